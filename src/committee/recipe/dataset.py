@@ -1,0 +1,53 @@
+"""Where the images come from and how they are prepared: the keys of `dataset`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from committee.recipe.section import Section, entry_of
+
+Reader = entry_of("committee.images.readers")
+
+
+class Dataset(Section):
+    """The images, their splits, and how they become batches."""
+
+    path: str | None = Field(
+        None, description="Folder or file with the images, seen from the current folder; null with a "
+        "built-in name, or on a store that has its data set already."
+    )  # fmt: skip
+    name: str | None = Field(
+        None, description="Name of the data set; without a path, one that is built in, such as digits."
+    )
+    reader: Reader | None = Field(None, description="How to read the path; null finds out.")  # type: ignore[valid-type]
+    test_size: float = Field(
+        0.2, gt=0, lt=1, description="Share of rows held out for the test where the data has no test split."
+    )
+    val: Literal["join", "apart"] = Field(
+        "join",
+        description="A val split joins the training rows, or stays apart to fit combiners on.",
+    )
+    fold_column: str | None = Field(
+        None, description="Column with a fold of your own for each row; null is `fold` if there."
+    )
+    group_column: str | None = Field(
+        None,
+        description="Column whose equal values stay in one fold and split; null is `group` if there.",
+    )
+    n_classes: int | None = Field(
+        None, ge=2, description="How many classes you expect; another number in the data is reported."
+    )
+    channels: Literal[1, 3] = Field(3, description="1 for grey images, 3 for colour.")
+    img_size: int = Field(224, ge=8, le=2048, description="Side of the square images that members see.")
+    fit: Literal["crop", "squash", "pad"] = Field(
+        "crop", description="How an oblong image becomes square: cut its ends, change its shape, or pad it."
+    )
+    batch_size: int = Field(32, ge=1, description="Images in a batch.")
+    num_workers: int = Field(4, ge=0, description="Threads that decode images, once.")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the recipe says where the images are; if not, the store must know."""
+        return self.path is not None or self.name is not None

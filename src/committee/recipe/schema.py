@@ -1,0 +1,17 @@
+"""The recipe's JSON Schema, for editors that complete and check while one writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from committee.recipe.model import Recipe
+from committee.recipe.overrides import SHORT
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a recipe, its short form included."""
+    described = Recipe.model_json_schema()
+    sections = {"dataset": "Dataset", "training": "Training"}
+    for key, section in SHORT.items():
+        described["properties"][key] = described["$defs"][sections[section]]["properties"][key]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described}

@@ -1,0 +1,37 @@
+"""What a recipe may ask for that this version does not build: named before anything runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from committee.registry import Family
+
+if TYPE_CHECKING:
+    from committee.recipe.model import Recipe
+
+FORMATS_OF_LATER = ("torchscript", "tflite", "openvino", "executorch", "tensorrt")
+_RUNS_OF_LATER = ("model_soup", "snapshot_ensemble", "fusion", "moe", "meta_fuser")
+_TOP_OF_LATER = ("pruning", "distillation")
+SECTIONS_OF_LATER = (*_RUNS_OF_LATER, *_TOP_OF_LATER)
+
+
+def unbuilt(recipe: Recipe) -> list[str]:
+    """Return the keys of enabled sections, learners and formats that are not built, in the recipe's order."""
+    runs = recipe.runs
+    found = [f"runs.{name}" for name in _RUNS_OF_LATER if _enabled(getattr(runs, name))]
+    if runs.stacking is not None and runs.stacking.enable:
+        combiners: Family[Any] = Family("committee.combiners", "combiner")
+        missing = [
+            name for name in runs.stacking.meta_learners if f"stacking_{name}" not in combiners.names()
+        ]
+        found += [f"runs.stacking.meta_learners: {name}" for name in missing]
+    if recipe.exports.enable:
+        exporters: Family[Any] = Family("committee.exporters", "export format")
+        found += [
+            f"exports.formats: {name}" for name in recipe.exports.formats if name not in exporters.names()
+        ]
+    return found + [name for name in _TOP_OF_LATER if _enabled(getattr(recipe, name))]
+
+
+def _enabled(section: Any) -> bool:
+    return section is not None and section.enable

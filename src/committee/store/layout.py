@@ -1,0 +1,155 @@
+"""Where each thing is in the store, and what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from committee.errors import StoreError, UnknownNameError, UsageError, nearest
+from committee.store import lock
+from committee.store.commit import sweep
+from committee.store.manifest import NAME, read_manifest
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@=-]{0,99}")
+_RESERVED = {"ensembles", "oof_predictions", "fusion_embeddings", "ensemble_catalog.json",
+             "con", "prn", "aux", "nul"}  # fmt: skip
+
+
+class Store:
+    """A folder that holds all that a recipe makes; nothing is written until something is stored.
+
+    Parameters
+    ----------
+    root : Path
+        The folder. It need not exist.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
+    def checkpoint(self, member: str, fold: str | int) -> Path:
+        """Folder of a member's weights: `fold` is a number, `fold_0` or `refit`."""
+        name = f"fold_{fold}" if isinstance(fold, int) else fold
+        return self.root / "checkpoints" / _checked(member) / _checked(name)
+
+    def resume(self, member: str, fold: str | int) -> Path:
+        """Folder of the state that an interrupted fit goes on from; gone once the fit is done."""
+        place = self.checkpoint(member, fold)
+        return place.with_name(f"{place.name}.resume")
+
+    def kfold(self, member: str) -> Path:
+        """Folder of a member's stored predictions: `oof`, `test_refit`, `test_folds`, ..."""
+        return self.root / "kfold" / _checked(member)
+
+    def member_metrics(self, member: str) -> Path:
+        """Folder of a member's `metrics.json`."""
+        return self.root / "metrics" / _checked(member)
+
+    def ensemble_metrics(self, name: str) -> Path:
+        """Folder of an ensemble's `metrics.json`."""
+        return self.root / "metrics" / "ensembles" / _checked(name)
+
+    def ensemble(self, name: str) -> Path:
+        """Folder of an ensemble: its combiner and which members it has."""
+        return self.root / "ensembles" / _checked(name)
+
+    @property
+    def catalog(self) -> Path:
+        """File that `discover` writes."""
+        return self.root / "ensembles" / "ensemble_catalog.json"
+
+    def oof_predictions(self) -> Path:
+        """Folder of the predictions that were joined for combining."""
+        return self.root / "ensembles" / "oof_predictions"
+
+    def deploy(self, name: str) -> Path:
+        """Folder of the exported files of a member or ensemble."""
+        return self.root / "deploy" / _checked(name)
+
+    def cache(self, key: str) -> Path:
+        """Folder of something that can be made again, such as decoded images."""
+        return self.root / "cache" / _checked(key)
+
+    def dataset_folder(self) -> Path:
+        """Folder of the frozen record of the store's one data set."""
+        return self.root / "dataset"
+
+    def debug_tmp(self) -> Path:
+        """Folder that debug mode writes to, and nothing else does."""
+        return self.root / "debug_tmp"
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Be the store's only writer while the block runs, and first repair what a killed one left.
+
+        Raises
+        ------
+        StoreError
+            Another process writes to it, or it is not writable.
+        """
+        outer = not lock.holds(self.root)
+        with lock.hold(self.root):
+            if outer:
+                sweep(self.root)
+            yield
+
+    def folds(self, member: str) -> tuple[str, ...]:
+        """Return the names of a member's finished fits, such as `("fold_0", "fold_1", "refit")`."""
+        names = _committed(self.root / "checkpoints" / _checked(member))
+        return tuple(name for name in names if not name.endswith(".resume"))
+
+    def members(self) -> tuple[str, ...]:
+        """Return the names of all members with a finished fit, sorted."""
+        top = self.root / "checkpoints"
+        names = sorted(path.name for path in top.iterdir() if path.is_dir()) if top.is_dir() else []
+        return tuple(name for name in names if _SAFE.fullmatch(name) and self.folds(name))
+
+    def ensembles(self) -> tuple[str, ...]:
+        """Return the names of all stored ensembles, sorted."""
+        return tuple(name for name in _committed(self.root / "ensembles") if name not in _RESERVED)
+
+    def resolve(self, name: str) -> str:
+        """Return the full name of a stored member or ensemble from its full or short name.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none, or several go by the short name.
+        """
+        known = (*self.ensembles(), *self.members())
+        for full in (name, f"{name}_ensemble"):
+            if full in known:
+                return full
+        short = [full for full in self.ensembles() if self._method(full) == name]
+        if len(short) == 1:
+            return short[0]
+        raise UnknownNameError(
+            str(self.root), expected=f"one of {', '.join(short or known) or 'its models (it has none)'}",
+            got=f"'{name}'", todo=nearest(name, known),
+        )  # fmt: skip
+
+    def _method(self, ensemble: str) -> str:
+        try:
+            return str(read_manifest(self.ensemble(ensemble), verify=False).facts.get("method", ""))
+        except StoreError:
+            return ""
+
+
+def _committed(folder: Path) -> list[str]:
+    """Return the names of the stored folders in `folder`, sorted."""
+    return sorted(path.parent.name for path in folder.glob(f"[!.]*/{NAME}"))
+
+
+def _checked(name: str) -> str:
+    """Return `name`, which must be fit for a folder on every system."""
+    if not _SAFE.fullmatch(name) or name.endswith(".") or name.lower() in _RESERVED:
+        raise UsageError(
+            "name in the store", expected="up to 100 letters, digits and . _ + @ = -, none of them reserved",
+            got=f"'{name}'", todo="Choose another name.",
+        )  # fmt: skip
+    return name

@@ -1,0 +1,70 @@
+"""Nested dicts and lists of tensors and plain values, kept as safetensors and JSON: an optimiser's state."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+
+def save(tree: object, folder: Path, name: str = "state") -> None:
+    """Write `tree` as `<name>.safetensors` and `<name>.json` in `folder`.
+
+    Parameters
+    ----------
+    tree : dict, list, tuple, Tensor, number, str or None, nested
+        Keys of dicts are text or integers. A tuple comes back as a list.
+    folder : Path
+        An existing folder, such as the one that `commit` yields.
+    """
+    tensors: dict[str, Tensor] = {}
+    shape = _encode(tree, tensors)
+    save_file(tensors, folder / f"{name}.safetensors")
+    (folder / f"{name}.json").write_text(json.dumps(shape), encoding="utf-8")
+
+
+def load(folder: Path, name: str = "state") -> Any:
+    """Read what `save` wrote. Tensors are on the CPU, with the strides that they had.
+
+    Strides matter: a fused optimiser walks a parameter and its moments in memory order, and is silently wrong
+    when a channels-last parameter meets contiguous moments.
+    """
+    tensors = load_file(folder / f"{name}.safetensors")
+    return _decode(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")), tensors)
+
+
+def _encode(value: object, tensors: dict[str, Tensor]) -> object:
+    if isinstance(value, Tensor):
+        key = str(len(tensors))
+        # safetensors takes neither shared nor strided memory: each tensor goes in as a contiguous copy.
+        tensors[key] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {"tensor": key, "stride": list(value.stride())}
+    if isinstance(value, dict):
+        return {"dict": [[key, _encode(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_encode(item, tensors) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_decode(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "dict" in value:
+        return {key: _decode(item, tensors) for key, item in value["dict"]}
+    return _with_stride(tensors[value["tensor"]], tuple(value["stride"]))
+
+
+def _with_stride(tensor: Tensor, stride: tuple[int, ...]) -> Tensor:
+    """Return `tensor` with its memory in the order that `stride` says, where that order has no gaps."""
+    last = sum((size - 1) * step for size, step in zip(tensor.shape, stride, strict=True))
+    if tensor.stride() == stride or last + 1 != tensor.numel():
+        return tensor
+    return torch.empty_strided(tuple(tensor.shape), stride, dtype=tensor.dtype).copy_(tensor)
