@@ -1,0 +1,67 @@
+"""Cross-fitting a combiner: each row is combined by a rule that was fitted without it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.combiners._base import Combiner
+from committee.combiners._columns import columns, take
+from committee.errors import DataError
+from committee.folds import make_folds
+
+if TYPE_CHECKING:
+    from committee.predictions import Predictions
+
+
+def redraw_folds(predictions: Predictions, seed: int = 0, most: int = 5) -> NDArray[np.int64]:
+    """Return folds drawn inside the given rows: stratified, groups respected, at most `most` of them."""
+    labels = predictions.require_labels("folds")
+    counts = np.bincount(labels)
+    smallest = int(counts[counts > 0].min())
+    if predictions.groups is not None:
+        smallest = min(smallest, len(np.unique(predictions.groups)))
+    try:
+        return make_folds(labels, max(2, min(most, smallest)), groups=predictions.groups, seed=seed)
+    except DataError:
+        # A class in one row or one group cannot be on both sides. Nothing leaks when it is not.
+        return make_folds(np.zeros_like(labels), 2, groups=predictions.groups, seed=seed)
+
+
+def cross_fit(
+    combiner: Combiner, predictions: Predictions, folds: NDArray[np.int64] | None = None, seed: int = 0
+) -> NDArray[np.float32]:
+    """Return log-probabilities `[N, C]` in which no row was combined by a fit that saw it.
+
+    Without `folds`, they are drawn inside the given rows, where the combiner learns.
+    """
+    if folds is None and combiner.learns:
+        folds = redraw_folds(predictions, seed)
+    return cross_fit_all([combiner], predictions, folds)[0]
+
+
+def cross_fit_all(
+    combiners: Sequence[Combiner], predictions: Predictions, folds: NDArray[np.int64] | None
+) -> list[NDArray[np.float32]]:
+    """Cross-fit several combiners on the same folds, and read the rows of each fold once.
+
+    A rule that learns nothing is applied to all rows at once: the result is the same.
+    """
+    results = [
+        np.empty(predictions.logits.shape[1:], np.float32)
+        if combiner.learns
+        else combiner.clone().fit(predictions).combine(predictions.logits)
+        for combiner in combiners
+    ]
+    learners = [pair for pair in zip(combiners, results, strict=True) if pair[0].learns]
+    if learners:
+        columns(predictions)
+    for fold in np.unique(folds) if learners and folds is not None else ():
+        held_out, rest = np.flatnonzero(folds == fold), take(predictions, np.flatnonzero(folds != fold))
+        logits = predictions.logits[:, held_out]
+        for combiner, result in learners:
+            result[held_out] = combiner.clone().fit(rest).combine(logits)
+    return results

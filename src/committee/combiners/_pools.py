@@ -1,0 +1,19 @@
+"""The two weighted opinion pools (Genest and Zidek 1986), as exportable tensor functions."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def linear_pool(logits: Tensor, weight: Tensor) -> Tensor:
+    """Return the log of the weighted mean probability: `[M, B, C, ...]`, `[M]` -> `[B, C, ...]`."""
+    return (logits.log_softmax(dim=2) + _along_members(weight.log(), logits)).logsumexp(dim=0)
+
+
+def log_pool(logits: Tensor, weight: Tensor) -> Tensor:
+    """Return the normalised weighted mean of log-probabilities: `[M, B, C, ...]`, `[M]` -> `[B, C, ...]`."""
+    return (logits.log_softmax(dim=2) * _along_members(weight, logits)).sum(dim=0).log_softmax(dim=1)
+
+
+def _along_members(weight: Tensor, logits: Tensor) -> Tensor:
+    return weight.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 1))

@@ -1,0 +1,159 @@
+"""Greedy selection: add the member that helps most, again and again (with replacement)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from committee.combiners._base import Combiner, check_choice
+from committee.combiners._columns import by_name, columns
+from committee.combiners._mixture import COUNT_METRICS, Mixture
+from committee.combiners._pools import linear_pool
+from committee.errors import UsageError
+from committee.randomness import derive
+
+if TYPE_CHECKING:
+    from committee.predictions import Predictions
+
+TILE = 2**12
+
+
+class GreedySelection(Combiner):
+    """Ensemble selection from libraries of models (Caruana et al. 2004), bagged on request (2006).
+
+    Each round adds, with replacement, the member whose addition to the running mean probability gives the
+    best metric; weights are the counts. The best round's committee is kept. Ties go by member name.
+
+    Parameters
+    ----------
+    metric : str
+        `log_loss`, `accuracy` or `f1_macro`.
+    rounds : int
+        Additions at most.
+    patience : int
+        Stop after so many rounds without a better value.
+    bags : int
+        Selections among random subsets of the members, averaged; 1 selects once among all.
+    bag_fraction : float
+        Part of the members in each bag.
+    seed : int
+        Draws the bags.
+    """
+
+    def __init__(
+        self,
+        metric: str = "log_loss",
+        rounds: int = 100,
+        patience: int = 20,
+        bags: int = 1,
+        bag_fraction: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.metric = metric
+        self.rounds = rounds
+        self.patience = patience
+        self.bags = bags
+        self.bag_fraction = bag_fraction
+        self.seed = seed
+
+    def learn(self, predictions: Predictions) -> None:
+        """Select members by their names' order, so that the order they come in does not matter."""
+        check_choice("greedy_selection.metric", self.metric, ("log_loss", *COUNT_METRICS))
+        self._check_counts()
+        order = by_name(predictions)
+        weight = np.zeros(len(order))
+        chosen = []
+        for pool in self._pools(len(order)):
+            picks, score = self._select(predictions, order[pool])
+            weight += np.bincount(order[pool][picks], minlength=len(order)) / len(picks) / self.bags
+            chosen.append({"rounds": len(picks), self.metric: score})
+        self.keep(weight=weight.astype(np.float32))
+        self._notes = {"selections": chosen}
+
+    def _check_counts(self) -> None:
+        for name in ("rounds", "patience", "bags"):
+            if getattr(self, name) < 1:
+                raise UsageError(
+                    f"greedy_selection.{name}", expected="at least 1", got=f"{getattr(self, name)}"
+                )
+        if not 0 < self.bag_fraction <= 1:
+            raise UsageError("greedy_selection.bag_fraction", expected="above 0 and at most 1",
+                             got=str(self.bag_fraction))  # fmt: skip
+
+    def _pools(self, members: int) -> list[NDArray[np.int64]]:
+        if self.bags == 1:
+            return [np.arange(members)]
+        size = max(1, round(self.bag_fraction * members))
+        draws = (np.random.default_rng(derive(self.seed, "bag", bag)) for bag in range(self.bags))
+        return [np.sort(draw.choice(members, size, replace=False)) for draw in draws]
+
+    def _select(self, predictions: Predictions, pool: NDArray[np.int64]) -> tuple[list[int], float]:
+        search = (
+            _LogLossRound(columns(predictions).label[pool])
+            if self.metric == "log_loss"
+            else _CountRound(predictions, pool, self.metric)
+        )
+        picks: list[int] = []
+        best, kept = -np.inf, 0
+        while len(picks) < self.rounds and len(picks) - kept < self.patience:
+            scores = search.scores(len(picks) + 1)
+            pick = int(scores.argmax())
+            search.add(pick)
+            picks.append(pick)
+            if scores[pick] > best:
+                best, kept = float(scores[pick]), len(picks)
+        return picks[:kept], search.value(best)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
+        return linear_pool(logits, self.learned("weight"))
+
+    def member_weights(self) -> dict[str, float]:
+        """Return how often each member was chosen, as fractions."""
+        return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
+
+
+class _LogLossRound:
+    """All candidates of a round at once; only the label's probability `[M, N]` matters."""
+
+    def __init__(self, label: NDArray[np.float32]) -> None:
+        self._shift = label.max(axis=0)
+        # A row's scale is free; with its best member at one, float32 is enough, and zero never occurs.
+        self._probs = np.exp(np.maximum(label - self._shift, np.float32(-69.0)))
+        self._sum = np.zeros(label.shape[1], np.float32)
+
+    def scores(self, size: int) -> NDArray[np.float64]:
+        total = np.zeros(len(self._probs))
+        for start in range(0, self._probs.shape[1], TILE):
+            span = slice(start, start + TILE)
+            candidates = self._probs[:, span] + self._sum[span]
+            total += np.log(candidates, out=candidates).sum(axis=1)
+        return total / len(self._sum) - np.log(size)
+
+    def add(self, member: int) -> None:
+        self._sum += self._probs[member]
+
+    def value(self, score: float) -> float:
+        return -score - float(self._shift.mean(dtype=np.float64))
+
+
+class _CountRound:
+    """Candidates by a metric of counts; see Mixture for what is skipped."""
+
+    def __init__(self, predictions: Predictions, pool: NDArray[np.int64], metric: str) -> None:
+        self._pool = pool
+        labels = predictions.require_labels("greedy_selection")
+        self._mixture = Mixture(predictions.logits, columns(predictions), labels, metric)
+
+    def scores(self, size: int) -> NDArray[np.float64]:
+        return self._mixture.scores([(int(member), 1.0) for member in self._pool])
+
+    def add(self, member: int) -> None:
+        self._mixture.add(int(self._pool[member]), 1.0)
+
+    def value(self, score: float) -> float:
+        return score

@@ -1,0 +1,163 @@
+"""Folds: which rows are predicted by a fit that did not see them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from committee.errors import DataError, UsageError, first_five
+
+_HOW_GROUPS = "Use fewer folds, or groups that are smaller."
+
+
+def make_folds(
+    labels: ArrayLike, k: int, *, groups: ArrayLike | None = None, seed: int = 0,
+    class_names: Sequence[str] | None = None,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Draw stratified folds: each has about the same share of every class.
+
+    Parameters
+    ----------
+    labels : int array [N]
+        Class of each row.
+    k : int
+        Number of folds, at least 2.
+    groups : array [N], optional
+        Rows of one group stay in one fold.
+    seed : int
+        Shuffles the rows.
+    class_names : sequence of str, optional
+        Names of classes, for error messages.
+
+    Returns
+    -------
+    int64 array [N]
+        Fold of each row, 0 to k - 1.
+
+    Raises
+    ------
+    UsageError
+        Fewer than two folds are asked for.
+    DataError
+        More folds than the smallest class has rows, or than there are groups; or all rows of a class are in
+        the groups of one fold.
+    """
+    labels = np.asarray(labels)
+    if k < 2:
+        raise UsageError("folds", expected="at least 2", got=str(k))
+    _check_size(labels, k, class_names)
+    if groups is None:
+        return _split(labels, k, None, seed)
+    _, groups = np.unique(_column(groups, "groups", len(labels)), return_inverse=True)
+    if k > groups.max() + 1:
+        raise DataError("folds", expected=f"at most {groups.max() + 1}, the number of groups", got=str(k))
+    folds = _split(labels, k, groups, seed)
+    check_folds(folds, labels, groups, class_names=class_names)
+    return folds
+
+
+def check_folds(
+    folds: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None, *,
+    class_names: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """Refuse folds that a cross-fit cannot use or that leak.
+
+    Parameters
+    ----------
+    folds : int array [N]
+        Fold of each row.
+    labels : int array [N]
+        Class of each row.
+    groups : array [N], optional
+        Group of each row.
+    class_names : sequence of str, optional
+        Names of classes, for error messages.
+
+    Raises
+    ------
+    DataError
+        Fewer than two folds, a negative fold, a class that has no row outside of a fold, or a group in two
+        folds.
+    """
+    labels = np.asarray(labels)
+    folds = _column(folds, "folds", len(labels))
+    if folds.dtype.kind not in "iu" or (len(folds) and folds.min() < 0):
+        raise DataError("folds", expected="whole numbers from 0", got=first_five(_strange(folds)))
+    names, fold = np.unique(folds, return_inverse=True)
+    if len(names) < 2:
+        raise DataError("folds", expected="at least 2", got=str(len(names)))
+    classes, row_class = np.unique(labels, return_inverse=True)
+    counts = np.bincount(fold * len(classes) + row_class, minlength=len(names) * len(classes))
+    counts = counts.reshape(len(names), len(classes))
+    alone = np.argwhere((counts == counts.sum(axis=0)).T)
+    if len(alone):
+        which, where = alone[0]
+        raise DataError(
+            f"folds: class {_name(classes[which], class_names)}", expected="rows in at least 2 folds",
+            got=f"all in fold {names[where]}", todo=_HOW_GROUPS if groups is not None else "",
+        )  # fmt: skip
+    if groups is not None:
+        _check_groups(fold, _column(groups, "groups", len(labels)))
+
+
+def fingerprint(sample_ids: ArrayLike, folds: ArrayLike) -> str:
+    """Return a SHA-256 of which sample is in which fold; the order of the rows does not matter."""
+    pairs = zip(np.asarray(sample_ids).tolist(), np.asarray(folds).tolist(), strict=True)
+    text = "\n".join(sorted(f"{name}\x1f{fold}" for name, fold in pairs))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None) -> None:
+    if not len(labels):
+        raise DataError("folds", expected="labelled rows", got="none")
+    classes, counts = np.unique(labels, return_counts=True)
+    smallest = int(counts.argmin())
+    if k > counts[smallest]:
+        name, has = _name(classes[smallest], class_names), int(counts[smallest])
+        raise DataError(
+            "folds", expected=f"at most {has}, the number of samples of class {name}", got=str(k),
+            todo=f"Use {has} folds, or add samples." if has > 1 else "Add samples, or leave this class out.",
+        )  # fmt: skip
+
+
+def _split(labels: NDArray[Any], k: int, groups: NDArray[np.int64] | None, seed: int) -> NDArray[np.int64]:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(
+        k, shuffle=True, random_state=seed % 2**32
+    )
+    folds = np.empty(len(labels), np.int64)
+    for fold, (_, held_out) in enumerate(splitter.split(np.empty((len(labels), 0)), labels, groups)):
+        folds[held_out] = fold
+    return folds
+
+
+def _check_groups(fold: NDArray[np.int64], groups: NDArray[Any]) -> None:
+    names, group = np.unique(groups, return_inverse=True)
+    pairs = np.unique(group * (int(fold.max()) + 1) + fold) // (int(fold.max()) + 1)
+    split = names[np.flatnonzero(np.bincount(pairs) > 1)]
+    if len(split):
+        raise DataError(
+            "folds", expected="each group in one fold", got=f"several for {first_five(split.tolist())}",
+            todo="Correct the fold column, or leave it out.",
+        )  # fmt: skip
+
+
+def _column(values: ArrayLike, what: str, rows: int) -> NDArray[Any]:
+    column = np.asarray(values)
+    if column.shape != (rows,):
+        raise DataError(what, expected=f"one a row, {rows} in all", got=f"an array {list(column.shape)}")
+    return column
+
+
+def _strange(folds: NDArray[Any]) -> list[object]:
+    listed = folds.tolist()
+    return [value for value in listed if not isinstance(value, int) or value < 0]
+
+
+def _name(label: Any, class_names: Sequence[str] | None) -> str:
+    return f"'{class_names[int(label)] if class_names else label}'"

@@ -1,0 +1,95 @@
+"""Areas under ROC curves, one class against the rest, and how much each row moves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """The macro one-versus-rest area under the ROC curve of log-probabilities.
+
+    Attributes
+    ----------
+    log_probs : float array [N, C]
+        Scores; with two classes their difference is the score of the second.
+    labels : int64 array [N]
+        Class indices.
+    """
+
+    log_probs: Floats
+    labels: NDArray[np.int64]
+
+    @cached_property
+    def _classes(self) -> list[tuple[int, Floats]]:
+        # With two classes the log-odds rank better than a probability that has saturated at 1.
+        if self.log_probs.shape[1] == 2:
+            return [(1, self.log_probs[:, 1] - self.log_probs[:, 0])]
+        return list(enumerate(np.ascontiguousarray(self.log_probs.T)))
+
+    @cached_property
+    def area(self) -> float:
+        """The mean area; NaN where a class has no row, or all of them."""
+        return float(np.mean([_area(score, self.labels == index) for index, score in self._classes]))
+
+    @cached_property
+    def influence(self) -> Floats:
+        """The derivative of the area by the weight of each row, times N: float64 [N], which sums to 0.
+
+        To first order, rows with weights `w` have the area plus `(w * influence).sum() / w.sum()`: DeLong's
+        variance (1988) is that of this sum.
+        """
+        result = np.zeros(len(self.labels))
+        for index, score in self._classes:
+            order, part = _influence(score, self.labels == index)
+            result[order] += part
+        return result * (len(result) / len(self._classes))
+
+
+def _area(score: Floats, positive: NDArray[np.bool_]) -> float:
+    """Return the share of pairs in which the positive is above the negative; ties are half."""
+    above = int(positive.sum())
+    below = len(positive) - above
+    if not above or not below:
+        return float("nan")
+    everything, own = np.sort(score), np.sort(score[positive])
+    ranks = np.searchsorted(everything, own, "left") + np.searchsorted(everything, own, "right")
+    # Among themselves the positives have above**2 / 2 pairs, ties counted half.
+    return float((ranks.sum() / 2 - above**2 / 2) / (above * below))
+
+
+def _influence(score: Floats, positive: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
+    """Return the rows in ascending order of their score, and the derivative by the weight of each."""
+    order = np.argsort(score)
+    above = int(positive.sum())
+    below = len(positive) - above
+    if not above or not below:
+        return order, np.full(len(order), np.nan)
+    is_positive = positive[order]
+    positives_below, rows_below = _middle_ranks(score[order], is_positive)
+    part = (above - positives_below) / (above * below)
+    own = np.flatnonzero(is_positive)
+    part[own] = (rows_below[own] - positives_below[own]) / (above * below)
+    area = part[own].sum()
+    part -= area / below
+    part[own] += area / below - area / above
+    return order, part
+
+
+def _middle_ranks(ordered: Floats, is_positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return how many positives, and how many rows, have a lower score; half of those with an equal one."""
+    positives = np.cumsum(is_positive)
+    last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+    if len(last) == len(ordered):
+        return positives - is_positive / 2, np.arange(len(ordered)) + 0.5
+    length = np.diff(last, prepend=-1)
+    at_end = positives[last]
+    middle = (at_end + np.append(0, at_end[:-1])) / 2
+    return np.repeat(middle, length), np.repeat(last + 1 - length / 2, length)

@@ -1,0 +1,206 @@
+"""What every combiner promises; a new file in the family is tested here without being named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from committee.combiners._base import COMBINERS, Combiner, build, from_json, load, save, to_json
+from committee.errors import DataError, LeakError, UsageError
+from committee.predictions import Predictions
+
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "weighted": [
+        {},
+        {"metric": "accuracy"},
+        {"metric": "f1_macro"},
+        {"space": "logit"},
+        {"metric": "accuracy", "space": "logit"},
+        {"weights": {"near": 2, "tree": 1}},
+    ],
+    "greedy_selection": [{}, {"metric": "accuracy"}, {"metric": "f1_macro"}, {"bags": 3}],
+    "stacking_lr": [{}, {"C": 0.01}],
+    "temperature": [{}, {"inner": "weighted"}],
+    "member_temperature": [{}, {"inner": "greedy_selection"}],
+    "subset": [{"members": ["near", "tree"]}, {"members": ["near"], "inner": "weighted"}],
+    "compose": [
+        {"inputs": {"soft": "soft_voting", "hard": "hard_voting"}},
+        {"inputs": {"meta": "weighted", "b.c": {"combiner": "stacking_lr", "C": 0.1}}, "final": "weighted"},
+        {
+            "inputs": {"a": {"combiner": "subset", "members": ["near"]}, "b": "logit_averaging"},
+            "final": "temperature",
+        },
+    ],
+}
+SPECS = [{"combiner": key, **options} for key in COMBINERS.names() for options in OPTIONS.get(key, [{}])]
+every = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: "-".join(map(str, spec.values()))[:60])
+# An L-BFGS fit stops at a gradient of 1e-4, so the order of classes shows; everything else is exact.
+CLOSE = {"stacking_lr": 0.02, "compose": 0.02}
+
+
+@pytest.fixture(scope="module")
+def rows(digits: Predictions) -> Predictions:
+    return digits.rows(np.arange(300))
+
+
+def usual(spec: dict[str, Any], members: tuple[str, ...], rows: Predictions) -> Predictions:
+    named = str(spec)
+    if any(name not in members and f"'{name}'" in named for name in rows.members):
+        pytest.skip("names a member that is left out")
+    return rows.select(members)
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "members", [("near",), ("tree", "near", "bayes"), ("tree", "bayes", "near", "linear")]
+)
+def test_log_probabilities(spec, members, dtype, rows):
+    rows = usual(spec, members, rows)
+    combiner = build(spec).fit(rows)
+    logits = torch.from_numpy(rows.logits).to(dtype)
+    output = combiner(logits)
+    assert output.dtype == dtype and output.shape == (300, 10)
+    assert torch.isfinite(output).all()
+    torch.testing.assert_close(output.exp().sum(1), torch.ones(300, dtype=dtype), atol=2e-6, rtol=0)
+    torch.testing.assert_close(combiner.infer(logits), output)
+    torch.testing.assert_close(combiner(logits[:, :1]), output[:1], atol=1e-5, rtol=1e-5)
+    weights = combiner.member_weights()
+    assert weights is None or (set(weights) == set(members) and sum(weights.values()) == pytest.approx(1))
+    assert json.loads(json.dumps(combiner.notes())) == combiner.notes()
+
+
+@every
+def test_the_order_of_members_does_not_matter(spec, rows):
+    turned = rows.select(("near", "linear", "tree", "bayes"))
+    one, other = (build(spec).fit(part).combine(part.logits) for part in (rows, turned))
+    np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+@every
+def test_the_names_of_classes_do_not_matter(spec, rows):
+    order = np.random.default_rng(5).permutation(10)
+    renumbered = replace(
+        rows, logits=np.ascontiguousarray(rows.logits[:, :, order]), labels=np.argsort(order)[rows.labels]
+    )
+    one = build(spec).fit(rows).combine(rows.logits)[:, order]
+    other = build(spec).fit(renumbered).combine(renumbered.logits)
+    np.testing.assert_allclose(np.exp(one), np.exp(other), atol=CLOSE.get(spec["combiner"], 2e-5))
+
+
+@every
+def test_logits_have_a_free_constant(spec, rows):
+    constant = np.random.default_rng(2).normal(size=(4, 300, 1)).astype(np.float32) * 3
+    shifted = replace(rows, logits=rows.logits + constant)
+    one, other = (build(spec).fit(part).combine(part.logits) for part in (rows, shifted))
+    tolerance = 5e-3 if "stacking_lr" in str(spec) else 1e-4
+    np.testing.assert_allclose(np.exp(one), np.exp(other), atol=tolerance)
+
+
+@every
+def test_save_and_load(spec, rows, tmp_path):
+    combiner = build(spec).fit(rows)
+    save(combiner, tmp_path)
+    again = load(tmp_path)
+    assert type(again) is type(combiner) and again.options() == combiner.options()
+    assert again.member_names == rows.members and again.member_weights() == combiner.member_weights()
+    assert again.notes() == combiner.notes()
+    np.testing.assert_array_equal(again.combine(rows.logits), combiner.combine(rows.logits))
+    assert not any("pickle" in path.name or path.suffix in {".pt", ".pkl"} for path in tmp_path.iterdir())
+
+
+@every
+def test_a_clone_is_unfitted_and_the_same_fit_gives_the_same_bytes(spec, rows):
+    combiner = build(spec).fit(rows)
+    clone = combiner.clone()
+    assert clone.options() == combiner.options() and not clone.state_dict() and not clone.member_names
+    np.testing.assert_array_equal(clone.fit(rows).combine(rows.logits), combiner.combine(rows.logits))
+
+
+@every
+def test_memory_mapped(spec, rows, tmp_path):
+    rows.save(tmp_path)
+    mapped = Predictions.load(tmp_path)
+    assert isinstance(mapped.logits, np.memmap)
+    one, other = (build(spec).fit(part).combine(part.logits) for part in (rows, mapped))
+    np.testing.assert_array_equal(one, other)
+
+
+@every
+def test_exports(spec, rows):
+    combiner = build(spec).fit(rows)
+    example = torch.from_numpy(rows.logits[:, :3].copy())
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    program = torch.export.export(combiner, (example,), dynamic_shapes=({1: batch},))
+    logits = torch.from_numpy(rows.logits[:, :40].copy())
+    torch.testing.assert_close(program.module()(logits), combiner(logits), atol=1e-6, rtol=1e-6)
+
+
+@every
+def test_rows_that_a_member_has_seen_are_refused(spec, rows):
+    seen = np.zeros((4, 300), bool)
+    seen[1, :7] = True
+    with pytest.raises(LeakError) as error:
+        build(spec).fit(replace(rows, seen=seen))
+    assert str(error.value) == (
+        f"{spec['combiner']}: expected rows that no member was trained on, "
+        "got 7 of 300 that 'bayes' has seen. Use out-of-fold predictions, or rows that were kept apart."
+    )
+
+
+@every
+def test_labels_are_needed_only_to_learn(spec, rows):
+    combiner, bare = build(spec), replace(rows, labels=None)
+    if not combiner.learns:
+        assert combiner.fit(bare).combine(bare.logits).shape == (300, 10)
+        return
+    with pytest.raises(DataError) as error:
+        combiner.fit(bare)
+    assert str(error.value) == (
+        f"{spec['combiner']}: expected labelled predictions, got none. "
+        "Attach labels: predictions.with_labels(ids, labels)."
+    )
+    with pytest.raises(UsageError, match=r"expected a fitted combiner, got one without weights"):
+        build(spec)(torch.from_numpy(rows.logits))
+
+
+@every
+def test_a_class_without_rows(spec, rows):
+    part = rows.rows(rows.labels < 8)
+    output = build(spec).fit(part).combine(part.logits)
+    assert np.isfinite(output).all()
+    assert (output.argmax(axis=1) == part.labels).mean() > 0.8
+
+
+@every
+def test_another_number_of_members_is_refused(spec, rows):
+    with pytest.raises(DataError) as error:
+        build(spec).fit(rows).combine(rows.logits[:3])
+    assert str(error.value) == (
+        f"{spec['combiner']}: expected logits of 4 members, as in fit, got 3. "
+        "Select the members of the fit: predictions.select(...)."
+    )
+
+
+@pytest.mark.parametrize("key", ["soft_voting", "hard_voting", "logit_averaging"])
+def test_trailing_axes(key):
+    logits = torch.randn(3, 2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
+    combiner = build(key)
+    output = combiner(logits)
+    assert output.shape == (2, 5, 4, 6)
+    torch.testing.assert_close(output[:, :, 1, 2], combiner(logits[:, :, :, 1, 2]))
+    np.testing.assert_allclose(combiner.combine(logits.numpy()), output.numpy(), atol=1e-6)
+
+
+@every
+def test_json_and_tensors_are_the_whole_state(spec, rows):
+    combiner = build(spec).fit(rows)
+    description = json.loads(json.dumps(to_json(combiner)))
+    again = from_json(description, combiner.state_dict())
+    assert isinstance(again, Combiner)
+    assert to_json(again) == to_json(combiner)

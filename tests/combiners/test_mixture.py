@@ -1,0 +1,43 @@
+"""A running mixture skips rows and classes that cannot change: the counts stay exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
+
+from committee.combiners._columns import columns
+from committee.combiners._mixture import Mixture, count_score
+from committee.predictions import Predictions
+
+
+@given(
+    st.integers(0, 100_000),
+    st.sampled_from(["accuracy", "f1_macro"]),
+    st.sampled_from(["probability", "logit"]),
+    st.integers(2, 12),
+    st.floats(0.1, 8),
+)
+def test_moves_against_a_dense_computation(seed, metric, space, classes, scale):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, 40)
+    logits = (random.normal(size=(3, 40, classes)) * scale).astype(np.float32)
+    predictions = Predictions.from_logits(
+        logits, members=list("abc"), class_names=[str(c) for c in range(classes)], labels=labels
+    )
+    values = log_softmax(logits.astype(np.float64), axis=2)
+    values = values if space == "logit" else np.exp(values)
+    mixture = Mixture(predictions.logits, columns(predictions), labels, metric, space)
+    total = np.zeros((40, classes))
+    for _ in range(6):
+        moves = [(member, float(step)) for member in range(3) for step in random.uniform(-0.3, 1, 2)]
+        expected = [
+            count_score(metric, (total + step * values[member]).argmax(axis=1), labels, classes)
+            for member, step in moves
+        ]
+        assert mixture.scores(moves) == pytest.approx(expected, abs=1e-12)
+        member, step = moves[random.integers(len(moves))]
+        mixture.add(member, abs(step))
+        total += abs(step) * values[member]
