@@ -1,0 +1,41 @@
+"""Conditionally parameterised convolution (CondConv; Yang 2019), in a form that exports for any batch."""
+
+from __future__ import annotations
+
+import torch
+from timm.layers import CondConv2d
+from timm.layers.padding import pad_same
+from torch import Tensor, compiler, nn
+from torch.nn import functional
+
+
+class ExpertConv2d(CondConv2d):
+    """timm's layer, which when exported convolves with every expert and mixes the results.
+
+    timm mixes the experts' kernels for each image and runs one convolution with a group an image. A graph
+    has no convolution whose number of groups is the batch; since convolution is linear, the mixture of
+    results is the same.
+    """
+
+    def forward(self, x: Tensor, routing_weights: Tensor) -> Tensor:
+        """Convolve `[B, c, H, W]` with kernels mixed by `[B, experts]`."""
+        if not compiler.is_compiling():
+            return super().forward(x, routing_weights)
+        if self.dynamic_padding:
+            x = pad_same(x, self.kernel_size, self.stride, self.dilation)
+        kernels = self.weight.view(self.num_experts, *self.weight_shape)
+        results = torch.stack([self._convolve(x, kernels, expert) for expert in range(self.num_experts)])
+        return (routing_weights.t()[..., None, None, None] * results).sum(0)
+
+    def _convolve(self, x: Tensor, kernels: Tensor, expert: int) -> Tensor:
+        bias = None if self.bias is None else self.bias[expert]
+        return functional.conv2d(
+            x, kernels[expert], bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+def make_exportable(net: nn.Module) -> None:
+    """Turn timm's conditional convolutions in `net` into those that export; weights and names stay."""
+    for layer in net.modules():
+        if type(layer) is CondConv2d:
+            layer.__class__ = ExpertConv2d

@@ -1,0 +1,139 @@
+"""Put the tensors of a weights file into a backbone: strictly, except for a head of other classes."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from committee.backbones._base import Backbone
+from committee.errors import DataError, UsageError, first_five
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+PREFIXES = ("module.", "network.", "net.")
+
+
+def require_file(path: Path) -> None:
+    """Raise UsageError unless the file of weights is there."""
+    if not path.is_file():
+        raise UsageError(
+            "training.pretrained", expected="true, false or the path of a weights file", got=f"'{path}'",
+            todo="There is no such file.",
+        )  # fmt: skip
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from `.safetensors`, or from `.pt`/`.pth` without unpickling objects.
+
+    Raises
+    ------
+    UsageError
+        There is no such file.
+    DataError
+        It is no file of tensors.
+    """
+    require_file(path)
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise DataError(
+            str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)", got=_first_line(error),
+            todo="Save it again as safetensors.",
+        ) from error  # fmt: skip
+    return _unwrap(state, path)
+
+
+def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> None:
+    """Copy `state` into `backbone`.
+
+    A head of another number of classes is left as it is, and a first layer for colour is summed for grey.
+
+    Raises
+    ------
+    DataError
+        Names that are missing or unknown, or shapes that differ: the first five.
+    """
+    own = backbone.net.state_dict()
+    heads = tuple(f"{name}." for name in backbone.heads)
+    fitting = {name: _fit(tensor, own.get(name)) for name, tensor in state.items()}
+    differing = [name for name in fitting if name in own and fitting[name].shape != own[name].shape]
+    replaced = {name for name in own if name.startswith(heads)} if _any_head(differing, heads) else set()
+    _refuse_shapes(who, backbone, [n for n in differing if n not in replaced], fitting, own)
+    missing = [n for n in own if n not in fitting and n not in replaced and not _optional(n, heads)]
+    unknown = [n for n in fitting if n not in own]
+    if missing or unknown:
+        raise DataError(
+            who, expected=f"the tensors of {_title(backbone)}",
+            got="; ".join(_listed("without", missing) + _listed("besides them", unknown)),
+            todo="Give the weights of this architecture.",
+        )  # fmt: skip
+    backbone.net.load_state_dict({n: t for n, t in fitting.items() if n not in replaced}, strict=False)
+
+
+def _unwrap(state: Any, path: Path) -> dict[str, Tensor]:
+    for key in WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    items = state.items() if isinstance(state, Mapping) else ()
+    tensors = {name: value for name, value in items if isinstance(value, Tensor)}
+    if not tensors:
+        raise DataError(
+            str(path),
+            expected="a state dict of tensors (.safetensors, .pt or .pth)",
+            got=type(state).__name__,
+        )
+    return tensors
+
+
+def strip_prefixes(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
+    """Take off what wrappers put before every name, such as `module.`, unless the network has it too."""
+    known = set(own)
+    for prefix in PREFIXES:
+        if all(name.startswith(prefix) for name in state) and not known & set(state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def _fit(tensor: Tensor, own: Tensor | None) -> Tensor:
+    grey = own is not None and tensor.ndim == 4 and tensor.shape[1] == 3 and own.shape[1:2] == (1,)
+    # A grey pixel is the same in all three channels, so their weights add up.
+    return tensor.sum(1, keepdim=True) if grey else tensor
+
+
+def _any_head(names: Iterable[str], heads: tuple[str, ...]) -> bool:
+    return any(name.startswith(heads) for name in names)
+
+
+def _optional(name: str, heads: tuple[str, ...]) -> bool:
+    return name.endswith("num_batches_tracked") or name.startswith(heads)
+
+
+def _refuse_shapes(
+    who: str, backbone: Backbone, names: list[str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> None:
+    if not names:
+        return
+    table = [f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}" for name in names]
+    raise DataError(
+        who, expected=f"the shapes of {_title(backbone)}", got=first_five(table),
+        todo="Give the weights of this architecture.",
+    )  # fmt: skip
+
+
+def _title(backbone: Backbone) -> str:
+    return backbone.architecture.name if backbone.architecture else type(backbone.net).__name__
+
+
+def _listed(word: str, names: list[str]) -> list[str]:
+    return [f"{word} {first_five(names)}"] if names else []
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,32 @@
+"""The presets: one table from a name to a real architecture and what is changed in it.
+
+Each is its family's smallest variant with published ImageNet weights, or larger. Shapes that papers leave
+open follow timm. They start from random weights unless a recipe asks for others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    # ConvNeXt-T (Liu 2022), EfficientNetV2-B0 (Tan, Le 2021), GhostNetV2 1.0x (Tang 2022)
+    "CustomConvNeXt": ("convnext_tiny", {}),
+    "CustomEfficientNetV4": ("tf_efficientnetv2_b0", {}),
+    "CustomGhostNetV2": ("ghostnetv2_100", {}),
+    # ResNet-18 (He 2016), Mish (Misra 2019); CSPDarkNet-53 (Bochkovskiy 2020); Inception-v4 (Szegedy 2017)
+    "CustomResNetMish": ("resnet18", {"act_layer": "mish"}),
+    "CustomCSPDarkNet": ("cspdarknet53", {}),
+    "CustomInceptionV4": ("inception_v4", {}),
+    # R+Ti/16 (Steiner 2021), Swin-T (Liu 2021), CoAtNet-0 (Dai 2021), RegNetX-200MF (Radosavovic 2020)
+    "CustomViTHybrid": ("vit_tiny_r_s16_p8_224", {}),
+    "CustomSwinTransformer": ("swin_tiny_patch4_window7_224", {}),
+    "CustomCoAtNet": ("coatnet_0_rw_224", {}),
+    "CustomRegNet": ("regnetx_002", {}),
+    # DenseNet-121 (Huang 2017), DeiT-Ti (Touvron 2021), MaxViT-T (Tu 2022), MobileOne-S0 (Vasu 2023)
+    "CustomDenseNetHybrid": ("densenet121", {}),
+    "CustomDeiTStyle": ("deit_tiny_patch16_224", {}),
+    "CustomMaxViT": ("maxvit_tiny_tf_224", {}),
+    "CustomMobileOne": ("mobileone_s0", {}),
+    # EfficientNet-B0 with four experts a convolution, mixed for each image: CondConv (Yang 2019)
+    "CustomDynamicConvNet": ("tf_efficientnet_cc_b0_4e", {}),
+}

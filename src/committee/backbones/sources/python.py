@@ -1,0 +1,81 @@
+"""Networks of the user's own code."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from torch import nn
+
+from committee.backbones._base import (
+    Architecture,
+    Backbone,
+    Source,
+    find_head,
+)
+from committee.errors import UsageError, nearest
+
+
+class PythonSource(Source):
+    """`python:package.module:builder`.
+
+    The builder is called with what its signature names among `classes` (or `num_classes`), `channels` (or
+    `in_chans`) and `img_size`, and returns a module from normalised images to logits.
+    """
+
+    pretrained_default: ClassVar[bool] = False
+
+    def names(self) -> Sequence[str]:
+        """Return nothing: what can be imported is known when it is imported."""
+        return ()
+
+    def knows(self, key: str) -> bool:
+        """Return whether `key` has the form `package.module:builder`."""
+        module, _, builder = key.partition(":")
+        return builder.isidentifier() and all(part.isidentifier() for part in module.split("."))
+
+    def make(
+        self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
+    ) -> Backbone:
+        """Import the builder and call it."""
+        if pretrained:
+            raise UsageError(
+                architecture.name, expected="pretrained: false, or the path of a weights file", got="true",
+                todo="A builder of your own has no published weights.",
+            )  # fmt: skip
+        builder = _import(architecture)
+        known = {
+            "classes": classes, "num_classes": classes, "channels": channels, "in_chans": channels,
+            "img_size": img_size,
+        }  # fmt: skip
+        taken = {
+            name: value for name, value in known.items() if name in inspect.signature(builder).parameters
+        }
+        net = builder(**taken, **architecture.options)
+        if not isinstance(net, nn.Module):
+            raise UsageError(
+                architecture.name, expected="a builder that returns a torch.nn.Module", got=type(net).__name__
+            )
+        return Backbone(net, find_head(net, classes), architecture)
+
+
+def _import(architecture: Architecture) -> Callable[..., Any]:
+    path, _, name = architecture.key.partition(":")
+    try:
+        module = importlib.import_module(path)
+    except ImportError as error:
+        raise UsageError(
+            architecture.name, expected="a module that can be imported", got=str(error),
+            todo="Install it, or put its folder on PYTHONPATH.",
+        ) from error  # fmt: skip
+    builder = getattr(module, name, None)
+    if not callable(builder):
+        raise UsageError(
+            architecture.name,
+            expected=f"a function of {path}",
+            got=f"'{name}'",
+            todo=nearest(name, vars(module)),
+        )
+    return builder

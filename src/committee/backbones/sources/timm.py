@@ -1,0 +1,114 @@
+"""Architectures of timm, and of the hub through timm."""
+
+from __future__ import annotations
+
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import timm
+from huggingface_hub import constants
+from timm.models import load_model_config_from_hf
+from torch import Tensor, nn
+
+from committee.backbones._base import Architecture, Backbone, Source, find_head
+from committee.backbones._condconv import make_exportable
+from committee.errors import UsageError
+
+HUB = "hf-hub:"
+
+
+class TimmSource(Source):
+    """`timm:NAME` and `hf-hub:OWNER/NAME`."""
+
+    def names(self) -> Sequence[str]:
+        """Return all architectures, without the tags of their weights."""
+        return timm.list_models()
+
+    def knows(self, key: str) -> bool:
+        """Return whether timm has `key`, with the tag of weights that it may carry."""
+        if key.startswith(HUB):
+            return True
+        return timm.is_model(key) and ("." not in key or key in timm.list_pretrained(key))
+
+    def make(
+        self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
+    ) -> Backbone:
+        """Build a network; `img_size` is passed to the families whose shape depends on it."""
+        arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, "pretrained": pretrained}
+        arguments |= architecture.options
+        with _hub(pretrained or architecture.key.startswith(HUB)):
+            net = _create(architecture.key, img_size, arguments)
+            architecture = _resolved(architecture)
+        if not hasattr(net, "get_classifier"):
+            raise UsageError(
+                architecture.name, expected="an image classifier", got="an encoder without a head"
+            )
+        make_exportable(net)
+        settings = net.pretrained_cfg
+        return Backbone(net, _heads(net, classes), architecture, settings["mean"], settings["std"])
+
+    def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Rename an author's keys and resize position embeddings, as timm does for the family."""
+        family = sys.modules[type(net).__module__]
+        convert = getattr(family, "checkpoint_filter_fn", None)
+        return convert(state, net) if convert else state
+
+
+def _create(key: str, img_size: int, arguments: dict[str, Any]) -> Any:
+    try:
+        return timm.create_model(key, img_size=img_size, **arguments)
+    except TypeError as error:
+        if "img_size" not in str(error):
+            raise
+        return timm.create_model(key, **arguments)
+
+
+@contextmanager
+def _hub(needed: bool) -> Iterator[None]:
+    # Away from the network the hub's client retries for 20 to 50 seconds a file. One short question first:
+    # when nobody answers, it looks in its cache alone.
+    before = constants.HF_HUB_OFFLINE
+    if needed and not before:
+        constants.HF_HUB_OFFLINE = not _answers(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _heads(net: Any, classes: int) -> tuple[str, ...]:
+    found = net.get_classifier()
+    tops = [
+        part
+        for module in (found if isinstance(found, tuple | list) else [found])
+        for part in _several(module)
+    ]
+    names = {module: name for name, module in net.named_modules()}
+    # A top may be more than one layer: a norm and a linear one, a small MLP. Its last one makes the logits.
+    return tuple(".".join((names[top], *filter(None, find_head(top, classes)))) for top in tops)
+
+
+def _several(module: nn.Module) -> Sequence[nn.Module]:
+    return list(module) if isinstance(module, nn.ModuleList) else [module]
+
+
+def _resolved(architecture: Architecture) -> Architecture:
+    # A hub name is followed to the architecture it stands for, so a saved member needs no hub.
+    if not architecture.key.startswith(HUB):
+        return architecture
+    _, key, options = load_model_config_from_hf(architecture.key.removeprefix(HUB))
+    return Architecture(architecture.name, "timm", key, options or {})

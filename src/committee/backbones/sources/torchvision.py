@@ -1,0 +1,76 @@
+"""Classification architectures of torchvision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.models.vision_transformer import interpolate_embeddings
+
+from committee.backbones._base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Architecture,
+    Backbone,
+    Source,
+    find_head,
+)
+from committee.backbones._weights import load_weights
+
+# Their published weights expect pixels in -1..1, to which torchvision's own networks rescale inside.
+INCEPTIONS = ("googlenet", "inception_v3")
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+
+
+class TorchvisionSource(Source):
+    """`torchvision:NAME`."""
+
+    def names(self) -> Sequence[str]:
+        """Return all classification architectures."""
+        return models.list_models(module=models)
+
+    def make(
+        self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
+    ) -> Backbone:
+        """Build a network without auxiliary heads; `img_size` is passed where the shape depends on it."""
+        key = architecture.key
+        net = models.get_model(key, num_classes=classes, **_arguments(key, img_size), **architecture.options)
+        if channels != 3:
+            _take_channels(net, channels)
+        backbone = Backbone(net, find_head(net, classes), architecture, *_statistics(key))
+        if pretrained:
+            weights = models.get_model_weights(key).DEFAULT
+            state = weights.get_state_dict(progress=False, check_hash=True)
+            load_weights(backbone, self.convert(net, dict(state)), architecture.name)
+        return backbone
+
+    def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Leave out auxiliary heads, and resize the position embedding of a transformer."""
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(AUXILIARY)}
+        if isinstance(net, models.VisionTransformer):
+            return dict(interpolate_embeddings(net.image_size, net.patch_size, state))
+        return state
+
+
+def _statistics(key: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return ((0.5,) * 3, (0.5,) * 3) if key in INCEPTIONS else (IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _arguments(key: str, img_size: int) -> dict[str, Any]:
+    if key in INCEPTIONS:
+        return {"aux_logits": False, "init_weights": True}
+    if key.startswith("vit_"):
+        return {"image_size": img_size}
+    return {"input_size": (img_size, img_size)} if key.startswith("maxvit") else {}
+
+
+def _take_channels(net: nn.Module, channels: int) -> None:
+    name, stem = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
+    other = nn.Conv2d(
+        channels, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, stem.dilation,  # type: ignore[arg-type]
+        bias=stem.bias is not None,
+    )  # fmt: skip
+    parent, _, child = name.rpartition(".")
+    setattr(net.get_submodule(parent), child, other)

@@ -1,0 +1,165 @@
+"""The one data set of a store: decoded once, split once, and read by every epoch, fold and member."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from committee.images.cache import content_digest, is_cached, open_canvas
+from committee.images.readers._base import Samples
+from committee.images.record import Record, freeze, load_record, recorded_settings
+from committee.images.source import read
+from committee.images.view import Fit
+from committee.recipe.dataset import Dataset as Settings
+from committee.store.layout import Store
+from committee.store.manifest import digest
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Decoded images with all that is known of them; N rows.
+
+    Parameters
+    ----------
+    name : str
+    fingerprint : str
+        Digest of contents, ids, labels, classes and splits. Folds have their own (`folds.fingerprint`).
+    canvas : uint8 `[N, channels, S, S]`, memory-mapped
+    labels : int64 `[N]`
+    sample_ids : str `[N]`
+    class_names : tuple of str
+    splits : str `[N]`
+        "train", "val" or "test".
+    folds : int64 `[N]`
+        -1 outside the training rows, and everywhere where there is no cross-fit.
+    groups : int64 `[N]`, optional
+    canvas_size : int
+        S, in pixels.
+    fit : "crop", "squash" or "pad"
+    channels : int
+        1 or 3.
+    """
+
+    name: str
+    fingerprint: str
+    canvas: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    sample_ids: NDArray[np.str_]
+    class_names: tuple[str, ...]
+    splits: NDArray[np.str_]
+    folds: NDArray[np.int64]
+    groups: NDArray[np.int64] | None
+    canvas_size: int
+    fit: Fit
+    channels: int
+
+    def rows(self, split: Literal["train", "val", "test"]) -> NDArray[np.int64]:
+        """Return the rows of a split, ascending."""
+        return np.flatnonzero(self.splits == split)
+
+    def images(self, rows: NDArray[np.int64] | Sequence[int]) -> Tensor:
+        """Return the canvases of `rows`: uint8 `[len(rows), channels, S, S]`, a copy."""
+        return torch.from_numpy(self.canvas[np.asarray(rows, dtype=np.int64)])
+
+
+def open_dataset(
+    settings: Settings | None, store: Store, *, canvas_size: int, folds: int, seed: int
+) -> Dataset:
+    """Open the store's data set; the first call reads, splits and decodes it.
+
+    Parameters
+    ----------
+    settings : recipe section `dataset`, or None
+        None, or one that names no images, takes the data set that the store has.
+    store : Store
+        Where the record of ids, splits and folds, and the decoded images are kept.
+    canvas_size : int
+        Side of the decoded squares, in pixels: `view.canvas_size` of the largest member.
+    folds : int
+        Number of folds; 0 is no cross-fit. The data's own fold column goes before it. Rows are dealt to folds
+        once: 0 leaves earlier folds alone, and another number is refused.
+    seed : int
+        Decides the splits and the folds where the data do not. Later calls keep what the first one drew.
+
+    Raises
+    ------
+    StoreError
+        The store has other data, splits or folds.
+    UsageError
+        Neither the recipe nor the store names images.
+    DataError
+        The data cannot be used; the sentence says which file or row.
+    """
+    record = load_record(store)
+    settings, named = _settings(settings, record, store)
+    if record is not None and not named and _suffices(record, settings, store, canvas_size, folds):
+        return _dataset(record, settings, canvas_size, _canvas(record, None, settings, store, canvas_size))
+    samples = read(settings)
+    content = content_digest(samples.ids, samples.images, settings.num_workers)
+    fresh = freeze(samples, content, settings, record, store, folds=folds, seed=seed)
+    dataset = _dataset(fresh, settings, canvas_size, _canvas(fresh, samples, settings, store, canvas_size))
+    if fresh != record:
+        # Last, so that a damaged image can still be replaced before the data set is frozen.
+        fresh.save(store)
+    return dataset
+
+
+def foresee_dataset(
+    settings: Settings | None, store: Store, *, canvas_size: int, folds: int, seed: int
+) -> Dataset:
+    """Return what `open_dataset` would, with no images in it; nothing is written.
+
+    Parameters and errors are those of `open_dataset`. Images are not read: if the store has a data set, their
+    content is taken to be the same.
+    """
+    record = load_record(store)
+    settings, named = _settings(settings, record, store)
+    if record is None or named or (folds and not record.is_dealt(folds)):
+        content = record.content if record else ""
+        record = freeze(read(settings), content, settings, record, store, folds=folds, seed=seed)
+    return _dataset(record, settings, canvas_size, np.empty((0, settings.channels, 0, 0), np.uint8))
+
+
+def _settings(settings: Settings | None, record: Record | None, store: Store) -> tuple[Settings, bool]:
+    """Return where the images come from, and whether the recipe says so."""
+    if settings is not None and settings.is_named:
+        return settings, True
+    return recorded_settings(record, settings, store), False
+
+
+def _suffices(record: Record, settings: Settings, store: Store, size: int, folds: int) -> bool:
+    """Return whether all that is asked for can be had without the images' source."""
+    cached = is_cached(store, record.content, size, settings.fit, settings.channels)
+    return cached and (not folds or record.is_dealt(folds))
+
+
+def _canvas(
+    record: Record, samples: Samples | None, settings: Settings, store: Store, size: int
+) -> NDArray[np.uint8]:
+    return open_canvas(
+        store, record.content, record.ids, None if samples is None else samples.images, size=size,
+        fit=settings.fit, channels=settings.channels, workers=settings.num_workers,
+    )  # fmt: skip
+
+
+def _dataset(record: Record, settings: Settings, size: int, canvas: NDArray[np.uint8]) -> Dataset:
+    return Dataset(
+        name=record.name,
+        fingerprint=digest([record.fingerprint, record.splits, settings.fit, settings.channels]),
+        canvas=canvas,
+        labels=np.array(record.labels, dtype=np.int64),
+        sample_ids=np.array(record.ids, dtype=np.str_),
+        class_names=tuple(record.class_names),
+        splits=np.array(record.splits, dtype=np.str_),
+        folds=np.array(record.folds, dtype=np.int64),
+        groups=None if record.groups is None else np.array(record.groups, dtype=np.int64),
+        canvas_size=size,
+        fit=settings.fit,
+        channels=settings.channels,
+    )

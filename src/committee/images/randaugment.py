@@ -1,0 +1,93 @@
+"""RandAugment: two of fourteen operations at one magnitude (Cubuk, Zoph, Shlens, Le 2020)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from committee.images import enhance
+
+ROUNDS = 2
+DRAWS = 2 * ROUNDS
+GEOMETRY = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
+COLOUR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "brightness": enhance.brightness,
+    "saturation": enhance.saturation,
+    "contrast": enhance.contrast,
+    "sharpness": enhance.sharpness,
+    "posterize": enhance.posterize,
+    "solarize": enhance.solarize,
+    "autocontrast": enhance.autocontrast,
+    "equalize": enhance.equalize,
+}
+OPERATIONS = ("identity", *GEOMETRY, *COLOUR)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What was drawn for a batch.
+
+    Parameters
+    ----------
+    operations : int64 `[B, ROUNDS]`
+        Numbers into `OPERATIONS`.
+    strengths : float32 `[B, ROUNDS]`
+        In -1..1: the magnitude, with a sign of its own.
+    """
+
+    operations: Tensor
+    strengths: Tensor
+
+    @property
+    def geometry(self) -> Tensor:
+        """All rotations, shears and shifts of a sample as one affine map `[B, 3, 3]`."""
+        first, second = (self._maps(turn) for turn in range(ROUNDS))
+        return first @ second
+
+    def _maps(self, turn: int) -> Tensor:
+        amounts = {
+            name: self.strengths[:, turn] * (self.operations[:, turn] == OPERATIONS.index(name))
+            for name in GEOMETRY
+        }
+        angle = amounts["rotate"] * math.radians(30)
+        cos, sin = angle.cos(), angle.sin()
+        return affine(
+            cos, sin + 0.3 * amounts["shear_x"], 0.9 * amounts["translate_x"],
+            -sin + 0.3 * amounts["shear_y"], cos, 0.9 * amounts["translate_y"],
+        )  # fmt: skip
+
+    def recolour(self, pixels: Tensor) -> Tensor:
+        """Apply the operations on colour, in their order, each to the samples that drew it."""
+        pixels = pixels.clone()
+        for turn in range(ROUNDS):
+            for name, change in COLOUR.items():
+                rows = (self.operations[:, turn] == OPERATIONS.index(name)).nonzero()[:, 0]
+                if len(rows):
+                    pixels[rows] = change(pixels[rows], _amount(name, self.strengths[rows, turn]))
+        return pixels
+
+
+def plan(draws: Sequence[Tensor], magnitude: int) -> Plan:
+    """Turn `DRAWS` uniforms `[B]` into operations at `magnitude` 1..10."""
+    drawn = torch.stack(tuple(draws), dim=1)
+    operations = (drawn[:, :ROUNDS] * len(OPERATIONS)).long()
+    signs = torch.where(drawn[:, ROUNDS:] < 0.5, -1.0, 1.0)
+    return Plan(operations, signs * (magnitude / 10))
+
+
+def _amount(name: str, strength: Tensor) -> Tensor:
+    if name == "posterize":
+        return 8 - (4 * strength.abs()).round()
+    if name == "solarize":
+        return 256 * (1 - strength.abs())
+    return 1 + 0.9 * strength
+
+
+def affine(a: Tensor, b: Tensor, x: Tensor, c: Tensor, d: Tensor, y: Tensor) -> Tensor:
+    """Return the maps `[B, 3, 3]` with rows (a, b, x), (c, d, y), (0, 0, 1)."""
+    zero, one = torch.zeros_like(a), torch.ones_like(a)
+    return torch.stack((a, b, x, c, d, y, zero, zero, one), dim=1).view(-1, 3, 3)

@@ -1,0 +1,130 @@
+"""Rows of a table, as samples: what CSV, metadata.csv and Parquet share."""
+
+from __future__ import annotations
+
+import csv
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from committee.errors import DataError, first_five, nearest
+from committee.images.readers._base import Images, Reader, Samples, sorted_classes, split_name
+
+Row = Mapping[str, Any]
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Return the rows of a CSV file with a header.
+
+    Raises
+    ------
+    DataError
+        It is no UTF-8 text, or a row has more or fewer fields than the header; the sentence has the line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows: list[Row] = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DataError(
+                        f"{path}:{reader.line_num}", expected=f"{len(reader.fieldnames or ())} fields",
+                        got="more" if None in row else "fewer", todo="Put text that has commas in quotes.",
+                    )  # fmt: skip
+                rows.append({key.strip(): value.strip() for key, value in row.items()})
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(str(path), expected="CSV in UTF-8", got=str(error)) from error
+    return rows
+
+
+class Table(Reader):
+    """A table of images and their labels.
+
+    Parameters
+    ----------
+    path : Path
+        The table, or the folder it is in.
+    fold_column, group_column : str, optional
+        Columns of these names; None takes `fold` and `group` where they are there.
+    """
+
+    image_column: ClassVar[str] = "path"
+
+    def __init__(self, path: Path, fold_column: str | None = None, group_column: str | None = None) -> None:
+        super().__init__(path)
+        self.fold_column, self.group_column = fold_column, group_column
+
+    @abstractmethod
+    def table(self) -> tuple[Path, list[Row]]:
+        """Return the file and its rows: mappings from column to cell."""
+
+    def read(self) -> Samples:
+        file, rows = self.table()
+        if not rows:
+            raise DataError(str(file), expected="rows of labelled images", got="none")
+        column = "image" if "image" in rows[0] else self.image_column
+        images, labels = _column(rows, file, column), _labels(rows, file)
+        ids, sources = _images(images, file.parent, f"{file}: column '{column}'")
+        splits = [split_name(text(row.get("split")), f"{file}: column 'split'") for row in rows]
+        return Samples(
+            ids, sources, labels, splits, sorted_classes(labels),
+            folds=_own_column(rows, file, self.fold_column, "fold"),
+            groups=_own_column(rows, file, self.group_column, "group"),
+        )  # fmt: skip
+
+
+def _column(rows: Sequence[Row], file: Path, name: str) -> list[Any]:
+    if name not in rows[0]:
+        raise DataError(
+            str(file), expected=f"a column '{name}'", got=first_five(rows[0]), todo=nearest(name, rows[0])
+        )  # fmt: skip
+    return [row[name] for row in rows]
+
+
+def _own_column(rows: Sequence[Row], file: Path, name: str | None, usual: str) -> list[str] | None:
+    if name is None and usual not in rows[0]:
+        return None
+    return [text(cell) for cell in _column(rows, file, name or usual)]
+
+
+def _labels(rows: Sequence[Row], file: Path) -> list[str]:
+    labels = [text(cell) for cell in _column(rows, file, "label")]
+    empty = [number for number, label in enumerate(labels, start=1) if not label]
+    if empty:
+        raise DataError(
+            f"{file}: column 'label'", expected="a label in each row",
+            got=f"none in row {', '.join(map(str, empty[:5]))}", todo="Label these rows or remove them.",
+        )  # fmt: skip
+    return labels
+
+
+def text(value: object) -> str:
+    """Return a cell as text; whole numbers that missing cells turned into floats are whole again."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Images]:
+    if all(isinstance(cell, Mapping) and cell.get("bytes") for cell in cells):
+        return [str(cell.get("path") or row) for row, cell in enumerate(cells)], [c["bytes"] for c in cells]
+    if all(isinstance(cell, bytes) for cell in cells):
+        return [str(row) for row in range(len(cells))], list(cells)
+    names = [Path(str(cell).replace("\\", "/")) for cell in cells]
+    paths = [root / name for name in names]
+    missing = [name.as_posix() for name, path in zip(names, paths, strict=True) if not path.is_file()]
+    if missing:
+        raise DataError(
+            who, expected=f"files below {root.as_posix()}", got=f"no file {first_five(missing)}",
+            todo=_neighbour(root / missing[0]),
+        )  # fmt: skip
+    return [_relative(name, root) for name in names], paths
+
+
+def _relative(name: Path, root: Path) -> str:
+    return (name.relative_to(root) if name.is_relative_to(root) else name).as_posix()
+
+
+def _neighbour(path: Path) -> str:
+    return nearest(path.name, [other.name for other in path.parent.iterdir()]) if path.parent.is_dir() else ""

@@ -1,0 +1,85 @@
+"""A folder of images for each class: `root/<class>/*`, or `root/{train,val,test}/<class>/*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from committee.errors import DataError, first_five
+from committee.images.decode import find_images
+from committee.images.readers._base import Reader, Samples, is_split, sorted_classes, split_name
+
+FORMATS = "JPEG, PNG or WebP images"
+
+
+class Folder(Reader):
+    """An image folder, with or without a folder for each split; the paths below it are the sample ids.
+
+    Parameters
+    ----------
+    path : Path
+        The root. Folders below a class belong to it.
+    """
+
+    @classmethod
+    def accepts(cls, path: Path) -> bool:
+        return path.is_dir()
+
+    def read(self) -> Samples:
+        folders = _subfolders(self.path)
+        if not folders:
+            raise DataError(
+                str(self.path), expected="a folder of images for each class", got="no folder in it",
+                todo=f"Put the {FORMATS} of each class into {self.path.as_posix()}/CLASS/.",
+            )  # fmt: skip
+        split = all(is_split(folder.name) for folder in folders)
+        if not split:
+            self._refuse_strangers(folders)
+        found = self._splits(folders) if split else [("train", folder) for folder in folders]
+        return self._samples(found)
+
+    def _refuse_strangers(self, folders: list[Path]) -> None:
+        """Refuse a folder beside a `train` of classes: all of them would pass for classes."""
+        parents = [folder.name for folder in folders if is_split(folder.name) and _subfolders(folder)]
+        strangers = [folder.name for folder in folders if not is_split(folder.name)]
+        if "train" in (split_name(name, "") for name in parents):
+            raise DataError(
+                str(self.path), expected="train, val and test alone, or a folder for each class",
+                got=f"{first_five(strangers)} beside them", todo="Move what is no split elsewhere.",
+            )  # fmt: skip
+
+    def _splits(self, folders: list[Path]) -> list[tuple[str, Path]]:
+        """Return split and folder of each class in each split."""
+        splits = {split_name(folder.name, str(folder)): folder for folder in folders}
+        if "train" not in splits or len(splits) < len(folders):
+            raise DataError(
+                str(self.path), expected="train, val and test, each once, or a folder for each class",
+                got=first_five(folder.name for folder in folders), todo="Name one of them train.",
+            )  # fmt: skip
+        found = []
+        for split, folder in splits.items():
+            classes = _subfolders(folder)
+            if not classes:
+                raise DataError(
+                    str(folder), expected="a folder of images for each class", got="no folder in it"
+                )
+            found += [(split, path) for path in classes]
+        return found
+
+    def _samples(self, found: list[tuple[str, Path]]) -> Samples:
+        ids, paths, labels, splits = [], [], [], []
+        for split, folder in found:
+            images = find_images(folder)
+            if not images:
+                raise DataError(
+                    str(folder), expected=FORMATS, got="none",
+                    todo="Add images of this class or remove its folder.",
+                )  # fmt: skip
+            ids += [path.relative_to(self.path).as_posix() for path in images]
+            paths += images
+            labels += [folder.name] * len(images)
+            splits += [split] * len(images)
+        return Samples(ids, paths, labels, splits, sorted_classes(labels))
+
+
+def _subfolders(path: Path) -> list[Path]:
+    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))

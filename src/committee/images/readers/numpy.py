@@ -1,0 +1,96 @@
+"""NumPy arrays: a folder with `images.npy` and `labels.npy`, or one `.npz` with these names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from committee.errors import DataError, first_five
+from committee.images.readers._base import Reader, Samples, sorted_classes, split_name
+
+REQUIRED = ("images", "labels")
+OPTIONAL = ("splits", "folds", "groups", "class_names")
+
+
+class Numpy(Reader):
+    """Arrays of equal-sized images; row numbers are the sample ids.
+
+    `images` is uint8 `[N, H, W]`, `[N, H, W, c]` or `[N, c, H, W]`; `labels` whole numbers or names `[N]`.
+    `splits`, `folds` and `groups` `[N]` may be there, and `class_names` `[C]` for numbers 0..C-1.
+
+    Parameters
+    ----------
+    path : Path
+        The folder or the `.npz` file.
+    """
+
+    @classmethod
+    def accepts(cls, path: Path) -> bool:
+        return (path / "images.npy").is_file() or (path.is_file() and path.suffix.lower() == ".npz")
+
+    def read(self) -> Samples:
+        arrays = self._load()
+        for name in REQUIRED:
+            if name not in arrays:
+                raise DataError(str(self.path), expected=f"an array '{name}'", got=first_five(sorted(arrays)))
+        images = self._checked_images(arrays["images"])
+        names = self._names(arrays)
+        splits = [split_name(name, f"{self.path}: splits") for name in _texts(arrays, "splits") or ()]
+        classes = tuple(_texts(arrays, "class_names") or sorted_classes(names))
+        return Samples(
+            [str(row) for row in range(len(images))], images, names, splits or ["train"] * len(images),
+            classes, folds=_texts(arrays, "folds"), groups=_texts(arrays, "groups"),
+        )  # fmt: skip
+
+    def _load(self) -> dict[str, np.ndarray[Any, Any]]:
+        try:
+            if self.path.is_file():
+                with np.load(self.path, allow_pickle=False) as archive:
+                    return {name: archive[name] for name in archive.files}
+            files = [self.path / f"{name}.npy" for name in (*REQUIRED, *OPTIONAL)]
+            return {
+                file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
+                for file in files
+                if file.is_file()
+            }
+        except (ValueError, OSError, EOFError) as error:
+            raise DataError(
+                str(self.path), expected="arrays without Python objects", got=str(error).splitlines()[0],
+                todo="Save them with numpy.save or numpy.savez.",
+            ) from error  # fmt: skip
+
+    def _checked_images(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        first, last = images.ndim == 4 and images.shape[1] in (1, 3, 4), images.shape[-1] in (1, 3, 4)
+        if images.dtype != np.uint8 or not (images.ndim == 3 or first or last):
+            raise DataError(
+                f"{self.path}: images", expected="uint8 [N, H, W], [N, H, W, c] or [N, c, H, W]",
+                got=f"{images.dtype} {list(images.shape)}", todo="Scale them to 0..255.",
+            )  # fmt: skip
+        return images if images.ndim == 3 or last else images.transpose(0, 2, 3, 1)
+
+    def _names(self, arrays: dict[str, np.ndarray[Any, Any]]) -> list[str]:
+        """Return the class name of each row."""
+        count, labels = len(arrays["images"]), arrays["labels"]
+        for name in ("labels", "splits", "folds", "groups"):
+            if name in arrays and arrays[name].shape != (count,):
+                got = str(list(arrays[name].shape))
+                raise DataError(f"{self.path}: {name}", expected=f"[{count}], one value an image", got=got)
+        classes = _texts(arrays, "class_names")
+        if classes is None:
+            return _texts(arrays, "labels") or []
+        if labels.dtype.kind not in "iu" or not (labels.min() >= 0 and labels.max() < len(classes)):
+            expected = f"whole numbers 0..{len(classes) - 1}, for its {len(classes)} class_names"
+            got = f"{labels.min()}..{labels.max()}" if labels.dtype.kind in "iuf" else str(labels.dtype)
+            raise DataError(f"{self.path}: labels", expected=expected, got=got)
+        return [classes[label] for label in labels]
+
+
+def _texts(arrays: dict[str, np.ndarray[Any, Any]], name: str) -> list[str] | None:
+    if name not in arrays:
+        return None
+    values = arrays[name]
+    if values.dtype.kind == "f" and np.array_equal(values, np.trunc(values)):
+        values = values.astype(np.int64)
+    return [str(value) for value in values.tolist()]

@@ -1,0 +1,80 @@
+"""What the recipe's `dataset` section points at, as samples."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from committee.errors import UnknownNameError, UsageError, first_five, nearest
+from committee.images.readers._base import READERS, Samples
+from committee.recipe.dataset import Dataset as Settings
+
+log = logging.getLogger(__name__)
+
+BUILT_IN = ("digits",)
+_ORDER = ("metadata", "numpy", "csv", "parquet", "folder")
+
+
+def read(settings: Settings) -> Samples:
+    """Find the images that `settings` name; none is decoded.
+
+    Raises
+    ------
+    UsageError
+        The path is not there, or names no data set.
+    DataError
+        The data are not as they must be.
+    """
+    columns = {"fold_column": settings.fold_column, "group_column": settings.group_column}
+    options = {key: value for key, value in columns.items() if value is not None}
+    if settings.path is None:
+        return _expected(READERS.make(_built_in(settings), **options).read(), settings)
+    path = Path(settings.path).expanduser()
+    _check_path(path)
+    return _expected(READERS.make(settings.reader or _detect(path), path=path, **options).read(), settings)
+
+
+def _built_in(settings: Settings) -> str:
+    if settings.reader in BUILT_IN or settings.name in BUILT_IN:
+        return settings.reader or settings.name or ""
+    if settings.name is None:
+        raise UsageError(
+            "dataset.path", expected="the folder or file of the images", got="none",
+            todo="Name it: --set dataset.path=FOLDER",
+        )  # fmt: skip
+    raise UnknownNameError(
+        "dataset.name", expected=f"{', '.join(BUILT_IN)} or a dataset.path beside it",
+        got=f"'{settings.name}'", todo=nearest(settings.name, BUILT_IN),
+    )  # fmt: skip
+
+
+def _check_path(path: Path) -> None:
+    if path.exists():
+        return
+    folder = path.parent
+    while not folder.exists():
+        path, folder = folder, folder.parent
+    todo = nearest(path.name, [other.name for other in folder.iterdir()]) if folder.is_dir() else ""
+    raise UsageError("dataset.path", expected="a folder or file", got=f"no '{path.as_posix()}'", todo=todo)
+
+
+def _detect(path: Path) -> str:
+    others = sorted({*READERS.names()} - {*_ORDER})
+    for name in (*others, *_ORDER):
+        if READERS.load(name).accepts(path):
+            return name
+    raise UsageError(
+        "dataset.path", expected="a folder, or a .csv, .parquet or .npz file", got=f"'{path.as_posix()}'",
+        todo="Name a reader: --set dataset.reader=NAME",
+    )  # fmt: skip
+
+
+def _expected(samples: Samples, settings: Settings) -> Samples:
+    """Report another number of classes than the recipe expects: one recipe serves many data sets."""
+    found = len(samples.class_names)
+    if settings.n_classes not in (None, found):
+        log.warning(
+            "dataset.n_classes: expected %d classes, got %d: %s. All of the data's classes are used.",
+            settings.n_classes, found, first_five(samples.class_names),
+        )  # fmt: skip
+    return samples

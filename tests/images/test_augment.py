@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageEnhance, ImageOps
+
+from committee.images import enhance, randaugment
+from committee.images.augment import _grid, augment
+from committee.images.view import View, canvas, canvas_size
+from committee.randomness import derive, sample_keys
+from committee.recipe.training import Augment
+
+OFF = {"flip": False, "color_jitter": 0.0, "random_resized_crop": 1.0, "randaugment": 0}
+KEYS = sample_keys([f"train/cat/{row}.png" for row in range(24)])
+
+
+@pytest.fixture(scope="module")
+def images():
+    from sklearn.datasets import load_sample_images
+
+    photos = [torch.from_numpy(photo.copy()).permute(2, 0, 1)[None] for photo in load_sample_images().images]
+    cut = [canvas(photo[..., k * 9 :, k * 7 :], 37, "crop") for k in range(12) for photo in photos]
+    return torch.cat(cut)
+
+
+@pytest.fixture(scope="module")
+def large():
+    from sklearn.datasets import load_sample_image
+
+    photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None]
+    return canvas(photo, 400, "crop")
+
+
+def vary(images, keys=KEYS, seed=3, size=32, **options):
+    return augment(images, keys, size, Augment(**{**OFF, **options}), seed)
+
+
+@pytest.mark.parametrize("size", [32, 24])
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_all_off_is_what_the_view_cuts(images, fit, size):
+    varied = augment(images, KEYS, size, Augment(**OFF), 3, fit=fit)
+    assert torch.equal(varied, View(size, fit=fit).cut(images))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"flip": True}, {"color_jitter": 0.4}, {"random_resized_crop": 0.3}, {"randaugment": 9},
+     {"flip": True, "color_jitter": 0.2, "random_resized_crop": 0.5, "randaugment": 5}],
+)  # fmt: skip
+def test_a_sample_varies_by_its_id_and_the_epoch_not_by_its_batch(images, options):
+    whole = vary(images, **options)
+    assert whole.shape == (24, 3, 32, 32) and whole.dtype == torch.float32
+    assert whole.min() >= -1e-3 and whole.max() <= 255 + 1e-3
+    order = np.random.default_rng(0).permutation(24)
+    shuffled = vary(images[order], KEYS[order], **options)
+    torch.testing.assert_close(shuffled, whole[order], rtol=0, atol=1e-3)
+    torch.testing.assert_close(vary(images[3:5], KEYS[3:5], **options), whole[3:5], rtol=0, atol=1e-3)
+    assert not torch.allclose(vary(images, seed=derive(3, "augment", 1), **options), whole, atol=1)
+    same = vary(images[:1].expand(24, -1, -1, -1), **options)
+    assert len({tuple(picture.flatten().tolist()) for picture in same}) >= 2
+
+
+def test_flip_mirrors_about_every_second(images):
+    plain, flipped = vary(images), vary(images, flip=True)
+    mirrored = [torch.equal(a, b.flip(-1)) for a, b in zip(plain, flipped, strict=True)]
+    same = [torch.equal(a, b) for a, b in zip(plain, flipped, strict=True)]
+    assert sum(mirrored) + sum(same) == 24 and 6 <= sum(mirrored) <= 18
+
+
+@pytest.mark.parametrize("options", [{"random_resized_crop": 0.5}, {"randaugment": 9}])
+def test_a_flip_mirrors_what_the_resampling_gives(large, options):
+    images = large.expand(24, -1, -1, -1)
+    plain, flipped = (vary(images, size=224, flip=flip, **options) for flip in (False, True))
+    # A threshold of colour may fall on the other side of a value that the mirrored grid rounds differently.
+    apart = [(one - other).abs().mean() for one, other in zip(plain, flipped, strict=True)]
+    mirrored = [(one - other.flip(-1)).abs().mean() for one, other in zip(plain, flipped, strict=True)]
+    assert all(min(pair) < 0.1 < max(pair) for pair in zip(apart, mirrored, strict=True))
+
+
+def test_the_whole_canvas_is_within_reach_of_a_crop():
+    ramp = torch.arange(37, dtype=torch.uint8).expand(1, 1, 37, 37).contiguous()
+    keys = sample_keys([str(row) for row in range(400)])
+    seen = vary(ramp.expand(400, -1, -1, -1), keys, random_resized_crop=0.25)
+    assert seen.amin() < 0.5 and seen.amax() > 35.5
+    widths = seen[:, 0, 0, -1] - seen[:, 0, 0, 0]
+    assert widths.min() > 0.4 * 37 * 31 / 32 and widths.max() <= 37
+
+
+def test_a_small_member_on_a_large_canvas_is_antialiased():
+    stripes = (torch.arange(258) % 2 * 255).to(torch.uint8).expand(1, 1, 258, 258).contiguous()
+    seen = vary(stripes, KEYS[:1], size=32, random_resized_crop=0.5)
+    assert (seen - 127.5).abs().max() < 20
+
+
+@pytest.mark.parametrize("factor", [0.3, 1.0, 1.7])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("brightness", ImageEnhance.Brightness), ("contrast", ImageEnhance.Contrast),
+     ("saturation", ImageEnhance.Color), ("sharpness", ImageEnhance.Sharpness)],
+)  # fmt: skip
+def test_enhancements_agree_with_pillow(images, ours, theirs, factor):
+    image = images[:1]
+    changed = getattr(enhance, ours)(image.float(), torch.tensor([factor]))
+    reference = theirs(Image.fromarray(image[0].permute(1, 2, 0).numpy())).enhance(factor)
+    reference = torch.from_numpy(np.array(reference)).permute(2, 0, 1)[None].float()
+    torch.testing.assert_close(changed, reference, rtol=0, atol=2.6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jitter_is_its_three_changes_in_one_pass(images, channels):
+    pixels = images[:, :channels].float() / 4 + 90
+    factors = [torch.linspace(low, 2 - low, 24) for low in (0.8, 0.9, 0.7)]
+    expected = pixels
+    for change, factor in zip(
+        (enhance.brightness, enhance.contrast, enhance.saturation), factors, strict=True
+    ):
+        expected = change(expected, factor)
+    torch.testing.assert_close(enhance.jitter(pixels, *factors), expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("ours", "amount", "theirs"),
+    [("posterize", 3.0, lambda image: ImageOps.posterize(image, 3)),
+     ("solarize", 100.0, lambda image: ImageOps.solarize(image, 100)),
+     ("autocontrast", 0.0, ImageOps.autocontrast), ("equalize", 0.0, ImageOps.equalize)],
+)  # fmt: skip
+def test_operations_agree_with_pillow(large, ours, amount, theirs):
+    image = large  # on small images Pillow's equalize suffers from whole-number steps
+    changed = getattr(enhance, ours)(image.float(), torch.tensor([amount]))
+    reference = np.array(theirs(Image.fromarray(image[0].permute(1, 2, 0).numpy())))
+    reference = torch.from_numpy(reference).permute(2, 0, 1)[None].float()
+    torch.testing.assert_close(changed, reference, rtol=0, atol=3)
+
+
+def test_a_flat_image_survives_every_operation():
+    flat = torch.full((14 * 8, 1, 9, 9), 77, dtype=torch.uint8)
+    keys = sample_keys([str(row) for row in range(len(flat))])
+    seen = vary(flat, keys, size=7, randaugment=10)
+    assert seen.isfinite().all()
+
+
+def test_the_grid_is_that_of_torch():
+    maps = torch.cat([torch.rand(5, 2, 3), torch.tensor([0.0, 0, 1]).expand(5, 1, 3)], 1)
+    theirs = torch.nn.functional.affine_grid(maps[:, :2], [5, 1, 7, 7], align_corners=False)
+    torch.testing.assert_close(_grid(maps, 7), theirs, rtol=0, atol=1e-6)
+
+
+def test_every_operation_is_drawn():
+    draws = torch.from_numpy(np.random.default_rng(0).random((4, 2000), dtype=np.float32))
+    drawn = randaugment.plan(list(draws), 5)
+    assert len(randaugment.OPERATIONS) == 14
+    assert set(drawn.operations.flatten().tolist()) == set(range(14))
+    assert set(drawn.strengths.flatten().tolist()) == {-0.5, 0.5}
+
+
+def test_canvas_of_the_largest_member_is_not_resampled(images):
+    assert images.shape[-1] == canvas_size(32)
+    assert torch.equal(vary(images).round(), vary(images))

@@ -1,0 +1,273 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from committee.errors import CommitteeError
+from committee.folds import fingerprint
+from committee.images import cache
+from committee.images.dataset import open_dataset
+from committee.images.decode import decode
+from committee.images.splits import hold_out
+from committee.images.view import canvas
+
+
+@pytest.fixture
+def opened(store):
+    def run(settings, *, size=10, folds=3, seed=1):
+        return open_dataset(settings, store, canvas_size=size, folds=folds, seed=seed)
+
+    return run
+
+
+@pytest.fixture
+def said(opened):
+    def run(settings, **keys):
+        with pytest.raises(CommitteeError) as caught:
+            opened(settings, **keys)
+        return caught.value.exit_code, str(caught.value)
+
+    return run
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Count the images that are decoded."""
+    count = []
+    monkeypatch.setattr(cache, "decode", lambda *args, **keys: (count.append(1), decode(*args, **keys))[1])
+    return count
+
+
+def same(one, other):
+    for name in ("labels", "sample_ids", "splits", "folds", "canvas"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+    assert one.fingerprint == other.fingerprint and one.class_names == other.class_names
+
+
+def test_rows_images_and_labels_belong_together(make_folder, settings, opened):
+    root = make_folder("root", {"cat": 12, "dog": 9})
+    data = opened(settings(root))
+    assert data.name == "root" and data.class_names == ("cat", "dog")
+    assert data.canvas.shape == (21, 3, 10, 10)
+    rows = [20, 0, 7]
+    for row, image in zip(rows, data.images(rows), strict=True):
+        name = data.sample_ids[row]
+        assert data.class_names[data.labels[row]] == name.split("/")[0]
+        original = torch.from_numpy(decode(root / str(name)))[None]
+        assert torch.equal(image, canvas(original, 10, "crop")[0])
+    splits = [data.rows(split) for split in ("train", "val", "test")]
+    assert sorted(np.concatenate(splits)) == list(range(21))
+    assert np.bincount(data.labels[data.rows("test")]).tolist() == [2, 2] and len(splits[1]) == 0
+    assert sorted(set(data.folds[data.rows("train")])) == [0, 1, 2]
+    assert (data.folds[data.rows("test")] == -1).all()
+
+
+def test_decoded_once(make_folder, settings, opened, decoded):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    first = opened(settings(root))
+    assert len(decoded) == 18
+    same(opened(settings(root), seed=99), first)
+    same(opened(None), first)
+    assert len(decoded) == 18
+    assert opened(settings(root), size=12).canvas.shape == (18, 3, 12, 12)
+    assert len(decoded) == 36
+
+
+def test_a_damaged_cache_is_made_again(make_folder, settings, opened, store, decoded):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    first = opened(settings(root))
+    pixels = first.canvas.copy()
+    [file] = store.root.glob("cache/*/canvas.npy")
+    del first
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert np.array_equal(opened(None).canvas, pixels)
+    assert len(decoded) == 36
+
+
+def test_the_store_may_know_the_data_without_the_source(make_folder, settings, opened):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    first = opened(settings(root))
+    root.rename(root.with_name("moved"))
+    same(opened(None), first)
+    same(opened(settings()), first)
+
+
+def test_no_data_anywhere(store, said):
+    sentence = (
+        f"dataset.path: expected the folder or file of the images, got none, and the store "
+        f"{store.root.as_posix()} has none. Name it: --set dataset.path=FOLDER"
+    )
+    assert said(None) == (2, sentence)
+
+
+def test_one_store_one_data_set(make_folder, settings, opened, store, said):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    opened(settings(root))
+    assert said(settings(make_folder("other", {"cat": 9, "dog": 10}))) == (
+        1,
+        f"{store.root.as_posix()}: expected its own data set, root of 18 images, "
+        "got 19 images with other content or labels. Use another --store for other data.",
+    )
+    (root / "cat" / "0.png").write_bytes((root / "dog" / "0.png").read_bytes())
+    assert said(settings(root))[1].startswith(f"{store.root.as_posix()}: expected its own data set")
+
+
+def test_the_splits_of_a_store_do_not_change(make_folder, settings, opened, said):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    opened(settings(root))
+    assert said(settings(root, test_size=0.4)) == (
+        1,
+        "dataset.test_size: expected 0.2, as the rows of this store were split, got 0.4. "
+        "Use another --store for another split.",
+    )
+    assert said(settings(root), folds=2) == (
+        1,
+        "training.folds: expected 3, as the rows of this store are dealt, got 2. "
+        "Use another --store for other folds.",
+    )
+
+
+def test_folds_may_come_later(make_folder, settings, opened):
+    root = make_folder("root", {"cat": 20, "dog": 20})
+    without = opened(settings(root), folds=0)
+    assert (without.folds == -1).all() and len(without.rows("val")) == 6 and len(without.rows("test")) == 8
+    dealt = opened(settings(root))
+    assert np.array_equal(dealt.splits, without.splits) and dealt.fingerprint == without.fingerprint
+    assert set(dealt.folds[dealt.rows("train")]) == {0, 1, 2} and (dealt.folds[dealt.rows("val")] == -1).all()
+    same(opened(settings(root), folds=0), dealt)
+    assert fingerprint(dealt.sample_ids, dealt.folds) != fingerprint(without.sample_ids, without.folds)
+
+
+@pytest.mark.parametrize(("val", "folds", "train"), [("join", 2, 6), ("apart", 2, 4), ("join", 0, 4)])
+def test_val_joins_or_stays_apart(make_folder, settings, opened, val, folds, train):
+    counts = {"train": 2, "val": 1, "test": 1}
+    root = make_folder(
+        "root", {f"{split}/{name}": counts[split] for split in counts for name in ("cat", "dog")}
+    )
+    data = opened(settings(root, val=val), folds=folds)
+    assert len(data.rows("train")) == train and len(data.rows("test")) == 2
+
+
+def test_a_class_only_in_test(make_folder, settings, said):
+    root = make_folder("root", {"train/cat": 4, "train/dog": 4, "test/dog": 1, "test/emu": 1})
+    assert said(settings(root)) == (
+        1,
+        "training rows: expected rows of every class, got none of 'emu'. "
+        "Add some, or remove the class from val and test.",
+    )
+
+
+def test_more_folds_than_the_smallest_class_has_rows(make_folder, settings, said):
+    assert said(settings(make_folder("root", {"cat": 9, "dog": 3}))) == (
+        1,
+        "folds: expected at most 2, the number of samples of class 'dog', got 3. "
+        "Use 2 folds, or add samples.",
+    )
+
+
+def test_own_folds(make_table, settings, opened, said):
+    table = make_table(
+        ["path", "label", "fold", "split"],
+        lambda row: [f"images/{row}.png", row % 2, "" if row > 19 else f"{(row // 2) % 4 + 8}",
+                     "test" if row > 19 else "train"],
+    )  # fmt: skip
+    data = opened(settings(table), folds=5)
+    assert data.folds.tolist() == [(row // 2) % 4 for row in range(20)] + [-1] * 4
+    same(opened(settings(table), folds=7), data)
+
+
+def test_own_folds_must_be_complete(make_table, settings, said):
+    table = make_table(["path", "label", "fold"], lambda row: [f"images/{row}.png", row % 2, row % 3 or ""])
+    code, sentence = said(settings(table))
+    assert code == 1 and sentence.startswith(
+        "fold column: expected a fold in each training row, got none in "
+    )
+
+
+def test_groups_stay_whole(make_table, settings, opened):
+    table = make_table(["path", "label", "group"], lambda row: [f"images/{row}.png", row % 2, f"g{row // 2}"])
+    data = opened(settings(table))
+    places = [
+        set(zip(data.splits[data.groups == g], data.folds[data.groups == g], strict=True)) for g in range(12)
+    ]
+    assert all(len(place) == 1 for place in places)
+    assert len(data.rows("test")) in (4, 6)
+
+
+def test_a_class_in_one_group(make_table, settings, said):
+    table = make_table(["path", "label", "group"], lambda row: [f"images/{row}.png", row % 2, row % 2 * row])
+    assert said(settings(table)) == (
+        1,
+        "groups: expected every class in at least 2 of them, so that one can be held out, "
+        "got a class in one. Give a split of your own, or remove the class.",
+    )
+
+
+def test_a_group_in_two_splits(make_table, settings, said):
+    table = make_table(
+        ["path", "label", "group", "split"],
+        lambda row: [f"images/{row}.png", row % 2, f"g{row // 4}", "test" if row > 21 else ""],
+    )
+    assert said(settings(table)) == (
+        1,
+        "groups: expected each in one split, got 'g5' in several. Move the rows of a group to one split.",
+    )
+
+
+def test_a_group_in_two_folds_is_named_as_the_table_names_it(make_table, settings, said):
+    table = make_table(
+        ["path", "label", "group", "fold"],
+        lambda row: [f"images/{row}.png", row % 2, f"g{row // 2}", row // 3 % 2],
+    )
+    code, sentence = said(settings(table))
+    assert code == 1
+    assert sentence.startswith("folds: expected each group in one fold, got several for 'g")
+
+
+def test_a_folder_beside_the_splits(make_folder, settings, said):
+    root = make_folder("split", {"train/cat": 4, "train/dog": 4, "test/cat": 2, "test/dog": 2, "notes": 1})
+    assert said(settings(root)) == (
+        1,
+        f"{root}: expected train, val and test alone, or a folder for each class, "
+        "got 'notes' beside them. Move what is no split elsewhere.",
+    )
+
+
+def test_unreadable_images_are_named_and_can_be_replaced(make_folder, settings, opened, said):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    good = (root / "dog" / "3.png").read_bytes()
+    (root / "dog" / "3.png").write_bytes(b"nothing")
+    assert said(settings(root)) == (
+        1,
+        "dog/3.png: expected a JPEG, PNG or WebP image, got something else. Replace it or leave it out.",
+    )
+    (root / "cat" / "0.png").write_bytes(good[:60])
+    assert said(settings(root)) == (
+        1,
+        "2 of 18 images: expected JPEG, PNG or WebP images, got unreadable 'cat/0.png', 'dog/3.png'. "
+        "Replace them or leave them out.",
+    )
+    (root / "cat" / "0.png").unlink()
+    (root / "dog" / "3.png").write_bytes(good)
+    assert len(opened(settings(root)).labels) == 17
+
+
+def test_grey_and_squashed(make_folder, settings, opened):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    assert opened(settings(root, channels=1, fit="squash"), size=8).canvas.shape == (18, 1, 8, 8)
+
+
+@given(st.lists(st.integers(0, 2), min_size=8, max_size=80), st.floats(0.05, 0.9), st.integers(0, 9))
+def test_held_out_rows_are_stratified_and_go_by_id(labels, share, seed):
+    labels = np.array(labels)
+    ids = np.array([f"image {row}" for row in range(len(labels))])
+    pool = np.ones(len(labels), dtype=bool)
+    held = hold_out(ids, labels, pool, None, share, seed)
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        taken = held[labels == label].sum()
+        assert taken < count and abs(taken - share * count) <= 1
+    order = np.random.default_rng(seed).permutation(len(labels))
+    assert np.array_equal(hold_out(ids[order], labels[order], pool, None, share, seed), held[order])

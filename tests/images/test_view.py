@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from committee.errors import DataError, UsageError
+from committee.images.view import View, canvas, canvas_size, centre
+
+SIZES = [(300, 200), (200, 300), (333, 517), (8, 8), (37, 37), (1, 90), (90, 37)]
+
+
+def photo(height, width, *, batch=1, channels=3):
+    """Return smooth coloured waves with noise: resizing has something to get right or wrong."""
+    rows, columns = np.mgrid[:height, :width] / 9
+    waves = np.stack([np.sin(rows + c) * np.cos(columns - c) for c in range(channels)])
+    noise = np.random.default_rng(height * width).normal(0, 0.2, (batch, channels, height, width))
+    return torch.from_numpy(((waves + noise) * 80 + 128).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module", params=["crop", "squash", "pad"])
+def exported(request, tmp_path_factory):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    view = View(32, mean=0.0, std=1.0, fit=request.param)
+    file = tmp_path_factory.mktemp("view") / "view.onnx"
+    free = torch.export.Dim.DYNAMIC
+    torch.onnx.export(
+        view, (photo(40, 52, batch=2),), file, dynamo=True, external_data=False, input_names=["images"],
+        dynamic_shapes=({0: free, 2: free, 3: free},), verbose=False,
+    )  # fmt: skip
+    return view, onnxruntime.InferenceSession(file)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_exported_view_agrees_at_any_size(exported, shape, batch):
+    view, session = exported
+    images = photo(*shape, batch=batch)
+    ran = session.run(None, {"images": images.numpy()})[0]
+    assert session.get_inputs()[0].shape[1] == 3
+    assert session.get_outputs()[0].shape[1:] == [3, 32, 32]
+    assert ran.shape == (batch, 3, 32, 32)
+    assert np.abs(ran - view(images).numpy()).max() <= 1e-6
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("shape", SIZES)
+def test_a_member_sees_the_same_in_its_canvas_as_in_the_photo(fit, shape):
+    view = View(32, fit=fit, mean=0.0, std=1 / 255)
+    image = photo(*shape)
+    cached = canvas(image, canvas_size(32, fit), fit)
+    assert cached.dtype == torch.uint8 and cached.shape == (1, 3, *[canvas_size(32, fit)] * 2)
+    assert (view(cached) - view(image)).abs().max() <= 0.5001  # the canvas is rounded to whole levels
+    torch.testing.assert_close(view(cached), centre(cached, 32).float(), rtol=0, atol=1e-4)
+
+
+def test_the_middle_is_resized_as_torchvision_does():
+    image = photo(200, 300)
+    theirs = v2.functional.resize(image[..., 50:250].float(), [37, 37], antialias=True)
+    theirs = v2.functional.center_crop(theirs, [32, 32])
+    torch.testing.assert_close(View(32, 0.0, 1 / 255)(image), theirs, rtol=0, atol=1e-3)
+
+
+def test_squash_keeps_the_corners_and_pad_adds_black():
+    image = torch.full((1, 1, 20, 40), 200, dtype=torch.uint8)
+    assert (canvas(image, 16, "squash") == 200).all()
+    padded = canvas(image, 16, "pad")[0, 0]
+    assert (padded[4:12] == 200).all() and (padded[:4] == 0).all() and (padded[12:] == 0).all()
+
+
+def test_normalising_is_the_usual_formula():
+    view = View(4, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    pixels = torch.rand(2, 3, 4, 4) * 255
+    expected = v2.functional.normalize(pixels / 255, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    torch.testing.assert_close(view.normalise(pixels), expected, rtol=0, atol=1e-6)
+
+
+def test_options_build_the_same_view():
+    view = View(20, 0.5, 0.25, fit="pad", channels=1)
+    again = View(**view.options())
+    image = photo(9, 30, channels=1)
+    assert torch.equal(view(image), again(image))
+    assert not view.state_dict()
+
+
+@pytest.mark.parametrize(("size", "fit", "side"), [(224, "crop", 258), (32, "crop", 37), (20, "crop", 23),
+                                                   (224, "squash", 224), (224, "pad", 224)])  # fmt: skip
+def test_canvas_size(size, fit, side):
+    assert canvas_size(size, fit) == side
+
+
+@pytest.mark.parametrize(("images", "got"), [
+    (photo(9, 9), "uint8 [1, 3, 9, 9]"), (photo(9, 9)[:, :1] / 255, "float32 [1, 1, 9, 9]"),
+])  # fmt: skip
+def test_what_is_no_batch_of_photos_is_refused(images, got):
+    with pytest.raises(DataError) as caught:
+        View(8, channels=1, mean=0.5, std=0.5)(images)
+    assert str(caught.value) == (
+        f"images: expected a batch uint8 [batch, 1, height, width], got {got}. "
+        "Give pixels in 0..255, with the member's number of channels."
+    )
+
+
+def test_unknown_fit_is_named():
+    with pytest.raises(UsageError) as caught:
+        View(8, fit="zoom")
+    assert str(caught.value) == "view.fit: expected one of crop, squash, pad, got 'zoom'."
+
+
+def test_wrong_number_of_means_is_named():
+    with pytest.raises(UsageError) as caught:
+        View(8, mean=(0.1, 0.2))
+    assert str(caught.value) == "view.mean: expected 3 numbers, got 2. Give one a channel."
