@@ -1,0 +1,331 @@
+"""An ensemble: unique members and the combiners that count their votes. The file that knows both halves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from committee.combiners._base import Combiner
+from committee.combiners._base import build as build_combiner
+from committee.combiners._base import load as load_combiner
+from committee.combiners._base import save as save_combiner
+from committee.errors import DataError, UsageError, first_five
+from committee.images.decode import Source
+from committee.measure import device_of
+from committee.member import Member, predict, read_description, slugs
+from committee.predictions import Predictions
+
+PROTOCOL = 1
+DESCRIPTION = "ensemble.json"
+
+
+class _Vote(nn.Module):
+    """One combiner over some answers: those of members (0, 1, ...) and of earlier votes (-1, -2, ...)."""
+
+    def __init__(
+        self, combiner: Combiner, inputs: Sequence[int], names: Sequence[str], class_names: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.combiner = combiner
+        self.inputs, self.names, self.class_names = tuple(inputs), tuple(names), tuple(class_names)
+
+    def arrange(self, classes: Sequence[Sequence[str]]) -> None:
+        """Keep, for each input whose classes come in another order, where each class is."""
+        for position, own in enumerate(classes):
+            if own and tuple(own) != self.class_names:
+                order = torch.tensor([list(own).index(name) for name in self.class_names])
+                self.register_buffer(f"order_{position}", order, persistent=False)
+
+    def count(self, answers: Mapping[int, Tensor]) -> Tensor:
+        """Combine the inputs' answers: log-probabilities `[B, C]`."""
+        return self.combiner(self.gather(answers))
+
+    def gather(self, answers: Mapping[int, Tensor]) -> Tensor:
+        """Stack the answers of the inputs, `[M, B, C]`, with the classes in this vote's order."""
+        return torch.stack([self._ordered(k, answers[source]) for k, source in enumerate(self.inputs)])
+
+    def _ordered(self, position: int, logits: Tensor) -> Tensor:
+        order = getattr(self, f"order_{position}", None)
+        return logits if order is None else logits.index_select(1, order)
+
+
+class Ensemble(_Vote):
+    """Members that vote: any modules from images to logits, and a combiner.
+
+    Members that are ensembles are taken apart: however deep, an ensemble holds each network once and runs it
+    once. Classes are matched by name, where the members name them.
+
+    Parameters
+    ----------
+    members : sequence of nn.Module
+        Photos uint8 `[B, c, H, W]` -> logits `[B, C]`: members, ensembles, or modules of your own, which take
+        images as you give them.
+    combiner : Combiner, str or mapping, optional
+        A combiner, its name, or `{"combiner": name, **options}`. Left out: soft voting.
+    weights : sequence of float or mapping of str to float, optional
+        Instead of a combiner: weights of the members' probabilities.
+    names : sequence of str, optional
+        Names of the members. Left out: their own; equal ones are numbered.
+    class_names : sequence of str, optional
+        Left out: those of the first member that has them.
+    name : str
+        Its name in another ensemble.
+
+    Raises
+    ------
+    UsageError
+        No members, a member twice, both a combiner and weights, or names that do not fit.
+    DataError
+        Members of different classes, or a combiner that was fitted on others.
+    """
+
+    members: nn.ModuleList
+    votes: nn.ModuleList
+
+    def __init__(
+        self,
+        members: Sequence[nn.Module],
+        combiner: Combiner | str | Mapping[str, Any] | None = None,
+        *,
+        weights: Sequence[float] | Mapping[str, float] | None = None,
+        names: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
+        name: str = "ensemble",
+    ) -> None:
+        members = list(members)
+        names = _names(members, names)
+        classes = [tuple(getattr(member, "class_names", ())) for member in members]
+        chosen = tuple(class_names or next(filter(None, classes), ()))
+        _require_same_classes(names, classes, chosen)
+        leaves, votes, inputs = _take_apart(members)
+        super().__init__(_combiner(combiner, weights, names), inputs, names, chosen)
+        self.name = name
+        self.members, self.votes = nn.ModuleList(leaves), nn.ModuleList(votes)
+        self.arrange(classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn photos, uint8 `[B, c, H, W]`, into log-probabilities `[B, C]`."""
+        return self.combiner(self.member_logits(images))
+
+    def infer(self, images: Tensor) -> Tensor:
+        """Return what `forward` returns; a combiner may skip work that cannot change the result."""
+        return self.combiner.infer(self.member_logits(images))
+
+    def member_logits(self, images: Tensor) -> Tensor:
+        """Return the answers that the combiner gets: `[M, B, C]`, in the order of `names`."""
+        answers = {index: _logits(member(images)) for index, member in enumerate(self.members)}
+        for index, vote in enumerate(cast("Iterable[_Vote]", self.votes)):
+            answers[~index] = vote.count(answers)
+        return self.gather(answers)
+
+    @torch.no_grad()
+    def predictions(self, loader: Iterable[Sequence[Any]]) -> Predictions:
+        """Return the members' logits on the batches of a loader, as `fit` wants them.
+
+        Parameters
+        ----------
+        loader : iterable of (images, labels)
+            Images as the members take them; labels int `[B]`, indices into `class_names`.
+        """
+        self.eval()
+        device = device_of(self)
+        batches = [(self.member_logits(images.to(device)).cpu(), labels) for images, labels in loader]
+        if not batches:
+            raise DataError(self.name, expected="a loader of (images, labels)", got="an empty one")
+        logits = torch.cat([answers for answers, _ in batches], 1).numpy()
+        labels = np.concatenate([np.asarray(part, dtype=np.int64) for _, part in batches])
+        names = self.class_names or tuple(map(str, range(logits.shape[2])))
+        return Predictions.from_logits(logits, members=self.names, class_names=names, labels=labels)
+
+    def fit(
+        self, loader: Iterable[Sequence[Any]], method: str | Combiner | None = None, **options: Any
+    ) -> Self:
+        """Learn how to combine, on rows that no member was trained on; the members stay as they are.
+
+        Parameters
+        ----------
+        loader : iterable of (images, labels)
+            See `predictions`.
+        method : str or Combiner, optional
+            Left out: the combiner that the ensemble has.
+        **options
+            Of the method, such as `metric="accuracy"`.
+        """
+        if isinstance(method, str):
+            spec: dict[str, Any] = {"combiner": method}
+        else:
+            base = method or self.combiner
+            spec = {"combiner": base.key, **base.options()}
+        self.combiner = build_combiner({**spec, **options}).fit(self.predictions(loader))
+        return self
+
+    def predict(
+        self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """Return probabilities `[N, C]` of photos: a uint8 batch, or paths, PIL images and arrays."""
+        return predict(self, images, batch_size)
+
+    def save(self, folder: Path | str) -> None:
+        """Write `ensemble.json`, each network once in `members/`, and the combiners.
+
+        Raises
+        ------
+        UsageError
+            A member is a bare module: its view and classes are not known.
+        """
+        folder = Path(folder)
+        for member in self.members:
+            if not isinstance(member, Member):
+                raise UsageError(
+                    self.name, expected="members that can be saved", got=type(member).__name__,
+                    todo="Wrap it with Member.from_module.",
+                )  # fmt: skip
+        names = slugs([str(member.name) for member in self.members])
+        for slug, member in zip(names, self.members, strict=True):
+            cast("Member", member).save(folder / "members" / slug)
+        votes = [*cast("Iterable[_Vote]", self.votes), self]
+        for index, vote in enumerate(votes):
+            place = folder / "combiners" / str(index)
+            place.mkdir(parents=True, exist_ok=True)
+            save_combiner(vote.combiner, place)
+        description = {
+            "protocol": PROTOCOL,
+            "name": self.name,
+            "members": names,
+            "votes": [
+                {"inputs": vote.inputs, "names": vote.names, "class_names": vote.class_names}
+                for vote in votes
+            ],
+        }
+        text = json.dumps(description, indent=1, ensure_ascii=False)
+        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(
+        cls, folder: Path | str, *, trusted: bool = False, nets: Mapping[str, nn.Module] | None = None
+    ) -> Self:
+        """Read what `save` wrote, in evaluation mode; nothing is unpickled.
+
+        Parameters
+        ----------
+        folder : Path or str
+            Where it was saved.
+        trusted : bool
+            Whether `python:` builders may be imported.
+        nets : mapping of str to nn.Module, optional
+            Architectures of the members that `Member.from_module` made, by the members' names.
+        """
+        folder = Path(folder)
+        description = read_description(folder / DESCRIPTION, "an ensemble", PROTOCOL)
+        known: dict[int, nn.Module] = {
+            index: Member.load(folder / "members" / slug, trusted=trusted, net=(nets or {}).get(slug))
+            for index, slug in enumerate(description["members"])
+        }
+        for index, vote in enumerate(description["votes"]):
+            known[~index] = cls(
+                [known[source] for source in vote["inputs"]],
+                load_combiner(folder / "combiners" / str(index)),
+                names=vote["names"], class_names=vote["class_names"], name=description["name"],
+            )  # fmt: skip
+        return known[~index].eval()  # type: ignore[return-value]
+
+
+def folds_member(networks: Sequence[Member], name: str) -> Ensemble:
+    """Return the member whose fold networks speak together: the mean of their probabilities."""
+    names = [f"{name}_{index}" for index in range(len(networks))]
+    return Ensemble(networks, names=names, name=name)
+
+
+def _logits(output: Any) -> Tensor:
+    return getattr(output, "logits", output).float()
+
+
+def _names(members: Sequence[nn.Module], names: Sequence[str] | None) -> list[str]:
+    if not members:
+        raise UsageError("ensemble", expected="at least one member", got="none")
+    given = [str(getattr(member, "name", type(member).__name__)) for member in members]
+    twice = next((n for n, m in zip(given, members, strict=True) if sum(m is o for o in members) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            "ensemble", expected="each member once", got=f"'{twice}' twice", todo="Give it a larger weight."
+        )
+    if names is None:
+        return slugs(given)
+    if len(names) != len(members) or len(set(names)) != len(names):
+        raise UsageError(
+            "ensemble.names", expected=f"{len(members)} different names", got=first_five(names) or "none"
+        )
+    return list(names)
+
+
+def _combiner(
+    combiner: Combiner | str | Mapping[str, Any] | None,
+    weights: Sequence[float] | Mapping[str, float] | None,
+    names: Sequence[str],
+) -> Combiner:
+    if weights is not None:
+        if combiner is not None:
+            raise UsageError(
+                "ensemble", expected="a combiner or weights", got="both", todo="Leave one of them out."
+            )
+        combiner = {"combiner": "weighted", "weights": weights}
+    built = build_combiner(combiner or "soft_voting")
+    if built.member_names and built.member_names != tuple(names):
+        raise DataError(
+            "ensemble", expected=f"the members its combiner was fitted on, {first_five(built.member_names)}",
+            got=first_five(names), todo="Give them in that order and by those names.",
+        )  # fmt: skip
+    return built if built.member_names else built.bind(names)
+
+
+def _require_same_classes(
+    names: Sequence[str], classes: Sequence[Sequence[str]], chosen: Sequence[str]
+) -> None:
+    for name, own in zip(names, classes, strict=True):
+        odd = sorted(set(own) ^ set(chosen))
+        if own and odd:
+            side = "with" if odd[0] in own else "without"
+            raise DataError(
+                f"ensemble member '{name}'", expected=f"the classes {first_five(chosen)}",
+                got=f"classes {side} '{odd[0]}'", todo="Train the members on the same classes.",
+            )  # fmt: skip
+
+
+def _take_apart(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[_Vote], list[int]]:
+    """Return the unique networks, the unique inner votes, and which of them each member is."""
+    leaves: list[nn.Module] = []
+    votes: list[_Vote] = []
+
+    def leaf(module: nn.Module) -> int:
+        for index, known in enumerate(leaves):
+            if known is module:
+                return index
+        leaves.append(module)
+        return len(leaves) - 1
+
+    def vote(old: _Vote, inputs: Sequence[int]) -> int:
+        for index, known in enumerate(votes):
+            if known.combiner is old.combiner and known.inputs == tuple(inputs):
+                return ~index
+        new = _Vote(old.combiner, inputs, old.names, old.class_names)
+        for name, order in old.named_buffers(recurse=False):
+            new.register_buffer(name, order, persistent=False)
+        votes.append(new)
+        return ~(len(votes) - 1)
+
+    def place(module: nn.Module) -> int:
+        if not isinstance(module, Ensemble):
+            return leaf(module)
+        known = {index: leaf(member) for index, member in enumerate(module.members)}
+        for index, inner in enumerate([*module.votes, module]):
+            known[~index] = vote(inner, [known[source] for source in inner.inputs])
+        return known[~len(module.votes)]
+
+    return leaves, votes, [place(member) for member in members]

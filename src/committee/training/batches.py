@@ -1,0 +1,88 @@
+"""Which rows come together in an epoch, and which of them are set aside to judge it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+def epoch_batches(labels: Rows, size: int, sampler: str, seed: int) -> list[Rows]:
+    """Return the positions of an epoch, batch by batch.
+
+    Parameters
+    ----------
+    labels : int64 `[N]`
+    size : int
+        Most rows in a batch. All batches of an epoch are of nearly the same size, since a last one of a
+        single row would break batch normalisation.
+    sampler : "shuffle" or "balanced"
+        Each row once; or N draws with replacement in which classes come equally often.
+    seed : int
+        Of this epoch alone.
+    """
+    generator = np.random.default_rng(seed)
+    if sampler == "balanced":
+        chance = 1.0 / np.bincount(labels)[labels]
+        order = generator.choice(len(labels), len(labels), p=chance / chance.sum())
+    else:
+        order = generator.permutation(len(labels))
+    return np.array_split(order.astype(np.int64), math.ceil(len(labels) / size))
+
+
+def inner_slice(labels: Rows, groups: Rows | None, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Split the positions of training rows: those to train on, and a slice that judges epochs.
+
+    Parameters
+    ----------
+    labels : int64 `[N]`
+        The slice has at least one row of each class that has two or more; each class keeps one to train on.
+    groups : int64 `[N]` or None
+        Rows of one group stay together; the slice is then of whole groups, drawn at random.
+    fraction : float
+        Share of the rows in the slice.
+    seed : int
+
+    Returns
+    -------
+    kept, judged : int64 arrays, sorted
+    """
+    generator = np.random.default_rng(seed)
+    if groups is not None:
+        judged = _whole_groups(groups, fraction, generator)
+    else:
+        judged = np.concatenate([_share(np.flatnonzero(labels == each), fraction, generator)
+                                 for each in np.unique(labels)])  # fmt: skip
+    return np.setdiff1d(np.arange(len(labels)), judged), np.sort(judged)
+
+
+def _share(rows: Rows, fraction: float, generator: np.random.Generator) -> Rows:
+    count = min(max(1, round(fraction * len(rows))), len(rows) - 1)
+    return generator.permutation(rows)[:count]
+
+
+def _whole_groups(groups: Rows, fraction: float, generator: np.random.Generator) -> Rows:
+    names = generator.permutation(np.unique(groups))
+    sizes = np.cumsum([np.sum(groups == name) for name in names])
+    count = min(int(np.searchsorted(sizes, fraction * len(groups))) + 1, len(names) - 1)
+    return np.flatnonzero(np.isin(groups, names[:count]))
+
+
+def class_weights(
+    labels: Rows, class_names: tuple[str, ...], wanted: str | dict[str, float]
+) -> NDArray[np.float32] | None:
+    """Return the weight of each class in the loss, float32 `[C]`, of mean 1 over the rows; None if equal.
+
+    `balanced` weighs a class by the inverse of its count; a dict names classes, and the others weigh 1.
+    """
+    if wanted == "none":
+        return None
+    counts = np.bincount(labels, minlength=len(class_names))
+    if isinstance(wanted, dict):
+        weights = np.array([wanted.get(name, 1.0) for name in class_names])
+    else:
+        weights = 1.0 / np.maximum(counts, 1)
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)

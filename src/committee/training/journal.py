@@ -1,0 +1,93 @@
+"""What each epoch came to: a CSV file, and MLflow where it is asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+CSV_NAME = "epochs.csv"
+FIELDS = (
+    "epoch",
+    "phase",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "seconds",
+    "inner_log_loss",
+    "inner_accuracy",
+    "inner_f1_macro",
+)
+Row = Mapping[str, Any]
+
+
+def write_csv(path: Path, history: Sequence[Row]) -> None:
+    """Write a line for each epoch; the inner columns are empty where no slice judges epochs."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS, restval="")
+        writer.writeheader()
+        writer.writerows(history)
+
+
+class Tracker:
+    """One MLflow run for a fit; silent unless MLFLOW_TRACKING_URI is set and MLflow is installed.
+
+    Parameters
+    ----------
+    name : str
+        Of the run: `member/fold`.
+    run_id : str
+        The run that an interrupted fit began, or empty.
+    """
+
+    def __init__(self, name: str, run_id: str = "") -> None:
+        self.run_id = run_id
+        self._client: Any = None
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
+            return
+        if importlib.util.find_spec("mlflow") is None:
+            log.warning("MLFLOW_TRACKING_URI is set, but MLflow is missing: pip install 'committee[mlflow]'")
+            return
+        with self._optional():
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        import mlflow
+
+        self._client = mlflow.MlflowClient()
+        if not self.run_id:
+            title = os.environ.get("MLFLOW_EXPERIMENT_NAME", "committee")
+            found = self._client.get_experiment_by_name(title)
+            experiment = found.experiment_id if found else self._client.create_experiment(title)
+            self.run_id = self._client.create_run(experiment, run_name=name).info.run_id
+
+    @contextlib.contextmanager
+    def _optional(self) -> Iterator[None]:
+        """Go on without MLflow when it fails: a night of training is worth more than its log."""
+        try:
+            yield
+        except Exception as error:
+            self._client = None
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            log.warning("MLflow gets no more of this fit (its CSV does): %s", reason)
+
+    def log(self, row: Row) -> None:
+        """Log the numbers of one epoch."""
+        if self._client is not None:
+            with self._optional():
+                for key, value in row.items():
+                    if key != "epoch" and isinstance(value, int | float):
+                        self._client.log_metric(self.run_id, key, value, step=row["epoch"])
+
+    def finish(self) -> None:
+        """Mark the run as finished."""
+        if self._client is not None:
+            with self._optional():
+                self._client.set_terminated(self.run_id)

@@ -1,0 +1,65 @@
+"""One fit on several GPUs: each batch is divided among processes, one a GPU."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch.multiprocessing.spawn import ProcessException
+
+from committee.errors import TrainingError
+from committee.member import Member
+from committee.training.engine import make_fabric, processes
+from committee.training.job import Job
+
+Fit = Callable[[Fabric, Job], Member]
+Place = tuple[str, int, tuple[int, ...]]
+
+
+def share(job: Job, fit: Fit) -> Member:
+    """Carry out `job`, with the help of other processes where there are several GPUs.
+
+    What they come to is read from the state that the first of them keeps: this process then finds a fit with
+    no epoch left to do.
+
+    Raises
+    ------
+    TrainingError
+        A process failed; the sentence has its last line.
+    """
+    precision = job.spec.training.precision
+    # Each process needs rows of every batch, also of the smallest that `epoch_batches` makes.
+    count = min(processes(job.device), max(1, min(job.spec.batch_size, len(job.rows)) // 2))
+    if count == 1:
+        return fit(make_fabric(job.device, precision), job)
+    with tempfile.TemporaryDirectory() as temporary:
+        job = replace(job, folder=job.folder or Path(temporary) / "state")
+        _launch(make_fabric(job.device, precision, count), job, fit)
+        return fit(make_fabric(job.device, precision), job)
+
+
+def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
+    canvas = job.dataset.canvas
+    assert isinstance(canvas, np.memmap) and canvas.filename is not None
+    place = (str(canvas.filename), canvas.offset, canvas.shape)
+    # The images go over by the name of their file: pickled, each process would get a copy of all.
+    bare = replace(job, dataset=replace(job.dataset, canvas=np.empty(0, np.uint8)))
+    try:
+        # Bound rather than passed: Fabric looks into what is passed, and refuses frozen dataclasses.
+        fabric.launch(partial(_work, job=bare, place=place, fit=fit))
+    except ProcessException as error:
+        raise TrainingError(
+            job.name, expected="all processes to finish", got=str(error).strip().splitlines()[-1],
+            todo="What was trained is kept: run it again, or on one GPU with CUDA_VISIBLE_DEVICES=0.",
+        ) from error  # fmt: skip
+
+
+def _work(fabric: Fabric, job: Job, place: Place, fit: Fit) -> None:
+    file, offset, shape = place
+    canvas = np.memmap(file, np.uint8, "r", offset=offset, shape=shape)
+    fit(fabric, replace(job, dataset=replace(job.dataset, canvas=canvas)))

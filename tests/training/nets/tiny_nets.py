@@ -1,0 +1,40 @@
+"""Networks small enough for tests, each with what makes a resumed run go wrong: batch norm and dropout."""
+
+import torch
+from torch import nn
+
+
+def tiny(classes: int, channels: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.1), nn.Linear(128, classes),
+    )  # fmt: skip
+
+
+def wrong_shape(classes: int, channels: int, img_size: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(channels * img_size**2, classes), nn.Linear(classes, classes + 1)
+    )
+
+
+class Exploding(nn.Module):
+    def __init__(self, classes: int, channels: int, img_size: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(channels * img_size**2, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images.flatten(1)) * float("inf")
+
+
+class Detached(Exploding):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images.flatten(1)).detach().requires_grad_()
+
+
+def exploding(classes: int, channels: int, img_size: int) -> nn.Module:
+    return Exploding(classes, channels, img_size)
+
+
+def detached(classes: int, channels: int, img_size: int) -> nn.Module:
+    return Detached(classes, channels, img_size)

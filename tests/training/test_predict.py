@@ -1,0 +1,32 @@
+import numpy as np
+import torch
+from torch import nn
+
+from committee.training.predict import logits_of
+from committee.training.start import start_member
+
+
+def test_batches_do_not_matter_and_the_module_comes_back_as_it_was(making, dataset, cpu):
+    member = start_member(making.make_spec(), dataset, "fold_0").train()
+    rows = dataset.rows("test")[::-1].copy()
+    whole = logits_of(member, dataset, rows, batch_size=1000, device=cpu)
+    parts = logits_of(member, dataset, rows, batch_size=7, device=cpu)
+    assert whole.dtype == np.float32 and whole.shape == (80, 10)
+    np.testing.assert_allclose(whole, parts, atol=1e-6)
+    assert member.training
+    with torch.inference_mode():
+        direct = member.eval()(dataset.images(rows)).numpy()
+    np.testing.assert_allclose(whole, direct, atol=1e-6)
+
+
+def test_no_rows_are_no_logits(making, dataset, cpu):
+    member = start_member(making.make_spec(), dataset, "fold_0")
+    assert logits_of(member, dataset, np.empty(0, np.int64), batch_size=8, device=cpu).shape == (0, 10)
+
+
+def test_a_module_without_weights_predicts(dataset, cpu):
+    class Mean(nn.Module):
+        def forward(self, images):
+            return images.float().mean((1, 2, 3))[:, None].expand(-1, 10)
+
+    assert logits_of(Mean(), dataset, dataset.rows("val"), batch_size=8, device=cpu).shape == (40, 10)
