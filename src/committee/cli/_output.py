@@ -1,0 +1,77 @@
+"""How verbs print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def print_json(value: Any) -> None:
+    """Print `value` as JSON; numbers that JSON lacks (NaN, infinities) become null."""
+    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def count(number: int, what: str) -> str:
+    """Return `1 member`, `2 members`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def print_failed(failed: Mapping[str, str]) -> None:
+    """Print what failed and why, a line each: in a table a sentence would widen its column for all."""
+    for name, reason in failed.items():
+        print(f"failed: {reason if reason.startswith(f'{name}:') else f'{name}: {reason}'}")
+
+
+def cell(value: object) -> str:
+    """Return a value as a table shows it: numbers with four digits, nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under their columns: drawn by rich on a terminal, aligned plain text elsewhere."""
+    cells = [[cell(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _print_rich(title, columns, cells)
+    else:
+        _print_plain(title, columns, cells)
+
+
+def _print_rich(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left")
+    for column in columns:
+        table.add_column(column)
+    for row in cells:
+        table.add_row(*(Text(text) for text in row))
+    Console().print(table)
+
+
+def _print_plain(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    if title:
+        print(title)
+    lines = [list(columns), *map(list, cells)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    for line in lines:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())

@@ -1,0 +1,80 @@
+"""What the verbs that run stages say before and after."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from committee.cli._output import print_failed, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from committee.pipeline.outcome import Outcome
+    from committee.recipe.model import Recipe
+    from committee.store.layout import Store
+
+log = logging.getLogger("committee")
+
+
+def say_unbuilt(recipe: Recipe) -> None:
+    """Name what the recipe enables and this version does not have; the rest runs."""
+    for name in recipe.unbuilt():
+        log.warning("%s: not built in this version; the rest runs", name)
+
+
+def print_outcome(outcome: Outcome, as_json: bool, what_next: str) -> int:
+    """Print what a stage made and what failed; return the exit code."""
+    if as_json:
+        print_json(outcome.to_json())
+        return outcome.exit_code
+    rows = [[name, "done"] for name in dict.fromkeys(outcome.done) if name not in outcome.failed]
+    rows += [[name, "failed"] for name in outcome.failed]
+    rows += [[name, "not built in this version"] for name in outcome.unbuilt]
+    print_table("", ["name", "result"], rows)
+    print_failed(outcome.failed)
+    if outcome.done:
+        print(what_next)
+    return outcome.exit_code
+
+
+def print_estimate(
+    recipe: Recipe, store: Store, as_json: bool, then: Mapping[str, Sequence[str]] | None = None
+) -> int:
+    """Print what would run, how many fits, hours and disk, and the names of what would follow."""
+    from committee.pipeline.estimate import estimate
+
+    found = {**estimate(recipe, store), "unbuilt": recipe.unbuilt(), **(then or {})}
+    if as_json:
+        print_json(found)
+        return 0
+    rows = [
+        [cost["member"], cost["backbone"], cost["fits"], cost["stored"], cost["hours"], cost["disk_mb"]]
+        for cost in found["members"]
+        if cost["hours"] is not None
+    ]
+    columns = ["member", "backbone", "fits", "of them stored", "hours", "disk MB"]
+    print_table("What would be trained", columns, rows)
+    print_failed({cost["member"]: cost["reason"] for cost in found["members"] if cost["hours"] is None})
+    print(f"In total {found['fits']} fits, about {found['hours']:.2g} hours and {found['disk_mb']:.0f} MB.")
+    for what, names in (then or {}).items():
+        print(f"Then {what}: {', '.join(names) or 'none'}.")
+    return 0
+
+
+def print_leaderboard(store: Store, metric: str, as_json: bool) -> int:
+    """Print all evaluated models, best cross-fitted first; return 0, or 3 where a member failed."""
+    from committee.report.leaderboard import leaderboard, table
+
+    reports = leaderboard(store, metric)
+    failed = {report["name"]: report["failed"] for report in reports if "failed" in report}
+    code = 3 if failed else 0
+    if as_json:
+        print_json(reports)
+        return code
+    columns, rows = table([report for report in reports if report["name"] not in failed], metric)
+    print_table(f"Leaderboard of {store.root}", columns, rows)
+    print_failed(failed)
+    if any(report.get("rows") == "val" for report in reports):
+        print("* on the val split: these members were trained without folds.")
+    return code

@@ -1,0 +1,137 @@
+"""Predict photos with a model of the store, or with an exported ONNX file.
+
+NAME is a member or an ensemble, by full or short name, or the path of an .onnx file. Folders are searched
+through. With --csv a run that was stopped goes on where it was. A photo that cannot be read is named and left
+out.
+"""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from committee.cli._options import add_dry_run, add_store, recipe_of, store_of
+from committee.cli._output import print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from committee.exporters._predictor import Predictor
+    from committee.pipeline.predict import Prediction
+
+log = logging.getLogger("committee")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the model, the photos, and how to answer."""
+    parser.add_argument("name", metavar="NAME", help="member, ensemble or .onnx file")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="photos, and folders of photos")
+    answer = parser.add_mutually_exclusive_group()
+    answer.add_argument(
+        "--csv", type=Path, metavar="FILE", help="append rows id,prediction,<class>,...,model to FILE"
+    )
+    answer.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="most photos at once (default: 32)"
+    )
+    add_store(parser)
+    add_dry_run(parser)
+    parser.add_argument(
+        "--config", dest="recipe", metavar="FILE", help="recipe: its device and python: backbones"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
+        help="replace one value of the recipe, such as device=cpu",
+    )  # fmt: skip
+    parser.set_defaults(config=None)
+
+
+def run(arguments: Namespace) -> int:
+    """Predict; return 3 where a photo could not be read, 1 where none could."""
+    from committee import progress
+    from committee.errors import UsageError
+    from committee.pipeline.predict import find_photos, open_model, predict
+
+    if arguments.batch_size < 1:
+        raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
+    photos = find_photos(arguments.paths)
+    model = open_model(arguments.name, store_of(arguments), recipe_of(arguments))
+    if arguments.dry_run:
+        return _print_plan(model, photos, arguments)
+    if arguments.csv:
+        return _to_csv(model, photos, arguments)
+    found = predict(model, photos, batch_size=arguments.batch_size)
+    answers = list(progress.track(found, len(photos), "predicting"))
+    failed = {answer.id: answer.reason for answer in answers if answer.probabilities is None}
+    (_print_json if arguments.json else _print_table)(model, answers, failed)
+    return _exit_code(len(answers) - len(failed), failed)
+
+
+def _to_csv(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
+    from committee import progress
+    from committee.pipeline.predict import predict
+    from committee.pipeline.prediction_csv import PredictionCsv
+
+    failed: dict[str, str] = {}
+    with PredictionCsv(arguments.csv, model.class_names, model.name) as rows:
+        new = [photo for photo in photos if photo.as_posix() not in rows.done]
+        skipped = len(photos) - len(new)
+        found = predict(model, new, batch_size=arguments.batch_size)
+        for answer in progress.track(found, len(new), "predicting"):
+            if answer.probabilities is None:
+                failed[answer.id] = answer.reason
+                log.error("%s", answer.reason)
+            else:
+                rows.write(answer.id, answer.probabilities)
+    done = len(new) - len(failed)
+    print(f"{arguments.csv}: {done} new, {skipped} there already, {len(failed)} unreadable")
+    return _exit_code(done + skipped, failed)
+
+
+def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
+    """Print how many photos would be predicted, and how long that takes: as long as the first, each."""
+    from time import perf_counter
+
+    from committee.pipeline.predict import predict
+    from committee.pipeline.prediction_csv import ids_in
+
+    done = ids_in(arguments.csv) if arguments.csv else set()
+    new = [photo for photo in photos if photo.as_posix() not in done]
+    start = perf_counter()
+    tried = len(list(predict(model, new[:1])))
+    hours = (perf_counter() - start) * len(new) / max(1, tried) / 3600
+    if arguments.json:
+        print_json({"model": model.name, "photos": len(new), "hours": hours})
+    else:
+        print(f"{model.name} would predict {len(new)} of {len(photos)} photos in about {hours:.2g} hours.")
+    return 0
+
+
+def _print_json(model: Predictor, answers: Iterable[Prediction], failed: dict[str, str]) -> None:
+    predictions = []
+    for answer in answers:
+        if answer.probabilities is not None:
+            by_class = dict(zip(model.class_names, answer.probabilities.tolist(), strict=True))
+            best = model.class_names[int(answer.probabilities.argmax())]
+            predictions.append({"id": answer.id, "prediction": best, "probabilities": by_class})
+    left_out = [{"id": name, "reason": reason} for name, reason in failed.items()]
+    print_json({"model": model.name, "predictions": predictions, "failed": left_out})
+
+
+def _print_table(model: Predictor, answers: Iterable[Prediction], failed: dict[str, str]) -> None:
+    rows = [
+        [answer.id, model.class_names[int(answer.probabilities.argmax())], float(answer.probabilities.max())]
+        for answer in answers
+        if answer.probabilities is not None
+    ]
+    print_table("", ["photo", "prediction", "probability"], rows)
+    for reason in failed.values():
+        log.error("%s", reason)
+
+
+def _exit_code(answered: int, failed: dict[str, str]) -> int:
+    if failed:
+        return 3 if answered else 1
+    return 0

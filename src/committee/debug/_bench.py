@@ -1,0 +1,132 @@
+"""Where debug sections work: in `debug_tmp/`, on links to the user's files or on synthetic samples."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from committee.errors import CommitteeError, StoreError
+from committee.pipeline.outcome import Outcome
+from committee.pipeline.train import train
+from committee.recipe.members import is_named
+from committee.recipe.model import Backbones, Recipe
+from committee.recipe.training import Model
+from committee.store.layout import Store
+
+SAMPLES = 16
+FAST = {"epochs": 1, "head_epochs": 0, "warmup_epochs": 0.0, "folds": 2, "pretrained": False}
+NOT_LINKED = ("debug_tmp", "deploy")
+DEFAULT_BACKBONE = "timm:test_resnet"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where sections work, and on what.
+
+    Attributes
+    ----------
+    store : Store
+        The user's store: read, never written.
+    scratch : Store
+        A store of its own in `debug_tmp/`: written.
+    recipe : Recipe
+        The user's, or the small one of `--fast`.
+    fast : bool
+        Whether the scratch store starts empty, on synthetic samples, or as a copy of the user's.
+    """
+
+    store: Store
+    scratch: Store
+    recipe: Recipe
+    fast: bool
+
+    def open(self) -> None:
+        """Fill the scratch store: with synthetic samples, or with links to the files of the user's store.
+
+        Stored files are never changed in place, so a link is as safe as a copy.
+        """
+        self.scratch.root.mkdir(parents=True)
+        if self.fast:
+            images, labels = synthetic(self.recipe.dataset.channels)
+            np.savez(samples_file(self.scratch), images=images, labels=labels)
+        elif self.store.root.is_dir():
+            shutil.copytree(
+                self.store.root, self.scratch.root, copy_function=_link, dirs_exist_ok=True, ignore=_ignore
+            )
+
+    def trained(self) -> None:
+        """Have trained members in the scratch store: with `--fast` it makes them.
+
+        Raises
+        ------
+        StoreError
+            The user's store has none.
+        """
+        if not self.scratch.members() and self.fast:
+            require_done(train(self.recipe, self.scratch))
+        if not self.scratch.members():
+            raise StoreError(
+                str(self.store.root), expected="trained members", got="none",
+                todo="Run: committee train RECIPE, or debug with --fast.",
+            )  # fmt: skip
+
+
+def require_done(outcome: Outcome) -> None:
+    """Raise the first failure of a stage: debug mode does not go on without it."""
+    for name, reason in outcome.failed.items():
+        raise CommitteeError(name, got=reason.rstrip("."))
+
+
+def names_of(recipe: Recipe) -> str:
+    """Return the backbones of a recipe, for a plan."""
+    return ", ".join(spec.name for spec in recipe.members()) or "no backbone"
+
+
+def samples_file(scratch: Store) -> Path:
+    """Return where the synthetic samples of a scratch store are."""
+    return scratch.root / "samples.npz"
+
+
+def synthetic(channels: int, size: int = 32) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return 16 noisy images of two classes, dark and bright: uint8 `[16, size, size, channels]`, `[16]`."""
+    labels = np.arange(SAMPLES) % 2
+    noise = np.random.default_rng(0).integers(0, 96, (SAMPLES, size, size, channels))
+    return (noise + 96 * labels[:, None, None, None]).astype(np.uint8), labels
+
+
+def only(recipe: Recipe, backbone: str) -> Recipe:
+    """Return the recipe with one backbone, as it describes it."""
+    models = [model for model in recipe.models if is_named(backbone, model.alias or "", model.name)]
+    chosen = Backbones(include=[] if models else [backbone])
+    return recipe.model_copy(update={"models": models, "backbones": chosen})
+
+
+def fast_recipe(recipe: Recipe, scratch: Store) -> Recipe:
+    """Return the recipe for synthetic samples and one epoch; a lone backbone gets two seeds."""
+    dataset = recipe.dataset.model_copy(update={
+        "path": str(samples_file(scratch)), "name": None, "reader": "numpy", "n_classes": None,
+        "fold_column": None, "group_column": None, "test_size": 0.25, "batch_size": 4,
+    })  # fmt: skip
+    names = list(dict.fromkeys(spec.backbone for spec in recipe.members())) or [DEFAULT_BACKBONE]
+    seeds = [0, 1] if len(names) == 1 else None
+    return recipe.model_copy(update={
+        "dataset": dataset, "training": recipe.training.model_copy(update=FAST), "overrides": {},
+        "backbones": Backbones(), "models": [Model(name=name, seeds=seeds) for name in names],
+    })  # fmt: skip
+
+
+def _ignore(top: str, names: list[str]) -> list[str]:
+    """Leave out what is no finished part of a store; an interrupted fit's state is changed in place."""
+    return [name for name in names if name in NOT_LINKED or name.endswith(".resume") or name[0] == "."]
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

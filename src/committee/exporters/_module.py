@@ -1,0 +1,42 @@
+"""A module in memory behind the same call as an exported file: what exported files are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from committee.exporters._predictor import Images, Probabilities
+from committee.images.view import View
+
+
+class ModulePredictor:
+    """A member, an ensemble or any other module of images to logits, ready to predict.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images uint8 `[B, c, H, W]` -> logits `[B, C]`. It is put in evaluation mode and on `device`.
+    name : str
+    class_names : sequence of str, length C
+    device : str or torch.device
+    """
+
+    def __init__(
+        self, module: nn.Module, name: str, class_names: Sequence[str], device: str | torch.device = "cpu"
+    ) -> None:
+        self.module = module.to(device).eval()
+        self.name, self.class_names, self.device = name, tuple(class_names), device
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images that it takes, as the first view in it says."""
+        return next((part.channels for part in self.module.modules() if isinstance(part, View)), 3)
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Turn uint8 `[B, c, H, W]`, any H and W, into probabilities float32 `[B, C]`."""
+        with torch.inference_mode():
+            logits = self.module(torch.tensor(images, device=self.device))
+            answer: Probabilities = logits.float().softmax(1).cpu().numpy()
+        return answer

@@ -1,0 +1,157 @@
+"""One model in all the formats asked for, each compared with the model before it counts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from committee._version import __version__
+from committee.errors import CommitteeError
+from committee.exporters._base import EXPORTERS, Card
+from committee.exporters._module import ModulePredictor
+from committee.exporters._parity import check_parity
+from committee.exporters._predictor import Images
+from committee.store.commit import commit, write_json
+from committee.store.manifest import digest, hash_file, is_done
+
+log = logging.getLogger(__name__)
+Status = dict[str, Any]
+
+
+def package(
+    module: nn.Module,
+    card: Card,
+    folder: Path,
+    formats: Sequence[str],
+    batches: Sequence[Images],
+    *,
+    made_from: str = "",
+) -> Status:
+    """Write a model in several formats, with its names, its provenance and the checksums of all files.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images uint8 `[B, c, H, W]` -> logits `[B, C]`. It is moved to the CPU and put in evaluation mode.
+    card : Card
+        Name, class names and provenance.
+    folder : Path
+        Such as `store.deploy(name)`; gets a folder a format, and `metadata`, `class_mapping`, `export_status`
+        and `checksums` as JSON.
+    formats : sequence of str
+        One that does not exist or fails becomes a failed entry with the reason; the others are made.
+    batches : sequence of uint8 arrays `[B, c, H, W]`
+        Real images of several sizes for the parity check; the first, of two or more, is traced with.
+    made_from : str, optional
+        Digest of what the model is. Formats that were made from the same are not made again.
+
+    Returns
+    -------
+    dict
+        What `export_status.json` holds: `name`, `made_from`, and for each format its `status` (`done` or
+        `failed`), `reason`, or `file`, `size_mb`, `seconds` and `parity`.
+    """
+    before = _previous(folder, made_from)
+    job = _Job(module, card, folder, batches, made_from)
+    status: Status = {"name": card.name, "made_from": made_from, "formats": dict(before)}
+    for name in formats:
+        status["formats"][name] = job.run(name, before.get(name, {}))
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_others(folder, status)
+    _write_records(folder, card, status)
+    return status
+
+
+def failures(status: Status) -> dict[str, str]:
+    """Return format -> reason of the formats of a package that could not be made."""
+    entries = status["formats"].items()
+    return {name: entry["reason"] for name, entry in entries if entry["status"] == "failed"}
+
+
+class _Job:
+    def __init__(
+        self, module: nn.Module, card: Card, folder: Path, batches: Sequence[Images], made_from: str
+    ) -> None:
+        self.reference = ModulePredictor(module, card.name, card.class_names)
+        self.card, self.folder, self.batches = card, folder, batches
+        self.made_from = made_from
+
+    def run(self, name: str, before: Status) -> Status:
+        """Make one format, unless it is there; return its entry."""
+        key = digest([self.made_from, name, __version__, str(torch.__version__)])
+        if name not in EXPORTERS.names():
+            built = ", ".join(EXPORTERS.names())
+            return {"status": "failed", "reason": f"{name}: not built yet; this version writes {built}."}
+        if self.made_from and before.get("status") == "done" and is_done(self.folder / name, key):
+            return before
+        try:
+            return self._make(name, key)
+        except Exception as error:
+            log.debug("%s of %s failed", name, self.card.name, exc_info=True)
+            text = str(error).strip().partition("\n")[0]
+            reason = text if isinstance(error, CommitteeError) else f"{type(error).__name__}: {text}"
+            log.error("%s", reason)
+            return {"status": "failed", "reason": reason}
+
+    def _make(self, name: str, key: str) -> Status:
+        exporter, module = EXPORTERS.make(name), self.reference.module
+        with commit(self.folder / name, kind="export", made_from=key, format=name) as new:
+            start = time.perf_counter()
+            file = exporter.export(module, torch.tensor(self.batches[0]), new, self.card)
+            seconds = time.perf_counter() - start
+            loaded = exporter.load(file, module)
+            parity = check_parity(self.reference, loaded, self.batches, f"{name} of {self.card.name}")
+            del loaded
+            place = (Path(name) / file.relative_to(new)).as_posix()
+            return {
+                "status": "done", "file": place, "size_mb": _size_mb(new),
+                "seconds": round(seconds, 2), "parity": parity,
+            }  # fmt: skip
+
+
+def _previous(folder: Path, made_from: str) -> dict[str, Status]:
+    """Return the entries of the formats already in `folder` that were made of the same model."""
+    try:
+        status = json.loads((folder / "export_status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not made_from or status["made_from"] != made_from:
+        return {}
+    return {name: entry for name, entry in status["formats"].items() if entry["status"] == "done"}
+
+
+def _remove_others(folder: Path, status: Status) -> None:
+    """Remove formats that failed, or that an earlier call made of another model."""
+    done = {name for name, entry in status["formats"].items() if entry["status"] == "done"}
+    for path in folder.iterdir():
+        if path.is_dir() and path.name not in done:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_records(folder: Path, card: Card, status: Status) -> None:
+    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "timm")}
+    write_json(
+        folder / "metadata.json",
+        {"name": card.name, **card.facts, "versions": {"committee": __version__, **versions}},
+    )
+    write_json(folder / "class_mapping.json", {str(k): name for k, name in enumerate(card.class_names)})
+    write_json(folder / "export_status.json", status)
+    sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(_files(folder))}
+    write_json(folder / "checksums.json", sums)
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    return (p for p in folder.rglob("*") if p.is_file() and p != folder / "checksums.json")
+
+
+def _size_mb(folder: Path) -> float:
+    return round(sum(path.stat().st_size for path in _files(folder)) / 1e6, 3)

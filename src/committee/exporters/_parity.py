@@ -1,0 +1,58 @@
+"""Whether an exported file says what its module says, on real images of several sizes and batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from committee.errors import ExportError
+from committee.exporters._predictor import Images, Predictor
+
+TOLERANCE = 1e-5
+
+
+def several_sizes(images: Sequence[Images]) -> list[Images]:
+    """Return batches of several shapes: of 2 or more, single images, and one blown up to an odd size.
+
+    Parameters
+    ----------
+    images : sequence of uint8 arrays `[c, H, W]`, one or more
+        Real images.
+    """
+    high, wide = (min(image.shape[axis] for image in images) for axis in (1, 2))
+    batch = np.stack([image[:, :high, :wide] for image in [*images, images[0]]])
+    odd = images[-1].repeat(3, axis=1).repeat(2, axis=2)[:, :-1, :-1]
+    flat = batch[:, :, : max(2, high * 2 // 3)]
+    return [batch, flat, odd[None], *(image[None] for image in images)]
+
+
+def check_parity(
+    reference: Predictor, exported: Predictor, batches: Sequence[Images], who: str
+) -> dict[str, Any]:
+    """Compare probabilities, and refuse a file that differs from its module.
+
+    Returns
+    -------
+    dict
+        `max_abs_diff` of the probabilities, and the `shapes` they were compared on.
+
+    Raises
+    ------
+    ExportError
+        A probability differs by more than 1e-5, or the best class does (ties within 1e-5 are none).
+    """
+    largest = 0.0
+    for images in batches:
+        ours, theirs = reference(images), exported(images)
+        difference = float(np.abs(ours - theirs).max())
+        picked = np.take_along_axis(ours, theirs.argmax(1)[:, None], 1)[:, 0]
+        if not difference <= TOLERANCE or (picked < ours.max(1) - TOLERANCE).any():
+            raise ExportError(
+                who, expected=f"probabilities within {TOLERANCE:g} of the module's and the same best class",
+                got=f"a difference of {difference:.2g} on images {list(images.shape)}",
+                todo="The file was not kept: use another format, and report the backbone.",
+            )  # fmt: skip
+        largest = max(largest, difference)
+    return {"max_abs_diff": largest, "shapes": ["x".join(map(str, images.shape)) for images in batches]}

@@ -1,0 +1,136 @@
+"""What a recipe means on a trained store: which members, which of their networks, which methods."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from committee.combiners._base import COMBINERS, Combiner
+from committee.combiners._base import build as build_combiner
+from committee.errors import RecipeError, StoreError
+from committee.recipe.members import pick
+from committee.recipe.model import Recipe
+from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
+
+Entry = Mapping[str, Any]
+Method = dict[str, Any]
+
+
+def choose_members(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
+    """Return the names of the catalog's members that the recipe means.
+
+    A recipe that names no backbones means all of them, but for `backbones.exclude`. What it names and the
+    store lacks is named in the log.
+
+    Raises
+    ------
+    StoreError
+        None is left.
+    """
+    chosen, missing = pick(recipe, {entry["name"]: str(entry.get("backbone", "")) for entry in entries})
+    for name in missing:
+        log.warning("%s is not in the store %s: it is left out", name, store.root)
+    if not chosen:
+        raise StoreError(
+            str(store.root), expected="a trained member that the recipe means",
+            got=", ".join(str(entry["name"]) for entry in entries) or "none",
+            todo="Run: committee train RECIPE",
+        )  # fmt: skip
+    return chosen
+
+
+def choose_voices(recipe: Recipe, entries: Sequence[Entry], members: Iterable[str]) -> dict[str, str]:
+    """Return which networks speak for each member: `refit` or `folds`.
+
+    The recipe decides where it says `inference`, for all or for the member; else what trained it does.
+    """
+    stored = {entry["name"]: str(entry.get("inference", "refit")) for entry in entries}
+    own = {spec.name: spec.training for spec in recipe.members()}
+    voices = {}
+    for name in members:
+        training = own.get(name, recipe.training)
+        said = "inference" in training.model_fields_set
+        voices[name] = training.inference if said else stored[name]
+    return voices
+
+
+def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:
+    """Return the `python:` backbones that this recipe names, and that may therefore be built."""
+    return tuple(spec.backbone for spec in recipe.members() if spec.backbone.startswith("python:"))
+
+
+def choose_methods(recipe: Recipe, names: Sequence[str] = ()) -> list[Method]:
+    """Return the methods to build: `{"combiner": key, "name"?: name, **options}`.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Where one of its methods leaves out an option that `runs.score_ensemble` has for all (metric, space,
+        weights), it takes that one.
+    names : sequence of str
+        Methods instead of the recipe's, by the name of a combiner or an ensemble; as the recipe describes
+        them, where it does.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such combiner.
+    UsageError
+        An option has a value that the combiner refuses: here, before anything is trained.
+    RecipeError
+        Two methods would make ensembles of the same name.
+    """
+    methods = _recipe_methods(recipe)
+    chosen = _named(recipe, methods, names) if names else _each_once(methods)
+    for method in chosen:
+        combiner_of(method)
+    return chosen
+
+
+def combiner_of(method: Method) -> Combiner:
+    """Return the unfitted combiner of a method."""
+    return build_combiner({key: value for key, value in method.items() if key != "name"})
+
+
+def _named(recipe: Recipe, methods: Sequence[Method], names: Sequence[str]) -> list[Method]:
+    known = {name: method for method in reversed(methods) for name in (method["combiner"], full_name(method))}
+    return [known[name] if name in known else _method(recipe, name) for name in names]
+
+
+def _each_once(methods: list[Method]) -> list[Method]:
+    names = [full_name(method) for method in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(
+                "runs.score_ensemble.methods", expected="a name of its own for each ensemble",
+                got=f"'{name}' twice", todo="Give one another: {combiner: ..., name: ...}.",
+            )  # fmt: skip
+    return methods
+
+
+def full_name(method: Method) -> str:
+    """Return the name of the ensemble that a method makes: its own, or that of its combiner."""
+    return str(method.get("name") or COMBINERS.load(method["combiner"]).ensemble_name)
+
+
+def _recipe_methods(recipe: Recipe) -> list[Method]:
+    scores, stacking = recipe.runs.score_ensemble, recipe.runs.stacking
+    methods = []
+    if scores.enable:
+        for method in scores.methods:
+            named = {"name": method.name} if method.name else {}
+            methods.append({**_method(recipe, method.combiner), **named, **method.options})
+    if stacking is not None and stacking.enable:
+        keys = [f"stacking_{learner}" for learner in stacking.meta_learners]
+        methods += [{"combiner": key} for key in keys if key in COMBINERS.names()]
+    return methods
+
+
+def _method(recipe: Recipe, name: str) -> Method:
+    key = name if name in COMBINERS.names() else name.removesuffix("_ensemble")
+    scores, taken = recipe.runs.score_ensemble, COMBINERS.options(key)
+    shared = {"metric": scores.optimization_metric, "space": scores.space, "weights": scores.weights}
+    return {"combiner": key, **{k: value for k, value in shared.items() if k in taken and value is not None}}

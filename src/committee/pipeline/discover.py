@@ -1,0 +1,181 @@
+"""Look through a store: what is whole is listed, what is damaged or half written is named and left out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from committee.errors import CommitteeError, StoreError
+from committee.pipeline.outcome import reason
+from committee.pipeline.records import ensemble_facts, failures, member_facts, model_source
+from committee.store.commit import write_json
+from committee.store.layout import Store
+from committee.store.manifest import PROTOCOL, hash_file, inside, read_manifest
+
+log = logging.getLogger(__name__)
+
+Catalog = dict[str, Any]
+NO_ENSEMBLES = ("oof_predictions", "fusion_embeddings")
+UNFINISHED = ".resume"
+
+
+def discover(store: Store, *, renewed: Collection[str] = ()) -> Catalog:
+    """Look through a store, and write what is found to its `ensembles/ensemble_catalog.json`.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    renewed : collection of str
+        Ensembles that the caller is about to build anew: nobody need be told that they are out of date.
+
+    Returns
+    -------
+    dict
+        As of `look_through`.
+
+    Raises
+    ------
+    StoreError
+        There is no such folder, or another process writes to it.
+    """
+    require_store(store)
+    with store.hold():
+        catalog = look_through(store)
+        write_json(store.catalog, catalog)
+    expected = {f"ensembles/{name}" for name in renewed}
+    for entry in (each for each in catalog["left_out"] if each["path"] not in expected):
+        log.warning("left out %s: %s", entry["path"], entry["reason"])
+    return catalog
+
+
+def look_through(store: Store) -> Catalog:
+    """Verify all checksums of a store; nothing is written.
+
+    Returns
+    -------
+    dict
+        `members`, `ensembles`, `packages`: what is there and whole, each a list of dicts with a `name`;
+        `failed`: members that could not be trained, with the `reason`; `left_out`: what is damaged, half
+        written, or built from networks that have changed since, with `path` and `reason`.
+
+    Raises
+    ------
+    StoreError
+        There is no such folder.
+    """
+    require_store(store)
+    look = _Look(store)
+    return {
+        "protocol": PROTOCOL,
+        "members": look.each("checkpoints", look.member),
+        "ensembles": look.each("ensembles", look.ensemble),
+        "packages": look.each("deploy", look.package),
+        "failed": look.failed,
+        "left_out": look.left_out,
+    }
+
+
+def require_store(store: Store) -> None:
+    """Raise StoreError unless the folder of the store is there."""
+    if not store.root.is_dir():
+        raise StoreError(
+            str(store.root), expected="a store", got="no such folder",
+            todo="Make one with: committee train RECIPE, or name another with --store.",
+        )  # fmt: skip
+
+
+class _Look:
+    """One walk through a store, which remembers what it had to leave out."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.left_out: list[dict[str, str]] = []
+        self.failed = failures(store)
+
+    def each(self, top: str, describe: Callable[[str], dict[str, Any] | None]) -> list[dict[str, Any]]:
+        """Describe all folders of `top`; one that raises is left out."""
+        found = []
+        for name in _folders(self.store.root / top):
+            try:
+                entry = describe(name)
+            except (CommitteeError, OSError, ValueError, KeyError) as error:
+                self._leave_out(self.store.root / top / name, error)
+            else:
+                found += [entry] if entry else []
+        return found
+
+    def member(self, name: str) -> dict[str, Any] | None:
+        """Describe a member all of whose fits and predictions are there and whole."""
+        if name in (entry["name"] for entry in self.failed):
+            return None
+        before = len(self.left_out)
+        fits = self._whole(self.store.checkpoint(name, "refit").parent)
+        predictions = self._whole(self.store.kfold(name))
+        if len(self.left_out) > before:
+            return None
+        facts = member_facts(self.store, name) if fits else {}
+        wanted = {f"test_{facts.get('inference')}"} | ({"oof"} if set(fits) - {"refit"} else set())
+        if not wanted <= set(predictions):
+            raise StoreError(
+                name, expected="a finished training",
+                got=", ".join([*fits, *predictions]) or "no finished fit", todo="Run: committee train RECIPE",
+            )  # fmt: skip
+        evaluated = self._evaluated(self.store.member_metrics(name))
+        return {**facts, "name": name, "fits": fits, "predictions": predictions, "evaluated": evaluated}
+
+    def ensemble(self, name: str) -> dict[str, Any] | None:
+        """Describe an ensemble whose members are those that it was built from."""
+        if name in NO_ENSEMBLES:
+            return None
+        facts = ensemble_facts(self.store, name)
+        listed = {key: facts[key] for key in ("method", "members", "speaks", "calibrate", "rows")}
+        return {"name": name, **listed, "evaluated": self._evaluated(self.store.ensemble_metrics(name))}
+
+    def package(self, name: str) -> dict[str, Any]:
+        """Describe the exported files of a model that is still the one in the store."""
+        folder = self.store.deploy(name)
+        redo = f"Run: committee export --model-name {name}"
+        if not (folder / "checksums.json").is_file():
+            raise StoreError(str(folder), expected="a finished export", got="no checksums.json", todo=redo)
+        sums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
+        for file, expected in sums.items():
+            if not inside(folder, file).is_file() or hash_file(inside(folder, file)) != expected:
+                raise StoreError(
+                    str(folder / file), expected="the content that was exported", got="other bytes or none",
+                    todo=redo,
+                )  # fmt: skip
+        status = json.loads((folder / "export_status.json").read_text(encoding="utf-8"))
+        if status["made_from"] != model_source(self.store, name):
+            raise StoreError(
+                str(folder), expected=f"the {name} that is in the store", got="an earlier one", todo=redo
+            )
+        return {"name": name, "files": sorted(sums)}
+
+    def _evaluated(self, folder: Path) -> bool:
+        return folder.is_dir() and bool(self._whole(folder.parent, only=folder.name))
+
+    def _whole(self, top: Path, only: str = "") -> list[str]:
+        """Return the names of the stored folders in `top`; one that is not whole is left out."""
+        names = []
+        for name in (only,) if only else _folders(top):
+            try:
+                if not name.endswith(UNFINISHED):
+                    read_manifest(top / name)
+                    names.append(name)
+            except StoreError as error:
+                self._leave_out(top / name, error)
+        return names
+
+    def _leave_out(self, path: Path, error: Exception) -> None:
+        where = path.relative_to(self.store.root).as_posix()
+        self.left_out.append({"path": where, "reason": reason(error)})
+
+
+def _folders(top: Path) -> tuple[str, ...]:
+    if not top.is_dir():
+        return ()
+    return tuple(sorted(path.name for path in top.iterdir() if path.is_dir() and path.name[0] != "."))

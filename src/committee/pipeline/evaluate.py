@@ -1,0 +1,166 @@
+"""The third stage, and the only one that reads the test split: `metrics.json` for members and ensembles."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from committee.combiners._base import Combiner
+from committee.combiners._base import load as load_combiner
+from committee.combiners.soft_voting import SoftVoting
+from committee.devices import resolve as resolve_device
+from committee.errors import StoreError
+from committee.images.view import View, canvas_size
+from committee.measure import latency, parameters, size_mb
+from committee.metrics import confusion, intervals, per_class, summary
+from committee.pipeline.choose import choose_members, choose_voices, trusted_backbones
+from committee.pipeline.discover import Catalog, discover, look_through, require_store
+from committee.pipeline.models import load_model
+from committee.pipeline.outcome import Outcome
+from committee.pipeline.records import METRICS, ensemble_facts, model_source, one_voice
+from committee.pipeline.splits import fitting_rows, has_split, split_rows
+from committee.predictions import Predictions
+from committee.progress import track
+from committee.recipe.model import Recipe
+from committee.scoring import contributions, disagreement
+from committee.store.commit import commit, write_json
+from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
+
+Report = dict[str, Any]
+
+
+def evaluate(recipe: Recipe, store: Store, *, batch: int = 1) -> Outcome:
+    """Evaluate the members that a recipe means, and all ensembles of the store.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Which members, on which device.
+    store : Store
+        A store with trained members.
+    batch : int
+        Images a call in the measurement of latency.
+
+    Returns
+    -------
+    Outcome
+        The names evaluated; each has a `metrics.json` in the store.
+    """
+    outcome = Outcome()
+    require_store(store)
+    with store.hold():
+        bench = _Bench(recipe, store, discover(store), batch)
+        for name in track(bench.members, what="members"):
+            with outcome.attempt(name):
+                _write(store, store.member_metrics(name), bench.member(name))
+        for entry in track(bench.catalog["ensembles"], what="ensembles"):
+            with outcome.attempt(entry["name"]):
+                _write(store, store.ensemble_metrics(entry["name"]), bench.ensemble(entry["name"]))
+    return outcome
+
+
+def plan_evaluate(recipe: Recipe, store: Store) -> dict[str, list[str]]:
+    """Return the `members` and `ensembles` that `evaluate` would run and time; nothing is run."""
+    catalog = look_through(store)
+    names = [str(entry["name"]) for entry in catalog["ensembles"]]
+    return {"members": choose_members(recipe, catalog["members"], store), "ensembles": names}
+
+
+class _Bench:
+    """One store under one clock: what all reports share."""
+
+    def __init__(self, recipe: Recipe, store: Store, catalog: Catalog, batch: int) -> None:
+        self.store, self.catalog, self.batch = store, catalog, batch
+        self.entries = {entry["name"]: entry for entry in catalog["members"]}
+        self.members = choose_members(recipe, catalog["members"], store)
+        self.voices = choose_voices(recipe, catalog["members"], self.members)
+        self.trusted = trusted_backbones(recipe)
+        self.device = resolve_device(recipe.device)
+        self.seed = recipe.seed
+
+    def member(self, name: str) -> Report:
+        """Return the report of one member. Nothing was fitted on its held-out rows, so `fit` is empty."""
+        voices = {name: self.voices[name]}
+        entry = self.entries[name]
+        return {
+            "name": name, "kind": "member", "speaks": voices[name], "backbone": entry["backbone"],
+            "start": "pretrained" if entry["pretrained"] else "random", "seed": entry["seed"],
+            **self._on_test(SoftVoting(), [name], voices), **self._held_out(name, voices),
+            "fit": {}, "gain": {}, **self._cost(name, voices[name]),
+        }  # fmt: skip
+
+    def ensemble(self, name: str) -> Report:
+        """Return the report of one ensemble; its held-out scores are those that `build` cross-fitted."""
+        record = ensemble_facts(self.store, name)
+        combiner = load_combiner(self.store.ensemble(name))
+        members, voices, scores = record["members"], record["speaks"], record["scores"]
+        learned_from, _ = fitting_rows(self.store, members, voices)
+        kept = ("method", "members", "rows", "calibrate", "calibration", "weights", "notes")
+        return {
+            "name": name, "kind": "ensemble", "speaks": one_voice(voices),
+            **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices),
+            "cross_fitted": scores["cross_fitted"], "fit": scores["fit"], "gain": scores["gain"],
+            "contributions": contributions(combiner.clone(), learned_from),
+            "disagreement": disagreement(learned_from), **self._cost(name, None),
+        }  # fmt: skip
+
+    def _on_test(self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str]) -> Report:
+        if not has_split(self.store, members, "test", voices):
+            return {"split": "test", "n": 0, "metrics": {}, "per_class": [], "confusion": []}
+        test = split_rows(self.store, members, "test", voices)
+        log_probs, labels = combiner.combine(test.logits), test.require_labels("evaluate")
+        found = summary(log_probs, labels)
+        return {
+            "split": "test", "n": len(labels), "metrics": self._intervals(log_probs, test),
+            "per_class": per_class(found, test.class_names), "confusion": confusion(found).tolist(),
+        }  # fmt: skip
+
+    def _held_out(self, name: str, voices: Mapping[str, str]) -> Report:
+        try:
+            held_out, rows = fitting_rows(self.store, [name], voices)
+        except StoreError as error:
+            log.warning("%s", error)
+            return {"rows": None, "cross_fitted": {}}
+        return {
+            "rows": rows,
+            "cross_fitted": self._intervals(SoftVoting().combine(held_out.logits), held_out),
+        }
+
+    def _intervals(self, log_probs: NDArray[np.float32], rows: Predictions) -> dict[str, dict[str, float]]:
+        labels = rows.require_labels("evaluate")
+        found = intervals(log_probs, labels, groups=rows.groups, seed=self.seed)
+        return {metric: asdict(interval) for metric, interval in found.items()}
+
+    def _cost(self, name: str, speaks: str | None) -> Report:
+        module, _ = load_model(self.store, name, speaks=speaks, trusted=self.trusted)
+        images = example_images(module, self.batch, self.device)
+        module.to(self.device)
+        return {
+            "latency_ms": {**latency(module, images), "image": list(images.shape[1:])},
+            "size_mb": size_mb(module),
+            "parameters": parameters(module),
+        }
+
+
+def example_images(module: nn.Module, batch: int, device: torch.device) -> torch.Tensor:
+    """Return random images, uint8 `[batch, c, S, S]`, as large as the cached ones of the largest member."""
+    views = [part for part in module.modules() if isinstance(part, View)]
+    side = max(canvas_size(view.size, view.fit) for view in views)
+    generator = torch.Generator().manual_seed(0)
+    shape = (batch, views[0].channels, side, side)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+
+
+def _write(store: Store, folder: Path, report: Report) -> None:
+    with commit(folder, kind="metrics", made_from=model_source(store, report["name"])) as new:
+        write_json(new / METRICS, report)

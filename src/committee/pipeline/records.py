@@ -1,0 +1,105 @@
+"""What a store says about its members and ensembles, read without building a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from committee.errors import StoreError, UsageError
+from committee.store.layout import Store
+from committee.store.manifest import Manifest, digest, read_manifest
+
+SPEAKS = ("refit", "folds")
+RECORD = "ensemble.json"
+METRICS = "metrics.json"
+
+
+def ensemble_facts(store: Store, name: str) -> dict[str, Any]:
+    """Return the record of a stored ensemble, checked against the checksums and its members.
+
+    Raises
+    ------
+    StoreError
+        A file is damaged, a member is gone, or was trained again since.
+    """
+    folder = store.ensemble(name)
+    read_manifest(folder)
+    facts: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    for member, source in facts["sources"].items():
+        if source != member_source(store, member):
+            raise StoreError(
+                name, expected=f"the networks of {member} that it was built from", got="others",
+                todo="Run: committee build-ensemble",
+            )  # fmt: skip
+    return facts
+
+
+def member_source(store: Store, member: str) -> str:
+    """Return one digest of what made all networks of a member; another digest means other networks."""
+    return digest({fold: _manifest(store, member, fold).made_from for fold in store.folds(member)})
+
+
+def member_facts(store: Store, member: str) -> dict[str, Any]:
+    """Return what the manifest of a member's networks says: backbone, seed, settings."""
+    folds = store.folds(member)
+    return dict(_manifest(store, member, folds[-1]).facts) if folds else {}
+
+
+def speaking_folds(store: Store, member: str, speaks: str) -> tuple[str, ...]:
+    """Return the names of the fits that answer for a member.
+
+    Raises
+    ------
+    UsageError
+        `speaks` is neither word.
+    StoreError
+        The store lacks those networks.
+    """
+    if speaks not in SPEAKS:
+        raise UsageError("speaks", expected="one of refit, folds", got=f"'{speaks}'")
+    there = store.folds(member)
+    chosen = tuple(fold for fold in there if (fold == "refit") == (speaks == "refit"))
+    if not chosen:
+        raise StoreError(
+            member, expected="a refit network" if speaks == "refit" else "fold networks",
+            got=", ".join(there) or "no networks", todo="Run: committee train",
+        )  # fmt: skip
+    return chosen
+
+
+def _manifest(store: Store, member: str, fold: str) -> Manifest:
+    return read_manifest(store.checkpoint(member, fold), verify=False)
+
+
+def one_voice(voices: Mapping[str, str]) -> str:
+    """Return the word for which networks speak when members may differ: `refit`, `folds` or `mixed`."""
+    words = set(voices.values())
+    return words.pop() if len(words) == 1 else "mixed"
+
+
+def failure_file(store: Store, member: str) -> Path:
+    """Return where the reason is kept why a member could not be trained."""
+    return store.checkpoint(member, "refit").with_name("failure.json")
+
+
+def failures(store: Store) -> list[dict[str, Any]]:
+    """Return `{"name", "reason"}` of each member that could not be trained, by name."""
+    files = sorted((store.root / "checkpoints").glob("[!.]*/failure.json"))
+    return [{"name": file.parent.name, "reason": _why(file)} for file in files]
+
+
+def _why(file: Path) -> str:
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["reason"])
+    except (ValueError, KeyError, TypeError):
+        return f"{file.name} is damaged: train it again"
+
+
+def model_source(store: Store, name: str) -> str:
+    """Return one digest of what made a member or an ensemble, its members included."""
+    if name not in store.ensembles():
+        return member_source(store, name)
+    made = read_manifest(store.ensemble(name), verify=False)
+    return digest([made.made_from, [member_source(store, member) for member in made.facts["members"]]])

@@ -1,0 +1,62 @@
+"""All stages of a recipe, one after the other."""
+
+from __future__ import annotations
+
+import logging
+
+from committee.exporters._base import EXPORTERS
+from committee.pipeline.build import build
+from committee.pipeline.choose import choose_methods, full_name
+from committee.pipeline.discover import discover
+from committee.pipeline.evaluate import evaluate
+from committee.pipeline.export import export
+from committee.pipeline.outcome import Outcome
+from committee.pipeline.train import train
+from committee.recipe.model import Recipe
+from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
+
+
+def run(recipe: Recipe, store: Store) -> Outcome:
+    """Train, build, evaluate and export all that a recipe asks for, and bring the catalog up to date.
+
+    Each stage goes on without what failed in the one before; what is done already is not done again.
+
+    Returns
+    -------
+    Outcome
+        Names of members, ensembles and packages; reasons of what failed; what is not built yet.
+
+    Raises
+    ------
+    CommitteeError
+        A stage cannot even begin.
+    """
+    methods = choose_methods(recipe)
+    with store.hold():
+        outcome = train(recipe, store)
+        if not outcome.done:
+            return outcome
+        if methods:
+            outcome.merge(build(recipe, store))
+        outcome.merge(evaluate(recipe, store))
+        if recipe.exports.enable:
+            outcome.merge(export(recipe, store))
+        discover(store)
+    return outcome
+
+
+def plan_run(recipe: Recipe) -> dict[str, list[str]]:
+    """Return what `run` would make of the members: `ensembles`, and packages in these `formats`.
+
+    Raises
+    ------
+    CommitteeError
+        As `run` would, before it trains.
+    """
+    formats = [name for name in recipe.exports.formats if name in EXPORTERS.names()]
+    return {
+        "ensembles": [full_name(method) for method in choose_methods(recipe)],
+        "formats": formats if recipe.exports.enable else [],
+    }

@@ -1,0 +1,123 @@
+"""The stored predictions of several members, joined: the rows a combiner may learn from, and the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from committee.errors import StoreError
+from committee.pipeline.records import member_facts
+from committee.predictions import Predictions
+from committee.store.layout import Store
+from committee.store.manifest import NAME, read_manifest
+
+
+def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]) -> tuple[Predictions, str]:
+    """Return the rows that combiners learn from, and what they are: `oof` or `val`.
+
+    Out-of-fold rows where every member has them. Members trained with `folds: 0` have none: if no member has
+    any, the rows of a `val` split that was kept apart serve instead.
+
+    Raises
+    ------
+    StoreError
+        Some members have no out-of-fold predictions, and no rows kept apart serve instead.
+    """
+    members = list(members)
+    if not any(_there(_oof(store, name)) for name in members) and has_split(store, members, "val", voices):
+        return split_rows(store, members, "val", voices), "val"
+    return oof_rows(store, members), "oof"
+
+
+def oof_rows(store: Store, members: Iterable[str]) -> Predictions:
+    """Return the joined out-of-fold predictions of members.
+
+    Raises
+    ------
+    StoreError
+        Some members have none.
+    """
+    members = list(members)
+    lacking = [name for name in members if not _there(_oof(store, name))]
+    if lacking:
+        names = ", ".join(lacking)
+        raise StoreError(
+            f"No K-fold results for {names}: train it with folds, or name it in backbones.exclude"
+        )
+    return Predictions.join([_load(_oof(store, name)) for name in members])
+
+
+def load_predictions(
+    store: Store, members: Iterable[str] = (), split: str = "oof", *, speaks: str | None = None
+) -> Predictions:
+    """Take the stored predictions of members out of a store, joined.
+
+    Parameters
+    ----------
+    store : Store
+    members : iterable of str
+        Their names; none means all members of the store.
+    split : {"oof", "test", "val"}
+        `oof`: every training row, by the fold network that did not see it.
+    speaks : {"refit", "folds"}, optional
+        By which networks the rows of `test` and `val` are predicted. Left out: those that the recipe that
+        trained the member asked for.
+
+    Raises
+    ------
+    UnknownNameError
+        The store has no member of a name.
+    StoreError
+        The store has no members, or a member has no such predictions.
+    """
+    names = [store.resolve(name) for name in members] or list(store.members())
+    if not names:
+        raise StoreError(
+            str(store.root), expected="trained members", got="none", todo="Run: committee train RECIPE"
+        )
+    if split == "oof":
+        return oof_rows(store, names)
+    trained = {name: str(member_facts(store, name).get("inference", "refit")) for name in names}
+    return split_rows(store, names, split, {name: speaks or voice for name, voice in trained.items()})
+
+
+def has_split(store: Store, members: Iterable[str], split: str, voices: Mapping[str, str]) -> bool:
+    """Tell whether every member has stored predictions of `split` (`test` or `val`)."""
+    return all(_there(_split(store, name, split, voices[name])) for name in members)
+
+
+def split_rows(store: Store, members: Iterable[str], split: str, voices: Mapping[str, str]) -> Predictions:
+    """Return the joined predictions of `split` by the networks that speak for each member.
+
+    Raises
+    ------
+    StoreError
+        A member lacks them, or they are damaged.
+    """
+    found = []
+    for name in members:
+        folder = _split(store, name, split, voices[name])
+        if not _there(folder):
+            raise StoreError(
+                name, expected=f"stored predictions of the {split} split by its {voices[name]} networks",
+                got="none", todo="Run: committee train RECIPE",
+            )  # fmt: skip
+        found.append(_load(folder))
+    return Predictions.join(found)
+
+
+def _oof(store: Store, member: str) -> Path:
+    return store.kfold(member) / "oof"
+
+
+def _split(store: Store, member: str, split: str, speaks: str) -> Path:
+    return store.kfold(member) / f"{split}_{speaks}"
+
+
+def _there(folder: Path) -> bool:
+    return (folder / NAME).exists()
+
+
+def _load(folder: Path) -> Predictions:
+    read_manifest(folder)
+    return Predictions.load(folder)

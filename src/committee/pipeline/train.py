@@ -1,0 +1,104 @@
+"""The first stage: every backbone of a recipe becomes a member with out-of-fold predictions."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from committee.backbones._weights import require_file
+from committee.backbones.build import resolve as resolve_backbone
+from committee.devices import resolve as resolve_device
+from committee.errors import RecipeError
+from committee.images.dataset import Dataset, open_dataset
+from committee.images.view import canvas_size
+from committee.pipeline.outcome import Outcome
+from committee.pipeline.records import failure_file
+from committee.progress import track
+from committee.recipe.members import MemberSpec
+from committee.recipe.model import Recipe
+from committee.store.commit import write_json
+from committee.store.layout import Store
+from committee.training.crossfit import crossfit
+from committee.training.plans.single import Single
+
+log = logging.getLogger(__name__)
+
+
+def train(recipe: Recipe, store: Store) -> Outcome:
+    """Train the members of a recipe: smoke check, cross-fit, refit, predictions of the rows kept apart.
+
+    What is done already, from the same data and settings, is left as it is. A backbone that fails is named,
+    with the reason, in the outcome and in the store; the others go on.
+
+    Raises
+    ------
+    UsageError
+        Something in the recipe cannot be: an unknown backbone, an absent device, no backbone at all.
+    DataError
+        The data set cannot be read.
+    StoreError
+        The store is another data set's, locked, or not writable.
+    """
+    specs = members_to_train(recipe)
+    device = resolve_device(recipe.device)
+    outcome = Outcome(unbuilt=recipe.unbuilt())
+    with store.hold(), _settled_memory():
+        dataset = open_for(recipe, specs, store)
+        for spec in track(specs, what="members"):
+            with outcome.attempt(spec.name):
+                crossfit(Single(spec, dataset, store, device), store)
+            _remember(store, spec.name, outcome.failed.get(spec.name))
+    return outcome
+
+
+def members_to_train(recipe: Recipe) -> list[MemberSpec]:
+    """Return the members that a recipe names, each with a backbone, and a file of weights, that exists.
+
+    Raises
+    ------
+    RecipeError
+        It names none.
+    UsageError
+        There is no such file.
+    UnknownNameError
+        A backbone is unknown; the sentence has the nearest name.
+    """
+    specs = list(recipe.members())
+    if not specs:
+        raise RecipeError(
+            "backbones.include", expected="at least one backbone", got="none",
+            todo="Name one: --set backbones.include=[timm:resnet18]",
+        )  # fmt: skip
+    for spec in specs:
+        resolve_backbone(spec.backbone)
+        if isinstance(spec.pretrained, str):
+            require_file(Path(spec.pretrained))
+    return specs
+
+
+def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Dataset:
+    """Open the recipe's data set, with a canvas large enough for every member."""
+    settings = recipe.dataset
+    size = canvas_size(max(spec.img_size for spec in specs), settings.fit)
+    return open_dataset(settings, store, canvas_size=size, folds=recipe.training.folds, seed=recipe.seed)
+
+
+def _remember(store: Store, member: str, why: str | None) -> None:
+    path = failure_file(store, member)
+    if why is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_json(path, {"name": member, "reason": why})
+
+
+@contextlib.contextmanager
+def _settled_memory() -> Iterator[None]:
+    """Keep what is loaded by now from the garbage collector, which runs after each fit and would walk it."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

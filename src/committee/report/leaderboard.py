@@ -1,0 +1,132 @@
+"""One table of all that a store has: members and ensembles, best cross-fitted first."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from committee.errors import StoreError, UnknownNameError, nearest
+from committee.metrics import METRICS as KNOWN
+from committee.pipeline.records import METRICS, failures, model_source
+from committee.store.layout import Store
+from committee.store.manifest import read_manifest
+
+log = logging.getLogger(__name__)
+
+Report = dict[str, Any]
+BESIDE = "accuracy"
+"""Shown beside the metric that ranks, since every reader knows it."""
+
+
+def leaderboard(store: Store, metric: str = "log_loss") -> list[dict[str, Any]]:
+    """Return the `metrics.json` of all evaluated models, best cross-fitted first, then the failed members.
+
+    A report that is damaged, or of networks that have changed since, is named in the log and left out.
+
+    Raises
+    ------
+    StoreError
+        Nothing was evaluated, and nothing failed.
+    UnknownNameError
+        There is no such metric.
+    """
+    check_metric(metric)
+    failed = {entry["name"]: entry["reason"] for entry in failures(store)}
+    reports = [report for report in _reports(store) if report["name"] not in failed]
+    if not reports and not failed:
+        raise StoreError(
+            str(store.root), expected="evaluated models", got="none", todo="Run: committee evaluate"
+        )
+    lost = [{"name": name, "kind": "member", "failed": reason} for name, reason in sorted(failed.items())]
+    return rank(reports, metric) + lost
+
+
+def report_of(store: Store, name: str) -> Report:
+    """Return the `metrics.json` of one model, by its full name.
+
+    Raises
+    ------
+    StoreError
+        It was not evaluated, or has changed since.
+    """
+    for report in _reports(store, name):
+        return report
+    raise StoreError(name, expected="an evaluated model", got="none", todo="Run: committee evaluate")
+
+
+def _reports(store: Store, only: str = "") -> list[Report]:
+    places = [(name, store.member_metrics(name)) for name in store.members()]
+    places += [(name, store.ensemble_metrics(name)) for name in store.ensembles()]
+    reports = []
+    for name, folder in places:
+        if only not in ("", name) or not (folder / METRICS).exists():
+            continue
+        try:
+            current = read_manifest(folder).made_from == model_source(store, name)
+        except StoreError as error:
+            log.warning("%s is left out: %s", name, error)
+            continue
+        if current:
+            reports.append(json.loads((folder / METRICS).read_text(encoding="utf-8")))
+        else:
+            log.warning("%s has changed since it was evaluated: run committee evaluate", name)
+    return reports
+
+
+def rank(reports: Sequence[Report], metric: str = "log_loss") -> list[Report]:
+    """Return the reports, best cross-fitted `metric` first; those without it come last, by name."""
+    sign = -1 if KNOWN[metric].higher_is_better else 1
+
+    def key(report: Report) -> tuple[bool, float, str]:
+        value = value_of(report, "cross_fitted", metric)
+        known = value is not None and math.isfinite(value)
+        return not known, sign * value if known and value is not None else 0.0, report["name"]
+
+    return sorted(reports, key=key)
+
+
+def check_metric(metric: str) -> None:
+    """Raise UnknownNameError unless there is such a metric."""
+    if metric not in KNOWN:
+        raise UnknownNameError(
+            "--metric", expected=f"one of {', '.join(KNOWN)}", got=f"'{metric}'",
+            todo=nearest(metric, KNOWN),
+        )  # fmt: skip
+
+
+def table(reports: Sequence[Report], metric: str = "log_loss") -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of the leaderboard, in the order of `reports`, which are of no failure."""
+    shown = list(dict.fromkeys([metric, BESIDE]))
+    columns = ["name", "networks", "start", *(f"{each} cross-fitted" for each in shown),
+               f"{metric} gain over best single", *(f"test {each}" for each in shown),
+               "latency ms", "size MB"]  # fmt: skip
+    return columns, [_row(report, shown) for report in reports]
+
+
+def value_of(report: Report, part: str, metric: str) -> float | None:
+    """Return one metric of one part (`cross_fitted`, `metrics`) of a report, or None."""
+    found = report.get(part, {}).get(metric)
+    return None if found is None else found["value"]
+
+
+def _row(report: Report, shown: Sequence[str]) -> list[str]:
+    mark = "*" if report.get("rows") == "val" else ""
+    return [
+        report["name"], report["speaks"], report.get("start") or "",
+        *(interval(report["cross_fitted"].get(metric)) + mark for metric in shown),
+        _gain(report, shown[0]), *(interval(report["metrics"].get(metric)) for metric in shown),
+        f"{report['latency_ms']['median']:.1f}", f"{report['size_mb']:.1f}",
+    ]  # fmt: skip
+
+
+def interval(found: Mapping[str, float] | None) -> str:
+    """Return `0.912 [0.895, 0.930]`, or an empty text."""
+    return "" if found is None else f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
+
+
+def _gain(report: Report, metric: str) -> str:
+    found = report.get("gain", {}).get(metric)
+    return "" if found is None else interval(found) if found["proven"] else found["text"]

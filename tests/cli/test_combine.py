@@ -1,0 +1,150 @@
+"""`committee combine` from the command line: tables, JSON, files, exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three models' probabilities of 90 samples and of 12 others, with labels; the working folder."""
+    random = np.random.default_rng(0)
+    ids, labels = [f"s{row}" for row in range(102)], np.arange(102) % 3
+    for name, skill in (("a", 2.0), ("b", 1.5), ("c", 0.0)):
+        scores = np.exp(random.normal(size=(102, 3)) + skill * np.eye(3)[labels])
+        probs = scores / scores.sum(axis=1, keepdims=True)
+        np.savez(tmp_path / f"{name}.npz", probs=probs[:90], ids=ids[:90], classes=["cat", "dog", "owl"])
+        (tmp_path / "new").mkdir(exist_ok=True)
+        rows = [",".join([ids[row], *map(str, probs[row])]) for row in range(90, 102)]
+        (tmp_path / "new" / f"{name}.csv").write_text("\n".join(["id,cat,dog,owl", *rows]), encoding="utf-8")
+    lines = [f"{name},{['cat', 'dog', 'owl'][label]}" for name, label in zip(ids, labels, strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *lines]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+FILES = ("a.npz", "b.npz", "c.npz", "--labels", "labels.csv")
+
+
+def test_one_method_is_one_object(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli("combine", *FILES, "--method", "weighted", "--json")
+    assert said.code == 0
+    found = json.loads(said.out)
+    assert found["method"] == "weighted" and found["members"] == ["a", "b", "c"]
+    assert sum(found["weights"].values()) == pytest.approx(1, abs=1e-6)
+    assert set(found["scores"]) == {"fit", "cross_fitted", "gain"}
+    assert (
+        set(found["scores"]["fit"])
+        == set(found["scores"]["cross_fitted"])
+        >= {"accuracy", "log_loss", "auroc"}
+    )
+    assert set(found["scores"]["cross_fitted"]["log_loss"]) == {"value", "low", "high"}
+    assert set(found["scores"]["gain"]["log_loss"]) >= {"value", "low", "high", "proven", "text", "against"}
+
+
+def test_several_methods_are_a_list(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli("combine", *FILES, "--method", "soft_voting", "--method", "hard_voting", "--json")
+    found = json.loads(said.out)
+    losses = [each["scores"]["cross_fitted"]["log_loss"]["value"] for each in found]
+    assert len(found) == 2 and losses == sorted(losses)
+
+
+def test_the_table(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli("combine", *FILES, "--method", "soft_voting", "--method", "weighted", "--folds", "3")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert lines[0] == (
+        "90 samples, 3 classes, 3 members: cross-fitted scores with 95% intervals, best log_loss first"
+    )
+    assert lines[1].split("  ")[0] == "method" and "log_loss of the fit" in lines[1]
+    assert {lines[2].split()[0], lines[3].split()[0]} == {"soft_voting", "weighted"}
+    assert "each member alone" in lines
+    assert said.err == "labels.csv: 12 labels have no predictions\n"
+    assert "weights of weighted: a " in said.out
+    worse = cli("combine", "c.npz", "--labels", "labels.csv", "--method", "soft_voting")
+    assert "no proven gain" in worse.out
+
+
+def test_all_methods_are_shown_by_default(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli("combine", *FILES, "--calibrate", "pooled", "--metric", "accuracy")
+    assert said.code == 0
+    names = ("soft_voting", "hard_voting", "logit_averaging", "weighted", "greedy_selection", "stacking_lr")
+    for name in names:
+        assert f"{name}, calibrated (pooled)" in said.out
+    assert "best accuracy first" in said.out
+
+
+def test_test_files_give_a_csv(folder: Path, cli: Callable[..., Any]) -> None:
+    test = ("--test", "new/c.csv", "new/a.csv", "new/b.csv")
+    said = cli("combine", *FILES, "--method", "weighted", *test, "--out", "out/test.csv")
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == f"{Path('out/test.csv')}: 12 samples combined by weighted"
+    with (folder / "out" / "test.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [f"s{row}" for row in range(90, 102)]
+    assert set(rows[0]) == {"id", "cat", "dog", "owl"}
+    for row in rows:
+        assert sum(float(row[name]) for name in ("cat", "dog", "owl")) == pytest.approx(1, abs=1e-5)
+    cli("combine", *FILES, "--method", "weighted", *test)
+    assert (folder / "combined.csv").read_bytes() == (folder / "out" / "test.csv").read_bytes()
+
+
+def test_given_weights(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli(
+        "combine", *FILES, "--method", "weighted", "--weights", "a=.6, b=0.4", "--json", "--space", "logit"
+    )
+    assert json.loads(said.out)["weights"] == pytest.approx({"a": 0.6, "b": 0.4, "c": 0})
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("a.npz",), 2, "combine: expected labels of the samples, got none. "
+         "Name a file with the columns id,label: --labels FILE"),
+        (("a.npy", "--labels", "labels.csv"), 2, "a.npy: expected a file, got nothing there. "
+         "Did you mean 'a.npz'?"),
+        ((*FILES, "--out", "x.csv"), 2, "--out: expected --test FILES to combine, got none."),
+        ((*FILES, "--weights", "a"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a'."),
+        ((*FILES, "--weights", "a=x"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a=x'."),
+        ((*FILES, "--folds", "1"), 2, "folds: expected at least 2, got 1."),
+        ((*FILES, "--folds", "31"), 1, "folds: expected at most 30, the number of samples of "
+         "class 'cat', got 31. Use 30 folds, or add samples."),
+        (("a.npz", "new/b.csv", "--labels", "labels.csv"), 1, "predictions of 'b': expected "
+         "the samples of 'a', got none for 's0', 's1', 's2', 's3', 's4' and 85 more and also "
+         "'s90', 's91', 's92', 's93', 's94' and 7 more."),
+        (("a.npz", "a.npz", "--labels", "labels.csv"), 2, "files: expected each file once, "
+         "got several times 'a.npz'."),
+        ((), 2, "combine: the following arguments are required: FILE. See: committee combine --help"),
+    ],
+)  # fmt: skip
+def test_errors_are_one_sentence(
+    folder: Path, cli: Callable[..., Any], words: tuple[str, ...], code: int, said: str
+) -> None:
+    answer = cli("combine", *words, "-q")
+    assert (answer.code, answer.out, answer.err) == (code, "", f"committee: {said}\n")
+
+
+def test_a_method_with_options(folder: Path, cli: Callable[..., Any]) -> None:
+    inputs = "{a: soft_voting, b: {combiner: weighted, space: logit}}"
+    text = f"{{combiner: compose, inputs: {inputs}, final: weighted}}"
+    found = json.loads(cli("combine", *FILES, "--method", text, "--json").out)
+    assert found["method"] == "compose" and set(found["notes"]["inputs"]) == {"a", "b"}
+    wrong = cli("combine", *FILES, "--method", "{combiner: greedy_selection, bag: 3}")
+    assert (wrong.code, wrong.err) == (2, (
+        "committee: combiner greedy_selection: expected an option among 'metric', 'rounds', 'patience', "
+        "'bags', 'bag_fraction' and 1 more, got 'bag'. Did you mean 'bags'?\n"
+    ))  # fmt: skip
+    torn = cli("combine", *FILES, "--method", "{combiner: greedy_selection")
+    assert torn.code == 2 and torn.err.endswith("expected ',' or '}', but got '<stream end>'. (--method)\n")
+
+
+def test_one_file_is_one_member(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli("combine", "a.npz", "--labels", "labels.csv", "--method", "soft_voting")
+    assert said.out.startswith("90 samples, 3 classes, 1 member: ")

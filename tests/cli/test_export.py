@@ -1,0 +1,139 @@
+"""Out of the store: packages, and what they say about a photo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from committee.store.layout import Store
+
+
+@pytest.fixture
+def words(tiny_settings, trained) -> list[object]:
+    """The options that every verb here takes: the recipe's values, and a trained store."""
+    return [*(word for value in tiny_settings for word in ("--set", value)), "--store", trained.root]
+
+
+def test_dry_run_writes_nothing(cli, words, trained):
+    said = cli("export", *words, "--formats", "onnx,tflite", "--dry-run", "--json")
+    assert said.code == 0
+    plan = json.loads(said.out)
+    assert [(row["name"], row["format"], row["built"]) for row in plan] == [
+        ("test_resnet", "onnx", True), ("test_resnet", "tflite", False),
+        ("test_vit", "onnx", True), ("test_vit", "tflite", False),
+    ]  # fmt: skip
+    assert not (trained.root / "deploy").exists()
+
+
+def test_packages_a_member_and_names_what_is_not_built(cli, words, trained: Store):
+    said = cli("export", *words, "--model-name", "test_vit", "--formats", "state_dict,tensorrt", "--json")
+    assert said.code == 3
+    answer = json.loads(said.out)
+    assert answer["done"] == ["test_vit"]
+    assert answer["unbuilt"] == ["exports.formats: tensorrt"]
+    formats = answer["packages"][0]["formats"]
+    assert formats["tensorrt"] == {
+        "status": "failed",
+        "reason": "tensorrt: not built yet; this version writes checkpoint, onnx, state_dict.",
+    }
+    assert formats["state_dict"]["parity"]["max_abs_diff"] == 0
+    status = json.loads((trained.deploy("test_vit") / "export_status.json").read_text(encoding="utf-8"))
+    assert status["formats"] == formats
+    found = json.loads(cli("discover", *words, "--json").out)
+    assert [package["name"] for package in found["packages"]] == ["test_vit"]
+
+
+def test_a_format_that_is_not_made_is_a_line_below_the_table(cli, words):
+    said = cli("export", *words, "--model-name", "test_vit", "--formats", "state_dict,tensorrt")
+    assert said.code == 3
+    lines = said.out.splitlines()
+    assert lines[-1].startswith("failed: test_vit (tensorrt): tensorrt: not built yet; ")
+    assert [line.split()[1] for line in lines[2:-1]] == ["state_dict"]
+
+
+def test_writes_elsewhere_and_not_twice(cli, words, trained, tmp_path):
+    command = [
+        "export",
+        *words,
+        "--model-name",
+        "test_vit",
+        "--formats",
+        "checkpoint",
+        "--out",
+        tmp_path / "out",
+    ]
+    said = cli(*command)
+    assert said.code == 0
+    assert said.out.splitlines()[2].split()[:3] == [
+        "test_vit", "checkpoint", (tmp_path / "out" / "test_vit" / "checkpoint").as_posix(),
+    ]  # fmt: skip
+    manifest = tmp_path / "out" / "test_vit" / "checkpoint" / "manifest.json"
+    first = manifest.stat().st_mtime_ns
+    assert cli(*command).code == 0
+    assert manifest.stat().st_mtime_ns == first
+    assert not (trained.root / "deploy").exists()
+
+
+def test_a_store_far_from_its_images_is_exported_all_the_same(cli, trained):
+    record = trained.dataset_folder() / "samples.json"
+    assert "digits.npz" in record.read_text(encoding="utf-8")
+    moved = ["--set", "dataset.path=nowhere.npz", "--store", trained.root]
+    said = cli("export", *moved, "--model-name", "test_vit", "--formats", "state_dict", "--json")
+    assert said.code == 0, said
+    shapes = json.loads(said.out)["packages"][0]["formats"]["state_dict"]["parity"]["shapes"]
+    assert shapes[0] == "4x1x37x37"
+
+
+def test_an_unknown_model_is_named(cli, words, trained):
+    said = cli("export", *words, "--model-name", "test_wit")
+    assert said.code == 2
+    assert said.err == (
+        f"committee: {trained.root}: expected one of test_resnet, test_vit, got 'test_wit'. "
+        "Did you mean 'test_vit'?\n"
+    )
+
+
+def test_an_unknown_format_is_named(cli, words):
+    said = cli("export", *words, "--formats", "onxx")
+    assert said.code == 2
+    assert "'onxx'" in said.err and "Did you mean 'onnx'?" in said.err
+
+
+def test_a_failed_format_does_not_end_the_run(cli, words, monkeypatch):
+    from committee.exporters.checkpoint import Checkpoint
+
+    def fail(*_: object) -> Path:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(Checkpoint, "export", fail)
+    said = cli("export", *words, "--formats", "checkpoint,state_dict", "--json")
+    assert said.code == 3
+    answer = json.loads(said.out)
+    assert answer["done"] == ["test_resnet", "test_vit"]
+    assert answer["failed"] == {
+        "test_resnet (checkpoint)": "ValueError: no ink", "test_vit (checkpoint)": "ValueError: no ink",
+    }  # fmt: skip
+
+
+def test_nothing_but_failures_is_a_failure(cli, words, monkeypatch):
+    from committee.exporters.checkpoint import Checkpoint
+
+    def fail(*_: object) -> Path:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(Checkpoint, "export", fail)
+    said = cli("export", *words, "--model-name", "test_vit", "--formats", "checkpoint", "--json")
+    assert said.code == 1
+    reason = "test_vit: expected a format that can be made, got ValueError: no ink."
+    assert json.loads(said.out)["failed"] == {"test_vit": reason}
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_store_that_is_not_there_is_named(cli, tmp_path, dry):
+    said = cli("export", "--store", tmp_path / "none", *dry)
+    assert (said.code, said.err) == (
+        1, f"committee: {tmp_path / 'none'}: expected a store, got no such folder. Make one with: "
+        "committee train RECIPE, or name another with --store.\n",
+    )  # fmt: skip

@@ -1,0 +1,48 @@
+"""Arguments that verbs share."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+import pytest
+
+from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
+from committee.errors import UsageError
+
+
+def parsed(*words: str) -> Namespace:
+    parser = ArgumentParser()
+    for add in (add_recipe, add_store, add_json, add_dry_run):
+        add(parser)
+    return parser.parse_args(words)
+
+
+def test_a_recipe_is_named_in_either_way_and_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("seed: 3\nepochs: 4", encoding="utf-8")
+    for words in ((str(path),), ("--config", str(path)), (str(path), "--config", str(path))):
+        recipe = recipe_of(parsed(*words, "--set", "epochs=5", "--set", "folds=3"))
+        assert (recipe.seed, recipe.training.epochs, recipe.training.folds) == (3, 5, 3)
+    assert recipe_of(parsed()).seed == 0
+
+
+def test_two_recipes_are_one_too_many() -> None:
+    with pytest.raises(UsageError) as caught:
+        recipe_of(parsed("a.yaml", "--config", "b.yaml"))
+    assert str(caught.value) == (
+        "--config: expected the recipe to be named once, got 'b.yaml' beside 'a.yaml'. Leave one out."
+    )
+
+
+def test_the_store_is_named_by_option_environment_or_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COMMITTEE_STORE", raising=False)
+    assert store_of(parsed()).root == Path("store")
+    monkeypatch.setenv("COMMITTEE_STORE", "elsewhere")
+    assert store_of(parsed()).root == Path("elsewhere")
+    assert store_of(parsed("--store", "here")).root == Path("here")
+
+
+def test_switches_are_off_by_default() -> None:
+    assert (parsed().json, parsed().dry_run) == (False, False)
+    assert (parsed("--json").json, parsed("--dry-run").dry_run) == (True, True)

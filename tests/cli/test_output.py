@@ -1,0 +1,50 @@
+"""Tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from committee.cli._output import cell, count, print_failed, print_json, print_table
+
+
+def test_json_is_plain_and_strict(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json(
+        {"a": np.float32(0.5), "b": np.arange(2), "c": float("nan"), "d": (True, None), 5: {"é": np.inf}}
+    )
+    text = capsys.readouterr().out
+    assert json.loads(text) == {"a": 0.5, "b": [0, 1], "c": None, "d": [True, None], "5": {"é": None}}
+    assert "é" in text
+
+
+def test_a_table_is_plain_where_no_terminal_is(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("Scores", ["name", "log loss"], [["a", 0.123456], ["bcdef", None]])
+    assert capsys.readouterr().out == "Scores\nname   log loss\na      0.1235\nbcdef\n"
+
+
+def test_an_empty_table_is_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("", ["name", "n"], [])
+    assert capsys.readouterr().out == "name  n\n"
+
+
+def test_a_table_is_drawn_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    print_table("Scores", ["name"], [["[bold]a"]])
+    text = capsys.readouterr().out
+    assert "[bold]a" in text
+    assert "Scores" in text
+
+
+def test_cells() -> None:
+    assert [cell(value) for value in (None, 1, 0.00012345, "x", True)] == ["", "1", "0.0001234", "x", "True"]
+
+
+def test_counts_and_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (count(0, "row"), count(1, "row"), count(2, "row")) == ("0 rows", "1 row", "2 rows")
+    print_failed({"a": "out of memory.", "b": "b: expected x, got y."})
+    assert capsys.readouterr().out == "failed: a: out of memory.\nfailed: b: expected x, got y.\n"

@@ -1,0 +1,252 @@
+"""One photo, one answer: through the module, the store and the exported file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from committee.ensemble import Ensemble
+from committee.exporters._base import Card
+from committee.exporters._package import package
+from committee.exporters._parity import several_sizes
+from committee.member import Member
+from committee.prediction_files._base import read
+from committee.store.commit import commit
+from committee.store.layout import Store
+
+CLASSES = ("temple", "flower", "été", "no")
+LIES_ON_ITS_SIDE = 6  # EXIF: turn by 90 degrees to see it upright
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[NDArray[np.uint8]]:
+    """Two photographs, uint8 [H, W, 3], of odd sizes."""
+    china, flower = load_sample_images().images
+    return [china[:333, :517], flower[10:211, 100:401]]
+
+
+@pytest.fixture(scope="module")
+def photos(pictures, tmp_path_factory) -> Path:
+    """A folder with a JPEG that lies on its side, a PNG, a WebP, and a broken file in a folder below."""
+    folder = tmp_path_factory.mktemp("photos")
+    exif = Image.Exif()
+    exif[0x0112] = LIES_ON_ITS_SIDE
+    turned = Image.fromarray(pictures[0]).transpose(Image.Transpose.ROTATE_90)
+    turned.save(folder / "a_turned.jpg", exif=exif, quality=95)
+    Image.fromarray(pictures[0]).save(folder / "b.png")
+    (folder / "below").mkdir()
+    Image.fromarray(pictures[1]).save(folder / "below" / "c.webp", lossless=True)
+    (folder / "below" / "d.jpg").write_bytes(b"no photo")
+    return folder
+
+
+def shaken(member: Member) -> Member:
+    """Move all weights of normalisations: timm starts the last of a block at zero, which hides the block."""
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for tensor in member.network.parameters():
+            if tensor.ndim == 1:
+                tensor += torch.rand(tensor.shape, generator=random) - 0.3
+    return member.eval()
+
+
+@pytest.fixture(scope="module")
+def members() -> list[Member]:
+    """Two networks of other sizes, with other geometry."""
+    torch.manual_seed(0)
+    convnet = Member.build("timm:test_resnet", classes=CLASSES, size=96, name="convnet")
+    transformer = Member.build("timm:test_vit", classes=CLASSES, size=64, fit="pad", name="transformer")
+    return [shaken(convnet), shaken(transformer)]
+
+
+@pytest.fixture(scope="module")
+def ensemble(members) -> Ensemble:
+    return Ensemble(members, weights=[0.7, 0.3], name="pair").eval()
+
+
+@pytest.fixture(scope="module")
+def store(members, tmp_path_factory) -> Store:
+    """A store with the two members."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    for member in members:
+        facts = {"backbone": f"timm:{member.name}", "inference": "refit"}
+        with commit(store.checkpoint(member.name, "refit"), kind="checkpoint", made_from="x", **facts) as new:
+            member.save(new)
+    return store
+
+
+@pytest.fixture(scope="module")
+def files(members, ensemble, pictures, tmp_path_factory) -> dict[str, Path]:
+    """The ONNX file of one member and of both."""
+    top = tmp_path_factory.mktemp("deploy")
+    batches = several_sizes([picture.transpose(2, 0, 1)[:, :60, :80] for picture in pictures])
+    found = {}
+    for module in (members[0], ensemble):
+        card = Card(module.name, CLASSES)
+        status = package(module, card, top / module.name, ["onnx"], batches)
+        found[module.name] = top / module.name / status["formats"]["onnx"]["file"]
+    return found
+
+
+def answers(out: str) -> dict[str, list[float]]:
+    """Return the probabilities by file name, in the order of the classes."""
+    found = {}
+    for row in json.loads(out)["predictions"]:
+        assert list(row["probabilities"]) == list(CLASSES)
+        found[Path(row["id"]).name] = list(row["probabilities"].values())
+    return found
+
+
+def seen_by(module: torch.nn.Module, path: Path) -> NDArray[np.float32]:
+    """Return what a module says of a photo that was opened by Pillow and turned upright here."""
+    with Image.open(path) as image:
+        pixels = np.array(image.convert("RGB"))
+    if path.suffix == ".jpg":
+        pixels = np.rot90(pixels, -1)
+    with torch.inference_mode():
+        images = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+        return module(images).softmax(1)[0].numpy()
+
+
+def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, members, ensemble, files):
+    """The pixel test: an odd-sized JPEG with EXIF rotation through module, command line and ONNX."""
+    names = ["a_turned.jpg", "b.png", "c.webp"]
+    paths = [photos / "a_turned.jpg", photos / "b.png", photos / "below" / "c.webp"]
+    with Image.open(paths[0]) as image:
+        assert image.size == (333, 517), "the JPEG must lie on its side"
+    for module, where in (
+        (members[0], ["convnet", "--store", store.root, "--set", "device=cpu"]),
+        (members[0], [files["convnet"]]),
+        (ensemble, [files["pair"]]),
+    ):
+        said = cli("predict", where[0], *paths, *where[1:], "--json")
+        assert said.code == 0, said.err
+        found = answers(said.out)
+        assert list(found) == names
+        expected = [seen_by(module, path) for path in paths]
+        np.testing.assert_allclose(list(found.values()), expected, atol=1e-6)
+        # Lossless and upright, it is the same picture; so is it, but for JPEG's loss, when it is turned.
+        assert np.abs(expected[0] - expected[1]).max() < 0.02
+        assert np.abs(expected[1] - expected[2]).max() > 0.02, "the test is blind to pixels"
+
+
+def test_the_python_interface_agrees(photos, ensemble):
+    path = photos / "a_turned.jpg"
+    np.testing.assert_allclose(ensemble.predict([path])[0], seen_by(ensemble, path), atol=1e-6)
+
+
+def test_an_onnx_file_needs_no_torch(photos, files):
+    code = (
+        "import sys; from committee.cli.main import main; "
+        f"code = main(['predict', {str(files['pair'])!r}, {str(photos / 'b.png')!r}]); "
+        "print(sorted({'torch', 'timm', 'sklearn', 'scipy'} & set(sys.modules))); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_folder_becomes_a_table_that_goes_on(cli, photos, files, tmp_path):
+    table = tmp_path / "out.csv"
+    first = cli("predict", files["pair"], photos / "b.png", "--csv", table)
+    assert (first.code, first.out) == (0, f"{table}: 1 new, 0 there already, 0 unreadable\n")
+    said = cli("predict", files["pair"], photos, "--csv", table)
+    assert said.code == 3
+    assert said.out == f"{table}: 2 new, 1 there already, 1 unreadable\n"
+    assert said.err == (
+        f"{photos / 'below' / 'd.jpg'}: expected a JPEG, PNG or WebP image, got something else. "
+        "Replace it or leave it out.\n"
+    )
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["id", "prediction", *CLASSES, "model"]
+    assert [Path(row[0]).name for row in rows[1:]] == ["b.png", "a_turned.jpg", "c.webp"]
+    for row in rows[1:]:
+        values = np.array(row[2:-1], np.float32)
+        assert values.sum() == pytest.approx(1, abs=1e-6)
+        assert (row[1], row[-1]) == (CLASSES[values.argmax()], "pair")
+
+
+def test_a_table_can_be_combined(cli, photos, files, tmp_path):
+    table = tmp_path / "pair.csv"
+    assert cli("predict", files["pair"], photos / "b.png", photos / "a_turned.jpg", "--csv", table).code == 0
+    rows = read(table, "pair")
+    assert rows.class_names == CLASSES
+    assert [Path(name).name for name in rows.sample_ids] == ["b.png", "a_turned.jpg"]
+
+
+def test_json_names_what_could_not_be_read(cli, photos, files):
+    said = cli("predict", files["pair"], photos / "below", "--json")
+    assert said.code == 3
+    answer = json.loads(said.out)
+    assert answer["model"] == "pair"
+    bad = photos / "below" / "d.jpg"
+    reason = f"{bad}: expected a JPEG, PNG or WebP image, got something else. Replace it or leave it out."
+    assert answer["failed"] == [{"id": bad.as_posix(), "reason": reason}]
+
+
+def test_a_table_for_people(cli, photos, files):
+    said = cli("predict", files["pair"], photos / "b.png")
+    lines = said.out.splitlines()
+    assert lines[0].split() == ["photo", "prediction", "probability"]
+    assert lines[1].split()[0] == (photos / "b.png").as_posix()
+    assert lines[1].split()[1] in CLASSES
+
+
+def test_nothing_readable_is_a_failure(cli, photos, files):
+    assert cli("predict", files["pair"], photos / "below" / "d.jpg").code == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["nowhere.onnx", "{photos}"],
+            "nowhere.onnx: expected an ONNX file, got no such file.",
+        ),
+        (
+            ["convnot", "{photos}", "--store", "{store}"],
+            "{store}: expected one of convnet, transformer, got 'convnot'. Did you mean 'convnet'?",
+        ),
+        (
+            ["{file}", "{photos}", "--batch-size", "0"],
+            "--batch-size: expected a number of at least 1, got 0.",
+        ),
+        (
+            ["{file}", "{photos}/nothing"],
+            "{photos}/nothing: expected an image or a folder of images, got no such file.",
+        ),
+        (
+            ["{file}", "{photos}", "--csv", "a.csv", "--json"],
+            "predict: argument --json: not allowed with argument --csv. See: committee predict --help",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_sentence(cli, photos, store, files, words, sentence):
+    known = {"photos": photos, "store": store.root, "file": files["pair"]}
+    said = cli("predict", *(word.format(**known) for word in words))
+    assert (said.code, said.out) == (2, "")
+    assert said.err == f"committee: {sentence.format(**known)}\n"
+
+
+def test_a_dry_run_counts_the_photos_that_are_left(cli, photos, files, tmp_path):
+    table = tmp_path / "out.csv"
+    words = ("predict", files["pair"], photos, "--csv", table)
+    said = cli(*words, "--dry-run")
+    assert said.code == 0 and said.out.startswith("pair would predict 4 of 4 photos in about ")
+    assert not table.exists()
+    cli(*words)
+    before = table.read_bytes()
+    assert cli(*words, "--dry-run").out.startswith("pair would predict 1 of 4 photos in about ")
+    assert table.read_bytes() == before
+    found = json.loads(cli("predict", files["pair"], photos, "--dry-run", "--json").out)
+    assert (found["model"], found["photos"]) == ("pair", 4) and found["hours"] > 0

@@ -1,0 +1,125 @@
+"""One file that answers as the module does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from committee.errors import DeviceError, ExportError, StoreError
+from committee.exporters import onnx as onnx_format
+from committee.exporters._base import Card
+from committee.exporters._module import ModulePredictor
+from committee.exporters._onnx_file import OnnxPredictor
+from committee.exporters._parity import check_parity, several_sizes
+from committee.exporters.onnx import Onnx
+
+CARD = Card("vote", ("ant", "bee", "été", "no"), {"kind": "ensemble", "speaks": "refit"})
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory, vote, photos) -> Path:
+    return Onnx().export(vote, torch.from_numpy(photos), tmp_path_factory.mktemp("onnx"), CARD)
+
+
+def test_says_what_the_module_says_at_every_size_and_batch(file, vote, photos):
+    batches = [*several_sizes(photos), photos[:1, :, :31, :47], photos[:, :, :64, :64], photos[[0] * 9]]
+    reference = ModulePredictor(vote, "vote", CARD.class_names)
+    parity = check_parity(reference, OnnxPredictor(file), batches, "onnx of vote")
+    assert 0 < parity["max_abs_diff"] < 1e-6
+    spread = np.concatenate([reference(images) for images in batches])
+    assert spread.std(0).max() > 1e-3, "the test is blind if all photos look the same to the network"
+
+
+def test_the_file_knows_its_classes_and_where_it_is_from(file):
+    predictor = OnnxPredictor(file)
+    assert predictor.name == "vote"
+    assert predictor.class_names == CARD.class_names
+    assert predictor.channels == 3
+    assert predictor.provenance == {"kind": "ensemble", "speaks": "refit"}
+
+
+def test_names_no_path_of_this_machine(file):
+    assert b".py" not in file.read_bytes()
+
+
+def test_is_one_file(file):
+    assert [path.name for path in file.parent.iterdir()] == ["model.onnx"]
+
+
+def test_weights_past_the_limit_lie_beside_it(tmp_path, vote, photos, monkeypatch):
+    monkeypatch.setattr(onnx_format, "LARGEST_FILE", 1000)
+    file = Onnx().export(vote, torch.from_numpy(photos), tmp_path, CARD)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
+    reference = ModulePredictor(vote, "vote", CARD.class_names)
+    check_parity(reference, OnnxPredictor(file), several_sizes(photos), "onnx of vote")
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_grey_images_and_channels_last_weights(tmp_path, seeing, photos, fit):
+    module = seeing("test_efficientnet.r160_in1k", 48, fit, 1).to(memory_format=torch.channels_last).eval()
+    grey = photos[:, :1]
+    file = Onnx().export(module, torch.from_numpy(grey), tmp_path, CARD)
+    assert OnnxPredictor(file).channels == 1
+    reference = ModulePredictor(module, "grey", CARD.class_names)
+    check_parity(reference, OnnxPredictor(file), several_sizes(grey), "onnx of grey")
+
+
+def test_a_module_that_cannot_be_traced_is_named(tmp_path, photos):
+    class Moody(nn.Module):
+        def forward(self, images):
+            means = images.float().mean((1, 2, 3))
+            return torch.stack([means, means + (1 if means.sum() > 3 else 2)], 1)
+
+    with pytest.raises(ExportError) as caught:
+        Onnx().export(Moody(), torch.from_numpy(photos), tmp_path, Card("moody", ("a", "b")))
+    assert str(caught.value).startswith("onnx of moody: expected a module that torch.export can trace, got ")
+    assert "Next steps" not in str(caught.value) and "\x1b" not in str(caught.value)
+    assert str(caught.value).endswith(
+        "Leave 'onnx' out of exports.formats, or name the backbone in backbones.exclude."
+    )
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(StoreError) as caught:
+        OnnxPredictor(path)
+    assert str(caught.value) == (
+        f"{path}: expected a whole ONNX file, got a damaged one. "
+        "Make it again with: committee export --model-name NAME"
+    )
+
+
+def test_a_foreign_file_is_named(tmp_path, file):
+    import onnx
+
+    model = onnx.load(file)
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(StoreError) as caught:
+        OnnxPredictor(tmp_path / "other.onnx")
+    assert str(caught.value) == (
+        f"{tmp_path / 'other.onnx'}: expected an ONNX file that committee wrote, "
+        "got one without class names. Make one with: committee export --model-name NAME"
+    )
+
+
+def test_an_absent_device_is_named(file):
+    with pytest.raises(DeviceError) as caught:
+        OnnxPredictor(file, "mps")
+    assert str(caught.value) == (
+        "device: expected one that onnxruntime has here (cpu), got 'mps'. "
+        "Take the best one with --device auto."
+    )
+
+
+def test_metadata_are_json(file):
+    import onnx
+
+    props = {prop.key: prop.value for prop in onnx.load(file).metadata_props}
+    assert json.loads(props["class_names"]) == list(CARD.class_names)

@@ -1,0 +1,77 @@
+"""Every combiner goes into the file with its members: votes, weights, stackers, temperatures, compounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from committee.combiners._base import COMBINERS, build
+from committee.ensemble import Ensemble
+from committee.exporters._base import Card
+from committee.exporters._module import ModulePredictor
+from committee.exporters._parity import check_parity, several_sizes
+from committee.exporters.onnx import Onnx
+from committee.member import Member
+from committee.predictions import Predictions
+
+CLASSES = ("ant", "bee", "cat", "dog")
+NAMES = ("a", "b", "c")
+OPTIONS: dict[str, dict[str, Any]] = {
+    "subset": {"members": ["c", "a"]},
+    "compose": {"inputs": {"vote": "hard_voting", "mean": "weighted"}, "final": "stacking_lr"},
+    "temperature": {"inner": "greedy_selection"},
+    "member_temperature": {"inner": "logit_averaging"},
+}
+
+
+@pytest.fixture(scope="module")
+def members() -> list[Member]:
+    torch.manual_seed(0)
+    nets = [nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(48, 4)) for _ in NAMES]
+    views = zip(NAMES, nets, ("crop", "pad", "squash"), strict=True)
+    return [Member.from_module(net, classes=CLASSES, size=16, fit=fit, name=name) for name, net, fit in views]
+
+
+@pytest.fixture(scope="module")
+def rows() -> Predictions:
+    """Predictions of three members of different skill and confidence on 120 samples."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, 120)
+    skill = np.array([1.0, 2.0, 4.0])[:, None, None]
+    logits = random.normal(size=(3, 120, 4)) * 2 + skill * np.eye(4)[labels]
+    return Predictions.from_logits(logits, members=NAMES, class_names=CLASSES, labels=labels)
+
+
+def check(module: nn.Module, photos, folder) -> None:
+    batches = several_sizes(list(photos))
+    file = Onnx().export(module.eval(), torch.tensor(batches[0]), folder, Card("it", CLASSES))
+    parity = check_parity(ModulePredictor(module, "it", CLASSES), Onnx().load(file, module), batches, "it")
+    assert parity["max_abs_diff"] < 1e-6
+
+
+@pytest.mark.parametrize("key", COMBINERS.names())
+def test_every_combiner(key, members, rows, photos, tmp_path):
+    combiner = build({"combiner": key, **OPTIONS.get(key, {})}).fit(rows)
+    check(Ensemble(members, combiner, class_names=CLASSES), photos, tmp_path)
+
+
+def test_a_member_of_weight_zero(members, photos, tmp_path, recwarn):
+    """The logarithm of its weight is -inf, of which nobody need be warned."""
+    check(Ensemble(members, weights=[0.5, 0.0, 0.5]), photos, tmp_path)
+    assert [str(each.message) for each in recwarn] == []
+
+
+def test_an_ensemble_of_ensembles_that_share_members(members, photos, tmp_path):
+    inner = Ensemble(members[:2], "hard_voting", name="inner")
+    other = Ensemble(members[1:], "logit_averaging", name="other")
+    outer = Ensemble([inner, other, members[2]], weights=[0.5, 0.3, 0.2])
+    check(outer, photos, tmp_path)
+    weights = onnx.load(tmp_path / "model.onnx").graph.initializer
+    assert sum(list(tensor.dims) in ([4, 48], [48, 4]) for tensor in weights) == 3, (
+        "a shared member is there twice"
+    )

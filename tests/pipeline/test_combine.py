@@ -1,0 +1,345 @@
+"""Combining files: real predictions on digits, joined by id, scored cross-fitted, applied to test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+
+from committee.combiners._base import COMBINERS
+from committee.errors import CommitteeError, DataError, UnknownNameError, UsageError
+from committee.pipeline.combine import combine
+from committee.predictions import Predictions
+
+MODELS = {
+    "bayes": GaussianNB(var_smoothing=1e-2), "linear": LinearDiscriminantAnalysis(),
+    "neighbours": KNeighborsClassifier(7),
+}  # fmt: skip
+CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Out-of-fold predictions of three models on 600 digits and predictions of 200 others, in any order."""
+    folder, random = tmp_path_factory.mktemp("digits"), np.random.default_rng(0)
+    (folder / "test").mkdir()
+    images, labels = load_digits(return_X_y=True)
+    ids = np.array([f"scan {row:04d}" for row in range(len(labels))])
+    train, test = np.arange(600), np.arange(600, 800)
+    split = StratifiedKFold(5, shuffle=True, random_state=0)
+    for name, model in MODELS.items():
+        out_of_fold = cross_val_predict(model, images[train], labels[train], cv=split, method="predict_proba")
+        later = model.fit(images[train], labels[train]).predict_proba(images[test])
+        rows, classes = random.permutation(train), random.permutation(10)
+        named = {"classes": np.array(CLASSES)[classes]}
+        np.savez(folder / f"{name}.npz", probs=out_of_fold[rows][:, classes], ids=ids[rows], **named)
+        np.savez(folder / "test" / f"{name}.npz", probs=later[:, classes], ids=ids[test], **named)
+    lines = [f"{name},{CLASSES[label]}" for name, label in zip(ids, labels, strict=True)]
+    (folder / "labels.csv").write_text("\n".join(["id,label", *lines]), encoding="utf-8")
+    return folder
+
+
+def files(folder: Path) -> list[Path]:
+    return [folder / f"{name}.npz" for name in MODELS]
+
+
+def sentence(error: type[CommitteeError], act: Callable[[], object]) -> str:
+    with pytest.raises(error) as caught:
+        act()
+    return str(caught.value)
+
+
+def test_methods_are_ranked_by_their_cross_fitted_metric(digits: Path) -> None:
+    methods = ["soft_voting", "hard_voting_ensemble", "logit_averaging", "weighted"]
+    found = combine(files(digits), digits / "labels.csv", methods=methods)
+    losses = [each.scores.cross_fitted["log_loss"].value for each in found.methods]
+    assert losses == sorted(losses)
+    assert {each.method for each in found.methods} == {
+        "soft_voting",
+        "hard_voting",
+        "logit_averaging",
+        "weighted",
+    }
+    assert found.best.scores.cross_fitted["log_loss"].value < min(
+        scores["log_loss"] for scores in found.alone.values()
+    )
+    assert found.predictions.members == ("bayes", "linear", "neighbours")
+    by_accuracy = combine(files(digits), digits / "labels.csv", methods=methods, metric="accuracy")
+    scores = [each.scores.cross_fitted["accuracy"].value for each in by_accuracy.methods]
+    assert scores == sorted(scores, reverse=True)
+    assert by_accuracy.best.scores.gain["accuracy"].metric == "accuracy"
+
+
+def test_all_methods_by_default(digits: Path) -> None:
+    found = combine([digits / "linear.npz", digits / "bayes.npz"], digits / "labels.csv")
+    methods = {each.method for each in found.methods}
+    assert {
+        "soft_voting",
+        "hard_voting",
+        "logit_averaging",
+        "weighted",
+        "greedy_selection",
+        "stacking_lr",
+    } <= methods
+    assert not methods & {"compose", "subset", "temperature", "member_temperature"}
+    assert methods <= set(COMBINERS.names())
+
+
+def test_what_would_take_long_is_left_out_unless_it_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.arange(1200) % 600
+    logits = np.random.default_rng(0).normal(size=(1, 1200, 600)) + np.eye(600)[labels]
+    made = Predictions.from_logits(
+        logits, members=["a"], class_names=[f"class {index}" for index in range(600)], labels=labels
+    )
+    with caplog.at_level("INFO", logger="committee"):
+        found = combine(made)
+    assert "stacking_lr" not in {each.method for each in found.methods}
+    assert caplog.messages == ["stacking_lr is left out, for it would take long here; name it to have it"]
+
+
+def test_ranked_by_what_cannot_be_optimised(digits: Path) -> None:
+    found = combine(files(digits), digits / "labels.csv", methods=["weighted", "soft_voting"], metric="ece")
+    errors = [each.scores.cross_fitted["ece"].value for each in found.methods]
+    assert errors == sorted(errors)
+
+
+def test_the_order_of_files_does_not_matter(digits: Path) -> None:
+    straight, turned = (
+        combine(order, digits / "labels.csv", methods=["weighted"], folds=4).best
+        for order in (files(digits), files(digits)[::-1])
+    )
+    first, second = straight.combiner.member_weights(), turned.combiner.member_weights()
+    assert first == pytest.approx(second, abs=1e-4)
+    # Folds are drawn over rows in the order of the first file, so the estimates are equal but for that draw.
+    values = [each.scores.cross_fitted["log_loss"].value for each in (straight, turned)]
+    assert values[0] == pytest.approx(values[1], abs=0.01)
+
+
+def test_test_rows_are_combined_by_the_best(digits: Path) -> None:
+    labels = digits / "labels.csv"
+    by_name = [digits / "test" / f"{name}.npz" for name in reversed(MODELS)]
+    found = combine(files(digits), labels, methods=["weighted", "soft_voting"], test=by_name)
+    assert found.test is not None and found.test.members == found.predictions.members
+    probabilities = found.test_probabilities()
+    assert probabilities.shape == (200, 10)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    truth = found.test.with_labels(*_table(labels)).labels
+    assert (probabilities.argmax(axis=1) == truth).mean() > 0.85
+    assert sentence(
+        UsageError, combine(files(digits), labels, methods=["soft_voting"]).test_probabilities
+    ) == ("combine: expected test files, got none.")
+
+
+def _table(labels: Path) -> tuple[list[str], list[str]]:
+    rows = [line.split(",") for line in labels.read_text(encoding="utf-8").splitlines()[1:]]
+    return [row[0] for row in rows], [row[1] for row in rows]
+
+
+def test_test_files_are_known_by_what_tells_their_names_apart(
+    digits: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_alphabet, by_order = [], []
+    for place, name in enumerate(MODELS):
+        content = (digits / "test" / f"{name}.npz").read_bytes()
+        by_alphabet.append(tmp_path / f"{name}_test.npz")
+        by_order.append(tmp_path / f"{'zyx'[place]}.npz")
+        by_alphabet[-1].write_bytes(content)
+        by_order[-1].write_bytes(content)
+    renamed = sorted(by_alphabet, reverse=True)
+    first, second, third = (
+        combine(files(digits), digits / "labels.csv", methods=["weighted"], test=test).test_probabilities()
+        for test in ([digits / "test" / f"{name}.npz" for name in MODELS], renamed, by_order)
+    )
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, third)
+    pairs = ", ".join(f"{new} is {old}" for new, old in zip("zyx", MODELS, strict=True))
+    assert caplog.messages == [f"test files are taken in the order of the files: {pairs}"]
+    too_few = sentence(
+        UsageError,
+        lambda: combine(files(digits), digits / "labels.csv", methods=["weighted"], test=by_alphabet[:2]),
+    )
+    assert too_few == (
+        "--test: expected the members 'bayes', 'linear', 'neighbours', got 'bayes_test', 'linear_test'. "
+        "Name the files alike, or give as many in the same order."
+    )
+
+
+def test_one_file_works(digits: Path) -> None:
+    found = combine([digits / "linear.npz"], digits / "labels.csv", methods=["weighted", "soft_voting"])
+    for each in found.methods:
+        assert each.scores.gain["log_loss"].text == "no proven gain"
+        assert each.scores.cross_fitted["accuracy"].value == found.alone["linear"]["accuracy"]
+
+
+@pytest.mark.parametrize("calibrate", ["pooled", "members"])
+def test_calibration_is_measured(digits: Path, calibrate: str) -> None:
+    found = combine(files(digits), digits / "labels.csv", methods=["soft_voting"], calibrate=calibrate).best
+    assert found.method == "soft_voting" and found.calibration is not None
+    assert found.calibration["method"] == calibrate
+    plain = combine(files(digits), digits / "labels.csv", methods=["soft_voting"]).best
+    assert plain.calibration is None
+    for name in ("log_loss", "ece"):
+        change = found.calibration[name]
+        assert change["before"] == plain.scores.cross_fitted[name].value
+        assert change["after"] == found.scores.cross_fitted[name].value
+
+
+def test_calibration_helps_where_members_are_too_sure() -> None:
+    random, labels = np.random.default_rng(0), np.arange(900) % 3
+    logits = 4 * (random.normal(size=(2, 900, 3)) + np.eye(3)[labels])
+    made = Predictions.from_logits(logits, members=["a", "b"], class_names="xyz", labels=labels)
+    found = combine(made, methods=["logit_averaging"], calibrate="pooled").best
+    assert found.calibration is not None
+    for name in ("log_loss", "ece"):
+        assert found.calibration[name]["after"] < 0.9 * found.calibration[name]["before"]
+    assert 1.5 < found.to_json()["notes"]["temperature"] < 3
+
+
+def test_given_weights(digits: Path) -> None:
+    given = {"linear": 3.0, "bayes": 1.0}
+    found = combine(
+        files(digits), digits / "labels.csv", methods=["weighted"], weights=given, space="logit"
+    ).best
+    assert found.combiner.member_weights() == pytest.approx({"bayes": 0.25, "linear": 0.75, "neighbours": 0})
+    assert found.to_json()["weights"]["linear"] == pytest.approx(0.75)
+
+
+def test_methods_with_options_as_in_a_recipe(digits: Path) -> None:
+    methods = [
+        "weighted",
+        {"combiner": "weighted", "name": "given", "weights": {"linear": 3, "bayes": 1}, "space": "logit"},
+        {"combiner": "compose", "inputs": {"a": "hard_voting", "b": "weighted"}, "final": "stacking_lr"},
+        {"combiner": "greedy_selection_ensemble", "bags": 3},
+    ]
+    found = combine(files(digits), digits / "labels.csv", methods=methods, metric="accuracy")
+    rules = {each.method: each.combiner for each in found.methods}
+    assert set(rules) == {"weighted", "given", "compose", "greedy_selection"}
+    assert rules["given"].member_weights() == pytest.approx({"bayes": 0.25, "linear": 0.75, "neighbours": 0})
+    assert rules["given"].options()["metric"] == "accuracy"
+    assert rules["greedy_selection"].options()["bags"] == 3
+
+
+def test_arrays_instead_of_files() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    logits = random.normal(size=(2, 90, 3)) + 2 * np.eye(3)[labels]
+    made = Predictions.from_logits(logits, members=["a", "b"], class_names="xyz", labels=labels)
+    found = combine(made, methods=["soft_voting"], test=made)
+    assert found.test_probabilities().shape == (90, 3)
+
+
+def test_folds_come_from_the_files_or_are_drawn(digits: Path, tmp_path: Path) -> None:
+    ids, labels = _table(digits / "labels.csv")
+    lines = [f"{name},{label},{row % 2}" for row, (name, label) in enumerate(zip(ids, labels, strict=True))]
+    (tmp_path / "y.csv").write_text("\n".join(["id,label,fold", *lines]), encoding="utf-8")
+    own = combine(files(digits), tmp_path / "y.csv", methods=["weighted"])
+    assert own.predictions.folds is not None and set(own.predictions.folds.tolist()) == {0, 1}
+    drawn = combine(files(digits), tmp_path / "y.csv", methods=["weighted"], folds=3)
+    other = combine(files(digits), digits / "labels.csv", methods=["weighted"], folds=3)
+    losses = [each.best.scores.cross_fitted["log_loss"].value for each in (own, drawn, other)]
+    assert losses[1] == losses[2] != losses[0]
+
+
+def test_folds_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
+    assert sentence(DataError, lambda: combine(files(digits), digits / "labels.csv", folds=90)) == (
+        "folds: expected at most 57, the number of samples of class 'four', got 90. "
+        "Use 57 folds, or add samples."
+    )
+    assert sentence(UsageError, lambda: combine(files(digits), digits / "labels.csv", folds=1)) == (
+        "folds: expected at least 2, got 1."
+    )
+    ids, labels = _table(digits / "labels.csv")
+    lines = [f"{name},{label},{int(label == 'one')}" for name, label in zip(ids, labels, strict=True)]
+    (tmp_path / "y.csv").write_text("\n".join(["id,label,fold", *lines]), encoding="utf-8")
+    assert sentence(DataError, lambda: combine(files(digits), tmp_path / "y.csv", methods=["weighted"])) == (
+        "folds: class 'two': expected rows in at least 2 folds, got all in fold 0."
+    )
+
+
+def test_groups_widen_intervals(digits: Path, tmp_path: Path) -> None:
+    ids, labels = _table(digits / "labels.csv")
+    lines = [
+        f"{name},{label},g{row // 20}" for row, (name, label) in enumerate(zip(ids, labels, strict=True))
+    ]
+    (tmp_path / "y.csv").write_text("\n".join(["id,label,group", *lines]), encoding="utf-8")
+    found = combine(files(digits), tmp_path / "y.csv", methods=["soft_voting"])
+    assert found.predictions.groups is not None and len(np.unique(found.predictions.groups)) == 30
+    plain = combine(files(digits), digits / "labels.csv", methods=["soft_voting"])
+    assert found.best.scores.cross_fitted["accuracy"] != plain.best.scores.cross_fitted["accuracy"]
+
+
+def test_what_does_not_exist(digits: Path) -> None:
+    labels = digits / "labels.csv"
+    assert sentence(UsageError, lambda: combine(files(digits))) == (
+        "combine: expected labels of the samples, got none. "
+        "Name a file with the columns id,label: --labels FILE"
+    )
+    assert sentence(UsageError, lambda: combine([], labels)) == (
+        "combine: expected at least one file of predictions, got none."
+    )
+    unknown = sentence(UnknownNameError, lambda: combine(files(digits), labels, methods=["weigthed"]))
+    assert unknown.startswith("combiner: expected one of ")
+    assert unknown.endswith(", got 'weigthed'. Did you mean 'weighted'?")
+    assert sentence(UsageError, lambda: combine(files(digits), labels, methods=["subset"])) == (
+        "combiner subset: expected the option 'members', got none."
+    )
+    unknown = sentence(UnknownNameError, lambda: combine(files(digits), labels, metric="acuracy"))
+    assert unknown.endswith(", got 'acuracy'. Did you mean 'accuracy'?")
+    assert sentence(UsageError, lambda: combine(files(digits), labels, calibrate="poold")) == (
+        "calibrate: expected one of pooled, members, none, got 'poold'. Did you mean 'pooled'?"
+    )
+    twice = ["weighted", {"combiner": "weighted", "space": "logit"}]
+    assert sentence(UsageError, lambda: combine(files(digits), labels, methods=twice)) == (
+        "methods: expected a name of its own for each method, got 'weighted' twice. "
+        "Give one another: {combiner: ..., name: ...}."
+    )
+    assert sentence(UsageError, lambda: combine(files(digits), labels, methods=["compose"])) == (
+        "combiner compose: expected the option 'inputs', got none."
+    )
+    no_weighted = sentence(
+        UsageError, lambda: combine(files(digits), labels, methods=["soft_voting"], weights={"linear": 1.0})
+    )
+    assert no_weighted == (
+        "weights: expected the method 'weighted', got 'soft_voting'. Add --method weighted."
+    )
+
+
+def test_predictions_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
+    labels = digits / "labels.csv"
+    with np.load(digits / "linear.npz") as archive:
+        good = {name: archive[name] for name in archive.files}
+    fewer = tmp_path / "fewer.npz"
+    np.savez(fewer, probs=good["probs"][2:], ids=good["ids"][2:], classes=good["classes"])
+    two = ", ".join(f"'{name}'" for name in np.load(digits / "bayes.npz")["ids"] if name in good["ids"][:2])
+    assert sentence(DataError, lambda: combine([digits / "bayes.npz", fewer], labels)) == (
+        f"predictions of 'fewer': expected the samples of 'bayes', got none for {two}."
+    )
+    renamed = tmp_path / "renamed.npz"
+    np.savez(
+        renamed,
+        probs=good["probs"],
+        ids=good["ids"],
+        classes=np.char.replace(good["classes"], "seven", "sevn"),
+    )
+    assert sentence(DataError, lambda: combine([digits / "bayes.npz", renamed], labels)) == (
+        "predictions of 'renamed': expected the classes of 'bayes', got 'sevn'. Did you mean 'seven'?"
+    )
+    sums = tmp_path / "sums.npz"
+    np.savez(sums, **{**good, "probs": good["probs"] * 1.5})
+    assert sentence(DataError, lambda: combine([digits / "bayes.npz", sums], labels)).startswith(
+        f"{sums}: expected probabilities, not below 0, that sum to 1, "
+        "got a sum of 1.5 in the first of 600 rows, "
+    )
+    nameless = tmp_path / "nameless.npz"
+    np.savez(nameless, probs=good["probs"], ids=good["ids"])
+    assert sentence(DataError, lambda: combine([nameless], labels)) == (
+        f"{labels}: expected classes among '0', '1', '2', '3', '4' and 5 more, "
+        "got 'eight', 'five', 'four', 'nine', 'one' and 5 more. Name the classes in the predictions."
+    )

@@ -1,0 +1,50 @@
+"""A stage that goes on: what it keeps of failures, and the exit code that follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from committee.errors import TrainingError
+from committee.pipeline.outcome import Outcome, reason
+
+
+def test_an_error_is_kept_and_the_stage_goes_on() -> None:
+    outcome = Outcome()
+    for name in ("a", "b", "c"):
+        with outcome.attempt(name):
+            if name == "b":
+                raise TrainingError(name, expected="a finite loss", got="nan")
+    assert outcome.done == ["a", "c"]
+    assert outcome.failed == {"b": "b: expected a finite loss, got nan."}
+    assert outcome.exit_code == 3
+
+
+def test_an_interrupt_is_not_kept() -> None:
+    outcome = Outcome()
+    with pytest.raises(KeyboardInterrupt), outcome.attempt("a"):
+        raise KeyboardInterrupt
+    assert outcome == Outcome()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Outcome(done=["a"]), 0),
+        (Outcome(failed={"a": "no"}), 1),
+        (Outcome(done=["a"], failed={"b": "no"}), 3),
+        (Outcome(done=["a"], unbuilt=["pruning"]), 3),
+    ],
+)
+def test_exit_codes(outcome: Outcome, code: int) -> None:
+    assert outcome.exit_code == code
+
+
+def test_stages_add_up() -> None:
+    outcome = Outcome(["a"], {}, ["pruning"])
+    outcome.merge(Outcome(["a", "b"], {"c": "no"}, ["pruning", "moe"]))
+    assert outcome.to_json() == {"done": ["a", "b"], "failed": {"c": "no"}, "unbuilt": ["pruning", "moe"]}
+
+
+def test_foreign_errors_say_their_class_and_first_line_alone() -> None:
+    assert reason(RuntimeError("out of memory\ntried to allocate")) == "RuntimeError: out of memory"
+    assert reason(ValueError()) == "ValueError"

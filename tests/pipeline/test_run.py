@@ -1,0 +1,253 @@
+"""The whole road, from the command line and from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from committee.pipeline.evaluate import evaluate
+from committee.pipeline.run import run
+from committee.recipe.load import load_recipe
+from committee.store.layout import Store
+
+ENSEMBLES = ["hard_voting_ensemble", "logit_averaging_ensemble", "soft_voting_ensemble", "weighted_ensemble"]
+
+
+@pytest.fixture
+def words(trained: Store, tiny_settings: list[str]) -> list[str]:
+    """The words of every command: the recipe and the store."""
+    settings = [*tiny_settings, "exports.formats=[state_dict]"]
+    return ["--store", str(trained.root), *(word for each in settings for word in ("--set", each))]
+
+
+def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., object]) -> None:
+    said = cli("train", *words)
+    assert (said.code, said.out) == (0, (
+        "name         result\ntest_resnet  done\ntest_vit     done\nNext: committee build-ensemble\n"
+    ))  # fmt: skip
+    assert cli("discover", *words).code == 0
+    built = cli("build-ensemble", *words, "--json")
+    assert built.code == 0 and sorted(json.loads(built.out)["done"]) == ENSEMBLES
+    rows = json.loads(cli("evaluate", *words, "--json").out)
+    assert sorted(row["name"] for row in rows) == sorted([*ENSEMBLES, "test_resnet", "test_vit"])
+    board = cli("leaderboard", "--store", trained.root)
+    assert board.code == 0
+    lines = board.out.splitlines()
+    assert lines[1].split("  ")[0] == "name" and "networks" in lines[1]
+    assert {line.split()[1] for line in lines[2:]} == {"refit"}
+    assert [line.split()[0] for line in lines[2:]] == [row["name"] for row in rows]
+    assert all("random" in line for line in lines if line.startswith("test_"))
+    detailed = cli("leaderboard", "--store", trained.root, "--model-name", "weighted")
+    assert detailed.code == 0
+    assert [line for line in detailed.out.splitlines() if "disagree" in line] == [
+        "samples on which members disagree most, of those that the ensemble learned from",
+        "sample  class  votes       disagreement",
+    ]
+    found = cli("leaderboard", "--store", trained.root, "--model-name", "weighted", "--json")
+    assert json.loads(found.out) == next(row for row in rows if row["name"] == "weighted_ensemble")
+    assert cli("export", *words, "--model-name", "soft_voting").code == 0
+    assert json.loads((trained.deploy("soft_voting_ensemble") / "export_status.json").read_text("utf-8"))
+
+
+def test_one_command_with_a_failing_backbone(
+    trained: Store, words: list[str], own_nets: str, cli: Callable[..., object]
+) -> None:
+    include = f"backbones.include=[{own_nets}:short, timm:test_resnet, timm:test_vit]"
+    said = cli("run", *words, "--set", include, "--json")
+    assert said.code == 3
+    rows = json.loads(said.out)
+    assert rows[-1]["name"] == "own_nets_short" and "logits of shape" in rows[-1]["failed"]
+    assert sorted(row["name"] for row in rows[:-1]) == sorted([*ENSEMBLES, "test_resnet", "test_vit"])
+    assert sorted(path.name for path in (trained.root / "deploy").iterdir()) == sorted(
+        [*ENSEMBLES, "test_resnet", "test_vit"]
+    )
+    table = cli("leaderboard", "--store", trained.root)
+    assert table.code == 3
+    lines = table.out.splitlines()
+    assert lines[-1].startswith("failed: own_nets_short: ") and "logits of shape" in lines[-1]
+    assert not any(line.startswith("own_nets_short") for line in lines)
+
+
+def test_a_builder_of_ones_own_needs_a_recipe_that_names_it(
+    store: Store, tiny_settings: list[str], own_nets: str
+) -> None:
+    settings = [*tiny_settings, "exports.enable=false", f"backbones.include=[{own_nets}:small]"]
+    outcome = run(load_recipe(None, settings), store)
+    assert outcome.exit_code == 0 and set(outcome.done) == {*ENSEMBLES, "own_nets_small"}
+    outcome = evaluate(load_recipe(None, ["device=cpu"]), store)
+    assert outcome.done == [] and outcome.failed["own_nets_small"] == (
+        f"{own_nets}:small: expected a builder that the recipe of this run names, got one that a file names. "
+        "Name it in the recipe's backbones.include, or pass trusted=True."
+    )
+
+
+def test_from_python(trained: Store, tiny_settings: list[str]) -> None:
+    outcome = run(load_recipe(None, [*tiny_settings, "exports.enable=false"]), trained)
+    assert outcome.exit_code == 0 and set(outcome.done) == {*ENSEMBLES, "test_resnet", "test_vit"}
+
+
+@pytest.mark.parametrize("verb", ["train", "run"])
+def test_a_dry_run_counts_and_writes_nothing(
+    store: Store, words: list[str], cli: Callable[..., object], verb: str
+) -> None:
+    said = cli(verb, *words, "--store", store.root, "--dry-run")
+    assert said.code == 0 and not store.root.exists()
+    assert "In total 8 fits, about " in said.out
+    found = json.loads(cli(verb, *words, "--store", store.root, "--dry-run", "--json").out)
+    assert found["fits"] == 8 and found["hours"] > 0 and found["disk_mb"] > 0
+
+
+def test_a_dry_run_names_what_would_fail_below_the_table(
+    store: Store, words: list[str], own_nets: str, cli: Callable[..., object]
+) -> None:
+    include = f"backbones.include=[{own_nets}:short, timm:test_vit]"
+    said = cli("train", *words, "--store", store.root, "--set", include, "--dry-run")
+    lines = said.out.splitlines()
+    assert [line.split()[0] for line in lines[2:4]] == ["test_vit", "failed:"]
+    assert lines[3].startswith("failed: own_nets_short: ")
+
+
+def test_a_trained_store_needs_no_data_set_in_the_recipe(trained: Store, cli: Callable[..., object]) -> None:
+    said = cli("build-ensemble", "--store", trained.root, "--set", "backbones.include=[test_vit, resnet50]")
+    assert said.code == 0
+    assert f"resnet50 is not in the store {trained.root}: it is left out" in said.err
+
+
+def test_plans_of_later_stages(trained: Store, cli: Callable[..., object]) -> None:
+    said = cli("build-ensemble", "--store", trained.root, "--dry-run", "--method", "weighted")
+    assert (said.code, said.out) == (0, (
+        "On 191 oof rows of test_resnet, test_vit; no network would run.\n"
+        "What would be built\nensemble           fits\nweighted_ensemble  4\n"
+    ))  # fmt: skip
+    said = cli("evaluate", "--store", trained.root, "--dry-run", "--json")
+    assert json.loads(said.out) == {"members": ["test_resnet", "test_vit"], "ensembles": []}
+    assert trained.ensembles() == () and not trained.catalog.exists()
+
+
+def test_sections_that_are_not_built_are_named_first(
+    trained: Store, words: list[str], cli: Callable[..., object]
+) -> None:
+    said = cli("train", *words, "--set", "runs.moe.enable=true")
+    assert said.code == 3
+    assert said.err.splitlines()[0] == "runs.moe: not built in this version; the rest runs"
+
+
+def test_nothing_to_show(store: Store, cli: Callable[..., object]) -> None:
+    store.root.mkdir()
+    said = cli("leaderboard", "--store", store.root)
+    assert said.code == 1
+    assert said.err == (
+        f"committee: {store.root}: expected evaluated models, got none. Run: committee evaluate\n"
+    )
+
+
+def test_no_such_metric(trained: Store, words: list[str], cli: Callable[..., object]) -> None:
+    said = cli("leaderboard", "--store", trained.root, "--metric", "acuracy")
+    assert said.code == 2 and "Did you mean 'accuracy'?" in said.err
+
+
+def test_no_store(tmp_path: Path, cli: Callable[..., object]) -> None:
+    for verb in ("discover", "build-ensemble", "evaluate"):
+        said = cli(verb, "--store", tmp_path / "nowhere")
+        assert said.code == 1
+        assert said.err == (
+            f"committee: {tmp_path / 'nowhere'}: expected a store, got no such folder. "
+            "Make one with: committee train RECIPE, or name another with --store.\n"
+        )
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    tiny_settings: list[str], tmp_path: Path, cli: Callable[..., object]
+) -> None:
+    settings = [
+        *tiny_settings, "backbones.include=[timm:test_resnet]", "training.folds=2",
+        "runs.score_ensemble.methods=[soft_voting]", "exports.formats=[state_dict]",
+    ]  # fmt: skip
+    words = ["run", *(word for each in settings for word in ("--set", each)), "--store"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "committee", *words, killed],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while not (killed / "checkpoints" / "test_resnet" / "fold_0").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (killed / "ensembles").exists()
+    assert cli(*words, killed).code == cli(*words, whole).code == 0
+    assert stored_bytes(killed) == stored_bytes(whole)
+
+
+def stored_bytes(root: Path) -> dict[str, bytes]:
+    """Return all arrays and weights of a store; other files say also how long things took."""
+    files = [*root.rglob("*.npy"), *root.rglob("*.safetensors")]
+    assert len(files) > 15
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("file", "narrowed"),
+    [
+        ("orchestration.yaml", "backbones.include=[timm:test_resnet]"),
+        ("short.yaml", "models=[{name: timm:test_resnet, lr: 3e-4}]"),
+    ],
+)
+def test_recipes_in_the_layouts_people_know_run(
+    file: str, narrowed: str, store: Store, digits_file: Path, cli: Callable[..., object]
+) -> None:
+    settings = [
+        f"dataset.path={digits_file}", "dataset.channels=1", "img_size=32", "n_classes=10", narrowed,
+        "folds=2", "epochs=3", "training.lr=0.003", "device=cpu", "training.pretrained=false",
+        "runs.score_ensemble.methods=[soft_voting]",
+    ]  # fmt: skip
+    later = file == "orchestration.yaml"
+    if not later:
+        settings.append("exports.formats=[state_dict]")
+    recipe = Path(__file__).parents[1] / "recipe" / "data" / file
+    words = [word for each in settings for word in ("--set", each)]
+    said = cli("run", recipe, "--store", store.root, *words)
+    assert said.code == (3 if later else 0)
+    assert "soft_voting_ensemble" in said.out
+    if later:
+        lines = said.err.splitlines()
+        unbuilt = load_recipe(recipe).unbuilt()
+        assert lines[: len(unbuilt)] == [
+            f"{name}: not built in this version; the rest runs" for name in unbuilt
+        ]
+        assert lines[len(unbuilt)].startswith("test_resnet: ")
+        status = json.loads((store.deploy("stacking_lr") / "export_status.json").read_text("utf-8"))[
+            "formats"
+        ]
+        assert {name: entry["status"] for name, entry in status.items()} == {
+            "state_dict": "done", "checkpoint": "done", "onnx": "done",
+            "torchscript": "failed", "tflite": "failed",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["run", "evaluate", "leaderboard"])
+def test_a_metric_is_checked_before_anything_runs(
+    verb: str, store: Store, words: list[str], cli: Callable[..., object]
+) -> None:
+    said = cli(verb, *words, "--store", store.root, "--metric", "acuracy")
+    assert said.code == 2 and said.err.endswith("got 'acuracy'. Did you mean 'accuracy'?\n")
+    assert not store.root.exists()
+
+
+def test_a_dry_run_of_all_stages_says_what_follows(
+    store: Store, words: list[str], cli: Callable[..., object]
+) -> None:
+    said = cli("run", *words, "--store", store.root, "--set", "exports.formats=[onnx, tflite]", "--dry-run")
+    ensembles, formats = said.out.splitlines()[-2:]
+    assert ensembles.startswith("Then ensembles: soft_voting_ensemble, hard_voting_ensemble, ")
+    assert formats == "Then formats: onnx."
+    assert not store.root.exists()

@@ -1,0 +1,77 @@
+"""Order and text of the leaderboard."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from committee.pipeline.records import model_source
+from committee.report.leaderboard import interval, leaderboard, rank, table
+from committee.store.commit import commit, write_json
+from committee.store.layout import Store
+
+
+def report(name: str, value: float | None, **more: Any) -> dict[str, Any]:
+    scores = {} if value is None else {"log_loss": {"value": value, "low": value, "high": value}}
+    return {
+        "name": name, "speaks": "refit", "cross_fitted": scores, "metrics": scores, "gain": {},
+        "latency_ms": {"median": 1.25}, "size_mb": 3.0, **more,
+    }  # fmt: skip
+
+
+def test_best_first_ties_by_name_and_unknown_last() -> None:
+    reports = [
+        report("z", 0.1),
+        report("none", None),
+        report("b", 0.2),
+        report("nan", math.nan),
+        report("a", 0.2),
+    ]
+    assert [each["name"] for each in rank(reports)] == ["z", "a", "b", "nan", "none"]
+
+
+def test_each_row_says_who_speaks_where_it_started_and_what_is_proven() -> None:
+    gain = {"log_loss": {"text": "no proven gain", "proven": False}}
+    more = {"log_loss": {"text": "...", "proven": True, "value": 0.5, "low": 0.5, "high": 0.5}}
+    columns, rows = table([
+        report("net", 0.5, start="random"), report("vote", 0.25, gain=gain, rows="val", speaks="folds"),
+        report("stack", 0.25, gain=more),
+    ])  # fmt: skip
+    assert columns == [
+        "name", "networks", "start", "log_loss cross-fitted", "accuracy cross-fitted",
+        "log_loss gain over best single", "test log_loss", "test accuracy", "latency ms", "size MB",
+    ]  # fmt: skip
+    half, quarter = "0.5000 [0.5000, 0.5000]", "0.2500 [0.2500, 0.2500]"
+    assert rows == [
+        ["net", "refit", "random", half, "", "", half, "", "1.2", "3.0"],
+        ["vote", "folds", "", f"{quarter}*", "*", "no proven gain", quarter, "", "1.2", "3.0"],
+        ["stack", "refit", "", quarter, "", half, quarter, "", "1.2", "3.0"],
+    ]
+
+
+def test_the_metric_that_ranks_is_shown_once() -> None:
+    columns, _ = table([report("net", 0.5)], "accuracy")
+    assert columns == [
+        "name", "networks", "start", "accuracy cross-fitted", "accuracy gain over best single",
+        "test accuracy", "latency ms", "size MB",
+    ]  # fmt: skip
+
+
+def test_no_interval_is_no_text() -> None:
+    assert interval(None) == ""
+
+
+def test_a_damaged_report_is_named_and_left_out(trained: Store, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("test_resnet", "test_vit"):
+        made_from = model_source(trained, name)
+        with commit(trained.member_metrics(name), kind="metrics", made_from=made_from) as folder:
+            write_json(folder / "metrics.json", report(name, 0.5))
+    file = trained.member_metrics("test_vit") / "manifest.json"
+    file.unlink()
+    assert [each["name"] for each in leaderboard(trained)] == ["test_resnet"]
+    assert caplog.messages == [
+        f"test_vit is left out: {file}: expected a manifest, got none. "
+        "Remove its folder and run the command that made it again."
+    ]

@@ -1,0 +1,167 @@
+"""The layout, read from the source: who may import whom, how long things are, and every family in reach."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import committee
+from committee.registry import Family
+
+ROOT = Path(committee.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+GROUPS = {
+    "base": [
+        "_version", "errors", "registry", "randomness", "folds", "progress", "devices", "recipe", "store",
+    ],
+    "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners"],
+    "networks": ["images", "backbones", "member", "measure"],
+    "ensemble": ["ensemble"],
+    "training": ["training"],
+    "doors": ["exporters", "report", "pipeline", "debug", "cli", "__main__"],
+}  # fmt: skip
+MAY_IMPORT = {
+    "base": {"base"},
+    "arrays": {"base", "arrays"},
+    "networks": {"base", "networks"},
+    "ensemble": {"base", "arrays", "networks", "ensemble"},
+    "training": {"base", "arrays", "networks", "ensemble", "training"},
+    "doors": set(GROUPS),
+}
+GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(path): path for path in FILES}
+PACKAGES = {dotted(path) for path in FILES if path.name == "__init__.py"}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def group_of(module: str) -> str:
+    return GROUP_OF[module.split(".")[1]]
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """All imports of our own modules, those inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            name = "." * node.level + (node.module or "")
+            if node.level or name.split(".")[0] == "committee":
+                inner = [f"{name}.{each.name}" for each in node.names]
+                yield from ((each if each in MODULES else name, node.lineno) for each in inner)
+        elif isinstance(node, ast.Import):
+            yield from ((each.name, node.lineno) for each in node.names if each.name.startswith("committee"))
+
+
+def families() -> set[str]:
+    """The packages that some file makes a family of, and the verbs."""
+    found = {"committee.cli"}
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            named = (
+                isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Family"
+            )
+            if named and node.args and isinstance(node.args[0], ast.Constant):
+                found.add(str(node.args[0].value))
+    return found
+
+
+OWN = [name for name in MODULES if name != "committee"]
+
+
+def test_every_file_has_a_group() -> None:
+    assert {name.split(".")[1] for name in OWN} <= set(GROUP_OF)
+
+
+@pytest.mark.parametrize("module", OWN)
+def test_imports_go_up_the_groups(module: str) -> None:
+    wrong = [
+        f"{MODULES[module]}:{line} imports {name}"
+        for name, line in imports(TREES[module])
+        if name.count(".") and group_of(name) not in MAY_IMPORT[group_of(module)]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", OWN)
+def test_no_name_is_imported_from_a_package_or_by_dots(module: str) -> None:
+    wrong = [
+        f"{MODULES[module]}:{line} imports {name}"
+        for name, line in imports(TREES[module])
+        if name in PACKAGES or name.startswith(".")
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("family", sorted(families()))
+def test_no_entry_of_a_family_is_imported_by_another(family: str) -> None:
+    entries = {name for name in MODULES if name.rpartition(".")[0] == family and "._" not in name} - PACKAGES
+    wrong = [
+        f"{MODULES[module]}:{line} imports {name}"
+        for module in MODULES
+        if module.rpartition(".")[0] == family
+        for name, line in imports(TREES[module])
+        if name in entries
+    ]
+    assert not wrong
+
+
+def test_package_files_are_empty() -> None:
+    filled = [name for name in PACKAGES - {"committee"} if MODULES[name].read_text(encoding="utf-8").strip()]
+    assert not filled
+
+
+def test_files_and_functions_are_short() -> None:
+    long = [f"{path}: {n} lines" for path in FILES if (n := len(path.read_text("utf-8").splitlines())) > 400]
+    long += [
+        f"{MODULES[name]}:{node.lineno} {node.name}: {lines_of(node)} lines"
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of(node) > 50
+    ]
+    assert not long
+
+
+def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function, its docstring aside."""
+    first = node.body[0]
+    described = ast.get_docstring(node) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if described else 0
+    return (node.end_lineno or 0) - node.lineno + 1 - docstring
+
+
+@pytest.mark.parametrize("family", sorted(families() - {"committee.cli"}))
+def test_every_entry_of_a_family_loads(family: str) -> None:
+    entries: Family[object] = Family(family, "entry")
+    assert entries.names()
+    for name in entries.names():
+        assert isinstance(entries.load(name), type)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("committee.cli.")])
+def test_command_line_files_import_only_what_is_light(module: str) -> None:
+    light = {*sys.stdlib_module_names, "committee.errors", "committee.registry", "committee._version"}
+    top = [node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [node.module or "" for node in top if isinstance(node, ast.ImportFrom)]
+    names += [each.name for node in top if isinstance(node, ast.Import) for each in node.names]
+    heavy = [
+        name
+        for name in names
+        if name not in light and name.split(".")[0] not in light and not name.startswith("committee.cli._")
+    ]
+    assert not heavy
+
+
+def test_the_package_offers_its_names_and_no_more() -> None:
+    for name in committee.__all__:
+        assert getattr(committee, name) is not None
+    with pytest.raises(AttributeError, match="module 'committee' has no attribute 'nothing'"):
+        committee.nothing
