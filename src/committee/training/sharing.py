@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessException
 
@@ -63,3 +65,9 @@ def _work(fabric: Fabric, job: Job, place: Place, fit: Fit) -> None:
     file, offset, shape = place
     canvas = np.memmap(file, np.uint8, "r", offset=offset, shape=shape)
     fit(fabric, replace(job, dataset=replace(job.dataset, canvas=canvas)))
+    # The first process keeps the store through which they find each other: where it leaves while another still
+    # talks, or where one ends with its connections open, that one aborts. After an error there is nobody to
+    # wait for: the launcher ends the others.
+    fabric.barrier()
+    gc.collect()
+    torch.distributed.destroy_process_group()
