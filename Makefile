@@ -3,6 +3,8 @@ PYTHON ?= $(shell for each in python3.11 python3.12 python3; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH := .venv-bench/bin
+BENCH_STAMP := .venv-bench/.installed
 
 .PHONY: env demo test check bench clean
 
@@ -26,9 +28,16 @@ check: env
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_architecture.py
 
-bench: env
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[bench]'
-	@for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+bench: $(BENCH_STAMP)
+	$(BENCH)/python benchmarks/all.py
+
+# The peers need older versions of some packages than we do: they stand in an environment of their own, before ours.
+$(BENCH_STAMP): $(STAMP) benchmarks/requirements.txt
+	$(BIN)/python -m venv .venv-bench
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+		> "$$($(BENCH)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth"
+	$(BENCH)/python -m pip install --quiet -r benchmarks/requirements.txt
+	@touch $@
 
 clean:
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

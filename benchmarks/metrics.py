@@ -1,31 +1,26 @@
-"""All metrics but the AUROC in one pass, against scikit-learn and torchmetrics: 50,000 rows of 100 classes.
+"""All metrics but the AUROC in one pass, against torchmetrics and scikit-learn: 50,000 rows of 100 classes.
 
-Each round times all of them in turn, so that the ratio of a round is fair on a machine that others use too;
-the table has the median ratio and its quartiles. torchmetrics takes part where it is installed: pip install
-torchmetrics. `--json` prints the figures.
+torchmetrics shares its counts between metrics (`compute_groups`), which is its fastest way. The numbers are
+compared before anything is timed. One thread.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
+from harness import Row, absent, compare, installed, main
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from committee.metrics import METRICS, evaluate
 
+QUESTION = "all metrics"
 NAMES = [name for name in METRICS if name != "auroc"]
 Figures = dict[str, float]
+Call = Callable[[], Figures]
 
 
 def draw(rows: int, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -37,7 +32,7 @@ def draw(rows: int, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64
     return torch.from_numpy(logits).log_softmax(dim=1).numpy(), labels
 
 
-def with_sklearn(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Callable[[], Figures]:
+def with_sklearn(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Call:
     """Return a call that computes the metrics which scikit-learn has."""
 
     def call() -> Figures:
@@ -56,10 +51,8 @@ def with_sklearn(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> C
     return call
 
 
-def with_torchmetrics(
-    log_probs: NDArray[np.float32], labels: NDArray[np.int64], shared: bool
-) -> Callable[[], Figures]:
-    """Return a call that computes those which torchmetrics has; `shared` counts are counted once for all."""
+def with_torchmetrics(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Call:
+    """Return a call that computes those which torchmetrics has, from probabilities that it is given."""
     from torchmetrics import MetricCollection
     from torchmetrics import classification as tm
 
@@ -73,7 +66,7 @@ def with_torchmetrics(
     for average in ("macro", "weighted"):
         for name, kind in kinds.items():
             named[f"{name}_{average}"] = kind(classes, average=average)
-    collection = MetricCollection(named, compute_groups=shared)
+    collection = MetricCollection(named, compute_groups=True)
 
     def call() -> Figures:
         collection.reset()
@@ -83,68 +76,33 @@ def with_torchmetrics(
     return call
 
 
-def measure(calls: dict[str, Callable[[], Figures]], rounds: int) -> dict[str, dict[str, Any]]:
-    """Time the calls in turn; ratios are to `committee` in the same round."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            taken[name].append(1000 * (time.perf_counter() - start))
-    ours = taken["committee"][1:]
-    result = {}
-    for name, all_times in taken.items():
-        times = all_times[1:]
-        low, middle, high = statistics.quantiles([a / b for a, b in zip(times, ours, strict=True)], n=4)
-        result[name] = {"ms": statistics.median(times), "ratio": middle, "quartiles": [low, high]}
-    return result
+def check(ours: Figures, theirs: Figures) -> None:
+    """Fail unless both have the same numbers."""
+    for name, value in theirs.items():
+        if abs(value - ours[name]) > 1e-4:
+            raise SystemExit(f"{name} is {value:.6f}, committee has {ours[name]:.6f}")
 
 
-def check(calls: dict[str, Callable[[], Figures]]) -> None:
-    """Fail unless all compute the same numbers."""
-    ours = calls["committee"]()
-    for name, call in calls.items():
-        for metric, value in call().items():
-            if abs(value - ours[metric]) > 1e-4:
-                raise SystemExit(f"{name}: {metric} is {value:.6f}, committee has {ours[metric]:.6f}")
+def measure(quick: bool) -> list[Row]:
+    """Compare with each peer in turns."""
+    rows, rounds = (2000, 2) if quick else (50_000, 20)
+    data = draw(rows, 100)
+    work = f"{rows:,} x 100, 1 thread"
 
+    def ours() -> Figures:
+        return evaluate(*data, NAMES)
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    data = draw(arguments.rows, arguments.classes)
-    calls: dict[str, Callable[[], Figures]] = {
-        "committee": lambda: evaluate(*data, NAMES), "scikit-learn": with_sklearn(*data)
-    }  # fmt: skip
-    packages = ["numpy", "scikit-learn", "torch"]
-    try:
-        calls["torchmetrics, shared"] = with_torchmetrics(*data, shared=True)
-        calls["torchmetrics"] = with_torchmetrics(*data, shared=False)
-        packages.append("torchmetrics")
-    except ImportError:
-        pass
-    check(calls)
-    found = measure(calls, arguments.rounds)
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    python = f"Python {platform.python_version()}"
-    machine = f"{platform.machine()} {platform.system()}, {os.cpu_count()} cores, {python}"
-    facts = {"machine": machine, "versions": versions, "rows": arguments.rows, "classes": arguments.classes}
-    if arguments.json:
-        print(json.dumps({**facts, "times": found}, indent=2))
-        return
-    print(f"{arguments.rows} x {arguments.classes}, one thread; {machine}; "
-          + ", ".join(f"{name} {version}" for name, version in versions.items()))  # fmt: skip
-    print(f"{'':22}{'ms':>8}{'ratio':>8}  quartiles")
-    for name, each in found.items():
-        low, high = each["quartiles"]
-        print(f"{name:22}{each['ms']:8.1f}{each['ratio']:8.1f}  {low:.1f} to {high:.1f}")
+    answers = []
+    for package, make, target in (("torchmetrics", with_torchmetrics, 10), ("sklearn", with_sklearn, None)):
+        if not installed(package):
+            answers.append(absent(QUESTION, work, package, target, package))
+            continue
+        theirs = make(*data)
+        check(ours(), theirs())
+        note = f"same numbers; ours computes {len(NAMES)} metrics, {package} {len(theirs())} of them"
+        answers.append(Row(QUESTION, work, package, *compare(ours, theirs, rounds), target, note))
+    return answers
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, packages=("torchmetrics",))

@@ -1,0 +1,68 @@
+"""Every benchmark file, one after the other, and one table of their ratios: what `make bench` runs.
+
+Each file runs in a process of its own. The rows are kept in `benchmarks/results/<machine>.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from harness import Row, about, print_table, slug
+
+HERE = Path(__file__).parent
+NO_QUESTIONS = ("harness.py", "all.py")
+
+
+def run(file: Path, quick: bool) -> dict[str, Any] | None:
+    """Run one file, showing what it prints; None where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "rows.json"
+        command = [sys.executable, str(file), "--json", str(answer), *["--quick"] * quick]
+        print(f"== {file.name}", flush=True)
+        start = time.perf_counter()
+        code = subprocess.run(command, check=False).returncode
+        print(f"   {time.perf_counter() - start:.0f} s\n", flush=True)
+        return json.loads(answer.read_text(encoding="utf-8")) if code == 0 else None
+
+
+def main() -> int:
+    """Run them, print the table, keep the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="*", metavar="NAME", help="such as metrics (all of them)")
+    parser.add_argument("--quick", action="store_true", help="small sizes: do they run at all? Keeps nothing")
+    arguments = parser.parse_args()
+    files = [HERE / f"{name}.py" for name in arguments.files] or [
+        file for file in sorted(HERE.glob("*.py")) if file.name not in NO_QUESTIONS
+    ]
+    answers = {file.stem: run(file, arguments.quick) for file in files}
+    done = {name: answer for name, answer in answers.items() if answer is not None}
+    facts = about()
+    for answer in done.values():
+        facts["versions"] |= answer["about"]["versions"]
+    print_table([Row(**row) for answer in done.values() for row in answer["rows"]], facts)
+    if not arguments.quick:
+        keep(done)
+    failed = sorted(answers.keys() - done.keys())
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def keep(done: dict[str, Any]) -> None:
+    """Write the answers, by file, over the earlier ones of this machine."""
+    path = HERE / "results" / f"{slug()}.json"
+    path.parent.mkdir(exist_ok=True)
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps({**known, **done}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"\nkept in {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""What benchmark files share: a row of the table, runs in turns, and the table with its machine."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer.
+
+    Attributes
+    ----------
+    question : str
+        What is asked, in a few words: rows of one question stand together.
+    work : str
+        What is done, how large, and with how many threads.
+    peer : str
+        Whom it is compared with; empty where `ours` itself is the answer.
+    ours : float or None
+        What ours takes, in `unit`; None where the peer is not installed.
+    ratio : float or None
+        The peer's cost over ours, median of the rounds; None without a peer.
+    low, high : float or None
+        Quartiles over the rounds: of the ratio, or of `ours` where there is no peer.
+    target : float or None
+        The least ratio that is wanted; without a peer, the most that `ours` may be.
+    note : str
+        What a reader must know, such as that the results are equal.
+    unit : str
+        Of `ours`: s, MB, ...
+    """
+
+    question: str
+    work: str
+    peer: str
+    ours: float | None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    target: float | None = None
+    note: str = ""
+    unit: str = "s"
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target is reached; None where there is none, or nothing to compare."""
+        if self.target is None or self.ours is None:
+            return None
+        return self.ratio >= self.target if self.ratio is not None else self.ours <= self.target
+
+
+def absent(question: str, work: str, peer: str, target: float | None, package: str) -> Row:
+    """Return the row of a peer that is not installed."""
+    return Row(question, work, peer, None, target=target, note=f"{package} is not installed")
+
+
+def installed(module: str) -> bool:
+    """Return whether a module can be imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    """Return how long one call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def compare(
+    ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, *, warm_up: bool = True
+) -> tuple[float, float, float, float]:
+    """Run both in turns, so that a busy machine slows both; a ratio is of neighbours in time.
+
+    Returns
+    -------
+    tuple of float
+        Median seconds of ours; median, lower and upper quartile of theirs over ours.
+    """
+    if warm_up:
+        ours(), theirs()
+    own, ratios = [], []
+    for _ in range(rounds):
+        own.append(seconds(ours))
+        ratios.append(seconds(theirs) / own[-1])
+    return statistics.median(own), *spread(ratios)
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return median, lower and upper quartile."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return middle, low, high
+
+
+def processor() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    table = Path("/proc/cpuinfo")
+    if table.exists() and (found := re.search(r"model name\s*: (.*)", table.read_text(encoding="utf-8"))):
+        return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def slug() -> str:
+    """Return a file name for this machine."""
+    name = f"{platform.system()} {platform.machine()} {processor()} {os.cpu_count()} cores"
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def about(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the machine, how busy it is, and the versions of what takes part."""
+    versions = {"python": platform.python_version()}
+    for name in (*PACKAGES, *packages):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    return {"machine": processor(), "cores": os.cpu_count(), "system": platform.platform(terse=True),
+            "load": load, "versions": versions}  # fmt: skip
+
+
+def main(
+    measure: Callable[[bool], list[Row]], *, packages: Sequence[str] = (), threads: int | None = 1
+) -> None:
+    """Run one benchmark file: `--quick` for small sizes, `--json FILE` to keep the rows.
+
+    Parameters
+    ----------
+    measure : callable
+        Whether to be quick -> rows.
+    packages : sequence of str
+        Peers whose versions are told, besides those that all share.
+    threads : int, optional
+        Of BLAS, OpenMP and torch in this process; None leaves them alone.
+    """
+    parser = argparse.ArgumentParser(description=sys.modules[measure.__module__].__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all?")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        rows = measure(arguments.quick)
+    facts = about(packages)
+    print_table(rows, facts)
+    if arguments.json:
+        text = json.dumps({"about": facts, "quick": arguments.quick, "rows": [asdict(row) for row in rows]})
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+
+
+def print_table(rows: Sequence[Row], facts: dict[str, Any]) -> None:
+    """Print rows under the machine they were measured on."""
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    print(
+        f"{facts['machine']}, {facts['cores']} cores, {facts['system']}, load {facts['load']}; {versions}\n"
+    )
+    cells = [("question", "work", "against", "ours", "ratio [quartiles]", "target", "")]
+    cells += [_cells(row) for row in rows]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(cells[0]))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for row in rows:
+        if row.note:
+            print(f"  {row.question}, {row.work}: {row.note}")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """Return a row as text."""
+    ours = "-" if row.ours is None else f"{row.ours:.3g} {row.unit}"
+    ratio = "" if row.ratio is None else f"{row.ratio:.3g}x [{row.low:.3g}, {row.high:.3g}]"
+    if row.ratio is None and row.ours is not None and row.low is not None:
+        ours += f" [{row.low:.3g}, {row.high:.3g}]"
+    target = ""
+    if row.target is not None:
+        target = f"{row.target:g}x" if row.peer else f"at most {row.target:g} {row.unit}"
+    met = {True: "reached", False: "MISSED", None: ""}[row.reached]
+    return row.question, row.work, row.peer, ours, ratio, target, met
