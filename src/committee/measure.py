@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 MEGABYTE = 1e6
 
 
 @torch.inference_mode()
-def latency(module: nn.Module, images: Tensor, repeats: int = 20, warmup: int = 3) -> dict[str, Any]:
+def call_times(module: nn.Module, batch: Tensor, repeats: int = 20, warmup: int = 3) -> NDArray[np.float64]:
     """Time a module on one batch, after warm-up, in evaluation mode.
 
     Parameters
     ----------
     module : nn.Module
-        From photos to logits; timed through `infer` where it has one. On any device.
-    images : uint8 tensor `[B, c, H, W]`
-        Taken to the module's device before the clock starts.
+        Timed through `infer` where it has one. On any device.
+    batch : tensor
+        What the module takes, such as photos, uint8 `[B, c, H, W]`, on the same device.
     repeats, warmup : int
         Timed and untimed calls.
 
     Returns
     -------
-    dict
-        `median` and `p95` in milliseconds a batch; `batch`, `device`, `threads` they were measured with.
+    float64 array [repeats]
+        Milliseconds of each call.
     """
-    device = device_of(module)
-    images = images.to(device)
     call = getattr(module, "infer", module)
     training = module.training
     module.eval()
     for _ in range(warmup):
-        call(images)
-    times = [_milliseconds(call, images, device) for _ in range(repeats)]
+        call(batch)
+    times = [_milliseconds(call, batch) for _ in range(repeats)]
     module.train(training)
-    return {
-        "median": statistics.median(times), "p95": float(np.percentile(times, 95)), "batch": len(images),
-        "device": device.type, "threads": torch.get_num_threads(),
-    }  # fmt: skip
+    return np.array(times)
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -74,11 +69,11 @@ def peak_memory_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
 
 
-def _milliseconds(call: Any, images: Tensor, device: torch.device) -> float:
-    _wait(device)
+def _milliseconds(call: Any, batch: Tensor) -> float:
+    _wait(batch.device)
     start = time.perf_counter()
-    call(images)
-    _wait(device)
+    call(batch)
+    _wait(batch.device)
     return (time.perf_counter() - start) * 1e3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from committee.pipeline.splits import fitting_rows, has_split, split_rows
 from committee.predictions import Predictions
 from committee.progress import track
 from committee.recipe.model import Recipe
-from committee.scoring import Scores, calibration_change, score_all
+from committee.scoring import Scores, calibration_change, contributions, disagreement, score_all
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 from committee.store.manifest import digest
@@ -52,6 +53,11 @@ class _Material:
     apart: Predictions | None
     calibrate: str
     seed: int
+
+    @cached_property
+    def disagreement(self) -> list[dict[str, Any]]:
+        """The rows on which members disagree most: the same for all methods."""
+        return disagreement(self.predictions)
 
 
 def build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> Outcome:
@@ -149,6 +155,8 @@ def _build_one(store: Store, name: str, method: Method, material: _Material) -> 
         "sources": {member: member_source(store, member) for member in material.predictions.members},
         "calibration": _calibration(found["plain"][1], scores, material) if "plain" in found else None,
         "weights": fitted.member_weights(), "notes": fitted.notes(), "scores": scores.to_json(),
+        "contributions": contributions(rules["calibrated"], material.predictions, seed=material.seed),
+        "disagreement": material.disagreement,
     }  # fmt: skip
     made_from = digest([record["sources"], fitted.options(), material.seed, material.rows])
     with commit(

@@ -9,28 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from committee.combiners._base import Combiner
 from committee.combiners._base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.devices import resolve as resolve_device
 from committee.errors import StoreError
-from committee.images.view import View, canvas_size
-from committee.measure import latency, parameters, size_mb
 from committee.metrics import confusion, intervals, per_class, summary
 from committee.pipeline.choose import choose_members, choose_voices, trusted_backbones
+from committee.pipeline.combined import combined
+from committee.pipeline.costs import Costs
 from committee.pipeline.discover import Catalog, discover, look_through, require_store
-from committee.pipeline.models import load_model
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import METRICS, ensemble_facts, model_source, one_voice
-from committee.pipeline.splits import fitting_rows, has_split, split_rows
+from committee.pipeline.splits import fitting_rows, has_split
 from committee.predictions import Predictions
 from committee.progress import track
 from committee.recipe.model import Recipe
-from committee.scoring import contributions, disagreement
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
@@ -80,12 +76,11 @@ class _Bench:
     """One store under one clock: what all reports share."""
 
     def __init__(self, recipe: Recipe, store: Store, catalog: Catalog, batch: int) -> None:
-        self.store, self.catalog, self.batch = store, catalog, batch
+        self.store, self.catalog = store, catalog
         self.entries = {entry["name"]: entry for entry in catalog["members"]}
         self.members = choose_members(recipe, catalog["members"], store)
         self.voices = choose_voices(recipe, catalog["members"], self.members)
-        self.trusted = trusted_backbones(recipe)
-        self.device = resolve_device(recipe.device)
+        self.costs = Costs(store, batch, resolve_device(recipe.device), trusted_backbones(recipe))
         self.seed = recipe.seed
 
     def member(self, name: str) -> Report:
@@ -96,7 +91,7 @@ class _Bench:
             "name": name, "kind": "member", "speaks": voices[name], "backbone": entry["backbone"],
             "start": "pretrained" if entry["pretrained"] else "random", "seed": entry["seed"],
             **self._on_test(SoftVoting(), [name], voices), **self._held_out(name, voices),
-            "fit": {}, "gain": {}, **self._cost(name, voices[name]),
+            "fit": {}, "gain": {}, **self.costs.of(voices),
         }  # fmt: skip
 
     def ensemble(self, name: str) -> Report:
@@ -104,21 +99,20 @@ class _Bench:
         record = ensemble_facts(self.store, name)
         combiner = load_combiner(self.store.ensemble(name))
         members, voices, scores = record["members"], record["speaks"], record["scores"]
-        learned_from, _ = fitting_rows(self.store, members, voices)
-        kept = ("method", "members", "rows", "calibrate", "calibration", "weights", "notes")
+        kept = ("method", "members", "rows", "calibrate", "calibration", "weights", "notes",
+                "contributions", "disagreement")  # fmt: skip
         return {
             "name": name, "kind": "ensemble", "speaks": one_voice(voices),
             **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices),
             "cross_fitted": scores["cross_fitted"], "fit": scores["fit"], "gain": scores["gain"],
-            "contributions": contributions(combiner.clone(), learned_from),
-            "disagreement": disagreement(learned_from), **self._cost(name, None),
+            **self.costs.of(voices, combiner),
         }  # fmt: skip
 
     def _on_test(self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str]) -> Report:
         if not has_split(self.store, members, "test", voices):
             return {"split": "test", "n": 0, "metrics": {}, "per_class": [], "confusion": []}
-        test = split_rows(self.store, members, "test", voices)
-        log_probs, labels = combiner.combine(test.logits), test.require_labels("evaluate")
+        log_probs, test = combined(self.store, combiner, members, "test", voices)
+        labels = test.require_labels("evaluate")
         found = summary(log_probs, labels)
         return {
             "split": "test", "n": len(labels), "metrics": self._intervals(log_probs, test),
@@ -140,25 +134,6 @@ class _Bench:
         labels = rows.require_labels("evaluate")
         found = intervals(log_probs, labels, groups=rows.groups, seed=self.seed)
         return {metric: asdict(interval) for metric, interval in found.items()}
-
-    def _cost(self, name: str, speaks: str | None) -> Report:
-        module, _ = load_model(self.store, name, speaks=speaks, trusted=self.trusted)
-        images = example_images(module, self.batch, self.device)
-        module.to(self.device)
-        return {
-            "latency_ms": {**latency(module, images), "image": list(images.shape[1:])},
-            "size_mb": size_mb(module),
-            "parameters": parameters(module),
-        }
-
-
-def example_images(module: nn.Module, batch: int, device: torch.device) -> torch.Tensor:
-    """Return random images, uint8 `[batch, c, S, S]`, as large as the cached ones of the largest member."""
-    views = [part for part in module.modules() if isinstance(part, View)]
-    side = max(canvas_size(view.size, view.fit) for view in views)
-    generator = torch.Generator().manual_seed(0)
-    shape = (batch, views[0].channels, side, side)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
 
 
 def _write(store: Store, folder: Path, report: Report) -> None:

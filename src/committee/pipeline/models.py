@@ -61,7 +61,7 @@ def _member(
     facts = member_facts(store, name)
     speaks = speaks or str(facts.get("inference", "refit"))
     networks = [
-        _network(store.checkpoint(name, fold), trusted) for fold in speaking_folds(store, name, speaks)
+        load_network(store.checkpoint(name, fold), trusted) for fold in speaking_folds(store, name, speaks)
     ]
     module = networks[0] if speaks == "refit" else folds_member(networks, name)
     return module.eval(), {
@@ -70,8 +70,16 @@ def _member(
     }  # fmt: skip
 
 
-def _network(folder: Path, trusted: bool | Collection[str]) -> Member:
-    """Load one network; what decides whether a builder may run is the key that would be imported."""
+def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Member:
+    """Load one network of a member from its folder in a store.
+
+    What decides whether a `python:` builder may run is the key that would be imported; see `load_model`.
+
+    Raises
+    ------
+    StoreError
+        A file is damaged.
+    """
     read_manifest(folder)
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
     key = (description["architecture"] or {}).get("key")

@@ -83,7 +83,7 @@ def load_predictions(
 
 def has_split(store: Store, members: Iterable[str], split: str, voices: Mapping[str, str]) -> bool:
     """Tell whether every member has stored predictions of `split` (`test` or `val`)."""
-    return all(_there(_split(store, name, split, voices[name])) for name in members)
+    return all(_there(split_folder(store, name, split, voices[name])) for name in members)
 
 
 def split_rows(store: Store, members: Iterable[str], split: str, voices: Mapping[str, str]) -> Predictions:
@@ -96,7 +96,7 @@ def split_rows(store: Store, members: Iterable[str], split: str, voices: Mapping
     """
     found = []
     for name in members:
-        folder = _split(store, name, split, voices[name])
+        folder = split_folder(store, name, split, voices[name])
         if not _there(folder):
             raise StoreError(
                 name, expected=f"stored predictions of the {split} split by its {voices[name]} networks",
@@ -110,7 +110,8 @@ def _oof(store: Store, member: str) -> Path:
     return store.kfold(member) / "oof"
 
 
-def _split(store: Store, member: str, split: str, speaks: str) -> Path:
+def split_folder(store: Store, member: str, split: str, speaks: str) -> Path:
+    """Return where a member's predictions of `split` by its `refit` or `folds` networks are."""
     return store.kfold(member) / f"{split}_{speaks}"
 
 
