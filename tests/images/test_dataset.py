@@ -49,7 +49,7 @@ def test_rows_images_and_labels_belong_together(make_folder, settings, opened):
     root = make_folder("root", {"cat": 12, "dog": 9})
     data = opened(settings(root))
     assert data.name == "root" and data.class_names == ("cat", "dog")
-    assert data.canvas.shape == (21, 3, 10, 10)
+    assert data.canvas.shape == (21, 10, 10, 3)
     rows = [20, 0, 7]
     for row, image in zip(rows, data.images(rows), strict=True):
         name = data.sample_ids[row]
@@ -70,7 +70,7 @@ def test_decoded_once(make_folder, settings, opened, decoded):
     same(opened(settings(root), seed=99), first)
     same(opened(None), first)
     assert len(decoded) == 18
-    assert opened(settings(root), size=12).canvas.shape == (18, 3, 12, 12)
+    assert opened(settings(root), size=12).canvas.shape == (18, 12, 12, 3)
     assert len(decoded) == 36
 
 
@@ -257,7 +257,7 @@ def test_unreadable_images_are_named_and_can_be_replaced(make_folder, settings, 
 
 def test_grey_and_squashed(make_folder, settings, opened):
     root = make_folder("root", {"cat": 9, "dog": 9})
-    assert opened(settings(root, channels=1, fit="squash"), size=8).canvas.shape == (18, 1, 8, 8)
+    assert opened(settings(root, channels=1, fit="squash"), size=8).canvas.shape == (18, 8, 8, 1)
 
 
 @given(st.lists(st.integers(0, 2), min_size=8, max_size=80), st.floats(0.05, 0.9), st.integers(0, 9))

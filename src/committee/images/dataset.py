@@ -30,7 +30,7 @@ class Dataset:
     name : str
     fingerprint : str
         Digest of contents, ids, labels, classes and splits. Folds have their own (`folds.fingerprint`).
-    canvas : uint8 `[N, channels, S, S]`, memory-mapped
+    canvas : uint8 `[N, S, S, channels]`, memory-mapped
     labels : int64 `[N]`
     sample_ids : str `[N]`
     class_names : tuple of str
@@ -64,8 +64,8 @@ class Dataset:
         return np.flatnonzero(self.splits == split)
 
     def images(self, rows: NDArray[np.int64] | Sequence[int]) -> Tensor:
-        """Return the canvases of `rows`: uint8 `[len(rows), channels, S, S]`, a copy."""
-        return torch.from_numpy(self.canvas[np.asarray(rows, dtype=np.int64)])
+        """Return the canvases of `rows`: uint8 `[len(rows), channels, S, S]`, a copy, channels-last."""
+        return torch.from_numpy(self.canvas[np.asarray(rows, dtype=np.int64)]).permute(0, 3, 1, 2)
 
 
 def open_dataset(
@@ -123,7 +123,7 @@ def foresee_dataset(
     if record is None or named or (folds and not record.is_dealt(folds)):
         content = record.content if record else ""
         record = freeze(read(settings), content, settings, record, store, folds=folds, seed=seed)
-    return _dataset(record, settings, canvas_size, np.empty((0, settings.channels, 0, 0), np.uint8))
+    return _dataset(record, settings, canvas_size, np.empty((0, 0, 0, settings.channels), np.uint8))
 
 
 def _settings(settings: Settings | None, record: Record | None, store: Store) -> tuple[Settings, bool]:

@@ -124,8 +124,8 @@ def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np
         # A store may be taken to where its images are not.
         for path in sorted(store.root.glob(f"cache/*/{FILE}")):
             canvas = np.load(path, mmap_mode="r", allow_pickle=False)
-            if canvas.shape[1] == channels:
-                return [np.array(canvas[row]) for row in _spread(range(len(canvas)))]
+            if canvas.shape[3] == channels:
+                return [canvas[row].transpose(2, 0, 1).copy() for row in _spread(range(len(canvas)))]
         raise
 
 

@@ -24,7 +24,7 @@ def make_spec(*overrides: str, net: str = "tiny") -> MemberSpec:
 def make_dataset(folder: Path, folds: int = 3, **changes: Any) -> Dataset:
     """240 digits to train on, 40 in a val split, 80 to test on, cached as 10 x 10 pixels."""
     digits = load_digits()
-    images = np.pad(digits.images[:360] * 15.9, [(0, 0), (1, 1), (1, 1)]).astype(np.uint8)[:, None]
+    images = np.pad(digits.images[:360] * 15.9, [(0, 0), (1, 1), (1, 1)]).astype(np.uint8)[..., None]
     path = folder / "canvas.npy"
     folder.mkdir(parents=True, exist_ok=True)
     np.save(path, images)
