@@ -16,7 +16,8 @@ ROOT = Path(committee.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 GROUPS = {
     "base": [
-        "_version", "errors", "registry", "randomness", "folds", "progress", "devices", "recipe", "store",
+        "_version", "errors", "interrupt", "registry", "randomness", "folds", "progress", "devices", "recipe",
+        "store",
     ],
     "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners"],
     "networks": ["images", "backbones", "member", "measure"],

@@ -1,7 +1,14 @@
+import errno
+import os
+import subprocess
+
 import pytest
 
-from committee.errors import UnknownNameError, UsageError
-from committee.store.commit import NEW, commit
+from committee.errors import StoreError, UnknownNameError, UsageError
+from committee.store import lock
+from committee.store.commit import commit
+from committee.store.layout import Store
+from committee.store.manifest import NEW, OLD, read_manifest
 
 
 def put(folder, **facts):
@@ -76,3 +83,88 @@ def test_the_holder_sweeps(filled):
         half.mkdir()
         with filled.hold():
             assert half.exists()
+
+
+@pytest.mark.parametrize(
+    "top", ["checkpoints", "checkpoints/resnet18", "kfold", "ensembles", "metrics", "deploy"]
+)
+def test_a_link_in_a_store_is_not_followed(tmp_path, top):
+    store = Store(tmp_path / "store")
+    (tmp_path / "outside").mkdir()
+    place = store.root / top
+    place.parent.mkdir(parents=True)
+    try:
+        place.symlink_to(tmp_path / "outside", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    for where, name in (("checkpoint", "resnet18"), ("kfold", "a"), ("ensemble", "a"), ("deploy", "a"),
+                        ("ensemble_metrics", "a")):  # fmt: skip
+        try:
+            path = getattr(store, where)(name, *([0] if where == "checkpoint" else []))
+            assert not path.is_relative_to(place)
+        except StoreError as error:
+            assert f"{store.root}: expected files inside its own folder, got '{top}" in str(error)  # noqa: PT017
+
+
+def test_a_stored_folder_that_is_a_link_is_refused(filled, tmp_path):
+    filled.kfold("resnet18").mkdir(parents=True)
+    try:
+        (filled.kfold("resnet18") / "oof").symlink_to(
+            filled.checkpoint("resnet18", 0), target_is_directory=True
+        )
+    except OSError:
+        pytest.skip("this system makes no links")
+    with pytest.raises(StoreError, match="expected files inside its own folder, got 'oof'"):
+        read_manifest(filled.kfold("resnet18") / "oof")
+
+
+@pytest.mark.parametrize(("code", "said"), [
+    (errno.EROFS, "expected a folder that can be written to, got Read-only file system. "),
+    (errno.ENOSPC, "expected more room on its disk, got No space left on device ("),
+    (errno.EIO, "expected a disk that takes the file, got Input/output error. "),
+])  # fmt: skip
+def test_a_store_on_a_bad_disk_cannot_be_held(filled, watched, code, said):
+    with filled.hold():
+        pass
+    with watched() as disk, filled.hold():
+        pass
+    opened = [(index, call) for index, call in enumerate(disk.calls) if call.startswith("io")]
+    tries = [index for index, call in opened if ".probe." in call or call.endswith(".lock")]
+    assert len(tries) == 4  # the lock, the store, checkpoints, ensembles
+    for index in tries:
+        entered = False
+        error = OSError(code, os.strerror(code))
+        with pytest.raises(StoreError) as caught, watched(fail=index, error=error), filled.hold():
+            entered = True
+        assert not entered and not lock.holds(filled.root)
+        assert said.split(" got ")[-1].rstrip(" (.") in str(caught.value)
+
+
+def test_a_read_only_file_system_is_said_at_the_start(filled):
+    mount = ["mount", "--bind", str(filled.root), str(filled.root)]
+    again = ["mount", "-o", "remount,bind,ro", str(filled.root)]
+    try:
+        if any(subprocess.run(each, capture_output=True, check=False).returncode for each in (mount, again)):
+            pytest.skip("no right to mount")
+    except OSError:
+        pytest.skip("no mount here")
+    try:
+        with pytest.raises(StoreError) as caught, filled.hold():
+            pass
+    finally:
+        subprocess.run(["umount", "-l", str(filled.root)], check=True)
+    assert str(caught.value) == (
+        f"{filled.root}: expected a folder that can be written to, got Read-only file system. "
+        "Make it writable, or name another with --store."
+    )
+
+
+def test_a_reader_mends_what_a_killed_writer_left(filled):
+    place = filled.checkpoint("resnet18", 0)
+    place.rename(place.with_name(f".{place.name}.abcd{OLD}"))
+    assert filled.folds("resnet18") == ("fold_0", "refit")  # it is being replaced, as far as one can tell
+    filled.mend()
+    assert read_manifest(place).kind == "x"
+    (filled.root / "other").mkdir()
+    filled.mend()
+    assert not Store(filled.root / "never").root.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Collection
@@ -10,10 +11,11 @@ from typing import Any
 
 from committee.errors import CommitteeError, StoreError
 from committee.pipeline.outcome import reason
-from committee.pipeline.records import ensemble_facts, failures, member_facts, model_source
+from committee.pipeline.records import ensemble_facts, failures, member_source, model_source
 from committee.store.commit import write_json
+from committee.store.inside import inside
 from committee.store.layout import Store
-from committee.store.manifest import PROTOCOL, hash_file, inside, read_manifest
+from committee.store.manifest import PROTOCOL, Manifest, hash_file, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,9 @@ class _Look:
         self.store = store
         self.left_out: list[dict[str, str]] = []
         self.failed = failures(store)
+        self._failed = {entry["name"] for entry in self.failed}
+        # Many ensembles share members, whose networks are the same for as long as the walk takes.
+        self._source = functools.cache(functools.partial(member_source, store))
 
     def each(self, top: str, describe: Callable[[str], dict[str, Any] | None]) -> list[dict[str, Any]]:
         """Describe all folders of `top`; one that raises is left out."""
@@ -110,14 +115,14 @@ class _Look:
 
     def member(self, name: str) -> dict[str, Any] | None:
         """Describe a member all of whose fits and predictions are there and whole."""
-        if name in (entry["name"] for entry in self.failed):
+        if name in self._failed:
             return None
         before = len(self.left_out)
         fits = self._whole(self.store.checkpoint(name, "refit").parent)
         predictions = self._whole(self.store.kfold(name))
         if len(self.left_out) > before:
             return None
-        facts = member_facts(self.store, name) if fits else {}
+        facts = dict(fits[max(fits)].facts) if fits else {}
         wanted = {f"test_{facts.get('inference')}"} | ({"oof"} if set(fits) - {"refit"} else set())
         if not wanted <= set(predictions):
             raise StoreError(
@@ -125,13 +130,14 @@ class _Look:
                 got=", ".join([*fits, *predictions]) or "no finished fit", todo="Run: committee train RECIPE",
             )  # fmt: skip
         evaluated = self._evaluated(self.store.member_metrics(name))
-        return {**facts, "name": name, "fits": fits, "predictions": predictions, "evaluated": evaluated}
+        there = {"fits": list(fits), "predictions": list(predictions), "evaluated": evaluated}
+        return {**facts, "name": name, **there}
 
     def ensemble(self, name: str) -> dict[str, Any] | None:
         """Describe an ensemble whose members are those that it was built from."""
         if name in NO_ENSEMBLES:
             return None
-        facts = ensemble_facts(self.store, name)
+        facts = ensemble_facts(self.store, name, self._source)
         listed = {key: facts[key] for key in ("method", "members", "speaks", "calibrate", "rows")}
         return {"name": name, **listed, "evaluated": self._evaluated(self.store.ensemble_metrics(name))}
 
@@ -158,17 +164,16 @@ class _Look:
     def _evaluated(self, folder: Path) -> bool:
         return folder.is_dir() and bool(self._whole(folder.parent, only=folder.name))
 
-    def _whole(self, top: Path, only: str = "") -> list[str]:
-        """Return the names of the stored folders in `top`; one that is not whole is left out."""
-        names = []
+    def _whole(self, top: Path, only: str = "") -> dict[str, Manifest]:
+        """Return the manifests of the stored folders in `top`; one that is not whole is left out."""
+        found = {}
         for name in (only,) if only else _folders(top):
             try:
                 if not name.endswith(UNFINISHED):
-                    read_manifest(top / name)
-                    names.append(name)
+                    found[name] = read_manifest(top / name)
             except StoreError as error:
                 self._leave_out(top / name, error)
-        return names
+        return found
 
     def _leave_out(self, path: Path, error: Exception) -> None:
         where = path.relative_to(self.store.root).as_posix()

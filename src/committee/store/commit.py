@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import itertools
 import json
 import os
 import secrets
@@ -12,11 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from committee.errors import CommitteeError, StoreError
-from committee.store.manifest import NAME, Manifest, list_files, plain, read_manifest
-
-NEW, OLD = ".new~", ".old~"
-_DISK = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EDQUOT}
+from committee.errors import StoreError
+from committee.store.disk import disk_errors
+from committee.store.manifest import NAME, NEW, OLD, Manifest, list_files, plain, read_manifest
 
 
 @contextlib.contextmanager
@@ -47,13 +45,15 @@ def commit(folder: Path, *, kind: str, made_from: str, **facts: Any) -> Iterator
     Notes
     -----
     Files are flushed before the rename and the parent folder after it, so that a power cut leaves the old or
-    the new one. Between the two renames of a replacement neither is in place: `sweep` completes that.
+    the new one. Between the two renames of a replacement neither is in place: readers wait for it, and
+    `sweep` completes it when the writer was killed there.
     """
-    token = secrets.token_hex(4)
-    new, old = (folder.with_name(f".{folder.name}.{token}{end}") for end in (NEW, OLD))
-    with _disk_errors(folder):
-        try:
-            new.mkdir(parents=True)
+    new, old = _beside(folder)
+    with disk_errors(folder):
+        _make(folder.parent)
+        new.mkdir()
+    try:
+        with disk_errors(folder, new):
             yield new
             record = Manifest(kind, made_from, list_files(new), facts)
             (new / NAME).write_text(json.dumps(record.to_json(), indent=1, default=plain), "utf-8")
@@ -62,27 +62,58 @@ def commit(folder: Path, *, kind: str, made_from: str, **facts: Any) -> Iterator
                 folder.rename(old)
             new.rename(folder)
             _flush(folder.parent)
-        except BaseException:
-            if old.exists() and not folder.exists():
-                old.rename(folder)
-            shutil.rmtree(new, ignore_errors=True)
-            raise
+    except BaseException:
+        _put_back(folder, new, old)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write one file atomically and durably."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{NEW}")
-    with _disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
+def remove(folder: Path) -> None:
+    """Take a folder out of the store at once, if it is there: a stop on the way leaves all of it or none."""
+    away, _ = _beside(folder)
+    with disk_errors(folder), contextlib.suppress(FileNotFoundError):
+        folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
+    """Write one file atomically and durably: yield a temporary one, and rename it when the block ends.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made. A pipe or a device is yielded as it is.
+    needed : int
+        Its size in bytes, where that is known, for the sentence about a full disk.
+
+    Raises
+    ------
+    StoreError
+        The disk is full, read-only or failing. What was there before is untouched, unless it was the last
+        flush that failed: then the new file is there, whole.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{NEW}")
+    try:
+        with disk_errors(path, temporary, needed):
+            _make(path.parent)
+            yield temporary
             _flush(temporary)
             temporary.replace(path)
             _flush(path.parent)
-        except BaseException:
+    except BaseException:
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-            raise
+        raise
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write one file atomically and durably; raises what `replacing` does."""
+    with replacing(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -101,10 +132,12 @@ def sweep(root: Path) -> list[Path]:
     for path in sorted(left, key=lambda path: path.name.endswith(NEW)):
         if path.name.endswith(OLD):
             _finish_replacement(path)
-        if path.is_dir():
-            shutil.rmtree(path)
+        # What a reader still has open may stay (Windows); it is swept the next time.
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
     return left
 
 
@@ -124,6 +157,31 @@ def _finish_replacement(old: Path) -> None:
     _flush(folder.parent)
 
 
+def _beside(folder: Path) -> tuple[Path, Path]:
+    """Return two free names beside a folder: for what shall be there, and for what was."""
+    token = secrets.token_hex(4)
+    new, old = (folder.with_name(f".{folder.name}.{token}{end}") for end in (NEW, OLD))
+    return new, old
+
+
+def _put_back(folder: Path, new: Path, old: Path) -> None:
+    """Bring back what was there before; what a dying disk does not let us, `sweep` does later."""
+    with contextlib.suppress(OSError):
+        if not new.exists():  # It was in place already when the last flush failed.
+            folder.rename(new)
+        if old.exists():
+            old.rename(folder)
+    shutil.rmtree(new, ignore_errors=True)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, durably."""
+    missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _flush(each.parent)
+
+
 def _flush_tree(folder: Path) -> None:
     for top, _, files in os.walk(folder):
         for name in files:
@@ -135,23 +193,9 @@ def _flush(path: Path) -> None:
     """Ask the disk to keep what was written; Windows has no such call for folders."""
     if path.is_dir() and os.name == "nt":
         return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    # Windows flushes only what is open for writing; elsewhere a file may be read-only.
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except CommitteeError:
-        raise
-    except OSError as error:
-        if error.errno not in _DISK:
-            raise
-        raise StoreError(
-            str(path), expected="a disk that takes the file", got=os.strerror(error.errno or 0),
-            todo="What was stored before is intact: free or unlock the disk, then run it again.",
-        ) from error  # fmt: skip

@@ -10,7 +10,9 @@ from pathlib import Path
 from committee.errors import StoreError, UnknownNameError, UsageError, nearest
 from committee.store import lock
 from committee.store.commit import sweep
-from committee.store.manifest import NAME, read_manifest
+from committee.store.disk import disk_errors, require_writable
+from committee.store.inside import inside
+from committee.store.manifest import NAME, OLD, read_manifest
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@=-]{0,99}")
 _RESERVED = {"ensembles", "oof_predictions", "fusion_embeddings", "ensemble_catalog.json",
@@ -35,7 +37,7 @@ class Store:
     def checkpoint(self, member: str, fold: str | int) -> Path:
         """Folder of a member's weights: `fold` is a number, `fold_0` or `refit`."""
         name = f"fold_{fold}" if isinstance(fold, int) else fold
-        return self.root / "checkpoints" / _checked(member) / _checked(name)
+        return self._place("checkpoints", _checked(member), _checked(name))
 
     def resume(self, member: str, fold: str | int) -> Path:
         """Folder of the state that an interrupted fit goes on from; gone once the fit is done."""
@@ -44,44 +46,48 @@ class Store:
 
     def kfold(self, member: str) -> Path:
         """Folder of a member's stored predictions: `oof`, `test_refit`, `test_folds`, ..."""
-        return self.root / "kfold" / _checked(member)
+        return self._place("kfold", _checked(member))
 
     def member_metrics(self, member: str) -> Path:
         """Folder of a member's `metrics.json`."""
-        return self.root / "metrics" / _checked(member)
+        return self._place("metrics", _checked(member))
 
     def ensemble_metrics(self, name: str) -> Path:
         """Folder of an ensemble's `metrics.json`."""
-        return self.root / "metrics" / "ensembles" / _checked(name)
+        return self._place("metrics", "ensembles", _checked(name))
 
     def ensemble(self, name: str) -> Path:
         """Folder of an ensemble: its combiner and which members it has."""
-        return self.root / "ensembles" / _checked(name)
+        return self._place("ensembles", _checked(name))
 
     @property
     def catalog(self) -> Path:
         """File that `discover` writes."""
-        return self.root / "ensembles" / "ensemble_catalog.json"
+        return self._place("ensembles", "ensemble_catalog.json")
 
     def oof_predictions(self) -> Path:
         """Folder of the predictions that were joined for combining."""
-        return self.root / "ensembles" / "oof_predictions"
+        return self._place("ensembles", "oof_predictions")
 
     def deploy(self, name: str) -> Path:
         """Folder of the exported files of a member or ensemble."""
-        return self.root / "deploy" / _checked(name)
+        return self._place("deploy", _checked(name))
 
     def cache(self, key: str) -> Path:
         """Folder of something that can be made again, such as decoded images."""
-        return self.root / "cache" / _checked(key)
+        return self._place("cache", _checked(key))
 
     def dataset_folder(self) -> Path:
         """Folder of the frozen record of the store's one data set."""
-        return self.root / "dataset"
+        return self._place("dataset")
 
     def debug_tmp(self) -> Path:
         """Folder that debug mode writes to, and nothing else does."""
-        return self.root / "debug_tmp"
+        return self._place("debug_tmp")
+
+    def _place(self, *parts: str) -> Path:
+        """Return a path in the store, which no link may lead out of."""
+        return inside(self.root, "/".join(parts))
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
@@ -90,17 +96,26 @@ class Store:
         Raises
         ------
         StoreError
-            Another process writes to it, or it is not writable.
+            Another process writes to it, or it is not writable, or the disk is full.
         """
         outer = not lock.holds(self.root)
         with lock.hold(self.root):
             if outer:
-                sweep(self.root)
+                require_writable(self.root)
+                with disk_errors(self.root):
+                    sweep(self.root)
             yield
+
+    def mend(self) -> None:
+        """Finish the replacement that a killed writer left half done, unless somebody writes now."""
+        depths = ("", "*/", "*/*/")
+        if any(any(self.root.glob(f"{depth}.*{OLD}")) for depth in depths):
+            with contextlib.suppress(StoreError), self.hold():
+                pass
 
     def folds(self, member: str) -> tuple[str, ...]:
         """Return the names of a member's finished fits, such as `("fold_0", "fold_1", "refit")`."""
-        names = _committed(self.root / "checkpoints" / _checked(member))
+        names = _committed(self._place("checkpoints", _checked(member)))
         return tuple(name for name in names if not name.endswith(".resume"))
 
     def members(self) -> tuple[str, ...]:
@@ -141,8 +156,10 @@ class Store:
 
 
 def _committed(folder: Path) -> list[str]:
-    """Return the names of the stored folders in `folder`, sorted."""
-    return sorted(path.parent.name for path in folder.glob(f"[!.]*/{NAME}"))
+    """Return the names of the stored folders in `folder`, sorted; one that is being replaced is there."""
+    there = {path.parent.name for path in folder.glob(f"[!.]*/{NAME}")}
+    replaced = (path.name.removesuffix(OLD).removeprefix(".") for path in folder.glob(f".*{OLD}"))
+    return sorted(there | {name.rpartition(".")[0] for name in replaced})
 
 
 def _checked(name: str) -> str:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import errno
 import json
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from committee.errors import StoreError
+from committee.store.disk import disk_errors
+from committee.store.inside import inside
 
 _FILE = ".lock"
+_HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _held: set[Path] = set()
 
 
@@ -31,7 +37,8 @@ def hold(root: Path) -> Iterator[None]:
     Raises
     ------
     StoreError
-        Another process holds it (named by its number and host), or the folder is not writable.
+        Another process holds it (the sentence has its number, host, start and command), or the folder is not
+        writable.
     """
     root = root.resolve()
     if root in _held:
@@ -44,14 +51,17 @@ def hold(root: Path) -> Iterator[None]:
             yield
         finally:
             _held.discard(root)
-            file.seek(0)
-            file.truncate()
+            with contextlib.suppress(OSError):
+                file.truncate(0)
 
 
-def _open(root: Path) -> IO[str]:
+def _open(root: Path) -> BinaryIO:
     try:
         root.mkdir(parents=True, exist_ok=True)
-        return (root / _FILE).open("a+", encoding="utf-8")
+        # Unbuffered: a full disk speaks when the record is written, not again when the file is closed.
+        return inside(root, _FILE).open("a+b", buffering=0)
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError(
             str(root), expected="a folder that can be written to", got=error.strerror or str(error),
@@ -59,33 +69,47 @@ def _open(root: Path) -> IO[str]:
         ) from error  # fmt: skip
 
 
-def _take(file: IO[str], root: Path) -> None:
+def _take(file: BinaryIO, root: Path) -> None:
     try:
         _lock(file)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise StoreError(
+                str(root), expected="a file system that can lock files", got=error.strerror or str(error),
+                todo="Name a store on another disk with --store.",
+            ) from error  # fmt: skip
         raise StoreError(
-            str(root), expected="to be its only writer", got=f"a run of {_holder(file)}",
+            str(root), expected="to be its only writer", got=_holder(file),
             todo="Wait until it ends, or name another store with --store.",
         ) from None  # fmt: skip
-    file.seek(0)
-    file.truncate()
-    json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
-    file.flush()
+    record = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "command": _command()}
+    with disk_errors(root, needed=4096):
+        file.truncate(0)
+        file.write(json.dumps(record).encode())
 
 
-def _holder(file: IO[str]) -> str:
+def _now() -> str:
+    return dt.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _command() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+
+
+def _holder(file: BinaryIO) -> str:
     file.seek(0)
     try:
-        record = json.load(file)
-        return f"process {int(record['pid'])} on {record['host']}"
-    except (ValueError, KeyError, TypeError):
+        record = json.loads(file.read(4096))
+        who = f"process {int(record['pid'])} on {record['host']}, since {record['since']}"
+        return f"{who}: {record['command']}"
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
         return "another process"
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(file: IO[str]) -> None:
+    def _lock(file: BinaryIO) -> None:
         # A locked byte cannot be read there: one far behind the text leaves the holder's name readable.
         file.seek(1 << 30)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -93,5 +117,5 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: IO[str]) -> None:
+    def _lock(file: BinaryIO) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

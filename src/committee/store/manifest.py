@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from committee.errors import StoreError
+from committee.errors import CommitteeError, StoreError
+from committee.store.inside import inside, is_link, outside
+from committee.untrusted.documents import read_json
+
+Loaded = TypeVar("Loaded")
 
 PROTOCOL = 1
 """Number of the layout of stored files and of what the code makes; raised when either changes its meaning."""
 
 NAME = "manifest.json"
+NEW, OLD = ".new~", ".old~"
+"""Endings of the folders and files that a writer works on, `.<name>.<token><ending>`."""
+
+PATIENCE = (0.002, 0.02, 0.1, 0.3, 0.6)
+"""Seconds that a reader waits, again and again, for a folder that is being replaced."""
+
 log = logging.getLogger(__name__)
 
 
@@ -90,6 +102,8 @@ def list_files(folder: Path) -> dict[str, dict[str, Any]]:
 def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     """Read the manifest of a stored folder, and check its files against it.
 
+    A folder that a writer replaces meanwhile is waited for, a second at most.
+
     Parameters
     ----------
     folder : Path
@@ -102,23 +116,73 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     StoreError
         There is no manifest, or it or a file is damaged: the sentence names which.
     """
-    manifest = _parse(folder / NAME)
+    for pause in PATIENCE:
+        before = _edition(folder)
+        try:
+            return _read(folder, verify)
+        except StoreError:
+            if before == _edition(folder) and (before or not _is_being_replaced(folder)):
+                raise
+        time.sleep(pause)
+    return _read(folder, verify)
+
+
+def read_whole(folder: Path, load: Callable[[Path], Loaded]) -> Loaded:
+    """Return `load(folder)` for a stored folder that is whole; again, if it was replaced meanwhile.
+
+    Raises
+    ------
+    StoreError
+        As `read_manifest`; and what `load` raises.
+    """
+    for pause in PATIENCE:
+        manifest = read_manifest(folder)
+        try:
+            loaded = load(folder)
+        except (CommitteeError, OSError):
+            if manifest == read_manifest(folder, verify=False):
+                raise
+        else:
+            if manifest == read_manifest(folder, verify=False):
+                return loaded
+        time.sleep(pause)
+    read_manifest(folder)
+    return load(folder)
+
+
+def _read(folder: Path, verify: bool) -> Manifest:
+    if is_link(folder):
+        raise outside(folder.parent, folder.name)
+    manifest = _parse(inside(folder, NAME))
     if verify:
         for name, expected in manifest.files.items():
             _check_file(folder, name, expected)
     return manifest
 
 
+def _edition(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder's manifest from the one that replaces it; None where there is none."""
+    try:
+        found = (folder / NAME).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _is_being_replaced(folder: Path) -> bool:
+    return any(folder.parent.glob(f".{glob.escape(folder.name)}.*{OLD}"))
+
+
 def _parse(path: Path) -> Manifest:
     redo = "Remove its folder and run the command that made it again."
+    if not path.exists():
+        raise StoreError(str(path), expected="a manifest", got="none", todo=redo)
+    record = read_json(path, "an intact manifest", redo)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         claimed = record.pop("digest")
         manifest = Manifest(**record)
-        intact = claimed == digest(record) and isinstance(manifest.files, dict)
-    except FileNotFoundError:
-        raise StoreError(str(path), expected="a manifest", got="none", todo=redo) from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        intact = claimed == digest(record) and _is_typed(manifest)
+    except (ValueError, TypeError, KeyError, RecursionError):
         intact = False
     if not intact:
         raise StoreError(str(path), expected="an intact manifest", got="a damaged one", todo=redo)
@@ -130,39 +194,33 @@ def _parse(path: Path) -> Manifest:
     return manifest
 
 
+def _is_typed(manifest: Manifest) -> bool:
+    """Tell whether the values are of the types that they are declared with."""
+    texts = all(isinstance(text, str) for text in (manifest.kind, manifest.made_from))
+    tables = all(isinstance(table, dict) for table in (manifest.files, manifest.facts))
+    return texts and tables and isinstance(manifest.protocol, int) and all(
+        isinstance(each, dict) and isinstance(each.get("sha256"), str) and isinstance(each.get("size"), int)
+        for each in manifest.files.values()
+    )  # fmt: skip
+
+
 def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
     path = inside(folder, name)
     redo = "Run the command that made it again."
-    if not path.is_file():
-        raise StoreError(str(path), expected="a file that the manifest names", got="none", todo=redo)
-    size = path.stat().st_size
-    if size != expected["size"]:
-        raise StoreError(str(path), expected=f"{expected['size']} bytes", got=f"{size} bytes", todo=redo)
-    if hash_file(path) != expected["sha256"]:
-        raise StoreError(str(path), expected="the content that was stored", got="other bytes", todo=redo)
-
-
-def inside(folder: Path, name: str) -> Path:
-    """Return `folder / name`, refusing a name that would lead outside the folder.
-
-    Raises
-    ------
-    StoreError
-        The name is absolute, has `..`, or goes through a link.
-    """
-    parts = PurePosixPath(name).parts
-    odd = not parts or ".." in parts or PurePosixPath(name).is_absolute() or "\\" in name or "\0" in name
-    path = folder
-    if not odd and not PureWindowsPath(name).anchor:
-        for part in parts:
-            path = path / part
-            odd = odd or path.is_symlink()
-    if odd or PureWindowsPath(name).anchor:
+    try:
+        if not path.is_file():
+            raise StoreError(str(path), expected="a file that the manifest names", got="none", todo=redo)
+        size = path.stat().st_size
+        if size != expected["size"]:
+            raise StoreError(str(path), expected=f"{expected['size']} bytes", got=f"{size} bytes", todo=redo)
+        if hash_file(path) != expected["sha256"]:
+            raise StoreError(str(path), expected="the content that was stored", got="other bytes", todo=redo)
+    except StoreError:
+        raise
+    except OSError as error:
         raise StoreError(
-            f"{folder / NAME}", expected="files inside its own folder", got=f"{name!r}",
-            todo="Remove the folder: it was not made by committee.",
-        )  # fmt: skip
-    return path
+            str(path), expected="a file that can be read", got=error.strerror or str(error), todo=redo
+        ) from error
 
 
 def is_done(folder: Path, made_from: str) -> bool:
