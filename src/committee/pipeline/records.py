@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from committee.errors import StoreError, UsageError
 from committee.store.layout import Store
-from committee.store.manifest import Manifest, digest, read_manifest
+from committee.store.manifest import NAME, Manifest, digest, read_manifest
 
 SPEAKS = ("refit", "folds")
 RECORD = "ensemble.json"
 METRICS = "metrics.json"
 
 
-def ensemble_facts(store: Store, name: str) -> dict[str, Any]:
+def ensemble_facts(store: Store, name: str, source: Callable[[str], str] | None = None) -> dict[str, Any]:
     """Return the record of a stored ensemble, checked against the checksums and its members.
+
+    Parameters
+    ----------
+    store : Store
+    name : str
+    source : callable, optional
+        Member -> its `member_source`, where the caller knows it.
 
     Raises
     ------
@@ -27,8 +35,9 @@ def ensemble_facts(store: Store, name: str) -> dict[str, Any]:
     folder = store.ensemble(name)
     read_manifest(folder)
     facts: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    for member, source in facts["sources"].items():
-        if source != member_source(store, member):
+    find = source or functools.partial(member_source, store)
+    for member, made_from in facts["sources"].items():
+        if made_from != find(member):
             raise StoreError(
                 name, expected=f"the networks of {member} that it was built from", got="others",
                 todo="Run: committee build-ensemble",
@@ -99,7 +108,7 @@ def _why(file: Path) -> str:
 
 def model_source(store: Store, name: str) -> str:
     """Return one digest of what made a member or an ensemble, its members included."""
-    if name not in store.ensembles():
+    if not (store.ensemble(name) / NAME).is_file():
         return member_source(store, name)
     made = read_manifest(store.ensemble(name), verify=False)
     return digest([made.made_from, [member_source(store, member) for member in made.facts["members"]]])

@@ -1,0 +1,88 @@
+"""How much memory does `committee evaluate` need for 2, 8 and 32 members and their ensemble?
+
+Each member is a ResNet-18 with random weights and predictions of its own; an ensemble of all of them votes. The
+real command runs in a process of its own, and the system says what that process needed at most.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from harness import Row, main
+
+from committee.member import Member
+from committee.pipeline.build import build
+from committee.predictions import Predictions
+from committee.recipe.load import load_recipe
+from committee.store.commit import commit
+from committee.store.layout import Store
+
+QUESTION = "memory of evaluating N members"
+GROWTH = 1.1
+"""What may come on top of the least, relative: the names and reports of more members are longer."""
+
+CHILD = """
+import json, sys
+from committee.cli.main import main
+from committee.measure import peak_memory_mb
+code = main(["evaluate", "--quiet", "--store", sys.argv[1], "--set", "device=cpu", "--json"])
+print(json.dumps({"code": code, "peak_mb": peak_memory_mb()}), file=sys.stderr)
+"""
+
+
+def make_store(folder: Path, members: int, backbone: str, rows: int, classes: int) -> Store:
+    """Make a store of untrained members, with predictions as large as those of a real one."""
+    store, random = Store(folder), np.random.default_rng(0)
+    labels, names = random.integers(0, classes, rows), [f"class_{index}" for index in range(classes)]
+    facts = {"backbone": backbone, "seed": 0, "pretrained": False, "inference": "refit"}
+    for index in range(members):
+        name = f"member_{index:02}"
+        with commit(store.checkpoint(name, "refit"), kind="checkpoint", made_from=name, **facts) as new:
+            Member.build(backbone, classes=names, size=64, name=name, seed=index).save(new)
+        for what in ("val_refit", "test_refit"):
+            logits = random.normal(size=(rows, classes)).astype(np.float32)
+            with commit(store.kfold(name) / what, kind="predictions", made_from=name) as new:
+                Predictions.from_logits(logits, members=[name], class_names=names, labels=labels).save(new)
+    build(load_recipe(None, ["device=cpu"]), store, ["soft_voting"])
+    return store
+
+
+def peak_mb(store: Store) -> float:
+    """Return the most memory that `committee evaluate` had."""
+    words = [sys.executable, "-c", CHILD, str(store.root)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = json.loads(said.stderr.splitlines()[-1])
+    assert found["code"] == 0, said.stderr
+    return float(found["peak_mb"])
+
+
+def measure(quick: bool) -> list[Row]:
+    """Measure one store after another; each is gone before the next is made."""
+    backbone, rows, classes = ("timm:test_resnet", 500, 10) if quick else ("timm:resnet18", 20_000, 100)
+    result: list[Row] = []
+    for members in (2, 3) if quick else (2, 8, 32):
+        with tempfile.TemporaryDirectory() as folder:
+            peak = peak_mb(make_store(Path(folder), members, backbone, rows, classes))
+        least = result[0].ours if result else None
+        megabytes = members * rows * classes * 4 / 1e6
+        result.append(
+            Row(
+                QUESTION,
+                f"{members} x {backbone}, {rows} rows, {classes} classes",
+                "",
+                peak,
+                unit="MB",
+                target=least and GROWTH * least,
+                note=f"{megabytes:.0f} MB of predictions in each split",
+            )  # fmt: skip
+        )
+    return result
+
+
+if __name__ == "__main__":
+    main(measure)
