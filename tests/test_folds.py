@@ -55,7 +55,8 @@ def _sentence(error: type[Exception], function: object, *args: object, **kwargs:
 def test_more_folds_than_the_smallest_class() -> None:
     labels = [0, 0, 0, 1, 1, 1, 1]
     assert _sentence(DataError, make_folds, labels, 5, class_names=["cat", "dog"]) == (
-        "folds: expected at most 3, the number of samples of class 'cat', got 5. Use 3 folds, or add samples."
+        "folds: expected at most 3, the number of samples of class 'cat', got 5. "
+        "Use 3 folds, or add samples. Too few for 5 have also 'dog'."
     )
     assert _sentence(DataError, make_folds, [0, 1, 1], 2) == (
         "folds: expected at most 1, the number of samples of class '0', got 2. "
@@ -67,7 +68,7 @@ def test_what_else_cannot_be_folded() -> None:
     assert _sentence(UsageError, make_folds, [0, 0], 1) == "folds: expected at least 2, got 1."
     assert _sentence(DataError, make_folds, [], 2) == "folds: expected labelled rows, got none."
     assert _sentence(DataError, make_folds, [0, 0, 0], 3, groups=[1, 1, 2]) == (
-        "folds: expected at most 2, the number of groups, got 3."
+        "folds: expected at most 2, the number of groups, got 3. Use fewer folds."
     )
     assert _sentence(DataError, make_folds, [0, 0, 0], 3, groups=[1, 1]) == (
         "groups: expected one a row, 3 in all, got an array [2]."
@@ -81,7 +82,8 @@ def test_what_else_cannot_be_folded() -> None:
 def test_own_folds() -> None:
     check_folds([3, 3, 8, 8], [0, 1, 0, 1], groups=["a", "a", "b", "b"])
     assert _sentence(DataError, check_folds, [0, 0, 1, 1], [0, 1, 0, 0]) == (
-        "folds: class '1': expected rows in at least 2 folds, got all in fold 0."
+        "folds: class '1': expected rows in at least 2 folds, got all in fold 0. "
+        "Correct the fold column, or leave it out."
     )
     assert _sentence(DataError, check_folds, [0, 1, 0, 1], [0, 0, 1, 1], groups=["a", "a", "b", "c"]) == (
         "folds: expected each group in one fold, got several for 'a'. "

@@ -32,6 +32,16 @@ class CommitteeError(Exception):
         self.who, self.expected, self.got, self.todo, self.where = who, expected, got, todo, where
         super().__init__(sentence(who, expected, got, todo, where))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let it come whole out of another process; an exception gives its text alone to the constructor."""
+        return _again, (type(self), self.who, self.expected, self.got, self.todo, self.where), vars(self)
+
+
+def _again(
+    kind: type[CommitteeError], who: str, expected: str, got: str, todo: str, where: str
+) -> CommitteeError:
+    return kind(who, expected=expected, got=got, todo=todo, where=where)
+
 
 def sentence(who: str, expected: str = "", got: str = "", todo: str = "", where: str = "") -> str:
     """Put the parts of an error together: `who: expected E, got G. Todo (where)`."""
@@ -54,6 +64,11 @@ def first_five(names: Iterable[object]) -> str:
     listed = [repr(str(name)) for name in names]
     more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
     return ", ".join(listed[:5]) + more
+
+
+def printable(name: str) -> str:
+    """Return `name` on one line: what a terminal or a UTF-8 file cannot take becomes an escape."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in name)
 
 
 class UsageError(CommitteeError, ValueError):

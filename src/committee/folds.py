@@ -12,6 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from committee.errors import DataError, UsageError, first_five
 
 _HOW_GROUPS = "Use fewer folds, or groups that are smaller."
+_HOW_OWN = "Correct the fold column, or leave it out."
+FEW = 0.05
+"""Where no more than this share of rows follow another of their group, rows are dealt, and those follow: to
+deal groups costs 0.1 ms each, and their sizes hardly matter then."""
 
 
 def make_folds(
@@ -54,10 +58,19 @@ def make_folds(
         return _split(labels, k, None, seed)
     _, groups = np.unique(_column(groups, "groups", len(labels)), return_inverse=True)
     if k > groups.max() + 1:
-        raise DataError("folds", expected=f"at most {groups.max() + 1}, the number of groups", got=str(k))
-    folds = _split(labels, k, groups, seed)
+        raise DataError(
+            "folds", expected=f"at most {groups.max() + 1}, the number of groups", got=str(k),
+            todo="Use fewer folds.",
+        )  # fmt: skip
+    folds = _split_groups(labels, k, groups, seed)
     check_folds(folds, labels, groups, class_names=class_names)
     return folds
+
+
+def leaders(groups: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Return the first row of the group of each row `[N]`, where few rows share theirs; else None."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return first[group] if len(groups) - len(first) <= FEW * len(groups) else None
 
 
 def check_folds(
@@ -98,7 +111,7 @@ def check_folds(
         which, where = alone[0]
         raise DataError(
             f"folds: class {_name(classes[which], class_names)}", expected="rows in at least 2 folds",
-            got=f"all in fold {names[where]}", todo=_HOW_GROUPS if groups is not None else "",
+            got=f"all in fold {names[where]}", todo=_HOW_GROUPS if groups is not None else _HOW_OWN,
         )  # fmt: skip
     if groups is not None:
         _check_groups(fold, _column(groups, "groups", len(labels)))
@@ -118,9 +131,12 @@ def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None)
     smallest = int(counts.argmin())
     if k > counts[smallest]:
         name, has = _name(classes[smallest], class_names), int(counts[smallest])
+        others = [_name(one, class_names) for one in classes[counts < k] if one != classes[smallest]]
+        also = f" Too few for {k} have also {', '.join(others[:5])}." if others else ""
         raise DataError(
             "folds", expected=f"at most {has}, the number of samples of class {name}", got=str(k),
-            todo=f"Use {has} folds, or add samples." if has > 1 else "Add samples, or leave this class out.",
+            todo=(f"Use {has} folds, or add samples." if has > 1 else "Add samples, or leave this class out.")
+            + also,
         )  # fmt: skip
 
 
@@ -136,6 +152,19 @@ def _split(labels: NDArray[Any], k: int, groups: NDArray[np.int64] | None, seed:
     return folds
 
 
+def _split_groups(labels: NDArray[Any], k: int, groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    first = leaders(groups)
+    if first is None:
+        return _split(labels, k, groups, seed)
+    lead = first == np.arange(len(labels))
+    classes, counts = np.unique(labels[lead], return_counts=True)
+    if counts.min() < k or len(classes) < len(np.unique(labels)):
+        return _split(labels, k, groups, seed)
+    folds = np.empty(len(labels), np.int64)
+    folds[lead] = _split(labels[lead], k, None, seed)
+    return folds[first]
+
+
 def _check_groups(fold: NDArray[np.int64], groups: NDArray[Any]) -> None:
     names, group = np.unique(groups, return_inverse=True)
     pairs = np.unique(group * (int(fold.max()) + 1) + fold) // (int(fold.max()) + 1)
@@ -143,7 +172,7 @@ def _check_groups(fold: NDArray[np.int64], groups: NDArray[Any]) -> None:
     if len(split):
         raise DataError(
             "folds", expected="each group in one fold", got=f"several for {first_five(split.tolist())}",
-            todo="Correct the fold column, or leave it out.",
+            todo=_HOW_OWN,
         )  # fmt: skip
 
 

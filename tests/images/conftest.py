@@ -57,6 +57,6 @@ def settings():
     """Build the recipe's `dataset` section: `settings(path, test_size=0.5)`."""
 
     def build(path=None, **keys) -> Settings:
-        return Settings(path=None if path is None else str(path), num_workers=2, **keys)
+        return Settings(path=None if path is None else str(path), **{"num_workers": 0, **keys})
 
     return build

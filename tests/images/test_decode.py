@@ -78,8 +78,8 @@ def broken_files(photos):
     Image.fromarray(photos[0]).save(bitmap, format="BMP")
     return {
         "text.png": (b"no image at all", "something else"),
-        "empty.png": (b"", "something else"),
-        "bitmap.png": (bitmap.getvalue(), "something else"),
+        "empty.png": (b"", "an empty file"),
+        "bitmap.png": (bitmap.getvalue(), "a BMP image"),
         "short.jpg": (buffer.getvalue()[:-200], "a damaged file: image file is truncated"),
     }
 

@@ -2,40 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from committee import progress
-from committee.errors import DataError, first_five
+from committee.errors import DataError, StoreError, first_five
 from committee.images.decode import decode
 from committee.images.readers._base import Images
+from committee.images.threads import in_order
 from committee.images.view import Fit, canvas
-from committee.store.commit import commit
+from committee.images.workers import Workers, WorkersFailed
+from committee.store.commit import commit, remove
 from committee.store.layout import Store
-from committee.store.manifest import digest, is_done
+from committee.store.manifest import digest, is_done, read_manifest
 
-FILE = "canvas.npy"
+FILE, BROKEN, PRINTS = "canvas.npy", "broken.json", "prints.npy"
+AHEAD = 64
+_CORES = os.cpu_count() or 1
+IMAGES_A_WORKER = 64
+"""A worker takes a fifth of a second to start: as long as this many small photos take to decode."""
 
-Result = TypeVar("Result")
 
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """Decoded images: K of the N that were read.
 
-def content_digest(sample_ids: Sequence[str], images: Images, workers: int) -> str:
-    """Return the SHA-256 of all images: of their bytes, in order, with their ids.
-
-    Raises
-    ------
-    DataError
-        A file cannot be read.
+    Parameters
+    ----------
+    pixels : uint8 `[K, size, size, channels]`, memory-mapped
+        Colours last: a crop of it is rows of bytes, which resize two and a half times as fast.
+    prints : uint64 `[K, 2]`
+        A digest of each: equal for the same pixels.
+    broken : dict
+        Sample id -> reason, of the other N - K.
     """
-    hashes = _each(_hash, images, workers, "hashing images")
+
+    pixels: NDArray[np.uint8]
+    prints: NDArray[np.uint64]
+    broken: Mapping[str, str]
+
+
+def hash_images(images: Images, workers: int) -> list[str]:
+    """Return the SHA-256 of each image, or what the disk said instead of giving it."""
+    with _pool(workers) as pool:
+        hashes = in_order(pool, _hash, images, AHEAD)
+        return list(progress.track(hashes, len(images), "hashing images"))
+
+
+def content_digest(sample_ids: Sequence[str], hashes: Sequence[str]) -> str:
+    """Return the SHA-256 of all images: of their hashes, in order, with their ids."""
     total = hashlib.sha256()
     for name, one in zip(sample_ids, hashes, strict=True):
         total.update(f"{name}\0{one}\n".encode())
@@ -63,61 +89,112 @@ def open_canvas(
     fit: Fit,
     channels: int,
     workers: int,
-) -> NDArray[np.uint8]:
-    """Return the canvas of all images, memory-mapped; decode them if that was not done before.
+    all_good: bool = False,
+) -> Canvas:
+    """Return the canvas of all images that can be decoded; decode them if that was not done before.
 
     Parameters
     ----------
     content : str
-        `content_digest` of the images.
+        `content_digest` of the images as they were first read.
+    sample_ids : N strings
     images : N images, or None where `is_cached`
     size, fit, channels
-        The canvas: `[channels, size, size]`.
+        The canvas: `[size, size, channels]`.
     workers : int
-        Threads that decode; 0 and 1 are one.
-
-    Returns
-    -------
-    uint8 `[N, size, size, channels]`
-        Colours last: a crop of it is rows of bytes, which resize two and a half times as fast.
+        Processes that decode; 0 decodes here. Arrays need no decoding, and are only resized, in threads.
+    all_good : bool
+        Whether all of them were decoded before, to another canvas.
 
     Raises
     ------
     DataError
-        Images cannot be decoded; the sentence names the first five.
+        Some of those cannot be decoded now.
+    WorkersFailed
+        Workers do not start, or too many died.
     """
     folder, made_from = cache_folder(store, content, size, fit, channels)
     if images is not None and not is_done(folder, made_from):
-        with store.hold(), commit(folder, kind="canvas", made_from=made_from) as place:
-            shape = (len(sample_ids), size, size, channels)
-            pixels = np.lib.format.open_memmap(place / FILE, mode="w+", dtype=np.uint8, shape=shape)
-            _fill(pixels, sample_ids, images, fit, workers)
-            pixels.flush()
-            del pixels  # Windows cannot move a file that is mapped
-    return np.load(folder / FILE, mmap_mode="r", allow_pickle=False)
+        with store.hold(), commit(folder, kind="canvas", made_from=made_from, content=content) as place:
+            broken = _fill(place, sample_ids, images, (size, fit, channels), workers)
+            if broken and all_good:
+                raise DataError(
+                    f"{len(broken)} of {len(sample_ids)} images", expected="images to decode again",
+                    got=f"broken {first_five(broken)}", todo="Look at memory and disk, and run it again.",
+                )  # fmt: skip
+    return Canvas(
+        pixels=np.load(folder / FILE, mmap_mode="r", allow_pickle=False),
+        prints=np.load(folder / PRINTS, allow_pickle=False),
+        broken=json.loads((folder / BROKEN).read_text(encoding="utf-8")),
+    )
 
 
-def _fill(pixels: NDArray[np.uint8], ids: Sequence[str], images: Images, fit: Fit, workers: int) -> None:
-    size, channels = pixels.shape[2:]
-    bad: list[DataError] = []
+def forget_others(store: Store, content: str) -> None:
+    """Remove what was decoded of other images: of these before they were replaced, say."""
+    with store.hold():
+        for folder in store.root.glob("cache/canvas-*"):
+            with contextlib.suppress(StoreError):
+                if read_manifest(folder, verify=False).facts.get("content") == content:
+                    continue
+            remove(folder)
 
-    def place(row: int) -> None:
-        try:
-            image = torch.from_numpy(decode(images[row], channels, name=ids[row]))
-            pixels[row] = canvas(image[None], size, fit)[0].permute(1, 2, 0).numpy()
-        except DataError as error:
-            bad.append(error)
 
-    for _ in _each(place, range(len(ids)), workers, "decoding images"):
-        pass
-    if len(bad) == 1:
-        raise bad[0]
-    if bad:
-        raise DataError(
-            f"{len(bad)} of {len(ids)} images", expected="JPEG, PNG or WebP images",
-            got=f"unreadable {first_five(sorted(error.who for error in bad))}",
-            todo="Replace them or leave them out.",
-        )  # fmt: skip
+def _fill(
+    place: Path, ids: Sequence[str], images: Images, shape: tuple[int, Fit, int], workers: int
+) -> dict[str, str]:
+    """Write square after square: where a disk is full that is an error, and with a memory map a crash."""
+    size, fit, channels = shape
+    broken: dict[str, str] = {}
+    prints: list[bytes] = []
+    with _decoding(images, channels, workers) as (pool, decode_row), (place / FILE).open("wb") as file:
+
+        def square(row: int) -> tuple[NDArray[np.uint8], bytes] | str:
+            try:
+                image = torch.from_numpy(decode_row(row, ids[row]))
+            except WorkersFailed:
+                raise
+            except DataError as error:
+                return error.got
+            pixels = canvas(image[None], size, fit)[0].permute(1, 2, 0).contiguous().numpy()
+            return pixels, hashlib.sha256(pixels.data).digest()[:16]
+
+        _write_header(file, (len(ids), size, size, channels))
+        squares = in_order(pool, square, range(len(ids)), AHEAD)
+        for name, result in zip(ids, progress.track(squares, len(ids), "decoding images"), strict=True):
+            if isinstance(result, str):
+                broken[name] = result
+            else:
+                file.write(result[0].data)
+                prints.append(result[1])
+        file.seek(0)
+        _write_header(file, (len(prints), size, size, channels))
+    np.save(place / PRINTS, np.frombuffer(b"".join(prints), "<u8").reshape(-1, 2))
+    (place / BROKEN).write_text(json.dumps(broken, ensure_ascii=False), encoding="utf-8")
+    return broken
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    """Write the header of a `.npy` file; numpy leaves room in it for any number of rows."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+@contextlib.contextmanager
+def _decoding(
+    images: Images, channels: int, workers: int
+) -> Iterator[tuple[ThreadPoolExecutor, Callable[[int, str], NDArray[np.uint8]]]]:
+    """Yield threads, and what each of them decodes a row with: data workers, or itself."""
+    with _pool(workers) as pool:
+        if not workers or isinstance(images, np.ndarray):
+            yield pool, lambda row, name: decode(images[row], channels, name=name)
+            return
+        # Workers end before the threads that wait for them, so that Ctrl-C need not wait for a slow image.
+        with Workers(min(workers, _CORES, 1 + len(images) // IMAGES_A_WORKER)) as processes:
+            yield pool, lambda row, name: processes.decode(images[row], channels, name)
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    """Return threads: Pillow, torch and hashlib let go of Python's lock."""
+    return ThreadPoolExecutor(max(1, min(workers, _CORES)))
 
 
 def _hash(image: Any) -> str:
@@ -126,14 +203,6 @@ def _hash(image: Any) -> str:
             with image.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise DataError(
-                str(image), expected="a file that can be read", got=str(error.strerror)
-            ) from error
+            return str(error.strerror)
     content = image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes()
     return hashlib.sha256(content).hexdigest()
-
-
-def _each(work: Callable[[Any], Result], items: Any, workers: int, what: str) -> list[Result]:
-    """Run `work` over `items` in threads: Pillow, torch and hashlib let go of Python's lock."""
-    with ThreadPoolExecutor(max(1, min(workers, os.cpu_count() or 1))) as pool:
-        return list(progress.track(pool.map(work, items), len(items), what))

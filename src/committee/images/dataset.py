@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.images.cache import content_digest, is_cached, open_canvas
+from committee.images.cache import (
+    Canvas,
+    content_digest,
+    forget_others,
+    hash_images,
+    is_cached,
+    open_canvas,
+)
+from committee.images.quarantine import check_broken
 from committee.images.readers._base import Samples
-from committee.images.record import Record, freeze, load_record, recorded_settings
+from committee.images.record import (
+    Record,
+    check_left_out,
+    check_same,
+    first_record,
+    load_record,
+    recorded_settings,
+    with_folds,
+)
 from committee.images.source import read
 from committee.images.view import Fit
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 from committee.store.manifest import digest
+
+
+class _Mapped:
+    """Where a file's mapped array is."""
+
+    def __init__(self, array: Any) -> None:
+        self.file, self.offset, self.shape = str(array.filename), array.offset, array.shape
+
+    def open(self) -> NDArray[np.uint8]:
+        """Map it again, to be read only."""
+        return np.memmap(self.file, np.uint8, "r", offset=self.offset, shape=self.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +62,7 @@ class Dataset:
     sample_ids : str `[N]`
     class_names : tuple of str
     splits : str `[N]`
-        "train", "val" or "test".
+        "train", "val" or "test"; "dropped" where another split has the content, and the recipe drops it here.
     folds : int64 `[N]`
         -1 outside the training rows, and everywhere where there is no cross-fit.
     groups : int64 `[N]`, optional
@@ -44,6 +71,10 @@ class Dataset:
     fit : "crop", "squash" or "pad"
     channels : int
         1 or 3.
+    quarantined : dict
+        Sample id -> reason, of the images that could not be used; they are no rows.
+    copies : dict
+        Sample id -> id of the image that it repeats; both have one group.
     """
 
     name: str
@@ -58,6 +89,17 @@ class Dataset:
     canvas_size: int
     fit: Fit
     channels: int
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Send another process the name of the file of mapped images, not a copy of them."""
+        file = getattr(self.canvas, "filename", None)
+        return {**vars(self), "canvas": self.canvas if file is None else _Mapped(self.canvas)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        canvas = state["canvas"]
+        vars(self).update(state, canvas=canvas.open() if isinstance(canvas, _Mapped) else canvas)
 
     def rows(self, split: Literal["train", "val", "test"]) -> NDArray[np.int64]:
         """Return the rows of a split, ascending."""
@@ -94,20 +136,52 @@ def open_dataset(
     UsageError
         Neither the recipe nor the store names images.
     DataError
-        The data cannot be used; the sentence says which file or row.
+        The data cannot be used, or too many images are broken; the sentence says which file or row.
     """
     record = load_record(store)
     settings, named = _settings(settings, record, store)
     if record is not None and not named and _suffices(record, settings, store, canvas_size, folds):
         return _dataset(record, settings, canvas_size, _canvas(record, None, settings, store, canvas_size))
     samples = read(settings)
-    content = content_digest(samples.ids, samples.images, settings.num_workers)
-    fresh = freeze(samples, content, settings, record, store, folds=folds, seed=seed)
-    dataset = _dataset(fresh, settings, canvas_size, _canvas(fresh, samples, settings, store, canvas_size))
+    hashes = dict(zip(samples.ids, hash_images(samples.images, settings.num_workers), strict=True))
+    if record is None:
+        fresh, canvas = _first(samples, hashes, settings, store, canvas_size, folds, seed)
+    else:
+        check_left_out(record, hashes, store)
+        samples = samples.without(record.quarantined)
+        check_same(record, samples, _digest(samples, hashes), settings, store)
+        fresh = with_folds(record, samples, folds=folds, seed=seed)
+        canvas = _canvas(fresh, samples, settings, store, canvas_size)
     if fresh != record:
-        # Last, so that a damaged image can still be replaced before the data set is frozen.
         fresh.save(store)
-    return dataset
+    return _dataset(fresh, settings, canvas_size, canvas)
+
+
+def _first(
+    samples: Samples, hashes: Mapping[str, str], settings: Settings, store: Store, size: int, folds: int,
+    seed: int,
+) -> tuple[Record, Canvas]:  # fmt: skip
+    """Decode what was read, set aside what is broken, and split the rest."""
+    as_read = _digest(samples, hashes)
+    canvas = open_canvas(
+        store, as_read, samples.ids, samples.images, size=size, fit=settings.fit, channels=settings.channels,
+        workers=settings.num_workers,
+    )  # fmt: skip
+    check_broken(canvas.broken, len(samples.ids), settings.max_broken, store)
+    kept = samples.without(canvas.broken)
+    record = first_record(
+        kept, _digest(kept, hashes), canvas.prints, settings, store, folds=folds, seed=seed
+    )  # fmt: skip
+    record = replace(
+        record, as_read=as_read, quarantined=canvas.broken,
+        left_out={name: hashes[name] for name in canvas.broken},
+    )  # fmt: skip
+    forget_others(store, as_read)
+    return with_folds(record, kept, folds=folds, seed=seed), canvas
+
+
+def _digest(samples: Samples, hashes: Mapping[str, str]) -> str:
+    return content_digest(samples.ids, [hashes[name] for name in samples.ids])
 
 
 def foresee_dataset(
@@ -121,9 +195,15 @@ def foresee_dataset(
     record = load_record(store)
     settings, named = _settings(settings, record, store)
     if record is None or named or (folds and not record.is_dealt(folds)):
-        content = record.content if record else ""
-        record = freeze(read(settings), content, settings, record, store, folds=folds, seed=seed)
-    return _dataset(record, settings, canvas_size, np.empty((0, 0, 0, settings.channels), np.uint8))
+        samples = read(settings)
+        if record is None:
+            record = first_record(samples, "", None, settings, store, folds=folds, seed=seed)
+        else:
+            samples = samples.without(record.quarantined)
+            check_same(record, samples, record.content, settings, store)
+        record = with_folds(record, samples, folds=folds, seed=seed)
+    empty = np.empty((0, 0, 0, settings.channels), np.uint8)
+    return _dataset(record, settings, canvas_size, Canvas(empty, np.empty((0, 2), np.uint64), {}))
 
 
 def _settings(settings: Settings | None, record: Record | None, store: Store) -> tuple[Settings, bool]:
@@ -135,24 +215,22 @@ def _settings(settings: Settings | None, record: Record | None, store: Store) ->
 
 def _suffices(record: Record, settings: Settings, store: Store, size: int, folds: int) -> bool:
     """Return whether all that is asked for can be had without the images' source."""
-    cached = is_cached(store, record.content, size, settings.fit, settings.channels)
+    cached = is_cached(store, record.cached_as, size, settings.fit, settings.channels)
     return cached and (not folds or record.is_dealt(folds))
 
 
-def _canvas(
-    record: Record, samples: Samples | None, settings: Settings, store: Store, size: int
-) -> NDArray[np.uint8]:
+def _canvas(record: Record, samples: Samples | None, settings: Settings, store: Store, size: int) -> Canvas:
     return open_canvas(
-        store, record.content, record.ids, None if samples is None else samples.images, size=size,
-        fit=settings.fit, channels=settings.channels, workers=settings.num_workers,
+        store, record.cached_as, record.ids, None if samples is None else samples.images, size=size,
+        fit=settings.fit, channels=settings.channels, workers=settings.num_workers, all_good=True,
     )  # fmt: skip
 
 
-def _dataset(record: Record, settings: Settings, size: int, canvas: NDArray[np.uint8]) -> Dataset:
+def _dataset(record: Record, settings: Settings, size: int, canvas: Canvas) -> Dataset:
     return Dataset(
         name=record.name,
         fingerprint=digest([record.fingerprint, record.splits, settings.fit, settings.channels]),
-        canvas=canvas,
+        canvas=canvas.pixels,
         labels=np.array(record.labels, dtype=np.int64),
         sample_ids=np.array(record.ids, dtype=np.str_),
         class_names=tuple(record.class_names),
@@ -162,4 +240,6 @@ def _dataset(record: Record, settings: Settings, size: int, canvas: NDArray[np.u
         canvas_size=size,
         fit=settings.fit,
         channels=settings.channels,
+        quarantined=record.quarantined,
+        copies=record.copies,
     )

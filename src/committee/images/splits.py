@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, first_five
-from committee.folds import check_folds, make_folds
+from committee.folds import check_folds, leaders, make_folds
+from committee.images.copies import DROPPED
 from committee.randomness import derive, sample_keys, uniform
 
 Rows = NDArray[np.bool_]
+
+
+def join_val(splits: NDArray[np.str_], *, val: str, folds: int) -> NDArray[np.str_]:
+    """Return the splits `[N]` with val rows in train, where `val` is "join" and there are folds."""
+    return np.where(splits == "val", "train", splits) if val == "join" and folds else splits.copy()
 
 
 def assign_splits(
@@ -22,38 +28,39 @@ def assign_splits(
     groups: NDArray[np.int64] | None,
     *,
     test_size: float,
-    val: str,
     folds: int,
     seed: int,
+    class_names: Sequence[str],
 ) -> NDArray[np.str_]:
-    """Complete the splits that the source gave.
+    """Complete the splits that the data give.
 
     Parameters
     ----------
     sample_ids, labels, splits, groups : arrays `[N]`
-        As read: `splits` holds "train", "val" or "test".
+        `splits` as `join_val` left them.
     test_size : float
         Share of the training rows to hold out where there is no test row.
-    val : "join" or "apart"
-        Whether val rows train. Without folds they never do: nothing else is left to fit combiners on, and a
-        val split of the same share is held out where there is none.
     folds : int
-        Number of folds; 0 is no cross-fit.
+        Number of folds; 0 is no cross-fit. Then a val split of the same share is held out where there is
+        none: nothing else is left to fit combiners on.
     seed : int
 
     Returns
     -------
     array of str `[N]`
+
+    Raises
+    ------
+    DataError
+        All rows of a class stay together, so that none can be held out.
     """
     splits = splits.copy()
-    if not (splits == "test").any():
+    lacking = [] if (splits == "test").any() else ["test"]
+    lacking += [] if folds or (splits == "val").any() else ["val"]
+    for split in lacking:
+        _check_variety(labels, splits, groups, class_names)
         train = splits == "train"
-        splits[hold_out(sample_ids, labels, train, groups, test_size, derive(seed, "test"))] = "test"
-    if val == "join" and folds:
-        splits[splits == "val"] = "train"
-    if not folds and not (splits == "val").any():
-        train = splits == "train"
-        splits[hold_out(sample_ids, labels, train, groups, test_size, derive(seed, "val"))] = "val"
+        splits[hold_out(sample_ids, labels, train, groups, test_size, derive(seed, split))] = split
     return splits
 
 
@@ -67,24 +74,22 @@ def hold_out(
 ) -> Rows:
     """Return a mask `[N]` of a stratified `share` of the rows in `pool`, groups kept whole.
 
-    Without groups a row's place in its class depends on `seed` and its id alone, so that it does not matter
-    in which order the rows came.
-
-    Raises
-    ------
-    DataError
-        All rows of a class are in one group.
+    Where few rows share a group, a row's place in its class depends on `seed` and the id of the first of its
+    group alone: the order in which the rows came does not matter.
     """
     held = np.zeros(len(labels), dtype=bool)
     rows = np.flatnonzero(pool)
-    if groups is not None:
+    first = np.arange(len(rows)) if groups is None else leaders(groups[rows])
+    if groups is not None and first is None:
         held[rows[_grouped_parts(labels[rows], groups[rows], share, seed) == 0]] = True
         return held
+    lead = rows[first == np.arange(len(rows))]
     order = uniform(seed, sample_keys(sample_ids), 1)[:, 0]
-    for label in np.unique(labels[rows]):
-        members = rows[labels[rows] == label]
+    for label in np.unique(labels[lead]):
+        members = lead[labels[lead] == label]
         count = min(len(members) - 1, max(1, round(share * len(members))))
         held[members[np.argsort(order[members], kind="stable")[:count]]] = True
+    held[rows] = held[rows[first]]
     return held
 
 
@@ -94,58 +99,84 @@ def _grouped_parts(
     """Deal rows to parts of about `share`: folds are what balances classes and keeps groups whole."""
     pairs = np.unique(np.stack([labels, groups]), axis=1)
     fewest = int(np.unique(pairs[0], return_counts=True)[1].min())
-    if fewest < 2:
-        raise DataError(
-            "groups", expected="every class in at least 2 of them, so that one can be held out",
-            got="a class in one", todo="Give a split of your own, or remove the class.",
-        )  # fmt: skip
-    return make_folds(labels, min(max(2, round(1 / share)), fewest), groups=groups, seed=seed)
+    return make_folds(labels, max(2, min(round(1 / share), fewest)), groups=groups, seed=seed)
 
 
 def assign_folds(
     labels: NDArray[np.int64],
     splits: NDArray[np.str_],
-    groups: NDArray[Any] | None,
-    own: Sequence[str] | None,
+    groups: NDArray[np.int64] | None,
     *,
     folds: int,
     seed: int,
     class_names: Sequence[str],
 ) -> NDArray[np.int64]:
-    """Return the fold of each row `[N]`, -1 outside the training rows and where there is no cross-fit.
-
-    The source's own fold column, where there is one, goes before the number of folds asked for.
+    """Return the fold of each row `[N]`, drawn; -1 outside the training rows.
 
     Raises
     ------
     DataError
-        More folds than the smallest class has rows, or an own column that cannot be used.
+        More folds than the smallest class has rows, or a class with all rows in one group.
     """
-    result = np.full(len(labels), -1, dtype=np.int64)
-    if not folds:
-        return result
     rows = np.flatnonzero(splits == "train")
     within = None if groups is None else groups[rows]
-    if own is None:
-        drawn = derive(seed, "folds")
-        result[rows] = make_folds(labels[rows], folds, groups=within, seed=drawn, class_names=class_names)
-    else:
-        result[rows] = _number(np.array(own)[rows])
-        check_folds(result[rows], labels[rows], within, class_names=class_names)
+    _check_variety(labels, splits, groups, class_names)
+    result = np.full(len(labels), -1, dtype=np.int64)
+    drawn = derive(seed, "folds")
+    result[rows] = make_folds(labels[rows], folds, groups=within, seed=drawn, class_names=class_names)
     return result
 
 
-def _number(names: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Number a fold column's values 0, 1, ... in their order."""
+def own_folds(
+    own: Sequence[str],
+    sample_ids: NDArray[np.str_],
+    labels: NDArray[np.int64],
+    splits: NDArray[np.str_],
+    groups: NDArray[np.str_] | None,
+    class_names: Sequence[str],
+) -> NDArray[np.int64]:
+    """Return the fold of each row `[N]` from a column of the data: 0, 1, ... in the order of its values.
+
+    Raises
+    ------
+    DataError
+        A training row has none, a class has no row outside of a fold, or a group is in two folds.
+    """
+    rows = np.flatnonzero(splits == "train")
+    names = np.array(own)[rows]
     if (names == "").any():
         raise DataError(
             "fold column", expected="a fold in each training row",
-            got=f"none in {(names == '').sum()} of them",
+            got=f"none for {first_five(sample_ids[rows[names == '']])}",
+            todo="Complete the column, or leave it out.",
         )  # fmt: skip
-    try:
-        return np.unique(names.astype(np.int64), return_inverse=True)[1].astype(np.int64)
-    except ValueError:
-        return np.unique(names, return_inverse=True)[1].astype(np.int64)
+    with contextlib.suppress(ValueError, OverflowError):
+        names = names.astype(np.int64)
+    result = np.full(len(labels), -1, dtype=np.int64)
+    result[rows] = np.unique(names, return_inverse=True)[1]
+    check_folds(result[rows], labels[rows], None if groups is None else groups[rows], class_names=class_names)
+    return result
+
+
+def _check_variety(
+    labels: NDArray[np.int64],
+    splits: NDArray[np.str_],
+    groups: NDArray[np.int64] | None,
+    class_names: Sequence[str],
+) -> None:
+    """Refuse a class whose training rows all stay together."""
+    if groups is None:
+        return
+    rows = splits == "train"
+    pairs = np.unique(np.stack([labels[rows], groups[rows]]), axis=1)
+    counts = np.bincount(pairs[0], minlength=len(class_names))
+    alone = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
+    if alone:
+        raise DataError(
+            "groups", expected="every class in at least 2 of them, so that one can be held out",
+            got=f"{first_five(alone)} in one (images of the same content count as one)",
+            todo="Add samples, give splits and folds of your own, or leave the class out.",
+        )  # fmt: skip
 
 
 def check_splits(
@@ -169,7 +200,8 @@ def check_splits(
             todo="Add some, or remove the class from val and test.",
         )  # fmt: skip
     if groups is not None:
-        pairs = np.unique(np.stack([groups, splits]), axis=1)
+        kept = splits != DROPPED
+        pairs = np.unique(np.stack([groups[kept], splits[kept]]), axis=1)
         names, counts = np.unique(pairs[0], return_counts=True)
         if (counts > 1).any():
             raise DataError(

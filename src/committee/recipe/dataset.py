@@ -45,7 +45,17 @@ class Dataset(Section):
         "crop", description="How an oblong image becomes square: cut its ends, change its shape, or pad it."
     )
     batch_size: int = Field(32, ge=1, description="Images in a batch.")
-    num_workers: int = Field(4, ge=0, description="Threads that decode images, once.")
+    num_workers: int = Field(
+        4, ge=0, description="Processes that decode images, once; 0 decodes in the one that runs."
+    )
+    max_broken: float = Field(
+        0.01, ge=0, le=1, description="Largest share of images that may be broken and left out; one alone "
+        "stops a run only where this is 0."
+    )  # fmt: skip
+    duplicates: Literal["error", "drop"] = Field(
+        "error", description="What to do where train shares images with your test or val split: stop, or "
+        "drop them from train."
+    )  # fmt: skip
 
     @property
     def is_named(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 
-Images = Sequence[Path] | Sequence[bytes] | NDArray[np.uint8]
+Images = Sequence[Path | bytes] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +64,31 @@ class Samples:
                 "sample ids", expected="each once", got=f"again {first_five(repeated)}",
                 todo="Remove the repeated rows.",
             )  # fmt: skip
+        odd = [text for text in {*self.ids, *self.class_names} if not _is_text(text)]
+        if odd:
+            raise DataError(
+                "names of images and classes", expected="Unicode text", got=first_five(sorted(odd)),
+                todo="Rename them.",
+            )  # fmt: skip
         if len(self.class_names) < 2:
             raise DataError("data set", expected="at least 2 classes", got=first_five(self.class_names))
+
+    def without(self, names: Container[str]) -> Samples:
+        """Return the samples but for those of these ids."""
+        rows = [row for row, name in enumerate(self.ids) if name not in names]
+        if len(rows) == len(self.ids):
+            return self
+        images = self.images
+
+        def pick(column: Sequence[str]) -> list[str]:
+            return [column[row] for row in rows]
+
+        return Samples(
+            pick(self.ids), images[rows] if isinstance(images, np.ndarray) else [images[row] for row in rows],
+            pick(self.labels), pick(self.splits), self.class_names,
+            None if self.folds is None else pick(self.folds),
+            None if self.groups is None else pick(self.groups),
+        )  # fmt: skip
 
 
 class Reader(ABC):
@@ -102,7 +125,7 @@ READERS: Family[Reader] = Family("committee.images.readers", "reader")
 def sorted_classes(labels: Iterable[str]) -> tuple[str, ...]:
     """Return the classes in their one order: by number where all are whole numbers, else by name."""
     names = set(labels)
-    if all(name.removeprefix("-").isdecimal() for name in names):
+    if all(len(name) < 19 and name.removeprefix("-").isdecimal() for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
 
@@ -119,6 +142,14 @@ def split_name(name: str, who: str) -> str:
     if known is None:
         raise DataError(who, expected="train, val or test", got=f"'{name}'", todo=nearest(name, _SPLIT_NAMES))
     return known
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name can be kept: files have bytes for names, which may be no text."""
+    try:
+        return "\0" not in name and bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def is_split(name: str) -> bool:
