@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -16,27 +17,36 @@ Step = Callable[[int], None]
 
 
 class _Screen:
-    """The one live display: rich allows no second, so nested bars become lines of the first."""
+    """The one live display: rich allows no second, so bars at one time, of any thread, become lines of it."""
 
     def __init__(self) -> None:
         self.display: Progress | None = None
         self.bars = 0
+        self._lock = threading.Lock()
+        self.elsewhere: Callable[[int | None, str], AbstractContextManager[Step]] | None = None
 
     def open(self) -> Progress:
-        if self.display is None:
-            self.display = _display()
-            self.display.start()
-        self.bars += 1
-        return self.display
+        with self._lock:
+            if self.display is None:
+                self.display = _display()
+                self.display.start()
+            self.bars += 1
+            return self.display
 
     def close(self) -> None:
-        self.bars -= 1
-        if self.bars == 0 and self.display is not None:
-            self.display.stop()
-            self.display = None
+        with self._lock:
+            self.bars -= 1
+            if self.bars == 0 and self.display is not None:
+                self.display.stop()
+                self.display = None
 
 
 _SCREEN = _Screen()
+
+
+def show_with(other: Callable[[int | None, str], AbstractContextManager[Step]]) -> None:
+    """Have the bars of this process shown by another `bar`, such as that of the process that started it."""
+    _SCREEN.elsewhere = other
 
 
 def _display() -> Progress:
@@ -70,6 +80,10 @@ def bar(total: int | None, what: str) -> Iterator[Step]:
     callable
         `step(n)`: n more steps are done.
     """
+    if _SCREEN.elsewhere is not None:
+        with _SCREEN.elsewhere(total, what) as step:
+            yield step
+        return
     if not watched():
         yield lambda steps: None
         return

@@ -11,7 +11,7 @@ from committee.member import Member
 from committee.predictions import Predictions
 from committee.store.manifest import read_manifest
 from committee.training import crossfit as module
-from committee.training.crossfit import crossfit
+from committee.training.crossfit import CrossFit
 from committee.training.plans import single
 from committee.training.plans.single import Single
 from committee.training.predict import logits_of
@@ -21,7 +21,10 @@ from committee.training.predict import logits_of
 def run(making, dataset, store, cpu):
     def go(*overrides, data=None, net="tiny"):
         spec = making.make_spec(*overrides, net=net)
-        crossfit(Single(spec, data or dataset, store, cpu), store)
+        fits = CrossFit(Single(spec, data or dataset, store, cpu), store)
+        for each in fits.names:
+            fits.make(each)
+        fits.finish()
         return spec.name
 
     return go
@@ -178,13 +181,15 @@ torch.set_num_threads(1)
 from pathlib import Path
 from making import make_dataset, make_spec
 from committee.store.layout import Store
-from committee.training.crossfit import crossfit
+from committee.training.crossfit import CrossFit
 from committee.training.plans.single import Single
 root = Path(sys.argv[1])
 store = Store(root / "store")
 with store.hold():
     spec = make_spec(*sys.argv[2:])
-    crossfit(Single(spec, make_dataset(root / "data"), store, torch.device("cpu")), store)
+    fits = CrossFit(Single(spec, make_dataset(root / "data"), store, torch.device("cpu")), store)
+    for name in fits.names:
+        fits.make(name)
 """
 
 

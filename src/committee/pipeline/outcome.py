@@ -41,9 +41,16 @@ class Outcome:
         try:
             yield
         except Exception as error:
-            self.fail(name, error)
+            self.take(name, error)
         else:
+            self.take(name, None)
+
+    def take(self, name: str, error: Exception | None) -> None:
+        """Keep that `name` was made, or why it could not be."""
+        if error is None:
             self.done.append(name)
+        else:
+            self.fail(name, error)
 
     def fail(self, name: str, error: Exception) -> None:
         """Keep and log why `name` could not be made."""

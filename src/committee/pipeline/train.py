@@ -16,12 +16,11 @@ from committee.images.dataset import Dataset, open_dataset
 from committee.images.view import canvas_size
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import failure_file
-from committee.progress import track
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.commit import write_json
 from committee.store.layout import Store
-from committee.training.crossfit import crossfit
+from committee.training.crossfits import crossfit
 from committee.training.plans.single import Single
 
 log = logging.getLogger(__name__)
@@ -47,10 +46,10 @@ def train(recipe: Recipe, store: Store) -> Outcome:
     outcome = Outcome(unbuilt=recipe.unbuilt())
     with store.hold(), _settled_memory():
         dataset = open_for(recipe, specs, store)
-        for spec in track(specs, what="members"):
-            with outcome.attempt(spec.name):
-                crossfit(Single(spec, dataset, store, device), store)
-            _remember(store, spec.name, outcome.failed.get(spec.name))
+        plans = [Single(spec, dataset, store, device) for spec in specs]
+        for plan, error in crossfit(plans, store, recipe.training.workers):
+            outcome.take(plan.name, error)
+            _remember(store, plan.name, outcome.failed.get(plan.name))
     return outcome
 
 

@@ -25,12 +25,13 @@ from committee.training.plans._base import Plan
 from committee.training.predict import logits_of
 
 HELD_OUT = "held_out"
+REFIT = "refit"
 APART: tuple[Literal["test", "val"], ...] = ("test", "val")
 log = logging.getLogger(__name__)
 
 
-def crossfit(plan: Plan, store: Store) -> None:
-    """Run a plan on the other rows of each fold, then on all, and store what it makes.
+class CrossFit:
+    """A plan run on the other rows of each fold, then on all; what it makes is stored.
 
     `checkpoints/<name>/<fold>/` gets the weights and that network's logits on the rows it did not see;
     `kfold/<name>/` gets `oof` (every training row by the fold network that did not train on it) and, for each
@@ -41,85 +42,73 @@ def crossfit(plan: Plan, store: Store) -> None:
     ----------
     plan : Plan
     store : Store
-        Held by this process. What it has, undamaged and made from the same, stays as it is.
+        Held by this process, or by the one that this one helps. What it has, undamaged and made from the
+        same, stays as it is.
 
-    Raises
-    ------
-    CommitteeError
-        The plan cannot be carried out.
+    Attributes
+    ----------
+    folds : dict
+        Name of each fold -> rows that it trains on, rows held out from it; empty without a cross-fit.
+    names : tuple of str
+        The fits, in the order in which one process makes them: the folds, then `refit`.
     """
-    fits, names = _Fits(plan, store), _folds(plan)
-    refit = ["refit"] if _has_refit(plan, names) else []
-    log.info("%s: %s on %s", plan.name, ", ".join([*names, *refit]), plan.device)
-    for name, (rows, held_out) in names.items():
-        fits.make(name, rows, held_out)
-    if names:
-        _store_oof(plan, store, fits, names)
-        _store_apart(plan, store, fits, names, "folds")
-    if refit:
-        rows = plan.dataset.rows("train")
-        fits.make("refit", rows, rows[:0], fits.median_epochs(names))
-        _store_apart(plan, store, fits, refit, "refit")
-    _drop_outdated(plan, store, fits.source)
-
-
-def foresee(plan: Plan, store: Store) -> dict[str, bool]:
-    """Return the fits that `crossfit` would go through, and whether the store has them.
-
-    The refit follows the number of epochs of the folds: it counts as absent where one of them is.
-    """
-    fits, names = _Fits(plan, store), _folds(plan)
-    found = {name: fits.has(name, rows) for name, (rows, _) in names.items()}
-    if _has_refit(plan, names):
-        rows = plan.dataset.rows("train")
-        found["refit"] = all(found.values()) and fits.has("refit", rows, fits.median_epochs(names))
-    return found
-
-
-def _folds(plan: Plan) -> dict[str, tuple[Rows, Rows]]:
-    """Return the rows that each fold trains on, and those held out from it; none without a cross-fit."""
-    rows = plan.dataset.rows("train")
-    folds = plan.dataset.folds[rows]
-    if not plan.folds:
-        return {}
-    return {f"fold_{k}": (rows[folds != k], rows[folds == k]) for k in np.unique(folds[folds >= 0])}
-
-
-def _has_refit(plan: Plan, folds: Collection[str]) -> bool:
-    return not folds or plan.inference == "refit"
-
-
-class _Fits:
-    """The fits of a plan in the store: made once, found again by the digest of what made them."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
-        self.checked = False
-        self.digests: dict[str, str] = {}
+        self.folds = _folds(plan)
+        has_refit = not self.folds or plan.inference == "refit"
+        self.names = (*self.folds, *[REFIT] * has_refit)
         self.source = digest(self._common())
+        self._digests: dict[str, str] = {}
+        self._checked = False
 
-    def folder(self, fold: str) -> Path:
-        return self.store.checkpoint(self.plan.name, fold)
+    def folder(self, name: str) -> Path:
+        """Return where a fit is stored."""
+        return self.store.checkpoint(self.plan.name, name)
 
-    def make(self, fold: str, rows: Rows, held_out: Rows, epochs: int | None = None) -> None:
-        """Train on `rows` and predict all others, unless that is done."""
-        made_from = digest(self._inputs(fold, rows, epochs))
-        self.digests[fold] = made_from
-        resume = self.store.resume(self.plan.name, fold)
-        if not is_done(self.folder(fold), made_from):
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Return the fits that must be made before a fit: a refit needs folds that choose its epochs."""
+        return tuple(self.folds) if name == REFIT and self.plan.epochs is None else ()
+
+    def has(self, name: str) -> bool:
+        """Return whether the store has a fit, undamaged."""
+        return is_done(self.folder(name), self.made_from(name))
+
+    def make(self, name: str) -> None:
+        """Train one network and predict all rows that it did not see, unless that is done.
+
+        Raises
+        ------
+        CommitteeError
+            The plan cannot be carried out.
+        """
+        made_from = self.made_from(name)
+        resume = self.store.resume(self.plan.name, name)
+        if not is_done(self.folder(name), made_from):
             self._check_once()
-            member = self.plan.run(rows, fold, made_from=made_from, epochs=epochs)
-            self._commit(member, fold, made_from, rows, held_out, resume / CSV_NAME)
+            rows, _ = self._rows(name)
+            member = self.plan.run(rows, name, made_from=made_from, epochs=self._epochs(name))
+            self._commit(member, name, made_from, resume / CSV_NAME)
         shutil.rmtree(resume, ignore_errors=True)
 
-    def has(self, fold: str, rows: Rows, epochs: int | None = None) -> bool:
-        """Return whether the store has a fit on `rows`, undamaged."""
-        return is_done(self.folder(fold), digest(self._inputs(fold, rows, epochs)))
+    def finish(self) -> None:
+        """Join the predictions of all fits, and remove what other settings or data made of the member."""
+        if self.folds:
+            self._store_oof()
+            self._store_apart(tuple(self.folds), "folds")
+        if REFIT in self.names:
+            self._store_apart((REFIT,), "refit")
+        _drop_outdated(self.plan, self.store, self.source)
 
-    def _check_once(self) -> None:
-        if not self.checked:
-            self.plan.check()
-            self.checked = True
+    def made_from(self, name: str) -> str:
+        """Return the digest of all that one fit is made from; those that it `needs` are made."""
+        if name not in self._digests:
+            dataset, (rows, _) = self.plan.dataset, self._rows(name)
+            groups = None if dataset.groups is None else dataset.groups[rows]
+            known = digest([dataset.sample_ids[rows], dataset.labels[rows], groups])
+            inputs = {"source": self.source, "fold": name, "epochs": self._epochs(name), "rows": known}
+            self._digests[name] = digest(inputs)
+        return self._digests[name]
 
     def _common(self) -> dict[str, Any]:
         """Return what all fits of the member are made from."""
@@ -130,22 +119,32 @@ class _Fits:
             "canvas": [dataset.canvas_size, dataset.fit, dataset.channels],
         }  # fmt: skip
 
-    def _inputs(self, fold: str, rows: Rows, epochs: int | None) -> dict[str, Any]:
-        """Return what one fit is made from."""
-        dataset = self.plan.dataset
-        groups = None if dataset.groups is None else dataset.groups[rows]
-        known = digest([dataset.sample_ids[rows], dataset.labels[rows], groups])
-        return {"source": self.source, "fold": fold, "epochs": epochs, "rows": known}
+    def _rows(self, name: str) -> tuple[Rows, Rows]:
+        rows = self.plan.dataset.rows("train")
+        return self.folds.get(name, (rows, rows[:0]))
 
-    def _commit(
-        self, member: Member, fold: str, made_from: str, rows: Rows, held_out: Rows, csv: Path
-    ) -> None:
+    def _epochs(self, name: str) -> int | None:
+        """Return the number of epochs that a refit takes over from the folds: their median, rounded down."""
+        if name != REFIT or not self.folds:
+            return None
+        if self.plan.epochs is not None:
+            return self.plan.epochs
+        manifests = [read_manifest(self.folder(fold), verify=False) for fold in self.folds]
+        return int(statistics.median(each.facts["epochs"] for each in manifests))
+
+    def _check_once(self) -> None:
+        if not self._checked:
+            self.plan.check()
+            self._checked = True
+
+    def _commit(self, member: Member, name: str, made_from: str, csv: Path) -> None:
+        rows, held_out = self._rows(name)
         facts = {
-            **self.plan.facts(), "source": self.source, "fold": fold, "rows": len(rows),
+            **self.plan.facts(), "source": self.source, "fold": name, "rows": len(rows),
             "epochs": member.provenance["epochs"],
             "device": str(self.plan.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
         }  # fmt: skip
-        with commit(self.folder(fold), kind="checkpoint", made_from=made_from, **facts) as new:
+        with commit(self.folder(name), kind="checkpoint", made_from=made_from, **facts) as new:
             member.save(new)
             self._predict(member, new, {HELD_OUT: held_out} | {s: self.plan.dataset.rows(s) for s in APART})
             if csv.exists():
@@ -158,32 +157,60 @@ class _Fits:
                 logits = logits_of(member, plan.dataset, rows, batch_size=plan.batch_size, device=plan.device)
                 np.save(folder / f"{name}.npy", logits)
 
-    def logits(self, fold: str, what: str) -> NDArray[np.float32]:
+    def _logits(self, name: str, what: str) -> NDArray[np.float32]:
         """Return a network's logits on the rows held out from it, or on a split."""
-        return np.load(self.folder(fold) / f"{what}.npy", allow_pickle=False)
+        return np.load(self.folder(name) / f"{what}.npy", allow_pickle=False)
 
-    def median_epochs(self, folds: Collection[str]) -> int | None:
-        """Return the number of epochs of the middle fold, rounded down; None without folds."""
-        epochs = [read_manifest(self.folder(fold), verify=False).facts["epochs"] for fold in folds]
-        return int(statistics.median(epochs)) if epochs else None
+    def _store_oof(self) -> None:
+        dataset, rows = self.plan.dataset, self.plan.dataset.rows("train")
+        logits = np.empty((len(rows), len(dataset.class_names)), np.float32)
+        for name, (_, held_out) in self.folds.items():
+            logits[np.searchsorted(rows, held_out)] = self._logits(name, HELD_OUT)
+        self._store("oof", rows, logits, tuple(self.folds))
+
+    def _store_apart(self, names: Collection[str], speaks: str) -> None:
+        """Store predictions of the splits that no fit has seen, by the networks `names`: their mean."""
+        for split in APART:
+            rows = self.plan.dataset.rows(split)
+            if len(rows):
+                logits = mean_probability([self._logits(name, split) for name in names])
+                self._store(f"{split}_{speaks}", rows, logits, names)
+
+    def _store(self, what: str, rows: Rows, logits: NDArray[np.float32], names: Collection[str]) -> None:
+        folder, dataset = self.store.kfold(self.plan.name) / what, self.plan.dataset
+        networks = [self.made_from(name) for name in names]
+        made_from = digest({"what": what, "networks": networks, "rows": dataset.sample_ids[rows]})
+        if is_done(folder, made_from):
+            return
+        predictions = Predictions.from_logits(
+            logits, members=[self.plan.name], class_names=dataset.class_names,
+            sample_ids=dataset.sample_ids[rows], labels=dataset.labels[rows],
+            folds=dataset.folds[rows] if what == "oof" else None,
+            groups=None if dataset.groups is None else dataset.groups[rows],
+            seen=np.zeros((1, len(rows)), bool),
+        )  # fmt: skip
+        with commit(folder, kind="predictions", made_from=made_from, source=self.source, what=what) as new:
+            predictions.save(new)
 
 
-def _store_oof(plan: Plan, store: Store, fits: _Fits, names: Collection[str]) -> None:
-    dataset, rows = plan.dataset, plan.dataset.rows("train")
-    logits = np.empty((len(rows), len(dataset.class_names)), np.float32)
-    for k, name in enumerate(names):
-        logits[dataset.folds[rows] == k] = fits.logits(name, HELD_OUT)
-    _store(plan, store, "oof", rows, logits, [fits.digests[name] for name in names], fits.source)
+def foresee(plan: Plan, store: Store) -> dict[str, bool]:
+    """Return the fits that a cross-fit would go through, and whether the store has them.
+
+    A refit that follows the number of epochs of the folds counts as absent where one of them is.
+    """
+    fits, found = CrossFit(plan, store), dict[str, bool]()
+    for name in fits.names:
+        found[name] = all(found[fold] for fold in fits.needs(name)) and fits.has(name)
+    return found
 
 
-def _store_apart(plan: Plan, store: Store, fits: _Fits, names: Collection[str], speaks: str) -> None:
-    """Store the predictions of splits that no fit has seen: the mean probability of the networks `names`."""
-    for split in APART:
-        rows = plan.dataset.rows(split)
-        if len(rows):
-            networks = [fits.digests[name] for name in names]
-            logits = mean_probability([fits.logits(name, split) for name in names])
-            _store(plan, store, f"{split}_{speaks}", rows, logits, networks, fits.source)
+def _folds(plan: Plan) -> dict[str, tuple[Rows, Rows]]:
+    """Return the rows that each fold trains on, and those held out from it; none without a cross-fit."""
+    rows = plan.dataset.rows("train")
+    folds = plan.dataset.folds[rows]
+    if not plan.folds:
+        return {}
+    return {f"fold_{k}": (rows[folds != k], rows[folds == k]) for k in np.unique(folds[folds >= 0])}
 
 
 def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -194,33 +221,9 @@ def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float3
     return (stacked.logsumexp(0) - np.log(len(logits))).numpy()
 
 
-def _store(
-    plan: Plan,
-    store: Store,
-    what: str,
-    rows: Rows,
-    logits: NDArray[np.float32],
-    networks: Sequence[str],
-    source: str,
-) -> None:
-    folder = store.kfold(plan.name) / what
-    dataset = plan.dataset
-    made_from = digest({"what": what, "networks": list(networks), "rows": dataset.sample_ids[rows]})
-    if is_done(folder, made_from):
-        return
-    predictions = Predictions.from_logits(
-        logits, members=[plan.name], class_names=dataset.class_names, sample_ids=dataset.sample_ids[rows],
-        labels=dataset.labels[rows], folds=dataset.folds[rows] if what == "oof" else None,
-        groups=None if dataset.groups is None else dataset.groups[rows],
-        seen=np.zeros((1, len(rows)), bool),
-    )  # fmt: skip
-    with commit(folder, kind="predictions", made_from=made_from, source=source, what=what) as new:
-        predictions.save(new)
-
-
 def _drop_outdated(plan: Plan, store: Store, source: str) -> None:
     """Remove what other settings or data made of the member, and this run did not replace."""
-    for top in (store.checkpoint(plan.name, "refit").parent, store.kfold(plan.name)):
+    for top in (store.checkpoint(plan.name, REFIT).parent, store.kfold(plan.name)):
         for path in top.glob(f"[!.]*/{NAME}"):
             if not _is_made_from(path.parent, source):
                 log.warning("%s was made from other settings or data: removed", path.parent)

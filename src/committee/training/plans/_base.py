@@ -26,6 +26,8 @@ class Plan(ABC):
         Folds of its cross-fit; 0 trains on all rows alone.
     inference : "refit" or "folds"
         Which networks will speak for it.
+    epochs : int or None
+        Of every fit; None where its rows decide.
     batch_size : int
         Images at once, when it predicts.
     """
@@ -33,6 +35,7 @@ class Plan(ABC):
     name: str
     folds: int
     inference: str
+    epochs: int | None
     batch_size: int
 
     def __init__(self, dataset: Dataset, store: Store, device: torch.device) -> None:

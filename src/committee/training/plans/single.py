@@ -14,13 +14,14 @@ from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.store.manifest import hash_file
 from committee.training.batches import Rows
+from committee.training.choosing import judges
 from committee.training.loop import train
 from committee.training.plans._base import Plan
 from committee.training.smoke import smoke
 from committee.training.start import starting_weights
 
-# These say which fits there are and which of them are used, not what one fit comes to.
-_OTHER_FITS = {"folds", "inference", "pretrained"}
+# These say which fits there are, where, and which of them are used, not what one fit comes to.
+_OTHER_FITS = {"folds", "inference", "pretrained", "workers"}
 
 
 class Single(Plan):
@@ -40,6 +41,7 @@ class Single(Plan):
         self.spec = spec
         self.name, self.batch_size = spec.name, spec.batch_size
         self.folds, self.inference = spec.training.folds, spec.training.inference
+        self.epochs = None if judges(spec.training, None) else spec.training.epochs
 
     def settings(self) -> Mapping[str, Any]:
         """Return backbone, start, sizes and every key of `training` that a fit follows."""
