@@ -288,7 +288,7 @@ def test_damaged_folders(tmp_path: Path) -> None:
     def loading() -> str:
         return sentence(StoreError, lambda: Predictions.load(tmp_path))
 
-    assert loading().startswith(f"{tmp_path}: expected saved predictions, got [Errno 2] No such file")
+    assert loading().startswith(f"{tmp_path / 'predictions.json'}: expected saved predictions, got none.")
     made(labels=[0] * 6).save(tmp_path)
     np.save(tmp_path / "labels.npy", np.zeros(5, np.int64))
     assert loading() == f"{tmp_path / 'labels.npy'}: expected 6 rows, got an array [5]."
@@ -298,7 +298,7 @@ def test_damaged_folders(tmp_path: Path) -> None:
     (tmp_path / "predictions.json").write_text(json.dumps({**facts, "protocol": 9}), encoding="utf-8")
     assert loading() == f"{tmp_path / 'predictions.json'}: expected protocol 1, got 9."
     (tmp_path / "predictions.json").write_text("{", encoding="utf-8")
-    assert loading().startswith(f"{tmp_path}: expected saved predictions, got ")
+    assert loading() == f"{tmp_path / 'predictions.json'}: expected saved predictions, got a damaged one."
 
 
 def test_a_truncated_array_is_named(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from committee.images.decode import Source
 from committee.measure import device_of
 from committee.member import Member, predict, read_description, slugs
 from committee.predictions import Predictions
+from committee.store.inside import inside
+from committee.untrusted.documents import build
 
 PROTOCOL = 1
 DESCRIPTION = "ensemble.json"
@@ -224,17 +226,23 @@ class Ensemble(_Vote):
         """
         folder = Path(folder)
         description = read_description(folder / DESCRIPTION, "an ensemble", PROTOCOL)
-        known: dict[int, nn.Module] = {
-            index: Member.load(folder / "members" / slug, trusted=trusted, net=(nets or {}).get(slug))
-            for index, slug in enumerate(description["members"])
-        }
-        for index, vote in enumerate(description["votes"]):
-            known[~index] = cls(
-                [known[source] for source in vote["inputs"]],
-                load_combiner(folder / "combiners" / str(index)),
-                names=vote["names"], class_names=vote["class_names"], name=description["name"],
-            )  # fmt: skip
-        return known[~index].eval()  # type: ignore[return-value]
+
+        def rebuild() -> Self:
+            known: dict[int, nn.Module] = {
+                index: Member.load(
+                    inside(folder, f"members/{slug}"), trusted=trusted, net=(nets or {}).get(slug)
+                )
+                for index, slug in enumerate(description["members"])
+            }
+            for index, vote in enumerate(description["votes"]):
+                known[~index] = cls(
+                    [known[source] for source in vote["inputs"]],
+                    load_combiner(inside(folder, f"combiners/{index}")),
+                    names=vote["names"], class_names=vote["class_names"], name=str(description["name"]),
+                )  # fmt: skip
+            return known[min(known)].eval()  # type: ignore[return-value]
+
+        return build(rebuild, folder / DESCRIPTION, "the description of an ensemble")
 
 
 def folds_member(networks: Sequence[Member], name: str) -> Ensemble:

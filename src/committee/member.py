@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,9 @@ from committee.backbones.build import build, build_architecture
 from committee.errors import DataError, StoreError, UsageError
 from committee.images.decode import Source, decode
 from committee.images.view import Fit, View
+from committee.untrusted.documents import build as build_from
+from committee.untrusted.documents import read_json
+from committee.untrusted.safetensors_header import read_header
 
 PROTOCOL = 1
 WEIGHTS, DESCRIPTION = "weights.safetensors", "member.json"
@@ -168,15 +171,17 @@ class Member(nn.Module):
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path | str, *, trusted: bool = False, net: nn.Module | None = None) -> Self:
+    def load(
+        cls, folder: Path | str, *, trusted: bool | Collection[str] = False, net: nn.Module | None = None
+    ) -> Self:
         """Read what `save` wrote, in evaluation mode; nothing is unpickled.
 
         Parameters
         ----------
         folder : Path or str
             Where it was saved.
-        trusted : bool
-            Whether a `python:` builder may be imported.
+        trusted : bool or collection of str
+            Whether a `python:` builder may be imported, or the names of those that may.
         net : nn.Module, optional
             The architecture, for a member that `from_module` made: its weights are overwritten.
 
@@ -189,16 +194,25 @@ class Member(nn.Module):
         """
         folder = Path(folder)
         description = read_description(folder / DESCRIPTION, "a member", PROTOCOL)
-        classes, view = description["class_names"], View(**description["view"])
-        network = _network(description, view, len(classes), trusted, net)
-        try:
-            safetensors.torch.load_model(network.net, str(folder / WEIGHTS))
-        except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-            raise StoreError(
-                str(folder / WEIGHTS), expected=f"the weights of {description['name']}",
-                got=str(error).splitlines()[0], todo="Train or save the member again.",
-            ) from error  # fmt: skip
-        return cls(network, view, classes, description["name"], description["provenance"]).eval()
+
+        def rebuild() -> Self:
+            classes, view = description["class_names"], View(**description["view"])
+            network = _network(description, view, len(classes), trusted, net)
+            _load_weights(network.net, folder / WEIGHTS, str(description["name"]))
+            return cls(network, view, classes, str(description["name"]), description["provenance"]).eval()
+
+        return build_from(rebuild, folder / DESCRIPTION, "the description of a member")
+
+
+def _load_weights(net: nn.Module, path: Path, name: str) -> None:
+    try:
+        read_header(path)
+        safetensors.torch.load_model(net, str(path))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise StoreError(
+            str(path), expected=f"the weights of {name}", got=str(error).splitlines()[0],
+            todo="Train or save the member again.",
+        ) from error  # fmt: skip
 
 
 def read_description(path: Path, what: str, protocol: int) -> dict[str, Any]:
@@ -209,19 +223,13 @@ def read_description(path: Path, what: str, protocol: int) -> dict[str, Any]:
     StoreError
         It is not there, damaged, or of another protocol.
     """
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(
-            str(path), expected=f"the description of {what}", got=type(error).__name__,
-            todo="Name a folder that its save method wrote.",
-        ) from error  # fmt: skip
+    description = read_json(path, f"the description of {what}", "Name a folder that its save method wrote.")
     if description.get("protocol") != protocol:
         raise StoreError(
             str(path), expected=f"protocol {protocol}", got=str(description.get("protocol")),
             todo="Read it with the version of committee that wrote it.",
         )  # fmt: skip
-    return dict(description)
+    return description
 
 
 def slugs(names: Sequence[str]) -> list[str]:
@@ -274,7 +282,11 @@ def _batches(module: nn.Module, images: Sequence[Source], batch_size: int) -> It
 
 
 def _network(
-    description: Mapping[str, Any], view: View, classes: int, trusted: bool, net: nn.Module | None
+    description: Mapping[str, Any],
+    view: View,
+    classes: int,
+    trusted: bool | Collection[str],
+    net: nn.Module | None,
 ) -> Backbone:
     if net is not None:
         return net if isinstance(net, Backbone) else Backbone(net, find_head(net, classes))
@@ -283,7 +295,8 @@ def _network(
             description["name"], expected="the network it was made from", got="none",
             todo="Pass one of the same architecture: Member.load(folder, net=...).",
         )  # fmt: skip
-    architecture = Architecture(**description["architecture"])
+    architecture = Architecture.from_json(description["architecture"])
+    named = trusted if isinstance(trusted, bool) else f"python:{architecture.key}" in trusted
     return build_architecture(
-        architecture, classes, channels=view.channels, img_size=view.size, trusted=trusted, seed=0
+        architecture, classes, channels=view.channels, img_size=view.size, trusted=named, seed=0
     )

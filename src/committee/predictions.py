@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from committee.checks import (
     whole_numbers,
 )
 from committee.errors import DataError, LeakError, StoreError, UnknownNameError, first_five, nearest
+from committee.untrusted.documents import build, read_json
+from committee.untrusted.growth import text_array
+from committee.untrusted.npy import load_npy
 
 PROTOCOL = 1
 _COLUMNS = ("labels", "folds", "groups", "seen")
@@ -312,33 +315,37 @@ class Predictions:
             A file is missing or damaged, was written by another protocol, or has another shape.
         """
         folder = Path(folder)
-        try:
-            facts = json.loads((folder / "predictions.json").read_text(encoding="utf-8"))
-            if facts.get("protocol") != PROTOCOL:
-                raise StoreError(str(folder / "predictions.json"), expected=f"protocol {PROTOCOL}",
-                                 got=str(facts.get("protocol")))  # fmt: skip
-            logits = np.load(folder / "logits.npy", mmap_mode="r" if mmap else None, allow_pickle=False)
-            columns = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in facts["columns"]}
-        except (FileNotFoundError, ValueError, KeyError, EOFError) as error:
-            raise StoreError(str(folder), expected="saved predictions", got=_first_line(error)) from error
-        ids = np.array(facts["sample_ids"], dtype=np.str_)
-        shape = (len(facts["members"]), len(ids), len(facts["class_names"]))
-        if logits.dtype != np.float32 or logits.shape[:3] != shape:
-            raise StoreError(str(folder / "logits.npy"), expected=f"float32 {list(shape)}",
-                             got=f"{logits.dtype} {list(logits.shape)}")  # fmt: skip
-        for name, column in columns.items():
-            if column.shape != (shape[:2] if name == "seen" else shape[1:2]):
-                raise StoreError(str(folder / f"{name}.npy"), expected=f"{shape[1]} rows",
-                                 got=f"an array {list(column.shape)}")  # fmt: skip
-        return cls(
-            logits, tuple(facts["members"]), tuple(facts["class_names"]), ids, columns.get("labels"),
-            columns.get("folds"), columns.get("groups"), columns["seen"],
-        )  # fmt: skip
+        facts = read_json(folder / "predictions.json", "saved predictions")
+        if facts.get("protocol") != PROTOCOL:
+            raise StoreError(str(folder / "predictions.json"), expected=f"protocol {PROTOCOL}",
+                             got=str(facts.get("protocol")))  # fmt: skip
+        return build(lambda: _read(folder, facts, mmap), folder, "saved predictions")
 
 
-def read_logits(folder: Path, rows: slice) -> NDArray[np.float32]:
-    """Read some rows of what `Predictions.save` wrote, `[M, n, C, ...]`; nothing of the file stays mapped."""
-    return np.array(np.load(folder / "logits.npy", mmap_mode="r", allow_pickle=False)[:, rows])
+def _read(folder: Path, facts: Mapping[str, Any], mmap: bool) -> Predictions:
+    """Read and check what `save` wrote, but whether all numbers are finite: that would read them all."""
+    who = str(folder)
+    members, classes = tuple(facts["members"]), tuple(facts["class_names"])
+    ids = text_array(facts["sample_ids"])
+    check_unique(ids, f"{who}: sample ids")
+    logits = load_npy(folder / "logits.npy", mmap=mmap)
+    shape = (len(members), len(ids), len(classes))
+    if logits.dtype != np.float32 or logits.shape[:3] != shape:
+        raise StoreError(str(folder / "logits.npy"), expected=f"float32 {list(shape)}",
+                         got=f"{logits.dtype} {list(logits.shape)}")  # fmt: skip
+    check_shape(logits, members, classes, who)
+    columns = {name: load_npy(folder / f"{name}.npy") for name in _COLUMNS if name in facts["columns"]}
+    for name, column in columns.items():
+        if column.shape != (shape[:2] if name == "seen" else shape[1:2]):
+            raise StoreError(str(folder / f"{name}.npy"), expected=f"{shape[1]} rows",
+                             got=f"an array {list(column.shape)}")  # fmt: skip
+    rows = len(ids)
+    return Predictions(
+        logits, members, classes, ids,
+        check_labels(columns.get("labels"), rows, len(classes), f"{who}: labels"),
+        whole_numbers(columns.get("folds"), rows, f"{who}: folds"),
+        whole_numbers(columns.get("groups"), rows, f"{who}: groups"), _seen(columns["seen"], shape[:2], who),
+    )  # fmt: skip
 
 
 def _seen(seen: ArrayLike | None, shape: tuple[int, ...], who: str) -> NDArray[np.bool_]:
@@ -379,7 +386,3 @@ def _agree(parts: Sequence[Predictions], column: str) -> NDArray[np.int64] | Non
 
 def _who(part: Predictions) -> str:
     return first_five(part.members)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -68,10 +68,10 @@ def test_load_refuses_tensors_that_were_not_described(digits, tmp_path):
 def test_load_refuses_a_damaged_file(digits, tmp_path):
     save(build("weighted").fit(digits), tmp_path)
     (tmp_path / "combiner.safetensors").write_bytes(b"short")
-    with pytest.raises(StoreError, match="expected a saved combiner, got Error while deserializing header"):
+    with pytest.raises(StoreError, match="expected a saved combiner, got a header of "):
         load(tmp_path)
     (tmp_path / "combiner.json").write_text("{", encoding="utf-8")
-    with pytest.raises(StoreError, match="expected a saved combiner, got Expecting property name"):
+    with pytest.raises(StoreError, match="expected a saved combiner, got a damaged one"):
         load(tmp_path)
 
 

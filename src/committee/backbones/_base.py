@@ -16,6 +16,9 @@ from committee.registry import Family
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+FETCHING = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir",
+            "weights", "weights_backbone"}  # fmt: skip
+"""Options of timm and torchvision that read files or addresses."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,25 @@ class Architecture:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; `Architecture(**values)` is the way back."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Architecture:
+        """Take what a saved file says; it may describe a network, not name files, addresses or other weights.
+
+        Raises
+        ------
+        UsageError
+            It names something to fetch, to read or to pass to a builder of the user's own.
+        """
+        made = cls(**values)
+        options = set(made.options)
+        odd = sorted(options if made.source == "python" else options & FETCHING)
+        if odd or (made.source != "python" and ":" in made.key):
+            raise UsageError(
+                str(made.name), expected="an architecture alone", got=f"'{odd[0] if odd else made.key}'",
+                todo="It was not saved by committee: do not use it.",
+            )  # fmt: skip
+        return made
 
 
 class Backbone(nn.Module):

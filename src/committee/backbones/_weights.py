@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from committee.backbones._base import Backbone
 from committee.errors import DataError, UsageError, first_five
+from committee.untrusted.safetensors_header import read_header
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 PREFIXES = ("module.", "network.", "net.")
@@ -30,6 +30,9 @@ def require_file(path: Path) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read a state dict from `.safetensors`, or from `.pt`/`.pth` without unpickling objects.
 
+    The numbers stay on disk until they are copied, so names and shapes can be compared first; only files of
+    torch before version 1.6 are read at once.
+
     Raises
     ------
     UsageError
@@ -40,9 +43,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     require_file(path)
     try:
         if path.suffix == ".safetensors":
+            read_header(path)
             return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except Exception as error:  # A hostile pickle fails in any way: KeyError, IndexError, struct.error, ...
         raise DataError(
             str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)", got=_first_line(error),
             todo="Save it again as safetensors.",
@@ -77,12 +81,17 @@ def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> N
     backbone.net.load_state_dict({n: t for n, t in fitting.items() if n not in replaced}, strict=False)
 
 
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
 def _unwrap(state: Any, path: Path) -> dict[str, Tensor]:
     for key in WRAPPERS:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     items = state.items() if isinstance(state, Mapping) else ()
-    tensors = {name: value for name, value in items if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in items if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise DataError(
             str(path),
@@ -102,7 +111,7 @@ def strip_prefixes(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Te
 
 
 def _fit(tensor: Tensor, own: Tensor | None) -> Tensor:
-    grey = own is not None and tensor.ndim == 4 and tensor.shape[1] == 3 and own.shape[1:2] == (1,)
+    grey = own is not None and own.shape[1:2] == (1,) and tensor.shape == (len(own), 3, *own.shape[2:])
     # A grey pixel is the same in all three channels, so their weights add up.
     return tensor.sum(1, keepdim=True) if grey else tensor
 

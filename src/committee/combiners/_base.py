@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from committee.errors import DataError, RecipeError, StoreError, UsageError, nearest
 from committee.registry import Family
+from committee.untrusted.documents import build as build_from
+from committee.untrusted.documents import read_json
+from committee.untrusted.safetensors_header import read_header
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
@@ -236,12 +239,14 @@ def load(folder: Path) -> Combiner:
     StoreError
         A file is missing or damaged, or does not fit the other.
     """
+    description = read_json(folder / "combiner.json", "a saved combiner")
+    path = folder / "combiner.safetensors"
     try:
-        description = json.loads((folder / "combiner.json").read_text(encoding="utf-8"))
-        tensors = load_file(folder / "combiner.safetensors")
-    except (FileNotFoundError, ValueError, SafetensorError) as error:
-        raise StoreError(str(folder), expected="a saved combiner", got=str(error)) from error
-    return from_json(description, tensors)
+        read_header(path)
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(str(path), expected="a saved combiner", got=str(error)) from error
+    return build_from(lambda: from_json(description, tensors), folder / "combiner.json", "a saved combiner")
 
 
 def _parts(combiner: Combiner) -> dict[str, Combiner]:

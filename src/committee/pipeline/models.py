@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from torch import nn
 
 from committee.combiners._base import load as load_combiner
 from committee.ensemble import Ensemble, folds_member
-from committee.member import DESCRIPTION, Member
+from committee.member import Member
 from committee.pipeline.records import ensemble_facts, member_facts, one_voice, speaking_folds
 from committee.store.layout import Store
-from committee.store.manifest import read_manifest
+from committee.store.manifest import read_whole
 
 
 def load_model(
@@ -71,20 +70,14 @@ def _member(
 
 
 def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Member:
-    """Load one network of a member from its folder in a store.
-
-    What decides whether a `python:` builder may run is the key that would be imported; see `load_model`.
+    """Load one network of a member from its folder in a store; see `load_model`.
 
     Raises
     ------
     StoreError
         A file is damaged.
     """
-    read_manifest(folder)
-    description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    key = (description["architecture"] or {}).get("key")
-    named = trusted if isinstance(trusted, bool) else f"python:{key}" in trusted
-    return Member.load(folder, trusted=named)
+    return read_whole(folder, lambda whole: Member.load(whole, trusted=trusted))
 
 
 def _ensemble(
@@ -93,7 +86,7 @@ def _ensemble(
     facts = ensemble_facts(store, name)
     voices: Mapping[str, str] = {member: speaks or voice for member, voice in facts["speaks"].items()}
     modules = [_member(store, member, voices[member], trusted)[0] for member in facts["members"]]
-    combiner = load_combiner(store.ensemble(name))
+    combiner = read_whole(store.ensemble(name), load_combiner)
     ensemble = Ensemble(modules, combiner, names=facts["members"], name=name)
     return ensemble.eval(), {
         **facts, "name": name, "kind": "ensemble", "speaks": one_voice(voices),

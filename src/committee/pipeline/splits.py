@@ -9,7 +9,7 @@ from committee.errors import StoreError
 from committee.pipeline.records import member_facts
 from committee.predictions import Predictions
 from committee.store.layout import Store
-from committee.store.manifest import NAME, read_manifest
+from committee.store.manifest import NAME, read_whole
 
 
 def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]) -> tuple[Predictions, str]:
@@ -120,5 +120,4 @@ def _there(folder: Path) -> bool:
 
 
 def _load(folder: Path) -> Predictions:
-    read_manifest(folder)
-    return Predictions.load(folder)
+    return read_whole(folder, Predictions.load)

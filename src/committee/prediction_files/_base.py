@@ -11,9 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.checks import check_finite
 from committee.errors import DataError, UsageError, first_five, nearest
 from committee.predictions import Predictions
 from committee.registry import Family
+from committee.store.manifest import NAME, read_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,8 @@ class Table:
         Names of the columns of `values`; None where they are numbered.
     labels, folds, groups : array [N] or None
         Columns that may be there. Labels are class names or indices.
+    seen : bool array [N] or None
+        Rows that the model was trained on, where the file says so.
     """
 
     ids: NDArray[Any]
@@ -41,6 +45,7 @@ class Table:
     labels: NDArray[Any] | None = None
     folds: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
+    seen: NDArray[np.bool_] | None = None
 
 
 class PredictionFile(ABC):
@@ -79,7 +84,7 @@ def read(path: Path, name: str) -> Predictions:
         Ids, classes, shapes or row sums do not fit.
     """
     if (path / "predictions.json").is_file():
-        return Predictions.load(path)
+        return _folder(path)
     table = _table(path)
     if table.values is None:
         raise DataError(
@@ -90,7 +95,8 @@ def read(path: Path, name: str) -> Predictions:
     classes = range(table.values.shape[-1]) if table.classes is None else table.classes
     found = make(
         table.values, members=[name], class_names=[str(each) for each in classes], sample_ids=table.ids,
-        folds=table.folds, groups=table.groups, who=str(path),
+        folds=table.folds, groups=table.groups, seen=None if table.seen is None else table.seen[None],
+        who=str(path),
     )  # fmt: skip
     if table.labels is None:
         return found
@@ -133,6 +139,14 @@ def member_names(paths: Sequence[Path]) -> list[str]:
             if len(set(names)) == len(names):
                 return names
     return [place.as_posix() for place in places]
+
+
+def _folder(path: Path) -> Predictions:
+    """Read a folder; one that a store wrote has checksums, one from elsewhere may hold anything."""
+    stored = (path / NAME).exists()
+    found = read_whole(path, Predictions.load) if stored else Predictions.load(path)
+    check_finite(found.logits, found.sample_ids, str(path))
+    return found
 
 
 def _table(path: Path) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, first_five, nearest
+from committee.prediction_files._arrays import truths
 from committee.prediction_files._base import Table
 
 ID = "id"
-KNOWN = ("label", "fold", "group")
+KNOWN = ("label", "fold", "group", "seen")
 
 
 def class_columns(names: Sequence[str]) -> list[str]:
-    """Return the columns that are classes: all but `id`, `label`, `fold` and `group`.
+    """Return the columns that are classes: all but `id`, `label`, `fold`, `group` and `seen`.
 
     `p0`, `p1`, ... are put in the order of their numbers. What `committee predict` writes around its classes
     is left out as well: `prediction` in second place with `model` in the last.
@@ -44,7 +46,7 @@ def check_header(names: Sequence[str], who: str) -> None:
     if ID not in names:
         raise DataError(who, expected=f"a column '{ID}'", got=f"the columns {first_five(names)}",
                         todo=nearest(ID, names))  # fmt: skip
-    again = sorted({name for name in names if list(names).count(name) > 1})
+    again = sorted(name for name, count in Counter(names).items() if count > 1)
     if again:
         raise DataError(who, expected="each column once", got=f"several times {first_five(again)}")
 
@@ -62,6 +64,7 @@ def table(
         classes=None if are_numbered(classes) else np.array(classes),
         labels=columns.get("label"), folds=None if folds is None else _whole(folds, f"{who}: column 'fold'"),
         groups=columns.get("group"),
+        seen=truths(columns["seen"], f"{who}: column 'seen'") if "seen" in columns else None,
     )  # fmt: skip
 
 
@@ -70,7 +73,7 @@ def _number(name: str) -> int:
 
 
 def _whole(values: NDArray[Any], who: str) -> NDArray[np.int64]:
-    wrong = [str(value) for value in values.tolist() if not re.fullmatch(r"-?\d+", str(value))]
+    wrong = [str(value) for value in values.tolist() if not re.fullmatch(r"-?[0-9]{1,18}", str(value))]
     if wrong:
         raise DataError(who, expected="whole numbers", got=first_five(dict.fromkeys(wrong)))
     return values.astype(np.int64)

@@ -1,4 +1,4 @@
-"""CSV: `id`, a column a class, and `label`, `fold`, `group` where they are there."""
+"""CSV: `id`, a column a class, and `label`, `fold`, `group`, `seen` where they are there."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError
+from committee.prediction_files._arrays import names_of
 from committee.prediction_files._base import PredictionFile, Table
 from committee.prediction_files._columns import ID, KNOWN, check_header, class_columns, table
 
@@ -30,13 +31,15 @@ class Csv(PredictionFile):
             check_header(header, who)
             _check_widths(path, len(header))
             texts, classes = [name for name in (ID, *KNOWN) if name in header], class_columns(header)
-            columns = np.char.strip(_pick(path, header, texts, np.str_))
+            columns = _texts(_pick(path, header, texts, np.object_), texts, who)
             values = _pick(path, header, classes, np.float32) if classes else None
         except UnicodeDecodeError as error:
             raise DataError(who, expected="CSV in UTF-8", got="other bytes") from error
-        except csv.Error as error:
-            raise DataError(who, expected="CSV", got=str(error)) from error
-        return table({name: columns[:, place] for place, name in enumerate(texts)}, values, classes, who)
+        except (csv.Error, ValueError, OverflowError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(who, expected="CSV", got=str(error).splitlines()[0].rstrip(".")) from error
+        return table(columns, values, classes, who)
 
 
 def _header(path: Path) -> list[str]:
@@ -64,13 +67,22 @@ def _check_widths(path: Path, width: int) -> None:
                 )  # fmt: skip
 
 
+def _texts(cells: NDArray[np.object_], names: Sequence[str], who: str) -> dict[str, NDArray[Any]]:
+    columns = zip(names, cells.T.tolist(), strict=True)
+    return {
+        name: names_of([text.strip() for text in column], f"{who}: column '{name}'")
+        for name, column in columns
+    }
+
+
 def _pick(path: Path, header: Sequence[str], names: Sequence[str], kind: type[np.generic]) -> NDArray[Any]:
+    places = {name: place for place, name in enumerate(header)}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Input line .* contained no data", UserWarning)
             return np.loadtxt(
                 path, kind, delimiter=",", skiprows=1, ndmin=2,
-                usecols=[header.index(name) for name in names],
+                usecols=[places[name] for name in names],
                 quotechar='"', comments=None, encoding="utf-8-sig",
             )  # fmt: skip
     except ValueError as error:

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from committee.errors import StoreError
+from committee.untrusted.documents import build
+from committee.untrusted.safetensors_header import read_header
 
 
 def save(tree: object, folder: Path, name: str = "state") -> None:
@@ -28,13 +33,21 @@ def save(tree: object, folder: Path, name: str = "state") -> None:
 
 
 def load(folder: Path, name: str = "state") -> Any:
-    """Read what `save` wrote. Tensors are on the CPU, with the strides that they had.
+    """Read what `save` wrote; raise StoreError if it is damaged. Tensors are on the CPU, with their strides.
 
     Strides matter: a fused optimiser walks a parameter and its moments in memory order, and is silently wrong
     when a channels-last parameter meets contiguous moments.
     """
-    tensors = load_file(folder / f"{name}.safetensors")
-    return _decode(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")), tensors)
+    path = folder / f"{name}.safetensors"
+    try:
+        read_header(path)
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StoreError(str(path), expected="a kept state", got=str(error)) from error
+    shape = folder / f"{name}.json"
+    return build(
+        lambda: _decode(json.loads(shape.read_text(encoding="utf-8")), tensors), shape, "a kept state"
+    )
 
 
 def _encode(value: object, tensors: dict[str, Tensor]) -> object:
