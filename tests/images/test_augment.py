@@ -4,7 +4,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from committee.images import enhance, randaugment
-from committee.images.augment import _grid, augment
+from committee.images.augment import augment
+from committee.images.resample import _grid
 from committee.images.view import View, canvas, canvas_size
 from committee.randomness import derive, sample_keys
 from committee.recipe.training import Augment
@@ -31,14 +32,15 @@ def large():
 
 
 def vary(images, keys=KEYS, seed=3, size=32, **options):
-    return augment(images, keys, size, Augment(**{**OFF, **options}), seed)
+    view = View(size, mean=0.0, std=1 / 255, channels=images.shape[1])
+    return augment(images, keys, view, Augment(**{**OFF, **options}), seed)
 
 
 @pytest.mark.parametrize("size", [32, 24])
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 def test_all_off_is_what_the_view_cuts(images, fit, size):
-    varied = augment(images, KEYS, size, Augment(**OFF), 3, fit=fit)
-    assert torch.equal(varied, View(size, fit=fit).cut(images))
+    view = View(size, fit=fit)
+    assert torch.equal(augment(images, KEYS, view, Augment(**OFF), 3), view(images))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_jitter_is_its_three_changes_in_one_pass(images, channels):
         (enhance.brightness, enhance.contrast, enhance.saturation), factors, strict=True
     ):
         expected = change(expected, factor)
-    torch.testing.assert_close(enhance.jitter(pixels, *factors), expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(enhance.jitter(pixels, torch.stack(factors)), expected, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(

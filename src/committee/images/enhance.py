@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from committee.images.blocks import blocks, colours_last, lines
+from committee.images.view import View
 
 
 def _mix(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
@@ -12,26 +17,68 @@ def _mix(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     return torch.lerp(other, pixels, factor[:, None, None, None]).clamp_(0, 255)
 
 
-def _luma(pixels: Tensor) -> Tensor:
+def _luma(like: Tensor, channels: int) -> Tensor:
     """Return how much each channel adds to grey, `[c]` (ITU-R 601)."""
-    return pixels.new_tensor([0.299, 0.587, 0.114] if pixels.shape[1] == 3 else [1.0])
+    return like.new_tensor([0.299, 0.587, 0.114] if channels == 3 else [1.0])
 
 
 def _grey(pixels: Tensor) -> Tensor:
-    return (pixels * _luma(pixels)[:, None, None]).sum(1, keepdim=True)
+    return (pixels * _luma(pixels, pixels.shape[1])[:, None, None]).sum(1, keepdim=True)
 
 
-def jitter(pixels: Tensor, bright: Tensor, contrasted: Tensor, saturated: Tensor) -> Tensor:
-    """Change brightness, then contrast, then saturation, in one pass over the pixels.
+def jitter(pixels: Tensor, factors: Tensor, view: View | None = None) -> Tensor:
+    """Change brightness, then contrast, then saturation, and normalise as `view` does, in one pass.
 
-    Each is linear in the colours of a pixel, so all three are one matrix; only the end is cut to 0..255.
+    Each is linear in the colours of a pixel, so all are one matrix; only the end is cut to 0..255.
+
+    Parameters
+    ----------
+    pixels : uint8 or float32 `[B, c, H, W]`, in 0..255
+    factors : float32 `[3, B]`
+        Of brightness, contrast and saturation; 1 changes nothing.
+    view : View, optional
+        Without one, the result is in 0..255.
+
+    Returns
+    -------
+    float32 `[B, c, H, W]`, in the memory format of `pixels`
     """
-    luma = _luma(pixels)
-    mean = pixels.mean((2, 3)) @ luma
+    bright, contrasted, saturated = factors
+    luma = _luma(bright, pixels.shape[1])
+    scale, shift = (
+        (torch.ones_like(luma), torch.zeros_like(luma)) if view is None else (view.scale, view.shift)
+    )
     mixing = saturated[:, None, None] * torch.eye(len(luma), device=pixels.device)
     mixing = (mixing + (1 - saturated)[:, None, None] * luma) * (bright * contrasted)[:, None, None]
-    offset = (bright * (1 - contrasted) * mean)[:, None, None]
-    return torch.baddbmm(offset, mixing, pixels.flatten(2)).view_as(pixels).clamp_(0, 255)
+    mixing, grey = scale[:, None] * mixing, bright * (1 - contrasted)
+    result = torch.empty_like(pixels, dtype=torch.float32)
+    _, scale, shift, luma = lines(result, scale, shift, luma)
+    low, high = shift, 255 * scale + shift
+    for part in blocks(pixels):
+        block, changed = pixels[part].float(), lines(result[part])[0]
+        offset = (grey[part] * _mean_grey(block, luma)).view(-1, *[1] * (changed.ndim - 1))
+        changed.copy_(torch.addcmul(shift, offset, scale))
+        _add_products(result[part], mixing[part], block)
+        changed.clamp_(low, high)
+    return result
+
+
+def _mean_grey(pixels: Tensor, luma: Tensor) -> Tensor:
+    """Return the mean grey of images `[B, c, H, W]`, `[B]`; `luma` as `lines` gives it."""
+    mean = lines(pixels)[0].mean(1 if colours_last(pixels) else (2, 3), keepdim=True)
+    return (mean * luma).flatten(1).sum(1) / luma.sum()
+
+
+def _add_products(result: Tensor, mixing: Tensor, pixels: Tensor) -> None:
+    """Add mixing `[B, c, c]` @ pixels to the result, both `[B, c, H, W]`."""
+    if not colours_last(pixels):
+        result.flatten(2).baddbmm_(mixing, pixels.flatten(2))
+        return
+    # Products with a 3 x 3 matrix are slow, so four pixels side by side share one of 12 x 12.
+    side = math.gcd(4, pixels.shape[2] * pixels.shape[3])
+    shape = (len(pixels), -1, side * pixels.shape[1])
+    several = torch.kron(torch.eye(side, device=pixels.device), mixing.mT.contiguous())
+    result.permute(0, 2, 3, 1).view(shape).baddbmm_(pixels.permute(0, 2, 3, 1).view(shape), several)
 
 
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:

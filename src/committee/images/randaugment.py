@@ -43,6 +43,11 @@ class Plan:
     strengths: Tensor
 
     @property
+    def moved(self) -> Tensor:
+        """Which samples are rotated, sheared or shifted, bool `[B]`."""
+        return ((self.operations >= 1) & (self.operations <= len(GEOMETRY))).any(1)
+
+    @property
     def geometry(self) -> Tensor:
         """All rotations, shears and shifts of a sample as one affine map `[B, 3, 3]`."""
         first, second = (self._maps(turn) for turn in range(ROUNDS))
@@ -61,13 +66,13 @@ class Plan:
         )  # fmt: skip
 
     def recolour(self, pixels: Tensor) -> Tensor:
-        """Apply the operations on colour, in their order, each to the samples that drew it."""
-        pixels = pixels.clone()
+        """Apply the operations on colour, in their order, each to the samples that drew it: in place."""
         for turn in range(ROUNDS):
             for name, change in COLOUR.items():
                 rows = (self.operations[:, turn] == OPERATIONS.index(name)).nonzero()[:, 0]
                 if len(rows):
-                    pixels[rows] = change(pixels[rows], _amount(name, self.strengths[rows, turn]))
+                    changed = change(pixels.index_select(0, rows), _amount(name, self.strengths[rows, turn]))
+                    pixels.index_copy_(0, rows, changed)
         return pixels
 
 

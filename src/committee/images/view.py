@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from committee.errors import DataError, UsageError
+from committee.images.blocks import blocks, lines
+from committee.images.resample import whole
 
 Fit = Literal["crop", "squash", "pad"]
 MARGIN = 1.15
@@ -35,18 +37,19 @@ def frame(images: Tensor, size: int, fit: Fit) -> Tensor:
     Returns
     -------
     float32 `[B, c, size, size]`, in 0..255
-        Bilinear, antialiased. An image that has this size already comes back as it was.
+        Bilinear, antialiased. Images that have this size already come back as they were: uint8 stays uint8.
     """
     if fit == "crop":
         images = _middle_square(images)
     if fit == "pad":
-        return _pad(images.float(), size)
-    return _resize(images.float(), size, size)
+        return _pad(images, size)
+    return _resize(images, size, size)
 
 
 def canvas(images: Tensor, size: int, fit: Fit) -> Tensor:
     """Return what the cache keeps of images: uint8 `[B, c, size, size]`, cut by `frame`."""
-    return frame(images, size, fit).round_().clamp_(0, 255).to(torch.uint8)
+    framed = frame(images, size, fit)
+    return framed if framed.dtype == torch.uint8 else whole(framed)
 
 
 def centre(images: Tensor, size: int) -> Tensor:
@@ -69,7 +72,7 @@ def _middle_square(images: Tensor) -> Tensor:
 def _resize(images: Tensor, height: Any, width: Any) -> Tensor:
     if not torch.compiler.is_compiling() and images.shape[-2:] == (height, width):
         return images
-    return functional.interpolate(images, (height, width), mode="bilinear", antialias=True)
+    return functional.interpolate(images.float(), (height, width), mode="bilinear", antialias=True)
 
 
 def _pad(images: Tensor, size: int) -> Tensor:
@@ -117,8 +120,8 @@ class View(nn.Module):
         self.std = _per_channel("view.std", std, channels)
         scale = 1 / (255 * torch.tensor(self.std, dtype=torch.float64))
         shift = -torch.tensor(self.mean, dtype=torch.float64) * 255 * scale
-        self.register_buffer("scale", scale.float()[:, None, None], persistent=False)
-        self.register_buffer("shift", shift.float()[:, None, None], persistent=False)
+        self.register_buffer("scale", scale.float(), persistent=False)
+        self.register_buffer("shift", shift.float(), persistent=False)
 
     def options(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain JSON values."""
@@ -132,7 +135,7 @@ class View(nn.Module):
         return self.normalise(self.cut(images))
 
     def cut(self, images: Tensor) -> Tensor:
-        """Return the geometry alone: float32 `[B, c, size, size]` in 0..255."""
+        """Return the geometry alone: `[B, c, size, size]` in 0..255, uint8 unless it had to be resized."""
         if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
             raise DataError(
                 "images", expected=f"a batch uint8 [batch, {self.channels}, height, width]",
@@ -143,8 +146,14 @@ class View(nn.Module):
         return centre(square, self.size)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Scale float32 pixels `[B, c, size, size]` in 0..255 by the channels' mean and deviation."""
-        return torch.addcmul(self.shift, pixels, self.scale)
+        """Scale pixels `[B, c, H, W]` in 0..255, uint8 or float32, by the channels' mean and deviation."""
+        if pixels.dtype != torch.uint8:
+            return torch.addcmul(self.shift[:, None, None], pixels, self.scale[:, None, None])
+        result = torch.empty_like(pixels, dtype=torch.float32)
+        for part in blocks(pixels):
+            block, shift, scale = lines(result[part].copy_(pixels[part]), self.shift, self.scale)
+            torch.addcmul(shift, block, scale, out=block)
+        return result
 
 
 def _per_channel(who: str, values: float | Sequence[float], channels: int) -> tuple[float, ...]:

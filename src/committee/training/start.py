@@ -70,8 +70,4 @@ class Shown:
         """Return float32 `[B, c, size, size]` of rows of the data set; their ids decide the variations."""
         pixels = self.dataset.images(rows).to(self.device, non_blocking=True)
         seed = derive(self.spec.seed, self.spec.name, "augment", epoch)
-        varied = augment(
-            pixels, self.keys[rows], self.spec.img_size, self.spec.training.augment, seed,
-            fit=self.view.fit,
-        )  # fmt: skip
-        return self.view.normalise(varied).contiguous(memory_format=self.layout)
+        return augment(pixels, self.keys[rows], self.view, self.spec.training.augment, seed, self.layout)
