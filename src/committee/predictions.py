@@ -348,6 +348,11 @@ def _read(folder: Path, facts: Mapping[str, Any], mmap: bool) -> Predictions:
     )  # fmt: skip
 
 
+def read_logits(folder: Path, rows: slice) -> NDArray[np.float32]:
+    """Read some rows of what `Predictions.save` wrote, `[M, n, C, ...]`; nothing of the file stays mapped."""
+    return np.array(load_npy(folder / "logits.npy", mmap=True)[:, rows])
+
+
 def _seen(seen: ArrayLike | None, shape: tuple[int, ...], who: str) -> NDArray[np.bool_]:
     array = np.zeros(shape, np.bool_) if seen is None else np.asarray(seen, dtype=np.bool_)
     if array.shape != shape:
