@@ -21,6 +21,7 @@ from committee.errors import DataError, printable
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 50_000_000
 _MAX_BYTES = 8 * MAX_PIXELS
+_TOO_MANY = f"more than {MAX_PIXELS // 10**6} million pixels"
 Source = Path | str | bytes | Image.Image | NDArray[np.uint8]
 
 _MODES = {1: "L", 3: "RGB"}
@@ -123,7 +124,7 @@ def _begin(file: IO[bytes]) -> Image.Image:
         raise _Unfit(_kind(start))
     image = plugin(file)
     if image.width * image.height > MAX_PIXELS:
-        raise _Unfit(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS // 10**6} million")
+        raise _Unfit(f"{_TOO_MANY}: {image.width} x {image.height}")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise _Unfit(f"an animation of {frames} frames")
@@ -159,8 +160,12 @@ def _reason(error: Exception) -> str:
         return "no such file"
     if isinstance(error, OSError) and error.errno:
         return str(error.strerror)
+    if isinstance(error, Image.DecompressionBombError):
+        return _TOO_MANY
+    if isinstance(error, _Unfit):
+        return str(error)
     reason = printable(str(error).partition("\n")[0].partition(" (")[0].rstrip("."))
-    return reason if isinstance(error, _Unfit) else f"a damaged file: {reason or type(error).__name__}"
+    return f"a damaged file: {reason or type(error).__name__}"
 
 
 def _raise(error: OSError) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from queue import SimpleQueue
+from queue import LifoQueue
 from typing import Any, Self
 
 import numpy as np
@@ -21,8 +21,8 @@ from committee.images.decode import MAX_PIXELS, refusal
 from committee.images.decoder import ANSWER, QUESTION, READY
 
 COMMAND = (sys.executable, "-P", "-m", "committee.images.decoder")
-PATIENCE = 60.0
-"""Seconds that a worker has for one image, and for its start."""
+START, PATIENCE = 60.0, 60.0
+"""Seconds that a worker has to start, and for one image."""
 MOST_LOST = 10
 """More images than this do not each kill a worker by chance: the machine does, or somebody."""
 
@@ -48,7 +48,7 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self._all = [_Worker() for _ in range(count)]
-        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        self._idle: LifoQueue[_Worker] = LifoQueue()
         for worker in self._all:
             self._idle.put(worker)
         self._lost = 0
@@ -116,8 +116,8 @@ class _Worker:
 
     def ask(self, question: bytes, content: bytes) -> tuple[bool, tuple[int, ...], bytearray]:
         """Return whether there are pixels, their shape, and they or the reason; or raise `_Lost`."""
-        self._late, self._deadline = False, time.monotonic() + PATIENCE
         process = self._process or self._start()
+        self._deadline = time.monotonic() + PATIENCE
         try:
             _write(process, question + content)
             found, *shape = ANSWER.unpack(_read(process, ANSWER.size))
@@ -150,6 +150,7 @@ class _Worker:
             self._process = process = subprocess.Popen(
                 COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
             )
+        self._late, self._deadline = False, time.monotonic() + START
         try:
             _read(process, len(READY))
         except EOFError:
@@ -170,7 +171,7 @@ class _Worker:
             with contextlib.suppress(OSError):
                 pipe.close()
         if self._late:
-            return f"keeps its decoder busy for more than {PATIENCE:g} seconds"
+            return f"leaves its decoder without an answer for {PATIENCE:g} seconds"
         return f"ends its decoder ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
 
 

@@ -1,0 +1,187 @@
+"""Broken images: set aside by name, remembered, never replaced by a neighbour; too many stop the run."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from committee.errors import CommitteeError
+from committee.images import cache
+from committee.images.dataset import foresee_dataset, open_dataset
+from committee.images.decode import decode
+from committee.images.view import canvas
+
+HINT = "Replace it or leave it out."
+
+
+@pytest.fixture
+def opened(store):
+    def run(settings, *, size=10, folds=2):
+        return open_dataset(settings, store, canvas_size=size, folds=folds, seed=1)
+
+    return run
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Count the images that are decoded."""
+    count = []
+    monkeypatch.setattr(cache, "decode", lambda *args, **keys: (count.append(1), decode(*args, **keys))[1])
+    return count
+
+
+@pytest.fixture
+def root(make_folder):
+    """Twenty-four scans in two classes, three of them broken."""
+    root = make_folder("root", {"cat": 12, "dog": 12})
+    good = (root / "cat" / "0.png").read_bytes()
+    (root / "cat" / "0.png").write_bytes(b"")
+    (root / "cat" / "5.png").write_bytes(good[:60])
+    (root / "dog" / "11.png").write_bytes(b"GIF89a")
+    return root
+
+
+BROKEN = {
+    "cat/0.png": "an empty file",
+    "cat/5.png": "a damaged file: image file is truncated",
+    "dog/11.png": "a GIF image",
+}
+SENTENCE = "3 of 24 images: expected at most 1.00% broken ones, got " + ", ".join(
+    f"'{name}' ({reason})" for name, reason in BROKEN.items()
+)
+
+
+def table(store, name: str) -> list[list[str]]:
+    with (store.root / name).open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def said(opened, settings, **keys) -> str:
+    with pytest.raises(CommitteeError) as caught:
+        opened(settings, **keys)
+    return str(caught.value)
+
+
+def test_too_many_stop_the_run_with_the_list(root, settings, opened, store):
+    path = store.root / "quarantine.csv"
+    assert said(opened, settings(root)) == (
+        f"{SENTENCE}. All are listed in {path.as_posix()}: replace or remove them, "
+        "or raise dataset.max_broken."
+    )
+    assert table(store, "quarantine.csv") == [["id", "reason"], *map(list, BROKEN.items())]
+    assert not store.dataset_folder().exists()
+
+
+def test_the_limit_may_be_raised_and_nothing_is_decoded_again(root, settings, opened, decoded, caplog):
+    said(opened, settings(root))
+    assert len(decoded) == 24
+    data = opened(settings(root, max_broken=0.13))
+    assert len(decoded) == 24
+    assert data.quarantined == BROKEN and len(data.labels) == 21
+    assert not set(BROKEN) & set(data.sample_ids.tolist())
+    assert len(data.canvas) == len(data.sample_ids) == len(data.splits) == len(data.folds) == 21
+    [warning] = caplog.messages
+    assert warning.startswith("3 of 24 images are broken and left out (")
+
+
+def test_no_neighbour_takes_the_place_of_a_broken_one(root, settings, opened):
+    data = opened(settings(root, max_broken=0.2))
+    for row, name in enumerate(data.sample_ids.tolist()):
+        original = torch.from_numpy(decode(root / name))[None]
+        assert torch.equal(data.images([row]), canvas(original, 10, "crop"))
+
+
+def test_they_are_remembered(root, settings, opened, decoded):
+    first = opened(settings(root, max_broken=0.2))
+    again = opened(settings(root))
+    assert len(decoded) == 24 and again.quarantined == opened(None).quarantined == BROKEN
+    assert first.fingerprint == again.fingerprint
+    larger = opened(settings(root), size=12)
+    assert len(decoded) == 24 + 21 and larger.canvas.shape == (21, 12, 12, 3)
+    assert np.array_equal(larger.sample_ids, first.sample_ids)
+
+
+def test_taken_away_they_do_not_matter_and_repaired_they_are_refused(root, settings, opened, store):
+    first = opened(settings(root, max_broken=0.2))
+    (root / "cat" / "0.png").unlink()
+    again = opened(settings(root), size=11)
+    assert again.fingerprint == first.fingerprint and again.quarantined == BROKEN
+    (root / "cat" / "5.png").write_bytes((root / "cat" / "1.png").read_bytes())
+    assert said(opened, settings(root)) == (
+        f"{store.root.as_posix()}: expected the broken images that root was first read without, "
+        "got repaired ones: 'cat/5.png'. "
+        "Use another --store to train with them, or take them away to go on without them."
+    )
+    (root / "cat" / "5.png").unlink()
+    assert opened(settings(root)).fingerprint == first.fingerprint
+    assert len(foresee_dataset(settings(root), store, canvas_size=8, folds=2, seed=1).labels) == 21
+
+
+def test_replaced_before_the_data_set_is_frozen_they_are_read(root, settings, opened, store):
+    said(opened, settings(root))
+    good = (root / "cat" / "1.png").read_bytes()
+    for name in BROKEN:
+        (root / name).write_bytes(good + name.encode())  # bytes behind the end of a PNG are nothing
+    data = opened(settings(root))
+    assert len(data.labels) == 24 and data.quarantined == {}
+    assert len(list((store.root / "cache").iterdir())) == 1, "what was decoded before is gone"
+
+
+@pytest.mark.parametrize(("limit", "stops"), [(0.01, False), (0.0, True)])
+def test_one_stops_a_run_only_where_none_may_be_broken(make_folder, settings, opened, limit, stops):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    (root / "dog" / "3.png").write_bytes(b"nothing")
+    if stops:
+        assert said(opened, settings(root, max_broken=limit)).startswith(
+            "1 of 18 images: expected at most 0.00% broken ones, got 'dog/3.png' (something else). "
+        )
+    else:
+        assert opened(settings(root, max_broken=limit)).quarantined == {"dog/3.png": "something else"}
+
+
+def test_all_broken(make_folder, settings, opened):
+    root = make_folder("root", {"cat": 2, "dog": 2})
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"")
+    sentence = said(opened, settings(root))
+    assert sentence.startswith("4 of 4 images: expected at most 1.00% broken ones, got 'cat/0.png' (an empty")
+
+
+def test_a_class_that_loses_all_its_images(make_folder, settings, opened):
+    root = make_folder("root", {"cat": 9, "dog": 1})
+    (root / "dog" / "0.png").write_bytes(b"")
+    assert said(opened, settings(root)) == (
+        "training rows: expected rows of every class, got none of 'dog'. "
+        "Add some, or remove the class from val and test."
+    )
+
+
+def test_an_image_that_is_broken_later_stops_the_run(make_folder, settings, opened, monkeypatch, store):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    opened(settings(root))
+
+    def tired(*args, **keys):
+        raise cache.DataError("x", expected="y", got="no memory")
+
+    monkeypatch.setattr(cache, "decode", tired)
+    assert said(opened, settings(root), size=12).startswith(
+        "18 of 18 images: expected images to decode again, got broken 'cat/0.png', 'cat/1.png'"
+    )
+    assert len(list((store.root / "cache").iterdir())) == 1
+
+
+def test_the_file_of_a_row_may_vanish_between_the_looks(make_folder, settings, opened, monkeypatch):
+    """An unreadable file has no hash: it is set aside like any other that is broken."""
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    gone = root / "dog" / "3.png"
+    real = cache.hash_images
+
+    def late(images, workers):
+        gone.unlink()
+        return real(images, workers)
+
+    monkeypatch.setattr("committee.images.dataset.hash_images", late)
+    assert opened(settings(root)).quarantined == {"dog/3.png": "no such file"}
