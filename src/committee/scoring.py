@@ -180,7 +180,13 @@ def best_single(
     log_probs : float32 [N, C]
     chosen : dict of int to str
         Fold -> member.
+
+    Raises
+    ------
+    LeakError
+        A member was trained on one of the rows.
     """
+    predictions.require_unseen("best_single")
     known, labels = columns(predictions), predictions.require_labels("best_single")
     order = sorted(range(len(predictions.members)), key=lambda member: predictions.members[member])
     result = np.empty(predictions.logits.shape[1:], np.float32)

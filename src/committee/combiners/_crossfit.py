@@ -50,6 +50,8 @@ def cross_fit_all(
 
     A rule that learns nothing is applied to all rows at once: the result is the same.
     """
+    for combiner in combiners:
+        predictions.require_unseen(combiner.key)
     results = [
         np.empty(predictions.logits.shape[1:], np.float32)
         if combiner.learns
