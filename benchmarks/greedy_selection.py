@@ -1,147 +1,125 @@
-"""Greedy ensemble selection against the straightforward way: every candidate's mean probability, every round.
+"""Greedy selection against AutoGluon's EnsembleSelection: 15 simulated models, 50,000 rows, 100 classes.
 
-Simulated logits of 15 members on 50,000 rows of 100 classes, 100 rounds without early stop. Three ways take
-turns, so that a busy machine slows all: the straightforward one, which is given probabilities; ours, which is
-given logits and reads them; and ours when the one pass over the logits was made before (as when several
-methods are compared). Prints one table; `--json` prints the figures.
+Both make 100 rounds without an early stop. AutoGluon is given float32 probabilities; ours, logits, which it
+has to read and normalise first. At full size AutoGluon is timed for a few rounds, and told is 100 times the
+time of one, for all of its rounds do the same work. That both select the same is checked before: all rounds
+on some of the rows and in the few on all of them; by accuracy, where models tie and AutoGluon draws one of
+them, its choice must be one of our best. Extra memory is the peak of what Python and numpy hold beyond the
+logits. One thread.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
+from harness import Row, absent, installed, main, seconds, spread
 from numpy.typing import NDArray
 
-from committee.combiners._columns import columns
-from committee.combiners.greedy_selection import GreedySelection
+from committee.combiners.greedy_selection import GreedySelection, _Counts, _LogLoss
 from committee.predictions import Predictions
 
-Way = Callable[[], dict[str, float]]
+QUESTION, MEMORY = "greedy selection", "greedy selection, extra memory"
+PEER = "AutoGluon EnsembleSelection"
+Probs = list[NDArray[np.float32]]
+ROUNDS, TARGETS, MOST_MB = 100, {"log_loss": 1000, "accuracy": 20}, 25
 
 
 def simulated(members: int, rows: int, classes: int) -> Predictions:
     """Return members that share what they see of the class, each with noise and confidence of its own."""
     random = np.random.default_rng(0)
     labels = random.integers(0, classes, rows)
-    shared = random.normal(size=(rows, classes)).astype(np.float32)
+    shared = random.standard_normal((rows, classes), np.float32)
     shared[np.arange(rows), labels] += 3.6
     logits = np.empty((members, rows, classes), np.float32)
-    for member, sharpness in enumerate(np.linspace(2, 3, members)):
-        logits[member] = (shared + 0.5 * random.normal(size=(rows, classes))) * sharpness
+    for member, sharpness in enumerate(np.linspace(0.8, 2, members, dtype=np.float32)):
+        noise = random.standard_normal((rows, classes), np.float32)
+        logits[member] = (shared + np.float32(0.5 + 0.03 * (member % 7)) * noise) * sharpness
     names = [f"member{place:02d}" for place in range(members)]
     return Predictions.from_logits(
         logits, members=names, class_names=[f"class{place}" for place in range(classes)], labels=labels
     )
 
 
-def straightforward(
-    probs: NDArray[np.float32], labels: NDArray[np.int64], metric: str, rounds: int
-) -> list[int]:
-    """Return the picks of Caruana et al. (2004), each candidate's committee computed in full."""
-    total, picks = np.zeros(probs.shape[1:], np.float32), []
-    every = np.arange(len(labels))
-    for size in range(1, rounds + 1):
-        scores = []
-        for member in probs:
-            mean = (total + member) / size
-            right = mean.argmax(axis=1) == labels if metric == "accuracy" else np.log(mean[every, labels])
-            scores.append(right.mean(dtype=np.float64))
-        picks.append(int(np.argmax(scores)))
-        total += probs[picks[-1]]
-    return picks
+def probabilities(predictions: Predictions) -> Probs:
+    """Return the float32 probabilities of each member."""
+    result = []
+    for logits in predictions.logits:
+        probs = np.exp(logits - logits.max(axis=1, keepdims=True))
+        result.append(probs / probs.sum(axis=1, keepdims=True))
+    return result
 
 
-def ways(predictions: Predictions, metric: str, rounds: int) -> dict[str, Way]:
-    """Return what is compared; each gives the weights that it found."""
-    labels, names = predictions.require_labels("benchmark"), predictions.members
-    logs = torch.from_numpy(predictions.logits).log_softmax(dim=2)
-    probs = logs.exp().numpy()
-    rule = GreedySelection(metric=metric, rounds=rounds, patience=rounds)
+def theirs(predictions: Predictions, probs: Probs, metric: str, rounds: int) -> list[int]:
+    """Return the members that AutoGluon selects, in order."""
+    from autogluon.core.metrics import get_metric
+    from autogluon.core.models.greedy_ensemble.ensemble_selection import EnsembleSelection
 
-    def theirs() -> dict[str, float]:
-        picks = straightforward(probs, labels, metric, rounds)
-        return dict(zip(names, np.bincount(picks, minlength=len(names)) / rounds, strict=True))
-
-    def ours(known: bool) -> Way:
-        # What one pass found belongs to an object: another one is read anew.
-        return lambda: rule.clone().fit(predictions if known else replace(predictions)).member_weights()
-
-    columns(predictions)
-    return {"straightforward": theirs, "from logits": ours(False), "logits read before": ours(True)}
+    scorer = get_metric(metric, problem_type="multiclass")
+    selection = EnsembleSelection(ensemble_size=rounds, problem_type="multiclass", metric=scorer)
+    selection.use_best = False
+    return selection.fit(probs, predictions.require_labels("benchmark")).indices_
 
 
-def extra_memory(way: Way) -> float:
+def ours(predictions: Predictions, metric: str) -> GreedySelection:
+    """Return our fitted selection; what was found out about the predictions before is forgotten."""
+    return GreedySelection(metric=metric, rounds=ROUNDS, patience=ROUNDS).fit(replace(predictions))
+
+
+def check(predictions: Predictions, probs: Probs, metric: str, rounds: int) -> None:
+    """Fail unless each member that AutoGluon adds is one that we could add, or, by log-loss, would."""
+    search = _LogLoss(predictions) if metric == "log_loss" else _Counts(predictions, metric)
+    search.start(np.arange(len(predictions.members)))
+    for size, pick in enumerate(theirs(predictions, probs, metric, rounds), start=1):
+        scores = search.scores(size)
+        same = pick == scores.argmax() if metric == "log_loss" else scores[pick] == scores.max()
+        if not same:
+            raise SystemExit(f"{metric}, round {size}: AutoGluon adds {pick}, ours {scores.argmax()}")
+        search.add(pick)
+
+
+def extra_memory(call: Callable[[], Any]) -> float:
     """Return the most memory, in MB, that one call holds beyond what was there."""
     tracemalloc.start()
-    way()
+    call()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / 1e6
 
 
-def measure(predictions: Predictions, metric: str, rounds: int, repeats: int) -> dict[str, Any]:
-    """Time all ways in turns; ratios are of neighbours in time."""
-    compared = ways(predictions, metric, rounds)
-    seconds: dict[str, list[float]] = {name: [] for name in compared}
-    for _ in range(repeats):
-        for name, way in compared.items():
-            start = time.perf_counter()
-            way()
-            seconds[name].append(time.perf_counter() - start)
-    base = seconds["straightforward"]
-    return {
-        name: {
-            "seconds": statistics.median(taken),
-            "ratio": sorted(first / second for first, second in zip(base, taken, strict=True)),
-            "extra_mb": extra_memory(compared[name]) if name != "straightforward" else None,
-        }
-        for name, taken in seconds.items()
-    }
+def measure(quick: bool) -> list[Row]:
+    """Check, compare and weigh, for each metric."""
+    size, few, turns = ((4, 500, 10), 2, 2) if quick else ((15, 50_000, 100), 3, 3)
+    predictions = simulated(*size)
+    part = predictions.rows(np.arange(size[1] // 25))
+    probs, answers = probabilities(predictions), []
+    for metric, target in TARGETS.items():
+        work = f"{metric}, {size[0]} x {size[1]:,} x {size[2]}, {ROUNDS} rounds, 1 thread"
+        if installed("autogluon.core"):
+            check(part, probabilities(part), metric, ROUNDS)
+            check(predictions, probs, metric, few)
+            answers.append(_compare(predictions, probs, metric, few, turns, work, target))
+        else:
+            answers.append(absent(QUESTION, work, PEER, target, "autogluon.core"))
+        memory = extra_memory(lambda metric=metric: ours(predictions, metric))
+        answers.append(Row(MEMORY, work, "", memory, target=MOST_MB, unit="MB"))
+    return answers
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--members", type=int, default=15)
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--classes", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--metrics", nargs="+", default=["log_loss", "accuracy"])
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    predictions = simulated(arguments.members, arguments.rows, arguments.classes)
-    results = {
-        metric: measure(predictions, metric, arguments.rounds, arguments.repeats)
-        for metric in arguments.metrics
-    }
-    about = {
-        "machine": platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
-        "python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__,
-        **{key: getattr(arguments, key) for key in ("members", "rows", "classes", "rounds", "repeats")},
-    }  # fmt: skip
-    if arguments.json:
-        print(json.dumps({"about": about, "results": results}, indent=1))
-        return
-    print(", ".join(f"{key} {value}" for key, value in about.items()))
-    for metric, rows in results.items():
-        for name, row in rows.items():
-            low, middle, high = row["ratio"][0], statistics.median(row["ratio"]), row["ratio"][-1]
-            memory = "" if row["extra_mb"] is None else f"{row['extra_mb']:8.0f} MB extra"
-            ratio = f"{middle:7.1f}x [{low:.1f}, {high:.1f}]"
-            print(f"{metric:9} {name:19} {row['seconds']:9.3f} s   {ratio}{memory}")
+def _compare(
+    predictions: Predictions, probs: Probs, metric: str, few: int, turns: int, work: str, target: float
+) -> Row:
+    own, all_ratios = [], []
+    for _ in range(turns):
+        own.append(seconds(lambda: ours(predictions, metric)))
+        one_round = seconds(lambda: theirs(predictions, probs, metric, few)) / few
+        all_ratios.append(one_round * ROUNDS / own[-1])
+    note = f"same selections; AutoGluon's time is that of {few} rounds times {ROUNDS / few:.3g}"
+    return Row(QUESTION, work, PEER, spread(own)[0], *spread(all_ratios), target, note)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, packages=("autogluon.core",))

@@ -1,4 +1,4 @@
-"""A running mixture skips rows and classes that cannot change: the counts stay exact."""
+"""A running mixture knows rivals only: the counts stay exact."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_moves_against_a_dense_computation(seed, metric, space, classes, scale):
     values = log_softmax(logits.astype(np.float64), axis=2)
     values = values if space == "logit" else np.exp(values)
     mixture = Mixture(predictions.logits, columns(predictions), labels, metric, space)
-    total = np.zeros((40, classes))
+    weight = np.zeros(3)
+
+    def expected(weight):
+        return count_score(metric, np.tensordot(weight, values, 1).argmax(axis=1), labels, classes)
+
     for _ in range(6):
-        moves = [(member, float(step)) for member in range(3) for step in random.uniform(-0.3, 1, 2)]
-        expected = [
-            count_score(metric, (total + step * values[member]).argmax(axis=1), labels, classes)
-            for member, step in moves
-        ]
-        assert mixture.scores(moves) == pytest.approx(expected, abs=1e-12)
-        member, step = moves[random.integers(len(moves))]
-        mixture.add(member, abs(step))
-        total += abs(step) * values[member]
+        moves = random.uniform(-np.minimum(0.3, weight), 1, (5, 3))
+        candidates = weight + np.vstack([moves, np.eye(3)])
+        assert mixture.scores(candidates) == pytest.approx([expected(w) for w in candidates], abs=1e-12)
+        weight = candidates[random.integers(len(candidates))]
+        mixture.move(weight)

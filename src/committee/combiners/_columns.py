@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from committee.errors import DataError
@@ -15,7 +15,8 @@ from committee.errors import DataError
 if TYPE_CHECKING:
     from committee.predictions import Predictions
 
-TILE = 2**18
+TILE = 2**17
+SMALLEST = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,20 +25,22 @@ class Columns:
 
     Attributes
     ----------
+    logits : float32 [M, N, C]
+        What was read.
     normaliser : float32 [M, N]
         Log of the sum of exponentials over the classes: logits minus this are log-probabilities.
     label : float32 [M, N]
         Log-probability of each row's label. All that the log-loss of any mixture depends on.
-    top : float32 [M, N]
-        Largest log-probability of each row.
-    guess : int64 [M, N]
-        The class that has it.
     """
 
+    logits: NDArray[np.float32]
     normaliser: NDArray[np.float32]
     label: NDArray[np.float32]
-    top: NDArray[np.float32]
-    guess: NDArray[np.int64]
+
+    @cached_property
+    def guess(self) -> NDArray[np.int64]:
+        """The most probable class, int64 `[M, N]`."""
+        return np.stack([logits.argmax(axis=1) for logits in self.logits])
 
 
 _known: WeakKeyDictionary[Predictions, Columns] = WeakKeyDictionary()
@@ -64,9 +67,7 @@ def take(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
     part = predictions.rows(rows)
     if predictions in _known:
         whole = _known[predictions]
-        _known[part] = Columns(
-            whole.normaliser[:, rows], whole.label[:, rows], whole.top[:, rows], whole.guess[:, rows]
-        )
+        _known[part] = Columns(part.logits, whole.normaliser[:, rows], whole.label[:, rows])
     return part
 
 
@@ -76,18 +77,32 @@ def by_name(predictions: Predictions) -> NDArray[np.int64]:
 
 
 def _read(predictions: Predictions) -> Columns:
-    logits, labels = predictions.logits, torch.from_numpy(predictions.require_labels("combiner").copy())
+    logits, labels = predictions.logits, predictions.require_labels("combiner")
     members, rows, classes = logits.shape
-    normaliser, label, top = np.empty((3, members, rows), np.float32)
-    guess = np.empty((members, rows), np.int64)
+    normaliser, label = np.empty((2, members, rows), np.float32)
     block = max(16, TILE // classes)
+    buffer, ones, every = (
+        np.empty((block, classes), np.float32),
+        np.ones(classes, np.float32),
+        np.arange(block),
+    )
     for member in range(members):
         for start in range(0, rows, block):
-            span = slice(start, start + block)
-            tile = torch.from_numpy(np.array(logits[member, span]))
-            total = tile.logsumexp(dim=1)
-            highest, place = tile.max(dim=1)
-            normaliser[member, span] = total.numpy()
-            top[member, span], guess[member, span] = (highest - total).numpy(), place.numpy()
-            label[member, span] = (tile.gather(1, labels[span, None])[:, 0] - total).numpy()
-    return Columns(normaliser, label, top, guess)
+            span, tile = slice(start, start + block), logits[member, start : start + block]
+            total = _log_sum(tile, buffer[: len(tile)], ones)
+            normaliser[member, span] = total
+            np.subtract(tile[every[: len(tile)], labels[span]], total, out=label[member, span])
+    return Columns(logits, normaliser, label)
+
+
+def _log_sum(
+    tile: NDArray[np.float32], buffer: NDArray[np.float32], ones: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the log of the sum of exponentials of each row."""
+    with np.errstate(over="ignore"):
+        total = np.exp(tile, out=buffer) @ ones
+    # Without a shift by the maximum, which would take as long as all else, unless a sum leaves float32.
+    if total.min() > SMALLEST and total.max() < np.inf:
+        return np.log(total)
+    shift = tile.max(axis=1)
+    return np.log(np.exp(np.subtract(tile, shift[:, None], out=buffer), out=buffer) @ ones) + shift

@@ -67,8 +67,10 @@ class GreedySelection(Combiner):
         order = by_name(predictions)
         weight = np.zeros(len(order))
         chosen = []
+        search = _LogLoss(predictions) if self.metric == "log_loss" else _Counts(predictions, self.metric)
         for pool in self._pools(len(order)):
-            picks, score = self._select(predictions, order[pool])
+            search.start(order[pool])
+            picks, score = self._select(search)
             weight += np.bincount(order[pool][picks], minlength=len(order)) / len(picks) / self.bags
             chosen.append({"rounds": len(picks), self.metric: score})
         self.keep(weight=weight.astype(np.float32))
@@ -91,12 +93,7 @@ class GreedySelection(Combiner):
         draws = (np.random.default_rng(derive(self.seed, "bag", bag)) for bag in range(self.bags))
         return [np.sort(draw.choice(members, size, replace=False)) for draw in draws]
 
-    def _select(self, predictions: Predictions, pool: NDArray[np.int64]) -> tuple[list[int], float]:
-        search = (
-            _LogLossRound(columns(predictions).label[pool])
-            if self.metric == "log_loss"
-            else _CountRound(predictions, pool, self.metric)
-        )
+    def _select(self, search: _LogLoss | _Counts) -> tuple[list[int], float]:
         picks: list[int] = []
         best, kept = -np.inf, 0
         while len(picks) < self.rounds and len(picks) - kept < self.patience:
@@ -117,43 +114,52 @@ class GreedySelection(Combiner):
         return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
 
 
-class _LogLossRound:
+class _LogLoss:
     """All candidates of a round at once; only the label's probability `[M, N]` matters."""
 
-    def __init__(self, label: NDArray[np.float32]) -> None:
+    def __init__(self, predictions: Predictions) -> None:
+        label = columns(predictions).label
         self._shift = label.max(axis=0)
         # A row's scale is free; with its best member at one, float32 is enough, and zero never occurs.
-        self._probs = np.exp(np.maximum(label - self._shift, np.float32(-69.0)))
-        self._sum = np.zeros(label.shape[1], np.float32)
+        self._probs = np.subtract(label, self._shift)
+        np.exp(np.maximum(self._probs, np.float32(-69.0), out=self._probs), out=self._probs)
+
+    def start(self, pool: NDArray[np.int64]) -> None:
+        """Begin a selection among some members."""
+        self._pool, self._sum = pool, np.zeros(len(self._shift), np.float32)
 
     def scores(self, size: int) -> NDArray[np.float64]:
-        total = np.zeros(len(self._probs))
-        for start in range(0, self._probs.shape[1], TILE):
+        total = np.zeros(len(self._pool))
+        for start in range(0, len(self._sum), TILE):
             span = slice(start, start + TILE)
-            candidates = self._probs[:, span] + self._sum[span]
+            candidates = self._probs[self._pool, span] + self._sum[span]
             total += np.log(candidates, out=candidates).sum(axis=1)
         return total / len(self._sum) - np.log(size)
 
-    def add(self, member: int) -> None:
-        self._sum += self._probs[member]
+    def add(self, pick: int) -> None:
+        self._sum += self._probs[self._pool[pick]]
 
     def value(self, score: float) -> float:
         return -score - float(self._shift.mean(dtype=np.float64))
 
 
-class _CountRound:
-    """Candidates by a metric of counts; see Mixture for what is skipped."""
+class _Counts:
+    """Candidates by a metric of counts."""
 
-    def __init__(self, predictions: Predictions, pool: NDArray[np.int64], metric: str) -> None:
-        self._pool = pool
+    def __init__(self, predictions: Predictions, metric: str) -> None:
         labels = predictions.require_labels("greedy_selection")
         self._mixture = Mixture(predictions.logits, columns(predictions), labels, metric)
 
-    def scores(self, size: int) -> NDArray[np.float64]:
-        return self._mixture.scores([(int(member), 1.0) for member in self._pool])
+    def start(self, pool: NDArray[np.int64]) -> None:
+        """Begin a selection among some members."""
+        self._steps = np.eye(len(self._mixture.weights), dtype=np.float32)[pool]
+        self._mixture.move(np.zeros_like(self._mixture.weights))
 
-    def add(self, member: int) -> None:
-        self._mixture.add(int(self._pool[member]), 1.0)
+    def scores(self, size: int) -> NDArray[np.float64]:
+        return self._mixture.scores(self._mixture.weights + self._steps)
+
+    def add(self, pick: int) -> None:
+        self._mixture.move(self._mixture.weights + self._steps[pick])
 
     def value(self, score: float) -> float:
         return score

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from committee.combiners._base import Combiner, check_choice
 from committee.combiners._columns import by_name, columns
-from committee.combiners._mixture import COUNT_METRICS, Mixture, count_score
+from committee.combiners._mixture import COUNT_METRICS, Mixture
 from committee.combiners._pools import linear_pool, log_pool
 from committee.combiners._simplex import linear_loss, log_pool_loss, minimise
 from committee.errors import UsageError, nearest
@@ -91,48 +91,22 @@ class Weighted(Combiner):
     def _local(
         self, predictions: Predictions, order: NDArray[np.int64], log_loss: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Search from the best start, and return the best of the starts and what was found."""
-        members = len(order)
-        starts = [
-            np.full(members, 1 / members, np.float32),
-            log_loss,
-            *np.eye(members, dtype=np.float32)[order],
-        ]
-        scores = [self._score(predictions, start) for start in starts]
-        best = int(np.argmax(scores))
-        found = self._climb(predictions, order, starts[best], scores[best])
-        return found if self._score(predictions, found) > scores[best] else starts[best]
-
-    def _score(self, predictions: Predictions, weight: NDArray[np.float32]) -> float:
-        pool = type(self)(weights=weight.tolist(), space=self.space).bind(predictions.members)
-        guess = pool.combine(predictions.logits).argmax(axis=1)
-        return count_score(
-            self.metric, guess, predictions.require_labels(self.key), predictions.logits.shape[2]
-        )
-
-    def _climb(
-        self, predictions: Predictions, order: NDArray[np.int64], start: NDArray[np.float32], score: float
-    ) -> NDArray[np.float32]:
-        """Take the best coordinate step until none helps, then halve the step."""
+        """Search from the best start, by coordinate steps: the best one until none helps, then half of it."""
         labels = predictions.require_labels(self.key)
         mixture = Mixture(predictions.logits, columns(predictions), labels, self.metric, self.space)
-        weight = start.astype(np.float64)
-        for member in np.flatnonzero(weight):
-            mixture.add(int(member), float(weight[member]))
+        starts = np.stack([np.full(len(order), 1 / len(order)), log_loss, *np.eye(len(order))[order]])
+        scores = mixture.scores(starts)
+        mixture.move(starts[scores.argmax()])
+        score = scores.max()
         for step in STEPS:
             while True:
-                total = weight.sum()
-                up = [(int(member), step * total) for member in order]
-                down = [(int(m), -min(step * total, weight[m])) for m in order if 0 < weight[m] < total]
-                moves = up + down
+                moves = _moves(mixture.weights, order, step)
                 scores = mixture.scores(moves)
-                best = int(scores.argmax())
-                if scores[best] <= score:
+                if scores.max() <= score:
                     break
-                score = float(scores[best])
-                mixture.add(*moves[best])
-                weight[moves[best][0]] += moves[best][1]
-        return (weight / weight.sum()).astype(np.float32)
+                score = scores.max()
+                mixture.move(moves[scores.argmax()])
+        return mixture.weights / mixture.weights.sum()
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
@@ -142,6 +116,14 @@ class Weighted(Combiner):
     def member_weights(self) -> dict[str, float]:
         """Return the weights."""
         return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
+
+
+def _moves(weight: NDArray[np.float32], order: NDArray[np.int64], step: float) -> NDArray[np.float32]:
+    """Return weights `[S, M]`: a step up for each member, and one down for each that has some, not all."""
+    total = weight.sum()
+    down = [member for member in order if 0 < weight[member] < total]
+    steps = np.eye(len(weight), dtype=np.float32) * np.float32(step) * total
+    return np.vstack([weight + steps[order], np.maximum(weight - steps[down], np.float32(0))])
 
 
 def _given(weights: Mapping[str, float] | Sequence[float], members: Sequence[str]) -> NDArray[np.float32]:
