@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from pathlib import Path
 
-from committee.errors import UnknownNameError, UsageError, first_five, nearest
-from committee.images.readers._base import READERS, Samples
+from committee.errors import (
+    CommitteeError,
+    DataError,
+    UnknownNameError,
+    UsageError,
+    first_five,
+    nearest,
+    printable,
+)
+from committee.images.readers._base import READERS, Reader, Samples
 from committee.recipe.dataset import Dataset as Settings
 
 log = logging.getLogger(__name__)
@@ -25,13 +34,27 @@ def read(settings: Settings) -> Samples:
     DataError
         The data are not as they must be.
     """
+    try:
+        samples = _reader(settings).read()
+    except CommitteeError:
+        raise
+    except OSError as error:
+        raise DataError(
+            printable(str(error.filename or settings.path)), expected="what can be read",
+            got=str(error.strerror), todo="Look at its name, its rights and the disk.",
+        ) from error  # fmt: skip
+    _report_classes(samples, settings)
+    return samples
+
+
+def _reader(settings: Settings) -> Reader:
     columns = {"fold_column": settings.fold_column, "group_column": settings.group_column}
     options = {key: value for key, value in columns.items() if value is not None}
     if settings.path is None:
-        return _expected(READERS.make(_built_in(settings), **options).read(), settings)
+        return READERS.make(_built_in(settings), **options)
     path = Path(settings.path).expanduser()
     _check_path(path)
-    return _expected(READERS.make(settings.reader or _detect(path), path=path, **options).read(), settings)
+    return READERS.make(settings.reader or _detect(path), path=path, **options)
 
 
 def _built_in(settings: Settings) -> str:
@@ -69,12 +92,17 @@ def _detect(path: Path) -> str:
     )  # fmt: skip
 
 
-def _expected(samples: Samples, settings: Settings) -> Samples:
-    """Report another number of classes than the recipe expects: one recipe serves many data sets."""
+def _report_classes(samples: Samples, settings: Settings) -> None:
+    """Report classes that may not be meant: another number than expected, or names that look alike."""
     found = len(samples.class_names)
     if settings.n_classes not in (None, found):
         log.warning(
             "dataset.n_classes: expected %d classes, got %d: %s. All of the data's classes are used.",
             settings.n_classes, found, first_five(samples.class_names),
         )  # fmt: skip
-    return samples
+    alike: dict[str, list[str]] = {}
+    for name in samples.class_names:
+        alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            log.warning("classes %s: names that look alike are different classes", first_five(names))

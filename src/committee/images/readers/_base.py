@@ -70,6 +70,8 @@ class Samples:
                 "names of images and classes", expected="Unicode text", got=first_five(sorted(odd)),
                 todo="Rename them.",
             )  # fmt: skip
+        if len(set(self.class_names)) < len(self.class_names):
+            raise DataError("class names", expected="each once", got=first_five(self.class_names))
         if len(self.class_names) < 2:
             raise DataError("data set", expected="at least 2 classes", got=first_five(self.class_names))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,13 +108,13 @@ def text(value: object) -> str:
 
 
 def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Images]:
-    if all(isinstance(cell, Mapping) and cell.get("bytes") for cell in cells):
+    if all(isinstance(cell, Mapping) and isinstance(cell.get("bytes"), bytes) for cell in cells):
         return [str(cell.get("path") or row) for row, cell in enumerate(cells)], [c["bytes"] for c in cells]
     if all(isinstance(cell, bytes) for cell in cells):
         return [str(row) for row in range(len(cells))], list(cells)
     names = [Path(str(cell).replace("\\", "/")) for cell in cells]
     paths = [root / name for name in names]
-    missing = [name.as_posix() for name, path in zip(names, paths, strict=True) if not path.is_file()]
+    missing = [name.as_posix() for name, path in zip(names, paths, strict=True) if not _is_file(path)]
     if missing:
         raise DataError(
             who, expected=f"files below {root.as_posix()}", got=f"no file {first_five(missing)}",
@@ -126,5 +127,19 @@ def _relative(name: Path, root: Path) -> str:
     return (name.relative_to(root) if name.is_relative_to(root) else name).as_posix()
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no disk takes
+        return False
+
+
 def _neighbour(path: Path) -> str:
-    return nearest(path.name, [other.name for other in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    """Name the file that was meant, perhaps."""
+    try:
+        names = [other.name for other in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return ""
+    if unicodedata.normalize("NFC", path.name) in (unicodedata.normalize("NFC", name) for name in names):
+        return "The file's name is the same in another Unicode form (NFC, NFD): rename it."
+    return nearest(path.name, names)

@@ -9,6 +9,7 @@ import numpy as np
 
 from committee.errors import DataError, first_five
 from committee.images.readers._base import Reader, Samples, sorted_classes, split_name
+from committee.untrusted.npy import load_npy, load_npz
 
 REQUIRED = ("images", "labels")
 OPTIONAL = ("splits", "folds", "groups", "class_names")
@@ -47,22 +48,18 @@ class Numpy(Reader):
     def _load(self) -> dict[str, np.ndarray[Any, Any]]:
         try:
             if self.path.is_file():
-                with np.load(self.path, allow_pickle=False) as archive:
-                    return {name: archive[name] for name in archive.files}
+                return load_npz(self.path)
             files = [self.path / f"{name}.npy" for name in (*REQUIRED, *OPTIONAL)]
-            return {
-                file.stem: np.load(file, mmap_mode="r", allow_pickle=False)
-                for file in files
-                if file.is_file()
-            }
-        except (ValueError, OSError, EOFError) as error:
+            return {file.stem: load_npy(file, mmap=True) for file in files if file.is_file()}
+        except ValueError as error:
             raise DataError(
-                str(self.path), expected="arrays without Python objects", got=str(error).splitlines()[0],
+                str(self.path), expected="arrays without Python objects", got=str(error),
                 todo="Save them with numpy.save or numpy.savez.",
             ) from error  # fmt: skip
 
     def _checked_images(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        first, last = images.ndim == 4 and images.shape[1] in (1, 3, 4), images.shape[-1] in (1, 3, 4)
+        first = images.ndim == 4 and images.shape[1] in (1, 3, 4)
+        last = images.ndim == 4 and images.shape[3] in (1, 3, 4)
         if images.dtype != np.uint8 or not (images.ndim == 3 or first or last):
             raise DataError(
                 f"{self.path}: images", expected="uint8 [N, H, W], [N, H, W, c] or [N, c, H, W]",
@@ -78,7 +75,9 @@ class Numpy(Reader):
                 got = str(list(arrays[name].shape))
                 raise DataError(f"{self.path}: {name}", expected=f"[{count}], one value an image", got=got)
         classes = _texts(arrays, "class_names")
-        if classes is None:
+        if labels.dtype.kind == "f" and np.isnan(labels).any():
+            raise DataError(f"{self.path}: labels", expected="a label for each image", got="NaN for some")
+        if classes is None or not count:
             return _texts(arrays, "labels") or []
         if labels.dtype.kind not in "iu" or not (labels.min() >= 0 and labels.max() < len(classes)):
             expected = f"whole numbers 0..{len(classes) - 1}, for its {len(classes)} class_names"
@@ -93,4 +92,5 @@ def _texts(arrays: dict[str, np.ndarray[Any, Any]], name: str) -> list[str] | No
     values = arrays[name]
     if values.dtype.kind == "f" and np.array_equal(values, np.trunc(values)):
         values = values.astype(np.int64)
-    return [str(value) for value in values.tolist()]
+    texts = np.ravel(values).tolist()
+    return [each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in texts]

@@ -17,12 +17,12 @@ class Parquet(Table):
 
     def table(self) -> tuple[Path, list[Row]]:
         try:
-            from pyarrow import ArrowException, parquet
+            from pyarrow import parquet
         except ImportError as error:
             raise require("pyarrow", "parquet", str(self.path)) from error
         try:
             rows = parquet.read_table(self.path).to_pylist()
-        except ArrowException as error:
-            reason = str(error).splitlines()[0].rstrip(".")
+        except Exception as error:  # a damaged file fails in pyarrow, in Python or in the conversion between
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise DataError(str(self.path), expected="a Parquet table", got=reason) from error
         return self.path, rows
