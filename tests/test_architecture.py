@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 GROUPS = {
     "base": [
         "_version", "errors", "interrupt", "registry", "randomness", "folds", "progress", "devices", "recipe",
-        "store",
+        "store", "untrusted", "workers",
     ],
     "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners"],
     "networks": ["images", "backbones", "member", "measure"],

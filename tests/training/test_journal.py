@@ -1,3 +1,4 @@
+import contextlib
 import csv
 import importlib.util
 
@@ -17,9 +18,8 @@ def test_a_line_an_epoch(tmp_path):
 
 
 def test_nothing_is_tracked_unless_asked_for():
-    tracker = Tracker("m/fold_0")
-    tracker.log(ROW)
-    tracker.finish()
+    with Tracker("m/fold_0") as tracker:
+        tracker.log(ROW)
     assert tracker.run_id == ""
 
 
@@ -38,15 +38,22 @@ def test_mlflow_gets_each_epoch_and_a_resumed_fit_its_own_run(tmp_path, monkeypa
     # A file store, since setting up a database takes longer than all other tests of this file.
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
-    first = Tracker("m/fold_0")
-    first.log(ROW)
-    resumed = Tracker("m/fold_0", first.run_id)
-    resumed.log({**ROW, "epoch": 2, "train_loss": 1.0})
-    resumed.finish()
-    run = mlflow.MlflowClient().get_run(first.run_id)
-    history = mlflow.MlflowClient().get_metric_history(first.run_id, "train_loss")
-    assert [(each.step, each.value) for each in history] == [(1, 2.0), (2, 1.0)]
-    assert (run.info.run_name, run.info.status) == ("m/fold_0", "FINISHED")
+    client = mlflow.MlflowClient()
+    runs = []
+    for error, epoch in ((KeyboardInterrupt, 1), (ArithmeticError, 2), (None, 3)):
+        ending = pytest.raises(error) if error else contextlib.nullcontext()
+        with ending, Tracker("m/fold_0", runs[0].info.run_id if runs else "") as tracker:
+            tracker.log({**ROW, "epoch": epoch, "train_loss": 3.0 - epoch})
+            assert client.get_run(tracker.run_id).info.status == "RUNNING"
+            runs.append(client.get_run(tracker.run_id))
+            if error:
+                raise error
+        runs[-1] = client.get_run(tracker.run_id)
+    assert [(run.info.run_name, run.info.status) for run in runs] == [
+        ("m/fold_0", "KILLED"), ("m/fold_0", "FAILED"), ("m/fold_0", "FINISHED")
+    ]  # fmt: skip
+    history = client.get_metric_history(runs[0].info.run_id, "train_loss")
+    assert [(each.step, each.value) for each in history] == [(1, 2.0), (2, 1.0), (3, 0.0)]
 
 
 def test_a_failing_mlflow_does_not_end_the_fit(monkeypatch, caplog):

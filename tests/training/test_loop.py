@@ -163,14 +163,31 @@ def test_the_best_epochs_weights_are_those_of_a_fit_of_that_length(fit, dataset,
     assert equal(weights(best), weights(last)) == (chosen == 6)
 
 
-def test_a_loss_that_is_no_number_ends_the_fit(fit):
+def test_a_loss_that_stays_no_number_ends_the_fit(fit, caplog):
     name = "models=[{name: 'python:tiny_nets:exploding', as: bad}]"
     with pytest.raises(TrainingError) as caught:
         fit(name, net="exploding")
     assert str(caught.value) == (
-        "bad/fold_0: expected a finite loss, got nan in epoch 1. "
-        "Lower training.lr, or set training.clip_grad=1.0."
+        "bad/fold_0: expected a finite loss, got a loss of nan in epoch 1, also after the learning rate was "
+        "halved 3 times, from 0.01 to 0.00125. Lower training.lr by far, set training.clip_grad=1.0, or take "
+        "training.precision=fp32."
     )
+    assert caplog.messages == [
+        "bad/fold_0: a loss of nan in epoch 1; back to the last good epoch, with half the learning rate: "
+        f"{rate} (rollback {n} of 3)"
+        for n, rate in ((1, "0.005"), (2, "0.0025"), (3, "0.00125"))
+    ]
+
+
+def test_a_network_that_fails_is_named_with_its_fold_and_its_words(fit):
+    name = "models=[{name: 'python:hostile_nets:fussy', as: m}]"
+    with pytest.raises(TrainingError) as caught:
+        fit(name, net="fussy")
+    assert str(caught.value) == (
+        "m/fold_0: expected a network that takes 8 pixels, got shape '[30, 49]' is invalid for input of size "
+        "1920. Give another dataset.img_size."
+    )
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_no_rows_to_spare_for_an_inner_slice_is_said(fit, making, tmp_path):

@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
+from committee import interrupt
 from committee._version import __version__
 from committee.errors import CommitteeError, UsageError, nearest
 
 _DESCRIPTION = "Train, combine, compress and ship ensembles of deep vision models."
 _PIPE_CLOSED = 141
-_INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,16 +120,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     verbose = bool({"-v", "--verbose"} & set(argv))
     try:
-        code = _run(argv)
-        sys.stdout.flush()
+        with interrupt.handled():
+            code = _run(argv)
+            sys.stdout.flush()
     except SystemExit as stop:  # how argparse ends --help
         return int(stop.code or 0)
     except CommitteeError as error:
         _complain(str(error), verbose)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted; what is finished is kept, and the same command goes on from there.", verbose)
-        return _INTERRUPTED
+        _complain(interrupt.SENTENCE, verbose)
+        return interrupt.EXIT_CODE
     except BrokenPipeError:
         # The reader of our output left; the interpreter would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
 
+from committee.errors import TrainingError
+from committee.member import Member
 from committee.metrics import METRICS
 from committee.recipe.training import EarlyStop, Training
+from committee.training.batches import Rows, inner_slice
+from committee.training.job import Job
+from committee.training.words import taking
 
 Weights = dict[str, Tensor]
 
@@ -17,6 +27,52 @@ def judges(settings: Training, epochs: int | None) -> EarlyStop | None:
     if epochs is not None or not (settings.early_stop or settings.best_checkpoint):
         return None
     return settings.early_stop or EarlyStop(patience=None)
+
+
+def divide(job: Job) -> tuple[Rows, Rows]:
+    """Return the rows that a fit learns from, and those that judge its epochs.
+
+    Raises
+    ------
+    TrainingError
+        There are none to spare.
+    """
+    rule = judges(job.spec.training, job.epochs)
+    if rule is None:
+        return job.rows, job.rows[:0]
+    groups = None if job.dataset.groups is None else job.dataset.groups[job.rows]
+    kept, judged = inner_slice(job.dataset.labels[job.rows], groups, rule.fraction, job.seed("inner"))
+    if not len(judged):
+        raise TrainingError(
+            job.name, expected="spare rows to judge epochs by", got="one group, or a row a class",
+            todo="Set training.early_stop=null and training.best_checkpoint=false.",
+        )  # fmt: skip
+    return job.rows[kept], job.rows[judged]
+
+
+@torch.no_grad()
+def inner_log_probs(
+    job: Job, member: Member, weights: Weights, rows: Rows, size: int, heed: Callable[[], None]
+) -> NDArray[np.float32]:
+    """Return log-probabilities `[N, C]` of rows, by a member's network with other weights.
+
+    Parameters
+    ----------
+    size : int
+        Images at once.
+    heed : callable
+        Called before each batch.
+    """
+    network: nn.Module = member.network.eval()
+    device = next(iter(weights.values())).device
+    parts = []
+    for start in range(0, len(rows), size):
+        heed()
+        images = member.view(job.dataset.images(rows[start : start + size]).to(device))
+        with taking(job.name, images.shape[-1]):
+            logits = functional_call(network, weights, (images,))
+        parts.append(logits.float().log_softmax(1).cpu().numpy())
+    return np.concatenate(parts)
 
 
 class Choice:

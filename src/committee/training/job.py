@@ -15,16 +15,20 @@ from committee.training.batches import Rows
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What a fit is given; the parameters are those of `loop.train`."""
+    """What a fit is given; the parameters are those of `loop.train`.
+
+    `micro_batch` images go through the network together; a batch of more is divided.
+    """
 
     spec: MemberSpec
     dataset: Dataset
     rows: Rows
     fold: str
     device: torch.device
-    folder: Path | None
+    folder: Path
     made_from: str
     epochs: int | None
+    micro_batch: int
 
     @property
     def name(self) -> str:

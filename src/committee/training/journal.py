@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +24,18 @@ FIELDS = (
     "inner_log_loss",
     "inner_accuracy",
     "inner_f1_macro",
+    "rollbacks",
+    "micro_batch",
 )
 Row = Mapping[str, Any]
 
 
 def write_csv(path: Path, history: Sequence[Row]) -> None:
-    """Write a line for each epoch; the inner columns are empty where no slice judges epochs."""
+    """Write a line for each epoch; the inner columns are empty where no slice judges epochs.
+
+    `rollbacks` is how often the learning rate had been halved by then, `micro_batch` how many images went
+    through the network together.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, restval="")
         writer.writeheader()
@@ -37,7 +43,9 @@ def write_csv(path: Path, history: Sequence[Row]) -> None:
 
 
 class Tracker:
-    """One MLflow run for a fit; silent unless MLFLOW_TRACKING_URI is set and MLflow is installed.
+    """One MLflow run for a fit, which ends with the block.
+
+    It is silent unless MLFLOW_TRACKING_URI is set and MLflow is installed.
 
     Parameters
     ----------
@@ -62,7 +70,9 @@ class Tracker:
         import mlflow
 
         self._client = mlflow.MlflowClient()
-        if not self.run_id:
+        if self.run_id:
+            self._client.update_run(self.run_id, status="RUNNING")
+        else:
             title = os.environ.get("MLFLOW_EXPERIMENT_NAME", "committee")
             found = self._client.get_experiment_by_name(title)
             experiment = found.experiment_id if found else self._client.create_experiment(title)
@@ -86,8 +96,13 @@ class Tracker:
                     if key != "epoch" and isinstance(value, int | float):
                         self._client.log_metric(self.run_id, key, value, step=row["epoch"])
 
-    def finish(self) -> None:
-        """Mark the run as finished."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Mark the run as finished, failed or killed."""
+        killed = kind is not None and issubclass(kind, KeyboardInterrupt)
         if self._client is not None:
             with self._optional():
-                self._client.set_terminated(self.run_id)
+                status = "FINISHED" if kind is None else "KILLED" if killed else "FAILED"
+                self._client.set_terminated(self.run_id, status)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import math
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +16,8 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.func import functional_call
-from torch.nn import functional
 
-from committee.errors import TrainingError
+from committee import interrupt
 from committee.images.dataset import Dataset
 from committee.member import Member
 from committee.metrics import evaluate
@@ -25,14 +25,19 @@ from committee.progress import bar
 from committee.recipe.members import MemberSpec
 from committee.training import resume
 from committee.training.averaging import MovingAverage
-from committee.training.batches import Rows, class_weights, epoch_batches, inner_slice
-from committee.training.choosing import Choice, judges
+from committee.training.batches import Rows, class_weights, epoch_batches
+from committee.training.choosing import Choice, divide, inner_log_probs, judges
 from committee.training.engine import memory_format, number_format
 from committee.training.job import Job
 from committee.training.journal import Row, Tracker
+from committee.training.memory import halving
 from committee.training.optimiser import learning_rate, make_optimizer
+from committee.training.rollback import Diverged, lower, rate
 from committee.training.sharing import share
 from committee.training.start import Shown, start_member, starting_weights
+from committee.training.steps import Step
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -63,7 +68,7 @@ def train(
     device : torch.device
         `cuda` without a number is all GPUs that are visible.
     folder : Path, optional
-        Where the state is kept after each epoch, and looked for at the start. None: nowhere.
+        Where the state is kept after each epoch, and looked for at the start. None: for the time of the fit.
     made_from : str
         Digest of what decides the result; a kept state of another digest is not used.
     epochs : int, optional
@@ -77,12 +82,17 @@ def train(
     Raises
     ------
     TrainingError
-        The loss is no longer finite.
+        The loss is no longer finite, however low the learning rate; memory does not suffice for one image; or
+        the network cannot take the images.
+    KeyboardInterrupt
+        A signal asked for the end; the state is kept.
     """
-    job = Job(spec, dataset, rows, fold, device, folder, made_from, epochs)
     try:
-        with _generators(device):
-            return share(job, fit)
+        with _generators(device), tempfile.TemporaryDirectory() as temporary:
+            place = folder or Path(temporary) / "state"
+            return share(
+                Job(spec, dataset, rows, fold, device, place, made_from, epochs, spec.batch_size), fit
+            )
     finally:
         gc.collect()
         if device.type == "cuda":
@@ -91,41 +101,38 @@ def train(
 
 def fit(fabric: Fabric, job: Job) -> Member:
     """Carry out `job` on the devices of `fabric`."""
-    return _Fit(job, fabric).run()
+    scale = dict(fabric.strategy.precision.state_dict())
+    rollbacks = 0
+    while True:
+        try:
+            return _Fit(job, fabric, rollbacks).run()
+        except Diverged as error:
+            log.warning(lower(error, job.name, job.spec.training.lr))
+            rollbacks = error.rollbacks + 1
+        gc.collect()
+        fabric.strategy.precision.load_state_dict(scale)
 
 
 class _Fit:
     """A fit in progress."""
 
-    def __init__(self, job: Job, fabric: Fabric) -> None:
+    def __init__(self, job: Job, fabric: Fabric, rollbacks: int) -> None:
         self.job, self.fabric, self.settings = job, fabric, job.spec.training
+        self.rollbacks, self.micro_batch = rollbacks, job.micro_batch
         self.epochs = self.settings.epochs if job.epochs is None else job.epochs
         self.head_epochs = self._count_head_epochs()
         self.phase, self.history, self.run_id = "", list[Row](), ""
+        self.batch, self.seconds, self.generators = 0, 0.0, dict[str, Tensor]()
         self.average: MovingAverage | None = None
-        self._divide_rows()
+        self.rows, self.judged = divide(job)
+        self.labels = job.dataset.labels[self.rows]
+        rule = judges(self.settings, job.epochs)
+        self.choice = Choice(rule, self.settings.best_checkpoint) if rule else None
         self._place_network()
 
     def _count_head_epochs(self) -> int:
         wanted = self.settings.head_epochs if starting_weights(self.job.spec) else 0
         return min(wanted, self.settings.epochs - 1)
-
-    def _divide_rows(self) -> None:
-        """Set the rows to learn from, and those that judge epochs."""
-        job, rule = self.job, judges(self.settings, self.job.epochs)
-        self.rows, self.judged, self.choice = job.rows, job.rows[:0], None
-        if rule is not None:
-            groups = None if job.dataset.groups is None else job.dataset.groups[job.rows]
-            labels = job.dataset.labels[job.rows]
-            kept, judged = inner_slice(labels, groups, rule.fraction, job.seed("inner"))
-            if not len(judged):
-                raise TrainingError(
-                    job.name, expected="spare rows to judge epochs by", got="one group, or a row a class",
-                    todo="Set training.early_stop=null and training.best_checkpoint=false.",
-                )  # fmt: skip
-            self.rows, self.judged = job.rows[kept], job.rows[judged]
-            self.choice = Choice(rule, self.settings.best_checkpoint)
-        self.labels = job.dataset.labels[self.rows]
 
     def _place_network(self) -> None:
         job, device = self.job, self.fabric.device
@@ -136,23 +143,29 @@ class _Fit:
         self.member.to(device)
         self.network.to(memory_format=layout)
         self.shown = Shown(self.member, job.spec, job.dataset, device, layout)
-        self.targets = torch.as_tensor(self.labels).to(device)
         weights = class_weights(self.labels, job.dataset.class_names, self.settings.class_weights)
-        self.weights = None if weights is None else torch.as_tensor(weights).to(device)
+        self.learn = Step(
+            self.fabric, self._images, torch.as_tensor(self.labels).to(device),
+            None if weights is None else torch.as_tensor(weights).to(device),
+            self.settings.label_smoothing, job.name,
+        )  # fmt: skip
+        self.total = torch.zeros(2, device=device)
 
     def run(self) -> Member:
         """Train from the start, or from where an interrupted run came to."""
         self._restore()
-        tracker = Tracker(self.job.name, self.run_id)
-        self.run_id = tracker.run_id
-        with bar(self.epochs * len(self.rows), self.job.name) as step:
-            step(len(self.history) * len(self.rows))
+        with (
+            Tracker(self.job.name, self.run_id) as tracker,
+            bar(self.epochs * len(self.rows), self.job.name) as step,
+            interrupt.deferred(),
+        ):
+            self.run_id = tracker.run_id
+            step(len(self.history) * len(self.rows) + self.batch * self.job.spec.batch_size)
             while not self._finished():
                 row = self._epoch(len(self.history) + 1, step)
                 self.history.append(row)
                 tracker.log(row)
                 self._keep()
-        tracker.finish()
         return self._finish()
 
     def _finished(self) -> bool:
@@ -175,55 +188,75 @@ class _Fit:
         self.optimizer = self.fabric.setup_optimizers(self.bare)
 
     def _epoch(self, epoch: int, step: Any) -> Row:
-        start = time.perf_counter()
         phase = "head" if epoch <= self.head_epochs else "all"
         if phase != self.phase:
             self._enter(phase)
         # Batch norm and dropout stay still while the head learns to read the published features.
         self.network.train(phase == "all")
-        torch.manual_seed(self.job.seed("epoch", epoch))
+        self._seed(epoch)
+        self.start = time.perf_counter() - self.seconds
         loss, accuracy = self._pass(epoch, step)
+        scores = self._judge(epoch)
+        seconds = time.perf_counter() - self.start
+        self.batch, self.seconds, self.total = 0, 0.0, torch.zeros_like(self.total)
         return {
             "epoch": epoch, "phase": phase, "lr": self.bare.param_groups[0]["lr"],
-            "train_loss": loss, "train_accuracy": accuracy,
-            "seconds": round(time.perf_counter() - start, 3), **self._judge(epoch),
+            "train_loss": loss, "train_accuracy": accuracy, "seconds": round(seconds, 3), **scores,
+            "rollbacks": self.rollbacks, "micro_batch": self.micro_batch,
         }  # fmt: skip
+
+    def _seed(self, epoch: int) -> None:
+        """Set the generators for an epoch, or for what an interrupted run left of it."""
+        torch.manual_seed(self.job.seed("epoch", epoch))
+        if self.batch:
+            torch.set_rng_state(self.generators["cpu"])
+            if "cuda" in self.generators:
+                torch.cuda.set_rng_state(self.generators["cuda"], self.fabric.device)
 
     def _pass(self, epoch: int, step: Any) -> tuple[float, float]:
         """Go once through the rows; return mean loss and accuracy, as of the varied images that it saw."""
         seed = self.job.seed("order", epoch)
         batches = epoch_batches(self.labels, self.job.spec.batch_size, self.settings.sampler, seed)
-        total = torch.zeros(2, device=self.fabric.device)
-        for index, positions in enumerate(batches):
+        for positions in batches[self.batch :]:
+            self._heed()
             # Counted to the middle of the step: at its end, the last one would have a rate of zero.
-            self._set_rate(epoch - 1 + (index + 0.5) / len(batches))
+            self._set_rate(epoch - 1 + (self.batch + 0.5) / len(batches))
             mine = positions[self.fabric.global_rank :: self.fabric.world_size]
-            total += self._step(mine, epoch) * len(mine)
+            self.total += self._step(mine) * len(mine)
+            self.batch += 1
             step(len(positions))
-        summed = torch.as_tensor(self.fabric.all_reduce(total, reduce_op="sum"))
+        summed = torch.as_tensor(self.fabric.all_reduce(self.total, reduce_op="sum"))
         mean, accuracy = (summed / len(self.rows)).tolist()
-        if not math.isfinite(mean):
-            raise TrainingError(
-                self.job.name, expected="a finite loss", got=f"{mean} in epoch {epoch}",
-                todo="Lower training.lr, or set training.clip_grad=1.0.",
-            )  # fmt: skip
+        self._check(math.isfinite(mean), f"a loss of {mean}")
+        norms = torch._foreach_norm([each.detach() for each in self.network.parameters()])
+        self._check(bool(torch.stack(norms).isfinite().all()), "a weight without end")
         return mean, accuracy
 
+    def _heed(self) -> None:
+        """Where a signal asked for it, keep the state in mid-epoch and stop."""
+        if interrupt.asked():
+            self._keep()
+            log.warning("%s: stopped in epoch %d and kept", self.job.name, len(self.history) + 1)
+            raise KeyboardInterrupt
+
+    def _check(self, sound: bool, what: str) -> None:
+        if not self.fabric.broadcast(sound):
+            raise Diverged(len(self.history) + 1, what, self.rollbacks)
+
     def _set_rate(self, epoch: float) -> None:
+        wanted = self.settings.lr
         if self.phase == "all":
             horizon = self.settings.epochs - self.head_epochs
-            rate = learning_rate(self.settings, epoch - self.head_epochs, horizon)
-            for group in self.bare.param_groups:
-                group["lr"] = rate
+            wanted = learning_rate(self.settings, epoch - self.head_epochs, horizon)
+        for group in self.bare.param_groups:
+            group["lr"] = rate(wanted, self.rollbacks)
 
-    def _step(self, positions: Rows, epoch: int) -> Tensor:
+    def _images(self, positions: Rows) -> Tensor:
+        return self.shown.batch(self.rows[positions], len(self.history) + 1)
+
+    def _step(self, positions: Rows) -> Tensor:
         """Learn from one batch; return its loss and accuracy, float32 `[2]`."""
-        logits = self.model(self.shown.batch(self.rows[positions], epoch))
-        labels = self.targets[torch.from_numpy(positions)]
-        loss = functional.cross_entropy(
-            logits, labels, self.weights, label_smoothing=self.settings.label_smoothing
-        )
-        self.fabric.backward(loss)
+        result = self._gradients(positions)
         if self.settings.clip_grad is not None:
             self.fabric.clip_gradients(
                 self.model, self.optimizer, max_norm=self.settings.clip_grad, error_if_nonfinite=False
@@ -232,7 +265,21 @@ class _Fit:
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update()
-        return torch.stack([loss.detach(), (logits.argmax(1) == labels).float().mean()])
+        return result
+
+    def _gradients(self, positions: Rows) -> Tensor:
+        if self.fabric.world_size > 1:  # which must all do the same: `share` takes care of memory
+            return self.learn(self.model, positions, self.micro_batch)
+
+        def attempt(size: int) -> Tensor:
+            self.optimizer.zero_grad()
+            return self.learn(self.model, positions, size)
+
+        wanted = min(self.micro_batch, len(positions))
+        result, size = halving(attempt, wanted, self.job.name)
+        if size < wanted:
+            self.micro_batch = size
+        return result
 
     def _current(self) -> dict[str, Tensor]:
         """Return the weights that the member would have now."""
@@ -243,47 +290,59 @@ class _Fit:
         if self.choice is None:
             return {}
         weights = self._current()
-        scores = evaluate(self._inner_log_probs(weights), self.job.dataset.labels[self.judged],
+        log_probs = inner_log_probs(self.job, self.member, weights, self.judged, self.micro_batch, self._heed)
+        self._check(bool(np.isfinite(log_probs).all()), "scores that are no numbers")
+        scores = evaluate(log_probs, self.job.dataset.labels[self.judged],
                           ["log_loss", "accuracy", "f1_macro"])  # fmt: skip
         self.choice.judge(epoch, scores, weights)
         return {f"inner_{name}": value for name, value in scores.items()}
 
-    @torch.no_grad()
-    def _inner_log_probs(self, weights: dict[str, Tensor]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        self.network.eval()
-        parts = []
-        for start in range(0, len(self.judged), self.job.spec.batch_size):
-            pixels = self.job.dataset.images(self.judged[start : start + self.job.spec.batch_size])
-            images = self.member.view(pixels.to(self.fabric.device))
-            parts.append(
-                functional_call(self.network, weights, (images,)).float().log_softmax(1).cpu().numpy()
-            )
-        return np.concatenate(parts)
-
     def _keep(self) -> None:
-        if self.job.folder is None or self.fabric.global_rank > 0:
+        """Keep all that the rest of the fit follows from; in mid-epoch also how far that has come."""
+        if self.fabric.global_rank > 0:
             return
+        generators = {"cpu": torch.get_rng_state()}
+        if self.fabric.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.fabric.device)
         state = {
-            "phase": self.phase, "network": self.network.state_dict(), "optimizer": self.bare.state_dict(),
+            "phase": self.phase, "network": self.network.state_dict(),
+            "optimizer": self.bare.state_dict() if self.phase else None,
             "average": self.average and self.average.state(), "choice": self.choice and self.choice.state(),
             "precision": self.fabric.strategy.precision.state_dict(),
+            "rollbacks": self.rollbacks, "micro_batch": self.micro_batch, "generators": generators,
+            "batch": self.batch, "total": self.total,
+            "seconds": time.perf_counter() - self.start if self.batch else 0.0,
         }  # fmt: skip
-        resume.keep(self.job.folder, self.job.made_from, state, self.history, self.run_id)
+        job = self.job
+        resume.keep(job.folder, job.made_from, state, self.history, self.run_id, self.batch)
 
     def _restore(self) -> None:
-        found = self.job.folder and resume.restore(self.job.folder, self.job.made_from)
-        if not found:
-            return
-        state, self.run_id = found
+        """Go on from the newest kept state; in a rollback, from the last good epoch, now the newest."""
+        found = resume.restore(self.job.folder, self.job.made_from, whole=self.rollbacks > 0)
+        before = 0
+        if found:
+            state, self.run_id = found
+            before = state["rollbacks"]
+            self._take(state)
+        self.fabric.barrier()
+        if self.rollbacks > before:
+            self._keep()
+
+    def _take(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self._enter(state["phase"])
-        self.bare.load_state_dict(state["optimizer"])
+        if state["phase"]:
+            self._enter(state["phase"])
+            self.bare.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.restore(state["average"])
         if self.choice is not None:
             self.choice.restore(state["choice"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.history = state["history"]
+        self.history, self.generators = state["history"], state["generators"]
+        self.batch, self.seconds = state["batch"], state["seconds"]
+        self.total.copy_(state["total"])
+        self.rollbacks = max(self.rollbacks, state["rollbacks"])
+        self.micro_batch = min(self.micro_batch, state["micro_batch"])
 
     def _finish(self) -> Member:
         """Return the member with the weights that were chosen."""
@@ -295,6 +354,10 @@ class _Fit:
         # As it will be when it is loaded again: predictions then agree to the last bit.
         self.member.to("cpu").to(memory_format=torch.contiguous_format)
         self.member.provenance["epochs"] = epoch
+        if self.rollbacks:
+            self.member.provenance["rollbacks"] = self.rollbacks
+        if self.micro_batch < self.job.spec.batch_size:
+            self.member.provenance["micro_batch"] = self.micro_batch
         return self.member.eval()
 
 

@@ -1,19 +1,32 @@
-"""The state of a fit between two epochs, kept so that an interrupted run goes on with the same bytes."""
+"""The state of a fit, kept so that an interrupted run goes on with the same bytes.
+
+It is kept after each epoch, and in mid-epoch where a signal asks the run to end. The state of the epoch
+before stays beside it, for the day when the newest is damaged.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from committee.errors import StoreError
 from committee.store import tensors
 from committee.store.commit import commit
 from committee.store.manifest import is_done, read_manifest
 from committee.training.journal import CSV_NAME, Row, write_csv
 
 
-def keep(folder: Path, made_from: str, state: Mapping[str, Any], history: Sequence[Row], run_id: str) -> None:
-    """Replace the kept state of a fit.
+def keep(
+    folder: Path,
+    made_from: str,
+    state: Mapping[str, Any],
+    history: Sequence[Row],
+    run_id: str,
+    batch: int = 0,
+) -> None:
+    """Replace the kept state of a fit; that of the last whole epoch becomes the previous one.
 
     Parameters
     ----------
@@ -27,14 +40,52 @@ def keep(folder: Path, made_from: str, state: Mapping[str, Any], history: Sequen
         A row for each finished epoch; also written as CSV, to be looked at meanwhile.
     run_id : str
         Of the MLflow run, or empty.
+    batch : int
+        Batches that are done of the epoch after those; 0 is a state between epochs.
     """
-    with commit(folder, kind="resume", made_from=made_from, epoch=len(history), run_id=run_id) as new:
+    if _is_whole(folder, made_from):
+        shutil.rmtree(previous(folder), ignore_errors=True)
+        folder.rename(previous(folder))
+    facts = {"epoch": len(history), "batch": batch, "run_id": run_id}
+    with commit(folder, kind="resume", made_from=made_from, **facts) as new:
         tensors.save({**state, "history": [dict(row) for row in history]}, new)
         write_csv(new / CSV_NAME, history)
 
 
-def restore(folder: Path, made_from: str) -> tuple[dict[str, Any], str] | None:
-    """Return the kept state and the MLflow run; None if there is none, or a damaged one, or another fit's."""
-    if not is_done(folder, made_from):
-        return None
-    return tensors.load(folder), str(read_manifest(folder, verify=False).facts.get("run_id", ""))
+def restore(folder: Path, made_from: str, *, whole: bool = False) -> tuple[dict[str, Any], str] | None:
+    """Return the newest kept state that is undamaged, and the MLflow run; None if there is none of this fit.
+
+    Parameters
+    ----------
+    folder, made_from
+        As given to `keep`.
+    whole : bool
+        Leave out one of mid-epoch.
+    """
+    for place in (folder, previous(folder)):
+        if is_done(place, made_from) and (not whole or _is_whole(place, made_from)):
+            if place != folder:
+                # Refused, and named in the log: it must not take the good one's place.
+                shutil.rmtree(folder, ignore_errors=True)
+            return tensors.load(place), str(read_manifest(place, verify=False).facts["run_id"])
+    return None
+
+
+def forget(folder: Path) -> None:
+    """Remove what is kept of a fit, once that is in the store."""
+    for place in (folder, previous(folder)):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def previous(folder: Path) -> Path:
+    """Return the folder of the state before: `fold_0.previous.resume` beside `fold_0.resume`."""
+    return folder.with_name(f"{folder.stem}.previous{folder.suffix}")
+
+
+def _is_whole(folder: Path, made_from: str) -> bool:
+    """Tell whether the state, whose files are not checked, is one between epochs of this fit."""
+    try:
+        manifest = read_manifest(folder, verify=False)
+    except StoreError:
+        return False
+    return manifest.made_from == made_from and manifest.facts["batch"] == 0

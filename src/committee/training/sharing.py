@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import tempfile
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from committee.errors import TrainingError
 from committee.member import Member
 from committee.training.engine import make_fabric, processes
 from committee.training.job import Job
+from committee.training.memory import halving
 
 Fit = Callable[[Fabric, Job], Member]
 Place = tuple[str, int, tuple[int, ...]]
@@ -37,12 +37,15 @@ def share(job: Job, fit: Fit) -> Member:
     precision = job.spec.training.precision
     # Each process needs rows of every batch, also of the smallest that `epoch_batches` makes.
     count = min(processes(job.device), max(1, min(job.spec.batch_size, len(job.rows)) // 2))
-    if count == 1:
-        return fit(make_fabric(job.device, precision), job)
-    with tempfile.TemporaryDirectory() as temporary:
-        job = replace(job, folder=job.folder or Path(temporary) / "state")
-        _launch(make_fabric(job.device, precision, count), job, fit)
-        return fit(make_fabric(job.device, precision), job)
+    if count > 1:
+        fabric = make_fabric(job.device, precision, count)
+        # A process that lacks memory would leave the others waiting: all of them start again with less.
+        halving(
+            lambda size: _launch(fabric, replace(job, micro_batch=size), fit),
+            -(-job.micro_batch // count),
+            job.name,
+        )
+    return fit(make_fabric(job.device, precision), job)
 
 
 def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
@@ -51,23 +54,30 @@ def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
     place = (str(canvas.filename), canvas.offset, canvas.shape)
     # The images go over by the name of their file: pickled, each process would get a copy of all.
     bare = replace(job, dataset=replace(job.dataset, canvas=np.empty(0, np.uint8)))
+    others = set(multiprocessing.active_children())
     try:
         # Bound rather than passed: Fabric looks into what is passed, and refuses frozen dataclasses.
         fabric.launch(partial(_work, job=bare, place=place, fit=fit))
     except ProcessException as error:
+        last = str(error).strip().splitlines()[-1]
+        if "OutOfMemoryError" in last or "allocate memory" in last:
+            raise torch.OutOfMemoryError(last) from None
         raise TrainingError(
-            job.name, expected="all processes to finish", got=str(error).strip().splitlines()[-1],
+            job.name, expected="all processes to finish", got=last,
             todo="What was trained is kept: run it again, or on one GPU with CUDA_VISIBLE_DEVICES=0.",
         ) from error  # fmt: skip
+    finally:
+        for process in set(multiprocessing.active_children()) - others:
+            process.kill()  # after an interrupt; what they kept is whole
 
 
 def _work(fabric: Fabric, job: Job, place: Place, fit: Fit) -> None:
     file, offset, shape = place
     canvas = np.memmap(file, np.uint8, "r", offset=offset, shape=shape)
     fit(fabric, replace(job, dataset=replace(job.dataset, canvas=canvas)))
-    # The first process keeps the store through which they find each other: where it leaves while another still
-    # talks, or where one ends with its connections open, that one aborts. After an error there is nobody to
-    # wait for: the launcher ends the others.
+    # The first process keeps the store through which they find each other: where it leaves while another
+    # still talks, or where one ends with its connections open, that one aborts. After an error there is
+    # nobody to wait for: the launcher ends the others.
     fabric.barrier()
     gc.collect()
     torch.distributed.destroy_process_group()

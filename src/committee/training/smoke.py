@@ -9,8 +9,11 @@ from torch.nn import functional
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
 from committee.recipe.members import MemberSpec
+from committee.training.batches import Rows
 from committee.training.engine import make_fabric
+from committee.training.memory import halving
 from committee.training.start import Shown, start_member
+from committee.training.words import taking
 
 
 def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
@@ -19,10 +22,14 @@ def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
     Raises
     ------
     TrainingError
-        The network does not take images of this size, its logits are not `[batch, classes]`, the loss or a
-        gradient is not finite, or there is no gradient.
+        The network does not take images of this size, not even one of them fits into memory, its logits are
+        not `[batch, classes]`, the loss or a gradient is not finite, or there is no gradient.
     """
     rows = dataset.rows("train")[: max(2, spec.batch_size)]
+    halving(lambda size: _one_batch(spec, dataset, device, rows[:size]), len(rows), spec.name)
+
+
+def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: Rows) -> None:
     member = start_member(spec, dataset, "smoke").to(device)
     images = Shown(member, spec, dataset, device, torch.contiguous_format).batch(rows, epoch=0)
     with torch.random.fork_rng(devices=[]):
@@ -32,7 +39,8 @@ def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
     check_shape(spec, logits, (len(rows), len(dataset.class_names)))
     loss = functional.cross_entropy(logits, torch.as_tensor(dataset.labels[rows]).to(device))
     _check_finite(spec, "loss", loss)
-    loss.backward()
+    with taking(spec.backbone, spec.img_size):
+        loss.backward()
     gradients = [each.grad for each in member.network.parameters() if each.grad is not None]
     if not gradients:
         raise TrainingError(
@@ -48,18 +56,10 @@ def first_logits(spec: MemberSpec, network: nn.Module, images: Tensor) -> Tensor
     Raises
     ------
     TrainingError
-        It cannot take the batch: nearly always, since its maps shrink to nothing or its patches do not fit.
+        It cannot take the batch.
     """
-    try:
+    with taking(spec.backbone, spec.img_size):
         return network(images)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("!.")
-        raise TrainingError(
-            spec.backbone, expected=f"a network that takes {spec.img_size} pixels", got=reason,
-            todo="Give another dataset.img_size.",
-        ) from error  # fmt: skip
 
 
 def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, int]) -> None:
