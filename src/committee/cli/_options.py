@@ -60,7 +60,9 @@ def store_of(arguments: Namespace) -> Store:
     """Return the store that the arguments name."""
     from committee.store.layout import Store
 
-    return Store(Path(arguments.store))
+    store = Store(Path(arguments.store))
+    store.mend()
+    return store
 
 
 def add_json(parser: ArgumentParser) -> None:

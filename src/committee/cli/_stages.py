@@ -43,6 +43,7 @@ def print_estimate(
 ) -> int:
     """Print what would run, how many fits, hours and disk, and the names of what would follow."""
     from committee.pipeline.estimate import estimate
+    from committee.store.disk import free_bytes, in_words
 
     found = {**estimate(recipe, store), "unbuilt": recipe.unbuilt(), **(then or {})}
     if as_json:
@@ -57,6 +58,8 @@ def print_estimate(
     print_table("What would be trained", columns, rows)
     print_failed({cost["member"]: cost["reason"] for cost in found["members"] if cost["hours"] is None})
     print(f"In total {found['fits']} fits, about {found['hours']:.2g} hours and {found['disk_mb']:.0f} MB.")
+    if found["disk_mb"] * 1e6 > (free := free_bytes(store.root)):
+        log.warning("%s: its disk has %s free", store.root, in_words(free))
     for what, names in (then or {}).items():
         print(f"Then {what}: {', '.join(names) or 'none'}.")
     return 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from importlib import metadata
@@ -15,13 +13,14 @@ import torch
 from torch import nn
 
 from committee._version import __version__
-from committee.errors import CommitteeError
+from committee.errors import CommitteeError, StoreError
 from committee.exporters._base import EXPORTERS, Card
 from committee.exporters._module import ModulePredictor
 from committee.exporters._parity import check_parity
 from committee.exporters._predictor import Images
-from committee.store.commit import commit, write_json
+from committee.store.commit import commit, remove, write_json
 from committee.store.manifest import digest, hash_file, is_done
+from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
 Status = dict[str, Any]
@@ -120,13 +119,17 @@ class _Job:
 
 def _previous(folder: Path, made_from: str) -> dict[str, Status]:
     """Return the entries of the formats already in `folder` that were made of the same model."""
+    place = folder / "export_status.json"
     try:
-        status = json.loads((folder / "export_status.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        status = read_json(place, "the status of an export")
+        if not made_from or status.get("made_from") != made_from:
+            return {}
+        return build(
+            lambda: {name: each for name, each in status["formats"].items() if each["status"] == "done"},
+            place, "the status of an export",
+        )  # fmt: skip
+    except StoreError:
         return {}
-    if not made_from or status["made_from"] != made_from:
-        return {}
-    return {name: entry for name, entry in status["formats"].items() if entry["status"] == "done"}
 
 
 def _remove_others(folder: Path, status: Status) -> None:
@@ -134,7 +137,7 @@ def _remove_others(folder: Path, status: Status) -> None:
     done = {name for name, entry in status["formats"].items() if entry["status"] == "done"}
     for path in folder.iterdir():
         if path.is_dir() and path.name not in done:
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
 
 def _write_records(folder: Path, card: Card, status: Status) -> None:

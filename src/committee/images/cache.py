@@ -24,6 +24,7 @@ from committee.images.threads import in_order
 from committee.images.view import Fit, canvas
 from committee.images.workers import Workers, WorkersFailed
 from committee.store.commit import commit, remove
+from committee.store.disk import require_room
 from committee.store.layout import Store
 from committee.store.manifest import digest, is_done, read_manifest
 
@@ -115,6 +116,7 @@ def open_canvas(
     """
     folder, made_from = cache_folder(store, content, size, fit, channels)
     if images is not None and not is_done(folder, made_from):
+        require_room(folder, len(sample_ids) * channels * size**2)
         with store.hold(), commit(folder, kind="canvas", made_from=made_from, content=content) as place:
             broken = _fill(place, sample_ids, images, (size, fit, channels), workers)
             if broken and all_good:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -15,7 +14,9 @@ from committee.pipeline.records import ensemble_facts, failures, member_source, 
 from committee.store.commit import write_json
 from committee.store.inside import inside
 from committee.store.layout import Store
+from committee.store.lock import HeldError
 from committee.store.manifest import PROTOCOL, Manifest, hash_file, read_manifest
+from committee.untrusted.documents import read_json
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +43,18 @@ def discover(store: Store, *, renewed: Collection[str] = ()) -> Catalog:
     Raises
     ------
     StoreError
-        There is no such folder, or another process writes to it.
+        There is no such folder, or it is not writable. While another process writes to it, the catalog is not
+        written, and the log says so.
     """
     require_store(store)
-    with store.hold():
+    try:
+        with store.hold():
+            catalog = look_through(store)
+            write_json(store.catalog, catalog)
+    except HeldError as error:
+        # Looking is free while another run writes; its own end brings the catalog up to date.
+        log.warning("the catalog is not written. %s", error)
         catalog = look_through(store)
-        write_json(store.catalog, catalog)
     expected = {f"ensembles/{name}" for name in renewed}
     for entry in (each for each in catalog["left_out"] if each["path"] not in expected):
         log.warning("left out %s: %s", entry["path"], entry["reason"])
@@ -107,7 +114,7 @@ class _Look:
         for name in _folders(self.store.root / top):
             try:
                 entry = describe(name)
-            except (CommitteeError, OSError, ValueError, KeyError) as error:
+            except (CommitteeError, OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                 self._leave_out(self.store.root / top / name, error)
             else:
                 found += [entry] if entry else []
@@ -123,6 +130,8 @@ class _Look:
         if len(self.left_out) > before:
             return None
         facts = dict(fits[max(fits)].facts) if fits else {}
+        if fits and not {"backbone", "seed", "pretrained"} <= set(facts):
+            raise StoreError(name, expected="networks that committee trained", got="others")
         wanted = {f"test_{facts.get('inference')}"} | ({"oof"} if set(fits) - {"refit"} else set())
         if not wanted <= set(predictions):
             raise StoreError(
@@ -147,14 +156,14 @@ class _Look:
         redo = f"Run: committee export --model-name {name}"
         if not (folder / "checksums.json").is_file():
             raise StoreError(str(folder), expected="a finished export", got="no checksums.json", todo=redo)
-        sums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
+        sums = read_json(folder / "checksums.json", "the checksums of an export", redo)
         for file, expected in sums.items():
             if not inside(folder, file).is_file() or hash_file(inside(folder, file)) != expected:
                 raise StoreError(
                     str(folder / file), expected="the content that was exported", got="other bytes or none",
                     todo=redo,
                 )  # fmt: skip
-        status = json.loads((folder / "export_status.json").read_text(encoding="utf-8"))
+        status = read_json(folder / "export_status.json", "the status of an export", redo)
         if status["made_from"] != model_source(self.store, name):
             raise StoreError(
                 str(folder), expected=f"the {name} that is in the store", got="an earlier one", todo=redo

@@ -11,10 +11,11 @@ import numpy as np
 from scipy.special import softmax
 
 from committee.pipeline.choose import choose_members, choose_voices
-from committee.pipeline.discover import discover
+from committee.pipeline.discover import look_through
 from committee.pipeline.splits import oof_rows, split_rows
 from committee.predictions import Predictions
 from committee.recipe.model import Recipe
+from committee.store.commit import replacing_text
 from committee.store.layout import Store
 
 
@@ -46,7 +47,7 @@ def write_tables(
     StoreError
         A member has no such predictions.
     """
-    entries = discover(store)["members"]
+    entries = look_through(store)["members"]
     names = [store.resolve(member)] if member else choose_members(recipe, entries, store)
     voices = choose_voices(recipe, entries, names)
     tables = []
@@ -70,10 +71,9 @@ def _parts(rows: Predictions, per_fold: bool) -> Iterator[tuple[str, Predictions
 
 
 def _write(rows: Predictions, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     probabilities = softmax(rows.logits[0], axis=1)
     labels = [""] * len(rows) if rows.labels is None else rows.labels.tolist()
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with replacing_text(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", *(f"p{index}" for index in range(len(rows.class_names))), "label"])
         for name, values, label in zip(rows.sample_ids, probabilities, labels, strict=True):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from committee.errors import StoreError, UsageError
 from committee.store.layout import Store
-from committee.store.manifest import NAME, Manifest, digest, read_manifest
+from committee.store.manifest import NAME, Manifest, digest, read_manifest, read_whole
+from committee.untrusted.documents import build, read_json
 
 SPEAKS = ("refit", "folds")
 RECORD = "ensemble.json"
 METRICS = "metrics.json"
+REBUILD = "Run: committee build-ensemble"
 
 
 def ensemble_facts(store: Store, name: str, source: Callable[[str], str] | None = None) -> dict[str, Any]:
@@ -33,15 +34,22 @@ def ensemble_facts(store: Store, name: str, source: Callable[[str], str] | None 
         A file is damaged, a member is gone, or was trained again since.
     """
     folder = store.ensemble(name)
-    read_manifest(folder)
-    facts: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    find = source or functools.partial(member_source, store)
+    facts = read_whole(folder, lambda whole: read_json(whole / RECORD, "the record of an ensemble", REBUILD))
+    return build(lambda: _checked(facts, name, source or functools.partial(member_source, store)),
+                 folder / RECORD, "the record of an ensemble", REBUILD)  # fmt: skip
+
+
+def _checked(facts: dict[str, Any], name: str, find: Callable[[str], str]) -> dict[str, Any]:
+    """Return the facts, if they are all there, and the members are those that they were when it was built."""
     for member, made_from in facts["sources"].items():
         if made_from != find(member):
             raise StoreError(
-                name, expected=f"the networks of {member} that it was built from", got="others",
-                todo="Run: committee build-ensemble",
-            )  # fmt: skip
+                name, expected=f"the networks of {member} that it was built from", got="others", todo=REBUILD
+            )
+    for key in ("method", "members", "speaks", "calibrate", "rows", "class_names", "scores"):
+        facts[key]
+    if set(facts["members"]) != set(facts["sources"]) or set(facts["speaks"]) != set(facts["members"]):
+        raise ValueError("members that do not agree")
     return facts
 
 
@@ -101,8 +109,8 @@ def failures(store: Store) -> list[dict[str, Any]]:
 
 def _why(file: Path) -> str:
     try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["reason"])
-    except (ValueError, KeyError, TypeError):
+        return str(read_json(file, "the reason of a failure")["reason"])
+    except (StoreError, KeyError):
         return f"{file.name} is damaged: train it again"
 
 

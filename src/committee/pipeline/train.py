@@ -16,6 +16,7 @@ from committee.images.dataset import Dataset, open_dataset
 from committee.images.view import canvas_size
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import failure_file
+from committee.pipeline.room import warn_of_room
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.commit import write_json
@@ -46,8 +47,10 @@ def train(recipe: Recipe, store: Store) -> Outcome:
     outcome = Outcome(unbuilt=recipe.unbuilt())
     with store.hold(), _settled_memory():
         dataset = open_for(recipe, specs, store)
+        outcome.quarantined = dict(dataset.quarantined)
         plans = [Single(spec, dataset, store, device) for spec in specs]
-        for plan, error in crossfit(plans, store, recipe.training.workers):
+        warn_of_room(plans, store)
+        for plan, error in crossfit(plans, store, recipe.workers):
             outcome.take(plan.name, error)
             _remember(store, plan.name, outcome.failed.get(plan.name))
     return outcome

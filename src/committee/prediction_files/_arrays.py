@@ -16,7 +16,7 @@ VALUES = ("logits", "probs")
 
 
 def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
-    """Take `ids`, `logits` or `probs`, and where they are there `classes`, `labels`, `folds`, `groups`, `seen`.
+    """Take `ids`, `logits` or `probs`, and where there are `classes`, `labels`, `folds`, `groups`, `seen`.
 
     Raises
     ------

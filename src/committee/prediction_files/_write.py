@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from committee.prediction_files._columns import ID, KNOWN
+from committee.store.commit import replacing_text
 
 
 def write_csv(
@@ -35,8 +36,7 @@ def write_csv(
     numbers = ",".join(["%.7g"] * len(class_names))
     ids, rows = np.asarray(sample_ids).tolist(), np.asarray(probabilities)
     names = None if labels is None else [_quoted(class_names[label]) for label in np.asarray(labels).tolist()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing_text(path) as file:
         file.write(",".join(map(_quoted, [ID, *header, *([] if names is None else ["label"])])) + "\n")
         for start in range(0, len(ids), 4096):
             for place, row in enumerate(rows[start : start + 4096].tolist(), start):

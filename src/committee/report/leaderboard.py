@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.metrics import METRICS as KNOWN
 from committee.pipeline.records import METRICS, failures, model_source
 from committee.store.layout import Store
-from committee.store.manifest import read_manifest
+from committee.store.manifest import read_manifest, read_whole
+from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +66,26 @@ def _reports(store: Store, only: str = "") -> list[Report]:
         if only not in ("", name) or not (folder / METRICS).exists():
             continue
         try:
-            current = read_manifest(folder).made_from == model_source(store, name)
+            report = read_whole(folder, _read)
+            current = read_manifest(folder, verify=False).made_from == model_source(store, name)
         except StoreError as error:
             log.warning("%s is left out: %s", name, error)
             continue
         if current:
-            reports.append(json.loads((folder / METRICS).read_text(encoding="utf-8")))
+            reports.append(report)
         else:
             log.warning("%s has changed since it was evaluated: run committee evaluate", name)
     return reports
+
+
+def _read(folder: Path) -> Report:
+    report = read_json(folder / METRICS, "a report", "Run: committee evaluate")
+
+    def checked() -> Report:
+        _row(report, list(KNOWN))
+        return report
+
+    return build(checked, folder / METRICS, "a report", "Run: committee evaluate")
 
 
 def rank(reports: Sequence[Report], metric: str = "log_loss") -> list[Report]:

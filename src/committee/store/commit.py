@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from committee.errors import StoreError
 from committee.store.disk import disk_errors
@@ -108,6 +108,17 @@ def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def replacing_text(path: Path) -> Iterator[TextIO]:
+    """Write a text file of the user's, atomically and durably; of a link, the file that it names.
+
+    Raises what `replacing` does.
+    """
+    place = path.resolve() if path.is_file() else path
+    with replacing(place) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -47,23 +47,17 @@ def disk_errors(path: Path, partial: Path | None = None, needed: int = 0) -> Ite
         raise _sentence(path, code, partial or path, needed) from error
 
 
-def reserve(path: Path) -> None:
-    """Take the disk's blocks for a file whose size is set.
-
-    A file that is written through memory takes its blocks as it is touched, and a full disk then ends the
-    process without a word (SIGBUS).
+def require_room(path: Path, needed: int) -> None:
+    """Refuse at the start what will not fit on the disk.
 
     Raises
     ------
-    OSError
-        There is not enough room.
+    StoreError
+        `needed` bytes are more than there are for `path`.
     """
-    size = path.stat().st_size
-    if hasattr(os, "posix_fallocate"):
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, size)
-    elif shutil.disk_usage(path.parent).free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    with disk_errors(path, needed=needed):
+        if free_bytes(path) < needed:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def require_writable(root: Path) -> None:

@@ -23,6 +23,10 @@ _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _held: set[Path] = set()
 
 
+class HeldError(StoreError):
+    """Another process writes to the store."""
+
+
 def holds(root: Path) -> bool:
     """Tell whether this process holds the store at `root`."""
     return root.resolve() in _held
@@ -36,9 +40,10 @@ def hold(root: Path) -> Iterator[None]:
 
     Raises
     ------
+    HeldError
+        Another process holds it: the sentence has its number, host, start and command.
     StoreError
-        Another process holds it (the sentence has its number, host, start and command), or the folder is not
-        writable.
+        The folder is not writable, or on a file system without locks.
     """
     root = root.resolve()
     if root in _held:
@@ -78,7 +83,7 @@ def _take(file: BinaryIO, root: Path) -> None:
                 str(root), expected="a file system that can lock files", got=error.strerror or str(error),
                 todo="Name a store on another disk with --store.",
             ) from error  # fmt: skip
-        raise StoreError(
+        raise HeldError(
             str(root), expected="to be its only writer", got=_holder(file),
             todo="Wait until it ends, or name another store with --store.",
         ) from None  # fmt: skip

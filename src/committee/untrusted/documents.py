@@ -53,14 +53,7 @@ def build(make: Callable[[], Made], path: Path, expected: str, todo: str = "") -
         return make()
     except CommitteeError:
         raise
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        ArithmeticError,
-        RecursionError,
-        OSError,
-    ) as error:
+    # What a stranger's values do to code that trusts them is not known beforehand.
+    except Exception as error:
         detail = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StoreError(str(path), expected=expected, got=f"another ({detail})", todo=todo) from error
