@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from committee.errors import StoreError
 from committee.member import Member
 from committee.predictions import Predictions
-from committee.store.commit import commit
+from committee.store.commit import commit, remove
 from committee.store.layout import Store
 from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
 from committee.training.batches import Rows
 from committee.training.journal import CSV_NAME
 from committee.training.plans._base import Plan
 from committee.training.predict import logits_of
+from committee.training.resume import forget
 
 HELD_OUT = "held_out"
 REFIT = "refit"
@@ -89,7 +90,7 @@ class CrossFit:
             rows, _ = self._rows(name)
             member = self.plan.run(rows, name, made_from=made_from, epochs=self._epochs(name))
             self._commit(member, name, made_from, resume / CSV_NAME)
-        shutil.rmtree(resume, ignore_errors=True)
+        forget(resume)
 
     def finish(self) -> None:
         """Join the predictions of all fits, and remove what other settings or data made of the member."""
@@ -227,7 +228,7 @@ def _drop_outdated(plan: Plan, store: Store, source: str) -> None:
         for path in top.glob(f"[!.]*/{NAME}"):
             if not _is_made_from(path.parent, source):
                 log.warning("%s was made from other settings or data: removed", path.parent)
-                shutil.rmtree(path.parent)
+                remove(path.parent)
 
 
 def _is_made_from(folder: Path, source: str) -> bool:
