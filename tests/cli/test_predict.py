@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -161,11 +163,16 @@ def test_a_folder_becomes_a_table_that_goes_on(cli, photos, files, tmp_path):
     assert (first.code, first.out) == (0, f"{table}: 1 new, 0 there already, 0 unreadable\n")
     said = cli("predict", files["pair"], photos, "--csv", table)
     assert said.code == 3
-    assert said.out == f"{table}: 2 new, 1 there already, 1 unreadable\n"
+    listed = tmp_path / "out.unreadable.csv"
+    assert said.out == f"{table}: 2 new, 1 there already, 1 unreadable, listed in {listed}\n"
     assert said.err == (
         f"{photos / 'below' / 'd.jpg'}: expected a JPEG, PNG or WebP image, got something else. "
         "Replace it or leave it out.\n"
     )
+    with listed.open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["id", "reason"], [(photos / "below" / "d.jpg").as_posix(), said.err.rstrip("\n")]
+        ]  # fmt: skip
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["id", "prediction", *CLASSES, "model"]
@@ -204,6 +211,41 @@ def test_a_table_for_people(cli, photos, files):
 
 def test_nothing_readable_is_a_failure(cli, photos, files):
     assert cli("predict", files["pair"], photos / "below" / "d.jpg").code == 1
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="a disk that takes any name")
+def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, files, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    names = [b"new\nline.png", b"esc\x1b[2J.png", b"caf\xe9.png", b"x" * 251 + b".png", b'quote".png']
+    for name in names:
+        shutil.copy(photos / "b.png", os.fsencode(folder) + b"/" + name)
+    Image.new("1", (7_100, 7_100)).save(folder / "bomb.png")
+    (folder / "eps.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
+    table = tmp_path / "out.csv"
+    said = cli("predict", files["pair"], folder, "--csv", table)
+    assert said.code == 3 and said.out.startswith(
+        f"{table}: 5 new, 0 there already, 2 unreadable, listed in "
+    )
+    assert said.err.splitlines() == [
+        f"{folder / 'bomb.png'}: expected a JPEG, PNG or WebP image, "
+        "got more than 50 million pixels: 7100 x 7100. Replace it or leave it out.",
+        f"{folder / 'eps.jpg'}: expected a JPEG, PNG or WebP image, got an EPS file. "
+        "Replace it or leave it out.",
+    ]
+    with table.open(encoding="utf-8", newline="") as file:
+        ids = [row[0] for row in csv.reader(file)][1:]
+    expected = {name.decode(errors="backslashreplace") for name in names}
+    assert {Path(name).name for name in ids} == expected
+    cut = table.read_bytes()
+    table.write_bytes(cut[: cut.index(b"new\nline") + 5])  # killed in mid-row, behind the line end in a name
+    again = cli("predict", files["pair"], folder, "--csv", table)
+    assert again.code == 3 and sorted(table.read_text("utf-8")) == sorted(cut.decode())
+    shown = cli("predict", files["pair"], folder)
+    assert "\x1b" not in shown.out and "new\\nline.png" in shown.out and len(shown.out.splitlines()) == 6
+    answer = json.loads(cli("predict", files["pair"], folder, "--json").out)
+    assert {Path(row["id"]).name for row in answer["predictions"]} == expected
+    assert [Path(row["id"]).name for row in answer["failed"]] == ["bomb.png", "eps.jpg"]
 
 
 @pytest.mark.parametrize(

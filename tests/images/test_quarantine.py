@@ -127,6 +127,7 @@ def test_replaced_before_the_data_set_is_frozen_they_are_read(root, settings, op
         (root / name).write_bytes(good + name.encode())  # bytes behind the end of a PNG are nothing
     data = opened(settings(root))
     assert len(data.labels) == 24 and data.quarantined == {}
+    assert not (store.root / "quarantine.csv").exists()
     assert len(list((store.root / "cache").iterdir())) == 1, "what was decoded before is gone"
 
 

@@ -33,6 +33,7 @@ def test_an_interrupt_is_not_kept() -> None:
         (Outcome(failed={"a": "no"}), 1),
         (Outcome(done=["a"], failed={"b": "no"}), 3),
         (Outcome(done=["a"], unbuilt=["pruning"]), 3),
+        (Outcome(done=["a"], quarantined={"x.png": "an empty file"}), 3),
     ],
 )
 def test_exit_codes(outcome: Outcome, code: int) -> None:
@@ -41,8 +42,10 @@ def test_exit_codes(outcome: Outcome, code: int) -> None:
 
 def test_stages_add_up() -> None:
     outcome = Outcome(["a"], {}, ["pruning"])
-    outcome.merge(Outcome(["a", "b"], {"c": "no"}, ["pruning", "moe"]))
-    assert outcome.to_json() == {"done": ["a", "b"], "failed": {"c": "no"}, "unbuilt": ["pruning", "moe"]}
+    outcome.merge(Outcome(["a", "b"], {"c": "no"}, ["pruning", "moe"], {"x": "bad"}))
+    assert outcome.to_json() == {
+        "done": ["a", "b"], "failed": {"c": "no"}, "unbuilt": ["pruning", "moe"], "quarantined": {"x": "bad"}
+    }  # fmt: skip
 
 
 def test_foreign_errors_say_their_class_and_first_line_alone() -> None:

@@ -97,3 +97,24 @@ def test_a_folder_without_images_is_named(tmp_path):
 
 def test_no_photos_no_answers():
     assert list(predict(Brightness(), [])) == []
+
+
+def test_a_photo_larger_than_the_memory_is_named(folder, monkeypatch):
+    real = predict_module.decode
+
+    def small_memory(path, channels):
+        if path.name == "07.png":
+            raise MemoryError
+        return real(path, channels)
+
+    monkeypatch.setattr(predict_module, "decode", small_memory)
+    bad = [each for each in predict(Brightness(), find_photos([folder / "3"])) if each.probabilities is None]
+    assert [each.reason for each in bad] == [
+        f"{folder / '3' / '07.png'}: expected a JPEG, PNG or WebP image, got more than the memory holds. "
+        "Replace it or leave it out."
+    ]
+
+
+def test_a_name_that_no_disk_takes():
+    with pytest.raises(UsageError, match="expected what can be read, got"):
+        find_photos(["x" * 300])

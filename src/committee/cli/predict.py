@@ -2,7 +2,7 @@
 
 NAME is a member or an ensemble, by full or short name, or the path of an .onnx file. Folders are searched
 through. With --csv a run that was stopped goes on where it was. A photo that cannot be read is named and left
-out.
+out; with --csv it is listed beside FILE, in one that ends in .unreadable.csv.
 """
 
 from __future__ import annotations
@@ -71,12 +71,13 @@ def run(arguments: Namespace) -> int:
 
 def _to_csv(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
     from committee import progress
-    from committee.pipeline.predict import predict
+    from committee.images.quarantine import write_rows
+    from committee.pipeline.predict import photo_id, predict
     from committee.pipeline.prediction_csv import PredictionCsv
 
     failed: dict[str, str] = {}
     with PredictionCsv(arguments.csv, model.class_names, model.name) as rows:
-        new = [photo for photo in photos if photo.as_posix() not in rows.done]
+        new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
         found = predict(model, new, batch_size=arguments.batch_size)
         for answer in progress.track(found, len(new), "predicting"):
@@ -86,7 +87,12 @@ def _to_csv(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
             else:
                 rows.write(answer.id, answer.probabilities)
     done = len(new) - len(failed)
-    print(f"{arguments.csv}: {done} new, {skipped} there already, {len(failed)} unreadable")
+    unreadable = f"{len(failed)} unreadable"
+    if failed:
+        listed = arguments.csv.with_suffix(".unreadable.csv")
+        write_rows(listed, ("id", "reason"), list(failed.items()))
+        unreadable += f", listed in {listed}"
+    print(f"{arguments.csv}: {done} new, {skipped} there already, {unreadable}")
     return _exit_code(done + skipped, failed)
 
 
@@ -94,11 +100,11 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     """Print how many photos would be predicted, and how long that takes: as long as the first, each."""
     from time import perf_counter
 
-    from committee.pipeline.predict import predict
+    from committee.pipeline.predict import photo_id, predict
     from committee.pipeline.prediction_csv import ids_in
 
     done = ids_in(arguments.csv) if arguments.csv else set()
-    new = [photo for photo in photos if photo.as_posix() not in done]
+    new = [photo for photo in photos if photo_id(photo) not in done]
     start = perf_counter()
     tried = len(list(predict(model, new[:1])))
     hours = (perf_counter() - start) * len(new) / max(1, tried) / 3600
@@ -121,8 +127,14 @@ def _print_json(model: Predictor, answers: Iterable[Prediction], failed: dict[st
 
 
 def _print_table(model: Predictor, answers: Iterable[Prediction], failed: dict[str, str]) -> None:
+    from committee.errors import printable
+
     rows = [
-        [answer.id, model.class_names[int(answer.probabilities.argmax())], float(answer.probabilities.max())]
+        [
+            printable(answer.id),
+            model.class_names[int(answer.probabilities.argmax())],
+            float(answer.probabilities.max()),
+        ]
         for answer in answers
         if answer.probabilities is not None
     ]

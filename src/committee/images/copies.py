@@ -88,9 +88,10 @@ def settle(
     keeper[first[top]] = top  # the first row of the highest split that has the content
     same = keeper[first]
     copies = np.flatnonzero(same != np.arange(len(ids)))
-    if not len(copies):
-        return splits, first
     path = store.root / FILE
+    if not len(copies):
+        path.unlink(missing_ok=True)  # of an earlier try
+        return splits, first
     with store.hold():
         _write(path, ids, labels, splits, copies, same)
     _warn_of_labels(ids, labels, copies, same)

@@ -19,7 +19,7 @@ from committee.images.cache import (
     is_cached,
     open_canvas,
 )
-from committee.images.quarantine import check_broken
+from committee.images.quarantine import check_broken, report_broken
 from committee.images.readers._base import Samples
 from committee.images.record import (
     Record,
@@ -154,6 +154,7 @@ def open_dataset(
         canvas = _canvas(fresh, samples, settings, store, canvas_size)
     if fresh != record:
         fresh.save(store)
+    report_broken(fresh.quarantined, len(fresh.ids), store)
     return _dataset(fresh, settings, canvas_size, canvas)
 
 

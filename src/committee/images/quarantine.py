@@ -18,7 +18,7 @@ FILE = "quarantine.csv"
 
 
 def check_broken(broken: Mapping[str, str], count: int, max_broken: float, store: Store) -> None:
-    """Say which images are left out, and list all of them in the store's `quarantine.csv`.
+    """List images that are left out in the store's `quarantine.csv`, and see that they are few.
 
     Parameters
     ----------
@@ -35,20 +35,33 @@ def check_broken(broken: Mapping[str, str], count: int, max_broken: float, store
     DataError
         More are broken than may be.
     """
-    if not broken:
-        return
     path = store.root / FILE
+    if not broken:
+        path.unlink(missing_ok=True)  # of an earlier try
+        return
     with store.hold():
         write_rows(path, ("id", "reason"), list(broken.items()))
-    listed = ", ".join(f"{name!r} ({reason})" for name, reason in list(broken.items())[:5])
-    listed += f" and {len(broken) - 5} more" if len(broken) > 5 else ""
     if len(broken) > max(max_broken * count, bool(max_broken)):
         raise DataError(
             f"{len(broken)} of {count} images", expected=f"at most {max_broken:.2%} broken ones",
-            got=listed, todo=f"All are listed in {path.as_posix()}: replace or remove them, or raise "
-            "dataset.max_broken.",
+            got=_listed(broken), todo=f"All are listed in {path.as_posix()}: replace or remove them, "
+            "or raise dataset.max_broken.",
         )  # fmt: skip
-    log.warning("%d of %d images are broken and left out (%s): %s", len(broken), count, path, listed)
+
+
+def report_broken(broken: Mapping[str, str], count: int, store: Store) -> None:
+    """Say in the log which images of a data set of `count` rows are left out, if any are."""
+    if broken:
+        log.warning(
+            "%d of %d images are broken and left out (%s): %s",
+            len(broken), count + len(broken), store.root / FILE, _listed(broken),
+        )  # fmt: skip
+
+
+def _listed(broken: Mapping[str, str]) -> str:
+    """Return the first five with their reasons, and how many more there are."""
+    named = [f"{name!r} ({reason})" for name, reason in list(broken.items())[:5]]
+    return ", ".join(named) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 log = logging.getLogger(__name__)
 
@@ -22,18 +22,21 @@ class Outcome:
         Name -> reason of what could not be made.
     unbuilt : list of str
         Enabled parts of the recipe that this version does not have.
+    quarantined : dict
+        Sample id -> reason, of the images that were left out.
     """
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     unbuilt: list[str] = field(default_factory=list)
+    quarantined: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
         """0: all done; 1: nothing done; 3: some."""
         if self.failed and not self.done:
             return 1
-        return 3 if self.failed or self.unbuilt else 0
+        return 3 if self.failed or self.unbuilt or self.quarantined else 0
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
@@ -62,11 +65,12 @@ class Outcome:
         """Add what another stage did; what both name is named once."""
         self.done += [name for name in other.done if name not in self.done]
         self.failed |= other.failed
+        self.quarantined |= other.quarantined
         self.unbuilt += [name for name in other.unbuilt if name not in self.unbuilt]
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
-        return {"done": self.done, "failed": self.failed, "unbuilt": self.unbuilt}
+        return asdict(self)
 
 
 def reason(error: Exception) -> str:

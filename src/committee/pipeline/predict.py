@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import DataError, UsageError
+from committee.errors import DataError, UsageError, printable
 from committee.exporters._onnx_file import OnnxPredictor
 from committee.exporters._predictor import Images, Predictor
-from committee.images.decode import decode, find_images
+from committee.images.decode import decode, find_images, refusal
+from committee.images.threads import in_order
 
 if TYPE_CHECKING:
     from committee.recipe.model import Recipe
@@ -33,7 +33,7 @@ class Prediction:
     Attributes
     ----------
     id : str
-        Its path as it was given or found, with `/`.
+        `photo_id`: its path as it was given or found, with `/`.
     probabilities : float32 array [C] or None
         None where the photo could not be read.
     reason : str
@@ -70,15 +70,19 @@ def find_photos(paths: Iterable[str | Path]) -> list[Path]:
     Raises
     ------
     UsageError
-        A path is not there.
+        A path is not there, or a folder cannot be read.
     DataError
         A folder holds no image.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if not path.exists():
+        try:
+            inside = find_images(path) if path.is_dir() else [path] if path.exists() else None
+        except OSError as error:
+            where = printable(str(error.filename or path))
+            raise UsageError(where, expected="what can be read", got=str(error.strerror)) from error
+        if inside is None:
             raise UsageError(str(path), expected="an image or a folder of images", got="no such file")
-        inside = find_images(path) if path.is_dir() else [path]
         if not inside:
             raise DataError(str(path), expected="JPEG, PNG or WebP images", got="a folder without any")
         found |= dict.fromkeys(inside)
@@ -110,18 +114,17 @@ def predict(model: Predictor, photos: Sequence[Path], *, batch_size: int = 32) -
     yield from _answer(model, window)
 
 
+def photo_id(path: Path) -> str:
+    """Return what a photo is called in answers: bytes in its name that are no text become escapes."""
+    return path.as_posix().encode(errors="backslashreplace").decode()
+
+
 def _decoded(photos: Sequence[Path], channels: int) -> Iterator[tuple[str, Images | str]]:
     """Decode in threads, a few photos ahead; one that cannot be read becomes its error's sentence."""
     threads = min(8, os.cpu_count() or 1)
-    waiting: deque[tuple[str, Future[Images | str]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for path in photos:
-            waiting.append((path.as_posix(), pool.submit(_decode, path, channels)))
-            if len(waiting) > 2 * threads:
-                name, future = waiting.popleft()
-                yield name, future.result()
-        for name, future in waiting:
-            yield name, future.result()
+        images = in_order(pool, lambda path: _decode(path, channels), photos, 2 * threads)
+        yield from zip(map(photo_id, photos), images, strict=True)
 
 
 def _decode(path: Path, channels: int) -> Images | str:
@@ -129,6 +132,8 @@ def _decode(path: Path, channels: int) -> Images | str:
         return decode(path, channels)
     except DataError as error:
         return str(error)
+    except MemoryError:
+        return str(refusal(str(path), "more than the memory holds"))
 
 
 def _answer(model: Predictor, window: Sequence[tuple[str, Images | str]]) -> Iterator[Prediction]:

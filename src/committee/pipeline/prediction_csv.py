@@ -86,6 +86,8 @@ def _whole_rows(path: Path, header: str) -> list[list[str]]:
     """Return the complete rows of a file, and cut off what follows the last of them."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
+    while whole.count(b'"') % 2:  # the end of a line inside of quotes is no end of a row
+        whole = whole[: whole.rfind(b"\n", 0, -1) + 1]
     text = whole.decode("utf-8", errors="replace")
     cut_header = not whole and header.encode().startswith(content)
     if not text.startswith(header) and not cut_header:
