@@ -1,7 +1,7 @@
 """How much memory does `committee evaluate` need for 2, 8 and 32 members and their ensemble?
 
-Each member is a ResNet-18 with random weights and predictions of its own; an ensemble of all of them votes. The
-real command runs in a process of its own, and the system says what that process needed at most.
+Each member is a ResNet-18 with random weights and predictions of its own; an ensemble of all of them votes.
+The real command runs in a process of its own, and the system says what that process needed at most.
 """
 
 from __future__ import annotations
@@ -65,22 +65,15 @@ def measure(quick: bool) -> list[Row]:
     """Measure one store after another; each is gone before the next is made."""
     backbone, rows, classes = ("timm:test_resnet", 500, 10) if quick else ("timm:resnet18", 20_000, 100)
     result: list[Row] = []
+    peaks: list[float] = []
     for members in (2, 3) if quick else (2, 8, 32):
         with tempfile.TemporaryDirectory() as folder:
             peak = peak_mb(make_store(Path(folder), members, backbone, rows, classes))
-        least = result[0].ours if result else None
-        megabytes = members * rows * classes * 4 / 1e6
-        result.append(
-            Row(
-                QUESTION,
-                f"{members} x {backbone}, {rows} rows, {classes} classes",
-                "",
-                peak,
-                unit="MB",
-                target=least and GROWTH * least,
-                note=f"{megabytes:.0f} MB of predictions in each split",
-            )  # fmt: skip
-        )
+        work = f"{members} x {backbone}, {rows} rows, {classes} classes"
+        target = GROWTH * peaks[0] if peaks else None
+        peaks.append(peak)
+        note = f"{members * rows * classes * 4 / 1e6:.0f} MB of predictions in each split"
+        result.append(Row(QUESTION, work, "", peak, target=target, note=note, unit="MB"))
     return result
 
 

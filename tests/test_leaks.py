@@ -1,0 +1,369 @@
+"""Nothing is learned from rows that a member has seen; and where nothing is to learn, nothing is found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from scipy.stats import binom, t
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GroupKFold, PredefinedSplit, cross_val_predict
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from committee.combiners._base import COMBINERS, build
+from committee.combiners.member_temperature import MemberTemperature
+from committee.combiners.temperature import Temperature
+from committee.errors import LeakError
+from committee.folds import make_folds
+from committee.pipeline.build import build as build_ensembles
+from committee.pipeline.combine import combine
+from committee.pipeline.run import run
+from committee.predictions import Predictions
+from committee.recipe.load import load_recipe
+from committee.report.leaderboard import leaderboard
+from committee.scoring import best_single, contributions, cross_fit, gain, score, score_all
+from committee.store import commit as store_commit
+from committee.store.commit import commit
+from committee.store.layout import Store
+
+SENTENCE = (
+    "{who}: expected rows that no member was trained on, got {count} that 'near' has seen. "
+    "Use out-of-fold predictions, or rows that were kept apart."
+)
+
+
+@pytest.fixture(scope="module")
+def rows() -> Predictions:
+    """Out-of-fold probabilities of two classifiers on 400 digits, with groups that share folds."""
+    images, labels = load_digits(return_X_y=True)
+    images, labels = images[:400] / 16, labels[:400]
+    groups = np.arange(400) // 2
+    splits = list(GroupKFold(4).split(images, labels, groups))
+    folds = np.empty(400, np.int64)
+    for fold, (_, held_out) in enumerate(splits):
+        folds[held_out] = fold
+    models = {"near": KNeighborsClassifier(5), "bayes": GaussianNB(var_smoothing=1e-2)}
+    probs = [cross_val_predict(m, images, labels, cv=splits, method="predict_proba") for m in models.values()]
+    return Predictions.from_probabilities(
+        np.stack(probs) * 0.97 + 0.003, members=list(models), class_names=list("0123456789"),
+        labels=labels, folds=folds, groups=groups,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stained(rows: Predictions) -> Predictions:
+    """The same, but 7 rows were trained on by `near`."""
+    seen = np.zeros((2, 400), bool)
+    seen[0, 100:107] = True
+    return replace(rows, seen=seen)
+
+
+def refusal(act: Callable[[], object]) -> str:
+    with pytest.raises(LeakError) as error:
+        act()
+    return str(error.value)
+
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "subset": {"members": ["near"]},
+    "compose": {"inputs": {"a": "weighted", "b": "soft_voting"}, "final": "stacking_lr"},
+}
+
+
+@pytest.mark.parametrize("key", COMBINERS.names())
+def test_every_fit_of_every_combiner_refuses_rows_that_were_seen(key: str, stained: Predictions) -> None:
+    rule = build({"combiner": key, **NEEDED.get(key, {})})
+    assert refusal(lambda: rule.fit(stained)) == SENTENCE.format(who=key, count="7 of 400")
+    nested = build({"combiner": "compose", "inputs": {"near": rule}, "final": rule.clone()})
+    for outer in (build({"combiner": "temperature", "inner": rule}),
+                  build({"combiner": "member_temperature", "inner": rule}), nested):  # fmt: skip
+        assert refusal(lambda outer=outer: outer.fit(stained)) == SENTENCE.format(
+            who=outer.key, count="7 of 400"
+        )
+    for attempt in (cross_fit, contributions, score):
+        assert refusal(lambda attempt=attempt: attempt(rule, stained)) == SENTENCE.format(
+            who=key, count="7 of 400"
+        )
+
+
+def test_a_temperature_and_a_baseline_are_fits_too(rows: Predictions, stained: Predictions) -> None:
+    for rule in (Temperature(), MemberTemperature()):
+        fitted = rule.fit(rows)
+        assert refusal(lambda fitted=fitted: fitted.recalibrate(stained)) == SENTENCE.format(
+            who=rule.key, count="7 of 400"
+        )
+    assert refusal(lambda: best_single(stained, rows.folds)) == SENTENCE.format(
+        who="best_single", count="7 of 400"
+    )
+
+
+def test_no_way_of_handling_predictions_forgets_what_was_seen(stained: Predictions, tmp_path: Path) -> None:
+    stained.save(tmp_path / "saved")
+    other = Predictions.from_logits(
+        stained.logits[1, ::-1], members=["other"], class_names=stained.class_names,
+        sample_ids=stained.sample_ids[::-1],
+    )  # fmt: skip
+    turned = np.arange(400)[::-1]
+    handled = {
+        "loaded": Predictions.load(tmp_path / "saved"),
+        "joined first": Predictions.join([stained, other]),
+        "joined last": Predictions.join([other, stained]),
+        "some rows": stained.rows(np.arange(100, 107)),
+        "a mask": stained.rows(stained.sample_ids != "3"),
+        "turned": stained.rows(turned).rows(turned),
+        "members": stained.select(["bayes", "near"]),
+        "classes": stained.with_classes(stained.class_names[::-1]),
+        "labelled": stained.with_labels(stained.sample_ids, stained.labels),
+    }
+    for how, found in handled.items():
+        mine = found.seen[found.members.index("near")]
+        assert set(found.sample_ids[mine]) == {str(row) for row in range(100, 107)}, how
+        assert found.seen.sum() == 7, how
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".csv", ".parquet"])
+def test_files_say_what_was_seen(suffix: str, stained: Predictions, tmp_path: Path, cli: Any) -> None:
+    file = tmp_path / f"near{suffix}"
+    write(file, stained)
+    clean = replace(stained.select(["bayes"]), members=("bayes",))
+    write(tmp_path / "bayes.npz", clean)
+    said = cli("combine", file, tmp_path / "bayes.npz", "--method", "soft_voting")
+    assert said.code == 1
+    assert said.err.splitlines()[-1] == f"committee: {SENTENCE.format(who='soft_voting', count='7 of 400')}"
+    assert cli("combine", tmp_path / "bayes.npz", "--method", "soft_voting").code == 0
+
+
+def write(path: Path, rows: Predictions) -> None:
+    """Write the first member's logits and what it has seen in any format."""
+    probs, seen = softmax(rows.logits[0].astype(np.float64), axis=1), rows.seen[0]
+    if path.suffix == ".npz":
+        np.savez(path, ids=rows.sample_ids, probs=probs, labels=rows.labels, seen=seen)
+    elif path.suffix == ".safetensors":
+        from safetensors.numpy import save_file
+
+        arrays = {"probs": probs.astype(np.float32), "labels": rows.labels, "seen": seen}
+        save_file(arrays, path, {"ids": json.dumps(rows.sample_ids.tolist())})
+    elif path.suffix == ".parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        columns = {
+            "id": rows.sample_ids.tolist(),
+            "label": rows.labels.tolist(),
+            "seen": seen.astype(int).tolist(),
+        }
+        parquet.write_table(pyarrow.table(columns | {f"p{k}": probs[:, k] for k in range(10)}), path)
+    else:
+        lines = ["id," + ",".join(f"p{k}" for k in range(10)) + ",label,seen"]
+        for name, values, label, mark in zip(rows.sample_ids, probs, rows.labels, seen, strict=True):
+            lines.append(f"{name},{','.join(map(str, values))},{label},{int(mark)}")
+        path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_a_build_on_stored_rows_that_were_seen_is_refused(trained: Store, tiny_settings: list[str]) -> None:
+    folder = trained.kfold("test_vit") / "oof"
+    stored = Predictions.load(folder, mmap=False)
+    seen = np.zeros_like(stored.seen)
+    seen[0, :5] = True
+    with commit(folder, kind="predictions", made_from="the rows of the fit") as new:
+        replace(stored, seen=seen).save(new)
+    outcome = build_ensembles(load_recipe(None, tiny_settings), trained, ["soft_voting", "weighted"])
+    assert not outcome.done and outcome.exit_code == 1
+    for name, why in outcome.failed.items():
+        assert why == (
+            f"{name.removesuffix('_ensemble')}: expected rows that no member was trained on, got 5 of "
+            f"{len(stored)} that 'test_vit' has seen. "
+            "Use out-of-fold predictions, or rows that were kept apart."
+        )
+    with pytest.raises(LeakError):
+        combine(Predictions.load(folder), methods=["soft_voting"])
+
+
+# --- the same as scikit-learn's cross-validation -----------------------------------------------------------
+
+
+def features(rows: Predictions) -> np.ndarray:
+    order = np.argsort(rows.members)
+    return np.concatenate(list(log_softmax(rows.logits[order].astype(np.float64), axis=2)), axis=1)
+
+
+def splits_of(rows: Predictions) -> Any:
+    """The folds of the rows, as scikit-learn takes them; no group is in two of them."""
+    for _, held_out in PredefinedSplit(rows.folds).split():
+        rest = np.setdiff1d(np.arange(len(rows)), held_out)
+        assert not set(rows.groups[held_out]) & set(rows.groups[rest])
+    return PredefinedSplit(rows.folds)
+
+
+def test_stacking_is_scikit_learns_cross_validated_regression(rows: Predictions) -> None:
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=5000, tol=1e-8))
+    expected = cross_val_predict(
+        model, features(rows), rows.labels, cv=splits_of(rows), method="predict_proba"
+    )
+    found = np.exp(cross_fit(build({"combiner": "stacking_lr", "C": 0.1}), rows))
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    _, scores = score_all({"it": build({"combiner": "stacking_lr", "C": 0.1})}, rows)["it"]
+    assert scores.cross_fitted["log_loss"].value == pytest.approx(log_loss(rows.labels, expected), abs=5e-4)
+
+
+def test_a_vote_is_the_mean_of_the_cross_validated_probabilities(rows: Predictions) -> None:
+    expected = softmax(rows.logits.astype(np.float64), axis=2).mean(axis=0)
+    _, scores = score_all({"it": build("soft_voting")}, rows)["it"]
+    assert scores.cross_fitted["log_loss"].value == pytest.approx(log_loss(rows.labels, expected), abs=1e-6)
+    assert scores.cross_fitted["accuracy"].value == np.mean(expected.argmax(1) == rows.labels)
+
+
+def test_a_temperature_is_the_best_of_the_other_folds(rows: Predictions) -> None:
+    pooled = np.log(softmax(rows.logits.astype(np.float64), axis=2).mean(axis=0))
+    expected = np.empty_like(pooled)
+    for others, held_out in splits_of(rows).split():
+
+        def loss(log_temperature: float, others: Any = others) -> float:
+            probs = softmax(pooled[others] / np.exp(log_temperature), axis=1)
+            return float(log_loss(rows.labels[others], probs, labels=range(10)))
+
+        best = minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
+        expected[held_out] = softmax(pooled[held_out] / np.exp(best.x), axis=1)
+    found = np.exp(cross_fit(build("temperature"), rows))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+# --- nothing is found where there is nothing ---------------------------------------------------------------
+
+SEEDS = 20
+METHODS = (
+    "[soft_voting, hard_voting, logit_averaging, weighted, greedy_selection, "
+    "{combiner: weighted, name: by_accuracy, metric: accuracy}, {combiner: stacking_lr, C: 0.01}, "
+    "{combiner: compose, name: nested, inputs: {a: weighted, b: soft_voting}, final: greedy_selection}]"
+)
+NETS = """
+from torch import nn
+
+def linear(classes, channels):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(64 * channels, classes))
+
+def layers(classes, channels):
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(64 * channels, 32), nn.ReLU(), nn.Linear(32, classes)
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def shuffled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[list[dict[str, Any]]]]:
+    """The leaderboards of the whole pipeline on digits whose labels mean nothing, one a seed."""
+    folder = tmp_path_factory.mktemp("shuffled")
+    (folder / "leak_nets.py").write_text(NETS, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setattr(store_commit, "_flush", lambda path: None)
+        yield [_leaderboard(folder / str(seed), seed) for seed in range(SEEDS)]
+
+
+def _leaderboard(folder: Path, seed: int) -> list[dict[str, Any]]:
+    digits, random = load_digits(), np.random.default_rng(seed)
+    picked = np.concatenate([np.flatnonzero(digits.target == each)[:90] for each in range(4)])
+    labels, splits = digits.target[picked], np.tile(["train"] * 60 + ["test"] * 30, 4)
+    for split in ("train", "test"):
+        labels[splits == split] = random.permutation(labels[splits == split])
+    folder.mkdir()
+    images = (digits.images[picked] * 15.9).astype(np.uint8)
+    np.savez(folder / "data.npz", images=images, labels=labels, splits=splits)
+    recipe = load_recipe(None, [
+        f"dataset.path={folder / 'data.npz'}", "dataset.channels=1", "dataset.img_size=8", "device=cpu",
+        "dataset.batch_size=64", "backbones.include=['python:leak_nets:linear', 'python:leak_nets:layers']",
+        "training.pretrained=false", "training.epochs=3", "training.folds=3", "training.lr=0.02",
+        f"seed={seed}", f"runs.score_ensemble.methods={METHODS}", "exports.enable=false",
+    ])  # fmt: skip
+    store = Store(folder / "store")
+    assert run(recipe, store).failed == {}
+    return leaderboard(store)
+
+
+def test_shuffled_labels_give_nothing_to_any_row_of_the_leaderboard(
+    shuffled: list[list[dict[str, Any]]],
+) -> None:
+    """The mean over the seeds lies within 4.5 of its own standard errors of 0.5.
+
+    Were all means 0.5, one of 20 normal draws would lie outside of that with probability 0.00025; of the ten
+    rows, twice each, some with 0.005 at most.
+    """
+    limit = 4.5
+    assert SEEDS >= 20 and 2 * t.sf(limit, SEEDS - 1) * 20 < 0.006
+    table: dict[tuple[str, str], list[float]] = {}
+    for board in shuffled:
+        for row in board:
+            for part in ("cross_fitted", "metrics"):
+                table.setdefault((row["name"], part), []).append(row[part]["auroc"]["value"])
+    assert len(table) == 20 and {len(values) for values in table.values()} == {SEEDS}
+    for (name, part), values in table.items():
+        mean, error = np.mean(values), np.std(values, ddof=1) / SEEDS**0.5
+        assert abs(mean - 0.5) < limit * error, f"{name}: {part} {mean:.4f} +- {error:.4f}"
+        assert error < 0.015, f"{name}: {part} varies too much to show a leak"
+
+
+def test_shuffled_labels_prove_a_gain_as_rarely_as_they_may(shuffled: list[list[dict[str, Any]]]) -> None:
+    """A gain is proven where a 95% interval lies above zero: by chance in 1 of 40.
+
+    In each of the 24 rows (8 ensembles, 3 metrics), 5 or more of 20 have probability 0.0001 then.
+    """
+    most, level = 4, 0.025
+    assert binom.sf(most, SEEDS, level) * 24 < 0.005
+    for name in {row["name"] for row in shuffled[0] if row["gain"]}:
+        for metric in ("accuracy", "f1_macro", "log_loss"):
+            found = [row["gain"][metric] for board in shuffled for row in board if row["name"] == name]
+            assert sum(each["proven"] for each in found) <= most, (name, metric)
+
+
+def test_the_interval_of_a_gain_has_its_nominal_coverage() -> None:
+    """Two equally good members on 300 rows, 200 times: the interval misses zero on either side as it may.
+
+    Each side is missed with probability 0.025 then: 13 or more of 200 have probability 0.002.
+    """
+    assert binom.sf(12, 200, 0.025) < 0.002
+    random, above, below = np.random.default_rng(0), {}, {}
+    for draw in range(200):
+        labels = random.integers(0, 4, 300)
+        logits = random.normal(size=(2, 300, 4)) + 1.5 * np.eye(4)[labels]
+        one, other = log_softmax(logits, axis=2).astype(np.float32)
+        for metric in ("accuracy", "log_loss", "auroc"):
+            found = gain(one, other, labels, metric=metric, seed=draw, resamples=400)
+            above[metric] = above.get(metric, 0) + (found.low > 0)
+            below[metric] = below.get(metric, 0) + (found.high < 0)
+            assert found.proven == (found.low > 0)
+    for side in (above, below):
+        assert all(count <= 12 for count in side.values()), (above, below)
+    # Nor may it be so wide that nothing is ever proven.
+    assert all(above[metric] + below[metric] >= 2 for metric in above), (above, below)
+
+
+def test_copies_that_share_a_wrong_label_leak_only_across_folds() -> None:
+    """Each image four times, with one meaningless label: what remembers images is found out by the groups."""
+    images, random = np.repeat(load_digits().data[:60], 4, axis=0), np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 4)
+    labels = np.repeat(random.permutation(np.arange(60) % 4), 4)
+    found = {}
+    for name, known in (("apart", None), ("together", groups)):
+        folds = make_folds(labels, 3, groups=known, seed=0)
+        probs = cross_val_predict(
+            KNeighborsClassifier(1), images, labels, cv=PredefinedSplit(folds), method="predict_proba"
+        )
+        rows = Predictions.from_probabilities(
+            probs * 0.9 + 0.025, members=["memory"], class_names=list("abcd"), labels=labels, folds=folds,
+            groups=known,
+        )  # fmt: skip
+        found[name] = score_all({"it": build("soft_voting")}, rows)["it"][1].cross_fitted["auroc"]
+    assert found["apart"].value > 0.8
+    assert found["together"].low < 0.5 < found["together"].high
