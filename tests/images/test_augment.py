@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
+from torchvision.transforms import v2
 
 from committee.images import enhance, randaugment
 from committee.images.augment import augment
-from committee.images.resample import _grid
+from committee.images.resample import _grid, resize, warp
 from committee.images.view import View, canvas, canvas_size
 from committee.randomness import derive, sample_keys
 from committee.recipe.training import Augment
@@ -43,10 +44,34 @@ def test_all_off_is_what_the_view_cuts(images, fit, size):
     assert torch.equal(augment(images, KEYS, view, Augment(**OFF), 3), view(images))
 
 
+VARIED = {"flip": True, "color_jitter": 0.2, "random_resized_crop": 0.5}
+
+
+@pytest.mark.parametrize("randaugment", [0, 9])
+def test_neither_layout_nor_batch_nor_threads_change_a_sample(large, randaugment):
+    images = torch.stack([large[0].roll(shift, 2) for shift in range(12)])
+    settings = Augment(**VARIED, randaugment=randaugment)
+    view = View(224)
+    plain = augment(images, KEYS[:12], view, settings, 3)
+    assert plain.is_contiguous()
+    last = images.contiguous(memory_format=torch.channels_last)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        alike = augment(last, KEYS[:12], view, settings, 3, layout)
+        assert alike.is_contiguous(memory_format=layout)
+        torch.testing.assert_close(alike, plain, rtol=0, atol=1e-5)
+        alone = [
+            augment(last[row : row + 1], KEYS[row : row + 1], view, settings, 3, layout) for row in range(12)
+        ]
+        assert torch.equal(torch.cat(alone), alike)
+        torch.set_num_threads(2)
+        assert torch.equal(augment(last, KEYS[:12], view, settings, 3, layout), alike)
+        torch.set_num_threads(1)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"flip": True}, {"color_jitter": 0.4}, {"random_resized_crop": 0.3}, {"randaugment": 9},
-     {"flip": True, "color_jitter": 0.2, "random_resized_crop": 0.5, "randaugment": 5}],
+     {**VARIED, "randaugment": 5}],
 )  # fmt: skip
 def test_a_sample_varies_by_its_id_and_the_epoch_not_by_its_batch(images, options):
     whole = vary(images, **options)
@@ -54,8 +79,8 @@ def test_a_sample_varies_by_its_id_and_the_epoch_not_by_its_batch(images, option
     assert whole.min() >= -1e-3 and whole.max() <= 255 + 1e-3
     order = np.random.default_rng(0).permutation(24)
     shuffled = vary(images[order], KEYS[order], **options)
-    torch.testing.assert_close(shuffled, whole[order], rtol=0, atol=1e-3)
-    torch.testing.assert_close(vary(images[3:5], KEYS[3:5], **options), whole[3:5], rtol=0, atol=1e-3)
+    assert torch.equal(shuffled, whole[order])
+    assert torch.equal(vary(images[3:5], KEYS[3:5], **options), whole[3:5])
     assert not torch.allclose(vary(images, seed=derive(3, "augment", 1), **options), whole, atol=1)
     same = vary(images[:1].expand(24, -1, -1, -1), **options)
     assert len({tuple(picture.flatten().tolist()) for picture in same}) >= 2
@@ -133,11 +158,49 @@ def test_operations_agree_with_pillow(large, ours, amount, theirs):
     torch.testing.assert_close(changed, reference, rtol=0, atol=3)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jitter_normalises_as_the_view_does(images, channels):
+    images, view, factors = images[:, :channels], View(32, channels=channels), torch.rand(3, 24) + 0.5
+    expected = view.normalise(enhance.jitter(images, factors))
+    torch.testing.assert_close(enhance.jitter(images, factors, view), expected, rtol=0, atol=1e-5)
+
+
 def test_a_flat_image_survives_every_operation():
     flat = torch.full((14 * 8, 1, 9, 9), 77, dtype=torch.uint8)
     keys = sample_keys([str(row) for row in range(len(flat))])
     seen = vary(flat, keys, size=7, randaugment=10)
     assert seen.isfinite().all()
+
+
+def boxes(side):
+    """Return maps of boxes of whole pixels, and where they are: left, top, width, height, mirrored."""
+    found = [(0, 0, side, side, False), (3, 8, 40, 61, False), (20, 1, 90, 70, True), (7, 30, 25, 25, True)]
+    maps = torch.zeros(4, 3, 3)
+    for place, (left, top, width, height, mirrored) in zip(maps, found, strict=True):
+        place[0, 0], place[0, 2] = (-width if mirrored else width) / side, (2 * left + width) / side - 1
+        place[1, 1], place[1, 2] = height / side, (2 * top + height) / side - 1
+    return maps, found
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_boxes_are_resized_as_torchvision_does(large, channels):
+    image = large[:, :channels, 100:229, 100:229]
+    maps, found = boxes(129)
+    ours = resize(image.expand(4, -1, -1, -1), maps, 64)
+    for result, (left, top, width, height, mirrored) in zip(ours, found, strict=True):
+        theirs = v2.functional.resized_crop(
+            image.float(), top, left, height, width, [64, 64], antialias=True
+        )[0]
+        difference = (result.float() - (theirs.flip(-1) if mirrored else theirs)).abs()
+        assert difference.max() <= 1.01 and difference.mean() < 0.3
+
+
+def test_what_is_looked_up_is_where_the_resized_box_is(large):
+    maps, _ = boxes(400)
+    images = large.expand(3, -1, -1, -1)
+    # These are enlarged: antialiasing makes no difference.
+    resized, looked_up = resize(images, maps[1:], 96), warp(images.float(), maps[1:], 96)
+    assert (resized.float() - looked_up.float()).abs()[..., 2:-2, 2:-2].max() <= 1
 
 
 def test_the_grid_is_that_of_torch():

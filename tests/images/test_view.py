@@ -75,6 +75,19 @@ def test_normalising_is_the_usual_formula():
     torch.testing.assert_close(view.normalise(pixels), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bytes_and_floats_in_any_layout_are_normalised_alike(channels):
+    view, images = View(300, channels=channels), photo(300, 290, batch=5, channels=channels)
+    expected = view.normalise(images.float())
+    assert expected.is_contiguous()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        pixels = images.contiguous(memory_format=layout)
+        assert torch.equal(view.normalise(pixels), expected)
+        assert view.normalise(pixels).is_contiguous(memory_format=layout)
+        assert view.normalise(images, layout).is_contiguous(memory_format=layout)
+    assert torch.equal(view.normalise(images[1:2, :, 9:]), expected[1:2, :, 9:])
+
+
 def test_options_build_the_same_view():
     view = View(20, 0.5, 0.25, fit="pad", channels=1)
     again = View(**view.options())

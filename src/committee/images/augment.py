@@ -11,13 +11,15 @@ from torch import Tensor
 
 from committee.images import randaugment
 from committee.images.enhance import jitter
-from committee.images.resample import resize_boxes, warp, whole
+from committee.images.resample import resize, warp, whole
 from committee.images.view import View, canvas_size, frame
 from committee.randomness import uniform
 from committee.recipe.training import Augment
 
 ASPECT = 4 / 3
 _DRAWS = 8
+_SMALL = 32
+"""Side of images up to which a call for each costs more than looking up all of them, in pixels."""
 
 
 def augment(
@@ -61,11 +63,12 @@ def augment(
     factors = 1 + settings.color_jitter * (2 * torch.stack(draws[5:8]) - 1)
     if plan is not None:
         # Its operations are fast where the colours lie apart.
-        pixels = whole(plan.recolour(jitter(pixels.contiguous(), factors)))
-    pixels = pixels.contiguous(memory_format=layout)
-    if settings.color_jitter and plan is None:
-        return jitter(pixels, factors, view)
-    return view.normalise(pixels)
+        varied = pixels.to(torch.float32, memory_format=torch.contiguous_format)
+        varied = jitter(varied, factors) if settings.color_jitter else varied
+        return view.normalise(whole(plan.recolour(varied)), layout)
+    if settings.color_jitter:
+        return jitter(pixels, factors, view, layout)
+    return view.normalise(pixels, layout)
 
 
 def _place(
@@ -73,41 +76,39 @@ def _place(
 ) -> Tensor:
     """Return the pixels where each sample shows them, before any change of colour."""
     flipped = draws[4] < (0.5 if settings.flip else 0)
-    side = images.shape[-1]
-    if settings.random_resized_crop == 1 and plan is None and side != canvas_size(view.size, view.fit):
-        pixels = view.cut(images)  # not rounded to whole levels: exactly what the view shows
-        return torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
-    boxes = _boxes(side, view, settings.random_resized_crop, draws[:4])
-    pixels = resize_boxes(images, boxes, flipped, view.size)
-    if plan is not None and len(rows := plan.moved.nonzero()[:, 0]):
-        pixels = pixels.contiguous().index_copy_(0, rows, _move(images, view, boxes, flipped, plan, rows))
+    if settings.random_resized_crop == 1 and plan is None:
+        return _mirror(view.cut(images), flipped.nonzero()[:, 0])
+    maps = _window(view, settings.random_resized_crop, draws[:4])
+    maps = maps if plan is None else maps @ plan.geometry
+    maps[:, :, 0] *= torch.where(flipped, -1, 1)[:, None]
+    if images.device.type != "cpu" or view.size <= _SMALL:
+        return _warp(images, maps, view)
+    pixels = resize(images, maps, view.size)
+    if plan is not None and len(moved := plan.moved.nonzero()[:, 0]):
+        rows = images.permute(0, 2, 3, 1).index_select(0, moved).permute(0, 3, 1, 2)
+        pixels = pixels.contiguous().index_copy_(0, moved, _warp(rows, maps[moved], view))
     return pixels
 
 
-def _boxes(side: int, view: View, smallest: float, draws: tuple[Tensor, ...]) -> Tensor:
-    """Return what each sample shows of its canvas: top, left, height and width in pixels, int64 `[B, 4]`."""
+def _mirror(images: Tensor, rows: Tensor) -> Tensor:
+    """Return images of which some are mirrored, left and right."""
+    pixels = images.permute(0, 2, 3, 1)
+    return pixels.index_copy(0, rows, pixels.index_select(0, rows).flip(2)).permute(0, 3, 1, 2)
+
+
+def _window(view: View, smallest: float, draws: tuple[Tensor, ...]) -> Tensor:
+    """Return which box of its canvas each sample shows, as maps `[B, 3, 3]`."""
     area, aspect, across, down = draws
-    if smallest == 1:
-        part = view.size / canvas_size(view.size, view.fit)
-        lengths = torch.full((len(area), 2), max(1, round(part * side)), device=area.device)
-        return torch.cat(((side - lengths) // 2, lengths), dim=1)
-    share = (smallest + (1 - smallest) * area).sqrt()
-    stretch = torch.exp((aspect - 0.5) * math.log(ASPECT))
-    lengths = (torch.stack((share / stretch, share * stretch), dim=1) * side).round().clamp(1, side)
-    room = side - lengths
-    corners = (torch.stack((down, across), dim=1) * (room + 1)).floor().minimum(room)
-    return torch.cat((corners, lengths), dim=1).long()
+    width = height = torch.full_like(area, view.size / canvas_size(view.size, view.fit))
+    x = y = torch.zeros_like(area)
+    if smallest < 1:
+        side = (smallest + (1 - smallest) * area).sqrt()
+        stretch = torch.exp((aspect - 0.5) * math.log(ASPECT))
+        width, height = (side * stretch).clamp(max=1), (side / stretch).clamp(max=1)
+        x, y = (1 - width) * (2 * across - 1), (1 - height) * (2 * down - 1)
+    return randaugment.affine(width, torch.zeros_like(x), x, torch.zeros_like(x), height, y)
 
 
-def _move(
-    images: Tensor, view: View, boxes: Tensor, flipped: Tensor, plan: randaugment.Plan, rows: Tensor
-) -> Tensor:
-    """Rotate, shear and shift some rows: from their canvas, since a crop has lost what comes into view."""
-    top, left, height, width = (boxes[rows] * (2 / images.shape[-1])).unbind(1)
-    zero = torch.zeros_like(top)
-    window = randaugment.affine(width / 2, zero, left + width / 2 - 1, zero, height / 2, top + height / 2 - 1)
-    maps = window @ plan.geometry[rows]
-    maps[:, :, 0] *= torch.where(flipped[rows], -1, 1)[:, None]
-    moved = images.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
-    canvas = frame(moved, canvas_size(view.size, view.fit), view.fit).float().contiguous()
-    return warp(canvas, maps, view.size)
+def _warp(images: Tensor, maps: Tensor, view: View) -> Tensor:
+    canvas = frame(images, canvas_size(view.size, view.fit), view.fit)
+    return warp(canvas.to(torch.float32, memory_format=torch.contiguous_format), maps, view.size)

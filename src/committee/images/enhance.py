@@ -26,7 +26,12 @@ def _grey(pixels: Tensor) -> Tensor:
     return (pixels * _luma(pixels, pixels.shape[1])[:, None, None]).sum(1, keepdim=True)
 
 
-def jitter(pixels: Tensor, factors: Tensor, view: View | None = None) -> Tensor:
+def jitter(
+    pixels: Tensor,
+    factors: Tensor,
+    view: View | None = None,
+    layout: torch.memory_format = torch.preserve_format,
+) -> Tensor:
     """Change brightness, then contrast, then saturation, and normalise as `view` does, in one pass.
 
     Each is linear in the colours of a pixel, so all are one matrix; only the end is cut to 0..255.
@@ -38,10 +43,12 @@ def jitter(pixels: Tensor, factors: Tensor, view: View | None = None) -> Tensor:
         Of brightness, contrast and saturation; 1 changes nothing.
     view : View, optional
         Without one, the result is in 0..255.
+    layout : torch.memory_format
+        Of the result.
 
     Returns
     -------
-    float32 `[B, c, H, W]`, in the memory format of `pixels`
+    float32 `[B, c, H, W]`
     """
     bright, contrasted, saturated = factors
     luma = _luma(bright, pixels.shape[1])
@@ -51,11 +58,12 @@ def jitter(pixels: Tensor, factors: Tensor, view: View | None = None) -> Tensor:
     mixing = saturated[:, None, None] * torch.eye(len(luma), device=pixels.device)
     mixing = (mixing + (1 - saturated)[:, None, None] * luma) * (bright * contrasted)[:, None, None]
     mixing, grey = scale[:, None] * mixing, bright * (1 - contrasted)
-    result = torch.empty_like(pixels, dtype=torch.float32)
+    result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)
     _, scale, shift, luma = lines(result, scale, shift, luma)
     low, high = shift, 255 * scale + shift
     for part in blocks(pixels):
-        block, changed = pixels[part].float(), lines(result[part])[0]
+        changed = lines(result[part])[0]
+        block = torch.empty_like(result[part]).copy_(pixels[part])
         offset = (grey[part] * _mean_grey(block, luma)).view(-1, *[1] * (changed.ndim - 1))
         changed.copy_(torch.addcmul(shift, offset, scale))
         _add_products(result[part], mixing[part], block)

@@ -145,12 +145,23 @@ class View(nn.Module):
         square = frame(images, canvas_size(self.size, self.fit), self.fit)
         return centre(square, self.size)
 
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """Scale pixels `[B, c, H, W]` in 0..255, uint8 or float32, by the channels' mean and deviation."""
-        if pixels.dtype != torch.uint8:
+    def normalise(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
+        """Scale pixels by the channels' mean and deviation.
+
+        Parameters
+        ----------
+        pixels : uint8 or float32 `[B, c, H, W]`, in 0..255
+        layout : torch.memory_format
+            Of the result.
+
+        Returns
+        -------
+        float32 `[B, c, H, W]`
+        """
+        if torch.compiler.is_compiling():
             return torch.addcmul(self.shift[:, None, None], pixels, self.scale[:, None, None])
-        result = torch.empty_like(pixels, dtype=torch.float32)
-        for part in blocks(pixels):
+        result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)
+        for part in blocks(result):
             block, shift, scale = lines(result[part].copy_(pixels[part]), self.shift, self.scale)
             torch.addcmul(shift, block, scale, out=block)
         return result
