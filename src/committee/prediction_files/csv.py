@@ -27,12 +27,12 @@ class Csv(PredictionFile):
         """Read the header, then text and numbers, each in one pass of numpy's parser."""
         who = str(path)
         try:
-            header = _header(path)
+            header, lines = _header(path)
             check_header(header, who)
             _check_widths(path, len(header))
             texts, classes = [name for name in (ID, *KNOWN) if name in header], class_columns(header)
-            columns = _texts(_pick(path, header, texts, np.object_), texts, who)
-            values = _pick(path, header, classes, np.float32) if classes else None
+            columns = _texts(_pick(path, header, lines, texts, np.object_), texts, who)
+            values = _pick(path, header, lines, classes, np.float32) if classes else None
         except UnicodeDecodeError as error:
             raise DataError(who, expected="CSV in UTF-8", got="other bytes") from error
         except (csv.Error, ValueError, OverflowError) as error:
@@ -42,13 +42,15 @@ class Csv(PredictionFile):
         return table(columns, values, classes, who)
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path) -> tuple[list[str], int]:
+    """Return the names of the columns, and how many lines they take: a name may hold a line break."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file, strict=True), [])
+        reader = csv.reader(file, strict=True)
+        header = next(reader, [])
         if not header or not next(file, ""):
             raise DataError(str(path), expected="a header and rows below it",
                             got="a header alone" if header else "an empty file")  # fmt: skip
-    return [name.strip() for name in header]
+        return [name.strip() for name in header], reader.line_num
 
 
 def _check_widths(path: Path, width: int) -> None:
@@ -75,13 +77,15 @@ def _texts(cells: NDArray[np.object_], names: Sequence[str], who: str) -> dict[s
     }
 
 
-def _pick(path: Path, header: Sequence[str], names: Sequence[str], kind: type[np.generic]) -> NDArray[Any]:
+def _pick(
+    path: Path, header: Sequence[str], lines: int, names: Sequence[str], kind: type[np.generic]
+) -> NDArray[Any]:
     places = {name: place for place, name in enumerate(header)}
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Input line .* contained no data", UserWarning)
             return np.loadtxt(
-                path, kind, delimiter=",", skiprows=1, ndmin=2,
+                path, kind, delimiter=",", skiprows=lines, ndmin=2,
                 usecols=[places[name] for name in names],
                 quotechar='"', comments=None, encoding="utf-8-sig",
             )  # fmt: skip
