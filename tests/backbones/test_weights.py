@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pickle
+import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from committee.backbones._base import Architecture, Backbone
@@ -96,4 +102,122 @@ def test_file_of_something_else_is_named(tmp_path: Path):
         read_weights(tmp_path / "w.pt")
     assert str(caught.value) == (
         f"{tmp_path / 'w.pt'}: expected a state dict of tensors (.safetensors, .pt or .pth), got list."
+    )
+
+
+class Canary:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return (Path.touch, (self.path,))
+
+
+def zipped(path: Path, payload: object) -> None:
+    torch.save({"stem.weight": torch.zeros(4, 3, 1, 1), "extra": payload}, path)
+
+
+def legacy(path: Path, payload: object) -> None:
+    state = {"stem.weight": torch.zeros(4, 3, 1, 1), "extra": payload}
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+
+
+def tarred(path: Path, payload: object) -> None:
+    """The oldest format of all: pickles in a tar archive."""
+    with tarfile.open(path, "w") as archive:
+        for name, value in (("storages", 0), ("tensors", 0), ("pickle", payload)):
+            content = pickle.dumps(value, protocol=2)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def bare(path: Path, payload: object) -> None:
+    path.write_bytes(pickle.dumps({"stem.weight": payload}, protocol=2))
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin", "w.safetensors", "w.npz"])
+@pytest.mark.parametrize("write", [zipped, legacy, tarred, bare])
+def test_no_payload_runs(write: Callable[[Path, object], None], name: str, tmp_path: Path):
+    write(tmp_path / name, Canary(tmp_path / "ran"))
+    with pytest.raises(DataError, match=r"expected a state dict of tensors"):
+        read_weights(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_canary_sings(tmp_path: Path):
+    zipped(tmp_path / "w.pt", Canary(tmp_path / "ran"))
+    torch.load(tmp_path / "w.pt", weights_only=False)
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("write", [zipped, legacy])
+def test_old_and_new_files_are_read(write: Callable[[Path, object], None], tmp_path: Path):
+    write(tmp_path / "w.pt", torch.ones(2))
+    assert {name: list(tensor.shape) for name, tensor in read_weights(tmp_path / "w.pt").items()} == {
+        "stem.weight": [4, 3, 1, 1], "extra": [2],
+    }  # fmt: skip
+
+
+def test_the_numbers_of_a_new_file_stay_on_disk_until_they_are_copied(tmp_path: Path):
+    torch.save({"stem.weight": torch.zeros(4, 3, 1, 1), "large": torch.zeros(50_000_000)}, tmp_path / "w.pt")
+    before = memory_in_files()
+    with pytest.raises(DataError) as caught:
+        load_weights(tiny(), read_weights(tmp_path / "w.pt"), "w.pt")
+    assert memory_in_files() - before < 100
+    assert str(caught.value) == (
+        "w.pt: expected the tensors of tiny, got without 'stem.bias'; besides them 'large'."
+        " Give the weights of this architecture."
+    )
+
+
+def memory_in_files() -> float:
+    """Megabytes that this process has in memory now; 0 where the system does not tell."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * 4096 / 1e6 if status.exists() else 0.0
+
+
+def test_a_tensor_that_only_looks_huge_is_refused_by_its_shape(tmp_path: Path):
+    """A stride of zero makes petabytes of one number; grey would sum it up over its channels."""
+    huge = torch.zeros(1).expand(10**12, 3, 1, 1)
+    torch.save({"stem.weight": huge, "stem.bias": torch.zeros(4)}, tmp_path / "w.pt")
+    backbone = tiny()
+    backbone.net.stem = nn.Conv2d(1, 4, 1)
+    with pytest.raises(
+        DataError, match=r"'stem.weight \[1000000000000, 3, 1, 1\] instead of \[4, 1, 1, 1\]'"
+    ):
+        load_weights(backbone, read_weights(tmp_path / "w.pt"), "w.pt")
+
+
+@pytest.mark.parametrize("write", [zipped, legacy, tarred, bare])
+@given(
+    changes=st.lists(
+        st.tuples(st.floats(0, 1), st.integers(0, 5), st.binary(max_size=6)), min_size=1, max_size=4
+    )
+)
+@settings(max_examples=60)
+def test_nothing_but_our_error_comes_out_of_a_changed_file(tmp_path_factory, write, changes):
+    path = tmp_path_factory.getbasetemp() / "changed.pt"
+    write(path, torch.ones(2) if write in (zipped, legacy) else 1)
+    content = path.read_bytes()
+    for place, gone, new in changes:
+        start = int(place * len(content))
+        content = content[:start] + new + content[start + gone :]
+    path.write_bytes(content)
+    with contextlib.suppress(DataError):
+        load_weights(tiny(), read_weights(path), "changed.pt")
+
+
+def test_a_header_of_endless_tensors_is_refused_before_the_library_sees_it(tmp_path: Path, monkeypatch):
+    entries = ",".join(f'"{n}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for n in range(21_000))
+    header = ("{" + entries + "}").encode()
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    monkeypatch.setattr("safetensors.torch.load_file", None)
+    with pytest.raises(DataError) as caught:
+        read_weights(tmp_path / "w.safetensors")
+    assert str(caught.value) == (
+        f"{tmp_path / 'w.safetensors'}: expected a state dict of tensors (.safetensors, .pt or .pth), "
+        "got more than 20000 tensors. Save it again as safetensors."
     )
