@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from committee.errors import DataError, UsageError
-from committee.folds import check_folds, fingerprint, make_folds
+from committee.folds import check_folds, fingerprint, leaders, make_folds
 
 
 @given(st.integers(2, 6), st.integers(2, 5), st.integers(0, 2**63 - 1))
@@ -75,7 +75,7 @@ def test_what_else_cannot_be_folded() -> None:
     )
     assert _sentence(DataError, make_folds, [0, 0, 1, 1], 2, groups=[7, 7, 8, 8], class_names=["x", "y"]) == (
         "folds: class 'x': expected rows in at least 2 folds, got all in fold 1. "
-        "Use fewer folds, or groups that are smaller."
+        "Use fewer folds or smaller groups, or correct the fold column."
     )
 
 
@@ -89,10 +89,40 @@ def test_own_folds() -> None:
         "folds: expected each group in one fold, got several for 'a'. "
         "Correct the fold column, or leave it out."
     )
-    assert _sentence(DataError, check_folds, [0, 0], [0, 0]) == "folds: expected at least 2, got 1."
+    assert _sentence(DataError, check_folds, [0, 0], [0, 0]) == (
+        "folds: expected at least 2, got 1. Correct the fold column, or leave it out."
+    )
     assert _sentence(DataError, check_folds, [0, -1], [0, 0]) == (
         "folds: expected whole numbers from 0, got '-1'."
     )
     assert _sentence(DataError, check_folds, [0, 1, 2], [0, 0]) == (
         "folds: expected one a row, 2 in all, got an array [3]."
     )
+
+
+@given(st.integers(0, 1000), st.integers(1, 5))
+@settings(max_examples=25, deadline=None)
+def test_where_few_rows_share_a_group_rows_are_dealt_and_the_others_follow(seed: int, shared: int) -> None:
+    labels = np.arange(120) % 3
+    groups = np.arange(120)
+    groups[60 : 60 + shared] = groups[:shared]
+    first = leaders(groups)
+    assert first is not None and np.array_equal(first, groups)
+    folds = make_folds(labels, 4, groups=groups, seed=seed)
+    assert np.array_equal(folds, folds[first])
+    alone = np.flatnonzero(first == np.arange(120))
+    assert np.array_equal(folds[alone], make_folds(labels[alone], 4, seed=seed))
+
+
+def test_where_many_rows_share_a_group_the_groups_are_dealt() -> None:
+    assert leaders(np.arange(40) // 2) is None
+    assert leaders(np.array(["a", "b", "a", *map(str, range(17))])).tolist() == [0, 1, 0, *range(3, 20)]
+
+
+def test_a_class_whose_rows_follow_those_of_another_is_dealt_by_groups() -> None:
+    """One picture under two labels, and no other picture of the second."""
+    labels = np.array([0, 1] * 30 + [2, 2, 2])
+    groups = np.array([*range(60), 0, 7, 20])
+    folds = make_folds(labels, 3, groups=groups)
+    assert all(folds[60 + row] == folds[group] for row, group in enumerate(groups[60:]))
+    assert len(set(folds[60:].tolist())) > 1

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError, UsageError, first_five
 
-_HOW_GROUPS = "Use fewer folds, or groups that are smaller."
+_HOW_GROUPS = "Use fewer folds or smaller groups, or correct the fold column."
 _HOW_OWN = "Correct the fold column, or leave it out."
 FEW = 0.05
 """Where no more than this share of rows follow another of their group, rows are dealt, and those follow: to
@@ -102,7 +102,7 @@ def check_folds(
         raise DataError("folds", expected="whole numbers from 0", got=first_five(_strange(folds)))
     names, fold = np.unique(folds, return_inverse=True)
     if len(names) < 2:
-        raise DataError("folds", expected="at least 2", got=str(len(names)))
+        raise DataError("folds", expected="at least 2", got=str(len(names)), todo=_HOW_OWN)
     classes, row_class = np.unique(labels, return_inverse=True)
     counts = np.bincount(fold * len(classes) + row_class, minlength=len(names) * len(classes))
     counts = counts.reshape(len(names), len(classes))

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -152,7 +153,8 @@ def test_a_class_of_one_picture(make_folder, settings, opened):
     )
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.lists(st.integers(0, 9), min_size=40))
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=20), st.lists(st.integers(0, 9), min_size=20))
+@settings_of(max_examples=40)
 def test_merged_groups_are_the_finest_that_keep_both(contents, given_groups):
     prints = np.array([[content * 7, content] for content in contents], dtype=np.uint64)
     first = originals(prints)
