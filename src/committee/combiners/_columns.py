@@ -81,28 +81,23 @@ def _read(predictions: Predictions) -> Columns:
     members, rows, classes = logits.shape
     normaliser, label = np.empty((2, members, rows), np.float32)
     block = max(16, TILE // classes)
-    buffer, ones, every = (
-        np.empty((block, classes), np.float32),
-        np.ones(classes, np.float32),
-        np.arange(block),
-    )
+    buffer, every = np.empty((block, classes), np.float32), np.arange(block)
     for member in range(members):
         for start in range(0, rows, block):
             span, tile = slice(start, start + block), logits[member, start : start + block]
-            total = _log_sum(tile, buffer[: len(tile)], ones)
+            total = log_sum(tile, buffer[: len(tile)])
             normaliser[member, span] = total
             np.subtract(tile[every[: len(tile)], labels[span]], total, out=label[member, span])
     return Columns(logits, normaliser, label)
 
 
-def _log_sum(
-    tile: NDArray[np.float32], buffer: NDArray[np.float32], ones: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Return the log of the sum of exponentials of each row."""
+def log_sum(tile: NDArray[np.float32], buffer: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Return the log of the sum of exponentials of each row of `[B, C]`."""
+    ones = np.ones(tile.shape[1], np.float32)
     with np.errstate(over="ignore"):
         total = np.exp(tile, out=buffer) @ ones
     # Without a shift by the maximum, which would take as long as all else, unless a sum leaves float32.
     if total.min() > SMALLEST and total.max() < np.inf:
         return np.log(total)
     shift = tile.max(axis=1)
-    return np.log(np.exp(np.subtract(tile, shift[:, None], out=buffer), out=buffer) @ ones) + shift
+    return np.log(np.exp(tile - shift[:, None], out=buffer) @ ones) + shift

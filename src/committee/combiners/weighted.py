@@ -13,8 +13,9 @@ from torch import Tensor
 from committee.combiners._base import Combiner, check_choice
 from committee.combiners._columns import by_name, columns
 from committee.combiners._mixture import COUNT_METRICS, Mixture
+from committee.combiners._pool_losses import LinearPool, LogPool
 from committee.combiners._pools import linear_pool, log_pool
-from committee.combiners._simplex import linear_loss, log_pool_loss, minimise
+from committee.combiners._simplex import minimise
 from committee.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -83,10 +84,10 @@ class Weighted(Combiner):
     def _convex(
         self, predictions: Predictions, order: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], float]:
-        label = columns(predictions).label
-        if self.space == "probability":
-            return minimise(linear_loss(label[order]), len(order))
-        return minimise(log_pool_loss(predictions.logits, label, order), len(order))
+        known = columns(predictions)
+        return minimise(
+            LinearPool(known.label[order]) if self.space == "probability" else LogPool(known, order)
+        )
 
     def _local(
         self, predictions: Predictions, order: NDArray[np.int64], log_loss: NDArray[np.float32]
