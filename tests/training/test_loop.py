@@ -180,12 +180,12 @@ def test_a_loss_that_stays_no_number_ends_the_fit(fit, caplog):
 
 
 def test_a_network_that_fails_is_named_with_its_fold_and_its_words(fit):
-    name = "models=[{name: 'python:hostile_nets:fussy', as: m}]"
+    name = "backbones.include=['python:hostile_nets:fussy']"
     with pytest.raises(TrainingError) as caught:
         fit(name, net="fussy")
     assert str(caught.value) == (
-        "m/fold_0: expected a network that takes 8 pixels, got shape '[30, 49]' is invalid for input of size "
-        "1920. Give another dataset.img_size."
+        "hostile_nets_fussy/fold_0: expected a network that takes 8 pixels, got shape '[30, 49]' is invalid "
+        "for input of size 1920. Give another dataset.img_size."
     )
     assert isinstance(caught.value.__cause__, RuntimeError)
 

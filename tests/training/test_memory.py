@@ -8,7 +8,7 @@ from committee.training.loop import train
 from committee.training.memory import halving
 from committee.training.smoke import smoke
 
-MODELS = "models=[{name: 'python:hostile_nets:hungry', as: m}]"
+MODELS = "backbones.include=['python:hostile_nets:hungry']"
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_a_short_memory_changes_nothing_but_the_rounding(fit, tmp_path, caplog):
     assert "micro_batch" not in roomy.provenance
     short = fit(11, *settings, folder=tmp_path / "state")
     assert caplog.messages == [
-        "m/fold_0: out of memory; on with 15 images at a time",
-        "m/fold_0: out of memory; on with 8 images at a time",
+        "hostile_nets_hungry/fold_0: out of memory; on with 15 images at a time",
+        "hostile_nets_hungry/fold_0: out of memory; on with 8 images at a time",
     ]
     assert short.provenance["micro_batch"] == 8
     for one, other in zip(roomy.parameters(), short.parameters(), strict=True):
@@ -74,12 +74,14 @@ def test_no_memory_for_one_image_is_named(fit):
     with pytest.raises(TrainingError) as caught:
         fit(0)
     assert str(caught.value) == (
-        "m/fold_0: expected memory for one image at a time, got CUDA out of memory. Tried to allocate 2.00 "
-        "GiB. Lower its img_size, take a smaller backbone, or free the device."
+        "hostile_nets_hungry/fold_0: expected memory for one image at a time, got CUDA out of memory. Tried "
+        "to allocate 2.00 GiB. Lower its img_size, take a smaller backbone, or free the device."
     )
 
 
 def test_the_first_check_goes_on_with_less_too(making, dataset, cpu, monkeypatch, caplog):
     monkeypatch.setenv("MOST_IMAGES", "9")
     smoke(making.make_spec(MODELS), dataset, cpu)
-    assert caplog.messages == [f"m: out of memory; on with {size} images at a time" for size in (16, 8)]
+    assert caplog.messages == [
+        f"hostile_nets_hungry: out of memory; on with {size} images at a time" for size in (16, 8)
+    ]

@@ -30,3 +30,16 @@ def test_a_module_without_weights_predicts(dataset, cpu):
             return images.float().mean((1, 2, 3))[:, None].expand(-1, 10)
 
     assert logits_of(Mean(), dataset, dataset.rows("val"), batch_size=8, device=cpu).shape == (40, 10)
+
+
+def test_where_memory_is_short_fewer_go_at_once(making, dataset, cpu, monkeypatch, caplog):
+    spec = making.make_spec("backbones.include=['python:hostile_nets:hungry']")
+    member, rows = start_member(spec, dataset, "fold_0"), dataset.rows("test")
+    whole = logits_of(member, dataset, rows, batch_size=1000, device=cpu)
+    monkeypatch.setenv("MOST_IMAGES", "30")
+    np.testing.assert_allclose(
+        whole, logits_of(member, dataset, rows, batch_size=1000, device=cpu), atol=1e-6
+    )
+    assert caplog.messages == [
+        f"hostile_nets_hungry: out of memory; on with {size} images at a time" for size in (40, 20)
+    ]

@@ -7,7 +7,7 @@ from committee.training.engine import make_fabric
 from committee.training.start import start_member
 from committee.training.steps import Step
 
-MODELS = "models=[{name: 'python:hostile_nets:hungry', as: hungry}]"
+MODELS = "backbones.include=['python:hostile_nets:hungry']"
 
 
 @pytest.mark.parametrize("weighted", [False, True])

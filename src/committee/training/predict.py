@@ -9,6 +9,7 @@ from torch import nn
 
 from committee.images.dataset import Dataset
 from committee.training.batches import Rows
+from committee.training.memory import halving
 
 
 @torch.inference_mode()
@@ -25,16 +26,30 @@ def logits_of(
     rows : int64 `[N]`
         Rows of the data set, in the order that the logits shall have.
     batch_size : int
+        Images at once; fewer where memory runs out.
     device : torch.device
+
+    Raises
+    ------
+    TrainingError
+        There is no memory for a single image.
     """
     first = next(module.parameters(), torch.empty(0))
     home, mode = first.device, module.training
     module.eval().to(device)
     try:
-        parts = [
-            module(dataset.images(rows[start : start + batch_size]).to(device)).float().cpu().numpy()
-            for start in range(0, len(rows), batch_size)
-        ]
+        parts = list[NDArray[np.float32]]()
+        start = 0
+        while start < len(rows):
+
+            def some(size: int, start: int = start) -> NDArray[np.float32]:
+                return module(dataset.images(rows[start : start + size]).to(device)).float().cpu().numpy()
+
+            part, batch_size = halving(
+                some, min(batch_size, len(rows) - start), str(getattr(module, "name", "prediction"))
+            )
+            start += len(part)
+            parts.append(part)
     finally:
         module.to(home).train(mode)
     return np.concatenate(parts) if parts else np.empty((0, len(dataset.class_names)), np.float32)

@@ -1,0 +1,113 @@
+"""Kill fits at chosen moments, in children of one process that has imported all there is; then go on.
+
+Called as `python killing.py FOLDER < JSON`: a list of settings and moments. A moment is "batch:N", the N-th
+batch that the process learns from, or "file:N", the N-th change of files as the third epoch is kept.
+FOLDER gets weights to start from, `published.pt`. Answers with JSON: how the killed process and the next one
+ended, and the digest of weights and out-of-fold logits.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from making import make_dataset, make_spec
+
+from committee.store.commit import sweep
+from committee.training import resume
+from committee.training.loop import train
+from committee.training.predict import logits_of
+from committee.training.start import start_member
+from committee.training.steps import Step
+
+CPU = torch.device("cpu")
+CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "open"}
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arrange(moment):
+    """Make this process kill itself at a moment."""
+    kind, count = moment.split(":")
+    left = [int(count)]
+
+    def tick():
+        left[0] -= 1
+        if left[0] == 0:
+            die()
+
+    if kind == "batch":
+        learn = Step.__call__
+        Step.__call__ = lambda *args: (tick(), learn(*args))[1]
+        return
+    keep, kept = resume.keep, []
+
+    def heard(event, args):
+        if kept and event in CHANGES and (event != "open" or (args[2] or 0) & os.O_WRONLY):
+            tick()
+
+    def keep_and_count(folder, *args):
+        if len(args[2]) == 3:
+            kept.append(True)
+        keep(folder, *args)
+        kept.clear()
+
+    resume.keep = keep_and_count
+    sys.addaudithook(heard)
+
+
+def run(settings, data, folder):
+    """Fit, and return the digest of what comes out."""
+    rows, held_out = data.rows("train")[:-60], data.rows("train")[-60:]
+    member = train(make_spec(*settings), data, rows, fold="fold_0", device=CPU, folder=folder, made_from="x")
+    digest = hashlib.sha256(logits_of(member, data, held_out, batch_size=32, device=CPU).tobytes())
+    for name, value in sorted(member.state_dict().items()):
+        digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def in_child(work):
+    """Do `work` in a child; return how that ended: a signal or 0."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def main():
+    torch.set_num_threads(1)
+    logging.disable()
+    top = Path(sys.argv[1])
+    data = make_dataset(top / "data")
+    file = top / "digest"
+    published = start_member(make_spec("seed=9"), data, "x").network.net
+    torch.save(published.state_dict(), top / "published.pt")
+    answers = []
+    for number, (settings, moments) in enumerate(json.load(sys.stdin)):
+        found = {}
+        for moment in ("never", *moments):
+            folder = top / f"{number}-{moment.replace(':', '-')}" / "fold_0.resume"
+            end = 0
+            if moment != "never":
+                end = in_child(lambda s=settings, f=folder, m=moment: (arrange(m), run(s, data, f)))
+                sweep(folder.parent)
+            fine = in_child(lambda s=settings, f=folder: file.write_text(run(s, data, f)))
+            found[moment] = [end, fine, file.read_text()]
+        answers.append(found)
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()
