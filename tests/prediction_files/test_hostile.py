@@ -105,16 +105,25 @@ def test_what_is_saved_is_what_is_read(tmp_path_factory, kind, data):
     np.testing.assert_allclose(np.exp(found.logits[0])[:, order], values, rtol=1e-5)
 
 
-@given(ids=st.lists(NAMES, min_size=1, max_size=5, unique=True),
-       names=st.lists(NAMES, min_size=3, max_size=3, unique=True), labelled=st.booleans(), folded=st.booleans())  # fmt: skip
+@given(
+    ids=st.lists(NAMES, min_size=1, max_size=5, unique=True),
+    names=st.lists(NAMES, min_size=3, max_size=3, unique=True),
+    labelled=st.booleans(),
+    folded=st.booleans(),
+)
 def test_a_folder_comes_back_bit_by_bit(tmp_path_factory, ids, names, labelled, folded):
     folder = tmp_path_factory.mktemp("saved")
     rows = len(ids)
     made = Predictions.from_logits(
-        np.random.default_rng(0).normal(size=(2, rows, 3)), members=["a", names[0] + "x"], class_names=names,
-        sample_ids=ids, labels=np.arange(rows) % 3 if labelled else None,
-        folds=np.arange(rows) if folded else None, groups=np.arange(rows)[::-1], seen=np.arange(2 * rows).reshape(2, rows) % 2 == 0,
-    )  # fmt: skip
+        np.random.default_rng(0).normal(size=(2, rows, 3)),
+        members=["a", names[0] + "x"],
+        class_names=names,
+        sample_ids=ids,
+        labels=np.arange(rows) % 3 if labelled else None,
+        folds=np.arange(rows) if folded else None,
+        groups=np.arange(rows)[::-1],
+        seen=np.arange(2 * rows).reshape(2, rows) % 2 == 0,
+    )
     made.save(folder)
     found = read(folder, "ignored")
     assert (found.members, found.class_names) == (made.members, made.class_names)
@@ -228,18 +237,29 @@ def test_a_column_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
 def test_a_parquet_file_of_endless_repetition_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "HARMLESS", 1_000_000)
     rows = 2_000_000
-    parquet.write_table(pa.table({"id": pa.array(np.zeros(rows, np.int64)), "cat": np.ones(rows, np.float32)}),
-                        tmp_path / "m.parquet")  # fmt: skip
+    parquet.write_table(
+        pa.table({"id": pa.array(np.zeros(rows, np.int64)), "cat": np.ones(rows, np.float32)}),
+        tmp_path / "m.parquet",
+    )
     with pytest.raises(
         DataError, match=r"expected a Parquet table, got \d+ bytes that would unpack to 16000000\."
     ):
         read(tmp_path / "m.parquet", "m")
 
 
-@pytest.mark.parametrize("column", [
-    pa.array([{"a": 1}] * 3), pa.array([[1]] * 3), pa.array([b"x"] * 3), pa.array([1.5] * 3), pa.array([True] * 3),
-    pa.array([None, "a", "b"]), pa.array([None] * 3), pa.array([1, 2, 3], pa.timestamp("ns")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([{"a": 1}] * 3),
+        pa.array([[1]] * 3),
+        pa.array([b"x"] * 3),
+        pa.array([1.5] * 3),
+        pa.array([True] * 3),
+        pa.array([None, "a", "b"]),
+        pa.array([None] * 3),
+        pa.array([1, 2, 3], pa.timestamp("ns")),
+    ],
+)
 def test_parquet_columns_of_odd_types(tmp_path, column):
     for name in ("id", "label", "cat"):
         table = {

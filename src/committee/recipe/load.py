@@ -86,6 +86,8 @@ def _text(path: Path) -> str:
         raise RecipeError(str(path), expected="a recipe file", got=str(error.strerror)) from None
     except UnicodeDecodeError:
         raise RecipeError(str(path), expected="text in UTF-8", got="other bytes") from None
+    except ValueError as error:  # a NUL in the name
+        raise RecipeError(str(path), expected="a recipe file", got=str(error)) from None
 
 
 def _warn_of_names_that_mean_nobody(recipe: Recipe, root: Node) -> None:

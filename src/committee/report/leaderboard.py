@@ -35,24 +35,35 @@ def leaderboard(store: Store, metric: str = "log_loss") -> list[dict[str, Any]]:
         There is no such metric.
     """
     check_metric(metric)
-    failed = {entry["name"]: entry["reason"] for entry in failures(store)}
-    reports = [report for report in _reports(store) if report["name"] not in failed]
+    failed = _failed(store)
+    names = {entry["name"] for entry in failed}
+    reports = [report for report in _reports(store) if report["name"] not in names]
     if not reports and not failed:
         raise StoreError(
             str(store.root), expected="evaluated models", got="none", todo="Run: committee evaluate"
         )
-    lost = [{"name": name, "kind": "member", "failed": reason} for name, reason in sorted(failed.items())]
-    return rank(reports, metric) + lost
+    return rank(reports, metric) + failed
+
+
+def _failed(store: Store) -> list[Report]:
+    """Return what stands in the place of the reports of members that could not be trained, by name."""
+    return [{"name": entry["name"], "kind": "member", "failed": entry["reason"]} for entry in failures(store)]
 
 
 def report_of(store: Store, name: str) -> Report:
-    """Return the `metrics.json` of one model, by its full name.
+    """Return the `metrics.json` of one model, by full or short name, or why the member failed.
 
     Raises
     ------
+    UnknownNameError
+        The store has no such name.
     StoreError
         It was not evaluated, or has changed since.
     """
+    for entry in _failed(store):
+        if entry["name"] == name:
+            return entry
+    name = store.resolve(name)
     for report in _reports(store, name):
         return report
     raise StoreError(name, expected="an evaluated model", got="none", todo="Run: committee evaluate")
@@ -83,6 +94,8 @@ def _read(folder: Path) -> Report:
 
     def checked() -> Report:
         _row(report, list(KNOWN))
+        if report["name"] != folder.name:
+            raise ValueError("the name of another model")
         return report
 
     return build(checked, folder / METRICS, "a report", "Run: committee evaluate")
