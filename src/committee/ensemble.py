@@ -227,7 +227,7 @@ class Ensemble(_Vote):
         folder = Path(folder)
         description = read_description(folder / DESCRIPTION, "an ensemble", PROTOCOL)
 
-        def rebuild() -> Self:
+        def rebuild() -> Any:
             known: dict[int, nn.Module] = {
                 index: Member.load(
                     inside(folder, f"members/{slug}"), trusted=trusted, net=(nets or {}).get(slug)
@@ -240,7 +240,7 @@ class Ensemble(_Vote):
                     load_combiner(inside(folder, f"combiners/{index}")),
                     names=vote["names"], class_names=vote["class_names"], name=str(description["name"]),
                 )  # fmt: skip
-            return known[min(known)].eval()  # type: ignore[return-value]
+            return known[min(known)].eval()
 
         return build(rebuild, folder / DESCRIPTION, "the description of an ensemble")
 

@@ -195,7 +195,7 @@ class Member(nn.Module):
         folder = Path(folder)
         description = read_description(folder / DESCRIPTION, "a member", PROTOCOL)
 
-        def rebuild() -> Self:
+        def rebuild() -> Any:
             classes, view = description["class_names"], View(**description["view"])
             network = _network(description, view, len(classes), trusted, net)
             _load_weights(network.net, folder / WEIGHTS, str(description["name"]))

@@ -17,6 +17,7 @@ from committee.exporters._onnx_file import OnnxPredictor
 from committee.exporters._predictor import Images, Predictor
 from committee.images.decode import decode, find_images, refusal
 from committee.images.threads import in_order
+from committee.store.manifest import NAME, read_manifest
 
 if TYPE_CHECKING:
     from committee.recipe.model import Recipe
@@ -54,6 +55,8 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
         There is no such model, it is damaged, or cannot run here.
     """
     if name.lower().endswith(".onnx"):
+        if (Path(name).parent / NAME).is_file():  # where `export` put it; a copy elsewhere has no checksums
+            read_manifest(Path(name).parent)
         return OnnxPredictor(name, recipe.device)
     from committee.devices import resolve
     from committee.exporters._module import ModulePredictor

@@ -46,7 +46,7 @@ def _checked(facts: dict[str, Any], name: str, find: Callable[[str], str]) -> di
             raise StoreError(
                 name, expected=f"the networks of {member} that it was built from", got="others", todo=REBUILD
             )
-    for key in ("method", "members", "speaks", "calibrate", "rows", "class_names", "scores"):
+    for key in ("method", "members", "speaks", "calibrate", "rows"):
         facts[key]
     if set(facts["members"]) != set(facts["sources"]) or set(facts["speaks"]) != set(facts["members"]):
         raise ValueError("members that do not agree")
