@@ -132,7 +132,8 @@ def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None)
     if k > counts[smallest]:
         name, has = _name(classes[smallest], class_names), int(counts[smallest])
         others = [_name(one, class_names) for one in classes[counts < k] if one != classes[smallest]]
-        also = f" Too few for {k} have also {', '.join(others[:5])}." if others else ""
+        rare = 0 < len(others) < len(classes) / 2
+        also = f" Too few for {k} have also {', '.join(others[:5])}." if rare else ""
         raise DataError(
             "folds", expected=f"at most {has}, the number of samples of class {name}", got=str(k),
             todo=(f"Use {has} folds, or add samples." if has > 1 else "Add samples, or leave this class out.")

@@ -235,7 +235,7 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
     ]
     with table.open(encoding="utf-8", newline="") as file:
         ids = [row[0] for row in csv.reader(file)][1:]
-    expected = {name.decode(errors="backslashreplace") for name in names}
+    expected = {os.fsdecode(name).encode(errors="backslashreplace").decode() for name in names}
     assert {Path(name).name for name in ids} == expected
     cut = table.read_bytes()
     table.write_bytes(cut[: cut.index(b"new\nline") + 5])  # killed in mid-row, behind the line end in a name

@@ -259,7 +259,8 @@ def test_folds_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
     lines = [f"{name},{label},{int(label == 'one')}" for name, label in zip(ids, labels, strict=True)]
     (tmp_path / "y.csv").write_text("\n".join(["id,label,fold", *lines]), encoding="utf-8")
     assert sentence(DataError, lambda: combine(files(digits), tmp_path / "y.csv", methods=["weighted"])) == (
-        "folds: class 'two': expected rows in at least 2 folds, got all in fold 0."
+        "folds: class 'two': expected rows in at least 2 folds, got all in fold 0. "
+        "Correct the fold column, or leave it out."
     )
 
 
