@@ -15,8 +15,8 @@ def resize(images: Tensor, maps: Tensor, size: int) -> Tensor:
     images : uint8 `[B, c, S, S]`, on a CPU
         More than twice as fast where the colours are last in memory.
     maps : float32 `[B, 3, 3]`
-        Of boxes inside the images, which are cut at whole pixels: neither rotated nor sheared. One of negative
-        width is mirrored.
+        Of boxes inside the images, cut at whole pixels; neither rotated nor sheared. A negative width
+        mirrors.
     size : int
         Side of the result, in pixels.
 
