@@ -15,38 +15,16 @@ from types import ModuleType
 import pytest
 import torch
 
-from committee.errors import TrainingError
+from committee.errors import CommitteeError
 from committee.images.dataset import Dataset
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest
-from committee.training.crew import HELPER
 from committee.training.crossfit import CrossFit
-from committee.training.crossfits import Division, crossfit, divide
+from committee.training.crossfits import crossfit
 from committee.training.plans._base import Plan
 from committee.training.plans.single import Single
 
 CPU = torch.device("cpu")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "fits", "device", "threads", "expected"),
-    [
-        ("auto", 18, "cpu", 2, Division(2, 1)),
-        ("auto", 18, "cpu", 1, Division(1, 1)),
-        ("auto", 18, "cpu", 64, Division(8, 8)),
-        ("auto", 4, "cpu", 6, Division(4, 1)),
-        ("auto", 1, "cpu", 6, Division(1, 6)),
-        ("auto", 18, "cuda", 16, Division(1, 16)),
-        (1, 18, "cpu", 2, Division(1, 2)),
-        (3, 18, "cpu", 2, Division(3, 1)),
-        (3, 2, "cuda", 16, Division(2, 8)),
-    ],
-)
-def test_threads_are_divided_among_fits(
-    wanted: int, fits: int, device: str, threads: int, expected: Division, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert divide(wanted, fits, torch.device(device)) == expected
 
 
 def plans_of(making: ModuleType, dataset: Dataset, store: Store, *nets: str) -> list[Plan]:
@@ -106,17 +84,12 @@ def test_a_process_that_dies_twice_in_a_fit_costs_that_fit_alone(
     ended = "tiny_nets_mortal/fold_1: its process ended (exit code 7)"
     leave_to_others(lambda: caplog.messages.count(ended) == 2)
     [(_, mortal), (_, tiny)] = crossfit(plans_of(making, dataset, store, "mortal", "tiny"), store, 2)
-    assert isinstance(mortal, TrainingError) and str(mortal) == (
-        "tiny_nets_mortal/fold_1: expected a process that makes the fit, got two that ended (exit code 7). "
-        "Memory may be short: set training.workers=1, or a smaller batch_size."
+    assert isinstance(mortal, CommitteeError) and str(mortal) == (
+        "tiny_nets_mortal/fold_1: expected a process that does it, got two that ended (exit code 7). "
+        "Memory may be short: set workers=1, or a smaller batch_size."
     )
     assert tiny is None
     assert store.folds("tiny_nets_mortal") == ("fold_0",)
-
-
-def test_a_helper_ends_when_nobody_is_there_to_help() -> None:
-    ended = subprocess.run([sys.executable, "-c", HELPER], input=b"", timeout=60, check=False)
-    assert ended.returncode == 1
 
 
 RUN = """
@@ -165,7 +138,7 @@ def test_a_killed_run_of_two_processes_goes_on_to_the_same_bytes(
             process.send_signal(number)
             start = time.monotonic()
             process.wait()
-            assert time.monotonic() - start < 10
+            assert time.monotonic() - start < 30
         assert all(folder.exists() for folder in kept) and ended.folds(spec.name) == ()
     for store in (ended, whole):
         with store.hold():

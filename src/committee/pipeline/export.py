@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import model_source
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
+from committee.workers.attempt import attempt
+from committee.workers.line import do_all
 
 PARITY_IMAGES = 3
 
@@ -56,11 +59,36 @@ def export(recipe: Recipe, store: Store, names: Sequence[str] = (), *, out: Path
     """
     outcome = Outcome(unbuilt=[key for key in recipe.unbuilt() if key.startswith("exports.")])
     with store.hold():
-        for name in models(store, names):
-            with outcome.attempt(name):
-                status = _package(recipe, store, name, package_folder(store, name, out))
-                outcome.failed |= _failed(name, status)
+        wanted = list(dict.fromkeys(models(store, names)))
+        made = do_all(_Packages(recipe, store, out), wanted, recipe.workers, "packages")
+    for name, result in made.items():
+        with outcome.attempt(name):
+            if isinstance(result, Exception):
+                raise result
+            outcome.failed |= _failed(name, result)
     return outcome
+
+
+@dataclass(frozen=True)
+class _Packages:
+    """The packages of several models, for any process that helps."""
+
+    recipe: Recipe
+    store: Store
+    out: Path | None
+
+    def do(self, name: str) -> Status | Exception:
+        """Package a model; return the status of its formats, or why there is none."""
+        made: list[Status] = []
+        error = attempt(lambda: made.append(self._package(name)))
+        return made[0] if error is None else error
+
+    def name(self, name: str) -> str:
+        """Return the name of the model."""
+        return name
+
+    def _package(self, name: str) -> Status:
+        return _package(self.recipe, self.store, name, package_folder(self.store, name, self.out))
 
 
 def models(store: Store, names: Sequence[str]) -> list[str]:

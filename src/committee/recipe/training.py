@@ -139,19 +139,12 @@ class Fit(Section):
     )  # fmt: skip
 
 
-Workers = Literal["auto"] | Annotated[int, Field(ge=1)]
-
-
 class Training(Fit):
     """How all members are trained; `overrides` and entries of `models` may say otherwise for some."""
 
     folds: Annotated[int, AfterValidator(_check_folds)] = Field(
         5, ge=0, description="Folds of the cross-fit that all members share; 0 trains on all rows once "
         "and has no out-of-fold predictions."
-    )  # fmt: skip
-    workers: Workers = Field(
-        "auto", description="Fits at once, each in a process with its share of the threads; auto is one for "
-        "each thread of a CPU, 8 at most, and one on a GPU."
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ class Board:
     def _fits_left(self) -> bool:
         return any(state.waiting for state in self._states)
 
-    def put(self, task: Task, error: Exception | None = None) -> None:
+    def put(self, task: Task, error: Exception | None) -> None:
         """Take in that a fit is made, or why it cannot be."""
         with self._change:
             state = self._states[task.member]

@@ -20,8 +20,8 @@ from committee.training.plans._base import Plan
 from committee.training.smoke import smoke
 from committee.training.start import starting_weights
 
-# These say which fits there are, where, and which of them are used, not what one fit comes to.
-_OTHER_FITS = {"folds", "inference", "pretrained", "workers"}
+# These say which fits there are and which of them are used, not what one fit comes to.
+_OTHER_FITS = {"folds", "inference", "pretrained"}
 
 
 class Single(Plan):

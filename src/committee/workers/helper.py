@@ -1,4 +1,4 @@
-"""A process that makes fits for another one, which speaks to it through standard input and output."""
+"""A process that does tasks for another one, which speaks to it through standard input and output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import IO, Any
 
 from committee import interrupt, progress
@@ -98,7 +97,7 @@ def _listen_to(channel: IO[bytes]) -> queue.SimpleQueue[Any]:
 
 
 def main() -> None:
-    """Make fits until nobody wants any."""
+    """Do tasks until nobody has any."""
     ears, mouth = (os.fdopen(os.dup(number), mode) for number, mode in ((0, "rb"), (1, "wb")))
     # What libraries print must not come in between.
     os.dup2(2, 1)
@@ -128,15 +127,10 @@ def _set_up(setup: Setup, say: _Speaker) -> None:
 def _serve(tasks: queue.SimpleQueue[Any], say: _Speaker, threads: int) -> None:
     import torch
 
-    from committee.training.attempt import attempt
-    from committee.training.crossfit import CrossFit
-
     torch.set_num_threads(threads)
-    plans, store = pickle.loads(tasks.get())
-    crossfits = [CrossFit(plan, store) for plan in plans]
-    # What is loaded by now would be walked after each fit.
+    work = pickle.loads(tasks.get())
+    # What is loaded by now would be walked again and again.
     gc.freeze()
     say("ready")
     while True:
-        task = tasks.get()
-        say("done", attempt(partial(crossfits[task.member].make, task.name)))
+        say("done", work.do(tasks.get()))

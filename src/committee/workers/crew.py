@@ -1,4 +1,4 @@
-"""Processes beside this one that make fits of the same run; a thread here speaks to each."""
+"""Processes beside this one that do tasks of the same run; a thread here speaks to each."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from committee import interrupt, progress
-from committee.errors import TrainingError
-from committee.store.layout import Store
-from committee.training.board import Board, Task
-from committee.training.helper import STOP, Setup
-from committee.training.plans._base import Plan
+from committee.errors import CommitteeError
+from committee.workers.helper import STOP, Setup
 
 START_SECONDS = 6.0
 """About what a helper takes before it is of use: it imports torch and timm."""
@@ -25,40 +22,58 @@ START_SECONDS = 6.0
 LEAVE_SECONDS = 7.0
 """For a batch to end and a state to be kept: less than `interrupt` gives this process."""
 
-HELPER = "from committee.training.helper import main; main()"
+HELPER = "from committee.workers.helper import main; main()"
 log = logging.getLogger(__name__)
 
 
-class Crew:
-    """Helpers that take fits from a board while the block runs.
+class Work(Protocol):
+    """How tasks are done. It goes to each process, pickled."""
 
-    A fit whose helper dies is tried once more by another, from the state that it had kept.
+    def do(self, task: Any) -> Any:
+        """Do a task; return what it comes to, a failure too."""
+
+    def name(self, task: Any) -> str:
+        """Return what people call a task."""
+
+
+class Board(Protocol):
+    """Where tasks are dealt, to any thread."""
+
+    def take(self) -> Any:
+        """Return a task, as soon as there is one; None when there will be none."""
+
+    def put(self, task: Any, result: Any) -> None:
+        """Take in what a task came to."""
+
+    def put_back(self, task: Any) -> None:
+        """Take in that nobody does a task after all."""
+
+    def close(self) -> None:
+        """Deal nothing more."""
+
+
+class Crew:
+    """Helpers that take tasks from a board while the block runs.
+
+    A task whose process dies is tried once more in another one; what it comes to then is a `CommitteeError`.
 
     Parameters
     ----------
     board : Board
-    plans : sequence of Plan
-        Those of the board.
-    store : Store
-        Held by this process. Helpers write to it too; they end at once when this process does.
+    work : Work
     count, threads : int
         How many helpers, and the threads of each.
     at_once : bool
         Whether they start now. Else they start when the run has taken as long as their start will take: so a
         short run pays nothing, and a long one loses seconds.
+
+    Notes
+    -----
+    Helpers may write to a store that this process holds: they end at once when this process does.
     """
 
-    def __init__(
-        self,
-        board: Board,
-        plans: Sequence[Plan],
-        store: Store,
-        count: int,
-        threads: int,
-        *,
-        at_once: bool,
-    ) -> None:
-        self._board, self._work, self._threads = board, (list(plans), store), threads
+    def __init__(self, board: Board, work: Work, count: int, threads: int, *, at_once: bool) -> None:
+        self._board, self._work, self._threads = board, work, threads
         self._delay = 0.0 if at_once else START_SECONDS
         self._over = threading.Event()
         self._helpers: list[_Helper] = []
@@ -82,15 +97,15 @@ class Crew:
             helper.kill()
 
     def _serve(self) -> None:
-        """Start a helper, and carry fits to it until none is left."""
-        task: Task | None = None
+        """Start a helper, and carry tasks to it until none is left."""
+        task: Any = None
         deaths = 0
         self._over.wait(self._delay)
         while not self._over.is_set():
             try:
                 with self._helper() as helper:
-                    while (task := task or self._board.take()) is not None:
-                        self._board.put(task, helper.make(task))
+                    while (task := self._board.take() if task is None else task) is not None:
+                        self._board.put(task, helper.do(task))
                         task, deaths = None, 0
                     return
             except _Gone as gone:
@@ -98,7 +113,7 @@ class Crew:
                     log.debug("a helper is gone: %s", gone)
                     break
                 deaths += 1
-                log.warning("%s: its process ended (%s)", self._name(task), gone)
+                log.warning("%s: its process ended (%s)", self._work.name(task), gone)
                 if deaths == 2:
                     self._board.put(task, self._give_up(task, gone))
                     task, deaths = None, 0
@@ -117,13 +132,10 @@ class Crew:
             self._helpers.remove(helper)
             helper.close()
 
-    def _name(self, task: Task) -> str:
-        return f"{self._work[0][task.member].name}/{task.name}"
-
-    def _give_up(self, task: Task, gone: _Gone) -> TrainingError:
-        return TrainingError(
-            self._name(task), expected="a process that makes the fit", got=f"two that ended ({gone})",
-            todo="Memory may be short: set training.workers=1, or a smaller batch_size.",
+    def _give_up(self, task: Any, gone: _Gone) -> CommitteeError:
+        return CommitteeError(
+            self._work.name(task), expected="a process that does it", got=f"two that ended ({gone})",
+            todo="Memory may be short: set workers=1, or a smaller batch_size.",
         )  # fmt: skip
 
 
@@ -147,22 +159,22 @@ class _Helper:
         level = logging.getLogger("committee").getEffectiveLevel()
         self._setup = Setup(list(sys.path), level, progress.watched(), threads)
 
-    def start(self, work: tuple[list[Plan], Store]) -> None:
-        """Hand over what all fits need; wait until it is ready."""
+    def start(self, work: Work) -> None:
+        """Hand over the work; wait until it is ready."""
         self._say(self._setup)
         self._say(pickle.dumps(work))
         self._answer()
 
-    def make(self, task: Task) -> Exception | None:
-        """Have a fit made; return why it cannot be."""
+    def do(self, task: Any) -> Any:
+        """Have a task done; return what it comes to."""
         self._busy = True
         self._say(task)
-        error: Exception | None = self._answer()
+        result = self._answer()
         self._busy = False
-        return error
+        return result
 
     def leave(self) -> None:
-        """End it: a fit in progress first keeps its state."""
+        """End it; a task in progress may first keep its state."""
         if self._busy:
             with contextlib.suppress(_Gone):
                 self._say(STOP)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 def attempt(work: Callable[[], object]) -> Exception | None:
     """Do `work`; return None, or the error with its traceback as a note.
 
-    The error itself would hold its frames, and they the tensors of a fit.
+    The error itself would hold its frames, and they the tensors in them.
     """
     try:
         work()
