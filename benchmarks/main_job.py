@@ -1,0 +1,129 @@
+"""The main job, from photo files to out-of-fold and test predictions, against a straightforward script.
+
+`committee train` and `peers/plain_script.py` carry out the same recipe, each in a process of its own, imports
+and decoding included, in turns, once a seed: two small networks of timm, three folds and a refit. The images
+are scikit-learn's scanned digits, each in a light colour over a dimmed piece of one of its photographs: JPEG files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import Row, main, seconds, spread
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_images
+
+from committee.predictions import Predictions
+
+QUESTION = "main job"
+PEER = "ImageFolder + timm script"
+SIDE = 160
+FULL = {"backbones": ["test_resnet", "test_efficientnet"], "size": 64, "batch": 32, "folds": 3, "epochs": 6,
+        "lr": 1e-2}  # fmt: skip
+QUICK = {**FULL, "backbones": ["test_resnet"], "folds": 2, "epochs": 1, "size": 32}
+Settings = dict[str, Any]
+
+
+def write_photos(root: Path, count: int) -> None:
+    """Write `count` JPEG files of 10 classes, a fifth of them to test on."""
+    rng, digits, photos = np.random.default_rng(0), load_digits(), load_sample_images().images
+    for row in range(count):
+        photo, digit = photos[row % 2], Image.fromarray((digits.images[row] * 15.9).astype(np.uint8))
+        top, left = (rng.integers(0, length - SIDE) for length in photo.shape[:2])
+        mask = np.asarray(digit.resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None] / 255
+        ground = photo[top : top + SIDE, left : left + SIDE] // 2
+        piece = (1 - mask) * ground + mask * rng.integers(128, 256, 3)
+        folder = root / ("test" if row % 5 == 0 else "train") / str(digits.target[row])
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(piece.astype(np.uint8)).save(folder / f"{row}.jpg", quality=90)
+
+
+def run(command: list[str]) -> None:
+    """Run a process with the machine's default threads."""
+    limits = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+    environment = {key: value for key, value in os.environ.items() if key not in limits}
+    subprocess.run([sys.executable, *command], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def ours(data: Path, store: Path, given: Settings) -> None:
+    """Run `committee train`."""
+    words = {
+        "dataset.path": data, "dataset.img_size": given["size"], "dataset.batch_size": given["batch"],
+        "seed": given["seed"], "device": "cpu", "training.folds": given["folds"],
+        "training.epochs": given["epochs"], "training.lr": given["lr"], "training.pretrained": "false",
+        "training.augment": "{flip: false, color_jitter: 0.2, random_resized_crop: 0.5}",
+        "backbones.include": json.dumps([f"timm:{name}" for name in given["backbones"]]),
+    }  # fmt: skip
+    sets = [word for key, value in words.items() for word in ("--set", f"{key}={value}")]
+    run(["-m", "committee", "train", "--quiet", "--store", str(store), *sets])
+
+
+def theirs(data: Path, out: Path, given: Settings) -> None:
+    """Run the script."""
+    out.mkdir()
+    run([str(Path(__file__).parent / "peers" / "plain_script.py"), str(data), str(out), json.dumps(given)])
+
+
+def accuracy_of_ours(store: Path, name: str) -> tuple[float, float]:
+    """Return accuracy on out-of-fold rows and on the test split."""
+    found = [Predictions.load(store / "kfold" / name / what) for what in ("oof", "test_refit")]
+    return _accuracy(found[0].logits[0], found[0].labels), _accuracy(found[1].logits[0], found[1].labels)
+
+
+def accuracy_of_theirs(out: Path, name: str) -> tuple[float, float]:
+    """Return accuracy on out-of-fold rows and on the test split."""
+    with np.load(out / f"{name}.npz") as found:
+        return _accuracy(found["oof"], found["labels"]), _accuracy(found["test"], found["truth"])
+
+
+def _accuracy(scores: NDArray[Any], labels: NDArray[Any]) -> float:
+    return float((scores.argmax(1) == labels).mean())
+
+
+def summary(name: str, figures: list[tuple[float, float]]) -> str:
+    """Return mean and standard deviation over the seeds, of both accuracies."""
+    both = []
+    for what, values in zip(("out-of-fold", "test"), zip(*figures, strict=True), strict=True):
+        deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+        both.append(f"{what} {statistics.mean(values):.3f} +- {deviation:.3f}")
+    return f"{name} {', '.join(both)}"
+
+
+def one_round(root: Path, given: Settings) -> tuple[float, float, dict[str, tuple[float, float]]]:
+    """Run both with one seed; return seconds of ours, of the script, and the accuracies of each network."""
+    data, store, out = root / "data", root / f"store_{given['seed']}", root / f"out_{given['seed']}"
+    own = seconds(lambda: ours(data, store, given))
+    other = seconds(lambda: theirs(data, out, given))
+    figures = {}
+    for name in given["backbones"]:
+        figures[f"{name}, ours:"] = accuracy_of_ours(store, name)
+        figures[f"{name}, script:"] = accuracy_of_theirs(out, name)
+    return own, other, figures
+
+
+def measure(quick: bool) -> list[Row]:
+    """Return the ratio of the wall clocks, and the accuracies beside each other."""
+    base, count, seeds = (QUICK, 120, 1) if quick else (FULL, 1500, 3)
+    with tempfile.TemporaryDirectory() as folder:
+        write_photos(Path(folder) / "data", count)
+        rounds = [one_round(Path(folder), {**base, "seed": seed}) for seed in range(seeds)]
+    figures = {name: [each[2][name] for each in rounds] for name in rounds[0][2]}
+    nets = f"{len(base['backbones'])} networks at {base['size']} px"
+    return [Row(
+        QUESTION, f"{count} JPEG, {nets}, {base['folds']} folds + refit, {base['epochs']} epochs", PEER,
+        statistics.median(own for own, _, _ in rounds), *spread([other / own for own, other, _ in rounds]),
+        target=2, note="accuracy: " + "; ".join(summary(name, values) for name, values in figures.items()),
+    )]  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(measure, threads=None)
