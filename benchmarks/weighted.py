@@ -1,9 +1,9 @@
 """Weights for the log-loss against the usual recipe, L-BFGS on the softmax of free parameters: 50,000 rows.
 
-Simulated members, some of them useless. The recipe is torch's L-BFGS with strong Wolfe steps, in float64, for in
-float32 it stops early. Twice: from the log-probabilities of the label, which are all that matters and make the
-recipe as quick as can be; and from the logits of 100 classes, as the recipe is mostly written, with the mixture
-of all classes in each step. Both must stop at the same loss, ours with a certificate below 2e-6. One thread.
+Simulated members, some of them useless. The recipe is torch's L-BFGS with strong Wolfe steps, in float64, for
+in float32 it stops early. Twice: from the log-probabilities of the label, which are all that matters and make
+it as quick as can be; and from the logits of 100 classes, as it is mostly written, with the mixture of all
+classes in each step. Both must stop at the same loss, ours with a certificate below 2e-6. One thread.
 """
 
 from __future__ import annotations

@@ -46,6 +46,8 @@ class Combiner(nn.Module, ABC):
     calibrates : bool
         Whether the rule itself makes the output sharper or softer. The log-loss of such a combiner is
         compared with that of a single member that was calibrated too, or the gain would be the temperature's.
+    needs_logits : bool
+        Whether `learn` reads the logits themselves, rather than what `_columns` knows about them.
     member_names : tuple of str
         The members, in the order of the first axis of the logits; empty before `bind` or `fit`.
     """
@@ -54,6 +56,7 @@ class Combiner(nn.Module, ABC):
     ensemble_name: ClassVar[str]
     learns: bool = True
     calibrates: bool = False
+    needs_logits: bool = True
     member_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -104,10 +107,13 @@ class Combiner(nn.Module, ABC):
         return self(logits)
 
     @torch.no_grad()
-    def combine(self, logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    def combine(
+        self, logits: NDArray[np.floating], rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
         """Return log-probabilities, float32 `[N, C, ...]`, for an array of logits `[M, N, C, ...]`.
 
-        The array may be memory-mapped: rows are read in tiles that stay in the processor's cache.
+        The array may be memory-mapped: rows are read in tiles that stay in the processor's cache. Of some
+        `rows` alone, where they are given.
         """
         if self.member_names and len(self.member_names) != len(logits):
             raise DataError(
@@ -115,9 +121,11 @@ class Combiner(nn.Module, ABC):
                 got=f"{len(logits)}", todo="Select the members of the fit: predictions.select(...).",
             )  # fmt: skip
         block = max(16, TILE // max(1, len(logits) * int(np.prod(logits.shape[2:]))))
-        result = np.empty(logits.shape[1:], np.float32)
-        for start in range(0, logits.shape[1], block):
-            tile = torch.from_numpy(np.array(logits[:, start : start + block]))
+        count = logits.shape[1] if rows is None else len(rows)
+        result = np.empty((count, *logits.shape[2:]), np.float32)
+        for start in range(0, count, block):
+            span = slice(start, start + block)
+            tile = torch.from_numpy(np.array(logits[:, span if rows is None else rows[span]]))
             result[start : start + block] = self.infer(tile).numpy()
         return result
 

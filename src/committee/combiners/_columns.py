@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -62,11 +62,16 @@ def columns(predictions: Predictions) -> Columns:
     return _known[predictions]
 
 
-def take(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
-    """Return `predictions.rows(rows)`, which inherits the columns that are known."""
+def take(predictions: Predictions, rows: NDArray[np.int64], *, logits: bool = True) -> Predictions:
+    """Return `predictions.rows(rows)`, which inherits the columns that are known.
+
+    Without `logits` a large array is not copied for fits that read its columns alone: it has no classes then.
+    """
+    whole = _known.get(predictions)
+    if whole is not None and not logits:
+        predictions = replace(predictions, logits=predictions.logits[:, :, :0])
     part = predictions.rows(rows)
-    if predictions in _known:
-        whole = _known[predictions]
+    if whole is not None:
         _known[part] = Columns(part.logits, whole.normaliser[:, rows], whole.label[:, rows])
     return part
 

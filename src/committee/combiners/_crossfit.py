@@ -61,9 +61,10 @@ def cross_fit_all(
     learners = [pair for pair in zip(combiners, results, strict=True) if pair[0].learns]
     if learners:
         columns(predictions)
+    needed = any(combiner.needs_logits for combiner, _ in learners)
     for fold in np.unique(folds) if learners and folds is not None else ():
-        held_out, rest = np.flatnonzero(folds == fold), take(predictions, np.flatnonzero(folds != fold))
-        logits = predictions.logits[:, held_out]
+        held_out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        rest = take(predictions, others, logits=needed)
         for combiner, result in learners:
-            result[held_out] = combiner.clone().fit(rest).combine(logits)
+            result[held_out] = combiner.clone().fit(rest).combine(predictions.logits, held_out)
     return results

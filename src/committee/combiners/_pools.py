@@ -15,5 +15,11 @@ def log_pool(logits: Tensor, weight: Tensor) -> Tensor:
     return (logits.log_softmax(dim=2) * _along_members(weight, logits)).sum(dim=0).log_softmax(dim=1)
 
 
+def heard(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits and weights of the members that have weight; the pools of the others are the same."""
+    some = weight.nonzero()[:, 0]
+    return (logits, weight) if len(some) == len(weight) else (logits[some], weight[some])
+
+
 def _along_members(weight: Tensor, logits: Tensor) -> Tensor:
     return weight.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 1))

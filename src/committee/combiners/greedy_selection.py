@@ -11,7 +11,7 @@ from torch import Tensor
 from committee.combiners._base import Combiner, check_choice
 from committee.combiners._columns import by_name, columns
 from committee.combiners._mixture import COUNT_METRICS, Mixture
-from committee.combiners._pools import linear_pool
+from committee.combiners._pools import heard, linear_pool
 from committee.errors import UsageError
 from committee.randomness import derive
 
@@ -59,6 +59,7 @@ class GreedySelection(Combiner):
         self.bags = bags
         self.bag_fraction = bag_fraction
         self.seed = seed
+        self.needs_logits = metric != "log_loss"
 
     def learn(self, predictions: Predictions) -> None:
         """Select members by their names' order, so that the order they come in does not matter."""
@@ -108,6 +109,10 @@ class GreedySelection(Combiner):
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         return linear_pool(logits, self.learned("weight"))
+
+    def infer(self, logits: Tensor) -> Tensor:
+        """Return what `forward` returns, from the members that have weight."""
+        return linear_pool(*heard(logits, self.learned("weight")))
 
     def member_weights(self) -> dict[str, float]:
         """Return how often each member was chosen, as fractions."""

@@ -14,7 +14,7 @@ from committee.combiners._base import Combiner, check_choice
 from committee.combiners._columns import by_name, columns
 from committee.combiners._mixture import COUNT_METRICS, Mixture
 from committee.combiners._pool_losses import LinearPool, LogPool
-from committee.combiners._pools import linear_pool, log_pool
+from committee.combiners._pools import heard, linear_pool, log_pool
 from committee.combiners._simplex import minimise
 from committee.errors import UsageError, nearest
 
@@ -59,6 +59,7 @@ class Weighted(Combiner):
         self.metric = metric
         self.space = space
         self.learns = weights is None
+        self.needs_logits = (metric, space) != ("log_loss", "probability")
 
     def bind(self, members: Sequence[str]) -> Self:
         """Bind the members, and the given weights to them."""
@@ -113,6 +114,11 @@ class Weighted(Combiner):
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         pool = linear_pool if self.space == "probability" else log_pool
         return pool(logits, self.learned("weight"))
+
+    def infer(self, logits: Tensor) -> Tensor:
+        """Return what `forward` returns, from the members that have weight."""
+        pool = linear_pool if self.space == "probability" else log_pool
+        return pool(*heard(logits, self.learned("weight")))
 
     def member_weights(self) -> dict[str, float]:
         """Return the weights."""
