@@ -30,6 +30,7 @@ from committee.pipeline.records import ensemble_facts
 from committee.pipeline.train import train
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard
+from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.manifest import Manifest, list_files, read_manifest
 
@@ -98,6 +99,18 @@ def test_nothing_damaged_is_used(full: Store, cli, tmp_path: Path, name: str, wo
     said = cli(*words, *photo, *method, "--store", full.root)
     assert said.code in (1, 3) and str(full.root / name) in said.err, said
     assert "prediction" not in said.out
+
+
+def test_an_exported_file_is_checked_where_it_was_exported(cli, tmp_path: Path) -> None:
+    Image.new("L", (20, 20)).save(tmp_path / "photo.png")
+    with commit(tmp_path / "onnx", kind="export", made_from="x") as new:
+        (new / "model.onnx").write_bytes(bytes(100))
+    flip(tmp_path / "onnx" / "model.onnx")
+    said = cli("predict", tmp_path / "onnx" / "model.onnx", tmp_path / "photo.png")
+    assert said == (
+        1, "", f"committee: {tmp_path / 'onnx' / 'model.onnx'}: expected the content that was stored, "
+        "got other bytes. Run the command that made it again.\n",
+    )  # fmt: skip
 
 
 def test_the_leaderboard_leaves_a_damaged_report_out(full: Store, caplog) -> None:
