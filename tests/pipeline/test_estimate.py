@@ -70,3 +70,16 @@ def test_it_refuses_what_training_would(trained: Store, store: Store, tiny_setti
         "training.pretrained: expected true, false or the path of a weights file, got 'gone.pt'. "
         "There is no such file."
     )
+
+
+def test_fits_at_once_share_the_hours(
+    store: Store, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to: list[int] = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    monkeypatch.setattr("torch.set_num_threads", set_to.append)
+    words = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=2"]
+    for workers, expected, threads in (("auto", 3, 1), ("2", 2, 2), ("1", 1, 4)):
+        found = estimate(load_recipe(None, [*words, f"workers={workers}"]), store)
+        assert found["workers"] == expected and set_to[-2:] == [threads, 4]
+        assert found["hours"] == pytest.approx(sum(cost["hours"] for cost in found["members"]) / expected)

@@ -20,6 +20,7 @@ from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.crossfit import foresee
+from committee.training.crossfits import division_of
 from committee.training.plans.single import Single
 from committee.training.smoke import check_shape, first_logits
 
@@ -39,7 +40,7 @@ class Cost:
     stored : int
         How many of those the store has, undamaged and made from the same data and settings.
     hours, disk_mb : float or None
-        Of those not stored; None when the backbone cannot be built, for the `reason`.
+        Of those not stored, one after the other; None when the backbone cannot be built, for the `reason`.
     """
 
     member: str
@@ -57,8 +58,9 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     Returns
     -------
     dict
-        `device`, `rows`, `classes`; `members`, a `Cost` each; the totals `fits`, `hours` and `disk_mb`, the
-        decoded images included. Hours are those of a batch of random images, times the batches.
+        `device`, `rows`, `classes`; `workers`, the fits at once; `members`, a `Cost` each; the totals `fits`,
+        `hours` and `disk_mb`, the decoded images included. Hours are those of a batch of random images, times
+        the batches; in total, divided by the workers.
 
     Raises
     ------
@@ -71,14 +73,17 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     dataset = foresee_dataset(
         recipe.dataset, store, canvas_size=side, folds=recipe.training.folds, seed=recipe.seed
     )
-    costs = [_cost(Single(spec, dataset, store, device)) for spec in specs]
+    plans = [Single(spec, dataset, store, device) for spec in specs]
+    division = division_of(plans, recipe.workers)
+    with division.threads_set():
+        costs = [_cost(plan) for plan in plans]
     rows = len(dataset.labels)
     cache = rows * dataset.channels * side**2 / MEGABYTE
     return {
-        "device": device.type, "rows": rows, "classes": len(dataset.class_names),
+        "device": device.type, "rows": rows, "classes": len(dataset.class_names), "workers": division.workers,
         "members": [asdict(cost) for cost in costs],
         "fits": sum(cost.fits - cost.stored for cost in costs),
-        "hours": sum(cost.hours or 0 for cost in costs),
+        "hours": sum(cost.hours or 0 for cost in costs) / division.workers,
         "disk_mb": cache + sum(cost.disk_mb or 0 for cost in costs),
     }  # fmt: skip
 

@@ -57,8 +57,7 @@ class CrossFit:
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
         self.folds = _folds(plan)
-        has_refit = not self.folds or plan.inference == "refit"
-        self.names = (*self.folds, *[REFIT] * has_refit)
+        self.names = fit_names(plan)
         self.source = digest(self._common())
         self._digests: dict[str, str] = {}
         self._checked = False
@@ -203,6 +202,12 @@ def foresee(plan: Plan, store: Store) -> dict[str, bool]:
     for name in fits.names:
         found[name] = all(found[fold] for fold in fits.needs(name)) and fits.has(name)
     return found
+
+
+def fit_names(plan: Plan) -> tuple[str, ...]:
+    """Return the names of a plan's fits, in the order in which one process makes them."""
+    folds = tuple(_folds(plan))
+    return (*folds, *[REFIT] * (not folds or plan.inference == "refit"))
 
 
 def _folds(plan: Plan) -> dict[str, tuple[Rows, Rows]]:

@@ -8,11 +8,11 @@ from functools import partial
 from committee.progress import bar
 from committee.store.layout import Store
 from committee.training.board import FINISH, Board, Task
-from committee.training.crossfit import CrossFit
+from committee.training.crossfit import CrossFit, fit_names
 from committee.training.plans._base import Plan
 from committee.workers.attempt import attempt
 from committee.workers.crew import Crew
-from committee.workers.division import Workers, divide
+from committee.workers.division import Division, Workers, divide
 
 
 class Fits:
@@ -42,6 +42,11 @@ class Fits:
         return f"{self.crossfits[task.member].plan.name}/{task.name}"
 
 
+def division_of(plans: Sequence[Plan], workers: Workers) -> Division:
+    """Return how many fits of plans run at once, and with how many threads: see `divide`."""
+    return divide(workers, sum(len(fit_names(plan)) for plan in plans), plans[0].device)
+
+
 def crossfit(
     plans: Sequence[Plan], store: Store, workers: Workers = "auto"
 ) -> Iterator[tuple[Plan, Exception | None]]:
@@ -54,11 +59,10 @@ def crossfit(
     store : Store
         Held by this process.
     workers : int or "auto"
-        Fits at once: see `divide`.
+        Fits at once: see `division_of`.
     """
-    fits = Fits(plans, store)
+    fits, division = Fits(plans, store), division_of(plans, workers)
     board, count = Board(fits.crossfits), sum(len(each.names) for each in fits.crossfits)
-    division = divide(workers, count, plans[0].device)
     crew = Crew(board, fits, division.workers - 1, division.threads, at_once=workers != "auto")
     with bar(count, "fits") as step, division.threads_set(), crew:
         while (task := board.take(finishing=True)) is not None:

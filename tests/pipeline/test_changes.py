@@ -1,0 +1,118 @@
+"""A recipe that is changed after a stop: what the change touches is made again or refused, the rest stays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from committee.errors import StoreError
+from committee.pipeline.train import train
+from committee.recipe.load import load_recipe
+from committee.store.layout import Store
+from committee.training import loop
+
+A, B, C = "own_nets_small", "own_nets_broad", "third"
+REST = {f"{B}/fold_1": 1, f"{B}/refit": 2}
+ALL_OF_B = {f"{B}/{fold}": 2 for fold in ("fold_0", "fold_1", "refit")}
+ALL = {f"{A}/{fold}": 2 for fold in ("fold_0", "fold_1", "refit")} | ALL_OF_B
+BROAD = """
+def broad(classes, channels):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(9), nn.Flatten(), nn.Linear(81 * channels, classes))
+"""
+Run = Callable[..., dict[str, int]]
+
+
+@pytest.fixture
+def settings(own_nets: str, tiny_settings: list[str], tmp_path: Path) -> list[str]:
+    """A recipe of two small networks, two folds and two epochs each."""
+    module = tmp_path / "own_nets.py"
+    module.write_text(module.read_text("utf-8") + BROAD, "utf-8")
+    both = f"backbones.include=['{own_nets}:small', '{own_nets}:broad']"
+    return [*tiny_settings, both, "training.folds=2", "training.warmup_epochs=0"]
+
+
+@pytest.fixture
+def run(store: Store, settings: list[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Train with changed settings; return how many epochs each fit was trained for.
+
+    With `stop`, a run is stopped after so many epochs of all its fits.
+    """
+
+    def go(*changes: str, stop: int = 0) -> dict[str, int]:
+        epochs, keep = Counter[str](), loop.resume.keep
+
+        def count(folder: Path, *words: object, **more: object) -> None:
+            keep(folder, *words, **more)
+            epochs[f"{folder.parent.name}/{folder.name.removesuffix('.resume')}"] += 1
+            if epochs.total() == stop:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop.resume, "keep", count)
+            try:
+                outcome = train(load_recipe(None, [*settings, *changes]), store)
+                assert not outcome.failed
+            except KeyboardInterrupt:
+                assert stop
+        return dict(epochs)
+
+    return go
+
+
+@pytest.fixture
+def stopped(run: Run, store: Store) -> Store:
+    """A store whose run was stopped in the middle of the second fold of the second network."""
+    run(stop=9)
+    assert (store.folds(A), store.folds(B)) == (("fold_0", "fold_1", "refit"), ("fold_0",))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        ("seed=0", REST),
+        ("workers=1", REST),
+        ("project.name=other", REST),
+        ("training.inference=folds", {f"{B}/fold_1": 1}),
+        (f"overrides.{B}.lr=0.01", ALL_OF_B),
+        (f"overrides.{B}.epochs=1", dict.fromkeys(ALL_OF_B, 1)),
+        ("training.epochs=3", dict.fromkeys(ALL, 3)),
+        ("training.lr=0.01", ALL),
+        ("training.label_smoothing=0.1", ALL),
+        ("training.augment.flip=false", ALL),
+        ("dataset.batch_size=16", ALL),
+        ("dataset.img_size=16", ALL),
+        ("seed=1", ALL),
+        ("training.folds=0", {f"{A}/refit": 2, f"{B}/refit": 2}),
+        ("backbones.include=['python:own_nets:small']", {}),
+        ("models=[{name: 'python:own_nets:small', as: third}, 'python:own_nets:broad']", {
+            **REST, f"{C}/fold_0": 2, f"{C}/fold_1": 2, f"{C}/refit": 2,
+        }),
+    ],
+)  # fmt: skip
+def test_what_a_change_touches_is_made_again(
+    change: str, made: dict[str, int], run: Run, stopped: Store
+) -> None:
+    assert run(change) == made
+    assert run(change) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("training.folds=3", "training.folds: expected 2, as the rows of this store are dealt, got 3. "
+         "Use another --store for other folds."),
+        ("dataset.test_size=0.3", "dataset.test_size: expected 0.2, as the rows of this store were split, "
+         "got 0.3. Use another --store for another split."),
+    ],
+)  # fmt: skip
+def test_what_a_store_cannot_change_is_refused_by_name(
+    change: str, sentence: str, run: Run, stopped: Store
+) -> None:
+    with pytest.raises(StoreError) as caught:
+        run(change)
+    assert str(caught.value) == sentence
+    assert run() == REST
