@@ -287,6 +287,15 @@ def test_sweep_finishes_a_replacement_whose_last_rename_is_missing(tmp_path):
     assert held(tmp_path / "thing") == "two"
 
 
+def test_sweep_leaves_a_store_inside_to_its_own_holder(tmp_path):
+    inner = tmp_path / "debug_tmp" / "run_1"
+    with hold(inner):
+        for folder in (tmp_path, inner):
+            (folder / f".x.abcd{NEW}").mkdir()
+        sweep(tmp_path)
+        assert leavings(tmp_path) == [inner / f".x.abcd{NEW}"]
+
+
 def test_sweep_follows_no_link(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "mine.txt").write_text("mine", encoding="utf-8")

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from committee.errors import StoreError
 from committee.store.disk import disk_errors
+from committee.store.lock import LOCK
 from committee.store.manifest import NAME, NEW, OLD, Manifest, list_files, plain, read_manifest
 
 
@@ -138,8 +139,12 @@ def sweep(root: Path) -> list[Path]:
 
     Only the holder of the store's lock may sweep: another writer's work would look like leavings.
     """
-    left = [Path(top, name) for top, folders, files in os.walk(root) for name in (*folders, *files)
-            if name.startswith(".") and name.endswith((NEW, OLD))]  # fmt: skip
+    left = []
+    for top, folders, files in os.walk(root):
+        # A store inside, as `debug` makes, has a holder of its own.
+        folders[:] = [name for name in folders if not Path(top, name, LOCK).exists()]
+        names = (name for name in (*folders, *files) if name.startswith("."))
+        left += [Path(top, name) for name in names if name.endswith((NEW, OLD))]
     for path in sorted(left, key=lambda path: path.name.endswith(NEW)):
         if path.name.endswith(OLD):
             _finish_replacement(path)

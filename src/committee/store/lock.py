@@ -18,7 +18,7 @@ from committee.errors import StoreError
 from committee.store.disk import disk_errors
 from committee.store.inside import inside
 
-_FILE = ".lock"
+LOCK = ".lock"
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _held: set[Path] = set()
 
@@ -64,7 +64,7 @@ def _open(root: Path) -> BinaryIO:
     try:
         root.mkdir(parents=True, exist_ok=True)
         # Unbuffered: a full disk speaks when the record is written, not again when the file is closed.
-        return inside(root, _FILE).open("a+b", buffering=0)
+        return inside(root, LOCK).open("a+b", buffering=0)
     except StoreError:
         raise
     except OSError as error:

@@ -133,7 +133,7 @@ def read_whole(folder: Path, load: Callable[[Path], Loaded]) -> Loaded:
     Raises
     ------
     StoreError
-        As `read_manifest`; and what `load` raises.
+        As `read_manifest`; and what `load` raises. Or it was replaced each time.
     """
     for pause in PATIENCE:
         manifest = read_manifest(folder)
@@ -146,8 +146,11 @@ def read_whole(folder: Path, load: Callable[[Path], Loaded]) -> Loaded:
             if manifest == read_manifest(folder, verify=False):
                 return loaded
         time.sleep(pause)
-    read_manifest(folder)
-    return load(folder)
+    raise StoreError(
+        str(folder), expected="a folder that stays as it is while it is read",
+        got="one that is replaced again and again",
+        todo="Wait for the run that writes, and run it again.",
+    )  # fmt: skip
 
 
 def _read(folder: Path, verify: bool) -> Manifest:
