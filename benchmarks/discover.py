@@ -1,7 +1,7 @@
 """How long does `committee discover` take for a store of 1,000 entries, beyond the imports?
 
-Nine of ten entries are small members, each with three folds, a refit and predictions; the others are ensembles of
-them.
+Nine of ten entries are small members, each with three folds, a refit and predictions; the others are
+ensembles of them.
 """
 
 from __future__ import annotations

@@ -150,6 +150,16 @@ def test_an_ensemble_that_is_built_anew_is_not_said_to_be_out_of_date(
     assert len(told) == 1 and told[0].startswith("left out ensembles/hard_voting_ensemble: ")
 
 
+def test_a_damaged_member_is_named_and_the_others_are_built(trained: Store) -> None:
+    file = trained.kfold("test_vit") / "oof" / "logits.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    outcome = build(recipe(), trained, ["soft_voting"])
+    assert outcome.exit_code == 3 and outcome.done == ["soft_voting_ensemble"]
+    assert list(outcome.failed) == ["kfold/test_vit/oof"]
+    assert outcome.failed["kfold/test_vit/oof"].startswith(f"{file}: expected ")
+    assert ensemble_facts(trained, "soft_voting_ensemble")["members"] == ["test_resnet"]
+
+
 def test_one_failing_method_does_not_stop_the_others(trained: Store) -> None:
     outcome = build(recipe(
         "runs.score_ensemble.methods=[soft_voting, {combiner: subset, members: [nobody]}]"

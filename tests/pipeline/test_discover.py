@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,26 @@ def test_a_member_that_failed_is_listed_with_the_reason(trained: Store) -> None:
     (trained.root / "checkpoints" / "test_vit" / "failure.json").write_text("{", encoding="utf-8")
     failure["reason"] = "failure.json is damaged: train it again"
     assert discover(trained)["failed"] == [failure]
+
+
+def test_predictions_without_networks_are_named(trained: Store) -> None:
+    shutil.rmtree(trained.checkpoint("test_vit", 0).parent)
+    catalog = discover(trained)
+    assert names(catalog["members"]) == ["test_resnet"]
+    assert catalog["left_out"] == [
+        {
+            "path": "kfold/test_vit",
+            "reason": "test_vit: expected the networks that made these predictions, got none. "
+            "Run: committee train RECIPE, or remove the folder.",
+        }
+    ]
+
+
+def test_what_is_left_out_is_said_once(trained: Store, cli: Callable[..., object]) -> None:
+    shutil.rmtree(trained.checkpoint("test_vit", 0).parent)
+    said = cli("discover", "--store", trained.root)
+    assert said.code == 3
+    assert (said.out + said.err).count("expected the networks that made these predictions") == 1
 
 
 def make_package(store: Store, made_from: str) -> Path:

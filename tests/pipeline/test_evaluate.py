@@ -12,8 +12,10 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 
 from committee.combiners._base import load
+from committee.images.record import load_record
 from committee.metrics import METRICS
 from committee.pipeline.build import build
+from committee.pipeline.costs import Costs
 from committee.pipeline.evaluate import evaluate
 from committee.pipeline.records import ensemble_facts
 from committee.pipeline.splits import split_rows
@@ -24,8 +26,8 @@ from committee.report.leaderboard import leaderboard
 from committee.store.commit import commit
 from committee.store.layout import Store
 
-KEYS = {"name", "kind", "speaks", "split", "n", "metrics", "cross_fitted", "fit", "per_class", "confusion",
-        "latency_ms", "size_mb", "gain"}  # fmt: skip
+KEYS = {"name", "kind", "data", "speaks", "split", "n", "metrics", "cross_fitted", "fit", "per_class",
+        "confusion", "latency_ms", "size_mb", "gain"}  # fmt: skip
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -107,6 +109,48 @@ def test_reports_of_networks_that_changed_are_left_out(
         (new / "weights.safetensors").write_bytes(b"")
     assert [row["name"] for row in leaderboard(store)] == ["test_resnet"]
     assert "test_vit has changed since it was evaluated: run committee evaluate" in caplog.messages
+
+
+def test_damaged_predictions_are_named_and_the_others_are_evaluated(trained: Store) -> None:
+    build(recipe(), trained, ["soft_voting"])
+    file = trained.kfold("test_vit") / "test_refit" / "logits.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    outcome = evaluate(recipe(), trained)
+    assert outcome.exit_code == 3 and outcome.done == ["test_resnet"]
+    assert list(outcome.failed) == ["kfold/test_vit/test_refit", "soft_voting_ensemble"]
+    assert all(str(file) in why for why in outcome.failed.values())
+
+
+def test_an_evaluation_that_was_stopped_goes_on(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at the second entry, the first one stays, and the next run makes all of them."""
+    build(recipe(), trained, ["soft_voting"])
+    of, asked = Costs.of, []
+
+    def stop(self: Costs, *given: object) -> object:
+        asked.append(given)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return of(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Costs, "of", stop)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(recipe(), trained)
+    assert [row["name"] for row in leaderboard(trained)] == ["test_resnet"]
+    assert evaluate(recipe(), trained).done == ["test_resnet", "test_vit", "soft_voting_ensemble"]
+    assert len(leaderboard(trained)) == 3
+
+
+def test_what_the_data_lack_is_in_every_report(trained: Store) -> None:
+    record = load_record(trained)
+    assert record is not None
+    bad = replace(record, quarantined={"a.jpg": "truncated"}, copies={"b.jpg": "c.jpg", "d.jpg": "c.jpg"})
+    bad.save(trained)
+    build(recipe(), trained, ["soft_voting"])
+    evaluate(recipe(), trained)
+    assert {str(row["data"]) for row in leaderboard(trained)} == {"{'quarantined': 1, 'copies': 2}"}
 
 
 def test_no_other_stage_reads_the_test_split(trained: Store) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import math
-from typing import Any
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -11,6 +16,12 @@ from committee.pipeline.records import model_source
 from committee.report.leaderboard import interval, leaderboard, rank, table
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
 
 
 def report(name: str, value: float | None, **more: Any) -> dict[str, Any]:
@@ -74,4 +85,40 @@ def test_a_damaged_report_is_named_and_left_out(trained: Store, caplog: pytest.L
     assert caplog.messages == [
         f"test_vit is left out: {file}: expected a manifest, got none. "
         "Remove its folder and run the command that made it again."
+    ]
+
+
+def test_a_failure_is_shown_until_a_later_success(
+    store: Store, tiny_settings: list[str], own_nets: str, tmp_path: Path, cli: Callable[..., Said]
+) -> None:
+    settings = [*tiny_settings, f"backbones.include=['{own_nets}:short']", "training.epochs=1"]
+    words = ["--store", store.root, *(word for each in settings for word in ("--set", each))]
+    shown = ("leaderboard", "--store", store.root, "--model-name", "own_nets_short")
+    assert cli("train", *words).code == 1
+    said = cli(*shown)
+    assert said.code == 3
+    assert said.out.startswith("failed: own_nets_short: ") and "logits of shape" in said.out
+    as_json = json.loads(cli(*shown, "--json").out)
+    assert as_json["kind"] == "member" and "logits of shape" in as_json["failed"]
+    assert cli("leaderboard", "--store", store.root).code == 3
+    mended = (tmp_path / "own_nets.py").read_text("utf-8").replace("classes - 1", "classes")
+    (tmp_path / "own_nets.py").write_text(mended, "utf-8")
+    sys.modules.pop("own_nets")
+    importlib.invalidate_caches()
+    assert cli("train", *words).code == cli("evaluate", *words).code == 0
+    assert cli(*shown).out.startswith("own_nets_short: metrics")
+    (row,) = leaderboard(store)
+    assert row["name"] == "own_nets_short" and "failed" not in row
+
+
+def test_what_the_data_lack_is_said_below_the_table(trained: Store, cli: Callable[..., Said]) -> None:
+    for name, data in (("test_resnet", {"quarantined": 1, "copies": 2}), ("test_vit", {})):
+        with commit(
+            trained.member_metrics(name), kind="metrics", made_from=model_source(trained, name)
+        ) as folder:
+            write_json(folder / "metrics.json", report(name, 0.5, data=data))
+    said = cli("leaderboard", "--store", trained.root)
+    assert said.out.splitlines()[-2:] == [
+        "1 image could not be used: see quarantine.csv in the store.",
+        "2 images of the data set repeat another: see copies.csv in the store.",
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from committee.cli._output import print_failed, print_json, print_table
+from committee.cli._output import count, print_failed, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,4 +80,15 @@ def print_leaderboard(store: Store, metric: str, as_json: bool) -> int:
     print_failed(failed)
     if any(report.get("rows") == "val" for report in reports):
         print("* on the val split: these members were trained without folds.")
+    print_data(next((report["data"] for report in reports if "data" in report), {}))
     return code
+
+
+def print_data(data: Mapping[str, int]) -> None:
+    """Say what the data set lacks and repeats, where it does."""
+    if data.get("quarantined"):
+        print(f"{count(data['quarantined'], 'image')} could not be used: see quarantine.csv in the store.")
+    if data.get("copies"):
+        print(
+            f"{count(data['copies'], 'image')} of the data set repeat another: see copies.csv in the store."
+        )

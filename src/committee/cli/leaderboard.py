@@ -2,8 +2,9 @@
 
 Each row says which networks speak (refit or folds), whether a member started from published weights
 or at random, and whether an ensemble's gain over the best single member is proven. What failed is
-listed with its reason. --model-name shows all about one model instead: every metric, its classes and
-mistakes, what each member contributes, and the samples on which members disagree most.
+listed with its reason, and the exit code is 3 then. --model-name shows all about one model instead:
+every metric, its classes and mistakes, what each member contributes, and the samples on which members
+disagree most.
 """
 
 from __future__ import annotations
@@ -40,14 +41,19 @@ def run(arguments: Namespace) -> int:
 
 
 def _print_model(store: Store, name: str, as_json: bool) -> int:
-    from committee.cli._output import print_json, print_table
+    from committee.cli._output import print_failed, print_json, print_table
+    from committee.cli._stages import print_data
     from committee.report.details import tables
     from committee.report.leaderboard import report_of
 
-    report = report_of(store, store.resolve(name))
+    report = report_of(store, name)
+    code = 3 if "failed" in report else 0
     if as_json:
         print_json(report)
-        return 0
-    for place, (title, columns, rows) in enumerate(tables(report)):
-        print_table(f"\n{title}" if place else f"{report['name']}: {title}", columns, rows)
-    return 0
+    elif code:
+        print_failed({report["name"]: report["failed"]})
+    else:
+        for place, (title, columns, rows) in enumerate(tables(report)):
+            print_table(f"\n{title}" if place else f"{report['name']}: {title}", columns, rows)
+        print_data(report["data"])
+    return code

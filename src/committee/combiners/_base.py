@@ -48,6 +48,8 @@ class Combiner(nn.Module, ABC):
         compared with that of a single member that was calibrated too, or the gain would be the temperature's.
     needs_logits : bool
         Whether `learn` reads the logits themselves, rather than what `_columns` knows about them.
+    turns : bool
+        Whether `learn` may hold a member's word against it, as a regression does with a negative coefficient.
     member_names : tuple of str
         The members, in the order of the first axis of the logits; empty before `bind` or `fit`.
     """
@@ -57,6 +59,7 @@ class Combiner(nn.Module, ABC):
     learns: bool = True
     calibrates: bool = False
     needs_logits: bool = True
+    turns: bool = False
     member_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

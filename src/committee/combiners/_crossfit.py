@@ -58,13 +58,56 @@ def cross_fit_all(
         else combiner.clone().fit(predictions).combine(predictions.logits)
         for combiner in combiners
     ]
-    learners = [pair for pair in zip(combiners, results, strict=True) if pair[0].learns]
-    if learners:
+    for turning in (False, True):
+        learners = [
+            (combiner, result)
+            for combiner, result in zip(combiners, results, strict=True)
+            if combiner.learns and turns(combiner) is turning
+        ]
+        if not learners or folds is None:
+            continue
         columns(predictions)
-    needed = any(combiner.needs_logits for combiner, _ in learners)
-    for fold in np.unique(folds) if learners and folds is not None else ():
-        held_out, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        rest = take(predictions, others, logits=needed)
-        for combiner, result in learners:
-            result[held_out] = combiner.clone().fit(rest).combine(predictions.logits, held_out)
+        needed = any(combiner.needs_logits for combiner, _ in learners)
+        for others, held_out in splits(predictions, folds, within_folds=turning):
+            rest = take(predictions, others, logits=needed)
+            for combiner, result in learners:
+                result[held_out] = combiner.clone().fit(rest).combine(predictions.logits, held_out)
     return results
+
+
+def turns(combiner: Combiner) -> bool:
+    """Return whether the rule, or one inside it, may hold a member's word against it."""
+    return any(part.turns for part in combiner.modules() if isinstance(part, Combiner))
+
+
+def splits(
+    predictions: Predictions, folds: NDArray[np.int64], *, within_folds: bool = False
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return pairs of rows to fit a rule on, and rows to combine with it.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    folds : int64 array [N]
+    within_folds : bool
+        Whether both rows of a pair shall be predicted by the same networks, where `folds` are those of the
+        networks: the rows of each fold are then split again. The networks of another fold were trained on
+        the labels of this one, so that how well they do there and how well this fold's networks do here
+        come from the same pairs of rows: chance in one is the same chance in the other. A rule that may turn
+        a member round learns it, and looks better than it is.
+    """
+    if within_folds and predictions.folds is not None and np.array_equal(folds, predictions.folds):
+        try:
+            return [pair for fold in np.unique(folds) for pair in _split_again(predictions, folds == fold)]
+        except DataError:
+            # A fold of one group, or of one row, cannot be split.
+            pass
+    return [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
+
+
+def _split_again(
+    predictions: Predictions, fold: NDArray[np.bool_]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    rows = np.flatnonzero(fold)
+    parts = redraw_folds(predictions.select([]).rows(rows))
+    return [(rows[parts != part], rows[parts == part]) for part in np.unique(parts)]

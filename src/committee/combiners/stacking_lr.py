@@ -50,6 +50,7 @@ class StackingLr(Combiner):
 
     ensemble_name = "stacking_lr"
     calibrates = True
+    turns = True
 
     def __init__(self, C: float | None = None, folds: int = 5, seed: int = 0) -> None:
         super().__init__()

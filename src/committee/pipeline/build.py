@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from committee.combiners import _base as combiners
 from committee.combiners._base import Combiner
 from committee.combiners._calibrations import calibrated
-from committee.combiners._crossfit import redraw_folds
+from committee.combiners._crossfit import redraw_folds, splits, turns
 from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.temperature import Temperature
 from committee.errors import UsageError
@@ -25,7 +23,14 @@ from committee.pipeline.choose import (
     combiner_of,
     full_name,
 )
-from committee.pipeline.discover import Catalog, discover, look_through, require_store
+from committee.pipeline.discover import (
+    MEMBERS,
+    Catalog,
+    discover,
+    look_through,
+    require_store,
+    set_aside,
+)
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import RECORD, member_source
 from committee.pipeline.splits import fitting_rows, has_split, split_rows
@@ -92,8 +97,9 @@ def build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> Outcome:
         )
     require_store(store)
     with store.hold():
-        renewed = [full_name(method) for method in chosen]
-        material = _material(recipe, store, discover(store, renewed=renewed))
+        catalog = discover(store)
+        set_aside(catalog, outcome, needed=MEMBERS, renewed=[full_name(method) for method in chosen])
+        material = _material(recipe, store, catalog)
         _keep(store, material)
         for method in track(chosen, what="ensembles"):
             name = full_name(method)
@@ -110,9 +116,10 @@ def plan_build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> dic
     material = _material(recipe, store, look_through(store))
     rows = material.predictions
     folds = redraw_folds(rows, material.seed) if rows.folds is None else rows.folds
+    rules = {full_name(method): _calibrated(method, material) for method in choose_methods(recipe, methods)}
     fits = {
-        full_name(method): 1 + len(np.unique(folds)) if _calibrated(method, material).learns else 0
-        for method in choose_methods(recipe, methods)
+        name: 1 + len(splits(rows, folds, within_folds=turns(rule))) if rule.learns else 0
+        for name, rule in rules.items()
     }
     return {"members": list(rows.members), "rows": material.rows, "n": len(rows), "ensembles": fits}
 

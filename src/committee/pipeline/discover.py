@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.errors import CommitteeError, StoreError
-from committee.pipeline.outcome import reason
+from committee.pipeline.outcome import Outcome, reason
 from committee.pipeline.records import ensemble_facts, failures, member_source, model_source
 from committee.store.commit import write_json
 from committee.store.inside import inside
@@ -21,19 +21,13 @@ from committee.untrusted.documents import read_json
 log = logging.getLogger(__name__)
 
 Catalog = dict[str, Any]
+MEMBERS = ("checkpoints", "kfold")
 NO_ENSEMBLES = ("oof_predictions", "fusion_embeddings")
 UNFINISHED = ".resume"
 
 
-def discover(store: Store, *, renewed: Collection[str] = ()) -> Catalog:
+def discover(store: Store) -> Catalog:
     """Look through a store, and write what is found to its `ensembles/ensemble_catalog.json`.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    renewed : collection of str
-        Ensembles that the caller is about to build anew: nobody need be told that they are out of date.
 
     Returns
     -------
@@ -55,10 +49,30 @@ def discover(store: Store, *, renewed: Collection[str] = ()) -> Catalog:
         # Looking is free while another run writes; its own end brings the catalog up to date.
         log.warning("the catalog is not written. %s", error)
         catalog = look_through(store)
-    expected = {f"ensembles/{name}" for name in renewed}
-    for entry in (each for each in catalog["left_out"] if each["path"] not in expected):
-        log.warning("left out %s: %s", entry["path"], entry["reason"])
     return catalog
+
+
+def set_aside(
+    catalog: Catalog, outcome: Outcome, *, needed: Collection[str], renewed: Collection[str] = ()
+) -> None:
+    """Name what a catalog leaves out, once.
+
+    Parameters
+    ----------
+    catalog : dict
+    outcome : Outcome
+        What is left out of the folders `needed` counts as failed there; the rest is named in the log.
+    needed : collection of str
+        Folders of the store.
+    renewed : collection of str
+        Ensembles that the caller is about to build anew: nobody need be told that they are out of date.
+    """
+    expected = {f"ensembles/{name}" for name in renewed}
+    for path, why in ((entry["path"], entry["reason"]) for entry in catalog["left_out"]):
+        if path.partition("/")[0] in needed:
+            outcome.fail(path, StoreError(why))
+        elif path not in expected:
+            log.warning("left out %s: %s", path, why)
 
 
 def look_through(store: Store) -> Catalog:
@@ -80,7 +94,7 @@ def look_through(store: Store) -> Catalog:
     look = _Look(store)
     return {
         "protocol": PROTOCOL,
-        "members": look.each("checkpoints", look.member),
+        "members": look.each("checkpoints", look.member) + look.each("kfold", look.without_networks),
         "ensembles": look.each("ensembles", look.ensemble),
         "packages": look.each("deploy", look.package),
         "failed": look.failed,
@@ -141,6 +155,14 @@ class _Look:
         evaluated = self._evaluated(self.store.member_metrics(name))
         there = {"fits": list(fits), "predictions": list(predictions), "evaluated": evaluated}
         return {**facts, "name": name, **there}
+
+    def without_networks(self, name: str) -> None:
+        """Leave out predictions whose networks are gone."""
+        if name not in self._failed and not (self.store.root / "checkpoints" / name).is_dir():
+            raise StoreError(
+                name, expected="the networks that made these predictions", got="none",
+                todo="Run: committee train RECIPE, or remove the folder.",
+            )  # fmt: skip
 
     def ensemble(self, name: str) -> dict[str, Any] | None:
         """Describe an ensemble whose members are those that it was built from."""

@@ -16,11 +16,19 @@ from committee.combiners._base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.devices import resolve as resolve_device
 from committee.errors import StoreError
+from committee.images.record import load_record
 from committee.metrics import confusion, intervals, per_class, summary
 from committee.pipeline.choose import choose_members, choose_voices, trusted_backbones
 from committee.pipeline.combined import combined
 from committee.pipeline.costs import Costs
-from committee.pipeline.discover import Catalog, discover, look_through, require_store
+from committee.pipeline.discover import (
+    MEMBERS,
+    Catalog,
+    discover,
+    look_through,
+    require_store,
+    set_aside,
+)
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import METRICS, ensemble_facts, model_source, one_voice
 from committee.pipeline.splits import fitting_rows, has_split
@@ -56,6 +64,7 @@ def evaluate(recipe: Recipe, store: Store, *, batch: int = 1) -> Outcome:
     require_store(store)
     with store.hold():
         bench = _Bench(recipe, store, discover(store), batch)
+        set_aside(bench.catalog, outcome, needed=(*MEMBERS, "ensembles"))
         for name in track(bench.members, what="members"):
             with outcome.attempt(name):
                 _write(store, store.member_metrics(name), bench.member(name))
@@ -82,13 +91,19 @@ class _Bench:
         self.voices = choose_voices(recipe, catalog["members"], self.members)
         self.costs = Costs(store, batch, resolve_device(recipe.device), trusted_backbones(recipe))
         self.seed = recipe.seed
+        record = load_record(store)
+        self.data = {
+            "quarantined": len(record.quarantined) if record else 0,
+            "copies": len(record.copies) if record else 0,
+        }
 
     def member(self, name: str) -> Report:
         """Return the report of one member. Nothing was fitted on its held-out rows, so `fit` is empty."""
         voices = {name: self.voices[name]}
         entry = self.entries[name]
         return {
-            "name": name, "kind": "member", "speaks": voices[name], "backbone": entry["backbone"],
+            "name": name, "kind": "member", "data": self.data, "speaks": voices[name],
+            "backbone": entry["backbone"],
             "start": "pretrained" if entry["pretrained"] else "random", "seed": entry["seed"],
             **self._on_test(SoftVoting(), [name], voices), **self._held_out(name, voices),
             "fit": {}, "gain": {}, **self.costs.of(voices),
@@ -102,7 +117,7 @@ class _Bench:
         kept = ("method", "members", "rows", "calibrate", "calibration", "weights", "notes",
                 "contributions", "disagreement")  # fmt: skip
         return {
-            "name": name, "kind": "ensemble", "speaks": one_voice(voices),
+            "name": name, "kind": "ensemble", "data": self.data, "speaks": one_voice(voices),
             **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices),
             "cross_fitted": scores["cross_fitted"], "fit": scores["fit"], "gain": scores["gain"],
             **self.costs.of(voices, combiner),

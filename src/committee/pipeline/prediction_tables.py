@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from committee.predictions import Predictions
 from committee.recipe.model import Recipe
 from committee.store.commit import replacing_text
 from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
 
 
 def write_tables(
@@ -47,7 +50,10 @@ def write_tables(
     StoreError
         A member has no such predictions.
     """
-    entries = look_through(store)["members"]
+    catalog = look_through(store)
+    for entry in catalog["left_out"]:
+        log.warning("left out %s: %s", entry["path"], entry["reason"])
+    entries = catalog["members"]
     names = [store.resolve(member)] if member else choose_members(recipe, entries, store)
     voices = choose_voices(recipe, entries, names)
     tables = []
