@@ -2,21 +2,27 @@
 
 `committee train` and `peers/plain_script.py` carry out the same recipe, each in a process of its own, imports
 and decoding included, in turns, once a seed: two small networks of timm, three folds and a refit. The images
-are scikit-learn's scanned digits, each in a light colour over a dimmed piece of one of its photographs: JPEG files.
+are JPEG files: scikit-learn's scanned digits, each in a light colour over a dimmed piece of a photograph.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import runpy
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
+import timm
+import torch
 from harness import Row, main, seconds, spread
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,7 +35,7 @@ PEER = "ImageFolder + timm script"
 SIDE = 160
 FULL = {"backbones": ["test_resnet", "test_efficientnet"], "size": 64, "batch": 32, "folds": 3, "epochs": 6,
         "lr": 1e-2}  # fmt: skip
-QUICK = {**FULL, "backbones": ["test_resnet"], "folds": 2, "epochs": 1, "size": 32}
+QUICK = {**FULL, "backbones": ["test_resnet"], "folds": 2, "epochs": 1, "size": 32, "batch": 8}
 Settings = dict[str, Any]
 
 
@@ -47,14 +53,21 @@ def write_photos(root: Path, count: int) -> None:
         Image.fromarray(piece.astype(np.uint8)).save(folder / f"{row}.jpg", quality=90)
 
 
-def run(command: list[str]) -> None:
-    """Run a process with the machine's default threads."""
-    limits = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
-    environment = {key: value for key, value in os.environ.items() if key not in limits}
-    subprocess.run([sys.executable, *command], check=True, env=environment, stdout=subprocess.DEVNULL)
+def run(script: list[str], words: list[str], apart: bool) -> None:
+    """Run a script, or `-m` and a module: in a process with the machine's default threads, or in this one."""
+    if apart:
+        limits = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+        environment = {key: value for key, value in os.environ.items() if key not in limits}
+        command = [sys.executable, *script, *words]
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        return
+    with mock.patch.object(sys, "argv", [script[-1], *words]), contextlib.redirect_stdout(io.StringIO()):
+        start = runpy.run_module if script[0] == "-m" else runpy.run_path
+        with contextlib.suppress(SystemExit):
+            start(script[-1], run_name="__main__")
 
 
-def ours(data: Path, store: Path, given: Settings) -> None:
+def ours(data: Path, store: Path, given: Settings, apart: bool) -> None:
     """Run `committee train`."""
     words = {
         "dataset.path": data, "dataset.img_size": given["size"], "dataset.batch_size": given["batch"],
@@ -64,13 +77,14 @@ def ours(data: Path, store: Path, given: Settings) -> None:
         "backbones.include": json.dumps([f"timm:{name}" for name in given["backbones"]]),
     }  # fmt: skip
     sets = [word for key, value in words.items() for word in ("--set", f"{key}={value}")]
-    run(["-m", "committee", "train", "--quiet", "--store", str(store), *sets])
+    run(["-m", "committee"], ["train", "--quiet", "--store", str(store), *sets], apart)
 
 
-def theirs(data: Path, out: Path, given: Settings) -> None:
+def theirs(data: Path, out: Path, given: Settings, apart: bool) -> None:
     """Run the script."""
     out.mkdir()
-    run([str(Path(__file__).parent / "peers" / "plain_script.py"), str(data), str(out), json.dumps(given)])
+    script = Path(__file__).parent / "peers" / "plain_script.py"
+    run([str(script)], [str(data), str(out), json.dumps(given)], apart)
 
 
 def accuracy_of_ours(store: Path, name: str) -> tuple[float, float]:
@@ -89,20 +103,37 @@ def _accuracy(scores: NDArray[Any], labels: NDArray[Any]) -> float:
     return float((scores.argmax(1) == labels).mean())
 
 
+def floor(given: Settings, rows: int) -> float:
+    """Return the seconds of forward and backward of all training images, with every core at work."""
+    passes = given["epochs"] * given["folds"] * rows  # folds - 1 times all rows, and the refit
+    images = torch.randn(given["batch"], 3, given["size"], given["size"])
+    total = 0.0
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for name in given["backbones"]:
+        network = timm.create_model(name, num_classes=10).to(memory_format=torch.channels_last)
+        batch = images.contiguous(memory_format=torch.channels_last)
+        total += min(seconds(lambda: network(batch).sum().backward()) for _ in range(8))  # noqa: B023
+    torch.set_num_threads(before)
+    return total / given["batch"] * passes / (os.cpu_count() or 1)
+
+
 def summary(name: str, figures: list[tuple[float, float]]) -> str:
     """Return mean and standard deviation over the seeds, of both accuracies."""
     both = []
     for what, values in zip(("out-of-fold", "test"), zip(*figures, strict=True), strict=True):
-        deviation = statistics.stdev(values) if len(values) > 1 else float("nan")
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         both.append(f"{what} {statistics.mean(values):.3f} +- {deviation:.3f}")
     return f"{name} {', '.join(both)}"
 
 
-def one_round(root: Path, given: Settings) -> tuple[float, float, dict[str, tuple[float, float]]]:
+def one_round(
+    root: Path, given: Settings, apart: bool
+) -> tuple[float, float, dict[str, tuple[float, float]]]:
     """Run both with one seed; return seconds of ours, of the script, and the accuracies of each network."""
     data, store, out = root / "data", root / f"store_{given['seed']}", root / f"out_{given['seed']}"
-    own = seconds(lambda: ours(data, store, given))
-    other = seconds(lambda: theirs(data, out, given))
+    own = seconds(lambda: ours(data, store, given, apart))
+    other = seconds(lambda: theirs(data, out, given, apart))
     figures = {}
     for name in given["backbones"]:
         figures[f"{name}, ours:"] = accuracy_of_ours(store, name)
@@ -112,17 +143,18 @@ def one_round(root: Path, given: Settings) -> tuple[float, float, dict[str, tupl
 
 def measure(quick: bool) -> list[Row]:
     """Return the ratio of the wall clocks, and the accuracies beside each other."""
-    base, count, seeds = (QUICK, 120, 1) if quick else (FULL, 1500, 3)
+    base, count, seeds = (QUICK, 60, 1) if quick else (FULL, 1200, 3)
     with tempfile.TemporaryDirectory() as folder:
         write_photos(Path(folder) / "data", count)
-        rounds = [one_round(Path(folder), {**base, "seed": seed}) for seed in range(seeds)]
+        rounds = [one_round(Path(folder), {**base, "seed": seed}, not quick) for seed in range(seeds)]
     figures = {name: [each[2][name] for each in rounds] for name in rounds[0][2]}
+    least = floor(base, count * 4 // 5)
     nets = f"{len(base['backbones'])} networks at {base['size']} px"
-    return [Row(
-        QUESTION, f"{count} JPEG, {nets}, {base['folds']} folds + refit, {base['epochs']} epochs", PEER,
-        statistics.median(own for own, _, _ in rounds), *spread([other / own for own, other, _ in rounds]),
-        target=2, note="accuracy: " + "; ".join(summary(name, values) for name, values in figures.items()),
-    )]  # fmt: skip
+    work = f"{count} JPEG, {nets}, {base['folds']} folds + refit, {base['epochs']} epochs"
+    accuracies = "; ".join(summary(name, values) for name, values in figures.items())
+    note = f"forward and backward alone take {least:.0f} s; accuracy: {accuracies}"
+    middle = statistics.median(own for own, _, _ in rounds)
+    return [Row(QUESTION, work, PEER, middle, *spread([b / a for a, b, _ in rounds]), target=2, note=note)]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Where the seconds of `make demo` go: its stages, and what takes longest inside them.
+
+Runs `examples/digits/recipe.yaml` in this process with a clock around some functions; what one of them spends
+in another counts there. Helpers of the crew work at the same time as the stage that waits for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from harness import Row, main, seconds
+
+from committee.recipe.load import load_recipe
+from committee.store.layout import Store
+
+RECIPE = Path(__file__).parents[1] / "examples" / "digits" / "recipe.yaml"
+QUICK = ["backbones.include=[timm:test_vit]", "training.epochs=1", "training.folds=2",
+         "exports.formats=[state_dict]", "runs.score_ensemble.methods=[soft_voting]",
+         "runs.stacking.enable=false"]  # fmt: skip
+IMPORTS = "import committee.pipeline.run"
+PARTS = {
+    "images: read, decode, split": ["pipeline.train:open_dataset"],
+    "training: folds and refits": ["pipeline.run:train"],
+    "building: fits and scores of ensembles": ["pipeline.run:build"],
+    "building: what each member brings": ["pipeline.build:contributions", "pipeline.evaluate:contributions"],
+    "evaluating: test scores, intervals, latency": ["pipeline.run:evaluate"],
+    "exporting: files and records": ["pipeline.run:export"],
+    "exporting: translation to ONNX": ["exporters.onnx:_translate"],
+    "exporting: parity": ["exporters._package:check_parity"],
+    "catalog": ["pipeline.run:discover"],
+}
+
+
+class Clock:
+    """Seconds by part, each without those of the parts inside it."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._inside = [0.0]
+
+    def around(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `function` with the clock around it."""
+
+        @functools.wraps(function)
+        def timed(*arguments: Any, **named: Any) -> Any:
+            self._inside.append(0.0)
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                whole = time.perf_counter() - start
+                self.spent[part] = self.spent.get(part, 0.0) + whole - self._inside.pop()
+                self._inside[-1] += whole
+
+        return timed
+
+
+@contextlib.contextmanager
+def watched(clock: Clock) -> Iterator[None]:
+    """Put the clock around the functions of `PARTS` while the block runs."""
+    before = []
+    for part, places in PARTS.items():
+        for place in places:
+            module = importlib.import_module(f"committee.{place.partition(':')[0]}")
+            name = place.partition(":")[2]
+            if (function := getattr(module, name, None)) is not None:
+                before.append((module, name, function))
+                setattr(module, name, clock.around(part, function))
+    try:
+        yield
+    finally:
+        for module, name, function in before:
+            setattr(module, name, function)
+
+
+def measure(quick: bool) -> list[Row]:
+    """Return the seconds of each part, the longest first, and their sum."""
+    clock = Clock()
+    if not quick:
+        clock.spent["imports"] = seconds(lambda: subprocess.run([sys.executable, "-c", IMPORTS], check=True))
+    run = importlib.import_module("committee.pipeline.run")
+    recipe = load_recipe(RECIPE, QUICK if quick else [])
+    with tempfile.TemporaryDirectory() as folder, watched(clock):
+        run.run(recipe, Store(Path(folder) / "store"))
+    total = sum(clock.spent.values())
+    rows = [Row("make demo", "all", "", total)]
+    for part, spent in sorted(clock.spent.items(), key=lambda pair: -pair[1]):
+        rows.append(Row("make demo", f"{part} ({spent / total:.0%})", "", spent))
+    return rows
+
+
+if __name__ == "__main__":
+    main(measure, threads=None)
