@@ -4,7 +4,9 @@ import importlib.util
 
 import pytest
 
+from committee.errors import TrainingError
 from committee.training.journal import Tracker, write_csv
+from committee.training.loop import train
 
 ROW = {"epoch": 1, "phase": "all", "lr": 0.1, "train_loss": 2.0, "seconds": 0.5}
 
@@ -62,3 +64,16 @@ def test_a_failing_mlflow_does_not_end_the_fit(monkeypatch, caplog):
     Tracker("m/fold_0").log(ROW)
     (message,) = caplog.messages
     assert message.startswith("MLflow gets no more of this fit (its CSV does): ")
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_run_of_a_fit_that_fails_is_not_left_running(making, dataset, cpu, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
+    spec = making.make_spec("backbones.include=['python:hostile_nets:fussy']")
+    with pytest.raises(TrainingError):
+        train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu)
+    client = mlflow.MlflowClient()
+    (run,) = client.search_runs([client.get_experiment_by_name("committee").experiment_id])
+    assert run.info.status == "FAILED"

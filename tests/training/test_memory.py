@@ -79,6 +79,19 @@ def test_no_memory_for_one_image_is_named(fit):
     )
 
 
+def test_no_memory_for_the_optimizer_is_named_too(fit, monkeypatch):
+    def step(self, closure=None):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", step)
+    with pytest.raises(TrainingError) as caught:
+        fit(1000)
+    assert str(caught.value) == (
+        "hostile_nets_hungry/fold_0: expected memory for the network and its optimizer, got CUDA out of "
+        "memory. Lower its img_size, take a smaller backbone, or free the device."
+    )
+
+
 def test_the_first_check_goes_on_with_less_too(making, dataset, cpu, monkeypatch, caplog):
     monkeypatch.setenv("MOST_IMAGES", "9")
     smoke(making.make_spec(MODELS), dataset, cpu)

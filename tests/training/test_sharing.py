@@ -39,6 +39,26 @@ def test_a_failure_in_a_process_is_one_sentence(making, dataset, cpu, two, monke
     )
 
 
+def test_where_memory_is_short_all_processes_start_again_with_less(
+    making, dataset, cpu, two, monkeypatch, caplog
+):
+    asked = []
+
+    def launch(self, work):
+        asked.append(work.keywords["job"].micro_batch)
+        if asked[-1] > 5:
+            last = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB."
+            raise ProcessRaisedException(f"-- Process 1 terminated:\nTraceback\n{last}\n", 0, 1)
+
+    monkeypatch.setattr(Fabric, "launch", launch)
+    spec = making.make_spec("training.epochs=1")
+    train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu)
+    assert asked == [32, 8, 4]
+    assert caplog.messages == [
+        f"tiny_nets_tiny/fold_0: out of memory; on with {size} images at a time" for size in (8, 4)
+    ]
+
+
 def test_a_batch_too_small_to_divide_is_not_divided(making, dataset, cpu, two, monkeypatch):
     monkeypatch.setattr(sharing, "_launch", None)
     spec = making.make_spec("dataset.batch_size=3", "training.epochs=1")

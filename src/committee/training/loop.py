@@ -18,6 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from committee import interrupt
+from committee.errors import TrainingError
 from committee.images.dataset import Dataset
 from committee.member import Member
 from committee.metrics import evaluate
@@ -30,7 +31,7 @@ from committee.training.choosing import Choice, divide, inner_log_probs, judges
 from committee.training.engine import memory_format, number_format
 from committee.training.job import Job
 from committee.training.journal import Row, Tracker
-from committee.training.memory import halving
+from committee.training.memory import halving, no_memory, ran_out_of_memory
 from committee.training.optimiser import learning_rate, make_optimizer
 from committee.training.rollback import Diverged, lower, rate
 from committee.training.sharing import share
@@ -90,9 +91,12 @@ def train(
     try:
         with _generators(device), tempfile.TemporaryDirectory() as temporary:
             place = folder or Path(temporary) / "state"
-            return share(
-                Job(spec, dataset, rows, fold, device, place, made_from, epochs, spec.batch_size), fit
-            )
+            job = Job(spec, dataset, rows, fold, device, place, made_from, epochs, spec.batch_size)
+            return share(job, fit)
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error) or isinstance(error, TrainingError):
+            raise
+        raise no_memory(job.name, "the network and its optimizer", error) from error
     finally:
         gc.collect()
         if device.type == "cuda":
@@ -107,7 +111,9 @@ def fit(fabric: Fabric, job: Job) -> Member:
         try:
             return _Fit(job, fabric, rollbacks).run()
         except Diverged as error:
-            log.warning(lower(error, job.name, job.spec.training.lr))
+            what = lower(error, job.name, job.spec.training.lr)
+            if fabric.global_rank == 0:
+                log.warning(what)
             rollbacks = error.rollbacks + 1
         gc.collect()
         fabric.strategy.precision.load_state_dict(scale)

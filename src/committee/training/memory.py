@@ -47,10 +47,7 @@ def halving(work: Callable[[int], Result], size: int, who: str) -> tuple[Result,
             if not ran_out_of_memory(error):
                 raise
             if size == 1:
-                raise TrainingError(
-                    who, expected="memory for one image at a time", got=_first_line(error),
-                    todo="Lower its img_size, take a smaller backbone, or free the device.",
-                ) from error  # fmt: skip
+                raise no_memory(who, "one image at a time", error) from error
         # Only now: the error held the frames, and they held the tensors.
         gc.collect()
         if torch.cuda.is_available():
@@ -59,5 +56,10 @@ def halving(work: Callable[[int], Result], size: int, who: str) -> tuple[Result,
         log.warning("%s: out of memory; on with %d images at a time", who, size)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def no_memory(who: str, purpose: str, error: BaseException) -> TrainingError:
+    """Return the error for memory that does not suffice for `purpose`, whatever is tried."""
+    return TrainingError(
+        who, expected=f"memory for {purpose}",
+        got=str(error).strip().partition("\n")[0] or type(error).__name__,
+        todo="Lower its img_size, take a smaller backbone, or free the device.",
+    )  # fmt: skip

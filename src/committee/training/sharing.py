@@ -39,12 +39,13 @@ def share(job: Job, fit: Fit) -> Member:
     count = min(processes(job.device), max(1, min(job.spec.batch_size, len(job.rows)) // 2))
     if count > 1:
         fabric = make_fabric(job.device, precision, count)
+        share_of_each = -(-job.micro_batch // count)
+
+        def launch(size: int) -> None:
+            _launch(fabric, job if size == share_of_each else replace(job, micro_batch=size), fit)
+
         # A process that lacks memory would leave the others waiting: all of them start again with less.
-        halving(
-            lambda size: _launch(fabric, replace(job, micro_batch=size), fit),
-            -(-job.micro_batch // count),
-            job.name,
-        )
+        halving(launch, share_of_each, job.name)
     return fit(make_fabric(job.device, precision), job)
 
 
@@ -59,8 +60,9 @@ def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
         # Bound rather than passed: Fabric looks into what is passed, and refuses frozen dataclasses.
         fabric.launch(partial(_work, job=bare, place=place, fit=fit))
     except ProcessException as error:
-        last = str(error).strip().splitlines()[-1]
-        if "OutOfMemoryError" in last or "allocate memory" in last:
+        said = str(error).strip()
+        last = said.splitlines()[-1]
+        if "OutOfMemoryError: " in said or "allocate memory" in said:
             raise torch.OutOfMemoryError(last) from None
         raise TrainingError(
             job.name, expected="all processes to finish", got=last,
