@@ -15,6 +15,7 @@ from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import nn
 
 from committee.errors import RecipeError
+from committee.training.allocator import keep_freed_memory
 
 # It announces each fit on stderr; what people should read goes through our own loggers.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -35,6 +36,8 @@ def make_fabric(device: torch.device, precision: str, count: int = 1) -> Fabric:
     RecipeError
         The device has no such number format.
     """
+    if device.type == "cpu":
+        keep_freed_memory()
     devices = [device.index] if device.index is not None and device.type != "cpu" else count
     return Fabric(
         accelerator=device.type, devices=devices, strategy="ddp_spawn" if count > 1 else "auto",
