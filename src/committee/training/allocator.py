@@ -12,8 +12,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _LARGEST = -1, -3, 2**31 - 1
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed, until the process ends; elsewhere than on glibc, do nothing.
 
-    It would give every tensor above 32 MB back to the system at once, and a step would spend up to a quarter of
-    its time on getting empty pages again. The peak was within 3% of what it is otherwise.
+    It would give every tensor above 32 MB back to the system at once, and a step would spend up to a quarter
+    of its time on getting empty pages again. The peak was within 3% of what it is otherwise.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
