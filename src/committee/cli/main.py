@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from committee import interrupt
 from committee._version import __version__
 from committee.errors import CommitteeError, UsageError, nearest
+from committee.interrupt import EXIT_CODE, SENTENCE, handled
 
 _DESCRIPTION = "Train, combine, compress and ship ensembles of deep vision models."
 _PIPE_CLOSED = 141
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     verbose = bool({"-v", "--verbose"} & set(argv))
     try:
-        with interrupt.handled():
+        with handled():
             code = _run(argv)
             sys.stdout.flush()
     except SystemExit as stop:  # how argparse ends --help
@@ -129,8 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(str(error), verbose)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain(interrupt.SENTENCE, verbose)
-        return interrupt.EXIT_CODE
+        _complain(SENTENCE, verbose)
+        return EXIT_CODE
     except BrokenPipeError:
         # The reader of our output left; the interpreter would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
