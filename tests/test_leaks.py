@@ -28,6 +28,7 @@ from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.temperature import Temperature
 from committee.errors import LeakError
 from committee.folds import make_folds
+from committee.pipeline import build as build_module
 from committee.pipeline.build import build as build_ensembles
 from committee.pipeline.combine import combine
 from committee.pipeline.run import run
@@ -277,7 +278,9 @@ def shuffled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[list[dic
     (folder / "leak_nets.py").write_text(NETS, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
+        # Neither the disk's patience nor what a member contributes is asked here.
         patch.setattr(store_commit, "_flush", lambda path: None)
+        patch.setattr(build_module, "contributions", lambda *given, **named: {})
         yield [_leaderboard(folder / str(seed), seed) for seed in range(SEEDS)]
 
 
@@ -301,6 +304,8 @@ def _leaderboard(folder: Path, seed: int) -> list[dict[str, Any]]:
     return leaderboard(store)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_shuffled_labels_give_nothing_to_any_row_of_the_leaderboard(
     shuffled: list[list[dict[str, Any]]],
 ) -> None:
@@ -323,6 +328,8 @@ def test_shuffled_labels_give_nothing_to_any_row_of_the_leaderboard(
         assert error < 0.015, f"{name}: {part} varies too much to show a leak"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_shuffled_labels_prove_a_gain_as_rarely_as_they_may(shuffled: list[list[dict[str, Any]]]) -> None:
     """A gain is proven where a 95% interval lies above zero: by chance in 1 of 40.
 
