@@ -16,7 +16,7 @@ from committee.recipe.model import Recipe
 from committee.recipe.yaml_text import parse
 
 DATA = Path(__file__).parent / "data"
-TOP = "project, device, seed, dataset, training, backbones, models, overrides and 4 more"
+TOP = "project, device, workers, seed, dataset, training, backbones, models and 5 more"
 
 
 def complaint(tmp_path: Path, text: str) -> str:
