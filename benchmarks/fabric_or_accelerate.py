@@ -1,24 +1,18 @@
 """Which one drives the epoch loop, Lightning Fabric or Accelerate: import time and cost of a training step.
 
-Needs both: pip install accelerate lightning-fabric. Prints one table; `--json` prints the figures.
+Both over torch alone: what the import of each adds in a fresh process, and what a step of a network so small
+that the loop around it shows takes more. One thread.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.metadata
-import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
-import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from harness import Row, absent, installed, main, seconds, spread
 from torch import nn
 
 STATEMENTS = {
@@ -27,17 +21,6 @@ STATEMENTS = {
     "fabric": "import torch; from lightning_fabric import Fabric",
 }
 Step = Callable[[torch.Tensor, torch.Tensor], Any]
-
-
-def import_seconds(repeats: int) -> dict[str, float]:
-    """Median seconds of a fresh interpreter that imports each, taken in turns."""
-    taken: dict[str, list[float]] = {name: [] for name in STATEMENTS}
-    for _ in range(repeats + 1):
-        for name, statement in STATEMENTS.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, "-W", "ignore", "-c", statement], check=True)
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(seconds[1:]) for name, seconds in taken.items()}
 
 
 def network() -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -92,40 +75,41 @@ def fabric() -> Step:
     return step
 
 
-def step_microseconds(repeats: int, steps: int = 300) -> dict[str, float]:
-    """Median microseconds of one step of each, taken in turns."""
+def import_seconds(name: str) -> float:
+    """Return how long a fresh interpreter takes that imports one of them."""
+    command = [sys.executable, "-W", "ignore", "-c", STATEMENTS[name]]
+    return seconds(lambda: subprocess.run(command, check=True))
+
+
+def step_seconds(step: Step, steps: int = 300) -> float:
+    """Return how long one of many steps takes."""
     x, y = torch.randn(32, 1, 8, 8), torch.randint(0, 10, (32,))
-    made = {make.__name__: make() for make in (plain, accelerate, fabric)}
-    taken: dict[str, list[float]] = {name: [] for name in made}
-    for _ in range(repeats + 1):
-        for name, step in made.items():
-            start = time.perf_counter()
-            for _ in range(steps):
-                step(x, y)
-            taken[name].append((time.perf_counter() - start) / steps * 1e6)
-    return {name: statistics.median(values[1:]) for name, values in taken.items()}
+    return seconds(lambda: [step(x, y) for _ in range(steps)]) / steps
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    imports, steps = import_seconds(arguments.repeats), step_microseconds(arguments.repeats)
-    packages = ("torch", "accelerate", "lightning-fabric")
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    if arguments.json:
-        machine = f"{platform.machine()}, {os.cpu_count()} cores"
-        print(json.dumps({"import_s": imports, "step_us": steps, "versions": versions, "machine": machine}))
-        return
-    print(f"{'':12}{'import':>10}{'over torch':>12}{'step':>12}{'over plain':>12}")
-    for name in STATEMENTS:
-        over = imports[name] - imports["plain"], steps[name] - steps["plain"]
-        print(f"{name:12}{imports[name]:9.2f}s{over[0]:+11.2f}s{steps[name]:10.0f}us{over[1]:+10.0f}us")
+def measure(quick: bool) -> list[Row]:
+    """Take turns; what each adds to torch alone is a difference of neighbours in time."""
+    rounds, makes = 1 if quick else 5, (plain, fabric, accelerate)
+    there = [make for make in makes if make is not accelerate or installed("accelerate")]
+    steps = {make.__name__: make() for make in there}
+    answers = []
+    kinds = [
+        ("import", "s", 1.0, import_seconds),
+        ("step", "us", 1e6, lambda name: step_seconds(steps[name])),
+    ]
+    for what, unit, scale, call in kinds[1:] if quick else kinds:
+        taken = {name: [] for name in steps}
+        for _ in range(rounds + 1):
+            for name in steps:
+                taken[name].append(scale * call(name))
+        for name in [name for name in steps if name != "plain"]:
+            more = [a - b for a, b in zip(taken[name][1:], taken["plain"][1:], strict=True)]
+            middle, low, high = spread(more)
+            answers.append(Row(f"{what}, beyond torch", name, "", middle, low=low, high=high, unit=unit))
+    if len(there) < len(makes):
+        answers.append(absent("import, beyond torch", "accelerate", "", None, "accelerate"))
+    return answers
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, packages=("lightning-fabric", "accelerate"))

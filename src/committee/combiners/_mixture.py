@@ -78,7 +78,7 @@ class Mixture:
     def move(self, weights: NDArray[np.floating]) -> None:
         """Set the weights `[M]`, none negative."""
         change = weights.astype(np.float32) - self.weights
-        for member in np.flatnonzero(change):
+        for member in np.flatnonzero(change).tolist():
             for start in range(0, len(self._entry), TILE):
                 part = slice(start, start + TILE)
                 self._total[part] += change[member] * self._values(member, self._row[part], self._entry[part])
@@ -98,7 +98,9 @@ class Mixture:
         for part, runs in near.tiles(TILE // len(self.weights)):
             changes += self._changes(places[part], runs, guess, candidates)
         counts = [self._bins(guess[guess == self._labels]), self._bins(guess)]
-        return np.array([self._metric(*(counts + change), self._actual) for change in changes])
+        return np.array(
+            [self._metric(right, predicted, self._actual) for right, predicted in changes + np.stack(counts)]
+        )
 
     def _changes(
         self, places: NDArray[np.int64], runs: Runs, guess: NDArray[np.int64], candidates: NDArray[np.float32]

@@ -1,0 +1,52 @@
+"""Every benchmark file runs, and says what it was asked: small sizes only, nothing is timed here."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+# It trains twice, in processes of its own: more than a test may take.
+LONG = ("main_job",)
+NAMES = sorted({file.stem for file in FOLDER.glob("*.py")} - {"harness", "all", *LONG})
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Return the rows of a file: in this process, which has imported torch already."""
+    known = set(sys.modules)
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def run(name):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return importlib.import_module(name).measure(True)
+
+    yield run
+    for name in [name for name in set(sys.modules) - known if (FOLDER / f"{name}.py").exists()]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_runs(name, measured):
+    rows = measured(name)
+    assert rows
+    for row in rows:
+        assert row.question and row.work
+        assert row.ours is not None or "is not installed" in row.note
+
+
+def test_the_command_line_keeps_the_rows(tmp_path):
+    answer = tmp_path / "rows.json"
+    command = [sys.executable, FOLDER / "metrics.py", "--quick", "--json", answer]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(answer.read_text(encoding="utf-8"))
+    assert found["quick"] is True and found["about"]["versions"]["numpy"]
+    for row in found["rows"]:
+        assert row["question"] in done.stdout and row["work"] in done.stdout
