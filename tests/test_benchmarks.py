@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-# It trains twice, in processes of its own: more than a test may take.
-LONG = ("main_job",)
+# These train or evaluate in several processes of their own: more than a test may take.
+LONG = ("demo", "evaluate_memory", "main_job")
 NAMES = sorted({file.stem for file in FOLDER.glob("*.py")} - {"harness", "all", *LONG})
 
 
