@@ -56,6 +56,17 @@ def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., obj
     assert json.loads((trained.deploy("soft_voting_ensemble") / "export_status.json").read_text("utf-8"))
 
 
+def test_where_every_backbone_fails_nothing_is_said_to_be_made(
+    tmp_path: Path, digits_file: Path, own_nets: str, cli: Callable[..., object]
+) -> None:
+    settings = [f"dataset.path={digits_file}", "dataset.channels=1", "dataset.img_size=8", "device=cpu",
+                f"backbones.include=['{own_nets}:short']"]  # fmt: skip
+    words = [word for each in settings for word in ("--set", each)]
+    said = cli("run", "--store", tmp_path / "store", *words)
+    assert said.code == 1
+    assert "Made:" not in said.out and "own_nets_short" in said.out
+
+
 def test_one_command_with_a_failing_backbone(
     trained: Store, words: list[str], own_nets: str, cli: Callable[..., object]
 ) -> None:

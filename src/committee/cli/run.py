@@ -37,17 +37,20 @@ def run(arguments: Namespace) -> int:
     if arguments.dry_run:
         return print_estimate(recipe, store, arguments.json, plan_run(recipe))
     outcome = run_stages(recipe, store)
-    code = print_leaderboard(store, arguments.metric, arguments.json) or outcome.exit_code
+    code = print_leaderboard(store, arguments.metric, arguments.json)
     if not arguments.json:
         _print_made(store, arguments.metric)
-    return code
+    return outcome.exit_code or code
 
 
 def _print_made(store: Store, metric: str) -> None:
     """Name what the run made, and what to try next with the best of it."""
     from committee.report.leaderboard import leaderboard
 
-    best = str(leaderboard(store, metric)[0]["name"])
+    names = [str(report["name"]) for report in leaderboard(store, metric) if "failed" not in report]
+    if not names:
+        return
+    best = names[0]
     files = sorted(store.deploy(best).glob("onnx/*.onnx"))
     made = [f"{len(store.members())} members and {len(store.ensembles())} ensembles, the best of them {best}"]
     made += [f"{file}: {best} as one file, photo in, probabilities out" for file in files]
