@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from committee.cli.main import main
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from committee.store.layout import Store
 
 torch.set_num_threads(1)
-settings.register_profile("committee", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "committee", deadline=None, derandomize=True, print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],  # A busy machine is no fault of a test.
+)  # fmt: skip
 settings.load_profile("committee")
 
 

@@ -148,7 +148,7 @@ import sys, time
 from committee.store.layout import Store
 with Store(sys.argv[1]).hold():
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -157,8 +157,10 @@ def held(store: Store) -> Iterator[int]:
     command = [sys.executable, "-c", HOLDER, str(store.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        yield holder.pid
-        holder.kill()
+        try:
+            yield holder.pid
+        finally:
+            holder.kill()
 
 
 def test_readers_look_while_another_process_writes(full: Store, cli, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ class Slow(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         self.calls += 1
         assert not self.training
-        time.sleep(0.02 if self.calls > 2 else 0.2)
+        time.sleep(0.02 if self.calls > 2 else 0.5)
         return images
 
 
@@ -29,7 +29,7 @@ def test_calls_are_timed_after_warm_up():
     times = call_times(module, torch.zeros(4, 3, 8, 8, dtype=torch.uint8), repeats=5, warmup=2)
     assert module.calls == 7
     assert times.shape == (5,) and times.min() >= 20
-    assert np.median(times) < 100
+    assert np.median(times) < 400
     assert module.training
 
 

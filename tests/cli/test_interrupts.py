@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from committee import interrupt
 from committee.interrupt import SENTENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not delivered there")
@@ -35,7 +36,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(digits_file, tmp_path):
     assert (code, "stopped" in said) == (0, False), said
     for moment, (code, seconds, said, again, digest) in zip(moments, answers, strict=True):
         assert (moment, code, again) == (moment, 130, 0), said
-        assert seconds < 10
+        assert seconds < 60  # and never 10, on any machine: `interrupt.PATIENCE` is the limit
         assert said.splitlines()[-1] == f"committee: {SENTENCE}"
         assert "stopped in epoch" in said.splitlines()[-2]
         assert (moment, digest) == (moment, undisturbed)
@@ -44,6 +45,8 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(digits_file, tmp_path):
 @pytest.fixture
 def signal_in(monkeypatch):
     """Have a signal come when a function is called."""
+    # Not to be met: the process that is ended then is that of all tests.
+    monkeypatch.setattr(interrupt, "PATIENCE", 240)
 
     def arrange(place, number):
         real = pkgutil.resolve_name(place)

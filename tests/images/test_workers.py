@@ -36,7 +36,7 @@ def fatal(source, channels):
         os.kill(os.getpid(), signal.SIGKILL) if hasattr(signal, "SIGKILL") else os._exit(9)
     if "hang" in name:
         Path(source).with_suffix(".pid").write_text(str(os.getpid()))
-        time.sleep(60)
+        time.sleep(600)
     return decode(source, channels)
 
 decoder.decode = fatal
@@ -93,12 +93,13 @@ def test_what_ends_a_worker_is_tried_once_more_and_then_named(make_folder, tmp_p
             f"got one that ends its decoder ({DEATH}), twice. Replace it or leave it out."
         )
         assert workers.decode(tmp_path / "kill_once.png", 1, "once").shape == (1, 8, 8)
-        monkeypatch.setattr(module, "PATIENCE", 0.5)
-        assert said(DataError, workers, tmp_path / "hang.png", "a/hang.png") == (
-            "a/hang.png: expected a JPEG, PNG or WebP image, "
-            "got one that leaves its decoder without an answer for 0.5 seconds, twice. "
-            "Replace it or leave it out."
-        )
+        with monkeypatch.context() as impatient:
+            impatient.setattr(module, "PATIENCE", 0.5)
+            assert said(DataError, workers, tmp_path / "hang.png", "a/hang.png") == (
+                "a/hang.png: expected a JPEG, PNG or WebP image, "
+                "got one that leaves its decoder without an answer for 0.5 seconds, twice. "
+                "Replace it or leave it out."
+            )
         monkeypatch.setattr(module, "MOST_LOST", 2)
         assert said(WorkersFailed, workers, tmp_path / "kill.png", "again") == (
             f"data workers: expected at most 2 images that end the process that decodes them, got one more, "
@@ -151,14 +152,13 @@ def test_ctrl_c_ends_all_at_once(root, tmp_path):
         [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE
     )
     pid = root / "cat" / "hang.pid"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not (pid.exists() and pid.read_text()):
         assert time.monotonic() < deadline and run.poll() is None
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGINT)
-    started = time.monotonic()
-    assert run.wait(10) == 130, run.stderr
-    assert time.monotonic() - started < 10
+    # The image would take ten minutes.
+    assert run.wait(120) == 130, run.stderr
     assert run.stderr is not None and run.stderr.read() == b""
     run.stderr.close()
     with pytest.raises(ProcessLookupError):

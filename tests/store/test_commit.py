@@ -330,11 +330,16 @@ for _ in range(rounds):
                     (new / "a.bin").write_bytes(bytes([number % 256]) * 200_000)
                 write_file(root / "number", str(number).encode())
             os.write(outlet, b"x")
-    time.sleep(draw.uniform(0.002, 0.06))
+    # On any machine: within three commits after some that were promised.
+    known, start = 0, time.monotonic()
+    for _ in range(draw.randrange(1, 3)):
+        known += len(os.read(inlet, 1))
+    took = (time.monotonic() - start) / known
+    time.sleep(draw.uniform(0, 3 * took))
     os.kill(writer, signal.SIGKILL)
     os.waitpid(writer, 0)
     os.close(outlet)
-    known = len(os.read(inlet, 1 << 16))
+    known += len(os.read(inlet, 1 << 16))
     before, promised = last, last + known if known else promised
     os.close(inlet)
     with hold(root):
@@ -352,9 +357,9 @@ print(last)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no SIGKILL")
 def test_a_writer_killed_at_random_moments_leaves_a_readable_store(tmp_path):
     command = [sys.executable, "-c", KILLER, str(tmp_path), "40"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    said = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert said.returncode == 0, said.stderr
-    assert int(said.stdout) > 5
+    assert int(said.stdout) >= 40
 
 
 def test_a_file_is_written_whole(tmp_path):

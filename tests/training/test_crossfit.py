@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -186,7 +187,7 @@ from committee.training.plans.single import Single
 root = Path(sys.argv[1])
 store = Store(root / "store")
 with store.hold():
-    spec = make_spec(*sys.argv[2:])
+    spec = make_spec(*sys.argv[2:], net="patient")
     fits = CrossFit(Single(spec, make_dataset(root / "data"), store, torch.device("cpu")), store)
     for name in fits.names:
         fits.make(name)
@@ -196,18 +197,19 @@ with store.hold():
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
 def test_a_killed_cross_fit_goes_on_to_the_same_bytes(run, store, tmp_path):
     settings = ["training.epochs=5", "training.ema=0.9"]
-    name = run(*settings)
+    name = run(*settings, net="patient")
     undisturbed = contents(store.root)
     shutil.rmtree(store.root)
     command = [sys.executable, "-c", JOB, str(tmp_path), *settings]
-    with subprocess.Popen(command) as process:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not store.resume(name, 1).exists():
-            time.sleep(0.001)
+    # The first fold has 25 batches; the process waits in the second epoch of the second fold.
+    with subprocess.Popen(command, env={**os.environ, "HOLD_AT": "34"}) as process:
+        while not store.resume(name, 1).exists():
+            assert process.poll() is None
+            time.sleep(0.01)
         process.kill()
     assert not store.checkpoint(name, 1).exists()
     with store.hold():
-        run(*settings)
+        run(*settings, net="patient")
     assert contents(store.root) == undisturbed
 
 

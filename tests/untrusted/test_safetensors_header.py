@@ -25,6 +25,13 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
+def limit(path: Path) -> float:
+    """A second; on a machine that has enough to do with the JSON alone, a few times that, in CPU seconds."""
+    start = time.process_time()
+    json.loads(path.read_bytes()[8:])
+    return max(1, 4 * (time.process_time() - start))
+
+
 def described(**changes: object) -> dict[str, object]:
     return {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **changes}
 
@@ -44,7 +51,7 @@ def test_hundreds_of_thousands_of_tensors_are_refused_within_a_second(tmp_path):
     path = write(tmp_path / "a", "{" + ",".join(f'"layer.{index}":{empty}' for index in range(400_000)) + "}")
     start = time.process_time()
     assert refused(path) == f"more than {MOST_TENSORS} tensors"
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < limit(path)
 
 
 def test_many_names_of_which_the_last_is_there_twice_are_refused_within_a_second(tmp_path):
@@ -52,7 +59,7 @@ def test_many_names_of_which_the_last_is_there_twice_are_refused_within_a_second
     path = write(tmp_path / "a", '{"__metadata__":{' + names + '"499999":""}}')
     start = time.process_time()
     assert refused(path) == "the name '499999' twice"
-    assert time.process_time() - start < 1.5
+    assert time.process_time() - start < limit(path)
 
 
 @pytest.mark.parametrize(("header", "data", "said"), [

@@ -17,6 +17,7 @@ import hostile_nets
 import torch
 
 import committee.pipeline.train
+from committee import interrupt
 from committee.cli.main import main
 
 
@@ -53,6 +54,8 @@ def digest(store):
 
 def run(words, moments, top):
     torch.set_num_threads(1)
+    # That whoever does not listen is ended has a test of its own; here, what listens ends by itself.
+    interrupt.PATIENCE = 120
     assert committee.pipeline.train and hostile_nets  # imported once, for all children
     answers = []
     for place, (number, batch) in enumerate([["", 0], *moments]):

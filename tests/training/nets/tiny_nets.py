@@ -1,9 +1,13 @@
 """Networks small enough for tests, each with what makes a resumed run go wrong: batch norm and dropout."""
 
+import itertools
 import os
+import time
 
 import torch
 from torch import nn
+
+from committee import interrupt
 
 
 def tiny(classes: int, channels: int) -> nn.Module:
@@ -12,6 +16,22 @@ def tiny(classes: int, channels: int) -> nn.Module:
         nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
         nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.1), nn.Linear(128, classes),
     )  # fmt: skip
+
+
+BATCHES = itertools.count(1)
+
+
+def patient(classes: int, channels: int) -> nn.Module:
+    """Be `tiny`, but wait in the HOLD_AT-th batch of the process, if it is set, until a signal comes."""
+
+    def wait(module: nn.Module, images: object) -> None:
+        if module.training and torch.is_grad_enabled() and next(BATCHES) == int(os.environ.get("HOLD_AT", 0)):
+            while not interrupt.asked():
+                time.sleep(0.01)
+
+    net = tiny(classes, channels)
+    net[0].register_forward_pre_hook(wait)
+    return net
 
 
 def wrong_shape(classes: int, channels: int, img_size: int) -> nn.Module:
