@@ -147,8 +147,9 @@ class _Worker:
         with self._starting:
             if self._closed:
                 raise _Lost("was not needed any more")
+            # In a group of its own, it does not hear of Ctrl-C, not even before `main` ignores it.
             self._process = process = subprocess.Popen(
-                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
+                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), process_group=0
             )
         self._late, self._deadline = False, time.monotonic() + START
         try:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessException
@@ -20,7 +19,6 @@ from committee.training.job import Job
 from committee.training.memory import halving
 
 Fit = Callable[[Fabric, Job], Member]
-Place = tuple[str, int, tuple[int, ...]]
 
 
 def share(job: Job, fit: Fit) -> Member:
@@ -50,15 +48,10 @@ def share(job: Job, fit: Fit) -> Member:
 
 
 def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
-    canvas = job.dataset.canvas
-    assert isinstance(canvas, np.memmap) and canvas.filename is not None
-    place = (str(canvas.filename), canvas.offset, canvas.shape)
-    # The images go over by the name of their file: pickled, each process would get a copy of all.
-    bare = replace(job, dataset=replace(job.dataset, canvas=np.empty(0, np.uint8)))
     others = set(multiprocessing.active_children())
     try:
         # Bound rather than passed: Fabric looks into what is passed, and refuses frozen dataclasses.
-        fabric.launch(partial(_work, job=bare, place=place, fit=fit))
+        fabric.launch(partial(_work, job=job, fit=fit))
     except ProcessException as error:
         said = str(error).strip()
         last = said.splitlines()[-1]
@@ -73,10 +66,8 @@ def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
             process.kill()  # after an interrupt; what they kept is whole
 
 
-def _work(fabric: Fabric, job: Job, place: Place, fit: Fit) -> None:
-    file, offset, shape = place
-    canvas = np.memmap(file, np.uint8, "r", offset=offset, shape=shape)
-    fit(fabric, replace(job, dataset=replace(job.dataset, canvas=canvas)))
+def _work(fabric: Fabric, job: Job, fit: Fit) -> None:
+    fit(fabric, job)
     # The first process keeps the store through which they find each other: where it leaves while another
     # still talks, or where one ends with its connections open, that one aborts. After an error there is
     # nobody to wait for: the launcher ends the others.
