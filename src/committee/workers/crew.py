@@ -56,6 +56,8 @@ class Crew:
     """Helpers that take tasks from a board while the block runs.
 
     A task whose process dies is tried once more in another one; what it comes to then is a `CommitteeError`.
+    `images.workers` does so for single images, and differs in all else: its processes know no torch and start
+    in a tenth of a second, answer in bytes, have a time limit, and keep nothing when they are ended.
 
     Parameters
     ----------
@@ -122,12 +124,17 @@ class Crew:
 
     @contextlib.contextmanager
     def _helper(self) -> Iterator[_Helper]:
-        helper = _Helper(self._threads)
+        try:
+            helper = _Helper(self._threads)
+        except OSError as error:
+            raise _Gone(f"none starts: {error.strerror or error}") from error
         self._helpers.append(helper)
         try:
-            if not self._over.is_set():
-                helper.start(self._work)
-                yield helper
+            # Looked at again: `__exit__` may have gone through the helpers before this one was among them.
+            if self._over.is_set():
+                raise _Gone("not needed any more", asked=True)
+            helper.start(self._work)
+            yield helper
         finally:
             self._helpers.remove(helper)
             helper.close()
@@ -225,6 +232,7 @@ class _Helper:
     def _hear(self) -> Any:
         assert self._process.stdout is not None
         try:
+            # From our own process, through a pipe that nobody else has.
             return pickle.load(self._process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             raise self._gone() from None

@@ -13,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
@@ -83,6 +84,7 @@ def _listen_to(channel: IO[bytes]) -> queue.SimpleQueue[Any]:
     def listen() -> None:
         try:
             while True:
+                # From the process that started this one, through a pipe that nobody else has.
                 message = pickle.load(channel)
                 if message == STOP:
                     _thread.interrupt_main(signal.SIGTERM)
@@ -102,6 +104,7 @@ def main() -> None:
     # What libraries print must not come in between.
     os.dup2(2, 1)
     tasks, say = _listen_to(ears), _Speaker(mouth)
+    code = interrupt.EXIT_CODE
     try:
         with interrupt.handled():
             setup: Setup = tasks.get()
@@ -109,10 +112,13 @@ def main() -> None:
             _serve(tasks, say, setup.threads)
     except KeyboardInterrupt:
         say("interrupted")
+    except Exception:
+        traceback.print_exc()
+        code = 1
     finally:
         sys.stderr.flush()
         # The listening thread may be in the middle of a read, which Python cannot end in order.
-        os._exit(interrupt.EXIT_CODE)
+        os._exit(code)
 
 
 def _set_up(setup: Setup, say: _Speaker) -> None:
