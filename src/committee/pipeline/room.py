@@ -10,6 +10,7 @@ import torch
 from committee.member import Member
 from committee.store.disk import free_bytes, in_words
 from committee.store.layout import Store
+from committee.training.crossfit import fit_names
 from committee.training.plans.single import Single
 
 log = logging.getLogger(__name__)
@@ -25,15 +26,12 @@ def warn_of_room(plans: Sequence[Single], store: Store) -> None:
     if needed > free:
         log.warning(
             "%s: about %s will be written, and its disk has %s free",
-            store.root,
-            in_words(needed),
-            in_words(free),
-        )
+            store.root, in_words(needed), in_words(free),
+        )  # fmt: skip
 
 
 def _bytes_missing(plan: Single) -> int:
-    fits = plan.folds + (plan.inference == "refit" or not plan.folds)
-    missing = max(0, fits - len(plan.store.folds(plan.name)))
+    missing = max(0, len(fit_names(plan)) - len(plan.store.folds(plan.name)))
     return _weights_bytes(plan) * (missing + STATES) if missing else 0
 
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from committee.errors import DataError, first_five, nearest
 from committee.registry import Family
 
-SPLITS = ("train", "val", "test")
 _SPLIT_NAMES = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
