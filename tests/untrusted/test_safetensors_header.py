@@ -25,11 +25,13 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
-def limit(path: Path) -> float:
-    """A second; on a machine that has enough to do with the JSON alone, a few times that, in CPU seconds."""
+def is_quick(seconds: float, path: Path) -> bool:
+    """Tell whether a refusal took less than a second; on a slow machine, than a few times the JSON alone."""
+    if seconds < 1:
+        return True
     start = time.process_time()
     json.loads(path.read_bytes()[8:])
-    return max(1, 4 * (time.process_time() - start))
+    return seconds < 4 * (time.process_time() - start)
 
 
 def described(**changes: object) -> dict[str, object]:
@@ -51,7 +53,7 @@ def test_hundreds_of_thousands_of_tensors_are_refused_within_a_second(tmp_path):
     path = write(tmp_path / "a", "{" + ",".join(f'"layer.{index}":{empty}' for index in range(400_000)) + "}")
     start = time.process_time()
     assert refused(path) == f"more than {MOST_TENSORS} tensors"
-    assert time.process_time() - start < limit(path)
+    assert is_quick(time.process_time() - start, path)
 
 
 def test_many_names_of_which_the_last_is_there_twice_are_refused_within_a_second(tmp_path):
@@ -59,7 +61,7 @@ def test_many_names_of_which_the_last_is_there_twice_are_refused_within_a_second
     path = write(tmp_path / "a", '{"__metadata__":{' + names + '"499999":""}}')
     start = time.process_time()
     assert refused(path) == "the name '499999' twice"
-    assert time.process_time() - start < limit(path)
+    assert is_quick(time.process_time() - start, path)
 
 
 @pytest.mark.parametrize(("header", "data", "said"), [
