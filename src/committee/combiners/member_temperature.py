@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Combiner, build
+from committee.combiners._calibrator import Calibrator
 from committee.combiners._columns import take
 from committee.combiners._crossfit import redraw_folds
 from committee.combiners._newton import best_temperature
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from committee.predictions import Predictions
 
 
-class MemberTemperature(Combiner):
+class MemberTemperature(Calibrator):
     """Divide each member's logits by its temperature (Guo et al. 2017), then combine with `inner`.
 
     Where `inner` learns, it is fitted on logits whose temperatures were found on other rows, with folds
@@ -38,32 +37,14 @@ class MemberTemperature(Combiner):
     `temperature`.
     """
 
-    calibrates = True
-
-    def __init__(self, inner: Combiner | str | Mapping[str, Any] = "soft_voting", seed: int = 0) -> None:
-        super().__init__()
-        self.inner = build(inner)
-        self.seed = seed
-
-    def bind(self, members: Sequence[str]) -> Self:
-        """Bind the members here and in `inner`."""
-        self.inner.bind(members)
-        return super().bind(members)
-
     def learn(self, predictions: Predictions) -> None:
         """Fit `inner` on cross-fitted calibrated logits, then the temperatures on all rows."""
         if self.inner.learns:
             self.inner.fit(replace(predictions, logits=self._cross_scaled(predictions)))
-        self._set(predictions)
+        self.calibrate(predictions)
 
-    def recalibrate(self, predictions: Predictions) -> Self:
-        """Fit the temperatures alone, on rows that neither the members nor `inner` learned from."""
-        predictions.require_unseen(self.key)
-        predictions.require_labels(self.key)
-        self._set(predictions)
-        return self
-
-    def _set(self, predictions: Predictions) -> None:
+    def calibrate(self, predictions: Predictions) -> None:
+        """Keep the temperature of each member that is best for it on rows."""
         found = _temperatures(predictions)
         self.keep(inverse_temperature=1 / found)
         self._notes = {"temperatures": dict(zip(predictions.members, found.tolist(), strict=True))}
@@ -80,14 +61,6 @@ class MemberTemperature(Combiner):
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         scale = self.learned("inverse_temperature").to(logits.dtype)
         return self.inner(logits * scale.reshape(-1, *[1] * (logits.ndim - 1)))
-
-    def member_weights(self) -> dict[str, float] | None:
-        """Return the weights of `inner`."""
-        return self.inner.member_weights()
-
-    def notes(self) -> dict[str, Any]:
-        """Return the temperatures, and what `inner` notes."""
-        return {**self.inner.notes(), **self._notes}
 
 
 def _temperatures(predictions: Predictions) -> NDArray[np.float32]:

@@ -11,9 +11,8 @@ from typing import Any
 from committee.combiners import _base as combiners
 from committee.combiners._base import Combiner
 from committee.combiners._calibrations import calibrated
+from committee.combiners._calibrator import Calibrator
 from committee.combiners._crossfit import redraw_folds, splits, turns
-from committee.combiners.member_temperature import MemberTemperature
-from committee.combiners.temperature import Temperature
 from committee.errors import UsageError
 from committee.pipeline.choose import (
     Method,
@@ -153,7 +152,7 @@ def _build_one(store: Store, name: str, method: Method, material: _Material) -> 
         rules["plain"] = plain
     found = score_all(rules, material.predictions, seed=material.seed)
     fitted, scores = found["calibrated"]
-    if material.apart is not None and isinstance(fitted, Temperature | MemberTemperature):
+    if material.apart is not None and isinstance(fitted, Calibrator):
         fitted.recalibrate(material.apart)
     record = {
         "name": name, "method": plain.key, "members": list(material.predictions.members),
