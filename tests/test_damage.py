@@ -171,8 +171,8 @@ def test_readers_look_while_another_process_writes(full: Store, cli, tmp_path: P
             said = cli(*words, "--store", full.root)
             assert said.code == 0, said
         said = cli("discover", "--store", full.root)
-        unwritten = f"the catalog is not written. {full.root}: expected to be its only writer, got "
-        assert said.code == 0 and unwritten in said.err
+        unwritten = f"The catalog is not written. {full.root}: expected to be its only writer, got "
+        assert said.code == 0 and unwritten in said.out and "Written to" not in said.out
         for words in (["train"], ["run"], ["build-ensemble"], ["evaluate"], ["export"]):
             said = cli(*words, "--set", "backbones.include=[timm:test_resnet]", "--store", full.root)
             assert said.code == 1 and f"got process {writer} on " in said.err, said

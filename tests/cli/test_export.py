@@ -137,3 +137,11 @@ def test_a_store_that_is_not_there_is_named(cli, tmp_path, dry):
         1, f"committee: {tmp_path / 'none'}: expected a store, got no such folder. Make one with: "
         "committee train RECIPE, or name another with --store.\n",
     )  # fmt: skip
+
+
+def test_a_store_without_models_is_an_error(cli, tmp_path: Path):
+    said = cli("export", "--store", tmp_path)
+    assert (said.code, said.out) == (1, "")
+    assert said.err == (
+        f"committee: {tmp_path}: expected a trained member, got none. Run: committee train RECIPE\n"
+    )

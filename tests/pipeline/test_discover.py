@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from committee.errors import StoreError
-from committee.pipeline.discover import discover, look_through
+from committee.pipeline.discover import discover, look_through, set_aside
+from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import model_source
 from committee.store.commit import write_json
 from committee.store.layout import Store
@@ -173,3 +174,10 @@ def test_a_checksum_file_cannot_lead_outside(trained: Store, tmp_path: Path) -> 
     (tmp_path / "secret").write_text("x", encoding="utf-8")
     write_json(folder / "checksums.json", {"../../../secret": "0"})
     assert "expected files inside its own folder" in discover(trained)["left_out"][0]["reason"]
+
+
+def test_packages_out_of_date_are_no_news_to_what_reads_none(trained: Store, caplog) -> None:
+    make_package(trained, "0" * 64)
+    outcome = Outcome()
+    set_aside(discover(trained), outcome, needed=("checkpoints", "kfold"))
+    assert not caplog.records and outcome.exit_code == 0

@@ -216,3 +216,16 @@ def test_a_killed_cross_fit_goes_on_to_the_same_bytes(run, store, tmp_path):
 def test_mean_probability_of_one_is_itself():
     logits = np.ones((2, 3), np.float32)
     assert module.mean_probability([logits]) is logits
+
+
+def test_a_network_that_predicts_no_numbers_is_a_failed_fit(run, store, monkeypatch):
+    monkeypatch.setattr(
+        module, "logits_of", lambda member, dataset, rows, **_: np.full((len(rows), 3), np.nan)
+    )
+    with pytest.raises(TrainingError) as caught:
+        run()
+    assert str(caught.value) == (
+        "tiny_nets_tiny/fold_0: expected finite predictions, got NaN or infinity. "
+        "Lower training.lr, or set training.clip_grad=1.0."
+    )
+    assert not store.checkpoint("tiny_nets_tiny", 0).exists()

@@ -21,17 +21,24 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Discover, and print the catalog; 3 when something had to be left out."""
-    from committee.pipeline.discover import discover
+    from committee.pipeline.discover import discover, look_through
+    from committee.store.lock import HeldError
 
     recipe_of(arguments)
     store = store_of(arguments)
-    catalog = discover(store)
+    last = f"Written to {store.catalog}"
+    try:
+        catalog = discover(store)
+    except HeldError as error:
+        # Looking is free while another run writes; its own end brings the catalog up to date.
+        last = f"The catalog is not written. {error}"
+        catalog = look_through(store)
     code = 3 if catalog["left_out"] or catalog["failed"] else 0
     if arguments.json:
         print_json(catalog)
         return code
     print_table(str(store.root), ["kind", "name", "what"], _rows(catalog))
-    print(f"Written to {store.catalog}")
+    print(last)
     return code
 
 

@@ -14,7 +14,6 @@ from committee.pipeline.records import ensemble_facts, failures, member_source, 
 from committee.store.commit import write_json
 from committee.store.inside import inside
 from committee.store.layout import Store
-from committee.store.lock import HeldError
 from committee.store.manifest import PROTOCOL, Manifest, hash_file, read_manifest
 from committee.untrusted.documents import read_json
 
@@ -36,19 +35,15 @@ def discover(store: Store) -> Catalog:
 
     Raises
     ------
+    HeldError
+        Another process writes to it.
     StoreError
-        There is no such folder, or it is not writable. While another process writes to it, the catalog is not
-        written, and the log says so.
+        There is no such folder, or it is not writable.
     """
     require_store(store)
-    try:
-        with store.hold():
-            catalog = look_through(store)
-            write_json(store.catalog, catalog)
-    except HeldError as error:
-        # Looking is free while another run writes; its own end brings the catalog up to date.
-        log.warning("the catalog is not written. %s", error)
+    with store.hold():
         catalog = look_through(store)
+        write_json(store.catalog, catalog)
     return catalog
 
 
@@ -61,7 +56,8 @@ def set_aside(
     ----------
     catalog : dict
     outcome : Outcome
-        What is left out of the folders `needed` counts as failed there; the rest is named in the log.
+        What is left out of the folders `needed` counts as failed there; the rest is named in the log, but
+        for packages: they are made of what is here, and nothing is made of them.
     needed : collection of str
         Folders of the store.
     renewed : collection of str
@@ -71,7 +67,7 @@ def set_aside(
     for path, why in ((entry["path"], entry["reason"]) for entry in catalog["left_out"]):
         if path.partition("/")[0] in needed:
             outcome.fail(path, StoreError(why))
-        elif path not in expected:
+        elif path not in expected and not path.startswith("deploy/"):
             log.warning("left out %s: %s", path, why)
 
 

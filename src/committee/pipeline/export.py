@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import CommitteeError, ExportError
+from committee.errors import CommitteeError, ExportError, StoreError
 from committee.exporters._base import EXPORTERS, Card
 from committee.exporters._module import ModulePredictor
 from committee.exporters._package import Status, failures, package
@@ -99,10 +99,15 @@ def models(store: Store, names: Sequence[str]) -> list[str]:
     UnknownNameError
         The store has no such model.
     StoreError
-        There is no store.
+        There is no store, or nothing in it.
     """
     require_store(store)
-    return [store.resolve(name) for name in names] or [*store.members(), *store.ensembles()]
+    found = [store.resolve(name) for name in names] or [*store.members(), *store.ensembles()]
+    if not found:
+        raise StoreError(
+            str(store.root), expected="a trained member", got="none", todo="Run: committee train RECIPE"
+        )
+    return found
 
 
 def package_folder(store: Store, name: str, out: Path | None) -> Path:

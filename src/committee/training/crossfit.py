@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee.errors import StoreError
+from committee.errors import StoreError, TrainingError
 from committee.member import Member
 from committee.predictions import Predictions
 from committee.store.commit import commit, remove
@@ -146,15 +146,22 @@ class CrossFit:
         }  # fmt: skip
         with commit(self.folder(name), kind="checkpoint", made_from=made_from, **facts) as new:
             member.save(new)
-            self._predict(member, new, {HELD_OUT: held_out} | {s: self.plan.dataset.rows(s) for s in APART})
+            self._predict(
+                member, name, new, {HELD_OUT: held_out} | {s: self.plan.dataset.rows(s) for s in APART}
+            )
             if csv.exists():
                 shutil.copyfile(csv, new / CSV_NAME)
 
-    def _predict(self, member: Member, folder: Path, wanted: Mapping[str, Rows]) -> None:
+    def _predict(self, member: Member, fit: str, folder: Path, wanted: Mapping[str, Rows]) -> None:
         plan = self.plan
         for name, rows in wanted.items():
             if len(rows):
                 logits = logits_of(member, plan.dataset, rows, batch_size=plan.batch_size, device=plan.device)
+                if not np.isfinite(logits).all():
+                    raise TrainingError(
+                        f"{plan.name}/{fit}", expected="finite predictions", got="NaN or infinity",
+                        todo="Lower training.lr, or set training.clip_grad=1.0.",
+                    )  # fmt: skip
                 np.save(folder / f"{name}.npy", logits)
 
     def _logits(self, name: str, what: str) -> NDArray[np.float32]:
