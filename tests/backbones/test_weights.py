@@ -82,8 +82,10 @@ def test_pickled_object_is_refused(tmp_path: Path):
     path.write_bytes(pickle.dumps(Trap(), protocol=2))
     with pytest.raises(DataError) as caught:
         read_weights(path)
-    assert str(caught.value).startswith(
-        f"{path}: expected a state dict of tensors (.safetensors, .pt or .pth), got "
+    assert str(caught.value) == (
+        f"{path}: expected a state dict of tensors (.safetensors, .pt or .pth), got a pickle that is damaged "
+        "or holds other objects; none of it was run. "
+        "Save its state dict again as safetensors, where you trust it."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             read_header(path)
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except pickle.UnpicklingError as error:  # Its text says how to switch the protection off.
+        raise DataError(
+            str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)",
+            got="a pickle that is damaged or holds other objects; none of it was run",
+            todo="Save its state dict again as safetensors, where you trust it.",
+        ) from error  # fmt: skip
     except Exception as error:  # A hostile pickle fails in any way: KeyError, IndexError, struct.error, ...
         raise DataError(
             str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)", got=_first_line(error),
