@@ -56,6 +56,8 @@ def test_an_unknown_name_has_a_nearest(filled, store):
         f"{filled.root}: expected one of best, soft_voting_ensemble, resnet18, got 'resnet81'. "
         "Did you mean 'resnet18'?"
     )
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'stacking_lr'\?$"):
+        filled.resolve("staking_lr")
 
 
 def test_an_empty_store_has_no_names(store):

@@ -145,7 +145,7 @@ class Store:
             return short[0]
         raise UnknownNameError(
             str(self.root), expected=f"one of {', '.join(short or known) or 'its models (it has none)'}",
-            got=f"'{name}'", todo=nearest(name, known),
+            got=f"'{name}'", todo=nearest(name, [*known, *map(self._method, self.ensembles())]),
         )  # fmt: skip
 
     def _method(self, ensemble: str) -> str:
