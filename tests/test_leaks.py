@@ -23,7 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from committee.combiners._base import COMBINERS, build
-from committee.combiners._crossfit import redraw_folds
+from committee.combiners._crossfit import ENOUGH, redraw_folds
+from committee.combiners._evidence import evidence
 from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.temperature import Temperature
 from committee.errors import LeakError
@@ -209,23 +210,36 @@ def splits_of(rows: Predictions) -> Any:
     return PredefinedSplit(rows.folds)
 
 
-def test_stacking_is_scikit_learns_cross_validated_regression(rows: Predictions) -> None:
-    """A regression may turn a member round, so it is fitted on rows that the same networks predicted."""
+def regression_of(rows: Predictions, splits: Any) -> np.ndarray:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=5000, tol=1e-8))
-    inside = []
-    for _, held_out in splits_of(rows).split():
-        parts = redraw_folds(rows.rows(held_out))
-        inside += [(held_out[parts != part], held_out[parts == part]) for part in np.unique(parts)]
-    assert len(inside) >= 8 and all(len({*rows.folds[both]}) == 1 for pair in inside for both in pair)
-    expected = cross_val_predict(model, features(rows), rows.labels, cv=inside, method="predict_proba")
-    found = np.exp(cross_fit(build({"combiner": "stacking_lr", "C": 0.1}), rows))
-    np.testing.assert_allclose(found, expected, atol=2e-3)
-    apart = replace(rows, folds=None)
-    plain = cross_val_predict(model, features(rows), rows.labels, cv=splits_of(rows), method="predict_proba")
-    found = np.exp(cross_fit(build({"combiner": "stacking_lr", "C": 0.1}), apart, folds=rows.folds))
-    np.testing.assert_allclose(found, plain, atol=2e-3)
-    _, scores = score_all({"it": build({"combiner": "stacking_lr", "C": 0.1})}, rows)["it"]
+    return cross_val_predict(model, features(rows), rows.labels, cv=splits, method="predict_proba")
+
+
+def test_stacking_is_scikit_learns_cross_validated_regression(rows: Predictions) -> None:
+    rule = build({"combiner": "stacking_lr", "C": 0.1})
+    expected = regression_of(rows, splits_of(rows))
+    np.testing.assert_allclose(np.exp(cross_fit(rule, rows)), expected, atol=2e-3)
+    _, scores = score_all({"it": rule}, rows)["it"]
     assert scores.cross_fitted["log_loss"].value == pytest.approx(log_loss(rows.labels, expected), abs=5e-4)
+
+
+def test_stacking_of_members_that_know_nothing_stays_within_the_folds_of_the_networks(
+    rows: Predictions,
+) -> None:
+    """A regression may turn a member round: by chance alone, where rows of other networks tell it how."""
+    labels = np.random.default_rng(0).permutation(rows.labels)
+    nothing = replace(rows, labels=labels, groups=None)
+    assert evidence(nothing).max() < ENOUGH < evidence(rows).min()
+    inside = []
+    for fold in np.unique(nothing.folds):
+        held_out = np.flatnonzero(nothing.folds == fold)
+        parts = redraw_folds(nothing.rows(held_out))
+        inside += [(held_out[parts != part], held_out[parts == part]) for part in np.unique(parts)]
+    rule = build({"combiner": "stacking_lr", "C": 0.1})
+    np.testing.assert_allclose(np.exp(cross_fit(rule, nothing)), regression_of(nothing, inside), atol=2e-3)
+    apart = replace(nothing, folds=None)
+    plain = regression_of(nothing, PredefinedSplit(rows.folds))
+    np.testing.assert_allclose(np.exp(cross_fit(rule, apart, folds=rows.folds)), plain, atol=2e-3)
 
 
 def test_a_vote_is_the_mean_of_the_cross_validated_probabilities(rows: Predictions) -> None:

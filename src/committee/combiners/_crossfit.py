@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 
 from committee.combiners._base import Combiner
 from committee.combiners._columns import columns, take
+from committee.combiners._evidence import evidence
 from committee.errors import DataError
 from committee.folds import make_folds
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
+
+ENOUGH = 5.0
+"""Standard errors. By chance a member has 1.4 of them, since each pair of rows counts twice."""
 
 
 def redraw_folds(predictions: Predictions, seed: int = 0, most: int = 5) -> NDArray[np.int64]:
@@ -91,12 +95,19 @@ def splits(
     folds : int64 array [N]
     within_folds : bool
         Whether both rows of a pair shall be predicted by the same networks, where `folds` are those of the
-        networks: the rows of each fold are then split again. The networks of another fold were trained on
-        the labels of this one, so that how well they do there and how well this fold's networks do here
-        come from the same pairs of rows: chance in one is the same chance in the other. A rule that may turn
-        a member round learns it, and looks better than it is.
+        networks: the rows of each fold are then split again, unless every member surely knows something of
+        the labels.
+
+    Notes
+    -----
+    The networks of another fold were trained on the labels of this one, so that how well they do there and
+    how well this fold's networks do here come from the same pairs of rows: chance in one is the same chance
+    in the other. A rule that may turn a member round learns it, and looks better than it is. That chance is
+    a share of what it learns that falls with the square of `evidence`: where there is plenty it is nothing,
+    and rows of the other folds are then worth far more than what they betray.
     """
-    if within_folds and predictions.folds is not None and np.array_equal(folds, predictions.folds):
+    of_networks = predictions.folds is not None and np.array_equal(folds, predictions.folds)
+    if within_folds and of_networks and evidence(predictions).min() < ENOUGH:
         try:
             return [pair for fold in np.unique(folds) for pair in _split_again(predictions, folds == fold)]
         except DataError:
