@@ -80,13 +80,18 @@ def deferred() -> Iterator[None]:
         yield
     finally:
         _now.looked_after = False
-    if asked():
-        raise KeyboardInterrupt
+    end_if_asked()
 
 
 def asked() -> bool:
     """Tell whether a signal has asked this process to end."""
     return bool(_now.signals)
+
+
+def end_if_asked() -> None:
+    """Raise KeyboardInterrupt where a signal has asked this process to end."""
+    if asked():
+        raise KeyboardInterrupt
 
 
 def _watch(news: SimpleQueue[bool]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from committee import interrupt
 from committee.errors import TrainingError
 from committee.pipeline.outcome import Outcome, reason
 
@@ -51,3 +52,11 @@ def test_stages_add_up() -> None:
 def test_foreign_errors_say_their_class_and_first_line_alone() -> None:
     assert reason(RuntimeError("out of memory\ntried to allocate")) == "RuntimeError: out of memory"
     assert reason(ValueError()) == "ValueError"
+
+
+def test_an_error_after_a_signal_is_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Outcome()
+    monkeypatch.setattr(interrupt, "asked", lambda: True)
+    with pytest.raises(KeyboardInterrupt), outcome.attempt("resnet18"):
+        raise ValueError("could not determine the shape of object type 'torch.storage.UntypedStorage'")
+    assert not outcome.failed

@@ -40,10 +40,11 @@ class Outcome:
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """Run the block for `name`; an error is kept as the reason, and the stage goes on."""
+        """Run the block for `name`; an error is kept as the reason, and the stage goes on, unless asked to end."""
         try:
             yield
         except Exception as error:
+            interrupt.end_if_asked()
             self.take(name, error)
         else:
             self.take(name, None)

@@ -6,15 +6,23 @@ import pickle
 import traceback
 from collections.abc import Callable
 
+from committee import interrupt
+
 
 def attempt(work: Callable[[], object]) -> Exception | None:
     """Do `work`; return None, or the error with its traceback as a note.
 
     The error itself would hold its frames, and they the tensors in them.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        It was asked to end: native code may have made an error of its own out of that.
     """
     try:
         work()
     except Exception as error:
+        interrupt.end_if_asked()
         error.add_note("".join(traceback.format_exception(error)).rstrip())
         return _copied(error)
     return None
