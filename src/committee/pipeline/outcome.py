@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
+from committee import interrupt
+
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,7 @@ class Outcome:
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """Run the block for `name`; an error is kept as the reason, and the stage goes on, unless asked to end."""
+        """Run the block for `name`; an error is kept as the reason; the stage goes on until it is asked to end."""
         try:
             yield
         except Exception as error:
