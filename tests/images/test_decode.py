@@ -118,8 +118,10 @@ def test_images_are_found_below_a_folder(tmp_path):
     for name in ("b.PNG", "a/c.jpeg", "a/d.webp", "notes.txt", ".hidden.png", ".cache/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "folder.jpg" / "f.jpg").write_bytes(b"")
     found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
-    assert found == ["a/c.jpeg", "a/d.webp", "b.PNG"]
+    assert found == ["a/c.jpeg", "a/d.webp", "b.PNG", "folder.jpg/f.jpg"]
 
 
 def test_decoding_needs_no_torch():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -172,6 +173,16 @@ def test_an_image_that_is_broken_later_stops_the_run(make_folder, settings, open
         "18 of 18 images: expected images to decode again, got broken 'cat/0.png', 'cat/1.png'"
     )
     assert len(list((store.root / "cache").iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_is_no_file_is_named_and_a_pipe_is_not_opened(make_folder, settings, opened, workers):
+    root = make_folder("root", {"cat": 9, "dog": 9})
+    (root / "cat" / "gone.png").symlink_to(root / "nowhere.png")
+    os.mkfifo(root / "dog" / "pipe.jpg")
+    data = opened(settings(root, max_broken=0.2, num_workers=workers))
+    assert data.quarantined == {"cat/gone.png": "not a file", "dog/pipe.jpg": "not a file"}
 
 
 def test_the_file_of_a_row_may_vanish_between_the_looks(make_folder, settings, opened, monkeypatch):

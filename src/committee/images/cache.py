@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from committee import progress
 from committee.errors import DataError, StoreError, first_five
-from committee.images.decode import decode
+from committee.images.decode import decode, open_file
 from committee.images.readers._base import Images
 from committee.images.threads import in_order
 from committee.images.view import Fit, canvas
@@ -202,7 +202,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 def _hash(image: Any) -> str:
     if isinstance(image, Path):
         try:
-            with image.open("rb") as file:
+            with open_file(image) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             return str(error.strerror)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -77,7 +78,9 @@ def refusal(name: str, got: str) -> DataError:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return all image files below `folder`, sorted by posix path; hidden ones are left out.
+    """Return all files below `folder` that are named like images, sorted by posix path, but for hidden ones.
+
+    Links to nothing and pipes are among them, so that they are refused by name when they are read.
 
     Raises
     ------
@@ -88,8 +91,21 @@ def find_images(folder: Path) -> list[Path]:
     for top, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         images = (name for name in files if not name.startswith(".") and name.lower().endswith(SUFFIXES))
-        found += [path for path in (Path(top, name) for name in images) if path.is_file()]
+        found += [Path(top, name) for name in images]
     return sorted(found, key=Path.as_posix)
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a file to be read; a pipe, which would wait for a writer, is not opened.
+
+    Raises
+    ------
+    OSError
+        It is not there, no file, or may not be read.
+    """
+    if not path.is_file() and os.path.lexists(path):
+        raise OSError(errno.EINVAL, "not a file", str(path))
+    return path.open("rb")
 
 
 class _Unfit(ValueError):
@@ -106,7 +122,7 @@ def _open(source: Source) -> Iterator[Image.Image]:
             raise _Unfit(f"an array of {source.dtype}, not of uint8")
         yield Image.fromarray(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
     else:
-        with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
+        with io.BytesIO(source) if isinstance(source, bytes) else open_file(Path(source)) as file:
             yield _begin(file)
 
 
