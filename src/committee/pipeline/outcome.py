@@ -42,7 +42,7 @@ class Outcome:
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """Run the block for `name`; an error is kept as the reason; the stage goes on until it is asked to end."""
+        """Run the block for `name`; an error is kept as the reason, and the stage goes on."""
         try:
             yield
         except Exception as error:
