@@ -58,7 +58,9 @@ def test_a_resumed_fit_gives_the_same_bytes(fit, stop_after, monkeypatch, tmp_pa
 
 def test_a_damaged_or_foreign_state_is_not_used(fit, tmp_path, caplog):
     undisturbed = fit(folder=tmp_path / "state")
+    caplog.clear()
     assert resume.restore(tmp_path / "state", "y") is None
+    assert caplog.messages == [f"{tmp_path.name}/state: a kept state of other settings or data is not used"]
     for place in (tmp_path / "state", resume.previous(tmp_path / "state")):
         with (place / "state.safetensors").open("r+b") as file:
             file.seek(2000)

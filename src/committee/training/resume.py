@@ -6,6 +6,7 @@ before stays beside it, for the day when the newest is damaged.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 from committee.errors import StoreError
 from committee.store import tensors
 from committee.store.commit import commit
-from committee.store.manifest import is_done, read_manifest
+from committee.store.manifest import Manifest, is_done, read_manifest
 from committee.training.journal import CSV_NAME, Row, write_csv
+
+log = logging.getLogger(__name__)
 
 
 def keep(
@@ -55,6 +58,8 @@ def keep(
 def restore(folder: Path, made_from: str, *, whole: bool = False) -> tuple[dict[str, Any], str] | None:
     """Return the newest kept state that is undamaged, and the MLflow run; None if there is none of this fit.
 
+    What is damaged is named in the log, and that there is a state of other settings or data is said once.
+
     Parameters
     ----------
     folder, made_from
@@ -62,8 +67,14 @@ def restore(folder: Path, made_from: str, *, whole: bool = False) -> tuple[dict[
     whole : bool
         Leave out one of mid-epoch.
     """
+    said = False
     for place in (folder, previous(folder)):
-        if is_done(place, made_from) and (not whole or _is_whole(place, made_from)):
+        if _is_foreign(place, made_from):
+            if not said:
+                fit = f"{folder.parent.name}/{folder.stem}"
+                log.warning("%s: a kept state of other settings or data is not used", fit)
+            said = True
+        elif is_done(place, made_from) and (not whole or _is_whole(place, made_from)):
             if place != folder:
                 # Refused, and named in the log: it must not take the good one's place.
                 shutil.rmtree(folder, ignore_errors=True)
@@ -84,8 +95,18 @@ def previous(folder: Path) -> Path:
 
 def _is_whole(folder: Path, made_from: str) -> bool:
     """Tell whether the state, whose files are not checked, is one between epochs of this fit."""
+    manifest = _manifest(folder)
+    return manifest is not None and manifest.made_from == made_from and manifest.facts["batch"] == 0
+
+
+def _is_foreign(folder: Path, made_from: str) -> bool:
+    """Tell whether the state there is of another fit than this; one that cannot be read is damaged."""
+    manifest = _manifest(folder)
+    return manifest is not None and manifest.made_from != made_from
+
+
+def _manifest(folder: Path) -> Manifest | None:
     try:
-        manifest = read_manifest(folder, verify=False)
+        return read_manifest(folder, verify=False)
     except StoreError:
-        return False
-    return manifest.made_from == made_from and manifest.facts["batch"] == 0
+        return None
