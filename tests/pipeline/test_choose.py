@@ -9,7 +9,9 @@ import pytest
 
 from committee.errors import RecipeError, StoreError, UnknownNameError
 from committee.pipeline.choose import choose_members, choose_methods, choose_voices, trusted_backbones
+from committee.pipeline.records import failure_file
 from committee.recipe.load import load_recipe
+from committee.store.commit import write_json
 from committee.store.layout import Store
 
 ENTRIES = [
@@ -39,6 +41,16 @@ def test_what_the_store_lacks_is_a_warning(caplog: pytest.LogCaptureFixture) -> 
     with caplog.at_level(logging.WARNING):
         assert choose_members(recipe, ENTRIES, STORE) == ["vit"]
     assert caplog.messages == ["resnet50 is not in the store shelf: it is left out"]
+
+
+def test_a_failed_member_is_not_named_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(tmp_path)
+    recipe = load_recipe(None, ["backbones.include=[vit, timm:resnet50, resnet101]"])
+    for spec in recipe.members():
+        if "resnet" in spec.backbone:
+            write_json(failure_file(store, spec.name), {"reason": "NaN"})
+    assert choose_members(recipe, ENTRIES, store) == ["vit"]
+    assert not caplog.messages
 
 
 def test_nobody_left() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from committee.combiners._base import COMBINERS, Combiner
 from committee.combiners._base import build as build_combiner
 from committee.errors import RecipeError, StoreError
+from committee.pipeline.records import failures
 from committee.recipe.members import pick
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
@@ -23,14 +24,18 @@ def choose_members(recipe: Recipe, entries: Sequence[Entry], store: Store) -> li
     """Return the names of the catalog's members that the recipe means.
 
     A recipe that names no backbones means all of them, but for `backbones.exclude`. What it names and the
-    store lacks is named in the log.
+    store lacks is named in the log, but for members that failed: their reason was given.
 
     Raises
     ------
     StoreError
         None is left.
     """
-    chosen, missing = pick(recipe, {entry["name"]: str(entry.get("backbone", "")) for entry in entries})
+    own = {spec.name: spec.backbone for spec in recipe.members()}
+    failed = {entry["name"]: own.get(entry["name"], "") for entry in failures(store)}
+    trained = {entry["name"]: str(entry.get("backbone", "")) for entry in entries}
+    named, missing = pick(recipe, failed | trained)
+    chosen = [name for name in named if name in trained]
     for name in missing:
         log.warning("%s is not in the store %s: it is left out", name, store.root)
     if not chosen:
