@@ -102,9 +102,11 @@ def settle(
             got=_pairs(ids, splits, rows, same), todo=f"All are listed in {path.as_posix()}: remove them, or "
             "leave them out of train with dataset.duplicates: drop.",
         )  # fmt: skip
+    gone = int(crossing.sum())
     log.info(
-        "%d of %d images repeat another one (%s): copies stay together, %d of them were dropped",
-        len(copies), len(ids), path, crossing.sum(),
+        "%d of %d images %s another one (%s): copies stay together%s",
+        len(copies), len(ids), "repeats" if len(copies) == 1 else "repeat", path,
+        f", {gone} of them {'was' if gone == 1 else 'were'} dropped" if gone else "",
     )  # fmt: skip
     same[crossing] = np.flatnonzero(crossing)
     return np.where(crossing, DROPPED, splits), same
@@ -136,7 +138,8 @@ def _write(path: Path, ids: Texts, labels: Texts, splits: Texts, copies: Rows, s
 def _warn_of_labels(ids: Texts, labels: Texts, copies: Rows, same: Rows) -> None:
     rows = copies[labels[copies] != labels[same[copies]]]
     if len(rows):
-        log.warning("%d images repeat one of another class: %s", len(rows), _pairs(ids, labels, rows, same))
+        repeat = "1 image repeats" if len(rows) == 1 else f"{len(rows)} images repeat"
+        log.warning("%s one of another class: %s", repeat, _pairs(ids, labels, rows, same))
 
 
 def _pairs(ids: Texts, what: Texts, rows: Rows, same: Rows) -> str:
