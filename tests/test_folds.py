@@ -55,15 +55,16 @@ def _sentence(error: type[Exception], function: object, *args: object, **kwargs:
 def test_more_folds_than_the_smallest_class() -> None:
     labels = [0, 0, 0, 1, 1, 1, 1]
     assert _sentence(DataError, make_folds, labels, 5, class_names=["cat", "dog"]) == (
-        "folds: expected at most 3, the number of samples of class 'cat', got 5. Use 3 folds, or add samples."
+        "folds: expected at most 3, the number of training samples of class 'cat', got 5. "
+        "Use 3 folds, or add samples."
     )
     labels = [0] * 9 + [1] * 9 + [2] * 4 + [3] * 3 + [4] * 9
     assert _sentence(DataError, make_folds, labels, 5, class_names=["a", "b", "c", "d", "e"]) == (
-        "folds: expected at most 3, the number of samples of class 'd', got 5. "
+        "folds: expected at most 3, the number of training samples of class 'd', got 5. "
         "Use 3 folds, or add samples. Too few for 5 have also 'c'."
     )
     assert _sentence(DataError, make_folds, [0, 1, 1], 2) == (
-        "folds: expected at most 1, the number of samples of class '0', got 2. "
+        "folds: expected at most 1, the number of training samples of class '0', got 2. "
         "Add samples, or leave this class out."
     )
 

@@ -135,7 +135,7 @@ def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None)
         rare = 0 < len(others) < len(classes) / 2
         also = f" Too few for {k} have also {', '.join(others[:5])}." if rare else ""
         raise DataError(
-            "folds", expected=f"at most {has}, the number of samples of class {name}", got=str(k),
+            "folds", expected=f"at most {has}, the number of training samples of class {name}", got=str(k),
             todo=(f"Use {has} folds, or add samples." if has > 1 else "Add samples, or leave this class out.")
             + also,
         )  # fmt: skip

@@ -163,7 +163,7 @@ def test_a_class_only_in_test(make_folder, settings, said):
 def test_more_folds_than_the_smallest_class_has_rows(make_folder, settings, said):
     assert said(settings(make_folder("root", {"cat": 9, "dog": 3}))) == (
         1,
-        "folds: expected at most 2, the number of samples of class 'dog', got 3. "
+        "folds: expected at most 2, the number of training samples of class 'dog', got 3. "
         "Use 2 folds, or add samples.",
     )
 

@@ -30,7 +30,7 @@ def odd(number: int) -> str:
 LIES = {
     "a class smaller than the folds": (
         cells(lambda n: "rare" if n < 4 else odd(n), group=lambda n: n),
-        "folds: expected at most 3, the number of samples of class 'rare', got 4. "
+        "folds: expected at most 3, the number of training samples of class 'rare', got 4. "
         "Use 3 folds, or add samples.",
     ),
     "a class in test alone": (

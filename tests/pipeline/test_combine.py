@@ -249,7 +249,7 @@ def test_folds_come_from_the_files_or_are_drawn(digits: Path, tmp_path: Path) ->
 
 def test_folds_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
     assert sentence(DataError, lambda: combine(files(digits), digits / "labels.csv", folds=90)) == (
-        "folds: expected at most 57, the number of samples of class 'four', got 90. "
+        "folds: expected at most 57, the number of training samples of class 'four', got 90. "
         "Use 57 folds, or add samples."
     )
     assert sentence(UsageError, lambda: combine(files(digits), digits / "labels.csv", folds=1)) == (
