@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from committee.cli._output import cell, count, print_failed, print_json, print_table
+from committee.cli._output import cell, count, duration, print_failed, print_json, print_table, two_digits
 
 
 def test_json_is_plain_and_strict(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,6 +42,18 @@ def test_a_table_is_drawn_on_a_terminal(
 
 def test_cells() -> None:
     assert [cell(value) for value in (None, 1, 0.00012345, "x", True)] == ["", "1", "0.0001234", "x", "True"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [
+    (0, "0 seconds"), (0.17, "1 second"), (12, "12 seconds"), (59.5, "1 minute"), (170, "3 minutes"),
+    (3569, "59 minutes"), (3599, "1 hour"), (9000, "2.5 hours"), (440_000, "120 hours"),
+])  # fmt: skip
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds / 3600) == text
+
+
+def test_two_digits_are_never_scientific() -> None:
+    assert [two_digits(each) for each in (0, 4.81e-5, 0.125, 123.4)] == ["0", "0.000048", "0.12", "120"]
 
 
 def test_counts_and_failures(capsys: pytest.CaptureFixture[str]) -> None:

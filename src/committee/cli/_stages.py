@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from committee.cli._output import count, print_failed, print_json, print_table
+from committee.cli._output import count, duration, print_failed, print_json, print_table, two_digits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,15 +49,16 @@ def print_estimate(
     if as_json:
         print_json(found)
         return 0
+    keys = ("member", "backbone", "fits", "stored")
     rows = [
-        [cost["member"], cost["backbone"], cost["fits"], cost["stored"], cost["hours"], cost["disk_mb"]]
+        [*(cost[key] for key in keys), two_digits(cost["hours"]), cost["disk_mb"]]
         for cost in found["members"]
         if cost["hours"] is not None
     ]
     columns = ["member", "backbone", "fits", "of them stored", "hours", "disk MB"]
     print_table("What would be trained", columns, rows)
     print_failed({cost["member"]: cost["reason"] for cost in found["members"] if cost["hours"] is None})
-    print(f"In total {found['fits']} fits, about {found['hours']:.2g} hours and {found['disk_mb']:.0f} MB.")
+    print(f"In total {found['fits']} fits, about {duration(found['hours'])} and {found['disk_mb']:.0f} MB.")
     if found["disk_mb"] * 1e6 > (free := free_bytes(store.root)):
         log.warning("%s: its disk has %s free", store.root, in_words(free))
     for what, names in (then or {}).items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from committee.cli._options import add_dry_run, add_store, recipe_of, store_of
-from committee.cli._output import print_json, print_table
+from committee.cli._output import duration, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,7 +111,7 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     if arguments.json:
         print_json({"model": model.name, "photos": len(new), "hours": hours})
     else:
-        print(f"{model.name} would predict {len(new)} of {len(photos)} photos in about {hours:.2g} hours.")
+        print(f"{model.name} would predict {len(new)} of {len(photos)} photos in about {duration(hours)}.")
     return 0
 
 
