@@ -129,6 +129,17 @@ def test_what_is_left_out_is_said_once(trained: Store, cli: Callable[..., object
     assert (said.out + said.err).count("expected the networks that made these predictions") == 1
 
 
+def test_a_store_that_cannot_be_written_is_looked_through(trained: Store, cli: Callable[..., object]) -> None:
+    catalog = trained.catalog.read_bytes() if trained.catalog.exists() else None
+    (trained.root / ".lock").unlink(missing_ok=True)
+    (trained.root / ".lock").mkdir()  # refuses root as well
+    said = cli("discover", "--store", trained.root)
+    unwritten = f"The catalog is not written. {trained.root}: expected a folder that can be written to, got "
+    assert said.code == 0 and said.out.count(unwritten) == 1 and "Written to" not in said.out
+    assert "test_resnet" in said.out
+    assert (trained.catalog.read_bytes() if trained.catalog.exists() else None) == catalog
+
+
 def make_package(store: Store, made_from: str) -> Path:
     folder = store.deploy("test_vit")
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,16 +21,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Discover, and print the catalog; 3 when something had to be left out."""
+    from committee.errors import StoreError
     from committee.pipeline.discover import discover, look_through
-    from committee.store.lock import HeldError
 
     recipe_of(arguments)
     store = store_of(arguments)
     last = f"Written to {store.catalog}"
     try:
         catalog = discover(store)
-    except HeldError as error:
-        # Looking is free while another run writes; its own end brings the catalog up to date.
+    except StoreError as error:
+        # Looking is free where another run writes, whose end brings the catalog up to date, or nobody may.
         last = f"The catalog is not written. {error}"
         catalog = look_through(store)
     code = 3 if catalog["left_out"] or catalog["failed"] else 0
