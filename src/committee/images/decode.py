@@ -95,7 +95,7 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(found, key=Path.as_posix)
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> io.BufferedReader:
     """Open a file to be read; a pipe, which would wait for a writer, is not opened.
 
     Raises
