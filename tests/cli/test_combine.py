@@ -114,7 +114,7 @@ def test_given_weights(folder: Path, cli: Callable[..., Any]) -> None:
         ((*FILES, "--weights", "a"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a'."),
         ((*FILES, "--weights", "a=x"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a=x'."),
         ((*FILES, "--folds", "1"), 2, "folds: expected at least 2, got 1."),
-        ((*FILES, "--folds", "31"), 1, "folds: expected at most 30, the number of samples of "
+        ((*FILES, "--folds", "31"), 1, "folds: expected at most 30, the number of training samples of "
          "class 'cat', got 31. Use 30 folds, or add samples."),
         (("a.npz", "new/b.csv", "--labels", "labels.csv"), 1, "predictions of 'b': expected "
          "the samples of 'a', got none for 's0', 's1', 's2', 's3', 's4' and 85 more and also "
