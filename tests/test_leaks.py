@@ -23,7 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from committee.combiners._base import COMBINERS, build
-from committee.combiners._crossfit import ENOUGH, redraw_folds
+from committee.combiners._crossfit import ENOUGH, redraw_folds, splits
 from committee.combiners._evidence import evidence
 from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.temperature import Temperature
@@ -240,6 +240,16 @@ def test_stacking_of_members_that_know_nothing_stays_within_the_folds_of_the_net
     apart = replace(nothing, folds=None)
     plain = regression_of(nothing, PredefinedSplit(rows.folds))
     np.testing.assert_allclose(np.exp(cross_fit(rule, apart, folds=rows.folds)), plain, atol=2e-3)
+
+
+def test_a_fold_that_cannot_be_split_again_is_said(
+    rows: Predictions, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = np.random.default_rng(0).permutation(rows.labels)
+    nothing = replace(rows, labels=labels, groups=rows.folds)
+    pairs = splits(nothing, nothing.folds, within_folds=True)
+    assert [len(held_out) for _, held_out in pairs] == np.bincount(rows.folds).tolist()
+    assert "may flatter: no split in a fold" in caplog.text
 
 
 def test_a_vote_is_the_mean_of_the_cross_validated_probabilities(rows: Predictions) -> None:

@@ -236,7 +236,8 @@ def test_arrays_that_cannot_be_predictions() -> None:
 
 
 def test_finite_numbers_whose_sum_overflows_are_fine() -> None:
-    Predictions.from_logits(np.full((2, 2), 3e38), members=["a"], class_names=["x", "y"])
+    made = Predictions.from_logits(np.full((2, 2), 3e38), members=["a"], class_names=["x", "y"])
+    assert np.isfinite(made.logits).all()
 
 
 def test_probabilities_that_are_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from committee.folds import make_folds
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
+
+log = logging.getLogger(__name__)
 
 ENOUGH = 5.0
 """Standard errors. By chance a member has 1.4 of them, since each pair of rows counts twice."""
@@ -110,9 +113,10 @@ def splits(
     if within_folds and of_networks and evidence(predictions).min() < ENOUGH:
         try:
             return [pair for fold in np.unique(folds) for pair in _split_again(predictions, folds == fold)]
-        except DataError:
-            # A fold of one group, or of one row, cannot be split.
-            pass
+        except DataError as error:  # a fold of one group, or of one row
+            log.warning(
+                "scores of rules that may turn a member round may flatter: no split in a fold (%s)", error
+            )
     return [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
 
 

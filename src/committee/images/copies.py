@@ -79,14 +79,7 @@ def settle(
         Two splits share content, and `drop` is not set.
     """
     first = originals(prints)
-    rank = np.array([_RANK[split] for split in splits.tolist()])
-    highest = np.zeros(len(ids), dtype=np.int64)
-    np.maximum.at(highest, first, rank)
-    crossing = rank < highest[first]
-    keeper = np.arange(len(ids))
-    top = np.flatnonzero(~crossing)[::-1]
-    keeper[first[top]] = top  # the first row of the highest split that has the content
-    same = keeper[first]
+    crossing, same = _keepers(splits, first)
     copies = np.flatnonzero(same != np.arange(len(ids)))
     path = store.root / FILE
     if not len(copies):
@@ -110,6 +103,18 @@ def settle(
     )  # fmt: skip
     same[crossing] = np.flatnonzero(crossing)
     return np.where(crossing, DROPPED, splits), same
+
+
+def _keepers(splits: Texts, first: Rows) -> tuple[NDArray[np.bool_], Rows]:
+    """Return whether a higher split has a row's content, and the first row of the highest that has it."""
+    rank = np.array([_RANK[split] for split in splits.tolist()])
+    highest = np.zeros(len(splits), dtype=np.int64)
+    np.maximum.at(highest, first, rank)
+    crossing = rank < highest[first]
+    keeper = np.arange(len(splits))
+    top = np.flatnonzero(~crossing)[::-1]
+    keeper[first[top]] = top
+    return crossing, keeper[first]
 
 
 def check_folds(ids: Texts, folds: Rows, first: Rows) -> None:
