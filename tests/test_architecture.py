@@ -21,7 +21,7 @@ GROUPS = {
     ],
     "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners"],
     "networks": ["images", "backbones", "member", "measure"],
-    "ensemble": ["ensemble"],
+    "ensemble": ["ensemble", "vote"],
     "training": ["training"],
     "doors": ["exporters", "report", "pipeline", "debug", "cli", "__main__"],
 }  # fmt: skip

@@ -23,42 +23,13 @@ from committee.member import Member, predict, read_description, slugs
 from committee.predictions import Predictions
 from committee.store.inside import inside
 from committee.untrusted.documents import build
+from committee.vote import Answers, Vote, logits_of
 
 PROTOCOL = 1
 DESCRIPTION = "ensemble.json"
 
 
-class _Vote(nn.Module):
-    """One combiner over some answers: those of members (0, 1, ...) and of earlier votes (-1, -2, ...)."""
-
-    def __init__(
-        self, combiner: Combiner, inputs: Sequence[int], names: Sequence[str], class_names: Sequence[str]
-    ) -> None:
-        super().__init__()
-        self.combiner = combiner
-        self.inputs, self.names, self.class_names = tuple(inputs), tuple(names), tuple(class_names)
-
-    def arrange(self, classes: Sequence[Sequence[str]]) -> None:
-        """Keep, for each input whose classes come in another order, where each class is."""
-        for position, own in enumerate(classes):
-            if own and tuple(own) != self.class_names:
-                order = torch.tensor([list(own).index(name) for name in self.class_names])
-                self.register_buffer(f"order_{position}", order, persistent=False)
-
-    def count(self, answers: Mapping[int, Tensor]) -> Tensor:
-        """Combine the inputs' answers: log-probabilities `[B, C]`."""
-        return self.combiner(self.gather(answers))
-
-    def gather(self, answers: Mapping[int, Tensor]) -> Tensor:
-        """Stack the answers of the inputs, `[M, B, C]`, with the classes in this vote's order."""
-        return torch.stack([self._ordered(k, answers[source]) for k, source in enumerate(self.inputs)])
-
-    def _ordered(self, position: int, logits: Tensor) -> Tensor:
-        order = getattr(self, f"order_{position}", None)
-        return logits if order is None else logits.index_select(1, order)
-
-
-class Ensemble(_Vote):
+class Ensemble(Vote):
     """Members that vote: any modules from images to logits, and a combiner.
 
     Members that are ensembles are taken apart: however deep, an ensemble holds each network once and runs it
@@ -117,13 +88,13 @@ class Ensemble(_Vote):
         return self.combiner(self.member_logits(images))
 
     def infer(self, images: Tensor) -> Tensor:
-        """Return what `forward` returns; a combiner may skip work that cannot change the result."""
-        return self.combiner.infer(self.member_logits(images))
+        """Return what `forward` returns; no network runs on a photo where it cannot change the result."""
+        return self.combiner.consult(Answers(self.members, self.votes, images).of(self))
 
     def member_logits(self, images: Tensor) -> Tensor:
         """Return the answers that the combiner gets: `[M, B, C]`, in the order of `names`."""
-        answers = {index: _logits(member(images)) for index, member in enumerate(self.members)}
-        for index, vote in enumerate(cast("Iterable[_Vote]", self.votes)):
+        answers = {index: logits_of(member(images)) for index, member in enumerate(self.members)}
+        for index, vote in enumerate(cast("Iterable[Vote]", self.votes)):
             answers[~index] = vote.count(answers)
         return self.gather(answers)
 
@@ -192,7 +163,7 @@ class Ensemble(_Vote):
         names = slugs([str(member.name) for member in self.members])
         for slug, member in zip(names, self.members, strict=True):
             cast("Member", member).save(folder / "members" / slug)
-        votes = [*cast("Iterable[_Vote]", self.votes), self]
+        votes = [*cast("Iterable[Vote]", self.votes), self]
         for index, vote in enumerate(votes):
             place = folder / "combiners" / str(index)
             place.mkdir(parents=True, exist_ok=True)
@@ -251,10 +222,6 @@ def folds_member(networks: Sequence[Member], name: str) -> Ensemble:
     return Ensemble(networks, names=names, name=name)
 
 
-def _logits(output: Any) -> Tensor:
-    return getattr(output, "logits", output).float()
-
-
 def _names(members: Sequence[nn.Module], names: Sequence[str] | None) -> list[str]:
     if not members:
         raise UsageError("ensemble", expected="at least one member", got="none")
@@ -306,10 +273,10 @@ def _require_same_classes(
             )  # fmt: skip
 
 
-def _take_apart(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[_Vote], list[int]]:
+def _take_apart(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[Vote], list[int]]:
     """Return the unique networks, the unique inner votes, and which of them each member is."""
     leaves: list[nn.Module] = []
-    votes: list[_Vote] = []
+    votes: list[Vote] = []
 
     def leaf(module: nn.Module) -> int:
         for index, known in enumerate(leaves):
@@ -318,11 +285,11 @@ def _take_apart(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[_Vo
         leaves.append(module)
         return len(leaves) - 1
 
-    def vote(old: _Vote, inputs: Sequence[int]) -> int:
+    def vote(old: Vote, inputs: Sequence[int]) -> int:
         for index, known in enumerate(votes):
             if known.combiner is old.combiner and known.inputs == tuple(inputs):
                 return ~index
-        new = _Vote(old.combiner, inputs, old.names, old.class_names)
+        new = Vote(old.combiner, inputs, old.names, old.class_names)
         for name, order in old.named_buffers(recurse=False):
             new.register_buffer(name, order, persistent=False)
         votes.append(new)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -75,11 +75,14 @@ class Scores:
     gain : dict of str to Gain
         Cross-fitted difference to the best single member, chosen inside the folds by the same metric; where
         the combiner calibrates, that member has a temperature too, fitted inside the folds.
+    held_out : float32 array [N, C]
+        Log-probabilities of those rows, each combined by a fit that did not see it.
     """
 
     fit: dict[str, float]
     cross_fitted: dict[str, Interval]
     gain: dict[str, Gain]
+    held_out: LogProbs = field(repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; a gain has its `text` too."""
@@ -155,10 +158,8 @@ def score_all(
         fitted = combiner.clone().fit(predictions)
         seen = fitted.combine(predictions.logits) if combiner.learns else log_probs
         cross_fitted = intervals(log_probs, labels, groups=predictions.groups, seed=seed)
-        result[name] = (
-            fitted,
-            Scores(evaluate(seen, labels), cross_fitted, baselines.gains(log_probs, combiner.calibrates)),
-        )
+        gains = baselines.gains(log_probs, combiner.calibrates)
+        result[name] = fitted, Scores(evaluate(seen, labels), cross_fitted, gains, log_probs)
     return result
 
 

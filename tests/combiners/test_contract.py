@@ -25,11 +25,13 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "greedy_selection": [{}, {"metric": "accuracy"}, {"metric": "f1_macro"}, {"bags": 3}],
     "stacking_lr": [{}, {"C": 0.01}],
-    "temperature": [{}, {"inner": "weighted"}],
+    "temperature": [{}, {"inner": "weighted"}, {"inner": "cascade"}],
     "member_temperature": [{}, {"inner": "greedy_selection"}],
     "subset": [{"members": ["near", "tree"]}, {"members": ["near"], "inner": "weighted"}],
+    "cascade": [{}, {"keep": 0.95}, {"members": ["near", "tree"], "mean_cost": 1.2}],
     "compose": [
         {"inputs": {"soft": "soft_voting", "hard": "hard_voting"}},
+        {"inputs": {"a": {"combiner": "subset", "members": ["near"]}, "b": "greedy_selection"}},
         {"inputs": {"meta": "weighted", "b.c": {"combiner": "stacking_lr", "C": 0.1}}, "final": "weighted"},
         {
             "inputs": {"a": {"combiner": "subset", "members": ["near"]}, "b": "logit_averaging"},
@@ -139,6 +141,26 @@ def test_exports(spec, rows):
     program = torch.export.export(combiner, (example,), dynamic_shapes=({1: batch},))
     logits = torch.from_numpy(rows.logits[:, :40].copy())
     torch.testing.assert_close(program.module()(logits), combiner(logits), atol=1e-6, rtol=1e-6)
+
+
+@every
+def test_consulting_members_one_by_one_says_the_same(spec, rows):
+    combiner = build(spec).fit(rows)
+    logits = torch.from_numpy(rows.logits)
+    answer = combiner.consult(lambda member, some: logits[member] if some is None else logits[member][some])
+    torch.testing.assert_close(answer, combiner(logits), atol=1e-5, rtol=1e-5)
+
+
+@every
+def test_the_members_that_are_heard_say_the_same_alone(spec, rows, tmp_path):
+    combiner = build(spec).fit(rows)
+    narrow = combiner.narrowed()
+    assert set(narrow.member_names) <= set(rows.members)
+    save(narrow, tmp_path)
+    heard = rows.select(narrow.member_names)
+    np.testing.assert_allclose(
+        load(tmp_path).combine(heard.logits), combiner.combine(rows.logits), atol=1e-5, rtol=1e-5
+    )
 
 
 @every

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 TILE = 2**18
+
+Ask = Callable[[int, Tensor | None], Tensor]
+"""Member's position, and rows int64 `[R]` of the batch (None is all) -> its logits of them, `[R, C]`."""
 
 
 class Combiner(nn.Module, ABC):
@@ -50,6 +53,8 @@ class Combiner(nn.Module, ABC):
         Whether `learn` reads the logits themselves, rather than what `_columns` knows about them.
     turns : bool
         Whether `learn` may hold a member's word against it, as a regression does with a negative coefficient.
+    skips : bool
+        Whether `consult` spares samples some of the members.
     member_names : tuple of str
         The members, in the order of the first axis of the logits; empty before `bind` or `fit`.
     """
@@ -60,6 +65,7 @@ class Combiner(nn.Module, ABC):
     calibrates: bool = False
     needs_logits: bool = True
     turns: bool = False
+    skips: bool = False
     member_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -109,6 +115,20 @@ class Combiner(nn.Module, ABC):
         """Return what `forward` returns; an entry may skip work that cannot change the result."""
         return self(logits)
 
+    def consult(self, ask: Ask) -> Tensor:
+        """Return what `forward` returns, `[B, C]`, asking members one by one for their logits.
+
+        An entry may ask some members about some rows only, where the rest cannot change the result.
+        """
+        return self.infer(torch.stack([ask(member, None) for member in range(len(self.member_names))]))
+
+    def narrowed(self) -> Combiner:
+        """Return a fitted rule of the same result for those members alone whose word can change it.
+
+        Its `member_names` are theirs. The rule itself where it hears all of them.
+        """
+        return self
+
     @torch.no_grad()
     def combine(
         self, logits: NDArray[np.floating], rows: NDArray[np.int64] | None = None
@@ -157,6 +177,12 @@ class Combiner(nn.Module, ABC):
         for name, value in tensors.items():
             self.register_buffer(name, torch.as_tensor(value))
 
+    def for_members(self, members: Sequence[str], rule: Combiner, **tensors: Tensor) -> Combiner:
+        """Return `rule`, unfitted, with the notes of this one, for `members` and with these buffers."""
+        rule.member_names, rule._notes = tuple(members), dict(self._notes)
+        rule.keep(**tensors)
+        return rule
+
     def learned(self, name: str) -> Tensor:
         """Return a learned buffer, or say that `fit` comes first."""
         if name not in self._buffers:
@@ -166,6 +192,11 @@ class Combiner(nn.Module, ABC):
 
 
 COMBINERS: Family[Combiner] = Family("committee.combiners", "combiner")
+
+
+def skips(combiner: nn.Module) -> bool:
+    """Return whether a rule, or one inside it, spares samples some of the members."""
+    return any(part.skips for part in combiner.modules() if isinstance(part, Combiner))
 
 
 def build(spec: Combiner | str | Mapping[str, Any]) -> Combiner:

@@ -38,6 +38,10 @@ class Calibrator(Combiner):
     def calibrate(self, predictions: Predictions) -> None:
         """Keep the temperatures that are best for what `inner`, as it is, says of checked rows."""
 
+    def affordable(self, members: int, rows: int, classes: int) -> bool:
+        """Return whether a fit takes seconds: `inner` is fitted once for each inner fold, and once more."""
+        return self.inner.affordable(members, 5 * rows, classes)
+
     def member_weights(self) -> dict[str, float] | None:
         """Return the weights of `inner`."""
         return self.inner.member_weights()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+from committee.combiners._base import Ask
 
 
 def linear_pool(logits: Tensor, weight: Tensor) -> Tensor:
@@ -19,6 +22,12 @@ def heard(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits and weights of the members that have weight; the pools of the others are the same."""
     some = weight.nonzero()[:, 0]
     return (logits, weight) if len(some) == len(weight) else (logits[some], weight[some])
+
+
+def ask_heard(ask: Ask, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits, `[H, B, C]`, and weights of the members that have weight; no other is asked."""
+    some = weight.nonzero()[:, 0]
+    return torch.stack([ask(member, None) for member in some.tolist()]), weight[some]
 
 
 def _along_members(weight: Tensor, logits: Tensor) -> Tensor:

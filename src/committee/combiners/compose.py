@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from committee.combiners._base import Combiner, build
+from committee.combiners._base import Ask, Combiner, build
 from committee.combiners._crossfit import cross_fit
 from committee.errors import UsageError
 
@@ -77,6 +77,33 @@ class Compose(Combiner):
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         return self.final(torch.stack([part(logits) for part in self.parts]))
 
+    def consult(self, ask: Ask) -> Tensor:
+        """Return what `forward` returns, asking for what the inputs ask for."""
+        answers = list[Tensor | None]([None] * len(self.parts))
+
+        def answer(place: int, rows: Tensor | None) -> Tensor:
+            known = answers[place]
+            if known is None:
+                known = answers[place] = self.parts[place].consult(ask)  # type: ignore[operator]
+            return known if rows is None else known[rows]
+
+        return self.final.consult(answer)
+
+    def narrowed(self) -> Combiner:
+        """Return the inputs for the members that one of them hears, under the same `final`."""
+        parts = {name: part.narrowed() for name, part in self.inputs.items()}
+        heard = {name for part in parts.values() for name in part.member_names}
+        members = [name for name in self.member_names if name in heard]
+        if len(members) == len(self.member_names):
+            return self
+        inputs = {name: _for(members, part) for name, part in parts.items()}
+        return self.for_members(members, Compose(inputs, self.final, self.seed))
+
+    def affordable(self, members: int, rows: int, classes: int) -> bool:
+        """Return whether a fit takes seconds: each input is fitted for each inner fold, and once more."""
+        inputs = all(part.affordable(members, 6 * rows, classes) for part in self.inputs.values())
+        return inputs and self.final.affordable(len(self.inputs), rows, classes)
+
     def member_weights(self) -> dict[str, float] | None:
         """Return each member's weight in the inputs, times those inputs' weights in `final`."""
         outer = self.final.member_weights()
@@ -94,3 +121,10 @@ class Compose(Combiner):
     def notes(self) -> dict[str, Any]:
         """Return what `final` and each input note."""
         return {**self.final.notes(), "inputs": {name: part.notes() for name, part in self.inputs.items()}}
+
+
+def _for(members: Sequence[str], rule: Combiner) -> Combiner:
+    """Return a rule that picks its own members out of `members`."""
+    if rule.member_names == tuple(members):
+        return rule
+    return build({"combiner": "subset", "members": list(rule.member_names), "inner": rule}).bind(members)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Combiner, check_choice
+from committee.combiners._base import Ask, Combiner, check_choice
 from committee.combiners._columns import by_name, columns
 from committee.combiners._mixture import COUNT_METRICS, Mixture
-from committee.combiners._pools import heard, linear_pool
+from committee.combiners._pools import ask_heard, heard, linear_pool
 from committee.errors import UsageError
 from committee.randomness import derive
 
@@ -113,6 +113,20 @@ class GreedySelection(Combiner):
     def infer(self, logits: Tensor) -> Tensor:
         """Return what `forward` returns, from the members that have weight."""
         return linear_pool(*heard(logits, self.learned("weight")))
+
+    def consult(self, ask: Ask) -> Tensor:
+        """Return what `forward` returns, asking the members that have weight."""
+        return linear_pool(*ask_heard(ask, self.learned("weight")))
+
+    def narrowed(self) -> Combiner:
+        """Return the rule for the members that were chosen."""
+        weight = self.learned("weight")
+        chosen = weight.nonzero()[:, 0].tolist()
+        if len(chosen) == len(weight):
+            return self
+        return self.for_members(
+            [self.member_names[place] for place in chosen], self.clone(), weight=weight[chosen]
+        )
 
     def member_weights(self) -> dict[str, float]:
         """Return how often each member was chosen, as fractions."""

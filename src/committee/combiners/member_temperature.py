@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from committee.combiners._base import Ask, Combiner
 from committee.combiners._calibrator import Calibrator
 from committee.combiners._columns import take
 from committee.combiners._crossfit import redraw_folds
@@ -61,6 +62,21 @@ class MemberTemperature(Calibrator):
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         scale = self.learned("inverse_temperature").to(logits.dtype)
         return self.inner(logits * scale.reshape(-1, *[1] * (logits.ndim - 1)))
+
+    def consult(self, ask: Ask) -> Tensor:
+        """Return what `forward` returns, asking for what `inner` asks for."""
+        scale = self.learned("inverse_temperature")
+        return self.inner.consult(lambda member, rows: ask(member, rows) * scale[member])
+
+    def narrowed(self) -> Combiner:
+        """Return the temperatures of the members that `inner` hears, around a narrower `inner`."""
+        inner = self.inner.narrowed()
+        if inner is self.inner:
+            return self
+        places = [self.member_names.index(name) for name in inner.member_names]
+        scale = self.learned("inverse_temperature")[places]
+        rule = MemberTemperature(inner, self.seed)
+        return self.for_members(inner.member_names, rule, inverse_temperature=scale)
 
 
 def _temperatures(predictions: Predictions) -> NDArray[np.float32]:

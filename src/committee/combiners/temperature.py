@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from committee.combiners._base import Ask, Combiner
 from committee.combiners._calibrator import Calibrator
 from committee.combiners._crossfit import cross_fit
 from committee.combiners._newton import best_temperature
@@ -46,5 +47,20 @@ class Temperature(Calibrator):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        scale = self.learned("inverse_temperature").to(logits.dtype)
-        return (self.inner(logits) * scale).log_softmax(dim=1)
+        return self._tempered(self.inner(logits))
+
+    def consult(self, ask: Ask) -> Tensor:
+        """Return what `forward` returns, asking for what `inner` asks for."""
+        return self._tempered(self.inner.consult(ask))
+
+    def _tempered(self, pooled: Tensor) -> Tensor:
+        return (pooled * self.learned("inverse_temperature").to(pooled.dtype)).log_softmax(dim=1)
+
+    def narrowed(self) -> Combiner:
+        """Return the same temperature around a narrower `inner`."""
+        inner = self.inner.narrowed()
+        if inner is self.inner:
+            return self
+        scale = self.learned("inverse_temperature")
+        rule = Temperature(inner, self.seed)
+        return self.for_members(inner.member_names, rule, inverse_temperature=scale)

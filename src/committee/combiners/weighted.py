@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Combiner, check_choice
+from committee.combiners._base import Ask, Combiner, check_choice
 from committee.combiners._columns import by_name, columns
 from committee.combiners._mixture import COUNT_METRICS, Mixture
 from committee.combiners._pool_losses import LinearPool, LogPool
-from committee.combiners._pools import heard, linear_pool, log_pool
+from committee.combiners._pools import ask_heard, heard, linear_pool, log_pool
 from committee.combiners._simplex import minimise
 from committee.errors import UsageError, nearest
 
@@ -119,6 +119,20 @@ class Weighted(Combiner):
         """Return what `forward` returns, from the members that have weight."""
         pool = linear_pool if self.space == "probability" else log_pool
         return pool(*heard(logits, self.learned("weight")))
+
+    def consult(self, ask: Ask) -> Tensor:
+        """Return what `forward` returns, asking the members that have weight."""
+        pool = linear_pool if self.space == "probability" else log_pool
+        return pool(*ask_heard(ask, self.learned("weight")))
+
+    def narrowed(self) -> Combiner:
+        """Return the rule for the members that have weight."""
+        heard = {name: weight for name, weight in self.member_weights().items() if weight}
+        if len(heard) == len(self.member_names):
+            return self
+        given = None if self.weights is None else heard
+        rule = Weighted(given, self.metric, self.space)
+        return self.for_members(list(heard), rule, weight=torch.tensor(list(heard.values())))
 
     def member_weights(self) -> dict[str, float]:
         """Return the weights."""
