@@ -8,11 +8,12 @@ from pydantic import Field
 
 from committee.recipe.dataset import Dataset
 from committee.recipe.members import MemberSpec, expand
-from committee.recipe.runs import Runs
+from committee.recipe.runs import Combiner, Runs
 from committee.recipe.section import Section, entry_of, or_text
 from committee.recipe.training import Model, Override, Training
 from committee.recipe.unbuilt import FORMATS_OF_LATER, unbuilt
 
+PruningMethod = entry_of("committee.pruning")
 Format = entry_of("committee.exporters", *FORMATS_OF_LATER)
 AnyModel = Annotated[Model, or_text(Model, "name")]
 
@@ -48,13 +49,19 @@ class CostBudget(Section):
 
 
 class Pruning(Section):
-    """Which members are worth keeping."""
+    """Which members are worth keeping: each method makes the ensemble pruned_<method>."""
 
     enable: bool = Field(True, description="Prune.")
-    methods: list[Literal["greedy_forward", "greedy_backward", "diversity_max", "clustering"]] = Field(
-        ["greedy_forward"], description="How to choose."
+    methods: list[PruningMethod] = Field(  # type: ignore[valid-type]
+        ["greedy_forward"], min_length=1, description="How to choose."
     )
-    target_size: int | None = Field(None, ge=1, description="Members to keep.")
+    metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
+        "log_loss", description="What the members that are kept make best."
+    )
+    inner: Combiner = Field("soft_voting", description="The combiner of the members that are kept.")
+    target_size: int | None = Field(
+        None, ge=1, description="Members to keep; null keeps as many as score best."
+    )
     cost_budget: CostBudget = Field(default_factory=CostBudget, description="What the result may cost.")
 
 
@@ -94,7 +101,7 @@ class Recipe(Section):
     )
     runs: Runs = Field(default_factory=Runs, description="Which combinations to build.")
     exports: Exports = Field(default_factory=Exports, description="What is packaged.")
-    pruning: Pruning | None = Field(None, description="Which members are worth keeping (not built yet).")
+    pruning: Pruning | None = Field(None, description="Which members are worth keeping.")
     distillation: Distillation | None = Field(
         None, description="One network that learns from an ensemble (not built yet)."
     )

@@ -112,15 +112,30 @@ class Trees(Section):
     learning_rate: float = Field(0.1, gt=0, description="Shrinkage of each round.")
 
 
+class Forest(Section):
+    """A random forest on top of members."""
+
+    n_estimators: int = Field(200, ge=1, description="Trees.")
+    max_depth: int = Field(10, ge=1, description="Deepest tree.")
+
+
+Learner = Literal["lr", "xgb", "rf", "mlp"]
+
+
 class Stacking(Section):
-    """Learners on the members' out-of-fold predictions."""
+    """Learners on the members' out-of-fold predictions (Wolpert 1992)."""
 
     enable: bool = Field(True, description="Build these ensembles.")
-    meta_learners: list[Literal["lr", "xgb", "rf", "mlp"]] = Field(
-        ["lr"], min_length=1, description="Learners to build."
+    meta_learners: list[Learner] = Field(["lr"], min_length=1, description="Learners to build.")
+    inputs: Literal["log_probability", "probability"] = Field(
+        "log_probability", description="What learners are shown of each member's answer."
+    )
+    extras: bool = Field(
+        False, description="Show them entropy and margin of each member, and how far members disagree, too."
     )
     mlp_config: Network = Field(default_factory=Network, description="Settings of mlp.")
     xgb_config: Trees = Field(default_factory=Trees, description="Settings of xgb.")
+    rf_config: Forest = Field(default_factory=Forest, description="Settings of rf.")
 
 
 class ModelSoup(Section):
@@ -162,14 +177,20 @@ class MixtureOfExperts(Section):
 
 
 class MetaFuser(Section):
-    """A learner on the outputs of ensembles."""
+    """A learner on the outputs of ensembles, and of members."""
 
     enable: bool = Field(True, description="Build it.")
+    name: Slug = Field("meta_fuser", description="Name of the ensemble it makes.")
     input_ensembles: list[str] = Field(
-        ["soft_voting", "logit_averaging"], min_length=1, description="Ensembles it reads."
+        ["soft_voting", "logit_averaging"], min_length=1,
+        description="What it reads: ensembles and members of the store, by full or short name.",
+    )  # fmt: skip
+    fuser_type: Literal["lr", "xgb", "rf", "mlp", "attention"] = Field(
+        "lr", description="The learner; attention weighs its inputs anew for each image."
     )
-    fuser_type: Literal["lr", "xgb", "mlp"] = Field("lr", description="The learner.")
     mlp_config: Network = Field(default_factory=Network, description="Settings of mlp.")
+    xgb_config: Trees = Field(default_factory=Trees, description="Settings of xgb.")
+    rf_config: Forest = Field(default_factory=Forest, description="Settings of rf.")
 
 
 class Runs(Section):
@@ -185,4 +206,4 @@ class Runs(Section):
     )
     fusion: Fusion | None = Field(None, description="Networks on embeddings (not built yet).")
     moe: MixtureOfExperts | None = Field(None, description="Mixture of experts (not built yet).")
-    meta_fuser: MetaFuser | None = Field(None, description="A learner on ensembles' outputs (not built yet).")
+    meta_fuser: MetaFuser | None = Field(None, description="A learner on ensembles' outputs.")

@@ -22,7 +22,7 @@ _HEADER = """\
 """
 _NO_IMAGES = "# Name your images in dataset.path, or say `name: digits` to try it out.\n"
 _PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./:-]*[A-Za-z0-9_]|[A-Za-z0-9_]")
-_LEFT_OUT = {*SECTIONS_OF_LATER, "mlp_config", "xgb_config"}
+_LEFT_OUT = {*SECTIONS_OF_LATER, "mlp_config", "xgb_config", "rf_config"}
 
 
 def starter(overrides: Iterable[str] = ()) -> str:

@@ -10,21 +10,15 @@ if TYPE_CHECKING:
     from committee.recipe.model import Recipe
 
 FORMATS_OF_LATER = ("torchscript", "tflite", "openvino", "executorch", "tensorrt")
-_RUNS_OF_LATER = ("model_soup", "snapshot_ensemble", "fusion", "moe", "meta_fuser")
-_TOP_OF_LATER = ("pruning", "distillation")
+_RUNS_OF_LATER = ("model_soup", "snapshot_ensemble", "fusion", "moe")
+_TOP_OF_LATER = ("distillation",)
 SECTIONS_OF_LATER = (*_RUNS_OF_LATER, *_TOP_OF_LATER)
 
 
 def unbuilt(recipe: Recipe) -> list[str]:
-    """Return the keys of enabled sections, learners and formats that are not built, in the recipe's order."""
+    """Return the keys of enabled sections and formats that are not built, in the recipe's order."""
     runs = recipe.runs
     found = [f"runs.{name}" for name in _RUNS_OF_LATER if _enabled(getattr(runs, name))]
-    if runs.stacking is not None and runs.stacking.enable:
-        combiners: Family[Any] = Family("committee.combiners", "combiner")
-        missing = [
-            name for name in runs.stacking.meta_learners if f"stacking_{name}" not in combiners.names()
-        ]
-        found += [f"runs.stacking.meta_learners: {name}" for name in missing]
     if recipe.exports.enable:
         exporters: Family[Any] = Family("committee.exporters", "export format")
         found += [
