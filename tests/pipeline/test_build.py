@@ -41,9 +41,11 @@ def test_the_record_says_all_that_a_reader_must_know(trained: Store) -> None:
     build(recipe(), trained, ["weighted"])
     facts = ensemble_facts(trained, "weighted_ensemble")
     assert (facts["method"], facts["members"], facts["rows"], facts["n"]) == (
-        "weighted", ["test_resnet", "test_vit"], "oof", 191,
+        "weighted", ["test_vit"], "oof", 191,
     )  # fmt: skip
-    assert facts["speaks"] == {"test_resnet": "refit", "test_vit": "refit"}
+    assert facts["candidates"] == {"test_resnet": "refit", "test_vit": "refit"}
+    assert facts["speaks"] == {"test_vit": "refit"}
+    assert facts["weights"] == {"test_resnet": 0.0, "test_vit": 1.0}
     assert sum(facts["weights"].values()) == pytest.approx(1)
     assert set(facts["scores"]) == {"fit", "cross_fitted", "gain"}
     assert facts["scores"]["gain"]["log_loss"]["against"]

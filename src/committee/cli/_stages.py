@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from committee.cli._output import count, duration, print_failed, print_json, print_table, two_digits
 
@@ -63,6 +63,42 @@ def print_estimate(
         log.warning("%s: its disk has %s free", store.root, in_words(free))
     for what, names in (then or {}).items():
         print(f"Then {what}: {', '.join(names) or 'none'}.")
+    return 0
+
+
+def print_ensembles(outcome: Outcome, store: Store, as_json: bool) -> int:
+    """Print the ensembles that a stage built, with cross-fitted scores and gains; return the exit code."""
+    from committee.pipeline.records import ensemble_facts
+
+    records = [ensemble_facts(store, name) for name in outcome.done]
+    if as_json:
+        print_json({**outcome.to_json(), "ensembles": records})
+        return outcome.exit_code
+    rows = [[record["name"], len(record["members"]), *_scores(record["scores"])] for record in records]
+    columns = ["name", "members", "log_loss cross-fitted", "accuracy cross-fitted", "gain over best single"]
+    print_table("Ensembles", columns, rows)
+    print_failed(outcome.failed)
+    return outcome.exit_code
+
+
+def _scores(scores: Mapping[str, Any]) -> list[str]:
+    from committee.report.leaderboard import interval
+
+    cross_fitted = scores["cross_fitted"]
+    return [
+        interval(cross_fitted["log_loss"]),
+        interval(cross_fitted["accuracy"]),
+        scores["gain"]["log_loss"]["text"],
+    ]
+
+
+def print_fits(plan: Mapping[str, Any], as_json: bool) -> int:
+    """Print how many fits each ensemble would take; return 0."""
+    if as_json:
+        print_json(plan)
+        return 0
+    print(f"On {plan['n']} {plan['rows']} rows of {', '.join(plan['members'])}; no network would run.")
+    print_table("What would be built", ["ensemble", "fits"], list(plan["ensembles"].items()))
     return 0
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("committee")
 
-ORDER = ("smoke", "kfold", "discover", "build_ensemble", "export")
+ORDER = ("smoke", "kfold", "discover", "build_ensemble", "stack", "prune", "meta_fuse", "export")
 
 
 def sections() -> list[str]:

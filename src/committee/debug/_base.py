@@ -33,7 +33,7 @@ class Section(ABC):
 
 
 SECTIONS: Family[Section] = Family("committee.debug", "debug section")
-ORDER = ("smoke", "kfold", "discover", "build_ensemble", "export")
+ORDER = ("smoke", "kfold", "discover", "build_ensemble", "stack", "prune", "meta_fuse", "export")
 """Sections of `--section all`, in the order of the pipeline; those of other packages follow."""
 
 

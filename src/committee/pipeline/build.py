@@ -13,6 +13,7 @@ from committee.combiners._base import Combiner
 from committee.combiners._calibrations import calibrated
 from committee.combiners._calibrator import Calibrator
 from committee.combiners._crossfit import redraw_folds, splits, turns
+from committee.devices import resolve as resolve_device
 from committee.errors import UsageError
 from committee.pipeline.choose import (
     Method,
@@ -21,7 +22,9 @@ from committee.pipeline.choose import (
     choose_voices,
     combiner_of,
     full_name,
+    trusted_backbones,
 )
+from committee.pipeline.costs import Costs
 from committee.pipeline.discover import (
     MEMBERS,
     Catalog,
@@ -32,6 +35,7 @@ from committee.pipeline.discover import (
 )
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import RECORD, member_source
+from committee.pipeline.sets import calibration_rows, table
 from committee.pipeline.splits import fitting_rows, has_split, split_rows
 from committee.predictions import Predictions
 from committee.progress import track
@@ -47,21 +51,55 @@ APPROXIMATE = "fitted on out-of-fold rows: an approximation for the networks tha
 EXACT = "fitted on rows kept apart, on the networks that speak"
 
 
-@dataclass(frozen=True)
-class _Material:
-    """What every method of one build learns from."""
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What all ensembles of one build learn from.
 
+    Attributes
+    ----------
+    store : Store
+    predictions : Predictions
+        Of the candidates: rows that none of them has seen.
+    rows : str
+        What they are: `oof` or `val`.
+    voices : mapping of str to str
+        Which networks of each candidate speak: `refit` or `folds`.
+    apart : Predictions or None
+        Rows of the `val` split, by those networks, where combiners learn from other rows.
+    calibrate : str
+        `pooled`, `members` or `none`.
+    seed : int
+    clock : Costs
+        Measures what members cost.
+    """
+
+    store: Store
     predictions: Predictions
     rows: str
     voices: Mapping[str, str]
     apart: Predictions | None
     calibrate: str
     seed: int
+    clock: Costs
 
     @cached_property
     def disagreement(self) -> list[dict[str, Any]]:
         """The rows on which members disagree most: the same for all methods."""
         return disagreement(self.predictions)
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """One digest a candidate of what made its networks."""
+        return {name: member_source(self.store, name) for name in self.predictions.members}
+
+    @cached_property
+    def costs(self) -> dict[str, dict[str, float]]:
+        """What each candidate costs: `latency_ms`, median of one image a call, and `size_mb`."""
+        measured = {name: self.clock.of({name: voice}) for name, voice in self.voices.items()}
+        return {
+            name: {"latency_ms": round(cost["latency_ms"]["median"], 3), "size_mb": cost["size_mb"]}
+            for name, cost in measured.items()
+        }
 
 
 def build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> Outcome:
@@ -98,13 +136,18 @@ def build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> Outcome:
     with store.hold():
         catalog = discover(store)
         set_aside(catalog, outcome, needed=MEMBERS, renewed=[full_name(method) for method in chosen])
-        material = _material(recipe, store, catalog)
-        _keep(store, material)
-        for method in track(chosen, what="ensembles"):
-            name = full_name(method)
-            with outcome.attempt(name):
-                _build_one(store, name, method, material)
+        material = gather(recipe, store, catalog)
+        _keep(material)
+        build_all(chosen, material, outcome)
     return outcome
+
+
+def build_all(methods: Sequence[Method], material: Material, outcome: Outcome) -> None:
+    """Build and score an ensemble for each method; one that fails is named in the outcome."""
+    for method in track(methods, what="ensembles"):
+        name = full_name(method)
+        with outcome.attempt(name):
+            build_ensemble(name, method, material)
 
 
 def plan_build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> dict[str, Any]:
@@ -112,10 +155,13 @@ def plan_build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> dic
 
     A method that learns is fitted on all rows but each fold, and on all; one that does not is only applied.
     """
-    material = _material(recipe, store, look_through(store))
+    material = gather(recipe, store, look_through(store))
     rows = material.predictions
     folds = redraw_folds(rows, material.seed) if rows.folds is None else rows.folds
-    rules = {full_name(method): _calibrated(method, material) for method in choose_methods(recipe, methods)}
+    rules = {
+        full_name(method): calibrated(combiner_of(method), material.calibrate, material.seed)
+        for method in choose_methods(recipe, methods)
+    }
     fits = {
         name: 1 + len(splits(rows, folds, within_folds=turns(rule))) if rule.learns else 0
         for name, rule in rules.items()
@@ -123,62 +169,102 @@ def plan_build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> dic
     return {"members": list(rows.members), "rows": material.rows, "n": len(rows), "ensembles": fits}
 
 
-def _material(recipe: Recipe, store: Store, catalog: Catalog) -> _Material:
-    members = choose_members(recipe, catalog["members"], store)
+def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str] = ()) -> Material:
+    """Return what ensembles learn from: predictions of the members that a recipe means, or of those named.
+
+    Raises
+    ------
+    StoreError
+        There are no members, or some have no predictions to learn from.
+    """
+    members = members or choose_members(recipe, catalog["members"], store)
     voices = choose_voices(recipe, catalog["members"], members)
     predictions, rows = fitting_rows(store, members, voices)
     kept_apart = rows == "oof" and has_split(store, members, "val", voices)
-    return _Material(
-        predictions, rows, voices,
+    return Material(
+        store, predictions, rows, voices,
         apart=split_rows(store, members, "val", voices) if kept_apart else None,
         calibrate=recipe.runs.score_ensemble.calibrate, seed=recipe.seed,
+        clock=Costs(store, 1, resolve_device(recipe.device), trusted_backbones(recipe)),
     )  # fmt: skip
 
 
-def _keep(store: Store, material: _Material) -> None:
+def _keep(material: Material) -> None:
     """Store the joined predictions, for `committee combine` and for people's own tools."""
-    sources = {name: member_source(store, name) for name in material.predictions.members}
     with commit(
-        store.oof_predictions(), kind="predictions", made_from=digest([sources, material.rows]),
+        material.store.oof_predictions(), kind="predictions",
+        made_from=digest([material.sources, material.rows]),
         rows=material.rows, members=list(material.predictions.members),
     ) as folder:  # fmt: skip
         material.predictions.save(folder)
 
 
-def _build_one(store: Store, name: str, method: Method, material: _Material) -> None:
-    plain = combiner_of(method)
-    rules = {"calibrated": _calibrated(method, material)}
+def build_ensemble(name: str, method: Method, material: Material) -> None:
+    """Fit, score and store one ensemble: the members that its rule hears, and that rule for them.
+
+    The scores are those of the whole method, cross-fitted: where it selects members, each fold's rows are
+    combined by what was selected on the others.
+    """
+    plain = combiner_of(priced(method, material))
+    rules = {"calibrated": calibrated(plain, material.calibrate, material.seed)}
     if material.calibrate != "none":
         rules["plain"] = plain
     found = score_all(rules, material.predictions, seed=material.seed)
     fitted, scores = found["calibrated"]
-    if material.apart is not None and isinstance(fitted, Calibrator):
-        fitted.recalibrate(material.apart)
+    sets = _settle(fitted, scores, material)
+    shipped = fitted.narrowed()
+    members = list(shipped.member_names)
+    spec = {"combiner": rules["calibrated"].key, **rules["calibrated"].options()}
     record = {
-        "name": name, "method": plain.key, "members": list(material.predictions.members),
-        "speaks": dict(material.voices), "calibrate": material.calibrate, "rows": material.rows,
-        "n": len(material.predictions.sample_ids), "class_names": list(material.predictions.class_names),
-        "sources": {member: member_source(store, member) for member in material.predictions.members},
+        "name": name, "method": plain.key, "members": members,
+        "speaks": {member: material.voices[member] for member in members}, "calibrate": material.calibrate,
+        "rows": material.rows, "n": len(material.predictions),
+        "class_names": list(material.predictions.class_names),
+        "sources": {member: material.sources[member] for member in members},
+        "spec": spec, "candidates": dict(material.voices),
         "calibration": _calibration(found["plain"][1], scores, material) if "plain" in found else None,
-        "weights": fitted.member_weights(), "notes": fitted.notes(), "scores": scores.to_json(),
-        "contributions": contributions(rules["calibrated"], material.predictions, seed=material.seed),
+        "weights": fitted.member_weights(), "notes": fitted.notes(), "scores": scores.to_json(), "sets": sets,
+        "contributions": _contributions(rules["calibrated"], material),
         "disagreement": material.disagreement,
     }  # fmt: skip
-    made_from = digest([record["sources"], fitted.options(), material.seed, material.rows])
+    made_from = digest([material.sources, spec, material.seed, material.rows])
     with commit(
-        store.ensemble(name), kind="ensemble", made_from=made_from, method=plain.key,
-        members=record["members"], rows=material.rows,
+        material.store.ensemble(name), kind="ensemble", made_from=made_from, method=plain.key,
+        members=members, rows=material.rows,
     ) as folder:  # fmt: skip
-        combiners.save(fitted, folder)
+        combiners.save(shipped, folder)
         write_json(folder / RECORD, record)
     log.info("%s: log-loss %.4f cross-fitted", name, scores.cross_fitted["log_loss"].value)
 
 
-def _calibrated(method: Method, material: _Material) -> Combiner:
-    return calibrated(combiner_of(method), material.calibrate, material.seed)
+def priced(method: Method, material: Material) -> Method:
+    """Return a method with the members' measured costs, where its rule takes them and nobody gave them."""
+    takes = "costs" in combiners.COMBINERS.options(method["combiner"])
+    return {**method, "costs": material.costs} if takes and method.get("costs") is None else method
 
 
-def _calibration(before: Scores, after: Scores, material: _Material) -> dict[str, Any]:
+def _settle(fitted: Combiner, scores: Scores, material: Material) -> dict[str, Any]:
+    """Fit temperatures on rows kept apart, where there are; return the table of prediction sets."""
+    calibrator = isinstance(fitted, Calibrator)
+    some, others = calibration_rows(material.apart, material.seed, halve=calibrator)
+    if isinstance(fitted, Calibrator) and some is not None:
+        fitted.recalibrate(some)
+    if others is not None:
+        labels = others.require_labels("sets")
+        return table(fitted.combine(others.logits), labels, rows="val", approximate=False)
+    labels = material.predictions.require_labels("sets")
+    return table(scores.held_out, labels, rows=material.rows, approximate=True)
+
+
+def _contributions(rule: Combiner, material: Material) -> dict[str, float]:
+    """Return what each member adds, where fits without each of them take seconds together; else nothing."""
+    members, rows, classes = material.predictions.logits.shape
+    if not rule.affordable(members, rows * members, classes):
+        return {}
+    return contributions(rule, material.predictions, seed=material.seed)
+
+
+def _calibration(before: Scores, after: Scores, material: Material) -> dict[str, Any]:
     """Return what the temperatures changed, cross-fitted, and how far they can be relied on."""
     exact = material.rows == "val" or material.apart is not None
     note = EXACT if exact else APPROXIMATE

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from committee.combiners._base import COMBINERS, Combiner
+from committee.combiners._base import COMBINERS, Combiner, check_choice
 from committee.combiners._base import build as build_combiner
-from committee.errors import RecipeError, StoreError
+from committee.errors import RecipeError, StoreError, UsageError
 from committee.pipeline.records import failures
 from committee.recipe.members import pick
 from committee.recipe.model import Recipe
+from committee.recipe.runs import MetaFuser, Stacking
+from committee.recipe.section import Section
 from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
@@ -129,13 +131,42 @@ def _recipe_methods(recipe: Recipe) -> list[Method]:
             named = {"name": method.name} if method.name else {}
             methods.append({**_method(recipe, method.combiner), **named, **method.options})
     if stacking is not None and stacking.enable:
-        keys = [f"stacking_{learner}" for learner in stacking.meta_learners]
-        methods += [{"combiner": key} for key in keys if key in COMBINERS.names()]
+        methods += [learner(stacking, kind) for kind in dict.fromkeys(stacking.meta_learners)]
     return methods
+
+
+def stack_names(recipe: Recipe, kinds: Sequence[str] = ()) -> list[str]:
+    """Return the names of the stacks that a recipe asks for, or of those of some `kinds`: lr, xgb, ...
+
+    Raises
+    ------
+    UsageError
+        The recipe has no such section, or there is no such learner.
+    """
+    stacking = recipe.runs.stacking
+    if not kinds and (stacking is None or not stacking.enable):
+        raise UsageError(
+            "runs.stacking", expected="an enabled section", got="none",
+            todo="Write it into the recipe, or name a learner: --meta-learner lr",
+        )  # fmt: skip
+    known = [name.removeprefix("stacking_") for name in COMBINERS.names() if name.startswith("stacking_")]
+    for kind in kinds:
+        check_choice("--meta-learner", kind, known)
+    return [f"stacking_{kind}" for kind in kinds or (stacking.meta_learners if stacking else ())]
+
+
+def learner(section: Stacking | MetaFuser, kind: str) -> Method:
+    """Return the method of a learner (`lr`, `xgb`, ...) with the settings that a section has."""
+    key = f"stacking_{kind}" if f"stacking_{kind}" in COMBINERS.names() else kind
+    config: Section | None = getattr(section, f"{kind}_config", None)
+    given = {**section.model_dump(), **(config.model_dump() if config else {})}
+    return {"combiner": key, **{name: given[name] for name in COMBINERS.options(key) if name in given}}
 
 
 def _method(recipe: Recipe, name: str) -> Method:
     key = name if name in COMBINERS.names() else name.removesuffix("_ensemble")
+    if key.startswith("stacking_"):
+        return learner(recipe.runs.stacking or Stacking(), key.removeprefix("stacking_"))
     scores, taken = recipe.runs.score_ensemble, COMBINERS.options(key)
     shared = {"metric": scores.optimization_metric, "space": scores.space, "weights": scores.weights}
     return {"combiner": key, **{k: value for k, value in shared.items() if k in taken and value is not None}}

@@ -10,7 +10,9 @@ from committee.pipeline.choose import choose_methods, full_name
 from committee.pipeline.discover import discover
 from committee.pipeline.evaluate import evaluate
 from committee.pipeline.export import export
+from committee.pipeline.meta_fuse import meta_fuse
 from committee.pipeline.outcome import Outcome
+from committee.pipeline.prune import prune
 from committee.pipeline.train import train
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
@@ -40,6 +42,10 @@ def run(recipe: Recipe, store: Store) -> Outcome:
             return outcome
         if methods:
             outcome.merge(build(recipe, store))
+        if recipe.pruning is not None and recipe.pruning.enable:
+            outcome.merge(prune(recipe, store))
+        if recipe.runs.meta_fuser is not None and recipe.runs.meta_fuser.enable:
+            outcome.merge(meta_fuse(recipe, store))
         outcome.merge(evaluate(recipe, store))
         if recipe.exports.enable:
             outcome.merge(export(recipe, store))
@@ -56,7 +62,11 @@ def plan_run(recipe: Recipe) -> dict[str, list[str]]:
         As `run` would, before it trains.
     """
     formats = [name for name in recipe.exports.formats if name in EXPORTERS.names()]
+    pruning, fuser = recipe.pruning, recipe.runs.meta_fuser
+    names = [full_name(method) for method in choose_methods(recipe)]
+    names += [f"pruned_{method}" for method in pruning.methods] if pruning and pruning.enable else []
+    names += [fuser.name] if fuser and fuser.enable else []
     return {
-        "ensembles": [full_name(method) for method in choose_methods(recipe)],
+        "ensembles": names,
         "formats": formats if recipe.exports.enable else [],
     }
