@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,36 @@ def call_times(module: nn.Module, batch: Tensor, repeats: int = 20, warmup: int 
     times = [_milliseconds(call, batch) for _ in range(repeats)]
     module.train(training)
     return np.array(times)
+
+
+@torch.inference_mode()
+def batch_times(
+    calls: Sequence[Callable[[Tensor], Tensor]], batches: Sequence[Tensor], seconds: float = 10.0
+) -> list[NDArray[np.float64]]:
+    """Time several ways to answer the same batches, in turns, each batch once; the first is for warm-up.
+
+    Parameters
+    ----------
+    calls : sequence of callables
+        Such as `ensemble.infer` and `ensemble`.
+    batches : sequence of tensors
+        What they take, on their device.
+    seconds : float
+        No further batch is begun after as long.
+
+    Returns
+    -------
+    list of float64 arrays
+        Milliseconds of each batch, for each way.
+    """
+    for call in calls:
+        call(batches[0])
+    start, times = time.perf_counter(), list[list[float]]()
+    for batch in batches:
+        times.append([_milliseconds(call, batch) for call in calls])
+        if time.perf_counter() - start > seconds:
+            break
+    return list(np.array(times).T)
 
 
 def device_of(module: nn.Module) -> torch.device:

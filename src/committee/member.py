@@ -267,7 +267,8 @@ def predict(
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(images)
     batches = images.split(batch_size) if isinstance(images, Tensor) else _batches(module, images, batch_size)
-    answers = [module(batch.to(device)).float().softmax(1).cpu() for batch in batches]
+    answer_of = getattr(module, "infer", module)
+    answers = [answer_of(batch.to(device)).float().softmax(1).cpu() for batch in batches]
     if not answers:
         raise UsageError("predict", expected="at least one image", got="none")
     return np.asarray(torch.cat(answers).numpy(), dtype=np.float32)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -34,7 +34,15 @@ class Card:
 
 
 class Exporter(ABC):
-    """One format."""
+    """One format.
+
+    Attributes
+    ----------
+    graph : bool
+        Whether its file is a fixed graph, in which every network runs on every photo.
+    """
+
+    graph: ClassVar[bool] = False
 
     @abstractmethod
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:

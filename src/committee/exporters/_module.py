@@ -37,6 +37,7 @@ class ModulePredictor:
     def __call__(self, images: Images) -> Probabilities:
         """Turn uint8 `[B, c, H, W]`, any H and W, into probabilities float32 `[B, C]`."""
         with torch.inference_mode():
-            logits = self.module(torch.tensor(images, device=self.device))
+            answer_of = getattr(self.module, "infer", self.module)
+            logits = answer_of(torch.tensor(images, device=self.device))
             answer: Probabilities = logits.float().softmax(1).cpu().numpy()
         return answer

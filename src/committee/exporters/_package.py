@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from committee._version import __version__
+from committee.combiners._base import skips
 from committee.errors import CommitteeError, StoreError
 from committee.exporters._base import EXPORTERS, Card
 from committee.exporters._module import ModulePredictor
@@ -23,6 +24,9 @@ from committee.store.manifest import digest, hash_file, is_done
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
+
+DENSE = "every network runs on every photo: the skipping of this ensemble saves no compute here"
+
 Status = dict[str, Any]
 
 
@@ -57,7 +61,7 @@ def package(
     -------
     dict
         What `export_status.json` holds: `name`, `made_from`, and for each format its `status` (`done` or
-        `failed`), `reason`, or `file`, `size_mb`, `seconds` and `parity`.
+        `failed`), `reason`, or `file`, `size_mb`, `seconds` and `parity`, and a `note` where there is one.
     """
     before = _previous(folder, made_from)
     job = _Job(module, card, folder, batches, made_from)
@@ -114,6 +118,7 @@ class _Job:
             return {
                 "status": "done", "file": place, "size_mb": _size_mb(new),
                 "seconds": round(seconds, 2), "parity": parity,
+                **({"note": DENSE} if exporter.graph and skips(module) else {}),
             }  # fmt: skip
 
 

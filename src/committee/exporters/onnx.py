@@ -30,6 +30,8 @@ class Onnx(Exporter):
     the metadata hold `name`, `class_names` and `provenance` (JSON). Weights past 2 GiB lie beside the file.
     """
 
+    graph = True
+
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write `model.onnx`; see the base class."""
         _need_packages()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from committee.combiners._base import Combiner
 from committee.errors import StoreError
@@ -41,13 +43,44 @@ def combined(
     return _combined(combiner, folders, first.logits.shape[1:]), first
 
 
+def asked(
+    store: Store, combiner: Combiner, members: Sequence[str], split: str, voices: Mapping[str, str]
+) -> dict[str, float]:
+    """Return the share of the rows of a split that a rule asks each member about.
+
+    Raises
+    ------
+    StoreError
+        A member lacks predictions of them, or they are damaged.
+    """
+    first = split_rows(store, members[:1], split, voices)
+    folders = [split_folder(store, name, split, voices[name]) for name in members]
+    counts = dict.fromkeys(members, 0)
+    for _, logits in _tiles(folders, first.logits.shape[1:]):
+        tile = torch.from_numpy(logits)
+
+        def ask(member: int, rows: Tensor | None, tile: Tensor = tile) -> Tensor:
+            answer = tile[member] if rows is None else tile[member][rows]
+            counts[members[member]] += len(answer)
+            return answer
+
+        combiner.consult(ask)
+    return {name: number / len(first) for name, number in counts.items()}
+
+
 def _combined(combiner: Combiner, folders: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.float32]:
     result = np.empty(shape, np.float32)
+    for span, logits in _tiles(folders, shape):
+        result[span] = combiner.combine(logits)
+    return result
+
+
+def _tiles(folders: Sequence[Path], shape: tuple[int, ...]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Return some rows after the other, and all members' logits of them, `[M, R, C, ...]`."""
     step = max(1, AT_ONCE // (len(folders) * int(np.prod(shape[1:]))))
     for start in range(0, shape[0], step):
         span = slice(start, start + step)
-        result[span] = combiner.combine(np.concatenate([read_logits(folder, span) for folder in folders]))
-    return result
+        yield span, np.concatenate([read_logits(folder, span) for folder in folders])
 
 
 def _require_alike(rows: Predictions, first: Predictions) -> None:

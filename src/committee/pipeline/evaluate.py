@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.combiners._base import Combiner
+from committee.combiners._base import Combiner, skips
 from committee.combiners._base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.devices import resolve as resolve_device
 from committee.errors import StoreError
 from committee.images.record import load_record
 from committee.metrics import confusion, intervals, per_class, summary
+from committee.metrics import evaluate as evaluate_metrics
 from committee.pipeline.choose import choose_members, choose_voices, trusted_backbones
 from committee.pipeline.combined import combined
 from committee.pipeline.costs import Costs
@@ -30,7 +31,8 @@ from committee.pipeline.discover import (
     set_aside,
 )
 from committee.pipeline.outcome import Outcome
-from committee.pipeline.records import METRICS, ensemble_facts, model_source, one_voice
+from committee.pipeline.records import METRICS, SPEAKS, ensemble_facts, model_source, one_voice
+from committee.pipeline.skipping import latencies, shares
 from committee.pipeline.splits import fitting_rows, has_split
 from committee.predictions import Predictions
 from committee.progress import track
@@ -41,6 +43,7 @@ from committee.store.layout import Store
 log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
+BRIEF = ("accuracy", "log_loss", "ece")
 
 
 def evaluate(recipe: Recipe, store: Store, *, batch: int = 1) -> Outcome:
@@ -120,8 +123,40 @@ class _Bench:
             "name": name, "kind": "ensemble", "data": self.data, "speaks": one_voice(voices),
             **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices),
             "cross_fitted": scores["cross_fitted"], "fit": scores["fit"], "gain": scores["gain"],
-            **self.costs.of(voices, combiner),
+            "by_networks": self._by_networks(combiner, members), **self._costs(name, combiner, record),
         }  # fmt: skip
+
+    def _by_networks(self, combiner: Combiner, members: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return the test scores with the refits speaking, and with the fold networks, where both are stored.
+
+        A rule is fitted on what single fold networks say of rows held out from them: neither is quite that.
+        """
+        all_of = {voice: dict.fromkeys(members, voice) for voice in SPEAKS}
+        if not all(has_split(self.store, members, "test", voices) for voices in all_of.values()):
+            return {}
+        return {voice: self._brief(combiner, members, voices) for voice, voices in all_of.items()}
+
+    def _brief(
+        self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str]
+    ) -> dict[str, float]:
+        log_probs, test = combined(self.store, combiner, members, "test", voices)
+        confidence = float(np.exp(log_probs.max(axis=1)).mean())
+        return {
+            **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF), "confidence": confidence,
+        }  # fmt: skip
+
+    def _costs(self, name: str, combiner: Combiner, record: Report) -> Report:
+        """Return time, size and parameters; of a rule that spares photos some networks, on real photos."""
+        costs = self.costs.of(record["speaks"], combiner)
+        everyone = record["candidates"]
+        if not skips(combiner) or not has_split(self.store, everyone, "test", everyone):
+            return costs
+        side = costs["latency_ms"]["image"][1]
+        timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
+        alone = next((each for each in timed if each["batch"] == 1), None)
+        if alone is not None and self.costs.batch == 1:
+            costs["latency_ms"] |= {key: alone[key] for key in ("mean", "median", "p95")}
+        return {**costs, "skipping": {**shares(self.store, combiner, record), "latency_ms": timed}}
 
     def _on_test(self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str]) -> Report:
         if not has_split(self.store, members, "test", voices):
