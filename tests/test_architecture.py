@@ -18,8 +18,10 @@ GROUPS = {
     "base": [
         "_version", "errors", "interrupt", "registry", "randomness", "folds", "progress", "devices", "recipe",
         "store", "untrusted", "workers",
+    ], "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners",
+    "diversity",
+        "pruning", "conformal",
     ],
-    "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners"],
     "networks": ["images", "backbones", "member", "measure"],
     "ensemble": ["ensemble", "vote"],
     "training": ["training"],

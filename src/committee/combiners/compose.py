@@ -100,9 +100,8 @@ class Compose(Combiner):
         return self.for_members(members, Compose(inputs, self.final, self.seed))
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds: each input is fitted for each inner fold, and once more."""
-        inputs = all(part.affordable(members, 6 * rows, classes) for part in self.inputs.values())
-        return inputs and self.final.affordable(len(self.inputs), rows, classes)
+        """Return whether nothing is learned: else fits of the inputs stand inside fits of the whole."""
+        return not self.learns
 
     def member_weights(self) -> dict[str, float] | None:
         """Return each member's weight in the inputs, times those inputs' weights in `final`."""

@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.combiners._base import Ask, Combiner, check_choice
-from committee.combiners._columns import by_name, columns
-from committee.combiners._mixture import COUNT_METRICS, Mixture
+from committee.combiners._columns import by_name
 from committee.combiners._pools import ask_heard, heard, linear_pool
+from committee.combiners._search import METRICS, Search, search_for
 from committee.errors import UsageError
 from committee.randomness import derive
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
-
-TILE = 2**12
 
 
 class GreedySelection(Combiner):
@@ -63,15 +61,15 @@ class GreedySelection(Combiner):
 
     def learn(self, predictions: Predictions) -> None:
         """Select members by their names' order, so that the order they come in does not matter."""
-        check_choice("greedy_selection.metric", self.metric, ("log_loss", *COUNT_METRICS))
+        check_choice("greedy_selection.metric", self.metric, METRICS)
         self._check_counts()
         order = by_name(predictions)
         weight = np.zeros(len(order))
         chosen = []
-        search = _LogLoss(predictions) if self.metric == "log_loss" else _Counts(predictions, self.metric)
+        search = search_for(predictions, self.metric)
         for pool in self._pools(len(order)):
-            search.start(order[pool])
-            picks, score = self._select(search)
+            search.clear()
+            picks, score = self._select(search, order[pool])
             weight += np.bincount(order[pool][picks], minlength=len(order)) / len(picks) / self.bags
             chosen.append({"rounds": len(picks), self.metric: score})
         self.keep(weight=weight.astype(np.float32))
@@ -94,13 +92,13 @@ class GreedySelection(Combiner):
         draws = (np.random.default_rng(derive(self.seed, "bag", bag)) for bag in range(self.bags))
         return [np.sort(draw.choice(members, size, replace=False)) for draw in draws]
 
-    def _select(self, search: _LogLoss | _Counts) -> tuple[list[int], float]:
+    def _select(self, search: Search, pool: NDArray[np.int64]) -> tuple[list[int], float]:
         picks: list[int] = []
         best, kept = -np.inf, 0
         while len(picks) < self.rounds and len(picks) - kept < self.patience:
-            scores = search.scores(len(picks) + 1)
+            scores = search.scores(pool, 1)
             pick = int(scores.argmax())
-            search.add(pick)
+            search.move(int(pool[pick]), 1)
             picks.append(pick)
             if scores[pick] > best:
                 best, kept = float(scores[pick]), len(picks)
@@ -131,54 +129,3 @@ class GreedySelection(Combiner):
     def member_weights(self) -> dict[str, float]:
         """Return how often each member was chosen, as fractions."""
         return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
-
-
-class _LogLoss:
-    """All candidates of a round at once; only the label's probability `[M, N]` matters."""
-
-    def __init__(self, predictions: Predictions) -> None:
-        label = columns(predictions).label
-        self._shift = label.max(axis=0)
-        # A row's scale is free; with its best member at one, float32 is enough, and zero never occurs.
-        self._probs = np.subtract(label, self._shift)
-        np.exp(np.maximum(self._probs, np.float32(-69.0), out=self._probs), out=self._probs)
-
-    def start(self, pool: NDArray[np.int64]) -> None:
-        """Begin a selection among some members."""
-        self._pool, self._sum = pool, np.zeros(len(self._shift), np.float32)
-
-    def scores(self, size: int) -> NDArray[np.float64]:
-        total = np.zeros(len(self._pool))
-        for start in range(0, len(self._sum), TILE):
-            span = slice(start, start + TILE)
-            candidates = self._probs[self._pool, span] + self._sum[span]
-            total += np.log(candidates, out=candidates).sum(axis=1)
-        return total / len(self._sum) - np.log(size)
-
-    def add(self, pick: int) -> None:
-        self._sum += self._probs[self._pool[pick]]
-
-    def value(self, score: float) -> float:
-        return -score - float(self._shift.mean(dtype=np.float64))
-
-
-class _Counts:
-    """Candidates by a metric of counts."""
-
-    def __init__(self, predictions: Predictions, metric: str) -> None:
-        labels = predictions.require_labels("greedy_selection")
-        self._mixture = Mixture(predictions.logits, columns(predictions), labels, metric)
-
-    def start(self, pool: NDArray[np.int64]) -> None:
-        """Begin a selection among some members."""
-        self._steps = np.eye(len(self._mixture.weights), dtype=np.float32)[pool]
-        self._mixture.move(np.zeros_like(self._mixture.weights))
-
-    def scores(self, size: int) -> NDArray[np.float64]:
-        return self._mixture.scores(self._mixture.weights + self._steps)
-
-    def add(self, pick: int) -> None:
-        self._mixture.move(self._mixture.weights + self._steps[pick])
-
-    def value(self, score: float) -> float:
-        return score

@@ -59,6 +59,12 @@ class Pruning(Section):
         "log_loss", description="What the members that are kept make best."
     )
     inner: Combiner = Field("soft_voting", description="The combiner of the members that are kept.")
+    measure: Literal["disagreement", "double_fault", "q_statistic", "correlation", "kl"] = Field(
+        "disagreement", description="Diversity that diversity_max makes largest."
+    )
+    floor: float = Field(
+        0.95, ge=0, le=1, description="Least accuracy in diversity_max, as a share of the best member's."
+    )
     target_size: int | None = Field(
         None, ge=1, description="Members to keep; null keeps as many as score best."
     )

@@ -56,6 +56,10 @@ class Store:
         """Folder of an ensemble's `metrics.json`."""
         return self._place("metrics", "ensembles", _checked(name))
 
+    def pruning_report(self) -> Path:
+        """File with what members cost, and which subsets are best at what cost."""
+        return self._place("metrics", "pruning.json")
+
     def ensemble(self, name: str) -> Path:
         """Folder of an ensemble: its combiner and which members it has."""
         return self._place("ensembles", _checked(name))

@@ -1,0 +1,114 @@
+"""Subsets of members on some rows: the score of their mean probability, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.combiners._search import search_for
+from committee.predictions import Predictions
+
+Costs = Mapping[str, Mapping[str, float]]
+Places = NDArray[np.int64]
+UNITS = {"latency_ms": "ms", "size_mb": "MB"}
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What subsets may cost: networks run one after the other, so costs add up.
+
+    Attributes
+    ----------
+    costs : mapping
+        `{member: {"latency_ms": ..., "size_mb": ...}}`; empty where nobody measured them.
+    limits : mapping of str to float
+        The most of each; what is not limited is not there.
+    """
+
+    costs: Costs
+    limits: Mapping[str, float]
+
+    def of(self, names: Sequence[str]) -> dict[str, float]:
+        """Return what members cost together; nothing where it is not known."""
+        if not self.costs:
+            return {}
+        return {key: float(sum(self.costs[name][key] for name in names)) for key in UNITS}
+
+    def meets(self, names: Sequence[str]) -> bool:
+        """Return whether members together stay within all limits."""
+        total = self.of(names)
+        return all(total[key] <= limit for key, limit in self.limits.items())
+
+    def excess(self, names: Sequence[str]) -> float:
+        """Return the largest ratio of a cost to its limit; at most 1 where all are met."""
+        total = self.of(names)
+        return max((total[key] / limit for key, limit in self.limits.items()), default=0.0)
+
+
+class Subsets:
+    """Members on labelled rows, by their places in `members`.
+
+    Parameters
+    ----------
+    rows : Predictions
+        Its members, in this order; methods break ties in favour of the first.
+    metric : str
+        `log_loss`, `accuracy` or `f1_macro` of the members' mean probability.
+    budgets : Budgets
+
+    Attributes
+    ----------
+    looked_at : dict of tuple to float
+        The metric of each subset that was looked at, on these rows.
+    """
+
+    def __init__(self, rows: Predictions, metric: str, budgets: Budgets) -> None:
+        self.rows, self.members, self.budgets = rows, rows.members, budgets
+        self._search = search_for(rows, metric)
+        self.looked_at: dict[tuple[int, ...], float] = {}
+
+    def names(self, subset: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of members."""
+        return tuple(self.members[place] for place in subset)
+
+    def meets(self, subset: Sequence[int]) -> bool:
+        """Return whether a subset stays within the budgets."""
+        return self.budgets.meets(self.names(subset))
+
+    def score(self, subset: Sequence[int]) -> float:
+        """Return the score of a subset; larger is better."""
+        self._gather(subset[:-1])
+        return float(self._scores(subset[:-1], np.array(subset[-1:]), 1)[0])
+
+    def value(self, subset: Sequence[int]) -> float:
+        """Return the metric of a subset."""
+        return self._search.value(self.score(subset))
+
+    def adding(self, subset: Sequence[int], candidates: Sequence[int]) -> NDArray[np.float64]:
+        """Return the scores that each of the candidates would make, added to a subset."""
+        self._gather(subset)
+        return self._scores(subset, np.array(candidates), 1)
+
+    def removing(self, subset: Sequence[int]) -> NDArray[np.float64]:
+        """Return the scores of a subset without each of its members."""
+        self._gather(subset)
+        return self._scores(subset, np.array(subset), -1)
+
+    def alone(self) -> NDArray[np.float64]:
+        """Return the score of each member alone."""
+        return self.adding((), range(len(self.members)))
+
+    def _gather(self, subset: Sequence[int]) -> None:
+        self._search.clear()
+        for place in subset:
+            self._search.move(place, 1)
+
+    def _scores(self, subset: Sequence[int], members: Places, votes: int) -> NDArray[np.float64]:
+        scores = self._search.scores(members, votes)
+        for place, score in zip(members.tolist(), scores.tolist(), strict=True):
+            changed = (*subset, place) if votes > 0 else (each for each in subset if each != place)
+            self.looked_at[tuple(sorted(changed))] = self._search.value(score)
+        return scores

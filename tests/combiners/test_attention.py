@@ -1,0 +1,58 @@
+"""Attention: weights that can be read out, and that follow the samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from committee.combiners.attention import Attention
+from committee.combiners.soft_voting import SoftVoting
+from committee.predictions import Predictions
+
+
+def halves(rows: int, seed: int) -> tuple[Predictions, np.ndarray]:
+    """Two members, each right on one half of the rows; on the other half its answer is flat, and wrong."""
+    rng = np.random.default_rng(seed)
+    labels, own = rng.integers(0, 3, rows), rng.integers(0, 2, rows)
+    logits = rng.normal(size=(2, rows, 3)) * 0.8
+    for member in range(2):
+        mine = np.flatnonzero(own == member)
+        logits[member, mine] = 0.0
+        logits[member, mine, labels[mine]] = 2.5
+    return Predictions.from_logits(
+        logits, members=["b", "a"], class_names=list("xyz"), labels=labels
+    ), own  # fmt: skip
+
+
+def test_the_weights_say_who_is_right_and_that_helps_on_fresh_rows() -> None:
+    rule = Attention(epochs=40, lr=0.01).fit(halves(800, 0)[0])
+    fresh, own = halves(800, 1)
+    weights = rule.attend(torch.from_numpy(fresh.logits)).numpy()
+    assert weights.shape == (800, 2)
+    np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+    assert (weights.argmax(1) == own).mean() > 0.95
+
+    def loss(log_probs: np.ndarray) -> float:
+        return -float(log_probs[np.arange(len(fresh)), fresh.labels].mean())
+
+    assert loss(rule.combine(fresh.logits)) < loss(SoftVoting().combine(fresh.logits)) - 0.1
+
+
+def test_the_output_is_the_weighted_mean(digits: Predictions) -> None:
+    rows = digits.rows(np.arange(300))
+    rule = Attention(epochs=5).fit(rows)
+    logits = torch.from_numpy(rows.logits)
+    weights = rule.attend(logits).t()[:, :, None]
+    expected = (weights * logits.softmax(2)).sum(0)
+    torch.testing.assert_close(rule(logits).exp(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_where_nothing_helps_it_stays_soft_voting() -> None:
+    rng = np.random.default_rng(0)
+    logits = np.repeat(rng.normal(size=(1, 200, 4)), 3, axis=0)
+    rows = Predictions.from_logits(
+        logits, members=list("abc"), class_names=list("wxyz"), labels=rng.integers(0, 4, 200)
+    )
+    rule = Attention(epochs=5).fit(rows)
+    np.testing.assert_allclose(rule.combine(rows.logits), SoftVoting().combine(rows.logits), atol=1e-5)
+    assert set(rule.notes()["mean_weights"]) == {"a", "b", "c"}
