@@ -24,7 +24,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"weights": {"near": 2, "tree": 1}},
     ],
     "greedy_selection": [{}, {"metric": "accuracy"}, {"metric": "f1_macro"}, {"bags": 3}],
-    "stacking_lr": [{}, {"C": 0.01, "inputs": "probability", "extras": True}],
+    "stacking_lr": [{}, {"C": 0.01, "features": "probability", "extras": True}],
     "stacking_xgb": [{"n_estimators": 6, "max_depth": 3}, {"n_estimators": 3, "extras": True}],
     "stacking_rf": [{"n_estimators": 20}],
     "stacking_mlp": [{"hidden_dims": [8], "epochs": 3}, {"hidden_dims": [], "epochs": 2, "lr": 0.01}],

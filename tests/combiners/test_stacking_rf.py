@@ -13,7 +13,7 @@ from committee.predictions import Predictions
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-@pytest.mark.parametrize("options", [{}, {"inputs": "probability", "extras": True}])
+@pytest.mark.parametrize("options", [{}, {"features": "probability", "extras": True}])
 def test_agrees_with_scikit_learn_on_fresh_rows(classes, options, digits):
     part = digits.rows(digits.labels < classes)
     half = len(part) // 2

@@ -33,7 +33,7 @@ def shown(rule: StackingXgb, rows: Predictions) -> np.ndarray:
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-@pytest.mark.parametrize("options", [{}, {"inputs": "probability", "extras": True}])
+@pytest.mark.parametrize("options", [{}, {"features": "probability", "extras": True}])
 def test_agrees_with_xgboost_on_fresh_rows(classes, options, digits, monkeypatch):
     made = boosters(monkeypatch)
     part = digits.rows(digits.labels < classes)

@@ -15,6 +15,7 @@ from committee.errors import StoreError, UnknownNameError, UsageError
 from committee.pipeline.build import APPROXIMATE, EXACT, build, plan_build
 from committee.pipeline.models import load_model
 from committee.pipeline.records import ensemble_facts
+from committee.pipeline.sets import calibration_rows
 from committee.pipeline.splits import split_rows
 from committee.pipeline.train import train
 from committee.predictions import Predictions
@@ -93,7 +94,8 @@ def test_a_temperature_fitted_on_rows_kept_apart_is_exact(trained: Store) -> Non
     assert outcome.done == ["soft_voting_ensemble"], outcome.failed
     facts = ensemble_facts(trained, "soft_voting_ensemble")
     assert (facts["rows"], facts["calibration"]["note"]) == ("oof", EXACT)
-    joined = split_rows(trained, facts["members"], "val", facts["speaks"])
+    rows = split_rows(trained, facts["members"], "val", facts["speaks"])
+    joined, _ = calibration_rows(rows, 0, halve=True)
     found = load(trained.ensemble("soft_voting_ensemble"))
     expected = Temperature("soft_voting").fit(joined).notes()["temperature"]
     assert found.notes()["temperature"] == pytest.approx(expected, rel=1e-4)

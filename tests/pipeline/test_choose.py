@@ -82,13 +82,16 @@ def test_methods_take_the_options_that_all_share_unless_they_have_their_own() ->
     recipe = load_recipe(None, [
         f"runs.score_ensemble.methods=[{methods}]",
         "runs.score_ensemble.optimization_metric=f1_macro", "runs.stacking.meta_learners=[lr, xgb]",
+        "runs.stacking.xgb_config.max_depth=3", "runs.stacking.extras=true",
     ])  # fmt: skip
     assert choose_methods(recipe) == [
         {"combiner": "soft_voting"},
         {"combiner": "weighted", "metric": "f1_macro", "space": "probability"},
         {"combiner": "weighted", "name": "b", "metric": "accuracy", "space": "probability"},
-        {"combiner": "stacking_lr"},
-    ]
+        {"combiner": "stacking_lr", "features": "log_probability", "extras": True},
+        {"combiner": "stacking_xgb", "n_estimators": 100, "max_depth": 3, "learning_rate": 0.1,
+         "features": "log_probability", "extras": True},
+    ]  # fmt: skip
 
 
 def test_two_methods_of_one_name_are_refused() -> None:

@@ -101,7 +101,10 @@ def test_what_would_take_long_is_left_out_unless_it_is_named(caplog: pytest.LogC
     with caplog.at_level("INFO", logger="committee"):
         found = combine(made)
     assert "stacking_lr" not in {each.method for each in found.methods}
-    assert caplog.messages == ["stacking_lr is left out, for it would take long here; name it to have it"]
+    assert caplog.messages == [
+        "left out, for they would take long here: attention, stacking_lr, stacking_mlp, stacking_rf, "
+        "stacking_xgb; name them to have them"
+    ]
 
 
 def test_ranked_by_what_cannot_be_optimised(digits: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from committee.errors import DataError
 from committee.pipeline.prediction_csv import PredictionCsv
+from committee.prediction_files._base import read
 
 CLASSES = ("ant", "bee, wasp")
 HEADER = 'id,prediction,ant,"bee, wasp",model\n'
@@ -18,7 +19,7 @@ def write(path: Path, *names: str, model: str = "vote") -> set[str]:
     with PredictionCsv(path, CLASSES, model) as rows:
         before = set(rows.done)
         for name in names:
-            rows.write(name, np.array([0.25, 0.75], np.float32))
+            rows.write(name, "bee, wasp", None, np.array([0.25, 0.75], np.float32))
     return before
 
 
@@ -70,3 +71,15 @@ def test_rows_of_another_model_are_refused(tmp_path):
         f"{path}: expected predictions of vote, got those of stacking_lr. "
         "Name another file, or remove this one."
     )
+
+
+def test_sets_and_withheld_answers(tmp_path):
+    path = tmp_path / "out.csv"
+    classes = ("ant", "bee|wasp")
+    with PredictionCsv(path, classes, "vote", with_sets=True) as rows:
+        rows.write("a.jpg", None, ["bee|wasp", "ant"], np.array([0.25, 0.75], np.float32))
+    assert path.read_text(encoding="utf-8") == (
+        "id,prediction,prediction_set,ant,bee|wasp,model\na.jpg,,bee\\|wasp|ant,0.25,0.75,vote\n"
+    )
+    found = read(path, "vote")
+    assert found.class_names == classes and found.logits.shape == (1, 1, 2)

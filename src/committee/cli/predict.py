@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from committee.cli._options import add_dry_run, add_store, recipe_of, store_of
 from committee.cli._output import duration, print_json, print_table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from committee.exporters._predictor import Predictor
+    from committee.pipeline.answers import Answers
     from committee.pipeline.predict import Prediction
 
 log = logging.getLogger("committee")
@@ -36,6 +37,17 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=int, default=32, metavar="N", help="most photos at once (default: 32)"
     )
+    parser.add_argument(
+        "--coverage", type=float, metavar="SHARE",
+        help="show sets of classes that hold the right one with this probability, such as 0.95",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sets", choices=("lac", "aps"), default="lac",
+        help="kind of sets: lac are smallest on average, aps grow where the model is unsure (lac)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--abstain-below", type=float, metavar="P", help="answer nothing where the best class has less"
+    )
     add_store(parser)
     add_dry_run(parser)
     parser.add_argument(
@@ -52,31 +64,36 @@ def run(arguments: Namespace) -> int:
     """Predict; return 3 where a photo could not be read, 1 where none could."""
     from committee import progress
     from committee.errors import UsageError
+    from committee.pipeline.answers import answers
     from committee.pipeline.predict import find_photos, open_model, predict
 
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
     photos = find_photos(arguments.paths)
     model = open_model(arguments.name, store_of(arguments), recipe_of(arguments))
+    how = answers(
+        model.class_names, model.provenance, model.name, coverage=arguments.coverage, method=arguments.sets,
+        abstain_below=arguments.abstain_below,
+    )  # fmt: skip
     if arguments.dry_run:
         return _print_plan(model, photos, arguments)
     if arguments.csv:
-        return _to_csv(model, photos, arguments)
+        return _to_csv(model, photos, how, arguments)
     found = predict(model, photos, batch_size=arguments.batch_size)
-    answers = list(progress.track(found, len(photos), "predicting"))
-    failed = {answer.id: answer.reason for answer in answers if answer.probabilities is None}
-    (_print_json if arguments.json else _print_table)(model, answers, failed)
-    return _exit_code(len(answers) - len(failed), failed)
+    predictions = list(progress.track(found, len(photos), "predicting"))
+    failed = {each.id: each.reason for each in predictions if each.probabilities is None}
+    (_print_json if arguments.json else _print_table)(model, predictions, how, failed)
+    return _exit_code(len(predictions) - len(failed), failed)
 
 
-def _to_csv(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
+def _to_csv(model: Predictor, photos: list[Path], how: Answers, arguments: Namespace) -> int:
     from committee import progress
     from committee.images.quarantine import write_rows
     from committee.pipeline.predict import photo_id, predict
     from committee.pipeline.prediction_csv import PredictionCsv
 
     failed: dict[str, str] = {}
-    with PredictionCsv(arguments.csv, model.class_names, model.name) as rows:
+    with PredictionCsv(arguments.csv, model.class_names, model.name, how.limit is not None) as rows:
         new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
         found = predict(model, new, batch_size=arguments.batch_size)
@@ -85,7 +102,8 @@ def _to_csv(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
                 failed[answer.id] = answer.reason
                 log.error("%s", answer.reason)
             else:
-                rows.write(answer.id, answer.probabilities)
+                shown = how.best(answer.probabilities), how.set_of(answer.probabilities)
+                rows.write(answer.id, *shown, answer.probabilities)
     done = len(new) - len(failed)
     unreadable = f"{len(failed)} unreadable"
     if failed:
@@ -93,6 +111,8 @@ def _to_csv(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
         write_rows(listed, ("id", "reason"), list(failed.items()))
         unreadable += f", listed in {listed}"
     print(f"{arguments.csv}: {done} new, {skipped} there already, {unreadable}")
+    if how.note:
+        print(how.note)
     return _exit_code(done + skipped, failed)
 
 
@@ -115,30 +135,38 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     return 0
 
 
-def _print_json(model: Predictor, answers: Iterable[Prediction], failed: dict[str, str]) -> None:
+def _print_json(model: Predictor, found: Iterable[Prediction], how: Answers, failed: dict[str, str]) -> None:
     predictions = []
-    for answer in answers:
-        if answer.probabilities is not None:
-            by_class = dict(zip(model.class_names, answer.probabilities.tolist(), strict=True))
-            best = model.class_names[int(answer.probabilities.argmax())]
-            predictions.append({"id": answer.id, "prediction": best, "probabilities": by_class})
+    for each in found:
+        if each.probabilities is not None:
+            by_class = dict(zip(model.class_names, each.probabilities.tolist(), strict=True))
+            answer: dict[str, Any] = {"id": each.id, "prediction": how.best(each.probabilities)}
+            answer["probabilities"] = by_class
+            if how.limit is not None:
+                answer["set"] = how.set_of(each.probabilities)
+            predictions.append(answer)
     left_out = [{"id": name, "reason": reason} for name, reason in failed.items()]
-    print_json({"model": model.name, "predictions": predictions, "failed": left_out})
+    result = {"model": model.name, "predictions": predictions, "failed": left_out}
+    print_json({**result, "sets": how.note} if how.note else result)
 
 
-def _print_table(model: Predictor, answers: Iterable[Prediction], failed: dict[str, str]) -> None:
+def _print_table(model: Predictor, found: Iterable[Prediction], how: Answers, failed: dict[str, str]) -> None:
     from committee.errors import printable
 
+    columns = ["photo", "prediction", "probability", *["set"] * (how.limit is not None)]
     rows = [
         [
-            printable(answer.id),
-            model.class_names[int(answer.probabilities.argmax())],
-            float(answer.probabilities.max()),
+            printable(each.id),
+            how.best(each.probabilities) or "abstains",
+            float(each.probabilities.max()),
+            *([] if how.limit is None else [", ".join(how.set_of(each.probabilities) or ())]),
         ]
-        for answer in answers
-        if answer.probabilities is not None
+        for each in found
+        if each.probabilities is not None
     ]
-    print_table("", ["photo", "prediction", "probability"], rows)
+    print_table("", columns, rows)
+    if how.note:
+        print(how.note)
     for reason in failed.values():
         log.error("%s", reason)
 

@@ -66,10 +66,11 @@ def train_chosen(
     curve = np.zeros(epochs + 1)
     for others, held_out in pairs:
         judged = torch.from_numpy(held_out)
-        found = run(
-            torch.from_numpy(others), epochs, lambda each, judged=judged: float(task.loss(each, judged, None))
-        )
-        curve += np.array(found[1]) * len(held_out)
+
+        def judge(parameters: Sequence[Tensor], judged: Tensor = judged) -> float:
+            return float(task.loss(parameters, judged, None))
+
+        curve += np.array(run(torch.from_numpy(others), epochs, judge)[1]) * len(held_out)
     curve /= sum(len(held_out) for _, held_out in pairs)
     chosen = int(curve.argmin())
     parameters, _ = run(torch.arange(rows), chosen)

@@ -66,10 +66,18 @@ class Forest:
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-def leaves(
-    features: Tensor, feature: Tensor, threshold: Tensor, left: Tensor, trees: int, depth: int
-) -> Tensor:
-    """Return the leaf of each row in each tree, int64 `[T, B]`, for features `[B, F]`."""
+def leaves(features: Tensor, nodes: tuple[Tensor, Tensor, Tensor], trees: int, depth: int) -> Tensor:
+    """Return the leaf of each row in each tree, int64 `[T, B]`.
+
+    Parameters
+    ----------
+    features : tensor `[B, F]`
+    nodes : tuple of tensors
+        `feature`, `threshold` and `left` of a forest.
+    trees, depth : int
+        Its trees, T, and how deep they are.
+    """
+    feature, threshold, left = nodes
     rows = features.shape[0]
     flat, column = features.t().reshape(-1), torch.arange(rows, device=features.device)
     bounds = threshold.to(features.dtype)

@@ -23,7 +23,7 @@ def without(combiner: Combiner, member: str, members: Sequence[str]) -> Combiner
 
 def _without(spec: Spec, member: str, place: int) -> Spec | None:
     result = dict(spec)
-    if "members" in spec:
+    if spec.get("members"):
         if member not in spec["members"]:
             return result
         place = spec["members"].index(member)

@@ -39,16 +39,16 @@ class Stacker(Combiner):
     calibrates = True
     turns = True
 
-    def __init__(self, inputs: str, extras: bool, folds: int, seed: int) -> None:
+    def __init__(self, features: str, extras: bool, folds: int, seed: int) -> None:
         super().__init__()
-        self.inputs = inputs
+        self.features = features
         self.extras = extras
         self.folds = folds
         self.seed = seed
 
     def learn(self, predictions: Predictions) -> None:
         """Choose the strength inside the rows, then fit all of them."""
-        check_choice(f"{self.key}.inputs", self.inputs, INPUTS)
+        check_choice(f"{self.key}.features", self.features, INPUTS)
         labels = predictions.require_labels(self.key)
         present = np.unique(labels)
         if len(present) < 2:
@@ -110,7 +110,7 @@ class Stacker(Combiner):
         return ordered.index_select(2, self.learned("class_order"))
 
     def _shown(self, arranged: Tensor) -> Tensor:
-        return meta_features(arranged, self.inputs, self.extras)
+        return meta_features(arranged, self.features, self.extras)
 
     def _all_features(self, predictions: Predictions) -> Floats:
         members, rows, classes = predictions.logits.shape

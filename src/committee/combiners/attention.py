@@ -17,7 +17,7 @@ from committee.randomness import derive
 if TYPE_CHECKING:
     from committee.predictions import Predictions
 
-SECONDS = 2e9
+SECONDS = 1e9
 
 
 class Attention(Stacker):

@@ -33,7 +33,7 @@ class StackingLr(Stacker):
     C : float, optional
         Inverse strength of the L2 penalty, as in scikit-learn. Left out, it is the one with the least
         log-loss in a cross-validation inside the given rows (5,000 of them at most).
-    inputs : str
+    features : str
         `log_probability`: a layer on them holds all weighted geometric means of the members, each a sensible
         committee; or `probability`, of which it holds none, but which a member that is wrong and sure of it
         can move by one at most.
@@ -50,12 +50,12 @@ class StackingLr(Stacker):
     def __init__(
         self,
         C: float | None = None,
-        inputs: str = "log_probability",
+        features: str = "log_probability",
         extras: bool = False,
         folds: int = 5,
         seed: int = 0,
     ) -> None:
-        super().__init__(inputs, extras, folds, seed)
+        super().__init__(features, extras, folds, seed)
         self.C = C
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:

@@ -20,7 +20,7 @@ from committee.randomness import derive
 if TYPE_CHECKING:
     from committee.predictions import Predictions
 
-SECONDS = 3e9
+SECONDS = 1e9
 
 
 class StackingMlp(Stacker):
@@ -40,7 +40,7 @@ class StackingMlp(Stacker):
         Highest learning rate of AdamW; it falls to zero.
     dropout : float
         Share of hidden values dropped in training.
-    inputs : str
+    features : str
         `log_probability`: members that are sure move its output far; or `probability`: by one at most.
     extras : bool
         Show each member's entropy and margin, and the members' disagreement, too.
@@ -58,12 +58,12 @@ class StackingMlp(Stacker):
         epochs: int = 50,
         lr: float = 1e-3,
         dropout: float = 0.3,
-        inputs: str = "log_probability",
+        features: str = "log_probability",
         extras: bool = False,
         folds: int = 3,
         seed: int = 0,
     ) -> None:
-        super().__init__(inputs, extras, folds, seed)
+        super().__init__(features, extras, folds, seed)
         self.hidden_dims = hidden_dims
         self.epochs = epochs
         self.lr = lr

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LEAVES = (1, 3, 10, 30)
 """Least rows in a leaf that are tried."""
 TRIAL_TREES = 50
-SECONDS = 2e7
+SECONDS = 1e6
 FLOOR = 1e-6
 """Least probability, all classes together: trees can say 0, which no log-loss forgives."""
 
@@ -34,7 +34,7 @@ class StackingRf(Stacker):
         Trees.
     max_depth : int
         Deepest tree.
-    inputs : str
+    features : str
         `log_probability` or `probability`: see `stacking_xgb`.
     extras : bool
         Show each member's entropy and margin, and the members' disagreement, too.
@@ -55,12 +55,12 @@ class StackingRf(Stacker):
         self,
         n_estimators: int = 200,
         max_depth: int = 10,
-        inputs: str = "log_probability",
+        features: str = "log_probability",
         extras: bool = False,
         folds: int = 3,
         seed: int = 0,
     ) -> None:
-        super().__init__(inputs, extras, folds, seed)
+        super().__init__(features, extras, folds, seed)
         self.n_estimators = n_estimators
         self.max_depth = max_depth
 
@@ -113,7 +113,7 @@ class StackingRf(Stacker):
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return the log of the mean share of each class in the leaves."""
         value = self.learned("value")
-        nodes = (self.learned(name) for name in ("feature", "threshold", "left"))
-        leaf = leaves(features, *nodes, self.n_estimators, self._notes["depth"])
+        nodes = self.learned("feature"), self.learned("threshold"), self.learned("left")
+        leaf = leaves(features, nodes, self.n_estimators, self._notes["depth"])
         said = value.index_select(0, leaf.reshape(-1)).reshape(*leaf.shape, value.shape[1])
         return said.to(features.dtype).mean(dim=0).clamp_min(FLOOR / value.shape[1]).log()

@@ -14,7 +14,7 @@ from committee.errors import require
 if TYPE_CHECKING:
     from committee.predictions import Predictions
 
-SECONDS = 4e8
+SECONDS = 2e7
 
 
 class StackingXgb(Stacker):
@@ -32,7 +32,7 @@ class StackingXgb(Stacker):
         Deepest tree.
     learning_rate : float
         Shrinkage of each round.
-    inputs : str
+    features : str
         `log_probability`, or `probability`. Trees split alike on both, since one grows with the other; they
         differ in how finely very small and very large probabilities are told apart: log-probabilities tell
         apart 1e-3 and 1e-6, probabilities 0.9 and 0.99.
@@ -59,12 +59,12 @@ class StackingXgb(Stacker):
         n_estimators: int = 100,
         max_depth: int = 6,
         learning_rate: float = 0.1,
-        inputs: str = "log_probability",
+        features: str = "log_probability",
         extras: bool = False,
         folds: int = 3,
         seed: int = 0,
     ) -> None:
-        super().__init__(inputs, extras, folds, seed)
+        super().__init__(features, extras, folds, seed)
         self.n_estimators = n_estimators
         self.max_depth = max_depth
         self.learning_rate = learning_rate
@@ -123,7 +123,7 @@ class StackingXgb(Stacker):
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return the sum over rounds of what the leaves say."""
         rounds, classes = self._notes["rounds"], len(self.learned("known_places"))
-        nodes = (self.learned(name) for name in ("feature", "threshold", "left"))
-        leaf = leaves(features, *nodes, rounds * classes, self._notes["depth"])
+        nodes = self.learned("feature"), self.learned("threshold"), self.learned("left")
+        leaf = leaves(features, nodes, rounds * classes, self._notes["depth"])
         said = self.learned("value")[:, 0].take(leaf).to(features.dtype)
         return said.reshape(rounds, classes, -1).sum(dim=0).t()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,12 +22,16 @@ class ModulePredictor:
     name : str
     class_names : sequence of str, length C
     device : str or torch.device
+    provenance : mapping, optional
+        What is known of it.
     """
 
     def __init__(
-        self, module: nn.Module, name: str, class_names: Sequence[str], device: str | torch.device = "cpu"
-    ) -> None:
+        self, module: nn.Module, name: str, class_names: Sequence[str], device: str | torch.device = "cpu",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.module = module.to(device).eval()
+        self.provenance = dict(provenance or {})
         self.name, self.class_names, self.device = name, tuple(class_names), device
 
     @property

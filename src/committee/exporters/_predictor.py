@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ class Predictor(Protocol):
         Column order of its probabilities.
     channels : int
         Of the images that it takes: 1 or 3.
+    provenance : mapping
+        What is known of it.
     """
 
     @property
@@ -32,6 +35,9 @@ class Predictor(Protocol):
 
     @property
     def channels(self) -> int: ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
 
     def __call__(self, images: Images) -> Probabilities:
         """Turn uint8 `[B, c, H, W]`, any H and W, into probabilities float32 `[B, C]`."""

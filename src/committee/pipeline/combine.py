@@ -278,8 +278,9 @@ def _plain_methods() -> list[str]:
 def _affordable(combiners: Mapping[str, Combiner], predictions: Predictions) -> dict[str, Combiner]:
     members, rows, classes = predictions.logits.shape
     kept = {key: each for key, each in combiners.items() if each.affordable(members, rows, classes)}
-    for key in combiners.keys() - kept.keys():
-        log.info("%s is left out, for it would take long here; name it to have it", key)
+    left_out = [key for key in combiners if key not in kept]
+    if left_out:
+        log.info("left out, for they would take long here: %s; name them to have them", ", ".join(left_out))
     return kept
 
 

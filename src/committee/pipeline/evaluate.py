@@ -32,6 +32,7 @@ from committee.pipeline.discover import (
 )
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import METRICS, SPEAKS, ensemble_facts, model_source, one_voice
+from committee.pipeline.sets import member_table, on_test
 from committee.pipeline.skipping import latencies, shares
 from committee.pipeline.splits import fitting_rows, has_split
 from committee.predictions import Predictions
@@ -108,7 +109,8 @@ class _Bench:
             "name": name, "kind": "member", "data": self.data, "speaks": voices[name],
             "backbone": entry["backbone"],
             "start": "pretrained" if entry["pretrained"] else "random", "seed": entry["seed"],
-            **self._on_test(SoftVoting(), [name], voices), **self._held_out(name, voices),
+            **self._on_test(SoftVoting(), [name], voices, member_table(self.store, name, voices[name])),
+            **self._held_out(name, voices),
             "fit": {}, "gain": {}, **self.costs.of(voices),
         }  # fmt: skip
 
@@ -121,7 +123,7 @@ class _Bench:
                 "contributions", "disagreement")  # fmt: skip
         return {
             "name": name, "kind": "ensemble", "data": self.data, "speaks": one_voice(voices),
-            **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices),
+            **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices, record["sets"]),
             "cross_fitted": scores["cross_fitted"], "fit": scores["fit"], "gain": scores["gain"],
             "by_networks": self._by_networks(combiner, members), **self._costs(name, combiner, record),
         }  # fmt: skip
@@ -158,15 +160,19 @@ class _Bench:
             costs["latency_ms"] |= {key: alone[key] for key in ("mean", "median", "p95")}
         return {**costs, "skipping": {**shares(self.store, combiner, record), "latency_ms": timed}}
 
-    def _on_test(self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str]) -> Report:
+    def _on_test(
+        self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str],
+        sets: Mapping[str, Any] | None,
+    ) -> Report:  # fmt: skip
         if not has_split(self.store, members, "test", voices):
-            return {"split": "test", "n": 0, "metrics": {}, "per_class": [], "confusion": []}
+            return {"split": "test", "n": 0, "metrics": {}, "per_class": [], "confusion": [], "sets": None}
         log_probs, test = combined(self.store, combiner, members, "test", voices)
         labels = test.require_labels("evaluate")
         found = summary(log_probs, labels)
         return {
             "split": "test", "n": len(labels), "metrics": self._intervals(log_probs, test),
             "per_class": per_class(found, test.class_names), "confusion": confusion(found).tolist(),
+            "sets": None if sets is None else on_test(sets, log_probs, labels, members[0]),
         }  # fmt: skip
 
     def _held_out(self, name: str, voices: Mapping[str, str]) -> Report:

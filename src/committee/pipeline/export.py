@@ -24,6 +24,7 @@ from committee.pipeline.discover import require_store
 from committee.pipeline.models import load_model
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import model_source
+from committee.pipeline.sets import model_table
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.workers.attempt import attempt
@@ -123,7 +124,7 @@ def read_status(folder: Path) -> Status | None:
 
 def _package(recipe: Recipe, store: Store, name: str, folder: Path) -> Status:
     module, facts = load_model(store, name, trusted=trusted_backbones(recipe))
-    facts["project"] = recipe.project.model_dump()
+    facts |= {"project": recipe.project.model_dump(), "sets": model_table(store, facts)}
     card = Card(name, tuple(facts.pop("class_names")), facts)
     images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)
     return package(

@@ -62,9 +62,11 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
     from committee.exporters._module import ModulePredictor
     from committee.pipeline.choose import trusted_backbones
     from committee.pipeline.models import load_model
+    from committee.pipeline.sets import model_table
 
     module, facts = load_model(store, name, trusted=trusted_backbones(recipe))
-    return ModulePredictor(module, facts["name"], facts["class_names"], resolve(recipe.device))
+    known = {**facts, "sets": model_table(store, facts)}
+    return ModulePredictor(module, facts["name"], facts["class_names"], resolve(recipe.device), known)
 
 
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:

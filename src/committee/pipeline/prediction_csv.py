@@ -17,6 +17,9 @@ from committee.errors import DataError
 class PredictionCsv:
     """Rows `id,prediction,<class>,...,model`, appended and flushed one by one.
 
+    With sets, `prediction_set` follows `prediction`: its classes, joined by `|`, which in a name becomes
+    `\\|`. The prediction is empty where the answer was withheld.
+
     Parameters
     ----------
     path : Path
@@ -24,6 +27,8 @@ class PredictionCsv:
     class_names : sequence of str, length C
     model : str
         Name of the model: a file of another one is not continued.
+    with_sets : bool
+        Whether rows have a set.
 
     Attributes
     ----------
@@ -36,9 +41,9 @@ class PredictionCsv:
         The file is something else: its header or its model is another.
     """
 
-    def __init__(self, path: Path, class_names: Sequence[str], model: str) -> None:
+    def __init__(self, path: Path, class_names: Sequence[str], model: str, with_sets: bool = False) -> None:
         self.path, self.class_names, self.model = path, tuple(class_names), model
-        header = _line(["id", "prediction", *self.class_names, "model"])
+        header = _line(["id", "prediction", *["prediction_set"] * with_sets, *self.class_names, "model"])
         rows = _whole_rows(path, header) if path.exists() else []
         self._check_model({row[-1] for row in rows})
         self.done = {row[0] for row in rows}
@@ -53,10 +58,12 @@ class PredictionCsv:
     def __exit__(self, *_: Any) -> None:
         self._file.close()
 
-    def write(self, name: str, probabilities: NDArray[np.float32]) -> None:
+    def write(
+        self, name: str, best: str | None, members: Sequence[str] | None, probabilities: NDArray[np.float32]
+    ) -> None:
         """Append one row; it is with the system when this returns."""
-        best = self.class_names[int(probabilities.argmax())]
-        self._file.write(_line([name, best, *map(str, probabilities), self.model]))
+        some = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
+        self._file.write(_line([name, best or "", *some, *map(str, probabilities), self.model]))
         self._file.flush()
 
     def _check_model(self, found: set[str]) -> None:

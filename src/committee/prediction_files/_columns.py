@@ -22,10 +22,10 @@ def class_columns(names: Sequence[str]) -> list[str]:
     """Return the columns that are classes: all but `id`, `label`, `fold`, `group` and `seen`.
 
     `p0`, `p1`, ... are put in the order of their numbers. What `committee predict` writes around its classes
-    is left out as well: `prediction` in second place with `model` in the last.
+    is left out as well: `prediction` in second place, `prediction_set` after it, with `model` in the last.
     """
     if list(names[1:2]) == ["prediction"] and names[-1] == "model":
-        names = [names[0], *names[2:-1]]
+        names = [names[0], *names[3 if names[2] == "prediction_set" else 2 : -1]]
     classes = [name for name in names if name not in (ID, *KNOWN)]
     return sorted(classes, key=_number) if are_numbered(classes) else classes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
@@ -34,5 +35,5 @@ class Clustering(Pruner):
         return [found[size] for size in sorted(found)]
 
 
-def _first_best(scores: np.ndarray[tuple[int], np.dtype[np.float64]], places: np.ndarray) -> int:  # type: ignore[type-arg]
+def _first_best(scores: NDArray[np.float64], places: NDArray[np.int64]) -> int:
     return int(places[scores[places].argmax()])

@@ -127,7 +127,7 @@ class Stacking(Section):
 
     enable: bool = Field(True, description="Build these ensembles.")
     meta_learners: list[Learner] = Field(["lr"], min_length=1, description="Learners to build.")
-    inputs: Literal["log_probability", "probability"] = Field(
+    features: Literal["log_probability", "probability"] = Field(
         "log_probability", description="What learners are shown of each member's answer."
     )
     extras: bool = Field(

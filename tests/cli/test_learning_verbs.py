@@ -1,0 +1,64 @@
+"""The verbs that learn from predictions: stack, meta-fuse and prune, as a user sees them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from committee.store.layout import Store
+
+
+def test_stack(trained: Store, cli) -> None:
+    words = ("stack", "--store", trained.root, "--set", "device=cpu")
+    said = cli(*words, "--meta-learner", "lr", "--dry-run")
+    assert said.code == 0 and "stacking_lr" in said.out
+    said = cli(*words, "--set", "runs.stacking.meta_learners=[lr, rf]", "--set",
+               "runs.stacking.rf_config.n_estimators=10", "--json")  # fmt: skip
+    assert said.code == 0, said.err
+    answer = json.loads(said.out)
+    assert answer["done"] == ["stacking_lr", "stacking_rf"]
+    assert answer["ensembles"][1]["spec"]["n_estimators"] == 10
+    said = cli(*words)
+    assert (said.code, said.err.splitlines()[-1]) == (
+        2, "committee: runs.stacking: expected an enabled section, got none. "
+        "Write it into the recipe, or name a learner: --meta-learner lr",
+    )  # fmt: skip
+    said = cli(*words, "--meta-learner", "xbg")
+    assert said.err.splitlines()[-1] == (
+        "committee: --meta-learner: expected one of lr, mlp, rf, xgb, got 'xbg'. Did you mean 'xgb'?"
+    )
+
+
+def test_meta_fuse(trained: Store, cli) -> None:
+    words = ("--store", trained.root, "--set", "device=cpu")
+    assert cli("build-ensemble", *words, "--method", "soft_voting").code == 0
+    fuser = ("--set", "runs.meta_fuser.input_ensembles=[soft_voting, moe]")
+    said = cli("meta-fuse", *words, *fuser, "--dry-run")
+    assert said.code == 0 and "meta_fuser would fit lr on soft_voting_ensemble" in said.out
+    assert "failed: moe: " in said.out
+    said = cli("meta-fuse", *words, *fuser)
+    assert said.code == 3 and "meta_fuser" in said.out and "failed: meta_fuser without moe: " in said.out
+
+
+def test_prune(trained: Store, cli) -> None:
+    words = ("prune", "--store", trained.root, "--set", "device=cpu", "--method", "greedy_forward")
+    said = cli(*words, "--dry-run")
+    assert said.code == 0 and "pruned_greedy_forward would be chosen among test_resnet, test_vit" in said.out
+    said = cli(*words, "--target-size", "1")
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0] == "pruned_greedy_forward" and lines[1].startswith(
+        "size  log_loss cross-fitted  log_loss of"
+    )
+    assert any(line.startswith("kept test_") and "with the choice cross-fitted" in line for line in lines)
+    assert "Pareto front of all subsets looked at" in lines
+    said = cli(*words, "--max-latency-ms", "0.00001")
+    assert said.code == 1 and "got none: nearest comes" in said.out
+
+
+def test_debug_sections(tmp_path: Path, cli) -> None:
+    for section in ("stack", "prune", "meta_fuse"):
+        said = cli("debug", "--section", section, "--fast", "--store", tmp_path / section, "--json")
+        assert said.code == 0, said.err
+        (row,) = json.loads(said.out)
+        assert (row["section"], row["result"]) == (section, "ok")
