@@ -89,6 +89,32 @@ class DataError(CommitteeError, ValueError):
     """Images, labels or predictions that cannot be used as they are."""
 
 
+class MismatchError(DataError):
+    """Things that do not fit one by one; the sentence is followed by a table of all of them.
+
+    Attributes
+    ----------
+    rows : list of tuple of str
+        What, what is expected, and what was there.
+    """
+
+    rows: list[tuple[str, str, str]] = []  # noqa: RUF012 - each error gets its own by `of`
+
+    @classmethod
+    def of(cls, rows: list[tuple[str, str, str]], who: str, **parts: str) -> MismatchError:
+        """Return the error for what does not fit."""
+        error = cls(who, **parts)
+        error.rows = rows
+        return error
+
+    def __str__(self) -> str:
+        lines = [("", "expected", "got"), *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(3)]
+        table = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+                 for line in lines]  # fmt: skip
+        return "\n".join([super().__str__(), *(f"  {line}" for line in table)])
+
+
 class LeakError(DataError):
     """A fit was asked for on rows that a member has seen."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ def require_file(path: Path) -> None:
         )  # fmt: skip
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path, wrappers: Sequence[str] = WRAPPERS) -> dict[str, Tensor]:
     """Read a state dict from `.safetensors`, or from `.pt`/`.pth` without unpickling objects.
 
     The numbers stay on disk until they are copied, so names and shapes can be compared first; only files of
-    torch before version 1.6 are read at once.
+    torch before version 1.6 are read at once. A state dict inside others is found under one of `wrappers`.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)", got=_first_line(error),
             todo="Save it again as safetensors.",
         ) from error  # fmt: skip
-    return _unwrap(state, path)
+    return _unwrap(state, path, wrappers)
 
 
 def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> None:
@@ -93,8 +93,8 @@ def _is_zip(path: Path) -> bool:
         return file.read(4) == b"PK\x03\x04"
 
 
-def _unwrap(state: Any, path: Path) -> dict[str, Tensor]:
-    for key in WRAPPERS:
+def _unwrap(state: Any, path: Path, wrappers: Sequence[str]) -> dict[str, Tensor]:
+    for key in wrappers:
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
     items = state.items() if isinstance(state, Mapping) else ()

@@ -117,6 +117,8 @@ def print_leaderboard(store: Store, metric: str, as_json: bool) -> int:
     print_failed(failed)
     if any(report.get("rows") == "val" for report in reports):
         print("* on the val split: these members were trained without folds.")
+    if any(report.get("seen") for report in reports):
+        print("+ flattering: an adopted member may have been trained on some of these images.")
     print_data(next((report["data"] for report in reports if "data" in report), {}))
     return code
 

@@ -36,7 +36,7 @@ from committee.pipeline.discover import (
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import RECORD, member_source
 from committee.pipeline.sets import calibration_rows, table
-from committee.pipeline.splits import fitting_rows, has_split, split_rows
+from committee.pipeline.splits import fitting_rows, has_split, is_enough, split_rows, unseen
 from committee.predictions import Predictions
 from committee.progress import track
 from committee.recipe.model import Recipe
@@ -180,10 +180,11 @@ def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str
     members = members or choose_members(recipe, catalog["members"], store)
     voices = choose_voices(recipe, catalog["members"], members)
     predictions, rows = fitting_rows(store, members, voices)
-    kept_apart = rows == "oof" and has_split(store, members, "val", voices)
+    apart = None
+    if rows == "oof" and has_split(store, members, "val", voices):
+        apart = unseen(split_rows(store, members, "val", voices))
     return Material(
-        store, predictions, rows, voices,
-        apart=split_rows(store, members, "val", voices) if kept_apart else None,
+        store, predictions, rows, voices, apart=apart if apart is not None and is_enough(apart) else None,
         calibrate=recipe.runs.score_ensemble.calibrate, seed=recipe.seed,
         clock=Costs(store, 1, resolve_device(recipe.device), trusted_backbones(recipe)),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from committee.images.dataset import foresee_dataset
 from committee.images.view import canvas_size
 from committee.measure import size_mb
 from committee.member import Member
+from committee.pipeline.records import is_adopted
 from committee.pipeline.train import members_to_train
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
@@ -67,7 +68,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     UsageError, DataError, StoreError
         As `train` would.
     """
-    specs = members_to_train(recipe)
+    specs = [spec for spec in members_to_train(recipe, store) if not is_adopted(store, spec.name)]
     device = resolve_device(recipe.device)
     side = canvas_size(max(spec.img_size for spec in specs), recipe.dataset.fit)
     dataset = foresee_dataset(

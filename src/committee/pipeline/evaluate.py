@@ -34,7 +34,7 @@ from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import METRICS, SPEAKS, ensemble_facts, model_source, one_voice
 from committee.pipeline.sets import member_table, on_test
 from committee.pipeline.skipping import latencies, shares
-from committee.pipeline.splits import fitting_rows, has_split
+from committee.pipeline.splits import fitting_rows, has_split, split_rows
 from committee.predictions import Predictions
 from committee.progress import track
 from committee.recipe.model import Recipe
@@ -108,7 +108,7 @@ class _Bench:
         return {
             "name": name, "kind": "member", "data": self.data, "speaks": voices[name],
             "backbone": entry["backbone"],
-            "start": "pretrained" if entry["pretrained"] else "random", "seed": entry["seed"],
+            "start": _start(entry), "seed": entry["seed"],
             **self._on_test(SoftVoting(), [name], voices, member_table(self.store, name, voices[name])),
             **self._held_out(name, voices),
             "fit": {}, "gain": {}, **self.costs.of(voices),
@@ -165,12 +165,22 @@ class _Bench:
         sets: Mapping[str, Any] | None,
     ) -> Report:  # fmt: skip
         if not has_split(self.store, members, "test", voices):
-            return {"split": "test", "n": 0, "metrics": {}, "per_class": [], "confusion": [], "sets": None}
+            return {
+                "split": "test",
+                "seen": 0,
+                "n": 0,
+                "metrics": {},
+                "per_class": [],
+                "confusion": [],
+                "sets": None,
+            }
         log_probs, test = combined(self.store, combiner, members, "test", voices)
         labels = test.require_labels("evaluate")
         found = summary(log_probs, labels)
+        seen = [split_rows(self.store, [name], "test", voices).seen[0] for name in members]
         return {
-            "split": "test", "n": len(labels), "metrics": self._intervals(log_probs, test),
+            "split": "test", "n": len(labels), "seen": int(np.any(seen, axis=0).sum()),
+            "metrics": self._intervals(log_probs, test),
             "per_class": per_class(found, test.class_names), "confusion": confusion(found).tolist(),
             "sets": None if sets is None else on_test(sets, log_probs, labels, members[0]),
         }  # fmt: skip
@@ -190,6 +200,10 @@ class _Bench:
         labels = rows.require_labels("evaluate")
         found = intervals(log_probs, labels, groups=rows.groups, seed=self.seed)
         return {metric: asdict(interval) for metric, interval in found.items()}
+
+
+def _start(entry: Mapping[str, Any]) -> str:
+    return "adopted" if "adopted" in entry else "pretrained" if entry["pretrained"] else "random"
 
 
 def _write(store: Store, folder: Path, report: Report) -> None:

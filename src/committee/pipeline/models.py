@@ -87,7 +87,10 @@ def _ensemble(
     voices: Mapping[str, str] = {member: speaks or voice for member, voice in facts["speaks"].items()}
     modules = [_member(store, member, voices[member], trusted)[0] for member in facts["members"]]
     combiner = read_whole(store.ensemble(name), load_combiner)
-    ensemble = Ensemble(modules, combiner, names=facts["members"], name=name)
+    # The rule was fitted on classes in this order; a member that was adopted may have another.
+    ensemble = Ensemble(
+        modules, combiner, names=facts["members"], class_names=facts["class_names"], name=name
+    )
     return ensemble.eval(), {
         **facts, "name": name, "kind": "ensemble", "speaks": one_voice(voices),
         "class_names": list(ensemble.class_names),

@@ -64,6 +64,11 @@ def member_facts(store: Store, member: str) -> dict[str, Any]:
     return dict(_manifest(store, member, folds[-1]).facts) if folds else {}
 
 
+def is_adopted(store: Store, member: str) -> bool:
+    """Return whether a stored member was trained elsewhere."""
+    return "adopted" in member_facts(store, member)
+
+
 def speaking_folds(store: Store, member: str, speaks: str) -> tuple[str, ...]:
     """Return the names of the fits that answer for a member.
 

@@ -12,7 +12,7 @@ from committee.combiners.soft_voting import SoftVoting
 from committee.conformal import METHODS, SetTable, coverage_and_size, selective
 from committee.errors import StoreError
 from committee.folds import make_folds
-from committee.pipeline.splits import fitting_rows, has_split, split_rows
+from committee.pipeline.splits import fitting_rows, has_split, split_rows, unseen
 from committee.predictions import Predictions
 from committee.store.layout import Store
 
@@ -60,12 +60,14 @@ def member_table(store: Store, name: str, speaks: str) -> dict[str, Any] | None:
     """
     voices = {name: speaks}
     if has_split(store, [name], "val", voices):
-        rows, kind = split_rows(store, [name], "val", voices), "val"
+        rows, kind = unseen(split_rows(store, [name], "val", voices)), "val"
     else:
         try:
             rows, kind = fitting_rows(store, [name], voices)
         except StoreError:
             return None
+    if not len(rows):
+        return None
     labels = rows.require_labels("sets")
     return table(SoftVoting().combine(rows.logits), labels, rows=kind, approximate=kind != "val")
 

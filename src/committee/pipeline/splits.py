@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from committee.errors import StoreError
 from committee.pipeline.records import member_facts
@@ -11,12 +14,15 @@ from committee.predictions import Predictions
 from committee.store.layout import Store
 from committee.store.manifest import NAME, read_whole
 
+log = logging.getLogger(__name__)
+
 
 def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]) -> tuple[Predictions, str]:
     """Return the rows that combiners learn from, and what they are: `oof` or `val`.
 
     Out-of-fold rows where every member has them. Members trained with `folds: 0` have none: if no member has
-    any, the rows of a `val` split that was kept apart serve instead.
+    any, the rows of a `val` split that was kept apart serve instead; also where adopted members may have seen
+    almost all others. Rows that some member has seen are left out.
 
     Raises
     ------
@@ -24,9 +30,42 @@ def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]
         Some members have no out-of-fold predictions, and no rows kept apart serve instead.
     """
     members = list(members)
-    if not any(_there(_oof(store, name)) for name in members) and has_split(store, members, "val", voices):
-        return split_rows(store, members, "val", voices), "val"
-    return oof_rows(store, members), "oof"
+    has_val = has_split(store, members, "val", voices)
+    if not any(_there(_oof(store, name)) for name in members) and has_val:
+        return _enough(split_rows(store, members, "val", voices)), "val"
+    rows = oof_rows(store, members)
+    if has_val and not is_enough(unseen(rows)):
+        return _enough(split_rows(store, members, "val", voices)), "val"
+    return _enough(rows), "oof"
+
+
+def unseen(rows: Predictions) -> Predictions:
+    """Return the rows that no member was trained on."""
+    return rows.rows(~rows.seen.any(axis=0)) if rows.seen.any() else rows
+
+
+def is_enough(rows: Predictions) -> bool:
+    """Return whether there are rows to learn from: two of each of two classes."""
+    return int((np.bincount(rows.require_labels("rows")) >= 2).sum()) >= 2
+
+
+def _enough(rows: Predictions) -> Predictions:
+    """Return the rows that no member has seen, and say how many they are; refuse too few."""
+    fresh = unseen(rows)
+    if len(fresh) == len(rows):
+        return rows
+    blamed = [name for name, seen in zip(rows.members, rows.seen, strict=True) if seen.any()]
+    if not is_enough(fresh):
+        raise StoreError(
+            ", ".join(blamed), expected="rows that no member has seen, to learn from",
+            got=f"{len(fresh)} of {len(rows)}",
+            todo="Say which are fresh (committee adopt --fresh FILE), or leave it out: backbones.exclude.",
+        )  # fmt: skip
+    log.info(
+        "%d of %d rows are left to learn from: the others were, or may have been, seen by %s",
+        len(fresh), len(rows), ", ".join(blamed),
+    )  # fmt: skip
+    return fresh
 
 
 def oof_rows(store: Store, members: Iterable[str]) -> Predictions:

@@ -15,7 +15,7 @@ from committee.errors import RecipeError
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.view import canvas_size
 from committee.pipeline.outcome import Outcome
-from committee.pipeline.records import failure_file
+from committee.pipeline.records import failure_file, is_adopted
 from committee.pipeline.room import warn_of_room
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
@@ -42,7 +42,7 @@ def train(recipe: Recipe, store: Store) -> Outcome:
     StoreError
         The store is another data set's, locked, or not writable.
     """
-    specs = members_to_train(recipe)
+    specs = _not_adopted(members_to_train(recipe, store), store)
     device = resolve_device(recipe.device)
     outcome = Outcome(unbuilt=recipe.unbuilt())
     with store.hold(), _settled_memory():
@@ -56,8 +56,10 @@ def train(recipe: Recipe, store: Store) -> Outcome:
     return outcome
 
 
-def members_to_train(recipe: Recipe) -> list[MemberSpec]:
+def members_to_train(recipe: Recipe, store: Store | None = None) -> list[MemberSpec]:
     """Return the members that a recipe names, each with a backbone, and a file of weights, that exists.
+
+    Those that the store adopted need none.
 
     Raises
     ------
@@ -75,10 +77,26 @@ def members_to_train(recipe: Recipe) -> list[MemberSpec]:
             todo="Name one: --set backbones.include=[timm:resnet18]",
         )  # fmt: skip
     for spec in specs:
+        if store is not None and is_adopted(store, spec.name):
+            continue
         resolve_backbone(spec.backbone)
         if isinstance(spec.pretrained, str):
             require_file(Path(spec.pretrained))
     return specs
+
+
+def _not_adopted(specs: Sequence[MemberSpec], store: Store) -> list[MemberSpec]:
+    """Leave out members that were adopted: to train would be to replace them."""
+    adopted = [spec.name for spec in specs if is_adopted(store, spec.name)]
+    if adopted:
+        log.info("adopted, and not trained: %s", ", ".join(adopted))
+    left = [spec for spec in specs if spec.name not in adopted]
+    if not left:
+        raise RecipeError(
+            "backbones.include", expected="a backbone to train", got="adopted members alone",
+            todo="Run: committee build-ensemble RECIPE",
+        )  # fmt: skip
+    return left
 
 
 def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Dataset:

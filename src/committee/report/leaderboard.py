@@ -139,10 +139,11 @@ def value_of(report: Report, part: str, metric: str) -> float | None:
 
 def _row(report: Report, shown: Sequence[str]) -> list[str]:
     mark = "*" if report.get("rows") == "val" else ""
+    flatter = "+" if report.get("seen") else ""
     return [
         report["name"], report["speaks"], report.get("start") or "",
         *(interval(report["cross_fitted"].get(metric)) + mark for metric in shown),
-        _gain(report, shown[0]), *(interval(report["metrics"].get(metric)) for metric in shown),
+        _gain(report, shown[0]), *(interval(report["metrics"].get(metric)) + flatter for metric in shown),
         f"{report['latency_ms']['median']:.1f}", f"{report['size_mb']:.1f}",
     ]  # fmt: skip
 

@@ -1,0 +1,59 @@
+"""`committee adopt`, as a user sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from committee.pipeline.models import load_network
+from committee.store.layout import Store
+
+
+def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
+    member = load_network(trained.checkpoint("test_vit", "refit"))
+    torch.save({"state_dict": {f"model.{n}": t for n, t in member.network.net.state_dict().items()}},
+               tmp_path / "net.ckpt")  # fmt: skip
+    (tmp_path / "classes.txt").write_text("\n".join(member.class_names), encoding="utf-8")
+    words = (
+        "adopt", "--store", trained.root, "--set", "dataset.img_size=32", "--set", "device=cpu",
+        "--name", "guest", "--backbone", "timm:test_vit",
+        "--weights", tmp_path / "net.ckpt", "--classes", tmp_path / "classes.txt",
+    )  # fmt: skip
+    said = cli(*words, "--dry-run")
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0] == "guest: would be adopted"
+    assert lines[1].startswith("sees photos as 1 x 32 x 32 (crop), mean ")
+    assert lines[2] == "its tensors stood under 'model.'"
+    assert lines[3] == "not seen, as you say: 0 of 191 train, 0 of 49 test images"
+    assert (
+        lines[-1]
+        == "Nothing can be fitted on its predictions: say what it has not seen with --seen or --fresh."
+    )
+    said = cli(*words, "--seen", "none", "--mean", "0.5", "--std", "0.5", "--json")
+    answer = json.loads(said.out)
+    assert (answer["state"], answer["view"]["mean"], answer["fresh"]["train"]) == ("adopted", [0.5], 191)
+    said = cli(*words, "--mean", "a,b")
+    assert (said.code, said.err.splitlines()[-1]) == (
+        2, "committee: --mean: expected one number, or three joined by commas, got 'a,b'.",
+    )  # fmt: skip
+    said = cli(*words[:-6], "--backbone", "timm:test_resnet", *words[-4:])
+    assert said.code == 1 and "tensors of timm:test_resnet, got" in said.err
+    assert any(line.split()[:1] == ["model.head.bias"] for line in said.err.splitlines())
+
+
+def test_the_leaderboard_marks_what_flatters(trained: Store, cli, tmp_path: Path) -> None:
+    member = load_network(trained.checkpoint("test_vit", "refit"))
+    torch.save(member.network.net.state_dict(), tmp_path / "net.pt")
+    (tmp_path / "classes.txt").write_text("\n".join(member.class_names), encoding="utf-8")
+    common = ("--store", trained.root, "--set", "dataset.img_size=32", "--set", "device=cpu")
+    said = cli("adopt", *common, "--name", "guest", "--backbone", "timm:test_vit", "--weights",
+               tmp_path / "net.pt", "--classes", tmp_path / "classes.txt", "--fresh", "train")  # fmt: skip
+    assert said.code == 0, said.err
+    said = cli("evaluate", *common)
+    assert said.code == 0, said.err
+    (line,) = (line for line in said.out.splitlines() if line.startswith("guest"))
+    assert "]+" in line and "adopted" in line
+    assert "+ flattering: an adopted member may have been trained on some of these images." in said.out

@@ -1,0 +1,278 @@
+"""Networks of other trainers become members: any wrapping, any class order, and what they may have seen."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from committee.ensemble import Ensemble
+from committee.errors import DataError, LeakError, MismatchError, StoreError, UsageError
+from committee.images.dataset import open_dataset
+from committee.member import Member
+from committee.pipeline.adopt import Foreign, adopt, read_classes
+from committee.pipeline.build import build
+from committee.pipeline.discover import look_through
+from committee.pipeline.evaluate import evaluate
+from committee.pipeline.export import export
+from committee.pipeline.models import load_model, load_network
+from committee.pipeline.records import ensemble_facts
+from committee.pipeline.splits import fitting_rows, load_predictions
+from committee.pipeline.train import train
+from committee.predictions import Predictions
+from committee.recipe.load import load_recipe
+from committee.recipe.model import Recipe
+from committee.store.layout import Store
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(None, ["device=cpu", "dataset.img_size=32", *overrides])
+
+
+@pytest.fixture
+def net(trained: Store) -> Member:
+    """A trained network, which plays one that comes from elsewhere."""
+    return load_network(trained.checkpoint("test_vit", "refit"))
+
+
+def foreign(tmp_path: Path, member: Member, **changes) -> Foreign:
+    """The description of that network as somebody would give it, with its files."""
+    weights, classes = tmp_path / "net.pt", tmp_path / "classes.txt"
+    torch.save(member.network.net.state_dict(), weights)
+    classes.write_text("\n".join(member.class_names) + "\n", encoding="utf-8")
+    given = {"name": "guest", "backbone": "timm:test_vit", "weights": weights, "classes": classes,
+             "mean": member.view.options()["mean"], "std": member.view.options()["std"]}  # fmt: skip
+    return Foreign(**{**given, **changes})
+
+
+WRAPPED = {
+    "bare": lambda state: state,
+    "state_dict": lambda state: {"state_dict": state, "epoch": 3},
+    "ddp": lambda state: {"model": {f"module.{name}": tensor for name, tensor in state.items()}},
+    "lightning": lambda state: {
+        "state_dict": {**{f"model.{n}": t for n, t in state.items()}, "loss.weight": torch.ones(10)},
+        "hyper_parameters": {"lr": 0.1}, "pytorch-lightning_version": "2.5",
+    },
+    "compiled": lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
+    "timm": lambda state: {
+        "state_dict": {name: torch.zeros_like(tensor) for name, tensor in state.items()},
+        "state_dict_ema": state, "arch": "test_vit",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_any_wrapping_predicts_as_the_network_does(
+    kind: str, trained: Store, net: Member, tmp_path: Path
+) -> None:
+    given = foreign(tmp_path, net, seen="none", ema=kind == "timm")
+    torch.save(WRAPPED[kind](net.network.net.state_dict()), given.weights)
+    found = adopt(recipe(), trained, given)
+    assert found.state == "adopted" and found.agrees["fresh"] > 0.15
+    dataset = open_dataset(None, trained, canvas_size=37, folds=0, seed=0)
+    with torch.inference_mode():
+        expected = net(dataset.images(dataset.rows("test"))).numpy()
+    stored = load_predictions(trained, ["guest"], "test").logits[0]
+    np.testing.assert_allclose(stored, expected, atol=1e-5)
+
+
+def test_safetensors(trained: Store, net: Member, tmp_path: Path) -> None:
+    given = foreign(tmp_path, net, weights=tmp_path / "net.safetensors")
+    save_file({f"backbone.{n}": t for n, t in net.network.net.state_dict().items()}, given.weights)
+    assert adopt(recipe(), trained, given).prefix == "backbone."
+
+
+def test_it_is_a_member_like_any_other(trained: Store, net: Member, tmp_path: Path) -> None:
+    adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
+    entry = next(each for each in look_through(trained)["members"] if each["name"] == "guest")
+    assert entry["backbone"] == "timm:test_vit" and entry["adopted"]["seen"] == "none"
+    assert build(recipe(), trained, ["soft_voting"]).done == ["soft_voting_ensemble"]
+    facts = ensemble_facts(trained, "soft_voting_ensemble")
+    assert facts["members"] == ["guest", "test_resnet", "test_vit"] and facts["n"] == 191
+    outcome = evaluate(recipe(), trained)
+    assert {"guest", "soft_voting_ensemble"} <= set(outcome.done) and outcome.exit_code == 0, outcome.failed
+    report = json.loads((trained.member_metrics("guest") / "metrics.json").read_text("utf-8"))
+    assert (report["start"], report["seen"]) == ("adopted", 0)
+    assert export(recipe("exports.formats=[checkpoint]"), trained, ["soft_voting", "guest"]).exit_code == 0
+
+
+def test_classes_in_another_order_are_matched_by_name(trained: Store, net: Member, tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(10)
+    state = dict(net.network.net.state_dict())
+    for name in ("head.weight", "head.bias"):
+        state[name] = state[name][torch.from_numpy(order)]
+    given = foreign(tmp_path, net, seen="none")
+    torch.save(state, given.weights)
+    given.classes.write_text(json.dumps([net.class_names[place] for place in order]), encoding="utf-8")
+    found = adopt(recipe(), trained, given)
+    assert found.reordered
+    one, other = (load_predictions(trained, [name], "test") for name in ("guest", "test_vit"))
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
+    build(recipe(), trained, ["stacking_lr"])
+    module, facts = load_model(trained, "stacking_lr")
+    assert isinstance(module, Ensemble) and facts["class_names"] == list(one.class_names)
+    dataset = open_dataset(None, trained, canvas_size=37, folds=0, seed=0)
+    rows = dataset.rows("test")
+    with torch.inference_mode():
+        said = module(dataset.images(rows)).argmax(1).numpy()
+    evaluate(recipe(), trained)
+    report = json.loads((trained.ensemble_metrics("stacking_lr") / "metrics.json").read_text("utf-8"))
+    assert (said == dataset.labels[rows]).mean() == pytest.approx(report["metrics"]["accuracy"]["value"])
+
+
+def test_other_classes_are_listed(trained: Store, net: Member, tmp_path: Path) -> None:
+    given = foreign(tmp_path, net)
+    given.classes.write_text(
+        "\n".join(["0", "1", "2", "3", "4", "5", "6", "seven", "8", "nine"]), encoding="utf-8"
+    )
+    with pytest.raises(DataError) as caught:
+        adopt(recipe(), trained, given)
+    assert str(caught.value) == (
+        f"{given.classes}: expected the classes of the data set, in any order, got none called '7', '9' and "
+        "'seven', 'nine' besides. A member must know the same classes as the others."
+    )
+
+
+def test_all_that_does_not_fit_is_in_one_table(trained: Store, net: Member, tmp_path: Path) -> None:
+    given = foreign(tmp_path, net)
+    state = dict(net.network.net.state_dict())
+    state["head.weight"] = state["head.weight"][:7]
+    del state["pos_embed"]
+    state["extra"] = torch.zeros(3)
+    torch.save({f"module.{name}": tensor for name, tensor in state.items()}, given.weights)
+    with pytest.raises(MismatchError) as caught:
+        adopt(recipe(), trained, given)
+    first, header, *rows = str(caught.value).splitlines()
+    assert first == (
+        f"{given.weights}: expected the {len(net.network.net.state_dict())} tensors of timm:test_vit, got 3 "
+        "that do not fit, under 'module.'. Name the backbone that was trained, and all of its classes."
+    )
+    assert header.split() == ["expected", "got"]
+    assert [row.split()[0] for row in rows] == ["pos_embed", "head.weight", "extra"]
+    assert "[10, 64]" in rows[1] and "[7, 64]" in rows[1] and rows[2].split()[-1] == "[3]"
+    assert trained.members() == ("test_resnet", "test_vit")
+
+
+def test_a_pickle_payload_is_not_run(trained: Store, net: Member, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+
+    class Payload:
+        def __reduce__(self):
+            return Path.touch, (canary,)
+
+    given = foreign(tmp_path, net)
+    for write in (
+        lambda file: torch.save({"state_dict": net.network.net.state_dict(), "extra": Payload()}, file),
+        lambda file: Path(file).write_bytes(pickle.dumps(Payload())),
+    ):
+        write(given.weights)
+        with pytest.raises(DataError, match=r"expected a state dict of tensors"):
+            adopt(recipe(), trained, given)
+        assert not canary.exists()
+
+
+def test_unknown_means_that_nothing_is_fitted(trained: Store, net: Member, tmp_path: Path) -> None:
+    found = adopt(recipe(), trained, foreign(tmp_path, net))
+    assert found.fresh == {"train": 0, "val": 0, "test": 0} and set(found.agrees) == {"seen"}
+    with pytest.raises(LeakError):
+        load_predictions(trained, ["guest"]).require_unseen("fit")
+    with pytest.raises(StoreError) as caught:
+        build(recipe(), trained, ["weighted"])
+    assert str(caught.value) == (
+        "guest: expected rows that no member has seen, to learn from, got 0 of 191. "
+        "Say which are fresh (committee adopt --fresh FILE), or leave it out: backbones.exclude."
+    )
+    assert build(recipe("backbones.exclude=[guest]"), trained, ["weighted"]).exit_code == 0
+    assert evaluate(recipe("backbones.include=[guest]"), trained).exit_code == 0
+    report = json.loads((trained.member_metrics("guest") / "metrics.json").read_text("utf-8"))
+    assert report["seen"] == report["n"] == 49
+
+
+def test_fits_use_the_rows_said_to_be_fresh(trained: Store, net: Member, tmp_path: Path, caplog) -> None:
+    ids = load_predictions(trained, ["test_vit"]).sample_ids
+    (tmp_path / "fresh.txt").write_text("\n".join(ids[:80]), encoding="utf-8")
+    adopt(recipe(), trained, foreign(tmp_path, net, fresh=str(tmp_path / "fresh.txt")))
+    voices = dict.fromkeys(("guest", "test_vit"), "refit")
+    with caplog.at_level("INFO", logger="committee"):
+        rows, kind = fitting_rows(trained, voices, voices)
+    assert kind == "oof" and set(rows.sample_ids) == set(ids[:80])
+    assert (
+        "80 of 191 rows are left to learn from: the others were, or may have been, seen by guest"
+        in caplog.text
+    )
+    assert build(recipe(), trained, ["weighted"]).exit_code == 0
+    assert ensemble_facts(trained, "weighted_ensemble")["n"] == 80
+
+
+@pytest.mark.parametrize(
+    ("seen", "train_rows", "test_rows"), [("none", 191, 49), ("train", 0, 49), ("all", 0, 0)]
+)
+def test_what_it_has_seen(seen, train_rows, test_rows, trained, net, tmp_path) -> None:
+    found = adopt(recipe(), trained, foreign(tmp_path, net, seen=seen), dry_run=True)
+    assert (found.fresh["train"], found.fresh["test"]) == (train_rows, test_rows)
+    assert found.state == "would be adopted" and "guest" not in trained.members()
+
+
+def test_once_is_enough_and_other_weights_replace(trained: Store, net: Member, tmp_path: Path) -> None:
+    given = foreign(tmp_path, net, seen="none")
+    assert adopt(recipe(), trained, given).state == "adopted"
+    assert adopt(recipe(), trained, given).state == "adopted already"
+    before = load_predictions(trained, ["guest"]).logits
+    state = {name: tensor * 0.9 for name, tensor in net.network.net.state_dict().items()}
+    torch.save(state, given.weights)
+    assert adopt(recipe(), trained, given).state == "adopted"
+    assert not np.array_equal(load_predictions(trained, ["guest"]).logits, before)
+
+
+def test_a_trained_members_name_is_taken_and_training_leaves_it_alone(
+    trained: Store, net: Member, tmp_path: Path, tiny_settings: list[str]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        adopt(recipe(), trained, foreign(tmp_path, net, name="test_vit"))
+    assert str(caught.value) == (
+        "--name: expected a name that no trained member has, got 'test_vit'. Choose another."
+    )
+    adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
+    again = load_recipe(None, [*tiny_settings, "backbones.include=[timm:test_vit, guest]"])
+    assert train(again, trained).done == ["test_vit"]
+    assert "guest" in trained.members()
+
+
+def test_a_store_of_its_own(store: Store, net: Member, tmp_path: Path, tiny_settings: list[str]) -> None:
+    given = foreign(tmp_path, net, seen="none")
+    asked = load_recipe(None, tiny_settings)
+    assert adopt(asked, store, given).rows["train"] == 191
+    assert build(load_recipe(None, ["device=cpu"]), store, ["soft_voting"]).exit_code == 0
+    assert isinstance(Predictions.load(store.kfold("guest") / "oof").folds, np.ndarray)
+
+
+def test_ids_that_are_not_there(trained: Store, net: Member, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("nobody\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        adopt(recipe(), trained, foreign(tmp_path, net, seen=str(tmp_path / "ids.txt")))
+    assert str(caught.value) == (
+        f"{tmp_path / 'ids.txt'}: expected ids of images of the data set, got 'nobody'. "
+        "See: committee predictions --csv FILE."
+    )
+    with pytest.raises(UsageError) as caught:
+        adopt(recipe(), trained, foreign(tmp_path, net, fresh="everything"))
+    assert str(caught.value) == (
+        "--fresh: expected a split (train, val, test) or a file of ids, one a line, got 'everything'."
+    )
+
+
+def test_files_of_classes(tmp_path: Path) -> None:
+    path = tmp_path / "classes"
+    for text in ("cat\ndog\n", '["cat", "dog"]', '{"1": "dog", "0": "cat"}'):
+        path.write_text(text, encoding="utf-8")
+        assert read_classes(path) == ["cat", "dog"]
+    for text, got in (("cat\ncat\n", "'cat' twice"), ("", "none")):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(DataError) as caught:
+            read_classes(path)
+        assert str(caught.value) == f"{path}: expected class names, each once, got {got}."
