@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 NEVER = 2.0
 """A threshold that no probability reaches; the lowest of the grid is below all."""
 
-GRID = np.append(1 - np.logspace(0.05, -5, 100), NEVER)
+GRID = np.concatenate([np.linspace(-0.01, 0.98, 100), 1 - np.logspace(-2, -5, 50), [NEVER]])
 """Thresholds that are tried. A grid and not the rows' own confidences: so no row of the fit stands exactly at
 one, where another runtime's rounding would send it to another stage; and few values fit little noise."""
 
