@@ -13,9 +13,10 @@ Table = tuple[str, list[str], list[list[Any]]]
 
 def tables(report: Report) -> list[Table]:
     """Return title, columns and rows of all there is to say of the model in a `metrics.json`."""
-    made = [_metrics(report), _classes(report), _mistakes(report)]
+    made = [_metrics(report), _classes(report), _mistakes(report), *_sets(report)]
     if report["kind"] == "ensemble":
-        made += [_gains(report), _calibration(report), _members(report), _samples(report)]
+        made += [_gains(report), _calibration(report), _networks(report), *_skipping(report)]
+        made += [_members(report), _samples(report)]
     return [table for table in made if table[2]]
 
 
@@ -48,6 +49,44 @@ def _mistakes(report: Report) -> Table:
     ]
     cells.sort(key=lambda cell: -cell[2])
     return "mistakes on the test split", ["class", "taken for", "n"], cells[:10]
+
+
+def _sets(report: Report) -> list[Table]:
+    """The prediction sets of a report, and what withholding answers brings; nothing where it has none."""
+    found = report.get("sets")
+    if not found:
+        return []
+    rows = [
+        [method, coverage, interval(each["coverage"]), interval(each["mean_size"])]
+        for method in ("lac", "aps")
+        for coverage, each in found[method].items()
+    ]
+    answered = [[each["confidence"], each["answered"], each["accuracy"]] for each in found["abstain"]]
+    return [
+        (f"prediction sets on test, {found['note']}", ["sets", "asked for", "coverage", "mean size"], rows),
+        ("answers withheld below a probability, on test", ["below", "answered", "accuracy"], answered),
+    ]
+
+
+def _networks(report: Report) -> Table:
+    rows = [[voice, *scores.values()] for voice, scores in report.get("by_networks", {}).items()]
+    columns = ["networks", "accuracy", "log_loss", "ece", "mean confidence"]
+    return "test scores by the networks that speak", columns, rows
+
+
+def _skipping(report: Report) -> list[Table]:
+    """What a rule that spares photos some networks saves; nothing where it spares none."""
+    found = report.get("skipping")
+    if not found:
+        return []
+    kept = found["accuracy_kept"]
+    title = f"accuracy kept: {kept['cross_fitted']:.4f} cross-fitted, {kept['test']:.4f} on test"
+    times = ("mean", "median", "p95", "dense_mean", "dense_median", "dense_p95")
+    timed = [[each["batch"], *(each[key] for key in times)] for each in found["latency_ms"]]
+    return [
+        (title, ["member", "asked about"], [list(each) for each in found["asked"].items()]),
+        ("milliseconds a call; dense: with all networks", ["images", *times], timed),
+    ]
 
 
 def _gains(report: Report) -> Table:
