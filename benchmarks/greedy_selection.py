@@ -19,7 +19,8 @@ import numpy as np
 from harness import Row, absent, installed, main, seconds, spread
 from numpy.typing import NDArray
 
-from committee.combiners.greedy_selection import GreedySelection, _Counts, _LogLoss
+from committee.combiners._search import search_for
+from committee.combiners.greedy_selection import GreedySelection
 from committee.predictions import Predictions
 
 QUESTION, MEMORY = "greedy selection", "greedy selection, extra memory"
@@ -71,14 +72,13 @@ def ours(predictions: Predictions, metric: str) -> GreedySelection:
 
 def check(predictions: Predictions, probs: Probs, metric: str, rounds: int) -> None:
     """Fail unless each member that AutoGluon adds is one that we could add, or, by log-loss, would."""
-    search = _LogLoss(predictions) if metric == "log_loss" else _Counts(predictions, metric)
-    search.start(np.arange(len(predictions.members)))
+    search, everyone = search_for(predictions, metric), np.arange(len(predictions.members))
     for size, pick in enumerate(theirs(predictions, probs, metric, rounds), start=1):
-        scores = search.scores(size)
+        scores = search.scores(everyone, 1)
         same = pick == scores.argmax() if metric == "log_loss" else scores[pick] == scores.max()
         if not same:
             raise SystemExit(f"{metric}, round {size}: AutoGluon adds {pick}, ours {scores.argmax()}")
-        search.add(pick)
+        search.move(pick, 1)
 
 
 def extra_memory(call: Callable[[], Any]) -> float:

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from committee.errors import UsageError
 
 MOST_NUMBERS = 2**24
 """Leaf values and nodes of a forest that still makes a graph of a size that people ship: about 200 MB."""
 GRID = 2.0**-8
+BLOCK = 256
 
 Floats = NDArray[np.float32]
 
@@ -78,16 +79,21 @@ def leaves(features: Tensor, nodes: tuple[Tensor, Tensor, Tensor], trees: int, d
         Its trees, T, and how deep they are.
     """
     feature, threshold, left = nodes
-    rows = features.shape[0]
-    flat, column = features.t().reshape(-1), torch.arange(rows, device=features.device)
-    bounds = threshold.to(features.dtype)
-    # All rows are at the roots: a row of the transposed features each, and no look-up a row.
-    value = features.t().index_select(0, feature[:trees])
-    node = left[:trees, None] + (value > bounds[:trees, None])
+    columns, bounds = features.t().contiguous(), threshold.to(features.dtype)
+    # All rows are at the roots: a whole column each, and no look-up a row.
+    node = left[:trees, None] + (columns.index_select(0, feature[:trees]) > bounds[:trees, None])
     for _ in range(depth - 1):
-        value = flat.take(feature.take(node) * rows + column)
-        node = left.take(node) + (value > bounds.take(node))
+        # Selecting from a flat index, and gathering along columns, is twice as fast as taking single numbers.
+        flat, shape = node.reshape(-1), node.shape
+        value = columns.gather(0, feature.index_select(0, flat).reshape(shape))
+        right = value > bounds.index_select(0, flat).reshape(shape)
+        node = left.index_select(0, flat).reshape(shape) + right
     return node
+
+
+def in_blocks(rule: nn.Module, logits: Tensor) -> Tensor:
+    """Return what a rule says of logits `[M, B, C]`, some rows at a time: the nodes stay in the cache."""
+    return torch.cat([rule(part) for part in logits.split(BLOCK, dim=1)])
 
 
 def from_xgboost(raw: bytes | bytearray) -> Forest:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from committee.combiners._forest import check_forest, from_sklearn, leaves, on_grid
+from committee.combiners._forest import check_forest, from_sklearn, in_blocks, leaves, on_grid
 from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class StackingRf(Stacker):
         probs = np.maximum(probs, FLOOR / classes)
         right = probs[np.arange(len(held_out)), labels[held_out]] / probs.sum(axis=1)
         return float(-np.log(right).sum())
+
+    def infer(self, logits: Tensor) -> Tensor:
+        """Return what `forward` returns, some rows after the other."""
+        return in_blocks(self, logits)
 
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return the log of the mean share of each class in the leaves."""

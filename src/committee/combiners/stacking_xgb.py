@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from committee.combiners._forest import check_forest, from_xgboost, leaves, on_grid
+from committee.combiners._forest import check_forest, from_xgboost, in_blocks, leaves, on_grid
 from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
 from committee.errors import require
 
@@ -120,10 +120,14 @@ class StackingXgb(Stacker):
         )
         return booster, found.get("held_out", {}).get("mlogloss", [])
 
+    def infer(self, logits: Tensor) -> Tensor:
+        """Return what `forward` returns, some rows after the other."""
+        return in_blocks(self, logits)
+
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
         """Return the sum over rounds of what the leaves say."""
         rounds, classes = self._notes["rounds"], len(self.learned("known_places"))
         nodes = self.learned("feature"), self.learned("threshold"), self.learned("left")
         leaf = leaves(features, nodes, rounds * classes, self._notes["depth"])
-        said = self.learned("value")[:, 0].take(leaf).to(features.dtype)
+        said = self.learned("value")[:, 0].index_select(0, leaf.reshape(-1)).to(features.dtype)
         return said.reshape(rounds, classes, -1).sum(dim=0).t()
