@@ -174,6 +174,22 @@ def test_the_members_that_are_heard_say_the_same_alone(spec, rows, tmp_path):
 
 
 @every
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu(spec, rows):
+    combiner = build(spec).fit(rows)
+    logits = torch.from_numpy(rows.logits)
+    expected, there = combiner(logits), logits.cuda()
+    combiner.cuda()
+    for answer in (
+        combiner(there),
+        combiner.infer(there),
+        combiner.consult(lambda member, some: there[member] if some is None else there[member][some]),
+    ):
+        assert answer.is_cuda
+        torch.testing.assert_close(answer.cpu(), expected, atol=1e-4, rtol=1e-4)
+
+
+@every
 def test_rows_that_a_member_has_seen_are_refused(spec, rows):
     seen = np.zeros((4, 300), bool)
     seen[1, :7] = True

@@ -1,0 +1,75 @@
+"""A cascade that skips networks against all networks on all photos: ResNet-18, -50 and -101 of 224 pixels.
+
+Random weights; the thresholds are set so that two thirds of the photos leave after each of the first two
+networks but the last third goes on. Both are `Ensemble`: `infer` and `forward`, in turns, with the same
+photos. On a GPU where there is one, else on the CPU with all threads. The most that skipping can save is
+told from the networks' own times.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+import torch
+from harness import Row, main, spread
+
+from committee.combiners.cascade import Cascade
+from committee.ensemble import Ensemble
+from committee.measure import batch_times, call_times
+from committee.member import Member
+
+QUESTION, PEER, TARGET = "a cascade", "all networks on all photos", 1
+LEAVING = 2 / 3
+
+
+def with_thresholds(members: list[Member], photos: torch.Tensor) -> Ensemble:
+    """Return a cascade of members, whose thresholds a share of the photos that are left reach."""
+    names = [member.name for member in members]
+    rule = Cascade().bind(names)
+    rule.keep(order=torch.arange(len(members)), inverse_temperature=torch.ones(len(members)))
+    rule.keep(threshold=torch.full((len(members),), 2.0))
+    ensemble = Ensemble(members, rule, names=names).to(photos.device).eval()
+    with torch.inference_mode():
+        answers = rule._answers(ensemble.member_logits(photos))
+    left = torch.ones(len(photos), dtype=torch.bool, device=photos.device)
+    threshold = torch.zeros(len(members), device=photos.device)
+    for stage, answer in enumerate(answers[:-1]):
+        sure = answer.amax(dim=1).exp()
+        threshold[stage] = torch.quantile(sure[left], 1 - LEAVING)
+        left = left & (sure < threshold[stage])
+    rule.keep(threshold=threshold)
+    return ensemble
+
+
+def measure(quick: bool) -> list[Row]:
+    """Compare, for single photos and for batches."""
+    gpu = torch.cuda.is_available()
+    device, size = torch.device("cuda" if gpu else "cpu"), 32 if quick else 224
+    names = ("test_resnet", "test_byobnet") if quick else ("resnet18", "resnet50", "resnet101")
+    generator = torch.Generator().manual_seed(0)
+    photos = torch.randint(0, 256, (64, 3, size, size), dtype=torch.uint8, generator=generator).to(device)
+    classes = [str(place) for place in range(100)]
+    members = [Member.build(f"timm:{name}", classes=classes, size=size, name=name, seed=0) for name in names]
+    ensemble = with_thresholds(members, photos)
+    answers = []
+    for batch in (1, 32) if quick else (1, 32, 256) if gpu else (1, 32):
+        calls = 2 if quick else 60 if gpu else 12
+        drawn = np.random.default_rng(0).integers(0, len(photos), (calls, batch))
+        batches = [photos[torch.from_numpy(rows).to(device)] for rows in drawn]
+        skipping, dense = batch_times([ensemble.infer, ensemble], batches, seconds=120)
+        alone = [float(np.median(call_times(member, batches[0]))) for member in ensemble.members]
+        reached = [(1 - LEAVING) ** stage for stage in range(len(alone))]
+        ideal = sum(alone) / sum(cost * share for cost, share in zip(alone, reached, strict=True))
+        ratio = float(dense.sum() / skipping.sum())
+        low, high = spread((dense / skipping).tolist())[1:]
+        where = torch.cuda.get_device_name() if gpu else "CPU"
+        work = f"{' + '.join(names)}, {size} px, {batch} a call, {where}"
+        note = f"ratio of the mean times; at most {ideal:.2f} by the networks' own; quartiles are over calls"
+        ours = statistics.mean(skipping) / 1000
+        answers.append(Row(QUESTION, work, PEER, ours, ratio, low, high, TARGET, note))
+    return answers
+
+
+if __name__ == "__main__":
+    main(measure, threads=None)
