@@ -17,8 +17,8 @@ from committee.cli import main as frame
 from committee.errors import DataError
 
 VERBS = (
-    "build-ensemble", "combine", "debug", "discover", "evaluate", "export", "init", "leaderboard", "predict",
-    "predictions", "run", "schema", "train",
+    "adopt", "build-ensemble", "combine", "debug", "discover", "evaluate", "export", "init", "leaderboard",
+    "meta-fuse", "predict", "predictions", "prune", "run", "schema", "stack", "train",
 )  # fmt: skip
 
 

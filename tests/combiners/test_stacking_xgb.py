@@ -91,8 +91,8 @@ def test_without_xgboost(digits, monkeypatch):
     )
 
 
-def test_it_is_affordable_for_few_trees():
-    assert StackingXgb().affordable(3, 500, 4) and not StackingXgb().affordable(12, 5000, 10)
+def test_it_is_never_run_unasked():
+    assert not StackingXgb().affordable(1, 10, 2)
 
 
 def test_identical_members_and_one_alone(digits):

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from committee.errors import TrainingError
 from committee.training.smoke import smoke
@@ -6,6 +7,17 @@ from committee.training.smoke import smoke
 
 def test_a_sound_backbone_passes(making, dataset, cpu):
     smoke(making.make_spec(), dataset, cpu)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_in_every_number_format_of_a_cpu(making, dataset, cpu, precision):
+    smoke(making.make_spec(f"training.precision={precision}"), dataset, cpu)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["auto", "fp32", "fp16"])
+def test_on_a_gpu(making, dataset, precision):
+    smoke(making.make_spec(f"training.precision={precision}"), dataset, torch.device("cuda", 0))
 
 
 @pytest.mark.parametrize(("net", "sentence"), [

@@ -46,6 +46,10 @@ class Stacker(Combiner):
         self.folds = folds
         self.seed = seed
 
+    def affordable(self, members: int, rows: int, classes: int) -> bool:
+        """Return False: a fit trains a model, several times over to choose its strength."""
+        return False
+
     def learn(self, predictions: Predictions) -> None:
         """Choose the strength inside the rows, then fit all of them."""
         check_choice(f"{self.key}.features", self.features, INPUTS)

@@ -11,13 +11,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from committee.combiners._descent import train_chosen, uniform
-from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
+from committee.combiners._stacker import Floats, Rows, Stacker
 from committee.randomness import derive
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
-
-SECONDS = 1e9
 
 
 class Attention(Stacker):
@@ -54,11 +52,6 @@ class Attention(Stacker):
         self.hidden_dim = hidden_dim
         self.epochs = epochs
         self.lr = lr
-
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds: each epoch makes each member's key of each row."""
-        numbers = members * (classes + 2) * self.hidden_dim + 5000
-        return self.epochs * (rows + self.folds * min(rows, CHOICE_ROWS)) * numbers <= SECONDS
 
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions

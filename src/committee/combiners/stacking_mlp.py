@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,14 +12,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
 from committee.combiners._descent import dropped, layers, train_chosen
-from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
+from committee.combiners._stacker import Floats, Rows, Stacker
 from committee.errors import UsageError
 from committee.randomness import derive
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
-
-SECONDS = 1e9
 
 
 class StackingMlp(Stacker):
@@ -68,12 +65,6 @@ class StackingMlp(Stacker):
         self.epochs = epochs
         self.lr = lr
         self.dropout = dropout
-
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds: each epoch takes each row through all layers."""
-        sizes = [members * classes, *self.hidden_dims, classes]
-        weights = sum(before * after for before, after in pairwise(sizes)) + 5000
-        return self.epochs * (rows + self.folds * min(rows, CHOICE_ROWS)) * weights <= SECONDS
 
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions

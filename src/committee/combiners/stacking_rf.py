@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 LEAVES = (1, 3, 10, 30)
 """Least rows in a leaf that are tried."""
 TRIAL_TREES = 50
-SECONDS = 1e6
 FLOOR = 1e-6
 """Least probability, all classes together: trees can say 0, which no log-loss forgives."""
 
@@ -63,11 +62,6 @@ class StackingRf(Stacker):
         super().__init__(features, extras, folds, seed)
         self.n_estimators = n_estimators
         self.max_depth = max_depth
-
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds: each tree sorts the rows by some features, level by level."""
-        tried = TRIAL_TREES * len(LEAVES) * self.folds * min(rows, CHOICE_ROWS)
-        return (self.n_estimators * (rows + 500) + tried) * (members * classes) ** 0.5 <= SECONDS
 
     def check_size(self, members: int, rows: int, classes: int) -> None:
         """Refuse a forest that may have too many leaf values."""

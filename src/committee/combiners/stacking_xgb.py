@@ -14,8 +14,6 @@ from committee.errors import require
 if TYPE_CHECKING:
     from committee.predictions import Predictions
 
-SECONDS = 2e7
-
 
 class StackingXgb(Stacker):
     """Gradient-boosted trees (Chen and Guestrin 2016) on the members' answers (Wolpert 1992).
@@ -68,11 +66,6 @@ class StackingXgb(Stacker):
         self.n_estimators = n_estimators
         self.max_depth = max_depth
         self.learning_rate = learning_rate
-
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds: each round grows a tree a class on all features."""
-        rounds = self.n_estimators * classes
-        return rounds * (rows + self.folds * min(rows, CHOICE_ROWS) + 2000) * members * classes <= SECONDS
 
     def check_size(self, members: int, rows: int, classes: int) -> None:
         """Refuse a forest that may have too many nodes."""

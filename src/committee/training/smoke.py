@@ -34,13 +34,14 @@ def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: R
     images = Shown(member, spec, dataset, device, torch.contiguous_format).batch(rows, epoch=0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
-        network = make_fabric(device, spec.training.precision).setup_module(member.network.train())
+        fabric = make_fabric(device, spec.training.precision)
+        network = fabric.setup_module(member.network.train())
         logits = first_logits(spec, network, images)
     check_shape(spec, logits, (len(rows), len(dataset.class_names)))
     loss = functional.cross_entropy(logits, torch.as_tensor(dataset.labels[rows]).to(device))
     _check_finite(spec, "loss", loss)
     with taking(spec.backbone, spec.img_size):
-        loss.backward()
+        fabric.backward(loss)
     gradients = [each.grad for each in member.network.parameters() if each.grad is not None]
     if not gradients:
         raise TrainingError(
