@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 
@@ -94,14 +94,14 @@ class MismatchError(DataError):
 
     Attributes
     ----------
-    rows : list of tuple of str
+    rows : sequence of tuple of str
         What, what is expected, and what was there.
     """
 
-    rows: list[tuple[str, str, str]] = []  # noqa: RUF012 - each error gets its own by `of`
+    rows: Sequence[tuple[str, str, str]] = ()
 
     @classmethod
-    def of(cls, rows: list[tuple[str, str, str]], who: str, **parts: str) -> MismatchError:
+    def of(cls, rows: Sequence[tuple[str, str, str]], who: str, **parts: str) -> MismatchError:
         """Return the error for what does not fit."""
         error = cls(who, **parts)
         error.rows = rows

@@ -87,11 +87,10 @@ def _print_path(record: dict[str, Any]) -> None:
         [each["size"], each[metric], *_cells(each, "fit"), _mark(each, chosen), _some(each["members"])]
         for each in notes["path"]
     ]
-    print_table(f"{record['name']}", columns, rows)
+    print_table(record["name"], columns, rows)
     found, gain = scores["cross_fitted"][metric], scores["gain"][metric]
-    for reason in (chosen.get("instead_of"),):
-        if reason:
-            print(f"instead of {reason}")
+    if "instead_of" in chosen:
+        print(f"instead of {chosen['instead_of']}")
     print(
         f"kept {', '.join(chosen['members'])}: {metric} {found['value']:.4f} "
         f"[{found['low']:.4f}, {found['high']:.4f}] with the choice cross-fitted, "

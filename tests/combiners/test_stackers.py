@@ -1,0 +1,85 @@
+"""What all stacking learners share: odd rows, odd members, and what they are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import rel_entr, softmax
+from scipy.stats import entropy
+
+from committee.combiners._base import build
+from committee.combiners._meta_features import meta_features
+from committee.errors import DataError, UsageError
+from committee.predictions import Predictions
+
+QUICK: dict[str, dict[str, Any]] = {
+    "stacking_lr": {}, "stacking_xgb": {"n_estimators": 5, "max_depth": 2},
+    "stacking_rf": {"n_estimators": 10}, "stacking_mlp": {"hidden_dims": [8], "epochs": 2},
+    "attention": {"epochs": 2, "hidden_dim": 4},
+}  # fmt: skip
+every = pytest.mark.parametrize("spec", [{"combiner": key, **options} for key, options in QUICK.items()],
+                                ids=list(QUICK))  # fmt: skip
+
+
+@every
+def test_one_class_is_not_enough(spec) -> None:
+    rows = Predictions.from_logits(
+        np.zeros((2, 6, 3)), members=["a", "b"], class_names=list("xyz"), labels=np.ones(6, int)
+    )
+    with pytest.raises(DataError) as caught:
+        build(spec).fit(rows)
+    assert str(caught.value) == f"{spec['combiner']}: expected rows of at least two classes, got one."
+
+
+@every
+def test_a_class_of_one_row_which_some_inner_fold_lacks(spec, digits: Predictions) -> None:
+    rows = digits.rows(np.arange(200))
+    keep = np.flatnonzero(rows.labels != 9).tolist() + np.flatnonzero(rows.labels == 9)[:1].tolist()
+    part = rows.rows(np.array(keep))
+    output = build(spec).fit(part).combine(part.logits)
+    assert np.isfinite(output).all() and (output.argmax(1) == part.labels).mean() > 0.7
+
+
+@every
+def test_identical_members(spec, digits: Predictions) -> None:
+    near = digits.select(["near"]).logits[0, :200]
+    rows = Predictions.from_logits(
+        np.stack([near] * 3), members=list("abc"), class_names=digits.class_names, labels=digits.labels[:200]
+    )
+    output = build(spec).fit(rows).combine(rows.logits)
+    assert np.isfinite(output).all() and (output.argmax(1) == rows.labels).mean() > 0.9
+
+
+@every
+def test_groups_stay_together_when_strength_is_chosen(spec, digits: Predictions) -> None:
+    rule = build(spec)
+    rows = digits.rows(np.arange(120))
+    grouped = Predictions.from_logits(
+        rows.logits, members=rows.members, class_names=rows.class_names, labels=rows.labels,
+        groups=np.arange(120) // 3,
+    )  # fmt: skip
+    for others, held_out in rule.held_out(grouped):
+        assert not set(grouped.groups[others]) & set(grouped.groups[held_out])
+
+
+def test_what_learners_are_shown() -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 20, 4))
+    shown = meta_features(torch.from_numpy(logits), "probability", True).numpy()
+    probs = softmax(logits, axis=2)
+    assert shown.shape == (20, 3 * 4 + 3 + 3 + 1)
+    np.testing.assert_allclose(shown[:, :12], probs.transpose(1, 0, 2).reshape(20, -1))
+    np.testing.assert_allclose(shown[:, 12:15], entropy(probs, axis=2).T)
+    ordered = np.sort(probs, axis=2)
+    np.testing.assert_allclose(shown[:, 15:18], (ordered[:, :, -1] - ordered[:, :, -2]).T)
+    np.testing.assert_allclose(shown[:, 18], rel_entr(probs, probs.mean(0)).sum(2).mean(0), atol=1e-12)
+
+
+def test_a_form_of_features_that_does_not_exist(digits: Predictions) -> None:
+    with pytest.raises(UsageError) as caught:
+        build({"combiner": "stacking_lr", "features": "logit"}).fit(digits)
+    assert str(caught.value) == (
+        "stacking_lr.features: expected one of log_probability, probability, got 'logit'."
+    )
