@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from committee.combiners._base import Ask, Combiner, build, check_choice
+from committee.combiners._base import Combiner, build, check_choice
 from committee.combiners._columns import take
 from committee.combiners._crossfit import redraw_folds
 from committee.combiners._search import METRICS
+from committee.combiners._selection import Selection
 from committee.errors import DataError, UsageError
 from committee.metrics import metric as metric_of
 from committee.pruning._base import PRUNERS, Pruner
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Path = list[tuple[str, ...]]
 
 
-class Pruned(Combiner):
+class Pruned(Selection):
     """Keep the members that a pruning method chooses on the rows of the fit, and combine them with `inner`.
 
     The method gives a path: a subset of each size. How good a size is, is found by cross-validation inside
@@ -167,24 +167,6 @@ class Pruned(Combiner):
             why = "it does not meet the budgets" if reached else "the path has no subset of that size"
             chosen["instead_of"] = f"{self.target_size} members: {why}"
         return chosen
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities `[B, C]` for logits `[M, B, C]`, of the members that were kept."""
-        return self.inner(logits.index_select(0, self.learned("position")))
-
-    def consult(self, ask: Ask) -> Tensor:
-        """Return what `forward` returns, asking for what `inner` asks for."""
-        places = self.learned("position").tolist()
-        return self.inner.consult(lambda member, rows: ask(places[member], rows))
-
-    def narrowed(self) -> Combiner:
-        """Return `inner`, which knows of the members that were kept alone."""
-        return self.inner.narrowed()
-
-    def member_weights(self) -> dict[str, float] | None:
-        """Return the weights of `inner`, and zero for the members left out."""
-        inner = self.inner.member_weights()
-        return inner and {name: inner.get(name, 0.0) for name in self.member_names}
 
     def notes(self) -> dict[str, Any]:
         """Return the path, the choice, the front of all subsets looked at, and what `inner` notes."""
