@@ -43,7 +43,7 @@ def test_a_target_over_the_budget_gives_way(digits: Predictions) -> None:
         chosen["latency_ms"] <= 6 and chosen["instead_of"] == "4 members: the path has no subset of that size"
     )
     chosen = Pruned(target_size=4, max_latency_ms=9, costs=COSTS).fit(digits).notes()["chosen"]
-    assert chosen["latency_ms"] <= 9 and chosen["instead_of"] == "4 members: it does not meet the budgets"
+    assert chosen["latency_ms"] <= 9 and chosen["instead_of"] == "4 members: they exceed the budgets"
 
 
 @METHODS
@@ -66,8 +66,8 @@ def test_budgets_that_nothing_meets(digits: Predictions) -> None:
 
 def test_what_cannot_be(digits: Predictions) -> None:
     with pytest.raises(UsageError) as caught:
-        Pruned(target_size=9).fit(digits)
-    assert str(caught.value) == "pruned.target_size: expected 1 to 4, the members, got 9."
+        Pruned(target_size=0).fit(digits)
+    assert str(caught.value) == "pruned.target_size: expected at least 1, got 0."
     with pytest.raises(UsageError) as caught:
         Pruned(max_size_mb=9).fit(digits)
     assert str(caught.value) == (
@@ -82,6 +82,11 @@ def test_what_cannot_be(digits: Predictions) -> None:
     with pytest.raises(UsageError) as caught:
         Pruned("forward").fit(digits)
     assert str(caught.value).startswith("pruned.method: expected one of clustering, diversity_max, greedy_b")
+
+
+def test_more_than_there_are(digits: Predictions) -> None:
+    chosen = Pruned(target_size=9).fit(digits).notes()["chosen"]
+    assert chosen["instead_of"] == "9 members: the path has no subset of that size"
 
 
 def test_one_member_is_kept(digits: Predictions) -> None:

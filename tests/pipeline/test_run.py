@@ -222,7 +222,10 @@ def test_recipes_in_the_layouts_people_know_run(
         "runs.score_ensemble.methods=[soft_voting]",
     ]  # fmt: skip
     later = file == "orchestration.yaml"
-    if not later:
+    if later:
+        settings += ["runs.stacking.meta_learners=[lr]", "pruning.methods=[greedy_forward]",
+                     "runs.meta_fuser.fuser_type=lr"]  # fmt: skip
+    else:
         settings.append("exports.formats=[state_dict]")
     recipe = Path(__file__).parents[1] / "recipe" / "data" / file
     words = [word for each in settings for word in ("--set", each)]
@@ -230,6 +233,8 @@ def test_recipes_in_the_layouts_people_know_run(
     assert said.code == (3 if later else 0)
     assert "soft_voting_ensemble" in said.out
     if later:
+        assert "meta_fuser without fusion_concat_mlp: " in said.err
+        assert {"meta_fuser", "pruned_greedy_forward"} <= set(store.ensembles())
         lines = said.err.splitlines()
         unbuilt = load_recipe(recipe).unbuilt()
         assert lines[: len(unbuilt)] == [

@@ -38,7 +38,8 @@ class Pruned(Selection):
     method : str
         `greedy_forward`, `greedy_backward`, `diversity_max` or `clustering`.
     target_size : int, optional
-        Members to keep. Left out: the size that scores best, the smaller of two equal ones.
+        Members to keep; where there are fewer, or they exceed the budgets, the best size that there is, and
+        the notes say so. Left out: the size that scores best, the smaller of two equal ones.
     max_latency_ms, max_size_mb : float, optional
         What the members may cost together. Where the target does not meet them, the best size that does is
         kept.
@@ -57,7 +58,7 @@ class Pruned(Selection):
     Raises
     ------
     UsageError
-        In `fit`: a target larger than the number of members, or budgets without costs.
+        In `fit`: a target below 1, or budgets without costs.
     DataError
         In `fit`: no subset meets the budgets; the sentence says which comes nearest.
     """
@@ -137,9 +138,8 @@ class Pruned(Selection):
             if not set(UNITS) <= set(self.costs.get(name, ())):  # type: ignore[union-attr]
                 raise UsageError("pruned.costs", expected="latency_ms and size_mb of each member",
                                  got=f"none of '{name}'")  # fmt: skip
-        if self.target_size is not None and not 1 <= self.target_size <= len(predictions.members):
-            raise UsageError("pruned.target_size", expected=f"1 to {len(predictions.members)}, the members",
-                             got=str(self.target_size))  # fmt: skip
+        if self.target_size is not None and self.target_size < 1:
+            raise UsageError("pruned.target_size", expected="at least 1", got=str(self.target_size))
         return Budgets(self.costs or {}, given)
 
     def _judged(self, pruner: Pruner, rows: Predictions, budgets: Budgets, path: Path) -> list[float]:
@@ -164,7 +164,7 @@ class Pruned(Selection):
         chosen = {key: best[key] for key in ("size", "members", self.metric, *UNITS) if key in best}
         if self.target_size is not None and not wanted:
             reached = any(entry["size"] == self.target_size for entry in entries)
-            why = "it does not meet the budgets" if reached else "the path has no subset of that size"
+            why = "they exceed the budgets" if reached else "the path has no subset of that size"
             chosen["instead_of"] = f"{self.target_size} members: {why}"
         return chosen
 
