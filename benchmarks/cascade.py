@@ -54,10 +54,10 @@ def measure(quick: bool) -> list[Row]:
     ensemble = with_thresholds(members, photos)
     answers = []
     for batch in (1, 32) if quick else (1, 32, 256) if gpu else (1, 32):
-        calls = 2 if quick else 60 if gpu else 12
+        calls = 2 if quick else 60 if gpu else 8
         drawn = np.random.default_rng(0).integers(0, len(photos), (calls, batch))
         batches = [photos[torch.from_numpy(rows).to(device)] for rows in drawn]
-        skipping, dense = batch_times([ensemble.infer, ensemble], batches, seconds=120)
+        skipping, dense = batch_times([ensemble.infer, ensemble], batches, seconds=45)
         alone = [float(np.median(call_times(member, batches[0]))) for member in ensemble.members]
         reached = [(1 - LEAVING) ** stage for stage in range(len(alone))]
         ideal = sum(alone) / sum(cost * share for cost, share in zip(alone, reached, strict=True))

@@ -39,7 +39,9 @@ def test_worked_scores() -> None:
     log_probs = np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]]))
     np.testing.assert_allclose(nonconformity(log_probs, "lac"), [[0.5, 0.7, 0.8], [0.9, 0.9, 0.2]])
     # Of two classes alike the first comes first.
-    np.testing.assert_allclose(nonconformity(log_probs, "aps"), [[0.5, 0.8, 1.0], [0.9, 1.0, 0.8]])
+    np.testing.assert_allclose(
+        nonconformity(log_probs, "aps"), [[0.0, 0.5, 0.8], [0.8, 0.9, 0.0]], atol=1e-15
+    )
 
 
 def test_a_worked_threshold() -> None:
@@ -80,14 +82,14 @@ def test_sets_grow_with_coverage(method: str) -> None:
     assert inside[-1].all()
 
 
-def test_lac_sets_are_smaller_and_aps_sets_adapt() -> None:
+def test_aps_sets_grow_where_the_model_is_unsure() -> None:
     log_probs, labels = simulated(4000, 2)
     size = {}
     for method in METHODS:
         scores = nonconformity(log_probs, method)[np.arange(4000), labels]
         size[method] = sets(log_probs, threshold(scores, 0.9), method).sum(1)
     unsure = log_probs.max(1) < np.median(log_probs.max(1))
-    assert size["lac"].mean() < size["aps"].mean()
+    assert size["lac"].mean() == pytest.approx(size["aps"].mean(), rel=0.02)
     assert size["aps"][unsure].mean() > size["aps"][~unsure].mean() + 0.5
 
 

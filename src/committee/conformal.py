@@ -31,9 +31,10 @@ def nonconformity(log_probs: NDArray[np.floating], method: str) -> Floats:
     log_probs : float array [N, C]
     method : {"lac", "aps"}
         `lac`: one minus the probability of the class (least ambiguous sets; Sadinle, Lei, Wasserman 2019),
-        the smallest sets on average. `aps`: the probability of the class and of all more probable ones
-        (adaptive sets; Romano, Sesia, Candes 2020), larger sets where the model is unsure; not randomised,
-        so that the same photo has the same set, and sets are a little larger than they need be.
+        the smallest sets on average. `aps`: the probability of all more probable classes together (adaptive
+        sets; Romano, Sesia, Candes 2020), larger sets where the model is unsure. The class's own
+        probability is left out, rather than a random share of it taken: so the same photo has the same set,
+        and the most probable class is never the strange one.
     """
     if method not in METHODS:
         raise UsageError("sets", expected=f"one of {', '.join(METHODS)}", got=f"'{method}'")
@@ -42,11 +43,11 @@ def nonconformity(log_probs: NDArray[np.floating], method: str) -> Floats:
     if method == "lac":
         return -np.expm1(exact)
     order = np.argsort(-exact, axis=1, kind="stable")
-    # One minus what is left, summed from the small end: a sum from the large end rounds to one at once.
+    # One minus what is not before, summed from the small end: from the large end a sum rounds to one at once.
     probs = np.exp(np.take_along_axis(exact, order, 1))
-    left = np.cumsum(probs[:, ::-1], axis=1)[:, ::-1] - probs
+    before = np.maximum(1 - np.cumsum(probs[:, ::-1], axis=1)[:, ::-1], 0)
     result = np.empty_like(exact)
-    np.put_along_axis(result, order, 1 - left, 1)
+    np.put_along_axis(result, order, before, 1)
     return result
 
 

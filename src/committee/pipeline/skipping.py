@@ -45,7 +45,7 @@ def shares(store: Store, combiner: Combiner, facts: Facts) -> dict[str, Any]:
     -------
     dict
         `asked`: member -> share of the photos; `exit_rates` of a cascade, in the order of its stages;
-        `accuracy_kept`, `cross_fitted` and `test`: as a share of the accuracy of all candidates together.
+        `accuracy_kept`, `cross_fitted` and `test`: as a share of the accuracy of all its members together.
     """
     members, voices = facts["members"], facts["speaks"]
     found: dict[str, Any] = {"asked": asked(store, combiner, members, "test", voices)}
@@ -56,8 +56,8 @@ def shares(store: Store, combiner: Combiner, facts: Facts) -> dict[str, Any]:
 
 
 def _kept(store: Store, combiner: Combiner, facts: Facts) -> dict[str, float]:
-    voices = facts["candidates"]
-    candidates = list(voices)
+    candidates = facts["notes"].get("order") or list(facts["candidates"])
+    voices = {name: facts["candidates"][name] for name in candidates}
     everyone = SoftVoting().bind(candidates)
     learned, _ = fitting_rows(store, candidates, voices)
     own, test = combined(store, combiner, facts["members"], "test", voices)
