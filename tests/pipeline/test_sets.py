@@ -84,6 +84,9 @@ def test_halves_keep_groups_whole() -> None:
     some, others = calibration_rows(rows, 0, halve=True)
     assert not set(some.groups) & set(others.groups)
     assert calibration_rows(rows, 0, halve=False) == (rows, rows)
+    together = replace(rows, groups=np.zeros(40, np.int64))
+    assert calibration_rows(together, 0, halve=True) == (together, None)
+    assert calibration_rows(rows.rows([0]), 0, halve=True)[1] is None
     assert calibration_rows(None, 0, halve=True) == (None, None)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from committee.combiners.soft_voting import SoftVoting
 from committee.conformal import METHODS, SetTable, coverage_and_size, selective
-from committee.errors import StoreError
+from committee.errors import DataError, StoreError
 from committee.folds import make_folds
 from committee.pipeline.splits import fitting_rows, has_split, split_rows, unseen
 from committee.predictions import Predictions
@@ -35,11 +35,14 @@ def calibration_rows(
     halve : bool
         Whether temperatures are to be fitted.
     """
-    if apart is None or not halve or len(apart) < 2:
-        return apart, None if halve else apart
+    if apart is None or not halve:
+        return apart, apart
     labels = apart.require_labels("sets")
     few = np.bincount(labels)[labels].min() < 2
-    half = make_folds(np.zeros_like(labels) if few else labels, 2, groups=apart.groups, seed=seed)
+    try:
+        half = make_folds(np.zeros_like(labels) if few else labels, 2, groups=apart.groups, seed=seed)
+    except DataError:  # one row, or one group: the temperature has them
+        return apart, None
     return apart.rows(half == 0), apart.rows(half == 1)
 
 
