@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ class Costs:
         return self._networks[key]
 
     def _vote(self, combiner: Combiner, answers: int, classes: int) -> _Part:
-        rule = combiner.to(self.device)
+        rule = copy.deepcopy(combiner).to(self.device)  # the caller's own goes on where it is
         logits = torch.zeros(answers, self.batch, classes, device=self.device)
         return _Part(call_times(rule, logits), size_mb(rule), parameters(rule))
 
