@@ -276,3 +276,13 @@ def test_files_of_classes(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             read_classes(path)
         assert str(caught.value) == f"{path}: expected class names, each once, got {got}."
+
+
+def test_folds_are_not_asked_of_an_adopted_member(trained: Store, net: Member, tmp_path: Path) -> None:
+    adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
+    asked = recipe("training.inference=folds")
+    assert build(asked, trained, ["soft_voting"]).exit_code == 0
+    assert ensemble_facts(trained, "soft_voting_ensemble")["speaks"] == {
+        "guest": "refit", "test_resnet": "folds", "test_vit": "folds",
+    }  # fmt: skip
+    assert evaluate(asked, trained).exit_code == 0

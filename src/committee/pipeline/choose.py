@@ -56,10 +56,12 @@ def choose_voices(recipe: Recipe, entries: Sequence[Entry], members: Iterable[st
     """
     stored = {entry["name"]: str(entry.get("inference", "refit")) for entry in entries}
     own = {spec.name: spec.training for spec in recipe.members()}
+    adopted = {entry["name"] for entry in entries if "adopted" in entry}
     voices = {}
     for name in members:
         training = own.get(name, recipe.training)
-        said = "inference" in training.model_fields_set
+        # What was adopted is one network: there are no fold networks to ask for.
+        said = "inference" in training.model_fields_set and name not in adopted
         voices[name] = training.inference if said else stored[name]
     return voices
 

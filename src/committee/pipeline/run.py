@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from committee.errors import CommitteeError
 from committee.exporters._base import EXPORTERS
 from committee.pipeline.build import build
 from committee.pipeline.choose import choose_methods, full_name
@@ -44,8 +45,12 @@ def run(recipe: Recipe, store: Store) -> Outcome:
             outcome.merge(build(recipe, store))
         if recipe.pruning is not None and recipe.pruning.enable:
             outcome.merge(prune(recipe, store))
-        if recipe.runs.meta_fuser is not None and recipe.runs.meta_fuser.enable:
-            outcome.merge(meta_fuse(recipe, store))
+        fuser = recipe.runs.meta_fuser
+        if fuser is not None and fuser.enable:
+            try:
+                outcome.merge(meta_fuse(recipe, store))
+            except CommitteeError as error:  # after hours of training the other stages still go on
+                outcome.fail(fuser.name, error)
         outcome.merge(evaluate(recipe, store))
         if recipe.exports.enable:
             outcome.merge(export(recipe, store))

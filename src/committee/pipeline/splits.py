@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from committee.errors import StoreError
-from committee.pipeline.records import member_facts
+from committee.pipeline.records import is_adopted, member_facts
 from committee.predictions import Predictions
 from committee.store.layout import Store
 from committee.store.manifest import NAME, read_whole
@@ -31,7 +31,8 @@ def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]
     """
     members = list(members)
     has_val = has_split(store, members, "val", voices)
-    if not any(_there(_oof(store, name)) for name in members) and has_val:
+    trained = [name for name in members if not is_adopted(store, name)] or members
+    if not any(_there(_oof(store, name)) for name in trained) and has_val:
         return _enough(split_rows(store, members, "val", voices)), "val"
     rows = oof_rows(store, members)
     if has_val and not is_enough(unseen(rows)):
