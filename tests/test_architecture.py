@@ -16,14 +16,14 @@ ROOT = Path(committee.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 GROUPS = {
     "base": [
-        "_version", "errors", "interrupt", "registry", "randomness", "folds", "progress", "devices", "recipe",
+        "_version", "errors", "interrupt", "limits", "registry", "randomness", "folds", "progress", "devices", "recipe",
         "store", "untrusted", "workers",
     ], "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners",
-    "diversity",
+    "diversity", "descent",
         "pruning", "conformal",
     ],
-    "networks": ["images", "backbones", "member", "measure"],
-    "ensemble": ["ensemble", "vote"],
+    "networks": ["images", "backbones", "fusions", "member", "measure"],
+    "ensemble": ["ensemble", "vote", "composites"],
     "training": ["training"],
     "doors": ["exporters", "report", "pipeline", "debug", "cli", "__main__"],
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -16,13 +16,19 @@ from committee.combiners._base import Combiner
 from committee.combiners._base import build as build_combiner
 from committee.combiners._base import load as load_combiner
 from committee.combiners._base import save as save_combiner
+from committee.composites._base import DESCRIPTION as COMPOSITE
+from committee.composites._base import PROTOCOL as COMPOSITE_PROTOCOL
+from committee.composites._base import read_composite, save_part
 from committee.errors import DataError, UsageError, first_five
 from committee.images.decode import Source
+from committee.images.view import View
 from committee.measure import device_of
+from committee.member import DESCRIPTION as MEMBER
+from committee.member import PROTOCOL as MEMBER_PROTOCOL
 from committee.member import Member, predict, read_description, slugs
 from committee.predictions import Predictions
 from committee.store.inside import inside
-from committee.untrusted.documents import build
+from committee.untrusted.documents import build, read_json
 from committee.vote import Answers, Vote, logits_of
 
 PROTOCOL = 1
@@ -50,6 +56,8 @@ class Ensemble(Vote):
         Left out: those of the first member that has them.
     name : str
         Its name in another ensemble.
+    provenance : mapping, optional
+        Where it comes from: plain JSON values.
 
     Raises
     ------
@@ -71,6 +79,7 @@ class Ensemble(Vote):
         names: Sequence[str] | None = None,
         class_names: Sequence[str] | None = None,
         name: str = "ensemble",
+        provenance: Mapping[str, Any] | None = None,
     ) -> None:
         members = list(members)
         names = _names(members, names)
@@ -79,7 +88,7 @@ class Ensemble(Vote):
         _require_same_classes(names, classes, chosen)
         leaves, votes, inputs = _take_apart(members)
         super().__init__(_combiner(combiner, weights, names), inputs, names, chosen)
-        self.name = name
+        self.name, self.provenance = name, dict(provenance or {})
         self.members, self.votes = nn.ModuleList(leaves), nn.ModuleList(votes)
         self.arrange(classes)
 
@@ -154,15 +163,9 @@ class Ensemble(Vote):
             A member is a bare module: its view and classes are not known.
         """
         folder = Path(folder)
-        for member in self.members:
-            if not isinstance(member, Member):
-                raise UsageError(
-                    self.name, expected="members that can be saved", got=type(member).__name__,
-                    todo="Wrap it with Member.from_module.",
-                )  # fmt: skip
-        names = slugs([str(member.name) for member in self.members])
+        names = slugs([str(getattr(member, "name", "member")) for member in self.members])
         for slug, member in zip(names, self.members, strict=True):
-            cast("Member", member).save(folder / "members" / slug)
+            save_part(member, folder / "members" / slug, self.name)
         votes = [*cast("Iterable[Vote]", self.votes), self]
         for index, vote in enumerate(votes):
             place = folder / "combiners" / str(index)
@@ -176,22 +179,24 @@ class Ensemble(Vote):
                 {"inputs": vote.inputs, "names": vote.names, "class_names": vote.class_names}
                 for vote in votes
             ],
+            "provenance": self.provenance,
         }
         text = json.dumps(description, indent=1, ensure_ascii=False)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
     def load(
-        cls, folder: Path | str, *, trusted: bool = False, nets: Mapping[str, nn.Module] | None = None
-    ) -> Self:
+        cls, folder: Path | str, *, trusted: bool | Collection[str] = False,
+        nets: Mapping[str, nn.Module] | None = None,
+    ) -> Self:  # fmt: skip
         """Read what `save` wrote, in evaluation mode; nothing is unpickled.
 
         Parameters
         ----------
         folder : Path or str
             Where it was saved.
-        trusted : bool
-            Whether `python:` builders may be imported.
+        trusted : bool or collection of str
+            Whether `python:` builders may be imported, or the names of those that may.
         nets : mapping of str to nn.Module, optional
             Architectures of the members that `Member.from_module` made, by the members' names.
         """
@@ -200,9 +205,7 @@ class Ensemble(Vote):
 
         def rebuild() -> Any:
             known: dict[int, nn.Module] = {
-                index: Member.load(
-                    inside(folder, f"members/{slug}"), trusted=trusted, net=(nets or {}).get(slug)
-                )
+                index: load(inside(folder, f"members/{slug}"), trusted=trusted, nets=nets, name=slug)
                 for index, slug in enumerate(description["members"])
             }
             for index, vote in enumerate(description["votes"]):
@@ -210,13 +213,55 @@ class Ensemble(Vote):
                     [known[source] for source in vote["inputs"]],
                     load_combiner(inside(folder, f"combiners/{index}")),
                     names=vote["names"], class_names=vote["class_names"], name=str(description["name"]),
+                    provenance=description.get("provenance"),
                 )  # fmt: skip
             return known[min(known)].eval()
 
         return build(rebuild, folder / DESCRIPTION, "the description of an ensemble")
 
 
-def folds_member(networks: Sequence[Member], name: str) -> Ensemble:
+def load(
+    folder: Path | str, *, trusted: bool | Collection[str] = False,
+    nets: Mapping[str, nn.Module] | None = None, name: str = "",
+) -> nn.Module:  # fmt: skip
+    """Read whatever `save` wrote: a member, an ensemble or a composite, in evaluation mode.
+
+    Parameters
+    ----------
+    folder, trusted, nets
+        As `Ensemble.load` takes them.
+    name : str
+        By which `nets` has it; left out, there is none for it.
+    """
+    folder = Path(folder)
+    if (folder / DESCRIPTION).is_file():
+        return Ensemble.load(folder, trusted=trusted, nets=nets)
+    if not (folder / COMPOSITE).is_file():
+        return Member.load(folder, trusted=trusted, net=(nets or {}).get(name))
+    description = read_description(folder / COMPOSITE, "a composite", COMPOSITE_PROTOCOL)
+    return build(
+        lambda: read_composite(
+            folder, description, lambda part: load(part, trusted=trusted, nets=nets, name=part.name)
+        ),
+        folder / COMPOSITE, "the description of a composite",
+    )  # fmt: skip
+
+
+def provenance_of(folder: Path) -> dict[str, Any]:
+    """Return where what was saved in a folder comes from; nothing is built."""
+    files = [folder / name for name in (DESCRIPTION, COMPOSITE, MEMBER)]
+    file = next((each for each in files if each.is_file()), files[-1])
+    found = read_json(file, "a saved model", "Name a folder that its save method wrote.").get("provenance")
+    return dict(found or {})
+
+
+def views_of(folder: Path) -> list[View]:
+    """Return the views of all networks that were saved in a folder; nothing is built."""
+    files = sorted(folder.rglob(MEMBER))
+    return [View(**read_description(file, "a member", MEMBER_PROTOCOL)["view"]) for file in files]
+
+
+def folds_member(networks: Sequence[nn.Module], name: str) -> Ensemble:
     """Return the member whose fold networks speak together: the mean of their probabilities."""
     names = [f"{name}_{index}" for index in range(len(networks))]
     return Ensemble(networks, names=names, name=name)

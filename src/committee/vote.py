@@ -81,10 +81,12 @@ class Answers:
         images, size = self._images, len(self._images)
         there = self._there.setdefault(source, torch.zeros(size, dtype=torch.bool, device=images.device))
         missing = (~there).nonzero()[:, 0] if rows is None else rows[~there[rows]]
+        network = self._networks[source]
+        answer_of = getattr(network, "infer", network)
         if len(missing) == size:
-            self._known[source] = logits_of(self._networks[source](images))
+            self._known[source] = logits_of(answer_of(images))
         elif len(missing):
-            logits = logits_of(self._networks[source](images[_few_sizes(missing)]))[: len(missing)]
+            logits = logits_of(answer_of(images[_few_sizes(missing)]))[: len(missing)]
             known = self._known.setdefault(source, logits.new_zeros(size, logits.shape[1]))
             known[missing] = logits
         there[missing] = True

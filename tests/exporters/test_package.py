@@ -143,7 +143,7 @@ def test_a_bare_module_has_no_checkpoint(tmp_path, batches):
 
     status = package(Bare(), Card("bare", CLASSES), tmp_path, ["checkpoint", "state_dict"], batches)
     assert failures(status) == {
-        "checkpoint": "checkpoint of bare: expected a Member or an Ensemble, got Bare. "
+        "checkpoint": "checkpoint of bare: expected a Member, an Ensemble or a Composite, got Bare. "
         "Wrap it with Member.from_module."
     }
     assert status["formats"]["state_dict"]["status"] == "done"

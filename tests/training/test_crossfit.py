@@ -13,7 +13,7 @@ from committee.predictions import Predictions
 from committee.store.manifest import read_manifest
 from committee.training import crossfit as module
 from committee.training.crossfit import CrossFit
-from committee.training.plans import single
+from committee.training.plans import _of_backbone
 from committee.training.plans.single import Single
 from committee.training.predict import logits_of
 
@@ -34,13 +34,13 @@ def run(making, dataset, store, cpu):
 @pytest.fixture
 def fits(monkeypatch):
     """The folds that are trained, in order."""
-    trained, real = [], single.train
+    trained, real = [], _of_backbone.train
 
     def counted(*args, **kwargs):
         trained.append(kwargs["fold"])
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(single, "train", counted)
+    monkeypatch.setattr(_of_backbone, "train", counted)
     return trained
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_made_twice(run, fits, store, monkeypatch):
     name = run("training.epochs=1")
     assert fits == ["fold_0", "fold_1", "fold_2", "refit"]
     before = contents(store.root)
-    monkeypatch.setattr(single, "smoke", None)
+    monkeypatch.setattr(_of_backbone, "smoke", None)
     run("training.epochs=1")
     assert len(fits) == 4 and contents(store.root) == before
     shutil.rmtree(store.kfold(name))
@@ -139,15 +139,15 @@ def test_what_other_settings_left_is_removed(run, store, caplog):
 
 def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):
     asked = {}
-    real = single.train
+    real = _of_backbone.train
 
     def spy(*args, **kwargs):
         asked[kwargs["fold"]] = kwargs["epochs"]
-        member = real(*args, **kwargs)
-        member.provenance["epochs"] = {"fold_0": 2, "fold_1": 9, "fold_2": 3}.get(kwargs["fold"], 0)
-        return member
+        trained = real(*args, **kwargs)
+        trained.member.provenance["epochs"] = {"fold_0": 2, "fold_1": 9, "fold_2": 3}.get(kwargs["fold"], 0)
+        return trained
 
-    monkeypatch.setattr(single, "train", spy)
+    monkeypatch.setattr(_of_backbone, "train", spy)
     run("training.early_stop={patience: 1}")
     assert asked == {"fold_0": None, "fold_1": None, "fold_2": None, "refit": 3}
 

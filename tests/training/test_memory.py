@@ -16,7 +16,7 @@ def fit(making, dataset, cpu, tmp_path, monkeypatch):
     def run(most, *overrides, folder=None):
         monkeypatch.setenv("MOST_IMAGES", str(most))
         spec = making.make_spec(MODELS, *overrides)
-        return train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu, folder=folder)
+        return train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu, folder=folder).member
 
     return run
 

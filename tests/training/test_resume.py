@@ -13,7 +13,7 @@ def fit(making, dataset, cpu, tmp_path):
     def run(*overrides, folder=None):
         spec = making.make_spec(*SETTINGS, *overrides)
         member = train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu, folder=folder,
-                       made_from="x")  # fmt: skip
+                       made_from="x").member  # fmt: skip
         member.save(tmp_path / "saved")
         return (tmp_path / "saved" / "weights.safetensors").read_bytes()
 

@@ -17,7 +17,7 @@ def fit(making, dataset, cpu, tmp_path, monkeypatch):
     def run(*overrides, largest=0.1, folder="state"):
         monkeypatch.setenv("LARGEST_STEP", str(largest))
         return train(making.make_spec(*SETTINGS, *overrides), dataset, dataset.rows("train"), fold="fold_0",
-                     device=cpu, folder=tmp_path / folder, made_from="x")  # fmt: skip
+                     device=cpu, folder=tmp_path / folder, made_from="x").member  # fmt: skip
 
     return run
 
@@ -106,5 +106,5 @@ def test_a_step_that_fp16_skips_is_no_divergence(making, dataset):
     if not torch.cuda.is_available():
         pytest.skip("fp16 needs a GPU")
     spec = making.make_spec("training.precision=fp16", "training.epochs=3")
-    member = train(spec, dataset, dataset.rows("train"), fold="fold_0", device=torch.device("cuda", 0))
+    member = train(spec, dataset, dataset.rows("train"), fold="fold_0", device=torch.device("cuda", 0)).member
     assert "rollbacks" not in member.provenance

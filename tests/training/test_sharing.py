@@ -20,7 +20,7 @@ def two(monkeypatch):
 def test_two_processes_train_one_network(making, dataset, cpu, two):
     spec = making.make_spec("training.epochs=12", "training.augment={random_resized_crop: 1, flip: false}",
                             "training.best_checkpoint=true", "training.ema=0.9")  # fmt: skip
-    member = train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu)
+    member = train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu).member
     rows = dataset.rows("test")
     logits = logits_of(member, dataset, rows, batch_size=80, device=cpu)
     assert (logits.argmax(1) == dataset.labels[rows]).mean() > 0.7
@@ -62,5 +62,5 @@ def test_where_memory_is_short_all_processes_start_again_with_less(
 def test_a_batch_too_small_to_divide_is_not_divided(making, dataset, cpu, two, monkeypatch):
     monkeypatch.setattr(sharing, "_launch", None)
     spec = making.make_spec("dataset.batch_size=3", "training.epochs=1")
-    member = train(spec, dataset, np.arange(8), fold="fold_0", device=cpu)
+    member = train(spec, dataset, np.arange(8), fold="fold_0", device=cpu).member
     assert isinstance(member, torch.nn.Module)

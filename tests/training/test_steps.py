@@ -23,7 +23,7 @@ def test_a_divided_batch_gives_the_gradients_of_the_whole(making, dataset, cpu, 
     logits = member.network(pixels)
     expected = functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
     wanted = torch.autograd.grad(expected, list(member.network.parameters()))
-    learn = Step(fabric, lambda rows: pixels[rows], labels, weights, smoothing, "m/fold_0")
+    learn = Step(fabric, lambda rows: pixels[rows], labels, weights, smoothing=smoothing, who="m/fold_0")
     loss, accuracy = learn(model, np.arange(31), size)
     torch.testing.assert_close(loss, expected.detach())
     assert accuracy.item() == pytest.approx((logits.argmax(1) == labels).float().mean().item())

@@ -51,7 +51,8 @@ def duration(hours: float) -> str:
 def print_failed(failed: Mapping[str, str]) -> None:
     """Print what failed and why, a line each: in a table a sentence would widen its column for all."""
     for name, reason in failed.items():
-        print(f"failed: {reason if reason.startswith(f'{name}:') else f'{name}: {reason}'}")
+        known = reason.startswith((f"{name}:", f"{name}/"))
+        print(f"failed: {reason if known else f'{name}: {reason}'}")
 
 
 def cell(value: object) -> str:

@@ -67,16 +67,27 @@ def print_estimate(
 
 
 def print_ensembles(outcome: Outcome, store: Store, as_json: bool) -> int:
-    """Print the ensembles that a stage built, with cross-fitted scores and gains; return the exit code."""
-    from committee.pipeline.records import ensemble_facts
+    """Print what a stage built, ensembles with cross-fitted scores and gains; return the exit code."""
+    from committee.pipeline.records import ensemble_facts, member_facts, provenance
 
-    records = [ensemble_facts(store, name) for name in outcome.done]
+    ensembles = store.ensembles()
+    records = [ensemble_facts(store, name) for name in outcome.done if name in ensembles]
+    made = {name: provenance(store, name) for name in outcome.done if name not in ensembles}
     if as_json:
-        print_json({**outcome.to_json(), "ensembles": records})
+        print_json({**outcome.to_json(), "ensembles": records, "members": made})
         return outcome.exit_code
-    rows = [[record["name"], len(record["members"]), *_scores(record["scores"])] for record in records]
-    columns = ["name", "members", "log_loss cross-fitted", "accuracy cross-fitted", "gain over best single"]
-    print_table("Ensembles", columns, rows)
+    if made:
+        members = [
+            [name, ", ".join(member_facts(store, name).get("of", [])), about.get("summary", "")]
+            for name, about in made.items()
+        ]
+        print_table("Members", ["name", "of", "what"], members)
+    if records:
+        rows = [[record["name"], len(record["members"]), *_scores(record["scores"])] for record in records]
+        columns = [
+            "name", "members", "log_loss cross-fitted", "accuracy cross-fitted", "gain over best single",
+        ]  # fmt: skip
+        print_table("Ensembles", columns, rows)
     print_failed(outcome.failed)
     return outcome.exit_code
 
@@ -97,8 +108,13 @@ def print_fits(plan: Mapping[str, Any], as_json: bool) -> int:
     if as_json:
         print_json(plan)
         return 0
-    print(f"On {plan['n']} {plan['rows']} rows of {', '.join(plan['members'])}; no network would run.")
+    print(
+        f"On {plan['n']} {plan['rows']} rows of {', '.join(plan['members'])}; no network would run for these."
+    )
     print_table("What would be built", ["ensemble", "fits"], list(plan["ensembles"].items()))
+    if plan.get("soups"):
+        soups = [[name, ", ".join(members)] for name, members in plan["soups"].items()]
+        print_table("Weights that would be averaged", ["soup", "of"], soups)
     return 0
 
 
@@ -116,7 +132,7 @@ def print_leaderboard(store: Store, metric: str, as_json: bool) -> int:
     print_table(f"Leaderboard of {store.root}", columns, rows)
     print_failed(failed)
     if any(report.get("rows") == "val" for report in reports):
-        print("* on the val split: these members were trained without folds.")
+        print("* on the val split: these members have no out-of-fold predictions.")
     if any(report.get("seen") for report in reports):
         print("+ flattering: an adopted member may have been trained on some of these images.")
     print_data(next((report["data"] for report in reports if "data" in report), {}))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from committee.combiners._descent import train_chosen, uniform
 from committee.combiners._stacker import Floats, Rows, Stacker
+from committee.descent import train_chosen, uniform
 from committee.randomness import derive
 
 if TYPE_CHECKING:

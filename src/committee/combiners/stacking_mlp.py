@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
-from committee.combiners._descent import dropped, layers, train_chosen
 from committee.combiners._stacker import Floats, Rows, Stacker
+from committee.descent import dropped, layers, train_chosen
 from committee.errors import UsageError
 from committee.randomness import derive
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 from torch import Tensor, nn
 
+from committee.composites._base import Composite
 from committee.ensemble import Ensemble
+from committee.ensemble import load as load_saved
 from committee.errors import ExportError
 from committee.exporters._base import Card, Exporter
 from committee.exporters._module import ModulePredictor
@@ -20,9 +23,10 @@ class Checkpoint(Exporter):
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write the folder; see the base class."""
-        if not isinstance(module, Member | Ensemble):
+        if not isinstance(module, Member | Ensemble | Composite):
             raise ExportError(
-                f"checkpoint of {card.name}", expected="a Member or an Ensemble", got=type(module).__name__,
+                f"checkpoint of {card.name}", expected="a Member, an Ensemble or a Composite",
+                got=type(module).__name__,
                 todo="Wrap it with Member.from_module.",
             )  # fmt: skip
         module.save(folder)
@@ -32,17 +36,17 @@ class Checkpoint(Exporter):
         """Read the folder; see the base class."""
         # The module was built in this run, so its builder is one that the recipe of this run names; a network
         # that was never built by name is the one thing that the folder cannot hold.
-        loaded: Member | Ensemble
-        if isinstance(module, Ensemble):
-            names = slugs([str(member.name) for member in module.members])
-            nets = dict(zip(names, map(_unnamed, module.members), strict=True))
-            loaded = Ensemble.load(file, trusted=True, nets={k: net for k, net in nets.items() if net})
-        else:
-            loaded = Member.load(file, trusted=True, net=_unnamed(module))
+        name = "itself"
+        loaded: Any = load_saved(file, trusted=True, nets=_unnamed({name: module}), name=name)
         return ModulePredictor(loaded, loaded.name, loaded.class_names)
 
 
-def _unnamed(member: nn.Module) -> nn.Module | None:
-    """Return a copy of a member's network if no name says how to build it."""
-    network = cast("Member", member).network
-    return None if network.architecture else copy.deepcopy(network.net)
+def _unnamed(modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return copies of the networks that no name says how to build, by the folder of their member."""
+    found: dict[str, nn.Module] = {}
+    for name, module in modules.items():
+        parts = module.members if isinstance(module, Ensemble) else getattr(module, "parts", ())
+        found |= _unnamed(dict(zip(slugs([str(part.name) for part in parts]), parts, strict=True)))
+        if isinstance(module, Member) and module.network.architecture is None:
+            found[name] = copy.deepcopy(module.network.net)
+    return found

@@ -22,7 +22,7 @@ from committee.store.layout import Store
 from committee.store.manifest import digest, read_manifest
 
 FILE = "samples.json"
-FROZEN = ("test_size", "val")
+FROZEN = ("test_size", "val", "val_size")
 """Keys of the recipe that decide the splits, and so cannot change on a store."""
 
 
@@ -174,8 +174,8 @@ def first_record(
         splits, first = settle(ids, np.array(samples.labels), splits, prints, drop=drop, store=store)
     groups = merge(None if names is None else np.unique(names, return_inverse=True)[1], first)
     splits = assign_splits(
-        ids, labels, splits, groups, test_size=settings.test_size, folds=folds, seed=seed,
-        class_names=samples.class_names,
+        ids, labels, splits, groups, test_size=settings.test_size,
+        val_size=settings.val_size, folds=folds, seed=seed, class_names=samples.class_names,
     )  # fmt: skip
     check_splits(samples.class_names, labels, splits, names)
     copies = np.flatnonzero(first != np.arange(len(ids)))
@@ -235,7 +235,7 @@ def check_same(record: Record, samples: Samples, content: str, settings: Setting
             todo="Use another --store for other data.",
         )  # fmt: skip
     for key in FROZEN:
-        before, now = record.source[key], getattr(settings, key)
+        before, now = record.source.get(key), getattr(settings, key)
         if before != now:
             raise StoreError(
                 f"dataset.{key}", expected=f"{before}, as the rows of this store were split", got=str(now),

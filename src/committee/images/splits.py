@@ -31,6 +31,7 @@ def assign_splits(
     folds: int,
     seed: int,
     class_names: Sequence[str],
+    val_size: float | None = None,
 ) -> NDArray[np.str_]:
     """Complete the splits that the data give.
 
@@ -41,9 +42,12 @@ def assign_splits(
     test_size : float
         Share of the training rows to hold out where there is no test row.
     folds : int
-        Number of folds; 0 is no cross-fit. Then a val split of the same share is held out where there is
-        none: nothing else is left to fit combiners on.
+        Number of folds; 0 is no cross-fit. Then a val split is held out where there is none: nothing else is
+        left to fit combiners on.
     seed : int
+    val_size : float, optional
+        Share of the training rows to hold out where there is no val row, before the rest is dealt to folds;
+        left out, none with folds, and `test_size` without.
 
     Returns
     -------
@@ -55,12 +59,13 @@ def assign_splits(
         All rows of a class stay together, so that none can be held out.
     """
     splits = splits.copy()
-    lacking = [] if (splits == "test").any() else ["test"]
-    lacking += [] if folds or (splits == "val").any() else ["val"]
-    for split in lacking:
+    lacking = {} if (splits == "test").any() else {"test": test_size}
+    if (val_size or not folds) and not (splits == "val").any():
+        lacking["val"] = val_size or test_size
+    for split, share in lacking.items():
         _check_variety(labels, splits, groups, class_names)
         train = splits == "train"
-        splits[hold_out(sample_ids, labels, train, groups, test_size, derive(seed, split))] = split
+        splits[hold_out(sample_ids, labels, train, groups, share, derive(seed, split))] = split
     return splits
 
 

@@ -1,4 +1,4 @@
-"""The second stage: learn ensembles from the stored predictions of members, and score them honestly."""
+"""The second stage: average weights, learn ensembles from stored predictions, and score them honestly."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ from committee.pipeline.discover import (
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import RECORD, member_source
 from committee.pipeline.sets import calibration_rows, table
+from committee.pipeline.soups import build_soups, is_soup, plan_soups, wants_soups
 from committee.pipeline.splits import fitting_rows, has_split, is_enough, split_rows, unseen
 from committee.predictions import Predictions
 from committee.progress import track
@@ -102,7 +103,7 @@ class Material:
         }
 
 
-def build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> Outcome:
+def build(recipe: Recipe, store: Store, methods: Sequence[str] = (), *, soups: bool = True) -> Outcome:
     """Build and score an ensemble for each method, on the members of the store that the recipe means.
 
     Parameters
@@ -112,12 +113,14 @@ def build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> Outcome:
     store : Store
         A store with trained members.
     methods : sequence of str
-        Methods instead of the recipe's, by the name of a combiner or an ensemble.
+        Methods instead of the recipe's, by the name of a combiner or an ensemble, or of a soup.
+    soups : bool
+        Whether to make the soups too that the recipe asks for.
 
     Returns
     -------
     Outcome
-        The full names of the ensembles made, and the methods that failed with their reasons.
+        The full names of the soups and ensembles made, and the methods that failed with their reasons.
 
     Raises
     ------
@@ -127,18 +130,24 @@ def build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> Outcome:
         There are no members, or some have no predictions to learn from.
     """
     outcome = Outcome(unbuilt=recipe.unbuilt())
-    chosen = choose_methods(recipe, methods)
-    if not chosen:
+    wanted = wants_soups(recipe, methods) if soups else None
+    rules = [name for name in methods if not is_soup(name)]
+    chosen = choose_methods(recipe, rules) if rules or not methods else []
+    if not chosen and wanted is None:
         raise UsageError(
             "runs", expected="at least one enabled method", got="none", todo="Name one: --method soft_voting"
         )
     require_store(store)
     with store.hold():
         catalog = discover(store)
+        if wanted is not None:
+            build_soups(wanted, recipe, store, catalog, outcome, methods)
+            catalog = discover(store)
         set_aside(catalog, outcome, needed=MEMBERS, renewed=[full_name(method) for method in chosen])
-        material = gather(recipe, store, catalog)
-        _keep(material)
-        build_all(chosen, material, outcome)
+        if chosen:
+            material = gather(recipe, store, catalog)
+            _keep(material)
+            build_all(chosen, material, outcome)
     return outcome
 
 
@@ -154,8 +163,12 @@ def plan_build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> dic
     """Return what `build` would do: `members`, `rows` (`oof` or `val`), and the `fits` of each ensemble.
 
     A method that learns is fitted on all rows but each fold, and on all; one that does not is only applied.
+    `soups` has the members that each soup would be of.
     """
-    material = gather(recipe, store, look_through(store))
+    catalog, soups = look_through(store), wants_soups(recipe, methods)
+    planned = {} if soups is None else plan_soups(soups, recipe, store, catalog, methods)
+    methods = [name for name in methods if not is_soup(name)]
+    material = gather(recipe, store, catalog)
     rows = material.predictions
     folds = redraw_folds(rows, material.seed) if rows.folds is None else rows.folds
     rules = {
@@ -166,7 +179,13 @@ def plan_build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> dic
         name: 1 + len(splits(rows, folds, within_folds=turns(rule))) if rule.learns else 0
         for name, rule in rules.items()
     }
-    return {"members": list(rows.members), "rows": material.rows, "n": len(rows), "ensembles": fits}
+    return {
+        "members": list(rows.members),
+        "rows": material.rows,
+        "n": len(rows),
+        "ensembles": fits,
+        "soups": planned,
+    }
 
 
 def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str] = ()) -> Material:

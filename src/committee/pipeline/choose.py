@@ -10,7 +10,7 @@ from committee.combiners._base import COMBINERS, Combiner, check_choice
 from committee.combiners._base import build as build_combiner
 from committee.errors import RecipeError, StoreError, UsageError
 from committee.pipeline.records import failures
-from committee.recipe.members import pick
+from committee.recipe.members import is_named, pick
 from committee.recipe.model import Recipe
 from committee.recipe.runs import MetaFuser, Stacking
 from committee.recipe.section import Section
@@ -25,19 +25,31 @@ Method = dict[str, Any]
 def choose_members(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
     """Return the names of the catalog's members that the recipe means.
 
-    A recipe that names no backbones means all of them, but for `backbones.exclude`. What it names and the
-    store lacks is named in the log, but for members that failed: their reason was given.
+    A recipe that names no backbones means all of them, but for `backbones.exclude`; members that come of
+    others it means only by name, in `runs.members`. What it names and the store lacks is named in the log,
+    but for members that failed: their reason was given.
 
     Raises
     ------
     StoreError
         None is left.
     """
+    if recipe.runs.members is None:
+        return choose_backbones(recipe, entries, store)
+    return _some(*_by_name(recipe.runs.members, entries), entries, store)
+
+
+def choose_backbones(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
+    """Return the names of the members that the recipe's backbones and models mean; see `choose_members`."""
     own = {spec.name: spec.backbone for spec in recipe.members()}
     failed = {entry["name"]: own.get(entry["name"], "") for entry in failures(store)}
-    trained = {entry["name"]: str(entry.get("backbone", "")) for entry in entries}
+    trained = {entry["name"]: str(entry.get("backbone", "")) for entry in entries if "of" not in entry}
     named, missing = pick(recipe, failed | trained)
-    chosen = [name for name in named if name in trained]
+    return _some([name for name in named if name in trained], missing, entries, store)
+
+
+def _some(chosen: list[str], missing: Sequence[str], entries: Sequence[Entry], store: Store) -> list[str]:
+    """Name what is missing; refuse where nothing is left."""
     for name in missing:
         log.warning("%s is not in the store %s: it is left out", name, store.root)
     if not chosen:
@@ -49,6 +61,27 @@ def choose_members(recipe: Recipe, entries: Sequence[Entry], store: Store) -> li
     return chosen
 
 
+def _by_name(wanted: Sequence[str], entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
+    """Return the members that are named, and the names of which there is none."""
+
+    def means(pattern: str, entry: Entry) -> bool:
+        name = str(entry["name"])
+        return pattern == name if "of" in entry else is_named(pattern, name, str(entry.get("backbone", "")))
+
+    chosen = [str(entry["name"]) for entry in entries if any(means(each, entry) for each in wanted)]
+    return chosen, [each for each in wanted if not any(means(each, entry) for entry in entries)]
+
+
+def with_derived(members: Sequence[str], entries: Sequence[Entry]) -> list[str]:
+    """Return members, and those of the catalog that come of these alone."""
+    found = list(members)
+    left = [entry for entry in entries if entry["name"] not in found]
+    while more := [entry for entry in left if "of" in entry and set(entry["of"]) <= set(found)]:
+        found += [str(entry["name"]) for entry in more]
+        left = [entry for entry in left if entry not in more]
+    return found
+
+
 def choose_voices(recipe: Recipe, entries: Sequence[Entry], members: Iterable[str]) -> dict[str, str]:
     """Return which networks speak for each member: `refit` or `folds`.
 
@@ -56,14 +89,18 @@ def choose_voices(recipe: Recipe, entries: Sequence[Entry], members: Iterable[st
     """
     stored = {entry["name"]: str(entry.get("inference", "refit")) for entry in entries}
     own = {spec.name: spec.training for spec in recipe.members()}
-    adopted = {entry["name"] for entry in entries if "adopted" in entry}
+    alone = {entry["name"] for entry in entries if "adopted" in entry or _has_no_folds(entry)}
     voices = {}
     for name in members:
         training = own.get(name, recipe.training)
-        # What was adopted is one network: there are no fold networks to ask for.
-        said = "inference" in training.model_fields_set and name not in adopted
+        # What was adopted, or made by a plan without folds, has no other networks to ask for.
+        said = "inference" in training.model_fields_set and name not in alone
         voices[name] = training.inference if said else stored[name]
     return voices
+
+
+def _has_no_folds(entry: Entry) -> bool:
+    return entry.get("plan", "single") != "single" and list(entry["fits"]) == ["refit"]
 
 
 def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:

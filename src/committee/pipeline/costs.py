@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from committee.combiners._base import Combiner
 from committee.combiners.soft_voting import SoftVoting
+from committee.ensemble import views_of
 from committee.images.view import View, canvas_size
 from committee.measure import call_times, parameters, size_mb
-from committee.member import DESCRIPTION, PROTOCOL, read_description
 from committee.pipeline.models import load_network
 from committee.pipeline.records import speaking_folds
 from committee.store.layout import Store
@@ -29,6 +29,7 @@ class _Part:
     times: NDArray[np.float64]
     size_mb: float
     parameters: int
+    classes: int
 
 
 class Costs:
@@ -73,10 +74,11 @@ class Costs:
             for name, speaks in voices.items()
         }
         folders = [folder for each in networks.values() for folder in each]
-        described = [read_description(folder / DESCRIPTION, "a member", PROTOCOL) for folder in folders]
-        classes, shape = len(described[0]["class_names"]), _image_shape(described)
+        views = [view for folder in folders for view in views_of(folder)]
+        shape = _image_shape(views)
         parts = [self._network(folder, shape) for folder in folders]
         pools = [(SoftVoting(), len(networks[name])) for name in voices if voices[name] == "folds"]
+        classes = parts[0].classes
         parts += [self._vote(rule, answers, classes) for rule, answers in pools]
         if combiner is not None:
             parts.append(self._vote(combiner, len(voices), classes))
@@ -84,7 +86,7 @@ class Costs:
         return {
             "latency_ms": {
                 "median": float(np.median(times)), "p95": float(np.percentile(times, 95)),
-                "batch": self.batch, "image": list(shape), "networks": len(folders),
+                "batch": self.batch, "image": list(shape), "networks": len(views),
                 "device": self.device.type, "threads": torch.get_num_threads(),
             },
             "size_mb": sum(part.size_mb for part in parts),
@@ -98,17 +100,18 @@ class Costs:
             images = torch.randint(0, 256, (self.batch, *shape), dtype=torch.uint8, generator=generator)
             network = load_network(folder, self.trusted).to(self.device)
             times = call_times(network, images.to(self.device))
-            self._networks[key] = _Part(times, size_mb(network), parameters(network))
+            self._networks[key] = _Part(
+                times, size_mb(network), parameters(network), len(network.class_names)
+            )
         return self._networks[key]
 
     def _vote(self, combiner: Combiner, answers: int, classes: int) -> _Part:
         rule = copy.deepcopy(combiner).to(self.device)  # the caller's own goes on where it is
         logits = torch.zeros(answers, self.batch, classes, device=self.device)
-        return _Part(call_times(rule, logits), size_mb(rule), parameters(rule))
+        return _Part(call_times(rule, logits), size_mb(rule), parameters(rule), classes)
 
 
-def _image_shape(described: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
+def _image_shape(views: Sequence[View]) -> tuple[int, int, int]:
     """Return `(c, S, S)` of images as large as the cached ones of the largest network."""
-    views = [View(**description["view"]) for description in described]
     side = max(canvas_size(view.size, view.fit) for view in views)
     return views[0].channels, side, side

@@ -15,14 +15,13 @@ from committee.images.dataset import foresee_dataset
 from committee.images.view import canvas_size
 from committee.measure import size_mb
 from committee.member import Member
-from committee.pipeline.records import is_adopted
-from committee.pipeline.train import members_to_train
+from committee.pipeline.train import members_to_train, not_adopted, plans_of
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.crossfit import foresee
 from committee.training.crossfits import division_of
-from committee.training.plans.single import Single
+from committee.training.plans._of_backbone import OfBackbone
 from committee.training.smoke import check_shape, first_logits
 
 MEGABYTE = 1e6
@@ -68,13 +67,13 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     UsageError, DataError, StoreError
         As `train` would.
     """
-    specs = [spec for spec in members_to_train(recipe, store) if not is_adopted(store, spec.name)]
+    specs = not_adopted(members_to_train(recipe, store), store)
     device = resolve_device(recipe.device)
     side = canvas_size(max(spec.img_size for spec in specs), recipe.dataset.fit)
     dataset = foresee_dataset(
         recipe.dataset, store, canvas_size=side, folds=recipe.training.folds, seed=recipe.seed
     )
-    plans = [Single(spec, dataset, store, device) for spec in specs]
+    plans = plans_of(recipe, specs, dataset, store, device)
     division = division_of(plans, recipe.workers)
     with division.threads_set():
         costs = [_cost(plan) for plan in plans]
@@ -89,7 +88,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cost(plan: Single) -> Cost:
+def _cost(plan: OfBackbone) -> Cost:
     spec, dataset, cost = plan.spec, plan.dataset, Cost(plan.name, plan.spec.backbone)
     try:
         fits = foresee(plan, plan.store)
@@ -108,8 +107,8 @@ def _cost(plan: Single) -> Cost:
     share = 1 - cost.stored / cost.fits
     predictions = 4 * len(dataset.class_names) * (train + 2 * apart) / MEGABYTE
     return replace(
-        cost, hours=share * seconds * train * passes / 3600,
-        disk_mb=share * (cost.fits * size_mb(member) + predictions),
+        cost, hours=share * seconds * train * passes * plan.networks / 3600,
+        disk_mb=share * (cost.fits * size_mb(member) * (plan.networks + len(plan.others)) + predictions),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from committee.errors import StoreError
 from committee.images.record import load_record
 from committee.metrics import confusion, intervals, per_class, summary
 from committee.metrics import evaluate as evaluate_metrics
-from committee.pipeline.choose import choose_members, choose_voices, trusted_backbones
+from committee.pipeline.choose import choose_members, choose_voices, trusted_backbones, with_derived
 from committee.pipeline.combined import combined
 from committee.pipeline.costs import Costs
 from committee.pipeline.discover import (
@@ -31,7 +31,7 @@ from committee.pipeline.discover import (
     set_aside,
 )
 from committee.pipeline.outcome import Outcome
-from committee.pipeline.records import METRICS, SPEAKS, ensemble_facts, model_source, one_voice
+from committee.pipeline.records import METRICS, SPEAKS, ensemble_facts, model_source, one_voice, provenance
 from committee.pipeline.sets import member_table, on_test
 from committee.pipeline.skipping import latencies, shares
 from committee.pipeline.splits import fitting_rows, has_split, split_rows
@@ -82,7 +82,8 @@ def plan_evaluate(recipe: Recipe, store: Store) -> dict[str, list[str]]:
     """Return the `members` and `ensembles` that `evaluate` would run and time; nothing is run."""
     catalog = look_through(store)
     names = [str(entry["name"]) for entry in catalog["ensembles"]]
-    return {"members": choose_members(recipe, catalog["members"], store), "ensembles": names}
+    members = with_derived(choose_members(recipe, catalog["members"], store), catalog["members"])
+    return {"members": members, "ensembles": names}
 
 
 class _Bench:
@@ -91,7 +92,7 @@ class _Bench:
     def __init__(self, recipe: Recipe, store: Store, catalog: Catalog, batch: int) -> None:
         self.store, self.catalog = store, catalog
         self.entries = {entry["name"]: entry for entry in catalog["members"]}
-        self.members = choose_members(recipe, catalog["members"], store)
+        self.members = with_derived(choose_members(recipe, catalog["members"], store), catalog["members"])
         self.voices = choose_voices(recipe, catalog["members"], self.members)
         self.costs = Costs(store, batch, resolve_device(recipe.device), trusted_backbones(recipe))
         self.seed = recipe.seed
@@ -108,10 +109,11 @@ class _Bench:
         return {
             "name": name, "kind": "member", "data": self.data, "speaks": voices[name],
             "backbone": entry["backbone"],
-            "start": _start(entry), "seed": entry["seed"],
+            "start": _start(entry), "seed": entry["seed"], "of": entry.get("of", []),
+            "provenance": provenance(self.store, name),
             **self._on_test(SoftVoting(), [name], voices, member_table(self.store, name, voices[name])),
             **self._held_out(name, voices),
-            "fit": {}, "gain": {}, **self.costs.of(voices),
+            "fit": {}, "gain": {}, **self._member_costs(name, voices),
         }  # fmt: skip
 
     def ensemble(self, name: str) -> Report:
@@ -146,6 +148,16 @@ class _Bench:
         return {
             **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF), "confidence": confidence,
         }  # fmt: skip
+
+    def _member_costs(self, name: str, voices: Mapping[str, str]) -> Report:
+        """Return time, size and parameters; of a member that spares photos some parts, on real photos."""
+        costs = self.costs.of(voices)
+        if not self.entries[name].get("skips"):
+            return costs
+        side = costs["latency_ms"]["image"][1]
+        timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
+        usage = provenance(self.store, name)
+        return {**costs, "skipping": {"asked": usage["usage"], "saved": usage["saved"], "latency_ms": timed}}
 
     def _costs(self, name: str, combiner: Combiner, record: Report) -> Report:
         """Return time, size and parameters; of a rule that spares photos some networks, on real photos."""

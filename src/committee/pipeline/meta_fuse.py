@@ -84,7 +84,7 @@ def _inputs(fuser: MetaFuser, store: Store) -> tuple[Inputs, dict[str, Committee
     """Return each input's method and the members it is for, by full name; and why others are not there."""
     found, missing = Inputs(), dict[str, CommitteeError]()
     for place, name in enumerate(dict.fromkeys(fuser.input_ensembles)):
-        _refuse_itself(fuser, place, name, name)
+        refuse_itself(fuser, place, name, name)
         try:
             full = store.resolve(name)
             method, members = _taken(store, full)
@@ -92,7 +92,7 @@ def _inputs(fuser: MetaFuser, store: Store) -> tuple[Inputs, dict[str, Committee
             missing[name] = error
             continue
         for inner in [full, *_named(method)]:
-            _refuse_itself(fuser, place, name, inner)
+            refuse_itself(fuser, place, name, inner)
         found[full] = method, members
     if not found:
         raise StoreError(
@@ -102,7 +102,8 @@ def _inputs(fuser: MetaFuser, store: Store) -> tuple[Inputs, dict[str, Committee
     return found, missing
 
 
-def _refuse_itself(fuser: MetaFuser, place: int, given: str, name: str) -> None:
+def refuse_itself(fuser: MetaFuser, place: int, given: str, name: str) -> None:
+    """Raise RecipeError where the input `given` is, or reads by `name`, the fuser that is to be made."""
     if name == fuser.name:
         through = "" if given == name else f", which reads '{name}'"
         raise RecipeError(

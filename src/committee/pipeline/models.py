@@ -10,7 +10,7 @@ from torch import nn
 
 from committee.combiners._base import load as load_combiner
 from committee.ensemble import Ensemble, folds_member
-from committee.member import Member
+from committee.ensemble import load as load_saved
 from committee.pipeline.records import ensemble_facts, member_facts, one_voice, speaking_folds
 from committee.store.layout import Store
 from committee.store.manifest import read_whole
@@ -69,15 +69,19 @@ def _member(
     }  # fmt: skip
 
 
-def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Member:
-    """Load one network of a member from its folder in a store; see `load_model`.
+def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Any:
+    """Load one fit of a member from its folder in a store, most often one network; see `load_model`.
+
+    Returns
+    -------
+    Member, Ensemble or Composite
 
     Raises
     ------
     StoreError
         A file is damaged.
     """
-    return read_whole(folder, lambda whole: Member.load(whole, trusted=trusted))
+    return read_whole(folder, lambda whole: load_saved(whole, trusted=trusted))
 
 
 def _ensemble(

@@ -62,7 +62,7 @@ class Outcome:
         """Keep and log why `name` could not be made."""
         log.debug("%s failed", name, exc_info=error)
         self.failed[name] = why = reason(error)
-        log.error("%s", why if why.startswith(f"{name}:") else f"{name}: {why}")
+        log.error("%s", why if why.startswith((f"{name}:", f"{name}/")) else f"{name}: {why}")
 
     def merge(self, other: Outcome) -> None:
         """Add what another stage did; what both name is named once."""

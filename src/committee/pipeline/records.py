@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from committee.ensemble import provenance_of
 from committee.errors import StoreError, UsageError
 from committee.store.layout import Store
 from committee.store.manifest import NAME, Manifest, digest, read_manifest, read_whole
@@ -62,6 +63,12 @@ def member_facts(store: Store, member: str) -> dict[str, Any]:
     """Return what the manifest of a member's networks says: backbone, seed, settings."""
     folds = store.folds(member)
     return dict(_manifest(store, member, folds[-1]).facts) if folds else {}
+
+
+def provenance(store: Store, member: str) -> dict[str, Any]:
+    """Return what was written down when a member's network was made; of folds alone, of the last."""
+    folds = store.folds(member)
+    return provenance_of(store.checkpoint(member, folds[-1])) if folds else {}
 
 
 def is_adopted(store: Store, member: str) -> bool:

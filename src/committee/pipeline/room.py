@@ -11,7 +11,7 @@ from committee.member import Member
 from committee.store.disk import free_bytes, in_words
 from committee.store.layout import Store
 from committee.training.crossfit import fit_names
-from committee.training.plans.single import Single
+from committee.training.plans._of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ STATES = 8
 """Copies of the weights that an unfinished fit keeps: two states, each with optimiser and average."""
 
 
-def warn_of_room(plans: Sequence[Single], store: Store) -> None:
+def warn_of_room(plans: Sequence[OfBackbone], store: Store) -> None:
     """Say at the start when the weights that are missing will hardly fit on the store's disk."""
     needed = sum(_bytes_missing(plan) for plan in plans)
     free = free_bytes(store.root)
@@ -30,12 +30,13 @@ def warn_of_room(plans: Sequence[Single], store: Store) -> None:
         )  # fmt: skip
 
 
-def _bytes_missing(plan: Single) -> int:
+def _bytes_missing(plan: OfBackbone) -> int:
     missing = max(0, len(fit_names(plan)) - len(plan.store.folds(plan.name)))
-    return _weights_bytes(plan) * (missing + STATES) if missing else 0
+    networks = plan.networks + len(plan.others)
+    return _weights_bytes(plan) * (missing * networks + STATES) if missing else 0
 
 
-def _weights_bytes(plan: Single) -> int:
+def _weights_bytes(plan: OfBackbone) -> int:
     """Return the size of a network, built without memory; 0 where that fails, which the fit will explain."""
     spec, dataset = plan.spec, plan.dataset
     try:

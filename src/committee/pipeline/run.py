@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
 
 from committee.errors import CommitteeError
 from committee.exporters._base import EXPORTERS
 from committee.pipeline.build import build
-from committee.pipeline.choose import choose_methods, full_name
+from committee.pipeline.choose import choose_methods
 from committee.pipeline.discover import discover
 from committee.pipeline.evaluate import evaluate
 from committee.pipeline.export import export
+from committee.pipeline.fusion_train import fusion_train
 from committee.pipeline.meta_fuse import meta_fuse
+from committee.pipeline.moe_train import moe_train
+from committee.pipeline.names import derived_names, ensemble_names
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.prune import prune
+from committee.pipeline.soups import make_soups
 from committee.pipeline.train import train
 from committee.recipe.model import Recipe
+from committee.recipe.section import Section
 from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
+
+Stage = Callable[[Recipe, Store], Outcome]
 
 
 def run(recipe: Recipe, store: Store) -> Outcome:
@@ -36,21 +44,16 @@ def run(recipe: Recipe, store: Store) -> Outcome:
     CommitteeError
         A stage cannot even begin.
     """
-    methods = choose_methods(recipe)
+    ensemble_names(recipe)
     with store.hold():
         outcome = train(recipe, store)
         if not outcome.done:
             return outcome
-        if methods:
-            outcome.merge(build(recipe, store))
-        if recipe.pruning is not None and recipe.pruning.enable:
-            outcome.merge(prune(recipe, store))
-        fuser = recipe.runs.meta_fuser
-        if fuser is not None and fuser.enable:
+        for name, stage in _stages(recipe):
             try:
-                outcome.merge(meta_fuse(recipe, store))
+                outcome.merge(stage(recipe, store))
             except CommitteeError as error:  # after hours of training the other stages still go on
-                outcome.fail(fuser.name, error)
+                outcome.fail(name, error)
         outcome.merge(evaluate(recipe, store))
         if recipe.exports.enable:
             outcome.merge(export(recipe, store))
@@ -59,7 +62,7 @@ def run(recipe: Recipe, store: Store) -> Outcome:
 
 
 def plan_run(recipe: Recipe) -> dict[str, list[str]]:
-    """Return what `run` would make of the members: `ensembles`, and packages in these `formats`.
+    """Return what `run` would make of the members: others, ensembles, and packages in these `formats`.
 
     Raises
     ------
@@ -67,11 +70,29 @@ def plan_run(recipe: Recipe) -> dict[str, list[str]]:
         As `run` would, before it trains.
     """
     formats = [name for name in recipe.exports.formats if name in EXPORTERS.names()]
-    pruning, fuser = recipe.pruning, recipe.runs.meta_fuser
-    names = [full_name(method) for method in choose_methods(recipe)]
-    names += [f"pruned_{method}" for method in pruning.methods] if pruning and pruning.enable else []
-    names += [fuser.name] if fuser and fuser.enable else []
     return {
-        "ensembles": names,
+        "members of members": derived_names(recipe),
+        "ensembles": ensemble_names(recipe),
         "formats": formats if recipe.exports.enable else [],
     }
+
+
+def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage]]:
+    """Return the stages between training and evaluation that a recipe asks for, each with its section."""
+    runs = recipe.runs
+    if _enabled(runs.model_soup):
+        yield "runs.model_soup", make_soups
+    if _enabled(runs.fusion):
+        yield "runs.fusion", fusion_train
+    if _enabled(runs.moe):
+        yield "runs.moe", moe_train
+    if choose_methods(recipe):
+        yield "runs.score_ensemble", lambda *given: build(*given, soups=False)
+    if _enabled(recipe.pruning):
+        yield "pruning", prune
+    if runs.meta_fuser is not None and runs.meta_fuser.enable:
+        yield runs.meta_fuser.name, meta_fuse
+
+
+def _enabled(section: Section | None) -> bool:
+    return section is not None and bool(getattr(section, "enable", False))

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from committee.combiners._base import Combiner
 from committee.combiners.soft_voting import SoftVoting
-from committee.ensemble import Ensemble
 from committee.errors import CommitteeError
 from committee.images.dataset import Dataset, open_dataset
 from committee.measure import batch_times
@@ -77,7 +76,7 @@ def _accuracy(log_probs: NDArray[np.float32], labels: NDArray[np.int64] | None) 
 def latencies(
     store: Store, name: str, side: int, device: torch.device, trusted: Collection[str]
 ) -> list[dict[str, float]]:
-    """Time an ensemble on photos of the test split: as it answers, and with all networks on all photos.
+    """Time a model on photos of the test split: as it answers, and with all networks on all photos.
 
     Parameters
     ----------
@@ -99,7 +98,6 @@ def latencies(
         log.warning("%s is not timed on photos: %s", name, error)
         return []
     module = load_model(store, name, trusted=trusted)[0].to(device)
-    assert isinstance(module, Ensemble)
     return [_timed(module, _batches(dataset, size, calls, device)) for size, calls in BATCHES.items()]
 
 
@@ -110,7 +108,7 @@ def _batches(dataset: Dataset, size: int, calls: int, device: torch.device) -> l
     return [dataset.images(each).to(device) for each in drawn]
 
 
-def _timed(module: Ensemble, batches: Sequence[torch.Tensor]) -> dict[str, float]:
+def _timed(module: Any, batches: Sequence[torch.Tensor]) -> dict[str, float]:
     skipping, dense = batch_times([module.infer, module], batches)
     found = {"batch": len(batches[0]), "calls": len(dense), **_summary(skipping)}
     return {**found, **{f"dense_{key}": value for key, value in _summary(dense).items()}}

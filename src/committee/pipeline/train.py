@@ -6,7 +6,11 @@ import contextlib
 import gc
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
+
+import torch
 
 from committee.backbones._weights import require_file
 from committee.backbones.build import resolve as resolve_backbone
@@ -19,10 +23,12 @@ from committee.pipeline.records import failure_file, is_adopted
 from committee.pipeline.room import warn_of_room
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
+from committee.recipe.training import Plan as PlanSection
 from committee.store.commit import write_json
 from committee.store.layout import Store
 from committee.training.crossfits import crossfit
-from committee.training.plans.single import Single
+from committee.training.plans._base import PLANS, Plan
+from committee.training.plans._of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
 
@@ -42,18 +48,70 @@ def train(recipe: Recipe, store: Store) -> Outcome:
     StoreError
         The store is another data set's, locked, or not writable.
     """
-    specs = _not_adopted(members_to_train(recipe, store), store)
+    specs = not_adopted(members_to_train(recipe, store), store)
     device = resolve_device(recipe.device)
     outcome = Outcome(unbuilt=recipe.unbuilt())
-    with store.hold(), _settled_memory():
+    with store.hold(), settled_memory():
         dataset = open_for(recipe, specs, store)
         outcome.quarantined = dict(dataset.quarantined)
-        plans = [Single(spec, dataset, store, device) for spec in specs]
+        plans = plans_of(recipe, specs, dataset, store, device)
         warn_of_room(plans, store)
         for plan, error in crossfit(plans, store, recipe.workers):
-            outcome.take(plan.name, error)
-            _remember(store, plan.name, outcome.failed.get(plan.name))
+            take(outcome, plan, error, store)
     return outcome
+
+
+def take(outcome: Outcome, plan: Plan, error: Exception | None, store: Store) -> None:
+    """Keep what a plan made, or why it could not, in the outcome and in the store."""
+    for name in (plan.name, *plan.others) if error is None else (plan.name,):
+        outcome.take(name, error)
+    remember(store, plan.name, outcome.failed.get(plan.name))
+
+
+def plans_of(
+    recipe: Recipe, specs: Sequence[MemberSpec], dataset: Dataset, store: Store, device: torch.device
+) -> list[OfBackbone]:
+    """Return the plan of each member, and of its snapshots where the recipe asks for them.
+
+    Raises
+    ------
+    UsageError
+        A plan has an option that cannot be.
+    RecipeError
+        Two plans would make members of one name.
+    """
+    plans = [_plan(spec, dataset, store, device) for spec in specs]
+    section = recipe.runs.snapshot_ensemble
+    if section is not None and section.enable:
+        cycles = {"n_snapshots": section.n_snapshots, "epochs_per_cycle": section.epochs_per_cycle}
+        for spec in specs:
+            snapshots = PlanSection.model_validate({"name": "snapshot", **cycles})
+            training = spec.training.model_copy(update={"plan": snapshots})
+            renamed = replace(spec, name=f"snapshot_{spec.name}", training=training)
+            plans.append(_plan(renamed, dataset, store, device))
+            plans[-1].of = [spec.name]
+    _check_names(plans)
+    return plans
+
+
+def _plan(spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device) -> OfBackbone:
+    choice = spec.training.plan
+    made = PLANS.make(
+        str(choice.name), spec=spec, dataset=dataset, store=store, device=device, **choice.options
+    )
+    return cast("OfBackbone", made)
+
+
+def _check_names(plans: Sequence[Plan]) -> None:
+    seen: dict[str, str] = {}
+    for plan in plans:
+        for name in (plan.name, *plan.others):
+            other = seen.setdefault(name.lower(), plan.name)
+            if other != plan.name:
+                raise RecipeError(
+                    "models", expected="a name of its own for every member",
+                    got=f"'{name}' of both {other} and {plan.name}", todo="Give one another name: as.",
+                )  # fmt: skip
 
 
 def members_to_train(recipe: Recipe, store: Store | None = None) -> list[MemberSpec]:
@@ -85,7 +143,7 @@ def members_to_train(recipe: Recipe, store: Store | None = None) -> list[MemberS
     return specs
 
 
-def _not_adopted(specs: Sequence[MemberSpec], store: Store) -> list[MemberSpec]:
+def not_adopted(specs: Sequence[MemberSpec], store: Store) -> list[MemberSpec]:
     """Leave out members that were adopted: to train would be to replace them."""
     adopted = [spec.name for spec in specs if is_adopted(store, spec.name)]
     if adopted:
@@ -106,7 +164,8 @@ def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Datas
     return open_dataset(settings, store, canvas_size=size, folds=recipe.training.folds, seed=recipe.seed)
 
 
-def _remember(store: Store, member: str, why: str | None) -> None:
+def remember(store: Store, member: str, why: str | None) -> None:
+    """Keep the reason why a member could not be made, or forget the one that there was."""
     path = failure_file(store, member)
     if why is None:
         path.unlink(missing_ok=True)
@@ -115,7 +174,7 @@ def _remember(store: Store, member: str, why: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _settled_memory() -> Iterator[None]:
+def settled_memory() -> Iterator[None]:
     """Keep what is loaded by now from the garbage collector, which runs after each fit and would walk it."""
     gc.freeze()
     try:

@@ -29,6 +29,11 @@ class Dataset(Section):
         "join",
         description="A val split joins the training rows, or stays apart to fit combiners on.",
     )
+    val_size: float | None = Field(
+        None, gt=0, lt=1, description="Share of the training rows kept apart as a val split where there is "
+        "none, before folds are dealt: what greedy soups are chosen on; null keeps none apart with folds, "
+        "and test_size without."
+    )  # fmt: skip
     fold_column: str | None = Field(
         None, description="Column with a fold of your own for each row; null is `fold` if there."
     )

@@ -8,12 +8,11 @@ from pydantic import Field
 
 from committee.recipe.dataset import Dataset
 from committee.recipe.members import MemberSpec, expand
-from committee.recipe.runs import Combiner, Runs
+from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, entry_of, or_text
 from committee.recipe.training import Model, Override, Training
 from committee.recipe.unbuilt import FORMATS_OF_LATER, unbuilt
 
-PruningMethod = entry_of("committee.pruning")
 Format = entry_of("committee.exporters", *FORMATS_OF_LATER)
 AnyModel = Annotated[Model, or_text(Model, "name")]
 
@@ -52,9 +51,7 @@ class Pruning(Section):
     """Which members are worth keeping: each method makes the ensemble pruned_<method>."""
 
     enable: bool = Field(True, description="Prune.")
-    methods: list[PruningMethod] = Field(  # type: ignore[valid-type]
-        ["greedy_forward"], min_length=1, description="How to choose."
-    )
+    methods: list[PruningMethod] = Field(["greedy_forward"], min_length=1, description="How to choose.")
     metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
         "log_loss", description="What the members that are kept make best."
     )

@@ -15,6 +15,9 @@ COMBINERS: Family[Any] = Family("committee.combiners", "combiner")
 Combiner = entry_of(COMBINERS.package)
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+SoupMethod = entry_of("committee.training.soups")
+FusionMethod = entry_of("committee.fusions")
+PruningMethod = entry_of("committee.pruning")
 
 
 class Method(Section):
@@ -142,8 +145,19 @@ class ModelSoup(Section):
     """Averages of weights (Wortsman et al. 2022)."""
 
     enable: bool = Field(True, description="Build these members.")
-    methods: list[Literal["uniform", "greedy"]] = Field(["uniform", "greedy"], description="Soups to make.")
+    methods: list[SoupMethod] = Field(  # type: ignore[valid-type]
+        ["uniform", "greedy"], min_length=1, description="Soups to make of each group of networks."
+    )
+    over: list[Literal["members", "snapshots", "folds"]] = Field(
+        ["members", "snapshots", "folds"], min_length=1,
+        description="What is averaged: members of one backbone, the snapshots of a run, a member's folds.",
+    )  # fmt: skip
+    barrier: float = Field(
+        0.1, ge=0, description="Most by which the log-loss between two networks may lie above the line that "
+        "joins theirs; others are left out."
+    )  # fmt: skip
     recompute_bn: bool = Field(True, description="Estimate batch-norm statistics again after averaging.")
+    num_batches: int = Field(100, ge=1, description="Batches that they are estimated from.")
 
 
 class SnapshotEnsemble(Section):
@@ -159,11 +173,13 @@ class Fusion(Section):
 
     enable: bool = Field(True, description="Train these members.")
     extract_embeddings: bool = Field(True, description="Write the embeddings to the store.")
-    fusion_methods: list[Literal["concat_mlp", "attention", "bilinear", "cca_aligned"]] = Field(
-        ["concat_mlp"], description="Fusions to train."
+    fusion_methods: list[FusionMethod] = Field(  # type: ignore[valid-type]
+        ["concat_mlp"], min_length=1, description="Fusions to train."
     )
     fusion_config: Network = Field(default_factory=Network, description="Settings of the fusion network.")
-    end_to_end: bool = Field(False, description="Train the backbones too.")
+    end_to_end: bool = Field(
+        False, description="Then train copies of the backbones too, at a tenth of the rate."
+    )
 
 
 class MixtureOfExperts(Section):
@@ -171,9 +187,18 @@ class MixtureOfExperts(Section):
 
     enable: bool = Field(True, description="Train it.")
     num_experts: int = Field(5, ge=2, description="Experts.")
+    method: PruningMethod = Field(  # type: ignore[valid-type]
+        "greedy_forward", description="How the experts are chosen among the members."
+    )
     top_k: int = Field(2, ge=1, description="Experts that see an image.")
     gating_hidden_dim: int = Field(128, ge=1, description="Width of the gate.")
     epochs: int = Field(30, ge=1, description="Epochs of the gate.")
+
+    @model_validator(mode="after")
+    def _few_of_many(self) -> MixtureOfExperts:
+        if self.top_k > self.num_experts:
+            raise refuse(f"at most num_experts ({self.num_experts})", "Lower it.", "top_k")
+        return self
 
 
 class MetaFuser(Section):
@@ -196,14 +221,18 @@ class MetaFuser(Section):
 class Runs(Section):
     """Which combinations to build; a section that is written down is built unless it says enable: false."""
 
+    members: list[str] | None = Field(
+        None, min_length=1, description="What ensembles are made of, members that come of others included, "
+        "such as soup_greedy_resnet18; null is what backbones and models name."
+    )  # fmt: skip
     score_ensemble: ScoreEnsemble = Field(
         default_factory=ScoreEnsemble, description="Combinations of the members' scores."
     )
     stacking: Stacking | None = Field(None, description="Learners on out-of-fold predictions.")
-    model_soup: ModelSoup | None = Field(None, description="Averages of weights (not built yet).")
+    model_soup: ModelSoup | None = Field(None, description="Averages of weights.")
     snapshot_ensemble: SnapshotEnsemble | None = Field(
-        None, description="Snapshots of one run (not built yet)."
+        None, description="Snapshots of one run, of each member: snapshot_<member>."
     )
-    fusion: Fusion | None = Field(None, description="Networks on embeddings (not built yet).")
-    moe: MixtureOfExperts | None = Field(None, description="Mixture of experts (not built yet).")
+    fusion: Fusion | None = Field(None, description="Networks on embeddings.")
+    moe: MixtureOfExperts | None = Field(None, description="Mixture of experts.")
     meta_fuser: MetaFuser | None = Field(None, description="A learner on ensembles' outputs.")

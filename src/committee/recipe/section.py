@@ -66,6 +66,7 @@ def overlay(base: SectionType, over: Section) -> SectionType:
     given: dict[str, Any] = {}
     for name in over.model_fields_set & set(type(base).model_fields):
         old, new = getattr(base, name), getattr(over, name)
-        both = isinstance(old, Section) and isinstance(new, Section)
+        # A choice with options of its own is made anew: another's options would not fit.
+        both = isinstance(old, Section) and isinstance(new, Section) and new.model_config["extra"] == "forbid"
         given[name] = overlay(old, new) if both else new
     return base.model_copy(update=given)

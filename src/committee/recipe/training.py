@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from committee.recipe.section import Section, refuse
+from committee.errors import nearest
+from committee.recipe.section import Section, entry_of, or_text, refuse
+from committee.registry import Family
+
+PLANS: Family[Any] = Family("committee.training.plans", "plan")
+PlanName = entry_of(PLANS.package)
+GIVEN_TO_PLANS = ("spec", "dataset", "store", "device")
+"""What a plan's constructor takes from the run, not from the recipe."""
 
 _RESERVED = {
     "ensembles",
@@ -68,9 +75,48 @@ class EarlyStop(Section):
     )
 
 
+class Plan(Section):
+    """How rows become a member."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: PlanName = Field(  # type: ignore[valid-type]
+        "single", description="The plan; further keys are its options."
+    )
+
+    @model_validator(mode="after")
+    def _options_are_the_plans(self) -> Plan:
+        if self.options:
+            _check_options(str(self.name), self.options)
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The plan's own options."""
+        return dict(self.model_extra or {})
+
+
+def _check_options(plan: str, options: dict[str, Any]) -> None:
+    """Refuse an option that the plan's constructor does not take, or of another type."""
+    hints = get_type_hints(PLANS.load(plan).__init__)
+    known = sorted(name for name in PLANS.options(plan) if name not in GIVEN_TO_PLANS)
+    for key, value in options.items():
+        if key not in known:
+            raise refuse(f"an option of {plan} ({', '.join(known) or 'none'})", nearest(key, known), key)
+        try:
+            TypeAdapter(hints[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise refuse(str(error.errors()[0]["msg"]).lower(), "", key) from None
+
+
 class Fit(Section):
     """One fit: what may differ between members."""
 
+    plan: Annotated[Plan, or_text(Plan, "name")] = Field(
+        default_factory=Plan,
+        description="How a member is trained: single, bagging, boosting, snapshot or averaging; a name, or "
+        "{name: ..., ...options}.",
+    )
     epochs: int = Field(
         20, ge=1, description="Passes over the training rows, those of the head alone included."
     )
@@ -79,15 +125,20 @@ class Fit(Section):
     )
     optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum.")
     loss: Literal["cross_entropy"] = Field("cross_entropy", description="The training loss.")
-    scheduler: Literal["cosine", "constant"] = Field(
+    scheduler: Literal["cosine", "constant", "cyclic"] = Field(
         "cosine",
-        description="How the learning rate goes on after the warm-up: down to zero as a cosine, or level.",
+        description="How the learning rate goes on after the warm-up: down to zero as a cosine, or level, or "
+        "down and up again in cycles (warm restarts).",
     )
+    cycle_epochs: int = Field(10, ge=1, description="Epochs of a cycle of the cyclic scheduler.")
     warmup_epochs: float = Field(
         1.0, ge=0, description="Epochs in which the learning rate rises from zero to lr; a fifth of the "
         "epochs that train all of the network, at most."
     )  # fmt: skip
     lr: float = Field(3e-4, gt=0, description="Learning rate after the warm-up.")
+    body_lr: float = Field(
+        1.0, gt=0, le=1, description="Learning rate of all but the head, as a share of lr."
+    )
     weight_decay: float = Field(
         0.01, ge=0, description="Weight decay of matrices and kernels; norms and biases have none."
     )
@@ -133,6 +184,11 @@ class Fit(Section):
     shared_start: bool = Field(
         True, description="All folds of a member start from the same weights; false draws others for each."
     )
+    start_seed: int | None = Field(
+        None, ge=0, le=2**63 - 1,
+        description="Seed of the starting weights alone, for members that shall share a start; null is the "
+        "member's seed.",
+    )  # fmt: skip
     pretrained: bool | str | None = Field(
         None, description="Start from published weights (true), at random (false) or from a file (its path); "
         "null is true for torchvision, timm and hub names, false for presets and python: builders."

@@ -10,21 +10,18 @@ if TYPE_CHECKING:
     from committee.recipe.model import Recipe
 
 FORMATS_OF_LATER = ("torchscript", "tflite", "openvino", "executorch", "tensorrt")
-_RUNS_OF_LATER = ("model_soup", "snapshot_ensemble", "fusion", "moe")
-_TOP_OF_LATER = ("distillation",)
-SECTIONS_OF_LATER = (*_RUNS_OF_LATER, *_TOP_OF_LATER)
+SECTIONS_OF_LATER = ("distillation",)
 
 
 def unbuilt(recipe: Recipe) -> list[str]:
     """Return the keys of enabled sections and formats that are not built, in the recipe's order."""
-    runs = recipe.runs
-    found = [f"runs.{name}" for name in _RUNS_OF_LATER if _enabled(getattr(runs, name))]
+    found = []
     if recipe.exports.enable:
         exporters: Family[Any] = Family("committee.exporters", "export format")
         found += [
             f"exports.formats: {name}" for name in recipe.exports.formats if name not in exporters.names()
         ]
-    return found + [name for name in _TOP_OF_LATER if _enabled(getattr(recipe, name))]
+    return found + [name for name in SECTIONS_OF_LATER if _enabled(getattr(recipe, name))]
 
 
 def _enabled(section: Any) -> bool:

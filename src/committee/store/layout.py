@@ -73,6 +73,10 @@ class Store:
         """Folder of the predictions that were joined for combining."""
         return self._place("ensembles", "oof_predictions")
 
+    def fusion_embeddings(self, member: str) -> Path:
+        """Folder of a member's embeddings of all rows, by each of its networks."""
+        return self._place("ensembles", "fusion_embeddings", _checked(member))
+
     def deploy(self, name: str) -> Path:
         """Folder of the exported files of a member or ensemble."""
         return self._place("deploy", _checked(name))

@@ -65,8 +65,9 @@ def _share(rows: Rows, fraction: float, generator: np.random.Generator) -> Rows:
 
 
 def _whole_groups(groups: Rows, fraction: float, generator: np.random.Generator) -> Rows:
-    names = generator.permutation(np.unique(groups))
-    sizes = np.cumsum([np.sum(groups == name) for name in names])
+    names, counts = np.unique(groups, return_counts=True)
+    order = generator.permutation(len(names))
+    names, sizes = names[order], np.cumsum(counts[order])
     count = min(int(np.searchsorted(sizes, fraction * len(groups))) + 1, len(names) - 1)
     return np.flatnonzero(np.isin(groups, names[:count]))
 

@@ -41,6 +41,8 @@ def divide(job: Job) -> tuple[Rows, Rows]:
     if rule is None:
         return job.rows, job.rows[:0]
     groups = None if job.dataset.groups is None else job.dataset.groups[job.rows]
+    if groups is None and len(np.unique(job.rows)) < len(job.rows):
+        groups = job.rows  # of a bag: copies of a row stay together
     kept, judged = inner_slice(job.dataset.labels[job.rows], groups, rule.fraction, job.seed("inner"))
     if not len(judged):
         raise TrainingError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,18 +14,17 @@ import torch
 from numpy.typing import NDArray
 
 from committee.errors import StoreError, TrainingError
-from committee.member import Member
 from committee.predictions import Predictions
 from committee.store.commit import commit, remove
 from committee.store.layout import Store
 from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
 from committee.training.batches import Rows
 from committee.training.journal import CSV_NAME
-from committee.training.plans._base import Plan
-from committee.training.predict import logits_of
+from committee.training.plans._base import Plan, Stored
 from committee.training.resume import forget
 
 HELD_OUT = "held_out"
+SEEN = "seen"
 REFIT = "refit"
 APART: tuple[Literal["test", "val"], ...] = ("test", "val")
 log = logging.getLogger(__name__)
@@ -37,7 +36,9 @@ class CrossFit:
     `checkpoints/<name>/<fold>/` gets the weights and that network's logits on the rows it did not see;
     `kfold/<name>/` gets `oof` (every training row by the fold network that did not train on it) and, for each
     split that is kept apart, `test_refit` and `test_folds` (the mean probability of the fold networks). The
-    refit is left out where the folds speak at inference. With no folds there is the refit alone.
+    refit is left out where the folds speak at inference. With no folds there is the refit alone; a bag of
+    networks then has `oof` from those that did not draw a row. Where a run makes several members, each gets
+    all of this.
 
     Parameters
     ----------
@@ -52,19 +53,22 @@ class CrossFit:
         Name of each fold -> rows that it trains on, rows held out from it; empty without a cross-fit.
     names : tuple of str
         The fits, in the order in which one process makes them: the folds, then `refit`.
+    members : tuple of str
+        What a fit makes: the plan's own member, then the others.
     """
 
     def __init__(self, plan: Plan, store: Store) -> None:
         self.plan, self.store = plan, store
         self.folds = _folds(plan)
         self.names = fit_names(plan)
+        self.members = (plan.name, *plan.others)
         self.source = digest(self._common())
         self._digests: dict[str, str] = {}
         self._checked = False
 
-    def folder(self, name: str) -> Path:
-        """Return where a fit is stored."""
-        return self.store.checkpoint(self.plan.name, name)
+    def folder(self, name: str, member: str | None = None) -> Path:
+        """Return where a fit of a member is stored; left out, of the plan's own."""
+        return self.store.checkpoint(member or self.plan.name, name)
 
     def needs(self, name: str) -> tuple[str, ...]:
         """Return the fits that must be made before a fit: a refit needs folds that choose its epochs."""
@@ -72,36 +76,43 @@ class CrossFit:
 
     def has(self, name: str) -> bool:
         """Return whether the store has a fit, undamaged."""
-        return is_done(self.folder(name), self.made_from(name))
+        return all(is_done(self.folder(name, each), self.made_from(name, each)) for each in self.members)
 
     def make(self, name: str) -> None:
-        """Train one network and predict all rows that it did not see, unless that is done.
+        """Carry out one run and predict all rows that it did not see, unless that is done.
 
         Raises
         ------
         CommitteeError
             The plan cannot be carried out.
         """
-        made_from = self.made_from(name)
         resume = self.store.resume(self.plan.name, name)
-        if not is_done(self.folder(name), made_from):
+        if not self.has(name):
             self._check_once()
             rows, _ = self._rows(name)
-            member = self.plan.run(rows, name, made_from=made_from, epochs=self._epochs(name))
-            self._commit(member, name, made_from, resume / CSV_NAME)
+            made = self.plan.run(rows, name, made_from=self.made_from(name), epochs=self._epochs(name))
+            for member in self.members:
+                self._commit(member, made[member], name, resume)
         forget(resume)
 
     def finish(self) -> None:
         """Join the predictions of all fits, and remove what other settings or data made of the member."""
-        if self.folds:
-            self._store_oof()
-            self._store_apart(tuple(self.folds), "folds")
-        if REFIT in self.names:
-            self._store_apart((REFIT,), "refit")
-        _drop_outdated(self.plan, self.store, self.source)
+        for member in self.members:
+            if self.folds:
+                self._store_oof(member)
+                self._store_apart(member, tuple(self.folds), "folds")
+            if REFIT in self.names:
+                self._store_apart(member, (REFIT,), "refit")
+                if not self.folds:
+                    self._store_out_of_bag(member)
+            _drop_outdated(member, self.store, self.source)
 
-    def made_from(self, name: str) -> str:
-        """Return the digest of all that one fit is made from; those that it `needs` are made."""
+    def made_from(self, name: str, member: str | None = None) -> str:
+        """Return the digest of all that one fit of a member is made from; those that it `needs` are made."""
+        own = self._made_from(name)
+        return own if member in (None, self.plan.name) else digest([own, member])
+
+    def _made_from(self, name: str) -> str:
         if name not in self._digests:
             dataset, (rows, _) = self.plan.dataset, self._rows(name)
             groups = None if dataset.groups is None else dataset.groups[rows]
@@ -137,64 +148,80 @@ class CrossFit:
             self.plan.check()
             self._checked = True
 
-    def _commit(self, member: Member, name: str, made_from: str, csv: Path) -> None:
+    def _commit(self, member: str, module: Stored, name: str, resume: Path) -> None:
         rows, held_out = self._rows(name)
         facts = {
-            **self.plan.facts(), "source": self.source, "fold": name, "rows": len(rows),
-            "epochs": member.provenance["epochs"],
+            **self.plan.facts(), **({} if member == self.plan.name else {"of": [self.plan.name]}),
+            "source": self.source, "fold": name, "rows": len(rows), "epochs": module.provenance["epochs"],
             "device": str(self.plan.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
         }  # fmt: skip
-        with commit(self.folder(name), kind="checkpoint", made_from=made_from, **facts) as new:
-            member.save(new)
-            self._predict(
-                member, name, new, {HELD_OUT: held_out} | {s: self.plan.dataset.rows(s) for s in APART}
-            )
-            if csv.exists():
-                shutil.copyfile(csv, new / CSV_NAME)
+        made_from = self.made_from(name, member)
+        with commit(self.folder(name, member), kind="checkpoint", made_from=made_from, **facts) as new:
+            module.save(new)
+            apart = {split: self.plan.dataset.rows(split) for split in APART}
+            for what, wanted in ((HELD_OUT, held_out), *apart.items()):
+                if len(wanted):
+                    np.save(new / f"{what}.npy", self._predict(module, name, wanted))
+            self._commit_out_of_bag(module, name, new)
+            _copy_journals(resume, new)
 
-    def _predict(self, member: Member, fit: str, folder: Path, wanted: Mapping[str, Rows]) -> None:
-        plan = self.plan
-        for name, rows in wanted.items():
-            if len(rows):
-                logits = logits_of(member, plan.dataset, rows, batch_size=plan.batch_size, device=plan.device)
-                if not np.isfinite(logits).all():
-                    raise TrainingError(
-                        f"{plan.name}/{fit}", expected="finite predictions", got="NaN or infinity",
-                        todo="Lower training.lr, or set training.clip_grad=1.0.",
-                    )  # fmt: skip
-                np.save(folder / f"{name}.npy", logits)
+    def _predict(self, module: Stored, fit: str, rows: Rows) -> NDArray[np.float32]:
+        logits = self.plan.predict(module, rows, fit)
+        if not np.isfinite(logits).all():
+            raise TrainingError(
+                f"{self.plan.name}/{fit}", expected="finite predictions", got="NaN or infinity",
+                todo="Lower training.lr, or set training.clip_grad=1.0.",
+            )  # fmt: skip
+        return logits
 
-    def _logits(self, name: str, what: str) -> NDArray[np.float32]:
+    def _commit_out_of_bag(self, module: Stored, name: str, folder: Path) -> None:
+        found = None if self.folds else self.plan.out_of_bag(module, self._rows(name)[0])
+        if found is not None:
+            for what, array in zip((HELD_OUT, SEEN), found, strict=True):
+                np.save(folder / f"{what}.npy", array)
+
+    def _logits(self, member: str, name: str, what: str) -> NDArray[np.float32]:
         """Return a network's logits on the rows held out from it, or on a split."""
-        return np.load(self.folder(name) / f"{what}.npy", allow_pickle=False)
+        return np.load(self.folder(name, member) / f"{what}.npy", allow_pickle=False)
 
-    def _store_oof(self) -> None:
+    def _store_oof(self, member: str) -> None:
         dataset, rows = self.plan.dataset, self.plan.dataset.rows("train")
         logits = np.empty((len(rows), len(dataset.class_names)), np.float32)
         for name, (_, held_out) in self.folds.items():
-            logits[np.searchsorted(rows, held_out)] = self._logits(name, HELD_OUT)
-        self._store("oof", rows, logits, tuple(self.folds))
+            logits[np.searchsorted(rows, held_out)] = self._logits(member, name, HELD_OUT)
+        self._store(member, "oof", rows, logits, tuple(self.folds))
 
-    def _store_apart(self, names: Collection[str], speaks: str) -> None:
+    def _store_out_of_bag(self, member: str) -> None:
+        """Store predictions of training rows by the networks that did not draw them, where there are any."""
+        file, rows = self.folder(REFIT, member) / f"{SEEN}.npy", self.plan.dataset.rows("train")
+        if file.exists():
+            seen = np.load(file, allow_pickle=False)
+            self._store(member, "oof", rows, self._logits(member, REFIT, HELD_OUT), (REFIT,), seen)
+
+    def _store_apart(self, member: str, names: Collection[str], speaks: str) -> None:
         """Store predictions of the splits that no fit has seen, by the networks `names`: their mean."""
         for split in APART:
             rows = self.plan.dataset.rows(split)
             if len(rows):
-                logits = mean_probability([self._logits(name, split) for name in names])
-                self._store(f"{split}_{speaks}", rows, logits, names)
+                logits = mean_probability([self._logits(member, name, split) for name in names])
+                seen = np.full(len(rows), split in self.plan.chooses_on)
+                self._store(member, f"{split}_{speaks}", rows, logits, names, seen)
 
-    def _store(self, what: str, rows: Rows, logits: NDArray[np.float32], names: Collection[str]) -> None:
-        folder, dataset = self.store.kfold(self.plan.name) / what, self.plan.dataset
-        networks = [self.made_from(name) for name in names]
+    def _store(
+        self, member: str, what: str, rows: Rows, logits: NDArray[np.float32], names: Collection[str],
+        seen: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        folder, dataset = self.store.kfold(member) / what, self.plan.dataset
+        networks = [self.made_from(name, member) for name in names]
         made_from = digest({"what": what, "networks": networks, "rows": dataset.sample_ids[rows]})
         if is_done(folder, made_from):
             return
         predictions = Predictions.from_logits(
-            logits, members=[self.plan.name], class_names=dataset.class_names,
+            logits, members=[member], class_names=dataset.class_names,
             sample_ids=dataset.sample_ids[rows], labels=dataset.labels[rows],
-            folds=dataset.folds[rows] if what == "oof" else None,
+            folds=dataset.folds[rows] if what == "oof" and (dataset.folds[rows] >= 0).all() else None,
             groups=None if dataset.groups is None else dataset.groups[rows],
-            seen=np.zeros((1, len(rows)), bool),
+            seen=np.zeros((1, len(rows)), bool) if seen is None else seen[None],
         )  # fmt: skip
         with commit(folder, kind="predictions", made_from=made_from, source=self.source, what=what) as new:
             predictions.save(new)
@@ -234,9 +261,16 @@ def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float3
     return (stacked.logsumexp(0) - np.log(len(logits))).numpy()
 
 
-def _drop_outdated(plan: Plan, store: Store, source: str) -> None:
+def _copy_journals(resume: Path, folder: Path) -> None:
+    """Take over what the epochs came to; of several networks of one run, a file each."""
+    for csv in sorted(resume.rglob(CSV_NAME)):
+        place = csv.parent.relative_to(resume).as_posix().removeprefix(".")
+        shutil.copyfile(csv, folder / (f"{place.removesuffix('.resume')}_{CSV_NAME}" if place else CSV_NAME))
+
+
+def _drop_outdated(member: str, store: Store, source: str) -> None:
     """Remove what other settings or data made of the member, and this run did not replace."""
-    for top in (store.checkpoint(plan.name, REFIT).parent, store.kfold(plan.name)):
+    for top in (store.checkpoint(member, REFIT).parent, store.kfold(member)):
         for path in top.glob(f"[!.]*/{NAME}"):
             if not _is_made_from(path.parent, source):
                 log.warning("%s was made from other settings or data: removed", path.parent)

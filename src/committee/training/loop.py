@@ -9,6 +9,7 @@ import math
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,15 @@ from torch import Tensor
 from committee import interrupt
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
-from committee.member import Member
 from committee.metrics import evaluate
 from committee.progress import bar
 from committee.recipe.members import MemberSpec
 from committee.training import resume
-from committee.training.averaging import MovingAverage
 from committee.training.batches import Rows, class_weights, epoch_batches
 from committee.training.choosing import Choice, divide, inner_log_probs, judges
 from committee.training.engine import memory_format, number_format
-from committee.training.job import Job
+from committee.training.following import Follower, MovingAverage
+from committee.training.job import Extra, Job, Trained
 from committee.training.journal import Row, Tracker
 from committee.training.memory import halving, no_memory, ran_out_of_memory
 from committee.training.optimiser import learning_rate, make_optimizer
@@ -51,7 +51,8 @@ def train(
     folder: Path | None = None,
     made_from: str = "",
     epochs: int | None = None,
-) -> Member:
+    extra: Extra | None = None,
+) -> Trained:
     """Fit one network.
 
     A pretrained one first learns its head alone, in evaluation mode, so that a random head does not spoil the
@@ -74,11 +75,13 @@ def train(
         Digest of what decides the result; a kept state of another digest is not used.
     epochs : int, optional
         A fixed number of epochs on all rows, whatever `early_stop` says: the median of the folds, in a refit.
+    extra : Extra, optional
+        What a plan adds.
 
     Returns
     -------
-    Member
-        On the CPU, in evaluation mode. `provenance["epochs"]` is the epoch that its weights are of.
+    Trained
+        On the CPU, in evaluation mode. `member.provenance["epochs"]` is the epoch that its weights are of.
 
     Raises
     ------
@@ -91,7 +94,9 @@ def train(
     try:
         with _generators(device), tempfile.TemporaryDirectory() as temporary:
             place = folder or Path(temporary) / "state"
-            job = Job(spec, dataset, rows, fold, device, place, made_from, epochs, spec.batch_size)
+            job = Job(
+                spec, dataset, rows, fold, device, place, made_from, epochs, spec.batch_size, extra or Extra()
+            )
             return share(job, fit)
     except (RuntimeError, MemoryError) as error:
         if not ran_out_of_memory(error) or isinstance(error, TrainingError):
@@ -103,7 +108,7 @@ def train(
             torch.cuda.empty_cache()
 
 
-def fit(fabric: Fabric, job: Job) -> Member:
+def fit(fabric: Fabric, job: Job) -> Trained:
     """Carry out `job` on the devices of `fabric`."""
     scale = dict(fabric.strategy.precision.state_dict())
     rollbacks = 0
@@ -130,6 +135,7 @@ class _Fit:
         self.phase, self.history, self.run_id = "", list[Row](), ""
         self.batch, self.seconds, self.generators = 0, 0.0, dict[str, Tensor]()
         self.average: MovingAverage | None = None
+        self.followers: list[Follower] = []
         self.rows, self.judged = divide(job)
         self.labels = job.dataset.labels[self.rows]
         rule = judges(self.settings, job.epochs)
@@ -142,7 +148,7 @@ class _Fit:
 
     def _place_network(self) -> None:
         job, device = self.job, self.fabric.device
-        self.member = start_member(job.spec, job.dataset, job.fold)
+        self.member = (job.extra.begin or partial(start_member, job.spec, job.dataset, job.fold))()
         self.network = self.member.network
         form = number_format(job.device, self.settings.precision)
         layout = memory_format(self.network, self.settings.channels_last, job.device, form)
@@ -150,14 +156,15 @@ class _Fit:
         self.network.to(memory_format=layout)
         self.shown = Shown(self.member, job.spec, job.dataset, device, layout)
         weights = class_weights(self.labels, job.dataset.class_names, self.settings.class_weights)
+        extra = (weights, job.extra.weights, job.extra.offsets)
         self.learn = Step(
             self.fabric, self._images, torch.as_tensor(self.labels).to(device),
-            None if weights is None else torch.as_tensor(weights).to(device),
-            self.settings.label_smoothing, job.name,
+            *(None if each is None else torch.as_tensor(each).to(device) for each in extra),
+            smoothing=self.settings.label_smoothing, who=job.name,
         )  # fmt: skip
         self.total = torch.zeros(2, device=device)
 
-    def run(self) -> Member:
+    def run(self) -> Trained:
         """Train from the start, or from where an interrupted run came to."""
         self._restore()
         with (
@@ -187,9 +194,12 @@ class _Fit:
         if phase == "head":
             for parameter in self.network.head_parameters():
                 parameter.requires_grad_(True)
-        elif self.settings.ema is not None:
-            self.average = MovingAverage(self.network, self.settings.ema)
-        self.bare = make_optimizer(self.network.parameters(), self.settings)
+        else:
+            self.followers = [make(self.network) for make in self.job.extra.follow]
+            if self.settings.ema is not None:
+                self.average = MovingAverage(self.network, self.settings.ema)
+                self.followers.append(self.average)
+        self.bare = make_optimizer(self.network.parameters(), self.settings, self.network.head_parameters())
         self.model = self.fabric.setup_module(self.network, move_to_device=False)
         self.optimizer = self.fabric.setup_optimizers(self.bare)
 
@@ -202,6 +212,8 @@ class _Fit:
         self._seed(epoch)
         self.start = time.perf_counter() - self.seconds
         loss, accuracy = self._pass(epoch, step)
+        for follower in self.followers:
+            follower.epoch(epoch - self.head_epochs)
         scores = self._judge(epoch)
         seconds = time.perf_counter() - self.start
         self.batch, self.seconds, self.total = 0, 0.0, torch.zeros_like(self.total)
@@ -255,7 +267,7 @@ class _Fit:
             horizon = self.settings.epochs - self.head_epochs
             wanted = learning_rate(self.settings, epoch - self.head_epochs, horizon)
         for group in self.bare.param_groups:
-            group["lr"] = rate(wanted, self.rollbacks)
+            group["lr"] = rate(wanted, self.rollbacks) * group["lr_scale"]
 
     def _images(self, positions: Rows) -> Tensor:
         return self.shown.batch(self.rows[positions], len(self.history) + 1)
@@ -269,8 +281,8 @@ class _Fit:
             )
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.average is not None:
-            self.average.update()
+        for follower in self.followers:
+            follower.step()
         return result
 
     def _gradients(self, positions: Rows) -> Tensor:
@@ -313,7 +325,8 @@ class _Fit:
         state = {
             "phase": self.phase, "network": self.network.state_dict(),
             "optimizer": self.bare.state_dict() if self.phase else None,
-            "average": self.average and self.average.state(), "choice": self.choice and self.choice.state(),
+            "followers": [follower.state() for follower in self.followers],
+            "choice": self.choice and self.choice.state(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "rollbacks": self.rollbacks, "micro_batch": self.micro_batch, "generators": generators,
             "batch": self.batch, "total": self.total,
@@ -339,8 +352,8 @@ class _Fit:
         if state["phase"]:
             self._enter(state["phase"])
             self.bare.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.restore(state["average"])
+        for follower, kept in zip(self.followers, state["followers"], strict=True):
+            follower.restore(kept)
         if self.choice is not None:
             self.choice.restore(state["choice"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
@@ -350,8 +363,9 @@ class _Fit:
         self.rollbacks = max(self.rollbacks, state["rollbacks"])
         self.micro_batch = min(self.micro_batch, state["micro_batch"])
 
-    def _finish(self) -> Member:
-        """Return the member with the weights that were chosen."""
+    def _finish(self) -> Trained:
+        """Return the member with the weights that were chosen, and what followed them."""
+        found = {name: weights for each in self.followers for name, weights in each.found().items()}
         weights, epoch = self._current(), len(self.history)
         if self.choice is not None and self.choice.weights is not None:
             weights, epoch = self.choice.weights, self.choice.epoch
@@ -364,7 +378,7 @@ class _Fit:
             self.member.provenance["rollbacks"] = self.rollbacks
         if self.micro_batch < self.job.spec.batch_size:
             self.member.provenance["micro_batch"] = self.micro_batch
-        return self.member.eval()
+        return Trained(self.member.eval(), found)
 
 
 @contextlib.contextmanager

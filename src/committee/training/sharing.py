@@ -7,21 +7,21 @@ import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessException
 
 from committee.errors import TrainingError
-from committee.member import Member
 from committee.training.engine import make_fabric, processes
 from committee.training.job import Job
 from committee.training.memory import halving
 
-Fit = Callable[[Fabric, Job], Member]
+Result = TypeVar("Result")
 
 
-def share(job: Job, fit: Fit) -> Member:
+def share(job: Job, fit: Callable[[Fabric, Job], Result]) -> Result:
     """Carry out `job`, with the help of other processes where there are several GPUs.
 
     What they come to is read from the state that the first of them keeps: this process then finds a fit with
@@ -47,7 +47,7 @@ def share(job: Job, fit: Fit) -> Member:
     return fit(make_fabric(job.device, precision), job)
 
 
-def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
+def _launch(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
     others = set(multiprocessing.active_children())
     try:
         # Bound rather than passed: Fabric looks into what is passed, and refuses frozen dataclasses.
@@ -66,7 +66,7 @@ def _launch(fabric: Fabric, job: Job, fit: Fit) -> None:
             process.kill()  # after an interrupt; what they kept is whole
 
 
-def _work(fabric: Fabric, job: Job, fit: Fit) -> None:
+def _work(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
     fit(fabric, job)
     # The first process keeps the store through which they find each other: where it leaves while another
     # still talks, or where one ends with its connections open, that one aborts. After an error there is

@@ -27,12 +27,18 @@ def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:
     CommitteeError
         The backbone cannot be built, or its published weights cannot be fetched.
     """
-    part = "shared" if spec.training.shared_start else fold
     return Member.build(
         spec.backbone, classes=dataset.class_names, size=spec.img_size, channels=dataset.channels,
         fit=dataset.fit, pretrained=starting_weights(spec), name=spec.name, trusted=True,
-        seed=derive(spec.seed, spec.backbone, part, "start"),
+        seed=start_seed(spec, fold),
     )  # fmt: skip
+
+
+def start_seed(spec: MemberSpec, fold: str) -> int:
+    """Return the seed of the random weights that a fit of a member starts from."""
+    part = "shared" if spec.training.shared_start else fold
+    own = spec.training.start_seed
+    return derive(spec.seed if own is None else own, spec.backbone, part, "start")
 
 
 class Shown:

@@ -27,6 +27,10 @@ class Step:
         Labels, by position.
     weights : float32 `[C]` or None
         Of each class in the loss.
+    row_weights : float32 `[N]` or None
+        Of each row in the loss, by position.
+    offsets : float32 `[N, C]` or None
+        Logits to which the network's are added, by position.
     smoothing : float
         Share of the label that is spread over all classes.
     who : str
@@ -39,10 +43,14 @@ class Step:
         shown: Callable[[Rows], Tensor],
         targets: Tensor,
         weights: Tensor | None,
+        row_weights: Tensor | None = None,
+        offsets: Tensor | None = None,
+        *,
         smoothing: float,
         who: str,
     ) -> None:
         self.fabric, self.shown, self.targets, self.weights = fabric, shown, targets, weights
+        self.row_weights, self.offsets = row_weights, offsets
         self.smoothing, self.who = smoothing, who
 
     def __call__(self, model: nn.Module, positions: Rows, size: int) -> Tensor:
@@ -71,15 +79,28 @@ class Step:
 
     def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
         """Return loss and accuracy of rows at once; their gradients count by their share of the batch."""
-        images, labels = self.shown(positions), self.targets[torch.from_numpy(positions)]
+        images, rows = self.shown(positions), torch.from_numpy(positions)
         with taking(self.who, images.shape[-1]):
-            logits = model(images)
-            loss = functional.cross_entropy(logits, labels, self.weights, label_smoothing=self.smoothing)
+            logits, labels = model(images), self.targets[rows]
+            if self.offsets is not None:
+                logits = logits + self.offsets[rows]
+            loss = self._loss(logits, labels, rows)
             self.fabric.backward(loss if share is None else loss * share)
         return torch.stack([loss.detach(), (logits.argmax(1) == labels).float().mean()])
 
-    def _weight(self, positions: Rows) -> Tensor:
+    def _loss(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+        smoothing = self.smoothing
+        if self.row_weights is None:
+            return functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
+        each = functional.cross_entropy(
+            logits, labels, self.weights, label_smoothing=smoothing, reduction="none"
+        )
+        return (each * self.row_weights[rows]).sum() / self._weight(rows)
+
+    def _weight(self, positions: Rows | Tensor) -> Tensor:
         """Return what the sum of these rows' losses is divided by, for their mean."""
-        if self.weights is None:
-            return self.targets.new_tensor(len(positions), dtype=torch.float32)
-        return self.weights[self.targets[torch.from_numpy(positions)]].sum()
+        rows = torch.as_tensor(positions)
+        weights = self.targets.new_ones(len(rows), dtype=torch.float32)
+        if self.weights is not None:
+            weights = self.weights[self.targets[rows]]
+        return (weights if self.row_weights is None else weights * self.row_weights[rows]).sum()

@@ -4,15 +4,21 @@ import numpy as np
 import pytest
 import torch
 
+from committee.ensemble import load
 from committee.training.plans._base import PLANS, Plan
 
-MAKE = {"single": lambda making, dataset, store: {"spec": making.make_spec("training.epochs=2")}}
+OPTIONS = {
+    "averaging": {}, "bagging": {"networks": 2}, "boosting": {"stages": 2}, "single": {},
+    "snapshot": {"n_snapshots": 2, "epochs_per_cycle": 1},
+}  # fmt: skip
 
 
 @pytest.fixture(params=PLANS.names())
 def plan(request, making, dataset, store, cpu):
-    options = MAKE[request.param](making, dataset, store)
-    return PLANS.make(request.param, **options, dataset=dataset, store=store, device=cpu)
+    spec = making.make_spec("training.epochs=2")
+    return PLANS.make(
+        request.param, spec=spec, dataset=dataset, store=store, device=cpu, **OPTIONS[request.param]
+    )
 
 
 def test_it_says_what_it_is(plan):
@@ -21,13 +27,28 @@ def test_it_says_what_it_is(plan):
     assert plan.settings()["plan"] == plan.facts()["plan"]
 
 
-def test_rows_become_a_member_and_the_same_rows_the_same(plan, dataset):
+def test_rows_become_members_and_the_same_rows_the_same(plan, dataset, tmp_path):
     rows = dataset.rows("train")[:64]
-    one, same = (plan.run(rows, "fold_0", made_from=made) for made in ("a", "b"))
+    made, same = (plan.run(rows, "fold_0", made_from=by) for by in ("a", "b"))
+    assert set(made) == {plan.name, *plan.others}
+    images = dataset.images(np.arange(5))
+    for name, one in made.items():
+        assert one.name == name and one.class_names == dataset.class_names
+        assert one.provenance["epochs"] >= 1
+        one.save(tmp_path / name)
+        with torch.inference_mode():
+            logits = one(images)
+            assert logits.shape == (5, len(dataset.class_names))
+            assert torch.equal(logits, same[name](images))
+            assert torch.equal(logits, load(tmp_path / name, trusted=True)(images))
+
+
+def test_a_run_of_the_same_goes_on_from_what_is_kept(plan, dataset, monkeypatch):
+    rows = dataset.rows("train")[:64]
+    made = plan.run(rows, "fold_0", made_from="a")
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: pytest.fail("a step"))
+    again = plan.run(rows, "fold_0", made_from="a")
     images = dataset.images(np.arange(5))
     with torch.inference_mode():
-        logits = one(images)
-        assert logits.shape == (5, len(dataset.class_names))
-        assert torch.equal(logits, same(images))
-    assert one.name == plan.name and one.class_names == dataset.class_names
-    assert one.provenance["epochs"] >= 1
+        for name, one in made.items():
+            assert torch.equal(one(images), again[name](images))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from committee.training.averaging import MovingAverage
+from committee.training.following import MovingAverage
 
 
 def test_the_average_follows_the_textbook():
@@ -13,7 +13,7 @@ def test_the_average_follows_the_textbook():
             net.weight += step
             net.running_mean += step
             net.num_batches_tracked += 1
-        average.update()
+        average.step()
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * net.weight.detach()
     weights = average.weights()
@@ -26,7 +26,7 @@ def test_it_goes_on_from_a_kept_state():
     def step(net, average):
         with torch.no_grad():
             net.weight += 1
-        average.update()
+        average.step()
 
     net = nn.Linear(2, 2)
     average = MovingAverage(net, 0.9)

@@ -61,7 +61,7 @@ def train_chosen(
     def run(some: Tensor, stop: int, judge: Judge | None = None) -> tuple[list[Tensor], list[float]]:
         generator = torch.Generator().manual_seed(seed)
         parameters = start(generator)
-        return parameters, _descend(task, parameters, some, epochs, stop, lr, generator, judge)
+        return parameters, descend(task, parameters, some, epochs, stop, lr, generator, judge)
 
     curve = np.zeros(epochs + 1)
     for others, held_out in pairs:
@@ -77,7 +77,7 @@ def train_chosen(
     return parameters, {"epochs": chosen, "log_loss": float(curve[chosen]), "start": float(curve[0])}
 
 
-def _descend(
+def descend(
     task: Task, parameters: Sequence[Tensor], rows: Tensor, epochs: int, stop: int, lr: float,
     generator: torch.Generator, judge: Judge | None,
 ) -> list[float]:  # fmt: skip

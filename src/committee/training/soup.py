@@ -1,0 +1,169 @@
+"""A plan that makes one network of several, by averaging their weights."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from committee.errors import TrainingError, UsageError
+from committee.images.dataset import Dataset
+from committee.member import Member
+from committee.store.layout import Store
+from committee.training.batches import Rows
+from committee.training.embeddings import one_network
+from committee.training.plans._base import Plan, Stored
+from committee.training.soups._base import SOUPS
+from committee.training.soups._pot import FEW, Kitchen, Pot
+
+log = logging.getLogger(__name__)
+
+MOST = 2000
+"""Training rows that losses are measured on, where no rows were kept apart."""
+
+
+class SoupPlan(Plan):
+    """The average of networks, with the way between them measured first.
+
+    Networks between which the log-loss rises by more than `barrier` are left out, and named. Soups of members
+    are made fold by fold, of networks of the same fold, and so have out-of-fold predictions. The soup of a
+    member's own folds has seen every row: it has none.
+
+    Parameters
+    ----------
+    name : str
+    members : sequence of str
+        Whose networks are averaged; of one, those of its folds.
+    method : str
+        An entry of `SOUPS`.
+    dataset, store, device
+        See the base class.
+    facts : mapping
+        What the store says of the first member: backbone, seed, folds, ...
+    sources : mapping of str to str
+        Member -> digest of what made its networks.
+    barrier, recompute_bn, num_batches, batch_size, seed
+        See `runs.model_soup` in the recipe.
+    """
+
+    def __init__(
+        self, name: str, members: Sequence[str], method: str, dataset: Dataset, store: Store,
+        device: torch.device, *, facts: Mapping[str, Any], sources: Mapping[str, str], barrier: float = 0.1,
+        recompute_bn: bool = True, num_batches: int = 100, batch_size: int = 32, seed: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(dataset, store, device)
+        self.name, self.members, self.method = name, list(members), method
+        self.soup = SOUPS.make(method)
+        self.chooses_on = ("val",) if self.soup.needs_apart else ()
+        self.inference = str(facts.get("inference", "refit"))
+        self.epochs, self.batch_size = 0, batch_size
+        self.known, self.sources = facts, sources
+        self.barrier, self.recompute_bn, self.num_batches = barrier, recompute_bn, num_batches
+        self.seed = seed
+        self.of_folds = len(self.members) == 1
+        dealt = int(dataset.folds.max()) + 1
+        self.folds = 0 if self.of_folds or "fold_0" not in store.folds(self.members[0]) else dealt
+        if self.of_folds:
+            self.inference = "refit"
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the networks and how they are averaged."""
+        return {
+            "plan": f"soup_{self.method}", "sources": dict(self.sources), "folds": self.of_folds,
+            "barrier": self.barrier, "recompute_bn": self.recompute_bn, "num_batches": self.num_batches,
+            "seed": self.seed,
+        }  # fmt: skip
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what is known of the members, and whose soup it is."""
+        kept = {key: self.known[key] for key in ("backbone", "seed", "img_size", "pretrained")
+                if key in self.known}  # fmt: skip
+        return {**kept, "plan": f"soup_{self.method}", "inference": self.inference, "of": self.members}
+
+    def check(self) -> None:
+        """Refuse a soup that chooses by scores where no rows were kept apart."""
+        if self.soup.needs_apart and not len(self.dataset.rows("val")):
+            raise UsageError(
+                self.name, expected="rows kept apart, to choose on", got="none",
+                todo="Keep some apart, in another store: --set dataset.val_size=0.1; or make it uniform.",
+            )  # fmt: skip
+
+    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+        """Measure, choose, average, and estimate batch norm's statistics again."""
+        judged = self.dataset.rows("val") if self.soup.needs_apart else _some(rows, self.seed)
+        kitchen = Kitchen(
+            self.dataset, rows, judged, self.batch_size, self.device, self.recompute_bn, self.num_batches,
+            self.seed,
+        )  # fmt: skip
+        pot = Pot(self._networks(fold), kitchen, self.name)
+        losses, report = self._without_barriers(pot, fold)
+        weights = self.soup.weights(pot.only(list(losses)), losses)
+        soup = pot.blend(weights)
+        report |= {"weights": weights, "losses": losses, "rows": "val" if self.chooses_on else "train"}
+        report |= self._with_and_without(pot, soup, weights)
+        lengths = [pot.members[name].provenance.get("epochs", 0) for name in weights]
+        summary = _words(report)
+        soup.provenance = {"epochs": int(max(lengths)), "soup": report, "summary": summary}
+        log.debug("%s/%s: %s", self.name, fold, summary)
+        return {self.name: soup}
+
+    def _networks(self, fold: str) -> dict[str, Member]:
+        """Return the networks of a fit, by name."""
+        store = self.store
+        if self.of_folds:
+            (member,) = self.members
+            places = {each: store.checkpoint(member, each) for each in store.folds(member) if each != "refit"}
+        else:
+            places = {member: store.checkpoint(member, fold) for member in self.members}
+        return {name: one_network(place) for name, place in places.items()}
+
+    def _without_barriers(self, pot: Pot, fold: str) -> tuple[dict[str, float], dict[str, Any]]:
+        """Return the losses of networks that can be averaged, the best first, and why others are left out."""
+        losses = {name: pot.loss(member) for name, member in pot.members.items()}
+        left_out = {name: "its outputs are no numbers" for name, loss in losses.items() if np.isinf(loss)}
+        order = sorted(losses.keys() - left_out.keys(), key=lambda name: (losses[name], name))
+        barriers = dict[str, float]()
+        starts = {name: pot.members[name].provenance.get("start") for name in order}
+        for best, name in zip(order[:1] * len(order), order[1:], strict=False):
+            barriers[name] = rise = pot.barrier(best, name, losses)
+            if not rise <= self.barrier:
+                other = "" if starts[name] == starts[best] else "; they do not share a start"
+                left_out[name] = f"a barrier of {rise:.3f} between it and {best}{other}"
+        kept = {name: losses[name] for name in order if name not in left_out}
+        if len(kept) < 2:
+            raise TrainingError(
+                f"{self.name}/{fold}", expected=f"two networks without a barrier (above {self.barrier:g})",
+                got="; ".join(f"{name}: {why}" for name, why in left_out.items()),
+                todo="Let them share a start (training.start_seed, or pretrained weights), or let them vote.",
+            )  # fmt: skip
+        for name, why in left_out.items():
+            log.warning("%s/%s: without %s: %s", self.name, fold, name, why)
+        return kept, {"barriers": barriers, "left_out": left_out}
+
+    def _with_and_without(self, pot: Pot, soup: Member, weights: Mapping[str, float]) -> dict[str, Any]:
+        """Return the log-loss of the soup with statistics estimated again, and with their mean."""
+        if not pot.batch_norm or len(weights) < 2:
+            return {"log_loss": pot.loss(soup)}
+        other = pot.blend(weights, 0)
+        if not self.recompute_bn:
+            pot.recompute(other, max(FEW, self.num_batches))
+        shipped, measured = pot.loss(soup), pot.loss(other)
+        anew, mean = (shipped, measured) if self.recompute_bn else (measured, shipped)
+        return {"log_loss": shipped, "recomputed_bn": anew, "averaged_bn": mean}
+
+
+def _some(rows: Rows, seed: int) -> Rows:
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])
+
+
+def _words(report: Mapping[str, Any]) -> str:
+    parts = ", ".join(f"{name} {weight:.2f}" for name, weight in report["weights"].items())
+    text = f"{parts}; log-loss {report['log_loss']:.4f} on {report['rows']} rows"
+    if "averaged_bn" in report:
+        text += (
+            f" (batch norm: {report['recomputed_bn']:.4f} recomputed, {report['averaged_bn']:.4f} averaged)"
+        )
+    return text
