@@ -29,12 +29,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * rank).reshape(shape)
 
 
-def write_split(images: NDArray[np.uint8], labels: NDArray[np.uint8], folder: Path, count: int) -> None:
-    """Write the first `count` images as `folder/<class>/<number>.png`."""
+def write_split(images: NDArray[np.uint8], labels: NDArray[np.uint8], folder: Path, rows: range) -> None:
+    """Write the images of some rows as `folder/<class>/<number>.png`."""
     for name in CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for number, (image, label) in enumerate(zip(images[:count], labels[:count], strict=True)):
-        Image.fromarray(image).save(folder / CLASSES[label] / f"{number:05d}.png")
+    for number in rows:
+        Image.fromarray(images[number]).save(folder / CLASSES[labels[number]] / f"{number:05d}.png")
 
 
 def main() -> None:
@@ -43,11 +43,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("fashion"))
     parser.add_argument("--train", type=int, default=5000, help="training images to write")
     parser.add_argument("--test", type=int, default=2000, help="test images to write")
+    parser.add_argument("--skip", type=int, default=0, help="training images to leave out before those")
     arguments = parser.parse_args()
-    for split, stem, count in (("train", "train", arguments.train), ("test", "t10k", arguments.test)):
+    train = range(arguments.skip, arguments.skip + arguments.train)
+    for split, stem, rows in (("train", "train", train), ("test", "t10k", range(arguments.test))):
         images = read_idx(arguments.source / f"{stem}-images-idx3-ubyte.gz")
         labels = read_idx(arguments.source / f"{stem}-labels-idx1-ubyte.gz")
-        write_split(images, labels, arguments.out / split, count)
+        write_split(images, labels, arguments.out / split, rows)
     print(f"{arguments.out}: {arguments.train} training and {arguments.test} test images")
 
 

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("committee")
 
-ORDER = ("smoke", "kfold", "discover", "build_ensemble", "stack", "prune", "meta_fuse", "export")
+ORDER = (
+    "smoke", "kfold", "discover", "recompute_bn", "extract_embeddings", "fusion_train", "build_ensemble",
+    "stack", "prune", "meta_fuse", "export",
+)  # fmt: skip
+"""Sections of `--section all`, in the order of the pipeline; those of other packages follow."""
 
 
 def sections() -> list[str]:

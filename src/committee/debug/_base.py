@@ -33,8 +33,6 @@ class Section(ABC):
 
 
 SECTIONS: Family[Section] = Family("committee.debug", "debug section")
-ORDER = ("smoke", "kfold", "discover", "build_ensemble", "stack", "prune", "meta_fuse", "export")
-"""Sections of `--section all`, in the order of the pipeline; those of other packages follow."""
 
 
 def tell(what: str, **facts: Any) -> None:

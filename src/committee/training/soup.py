@@ -17,12 +17,9 @@ from committee.training.batches import Rows
 from committee.training.embeddings import one_network
 from committee.training.plans._base import Plan, Stored
 from committee.training.soups._base import SOUPS
-from committee.training.soups._pot import FEW, Kitchen, Pot
+from committee.training.soups._pot import FEW, Kitchen, Pot, some_rows
 
 log = logging.getLogger(__name__)
-
-MOST = 2000
-"""Training rows that losses are measured on, where no rows were kept apart."""
 
 
 class SoupPlan(Plan):
@@ -93,7 +90,7 @@ class SoupPlan(Plan):
 
     def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
         """Measure, choose, average, and estimate batch norm's statistics again."""
-        judged = self.dataset.rows("val") if self.soup.needs_apart else _some(rows, self.seed)
+        judged = self.dataset.rows("val") if self.soup.needs_apart else some_rows(rows, self.seed)
         kitchen = Kitchen(
             self.dataset, rows, judged, self.batch_size, self.device, self.recompute_bn, self.num_batches,
             self.seed,
@@ -153,10 +150,6 @@ class SoupPlan(Plan):
         shipped, measured = pot.loss(soup), pot.loss(other)
         anew, mean = (shipped, measured) if self.recompute_bn else (measured, shipped)
         return {"log_loss": shipped, "recomputed_bn": anew, "averaged_bn": mean}
-
-
-def _some(rows: Rows, seed: int) -> Rows:
-    return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])
 
 
 def _words(report: Mapping[str, Any]) -> str:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 STOPS = (0.25, 0.5, 0.75)
 """Where the loss is measured on the line between two networks."""
+MOST = 2000
+"""Training rows that losses are measured on."""
 FEW = 20
 """Batches that statistics are estimated from for a measurement."""
 
@@ -152,6 +154,11 @@ class Pot:
             loss = self.loss(self.blend({one: 1 - share, other: share}, FEW))
             rises.append(loss - (1 - share) * losses[one] - share * losses[other])
         return max(rises)
+
+
+def some_rows(rows: Rows, seed: int) -> Rows:
+    """Return rows to measure losses on: some of these, where they are many."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])
 
 
 def mean_of(states: Mapping[str, Weights], weights: Mapping[str, float]) -> Weights:

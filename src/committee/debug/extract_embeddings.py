@@ -1,0 +1,31 @@
+"""Extract-embeddings: what each network of the members makes of all rows, into files."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from committee.debug._base import Section, statistics, tell
+from committee.debug._bench import Bench, names_of
+from committee.pipeline.discover import look_through
+from committee.pipeline.fusion_train import extracted, fused_members
+from committee.pipeline.remaking import open_bench
+
+
+class ExtractEmbeddings(Section):
+    """Extract the embeddings of each member, as `committee fusion-train` does first."""
+
+    def plan(self, bench: Bench) -> str:
+        return f"extract embeddings of {names_of(bench.recipe)}"
+
+    def run(self, bench: Bench) -> str:
+        bench.trained()
+        catalog = look_through(bench.scratch)
+        members = fused_members(bench.recipe, bench.scratch, catalog)
+        made = []
+        with extracted(open_bench(bench.recipe, bench.scratch, catalog), members) as places:
+            for name, place in places.items():
+                files = sorted(place.rglob("*.npy"))
+                for file in files:
+                    tell(name, file=file, values=statistics(np.load(file, mmap_mode="r")))
+                made.append(f"{name} ({len(files)} files)")
+        return f"extracted {', '.join(made)}"
