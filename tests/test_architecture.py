@@ -16,8 +16,8 @@ ROOT = Path(committee.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 GROUPS = {
     "base": [
-        "_version", "errors", "interrupt", "limits", "registry", "randomness", "folds", "progress", "devices", "recipe",
-        "store", "untrusted", "workers",
+        "_version", "errors", "interrupt", "limits", "registry", "randomness", "folds", "progress", "devices",
+        "recipe", "store", "untrusted", "workers",
     ], "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners",
     "diversity", "descent",
         "pruning", "conformal",

@@ -17,7 +17,9 @@ def fit(making, dataset, cpu):
         data = data or dataset
         rows = data.rows("train") if rows is None else rows
         spec = making.make_spec(*overrides, net=net)
-        return train(spec, data, rows, fold=fold, device=cpu, epochs=epochs, folder=folder, made_from="x").member
+        return train(
+            spec, data, rows, fold=fold, device=cpu, epochs=epochs, folder=folder, made_from="x"
+        ).member
 
     return run
 

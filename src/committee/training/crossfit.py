@@ -264,6 +264,8 @@ def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float3
 def _copy_journals(resume: Path, folder: Path) -> None:
     """Take over what the epochs came to; of several networks of one run, a file each."""
     for csv in sorted(resume.rglob(CSV_NAME)):
+        if csv.parent.suffixes[:-1] == [".previous"]:
+            continue
         place = csv.parent.relative_to(resume).as_posix().removeprefix(".")
         shutil.copyfile(csv, folder / (f"{place.removesuffix('.resume')}_{CSV_NAME}" if place else CSV_NAME))
 

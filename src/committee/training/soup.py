@@ -118,27 +118,28 @@ class SoupPlan(Plan):
         return {name: one_network(place) for name, place in places.items()}
 
     def _without_barriers(self, pot: Pot, fold: str) -> tuple[dict[str, float], dict[str, Any]]:
-        """Return the losses of networks that can be averaged, the best first, and why others are left out."""
+        """Return the losses of networks that can be averaged, the best first, and why others are left out.
+
+        They are the best network that any other can be averaged with, and all that can be with it.
+        """
         losses = {name: pot.loss(member) for name, member in pot.members.items()}
         left_out = {name: "its outputs are no numbers" for name, loss in losses.items() if np.isinf(loss)}
         order = sorted(losses.keys() - left_out.keys(), key=lambda name: (losses[name], name))
-        barriers = dict[str, float]()
-        starts = {name: pot.members[name].provenance.get("start") for name in order}
-        for best, name in zip(order[:1] * len(order), order[1:], strict=False):
-            barriers[name] = rise = pot.barrier(best, name, losses)
-            if not rise <= self.barrier:
-                other = "" if starts[name] == starts[best] else "; they do not share a start"
-                left_out[name] = f"a barrier of {rise:.3f} between it and {best}{other}"
-        kept = {name: losses[name] for name in order if name not in left_out}
-        if len(kept) < 2:
+        barriers = _Barriers(pot, losses)
+        anchor = next((name for name in order if barriers.mates(name, order, self.barrier)), None)
+        if anchor is None:
+            left_out |= {name: barriers.words(name, order[0]) for name in order[1:]}
             raise TrainingError(
                 f"{self.name}/{fold}", expected=f"two networks without a barrier (above {self.barrier:g})",
-                got="; ".join(f"{name}: {why}" for name, why in left_out.items()),
+                got="; ".join(f"{name}: {why}" for name, why in left_out.items()) or ", ".join(order),
                 todo="Let them share a start (training.start_seed, or pretrained weights), or let them vote.",
             )  # fmt: skip
+        mates = barriers.mates(anchor, order, self.barrier)
+        kept = {name: losses[name] for name in order if name == anchor or name in mates}
+        left_out |= {name: barriers.words(name, anchor) for name in order if name not in kept}
         for name, why in left_out.items():
             log.warning("%s/%s: without %s: %s", self.name, fold, name, why)
-        return kept, {"barriers": barriers, "left_out": left_out}
+        return kept, {"barriers": barriers.of(anchor, order), "left_out": left_out}
 
     def _with_and_without(self, pot: Pot, soup: Member, weights: Mapping[str, float]) -> dict[str, Any]:
         """Return the log-loss of the soup with statistics estimated again, and with their mean."""
@@ -150,6 +151,35 @@ class SoupPlan(Plan):
         shipped, measured = pot.loss(soup), pot.loss(other)
         anew, mean = (shipped, measured) if self.recompute_bn else (measured, shipped)
         return {"log_loss": shipped, "recomputed_bn": anew, "averaged_bn": mean}
+
+
+class _Barriers:
+    """The barriers between networks, each measured when it is asked for, and once."""
+
+    def __init__(self, pot: Pot, losses: Mapping[str, float]) -> None:
+        self.pot, self.losses = pot, losses
+        self.known = dict[frozenset[str], float]()
+
+    def between(self, one: str, other: str) -> float:
+        """Return the barrier between two networks."""
+        pair = frozenset((one, other))
+        if pair not in self.known:
+            self.known[pair] = self.pot.barrier(one, other, self.losses)
+        return self.known[pair]
+
+    def of(self, anchor: str, names: Sequence[str]) -> dict[str, float]:
+        """Return the barriers between a network and others."""
+        return {name: self.between(anchor, name) for name in names if name != anchor}
+
+    def mates(self, anchor: str, names: Sequence[str], most: float) -> list[str]:
+        """Return the networks between which and a network there is no barrier."""
+        return [name for name, barrier in self.of(anchor, names).items() if barrier <= most]
+
+    def words(self, name: str, anchor: str) -> str:
+        """Return why a network is left out."""
+        starts = [self.pot.members[each].provenance.get("start") for each in (name, anchor)]
+        other = "" if starts[0] == starts[1] else "; they do not share a start"
+        return f"a barrier of {self.between(anchor, name):.3f} between it and {anchor}{other}"
 
 
 def _words(report: Mapping[str, Any]) -> str:

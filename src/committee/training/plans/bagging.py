@@ -86,9 +86,7 @@ class Bagging(OfBackbone):
         absent = np.setdiff1d(labels[rows], labels[bag])
         if len(absent):
             names = ", ".join(self.dataset.class_names[label] for label in absent)
-            log.warning(
-                "%s: its network %d drew no image of %s, and will not find any", self.name, number, names
-            )
+            log.warning("%s: its network %d drew no image of %s: it will find none", self.name, number, names)
 
 
 def bootstrap(rows: Rows, groups: NDArray[np.int64] | None, seed: int) -> Rows:

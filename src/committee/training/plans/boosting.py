@@ -127,7 +127,7 @@ class _Series:
     def next(self, seed: int) -> tuple[Extra, Rows]:
         """Return what the next stage is given, and the rows that it learns from."""
         if not self.votes:
-            return Extra(offsets=self.total), self.rows
+            return Extra(offsets=self.total.copy()), self.rows
         if self.plan.how == "resample":
             generator = np.random.default_rng(seed)
             drawn = generator.choice(len(self.rows), len(self.rows), p=self.row_weights)
