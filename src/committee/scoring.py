@@ -61,6 +61,10 @@ class Gain:
             return f"+{value} points {self.metric} [{low}, {high}]"
         return f"{self.metric} lower by {self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, with the words."""
+        return {**asdict(self), "text": self.text}
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -89,7 +93,7 @@ class Scores:
         return {
             "fit": self.fit,
             "cross_fitted": {name: asdict(interval) for name, interval in self.cross_fitted.items()},
-            "gain": {name: {**asdict(gain), "text": gain.text} for name, gain in self.gain.items()},
+            "gain": {name: gain.to_json() for name, gain in self.gain.items()},
         }
 
 
@@ -151,7 +155,7 @@ def score_all(
     """
     labels = predictions.require_labels("score")
     folds = _folds(predictions, folds, seed)
-    baselines = _Baselines(predictions, folds, seed)
+    baselines = Baselines(predictions, folds, seed)
     held_out = _crossfit.cross_fit_all(list(combiners.values()), predictions, folds)
     result = {}
     for (name, combiner), log_probs in zip(combiners.items(), held_out, strict=True):
@@ -312,15 +316,16 @@ class _Drawn:
         return cls(summary(log_probs, labels), draws)
 
 
-class _Baselines:
-    """The best single member by each metric of `GAINS`, drawn once for all combiners."""
+class Baselines:
+    """The best single member by each metric of `GAINS`, drawn once for all candidates."""
 
     def __init__(self, predictions: Predictions, folds: Folds, seed: int) -> None:
         self._predictions, self._folds, self._seed = predictions, folds, seed
         self._labels, self._groups = predictions.require_labels("score"), predictions.groups
         self._drawn: dict[tuple[str, bool], tuple[_Drawn, str]] = {}
 
-    def gains(self, log_probs: LogProbs, calibrated: bool) -> dict[str, Gain]:
+    def gains(self, log_probs: LogProbs, calibrated: bool = False) -> dict[str, Gain]:
+        """Return by how much log-probabilities `[N, C]` of the same rows are better than that."""
         candidate = self._draw(log_probs)
         return {name: _gain(candidate, *self._baseline(name, calibrated), name) for name in GAINS}
 

@@ -198,6 +198,6 @@ def test_a_plan_counts_the_fits_and_writes_nothing(trained: Store) -> None:
     plan = plan_build(recipe(), trained, ["soft_voting", "weighted"])
     assert plan == {
         "members": ["test_resnet", "test_vit"], "rows": "oof", "n": 191,
-        "ensembles": {"soft_voting_ensemble": 0, "weighted_ensemble": 4},
+        "ensembles": {"soft_voting_ensemble": 0, "weighted_ensemble": 4}, "soups": {},
     }  # fmt: skip
     assert sorted(trained.root.rglob("*")) == before

@@ -82,8 +82,8 @@ def test_an_absent_device_stops_before_anything_runs(
 
 
 def test_sections_of_later_versions_are_named(trained: Store, tiny_settings: list[str]) -> None:
-    outcome = train(load_recipe(None, [*tiny_settings, "runs.moe.enable=true"]), trained)
-    assert outcome.unbuilt == ["runs.moe"] and outcome.exit_code == 3
+    outcome = train(load_recipe(None, [*tiny_settings, "distillation.enable=true"]), trained)
+    assert outcome.unbuilt == ["distillation"] and outcome.exit_code == 3
 
 
 def test_memory_is_back_after_each_member(
@@ -102,7 +102,7 @@ def test_memory_is_back_after_each_member(
         return dataset
 
     monkeypatch.setattr("committee.pipeline.train.open_for", open_and_count)
-    monkeypatch.setattr("committee.pipeline.train._remember", count)
+    monkeypatch.setattr("committee.pipeline.train.remember", count)
     explodes = ["overrides.test_vit.lr=1e30", "overrides.test_vit.clip_grad=null"]
     quick = ["training.epochs=1", "training.folds=2", "backbones.include=[timm:test_vit]"]
     twice = "models=[{name: timm:test_resnet, seeds: [1, 2]}]"

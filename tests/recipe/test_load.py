@@ -63,8 +63,7 @@ def test_the_long_layout_names_all_its_backbones_and_what_is_not_built() -> None
     assert len(recipe.members()) == 15
     assert recipe.runs.score_ensemble.optimization_metric == "f1_macro"
     assert recipe.unbuilt() == [
-        "runs.model_soup", "runs.fusion", "exports.formats: torchscript", "exports.formats: tflite",
-        "distillation",
+        "exports.formats: torchscript", "exports.formats: tflite", "distillation",
     ]  # fmt: skip
 
 

@@ -219,9 +219,7 @@ def test_mean_probability_of_one_is_itself():
 
 
 def test_a_network_that_predicts_no_numbers_is_a_failed_fit(run, store, monkeypatch):
-    monkeypatch.setattr(
-        module, "logits_of", lambda member, dataset, rows, **_: np.full((len(rows), 3), np.nan)
-    )
+    monkeypatch.setattr(Single, "predict", lambda self, member, rows, fold: np.full((len(rows), 3), np.nan))
     with pytest.raises(TrainingError) as caught:
         run()
     assert str(caught.value) == (

@@ -108,9 +108,7 @@ def print_fits(plan: Mapping[str, Any], as_json: bool) -> int:
     if as_json:
         print_json(plan)
         return 0
-    print(
-        f"On {plan['n']} {plan['rows']} rows of {', '.join(plan['members'])}; no network would run for these."
-    )
+    print(f"On {plan['n']} {plan['rows']} rows of {', '.join(plan['members'])}; no network would run.")
     print_table("What would be built", ["ensemble", "fits"], list(plan["ensembles"].items()))
     if plan.get("soups"):
         soups = [[name, ", ".join(members)] for name, members in plan["soups"].items()]

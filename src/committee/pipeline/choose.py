@@ -72,9 +72,11 @@ def _by_name(wanted: Sequence[str], entries: Sequence[Entry]) -> tuple[list[str]
     return chosen, [each for each in wanted if not any(means(each, entry) for entry in entries)]
 
 
-def with_derived(members: Sequence[str], entries: Sequence[Entry]) -> list[str]:
-    """Return members, and those of the catalog that come of these alone."""
-    found = list(members)
+def choose_all(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
+    """Return the members that a recipe means in any way, and those that come of these alone."""
+    found = choose_backbones(recipe, entries, store)
+    if recipe.runs.members is not None:
+        found += [name for name in _by_name(recipe.runs.members, entries)[0] if name not in found]
     left = [entry for entry in entries if entry["name"] not in found]
     while more := [entry for entry in left if "of" in entry and set(entry["of"]) <= set(found)]:
         found += [str(entry["name"]) for entry in more]

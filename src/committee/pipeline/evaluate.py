@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from committee.combiners._base import Combiner, skips
 from committee.combiners._base import load as load_combiner
+from committee.combiners._crossfit import redraw_folds
 from committee.combiners.soft_voting import SoftVoting
 from committee.devices import resolve as resolve_device
 from committee.errors import StoreError
 from committee.images.record import load_record
 from committee.metrics import confusion, intervals, per_class, summary
 from committee.metrics import evaluate as evaluate_metrics
-from committee.pipeline.choose import choose_members, choose_voices, trusted_backbones, with_derived
+from committee.pipeline.choose import choose_all, choose_voices, trusted_backbones
 from committee.pipeline.combined import combined
 from committee.pipeline.costs import Costs
 from committee.pipeline.discover import (
@@ -38,6 +39,7 @@ from committee.pipeline.splits import fitting_rows, has_split, split_rows
 from committee.predictions import Predictions
 from committee.progress import track
 from committee.recipe.model import Recipe
+from committee.scoring import Baselines
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
@@ -82,8 +84,7 @@ def plan_evaluate(recipe: Recipe, store: Store) -> dict[str, list[str]]:
     """Return the `members` and `ensembles` that `evaluate` would run and time; nothing is run."""
     catalog = look_through(store)
     names = [str(entry["name"]) for entry in catalog["ensembles"]]
-    members = with_derived(choose_members(recipe, catalog["members"], store), catalog["members"])
-    return {"members": members, "ensembles": names}
+    return {"members": choose_all(recipe, catalog["members"], store), "ensembles": names}
 
 
 class _Bench:
@@ -92,7 +93,7 @@ class _Bench:
     def __init__(self, recipe: Recipe, store: Store, catalog: Catalog, batch: int) -> None:
         self.store, self.catalog = store, catalog
         self.entries = {entry["name"]: entry for entry in catalog["members"]}
-        self.members = with_derived(choose_members(recipe, catalog["members"], store), catalog["members"])
+        self.members = choose_all(recipe, catalog["members"], store)
         self.voices = choose_voices(recipe, catalog["members"], self.members)
         self.costs = Costs(store, batch, resolve_device(recipe.device), trusted_backbones(recipe))
         self.seed = recipe.seed
@@ -113,7 +114,7 @@ class _Bench:
             "provenance": provenance(self.store, name),
             **self._on_test(SoftVoting(), [name], voices, member_table(self.store, name, voices[name])),
             **self._held_out(name, voices),
-            "fit": {}, "gain": {}, **self._member_costs(name, voices),
+            "fit": {}, "gain": self._gain(name), **self._member_costs(name, voices),
         }  # fmt: skip
 
     def ensemble(self, name: str) -> Report:
@@ -148,6 +149,18 @@ class _Bench:
         return {
             **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF), "confidence": confidence,
         }  # fmt: skip
+
+    def _gain(self, name: str) -> dict[str, Any]:
+        """Return by what a member that comes of others is better than the best of those; else nothing."""
+        of = [each for each in self.entries[name].get("of", []) if each in self.entries]
+        if not of or any("oof" not in self.entries[each]["predictions"] for each in (name, *of)):
+            return {}
+        voices = {each: str(self.entries[each].get("inference", "refit")) for each in (name, *of)}
+        rows = fitting_rows(self.store, [name, *of], voices)[0]
+        log_probs = SoftVoting().combine(rows.select([name]).logits)
+        folds = rows.folds if rows.folds is not None else redraw_folds(rows, self.seed)
+        found = Baselines(rows.select(of), folds, self.seed).gains(log_probs)
+        return {metric: gain.to_json() for metric, gain in found.items()}
 
     def _member_costs(self, name: str, voices: Mapping[str, str]) -> Report:
         """Return time, size and parameters; of a member that spares photos some parts, on real photos."""
@@ -201,7 +214,8 @@ class _Bench:
         try:
             held_out, rows = fitting_rows(self.store, [name], voices)
         except StoreError as error:
-            log.warning("%s", error)
+            # A soup of folds, or one chosen on the val rows, has none: that is what it is, and no fault.
+            log.log(logging.DEBUG if "of" in self.entries[name] else logging.WARNING, "%s", error)
             return {"rows": None, "cross_fitted": {}}
         return {
             "rows": rows,

@@ -102,13 +102,18 @@ def _read(folder: Path) -> Report:
 
 
 def rank(reports: Sequence[Report], metric: str = "log_loss") -> list[Report]:
-    """Return the reports, best cross-fitted `metric` first; those without it come last, by name."""
+    """Return the reports, best cross-fitted `metric` first; those without it come last, by name.
+
+    Where some have out-of-fold rows, those measured on the val split come after them: they are other rows.
+    """
+    folds = any(report.get("rows") == "oof" for report in reports)
     sign = -1 if KNOWN[metric].higher_is_better else 1
 
-    def key(report: Report) -> tuple[bool, float, str]:
+    def key(report: Report) -> tuple[bool, bool, float, str]:
         value = value_of(report, "cross_fitted", metric)
         known = value is not None and math.isfinite(value)
-        return not known, sign * value if known and value is not None else 0.0, report["name"]
+        apart = folds and report.get("rows") != "oof"
+        return not known, apart, sign * value if known and value is not None else 0.0, report["name"]
 
     return sorted(reports, key=key)
 
