@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from committee.combiners.pruned import Pruned
 from committee.composites.experts import Experts, mix, sparse
@@ -36,6 +37,8 @@ BALANCE = 0.01
 CHUNK = 1024
 """Photos that are made small at once."""
 RATE = 1e-3
+LEAST = -20.0
+"""Least log-probability of the right class that counts: one sure mistake shall not be all that is learned."""
 
 
 class MixturePlan(Plan):
@@ -162,14 +165,11 @@ class MixturePlan(Plan):
         labels = learned.require_labels(self.name)
         index = torch.from_numpy(labels).reshape(1, -1, 1).expand(len(learned.members), -1, 1)
         log_right = torch.from_numpy(learned.logits).log_softmax(2).gather(2, index)[:, :, 0]
-        right = log_right.T.exp().contiguous().to(device)
+        log_right = log_right.T.clamp(min=LEAST).contiguous().to(device)
         gate = mixture.gate.to(device)
 
         def loss(output: Tensor, chosen: Tensor) -> Tensor:
-            weights = noisy(output, self.section.top_k)
-            likelihood = (weights * right[chosen]).sum(1).clamp(min=1e-12).log().mean()
-            shares = weights.sum(0)
-            return BALANCE * shares.var(correction=0) / shares.mean().square() - likelihood
+            return gate_loss(output, log_right[chosen], self.section.top_k)
 
         train_head(
             gate, lambda chosen: view.normalise(small[chosen].to(device)), loss, len(rows),
@@ -185,11 +185,29 @@ class MixturePlan(Plan):
         return asked.double().mean(0).cpu().numpy()
 
 
-def noisy(output: Tensor, top_k: int) -> Tensor:
-    """Return the weights `[B, E]` of noisy top-k gating, from the gate's output `[B, 2 E]`."""
+def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
+    """Return the loss of a gate on some rows.
+
+    Parameters
+    ----------
+    output : float32 `[B, 2 E]`
+        A logit for each expert, and how noisy it is.
+    log_right : float32 `[B, E]`
+        Log-probability that each expert gave the right class.
+    top_k : int
+        Of two or more, the loss is that of their mixture. The weight of a single one is 1 whatever the gate
+        says, which teaches it nothing: then it is the loss to be expected, were the expert drawn.
+    """
     logits, spread = output.chunk(2, dim=1)
-    noise = torch.randn_like(logits) * torch.nn.functional.softplus(spread)
-    return sparse(logits + noise, top_k)
+    tried = logits + torch.randn_like(logits) * functional.softplus(spread)
+    if top_k == 1:
+        weights = tried.softmax(1)
+        loss = -(weights * log_right).sum(1).mean()
+    else:
+        weights = sparse(tried, top_k)
+        loss = -(weights * log_right.exp()).sum(1).log().mean()
+    shares = weights.sum(0)
+    return loss + BALANCE * shares.var(correction=0) / shares.mean().square()
 
 
 def _report(
