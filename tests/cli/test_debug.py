@@ -21,7 +21,8 @@ def files(root: Path) -> dict[str, bytes]:
 def test_all_sections_on_synthetic_samples(store: Store, cli: Callable[..., object]) -> None:
     said = cli("debug", "--fast", "--verbose", "--json", "--store", store.root, *SMALL)
     assert [(row["section"], row["result"]) for row in json.loads(said.out)] == [
-        ("smoke", "ok"), ("kfold", "ok"), ("discover", "ok"), ("build_ensemble", "ok"), ("stack", "ok"),
+        ("smoke", "ok"), ("kfold", "ok"), ("discover", "ok"), ("recompute_bn", "ok"),
+        ("extract_embeddings", "ok"), ("fusion_train", "ok"), ("build_ensemble", "ok"), ("stack", "ok"),
         ("prune", "ok"), ("meta_fuse", "ok"), ("export", "ok"),
     ], said.out  # fmt: skip
     assert said.code == 0
@@ -30,7 +31,9 @@ def test_all_sections_on_synthetic_samples(store: Store, cli: Callable[..., obje
     assert str(store.debug_tmp() / "run_1" / "kfold" / "test_resnet_s0" / "oof") in said.err
 
 
-@pytest.mark.parametrize("section", ["discover", "build-ensemble", "stack", "prune", "export"])
+@pytest.mark.parametrize(
+    "section", ["discover", "recompute-bn", "fusion-train", "build-ensemble", "stack", "prune", "export"]
+)
 def test_a_stage_on_the_files_of_a_store_leaves_them_alone(
     trained: Store, cli: Callable[..., object], section: str
 ) -> None:
@@ -59,6 +62,9 @@ def test_a_dry_run_says_what_each_section_would_do(store: Store, cli: Callable[.
         "one batch forward and backward through test_vit_s0, test_vit_s1",
         "2 folds and a refit of test_vit_s0, test_vit_s1, 1 epochs",
         "verify the checksums of a scratch store",
+        "estimate batch norm's statistics of test_vit_s0, test_vit_s1 from 100 batches",
+        "extract embeddings of test_vit_s0, test_vit_s1",
+        "train fusion_concat_mlp",
         "build soft_voting_ensemble, hard_voting_ensemble, logit_averaging_ensemble, weighted_ensemble",
         "stack by stacking_lr",
         "prune by greedy_forward",
@@ -80,6 +86,6 @@ def test_an_unknown_section(cli: Callable[..., object]) -> None:
     said = cli("debug", "--section", "k-folds")
     assert said.code == 2
     assert said.err == (
-        "committee: --section: expected one of smoke, kfold, discover, build_ensemble, stack, prune, "
-        "meta_fuse, export, all, got 'k-folds'. Did you mean 'kfold'?\n"
+        "committee: --section: expected one of smoke, kfold, discover, recompute_bn, extract_embeddings, "
+        "fusion_train, build_ensemble, stack, prune, meta_fuse, export, all, got 'k-folds'. Did you mean 'kfold'?\n"
     )

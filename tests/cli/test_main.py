@@ -17,8 +17,9 @@ from committee.cli import main as frame
 from committee.errors import DataError
 
 VERBS = (
-    "adopt", "build-ensemble", "combine", "debug", "discover", "evaluate", "export", "init", "leaderboard",
-    "meta-fuse", "predict", "predictions", "prune", "run", "schema", "stack", "train",
+    "adopt", "build-ensemble", "combine", "debug", "discover", "evaluate", "export", "fusion-train", "init",
+    "leaderboard", "meta-fuse", "moe-train", "predict", "predictions", "prune", "run", "schema", "stack",
+    "train",
 )  # fmt: skip
 
 
