@@ -87,5 +87,6 @@ def test_an_unknown_section(cli: Callable[..., object]) -> None:
     assert said.code == 2
     assert said.err == (
         "committee: --section: expected one of smoke, kfold, discover, recompute_bn, extract_embeddings, "
-        "fusion_train, build_ensemble, stack, prune, meta_fuse, export, all, got 'k-folds'. Did you mean 'kfold'?\n"
+        "fusion_train, build_ensemble, stack, prune, meta_fuse, export, all, got 'k-folds'. "
+        "Did you mean 'kfold'?\n"
     )

@@ -224,3 +224,23 @@ def test_a_failed_fit_leaves_no_memory_behind(fit):
         with pytest.raises(TrainingError):
             fit(net="exploding")
     assert alive() <= before
+
+
+def test_a_frozen_body_stays_to_the_last_bit_and_its_head_follows_the_schedule(fit, tmp_path):
+    member = fit("training.body_lr=0", folder=tmp_path / "a")
+    fresh = fit("training.body_lr=0", "training.epochs=1", folder=tmp_path / "b")
+    one, other = member.network.state_dict(), fresh.network.state_dict()
+    changed = {name for name in one if not torch.equal(one[name], other[name])}
+    assert changed == {"net.9.weight", "net.9.bias"}
+    rates = [float(row["lr"]) for row in history(tmp_path / "a")]
+    assert {row["phase"] for row in history(tmp_path / "a")} == {"head"} and rates[0] > rates[-1]
+
+
+def test_a_slow_body_moves_less(fit, tmp_path):
+    slow, fast = (fit(f"training.body_lr={share}", "training.epochs=1") for share in (0.01, 1.0))
+    start = fit("training.body_lr=0", "training.epochs=1").network.state_dict()
+    moved = [
+        (each.network.state_dict()["net.3.weight"] - start["net.3.weight"]).abs().mean()
+        for each in (slow, fast)
+    ]
+    assert 0 < moved[0] < 0.1 * moved[1]

@@ -137,7 +137,11 @@ class Fit(Section):
     )  # fmt: skip
     lr: float = Field(3e-4, gt=0, description="Learning rate after the warm-up.")
     body_lr: float = Field(
-        1.0, gt=0, le=1, description="Learning rate of all but the head, as a share of lr."
+        1.0,
+        ge=0,
+        le=1,
+        description="Learning rate of all but the head, as a share of lr; 0 trains the "
+        "head alone, on a frozen body.",
     )
     weight_decay: float = Field(
         0.01, ge=0, description="Weight decay of matrices and kernels; norms and biases have none."

@@ -131,6 +131,7 @@ class _Fit:
         self.job, self.fabric, self.settings = job, fabric, job.spec.training
         self.rollbacks, self.micro_batch = rollbacks, job.micro_batch
         self.epochs = self.settings.epochs if job.epochs is None else job.epochs
+        self.frozen = self.settings.body_lr == 0
         self.head_epochs = self._count_head_epochs()
         self.phase, self.history, self.run_id = "", list[Row](), ""
         self.batch, self.seconds, self.generators = 0, 0.0, dict[str, Tensor]()
@@ -143,7 +144,7 @@ class _Fit:
         self._place_network()
 
     def _count_head_epochs(self) -> int:
-        wanted = self.settings.head_epochs if starting_weights(self.job.spec) else 0
+        wanted = self.settings.head_epochs if starting_weights(self.job.spec) and not self.frozen else 0
         return min(wanted, self.settings.epochs - 1)
 
     def _place_network(self) -> None:
@@ -194,7 +195,7 @@ class _Fit:
         if phase == "head":
             for parameter in self.network.head_parameters():
                 parameter.requires_grad_(True)
-        else:
+        if phase == "all" or self.frozen:
             self.followers = [make(self.network) for make in self.job.extra.follow]
             if self.settings.ema is not None:
                 self.average = MovingAverage(self.network, self.settings.ema)
@@ -204,7 +205,7 @@ class _Fit:
         self.optimizer = self.fabric.setup_optimizers(self.bare)
 
     def _epoch(self, epoch: int, step: Any) -> Row:
-        phase = "head" if epoch <= self.head_epochs else "all"
+        phase = "head" if self.frozen or epoch <= self.head_epochs else "all"
         if phase != self.phase:
             self._enter(phase)
         # Batch norm and dropout stay still while the head learns to read the published features.
@@ -263,7 +264,7 @@ class _Fit:
 
     def _set_rate(self, epoch: float) -> None:
         wanted = self.settings.lr
-        if self.phase == "all":
+        if len(self.history) >= self.head_epochs:
             horizon = self.settings.epochs - self.head_epochs
             wanted = learning_rate(self.settings, epoch - self.head_epochs, horizon)
         for group in self.bare.param_groups:
