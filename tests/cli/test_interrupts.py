@@ -63,7 +63,7 @@ def signal_in(monkeypatch):
 @pytest.mark.parametrize(("number", "place"), [
     (signal.SIGTERM, "committee.images.cache:canvas"),
     (signal.SIGINT, "committee.images.dataset:hash_images"),
-    (signal.SIGTERM, "committee.training.crossfit:logits_of"),
+    (signal.SIGTERM, "committee.training.plans._base:logits_of"),
     (signal.SIGINT, "committee.store.commit:list_files"),
 ], ids=str)  # fmt: skip
 def test_decoding_predicting_and_storing_stop_at_once(

@@ -86,7 +86,7 @@ def test_end_to_end_trains_copies(members, dataset, store, cpu, making):
     np.testing.assert_allclose(
         stored, logits_of(made, dataset, dataset.rows("val"), batch_size=32, device=cpu)
     )
-    assert "backbones end to end" in made.provenance["summary"]
+    assert "then all end to end" in made.provenance["summary"]
 
 
 def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, cpu):

@@ -28,20 +28,25 @@ def require_file(path: Path) -> None:
         )  # fmt: skip
 
 
-def read_weights(path: Path, wrappers: Sequence[str] = WRAPPERS) -> dict[str, Tensor]:
+def read_weights(
+    path: Path, wrappers: Sequence[str] = WRAPPERS, one_of: Sequence[str] = ()
+) -> dict[str, Tensor]:
     """Read a state dict from `.safetensors`, or from `.pt`/`.pth` without unpickling objects.
 
     The numbers stay on disk until they are copied, so names and shapes can be compared first; only files of
-    torch before version 1.6 are read at once. A state dict inside others is found under one of `wrappers`.
+    torch before version 1.6 are read at once. A state dict inside others is found under one of `wrappers`;
+    where there are `one_of`, one of these must be among its keys.
 
     Raises
     ------
     UsageError
         There is no such file.
     DataError
-        It is no file of tensors.
+        It is no file of tensors, or has none of `one_of`.
     """
     require_file(path)
+    if one_of and path.suffix == ".safetensors":
+        raise _lacks(path, one_of, "a flat file")
     try:
         if path.suffix == ".safetensors":
             read_header(path)
@@ -58,6 +63,8 @@ def read_weights(path: Path, wrappers: Sequence[str] = WRAPPERS) -> dict[str, Te
             str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)", got=_first_line(error),
             todo="Save it again as safetensors.",
         ) from error  # fmt: skip
+    if one_of and not (isinstance(state, Mapping) and any(isinstance(state.get(k), Mapping) for k in one_of)):
+        raise _lacks(path, one_of, first_five(list(state)) if isinstance(state, Mapping) else "no mapping")
     return _unwrap(state, path, wrappers)
 
 
@@ -91,6 +98,13 @@ def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> N
 def _is_zip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"
+
+
+def _lacks(path: Path, keys: Sequence[str], got: str) -> DataError:
+    return DataError(
+        str(path), expected=f"weights under one of {', '.join(keys)}", got=got,
+        todo="Take the plain weights, or name another file.",
+    )  # fmt: skip
 
 
 def _unwrap(state: Any, path: Path, wrappers: Sequence[str]) -> dict[str, Tensor]:

@@ -93,7 +93,8 @@ def _to_csv(model: Predictor, photos: list[Path], how: Answers, arguments: Names
     from committee.pipeline.prediction_csv import PredictionCsv
 
     failed: dict[str, str] = {}
-    with PredictionCsv(arguments.csv, model.class_names, model.name, how.limit is not None) as rows:
+    name = f"{model.name}{how.in_words()}"
+    with PredictionCsv(arguments.csv, model.class_names, name, how.limit is not None) as rows:
         new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
         found = predict(model, new, batch_size=arguments.batch_size)

@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from committee.combiners._stacker import Floats, Rows, Stacker
 from committee.descent import train_chosen, uniform
+from committee.limits import at_least
 from committee.randomness import derive
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Attention(Stacker):
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:
         """Choose the number of epochs, then fit all rows."""
+        at_least(f"{self.key}.epochs", self.epochs, 0)
         members = len(predictions.members)
         said = _by_member(torch.from_numpy(features), members)
         mean, scale = said.mean(dim=(0, 1)), said.std(dim=(0, 1)).clamp_min(1e-4)

@@ -16,6 +16,7 @@ from committee.combiners._columns import columns
 from committee.combiners._newton import best_temperature
 from committee.combiners._thresholds import GRID, NEVER, Stages, search
 from committee.errors import UnknownNameError, UsageError, nearest
+from committee.limits import above_zero
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
@@ -109,8 +110,13 @@ class Cascade(Combiner):
                 "cascade.keep", expected="above 0 and at most 1", got=str(self.keep_share),
                 todo="It is a share of the accuracy that all members have together.",
             )  # fmt: skip
-        if self.mean_cost is not None and not self.mean_cost > 0:
-            raise UsageError("cascade.mean_cost", expected="a number above 0", got=str(self.mean_cost))
+        if self.mean_cost is not None:
+            above_zero("cascade.mean_cost", self.mean_cost)
+        if self.members is not None and (not self.members or len(set(self.members)) < len(self.members)):
+            raise UsageError(
+                "cascade.members", expected="some members, each once",
+                got=", ".join(self.members) or "none", todo="Leave it out to ask all, cheapest first.",
+            )  # fmt: skip
 
     def _order(self, predictions: Predictions) -> list[int]:
         names = predictions.members

@@ -14,10 +14,11 @@ from committee.combiners._crossfit import redraw_folds
 from committee.combiners._search import METRICS
 from committee.combiners._selection import Selection
 from committee.errors import DataError, UsageError
+from committee.limits import above_zero, at_least
 from committee.metrics import metric as metric_of
 from committee.pruning._base import PRUNERS, Pruner
 from committee.pruning._front import front
-from committee.pruning._subsets import UNITS, Budgets, Costs, Subsets
+from committee.pruning._subsets import TIE, UNITS, Budgets, Costs, Subsets
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
@@ -138,8 +139,10 @@ class Pruned(Selection):
             if not set(UNITS) <= set(self.costs.get(name, ())):  # type: ignore[union-attr]
                 raise UsageError("pruned.costs", expected="latency_ms and size_mb of each member",
                                  got=f"none of '{name}'")  # fmt: skip
-        if self.target_size is not None and self.target_size < 1:
-            raise UsageError("pruned.target_size", expected="at least 1", got=str(self.target_size))
+        for key, limit in given.items():
+            above_zero(f"pruned.max_{key}", limit)
+        if self.target_size is not None:
+            at_least("pruned.target_size", self.target_size, 1)
         return Budgets(self.costs or {}, given)
 
     def _judged(self, pruner: Pruner, rows: Predictions, budgets: Budgets, path: Path) -> list[float]:
@@ -160,7 +163,11 @@ class Pruned(Selection):
         sign = 1 if metric_of(self.metric).higher_is_better else -1
         within = [entry for entry in entries if entry["meets"]]
         wanted = [entry for entry in within if entry["size"] == self.target_size]
-        best = max(wanted or within, key=lambda entry: (sign * entry[self.metric], -entry["size"]))
+        allowed = wanted or within
+        top = max(sign * entry[self.metric] for entry in allowed)
+        # Members that say the same add only the last bits of a sum: the smallest of equal sizes it is.
+        equal = [entry for entry in allowed if sign * entry[self.metric] >= top - TIE]
+        best = min(equal, key=lambda entry: entry["size"])
         chosen = {key: best[key] for key in ("size", "members", self.metric, *UNITS) if key in best}
         if self.target_size is not None and not wanted:
             reached = any(entry["size"] == self.target_size for entry in entries)

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from committee.combiners._stacker import Floats, Rows, Stacker
 from committee.descent import dropped, layers, train_chosen
-from committee.errors import UsageError
+from committee.limits import a_share, at_least
 from committee.randomness import derive
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class StackingMlp(Stacker):
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:
         """Choose the number of epochs, then fit all rows."""
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"{self.key}.dropout", expected="at least 0 and below 1", got=str(self.dropout))
+        a_share(f"{self.key}.dropout", self.dropout)
+        at_least(f"{self.key}.epochs", self.epochs, 0)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale < 1e-4] = 1.0
         self.keep(mean=mean, scale=scale)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from committee.combiners._forest import check_forest, from_sklearn, in_blocks, leaves, on_grid
 from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
+from committee.limits import at_least
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
@@ -65,6 +66,8 @@ class StackingRf(Stacker):
 
     def check_size(self, members: int, rows: int, classes: int) -> None:
         """Refuse a forest that may have too many leaf values."""
+        at_least(f"{self.key}.n_estimators", self.n_estimators, 1)
+        at_least(f"{self.key}.max_depth", self.max_depth, 1)
         nodes = min(2 ** (self.max_depth + 1), 2 * rows)
         check_forest(self.key, self.n_estimators * nodes * classes, "max_depth or n_estimators of rf_config")
 

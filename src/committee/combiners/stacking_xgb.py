@@ -10,6 +10,7 @@ from torch import Tensor
 from committee.combiners._forest import check_forest, from_xgboost, in_blocks, leaves, on_grid
 from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
 from committee.errors import require
+from committee.limits import at_least
 
 if TYPE_CHECKING:
     from committee.predictions import Predictions
@@ -69,6 +70,8 @@ class StackingXgb(Stacker):
 
     def check_size(self, members: int, rows: int, classes: int) -> None:
         """Refuse a forest that may have too many nodes."""
+        at_least(f"{self.key}.n_estimators", self.n_estimators, 1)
+        at_least(f"{self.key}.max_depth", self.max_depth, 1)
         nodes = min(2 ** (self.max_depth + 1), 2 * rows)
         check_forest(self.key, self.n_estimators * classes * nodes, "max_depth or n_estimators of xgb_config")
 

@@ -130,7 +130,8 @@ def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = Fal
         Tensors that do not fit the backbone: all are listed.
     """
     classes = read_classes(foreign.classes)
-    state = read_weights(foreign.weights, (*EMA, *WRAPPERS) if foreign.ema else WRAPPERS)
+    wrappers = (*EMA, *WRAPPERS) if foreign.ema else WRAPPERS
+    state = read_weights(foreign.weights, wrappers, EMA if foreign.ema else ())
     with store.hold():
         if store.folds(foreign.name) and not is_adopted(store, foreign.name):
             raise UsageError("--name", expected="a name that no trained member has",

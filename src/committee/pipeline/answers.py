@@ -30,6 +30,8 @@ class Answers:
         The least probability of the best class with which it is answered.
     note : str
         What the sets' promise is worth, in a sentence.
+    coverage : float or None
+        Of the sets.
     """
 
     class_names: Sequence[str]
@@ -37,6 +39,13 @@ class Answers:
     method: str = "lac"
     abstain_below: float | None = None
     note: str = ""
+    coverage: float | None = None
+
+    def in_words(self) -> str:
+        """Return what tells answers of one model apart: ` (lac 0.95, abstain below 0.5)`, or nothing."""
+        sets = [] if self.coverage is None else [f"{self.method} {self.coverage:g}"]
+        below = [] if self.abstain_below is None else [f"abstain below {self.abstain_below:g}"]
+        return f" ({', '.join(sets + below)})" if sets or below else ""
 
     def best(self, probabilities: NDArray[np.float32]) -> str | None:
         """Return the most probable class, or None where the answer is withheld."""
@@ -82,4 +91,4 @@ def answers(
     note = f"sets hold the right class with a probability of {coverage:g} ({table.note})"
     if np.isinf(limit):
         note = f"{table.n} rows are too few for a coverage of {coverage:g}: sets hold all classes"
-    return Answers(class_names, limit, method, abstain_below, note)
+    return Answers(class_names, limit, method, abstain_below, note, coverage)

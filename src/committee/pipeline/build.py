@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -258,9 +258,29 @@ def build_ensemble(name: str, method: Method, material: Material) -> None:
 
 
 def priced(method: Method, material: Material) -> Method:
-    """Return a method with the members' measured costs, where its rule takes them and nobody gave them."""
+    """Return a method with measured costs, where a rule in it takes them and nobody gave them."""
+    inner = {
+        key: value if key in ("combiner", "name") else _priced_within(value, material)
+        for key, value in method.items()
+    }
     takes = "costs" in combiners.COMBINERS.options(method["combiner"])
-    return {**method, "costs": material.costs} if takes and method.get("costs") is None else method
+    return {**inner, "costs": material.costs} if takes and method.get("costs") is None else inner
+
+
+def _priced_within(value: Any, material: Material) -> Any:
+    """Return an option's value, with costs in the rules that it holds: by name, described, or several."""
+    if isinstance(value, str) and "costs" in _options_of(value):
+        return priced({"combiner": value}, material)
+    if not isinstance(value, Mapping):
+        return value
+    if "combiner" in value:
+        return priced(dict(value), material)
+    return {key: _priced_within(each, material) for key, each in value.items()}
+
+
+def _options_of(name: str) -> Collection[str]:
+    """Return the options of a combiner; none where there is none of that name."""
+    return combiners.COMBINERS.options(name) if name in combiners.COMBINERS.names() else ()
 
 
 def _settle(fitted: Combiner, scores: Scores, material: Material) -> dict[str, Any]:

@@ -58,13 +58,16 @@ def asked(
     counts = dict.fromkeys(members, 0)
     for _, logits in _tiles(folders, first.logits.shape[1:]):
         tile = torch.from_numpy(logits)
+        said = torch.zeros(tile.shape[:2], dtype=torch.bool)
 
-        def ask(member: int, rows: Tensor | None, tile: Tensor = tile) -> Tensor:
-            answer = tile[member] if rows is None else tile[member][rows]
-            counts[members[member]] += len(answer)
-            return answer
+        def ask(member: int, rows: Tensor | None, tile: Tensor = tile, said: Tensor = said) -> Tensor:
+            # Several rules may ask: a network runs on a row once.
+            said[member, slice(None) if rows is None else rows] = True
+            return tile[member] if rows is None else tile[member][rows]
 
         combiner.consult(ask)
+        for name, rows in zip(members, said, strict=True):
+            counts[name] += int(rows.sum())
     return {name: number / len(first) for name, number in counts.items()}
 
 

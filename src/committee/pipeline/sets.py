@@ -61,16 +61,14 @@ def member_table(store: Store, name: str, speaks: str) -> dict[str, Any] | None:
     speaks : {"refit", "folds"}
         Which of its networks answer.
     """
-    voices = {name: speaks}
+    voices, rows, kind = {name: speaks}, None, "val"
     if has_split(store, [name], "val", voices):
-        rows, kind = unseen(split_rows(store, [name], "val", voices)), "val"
-    else:
+        rows = unseen(split_rows(store, [name], "val", voices))
+    if rows is None or not len(rows):
         try:
             rows, kind = fitting_rows(store, [name], voices)
         except StoreError:
             return None
-    if not len(rows):
-        return None
     labels = rows.require_labels("sets")
     return table(SoftVoting().combine(rows.logits), labels, rows=kind, approximate=kind != "val")
 

@@ -48,14 +48,21 @@ def shares(store: Store, combiner: Combiner, facts: Facts) -> dict[str, Any]:
     """
     members, voices = facts["members"], facts["speaks"]
     found: dict[str, Any] = {"asked": asked(store, combiner, members, "test", voices)}
-    if "order" in facts["notes"]:
-        reached = [found["asked"].get(name, 0.0) for name in facts["notes"]["order"]]
+    order = _order_of_members(facts)
+    if order:
+        reached = [found["asked"].get(name, 0.0) for name in order]
         found["exit_rates"] = (-np.diff([*reached, 0.0])).round(12).tolist()
     return {**found, "accuracy_kept": _kept(store, combiner, facts)}
 
 
+def _order_of_members(facts: Facts) -> list[str]:
+    """Return the members in the order of a cascade's stages; none where its stages are ensembles."""
+    order = list(facts["notes"].get("order", ()))
+    return order if set(order) <= set(facts["candidates"]) else []
+
+
 def _kept(store: Store, combiner: Combiner, facts: Facts) -> dict[str, float]:
-    candidates = facts["notes"].get("order") or list(facts["candidates"])
+    candidates = _order_of_members(facts) or list(facts["candidates"])
     voices = {name: facts["candidates"][name] for name in candidates}
     everyone = SoftVoting().bind(candidates)
     learned, _ = fitting_rows(store, candidates, voices)

@@ -22,7 +22,8 @@ def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]
 
     Out-of-fold rows where every member has them. Members trained with `folds: 0` have none: if no member has
     any, the rows of a `val` split that was kept apart serve instead; also where adopted members may have seen
-    almost all others. Rows that some member has seen are left out.
+    so many of the others that the split has more rows, or more classes. Rows that some member has seen are
+    left out.
 
     Raises
     ------
@@ -35,9 +36,20 @@ def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]
     if not any(_there(_oof(store, name)) for name in trained) and has_val:
         return _enough(split_rows(store, members, "val", voices)), "val"
     rows = oof_rows(store, members)
-    if has_val and not is_enough(unseen(rows)):
-        return _enough(split_rows(store, members, "val", voices)), "val"
+    if has_val and rows.seen.any():
+        apart = split_rows(store, members, "val", voices)
+        if _teaches_more(unseen(apart), unseen(rows)):
+            return _enough(apart), "val"
     return _enough(rows), "oof"
+
+
+def _teaches_more(rows: Predictions, others: Predictions) -> bool:
+    """Return whether rows have more classes than others, or as many classes and more rows."""
+
+    def size(of: Predictions) -> tuple[int, int]:
+        return (len(np.unique(of.require_labels("rows"))) if len(of) else 0), len(of)
+
+    return is_enough(rows) and size(rows) > size(others)
 
 
 def unseen(rows: Predictions) -> Predictions:
@@ -47,7 +59,7 @@ def unseen(rows: Predictions) -> Predictions:
 
 def is_enough(rows: Predictions) -> bool:
     """Return whether there are rows to learn from: two of each of two classes."""
-    return int((np.bincount(rows.require_labels("rows")) >= 2).sum()) >= 2
+    return len(rows) > 0 and int((np.bincount(rows.require_labels("rows")) >= 2).sum()) >= 2
 
 
 def _enough(rows: Predictions) -> Predictions:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from committee.metrics import metric as metric_of
-from committee.pruning._subsets import UNITS, Subsets
+from committee.pruning._subsets import TIE, UNITS, Subsets
 
 
 def front(subsets: Subsets, metric: str) -> list[dict[str, Any]]:
@@ -35,7 +35,8 @@ def not_dominated(points: Iterable[Mapping[str, Any]], metric: str) -> list[dict
         return []
     sign = -1 if metric_of(metric).higher_is_better else 1
     costs = [key for key in UNITS if key in listed[0]] or ["size"]
-    table = np.array([[sign * point["fit"], *(point[key] for key in costs)] for point in listed])
+    # What differs by less than a tie counts as equal: then the cheaper one dominates.
+    table = np.array([[round(sign * point["fit"] / TIE), *(point[key] for key in costs)] for point in listed])
     kept: list[int] = []
     # By score, then costs: whoever dominates a point stands before it, and who dominates is itself kept.
     for place in np.lexsort(table.T[::-1]):

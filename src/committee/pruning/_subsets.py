@@ -14,6 +14,8 @@ from committee.predictions import Predictions
 Costs = Mapping[str, Mapping[str, float]]
 Places = NDArray[np.int64]
 UNITS = {"latency_ms": "ms", "size_mb": "MB"}
+TIE = 1e-6
+"""Scores that differ by less are equal: sums of the same numbers differ in their last bits."""
 
 
 @dataclass(frozen=True)

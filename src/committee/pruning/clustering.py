@@ -28,7 +28,7 @@ class Clustering(Pruner):
         for wanted in range(1, count + 1):
             cluster = fcluster(tree, wanted, "maxclust")
             best = [_first_best(alone, np.flatnonzero(cluster == each)) for each in np.unique(cluster)]
-            # Members that always err together merge at once: then there are fewer clusters than wanted.
+            # Equal distances merge at once, and a number of clusters between is left out.
             found.setdefault(len(best), tuple(sorted(best, key=lambda place: (-alone[place], place))))
         for subset in found.values():
             subsets.score(subset)

@@ -102,7 +102,9 @@ class Network(Section):
     """A small network that is trained on top of members."""
 
     hidden_dims: list[Positive] = Field([256, 128], description="Widths of its hidden layers.")
-    epochs: int = Field(50, ge=1, description="Epochs.")
+    epochs: int = Field(
+        50, ge=1, description="Epochs, at most: how many is chosen inside the rows that it learns from."
+    )
     lr: float = Field(1e-3, gt=0, description="Learning rate.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of hidden values dropped in training.")
 
@@ -192,7 +194,9 @@ class MixtureOfExperts(Section):
     )
     top_k: int = Field(2, ge=1, description="Experts that see an image.")
     gating_hidden_dim: int = Field(128, ge=1, description="Width of the gate.")
-    epochs: int = Field(30, ge=1, description="Epochs of the gate.")
+    epochs: int = Field(
+        30, ge=1, description="Epochs of the gate, at most: how many is chosen inside its rows."
+    )
 
     @model_validator(mode="after")
     def _few_of_many(self) -> MixtureOfExperts:

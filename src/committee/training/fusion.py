@@ -28,7 +28,7 @@ from committee.recipe.training import Training
 from committee.store.layout import Store
 from committee.training.batches import Rows
 from committee.training.embeddings import Split, one_network, read
-from committee.training.heads import seeded, slices, tensor, train_head
+from committee.training.heads import inner_pairs, seeded, slices, tensor, train_head
 from committee.training.job import Extra
 from committee.training.loop import train
 from committee.training.plans._base import Plan, Stored
@@ -107,14 +107,13 @@ class FusionPlan(Plan):
 
     def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train the head on the rows' embeddings, then all of it on their images where asked for."""
-        head = self._head(rows, fold)
+        head, notes = self._head(rows, fold)
         parts = [one_network(self.store.checkpoint(member, fold)) for member in self.members]
         fusion = Fusion(parts, self.dataset.class_names, self.name, head, self.method)
         if self.training is not None:
             self._end_to_end(fusion, rows, fold, made_from)
         fusion.provenance = {
-            "epochs": self.config.epochs, "end_to_end": self.training is not None,
-            "summary": self._words(head),
+            **notes, "end_to_end": self.training is not None, "summary": self._words(head, notes["epochs"]),
         }  # fmt: skip
         return {self.name: fusion.eval()}
 
@@ -136,7 +135,8 @@ class FusionPlan(Plan):
         count = len(self.dataset.rows(split))
         return [read(self.places[member], fold, split, count) for member in self.members]
 
-    def _head(self, rows: Rows, fold: str) -> FusionHead:
+    def _head(self, rows: Rows, fold: str) -> tuple[FusionHead, dict[str, Any]]:
+        """Return the head, trained, and how long: chosen on some of the rows, none of them held out."""
         views = self._views("train", fold)
         places = np.searchsorted(self.dataset.rows("train"), rows)
         labels = torch.from_numpy(self.dataset.labels[rows]).to(self.device)
@@ -156,13 +156,15 @@ class FusionPlan(Plan):
 
         head.prepare(batches)
         head.to(self.device)
-        train_head(
+        groups = None if self.dataset.groups is None else self.dataset.groups[rows]
+        notes = train_head(
             head, lambda chosen: [each.to(self.device) for each in some(chosen.numpy())],
             lambda logits, chosen: functional.cross_entropy(logits, labels[chosen]),
             len(rows), epochs=config.epochs, lr=config.lr, seed=seed, who=f"{self.name}/{fold}",
             lower="runs.fusion.fusion_config.hidden_dims",
+            pairs=inner_pairs(self.dataset.labels[rows], groups, seed),
         )  # fmt: skip
-        return head.to("cpu")
+        return head.to("cpu"), notes
 
     def _end_to_end(self, fusion: Fusion, rows: Rows, fold: str, made_from: str) -> None:
         """Train head and copies of the backbones on images; the weights go back into the fusion's parts."""
@@ -182,9 +184,10 @@ class FusionPlan(Plan):
             cast("Member", part).network.load_state_dict(body.state_dict())
         fusion.head.load_state_dict(learned.head.state_dict())
 
-    def _words(self, head: FusionHead) -> str:
+    def _words(self, head: FusionHead, epochs: int) -> str:
         widths = " + ".join(map(str, head.sizes))
-        how = "and backbones end to end" if self.training is not None else "on frozen embeddings"
+        how = f"for {epochs} epochs on stored embeddings"
+        how += ", then all end to end" if self.training is not None else ""
         count = sum(each.numel() for each in head.parameters())
         return f"{self.method} of {widths} values, {count:,} weights, trained {how}"
 

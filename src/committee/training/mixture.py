@@ -25,7 +25,7 @@ from committee.recipe.runs import MixtureOfExperts
 from committee.store.layout import Store
 from committee.store.manifest import digest, read_whole
 from committee.training.batches import Rows
-from committee.training.heads import seeded, slices, train_head
+from committee.training.heads import inner_pairs, seeded, slices, train_head
 from committee.training.plans._base import Plan, Stored
 
 log = logging.getLogger(__name__)
@@ -122,8 +122,8 @@ class MixturePlan(Plan):
         names = list(choice.narrowed().member_names)
         parts = [self._load(name, fold) for name in names]
         mixture = self._untrained(parts, fold)
-        usage = self._train(mixture, learned.select(names), known[chosen], fold)
-        mixture.provenance = {"epochs": self.section.epochs, **_report(mixture, names, usage, self.section)}
+        usage, notes = self._train(mixture, learned.select(names), known[chosen], fold)
+        mixture.provenance = {**notes, **_report(mixture, names, usage, self.section)}
         return {self.name: mixture.eval()}
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
@@ -155,8 +155,10 @@ class MixturePlan(Plan):
                 parts, self.dataset.class_names, self.name, view, section.gating_hidden_dim, section.top_k
             )
 
-    def _train(self, mixture: Experts, learned: Predictions, rows: Rows, fold: str) -> NDArray[np.float64]:
-        """Train the gate; return the share of the photos that is sent to each expert."""
+    def _train(
+        self, mixture: Experts, learned: Predictions, rows: Rows, fold: str
+    ) -> tuple[NDArray[np.float64], dict[str, Any]]:
+        """Train the gate; return the share of the photos that each expert gets, and for how many epochs."""
         device, view = self.device, mixture.view.to(self.device)
         small = torch.cat([
             mixture.view.cut(self.dataset.images(rows[part])).round().to(torch.uint8)
@@ -171,10 +173,12 @@ class MixturePlan(Plan):
         def loss(output: Tensor, chosen: Tensor) -> Tensor:
             return gate_loss(output, log_right[chosen], self.section.top_k)
 
-        train_head(
+        groups = learned.groups
+        notes = train_head(
             gate, lambda chosen: view.normalise(small[chosen].to(device)), loss, len(rows),
             epochs=self.section.epochs, lr=RATE, seed=derive(self.seed, self.name, fold, "gate"),
             who=f"{self.name}/{fold}", lower="runs.moe.gating_hidden_dim",
+            pairs=inner_pairs(labels, groups, derive(self.seed, self.name, fold, "inner")),
         )  # fmt: skip
         with torch.inference_mode():
             logits = torch.cat([
@@ -182,7 +186,7 @@ class MixturePlan(Plan):
             ])  # fmt: skip
         mixture.to("cpu")
         asked = sparse(logits[:, : len(mixture.parts)], self.section.top_k) > 0
-        return asked.double().mean(0).cpu().numpy()
+        return asked.double().mean(0).cpu().numpy(), notes
 
 
 def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
