@@ -137,6 +137,13 @@ def test_what_cannot_be(digits: Predictions) -> None:
     assert str(caught.value) == (
         "cascade.costs: expected latency_ms of each member, got none of 'tree'. Add it, or leave costs out."
     )
+    for members, got in (([], "none"), (["near", "near"], "near, near")):
+        with pytest.raises(UsageError) as caught:
+            Cascade(members=members).fit(digits)
+        assert str(caught.value) == (
+            f"cascade.members: expected some members, each once, got {got}. "
+            "Leave it out to ask all, cheapest first."
+        )
     with pytest.raises(UnknownNameError) as caught:
         Cascade(members=["nera"]).fit(digits)
     assert str(caught.value) == (

@@ -113,3 +113,21 @@ def test_no_path_is_better_than_choosing_on_other_rows_allows(method: str) -> No
     assert abs(np.mean(honest) - 0.5) < 0.04 and abs(np.mean(whole) - 0.5) < 0.04
     if method.startswith("greedy"):
         assert np.mean(flattering) > 0.58
+
+
+@METHODS
+def test_members_that_say_the_same_are_kept_once(method: str, digits: Predictions) -> None:
+    one = digits.select(["bayes"])
+    twins = Predictions.from_logits(
+        np.repeat(one.logits, 5, axis=0), members=list("abcde"), class_names=one.class_names,
+        labels=one.labels, folds=one.folds,
+    )  # fmt: skip
+    rule = Pruned(method, floor=0.0).fit(twins)
+    assert rule.notes()["chosen"]["size"] == 1
+    assert [point["size"] for point in rule.notes()["front"]] == [1]
+
+
+@pytest.mark.parametrize("limits", [{"max_latency_ms": 0}, {"max_size_mb": -1.0}])
+def test_a_budget_of_nothing_is_refused(limits: dict[str, float], digits: Predictions) -> None:
+    with pytest.raises(UsageError, match=r"pruned\.max_.*: expected a number above 0"):
+        Pruned(costs=COSTS, **limits).fit(digits)

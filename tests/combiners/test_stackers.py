@@ -83,3 +83,19 @@ def test_a_form_of_features_that_does_not_exist(digits: Predictions) -> None:
     assert str(caught.value) == (
         "stacking_lr.features: expected one of log_probability, probability, got 'logit'."
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "options", "said"),
+    [
+        ("stacking_rf", {"n_estimators": 0}, "stacking_rf.n_estimators: expected at least 1, got 0."),
+        ("stacking_xgb", {"max_depth": 0}, "stacking_xgb.max_depth: expected at least 1, got 0."),
+        ("stacking_mlp", {"epochs": -1}, "stacking_mlp.epochs: expected at least 0, got -1."),
+        ("stacking_mlp", {"dropout": 1.0}, "stacking_mlp.dropout: expected at least 0 and below 1, got 1.0."),
+        ("attention", {"epochs": -1}, "attention.epochs: expected at least 0, got -1."),
+    ],
+)
+def test_numbers_that_cannot_be(key: str, options: dict[str, float], said: str, digits: Predictions) -> None:
+    with pytest.raises(UsageError) as caught:
+        build({"combiner": key, **options}).fit(digits)
+    assert str(caught.value) == said

@@ -286,3 +286,13 @@ def test_folds_are_not_asked_of_an_adopted_member(trained: Store, net: Member, t
         "guest": "refit", "test_resnet": "folds", "test_vit": "folds",
     }  # fmt: skip
     assert evaluate(asked, trained).exit_code == 0
+
+
+def test_an_average_that_is_not_there_is_not_replaced_in_silence(
+    trained: Store, net: Member, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError) as caught:
+        adopt(recipe(), trained, foreign(tmp_path, net, ema=True))
+    said = str(caught.value)
+    assert "expected weights under one of state_dict_ema, model_ema, ema_state_dict, ema, got" in said
+    assert said.endswith("Take the plain weights, or name another file.")

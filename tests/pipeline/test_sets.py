@@ -145,6 +145,12 @@ def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Pat
     said = cli(*words, "--csv", tmp_path / "out.csv", "--coverage", "0.95", "--abstain-below", "1")
     first = (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].split(",")
     assert first[1] == "" and first[2]
+    said = cli(*words, "--csv", tmp_path / "out.csv", "--coverage", "0.9", "--abstain-below", "1")
+    assert said.code != 0
+    assert (
+        "expected predictions of soft_voting_ensemble (lac 0.9, abstain below 1), got those of "
+        "soft_voting_ensemble (lac 0.95, abstain below 1)"
+    ) in said.err
     said = cli(*words, "--coverage", "0.999")
     assert said.out.splitlines()[-1] == "191 rows are too few for a coverage of 0.999: sets hold all classes"
     said = cli(*words, "--coverage", "95")

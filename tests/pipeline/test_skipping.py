@@ -107,3 +107,29 @@ def test_the_exported_graph_says_that_it_saves_nothing(built: Store) -> None:
     assert outcome.exit_code == 0, outcome.failed
     status = read_status(built.deploy("cascade_ensemble"))
     assert status["formats"]["onnx"]["note"] == DENSE and "note" not in status["formats"]["checkpoint"]
+
+
+def test_a_cascade_of_ensembles_is_evaluated_too(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cascade, "search", half_leave)
+    nested = (
+        "runs.score_ensemble.methods=[{combiner: compose, name: nested, final: {combiner: cascade}, "
+        "inputs: {one: {combiner: subset, members: [test_vit]}, all: soft_voting}}]"
+    )
+    assert build(recipe(nested), trained).failed == {}
+    assert evaluate(recipe(), trained).failed == {}
+    report = json.loads((trained.ensemble_metrics("nested") / "metrics.json").read_text("utf-8"))
+    assert "exit_rates" not in report["skipping"]
+    assert all(0 < share <= 1 for share in report["skipping"]["asked"].values()), "a network runs once"
+
+
+def test_costs_reach_a_cascade_inside_another_rule(trained: Store) -> None:
+    inside = (
+        "runs.score_ensemble.methods=[{combiner: compose, name: nested, final: soft_voting, "
+        "inputs: {one: cascade, all: soft_voting}}, {combiner: pruned, name: few, inner: cascade}]"
+    )
+    assert build(recipe(inside), trained).failed == {}
+    assert set(ensemble_facts(trained, "nested")["spec"]["inputs"]["one"]["costs"]) == {
+        "test_resnet",
+        "test_vit",
+    }
+    assert ensemble_facts(trained, "few")["spec"]["inner"]["costs"]["test_vit"]["latency_ms"] > 0

@@ -91,3 +91,32 @@ def test_predictions_are_taken_out_of_a_store_by_name(trained: Store, store: Sto
     assert str(caught.value) == (
         f"{store.root}: expected trained members, got none. Run: committee train RECIPE"
     )
+
+
+def seen_rows(store: Store, member: str, what: str, seen: int) -> None:
+    folder = store.kfold(member) / what
+    rows = Predictions.load(folder)
+    marked = Predictions.from_logits(
+        rows.logits, members=rows.members, class_names=rows.class_names, sample_ids=rows.sample_ids,
+        labels=rows.labels, folds=rows.folds, seen=(np.arange(len(rows)) < seen)[None],
+    )  # fmt: skip
+    with commit(folder, kind="predictions", made_from="y") as new:
+        marked.save(new)
+
+
+@pytest.mark.parametrize(("seen", "rows", "count"), [(0, "oof", 12), (6, "val", 12), (12, "val", 12)])
+def test_val_rows_serve_where_they_teach_more(store: Store, seen: int, rows: str, count: int) -> None:
+    for name in VOICES:
+        put(store, name, "oof", folds=True)
+        put(store, name, "val_refit")
+    seen_rows(store, "a", "oof", seen)
+    predictions, kind = fitting_rows(store, VOICES, VOICES)
+    assert (kind, len(predictions)) == (rows, count)
+
+
+def test_fresh_rows_serve_where_no_split_was_kept_apart(store: Store) -> None:
+    for name in VOICES:
+        put(store, name, "oof", folds=True)
+    seen_rows(store, "a", "oof", 6)
+    predictions, kind = fitting_rows(store, VOICES, VOICES)
+    assert (kind, len(predictions)) == ("oof", 6)

@@ -259,8 +259,9 @@ def build_ensemble(name: str, method: Method, material: Material) -> None:
 
 def priced(method: Method, material: Material) -> Method:
     """Return a method with measured costs, where a rule in it takes them and nobody gave them."""
+    # The last rule of a composite asks its inputs, not members: it has no measured costs.
     inner = {
-        key: value if key in ("combiner", "name") else _priced_within(value, material)
+        key: value if key in ("combiner", "name", "final") else _priced_within(value, material)
         for key, value in method.items()
     }
     takes = "costs" in combiners.COMBINERS.options(method["combiner"])

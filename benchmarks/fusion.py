@@ -1,0 +1,73 @@
+"""Fusion heads on stored embeddings against training head and backbones end to end, for as many epochs.
+
+Scikit-learn's digits; two backbones of random weights, since their quality does not matter here. Both ways in
+turns, in one process; how long the embeddings took, once for all heads, is in the note.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from harness import Row, main, seconds, spread
+
+from committee.devices import resolve
+from committee.pipeline.discover import discover
+from committee.pipeline.fusion_train import extracted
+from committee.pipeline.remaking import open_bench
+from committee.pipeline.train import train
+from committee.recipe.load import load_recipe
+from committee.recipe.runs import Network
+from committee.store.layout import Store
+from committee.training.fusion import FusionPlan
+from committee.training.resume import forget
+
+QUESTION, PEER, TARGET = "a fusion head", "the same end to end", 1
+
+
+def measure(quick: bool) -> list[Row]:
+    """Compare, for one fit on all training rows."""
+    names = ("test_resnet", "test_vit") if quick else ("resnet18", "mobilenetv3_small_100")
+    size, epochs, repeats = (32, 1, 1) if quick else (64, 3, 3)
+    device = resolve("auto")
+    recipe = load_recipe(None, [
+        "dataset.name=digits", "dataset.channels=1", f"dataset.img_size={size}", "dataset.batch_size=64",
+        "training.folds=0", "training.epochs=1", "training.pretrained=false",
+        f"models=[{', '.join(f'{{name: timm:{name}}}' for name in names)}]",
+    ])  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "store")
+        train(recipe, store)
+        with store.hold():
+            bench = open_bench(recipe, store, discover(store))
+            start = time.perf_counter()
+            with extracted(bench, names) as places:
+                extracting = time.perf_counter() - start
+                rows = bench.dataset.rows("train")
+
+                def plan(end_to_end: bool) -> FusionPlan:
+                    return FusionPlan(
+                        "fusion", names, "concat_mlp", places, Network(epochs=epochs), bench.dataset, store,
+                        device, facts={}, sources={}, batch_size=64,
+                        end_to_end=recipe.training if end_to_end else None,
+                    )  # fmt: skip
+
+                heads, ends = [], []
+                for _ in range(repeats):
+                    heads.append(seconds(lambda: plan(False).run(rows, "refit", made_from="a")))
+                    forget(store.resume("fusion", "refit"))
+                    ends.append(seconds(lambda: plan(True).run(rows, "refit", made_from="b")))
+    ratios = [end / head for end, head in zip(ends, heads, strict=True)]
+    middle, low, high = spread(ratios)
+    where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    work = f"{' + '.join(names)}, {size} px, {len(rows)} rows, {epochs} epochs, {where}"
+    note = (
+        f"embeddings once, by one network each: {extracting:.1f} s; a head's epochs are tried on 3 folds too"
+    )
+    return [Row(QUESTION, work, PEER, sorted(heads)[len(heads) // 2], middle, low, high, TARGET, note)]
+
+
+if __name__ == "__main__":
+    main(measure, threads=None)
