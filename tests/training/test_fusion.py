@@ -59,6 +59,13 @@ def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu):
     assert not torch.equal(refit.parts[0].network.net[0].weight, made.parts[0].network.net[0].weight)
 
 
+def test_its_backbones_are_on_disk_once(members, dataset, store, cpu):
+    crossfitted(fusion(members, dataset, store, cpu), store)
+    own = store.checkpoint("fused", "fold_1") / "parts" / "tiny_nets_tiny" / "weights.safetensors"
+    size = own.stat().st_size
+    assert own.exists() and (size < 2**16 or own.samefile(store.checkpoint("a", 1) / "weights.safetensors"))
+
+
 def test_it_stands_in_the_table_as_any_member(members, dataset, store, cpu):
     crossfitted(fusion(members, dataset, store, cpu), store)
     oof = Predictions.load(store.kfold("fused") / "oof")

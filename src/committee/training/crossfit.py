@@ -17,6 +17,7 @@ from committee.errors import StoreError, TrainingError
 from committee.predictions import Predictions
 from committee.store.commit import commit, remove
 from committee.store.layout import Store
+from committee.store.links import link_twins
 from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
 from committee.training.batches import Rows
 from committee.training.journal import CSV_NAME
@@ -158,12 +159,19 @@ class CrossFit:
         made_from = self.made_from(name, member)
         with commit(self.folder(name, member), kind="checkpoint", made_from=made_from, **facts) as new:
             module.save(new)
+            link_twins(new, self._relatives(member, name))
             apart = {split: self.plan.dataset.rows(split) for split in APART}
             for what, wanted in ((HELD_OUT, held_out), *apart.items()):
                 if len(wanted):
                     np.save(new / f"{what}.npy", self._predict(module, name, wanted))
             self._commit_out_of_bag(module, name, new)
             _copy_journals(resume, new)
+
+    def _relatives(self, member: str, name: str) -> list[Path]:
+        """Return the folders of fits whose weights a member may hold: of what it comes of, and of its run."""
+        of = self.plan.facts().get("of", ())
+        run = (each for each in self.members if each != member)
+        return [self.store.checkpoint(each, name) for each in of] + [self.folder(name, each) for each in run]
 
     def _predict(self, module: Stored, fit: str, rows: Rows) -> NDArray[np.float32]:
         logits = self.plan.predict(module, rows, fit)
