@@ -13,7 +13,7 @@ from committee.pipeline.records import failures
 from committee.recipe.members import is_named, pick
 from committee.recipe.model import Recipe
 from committee.recipe.runs import MetaFuser, Stacking
-from committee.recipe.section import Section
+from committee.recipe.section import Section, SectionType
 from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,13 @@ def _has_no_folds(entry: Entry) -> bool:
 def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:
     """Return the `python:` backbones that this recipe names, and that may therefore be built."""
     return tuple(spec.backbone for spec in recipe.members() if spec.backbone.startswith("python:"))
+
+
+def enabled(section: SectionType | None, key: str, todo: str) -> SectionType:
+    """Return a section of a recipe; raise UsageError where it is not there, or not enabled."""
+    if section is None or not getattr(section, "enable", False):
+        raise UsageError(key, expected="an enabled section", got="none", todo=todo)
+    return section
 
 
 def choose_methods(recipe: Recipe, names: Sequence[str] = ()) -> list[Method]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.errors import UsageError
-from committee.pipeline.choose import choose_backbones
+from committee.pipeline.choose import choose_backbones, enabled
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.remaking import Bench, carry_out, open_bench
@@ -75,13 +75,8 @@ def plan_fusion_train(recipe: Recipe, store: Store) -> dict[str, Any]:
 
 def section_of(recipe: Recipe) -> Fusion:
     """Return `runs.fusion`, or raise UsageError where it is not enabled."""
-    section = recipe.runs.fusion
-    if section is None or not section.enable:
-        raise UsageError(
-            "runs.fusion", expected="an enabled section", got="none",
-            todo="Write it into the recipe, or: --set runs.fusion.fusion_methods=[concat_mlp]",
-        )  # fmt: skip
-    return section
+    todo = "Write it into the recipe, or: --set runs.fusion.fusion_methods=[concat_mlp]"
+    return enabled(recipe.runs.fusion, "runs.fusion", todo)
 
 
 def names_of(section: Fusion) -> list[str]:

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from committee.errors import CommitteeError, RecipeError, StoreError, UsageError
+from committee.errors import CommitteeError, RecipeError, StoreError
 from committee.pipeline.build import build_all, gather
-from committee.pipeline.choose import Method, learner
+from committee.pipeline.choose import Method, enabled, learner
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import REBUILD, ensemble_facts
@@ -71,13 +71,8 @@ def plan_meta_fuse(recipe: Recipe, store: Store) -> dict[str, Any]:
 
 def section_of(recipe: Recipe) -> MetaFuser:
     """Return `runs.meta_fuser`, or raise UsageError where it is not enabled."""
-    fuser = recipe.runs.meta_fuser
-    if fuser is None or not fuser.enable:
-        raise UsageError(
-            "runs.meta_fuser", expected="an enabled section", got="none",
-            todo="Write it into the recipe, or: --set runs.meta_fuser.fuser_type=lr",
-        )  # fmt: skip
-    return fuser
+    todo = "Write it into the recipe, or: --set runs.meta_fuser.fuser_type=lr"
+    return enabled(recipe.runs.meta_fuser, "runs.meta_fuser", todo)
 
 
 def _inputs(fuser: MetaFuser, store: Store) -> tuple[Inputs, dict[str, CommitteeError]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from committee.errors import UsageError
-from committee.pipeline.choose import choose_members, choose_voices
+from committee.pipeline.choose import choose_members, choose_voices, enabled
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.remaking import carry_out, open_bench
@@ -64,13 +63,8 @@ def plan_moe_train(recipe: Recipe, store: Store) -> dict[str, Any]:
 
 def section_of(recipe: Recipe) -> MixtureOfExperts:
     """Return `runs.moe`, or raise UsageError where it is not enabled."""
-    section = recipe.runs.moe
-    if section is None or not section.enable:
-        raise UsageError(
-            "runs.moe", expected="an enabled section", got="none",
-            todo="Write it into the recipe, or: --set runs.moe.num_experts=3",
-        )  # fmt: skip
-    return section
+    todo = "Write it into the recipe, or: --set runs.moe.num_experts=3"
+    return enabled(recipe.runs.moe, "runs.moe", todo)
 
 
 def _candidates(recipe: Recipe, store: Store, catalog: Catalog) -> tuple[Predictions, str, dict[str, str]]:

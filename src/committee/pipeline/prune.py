@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from committee.errors import UsageError
 from committee.pipeline.build import Material, build_all, gather
-from committee.pipeline.choose import Method
+from committee.pipeline.choose import Method, enabled
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
 from committee.pipeline.outcome import Outcome
 from committee.pipeline.records import ensemble_facts
@@ -59,12 +58,8 @@ def plan_prune(recipe: Recipe, store: Store) -> dict[str, Any]:
 
 def section_of(recipe: Recipe) -> Pruning:
     """Return `pruning`, or raise UsageError where it is not enabled."""
-    if recipe.pruning is None or not recipe.pruning.enable:
-        raise UsageError(
-            "pruning", expected="an enabled section", got="none",
-            todo="Write it into the recipe, or: --method greedy_forward",
-        )  # fmt: skip
-    return recipe.pruning
+    todo = "Write it into the recipe, or: --method greedy_forward"
+    return enabled(recipe.pruning, "pruning", todo)
 
 
 def methods_of(pruning: Pruning) -> list[Method]:

@@ -9,7 +9,6 @@ from committee.errors import StoreError, UnknownNameError, nearest
 from committee.pipeline.choose import choose_backbones
 from committee.pipeline.discover import Catalog, discover
 from committee.pipeline.outcome import Outcome
-from committee.pipeline.records import is_adopted
 from committee.pipeline.remaking import Bench, carry_out, open_bench
 from committee.recipe.members import slug
 from committee.recipe.model import Recipe
@@ -41,7 +40,7 @@ def soup_groups(section: ModelSoup, recipe: Recipe, store: Store, catalog: Catal
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     members = choose_backbones(recipe, catalog["members"], store)
     makers = {"members": _members, "snapshots": _snapshots, "folds": _folds}
-    return [group for kind in section.over for group in makers[kind](members, entries, store)]
+    return [group for kind in section.over for group in makers[kind](members, entries)]
 
 
 def build_soups(
@@ -125,12 +124,12 @@ def _plan(name: str, members: list[str], method: str, section: ModelSoup, bench:
     )  # fmt: skip
 
 
-def _members(members: Sequence[str], entries: dict[str, Any], store: Store) -> Iterator[Group]:
+def _members(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
     """Return members of one backbone and size, where there are several."""
     alike: dict[tuple[str, Any], list[str]] = {}
     for name in members:
         entry = entries[name]
-        if entry.get("plan", "single") in ("single", "averaging") or is_adopted(store, name):
+        if entry.get("plan", "single") in ("single", "averaging") or "adopted" in entry:
             alike.setdefault((str(entry["backbone"]), entry.get("img_size")), []).append(name)
     for (backbone, _), names in alike.items():
         if len(names) > 1:
@@ -138,7 +137,7 @@ def _members(members: Sequence[str], entries: dict[str, Any], store: Store) -> I
             yield (f"{name}_members" if name in entries else name), names
 
 
-def _snapshots(members: Sequence[str], entries: dict[str, Any], store: Store) -> Iterator[Group]:
+def _snapshots(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
     """Return the snapshots of each run."""
     for name, entry in entries.items():
         parts = [each for each, its in entries.items() if its.get("of") == [name]]
@@ -150,7 +149,7 @@ def _snapshots(members: Sequence[str], entries: dict[str, Any], store: Store) ->
             yield name, parts
 
 
-def _folds(members: Sequence[str], entries: dict[str, Any], store: Store) -> Iterator[Group]:
+def _folds(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
     """Return members that have fold networks."""
     for name in members:
         folds = [fold for fold in entries[name]["fits"] if fold != "refit"]
