@@ -15,9 +15,9 @@ import torch
 from harness import Row, main, spread
 
 from committee.combiners.cascade import Cascade
-from committee.ensemble import Ensemble
-from committee.measure import batch_times, call_times
-from committee.member import Member
+from committee.models.ensemble import Ensemble
+from committee.models.measure import batch_times, call_times
+from committee.models.member import Member
 
 QUESTION, PEER, TARGET = "a cascade", "all networks on all photos", 1
 LEAVING = 2 / 3

@@ -17,10 +17,10 @@ import numpy as np
 from harness import Row, main, spread
 from torch import nn
 
-from committee.combiners import _base as combiners
-from committee.member import Member
-from committee.pipeline.records import RECORD, member_source
-from committee.predictions import Predictions
+from committee.combiners import base as combiners
+from committee.models.member import Member
+from committee.pipeline.shared.records import RECORD, member_source
+from committee.predictions.table import Predictions
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 

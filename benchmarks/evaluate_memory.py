@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from harness import Row, main
 
-from committee.member import Member
-from committee.pipeline.build import build
-from committee.predictions import Predictions
+from committee.models.member import Member
+from committee.pipeline.stages.score_ensemble import build
+from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.store.commit import commit
 from committee.store.layout import Store
@@ -29,7 +29,7 @@ GROWTH = 1.1
 CHILD = """
 import json, sys
 from committee.cli.main import main
-from committee.measure import peak_memory_mb
+from committee.models.measure import peak_memory_mb
 code = main(["evaluate", "--quiet", "--store", sys.argv[1], "--set", "device=cpu", "--json"])
 print(json.dumps({"code": code, "peak_mb": peak_memory_mb()}), file=sys.stderr)
 """

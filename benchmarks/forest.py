@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from harness import Row, absent, compare, installed, main
 
-from committee.combiners._forest import BLOCK, from_xgboost, leaves, on_grid
+from committee.solvers.forest import BLOCK, from_xgboost, leaves, on_grid
 
 QUESTION, PEER, TARGET = "a forest of XGBoost as tensors", "XGBoost's own predict", 0.2
 

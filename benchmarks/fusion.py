@@ -13,16 +13,16 @@ from pathlib import Path
 import torch
 from harness import Row, main, seconds, spread
 
-from committee.devices import resolve
+from committee.base.devices import resolve
 from committee.pipeline.discover import discover
-from committee.pipeline.fusion_train import extracted
-from committee.pipeline.remaking import open_bench
-from committee.pipeline.train import train
+from committee.pipeline.shared.derived_members import open_bench
+from committee.pipeline.stages.fusion import extracted
+from committee.pipeline.stages.train import train
 from committee.recipe.load import load_recipe
 from committee.recipe.runs import Network
 from committee.store.layout import Store
-from committee.training.fusion import FusionPlan
-from committee.training.resume import forget
+from committee.training.fit.resume import forget
+from committee.training.plans.fusion import FusionPlan
 
 QUESTION, PEER, TARGET = "a fusion head", "the same end to end", 1
 

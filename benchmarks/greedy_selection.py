@@ -19,9 +19,9 @@ import numpy as np
 from harness import Row, absent, installed, main, seconds, spread
 from numpy.typing import NDArray
 
-from committee.combiners._search import search_for
 from committee.combiners.greedy_selection import GreedySelection
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
+from committee.solvers.search import search_for
 
 QUESTION, MEMORY = "greedy selection", "greedy selection, extra memory"
 PEER = "AutoGluon EnsembleSelection"

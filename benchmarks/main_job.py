@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 QUESTION = "main job"
 PEER = "ImageFolder + timm script"

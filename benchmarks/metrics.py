@@ -17,7 +17,7 @@ from harness import Row, absent, compare, installed, main
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from committee.metrics import METRICS, evaluate
+from committee.metrics.classification import METRICS, evaluate
 
 ALL, ONE_PASS = "all metrics", "all metrics but AUROC"
 NAMES = [name for name in METRICS if name != "auroc"]

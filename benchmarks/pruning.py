@@ -12,7 +12,7 @@ from greedy_selection import extra_memory, simulated
 from harness import Row, main, seconds, spread
 
 from committee.combiners.pruned import Pruned
-from committee.pruning._base import PRUNERS
+from committee.pruning.base import PRUNERS
 
 QUESTION, MEMORY, MOST_SECONDS = "pruning", "pruning, extra memory", 10
 

@@ -28,14 +28,14 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from committee.base.randomness import sample_keys
 from committee.images.augment import augment
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.view import View, canvas_size
-from committee.randomness import sample_keys
 from committee.recipe.dataset import Dataset as Settings
 from committee.recipe.training import Augment
 from committee.store.layout import Store
-from committee.training.allocator import keep_freed_memory
+from committee.training.fit.allocator import keep_freed_memory
 
 SIZE, BATCH, WORKERS = 224, 32, (0, 2)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from sklearn.linear_model import LogisticRegression
 
-from committee.combiners._softmax_regression import SoftmaxRegression
+from committee.solvers.softmax_regression import SoftmaxRegression
 
 QUESTION, PEER, TARGET = "stacking by logistic regression", "scikit-learn's L-BFGS", 1
 TOLERANCES = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 1e-7)

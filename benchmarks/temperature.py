@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 from harness import Row, absent, compare, installed, main
-from metrics import draw
 from numpy.typing import NDArray
 
-from committee.combiners._newton import best_temperature
+from committee.solvers.newton import best_temperature
+from metrics import draw
 
 QUESTION, PEER, TARGET = "temperature", "netcal TemperatureScaling, float64", 20
 

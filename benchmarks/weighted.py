@@ -18,10 +18,10 @@ from greedy_selection import simulated
 from harness import Row, compare, main
 from numpy.typing import NDArray
 
-from committee.combiners._pool_losses import LinearPool
-from committee.combiners._simplex import TOLERANCE, minimise
 from committee.combiners.weighted import Weighted
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
+from committee.solvers.pool_losses import LinearPool
+from committee.solvers.simplex import TOLERANCE, minimise
 
 QUESTION, PEER, TARGET = "weights for the log-loss", "softmax L-BFGS, float64", 20
 Weights = NDArray[np.float64]

@@ -94,7 +94,7 @@ def tiny_settings(digits_file: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def trained_root(tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[str]) -> Path:
     """The folder of a store with those two members, trained once: to be read only."""
-    from committee.pipeline.train import train
+    from committee.pipeline.stages.train import train
     from committee.recipe.load import load_recipe
     from committee.store.layout import Store
 

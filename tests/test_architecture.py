@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import committee
-from committee.registry import Family
+from committee.base.registry import Family
 
 ROOT = Path(committee.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -152,7 +152,7 @@ def test_every_entry_of_a_family_loads(family: str) -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("committee.cli.")])
 def test_command_line_files_import_only_what_is_light(module: str) -> None:
     light = {
-        *sys.stdlib_module_names, "committee.errors", "committee.interrupt", "committee.registry",
+        *sys.stdlib_module_names, "committee.errors", "committee.base.interrupt", "committee.base.registry",
         "committee._version",
     }  # fmt: skip
     top = [node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]

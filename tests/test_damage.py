@@ -17,17 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from committee.ensemble import Ensemble
 from committee.errors import CommitteeError, StoreError, UsageError
 from committee.images.record import load_record
-from committee.member import Member
-from committee.pipeline.build import build
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
 from committee.pipeline.discover import look_through
-from committee.pipeline.evaluate import evaluate
-from committee.pipeline.export import export
-from committee.pipeline.models import load_model
-from committee.pipeline.records import ensemble_facts
-from committee.pipeline.train import train
+from committee.pipeline.shared.models import load_model
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.stages.evaluate import evaluate
+from committee.pipeline.stages.export import export
+from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.stages.train import train
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard
 from committee.store.commit import commit

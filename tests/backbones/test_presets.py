@@ -10,7 +10,7 @@ import torch
 
 from committee.backbones.build import build, pretrained_default, resolve
 from committee.backbones.presets import PRESETS
-from committee.member import Member
+from committee.models.member import Member
 
 # Parameters in millions with 1000 classes, as the papers and their published ImageNet weights have them.
 PUBLISHED = {

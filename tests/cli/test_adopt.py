@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from committee.pipeline.models import load_network
+from committee.pipeline.shared.models import load_network
 from committee.store.layout import Store
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from committee import interrupt
-from committee.interrupt import SENTENCE
+from committee.base import interrupt
+from committee.base.interrupt import SENTENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not delivered there")
 NETS = Path(__file__).parents[1] / "training" / "nets"
@@ -63,7 +63,7 @@ def signal_in(monkeypatch):
 @pytest.mark.parametrize(("number", "place"), [
     (signal.SIGTERM, "committee.images.cache:canvas"),
     (signal.SIGINT, "committee.images.dataset:hash_images"),
-    (signal.SIGTERM, "committee.training.plans._base:logits_of"),
+    (signal.SIGTERM, "committee.training.plans.base:logits_of"),
     (signal.SIGINT, "committee.store.commit:list_files"),
 ], ids=str)  # fmt: skip
 def test_decoding_predicting_and_storing_stop_at_once(
@@ -81,7 +81,7 @@ def test_decoding_predicting_and_storing_stop_at_once(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize(("words", "place"), [
     (("build-ensemble", "--method", "weighted"), "committee.combiners.weighted:Weighted.fit"),
-    (("evaluate",), "committee.pipeline.evaluate:intervals"),
+    (("evaluate",), "committee.pipeline.stages.evaluate:intervals"),
     (("export", "--model-name", "test_vit", "--formats", "onnx"), "committee.exporters.onnx:_translate"),
 ], ids=["build-ensemble", "evaluate", "export"])  # fmt: skip
 def test_other_verbs_stop_at_once(cli, signal_in, trained, tiny_settings, words, place, number):

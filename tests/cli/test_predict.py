@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from committee.ensemble import Ensemble
-from committee.exporters._base import Card
 from committee.exporters._package import package
 from committee.exporters._parity import several_sizes
-from committee.member import Member
-from committee.prediction_files._base import read
+from committee.exporters.base import Card
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
+from committee.predictions.files.base import read
 from committee.store.commit import commit
 from committee.store.layout import Store
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import torch
 
 from committee.combiners.attention import Attention
 from committee.combiners.soft_voting import SoftVoting
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 
 def halves(rows: int, seed: int) -> tuple[Predictions, np.ndarray]:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from committee.combiners._base import COMBINERS, build, load, save
+from committee.combiners.base import COMBINERS, build, load, save
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import DataError, RecipeError, StoreError, UnknownNameError, UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 
 def test_names_in_the_store():

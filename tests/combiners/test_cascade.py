@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from committee.combiners._base import build, load, save
 from committee.combiners._thresholds import GRID, Stages, search
+from committee.combiners.base import build, load, save
 from committee.combiners.cascade import Cascade
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import UnknownNameError, UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 COSTS = {
     "linear": {"latency_ms": 1.0}, "bayes": {"latency_ms": 2.0}, "near": {"latency_ms": 4.0},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from committee.combiners._base import build
 from committee.combiners._crossfit import cross_fit, redraw_folds
+from committee.combiners.base import build
 from committee.combiners.compose import Compose
 from committee.combiners.soft_voting import SoftVoting
 from committee.combiners.subset import Subset

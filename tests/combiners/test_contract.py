@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from committee.combiners._base import COMBINERS, Combiner, build, from_json, load, save, to_json
+from committee.combiners.base import COMBINERS, Combiner, build, from_json, load, save, to_json
 from committee.errors import DataError, LeakError, UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
     "weighted": [

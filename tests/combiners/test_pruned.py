@@ -7,8 +7,8 @@ import pytest
 
 from committee.combiners.pruned import Pruned
 from committee.errors import DataError, UsageError
-from committee.predictions import Predictions
-from committee.scoring import score
+from committee.predictions.table import Predictions
+from committee.scoring.scoring import score
 
 COSTS = {
     "linear": {"latency_ms": 1.0, "size_mb": 2.0}, "bayes": {"latency_ms": 2.0, "size_mb": 1.0},

@@ -10,10 +10,10 @@ import torch
 from scipy.special import rel_entr, softmax
 from scipy.stats import entropy
 
-from committee.combiners._base import build
 from committee.combiners._meta_features import meta_features
+from committee.combiners.base import build
 from committee.errors import DataError, UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 QUICK: dict[str, dict[str, Any]] = {
     "stacking_lr": {}, "stacking_xgb": {"n_estimators": 5, "max_depth": 2},

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from committee.combiners.stacking_lr import STRENGTHS, StackingLr
 from committee.errors import DataError, UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 
 @pytest.mark.parametrize("strength", [0.001, 0.1])

@@ -9,7 +9,7 @@ import torch
 from committee.combiners.soft_voting import SoftVoting
 from committee.combiners.stacking_mlp import StackingMlp
 from committee.errors import UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 
 def turned(rows: int, seed: int) -> Predictions:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from committee.combiners._forest import on_grid
 from committee.combiners.stacking_rf import FLOOR, LEAVES, StackingRf
 from committee.errors import UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
+from committee.solvers.forest import on_grid
 
 
 @pytest.mark.parametrize("classes", [2, 10])

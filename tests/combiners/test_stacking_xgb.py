@@ -9,10 +9,10 @@ import pytest
 import torch
 import xgboost
 
-from committee.combiners._forest import on_grid
 from committee.combiners.stacking_xgb import StackingXgb
 from committee.errors import DependencyError, UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
+from committee.solvers.forest import on_grid
 
 
 def boosters(monkeypatch: pytest.MonkeyPatch) -> list[xgboost.Booster]:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from committee.combiners._base import Combiner
-from committee.combiners._newton import best_temperature
+from committee.combiners.base import Combiner
 from committee.combiners.compose import Compose
 from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.soft_voting import SoftVoting
 from committee.combiners.temperature import Temperature
 from committee.combiners.weighted import Weighted
 from committee.errors import LeakError
+from committee.solvers.newton import best_temperature
 
 
 class Memoriser(Combiner):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn.metrics import f1_score
 
-from committee.combiners._base import build
+from committee.combiners.base import build
 from committee.combiners.weighted import Weighted
 from committee.errors import UsageError
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 
 def loss(predictions, weight, space="probability"):

@@ -12,10 +12,10 @@ from torch import nn
 
 from committee.errors import DeviceError, ExportError, StoreError
 from committee.exporters import onnx as onnx_format
-from committee.exporters._base import Card
 from committee.exporters._module import ModulePredictor
 from committee.exporters._onnx_file import OnnxPredictor
 from committee.exporters._parity import check_parity, several_sizes
+from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 
 CARD = Card("vote", ("ant", "bee", "été", "no"), {"kind": "ensemble", "speaks": "refit"})

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from committee.combiners._base import COMBINERS, build
-from committee.ensemble import Ensemble
-from committee.exporters._base import Card
+from committee.combiners.base import COMBINERS, build
 from committee.exporters._module import ModulePredictor
 from committee.exporters._parity import check_parity, several_sizes
+from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
-from committee.member import Member
-from committee.predictions import Predictions
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
+from committee.predictions.table import Predictions
 
 CLASSES = ("ant", "bee", "cat", "dog")
 NAMES = ("a", "b", "c")

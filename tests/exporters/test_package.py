@@ -11,12 +11,12 @@ import timm
 import torch
 from torch import nn
 
-from committee.ensemble import Ensemble
-from committee.exporters._base import EXPORTERS, Card
 from committee.exporters._module import ModulePredictor
 from committee.exporters._package import failures, package
 from committee.exporters._parity import several_sizes
-from committee.member import Member
+from committee.exporters.base import EXPORTERS, Card
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
 from committee.store.manifest import hash_file
 
 CLASSES = ("ant", "bee", "cat")

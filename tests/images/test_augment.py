@@ -4,11 +4,11 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torchvision.transforms import v2
 
+from committee.base.randomness import derive, sample_keys
 from committee.images import enhance, randaugment
 from committee.images.augment import augment
 from committee.images.resample import _grid, resize, warp
 from committee.images.view import View, canvas, canvas_size
-from committee.randomness import derive, sample_keys
 from committee.recipe.training import Augment
 
 OFF = {"flip": False, "color_jitter": 0.0, "random_resized_crop": 1.0, "randaugment": 0}

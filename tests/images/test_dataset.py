@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from committee.base.folds import fingerprint
 from committee.errors import CommitteeError
-from committee.folds import fingerprint
 from committee.images import cache
 from committee.images.dataset import open_dataset
 from committee.images.decode import decode

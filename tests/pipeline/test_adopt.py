@@ -11,20 +11,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from committee.ensemble import Ensemble
 from committee.errors import DataError, LeakError, MismatchError, StoreError, UsageError
 from committee.images.dataset import open_dataset
-from committee.member import Member
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
 from committee.pipeline.adopt import Foreign, adopt, read_classes
-from committee.pipeline.build import build
 from committee.pipeline.discover import look_through
-from committee.pipeline.evaluate import evaluate
-from committee.pipeline.export import export
-from committee.pipeline.models import load_model, load_network
-from committee.pipeline.records import ensemble_facts
-from committee.pipeline.splits import fitting_rows, load_predictions
-from committee.pipeline.train import train
-from committee.predictions import Predictions
+from committee.pipeline.shared.models import load_model, load_network
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.shared.splits import fitting_rows, load_predictions
+from committee.pipeline.stages.evaluate import evaluate
+from committee.pipeline.stages.export import export
+from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.stages.train import train
+from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.store.layout import Store

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from committee.errors import StoreError
-from committee.pipeline.train import train
+from committee.pipeline.stages.train import train
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
-from committee.training import loop
+from committee.training.fit import loop
 
 A, B, C = "own_nets_small", "own_nets_broad", "third"
 REST = {f"{B}/fold_1": 1, f"{B}/refit": 2}

@@ -13,10 +13,10 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from committee.combiners._base import COMBINERS
+from committee.combiners.base import COMBINERS
 from committee.errors import CommitteeError, DataError, UnknownNameError, UsageError
 from committee.pipeline.combine import combine
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
 
 MODELS = {
     "bayes": GaussianNB(var_smoothing=1e-2), "linear": LinearDiscriminantAnalysis(),

@@ -11,8 +11,8 @@ import pytest
 
 from committee.errors import StoreError
 from committee.pipeline.discover import discover, look_through, set_aside
-from committee.pipeline.outcome import Outcome
-from committee.pipeline.records import model_source
+from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.records import model_source
 from committee.store.commit import write_json
 from committee.store.layout import Store
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from committee.pipeline.evaluate import evaluate
 from committee.pipeline.run import run
+from committee.pipeline.stages.evaluate import evaluate
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from committee.pipeline.records import model_source
+from committee.pipeline.shared.records import model_source
 from committee.report.leaderboard import interval, leaderboard, rank, table
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from torch import Tensor
 
-from committee.backbones._base import Backbone
+from committee.backbones.base import Backbone
 from committee.errors import MismatchError
 
 DEEPEST_PREFIX = 3

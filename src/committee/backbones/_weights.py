@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from committee.backbones._base import Backbone
+from committee.backbones.base import Backbone
 from committee.errors import DataError, UsageError, first_five
 from committee.untrusted.safetensors_header import read_header
 

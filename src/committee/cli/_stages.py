@@ -10,7 +10,7 @@ from committee.cli._output import count, duration, print_failed, print_json, pri
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from committee.pipeline.outcome import Outcome
+    from committee.pipeline.shared.outcome import Outcome
     from committee.recipe.model import Recipe
     from committee.store.layout import Store
 
@@ -42,7 +42,7 @@ def print_estimate(
     recipe: Recipe, store: Store, as_json: bool, then: Mapping[str, Sequence[str]] | None = None
 ) -> int:
     """Print what would run, how many fits, hours and disk, and the names of what would follow."""
-    from committee.pipeline.estimate import estimate
+    from committee.pipeline.shared.estimate import estimate
     from committee.store.disk import free_bytes, in_words
 
     found = {**estimate(recipe, store), "unbuilt": recipe.unbuilt(), **(then or {})}
@@ -68,7 +68,7 @@ def print_estimate(
 
 def print_ensembles(outcome: Outcome, store: Store, as_json: bool) -> int:
     """Print what a stage built, ensembles with cross-fitted scores and gains; return the exit code."""
-    from committee.pipeline.records import ensemble_facts, member_facts, provenance
+    from committee.pipeline.shared.records import ensemble_facts, member_facts, provenance
 
     ensembles = store.ensembles()
     records = [ensemble_facts(store, name) for name in outcome.done if name in ensembles]

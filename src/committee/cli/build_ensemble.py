@@ -29,7 +29,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Build, and print each ensemble with its cross-fitted scores and gain."""
     from committee.cli._stages import print_ensembles, print_fits, say_unbuilt
-    from committee.pipeline.build import build, plan_build
+    from committee.pipeline.stages.score_ensemble import build, plan_build
 
     recipe, store = recipe_of(arguments), store_of(arguments)
     say_unbuilt(recipe)

@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
 
     from committee.cli._output import count, print_json
     from committee.pipeline.combine import combine
-    from committee.prediction_files._write import write_csv
+    from committee.predictions.files._write import write_csv
 
     if arguments.out and not arguments.test:
         raise UsageError("--out", expected="--test FILES to combine", got="none")

@@ -12,10 +12,10 @@ from argparse import ArgumentParser, Namespace
 from itertools import count
 from typing import TYPE_CHECKING
 
+from committee.base.registry import Family
 from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_table
 from committee.errors import CommitteeError, UsageError, nearest
-from committee.registry import Family
 
 if TYPE_CHECKING:
     from committee.debug._bench import Bench
@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the sections in turn; a failure is named, and the next one goes on."""
-    from committee.debug._base import SECTIONS
+    from committee.debug.base import SECTIONS
 
     names = _chosen(arguments.section)
     parts = {name: SECTIONS.make(name) for name in names}

@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Evaluate, and print the leaderboard."""
     from committee.cli._stages import print_leaderboard
-    from committee.pipeline.evaluate import evaluate, plan_evaluate
+    from committee.pipeline.stages.evaluate import evaluate, plan_evaluate
     from committee.report.leaderboard import check_metric
 
     check_metric(arguments.metric)

@@ -13,7 +13,7 @@ from committee.cli._options import add_dry_run, add_json, add_recipe, add_store,
 from committee.cli._output import print_failed, print_json, print_table
 
 if TYPE_CHECKING:
-    from committee.pipeline.outcome import Outcome
+    from committee.pipeline.shared.outcome import Outcome
     from committee.store.layout import Store
 
 
@@ -38,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Export, and say what was made."""
     from committee.cli._stages import say_unbuilt
-    from committee.pipeline.export import export, models
+    from committee.pipeline.stages.export import export, models
 
     if arguments.formats:
         arguments.overrides.append(f"exports.formats=[{arguments.formats}]")
@@ -52,7 +52,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _print_packages(outcome: Outcome, store: Store, arguments: Namespace) -> int:
-    from committee.pipeline.export import package_folder, read_status
+    from committee.pipeline.stages.export import package_folder, read_status
 
     folders = {name: package_folder(store, name, arguments.out) for name in outcome.done}
     packages = [{**(read_status(folder) or {}), "folder": folder.as_posix()} for folder in folders.values()]
@@ -76,8 +76,8 @@ def _row(package: dict[str, Any], key: str) -> list[object]:
 
 
 def _print_plan(store: Store, names: list[str], formats: list[str], arguments: Namespace) -> int:
-    from committee.exporters._base import EXPORTERS
-    from committee.pipeline.export import package_folder
+    from committee.exporters.base import EXPORTERS
+    from committee.pipeline.stages.export import package_folder
 
     built = EXPORTERS.names()
     plan = [

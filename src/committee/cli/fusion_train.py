@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Train the fusions, and print each."""
     from committee.cli._stages import print_ensembles, say_unbuilt
-    from committee.pipeline.fusion_train import fusion_train, plan_fusion_train
+    from committee.pipeline.stages.fusion import fusion_train, plan_fusion_train
 
     recipe, store = recipe_of(arguments), store_of(arguments)
     if arguments.dry_run:

@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import NoReturn
 
 from committee._version import __version__
+from committee.base.interrupt import EXIT_CODE, SENTENCE, handled
 from committee.errors import CommitteeError, UsageError, nearest
-from committee.interrupt import EXIT_CODE, SENTENCE, handled
 
 _DESCRIPTION = "Train, combine, compress and ship ensembles of deep vision models."
 _PIPE_CLOSED = 141

@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Build the meta-fuser, and print it with its cross-fitted scores and gain."""
     from committee.cli._stages import print_ensembles, say_unbuilt
-    from committee.pipeline.meta_fuse import meta_fuse, plan_meta_fuse
+    from committee.pipeline.stages.meta_fuser import meta_fuse, plan_meta_fuse
 
     recipe, store = recipe_of(arguments), store_of(arguments)
     if arguments.dry_run:

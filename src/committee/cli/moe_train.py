@@ -24,7 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Train the gate, and print who the experts are and how often each is asked."""
     from committee.cli._stages import print_ensembles, say_unbuilt
-    from committee.pipeline.moe_train import moe_train, plan_moe_train
+    from committee.pipeline.stages.moe import moe_train, plan_moe_train
 
     recipe, store = recipe_of(arguments), store_of(arguments)
     if arguments.dry_run:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from committee.exporters._predictor import Predictor
-    from committee.pipeline.answers import Answers
-    from committee.pipeline.predict import Prediction
+    from committee.inference.answers import Answers
+    from committee.inference.predict import Prediction
 
 log = logging.getLogger("committee")
 
@@ -62,10 +62,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Predict; return 3 where a photo could not be read, 1 where none could."""
-    from committee import progress
+    from committee.base import progress
     from committee.errors import UsageError
-    from committee.pipeline.answers import answers
-    from committee.pipeline.predict import find_photos, open_model, predict
+    from committee.inference.answers import answers
+    from committee.inference.predict import find_photos, open_model, predict
 
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
@@ -87,10 +87,10 @@ def run(arguments: Namespace) -> int:
 
 
 def _to_csv(model: Predictor, photos: list[Path], how: Answers, arguments: Namespace) -> int:
-    from committee import progress
+    from committee.base import progress
     from committee.images.quarantine import write_rows
-    from committee.pipeline.predict import photo_id, predict
-    from committee.pipeline.prediction_csv import PredictionCsv
+    from committee.inference.predict import photo_id, predict
+    from committee.inference.prediction_csv import PredictionCsv
 
     failed: dict[str, str] = {}
     name = f"{model.name}{how.in_words()}"
@@ -121,8 +121,8 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     """Print how many photos would be predicted, and how long that takes: as long as the first, each."""
     from time import perf_counter
 
-    from committee.pipeline.predict import photo_id, predict
-    from committee.pipeline.prediction_csv import ids_in
+    from committee.inference.predict import photo_id, predict
+    from committee.inference.prediction_csv import ids_in
 
     done = ids_in(arguments.csv) if arguments.csv else set()
     new = [photo for photo in photos if photo_id(photo) not in done]

@@ -33,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write the tables, and name them."""
     from committee.errors import UsageError
-    from committee.pipeline.prediction_tables import write_tables
+    from committee.inference.prediction_tables import write_tables
 
     if arguments.per_fold and arguments.split != "oof":
         raise UsageError(

@@ -14,7 +14,7 @@ from committee.cli._options import add_dry_run, add_json, add_recipe, add_store,
 from committee.cli._output import print_failed, print_json, print_table
 
 if TYPE_CHECKING:
-    from committee.pipeline.outcome import Outcome
+    from committee.pipeline.shared.outcome import Outcome
     from committee.store.layout import Store
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Prune; print each path, each choice, and the front."""
     from committee.cli._stages import say_unbuilt
-    from committee.pipeline.prune import plan_prune, prune
+    from committee.pipeline.stages.pruning import plan_prune, prune
 
     arguments.overrides += _overrides(arguments)
     recipe, store = recipe_of(arguments), store_of(arguments)
@@ -57,8 +57,8 @@ def _overrides(arguments: Namespace) -> list[str]:
 
 
 def _print(outcome: Outcome, store: Store, as_json: bool) -> int:
-    from committee.pipeline.prune import read_front
-    from committee.pipeline.records import ensemble_facts
+    from committee.pipeline.shared.records import ensemble_facts
+    from committee.pipeline.stages.pruning import read_front
 
     records = [ensemble_facts(store, name) for name in outcome.done]
     metric = records[0]["notes"]["metric"] if records else "log_loss"

@@ -26,8 +26,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Build the stacks, and print each with its cross-fitted scores and gain."""
     from committee.cli._stages import print_ensembles, print_fits, say_unbuilt
-    from committee.pipeline.build import build, plan_build
-    from committee.pipeline.choose import stack_names
+    from committee.pipeline.shared.choose import stack_names
+    from committee.pipeline.stages.score_ensemble import build, plan_build
 
     recipe, store = recipe_of(arguments), store_of(arguments)
     names = stack_names(recipe, arguments.meta_learner)

@@ -23,7 +23,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Train, and say what was made."""
     from committee.cli._stages import print_estimate, print_outcome, say_unbuilt
-    from committee.pipeline.train import train
+    from committee.pipeline.stages.train import train
 
     recipe, store = recipe_of(arguments), store_of(arguments)
     say_unbuilt(recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from committee.combiners._base import Combiner, build
+from committee.combiners.base import Combiner, build
 
 CALIBRATIONS = {"pooled": "temperature", "members": "member_temperature", "none": None}
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.combiners._base import Combiner
-from committee.combiners._columns import columns, take
+from committee.base.folds import make_folds
 from committee.combiners._evidence import evidence
+from committee.combiners.base import Combiner
 from committee.errors import DataError
-from committee.folds import make_folds
+from committee.solvers.columns import columns, take
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.combiners._columns import columns
+from committee.solvers.columns import columns
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 def evidence(predictions: Predictions) -> NDArray[np.float64]:

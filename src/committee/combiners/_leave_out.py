@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from committee.combiners._base import Combiner, build
+from committee.combiners.base import Combiner, build
 
 Spec = dict[str, Any]
 

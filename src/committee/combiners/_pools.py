@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from committee.combiners._base import Ask
+from committee.combiners.base import Ask
 
 
 def linear_pool(logits: Tensor, weight: Tensor) -> Tensor:

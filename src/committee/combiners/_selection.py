@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from committee.combiners._base import Ask, Combiner
+from committee.combiners.base import Ask, Combiner
 
 
 class Selection(Combiner):

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Combiner, check_choice
-from committee.combiners._columns import by_name
 from committee.combiners._crossfit import redraw_folds
 from committee.combiners._meta_features import INPUTS, meta_features
+from committee.combiners.base import Combiner, check_choice
 from committee.errors import DataError
+from committee.solvers.columns import by_name
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 CHOICE_ROWS = 5000
 """Rows on which a strength is chosen: it follows from noise and features, hardly from the number of rows."""

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from committee.base.limits import at_least
+from committee.base.randomness import derive
 from committee.combiners._stacker import Floats, Rows, Stacker
-from committee.descent import train_chosen, uniform
-from committee.limits import at_least
-from committee.randomness import derive
+from committee.solvers.small_networks import train_chosen, uniform
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class Attention(Stacker):

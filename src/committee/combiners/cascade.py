@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Ask, Combiner
-from committee.combiners._columns import columns
-from committee.combiners._newton import best_temperature
+from committee.base.limits import above_zero
 from committee.combiners._thresholds import GRID, NEVER, Stages, search
+from committee.combiners.base import Ask, Combiner
 from committee.errors import UnknownNameError, UsageError, nearest
-from committee.limits import above_zero
+from committee.solvers.columns import columns
+from committee.solvers.newton import best_temperature
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class Cascade(Combiner):

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from committee.combiners._base import Ask, Combiner, build
 from committee.combiners._crossfit import cross_fit
+from committee.combiners.base import Ask, Combiner, build
 from committee.errors import UsageError
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class Compose(Combiner):

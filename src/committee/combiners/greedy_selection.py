@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Ask, Combiner, check_choice
-from committee.combiners._columns import by_name
+from committee.base.randomness import derive
 from committee.combiners._pools import ask_heard, heard, linear_pool
-from committee.combiners._search import METRICS, Search, search_for
+from committee.combiners.base import Ask, Combiner, check_choice
 from committee.errors import UsageError
-from committee.randomness import derive
+from committee.solvers.columns import by_name
+from committee.solvers.search import METRICS, Search, search_for
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class GreedySelection(Combiner):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from committee.combiners._base import Combiner
+from committee.combiners.base import Combiner
 
 
 class HardVoting(Combiner):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from committee.combiners._base import Combiner
+from committee.combiners.base import Combiner
 
 
 class LogitAveraging(Combiner):

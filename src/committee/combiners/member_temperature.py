@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Ask, Combiner
 from committee.combiners._calibrator import Calibrator
-from committee.combiners._columns import take
 from committee.combiners._crossfit import redraw_folds
-from committee.combiners._newton import best_temperature
+from committee.combiners.base import Ask, Combiner
+from committee.solvers.columns import take
+from committee.solvers.newton import best_temperature
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class MemberTemperature(Calibrator):

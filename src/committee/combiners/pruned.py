@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from committee.combiners._base import Combiner, build, check_choice
-from committee.combiners._columns import take
+from committee.base.limits import above_zero, at_least
 from committee.combiners._crossfit import redraw_folds
-from committee.combiners._search import METRICS
 from committee.combiners._selection import Selection
+from committee.combiners.base import Combiner, build, check_choice
 from committee.errors import DataError, UsageError
-from committee.limits import above_zero, at_least
-from committee.metrics import metric as metric_of
-from committee.pruning._base import PRUNERS, Pruner
+from committee.metrics.classification import metric as metric_of
 from committee.pruning._front import front
 from committee.pruning._subsets import TIE, UNITS, Budgets, Costs, Subsets
+from committee.pruning.base import PRUNERS, Pruner
+from committee.solvers.columns import take
+from committee.solvers.search import METRICS
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 Path = list[tuple[str, ...]]
 

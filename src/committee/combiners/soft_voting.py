@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor
 
-from committee.combiners._base import Combiner
+from committee.combiners.base import Combiner
 
 
 class SoftVoting(Combiner):

@@ -10,12 +10,12 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import linear
 
-from committee.combiners._softmax_regression import SoftmaxRegression
 from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
 from committee.errors import UsageError
+from committee.solvers.softmax_regression import SoftmaxRegression
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 SMALL = 2**30

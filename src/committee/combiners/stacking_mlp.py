@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, linear
 
+from committee.base.limits import a_share, at_least
+from committee.base.randomness import derive
 from committee.combiners._stacker import Floats, Rows, Stacker
-from committee.descent import dropped, layers, train_chosen
-from committee.limits import a_share, at_least
-from committee.randomness import derive
+from committee.solvers.small_networks import dropped, layers, train_chosen
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class StackingMlp(Stacker):

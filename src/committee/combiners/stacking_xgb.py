@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from committee.combiners._forest import check_forest, from_xgboost, in_blocks, leaves, on_grid
+from committee.base.limits import at_least
 from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
 from committee.errors import require
-from committee.limits import at_least
+from committee.solvers.forest import check_forest, from_xgboost, in_blocks, leaves, on_grid
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class StackingXgb(Stacker):

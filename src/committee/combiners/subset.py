@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from committee.combiners._base import Combiner, build
 from committee.combiners._selection import Selection
+from committee.combiners.base import Combiner, build
 from committee.errors import UnknownNameError, nearest
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class Subset(Selection):

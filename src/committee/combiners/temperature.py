@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from committee.combiners._base import Ask, Combiner
 from committee.combiners._calibrator import Calibrator
 from committee.combiners._crossfit import cross_fit
-from committee.combiners._newton import best_temperature
+from committee.combiners.base import Ask, Combiner
+from committee.solvers.newton import best_temperature
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 
 class Temperature(Calibrator):

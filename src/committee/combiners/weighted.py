@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._base import Ask, Combiner, check_choice
-from committee.combiners._columns import by_name, columns
-from committee.combiners._mixture import COUNT_METRICS, Mixture
-from committee.combiners._pool_losses import LinearPool, LogPool
 from committee.combiners._pools import ask_heard, heard, linear_pool, log_pool
-from committee.combiners._simplex import minimise
+from committee.combiners.base import Ask, Combiner, check_choice
 from committee.errors import UsageError, nearest
+from committee.solvers.columns import by_name, columns
+from committee.solvers.mixture import COUNT_METRICS, Mixture
+from committee.solvers.pool_losses import LinearPool, LogPool
+from committee.solvers.simplex import minimise
 
 if TYPE_CHECKING:
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
 STEPS = (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 

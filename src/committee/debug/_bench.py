@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from committee.errors import CommitteeError, StoreError
-from committee.pipeline.outcome import Outcome
-from committee.pipeline.train import train
+from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.stages.train import train
 from committee.recipe.members import is_named
 from committee.recipe.model import Backbones, Recipe
 from committee.recipe.training import Model

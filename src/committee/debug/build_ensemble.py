@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from committee.debug._base import Section, tell
 from committee.debug._bench import Bench, require_done
-from committee.pipeline.build import build
-from committee.pipeline.choose import choose_methods, full_name
-from committee.pipeline.records import ensemble_facts
+from committee.debug.base import Section, tell
+from committee.pipeline.shared.choose import choose_methods, full_name
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.stages.score_ensemble import build
 
 
 class BuildEnsemble(Section):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from committee.debug._base import Section, tell
 from committee.debug._bench import Bench
+from committee.debug.base import Section, tell
 from committee.pipeline.discover import discover
 
 

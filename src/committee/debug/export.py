@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from committee.debug._base import Section, tell
 from committee.debug._bench import Bench, require_done
-from committee.pipeline.export import export
+from committee.debug.base import Section, tell
+from committee.pipeline.stages.export import export
 
 
 class Export(Section):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from committee.debug._base import Section, statistics, tell
 from committee.debug._bench import Bench, names_of
+from committee.debug.base import Section, statistics, tell
 from committee.pipeline.discover import look_through
-from committee.pipeline.fusion_train import extracted, fused_members
-from committee.pipeline.remaking import open_bench
+from committee.pipeline.shared.derived_members import open_bench
+from committee.pipeline.stages.fusion import extracted, fused_members
 
 
 class ExtractEmbeddings(Section):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from committee.debug._base import Section, tell
 from committee.debug._bench import Bench, require_done
-from committee.pipeline.fusion_train import fusion_train, names_of
-from committee.pipeline.records import provenance
+from committee.debug.base import Section, tell
+from committee.pipeline.shared.records import provenance
+from committee.pipeline.stages.fusion import fusion_train, names_of
 from committee.recipe.runs import Fusion
 
 EPOCHS = 2

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from committee.debug._base import Section, statistics, tell
 from committee.debug._bench import Bench, names_of, require_done
-from committee.pipeline.train import train
-from committee.predictions import Predictions
+from committee.debug.base import Section, statistics, tell
+from committee.pipeline.stages.train import train
+from committee.predictions.table import Predictions
 
 
 class Kfold(Section):

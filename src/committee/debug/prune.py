@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from committee.debug._base import Section, tell
 from committee.debug._bench import Bench, require_done
-from committee.pipeline.prune import prune
-from committee.pipeline.records import ensemble_facts
+from committee.debug.base import Section, tell
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.stages.pruning import prune
 from committee.recipe.model import Pruning, Recipe
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from committee.debug._base import Section, tell
 from committee.debug._bench import Bench, names_of
-from committee.pipeline.choose import choose_backbones
+from committee.debug.base import Section, tell
 from committee.pipeline.discover import look_through
-from committee.pipeline.remaking import Bench as Remaking
-from committee.pipeline.remaking import open_bench
+from committee.pipeline.shared.choose import choose_backbones
+from committee.pipeline.shared.derived_members import Bench as Remaking
+from committee.pipeline.shared.derived_members import open_bench
 from committee.recipe.runs import ModelSoup
-from committee.training.batch_norm import has_batch_norm, recompute
-from committee.training.embeddings import one_network
-from committee.training.soups._pot import Kitchen, Pot, some_rows
+from committee.training.fit.batch_norm import has_batch_norm, recompute
+from committee.training.fit.embeddings import one_network
+from committee.training.soups.weight_averager import Kitchen, Pot, some_rows
 
 
 class RecomputeBn(Section):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from committee.debug._base import Section, statistics, tell
+from committee.base.devices import resolve
 from committee.debug._bench import Bench, names_of
-from committee.devices import resolve
-from committee.pipeline.train import members_to_train, open_for
-from committee.training.smoke import smoke
+from committee.debug.base import Section, statistics, tell
+from committee.pipeline.stages.train import members_to_train, open_for
+from committee.training.fit.smoke import smoke
 
 
 class Smoke(Section):

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from committee._version import __version__
-from committee.combiners._base import skips
+from committee.combiners.base import skips
 from committee.errors import CommitteeError, StoreError
-from committee.exporters._base import EXPORTERS, Card
 from committee.exporters._module import ModulePredictor
 from committee.exporters._parity import check_parity
 from committee.exporters._predictor import Images
+from committee.exporters.base import EXPORTERS, Card
 from committee.store.commit import commit, remove, write_json
 from committee.store.manifest import digest, hash_file, is_done
 from committee.untrusted.documents import build, read_json

@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from committee.composites._base import Composite
-from committee.ensemble import Ensemble
-from committee.ensemble import load as load_saved
 from committee.errors import ExportError
-from committee.exporters._base import Card, Exporter
 from committee.exporters._module import ModulePredictor
-from committee.member import Member, slugs
+from committee.exporters.base import Card, Exporter
+from committee.models.composites.base import Composite
+from committee.models.ensemble import Ensemble
+from committee.models.ensemble import load as load_saved
+from committee.models.member import Member, slugs
 
 
 class Checkpoint(Exporter):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from committee.errors import ExportError, require
-from committee.exporters._base import Card, Exporter
 from committee.exporters._onnx_file import OnnxPredictor
+from committee.exporters.base import Card, Exporter
 
 # A protobuf file holds at most 2 GiB; the graph beside the weights needs some of it.
 LARGEST_FILE = 2**31 - 2**26

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from committee.exporters._base import Card, Exporter
 from committee.exporters._module import ModulePredictor
+from committee.exporters.base import Card, Exporter
 
 
 class StateDict(Exporter):

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from committee.base.randomness import uniform
 from committee.images import randaugment
 from committee.images.enhance import jitter
 from committee.images.resample import resize, warp, whole
 from committee.images.view import View, canvas_size, frame
-from committee.randomness import uniform
 from committee.recipe.training import Augment
 
 ASPECT = 4 / 3

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee import progress
+from committee.base import progress
 from committee.errors import DataError, StoreError, first_five
 from committee.images.decode import decode, open_file
-from committee.images.readers._base import Images
+from committee.images.readers.base import Images
 from committee.images.threads import in_order
 from committee.images.view import Fit, canvas
 from committee.images.workers import Workers, WorkersFailed

@@ -20,7 +20,7 @@ from committee.images.cache import (
     open_canvas,
 )
 from committee.images.quarantine import check_broken, report_broken
-from committee.images.readers._base import Samples
+from committee.images.readers.base import Samples
 from committee.images.record import (
     Record,
     check_left_out,

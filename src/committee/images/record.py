@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from committee.errors import StoreError, UsageError, first_five
 from committee.images.copies import check_folds, merge, settle
-from committee.images.readers._base import Samples
+from committee.images.readers.base import Samples
 from committee.images.splits import assign_folds, assign_splits, check_splits, join_val, own_folds
 from committee.recipe.dataset import Dataset as Settings
 from committee.recipe.section import overlay

@@ -15,7 +15,7 @@ from committee.errors import (
     nearest,
     printable,
 )
-from committee.images.readers._base import READERS, Reader, Samples
+from committee.images.readers.base import READERS, Reader, Samples
 from committee.recipe.dataset import Dataset as Settings
 
 log = logging.getLogger(__name__)

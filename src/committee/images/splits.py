@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.folds import check_folds, leaders, make_folds
+from committee.base.randomness import derive, sample_keys, uniform
 from committee.errors import DataError, first_five
-from committee.folds import check_folds, leaders, make_folds
 from committee.images.copies import DROPPED
-from committee.randomness import derive, sample_keys, uniform
 
 Rows = NDArray[np.bool_]
 

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from committee.backbones._checkpoint import put
 from committee.backbones._weights import WRAPPERS, read_weights
-from committee.devices import resolve as resolve_device
+from committee.base.devices import resolve as resolve_device
 from committee.errors import DataError, UsageError, first_five
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
 from committee.images.view import View, canvas_size
-from committee.member import Member
-from committee.pipeline.records import is_adopted
-from committee.predictions import Predictions
+from committee.models.member import Member
+from committee.pipeline.shared.records import is_adopted
+from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.manifest import PROTOCOL, digest, hash_file, is_done
-from committee.training.predict import logits_of
+from committee.training.fit.predict import logits_of
 
 log = logging.getLogger(__name__)
 

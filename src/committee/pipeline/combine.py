@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.combiners._base import COMBINERS, Combiner, build, check_choice
+from committee.base.folds import check_folds, make_folds
 from committee.combiners._calibrations import CALIBRATIONS, calibrated
-from committee.combiners._mixture import COUNT_METRICS
+from committee.combiners.base import COMBINERS, Combiner, build, check_choice
 from committee.errors import UsageError, first_five
-from committee.folds import check_folds, make_folds
-from committee.metrics import evaluate
-from committee.metrics import metric as known_metric
-from committee.prediction_files._base import member_names, read, read_labels
-from committee.predictions import Predictions
-from committee.scoring import Scores, calibration_change, score_all
+from committee.metrics.classification import evaluate
+from committee.metrics.classification import metric as known_metric
+from committee.predictions.files.base import member_names, read, read_labels
+from committee.predictions.table import Predictions
+from committee.scoring.scoring import Scores, calibration_change, score_all
+from committee.solvers.mixture import COUNT_METRICS
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def combine(
     Parameters
     ----------
     files : sequence of paths, or Predictions
-        One file a model (NPZ, CSV, Parquet or safetensors; see `committee.prediction_files`), or folders that
+        One file a model (NPZ, CSV, Parquet or safetensors; see `committee.predictions.files`), or folders that
         `Predictions.save` wrote. Rows must be unseen: out-of-fold, or kept apart from training.
     labels : path, optional
         A file of ids and labels, with folds and groups where it has them; left out, those in `files`.

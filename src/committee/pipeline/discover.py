@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from committee.errors import CommitteeError, StoreError
-from committee.pipeline.outcome import Outcome, reason
-from committee.pipeline.records import ensemble_facts, failures, member_source, model_source
+from committee.pipeline.shared.outcome import Outcome, reason
+from committee.pipeline.shared.records import ensemble_facts, failures, member_source, model_source
 from committee.store.commit import write_json
 from committee.store.inside import inside
 from committee.store.layout import Store

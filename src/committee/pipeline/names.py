@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from committee.errors import RecipeError
-from committee.pipeline.choose import choose_methods, full_name
-from committee.pipeline.fusion_train import names_of as fusion_names
-from committee.pipeline.meta_fuse import refuse_itself
-from committee.pipeline.moe_train import NAME as MOE
-from committee.pipeline.prune import methods_of
+from committee.pipeline.shared.choose import choose_methods, full_name
+from committee.pipeline.stages.fusion import names_of as fusion_names
+from committee.pipeline.stages.meta_fuser import refuse_itself
+from committee.pipeline.stages.moe import NAME as MOE
+from committee.pipeline.stages.pruning import methods_of
 from committee.recipe.model import Recipe
 
 

@@ -6,20 +6,20 @@ import logging
 from collections.abc import Callable, Iterator
 
 from committee.errors import CommitteeError
-from committee.exporters._base import EXPORTERS
-from committee.pipeline.build import build
-from committee.pipeline.choose import choose_methods
+from committee.exporters.base import EXPORTERS
 from committee.pipeline.discover import discover
-from committee.pipeline.evaluate import evaluate
-from committee.pipeline.export import export
-from committee.pipeline.fusion_train import fusion_train
-from committee.pipeline.meta_fuse import meta_fuse
-from committee.pipeline.moe_train import moe_train
 from committee.pipeline.names import derived_names, ensemble_names
-from committee.pipeline.outcome import Outcome
-from committee.pipeline.prune import prune
-from committee.pipeline.soups import make_soups
-from committee.pipeline.train import train
+from committee.pipeline.shared.choose import choose_methods
+from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.stages.evaluate import evaluate
+from committee.pipeline.stages.export import export
+from committee.pipeline.stages.fusion import fusion_train
+from committee.pipeline.stages.meta_fuser import meta_fuse
+from committee.pipeline.stages.moe import moe_train
+from committee.pipeline.stages.pruning import prune
+from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.stages.soups import make_soups
+from committee.pipeline.stages.train import train
 from committee.recipe.model import Recipe
 from committee.recipe.section import Section
 from committee.store.layout import Store

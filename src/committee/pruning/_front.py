@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from committee.metrics import metric as metric_of
+from committee.metrics.classification import metric as metric_of
 from committee.pruning._subsets import TIE, UNITS, Subsets
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.combiners._search import search_for
-from committee.predictions import Predictions
+from committee.predictions.table import Predictions
+from committee.solvers.search import search_for
 
 Costs = Mapping[str, Mapping[str, float]]
 Places = NDArray[np.int64]

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from committee.diversity import error_correlation
-from committee.pruning._base import Pruner, Subset
+from committee.metrics.diversity import error_correlation
 from committee.pruning._subsets import Subsets
+from committee.pruning.base import Pruner, Subset
 
 
 class Clustering(Pruner):

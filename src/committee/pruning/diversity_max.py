@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import softmax
 
-from committee.diversity import diversity
 from committee.errors import UsageError
-from committee.pruning._base import Pruner, Subset
+from committee.metrics.diversity import diversity
 from committee.pruning._subsets import Subsets
+from committee.pruning.base import Pruner, Subset
 
 
 class DiversityMax(Pruner):

@@ -6,17 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from committee.base.registry import Family
 from committee.errors import nearest
 from committee.recipe.section import Section, entry_of, one_of, or_text, refuse
 from committee.recipe.training import Slug
-from committee.registry import Family
 
 COMBINERS: Family[Any] = Family("committee.combiners", "combiner")
 Combiner = entry_of(COMBINERS.package)
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 SoupMethod = entry_of("committee.training.soups")
-FusionMethod = entry_of("committee.fusions")
+FusionMethod = entry_of("committee.models.fusions")
 PruningMethod = entry_of("committee.pruning")
 
 

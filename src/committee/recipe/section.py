@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from committee.base.registry import Family
 from committee.errors import nearest
-from committee.registry import Family
 
 SectionType = TypeVar("SectionType", bound="Section")
 

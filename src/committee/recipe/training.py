@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from committee.base.registry import Family
 from committee.errors import nearest
 from committee.recipe.section import Section, entry_of, or_text, refuse
-from committee.registry import Family
 
 PLANS: Family[Any] = Family("committee.training.plans", "plan")
 PlanName = entry_of(PLANS.package)

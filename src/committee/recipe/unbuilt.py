@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from committee.registry import Family
+from committee.base.registry import Family
 
 if TYPE_CHECKING:
     from committee.recipe.model import Recipe

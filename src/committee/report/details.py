@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from committee.metrics import METRICS
+from committee.metrics.classification import METRICS
 from committee.report.leaderboard import Report, interval
 
 Table = tuple[str, list[str], list[list[Any]]]

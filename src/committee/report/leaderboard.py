@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from committee.errors import StoreError, UnknownNameError, nearest
-from committee.metrics import METRICS as KNOWN
-from committee.pipeline.records import METRICS, failures, model_source
+from committee.metrics.classification import METRICS as KNOWN
+from committee.pipeline.shared.records import METRICS, failures, model_source
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest, read_whole
 from committee.untrusted.documents import build, read_json

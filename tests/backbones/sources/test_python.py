@@ -9,7 +9,7 @@ import torch
 
 from committee.backbones.build import build
 from committee.errors import UsageError
-from committee.member import Member
+from committee.models.member import Member
 
 CODE = """
 from torch import nn

@@ -20,7 +20,7 @@ from PIL import Image
 
 from committee.errors import CommitteeError
 from committee.images.dataset import foresee_dataset
-from committee.images.readers._base import READERS, Samples
+from committee.images.readers.base import READERS, Samples
 from committee.images.source import read
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store

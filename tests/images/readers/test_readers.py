@@ -8,7 +8,7 @@ import pytest
 
 from committee.errors import CommitteeError
 from committee.images.decode import decode
-from committee.images.readers._base import READERS, Samples, sorted_classes
+from committee.images.readers.base import READERS, Samples, sorted_classes
 from committee.images.source import read
 
 

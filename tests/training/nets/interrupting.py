@@ -16,8 +16,8 @@ from pathlib import Path
 import hostile_nets
 import torch
 
-import committee.pipeline.train
-from committee import interrupt
+import committee.pipeline.stages.train
+from committee.base import interrupt
 from committee.cli.main import main
 
 
@@ -56,7 +56,7 @@ def run(words, moments, top):
     torch.set_num_threads(1)
     # That whoever does not listen is ended has a test of its own; here, what listens ends by itself.
     interrupt.PATIENCE = 120
-    assert committee.pipeline.train and hostile_nets  # imported once, for all children
+    assert committee.pipeline.stages.train and hostile_nets  # imported once, for all children
     answers = []
     for place, (number, batch) in enumerate([["", 0], *moments]):
         folder = top / str(place)

@@ -18,11 +18,11 @@ import torch
 from making import make_dataset, make_spec
 
 from committee.store.commit import sweep
-from committee.training import resume
-from committee.training.loop import train
-from committee.training.predict import logits_of
-from committee.training.start import start_member
-from committee.training.steps import Step
+from committee.training.fit import resume
+from committee.training.fit.loop import train
+from committee.training.fit.predict import logits_of
+from committee.training.fit.start import start_member
+from committee.training.fit.steps import Step
 
 CPU = torch.device("cpu")
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "open"}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.datasets import load_digits
 
-from committee.folds import make_folds
+from committee.base.folds import make_folds
 from committee.images.dataset import Dataset
 from committee.recipe.load import load_recipe
 from committee.recipe.members import MemberSpec

@@ -7,7 +7,7 @@ import time
 import torch
 from torch import nn
 
-from committee import interrupt
+from committee.base import interrupt
 
 
 def tiny(classes: int, channels: int) -> nn.Module:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from committee.training.following import MovingAverage, TailAverage
+from committee.training.fit.weight_trackers import MovingAverage, TailAverage
 from committee.training.plans import averaging
 from committee.training.plans.averaging import Averaging
 

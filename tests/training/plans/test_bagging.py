@@ -6,9 +6,9 @@ import torch
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from committee.combiners.hard_voting import HardVoting
-from committee.training.crossfit import CrossFit
+from committee.training.crossfit.crossfit import CrossFit
+from committee.training.fit.predict import logits_of
 from committee.training.plans.bagging import Bagging, bootstrap, mean_of_others
-from committee.training.predict import logits_of
 
 
 def test_stumps_of_bootstrap_samples_that_vote_1_0_1_say_1():
@@ -81,7 +81,7 @@ def test_out_of_bag_predictions_are_those_of_single_networks(bag, dataset, store
 
 
 def test_a_bag_has_no_folds_and_out_of_fold_rows_all_the_same(bag, dataset, store):
-    from committee.predictions import Predictions
+    from committee.predictions.table import Predictions
 
     fits = CrossFit(bag, store)
     assert fits.names == ("refit",)
@@ -109,8 +109,8 @@ def test_a_bag_that_misses_a_class_is_named(making, store, cpu, tmp_path, caplog
 
 
 def test_early_stopping_keeps_copies_of_a_row_together(making, dataset, store, cpu):
-    from committee.training.choosing import divide
-    from committee.training.job import Job
+    from committee.training.fit.early_stopping import divide
+    from committee.training.fit.job import Job
 
     rows = bootstrap(dataset.rows("train"), None, 0)
     spec = making.make_spec("training.early_stop={patience: 2}")

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from committee.errors import UsageError
+from committee.training.fit.predict import logits_of
 from committee.training.plans import boosting
 from committee.training.plans.boosting import Boosting, stage_weight
-from committee.training.predict import logits_of
 
 
 def make(making, dataset, store, cpu, **options):
@@ -99,7 +99,7 @@ def test_a_first_stage_that_is_no_better_than_chance_is_all_there_is(
 
 
 def test_a_refit_takes_the_folds_median_of_stages(making, dataset, store, cpu, monkeypatch):
-    from committee.training.crossfit import CrossFit
+    from committee.training.crossfit.crossfit import CrossFit
 
     plan = make(making, dataset, store, cpu)
     fits = CrossFit(plan, store)

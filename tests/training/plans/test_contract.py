@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from committee.ensemble import load
-from committee.training.plans._base import PLANS, Plan
+from committee.models.ensemble import load
+from committee.training.plans.base import PLANS, Plan
 
 OPTIONS = {
     "averaging": {}, "bagging": {"networks": 2}, "boosting": {"stages": 2}, "single": {},

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from committee.errors import TrainingError, UsageError
-from committee.training.following import Snapshots
-from committee.training.optimiser import learning_rate
+from committee.training.fit.optimizer import learning_rate
+from committee.training.fit.resume import forget
+from committee.training.fit.weight_trackers import Snapshots
 from committee.training.plans.snapshot import Snapshot
-from committee.training.resume import forget
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from committee.training.plans.single import Single
-from committee.training.soups._pot import Kitchen, Pot
+from committee.training.soups.weight_averager import Kitchen, Pot
 
 
 @pytest.fixture

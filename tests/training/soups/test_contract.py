@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from committee.training.soups._base import SOUPS
+from committee.training.soups.base import SOUPS
 
 
 @pytest.fixture(params=SOUPS.names())

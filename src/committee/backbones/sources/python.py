@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from committee.backbones._base import (
+from committee.backbones.base import (
     Architecture,
     Backbone,
     Source,

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from committee.backbones._base import (
+from committee.backbones._weights import load_weights
+from committee.backbones.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     Architecture,
@@ -17,7 +18,6 @@ from committee.backbones._base import (
     Source,
     find_head,
 )
-from committee.backbones._weights import load_weights
 
 # Their published weights expect pixels in -1..1, to which torchvision's own networks rescale inside.
 INCEPTIONS = ("googlenet", "inception_v3")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from committee.errors import DataError, first_five, nearest
-from committee.images.readers._base import Images, Reader, Samples, sorted_classes, split_name
+from committee.images.readers.base import Images, Reader, Samples, sorted_classes, split_name
 
 Row = Mapping[str, Any]
 

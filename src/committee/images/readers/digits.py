@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from committee.errors import UsageError
-from committee.images.readers._base import Reader, Samples, sorted_classes
+from committee.images.readers.base import Reader, Samples, sorted_classes
 
 
 class Digits(Reader):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from committee.errors import DataError, first_five
 from committee.images.decode import find_images
-from committee.images.readers._base import Reader, Samples, is_split, sorted_classes, split_name
+from committee.images.readers.base import Reader, Samples, is_split, sorted_classes, split_name
 
 FORMATS = "JPEG, PNG or WebP images"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from committee.errors import DataError, first_five
-from committee.images.readers._base import Reader, Samples, sorted_classes, split_name
+from committee.images.readers.base import Reader, Samples, sorted_classes, split_name
 from committee.untrusted.npy import load_npy, load_npz
 
 REQUIRED = ("images", "labels")

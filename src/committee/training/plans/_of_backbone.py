@@ -10,21 +10,21 @@ from typing import Any
 
 import torch
 
+from committee.base.randomness import derive
 from committee.images.dataset import Dataset
-from committee.member import Member
-from committee.randomness import derive
+from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.recipe.training import Training
 from committee.store.layout import Store
 from committee.store.manifest import digest, hash_file
-from committee.training.batches import Rows
-from committee.training.choosing import judges
-from committee.training.following import Weights
-from committee.training.job import Extra, Trained
-from committee.training.loop import train
-from committee.training.plans._base import Plan
-from committee.training.smoke import smoke
-from committee.training.start import start_seed, starting_weights
+from committee.training.fit.batches import Rows
+from committee.training.fit.early_stopping import judges
+from committee.training.fit.job import Extra, Trained
+from committee.training.fit.loop import train
+from committee.training.fit.smoke import smoke
+from committee.training.fit.start import start_seed, starting_weights
+from committee.training.fit.weight_trackers import Weights
+from committee.training.plans.base import Plan
 
 # These say which fits there are and which of them are used, not what one fit comes to.
 _OTHER_FITS = {"folds", "inference", "pretrained", "plan"}

@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
+from committee.base.limits import a_share
 from committee.images.dataset import Dataset
-from committee.limits import a_share
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
-from committee.training.batch_norm import recompute
-from committee.training.batches import Rows
-from committee.training.following import MovingAverage, TailAverage
-from committee.training.job import Extra
-from committee.training.plans._base import Stored
+from committee.training.fit.batch_norm import recompute
+from committee.training.fit.batches import Rows
+from committee.training.fit.job import Extra
+from committee.training.fit.start import starting_weights
+from committee.training.fit.weight_trackers import MovingAverage, TailAverage
 from committee.training.plans._of_backbone import OfBackbone, with_weights
-from committee.training.start import starting_weights
+from committee.training.plans.base import Stored
 
 
 class Averaging(OfBackbone):

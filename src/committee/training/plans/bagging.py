@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee.ensemble import Ensemble
+from committee.base.limits import at_least
+from committee.base.randomness import derive
 from committee.images.dataset import Dataset
-from committee.limits import at_least
-from committee.randomness import derive
+from committee.models.ensemble import Ensemble
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
-from committee.training.batches import Rows
-from committee.training.plans._base import Stored
+from committee.training.fit.batches import Rows
+from committee.training.fit.predict import logits_of
 from committee.training.plans._of_backbone import OfBackbone
-from committee.training.predict import logits_of
+from committee.training.plans.base import Stored
 
 log = logging.getLogger(__name__)
 

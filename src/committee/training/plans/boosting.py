@@ -11,21 +11,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee.combiners._base import check_choice
-from committee.composites.boosted import Boosted, combine
+from committee.base.limits import a_share, above_zero, at_least
+from committee.base.randomness import derive
+from committee.combiners.base import check_choice
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
-from committee.limits import a_share, above_zero, at_least
-from committee.member import Member
-from committee.metrics import evaluate
-from committee.randomness import derive
+from committee.metrics.classification import evaluate
+from committee.models.composites.boosted import Boosted, combine
+from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
-from committee.training.batches import Rows, inner_slice
-from committee.training.job import Extra
-from committee.training.plans._base import Stored
+from committee.training.fit.batches import Rows, inner_slice
+from committee.training.fit.job import Extra
+from committee.training.fit.predict import logits_of
 from committee.training.plans._of_backbone import OfBackbone
-from committee.training.predict import logits_of
+from committee.training.plans.base import Stored
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from committee.training.batches import Rows
-from committee.training.plans._base import Stored
+from committee.training.fit.batches import Rows
 from committee.training.plans._of_backbone import OfBackbone
+from committee.training.plans.base import Stored
 
 
 class Single(OfBackbone):

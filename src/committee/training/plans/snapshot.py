@@ -7,18 +7,18 @@ from typing import Any
 
 import torch
 
-from committee.ensemble import Ensemble
+from committee.base.limits import at_least
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
-from committee.limits import at_least
+from committee.models.ensemble import Ensemble
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
-from committee.training.batches import Rows
-from committee.training.following import Snapshots
-from committee.training.job import Extra
-from committee.training.plans._base import Stored
+from committee.training.fit.batches import Rows
+from committee.training.fit.job import Extra
+from committee.training.fit.start import starting_weights
+from committee.training.fit.weight_trackers import Snapshots
 from committee.training.plans._of_backbone import OfBackbone, with_weights
-from committee.training.start import starting_weights
+from committee.training.plans.base import Stored
 
 
 class Snapshot(OfBackbone):

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from committee.training.soups._base import Soup
-from committee.training.soups._pot import Pot
+from committee.training.soups.base import Soup
+from committee.training.soups.weight_averager import Pot
 
 PASSES = 5
 """Over the rows kept apart."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from committee.training.soups._base import Soup
-from committee.training.soups._pot import Pot
+from committee.training.soups.base import Soup
+from committee.training.soups.weight_averager import Pot
 
 
 class Uniform(Soup):

@@ -1,0 +1,46 @@
+"""A debug section: one stage alone, on little data, telling each step; it writes to `debug_tmp/` alone."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+
+from committee.base.registry import Family
+from committee.debug._bench import Bench
+
+log = logging.getLogger(__name__)
+
+
+class Section(ABC):
+    """One stage of the pipeline, run alone."""
+
+    @abstractmethod
+    def plan(self, bench: Bench) -> str:
+        """Return what `run` would do, in one line; nothing is run."""
+
+    @abstractmethod
+    def run(self, bench: Bench) -> str:
+        """Run the stage; return what came out, in one line.
+
+        Raises
+        ------
+        CommitteeError
+            The stage does not work.
+        """
+
+
+SECTIONS: Family[Section] = Family("committee.debug", "debug section")
+
+
+def tell(what: str, **facts: Any) -> None:
+    """Tell one step with its shapes, statistics and paths, where `--verbose` asks for it."""
+    log.debug("  %s: %s", what, ", ".join(f"{key} {value}" for key, value in facts.items()))
+
+
+def statistics(values: Any) -> str:
+    """Return shape, type, range and mean of an array, for `tell`."""
+    array = np.asarray(values)
+    return f"{list(array.shape)} {array.dtype} {array.min():.4g}..{array.max():.4g}, mean {array.mean():.4g}"

@@ -1,0 +1,86 @@
+"""Stored predictions as the tables that people exchange: `id,p0..pC,label`."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from committee.pipeline.discover import look_through
+from committee.pipeline.shared.choose import choose_members, choose_voices
+from committee.pipeline.shared.splits import oof_rows, split_rows
+from committee.predictions.table import Predictions
+from committee.recipe.model import Recipe
+from committee.store.commit import replacing_text
+from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
+
+
+def write_tables(
+    recipe: Recipe, store: Store, path: Path, *, member: str | None, split: str, per_fold: bool
+) -> list[dict[str, Any]]:
+    """Write the predictions of members as CSV files.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Which members, and which of their networks speak.
+    store : Store
+    path : Path
+        The file for one table; several get the member's name, and the fold's, at the end of its stem.
+    member : str, optional
+        One member instead of those of the recipe.
+    split : {"oof", "test", "val"}
+    per_fold : bool
+        Out-of-fold rows in a table a fold.
+
+    Returns
+    -------
+    list of dict
+        `file`, `member`, `networks` (`folds` or `refit`: who speaks) and `rows` of each table.
+
+    Raises
+    ------
+    StoreError
+        A member has no such predictions.
+    """
+    catalog = look_through(store)
+    for entry in catalog["left_out"]:
+        log.warning("left out %s: %s", entry["path"], entry["reason"])
+    entries = catalog["members"]
+    names = [store.resolve(member)] if member else choose_members(recipe, entries, store)
+    voices = choose_voices(recipe, entries, names)
+    tables = []
+    for name in names:
+        rows = oof_rows(store, [name]) if split == "oof" else split_rows(store, [name], split, voices)
+        for ending, part in _parts(rows, per_fold):
+            ending = f"_{name}{ending}" if len(names) > 1 else ending
+            file = path.with_name(f"{path.stem}{ending}{path.suffix}")
+            _write(part, file)
+            networks = "folds" if split == "oof" else voices[name]
+            tables.append({"file": file.as_posix(), "member": name, "networks": networks, "rows": len(part)})
+    return tables
+
+
+def _parts(rows: Predictions, per_fold: bool) -> Iterator[tuple[str, Predictions]]:
+    if not per_fold or rows.folds is None:
+        yield "", rows
+        return
+    for fold in np.unique(rows.folds):
+        yield f"_fold_{fold}", rows.rows(rows.folds == fold)
+
+
+def _write(rows: Predictions, path: Path) -> None:
+    probabilities = softmax(rows.logits[0], axis=1)
+    labels = [""] * len(rows) if rows.labels is None else rows.labels.tolist()
+    with replacing_text(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", *(f"p{index}" for index in range(len(rows.class_names))), "label"])
+        for name, values, label in zip(rows.sample_ids, probabilities, labels, strict=True):
+            writer.writerow([name, *map(str, values), label])

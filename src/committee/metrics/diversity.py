@@ -1,0 +1,100 @@
+"""Diversity of members: how differently they err, for each pair (Kuncheva and Whitaker 2003)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.errors import UnknownNameError, nearest
+from committee.predictions.table import Predictions
+
+Pairs = NDArray[np.float64]
+Counts = tuple[Pairs, Pairs, Pairs, Pairs]
+TILE = 2**12
+
+
+def diversity(predictions: Predictions, measure: str) -> Pairs:
+    """Return how diverse each two members are, float64 `[M, M]`, symmetric; larger is more diverse.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Labelled, for all measures but `kl`.
+    measure : str
+        `disagreement`: share of rows of which one is right and the other wrong. `double_fault`: minus the
+        share of which both are wrong. `q_statistic`: minus Yule's Q. `correlation`: minus the correlation of
+        being right. `kl`: mean Kullback-Leibler divergence of the pair, in nats, both ways averaged.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such measure.
+    """
+    if measure not in MEASURES:
+        raise UnknownNameError("diversity", expected=f"one of {', '.join(MEASURES)}", got=f"'{measure}'",
+                               todo=nearest(measure, MEASURES))  # fmt: skip
+    return MEASURES[measure](predictions)
+
+
+def error_correlation(predictions: Predictions) -> Pairs:
+    """Return the correlation of being right, `[M, M]`; where undefined, 1 for two always alike, else 0."""
+    both, first, second, neither = _counts(predictions)
+    product = (both + first) * (both + second) * (neither + first) * (neither + second)
+    alike = (first + second == 0).astype(float)
+    covariance = both * neither - first * second
+    return np.divide(covariance, np.sqrt(product), out=alike, where=product > 0)
+
+
+def _disagreement(predictions: Predictions) -> Pairs:
+    _, first, second, _ = _counts(predictions)
+    return first + second
+
+
+def _double_fault(predictions: Predictions) -> Pairs:
+    return -_counts(predictions)[3]
+
+
+def _q_statistic(predictions: Predictions) -> Pairs:
+    both, first, second, neither = _counts(predictions)
+    same, other = both * neither, first * second
+    alike = (first + second == 0).astype(float)
+    return -np.divide(same - other, same + other, out=alike, where=same + other > 0)
+
+
+def _correlation(predictions: Predictions) -> Pairs:
+    return -error_correlation(predictions)
+
+
+def _kl(predictions: Predictions) -> Pairs:
+    members, rows = predictions.logits.shape[:2]
+    cross = np.zeros((members, members))
+    for start in range(0, rows, TILE):
+        tile = np.array(predictions.logits[:, start : start + TILE])
+        tile -= tile.max(axis=2, keepdims=True)
+        log_probs = tile - np.log(np.exp(tile).sum(axis=2, keepdims=True))
+        flat = log_probs.reshape(members, -1)
+        cross += np.exp(flat) @ flat.T
+    own = np.diag(cross)
+    divergence = (own[:, None] - cross) / rows
+    return np.maximum((divergence + divergence.T) / 2, 0)
+
+
+def _counts(predictions: Predictions) -> Counts:
+    """Return the shares of rows of which both, the first alone, the second alone, and neither is right."""
+    labels = predictions.require_labels("diversity")
+    right = np.stack([logits.argmax(axis=1) == labels for logits in predictions.logits]).astype(np.float32)
+    both = (right @ right.T).astype(np.float64) / len(labels)
+    alone = np.diag(both)
+    first, second = alone[:, None] - both, alone[None, :] - both
+    return both, first, second, 1 - both - first - second
+
+
+MEASURES: dict[str, Callable[[Predictions], Pairs]] = {
+    "disagreement": _disagreement,
+    "double_fault": _double_fault,
+    "q_statistic": _q_statistic,
+    "correlation": _correlation,
+    "kl": _kl,
+}

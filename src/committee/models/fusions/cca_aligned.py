@@ -1,0 +1,90 @@
+"""What all embeddings have in common: each is projected to where they agree most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from committee.errors import DataError
+from committee.models.fusions.base import Batches, FusionHead, mlp
+
+COMPONENTS = 128
+"""Most principal components that are kept of an embedding."""
+SHARED = 64
+"""Most dimensions of the shared space."""
+RIDGE = 1e-2
+"""What is added to each variance, as a share of their mean."""
+
+
+class CCAAligned(FusionHead):
+    """Regularised canonical correlation analysis of several views (Kettenring 1971), and a classifier.
+
+    Each embedding is reduced to its principal components and whitened, with a ridge; the leading eigenvectors
+    of all of them side by side are the directions in which the sum of the views varies most, so in which they
+    agree. The mean of the views there goes into hidden layers. Labels take no part in the alignment.
+    """
+
+    def _layers(self) -> None:
+        self.shared = min(SHARED, *self.sizes)
+        for view, size in enumerate(self.sizes):
+            self.register_buffer(f"projection_{view}", torch.zeros(size, self.shared))
+        self.mlp = mlp(self.shared, self.hidden_dims, self.classes, self.dropout)
+
+    @torch.no_grad()
+    def prepare(self, batches: Batches) -> None:
+        """Fit the projections; see the base class.
+
+        Raises
+        ------
+        DataError
+            There are fewer rows than dimensions of the shared space.
+        """
+        super().prepare(batches)
+        covariances, count = self._second_moments(batches)
+        if count <= 2 * self.shared:
+            raise DataError(
+                "cca_aligned", expected=f"more than {2 * self.shared} training rows, two a shared dimension",
+                got=str(count), todo="Take concat_mlp, or more images.",
+            )  # fmt: skip
+        whitening = [_whiten(each, min(COMPONENTS, count - 1)) for each in covariances]
+        together = torch.zeros(1, dtype=torch.float64)
+        for views in self._standardised(batches):
+            white = torch.cat([view @ by for view, by in zip(views, whitening, strict=True)], 1)
+            together = together + white.T @ white / count
+        directions = torch.linalg.eigh(together)[1].flip(1)[:, : self.shared]
+        start = 0
+        for view, by in enumerate(whitening):
+            part = slice(start, start + by.shape[1])
+            block, own = directions[part], together[part, part]
+            spread = (block * (own @ block)).sum(0).clamp(min=1e-12).sqrt()
+            getattr(self, f"projection_{view}").copy_(by @ block / spread)
+            start += by.shape[1]
+
+    def fuse(self, views: Sequence[Tensor]) -> Tensor:
+        """Return logits; see the base class."""
+        return self.mlp(torch.stack(self.aligned(views)).mean(0))
+
+    def aligned(self, views: Sequence[Tensor]) -> list[Tensor]:
+        """Return each standardised embedding in the shared space, `[B, k]`, of spread 1 over the rows."""
+        return [view @ getattr(self, f"projection_{place}") for place, view in enumerate(views)]
+
+    def _standardised(self, batches: Batches) -> Iterator[list[Tensor]]:
+        for views in batches():
+            yield [view.double() for view in self.standard(views)]
+
+    def _second_moments(self, batches: Batches) -> tuple[list[Tensor], int]:
+        totals, count = list[Tensor](), 0
+        for views in self._standardised(batches):
+            moments = [view.T @ view for view in views]
+            totals = [one + other for one, other in zip(totals, moments, strict=True)] if totals else moments
+            count += len(views[0])
+        return [total / count for total in totals], count
+
+
+def _whiten(covariance: Tensor, components: int) -> Tensor:
+    """Return the projection to the leading principal components, each divided by its spread and a ridge."""
+    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = values.flip(0)[:components].clamp(min=0), vectors.flip(1)[:, :components]
+    return vectors / (values + RIDGE * covariance.diagonal().mean()).sqrt()

@@ -1,0 +1,220 @@
+"""What a recipe means on a trained store: which members, which of their networks, which methods."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from committee.combiners.base import COMBINERS, Combiner, check_choice
+from committee.combiners.base import build as build_combiner
+from committee.errors import RecipeError, StoreError, UsageError
+from committee.pipeline.shared.records import failures
+from committee.recipe.members import is_named, pick
+from committee.recipe.model import Recipe
+from committee.recipe.runs import MetaFuser, Stacking
+from committee.recipe.section import Section, SectionType
+from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
+
+Entry = Mapping[str, Any]
+Method = dict[str, Any]
+
+
+def choose_members(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
+    """Return the names of the catalog's members that the recipe means.
+
+    A recipe that names no backbones means all of them, but for `backbones.exclude`; members that come of
+    others it means only by name, in `runs.members`. What it names and the store lacks is named in the log,
+    but for members that failed: their reason was given.
+
+    Raises
+    ------
+    StoreError
+        None is left.
+    """
+    if recipe.runs.members is None:
+        return choose_backbones(recipe, entries, store)
+    return _some(*_by_name(recipe.runs.members, entries), entries, store)
+
+
+def choose_backbones(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
+    """Return the names of the members that the recipe's backbones and models mean; see `choose_members`."""
+    own = {spec.name: spec.backbone for spec in recipe.members()}
+    failed = {entry["name"]: own.get(entry["name"], "") for entry in failures(store)}
+    trained = {entry["name"]: str(entry.get("backbone", "")) for entry in entries if "of" not in entry}
+    named, missing = pick(recipe, failed | trained)
+    return _some([name for name in named if name in trained], missing, entries, store)
+
+
+def _some(chosen: list[str], missing: Sequence[str], entries: Sequence[Entry], store: Store) -> list[str]:
+    """Name what is missing; refuse where nothing is left."""
+    for name in missing:
+        log.warning("%s is not in the store %s: it is left out", name, store.root)
+    if not chosen:
+        raise StoreError(
+            str(store.root), expected="a trained member that the recipe means",
+            got=", ".join(str(entry["name"]) for entry in entries) or "none",
+            todo="Run: committee train RECIPE",
+        )  # fmt: skip
+    return chosen
+
+
+def _by_name(wanted: Sequence[str], entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
+    """Return the members that are named, and the names of which there is none."""
+
+    def means(pattern: str, entry: Entry) -> bool:
+        name = str(entry["name"])
+        return pattern == name if "of" in entry else is_named(pattern, name, str(entry.get("backbone", "")))
+
+    chosen = [str(entry["name"]) for entry in entries if any(means(each, entry) for each in wanted)]
+    return chosen, [each for each in wanted if not any(means(each, entry) for entry in entries)]
+
+
+def choose_all(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
+    """Return the members that a recipe means in any way, and those that come of these alone."""
+    found = choose_backbones(recipe, entries, store)
+    if recipe.runs.members is not None:
+        found += [name for name in _by_name(recipe.runs.members, entries)[0] if name not in found]
+    left = [entry for entry in entries if entry["name"] not in found]
+    while more := [entry for entry in left if "of" in entry and set(entry["of"]) <= set(found)]:
+        found += [str(entry["name"]) for entry in more]
+        left = [entry for entry in left if entry not in more]
+    return found
+
+
+def choose_voices(recipe: Recipe, entries: Sequence[Entry], members: Iterable[str]) -> dict[str, str]:
+    """Return which networks speak for each member: `refit` or `folds`.
+
+    The recipe decides where it says `inference`, for all or for the member; else what trained it does.
+    """
+    stored = {entry["name"]: str(entry.get("inference", "refit")) for entry in entries}
+    own = {spec.name: spec.training for spec in recipe.members()}
+    alone = {entry["name"] for entry in entries if "adopted" in entry or _has_no_folds(entry)}
+    voices = {}
+    for name in members:
+        training = own.get(name, recipe.training)
+        # What was adopted, or made by a plan without folds, has no other networks to ask for.
+        said = "inference" in training.model_fields_set and name not in alone
+        voices[name] = training.inference if said else stored[name]
+    return voices
+
+
+def _has_no_folds(entry: Entry) -> bool:
+    return entry.get("plan", "single") != "single" and list(entry["fits"]) == ["refit"]
+
+
+def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:
+    """Return the `python:` backbones that this recipe names, and that may therefore be built."""
+    return tuple(spec.backbone for spec in recipe.members() if spec.backbone.startswith("python:"))
+
+
+def enabled(section: SectionType | None, key: str, todo: str) -> SectionType:
+    """Return a section of a recipe; raise UsageError where it is not there, or not enabled."""
+    if section is None or not getattr(section, "enable", False):
+        raise UsageError(key, expected="an enabled section", got="none", todo=todo)
+    return section
+
+
+def choose_methods(recipe: Recipe, names: Sequence[str] = ()) -> list[Method]:
+    """Return the methods to build: `{"combiner": key, "name"?: name, **options}`.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Where one of its methods leaves out an option that `runs.score_ensemble` has for all (metric, space,
+        weights), it takes that one.
+    names : sequence of str
+        Methods instead of the recipe's, by the name of a combiner or an ensemble; as the recipe describes
+        them, where it does.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such combiner.
+    UsageError
+        An option has a value that the combiner refuses: here, before anything is trained.
+    RecipeError
+        Two methods would make ensembles of the same name.
+    """
+    methods = _recipe_methods(recipe)
+    chosen = _named(recipe, methods, names) if names else _each_once(methods)
+    for method in chosen:
+        combiner_of(method)
+    return chosen
+
+
+def combiner_of(method: Method) -> Combiner:
+    """Return the unfitted combiner of a method."""
+    return build_combiner({key: value for key, value in method.items() if key != "name"})
+
+
+def _named(recipe: Recipe, methods: Sequence[Method], names: Sequence[str]) -> list[Method]:
+    known = {name: method for method in reversed(methods) for name in (method["combiner"], full_name(method))}
+    return [known[name] if name in known else _method(recipe, name) for name in names]
+
+
+def _each_once(methods: list[Method]) -> list[Method]:
+    names = [full_name(method) for method in methods]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(
+                "runs.score_ensemble.methods", expected="a name of its own for each ensemble",
+                got=f"'{name}' twice", todo="Give one another: {combiner: ..., name: ...}.",
+            )  # fmt: skip
+    return methods
+
+
+def full_name(method: Method) -> str:
+    """Return the name of the ensemble that a method makes: its own, or that of its combiner."""
+    return str(method.get("name") or COMBINERS.load(method["combiner"]).ensemble_name)
+
+
+def _recipe_methods(recipe: Recipe) -> list[Method]:
+    scores, stacking = recipe.runs.score_ensemble, recipe.runs.stacking
+    methods = []
+    if scores.enable:
+        for method in scores.methods:
+            named = {"name": method.name} if method.name else {}
+            methods.append({**_method(recipe, method.combiner), **named, **method.options})
+    if stacking is not None and stacking.enable:
+        methods += [learner(stacking, kind) for kind in dict.fromkeys(stacking.meta_learners)]
+    return methods
+
+
+def stack_names(recipe: Recipe, kinds: Sequence[str] = ()) -> list[str]:
+    """Return the names of the stacks that a recipe asks for, or of those of some `kinds`: lr, xgb, ...
+
+    Raises
+    ------
+    UsageError
+        The recipe has no such section, or there is no such learner.
+    """
+    stacking = recipe.runs.stacking
+    if not kinds and (stacking is None or not stacking.enable):
+        raise UsageError(
+            "runs.stacking", expected="an enabled section", got="none",
+            todo="Write it into the recipe, or name a learner: --meta-learner lr",
+        )  # fmt: skip
+    known = [name.removeprefix("stacking_") for name in COMBINERS.names() if name.startswith("stacking_")]
+    for kind in kinds:
+        check_choice("--meta-learner", kind, known)
+    return [f"stacking_{kind}" for kind in kinds or (stacking.meta_learners if stacking else ())]
+
+
+def learner(section: Stacking | MetaFuser, kind: str) -> Method:
+    """Return the method of a learner (`lr`, `xgb`, ...) with the settings that a section has."""
+    key = f"stacking_{kind}" if f"stacking_{kind}" in COMBINERS.names() else kind
+    config: Section | None = getattr(section, f"{kind}_config", None)
+    given = {**section.model_dump(), **(config.model_dump() if config else {})}
+    return {"combiner": key, **{name: given[name] for name in COMBINERS.options(key) if name in given}}
+
+
+def _method(recipe: Recipe, name: str) -> Method:
+    key = name if name in COMBINERS.names() else name.removesuffix("_ensemble")
+    if key.startswith("stacking_"):
+        return learner(recipe.runs.stacking or Stacking(), key.removeprefix("stacking_"))
+    scores, taken = recipe.runs.score_ensemble, COMBINERS.options(key)
+    shared = {"metric": scores.optimization_metric, "space": scores.space, "weights": scores.weights}
+    return {"combiner": key, **{k: value for k, value in shared.items() if k in taken and value is not None}}

@@ -1,0 +1,126 @@
+"""What a rule saves that spares photos some networks: who is asked how often, how long real photos take"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from committee.combiners.base import Combiner
+from committee.combiners.soft_voting import SoftVoting
+from committee.errors import CommitteeError
+from committee.images.dataset import Dataset, open_dataset
+from committee.metrics.classification import evaluate
+from committee.models.measure import batch_times
+from committee.pipeline.shared.combined import asked, combined
+from committee.pipeline.shared.models import load_model
+from committee.pipeline.shared.splits import fitting_rows
+from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
+
+BATCHES = {1: 200, 32: 12}
+"""Photos a call, and how many calls are timed."""
+
+Facts = Mapping[str, Any]
+
+
+def shares(store: Store, combiner: Combiner, facts: Facts) -> dict[str, Any]:
+    """Return, on the test split, who is asked how often, and the accuracy that is kept.
+
+    Parameters
+    ----------
+    store : Store
+    combiner : Combiner
+        The rule of a stored ensemble.
+    facts : mapping
+        The ensemble's record.
+
+    Returns
+    -------
+    dict
+        `asked`: member -> share of the photos; `exit_rates` of a cascade, in the order of its stages;
+        `accuracy_kept`, `cross_fitted` and `test`: as a share of the accuracy of all its members together.
+    """
+    members, voices = facts["members"], facts["speaks"]
+    found: dict[str, Any] = {"asked": asked(store, combiner, members, "test", voices)}
+    order = _order_of_members(facts)
+    if order:
+        reached = [found["asked"].get(name, 0.0) for name in order]
+        found["exit_rates"] = (-np.diff([*reached, 0.0])).round(12).tolist()
+    return {**found, "accuracy_kept": _kept(store, combiner, facts)}
+
+
+def _order_of_members(facts: Facts) -> list[str]:
+    """Return the members in the order of a cascade's stages; none where its stages are ensembles."""
+    order = list(facts["notes"].get("order", ()))
+    return order if set(order) <= set(facts["candidates"]) else []
+
+
+def _kept(store: Store, combiner: Combiner, facts: Facts) -> dict[str, float]:
+    candidates = _order_of_members(facts) or list(facts["candidates"])
+    voices = {name: facts["candidates"][name] for name in candidates}
+    everyone = SoftVoting().bind(candidates)
+    learned, _ = fitting_rows(store, candidates, voices)
+    own, test = combined(store, combiner, facts["members"], "test", voices)
+    whole = combined(store, everyone, candidates, "test", voices)[0]
+    cross_fitted = facts["scores"]["cross_fitted"]["accuracy"]["value"]
+    return {
+        "cross_fitted": cross_fitted / _accuracy(everyone.combine(learned.logits), learned.labels),
+        "test": _accuracy(own, test.labels) / _accuracy(whole, test.labels),
+    }
+
+
+def _accuracy(log_probs: NDArray[np.float32], labels: NDArray[np.int64] | None) -> float:
+    assert labels is not None
+    return evaluate(log_probs, labels, ["accuracy"])["accuracy"]
+
+
+def latencies(
+    store: Store, name: str, side: int, device: torch.device, trusted: Collection[str]
+) -> list[dict[str, float]]:
+    """Time a model on photos of the test split: as it answers, and with all networks on all photos.
+
+    Parameters
+    ----------
+    side : int
+        Side of the photos in pixels.
+    device : torch.device
+    trusted : collection of str
+        The `python:` backbones that may be built.
+
+    Returns
+    -------
+    list of dict
+        For 1 and for 32 photos a call: `batch`, `calls`, and milliseconds a call, `mean`, `median` and `p95`,
+        and the same with `dense_` before it. Empty where the photos are gone.
+    """
+    try:
+        dataset = open_dataset(None, store, canvas_size=side, folds=0, seed=0)
+    except CommitteeError as error:
+        log.warning("%s is not timed on photos: %s", name, error)
+        return []
+    module = load_model(store, name, trusted=trusted)[0].to(device)
+    return [_timed(module, _batches(dataset, size, calls, device)) for size, calls in BATCHES.items()]
+
+
+def _batches(dataset: Dataset, size: int, calls: int, device: torch.device) -> list[torch.Tensor]:
+    rows = dataset.rows("test")
+    rows = rows if len(rows) else dataset.rows("train")
+    drawn = np.random.default_rng(0).choice(rows, (calls, size), replace=True)
+    return [dataset.images(each).to(device) for each in drawn]
+
+
+def _timed(module: Any, batches: Sequence[torch.Tensor]) -> dict[str, float]:
+    skipping, dense = batch_times([module.infer, module], batches)
+    found = {"batch": len(batches[0]), "calls": len(dense), **_summary(skipping)}
+    return {**found, **{f"dense_{key}": value for key, value in _summary(dense).items()}}
+
+
+def _summary(times: NDArray[np.float64]) -> dict[str, float]:
+    median, p95 = np.percentile(times, [50, 95])
+    return {"mean": float(times.mean()), "median": float(median), "p95": float(p95)}

@@ -1,0 +1,244 @@
+"""The third stage, and the only one that reads the test split: `metrics.json` for members and ensembles."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.base.devices import resolve as resolve_device
+from committee.base.progress import track
+from committee.combiners._crossfit import redraw_folds
+from committee.combiners.base import Combiner, skips
+from committee.combiners.base import load as load_combiner
+from committee.combiners.soft_voting import SoftVoting
+from committee.errors import StoreError
+from committee.images.record import load_record
+from committee.metrics.classification import confusion, intervals, per_class, summary
+from committee.metrics.classification import evaluate as evaluate_metrics
+from committee.pipeline.discover import (
+    MEMBERS,
+    Catalog,
+    discover,
+    look_through,
+    require_store,
+    set_aside,
+)
+from committee.pipeline.shared.choose import choose_all, choose_voices, trusted_backbones
+from committee.pipeline.shared.combined import combined
+from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.records import (
+    METRICS,
+    SPEAKS,
+    ensemble_facts,
+    model_source,
+    one_voice,
+    provenance,
+)
+from committee.pipeline.shared.sets import member_table, on_test
+from committee.pipeline.shared.skipping import latencies, shares
+from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows
+from committee.predictions.table import Predictions
+from committee.recipe.model import Recipe
+from committee.scoring.scoring import Baselines
+from committee.store.commit import commit, write_json
+from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
+
+Report = dict[str, Any]
+BRIEF = ("accuracy", "log_loss", "ece")
+
+
+def evaluate(recipe: Recipe, store: Store, *, batch: int = 1) -> Outcome:
+    """Evaluate the members that a recipe means, and all ensembles of the store.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Which members, on which device.
+    store : Store
+        A store with trained members.
+    batch : int
+        Images a call in the measurement of latency.
+
+    Returns
+    -------
+    Outcome
+        The names evaluated; each has a `metrics.json` in the store.
+    """
+    outcome = Outcome()
+    require_store(store)
+    with store.hold():
+        bench = _Bench(recipe, store, discover(store), batch)
+        set_aside(bench.catalog, outcome, needed=(*MEMBERS, "ensembles"))
+        for name in track(bench.members, what="members"):
+            with outcome.attempt(name):
+                _write(store, store.member_metrics(name), bench.member(name))
+        for entry in track(bench.catalog["ensembles"], what="ensembles"):
+            with outcome.attempt(entry["name"]):
+                _write(store, store.ensemble_metrics(entry["name"]), bench.ensemble(entry["name"]))
+    return outcome
+
+
+def plan_evaluate(recipe: Recipe, store: Store) -> dict[str, list[str]]:
+    """Return the `members` and `ensembles` that `evaluate` would run and time; nothing is run."""
+    catalog = look_through(store)
+    names = [str(entry["name"]) for entry in catalog["ensembles"]]
+    return {"members": choose_all(recipe, catalog["members"], store), "ensembles": names}
+
+
+class _Bench:
+    """One store under one clock: what all reports share."""
+
+    def __init__(self, recipe: Recipe, store: Store, catalog: Catalog, batch: int) -> None:
+        self.store, self.catalog = store, catalog
+        self.entries = {entry["name"]: entry for entry in catalog["members"]}
+        self.members = choose_all(recipe, catalog["members"], store)
+        self.voices = choose_voices(recipe, catalog["members"], self.members)
+        self.costs = Costs(store, batch, resolve_device(recipe.device), trusted_backbones(recipe))
+        self.seed = recipe.seed
+        record = load_record(store)
+        self.data = {
+            "quarantined": len(record.quarantined) if record else 0,
+            "copies": len(record.copies) if record else 0,
+        }
+
+    def member(self, name: str) -> Report:
+        """Return the report of one member. Nothing was fitted on its held-out rows, so `fit` is empty."""
+        voices = {name: self.voices[name]}
+        entry = self.entries[name]
+        return {
+            "name": name, "kind": "member", "data": self.data, "speaks": voices[name],
+            "backbone": entry["backbone"],
+            "start": _start(entry), "seed": entry["seed"], "of": entry.get("of", []),
+            "provenance": provenance(self.store, name),
+            **self._on_test(SoftVoting(), [name], voices, member_table(self.store, name, voices[name])),
+            **self._held_out(name, voices),
+            "fit": {}, "gain": self._gain(name), **self._member_costs(name, voices),
+        }  # fmt: skip
+
+    def ensemble(self, name: str) -> Report:
+        """Return the report of one ensemble; its held-out scores are those that `build` cross-fitted."""
+        record = ensemble_facts(self.store, name)
+        combiner = load_combiner(self.store.ensemble(name))
+        members, voices, scores = record["members"], record["speaks"], record["scores"]
+        kept = ("method", "members", "rows", "calibrate", "calibration", "weights", "notes",
+                "contributions", "disagreement")  # fmt: skip
+        return {
+            "name": name, "kind": "ensemble", "data": self.data, "speaks": one_voice(voices),
+            **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices, record["sets"]),
+            "cross_fitted": scores["cross_fitted"], "fit": scores["fit"], "gain": scores["gain"],
+            "by_networks": self._by_networks(combiner, members), **self._costs(name, combiner, record),
+        }  # fmt: skip
+
+    def _by_networks(self, combiner: Combiner, members: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return the test scores with the refits speaking, and with the fold networks, where both are stored.
+
+        A rule is fitted on what single fold networks say of rows held out from them: neither is quite that.
+        """
+        all_of = {voice: dict.fromkeys(members, voice) for voice in SPEAKS}
+        if not all(has_split(self.store, members, "test", voices) for voices in all_of.values()):
+            return {}
+        return {voice: self._brief(combiner, members, voices) for voice, voices in all_of.items()}
+
+    def _brief(
+        self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str]
+    ) -> dict[str, float]:
+        log_probs, test = combined(self.store, combiner, members, "test", voices)
+        confidence = float(np.exp(log_probs.max(axis=1)).mean())
+        return {
+            **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF), "confidence": confidence,
+        }  # fmt: skip
+
+    def _gain(self, name: str) -> dict[str, Any]:
+        """Return by what a member that comes of others is better than the best of those; else nothing."""
+        of = [each for each in self.entries[name].get("of", []) if each in self.entries]
+        if not of or any("oof" not in self.entries[each]["predictions"] for each in (name, *of)):
+            return {}
+        voices = {each: str(self.entries[each].get("inference", "refit")) for each in (name, *of)}
+        rows = fitting_rows(self.store, [name, *of], voices)[0]
+        log_probs = SoftVoting().combine(rows.select([name]).logits)
+        folds = rows.folds if rows.folds is not None else redraw_folds(rows, self.seed)
+        found = Baselines(rows.select(of), folds, self.seed).gains(log_probs)
+        return {metric: gain.to_json() for metric, gain in found.items()}
+
+    def _member_costs(self, name: str, voices: Mapping[str, str]) -> Report:
+        """Return time, size and parameters; of a member that spares photos some parts, on real photos."""
+        costs = self.costs.of(voices)
+        if not self.entries[name].get("skips"):
+            return costs
+        side = costs["latency_ms"]["image"][1]
+        timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
+        usage = provenance(self.store, name)
+        return {**costs, "skipping": {"asked": usage["usage"], "saved": usage["saved"], "latency_ms": timed}}
+
+    def _costs(self, name: str, combiner: Combiner, record: Report) -> Report:
+        """Return time, size and parameters; of a rule that spares photos some networks, on real photos."""
+        costs = self.costs.of(record["speaks"], combiner)
+        everyone = record["candidates"]
+        if not skips(combiner) or not has_split(self.store, everyone, "test", everyone):
+            return costs
+        side = costs["latency_ms"]["image"][1]
+        timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
+        alone = next((each for each in timed if each["batch"] == 1), None)
+        if alone is not None and self.costs.batch == 1:
+            costs["latency_ms"] |= {key: alone[key] for key in ("mean", "median", "p95")}
+        return {**costs, "skipping": {**shares(self.store, combiner, record), "latency_ms": timed}}
+
+    def _on_test(
+        self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str],
+        sets: Mapping[str, Any] | None,
+    ) -> Report:  # fmt: skip
+        if not has_split(self.store, members, "test", voices):
+            return {
+                "split": "test",
+                "seen": 0,
+                "n": 0,
+                "metrics": {},
+                "per_class": [],
+                "confusion": [],
+                "sets": None,
+            }
+        log_probs, test = combined(self.store, combiner, members, "test", voices)
+        labels = test.require_labels("evaluate")
+        found = summary(log_probs, labels)
+        seen = [split_rows(self.store, [name], "test", voices).seen[0] for name in members]
+        return {
+            "split": "test", "n": len(labels), "seen": int(np.any(seen, axis=0).sum()),
+            "metrics": self._intervals(log_probs, test),
+            "per_class": per_class(found, test.class_names), "confusion": confusion(found).tolist(),
+            "sets": None if sets is None else on_test(sets, log_probs, labels, members[0]),
+        }  # fmt: skip
+
+    def _held_out(self, name: str, voices: Mapping[str, str]) -> Report:
+        try:
+            held_out, rows = fitting_rows(self.store, [name], voices)
+        except StoreError as error:
+            # A soup of folds, or one chosen on the val rows, has none: that is what it is, and no fault.
+            log.log(logging.DEBUG if "of" in self.entries[name] else logging.WARNING, "%s", error)
+            return {"rows": None, "cross_fitted": {}}
+        return {
+            "rows": rows,
+            "cross_fitted": self._intervals(SoftVoting().combine(held_out.logits), held_out),
+        }
+
+    def _intervals(self, log_probs: NDArray[np.float32], rows: Predictions) -> dict[str, dict[str, float]]:
+        labels = rows.require_labels("evaluate")
+        found = intervals(log_probs, labels, groups=rows.groups, seed=self.seed)
+        return {metric: asdict(interval) for metric, interval in found.items()}
+
+
+def _start(entry: Mapping[str, Any]) -> str:
+    return "adopted" if "adopted" in entry else "pretrained" if entry["pretrained"] else "random"
+
+
+def _write(store: Store, folder: Path, report: Report) -> None:
+    with commit(folder, kind="metrics", made_from=model_source(store, report["name"])) as new:
+        write_json(new / METRICS, report)

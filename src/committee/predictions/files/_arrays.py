@@ -1,0 +1,96 @@
+"""Archives of named arrays: what NPZ and safetensors share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.errors import DataError, first_five, nearest
+from committee.predictions.files.base import Table
+from committee.untrusted.growth import check_text, text_array
+
+VALUES = ("logits", "probs")
+
+
+def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
+    """Take `ids`, `logits` or `probs`, and where there are `classes`, `labels`, `folds`, `groups`, `seen`.
+
+    Raises
+    ------
+    DataError
+        There are no ids, neither predictions nor labels, both kinds of predictions, or odd shapes.
+    """
+    if "ids" not in arrays:
+        raise DataError(who, expected="an array 'ids'", got=f"the arrays {first_five(arrays)}",
+                        todo=nearest("ids", arrays))  # fmt: skip
+    given = [name for name in VALUES if name in arrays]
+    if len(given) > 1 or not (given or "labels" in arrays):
+        raise DataError(who, expected="one of the arrays 'logits' and 'probs'",
+                        got="both" if given else f"the arrays {first_five(arrays)}")  # fmt: skip
+    values = arrays[given[0]] if given else None
+    if values is not None and values.ndim != 2:
+        raise DataError(f"{who}: {given[0]}", expected="an array [N, C]", got=str(list(values.shape)))
+    for name in {"labels", "folds", "groups", "seen"} & {*arrays}:
+        if arrays[name].shape != arrays["ids"].shape:
+            raise DataError(f"{who}: {name}", expected=f"{arrays['ids'].size}, one an id",
+                            got=f"an array {list(arrays[name].shape)}")  # fmt: skip
+    return Table(
+        names(arrays["ids"], f"{who}: ids"), values, is_probability=given == ["probs"],
+        classes=names(arrays["classes"], f"{who}: classes") if "classes" in arrays else None,
+        labels=arrays.get("labels"), folds=arrays.get("folds"), groups=arrays.get("groups"),
+        seen=truths(arrays["seen"], f"{who}: seen") if "seen" in arrays else None,
+    )  # fmt: skip
+
+
+def truths(values: NDArray[Any], who: str) -> NDArray[np.bool_]:
+    """Return truth values, which may be written as 0 and 1 or as text.
+
+    Raises
+    ------
+    DataError
+        Something else is among them.
+    """
+    known = {"0": False, "false": False, "1": True, "true": True}
+    texts = [str(value).lower() for value in values.tolist()]
+    wrong = [text for text in texts if text not in known]
+    if wrong:
+        raise DataError(who, expected="true or false", got=first_five(dict.fromkeys(wrong)))
+    return np.array([known[text] for text in texts], np.bool_)
+
+
+def names(array: NDArray[Any], who: str) -> NDArray[np.str_]:
+    """Return a list of names as text; whole numbers are names too.
+
+    Raises
+    ------
+    DataError
+        It is no list, or holds other things.
+    """
+    if array.ndim != 1 or array.dtype.kind not in "USiu":
+        raise DataError(who, expected="a list of text or whole numbers",
+                        got=f"an array {list(array.shape)} of {array.dtype}")  # fmt: skip
+    try:
+        if array.dtype.kind == "S":
+            array = np.char.decode(array, "utf-8")
+        return check_text(array).astype(np.str_) if array.dtype.kind == "U" else array.astype(np.str_)
+    except ValueError as error:
+        raise DataError(who, expected="text in Unicode", got="other bytes") from error
+
+
+def names_of(values: Sequence[str | int], who: str) -> NDArray[Any]:
+    """Return a list of names, or of whole numbers, as an array.
+
+    Raises
+    ------
+    DataError
+        A name is far longer than the others, has a NUL or no valid Unicode; or a number has over 64 bits.
+    """
+    try:
+        if all(isinstance(value, int) for value in values):
+            return np.array(values, dtype=np.int64)
+        return text_array([str(value) for value in values])
+    except (ValueError, OverflowError) as error:
+        raise DataError(who, expected="a list of names", got=str(error).splitlines()[0]) from error

@@ -1,0 +1,48 @@
+"""Write probabilities as the CSV that people know: `id,p0..pC`, or the classes' names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from committee.predictions.files._columns import ID, KNOWN
+from committee.store.commit import replacing_text
+
+
+def write_csv(
+    path: Path, sample_ids: ArrayLike, probabilities: NDArray[np.floating], class_names: tuple[str, ...],
+    labels: ArrayLike | None = None,
+) -> None:  # fmt: skip
+    """Write one row a sample: its id, a probability a class, and its label where labels are given.
+
+    Columns are called after the classes; `p0`, `p1`, ... where classes are numbered, or called like another
+    column. What is written is read back by `committee combine`.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its folder is made.
+    sample_ids : str array [N]
+    probabilities : float array [N, C]
+    class_names : tuple of str
+    labels : int array [N], optional
+        Class indices; written as the classes are called.
+    """
+    numbered = class_names == tuple(map(str, range(len(class_names)))) or {*class_names} & {ID, *KNOWN}
+    header = [f"p{index}" for index in range(len(class_names))] if numbered else list(class_names)
+    numbers = ",".join(["%.7g"] * len(class_names))
+    ids, rows = np.asarray(sample_ids).tolist(), np.asarray(probabilities)
+    names = None if labels is None else [_quoted(class_names[label]) for label in np.asarray(labels).tolist()]
+    with replacing_text(path) as file:
+        file.write(",".join(map(_quoted, [ID, *header, *([] if names is None else ["label"])])) + "\n")
+        for start in range(0, len(ids), 4096):
+            for place, row in enumerate(rows[start : start + 4096].tolist(), start):
+                label = "" if names is None else f",{names[place]}"
+                file.write(f"{_quoted(str(ids[place]))},{numbers % tuple(row)}{label}\n")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text

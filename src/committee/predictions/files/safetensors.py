@@ -1,0 +1,49 @@
+"""Safetensors: named tensors, with names of samples and classes in the header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from committee.errors import DataError
+from committee.predictions.files._arrays import names_of, table
+from committee.predictions.files.base import PredictionFile, Table
+from committee.untrusted.safetensors_header import read_header
+
+TEXTS = ("ids", "classes", "labels")
+
+
+class Safetensors(PredictionFile):
+    """`logits` or `probs` `[N, C]`; `labels`, `folds`, `groups` may be there.
+
+    `ids`, `classes` and `labels` are tensors of whole numbers, or JSON lists of text in the metadata.
+    """
+
+    suffixes = (".safetensors",)
+
+    def read(self, path: Path) -> Table:
+        """Read the tensors and the lists in the header."""
+        try:
+            header = read_header(path)
+            with safe_open(path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in header.shapes}
+        except (SafetensorError, TypeError, OSError) as error:
+            raise DataError(str(path), expected="safetensors of float16, float32 or float64",
+                            got=str(error).splitlines()[0]) from error  # fmt: skip
+        texts = header.metadata
+        lists = {name: _list(texts[name], f"{path}: {name}") for name in TEXTS if name in texts}
+        return table({**arrays, **lists}, str(path))
+
+
+def _list(text: str, who: str) -> NDArray[Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(who, expected="a JSON list", got=repr(text[:40])) from error
+    if not isinstance(values, list) or {type(value) for value in values} not in ({str}, {int}):
+        raise DataError(who, expected="a JSON list of text or whole numbers", got=repr(text[:40]))
+    return names_of(values, who)

@@ -1,0 +1,139 @@
+"""The log-losses of the two opinion pools as functions of the members' weights: value, gradient, Hessian."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.solvers.columns import Columns, log_sum
+from committee.solvers.simplex import Loss, Matrix, Part, Places, Vector
+
+BLOCK = 2**13
+TILE = 2**18
+
+
+class LinearPool(Loss):
+    """The log-loss of the linear pool; it depends on the label's log-probabilities `[M, N]` alone."""
+
+    def __init__(self, label: NDArray[np.float32]) -> None:
+        # A row's scale is free: with its best member at one, float32 is enough.
+        self._label, self._shift = label, label.max(axis=0)
+        self.members, self.rows = label.shape
+
+    def gradient(self, weights: Vector) -> Vector:
+        """Return the gradient at weights `[M]`."""
+        ratio = np.zeros(self.members)
+        for span in _spans(self.rows):
+            probs = _exponential(self._label[:, span], self._shift[span])
+            ratio += np.einsum("mn,n->m", probs, 1 / _mixture(weights, probs))
+        return -ratio / self.rows
+
+    def part(self, some: Places, *, thin: bool = False) -> Part:
+        """Return the same loss where the other members have no weight; `thin`: on a sixteenth of the rows."""
+        label, shift = self._label if len(some) == self.members else self._label[some], self._shift
+        if thin:
+            rows = _some_rows(self.rows)
+            label, shift = label[:, rows], shift[rows]
+        return _LinearPart(_exponential(label, shift), shift)
+
+
+class _LinearPart(Part):
+    """The linear pool of some members, whose probabilities of the label are kept."""
+
+    def __init__(self, probs: NDArray[np.float32], shift: NDArray[np.float32]) -> None:
+        self._probs, self._base = probs, -float(shift.mean(dtype=np.float64))
+
+    def at(self, weights: Vector) -> tuple[float, Vector, Matrix]:
+        """Return value, gradient and Hessian at weights `[M]`."""
+        members, rows = self._probs.shape
+        value, ratio, curvature = 0.0, np.zeros(members), np.zeros((members, members))
+        for span in _spans(rows):
+            inverse = 1 / _mixture(weights, self._probs[:, span])
+            part = self._probs[:, span] * inverse
+            ratio += np.einsum("mn->m", part)
+            # Row by row: for so narrow a matrix that is two to four times as fast as its product.
+            for member in range(members):
+                curvature[member, member:] += part[member:] @ part[member]
+            value += float(np.log(inverse, out=inverse).sum(dtype=np.float64))
+        curvature += np.triu(curvature, 1).T
+        return self._base + value / rows, -ratio / rows, curvature / rows
+
+
+class LogPool(Loss):
+    """The log-loss of the logarithmic pool of members in `order`; each step reads all their logits."""
+
+    def __init__(self, known: Columns, order: Places, rows: Places | slice = slice(None)) -> None:
+        self._known, self._order, self._picked = known, order, rows
+        self.members, self.rows = len(order), known.label[0, rows].size
+
+    def gradient(self, weights: Vector) -> Vector:
+        """Return the gradient at weights `[M]`."""
+        total = np.zeros(self.members)
+        for tile, label in self._tiles():
+            _, probs = _pooled(weights, tile)
+            total += tile.reshape(self.members, -1) @ probs.ravel() - label.sum(axis=1)
+        return total / self.rows
+
+    def part(self, some: Places, *, thin: bool = False) -> Part:
+        """Return the same loss where the other members have no weight; `thin`: on a sixteenth of the rows."""
+        return _LogPart(self._known, self._order[some], _some_rows(self.rows) if thin else self._picked)
+
+    def _tiles(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Yield log-probabilities `[M, B, C]`, and those of the label `[M, B]`."""
+        logits, normaliser, label = self._known.logits, self._known.normaliser, self._known.label
+        rows = np.arange(logits.shape[1])[self._picked]
+        for some in np.split(
+            rows, range(0, len(rows), max(16, TILE // (self.members * logits.shape[2])))[1:]
+        ):
+            part = slice(some[0], some[-1] + 1) if some[-1] - some[0] + 1 == len(some) else some
+            tile = np.stack([logits[m, part] - normaliser[m, part, None] for m in self._order])
+            yield tile, label[self._order][:, part]
+
+
+class _LogPart(LogPool, Part):
+    """The logarithmic pool of some members, on some rows."""
+
+    def at(self, weights: Vector) -> tuple[float, Vector, Matrix]:
+        """Return value, gradient and Hessian at weights `[M]`."""
+        value, slope, curvature = 0.0, np.zeros(self.members), np.zeros((self.members, self.members))
+        for tile, label in self._tiles():
+            normaliser, probs = _pooled(weights, tile)
+            weighted = tile * probs
+            expected = weighted.sum(axis=2)
+            value += float((normaliser - weights @ label).sum(dtype=np.float64))
+            slope += (expected - label).sum(axis=1)
+            curvature += weighted.reshape(self.members, -1) @ tile.reshape(self.members, -1).T
+            curvature -= expected @ expected.T
+        return value / self.rows, slope / self.rows, curvature / self.rows
+
+
+def _pooled(weights: Vector, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the log of the pool's sum for each row, and its probabilities `[B, C]`."""
+    pooled = np.tensordot(weights.astype(np.float32), tile, 1)
+    normaliser = log_sum(pooled)
+    return normaliser, np.exp(pooled - normaliser[:, None])
+
+
+def _some_rows(rows: int) -> Places:
+    """Return a sixteenth of the rows, some neighbours at a time, for these lie together in memory."""
+    return (np.arange(0, rows - 15, 256)[:, None] + np.arange(16)).ravel()
+
+
+def _exponential(label: NDArray[np.float32], shift: NDArray[np.float32]) -> NDArray[np.float32]:
+    probs = np.subtract(label, shift)
+    return np.exp(probs, out=probs)
+
+
+def _mixture(weights: Vector, probs: NDArray[np.float32]) -> NDArray[np.float32]:
+    heard = np.flatnonzero(weights)
+    probs = probs if len(heard) == len(probs) else probs[heard]
+    # Not BLAS: its threads gain nothing on so narrow a matrix, and on a busy machine wait for each other.
+    mixture = np.einsum("m,mn->n", weights[heard].astype(np.float32), probs)
+    return np.maximum(mixture, np.finfo(np.float32).tiny, out=mixture)
+
+
+def _spans(rows: int) -> list[slice]:
+    """Return blocks of rows: small enough for the cache, and for sums in float32."""
+    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]

@@ -1,0 +1,294 @@
+"""Any plan, fold by fold, then on all rows; each fit and its predictions are kept, and none is made twice."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import statistics
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from committee.errors import StoreError, TrainingError
+from committee.predictions.table import Predictions
+from committee.store.commit import commit, remove
+from committee.store.layout import Store
+from committee.store.links import link_twins
+from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
+from committee.training.fit.batches import Rows
+from committee.training.fit.journal import CSV_NAME
+from committee.training.fit.resume import forget
+from committee.training.plans.base import Plan, Stored
+
+HELD_OUT = "held_out"
+SEEN = "seen"
+REFIT = "refit"
+APART: tuple[Literal["test", "val"], ...] = ("test", "val")
+log = logging.getLogger(__name__)
+
+
+class CrossFit:
+    """A plan run on the other rows of each fold, then on all; what it makes is stored.
+
+    `checkpoints/<name>/<fold>/` gets the weights and that network's logits on the rows it did not see;
+    `kfold/<name>/` gets `oof` (every training row by the fold network that did not train on it) and, for each
+    split that is kept apart, `test_refit` and `test_folds` (the mean probability of the fold networks). The
+    refit is left out where the folds speak at inference. With no folds there is the refit alone; a bag of
+    networks then has `oof` from those that did not draw a row. Where a run makes several members, each gets
+    all of this.
+
+    Parameters
+    ----------
+    plan : Plan
+    store : Store
+        Held by this process, or by the one that this one helps. What it has, undamaged and made from the
+        same, stays as it is.
+
+    Attributes
+    ----------
+    folds : dict
+        Name of each fold -> rows that it trains on, rows held out from it; empty without a cross-fit.
+    names : tuple of str
+        The fits, in the order in which one process makes them: the folds, then `refit`.
+    members : tuple of str
+        What a fit makes: the plan's own member, then the others.
+    """
+
+    def __init__(self, plan: Plan, store: Store) -> None:
+        self.plan, self.store = plan, store
+        self.folds = _folds(plan)
+        self.names = fit_names(plan)
+        self.members = (plan.name, *plan.others)
+        self.source = digest(self._common())
+        self._digests: dict[str, str] = {}
+        self._checked = False
+
+    def folder(self, name: str, member: str | None = None) -> Path:
+        """Return where a fit of a member is stored; left out, of the plan's own."""
+        return self.store.checkpoint(member or self.plan.name, name)
+
+    def needs(self, name: str) -> tuple[str, ...]:
+        """Return the fits that must be made before a fit: a refit needs folds that choose its epochs."""
+        return tuple(self.folds) if name == REFIT and self.plan.epochs is None else ()
+
+    def has(self, name: str) -> bool:
+        """Return whether the store has a fit, undamaged."""
+        return all(is_done(self.folder(name, each), self.made_from(name, each)) for each in self.members)
+
+    def make(self, name: str) -> None:
+        """Carry out one run and predict all rows that it did not see, unless that is done.
+
+        Raises
+        ------
+        CommitteeError
+            The plan cannot be carried out.
+        """
+        resume = self.store.resume(self.plan.name, name)
+        if not self.has(name):
+            self._check_once()
+            rows, _ = self._rows(name)
+            made = self.plan.run(rows, name, made_from=self.made_from(name), epochs=self._epochs(name))
+            for member in self.members:
+                self._commit(member, made[member], name, resume)
+        forget(resume)
+
+    def finish(self) -> None:
+        """Join the predictions of all fits, and remove what other settings or data made of the member."""
+        for member in self.members:
+            if self.folds:
+                self._store_oof(member)
+                self._store_apart(member, tuple(self.folds), "folds")
+            if REFIT in self.names:
+                self._store_apart(member, (REFIT,), "refit")
+                if not self.folds:
+                    self._store_out_of_bag(member)
+            _drop_outdated(member, self.store, self.source)
+
+    def made_from(self, name: str, member: str | None = None) -> str:
+        """Return the digest of all that one fit of a member is made from; those that it `needs` are made."""
+        own = self._made_from(name)
+        return own if member in (None, self.plan.name) else digest([own, member])
+
+    def _made_from(self, name: str) -> str:
+        if name not in self._digests:
+            dataset, (rows, _) = self.plan.dataset, self._rows(name)
+            groups = None if dataset.groups is None else dataset.groups[rows]
+            known = digest([dataset.sample_ids[rows], dataset.labels[rows], groups])
+            inputs = {"source": self.source, "fold": name, "epochs": self._epochs(name), "rows": known}
+            self._digests[name] = digest(inputs)
+        return self._digests[name]
+
+    def _common(self) -> dict[str, Any]:
+        """Return what all fits of the member are made from."""
+        dataset = self.plan.dataset
+        return {
+            "protocol": PROTOCOL, "member": self.plan.name, "settings": self.plan.settings(),
+            "data": dataset.fingerprint, "classes": dataset.class_names,
+            "canvas": [dataset.canvas_size, dataset.fit, dataset.channels],
+        }  # fmt: skip
+
+    def _rows(self, name: str) -> tuple[Rows, Rows]:
+        rows = self.plan.dataset.rows("train")
+        return self.folds.get(name, (rows, rows[:0]))
+
+    def _epochs(self, name: str) -> int | None:
+        """Return the number of epochs that a refit takes over from the folds: their median, rounded down."""
+        if name != REFIT or not self.folds:
+            return None
+        if self.plan.epochs is not None:
+            return self.plan.epochs
+        manifests = [read_manifest(self.folder(fold), verify=False) for fold in self.folds]
+        return int(statistics.median(each.facts["epochs"] for each in manifests))
+
+    def _check_once(self) -> None:
+        if not self._checked:
+            self.plan.check()
+            self._checked = True
+
+    def _commit(self, member: str, module: Stored, name: str, resume: Path) -> None:
+        rows, held_out = self._rows(name)
+        facts = {
+            **self.plan.facts(), **({} if member == self.plan.name else {"of": [self.plan.name]}),
+            "source": self.source, "fold": name, "rows": len(rows), "epochs": module.provenance["epochs"],
+            "device": str(self.plan.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        }  # fmt: skip
+        made_from = self.made_from(name, member)
+        with commit(self.folder(name, member), kind="checkpoint", made_from=made_from, **facts) as new:
+            module.save(new)
+            link_twins(new, self._relatives(member, name))
+            apart = {split: self.plan.dataset.rows(split) for split in APART}
+            for what, wanted in ((HELD_OUT, held_out), *apart.items()):
+                if len(wanted):
+                    np.save(new / f"{what}.npy", self._predict(module, name, wanted))
+            self._commit_out_of_bag(module, name, new)
+            _copy_journals(resume, new)
+
+    def _relatives(self, member: str, name: str) -> list[Path]:
+        """Return the folders of fits whose weights a member may hold: of what it comes of, and of its run."""
+        of = self.plan.facts().get("of", ())
+        run = (each for each in self.members if each != member)
+        return [self.store.checkpoint(each, name) for each in of] + [self.folder(name, each) for each in run]
+
+    def _predict(self, module: Stored, fit: str, rows: Rows) -> NDArray[np.float32]:
+        logits = self.plan.predict(module, rows, fit)
+        if not np.isfinite(logits).all():
+            raise TrainingError(
+                f"{self.plan.name}/{fit}", expected="finite predictions", got="NaN or infinity",
+                todo="Lower training.lr, or set training.clip_grad=1.0.",
+            )  # fmt: skip
+        return logits
+
+    def _commit_out_of_bag(self, module: Stored, name: str, folder: Path) -> None:
+        found = None if self.folds else self.plan.out_of_bag(module, self._rows(name)[0])
+        if found is not None:
+            for what, array in zip((HELD_OUT, SEEN), found, strict=True):
+                np.save(folder / f"{what}.npy", array)
+
+    def _logits(self, member: str, name: str, what: str) -> NDArray[np.float32]:
+        """Return a network's logits on the rows held out from it, or on a split."""
+        return np.load(self.folder(name, member) / f"{what}.npy", allow_pickle=False)
+
+    def _store_oof(self, member: str) -> None:
+        dataset, rows = self.plan.dataset, self.plan.dataset.rows("train")
+        logits = np.empty((len(rows), len(dataset.class_names)), np.float32)
+        for name, (_, held_out) in self.folds.items():
+            logits[np.searchsorted(rows, held_out)] = self._logits(member, name, HELD_OUT)
+        self._store(member, "oof", rows, logits, tuple(self.folds))
+
+    def _store_out_of_bag(self, member: str) -> None:
+        """Store predictions of training rows by the networks that did not draw them, where there are any."""
+        file, rows = self.folder(REFIT, member) / f"{SEEN}.npy", self.plan.dataset.rows("train")
+        if file.exists():
+            seen = np.load(file, allow_pickle=False)
+            self._store(member, "oof", rows, self._logits(member, REFIT, HELD_OUT), (REFIT,), seen)
+
+    def _store_apart(self, member: str, names: Collection[str], speaks: str) -> None:
+        """Store predictions of the splits that no fit has seen, by the networks `names`: their mean."""
+        for split in APART:
+            rows = self.plan.dataset.rows(split)
+            if len(rows):
+                logits = mean_probability([self._logits(member, name, split) for name in names])
+                seen = np.full(len(rows), split in self.plan.chooses_on)
+                self._store(member, f"{split}_{speaks}", rows, logits, names, seen)
+
+    def _store(
+        self, member: str, what: str, rows: Rows, logits: NDArray[np.float32], names: Collection[str],
+        seen: NDArray[np.bool_] | None = None,
+    ) -> None:  # fmt: skip
+        folder, dataset = self.store.kfold(member) / what, self.plan.dataset
+        networks = [self.made_from(name, member) for name in names]
+        made_from = digest({"what": what, "networks": networks, "rows": dataset.sample_ids[rows]})
+        if is_done(folder, made_from):
+            return
+        predictions = Predictions.from_logits(
+            logits, members=[member], class_names=dataset.class_names,
+            sample_ids=dataset.sample_ids[rows], labels=dataset.labels[rows],
+            folds=dataset.folds[rows] if what == "oof" and (dataset.folds[rows] >= 0).all() else None,
+            groups=None if dataset.groups is None else dataset.groups[rows],
+            seen=np.zeros((1, len(rows)), bool) if seen is None else seen[None],
+        )  # fmt: skip
+        with commit(folder, kind="predictions", made_from=made_from, source=self.source, what=what) as new:
+            predictions.save(new)
+
+
+def foresee(plan: Plan, store: Store) -> dict[str, bool]:
+    """Return the fits that a cross-fit would go through, and whether the store has them.
+
+    A refit that follows the number of epochs of the folds counts as absent where one of them is.
+    """
+    fits, found = CrossFit(plan, store), dict[str, bool]()
+    for name in fits.names:
+        found[name] = all(found[fold] for fold in fits.needs(name)) and fits.has(name)
+    return found
+
+
+def fit_names(plan: Plan) -> tuple[str, ...]:
+    """Return the names of a plan's fits, in the order in which one process makes them."""
+    folds = tuple(_folds(plan))
+    return (*folds, *[REFIT] * (not folds or plan.inference == "refit"))
+
+
+def _folds(plan: Plan) -> dict[str, tuple[Rows, Rows]]:
+    """Return the rows that each fold trains on, and those held out from it; none without a cross-fit."""
+    rows = plan.dataset.rows("train")
+    folds = plan.dataset.folds[rows]
+    if not plan.folds:
+        return {}
+    return {f"fold_{k}": (rows[folds != k], rows[folds == k]) for k in np.unique(folds[folds >= 0])}
+
+
+def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the log of the mean probability of networks, each with logits `[N, C]`; of one, its logits."""
+    if len(logits) == 1:
+        return logits[0]
+    stacked = torch.from_numpy(np.stack(logits)).log_softmax(2)
+    return (stacked.logsumexp(0) - np.log(len(logits))).numpy()
+
+
+def _copy_journals(resume: Path, folder: Path) -> None:
+    """Take over what the epochs came to; of several networks of one run, a file each."""
+    for csv in sorted(resume.rglob(CSV_NAME)):
+        if csv.parent.suffixes[:-1] == [".previous"]:
+            continue
+        place = csv.parent.relative_to(resume).as_posix().removeprefix(".")
+        shutil.copyfile(csv, folder / (f"{place.removesuffix('.resume')}_{CSV_NAME}" if place else CSV_NAME))
+
+
+def _drop_outdated(member: str, store: Store, source: str) -> None:
+    """Remove what other settings or data made of the member, and this run did not replace."""
+    for top in (store.checkpoint(member, REFIT).parent, store.kfold(member)):
+        for path in top.glob(f"[!.]*/{NAME}"):
+            if not _is_made_from(path.parent, source):
+                log.warning("%s was made from other settings or data: removed", path.parent)
+                remove(path.parent)
+
+
+def _is_made_from(folder: Path, source: str) -> bool:
+    try:
+        return read_manifest(folder, verify=False).facts.get("source") == source
+    except StoreError:
+        return False

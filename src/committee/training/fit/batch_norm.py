@@ -1,0 +1,69 @@
+"""Batch norm's statistics, estimated again for weights that no training step has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import update_bn
+
+from committee.base.limits import at_least
+from committee.images.dataset import Dataset
+from committee.models.member import Member
+from committee.training.fit.batches import Rows
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    """Return whether a network keeps statistics of its activations."""
+    return any(isinstance(each, _BatchNorm) and each.track_running_stats for each in module.modules())
+
+
+def recompute(
+    member: Member, dataset: Dataset, rows: Rows, *, batch_size: int, device: torch.device,
+    num_batches: int = 100, seed: int = 0,
+) -> int:  # fmt: skip
+    """Estimate the statistics of all batch norms in place: their cumulative mean over training images.
+
+    Averaged weights have other activations than those they were averaged from, so that the statistics of
+    neither belong to them (Izmailov et al. 2018). A network without batch norm stays as it is.
+
+    Parameters
+    ----------
+    member : Member
+        It comes back on the CPU, in evaluation mode. No gradient is computed.
+    dataset : Dataset
+    rows : int64 `[N]`
+        Training rows, drawn without replacement as far as `num_batches` go.
+    batch_size : int
+        Images at once.
+    device : torch.device
+    num_batches : int
+        Most batches.
+    seed : int
+        Of the order of rows.
+
+    Returns
+    -------
+    int
+        Images that the statistics are of; 0 without batch norm.
+    """
+    at_least("num_batches", num_batches, 1)
+    if not has_batch_norm(member.network):
+        return 0
+    order = np.random.default_rng(seed).permutation(rows)[: num_batches * batch_size]
+    # A batch of a single image would have no variance.
+    parts = np.array_split(order, max(1, round(len(order) / batch_size)))
+
+    def batches() -> Iterator[Tensor]:
+        for part in parts:
+            yield member.view(dataset.images(part).to(device))
+
+    member.to(device)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)  # dropout draws
+        update_bn(batches(), member.network)
+    member.to("cpu").eval()
+    return len(order)

@@ -1,0 +1,119 @@
+"""Embeddings of a data set by trained networks, in files that are mapped into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from committee.errors import DataError, TrainingError, UsageError
+from committee.images.dataset import Dataset
+from committee.models.ensemble import load
+from committee.models.member import Member
+from committee.store.manifest import read_whole
+from committee.training.fit.batches import Rows
+from committee.training.fit.memory import halving
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def extract(
+    networks: Mapping[str, Path], dataset: Dataset, folder: Path, *, batch_size: int, device: torch.device
+) -> None:
+    """Write what each network of a member makes of all rows: one network in memory at a time.
+
+    Parameters
+    ----------
+    networks : mapping of str to Path
+        Fit -> where it is stored: `fold_0`, ..., `refit`.
+    dataset : Dataset
+    folder : Path
+        Gets `train.npy`, `val.npy` and `test.npy`, float32 `[N, D]`, rows as in the data set, of the refit;
+        those of each fold network are in a folder of its name.
+    batch_size : int
+        Images at once; fewer where memory runs out.
+    device : torch.device
+
+    Raises
+    ------
+    UsageError
+        The member is not one network, or has no embedding.
+    TrainingError
+        There is no memory for a single image, or an embedding is not finite.
+    """
+    for fit, place in networks.items():
+        member = one_network(place)
+        member.to(device)
+        for split in SPLITS:
+            rows = dataset.rows(split)
+            if len(rows):
+                target = file_of(folder, fit, split)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write(member, dataset, rows, target, batch_size, device)
+
+
+def one_network(place: Path) -> Member:
+    """Load a stored member that is one network.
+
+    Raises
+    ------
+    UsageError
+        It is several, or something trained on others.
+    """
+    member = read_whole(place, lambda whole: load(whole, trusted=True))
+    if not isinstance(member, Member):
+        raise UsageError(
+            str(member.name), expected="a member that is one network", got=type(member).__name__,
+            todo="Leave it out: backbones.exclude.",
+        )  # fmt: skip
+    return member
+
+
+def file_of(folder: Path, fit: str, split: Split) -> Path:
+    """Return where the embeddings of a split by one network of a member are."""
+    return (folder if fit == "refit" else folder / fit) / f"{split}.npy"
+
+
+def read(folder: Path, fit: str, split: Split, rows: int) -> NDArray[np.float32]:
+    """Map embeddings `[N, D]`, to be read only.
+
+    Raises
+    ------
+    DataError
+        They are of other rows.
+    """
+    found: NDArray[np.float32] = np.load(file_of(folder, fit, split), mmap_mode="r", allow_pickle=False)
+    if found.ndim != 2 or len(found) != rows:
+        raise DataError(
+            str(file_of(folder, fit, split)), expected=f"embeddings of {rows} rows",
+            got=f"an array {list(found.shape)}", todo="Remove the folder, and run it again.",
+        )  # fmt: skip
+    return found
+
+
+@torch.inference_mode()
+def _write(
+    member: Member, dataset: Dataset, rows: Rows, target: Path, batch_size: int, device: torch.device
+) -> None:
+    mapped, start = None, 0
+    while start < len(rows):
+
+        def some(size: int, start: int = start) -> NDArray[np.float32]:
+            return member.embed(dataset.images(rows[start : start + size]).to(device)).float().cpu().numpy()
+
+        part, batch_size = halving(some, min(batch_size, len(rows) - start), f"embeddings of {member.name}")
+        if not np.isfinite(part).all():
+            raise TrainingError(member.name, expected="finite embeddings", got="NaN or infinity")
+        if mapped is None:
+            mapped = np.lib.format.open_memmap(target, "w+", np.float32, (len(rows), part.shape[1]))
+        mapped[start : start + len(part)] = part
+        start += len(part)
+    if mapped is not None:
+        mapped.flush()
+        # Windows renames no folder with a mapped file in it.
+        del mapped

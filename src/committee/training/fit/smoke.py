@@ -1,0 +1,80 @@
+"""One batch forward and backward, before a night is spent on a network that cannot learn."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from committee.errors import TrainingError
+from committee.images.dataset import Dataset
+from committee.recipe.members import MemberSpec
+from committee.training.fit.batches import Rows
+from committee.training.fit.engine import make_fabric
+from committee.training.fit.input_errors import taking
+from committee.training.fit.memory import halving
+from committee.training.fit.start import Shown, start_member
+
+
+def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
+    """Run one batch through a fresh network and back.
+
+    Raises
+    ------
+    TrainingError
+        The network does not take images of this size, not even one of them fits into memory, its logits are
+        not `[batch, classes]`, the loss or a gradient is not finite, or there is no gradient.
+    """
+    rows = dataset.rows("train")[: max(2, spec.batch_size)]
+    halving(lambda size: _one_batch(spec, dataset, device, rows[:size]), len(rows), spec.name)
+
+
+def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: Rows) -> None:
+    member = start_member(spec, dataset, "smoke").to(device)
+    images = Shown(member, spec, dataset, device, torch.contiguous_format).batch(rows, epoch=0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        fabric = make_fabric(device, spec.training.precision)
+        network = fabric.setup_module(member.network.train())
+        logits = first_logits(spec, network, images)
+    check_shape(spec, logits, (len(rows), len(dataset.class_names)))
+    loss = functional.cross_entropy(logits, torch.as_tensor(dataset.labels[rows]).to(device))
+    _check_finite(spec, "loss", loss)
+    with taking(spec.backbone, spec.img_size):
+        fabric.backward(loss)
+    gradients = [each.grad for each in member.network.parameters() if each.grad is not None]
+    if not gradients:
+        raise TrainingError(
+            spec.name, expected="weights that learn", got="no gradient at all",
+            todo="Check that the backbone does not detach its output.",
+        )  # fmt: skip
+    _check_finite(spec, "gradient", torch.stack([each.norm() for each in gradients]).sum())
+
+
+def first_logits(spec: MemberSpec, network: nn.Module, images: Tensor) -> Tensor:
+    """Return the logits of a network's first batch, whose size it may never have met.
+
+    Raises
+    ------
+    TrainingError
+        It cannot take the batch.
+    """
+    with taking(spec.backbone, spec.img_size):
+        return network(images)
+
+
+def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, int]) -> None:
+    """Raise TrainingError unless a network gives one number a class."""
+    if tuple(logits.shape) != expected:
+        raise TrainingError(
+            spec.name, expected=f"logits of shape {list(expected)}", got=str(list(logits.shape)),
+            todo="Check the backbone: its last layer must give one number a class.",
+        )  # fmt: skip
+
+
+def _check_finite(spec: MemberSpec, what: str, value: Tensor) -> None:
+    if not bool(torch.isfinite(value)):
+        raise TrainingError(
+            spec.name, expected=f"a finite {what} on the first batch", got=f"{value.item()}",
+            todo="Try --set training.precision=fp32, or another backbone.",
+        )  # fmt: skip

@@ -1,0 +1,106 @@
+"""One batch forward and backward, in parts where memory is short: their gradients add up to the batch's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from committee.training.fit.batches import Rows
+from committee.training.fit.input_errors import taking
+
+
+class Step:
+    """Adds the gradients of a batch to those of a network.
+
+    Parameters
+    ----------
+    fabric : Fabric
+    shown : callable
+        From positions int64 `[B]` to images float32 `[B, c, size, size]`.
+    targets : int64 `[N]`
+        Labels, by position.
+    weights : float32 `[C]` or None
+        Of each class in the loss.
+    row_weights : float32 `[N]` or None
+        Of each row in the loss, by position.
+    offsets : float32 `[N, C]` or None
+        Logits to which the network's are added, by position.
+    smoothing : float
+        Share of the label that is spread over all classes.
+    who : str
+        Whose network it is, for people.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        shown: Callable[[Rows], Tensor],
+        targets: Tensor,
+        weights: Tensor | None,
+        row_weights: Tensor | None = None,
+        offsets: Tensor | None = None,
+        *,
+        smoothing: float,
+        who: str,
+    ) -> None:
+        self.fabric, self.shown, self.targets, self.weights = fabric, shown, targets, weights
+        self.row_weights, self.offsets = row_weights, offsets
+        self.smoothing, self.who = smoothing, who
+
+    def __call__(self, model: nn.Module, positions: Rows, size: int) -> Tensor:
+        """Go forward and backward, at most `size` images at once.
+
+        Returns
+        -------
+        float32 `[2]`
+            Loss and accuracy of the batch. However it is divided, the loss is the mean over all of it,
+            weighted by class.
+
+        Raises
+        ------
+        TrainingError
+            The network cannot take the images.
+        """
+        if size >= len(positions):
+            return self._part(model, positions)
+        parts = np.array_split(positions, math.ceil(len(positions) / size))
+        whole, total = self._weight(positions), torch.zeros(2, device=self.targets.device)
+        for index, part in enumerate(parts):
+            shares = torch.stack([self._weight(part) / whole, whole.new_tensor(len(part) / len(positions))])
+            with self.fabric.no_backward_sync(model, enabled=index < len(parts) - 1):
+                total += self._part(model, part, shares[0]) * shares
+        return total
+
+    def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
+        """Return loss and accuracy of rows at once; their gradients count by their share of the batch."""
+        images, rows = self.shown(positions), torch.from_numpy(positions)
+        with taking(self.who, images.shape[-1]):
+            logits, labels = model(images), self.targets[rows]
+            if self.offsets is not None:
+                logits = logits + self.offsets[rows]
+            loss = self._loss(logits, labels, rows)
+            self.fabric.backward(loss if share is None else loss * share)
+        return torch.stack([loss.detach(), (logits.argmax(1) == labels).float().mean()])
+
+    def _loss(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
+        smoothing = self.smoothing
+        if self.row_weights is None:
+            return functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
+        each = functional.cross_entropy(
+            logits, labels, self.weights, label_smoothing=smoothing, reduction="none"
+        )
+        return (each * self.row_weights[rows]).sum() / self._weight(rows)
+
+    def _weight(self, positions: Rows | Tensor) -> Tensor:
+        """Return what the sum of these rows' losses is divided by, for their mean."""
+        rows = torch.as_tensor(positions)
+        weights = self.targets.new_ones(len(rows), dtype=torch.float32)
+        if self.weights is not None:
+            weights = self.weights[self.targets[rows]]
+        return (weights if self.row_weights is None else weights * self.row_weights[rows]).sum()

@@ -1,0 +1,230 @@
+"""A plan that trains a head on the embeddings of members, and with them end to end where asked for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from committee.backbones.base import Backbone
+from committee.base.randomness import derive
+from committee.errors import UsageError
+from committee.images.dataset import Dataset
+from committee.images.view import View
+from committee.models.composites.fusion import Fusion
+from committee.models.fusions.base import FUSIONS, FusionHead
+from committee.models.member import Member
+from committee.recipe.members import MemberSpec
+from committee.recipe.runs import Network
+from committee.recipe.training import Training
+from committee.store.layout import Store
+from committee.training.fit.batches import Rows
+from committee.training.fit.embeddings import Split, one_network, read
+from committee.training.fit.heads import inner_pairs, seeded, slices, tensor, train_head
+from committee.training.fit.job import Extra
+from committee.training.fit.loop import train
+from committee.training.plans.base import Plan, Stored
+
+CHUNK = 1024
+"""Rows of embeddings in memory at once."""
+BODY = 0.1
+"""Learning rate of the backbones, end to end, as a share of the head's."""
+
+
+class FusionPlan(Plan):
+    """A head on what the networks of members say before their last layer.
+
+    Each fold's head is trained on the embeddings by that fold's networks: the spaces of two networks have
+    nothing in common.
+
+    Parameters
+    ----------
+    name : str
+    members : sequence of str
+        Whose embeddings are fused; in this order.
+    method : str
+        An entry of `FUSIONS`.
+    embeddings : mapping of str to Path
+        Member -> the folder that `extract` wrote.
+    config : Network
+        Hidden layers, epochs, rate and dropout.
+    dataset, store, device
+        See the base class.
+    facts : mapping
+        What the store says of the first member.
+    sources : mapping of str to str
+        Member -> digest of what made its networks.
+    end_to_end : Training or None
+        How images are varied and so on, where the backbones learn too; their copies do, from where the head
+        has come to.
+    batch_size : int
+    seed : int
+    """
+
+    def __init__(
+        self, name: str, members: Sequence[str], method: str, embeddings: Mapping[str, Path], config: Network,
+        dataset: Dataset, store: Store, device: torch.device, *, facts: Mapping[str, Any],
+        sources: Mapping[str, str], end_to_end: Training | None = None, batch_size: int = 32, seed: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__(dataset, store, device)
+        if len(members) < 2:
+            raise UsageError(
+                name, expected="two members or more", got=", ".join(members) or "none",
+                todo="Train another backbone: one network alone has nothing to be fused with.",
+            )  # fmt: skip
+        self.name, self.members, self.method = name, list(members), method
+        self.places, self.config, self.sources = dict(embeddings), config, dict(sources)
+        self.training, self.batch_size, self.seed = end_to_end, batch_size, seed
+        self.inference, self.epochs = str(facts.get("inference", "refit")), config.epochs
+        dealt = int(dataset.folds.max()) + 1
+        self.folds = dealt if all("fold_0" in store.folds(member) for member in members) else 0
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the networks and how their head is trained."""
+        training = None if self.training is None else self.training.model_dump(mode="json")
+        return {
+            "plan": f"fusion_{self.method}", "sources": self.sources, "config": self.config.model_dump(),
+            "end_to_end": training, "batch_size": self.batch_size, "seed": self.seed,
+        }  # fmt: skip
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return whose embeddings they are."""
+        return {
+            "plan": f"fusion_{self.method}", "backbone": " + ".join(self.members), "seed": self.seed,
+            "pretrained": False, "inference": self.inference, "of": self.members,
+        }  # fmt: skip
+
+    def check(self) -> None:
+        """Nothing can be wrong that the embeddings did not show."""
+
+    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+        """Train the head on the rows' embeddings, then all of it on their images where asked for."""
+        head, notes = self._head(rows, fold)
+        parts = [one_network(self.store.checkpoint(member, fold)) for member in self.members]
+        fusion = Fusion(parts, self.dataset.class_names, self.name, head, self.method)
+        if self.training is not None:
+            self._end_to_end(fusion, rows, fold, made_from)
+        fusion.provenance = {
+            **notes, "end_to_end": self.training is not None, "summary": self._words(head, notes["epochs"]),
+        }  # fmt: skip
+        return {self.name: fusion.eval()}
+
+    def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
+        """Return logits of rows of one split from their stored embeddings, but for backbones that learned."""
+        if self.training is not None:
+            return super().predict(member, rows, fold)
+        split = cast("Split", str(self.dataset.splits[rows[0]]))
+        views, head = self._views(split, fold), cast("Fusion", member).head
+        places = np.searchsorted(self.dataset.rows(split), rows)
+        with torch.inference_mode():
+            parts = [
+                head([tensor(view[places[some]]) for view in views]).numpy()
+                for some in slices(len(rows), CHUNK)
+            ]
+        return np.concatenate(parts)
+
+    def _views(self, split: Split, fold: str) -> list[NDArray[np.float32]]:
+        count = len(self.dataset.rows(split))
+        return [read(self.places[member], fold, split, count) for member in self.members]
+
+    def _head(self, rows: Rows, fold: str) -> tuple[FusionHead, dict[str, Any]]:
+        """Return the head, trained, and how long: chosen on some of the rows, none of them held out."""
+        views = self._views("train", fold)
+        places = np.searchsorted(self.dataset.rows("train"), rows)
+        labels = torch.from_numpy(self.dataset.labels[rows]).to(self.device)
+        config, seed = self.config, derive(self.seed, self.name, fold)
+        with seeded(seed):
+            head = FUSIONS.make(
+                self.method, sizes=[view.shape[1] for view in views], classes=len(self.dataset.class_names),
+                hidden_dims=config.hidden_dims, dropout=config.dropout,
+            )  # fmt: skip
+
+        def some(chosen: NDArray[np.int64]) -> list[Tensor]:
+            return [tensor(view[places[chosen]]) for view in views]
+
+        def batches() -> Iterator[list[Tensor]]:
+            everything = np.arange(len(places))
+            yield from (some(everything[part]) for part in slices(len(places), CHUNK))
+
+        head.prepare(batches)
+        head.to(self.device)
+        groups = None if self.dataset.groups is None else self.dataset.groups[rows]
+        notes = train_head(
+            head, lambda chosen: [each.to(self.device) for each in some(chosen.numpy())],
+            lambda logits, chosen: functional.cross_entropy(logits, labels[chosen]),
+            len(rows), epochs=config.epochs, lr=config.lr, seed=seed, who=f"{self.name}/{fold}",
+            lower="runs.fusion.fusion_config.hidden_dims",
+            pairs=inner_pairs(self.dataset.labels[rows], groups, seed),
+        )  # fmt: skip
+        return head.to("cpu"), notes
+
+    def _end_to_end(self, fusion: Fusion, rows: Rows, fold: str, made_from: str) -> None:
+        """Train head and copies of the backbones on images; the weights go back into the fusion's parts."""
+        assert self.training is not None
+        size = max(part.view.size for part in cast("Sequence[Member]", fusion.parts))
+        training = self.training.model_copy(update={
+            "epochs": self.config.epochs, "lr": self.config.lr, "body_lr": BODY, "head_epochs": 0,
+            "ema": None, "early_stop": None, "best_checkpoint": False,
+        })  # fmt: skip
+        spec = MemberSpec(self.name, "fusion", self.seed, False, size, self.batch_size, training)
+        trained = train(
+            spec, self.dataset, rows, fold=fold, device=self.device, made_from=made_from,
+            folder=self.store.resume(self.name, fold), extra=Extra(begin=partial(_together, fusion, size)),
+        ).member  # fmt: skip
+        learned = cast("_Together", trained.network.net)
+        for part, body in zip(fusion.parts, learned.bodies, strict=True):
+            cast("Member", part).network.load_state_dict(body.state_dict())
+        fusion.head.load_state_dict(learned.head.state_dict())
+
+    def _words(self, head: FusionHead, epochs: int) -> str:
+        widths = " + ".join(map(str, head.sizes))
+        how = f"for {epochs} epochs on stored embeddings"
+        how += ", then all end to end" if self.training is not None else ""
+        count = sum(each.numel() for each in head.parameters())
+        return f"{self.method} of {widths} values, {count:,} weights, trained {how}"
+
+
+class _Together(nn.Module):
+    """Backbones and the head on them, as one network on images in 0..1 of one size."""
+
+    def __init__(self, fusion: Fusion, size: int) -> None:
+        super().__init__()
+        parts = cast("Sequence[Member]", fusion.parts)
+        self.bodies = nn.ModuleList(part.network for part in parts)
+        self.head = fusion.head
+        self.sizes = [part.view.size for part in parts]
+        for place, part in enumerate(parts):
+            mean, scale = (
+                torch.tensor(each).reshape(1, -1, 1, 1) for each in (part.view.mean, part.view.std)
+            )
+            self.register_buffer(f"mean_{place}", mean, persistent=False)
+            self.register_buffer(f"std_{place}", scale, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn images `[B, c, size, size]` into logits `[B, C]`."""
+        embeddings = []
+        for place, body in enumerate(self.bodies):
+            shown, size = images, self.sizes[place]
+            if images.shape[-1] != size:
+                shown = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+            shown = (shown - getattr(self, f"mean_{place}")) / getattr(self, f"std_{place}")
+            embeddings.append(cast("Backbone", body).embed(shown))
+        return self.head(embeddings)
+
+
+def _together(fusion: Fusion, size: int) -> Member:
+    """Return the member to begin with: copies of all that will learn."""
+    own = copy.deepcopy(fusion)
+    channels = cast("Member", own.parts[0]).view.channels
+    net = _Together(own, size)
+    network = Backbone(net, ["head"], mean=[0.0] * channels, std=[1.0] * channels)
+    view = View(size, network.mean, network.std, cast("Member", own.parts[0]).view.fit, channels)
+    return Member(network, view, fusion.class_names, fusion.name)

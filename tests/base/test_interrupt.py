@@ -1,0 +1,125 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from committee.base import interrupt
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not delivered there")
+
+
+@pytest.fixture
+def receive():
+    """Send this process a signal, and return whether that interrupted it."""
+
+    def send(number):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    return send
+
+
+def looked_after(receive, signals):
+    """Receive signals where somebody looks, each of which should interrupt or not."""
+    with interrupt.deferred():
+        assert not interrupt.asked()
+        for number, interrupted in signals:
+            assert receive(number) == interrupted
+            assert interrupt.asked()
+
+
+BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+
+
+@BOTH
+def test_most_work_stops_at_once(receive, number):
+    before = signal.getsignal(number)
+    with interrupt.handled():
+        assert receive(number)
+        assert interrupt.asked()
+    assert signal.getsignal(number) is before
+    assert not interrupt.asked()
+
+
+@BOTH
+def test_whoever_promised_to_look_goes_on_until_then(receive, number):
+    with interrupt.handled():
+        with pytest.raises(KeyboardInterrupt):
+            looked_after(receive, [(number, False), (signal.SIGTERM, False)])
+        assert receive(signal.SIGINT) == (number == signal.SIGINT)
+
+
+def test_a_second_ctrl_c_stops_at_once(receive):
+    with interrupt.handled(), pytest.raises(KeyboardInterrupt):
+        looked_after(receive, [(signal.SIGINT, False), (signal.SIGINT, True)])
+
+
+def test_nothing_came_is_no_interrupt():
+    with interrupt.handled(), interrupt.deferred():
+        pass
+
+
+def test_what_was_ignored_stays_ignored(receive):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interrupt.handled():
+            assert not receive(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_without_the_command_line_python_is_as_it_was(receive):
+    with interrupt.deferred():
+        assert receive(signal.SIGINT)
+        assert not interrupt.asked()
+
+
+def test_in_another_thread_nothing_is_changed():
+    from threading import Thread
+
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work():
+        with interrupt.handled():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_what_does_not_listen_is_ended():
+    code = textwrap.dedent("""
+        import time
+        from committee.base import interrupt
+        interrupt.PATIENCE = 0.5
+        with interrupt.handled():
+            while True:
+                try:
+                    print("deaf", flush=True)
+                    time.sleep(600)
+                except KeyboardInterrupt:
+                    pass
+    """)
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "deaf\n"
+        os.kill(process.pid, signal.SIGTERM)
+        start = time.monotonic()
+        _, said = process.communicate(timeout=240)
+    assert process.returncode == 130
+    assert said == f"committee: {interrupt.SENTENCE}\n"
+    assert time.monotonic() - start < 240
+
+
+def test_ten_seconds_are_never_reached():
+    assert interrupt.PATIENCE < 10

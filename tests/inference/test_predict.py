@@ -1,0 +1,120 @@
+"""Photos in any number, size and state: one answer each, in order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from committee.errors import DataError, UsageError
+from committee.inference import predict as predict_module
+from committee.inference.predict import find_photos, predict
+
+
+class Brightness:
+    """A predictor that answers with the mean of each photo, and remembers its batches."""
+
+    name, class_names, channels = "brightness", ("dark", "light"), 3
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, ...]] = []
+
+    def __call__(self, images):
+        self.batches.append(images.shape)
+        light = images.mean((1, 2, 3)) / 255
+        return np.stack([1 - light, light], 1).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Thirty photos of three sizes, the k-th as bright as 8 k; one broken, one of another kind."""
+    for index in range(30):
+        path = tmp_path / "photos" / f"{index % 4}" / f"{index:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (10 + index % 3, 20), (8 * index,) * 3).save(path)
+    (tmp_path / "photos" / "1" / "broken.JPG").write_bytes(b"no photo")
+    (tmp_path / "photos" / "notes.txt").write_text("no photo")
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 100])
+def test_answers_in_order_whatever_the_batches(folder, batch_size):
+    model = Brightness()
+    photos = find_photos([folder])
+    answers = list(predict(model, photos, batch_size=batch_size))
+    assert [answer.id for answer in answers] == [photo.as_posix() for photo in photos]
+    for answer in answers:
+        if answer.probabilities is None:
+            assert answer.id.endswith("broken.JPG")
+            assert answer.reason == (
+                f"{Path(answer.id)}: expected a JPEG, PNG or WebP image, got something else. "
+                "Replace it or leave it out."
+            )
+        else:
+            assert answer.probabilities[1] == pytest.approx(8 * int(answer.id[-6:-4]) / 255)
+    assert sum(shape[0] for shape in model.batches) == 30
+    assert max(shape[0] for shape in model.batches) <= batch_size
+
+
+def test_large_photos_go_one_by_one(folder, monkeypatch):
+    monkeypatch.setattr(predict_module, "PIXELS_AT_ONCE", 200)
+    model = Brightness()
+    assert len(list(predict(model, find_photos([folder]), batch_size=32))) == 31
+    assert {shape[0] for shape in model.batches} == {1}
+
+
+def test_the_first_answers_come_before_the_last_photos_are_read(folder):
+    model = Brightness()
+    photos = find_photos([folder])
+    stream = predict(model, photos * 20, batch_size=2)
+    next(stream)
+    assert len(model.batches) <= 2
+    stream.close()
+
+
+def test_photos_are_found_once_in_folders_and_by_name(folder):
+    photos = find_photos([folder / "0", folder / "0" / "00.png", folder, folder / "notes.txt"])
+    assert len(photos) == len(set(photos)) == 32
+    assert photos[0] == folder / "0" / "00.png"
+    assert photos[-1] == folder / "notes.txt"
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError) as caught:
+        find_photos([tmp_path / "nowhere"])
+    assert str(caught.value) == (
+        f"{tmp_path / 'nowhere'}: expected an image or a folder of images, got no such file."
+    )
+
+
+def test_a_folder_without_images_is_named(tmp_path):
+    with pytest.raises(DataError) as caught:
+        find_photos([tmp_path])
+    assert str(caught.value) == f"{tmp_path}: expected JPEG, PNG or WebP images, got a folder without any."
+
+
+def test_no_photos_no_answers():
+    assert list(predict(Brightness(), [])) == []
+
+
+def test_a_photo_larger_than_the_memory_is_named(folder, monkeypatch):
+    real = predict_module.decode
+
+    def small_memory(path, channels):
+        if path.name == "07.png":
+            raise MemoryError
+        return real(path, channels)
+
+    monkeypatch.setattr(predict_module, "decode", small_memory)
+    bad = [each for each in predict(Brightness(), find_photos([folder / "3"])) if each.probabilities is None]
+    assert [each.reason for each in bad] == [
+        f"{folder / '3' / '07.png'}: expected a JPEG, PNG or WebP image, got more than the memory holds. "
+        "Replace it or leave it out."
+    ]
+
+
+def test_a_name_that_no_disk_takes():
+    with pytest.raises(UsageError, match="expected what can be read, got"):
+        find_photos(["x" * 300])

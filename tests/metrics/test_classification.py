@@ -1,0 +1,284 @@
+"""Metrics agree with scikit-learn, whatever the order of rows; intervals are as wide as they should be."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
+
+from committee.errors import DataError, UnknownNameError
+from committee.metrics.classification import (
+    METRICS,
+    confusion,
+    evaluate,
+    interval,
+    intervals,
+    metric,
+    per_class,
+    resampled,
+    summary,
+)
+from committee.metrics.ranking import Ranking
+
+Floats = NDArray[np.floating[Any]]
+
+
+def draw(rows: int, classes: int, seed: int = 0, sharp: float = 2.0) -> tuple[Floats, NDArray[np.int64]]:
+    """Log-probabilities that are right more often than not, and labels with every class."""
+    random = np.random.default_rng(seed)
+    labels = random.permutation(np.arange(rows) % classes)
+    logits = random.normal(size=(rows, classes))
+    logits[np.arange(rows), labels] += 1
+    logits *= sharp
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), labels
+
+
+def sklearn_metrics(log_probs: Floats, labels: NDArray[np.int64]) -> dict[str, float]:
+    probabilities, predicted = np.exp(log_probs.astype(float)), log_probs.argmax(axis=1)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    classes = list(range(log_probs.shape[1]))
+    found = {
+        "accuracy": sk.accuracy_score(labels, predicted),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
+        "log_loss": sk.log_loss(labels, probabilities, labels=classes),
+        "brier": float(((probabilities - np.eye(len(classes))[labels]) ** 2).sum(axis=1).mean()),
+    }
+    for name in ("f1", "precision", "recall"):
+        for average in ("macro", "weighted"):
+            score: Callable[..., float] = getattr(sk, f"{name}_score")
+            found[f"{name}_{average}"] = score(labels, predicted, average=average, zero_division=0)
+    scores = probabilities[:, 1] if len(classes) == 2 else probabilities
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found["auroc"] = sk.roc_auc_score(labels, scores, multi_class="ovr", labels=classes)
+    confidence, correct = probabilities.max(axis=1), predicted == labels
+    for name, strategy in (("ece", "uniform"), ("ece_mass", "quantile")):
+        found[name] = _sklearn_ece(confidence, correct, strategy)
+    return found
+
+
+def _sklearn_ece(confidence: Floats, correct: NDArray[np.bool_], strategy: str) -> float:
+    """Weights scikit-learn's reliability curve with the sizes of its bins, which it does not return."""
+    true, mean = calibration_curve(correct, confidence, n_bins=15, strategy=strategy)
+    edges = (
+        np.linspace(0, 1, 16)
+        if strategy == "uniform"
+        else np.percentile(confidence, np.linspace(0, 1, 16) * 100)
+    )
+    sizes = np.bincount(np.searchsorted(edges[1:-1], confidence), minlength=15)
+    return float((np.abs(true - mean) * sizes[sizes > 0]).sum() / len(confidence))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "classes"), [(200, 2), (301, 3), (1000, 10), (5000, 40)])
+def test_agrees_with_scikit_learn(rows: int, classes: int, kind: type) -> None:
+    log_probs, labels = draw(rows, classes)
+    log_probs = log_probs.astype(kind)
+    expected, found = sklearn_metrics(log_probs, labels), evaluate(log_probs, labels)
+    assert found.keys() == METRICS.keys() == expected.keys()
+    for name, value in found.items():
+        assert value == pytest.approx(expected[name], abs=2e-6), name
+
+
+@given(st.integers(0, 10_000), st.integers(2, 5), st.integers(5, 60))
+@settings(max_examples=40, deadline=None)
+def test_agrees_with_scikit_learn_on_few_rows(seed: int, classes: int, rows: int) -> None:
+    log_probs, _ = draw(rows, classes, seed)
+    labels = np.random.default_rng(seed).integers(0, classes, rows)
+    if len(np.unique(labels)) < 2:
+        labels[:2] = [0, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = sklearn_metrics(log_probs, labels)
+    found = evaluate(log_probs, labels)
+    for name, value in found.items():
+        if not (name == "auroc" and len(np.unique(labels)) < classes):
+            assert value == pytest.approx(expected[name], abs=1e-9), name
+
+
+def test_a_class_without_labels_leaves_the_auroc_undefined() -> None:
+    log_probs, _ = draw(30, 3)
+    found = evaluate(log_probs, np.arange(30) % 2)
+    assert np.isnan(found["auroc"])
+    assert all(np.isfinite(value) for name, value in found.items() if name != "auroc")
+    assert np.isnan(intervals(log_probs, np.arange(30) % 2)["auroc"].low)
+
+
+def test_auroc_counts_ties_as_half() -> None:
+    probabilities = np.array([[0.5, 0.5], [0.5, 0.5], [0.2, 0.8], [0.9, 0.1]])
+    labels = np.array([0, 1, 1, 0])
+    expected = sk.roc_auc_score(labels, probabilities[:, 1])
+    assert evaluate(np.log(probabilities), labels, ["auroc"]) == {"auroc": pytest.approx(expected)}
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_the_order_of_rows_does_not_matter(seed: int) -> None:
+    log_probs, labels = draw(300, 4, seed)
+    log_probs = np.log(np.round(np.exp(log_probs), 1).clip(0.05))
+    log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
+    order = np.random.default_rng(seed).permutation(300)
+    found, again = evaluate(log_probs, labels), evaluate(log_probs[order], labels[order])
+    assert found == pytest.approx(again, abs=1e-12)
+
+
+@given(st.permutations(range(5)), st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_relabelling_classes_does_not_matter(classes: list[int], seed: int) -> None:
+    log_probs, labels = draw(300, 5, seed)
+    again = evaluate(log_probs[:, classes], np.argsort(classes)[labels])
+    assert evaluate(log_probs, labels) == pytest.approx(again, abs=1e-12)
+
+
+def test_extremes() -> None:
+    labels = np.arange(12) % 3
+    sure = np.log(np.eye(3)[labels].clip(1e-30))
+    found = evaluate(sure, labels)
+    for name, value in found.items():
+        assert value == pytest.approx(1.0 if metric(name).higher_is_better else 0.0), name
+    assert evaluate(sure, (labels + 1) % 3, ["log_loss", "brier", "ece"]) == {
+        "log_loss": pytest.approx(30 * np.log(10)), "brier": pytest.approx(2.0), "ece": pytest.approx(1.0),
+    }  # fmt: skip
+
+
+def test_infinite_loss_is_said() -> None:
+    with np.errstate(divide="ignore"):
+        log_probs = np.log(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    assert evaluate(log_probs, [1, 0], ["log_loss"]) == {"log_loss": np.inf}
+
+
+def test_confusion_and_classes_agree_with_scikit_learn() -> None:
+    log_probs, labels = draw(500, 4)
+    found, predicted = summary(log_probs, labels), log_probs.argmax(axis=1)
+    np.testing.assert_array_equal(confusion(found), sk.confusion_matrix(labels, predicted))
+    report = sk.classification_report(labels, predicted, target_names=list("abcd"), output_dict=True)
+    for row in per_class(found, list("abcd")):
+        theirs = report[row["class"]]
+        assert row["n"] == theirs["support"]
+        assert row["precision"] == pytest.approx(theirs["precision"])
+        assert row["recall"] == pytest.approx(theirs["recall"])
+        assert row["f1"] == pytest.approx(theirs["f1-score"])
+
+
+def test_intervals_surround_their_values_and_repeat() -> None:
+    log_probs, labels = draw(400, 3)
+    found, values = intervals(log_probs, labels), evaluate(log_probs, labels)
+    assert found.keys() == METRICS.keys()
+    for name, each in found.items():
+        assert each.value == values[name]
+        assert each.low < each.value < each.high, name
+    assert found == intervals(log_probs, labels)
+    assert found != intervals(log_probs, labels, seed=1)
+    assert intervals(log_probs, labels, names=["brier"]).keys() == {"brier"}
+
+
+def test_a_lower_level_gives_a_narrower_interval() -> None:
+    log_probs, labels = draw(400, 3)
+    wide, narrow = (intervals(log_probs, labels, level=level)["accuracy"] for level in (0.95, 0.5))
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("rows", [900, 30_000])
+def test_widths_are_those_of_theory(rows: int) -> None:
+    """Also where rows are dealt into sets: the binomial's width, the loss's, and DeLong's."""
+    log_probs, labels = draw(rows, 3)
+    found = intervals(log_probs, labels, resamples=4000)
+    accuracy, losses = found["accuracy"].value, -log_probs[np.arange(rows), labels]
+    expected = {"accuracy": (accuracy * (1 - accuracy) / rows) ** 0.5, "log_loss": losses.std() / rows**0.5}
+    for name, deviation in expected.items():
+        assert found[name].high - found[name].low == pytest.approx(2 * 1.96 * deviation, rel=0.08), name
+
+
+def test_the_auroc_is_as_wide_as_that_of_an_exact_bootstrap() -> None:
+    log_probs, labels = draw(300, 2, sharp=0.5)
+    random, draws = np.random.default_rng(1), []
+    for _ in range(1500):
+        rows = random.integers(0, 300, 300)
+        draws.append(evaluate(log_probs[rows], labels[rows], ["auroc"])["auroc"])
+    linear = METRICS["auroc"].function(resampled(log_probs, labels, resamples=1500))
+    assert linear.std() == pytest.approx(np.std(draws), rel=0.08)
+    assert linear.mean() == pytest.approx(np.mean(draws), abs=2e-3)
+
+
+@pytest.mark.parametrize("decimals", [1, 6])
+def test_influence_is_the_derivative_of_the_area(decimals: int) -> None:
+    """Doubling a row is a step along its influence; with ties as well as without."""
+    log_probs, labels = draw(600, 3)
+    log_probs = np.round(log_probs, decimals)
+    ranking = Ranking(log_probs, labels)
+    assert ranking.influence.sum() == pytest.approx(0, abs=1e-9)
+    for row in (0, 1, 7):
+        more = np.append(np.arange(600), row)
+        step = Ranking(log_probs[more], labels[more]).area - ranking.area
+        assert step == pytest.approx(ranking.influence[row] / 601, abs=2e-5)
+
+
+def test_groups_are_resampled_whole() -> None:
+    log_probs, labels = draw(200, 3)
+    log_probs, labels, groups = (
+        np.repeat(log_probs, 25, 0),
+        np.repeat(labels, 25),
+        np.repeat(np.arange(200), 25),
+    )
+    alone = intervals(log_probs, labels, names=["accuracy"])["accuracy"]
+    grouped = intervals(log_probs, labels, groups=groups, names=["accuracy"])["accuracy"]
+    assert (grouped.high - grouped.low) == pytest.approx(5 * (alone.high - alone.low), rel=0.15)
+    named = intervals(log_probs, labels, groups=np.char.mod("patient %03d", groups), names=["accuracy"])
+    assert named["accuracy"] == grouped
+
+
+def test_equal_seeds_pair_resamples() -> None:
+    log_probs, labels = draw(3000, 3)
+    better = log_probs + 0.05 * np.eye(3)[labels]
+    better -= np.log(np.exp(better).sum(axis=1, keepdims=True))
+    loss = METRICS["log_loss"].function
+    paired = loss(resampled(log_probs, labels)) - loss(resampled(better, labels))
+    assert paired.shape == (1000,)
+    assert paired.min() > 0
+    apart = loss(resampled(log_probs, labels, seed=1)) - loss(resampled(better, labels))
+    assert apart.std() > 5 * paired.std()
+
+
+def test_ends_stay_in_range() -> None:
+    draws = np.array([0.7, 0.9, 1.0, 1.0])
+    assert interval(0.97, draws, 0.95, "accuracy").high == 1.0
+    assert interval(0.01, np.array([0.0, 0.1]), 0.95, "ece").low == 0.0
+    assert interval(1.9, np.array([1.0, 3.0]), 0.95, "log_loss").high > 2
+
+
+@pytest.mark.parametrize(
+    ("log_probs", "labels", "said"),
+    [
+        (np.zeros((3, 2)), [0, 1, 1], "log-probabilities, got a row whose exponentials sum to 2. "
+         "Normalise logits with log_softmax."),
+        (np.full((1, 2), np.nan), [0], "log-probabilities, got a row whose exponentials sum to nan. "
+         "Normalise logits with log_softmax."),
+        (np.log([[0.5, 0.5]]), [2], "labels from 0 to 1, got '2'."),
+        (np.log([[0.5, 0.5]]), [-1], "labels from 0 to 1, got '-1'."),
+        (np.log([[0.5, 0.5]]), [0.5], "labels from 0 to 1, got an array of float64."),
+        (np.log([[0.5, 0.5]]), [0, 1], "log-probabilities [N, C] and labels [N], got [1, 2] and [2]."),
+        (np.zeros((0, 2)), [], "log-probabilities [N, C] and labels [N], got [0, 2] and [0]."),
+    ],
+)  # fmt: skip
+def test_bad_input(log_probs: Floats, labels: list[float], said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        evaluate(log_probs, labels)
+    assert str(caught.value) == f"metrics: expected {said}"
+
+
+def test_unknown_metric() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        evaluate(np.log([[0.5, 0.5]]), [0], ["f1_makro"])
+    assert str(caught.value) == (
+        "metric: expected one of accuracy, balanced_accuracy, f1_macro, f1_weighted, precision_macro, "
+        "precision_weighted, recall_macro, recall_weighted, log_loss, brier, ece, ece_mass, auroc, "
+        "got 'f1_makro'. Did you mean 'f1_macro'?"
+    )

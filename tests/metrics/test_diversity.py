@@ -1,0 +1,76 @@
+"""Measures of diversity, against worked numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, rel_entr
+
+from committee.errors import UnknownNameError
+from committee.metrics.diversity import MEASURES, diversity, error_correlation
+from committee.predictions.table import Predictions
+
+
+def with_hits(*hits: str) -> Predictions:
+    """Members that are right where a `1` stands; two classes, all labels 0."""
+    right = np.array([[each == "1" for each in line] for line in hits])
+    logits = np.where(right[:, :, None], [2.0, 0.0], [0.0, 2.0])
+    rows = right.shape[1]
+    return Predictions.from_logits(
+        logits,
+        members=[f"m{k}" for k in range(len(hits))],
+        class_names=["x", "y"],
+        labels=np.zeros(rows, int),
+    )
+
+
+# Both right 4, first alone 2, second alone 1, neither 3.
+PAIR = with_hits("1111110000", "1111001000")
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        ("disagreement", 0.3),
+        ("double_fault", -0.3),
+        ("q_statistic", -(4 * 3 - 2 * 1) / (4 * 3 + 2 * 1)),
+        ("correlation", -(4 * 3 - 2 * 1) / np.sqrt(6 * 5 * 4 * 5)),
+    ],
+)
+def test_worked_numbers(measure: str, expected: float) -> None:
+    assert diversity(PAIR, measure)[0, 1] == pytest.approx(expected)
+
+
+def test_the_correlation_is_that_of_numpy() -> None:
+    hits = np.random.default_rng(0).integers(0, 2, (4, 50))
+    rows = with_hits(*("".join(map(str, line)) for line in hits))
+    np.testing.assert_allclose(error_correlation(rows), np.corrcoef(hits), atol=1e-12)
+
+
+def test_the_divergence_is_that_of_scipy() -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 40, 5)).astype(np.float32)
+    rows = Predictions.from_logits(logits, members=list("abc"), class_names=list("vwxyz"))
+    probs = np.exp(log_softmax(logits.astype(float), axis=2))
+    expected = (rel_entr(probs[0], probs[2]).sum() + rel_entr(probs[2], probs[0]).sum()) / 2 / 40
+    assert diversity(rows, "kl")[0, 2] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_identical_members_are_not_diverse(measure: str) -> None:
+    rows = with_hits("1101", "1101", "0110")
+    found = diversity(rows, measure)
+    np.testing.assert_allclose(found, found.T, atol=1e-12)
+    assert np.isfinite(found).all() and found[0, 1] < found[0, 2]
+
+
+def test_members_that_never_err_are_alike() -> None:
+    assert error_correlation(with_hits("111", "111", "110"))[0].tolist() == [1.0, 1.0, 0.0]
+
+
+def test_an_unknown_measure() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        diversity(PAIR, "disagrement")
+    assert str(caught.value) == (
+        "diversity: expected one of disagreement, double_fault, q_statistic, correlation, kl, "
+        "got 'disagrement'. Did you mean 'disagreement'?"
+    )

@@ -1,0 +1,85 @@
+"""What a recipe would cost; nothing is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from committee.errors import DataError, StoreError, UsageError
+from committee.pipeline.shared.estimate import estimate
+from committee.recipe.load import load_recipe
+from committee.store.layout import Store
+
+
+def test_fits_hours_and_disk_of_an_empty_store(store: Store, tiny_settings: list[str]) -> None:
+    found = estimate(load_recipe(None, tiny_settings), store)
+    assert (found["device"], found["rows"], found["classes"], found["fits"]) == ("cpu", 240, 10, 8)
+    assert [(cost["member"], cost["fits"], cost["stored"]) for cost in found["members"]] == [
+        ("test_resnet", 4, 0), ("test_vit", 4, 0),
+    ]  # fmt: skip
+    assert 0 < found["hours"] < 1
+    assert found["disk_mb"] > 4 * 1.0
+    assert not store.root.exists()
+
+
+def test_what_is_stored_is_free(trained: Store, tiny_settings: list[str]) -> None:
+    recipe = load_recipe(None, [*tiny_settings, "backbones.include=[timm:test_vit, timm:test_convnext]"])
+    vit, convnext = estimate(recipe, trained)["members"]
+    assert (vit["stored"], vit["hours"], vit["disk_mb"]) == (4, 0, 0)
+    assert (convnext["stored"], convnext["hours"] > 0) == (0, True)
+
+
+def test_a_backbone_that_cannot_be_built_says_why(store: Store, tiny_settings: list[str]) -> None:
+    recipe = load_recipe(None, [*tiny_settings, "backbones.include=[timm:inception_v4]"])
+    [cost] = estimate(recipe, store)["members"]
+    assert cost["hours"] is None and cost["reason"]
+
+
+def test_a_size_that_a_backbone_cannot_take_is_said(store: Store, tiny_settings: list[str]) -> None:
+    words = [*tiny_settings, "dataset.img_size=24", "backbones.include=[timm:test_vit]"]
+    [cost] = estimate(load_recipe(None, words), store)["members"]
+    assert cost["reason"] == (
+        "timm:test_vit: expected a network that takes 24 pixels, got Input height (24) should be divisible "
+        "by patch size (16). Give another dataset.img_size."
+    )
+
+
+def test_without_folds_there_is_one_fit_and_a_val_split(store: Store, tiny_settings: list[str]) -> None:
+    found = estimate(load_recipe(None, [*tiny_settings, "training.folds=0"]), store)
+    assert found["fits"] == 2
+    assert found["hours"] == pytest.approx(sum(cost["hours"] for cost in found["members"]))
+
+
+def test_only_what_the_same_settings_made_is_stored(trained: Store, tiny_settings: list[str]) -> None:
+    same = [*tiny_settings, "backbones.include=[timm:test_vit]"]
+    for other, fits, stored in (
+        (["training.lr=0.01"], 4, 0), (["training.epochs=1"], 4, 0), (["dataset.fit=pad"], 4, 0),
+        (["training.inference=folds"], 3, 3), (["training.folds=0"], 1, 0),
+    ):  # fmt: skip
+        [cost] = estimate(load_recipe(None, [*same, *other]), trained)["members"]
+        assert (cost["fits"], cost["stored"]) == (fits, stored), other
+
+
+def test_it_refuses_what_training_would(trained: Store, store: Store, tiny_settings: list[str]) -> None:
+    with pytest.raises(StoreError, match=r"training\.folds: expected 3, as the rows of this store are dealt"):
+        estimate(load_recipe(None, [*tiny_settings, "training.folds=2"]), trained)
+    with pytest.raises(DataError, match="900"):
+        estimate(load_recipe(None, [*tiny_settings, "training.folds=900"]), store)
+    with pytest.raises(UsageError) as caught:
+        estimate(load_recipe(None, [*tiny_settings, "training.pretrained=gone.pt"]), store)
+    assert str(caught.value) == (
+        "training.pretrained: expected true, false or the path of a weights file, got 'gone.pt'. "
+        "There is no such file."
+    )
+
+
+def test_fits_at_once_share_the_hours(
+    store: Store, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_to: list[int] = []
+    monkeypatch.setattr("torch.get_num_threads", lambda: 4)
+    monkeypatch.setattr("torch.set_num_threads", set_to.append)
+    words = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=2"]
+    for workers, expected, threads in (("auto", 3, 1), ("2", 2, 2), ("1", 1, 4)):
+        found = estimate(load_recipe(None, [*words, f"workers={workers}"]), store)
+        assert found["workers"] == expected and set_to[-2:] == [threads, 4]
+        assert found["hours"] == pytest.approx(sum(cost["hours"] for cost in found["members"]) / expected)

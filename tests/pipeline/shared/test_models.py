@@ -1,0 +1,80 @@
+"""Members and ensembles out of a store, as modules."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from committee.errors import StoreError, UnknownNameError, UsageError
+from committee.images.dataset import open_dataset
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
+from committee.pipeline.shared.models import load_model
+from committee.predictions.table import Predictions
+from committee.store.layout import Store
+from committee.store.manifest import Manifest, list_files, read_manifest
+
+
+def images(store: Store, rows: int) -> torch.Tensor:
+    dataset = open_dataset(None, store, canvas_size=37, folds=3, seed=0)
+    return dataset.images(dataset.rows("test")[:rows])
+
+
+@pytest.mark.parametrize(("speaks", "kind"), [("refit", Member), ("folds", Ensemble)])
+def test_a_member_says_what_its_stored_predictions_say(trained: Store, speaks: str, kind: type) -> None:
+    module, facts = load_model(trained, "test_vit", speaks=speaks)
+    assert isinstance(module, kind) and not module.training
+    assert (facts["name"], facts["kind"], facts["speaks"]) == ("test_vit", "member", speaks)
+    assert facts["class_names"] == [str(digit) for digit in range(10)]
+    stored = Predictions.load(trained.kfold("test_vit") / f"test_{speaks}").logits[0, :5]
+    with torch.inference_mode():
+        found = module(images(trained, 5)).softmax(1).numpy()
+    np.testing.assert_allclose(found, torch.from_numpy(np.array(stored)).softmax(1), atol=1e-6)
+
+
+def test_left_out_it_is_the_networks_that_the_training_asked_for(trained: Store) -> None:
+    assert load_model(trained, "test_resnet")[1]["speaks"] == "refit"
+
+
+def test_unknown_names_and_voices(trained: Store) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        load_model(trained, "test_resnot")
+    assert str(caught.value) == (
+        f"{trained.root}: expected one of test_resnet, test_vit, got 'test_resnot'. "
+        "Did you mean 'test_resnet'?"
+    )
+    with pytest.raises(UsageError) as wrong:
+        load_model(trained, "test_vit", speaks="all")
+    assert str(wrong.value) == "speaks: expected one of refit, folds, got 'all'."
+
+
+def test_networks_that_are_not_there(trained: Store) -> None:
+    for fold in range(3):
+        trained.checkpoint("test_vit", fold).joinpath("manifest.json").unlink()
+    with pytest.raises(StoreError) as caught:
+        load_model(trained, "test_vit", speaks="folds")
+    assert str(caught.value) == "test_vit: expected fold networks, got refit. Run: committee train"
+
+
+def test_a_flipped_bit_is_found(trained: Store) -> None:
+    path = trained.checkpoint("test_vit", "refit") / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(StoreError, match="expected the content that was stored, got other bytes"):
+        load_model(trained, "test_vit")
+
+
+def test_a_builder_runs_only_where_the_recipe_names_it(trained: Store) -> None:
+    folder = trained.checkpoint("test_vit", "refit")
+    description = json.loads((folder / "member.json").read_text(encoding="utf-8"))
+    description["architecture"] |= {"name": "python:nets:small", "source": "python", "key": "evil:run"}
+    (folder / "member.json").write_text(json.dumps(description), encoding="utf-8")
+    before = read_manifest(folder, verify=False)
+    sealed = Manifest(before.kind, before.made_from, list_files(folder), before.facts)
+    (folder / "manifest.json").write_text(json.dumps(sealed.to_json()), encoding="utf-8")
+    with pytest.raises(UsageError, match="expected a builder that the recipe of this run names"):
+        load_model(trained, "test_vit", trusted=("python:nets:small",))

@@ -1,0 +1,62 @@
+"""A stage that goes on: what it keeps of failures, and the exit code that follows."""
+
+from __future__ import annotations
+
+import pytest
+
+from committee.base import interrupt
+from committee.errors import TrainingError
+from committee.pipeline.shared.outcome import Outcome, reason
+
+
+def test_an_error_is_kept_and_the_stage_goes_on() -> None:
+    outcome = Outcome()
+    for name in ("a", "b", "c"):
+        with outcome.attempt(name):
+            if name == "b":
+                raise TrainingError(name, expected="a finite loss", got="nan")
+    assert outcome.done == ["a", "c"]
+    assert outcome.failed == {"b": "b: expected a finite loss, got nan."}
+    assert outcome.exit_code == 3
+
+
+def test_an_interrupt_is_not_kept() -> None:
+    outcome = Outcome()
+    with pytest.raises(KeyboardInterrupt), outcome.attempt("a"):
+        raise KeyboardInterrupt
+    assert outcome == Outcome()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Outcome(done=["a"]), 0),
+        (Outcome(failed={"a": "no"}), 1),
+        (Outcome(done=["a"], failed={"b": "no"}), 3),
+        (Outcome(done=["a"], unbuilt=["pruning"]), 3),
+        (Outcome(done=["a"], quarantined={"x.png": "an empty file"}), 3),
+    ],
+)
+def test_exit_codes(outcome: Outcome, code: int) -> None:
+    assert outcome.exit_code == code
+
+
+def test_stages_add_up() -> None:
+    outcome = Outcome(["a"], {}, ["pruning"])
+    outcome.merge(Outcome(["a", "b"], {"c": "no"}, ["pruning", "moe"], {"x": "bad"}))
+    assert outcome.to_json() == {
+        "done": ["a", "b"], "failed": {"c": "no"}, "unbuilt": ["pruning", "moe"], "quarantined": {"x": "bad"}
+    }  # fmt: skip
+
+
+def test_foreign_errors_say_their_class_and_first_line_alone() -> None:
+    assert reason(RuntimeError("out of memory\ntried to allocate")) == "RuntimeError: out of memory"
+    assert reason(ValueError()) == "ValueError"
+
+
+def test_an_error_after_a_signal_is_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Outcome()
+    monkeypatch.setattr(interrupt, "asked", lambda: True)
+    with pytest.raises(KeyboardInterrupt), outcome.attempt("resnet18"):
+        raise ValueError("could not determine the shape of object type 'torch.storage.UntypedStorage'")
+    assert not outcome.failed

@@ -1,0 +1,161 @@
+"""Prediction sets of stored models: which rows calibrate them, and the same sets from store and file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from committee.combiners.base import load
+from committee.metrics.conformal import SetTable
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.shared.sets import calibration_rows, member_table
+from committee.pipeline.shared.splits import split_rows
+from committee.pipeline.stages.evaluate import evaluate
+from committee.pipeline.stages.export import export
+from committee.pipeline.stages.score_ensemble import build
+from committee.predictions.table import Predictions
+from committee.recipe.load import load_recipe
+from committee.recipe.model import Recipe
+from committee.store.commit import commit
+from committee.store.layout import Store
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(None, ["device=cpu", *overrides])
+
+
+@pytest.fixture
+def apart(trained: Store) -> Store:
+    """A store with rows kept apart: its test rows, under other names."""
+    for name in trained.members():
+        rows = Predictions.load(trained.kfold(name) / "test_refit")
+        other = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
+        with commit(trained.kfold(name) / "val_refit", kind="predictions", made_from="val") as folder:
+            other.save(folder)
+    return trained
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for number, image in enumerate(load_digits().images[1000:1004]):
+        Image.fromarray((image * 15.9).astype(np.uint8)).resize((40, 40)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_out_of_fold_rows_make_an_approximate_table(trained: Store) -> None:
+    build(recipe(), trained, ["weighted"])
+    sets = ensemble_facts(trained, "weighted_ensemble")["sets"]
+    assert (sets["rows"], sets["approximate"], sets["n"]) == ("oof", True, 191)
+
+
+def test_rows_kept_apart_make_an_exact_one(apart: Store) -> None:
+    build(recipe(), apart, ["weighted"])
+    facts = ensemble_facts(apart, "weighted_ensemble")
+    assert (facts["sets"]["rows"], facts["sets"]["approximate"]) == ("val", False)
+    rows = split_rows(apart, facts["members"], "val", facts["speaks"])
+    log_probs = load(apart.ensemble("weighted_ensemble")).combine(rows.logits)
+    expected = SetTable.of(log_probs, rows.labels, rows="val", approximate=False)
+    assert facts["sets"] == json.loads(json.dumps(expected.to_json()))
+
+
+def test_a_temperature_and_the_sets_share_no_row(apart: Store) -> None:
+    build(recipe("runs.score_ensemble.calibrate=pooled"), apart, ["soft_voting"])
+    facts = ensemble_facts(apart, "soft_voting_ensemble")
+    rows = split_rows(apart, facts["members"], "val", facts["speaks"])
+    some, others = calibration_rows(rows, 0, halve=True)
+    assert not set(some.sample_ids) & set(others.sample_ids)
+    assert facts["sets"]["n"] == len(others) and len(some) + len(others) == len(rows)
+    assert not facts["sets"]["approximate"]
+
+
+def test_halves_keep_groups_whole() -> None:
+    labels = np.arange(40) % 4
+    rows = Predictions.from_logits(
+        np.zeros((1, 40, 4)), members=["a"], class_names=list("wxyz"), labels=labels,
+        groups=np.arange(40) // 4,
+    )  # fmt: skip
+    some, others = calibration_rows(rows, 0, halve=True)
+    assert not set(some.groups) & set(others.groups)
+    assert calibration_rows(rows, 0, halve=False) == (rows, rows)
+    together = replace(rows, groups=np.zeros(40, np.int64))
+    assert calibration_rows(together, 0, halve=True) == (together, None)
+    assert calibration_rows(rows.rows([0]), 0, halve=True)[1] is None
+    assert calibration_rows(None, 0, halve=True) == (None, None)
+
+
+def test_a_member_alone(trained: Store) -> None:
+    found = member_table(trained, "test_vit", "refit")
+    assert found is not None and (found["rows"], found["approximate"], found["n"]) == ("oof", True, 191)
+
+
+def test_the_evaluation_says_what_sets_are_worth(trained: Store) -> None:
+    build(recipe(), trained, ["soft_voting"])
+    evaluate(recipe(), trained)
+    for path in (trained.member_metrics("test_vit"), trained.ensemble_metrics("soft_voting_ensemble")):
+        sets = json.loads((path / "metrics.json").read_text("utf-8"))["sets"]
+        assert set(sets) == {"rows", "n", "approximate", "note", "lac", "aps", "abstain"}
+        for method in ("lac", "aps"):
+            wide, narrow = sets[method]["0.95"], sets[method]["0.9"]
+            assert wide["mean_size"]["value"] >= narrow["mean_size"]["value"] >= 1
+            assert wide["coverage"]["low"] <= wide["coverage"]["value"] <= wide["coverage"]["high"]
+        assert [each["confidence"] for each in sets["abstain"]][:2] == [0.5, 0.6]
+
+
+def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) -> None:
+    build(recipe(), trained, ["soft_voting"])
+    export(recipe("exports.formats=[onnx]"), trained, ["soft_voting", "test_vit"])
+    for name, full in (("soft_voting", "soft_voting_ensemble"), ("test_vit", "test_vit")):
+        file = trained.deploy(full) / "onnx" / "model.onnx"
+        answers = []
+        for model in (name, file):
+            said = cli(
+                "predict",
+                model,
+                photos,
+                "--store",
+                trained.root,
+                "--coverage",
+                "0.9",
+                "--sets",
+                "aps",
+                "--json",
+            )
+            assert said.code == 0, said.err
+            answers.append(json.loads(said.out))
+        one, other = answers
+        assert one["sets"] == other["sets"]
+        assert one["sets"].startswith("sets hold the right class with a probability of 0.9 (approximate: cal")
+        for here, there in zip(one["predictions"], other["predictions"], strict=True):
+            assert here["set"] == there["set"] and here["prediction"] == here["set"][0]
+
+
+def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Path, tmp_path: Path) -> None:
+    build(recipe(), trained, ["soft_voting"])
+    words = ("predict", "soft_voting", photos, "--store", trained.root)
+    said = cli(*words, "--coverage", "0.95", "--abstain-below", "1")
+    assert "abstains" in said.out and "set" in said.out.splitlines()[0].split()
+    assert said.out.splitlines()[-1].startswith("sets hold the right class with a probability of 0.95")
+    said = cli(*words, "--csv", tmp_path / "out.csv", "--coverage", "0.95", "--abstain-below", "1")
+    first = (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].split(",")
+    assert first[1] == "" and first[2]
+    said = cli(*words, "--csv", tmp_path / "out.csv", "--coverage", "0.9", "--abstain-below", "1")
+    assert said.code != 0
+    assert (
+        "expected predictions of soft_voting_ensemble (lac 0.9, abstain below 1), got those of "
+        "soft_voting_ensemble (lac 0.95, abstain below 1)"
+    ) in said.err
+    said = cli(*words, "--coverage", "0.999")
+    assert said.out.splitlines()[-1] == "191 rows are too few for a coverage of 0.999: sets hold all classes"
+    said = cli(*words, "--coverage", "95")
+    assert (said.code, said.err) == (
+        2, "committee: coverage: expected a share above 0 and below 1, such as 0.95, got 95.\n"
+    )  # fmt: skip
+    said = cli(*words, "--abstain-below", "2")
+    assert (said.code, said.err) == (2, "committee: --abstain-below: expected a probability, got 2.\n")

@@ -1,0 +1,165 @@
+"""metrics.json: its schema, its honesty, and who reads the test split."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
+
+from committee.combiners.base import load
+from committee.images.record import load_record
+from committee.metrics.classification import METRICS
+from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.shared.splits import split_rows
+from committee.pipeline.stages.evaluate import evaluate
+from committee.pipeline.stages.score_ensemble import build
+from committee.predictions.table import Predictions
+from committee.recipe.load import load_recipe
+from committee.recipe.model import Recipe
+from committee.report.leaderboard import leaderboard
+from committee.store.commit import commit
+from committee.store.layout import Store
+
+KEYS = {"name", "kind", "data", "speaks", "split", "n", "metrics", "cross_fitted", "fit", "per_class",
+        "confusion", "latency_ms", "size_mb", "gain"}  # fmt: skip
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(None, ["device=cpu", *overrides])
+
+
+def report(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with two members and two ensembles, evaluated once: to be read only."""
+    store = Store(shutil.copytree(trained_root, tmp_path_factory.mktemp("evaluated") / "store"))
+    build(recipe(), store, ["weighted", "soft_voting"])
+    outcome = evaluate(recipe(), store)
+    assert outcome.done == ["test_resnet", "test_vit", "soft_voting_ensemble", "weighted_ensemble"]
+    return store
+
+
+def test_the_schema(evaluated: Store) -> None:
+    member, ensemble = (
+        report(evaluated.member_metrics("test_vit")), report(evaluated.ensemble_metrics("weighted_ensemble"))
+    )  # fmt: skip
+    for found in (member, ensemble):
+        assert set(found) >= KEYS
+        assert (found["speaks"], found["split"], found["n"]) == ("refit", "test", 49)
+        assert set(found["metrics"]) == set(found["cross_fitted"]) == set(METRICS)
+        for part in ("metrics", "cross_fitted"):
+            for interval in found[part].values():
+                assert interval["low"] <= interval["value"] <= interval["high"]
+        assert {"batch", "device", "median", "p95"} <= set(found["latency_ms"])
+        assert np.shape(found["confusion"]) == (10, 10) and len(found["per_class"]) == 10
+    assert (member["kind"], member["start"], member["fit"], member["gain"]) == ("member", "random", {}, {})
+    assert ensemble["kind"] == "ensemble" and set(ensemble["fit"]) == set(METRICS)
+    assert set(ensemble["contributions"]) == {"test_resnet", "test_vit"}
+    assert ensemble["disagreement"][0]["sample_id"]
+    assert ensemble["size_mb"] > member["size_mb"]
+
+
+def test_the_numbers_are_scikit_learns(evaluated: Store) -> None:
+    found = report(evaluated.ensemble_metrics("weighted_ensemble"))
+    voices = dict.fromkeys(found["members"], "refit")
+    test = split_rows(evaluated, found["members"], "test", voices)
+    probs = np.exp(load(evaluated.ensemble("weighted_ensemble")).combine(test.logits).astype(np.float64))
+    probs /= probs.sum(axis=1, keepdims=True)
+    assert found["metrics"]["accuracy"]["value"] == accuracy_score(test.labels, probs.argmax(1))
+    expected = log_loss(test.labels, probs, labels=range(10))
+    assert found["metrics"]["log_loss"]["value"] == pytest.approx(expected, abs=1e-5)
+    np.testing.assert_array_equal(
+        found["confusion"], confusion_matrix(test.labels, probs.argmax(1), labels=range(10))
+    )
+
+
+def test_folds_can_speak_instead(trained: Store) -> None:
+    said = recipe("training.inference=folds")
+    build(said, trained, ["soft_voting"])
+    evaluate(said, trained)
+    rows = leaderboard(trained)
+    assert {row["speaks"] for row in rows} == {"folds"}
+    sizes = {row["name"]: row["size_mb"] for row in rows}
+    assert sizes["soft_voting_ensemble"] == pytest.approx(sizes["test_resnet"] + sizes["test_vit"], rel=0.01)
+
+
+def test_the_leaderboard_ranks_by_cross_fitted_scores(evaluated: Store) -> None:
+    by_loss = [row["cross_fitted"]["log_loss"]["value"] for row in leaderboard(evaluated)]
+    assert by_loss == sorted(by_loss)
+    by_accuracy = [row["cross_fitted"]["accuracy"]["value"] for row in leaderboard(evaluated, "accuracy")]
+    assert by_accuracy == sorted(by_accuracy, reverse=True)
+
+
+def test_reports_of_networks_that_changed_are_left_out(
+    evaluated: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(shutil.copytree(evaluated.root, tmp_path / "changed"))
+    folder = store.checkpoint("test_vit", "refit")
+    shutil.move(folder, tmp_path / "before")
+    with commit(folder, kind="checkpoint", made_from="other settings") as new:
+        (new / "weights.safetensors").write_bytes(b"")
+    assert [row["name"] for row in leaderboard(store)] == ["test_resnet"]
+    assert "test_vit has changed since it was evaluated: run committee evaluate" in caplog.messages
+
+
+def test_damaged_predictions_are_named_and_the_others_are_evaluated(trained: Store) -> None:
+    build(recipe(), trained, ["soft_voting"])
+    file = trained.kfold("test_vit") / "test_refit" / "logits.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    outcome = evaluate(recipe(), trained)
+    assert outcome.exit_code == 3 and outcome.done == ["test_resnet"]
+    assert list(outcome.failed) == ["kfold/test_vit/test_refit", "soft_voting_ensemble"]
+    assert all(str(file) in why for why in outcome.failed.values())
+
+
+def test_an_evaluation_that_was_stopped_goes_on(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at the second entry, the first one stays, and the next run makes all of them."""
+    build(recipe(), trained, ["soft_voting"])
+    of, asked = Costs.of, []
+
+    def stop(self: Costs, *given: object) -> object:
+        asked.append(given)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return of(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Costs, "of", stop)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(recipe(), trained)
+    assert [row["name"] for row in leaderboard(trained)] == ["test_resnet"]
+    assert evaluate(recipe(), trained).done == ["test_resnet", "test_vit", "soft_voting_ensemble"]
+    assert len(leaderboard(trained)) == 3
+
+
+def test_what_the_data_lack_is_in_every_report(trained: Store) -> None:
+    record = load_record(trained)
+    assert record is not None
+    bad = replace(record, quarantined={"a.jpg": "truncated"}, copies={"b.jpg": "c.jpg", "d.jpg": "c.jpg"})
+    bad.save(trained)
+    build(recipe(), trained, ["soft_voting"])
+    evaluate(recipe(), trained)
+    assert {str(row["data"]) for row in leaderboard(trained)} == {"{'quarantined': 1, 'copies': 2}"}
+
+
+def test_no_other_stage_reads_the_test_split(trained: Store) -> None:
+    build(recipe(), trained, ["weighted"])
+    before = ensemble_facts(trained, "weighted_ensemble")
+    for name in trained.members():
+        folder = trained.kfold(name) / "test_refit"
+        predictions = Predictions.load(folder, mmap=False)
+        with commit(folder, kind="predictions", made_from="another test split") as new:
+            replace(predictions, logits=-predictions.logits).save(new)
+    build(recipe(), trained, ["weighted"])
+    assert ensemble_facts(trained, "weighted_ensemble") == before

@@ -1,0 +1,203 @@
+"""Ensembles from stored predictions: saved, scored by cross-fitting, marked for what they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from committee.combiners.base import load
+from committee.combiners.temperature import Temperature
+from committee.errors import StoreError, UnknownNameError, UsageError
+from committee.pipeline.shared.models import load_model
+from committee.pipeline.shared.records import ensemble_facts
+from committee.pipeline.shared.sets import calibration_rows
+from committee.pipeline.shared.splits import split_rows
+from committee.pipeline.stages.score_ensemble import APPROXIMATE, EXACT, build, plan_build
+from committee.pipeline.stages.train import train
+from committee.predictions.table import Predictions
+from committee.recipe.load import load_recipe
+from committee.recipe.model import Recipe
+from committee.scoring.scoring import score
+from committee.store.commit import commit
+from committee.store.layout import Store
+
+NAMES = ["soft_voting_ensemble", "hard_voting_ensemble", "logit_averaging_ensemble", "weighted_ensemble"]
+
+
+def recipe(*overrides: str) -> Recipe:
+    return load_recipe(None, ["device=cpu", *overrides])
+
+
+def test_every_method_of_the_recipe(trained: Store) -> None:
+    outcome = build(recipe("runs.stacking.meta_learners=[lr]"), trained)
+    assert outcome.done == [*NAMES, "stacking_lr"] and outcome.exit_code == 0
+    assert trained.ensembles() == tuple(sorted([*NAMES, "stacking_lr"]))
+
+
+def test_the_record_says_all_that_a_reader_must_know(trained: Store) -> None:
+    build(recipe(), trained, ["weighted"])
+    facts = ensemble_facts(trained, "weighted_ensemble")
+    assert (facts["method"], facts["members"], facts["rows"], facts["n"]) == (
+        "weighted", ["test_vit"], "oof", 191,
+    )  # fmt: skip
+    assert facts["candidates"] == {"test_resnet": "refit", "test_vit": "refit"}
+    assert facts["speaks"] == {"test_vit": "refit"}
+    assert facts["weights"] == {"test_resnet": 0.0, "test_vit": 1.0}
+    assert sum(facts["weights"].values()) == pytest.approx(1)
+    assert set(facts["scores"]) == {"fit", "cross_fitted", "gain"}
+    assert facts["scores"]["gain"]["log_loss"]["against"]
+
+
+def test_scores_are_those_of_the_joined_rows(trained: Store) -> None:
+    build(recipe(), trained, ["soft_voting"])
+    joined = Predictions.load(trained.oof_predictions())
+    _, scores = score(load(trained.ensemble("soft_voting_ensemble")).clone(), joined, seed=0)
+    stored = ensemble_facts(trained, "soft_voting_ensemble")["scores"]
+    assert stored == json.loads(json.dumps(scores.to_json()))
+
+
+def test_the_module_says_what_the_combiner_says_of_stored_predictions(trained: Store) -> None:
+    build(recipe(), trained, ["weighted"])
+    module, facts = load_model(trained, "weighted")
+    assert (facts["kind"], facts["speaks"], facts["name"]) == ("ensemble", "refit", "weighted_ensemble")
+    test = split_rows(trained, facts["members"], "test", dict.fromkeys(facts["members"], "refit"))
+    combined = load(trained.ensemble("weighted_ensemble")).combine(test.logits)
+    from committee.images.dataset import open_dataset
+
+    dataset = open_dataset(None, trained, canvas_size=37, folds=3, seed=0)
+    found = module(dataset.images(dataset.rows("test"))).detach().numpy()
+    np.testing.assert_allclose(found, combined, atol=1e-5)
+
+
+@pytest.mark.parametrize(("calibrate", "key"), [("pooled", "temperature"), ("members", "temperatures")])
+def test_a_temperature_fitted_out_of_fold_is_marked(trained: Store, calibrate: str, key: str) -> None:
+    outcome = build(recipe(f"runs.score_ensemble.calibrate={calibrate}"), trained, ["soft_voting"])
+    assert outcome.done == ["soft_voting_ensemble"], outcome.failed
+    facts = ensemble_facts(trained, "soft_voting_ensemble")
+    assert (facts["method"], facts["calibrate"]) == ("soft_voting", calibrate)
+    assert facts["calibration"]["method"] == calibrate and facts["calibration"]["note"] == APPROXIMATE
+    assert set(facts["calibration"]["log_loss"]) == {"before", "after"}
+    assert key in facts["notes"]
+
+
+def test_a_temperature_fitted_on_rows_kept_apart_is_exact(trained: Store) -> None:
+    for name in trained.members():
+        rows = Predictions.load(trained.kfold(name) / "test_refit")
+        apart = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
+        with commit(trained.kfold(name) / "val_refit", kind="predictions", made_from="val") as folder:
+            apart.save(folder)
+    outcome = build(recipe("runs.score_ensemble.calibrate=pooled"), trained, ["soft_voting"])
+    assert outcome.done == ["soft_voting_ensemble"], outcome.failed
+    facts = ensemble_facts(trained, "soft_voting_ensemble")
+    assert (facts["rows"], facts["calibration"]["note"]) == ("oof", EXACT)
+    rows = split_rows(trained, facts["members"], "val", facts["speaks"])
+    joined, _ = calibration_rows(rows, 0, halve=True)
+    found = load(trained.ensemble("soft_voting_ensemble"))
+    expected = Temperature("soft_voting").fit(joined).notes()["temperature"]
+    assert found.notes()["temperature"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_no_method_at_all(trained: Store) -> None:
+    with pytest.raises(UsageError) as caught:
+        build(recipe("runs.score_ensemble.enable=false"), trained)
+    assert str(caught.value) == (
+        "runs: expected at least one enabled method, got none. Name one: --method soft_voting"
+    )
+
+
+def test_without_folds_the_val_split_serves(store: Store, tiny_settings: list[str]) -> None:
+    settings = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=0"]
+    train(load_recipe(None, settings), store)
+    outcome = build(load_recipe(None, [*settings, "runs.score_ensemble.calibrate=pooled"]), store)
+    assert outcome.done == NAMES, outcome.failed
+    facts = ensemble_facts(store, "soft_voting_ensemble")
+    assert facts["rows"] == "val" and facts["calibration"]["note"] == EXACT
+
+
+def test_members_without_folds_beside_others_are_named(trained: Store) -> None:
+    shutil.rmtree(trained.kfold("test_vit") / "oof")
+    for fold in set(trained.folds("test_vit")) - {"refit"}:
+        shutil.rmtree(trained.checkpoint("test_vit", fold))
+    with pytest.raises(StoreError) as caught:
+        build(recipe(), trained)
+    assert str(caught.value) == (
+        "No K-fold results for test_vit: train it with folds, or name it in backbones.exclude."
+    )
+    assert build(recipe("backbones.exclude=[test_vit]"), trained).done == NAMES
+
+
+def test_an_ensemble_of_networks_that_changed_is_refused(trained: Store) -> None:
+    build(recipe(), trained, ["soft_voting"])
+    with commit(trained.checkpoint("test_resnet", "refit"), kind="checkpoint", made_from="other") as new:
+        (new / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(StoreError) as caught:
+        load_model(trained, "soft_voting")
+    assert str(caught.value) == (
+        "soft_voting_ensemble: expected the networks of test_resnet that it was built from, got others. "
+        "Run: committee build-ensemble"
+    )
+
+
+def test_an_ensemble_that_is_built_anew_is_not_said_to_be_out_of_date(
+    trained: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    build(recipe(), trained, ["soft_voting", "hard_voting"])
+    with commit(trained.checkpoint("test_resnet", "fold_0"), kind="checkpoint", made_from="other") as new:
+        (new / "weights.safetensors").write_bytes(b"")
+    caplog.clear()
+    build(recipe(), trained, ["soft_voting"])
+    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(told) == 1 and told[0].startswith("left out ensembles/hard_voting_ensemble: ")
+
+
+def test_a_damaged_member_is_named_and_the_others_are_built(trained: Store) -> None:
+    file = trained.kfold("test_vit") / "oof" / "logits.npy"
+    file.write_bytes(file.read_bytes()[:-1])
+    outcome = build(recipe(), trained, ["soft_voting"])
+    assert outcome.exit_code == 3 and outcome.done == ["soft_voting_ensemble"]
+    assert list(outcome.failed) == ["kfold/test_vit/oof"]
+    assert outcome.failed["kfold/test_vit/oof"].startswith(f"{file}: expected ")
+    assert ensemble_facts(trained, "soft_voting_ensemble")["members"] == ["test_resnet"]
+
+
+def test_one_failing_method_does_not_stop_the_others(trained: Store) -> None:
+    outcome = build(recipe(
+        "runs.score_ensemble.methods=[soft_voting, {combiner: subset, members: [nobody]}]"
+    ), trained)  # fmt: skip
+    assert outcome.done == ["soft_voting_ensemble"] and list(outcome.failed) == ["subset_ensemble"]
+    assert outcome.exit_code == 3
+
+
+def test_options_and_compositions_of_the_recipe(trained: Store) -> None:
+    methods = (
+        "[{combiner: weighted, name: given, weights: {test_vit: 1, test_resnet: 3}, space: logit},"
+        " {combiner: greedy_selection, name: bagged, bags: 3},"
+        " {combiner: compose, name: both, inputs: {a: hard_voting, b: weighted}, final: stacking_lr}]"
+    )
+    outcome = build(
+        recipe(f"runs.score_ensemble.methods={methods}", "runs.score_ensemble.calibrate=none"), trained
+    )
+    assert outcome.done == ["given", "bagged", "both"], outcome.failed
+    assert ensemble_facts(trained, "given")["weights"] == {"test_resnet": 0.75, "test_vit": 0.25}
+    assert len(ensemble_facts(trained, "bagged")["notes"]["selections"]) == 3
+    both = ensemble_facts(trained, "both")
+    assert (both["method"], both["calibration"]) == ("compose", None)
+
+
+def test_an_unknown_method(trained: Store) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'weighted'"):
+        build(recipe(), trained, ["weigthed"])
+
+
+def test_a_plan_counts_the_fits_and_writes_nothing(trained: Store) -> None:
+    before = sorted(trained.root.rglob("*"))
+    plan = plan_build(recipe(), trained, ["soft_voting", "weighted"])
+    assert plan == {
+        "members": ["test_resnet", "test_vit"], "rows": "oof", "n": 191,
+        "ensembles": {"soft_voting_ensemble": 0, "weighted_ensemble": 4}, "soups": {},
+    }  # fmt: skip
+    assert sorted(trained.root.rglob("*")) == before

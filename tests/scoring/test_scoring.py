@@ -1,0 +1,250 @@
+"""Scores: cross-fitted, paired with the best single member, and honest about what is not proven."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+from committee.base.folds import make_folds
+from committee.combiners._leave_out import without
+from committee.combiners.base import build
+from committee.errors import LeakError
+from committee.metrics.classification import METRICS, evaluate
+from committee.predictions.table import Predictions
+from committee.scoring.scoring import (
+    GAINS,
+    Gain,
+    best_single,
+    contributions,
+    cross_fit,
+    disagreement,
+    gain,
+    score,
+    score_all,
+)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Three members that see the same classes through noise of their own; `weak` through much of it."""
+    random = np.random.default_rng(7)
+    labels = random.integers(0, 5, 600)
+    noise = np.array([1.0, 1.1, 3.0])[:, None, None]
+    logits = 2 * np.eye(5)[labels] + random.normal(size=(3, 600, 5)) * noise
+    return Predictions.from_logits(
+        logits, members=["solid", "fair", "weak"], class_names=list("abcde"), labels=labels
+    )
+
+
+def test_each_row_is_combined_by_a_fit_without_it(noisy):
+    folds = make_folds(noisy.labels, 4)
+    found = cross_fit(build("weighted"), noisy, folds=folds)
+    for fold in range(4):
+        fitted = build("weighted").fit(noisy.rows(folds != fold))
+        expected = fitted.combine(noisy.rows(folds == fold).logits)
+        np.testing.assert_allclose(found[folds == fold], expected, atol=1e-6)
+
+
+def test_labels_of_a_fold_do_not_reach_its_predictions(noisy):
+    folds = make_folds(noisy.labels, 3)
+    wrong = np.where(folds == 1, (noisy.labels + 1) % 5, noisy.labels)
+    for spec in ("weighted", "greedy_selection", {"combiner": "temperature", "inner": "weighted"}):
+        one = cross_fit(build(spec), noisy, folds=folds)
+        other = cross_fit(build(spec), replace(noisy, labels=wrong), folds=folds)
+        np.testing.assert_array_equal(one[folds == 1], other[folds == 1])
+
+
+def test_folds_of_the_predictions_are_used(noisy):
+    folds = np.arange(600) % 2
+    given = cross_fit(build("weighted"), replace(noisy, folds=folds))
+    np.testing.assert_array_equal(given, cross_fit(build("weighted"), noisy, folds=folds))
+    drawn = cross_fit(build("weighted"), noisy, seed=1)
+    assert not np.array_equal(drawn, cross_fit(build("weighted"), noisy, seed=2))
+
+
+def test_a_rule_that_learns_nothing_needs_no_folds(noisy):
+    voter = build("soft_voting")
+    np.testing.assert_array_equal(cross_fit(voter, noisy), voter.combine(noisy.logits))
+    bare = cross_fit(voter, replace(noisy, labels=None))
+    np.testing.assert_array_equal(bare, voter.combine(noisy.logits))
+
+
+def test_rows_that_a_member_has_seen_are_refused(noisy):
+    with pytest.raises(LeakError) as error:
+        score(build("soft_voting"), replace(noisy, seen=np.ones((3, 600), bool)))
+    assert str(error.value) == (
+        "soft_voting: expected rows that no member was trained on, got 600 of 600 that 'solid' has seen. "
+        "Use out-of-fold predictions, or rows that were kept apart."
+    )
+
+
+def test_score(noisy):
+    fitted, scores = score(build("weighted"), noisy)
+    assert fitted.member_weights() == build("weighted").fit(noisy).member_weights()
+    assert scores.fit == evaluate(fitted.combine(noisy.logits), noisy.labels)
+    held_out = cross_fit(build("weighted"), noisy)
+    for name, value in evaluate(held_out, noisy.labels).items():
+        assert scores.cross_fitted[name].value == pytest.approx(value)
+        assert scores.cross_fitted[name].low <= value <= scores.cross_fitted[name].high
+    assert set(scores.cross_fitted) == set(scores.fit) == set(METRICS)
+    assert scores.fit["log_loss"] < scores.cross_fitted["log_loss"].value
+    assert set(scores.gain) == set(GAINS)
+    assert scores.gain["log_loss"].proven and scores.gain["log_loss"].against == "best single member (solid)"
+
+
+def test_a_temperature_is_no_gain_of_the_committee(noisy):
+    """One useful member, too sure of itself, and its copy: all that there is to gain is calibration."""
+    sure = replace(noisy.select(["solid", "fair"]), logits=np.repeat(3 * noisy.logits[:1], 2, axis=0))
+    assert score(build("soft_voting"), sure)[1].gain["log_loss"].text == "no proven gain"
+    for key in ("temperature", "member_temperature"):
+        found = score(build(key), sure)[1].gain["log_loss"]
+        assert found.text == "no proven gain"
+        assert found.against == "best single member, calibrated (fair)"
+    folds = make_folds(sure.labels, 4)
+    raw, calibrated = (best_single(sure, folds, calibrated=which)[0] for which in (False, True))
+    assert gain(calibrated, raw, sure.labels).proven
+    np.testing.assert_array_equal(calibrated.argmax(1), raw.argmax(1))
+    np.testing.assert_allclose(np.exp(calibrated).sum(1), 1, atol=1e-5)
+
+
+def test_counting_the_votes_of_one_member_is_no_gain(noisy):
+    """Member unsure of itself: its vote is sharper than its probabilities, and nobody else has voted."""
+    unsure = noisy.select(["solid"])
+    found = score(build("hard_voting"), replace(unsure, logits=unsure.logits / 3))[1].gain["log_loss"]
+    assert found.text == "no proven gain"
+    assert found.against == "best single member, calibrated (solid)"
+
+
+def test_scores_as_json(noisy):
+    plain = score(build("soft_voting"), noisy)[1].to_json()
+    assert json.loads(json.dumps(plain)) == plain
+    assert set(plain) == {"fit", "cross_fitted", "gain"}
+    assert set(plain["cross_fitted"]["accuracy"]) == {"value", "low", "high"}
+    assert set(plain["gain"]["accuracy"]) == {"metric", "value", "low", "high", "proven", "against", "text"}
+
+
+def test_many_at_once_are_scored_as_one_by_one(noisy):
+    specs = {"soft": "soft_voting", "weights": "weighted", "greedy": "greedy_selection"}
+    together = score_all({name: build(spec) for name, spec in specs.items()}, noisy)
+    for name, spec in specs.items():
+        assert together[name][1] == score(build(spec), noisy)[1]
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy", "f1_macro", "brier", "auroc"])
+def test_best_single_is_chosen_on_the_other_folds(metric, noisy):
+    folds = make_folds(noisy.labels, 4)
+    log_probs, chosen = best_single(noisy, folds, metric)
+    logs = log_softmax(noisy.logits, axis=2)
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    for fold in range(4):
+        rest = folds != fold
+        values = [sign * evaluate(member[rest], noisy.labels[rest], [metric])[metric] for member in logs]
+        assert chosen[fold] == noisy.members[int(np.argmax(values))]
+        expected = logs[noisy.members.index(chosen[fold]), folds == fold]
+        np.testing.assert_allclose(log_probs[folds == fold], expected, atol=1e-5)
+
+
+def test_best_single_ties_by_name(noisy):
+    twins = noisy.select(["solid", "fair"])
+    twins = replace(twins, logits=np.repeat(twins.logits[:1], 2, axis=0))
+    assert set(best_single(twins, np.arange(600) % 2)[1].values()) == {"fair"}
+
+
+def test_a_gain_is_paired_and_positive_is_better(noisy):
+    solid, fair, weak = log_softmax(noisy.logits, axis=2)
+    for metric in METRICS:
+        found = gain(solid, weak, noisy.labels, metric=metric)
+        mirrored = gain(weak, solid, noisy.labels, metric=metric)
+        assert found.low <= found.value <= found.high or metric.startswith("ece")
+        assert mirrored.value == pytest.approx(-found.value)
+        assert found.proven or metric.startswith("ece")
+        assert not mirrored.proven
+    nothing = gain(fair, fair, noisy.labels)
+    assert (nothing.value, nothing.low, nothing.high, nothing.proven) == (0, 0, 0, False)
+
+
+def test_a_gain_agrees_with_the_standard_error(noisy):
+    solid, fair, _ = log_softmax(noisy.logits, axis=2)
+    rows = np.arange(600)
+    difference = solid[rows, noisy.labels] - fair[rows, noisy.labels]
+    found = gain(solid, fair, noisy.labels, resamples=4000)
+    error = difference.std() / np.sqrt(600)
+    assert found.value == pytest.approx(difference.mean(), abs=1e-6)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.08)
+
+
+def test_groups_widen_a_gain(noisy):
+    solid, _, weak = log_softmax(np.repeat(noisy.logits[:, :60], 10, axis=1), axis=2)
+    labels = np.repeat(noisy.labels[:60], 10)
+    alone = gain(solid, weak, labels)
+    grouped = gain(solid, weak, labels, groups=np.repeat(np.arange(60), 10))
+    assert (grouped.high - grouped.low) > 2 * (alone.high - alone.low)
+
+
+def test_a_gain_in_words():
+    assert Gain("accuracy", 0.008, 0.002, 0.014, True, "x").text == "+0.8 points accuracy [0.2, 1.4]"
+    assert Gain("log_loss", 0.0123, 0.01, 0.02, True, "x").text == "log_loss lower by 0.0123 [0.0100, 0.0200]"
+    assert Gain("accuracy", 0.008, -0.002, 0.014, False, "x").text == "no proven gain"
+
+
+def test_a_member_alone_has_no_gain(noisy):
+    alone = noisy.select(["solid"])
+    scores = score(build("soft_voting"), alone)[1]
+    assert {found.text for found in scores.gain.values()} == {"no proven gain"}
+    assert contributions(build("soft_voting"), alone) == {}
+
+
+def test_contributions(noisy):
+    found = contributions(build("soft_voting"), noisy)
+    assert list(found) == ["solid", "fair", "weak"]
+    whole = evaluate(build("soft_voting").combine(noisy.logits), noisy.labels, ["log_loss"])["log_loss"]
+    rest = noisy.select(["fair", "weak"]).logits
+    without_solid = evaluate(build("soft_voting").combine(rest), noisy.labels, ["log_loss"])["log_loss"]
+    assert found["solid"] == pytest.approx(without_solid - whole)
+    assert found["solid"] > 0 > found["weak"]
+    assert contributions(build("weighted"), noisy, "accuracy")["solid"] > 0
+
+
+def test_contributions_of_named_members(noisy):
+    given = contributions(build({"combiner": "weighted", "weights": {"solid": 1, "fair": 1}}), noisy)
+    assert given["weak"] == pytest.approx(0, abs=1e-6) and given["solid"] > 0
+    assert set(contributions(build({"combiner": "weighted", "weights": [1, 0, 0]}), noisy)) == {
+        "fair",
+        "weak",
+    }
+    part = {"combiner": "subset", "members": ["weak"]}
+    assert set(contributions(build(part), noisy)) == {"solid", "fair"}
+    nested = {"combiner": "compose", "inputs": {"a": part, "b": "soft_voting"}}
+    assert set(contributions(build(nested), noisy)) == {"solid", "fair"}
+
+
+def test_leaving_out_reaches_nested_combiners():
+    inner = {"combiner": "weighted", "weights": [2, 1]}
+    spec = {"combiner": "temperature", "inner": {"combiner": "subset", "members": ["c", "a"], "inner": inner}}
+    left = without(build(spec), "c", ["a", "b", "c"])
+    assert left is not None
+    assert left.options()["inner"]["members"] == ["a"]
+    assert left.options()["inner"]["inner"]["weights"] == [1]
+
+
+def test_disagreement(noisy):
+    logits = np.zeros((2, 4, 3), np.float32)
+    logits[:, 0, 0] = 9
+    logits[0, 1, 0] = logits[1, 1, 2] = 9
+    logits[0, 2, 0] = logits[1, 2, 1] = 2
+    rows = Predictions.from_logits(
+        logits, members=["p", "q"], class_names=["x", "y", "z"], sample_ids=["agree", "far", "near", "flat"],
+        labels=np.array([0, 2, 1, 1]),
+    )  # fmt: skip
+    first, second = disagreement(rows, top=2)
+    assert first == {
+        "sample_id": "far", "label": "z", "votes": {"x": 1, "z": 1},
+        "disagreement": pytest.approx(np.log(2), abs=2e-3),
+    }  # fmt: skip
+    assert second["sample_id"] == "near" and 0 < second["disagreement"] < first["disagreement"]
+    assert disagreement(replace(rows, labels=None), top=1)[0]["label"] is None
+    assert len(disagreement(noisy)) == 20

@@ -1,0 +1,43 @@
+"""A running mixture knows rivals only: the counts stay exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
+
+from committee.predictions.table import Predictions
+from committee.solvers.columns import columns
+from committee.solvers.mixture import Mixture, count_score
+
+
+@given(
+    st.integers(0, 100_000),
+    st.sampled_from(["accuracy", "f1_macro"]),
+    st.sampled_from(["probability", "logit"]),
+    st.integers(2, 12),
+    st.floats(0.1, 8),
+)
+def test_moves_against_a_dense_computation(seed, metric, space, classes, scale):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, 40)
+    logits = (random.normal(size=(3, 40, classes)) * scale).astype(np.float32)
+    predictions = Predictions.from_logits(
+        logits, members=list("abc"), class_names=[str(c) for c in range(classes)], labels=labels
+    )
+    values = log_softmax(logits.astype(np.float64), axis=2)
+    values = values if space == "logit" else np.exp(values)
+    mixture = Mixture(predictions.logits, columns(predictions), labels, metric, space)
+    weight = np.zeros(3)
+
+    def expected(weight):
+        return count_score(metric, np.tensordot(weight, values, 1).argmax(axis=1), labels, classes)
+
+    for _ in range(6):
+        moves = random.uniform(-np.minimum(0.3, weight), 1, (5, 3))
+        candidates = weight + np.vstack([moves, np.eye(3)])
+        assert mixture.scores(candidates) == pytest.approx([expected(w) for w in candidates], abs=1e-12)
+        weight = candidates[random.integers(len(candidates))]
+        mixture.move(weight)

@@ -1,0 +1,119 @@
+"""Fusions as plans: frozen embeddings, then end to end; originals stay as they are."""
+
+import numpy as np
+import pytest
+import torch
+
+from committee.errors import UsageError
+from committee.predictions.table import Predictions
+from committee.recipe.runs import Network
+from committee.store.manifest import hash_file
+from committee.training.crossfit.crossfit import CrossFit
+from committee.training.fit.embeddings import extract
+from committee.training.fit.predict import logits_of
+from committee.training.plans.fusion import FusionPlan
+from committee.training.plans.single import Single
+
+CONFIG = Network(hidden_dims=[16], epochs=3, lr=0.01, dropout=0.1)
+
+
+@pytest.fixture
+def members(making, dataset, store, cpu, tmp_path):
+    """Cross-fit two members, and extract their embeddings."""
+    places = {}
+    for name, size in (("a", 8), ("b", 10)):
+        spec = making.make_spec("training.epochs=2", f"seed={size}", f"dataset.img_size={size}")
+        plan = Single(spec, dataset, store, cpu)
+        plan.name = name
+        crossfitted(plan, store)
+        networks = {fit: store.checkpoint(name, fit) for fit in store.folds(name)}
+        places[name] = tmp_path / "embeddings" / name
+        extract(networks, dataset, places[name], batch_size=64, device=cpu)
+    return places
+
+
+def crossfitted(plan, store):
+    fits = CrossFit(plan, store)
+    with store.hold():
+        for each in fits.names:
+            fits.make(each)
+        fits.finish()
+
+
+def fusion(members, dataset, store, cpu, method="concat_mlp", **changes):
+    options = {"facts": {"inference": "refit"}, "sources": dict.fromkeys(members, "x"), "batch_size": 32}
+    return FusionPlan(
+        "fused", list(members), method, members, CONFIG, dataset, store, cpu, **{**options, **changes}
+    )
+
+
+def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu):
+    plan = fusion(members, dataset, store, cpu)
+    rows = dataset.rows("train")
+    kept, held_out = rows[dataset.folds[rows] != 1], rows[dataset.folds[rows] == 1]
+    made = plan.run(kept, "fold_1", made_from="x")["fused"]
+    stored = plan.predict(made, held_out, "fold_1")
+    run = logits_of(made, dataset, held_out, batch_size=32, device=cpu)
+    np.testing.assert_allclose(stored, run, rtol=1e-3, atol=1e-4)
+    refit = plan.run(rows, "refit", made_from="x")["fused"]
+    assert not torch.equal(refit.parts[0].network.net[0].weight, made.parts[0].network.net[0].weight)
+
+
+def test_its_backbones_are_on_disk_once(members, dataset, store, cpu):
+    crossfitted(fusion(members, dataset, store, cpu), store)
+    own = store.checkpoint("fused", "fold_1") / "parts" / "tiny_nets_tiny" / "weights.safetensors"
+    size = own.stat().st_size
+    assert own.exists() and (size < 2**16 or own.samefile(store.checkpoint("a", 1) / "weights.safetensors"))
+
+
+def test_it_stands_in_the_table_as_any_member(members, dataset, store, cpu):
+    crossfitted(fusion(members, dataset, store, cpu), store)
+    oof = Predictions.load(store.kfold("fused") / "oof")
+    assert len(oof) == 240 and not oof.seen.any()
+    accuracy = (oof.logits[0].argmax(1) == oof.labels).mean()
+    assert accuracy > 0.4
+    assert len(Predictions.load(store.kfold("fused") / "test_refit")) == 80
+
+
+def test_end_to_end_trains_copies(members, dataset, store, cpu, making):
+    files = [
+        path for name in members for path in store.checkpoint(name, "refit").rglob("*") if path.is_file()
+    ]
+    before = {path: hash_file(path) for path in files}
+    training = making.make_spec().training
+    plan = fusion(members, dataset, store, cpu, end_to_end=training)
+    rows = dataset.rows("train")
+    frozen = fusion(members, dataset, store, cpu).run(rows, "refit", made_from="x")["fused"]
+    made = plan.run(rows, "refit", made_from="y")["fused"]
+    assert {path: hash_file(path) for path in files} == before
+    for one, other in zip(made.parts, frozen.parts, strict=True):
+        moved = (one.network.net[0].weight - other.network.net[0].weight).abs().max()
+        assert 0 < moved < 0.5
+    stored = plan.predict(made, dataset.rows("val"), "refit")
+    np.testing.assert_allclose(
+        stored, logits_of(made, dataset, dataset.rows("val"), batch_size=32, device=cpu)
+    )
+    assert "then all end to end" in made.provenance["summary"]
+
+
+def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, cpu):
+    from committee.training.plans.fusion import _together
+
+    made = fusion(members, dataset, store, cpu).run(dataset.rows("train"), "refit", made_from="x")["fused"]
+    together = _together(made, 10).eval()
+    images = dataset.images(dataset.rows("val"))
+    with torch.inference_mode():
+        largest = made.parts[1].embed(images)
+        shown = together.view(images)
+        body, mean, std = (
+            together.network.net.bodies[1],
+            together.network.net.mean_1,
+            together.network.net.std_1,
+        )
+        torch.testing.assert_close(body.embed((shown - mean) / std), largest, rtol=1e-3, atol=1e-4)
+
+
+def test_one_backbone_has_nothing_to_be_fused_with(members, dataset, store, cpu):
+    said = "fused: expected two members or more, got a. Train another backbone: one network alone"
+    with pytest.raises(UsageError, match=said):
+        fusion({"a": members["a"]}, dataset, store, cpu)

@@ -1,0 +1,132 @@
+"""Mixtures of experts as plans: no expert runs while the gate learns."""
+
+import numpy as np
+import pytest
+import torch
+
+from committee.errors import UsageError
+from committee.models.member import Member
+from committee.predictions.table import Predictions
+from committee.recipe.runs import MixtureOfExperts
+from committee.training.crossfit.crossfit import CrossFit
+from committee.training.fit.predict import logits_of
+from committee.training.plans.moe import MixturePlan, gate_loss
+from committee.training.plans.single import Single
+
+SECTION = MixtureOfExperts(num_experts=2, top_k=1, gating_hidden_dim=8, epochs=5)
+
+
+@pytest.fixture
+def candidates(making, dataset, store, cpu):
+    """Cross-fit three members; return their joined out-of-fold predictions."""
+    for seed in range(3):
+        plan = Single(making.make_spec(f"training.epochs={seed + 1}", f"seed={seed}"), dataset, store, cpu)
+        plan.name = f"m{seed}"
+        crossfitted(plan, store)
+    return Predictions.join([Predictions.load(store.kfold(f"m{seed}") / "oof") for seed in range(3)])
+
+
+def crossfitted(plan, store):
+    fits = CrossFit(plan, store)
+    with store.hold():
+        for each in fits.names:
+            fits.make(each)
+        fits.finish()
+
+
+def mixture(candidates, dataset, store, cpu, section=SECTION, split="oof"):
+    names = candidates.members
+    return MixturePlan(
+        "moe", section, candidates, split, dataset, store, cpu, voices=dict.fromkeys(names, "refit"),
+        sources=dict.fromkeys(names, "x"), img_size=8,
+    )  # fmt: skip
+
+
+def test_no_expert_runs_while_the_gate_learns(candidates, dataset, store, cpu, monkeypatch):
+    plan = mixture(candidates, dataset, store, cpu)
+    monkeypatch.setattr("committee.training.plans.moe.call_times", lambda *_: [1.0])
+    monkeypatch.setattr(Member, "forward", lambda self, images: pytest.fail("an expert ran"))
+    rows = dataset.rows("train")
+    kept, held_out = rows[dataset.folds[rows] != 0], rows[dataset.folds[rows] == 0]
+    made = plan.run(kept, "fold_0", made_from="x")["moe"]
+    stored = plan.predict(made, held_out, "fold_0")
+    monkeypatch.undo()
+    run = logits_of(made, dataset, held_out, batch_size=32, device=cpu)
+    np.testing.assert_allclose(stored, run, rtol=1e-3, atol=1e-4)
+
+
+def test_the_report_says_who_is_asked_and_what_is_saved(candidates, dataset, store, cpu):
+    made = mixture(candidates, dataset, store, cpu).run(dataset.rows("train"), "refit", made_from="x")["moe"]
+    report = made.provenance
+    assert len(report["experts"]) == 2 and report["chosen_by"] == "greedy_forward"
+    assert "m2" in report["experts"], "the best of the members"
+    assert sum(report["usage"].values()) == pytest.approx(1, abs=1e-3)
+    assert 0.1 < report["saved"] < 0.9
+    assert report["summary"].startswith("by greedy_forward: ")
+
+
+def test_it_has_out_of_fold_rows(candidates, dataset, store, cpu):
+    crossfitted(mixture(candidates, dataset, store, cpu), store)
+    oof = Predictions.load(store.kfold("moe") / "oof")
+    assert len(oof) == 240 and not oof.seen.any()
+
+
+def test_the_gate_learns_who_is_right(dataset, store, cpu, candidates):
+    # Each of two members knows the digits that the other does not: a gate that sees them can tell.
+    labels = candidates.labels
+    low = labels < 5
+    right = np.full((2, len(labels), 10), -4.0, np.float32)
+    right[0, low, labels[low]] = right[1, ~low, labels[~low]] = 8
+    right[0, ~low, (labels[~low] + 1) % 10] = right[1, low, (labels[low] + 1) % 10] = 4
+    known = Predictions.from_logits(
+        right, members=["m0", "m1"], class_names=candidates.class_names, labels=labels,
+        sample_ids=candidates.sample_ids, folds=candidates.folds,
+    )  # fmt: skip
+    section = MixtureOfExperts(num_experts=2, top_k=1, gating_hidden_dim=32, epochs=60)
+    made = mixture(known, dataset, store, cpu, section).run(dataset.rows("train"), "refit", made_from="x")[
+        "moe"
+    ]
+    order = [made.provenance["experts"].index(name) for name in ("m0", "m1")]
+    with torch.inference_mode():
+        asked = made.weights(dataset.images(dataset.rows("train"))).argmax(1).numpy()
+    wanted = np.where(dataset.labels[dataset.rows("train")] < 5, order[0], order[1])
+    assert (asked == wanted).mean() > 0.75
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_the_gate_has_a_gradient_towards_who_is_right(top_k):
+    torch.manual_seed(0)
+    output = torch.zeros(400, 6, requires_grad=True)
+    log_right = torch.tensor([[-0.1, -3.0, -3.0]]).expand(400, 3)
+    gate_loss(output, log_right, top_k).backward()
+    mean = output.grad.mean(0)
+    assert mean[0] < 0 < mean[1] and mean[2] > 0
+
+
+def test_shares_that_differ_cost():
+    torch.manual_seed(0)
+    quiet = torch.tensor([[0.0, 0.0, -30.0, -30.0]]).expand(400, 4)
+    biased = torch.tensor([[3.0, 0.0, -30.0, -30.0]]).expand(400, 4)
+    alike = torch.full((400, 2), -1.0)
+    assert gate_loss(biased, alike, 1) > gate_loss(quiet, alike, 1)
+
+
+def test_more_experts_than_members_are_as_many_as_there_are(candidates, dataset, store, cpu, caplog):
+    plan = mixture(candidates, dataset, store, cpu, MixtureOfExperts(num_experts=9, top_k=2, epochs=1))
+    assert plan.experts == 3
+    assert "moe: 3 experts, since there are no more members" in caplog.text
+
+
+def test_one_member_is_no_mixture(candidates, dataset, store, cpu):
+    with pytest.raises(
+        UsageError, match=r"runs\.moe: expected at least 2 members, top_k of them for a photo"
+    ):
+        mixture(candidates.select(["m0"]), dataset, store, cpu)
+
+
+def test_rows_of_a_val_split_that_it_learned_from_count_as_seen(candidates, dataset, store, cpu):
+    val = Predictions.join([Predictions.load(store.kfold(f"m{seed}") / "val_refit") for seed in range(3)])
+    plan = mixture(val, dataset, store, cpu, split="val")
+    assert plan.folds == 0
+    crossfitted(plan, store)
+    assert Predictions.load(store.kfold("moe") / "val_refit").seen.all()

@@ -1,0 +1,119 @@
+"""Soups as plans: which networks go in, what is reported, and rows that count as seen."""
+
+import numpy as np
+import pytest
+import torch
+
+from committee.errors import TrainingError, UsageError
+from committee.predictions.table import Predictions
+from committee.training.crossfit.crossfit import CrossFit
+from committee.training.plans.single import Single
+from committee.training.plans.soup import SoupPlan
+
+
+@pytest.fixture
+def cooked(making, dataset, store, cpu):
+    """Cross-fit members `a` and `b` from one start, and `far` from another."""
+
+    def fit(name, start, seed, epochs):
+        words = [f"training.epochs={epochs}", f"training.start_seed={start}", f"seed={seed}"]
+        plan = Single(making.make_spec(*words), dataset, store, cpu)
+        plan.name = name
+        fits = CrossFit(plan, store)
+        with store.hold():
+            for each in fits.names:
+                fits.make(each)
+            fits.finish()
+        return plan
+
+    def make(far=False):
+        plans = [fit("a", 5, 1, 8), fit("b", 5, 2, 8)] + ([fit("far", 77, 3, 8)] if far else [])
+        return dict(plans[0].facts())
+
+    return make
+
+
+def soup(names, dataset, store, cpu, facts, method="uniform", **changes):
+    sources = dict.fromkeys(names, "x")
+    options = {"facts": facts, "sources": sources, "num_batches": 4, "barrier": 0.3, **changes}
+    return SoupPlan("soup", names, method, dataset, store, cpu, **options)
+
+
+def crossfitted(plan, store):
+    fits = CrossFit(plan, store)
+    with store.hold():
+        for each in fits.names:
+            fits.make(each)
+        fits.finish()
+    return fits
+
+
+def test_a_soup_of_members_is_made_fold_by_fold(cooked, dataset, store, cpu):
+    facts = cooked()
+    fits = crossfitted(soup(["a", "b"], dataset, store, cpu, facts), store)
+    assert fits.names == ("fold_0", "fold_1", "fold_2", "refit")
+    oof = Predictions.load(store.kfold("soup") / "oof")
+    assert len(oof) == 240 and not oof.seen.any()
+    assert not Predictions.load(store.kfold("soup") / "val_refit").seen.any()
+
+
+def test_one_that_chooses_on_val_rows_has_seen_them(cooked, dataset, store, cpu):
+    crossfitted(soup(["a", "b"], dataset, store, cpu, cooked(), "greedy"), store)
+    assert Predictions.load(store.kfold("soup") / "val_refit").seen.all()
+    assert not Predictions.load(store.kfold("soup") / "oof").seen.any()
+
+
+def test_the_soup_of_a_members_folds_has_no_rows_that_it_did_not_see(cooked, dataset, store, cpu):
+    fits = crossfitted(soup(["a"], dataset, store, cpu, cooked()), store)
+    assert fits.names == ("refit",)
+    assert sorted(path.name for path in store.kfold("soup").iterdir()) == ["test_refit", "val_refit"]
+
+
+def test_the_report_has_both_kinds_of_statistics(cooked, dataset, store, cpu):
+    made = soup(["a", "b"], dataset, store, cpu, cooked()).run(dataset.rows("train"), "refit", made_from="x")
+    report = made["soup"].provenance["soup"]
+    assert report["weights"] == {"a": 0.5, "b": 0.5} and report["left_out"] == {}
+    assert report["log_loss"] == report["recomputed_bn"] != report["averaged_bn"]
+    assert len(report["barriers"]) == 1 and report["rows"] == "train"
+    assert "batch norm: " in made["soup"].provenance["summary"]
+
+
+def test_without_recompute_both_are_measured_too(cooked, dataset, store, cpu):
+    plan = soup(["a", "b"], dataset, store, cpu, cooked(), recompute_bn=False)
+    report = plan.run(dataset.rows("train"), "refit", made_from="x")["soup"].provenance["soup"]
+    assert report["log_loss"] == report["averaged_bn"] != report["recomputed_bn"]
+
+
+def test_a_stranger_is_left_out_and_named_with_its_barrier(cooked, dataset, store, cpu, caplog):
+    plan = soup(["a", "b", "far"], dataset, store, cpu, cooked(far=True))
+    report = plan.run(dataset.rows("train"), "refit", made_from="x")["soup"].provenance["soup"]
+    assert set(report["weights"]) == {"a", "b"}
+    assert "they do not share a start" in report["left_out"]["far"]
+    assert "soup/refit: without far: a barrier of " in caplog.text
+
+
+def test_strangers_alone_are_refused_with_the_barrier(cooked, dataset, store, cpu):
+    plan = soup(["a", "far"], dataset, store, cpu, cooked(far=True))
+    said = (
+        r"soup/refit: expected two networks without a barrier \(above 0.3\), got .*: a barrier of \d\.\d{3} "
+        r"between it and (a|far); they do not share a start. Let them share a start"
+    )
+    with pytest.raises(TrainingError, match=said):
+        plan.run(dataset.rows("train"), "refit", made_from="x")
+
+
+def test_choosing_wants_rows_kept_apart(cooked, making, store, cpu, tmp_path, dataset):
+    facts = cooked()
+    splits = np.where(dataset.splits == "val", "test", dataset.splits)
+    bare = making.make_dataset(tmp_path / "bare", splits=splits)
+    plan = soup(["a", "b"], bare, store, cpu, facts, "greedy")
+    said = "soup: expected rows kept apart, to choose on, got none. Keep some apart, in another store: --set"
+    with pytest.raises(UsageError, match=said):
+        plan.check()
+
+
+def test_a_soup_is_a_network_of_its_own(cooked, dataset, store, cpu):
+    made = soup(["a", "b"], dataset, store, cpu, cooked()).run(dataset.rows("train"), "refit", made_from="x")
+    with torch.inference_mode():
+        assert made["soup"](dataset.images(np.arange(3))).shape == (3, 10)
+    assert made["soup"].provenance["epochs"] == 8

@@ -1,0 +1,77 @@
+"""Averages of weights, and the way between networks."""
+
+import copy
+
+import pytest
+import torch
+
+from committee.errors import DataError
+from committee.training.soups.greedy import Greedy
+from committee.training.soups.weight_averager import Pot, mean_of
+
+
+def test_weights_are_averaged_in_double_precision():
+    one, other = (
+        {"w": torch.tensor([1.0, 1e8]), "n": torch.tensor(3)},
+        {"w": torch.tensor([2.0, 1.0]), "n": torch.tensor(9)},
+    )
+    mean = mean_of({"a": one, "b": other}, {"a": 0.25, "b": 0.75})
+    assert mean["w"][0] == 1.75 and mean["w"][1] == pytest.approx(25_000_000.75)
+    assert mean["n"] == 3
+
+
+def test_a_network_with_itself_is_itself(pot):
+    member = pot.members["a"]
+    twin = Pot({"a": member, "b": copy.deepcopy(member)}, pot.kitchen, "soup")
+    blended = twin.blend({"a": 0.5, "b": 0.5}, 0).network.state_dict()
+    for key, value in member.network.state_dict().items():
+        torch.testing.assert_close(blended[key], value)
+
+
+def test_siblings_have_no_barrier_and_strangers_have(pot, siblings, kitchen):
+    losses = {name: pot.loss(member) for name, member in pot.members.items()}
+    near = pot.barrier("a", "b", losses)
+    strangers = siblings("far", start_seed=77, epochs=12)
+    own = siblings("near", epochs=12)
+    mixed = Pot(own | strangers, kitchen(), "soup")
+    far = mixed.barrier("near", "far", {name: mixed.loss(member) for name, member in mixed.members.items()})
+    assert near < 0.1 < 0.3 < far
+
+
+def test_statistics_of_the_average_are_better_than_the_average_of_statistics(pot):
+    weights = dict.fromkeys("abc", 1 / 3)
+    assert pot.loss(pot.blend(weights)) < pot.loss(pot.blend(weights, 0))
+
+
+def test_numbers_that_are_none_count_as_the_worst(pot):
+    broken = copy.deepcopy(pot.members["b"])
+    with torch.no_grad():
+        broken.network.net[0].weight[0] = torch.nan
+    spoilt = Pot(pot.members | {"b": broken}, pot.kitchen, "soup")
+    losses = {name: spoilt.loss(member) for name, member in spoilt.members.items()}
+    assert losses["b"] == float("inf")
+    assert "b" not in Greedy().weights(spoilt, losses)
+
+
+def test_greedy_leaves_out_what_makes_the_mean_worse(pot):
+    stranger = copy.deepcopy(pot.members["c"])
+    with torch.no_grad():
+        stranger.network.net[9].weight.neg_()
+    spoilt = Pot(pot.members | {"c": stranger}, pot.kitchen, "soup")
+    losses = {name: spoilt.loss(member) for name, member in spoilt.members.items()}
+    assert "c" not in Greedy().weights(spoilt, losses)
+
+
+def test_other_architectures_are_refused(pot, siblings, kitchen):
+    others = siblings("plain", net="patient")
+    with torch.no_grad():
+        odd = copy.deepcopy(others["plain"])
+        odd.network.net[9] = torch.nn.Linear(128, 10, bias=False)
+    said = "soup: expected networks of one architecture, got a and odd, which differ. Name members of one"
+    with pytest.raises(DataError, match=said):
+        Pot({"a": pot.members["a"], "odd": odd}, kitchen(), "soup")
+
+
+def test_statistics_that_are_not_estimated_are_warned_of(pot, kitchen, caplog):
+    Pot(pot.members, kitchen(recompute_bn=False), "soup")
+    assert "soup: batch norm's statistics do not belong to averaged weights" in caplog.text
