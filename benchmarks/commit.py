@@ -28,7 +28,7 @@ def fill(folder: Path, sizes: list[float]) -> None:
 
 def stored(place: Path, sizes: list[float]) -> None:
     """Replace a folder as the store does."""
-    with commit(place, kind="x", made_from="x") as new:
+    with commit(place, kind="x", fingerprint="x") as new:
         fill(new, sizes)
 
 

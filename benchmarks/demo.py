@@ -23,9 +23,14 @@ from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 
 RECIPE = Path(__file__).parents[1] / "examples" / "digits" / "recipe.yaml"
-QUICK = ["backbones.include=[timm:test_vit]", "training.epochs=1", "training.folds=2",
-         "exports.formats=[state_dict]", "runs.score_ensemble.methods=[soft_voting]",
-         "runs.stacking.enable=false"]  # fmt: skip
+QUICK = [
+    "backbones.include=[timm:test_vit]",
+    "training.epochs=1",
+    "training.folds=2",
+    "exports.formats=[state_dict]",
+    "runs.score_ensemble.methods=[soft_voting]",
+    "runs.stacking.enable=false",
+]
 IMPORTS = "import committee.pipeline.run"
 PARTS = {
     "images: read, decode, split": ["pipeline.train:open_dataset"],

@@ -56,21 +56,26 @@ def _make_member(store: Store, name: str) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, len(CLASSES)))
     member = Member.from_module(net, classes=CLASSES, size=32, name=name)
     for fit in FITS:
-        with commit(store.checkpoint(name, fit), kind="checkpoint", made_from=fit, **FACTS) as new:
+        with commit(store.checkpoint(name, fit), kind="checkpoint", fingerprint=fit, **FACTS) as new:
             member.save(new)
     logits = np.random.default_rng(0).normal(size=(500, len(CLASSES))).astype(np.float32)
     for what in ("oof", "test_folds", "test_refit"):
-        with commit(store.kfold(name) / what, kind="predictions", made_from=what) as new:
+        with commit(store.kfold(name) / what, kind="predictions", fingerprint=what) as new:
             Predictions.from_logits(logits, members=[name], class_names=CLASSES).save(new)
 
 
 def _make_ensemble(store: Store, name: str, members: list[str], source: str) -> None:
     record = {
-        "name": name, "method": "soft_voting", "members": members, "calibrate": "none", "rows": "oof",
-        "speaks": dict.fromkeys(members, "refit"), "sources": dict.fromkeys(members, source),
-    }  # fmt: skip
+        "name": name,
+        "method": "soft_voting",
+        "members": members,
+        "calibrate": "none",
+        "rows": "oof",
+        "inference": dict.fromkeys(members, "refit"),
+        "sources": dict.fromkeys(members, source),
+    }
     with commit(
-        store.ensemble(name), kind="ensemble", made_from=name, method="soft_voting", members=members
+        store.ensemble(name), kind="ensemble", fingerprint=name, method="soft_voting", members=members
     ) as new:
         combiners.save(combiners.build("soft_voting").bind(members), new)
         write_json(new / RECORD, record)

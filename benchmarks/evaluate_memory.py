@@ -42,11 +42,11 @@ def make_store(folder: Path, members: int, backbone: str, rows: int, classes: in
     facts = {"backbone": backbone, "seed": 0, "pretrained": False, "inference": "refit"}
     for index in range(members):
         name = f"member_{index:02}"
-        with commit(store.checkpoint(name, "refit"), kind="checkpoint", made_from=name, **facts) as new:
+        with commit(store.checkpoint(name, "refit"), kind="checkpoint", fingerprint=name, **facts) as new:
             Member.build(backbone, classes=names, size=64, name=name, seed=index).save(new)
         for what in ("val_refit", "test_refit"):
             logits = random.normal(size=(rows, classes)).astype(np.float32)
-            with commit(store.kfold(name) / what, kind="predictions", made_from=name) as new:
+            with commit(store.kfold(name) / what, kind="predictions", fingerprint=name) as new:
                 Predictions.from_logits(logits, members=[name], class_names=names, labels=labels).save(new)
     build(load_recipe(None, ["device=cpu"]), store, ["soft_voting"])
     return store

@@ -24,7 +24,7 @@ Step = Callable[[torch.Tensor, torch.Tensor], Any]
 
 
 def network() -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Return a network small enough that the loop around it shows, and its optimiser."""
+    """Return a network small enough that the loop around it shows, and its optimizer."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     return net, torch.optim.AdamW(net.parameters(), fused=True)
@@ -88,7 +88,7 @@ def step_seconds(step: Step, steps: int = 300) -> float:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Take turns; what each adds to torch alone is a difference of neighbours in time."""
+    """Take turns; what each adds to torch alone is a difference of neighbors in time."""
     rounds, makes = 1 if quick else 5, (plain, fabric, accelerate)
     there = [make for make in makes if make is not accelerate or installed("accelerate")]
     steps = {make.__name__: make() for make in there}

@@ -32,9 +32,13 @@ def measure(quick: bool) -> list[Row]:
     shown = random.standard_normal((5 * rows, 150), np.float32)
     labels = (shown[:, :10] + random.standard_normal((5 * rows, 10))).argmax(axis=1)
     settings = {
-        "objective": "multi:softprob", "num_class": 10, "max_depth": 6, "eta": 0.1, "nthread": 1,
+        "objective": "multi:softprob",
+        "num_class": 10,
+        "max_depth": 6,
+        "eta": 0.1,
+        "nthread": 1,
         "base_score": 0.5,
-    }  # fmt: skip
+    }
     table = xgboost.DMatrix(on_grid(shown), label=labels, nthread=1)
     booster = xgboost.train(settings, table, rounds)
     forest = from_xgboost(booster.save_raw("json"))

@@ -32,11 +32,19 @@ def measure(quick: bool) -> list[Row]:
     names = ("test_resnet", "test_vit") if quick else ("resnet18", "mobilenetv3_small_100")
     size, epochs, repeats = (32, 1, 1) if quick else (64, 3, 3)
     device = resolve("auto")
-    recipe = load_recipe(None, [
-        "dataset.name=digits", "dataset.channels=1", f"dataset.img_size={size}", "dataset.batch_size=64",
-        "training.folds=0", "training.epochs=1", "training.pretrained=false",
-        f"models=[{', '.join(f'{{name: timm:{name}}}' for name in names)}]",
-    ])  # fmt: skip
+    recipe = load_recipe(
+        None,
+        [
+            "dataset.name=digits",
+            "dataset.channels=1",
+            f"dataset.img_size={size}",
+            "dataset.batch_size=64",
+            "training.folds=0",
+            "training.epochs=1",
+            "training.pretrained=false",
+            f"models=[{', '.join(f'{{name: timm:{name}}}' for name in names)}]",
+        ],
+    )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
         train(recipe, store)
@@ -49,16 +57,25 @@ def measure(quick: bool) -> list[Row]:
 
                 def plan(end_to_end: bool) -> FusionPlan:
                     return FusionPlan(
-                        "fusion", names, "concat_mlp", places, Network(epochs=epochs), bench.dataset, store,
-                        device, facts={}, sources={}, batch_size=64,
+                        "fusion",
+                        names,
+                        "concat_mlp",
+                        places,
+                        Network(epochs=epochs),
+                        bench.dataset,
+                        store,
+                        device,
+                        facts={},
+                        sources={},
+                        batch_size=64,
                         end_to_end=recipe.training if end_to_end else None,
-                    )  # fmt: skip
+                    )
 
                 heads, ends = [], []
                 for _ in range(repeats):
-                    heads.append(seconds(lambda: plan(False).run(rows, "refit", made_from="a")))
+                    heads.append(seconds(lambda: plan(False).run(rows, "refit", fingerprint="a")))
                     forget(store.resume("fusion", "refit"))
-                    ends.append(seconds(lambda: plan(True).run(rows, "refit", made_from="b")))
+                    ends.append(seconds(lambda: plan(True).run(rows, "refit", fingerprint="b")))
     ratios = [end / head for end, head in zip(ends, heads, strict=True)]
     middle, low, high = spread(ratios)
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"

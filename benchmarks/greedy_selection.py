@@ -1,7 +1,7 @@
 """Greedy selection against AutoGluon's EnsembleSelection: 15 simulated models, 50,000 rows, 100 classes.
 
 Both make 100 rounds without an early stop. AutoGluon is given float32 probabilities; ours, logits, which it
-has to read and normalise first. At full size AutoGluon is timed for a few rounds, and told is 100 times the
+has to read and normalize first. At full size AutoGluon is timed for a few rounds, and told is 100 times the
 time of one, for all of its rounds do the same work. That both select the same is checked before: all rounds
 on some of the rows and in the few on all of them; by accuracy, where models tie and AutoGluon draws one of
 them, its choice must be one of our best. Extra memory is the peak of what Python and numpy hold beyond the
@@ -92,7 +92,7 @@ def extra_memory(call: Callable[[], Any]) -> float:
 
 def measure(quick: bool) -> list[Row]:
     """Check, compare and weigh, for each metric."""
-    size, few, turns = ((4, 500, 10), 2, 2) if quick else ((15, 50_000, 100), 3, 3)
+    size, few, allows_negative_weights = ((4, 500, 10), 2, 2) if quick else ((15, 50_000, 100), 3, 3)
     predictions = simulated(*size)
     part = predictions.rows(np.arange(size[1] // 25))
     probs, answers = probabilities(predictions), []
@@ -101,7 +101,7 @@ def measure(quick: bool) -> list[Row]:
         if installed("autogluon.core"):
             check(part, probabilities(part), metric, ROUNDS)
             check(predictions, probs, metric, few)
-            answers.append(_compare(predictions, probs, metric, few, turns, work, target))
+            answers.append(_compare(predictions, probs, metric, few, allows_negative_weights, work, target))
         else:
             answers.append(absent(QUESTION, work, PEER, target, "autogluon.core"))
         memory = extra_memory(lambda metric=metric: ours(predictions, metric))
@@ -110,10 +110,16 @@ def measure(quick: bool) -> list[Row]:
 
 
 def _compare(
-    predictions: Predictions, probs: Probs, metric: str, few: int, turns: int, work: str, target: float
+    predictions: Predictions,
+    probs: Probs,
+    metric: str,
+    few: int,
+    allows_negative_weights: int,
+    work: str,
+    target: float,
 ) -> Row:
     own, all_ratios = [], []
-    for _ in range(turns):
+    for _ in range(allows_negative_weights):
         own.append(seconds(lambda: ours(predictions, metric)))
         one_round = seconds(lambda: theirs(predictions, probs, metric, few)) / few
         all_ratios.append(one_round * ROUNDS / own[-1])

@@ -92,7 +92,7 @@ def seconds(call: Callable[[], Any]) -> float:
 def compare(
     ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, *, warm_up: bool = True
 ) -> tuple[float, float, float, float]:
-    """Run both in turns, so that a busy machine slows both; a ratio is of neighbours in time.
+    """Run both in turns, so that a busy machine slows both; a ratio is of neighbors in time.
 
     Returns
     -------
@@ -139,8 +139,13 @@ def about(packages: Sequence[str] = ()) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             versions[name] = "not installed"
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    return {"machine": processor(), "cores": os.cpu_count(), "system": platform.platform(terse=True),
-            "load": load, "versions": versions}  # fmt: skip
+    return {
+        "machine": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "load": load,
+        "versions": versions,
+    }
 
 
 def main(

@@ -21,7 +21,7 @@ def answer(words: tuple[str, ...]) -> float:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Ask in turns."""
+    """Query in turns."""
     times: dict[str, list[float]] = {asked: [] for asked in ASKED}
     for _ in range(3 if quick else 15):
         for asked, words in ASKED.items():

@@ -2,7 +2,7 @@
 
 `committee train` and `peers/plain_script.py` carry out the same recipe, each in a process of its own, imports
 and decoding included, in turns, once a seed: two small networks of timm, three folds and a refit. The images
-are JPEG files: scikit-learn's scanned digits, each in a light colour over a dimmed piece of a photograph.
+are JPEG files: scikit-learn's scanned digits, each in a light color over a dimmed piece of a photograph.
 """
 
 from __future__ import annotations
@@ -33,8 +33,14 @@ from committee.predictions.table import Predictions
 QUESTION = "main job"
 PEER = "ImageFolder + timm script"
 SIDE = 160
-FULL = {"backbones": ["test_resnet", "test_efficientnet"], "size": 64, "batch": 32, "folds": 3, "epochs": 6,
-        "lr": 1e-2}  # fmt: skip
+FULL = {
+    "backbones": ["test_resnet", "test_efficientnet"],
+    "size": 64,
+    "batch": 32,
+    "folds": 3,
+    "epochs": 6,
+    "lr": 1e-2,
+}
 QUICK = {**FULL, "backbones": ["test_resnet"], "folds": 2, "epochs": 1, "size": 32, "batch": 8}
 Settings = dict[str, Any]
 
@@ -70,12 +76,18 @@ def run(script: list[str], words: list[str], apart: bool) -> None:
 def ours(data: Path, store: Path, given: Settings, apart: bool) -> None:
     """Run `committee train`."""
     words = {
-        "dataset.path": data, "dataset.img_size": given["size"], "dataset.batch_size": given["batch"],
-        "seed": given["seed"], "device": "cpu", "training.folds": given["folds"],
-        "training.epochs": given["epochs"], "training.lr": given["lr"], "training.pretrained": "false",
+        "dataset.path": data,
+        "dataset.img_size": given["size"],
+        "dataset.batch_size": given["batch"],
+        "seed": given["seed"],
+        "device": "cpu",
+        "training.folds": given["folds"],
+        "training.epochs": given["epochs"],
+        "training.lr": given["lr"],
+        "training.pretrained": "false",
         "training.augment": "{flip: false, color_jitter: 0.2, random_resized_crop: 0.5}",
         "backbones.include": json.dumps([f"timm:{name}" for name in given["backbones"]]),
-    }  # fmt: skip
+    }
     sets = [word for key, value in words.items() for word in ("--set", f"{key}={value}")]
     run(["-m", "committee"], ["train", "--quiet", "--store", str(store), *sets], apart)
 

@@ -95,14 +95,29 @@ def measure(quick: bool) -> list[Row]:
     data = draw(rows, 100)
     work = f"{rows:,} x 100, 1 thread"
     peers = [
-        (ALL, "torchmetrics, counts shared", "torchmetrics",
-         partial(with_torchmetrics, shared=True, area=True), 10),
-        (ONE_PASS, "torchmetrics, each by itself", "torchmetrics",
-         partial(with_torchmetrics, shared=False, area=False), 10),
-        (ONE_PASS, "torchmetrics, counts shared", "torchmetrics",
-         partial(with_torchmetrics, shared=True, area=False), None),
+        (
+            ALL,
+            "torchmetrics, counts shared",
+            "torchmetrics",
+            partial(with_torchmetrics, shared=True, area=True),
+            10,
+        ),
+        (
+            ONE_PASS,
+            "torchmetrics, each by itself",
+            "torchmetrics",
+            partial(with_torchmetrics, shared=False, area=False),
+            10,
+        ),
+        (
+            ONE_PASS,
+            "torchmetrics, counts shared",
+            "torchmetrics",
+            partial(with_torchmetrics, shared=True, area=False),
+            None,
+        ),
         (ONE_PASS, "scikit-learn", "sklearn", with_sklearn, None),
-    ]  # fmt: skip
+    ]
     answers = []
     for question, peer, package, make, target in peers:
         if not installed(package):
@@ -111,8 +126,10 @@ def measure(quick: bool) -> list[Row]:
         ours, theirs = partial(evaluate, *data, list(METRICS) if question == ALL else NAMES), make(*data)
         check(ours(), theirs())
         note = f"same numbers; ours computes {len(ours())} metrics, {package} {len(theirs())} of them"
-        turns = min(rounds, 5) if question == ALL else rounds
-        answers.append(Row(question, work, peer, *compare(ours, theirs, turns), target, note))
+        allows_negative_weights = min(rounds, 5) if question == ALL else rounds
+        answers.append(
+            Row(question, work, peer, *compare(ours, theirs, allows_negative_weights), target, note)
+        )
     return answers
 
 

@@ -4,7 +4,7 @@ Pieces of photographs that scikit-learn ships, as JPEG files of 256 x 256 pixels
 The DataLoader has no worker or two, whichever is faster here, and keeps them. Ours is timed in one thread,
 and in two processes that read half of the batches each, as two fits at once do: so that both sides may use
 two cores. Its transforms are of two kinds: Pillow's, the usual ones, and v2's on uint8 tensors, which
-torchvision recommends for speed. Ours gives float batches colours last, as the training of convolutions
+torchvision recommends for speed. Ours gives float batches colors last, as the training of convolutions
 wants them; theirs have yet to be turned.
 """
 
@@ -39,7 +39,7 @@ from committee.training.fit.allocator import keep_freed_memory
 
 SIZE, BATCH, WORKERS = 224, 32, (0, 2)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-JITTER = {"crop, flip, normalise": 0.0, "crop, flip, jitter, normalise": 0.2}
+JITTER = {"crop, flip, normalize": 0.0, "crop, flip, jitter, normalize": 0.2}
 Epoch = Callable[[], Any]
 
 

@@ -1,7 +1,7 @@
 """Stacking by logistic regression against scikit-learn: time to the same log-loss, 50,000 x 150.
 
 15 simulated members of 10 classes that share most of what they see, so that their log-probabilities are
-almost collinear. Both minimise the same: features are standardised before, `C * sum(log-loss) + |W|^2 / 2`.
+almost collinear. Both minimize the same: features are standardized before, `C * sum(log-loss) + |W|^2 / 2`.
 Ours is fitted as it is in `stacking_lr`; scikit-learn, in float32, which is its quicker way, with the
 loosest of several tolerances with which its objective comes as low as ours, up to 1e-6. Two threads of BLAS
 each.
@@ -26,10 +26,13 @@ CLOSE = 1e-6
 
 
 def objective(
-    weight: NDArray[np.floating], bias: NDArray[np.floating], shown: NDArray[np.float32],
-    labels: NDArray[np.int64], strength: float,
-) -> float:  # fmt: skip
-    """Return what both minimise, a row, in float64; the intercepts are free of the penalty."""
+    weight: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    shown: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    strength: float,
+) -> float:
+    """Return what both minimize, a row, in float64; the intercepts are free of the penalty."""
     scores = shown.astype(np.float64) @ weight.T + bias
     loss = -log_softmax(scores, axis=1)[np.arange(len(labels)), labels].mean()
     return float(loss + (weight**2).sum() / (2 * strength * len(labels)))
@@ -38,7 +41,7 @@ def objective(
 def scikit_learn(
     shown: NDArray[np.float32], labels: NDArray[np.int64], strength: float, tolerance: float
 ) -> LogisticRegression:
-    """Return scikit-learn's model on standardised features."""
+    """Return scikit-learn's model on standardized features."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return LogisticRegression(C=strength, tol=tolerance, max_iter=5000).fit(shown, labels)

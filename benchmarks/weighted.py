@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from committee.combiners.weighted import Weighted
 from committee.predictions.table import Predictions
 from committee.solvers.pool_losses import LinearPool
-from committee.solvers.simplex import TOLERANCE, minimise
+from committee.solvers.simplex import TOLERANCE, minimize
 
 QUESTION, PEER, TARGET = "weights for the log-loss", "softmax L-BFGS, float64", 20
 Weights = NDArray[np.float64]
@@ -54,7 +54,7 @@ def recipe(members: int, loss: Callable[[torch.Tensor], torch.Tensor]) -> Weight
 
 def ours_from_labels(label: NDArray[np.float32]) -> Weights:
     """Return our weights from the label's log-probabilities."""
-    return minimise(LinearPool(label))[0]
+    return minimize(LinearPool(label))[0]
 
 
 def from_labels(label: NDArray[np.float32]) -> Weights:

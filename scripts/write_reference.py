@@ -42,7 +42,7 @@ RECIPE = """# Recipe
 
 A recipe is a YAML 1.2 file: `3e-4` is a number, and a class called `no` stays text. Every key has a default,
 so a recipe needs only what differs. `committee init` writes a commented starter, `committee schema` prints
-the JSON Schema for editors. A misspelt key or value is an error that names file, line, column and the nearest
+the JSON Schema for editors. A misspelled key or value is an error that names file, line, column and the nearest
 name.
 
 How recipes and `--set` work together: [recipes and overrides](../how-to/recipes-and-overrides.md).

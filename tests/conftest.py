@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 torch.set_num_threads(1)
 settings.register_profile(
-    "committee", deadline=None, derandomize=True, print_blob=True,
+    "committee",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],  # A busy machine is no fault of a test.
-)  # fmt: skip
+)
 settings.load_profile("committee")
 
 
@@ -85,10 +88,16 @@ def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_settings(digits_file: Path) -> list[str]:
     """Overrides of a recipe that trains two tiny backbones in seconds."""
     return [
-        f"dataset.path={digits_file}", "dataset.channels=1", "dataset.img_size=32", "device=cpu",
-        "backbones.include=[timm:test_resnet, timm:test_vit]", "training.pretrained=false",
-        "training.epochs=2", "training.folds=3", "training.lr=0.003",
-    ]  # fmt: skip
+        f"dataset.path={digits_file}",
+        "dataset.channels=1",
+        "dataset.img_size=32",
+        "device=cpu",
+        "backbones.include=[timm:test_resnet, timm:test_vit]",
+        "training.pretrained=false",
+        "training.epochs=2",
+        "training.folds=3",
+        "training.lr=0.003",
+    ]
 
 
 @pytest.fixture(scope="session")

@@ -14,28 +14,34 @@ from committee.base.registry import Family
 
 ROOT = Path(committee.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-GROUPS = {
-    "base": [
-        "_version", "errors", "interrupt", "limits", "registry", "randomness", "folds", "progress", "devices",
-        "recipe", "store", "untrusted", "workers",
-    ], "arrays": ["predictions", "checks", "prediction_files", "metrics", "ranking", "scoring", "combiners",
-    "diversity", "descent",
-        "pruning", "conformal",
-    ],
-    "networks": ["images", "backbones", "fusions", "member", "measure"],
-    "ensemble": ["ensemble", "vote", "composites"],
-    "training": ["training"],
-    "doors": ["exporters", "report", "pipeline", "debug", "cli", "__main__"],
-}  # fmt: skip
-MAY_IMPORT = {
-    "base": {"base"},
-    "arrays": {"base", "arrays"},
-    "networks": {"base", "networks"},
-    "ensemble": {"base", "arrays", "networks", "ensemble"},
-    "training": {"base", "arrays", "networks", "ensemble", "training"},
-    "doors": set(GROUPS),
-}
-GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+ORDER = (
+    ("errors", "_version"),
+    ("base",),
+    ("untrusted",),
+    ("executors",),
+    ("store",),
+    ("recipe",),
+    ("backbones",),
+    ("images",),
+    ("predictions",),
+    ("metrics",),
+    ("tasks",),
+    ("solvers",),
+    ("pruning",),
+    ("combiners",),
+    ("scoring",),
+    ("models",),
+    ("training",),
+    ("exporters",),
+    ("pipeline",),
+    ("inference",),
+    ("serving",),
+    ("report",),
+    ("debug",),
+    ("cli", "__main__"),
+)
+"""The folders of the package from the lowest to the highest: a file imports from its own and from lower ones."""
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 
 def dotted(path: Path) -> str:
@@ -48,8 +54,8 @@ PACKAGES = {dotted(path) for path in FILES if path.name == "__init__.py"}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
-def group_of(module: str) -> str:
-    return GROUP_OF[module.split(".")[1]]
+def level_of(module: str) -> int:
+    return LEVEL[module.split(".")[1]]
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -62,6 +68,11 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield from ((each if each in MODULES else name, node.lineno) for each in inner)
         elif isinstance(node, ast.Import):
             yield from ((each.name, node.lineno) for each in node.names if each.name.startswith("committee"))
+
+
+def is_entry(module: str, family: str) -> bool:
+    package, _, leaf = module.rpartition(".")
+    return package == family and leaf != "base" and leaf[0] != "_" and module not in PACKAGES
 
 
 def families() -> set[str]:
@@ -80,16 +91,16 @@ def families() -> set[str]:
 OWN = [name for name in MODULES if name != "committee"]
 
 
-def test_every_file_has_a_group() -> None:
-    assert {name.split(".")[1] for name in OWN} <= set(GROUP_OF)
+def test_every_folder_has_a_level() -> None:
+    assert {name.split(".")[1] for name in OWN} <= set(LEVEL)
 
 
 @pytest.mark.parametrize("module", OWN)
-def test_imports_go_up_the_groups(module: str) -> None:
+def test_imports_go_downwards(module: str) -> None:
     wrong = [
         f"{MODULES[module]}:{line} imports {name}"
         for name, line in imports(TREES[module])
-        if name.count(".") and group_of(name) not in MAY_IMPORT[group_of(module)]
+        if name.count(".") and level_of(name) > level_of(module)
     ]
     assert not wrong
 
@@ -106,7 +117,7 @@ def test_no_name_is_imported_from_a_package_or_by_dots(module: str) -> None:
 
 @pytest.mark.parametrize("family", sorted(families()))
 def test_no_entry_of_a_family_is_imported_by_another(family: str) -> None:
-    entries = {name for name in MODULES if name.rpartition(".")[0] == family and "._" not in name} - PACKAGES
+    entries = {name for name in MODULES if is_entry(name, family)}
     wrong = [
         f"{MODULES[module]}:{line} imports {name}"
         for module in MODULES
@@ -152,9 +163,12 @@ def test_every_entry_of_a_family_loads(family: str) -> None:
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("committee.cli.")])
 def test_command_line_files_import_only_what_is_light(module: str) -> None:
     light = {
-        *sys.stdlib_module_names, "committee.errors", "committee.base.interrupt", "committee.base.registry",
+        *sys.stdlib_module_names,
+        "committee.errors",
+        "committee.base.interrupt",
+        "committee.base.registry",
         "committee._version",
-    }  # fmt: skip
+    }
     top = [node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]
     names = [node.module or "" for node in top if isinstance(node, ast.ImportFrom)]
     names += [each.name for node in top if isinstance(node, ast.Import) for each in node.names]

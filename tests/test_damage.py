@@ -60,14 +60,21 @@ def flip(path: Path) -> None:
 
 
 FILES = [
-    "checkpoints/test_vit/refit/weights.safetensors", "checkpoints/test_vit/refit/member.json",
-    "checkpoints/test_vit/fold_0/manifest.json", "checkpoints/test_vit/fold_1/epochs.csv",
-    "kfold/test_vit/oof/logits.npy", "kfold/test_vit/oof/predictions.json", "kfold/test_vit/oof/seen.npy",
-    "ensembles/weighted_ensemble/combiner.safetensors", "ensembles/weighted_ensemble/combiner.json",
-    "ensembles/weighted_ensemble/ensemble.json", "deploy/weighted_ensemble/state_dict/weights.safetensors",
-    "deploy/weighted_ensemble/metadata.json", "deploy/weighted_ensemble/class_mapping.json",
+    "checkpoints/test_vit/refit/weights.safetensors",
+    "checkpoints/test_vit/refit/member.json",
+    "checkpoints/test_vit/fold_0/manifest.json",
+    "checkpoints/test_vit/fold_1/epochs.csv",
+    "kfold/test_vit/oof/logits.npy",
+    "kfold/test_vit/oof/predictions.json",
+    "kfold/test_vit/oof/seen.npy",
+    "ensembles/weighted_ensemble/combiner.safetensors",
+    "ensembles/weighted_ensemble/combiner.json",
+    "ensembles/weighted_ensemble/ensemble.json",
+    "deploy/weighted_ensemble/state_dict/weights.safetensors",
+    "deploy/weighted_ensemble/metadata.json",
+    "deploy/weighted_ensemble/class_mapping.json",
     "deploy/weighted_ensemble/export_status.json",
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("damage", [flip, lambda path: path.write_bytes(path.read_bytes()[:-3]), Path.unlink])
@@ -103,14 +110,16 @@ def test_nothing_damaged_is_used(full: Store, cli, tmp_path: Path, name: str, wo
 
 def test_an_exported_file_is_checked_where_it_was_exported(cli, tmp_path: Path) -> None:
     Image.new("L", (20, 20)).save(tmp_path / "photo.png")
-    with commit(tmp_path / "onnx", kind="export", made_from="x") as new:
+    with commit(tmp_path / "onnx", kind="export", fingerprint="x") as new:
         (new / "model.onnx").write_bytes(bytes(100))
     flip(tmp_path / "onnx" / "model.onnx")
     said = cli("predict", tmp_path / "onnx" / "model.onnx", tmp_path / "photo.png")
     assert said == (
-        1, "", f"committee: {tmp_path / 'onnx' / 'model.onnx'}: expected the content that was stored, "
+        1,
+        "",
+        f"committee: {tmp_path / 'onnx' / 'model.onnx'}: expected the content that was stored, "
         "got other bytes. Run the command that made it again.\n",
-    )  # fmt: skip
+    )
 
 
 def test_the_leaderboard_leaves_a_damaged_report_out(full: Store, caplog) -> None:
@@ -166,8 +175,11 @@ def held(store: Store) -> Iterator[int]:
 def test_readers_look_while_another_process_writes(full: Store, cli, tmp_path: Path) -> None:
     Image.new("L", (20, 20)).save(tmp_path / "photo.png")
     with held(full) as writer:
-        for words in (["leaderboard"], ["predict", "weighted", tmp_path / "photo.png"],
-                      ["predictions", "--csv", tmp_path / "oof.csv"]):  # fmt: skip
+        for words in (
+            ["leaderboard"],
+            ["predict", "weighted", tmp_path / "photo.png"],
+            ["predictions", "--csv", tmp_path / "oof.csv"],
+        ):
             said = cli(*words, "--store", full.root)
             assert said.code == 0, said
         said = cli("discover", "--store", full.root)
@@ -203,7 +215,7 @@ def seal(folder: Path, **changes: Any) -> None:
     """Write a manifest that fits what is in a folder now: a stranger can do that."""
     before = read_manifest(folder, verify=False)
     facts = {**before.facts, **changes}
-    sealed = Manifest(before.kind, before.made_from, list_files(folder), facts)
+    sealed = Manifest(before.kind, before.fingerprint, list_files(folder), facts)
     (folder / "manifest.json").write_text(json.dumps(sealed.to_json()), encoding="utf-8")
 
 
@@ -276,7 +288,7 @@ def test_no_name_in_a_record_leads_outside(full: Store, name: str) -> None:
     folder = full.ensemble("weighted_ensemble")
     facts = json.loads((folder / "ensemble.json").read_text(encoding="utf-8"))
     sources = {name: facts["sources"]["test_vit"]}
-    rewrite(folder / "ensemble.json", members=[name], sources=sources, speaks={name: "refit"})
+    rewrite(folder / "ensemble.json", members=[name], sources=sources, inference={name: "refit"})
     seal(folder)
     with pytest.raises(CommitteeError, match=r"name in the store: expected up to 100 letters|networks of"):
         ensemble_facts(full, "weighted_ensemble")

@@ -61,9 +61,13 @@ def rows() -> Predictions:
     models = {"near": KNeighborsClassifier(5), "bayes": GaussianNB(var_smoothing=1e-2)}
     probs = [cross_val_predict(m, images, labels, cv=splits, method="predict_proba") for m in models.values()]
     return Predictions.from_probabilities(
-        np.stack(probs) * 0.97 + 0.003, members=list(models), class_names=list("0123456789"),
-        labels=labels, folds=folds, groups=groups,
-    )  # fmt: skip
+        np.stack(probs) * 0.97 + 0.003,
+        members=list(models),
+        class_names=list("0123456789"),
+        labels=labels,
+        folds=folds,
+        groups=groups,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +95,11 @@ def test_every_fit_of_every_combiner_refuses_rows_that_were_seen(key: str, stain
     rule = build({"combiner": key, **NEEDED.get(key, {})})
     assert refusal(lambda: rule.fit(stained)) == SENTENCE.format(who=key, count="7 of 400")
     nested = build({"combiner": "compose", "inputs": {"near": rule}, "final": rule.clone()})
-    for outer in (build({"combiner": "temperature", "inner": rule}),
-                  build({"combiner": "member_temperature", "inner": rule}), nested):  # fmt: skip
+    for outer in (
+        build({"combiner": "temperature", "inner": rule}),
+        build({"combiner": "member_temperature", "inner": rule}),
+        nested,
+    ):
         assert refusal(lambda outer=outer: outer.fit(stained)) == SENTENCE.format(
             who=outer.key, count="7 of 400"
         )
@@ -116,9 +123,11 @@ def test_a_temperature_and_a_baseline_are_fits_too(rows: Predictions, stained: P
 def test_no_way_of_handling_predictions_forgets_what_was_seen(stained: Predictions, tmp_path: Path) -> None:
     stained.save(tmp_path / "saved")
     other = Predictions.from_logits(
-        stained.logits[1, ::-1], members=["other"], class_names=stained.class_names,
+        stained.logits[1, ::-1],
+        members=["other"],
+        class_names=stained.class_names,
         sample_ids=stained.sample_ids[::-1],
-    )  # fmt: skip
+    )
     turned = np.arange(400)[::-1]
     handled = {
         "loaded": Predictions.load(tmp_path / "saved"),
@@ -129,7 +138,7 @@ def test_no_way_of_handling_predictions_forgets_what_was_seen(stained: Predictio
         "turned": stained.rows(turned).rows(turned),
         "members": stained.select(["bayes", "near"]),
         "classes": stained.with_classes(stained.class_names[::-1]),
-        "labelled": stained.with_labels(stained.sample_ids, stained.labels),
+        "labeled": stained.with_labels(stained.sample_ids, stained.labels),
     }
     for how, found in handled.items():
         mine = found.seen[found.members.index("near")]
@@ -181,7 +190,7 @@ def test_a_build_leaves_out_stored_rows_that_were_seen(trained: Store, tiny_sett
     stored = Predictions.load(folder, mmap=False)
     seen = np.zeros_like(stored.seen)
     seen[0, :5] = True
-    with commit(folder, kind="predictions", made_from="the rows of the fit") as new:
+    with commit(folder, kind="predictions", fingerprint="the rows of the fit") as new:
         replace(stored, seen=seen).save(new)
     outcome = build_ensembles(load_recipe(None, tiny_settings), trained, ["soft_voting", "weighted"])
     assert outcome.exit_code == 0, outcome.failed
@@ -315,12 +324,24 @@ def _leaderboard(folder: Path, seed: int) -> list[dict[str, Any]]:
     folder.mkdir()
     images = (digits.images[picked] * 15.9).astype(np.uint8)
     np.savez(folder / "data.npz", images=images, labels=labels, splits=splits)
-    recipe = load_recipe(None, [
-        f"dataset.path={folder / 'data.npz'}", "dataset.channels=1", "dataset.img_size=8", "device=cpu",
-        "dataset.batch_size=64", "backbones.include=['python:leak_nets:linear', 'python:leak_nets:layers']",
-        "training.pretrained=false", "training.epochs=3", "training.folds=3", "training.lr=0.02",
-        f"seed={seed}", f"runs.score_ensemble.methods={METHODS}", "exports.enable=false",
-    ])  # fmt: skip
+    recipe = load_recipe(
+        None,
+        [
+            f"dataset.path={folder / 'data.npz'}",
+            "dataset.channels=1",
+            "dataset.img_size=8",
+            "device=cpu",
+            "dataset.batch_size=64",
+            "backbones.include=['python:leak_nets:linear', 'python:leak_nets:layers']",
+            "training.pretrained=false",
+            "training.epochs=3",
+            "training.folds=3",
+            "training.lr=0.02",
+            f"seed={seed}",
+            f"runs.score_ensemble.methods={METHODS}",
+            "exports.enable=false",
+        ],
+    )
     store = Store(folder / "store")
     assert run(recipe, store).failed == {}
     return leaderboard(store)
@@ -399,9 +420,13 @@ def test_copies_that_share_a_wrong_label_leak_only_across_folds() -> None:
             KNeighborsClassifier(1), images, labels, cv=PredefinedSplit(folds), method="predict_proba"
         )
         rows = Predictions.from_probabilities(
-            probs * 0.9 + 0.025, members=["memory"], class_names=list("abcd"), labels=labels, folds=folds,
+            probs * 0.9 + 0.025,
+            members=["memory"],
+            class_names=list("abcd"),
+            labels=labels,
+            folds=folds,
             groups=known,
-        )  # fmt: skip
+        )
         found[name] = score_all({"it": build("soft_voting")}, rows)["it"][1].cross_fitted["auroc"]
     assert found["apart"].value > 0.8
     assert found["together"].low < 0.5 < found["together"].high

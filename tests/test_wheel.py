@@ -24,9 +24,13 @@ print(json.dumps([committee.__file__, families, verbs()]))
 
 def say(folder: Path) -> tuple[Path, object, object]:
     done = subprocess.run(
-        [sys.executable, "-c", SAY], env={**os.environ, "PYTHONPATH": str(folder)}, cwd=folder,
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", SAY],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     file, families, verbs = json.loads(done.stdout)
     return Path(file), families, verbs
 

@@ -38,9 +38,19 @@ _HOME = {
 }
 
 __all__ = [
-    "Combiner", "CommitteeError", "Ensemble", "Member", "Predictions", "Store", "__version__", "combine",
-    "load_model", "load_predictions", "load_recipe", "run",
-]  # fmt: skip
+    "Combiner",
+    "CommitteeError",
+    "Ensemble",
+    "Member",
+    "Predictions",
+    "Store",
+    "__version__",
+    "combine",
+    "load_model",
+    "load_predictions",
+    "load_recipe",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -110,8 +110,10 @@ class MismatchError(DataError):
     def __str__(self) -> str:
         lines = [("", "expected", "got"), *self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(3)]
-        table = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-                 for line in lines]  # fmt: skip
+        table = [
+            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
         return "\n".join([super().__str__(), *(f"  {line}" for line in table)])
 
 
@@ -121,6 +123,10 @@ class LeakError(DataError):
 
 class StoreError(CommitteeError, OSError):
     """The store, or a file in it, is damaged, locked, foreign or not writable."""
+
+
+class ProtocolError(StoreError):
+    """A stored file was written by a committee of another store format."""
 
 
 class DependencyError(CommitteeError, ImportError):
@@ -142,6 +148,8 @@ class ExportError(CommitteeError, RuntimeError):
 def require(package: str, extra: str, purpose: str) -> DependencyError:
     """Return the error for an absent optional package, with the line that installs it."""
     return DependencyError(
-        purpose, expected=f"the package '{package}'", got="none installed",
+        purpose,
+        expected=f"the package '{package}'",
+        got="none installed",
         todo=f"Install it with: pip install 'committee[{extra}]'",
-    )  # fmt: skip
+    )

@@ -163,14 +163,14 @@ def test_weights_of_a_file_with_another_head(name: str, suffix: str, tmp_path: P
         assert other(images).shape == (2, 3)
 
 
-def test_grey_network_answers_as_the_colour_network_it_came_from(tmp_path: Path):
+def test_gray_network_answers_as_the_color_network_it_came_from(tmp_path: Path):
     for name in ("timm:test_convnext", "torchvision:squeezenet1_1"):
-        colour = build(name, 3, img_size=64, seed=1).eval()
-        safetensors.torch.save_file(colour.net.state_dict(), tmp_path / "w.safetensors")
-        grey = build(name, 3, channels=1, img_size=64, pretrained=tmp_path / "w.safetensors").eval()
+        color = build(name, 3, img_size=64, seed=1).eval()
+        safetensors.torch.save_file(color.net.state_dict(), tmp_path / "w.safetensors")
+        gray = build(name, 3, channels=1, img_size=64, pretrained=tmp_path / "w.safetensors").eval()
         images = torch.rand(2, 1, 64, 64)
         with torch.inference_mode():
-            torch.testing.assert_close(grey(images), colour(images.expand(-1, 3, -1, -1)))
+            torch.testing.assert_close(gray(images), color(images.expand(-1, 3, -1, -1)))
 
 
 def test_position_embedding_follows_the_size(tmp_path: Path):

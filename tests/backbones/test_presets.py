@@ -14,11 +14,22 @@ from committee.models.member import Member
 
 # Parameters in millions with 1000 classes, as the papers and their published ImageNet weights have them.
 PUBLISHED = {
-    "CustomConvNeXt": 28.6, "CustomEfficientNetV4": 7.1, "CustomGhostNetV2": 6.2, "CustomResNetMish": 11.7,
-    "CustomCSPDarkNet": 27.6, "CustomInceptionV4": 42.7, "CustomViTHybrid": 6.3,
-    "CustomSwinTransformer": 28.3, "CustomCoAtNet": 27.4, "CustomRegNet": 2.7, "CustomDenseNetHybrid": 8.0,
-    "CustomDeiTStyle": 5.7, "CustomMaxViT": 30.9, "CustomMobileOne": 5.3, "CustomDynamicConvNet": 13.3,
-}  # fmt: skip
+    "CustomConvNeXt": 28.6,
+    "CustomEfficientNetV4": 7.1,
+    "CustomGhostNetV2": 6.2,
+    "CustomResNetMish": 11.7,
+    "CustomCSPDarkNet": 27.6,
+    "CustomInceptionV4": 42.7,
+    "CustomViTHybrid": 6.3,
+    "CustomSwinTransformer": 28.3,
+    "CustomCoAtNet": 27.4,
+    "CustomRegNet": 2.7,
+    "CustomDenseNetHybrid": 8.0,
+    "CustomDeiTStyle": 5.7,
+    "CustomMaxViT": 30.9,
+    "CustomMobileOne": 5.3,
+    "CustomDynamicConvNet": 13.3,
+}
 
 
 def test_there_are_fifteen_presets():

@@ -159,8 +159,9 @@ def test_the_canary_sings(tmp_path: Path):
 def test_old_and_new_files_are_read(write: Callable[[Path, object], None], tmp_path: Path):
     write(tmp_path / "w.pt", torch.ones(2))
     assert {name: list(tensor.shape) for name, tensor in read_weights(tmp_path / "w.pt").items()} == {
-        "stem.weight": [4, 3, 1, 1], "extra": [2],
-    }  # fmt: skip
+        "stem.weight": [4, 3, 1, 1],
+        "extra": [2],
+    }
 
 
 def test_the_numbers_of_a_new_file_stay_on_disk_until_they_are_copied(tmp_path: Path):
@@ -182,7 +183,7 @@ def memory_in_files() -> float:
 
 
 def test_a_tensor_that_only_looks_huge_is_refused_by_its_shape(tmp_path: Path):
-    """A stride of zero makes petabytes of one number; grey would sum it up over its channels."""
+    """A stride of zero makes petabytes of one number; gray would sum it up over its channels."""
     huge = torch.zeros(1).expand(10**12, 3, 1, 1)
     torch.save({"stem.weight": huge, "stem.bias": torch.zeros(4)}, tmp_path / "w.pt")
     backbone = tiny()

@@ -71,7 +71,7 @@ def test_more_folds_than_the_smallest_class() -> None:
 
 def test_what_else_cannot_be_folded() -> None:
     assert _sentence(UsageError, make_folds, [0, 0], 1) == "folds: expected at least 2, got 1."
-    assert _sentence(DataError, make_folds, [], 2) == "folds: expected labelled rows, got none."
+    assert _sentence(DataError, make_folds, [], 2) == "folds: expected labeled rows, got none."
     assert _sentence(DataError, make_folds, [0, 0, 0], 3, groups=[1, 1, 2]) == (
         "folds: expected at most 2, the number of groups, got 3. Use fewer folds."
     )

@@ -13,14 +13,28 @@ from committee.store.layout import Store
 
 def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
     member = load_network(trained.checkpoint("test_vit", "refit"))
-    torch.save({"state_dict": {f"model.{n}": t for n, t in member.network.net.state_dict().items()}},
-               tmp_path / "net.ckpt")  # fmt: skip
+    torch.save(
+        {"state_dict": {f"model.{n}": t for n, t in member.network.net.state_dict().items()}},
+        tmp_path / "net.ckpt",
+    )
     (tmp_path / "classes.txt").write_text("\n".join(member.class_names), encoding="utf-8")
     words = (
-        "adopt", "--store", trained.root, "--set", "dataset.img_size=32", "--set", "device=cpu",
-        "--name", "guest", "--backbone", "timm:test_vit",
-        "--weights", tmp_path / "net.ckpt", "--classes", tmp_path / "classes.txt",
-    )  # fmt: skip
+        "adopt",
+        "--store",
+        trained.root,
+        "--set",
+        "dataset.img_size=32",
+        "--set",
+        "device=cpu",
+        "--name",
+        "guest",
+        "--backbone",
+        "timm:test_vit",
+        "--weights",
+        tmp_path / "net.ckpt",
+        "--classes",
+        tmp_path / "classes.txt",
+    )
     said = cli(*words, "--dry-run")
     assert said.code == 0, said.err
     lines = said.out.splitlines()
@@ -37,8 +51,9 @@ def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
     assert (answer["state"], answer["view"]["mean"], answer["fresh"]["train"]) == ("adopted", [0.5], 191)
     said = cli(*words, "--mean", "a,b")
     assert (said.code, said.err.splitlines()[-1]) == (
-        2, "committee: --mean: expected one number, or three joined by commas, got 'a,b'.",
-    )  # fmt: skip
+        2,
+        "committee: --mean: expected one number, or three joined by commas, got 'a,b'.",
+    )
     said = cli(*words[:-6], "--backbone", "timm:test_resnet", *words[-4:])
     assert said.code == 1 and "tensors of timm:test_resnet, got" in said.err
     assert any(line.split()[:1] == ["model.head.bias"] for line in said.err.splitlines())
@@ -49,8 +64,20 @@ def test_the_leaderboard_marks_what_flatters(trained: Store, cli, tmp_path: Path
     torch.save(member.network.net.state_dict(), tmp_path / "net.pt")
     (tmp_path / "classes.txt").write_text("\n".join(member.class_names), encoding="utf-8")
     common = ("--store", trained.root, "--set", "dataset.img_size=32", "--set", "device=cpu")
-    said = cli("adopt", *common, "--name", "guest", "--backbone", "timm:test_vit", "--weights",
-               tmp_path / "net.pt", "--classes", tmp_path / "classes.txt", "--fresh", "train")  # fmt: skip
+    said = cli(
+        "adopt",
+        *common,
+        "--name",
+        "guest",
+        "--backbone",
+        "timm:test_vit",
+        "--weights",
+        tmp_path / "net.pt",
+        "--classes",
+        tmp_path / "classes.txt",
+        "--fresh",
+        "train",
+    )
     assert said.code == 0, said.err
     said = cli("evaluate", *common)
     assert said.code == 0, said.err

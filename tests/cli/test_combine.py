@@ -106,24 +106,42 @@ def test_given_weights(folder: Path, cli: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("a.npz",), 2, "combine: expected labels of the samples, got none. "
-         "Name a file with the columns id,label: --labels FILE"),
-        (("a.npy", "--labels", "labels.csv"), 2, "a.npy: expected a file, got nothing there. "
-         "Did you mean 'a.npz'?"),
+        (
+            ("a.npz",),
+            2,
+            "combine: expected labels of the samples, got none. "
+            "Name a file with the columns id,label: --labels FILE",
+        ),
+        (
+            ("a.npy", "--labels", "labels.csv"),
+            2,
+            "a.npy: expected a file, got nothing there. Did you mean 'a.npz'?",
+        ),
         ((*FILES, "--out", "x.csv"), 2, "--out: expected --test FILES to combine, got none."),
         ((*FILES, "--weights", "a"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a'."),
         ((*FILES, "--weights", "a=x"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a=x'."),
         ((*FILES, "--folds", "1"), 2, "folds: expected at least 2, got 1."),
-        ((*FILES, "--folds", "31"), 1, "folds: expected at most 30, the number of training samples of "
-         "class 'cat', got 31. Use 30 folds, or add samples."),
-        (("a.npz", "new/b.csv", "--labels", "labels.csv"), 1, "predictions of 'b': expected "
-         "the samples of 'a', got none for 's0', 's1', 's2', 's3', 's4' and 85 more and also "
-         "'s90', 's91', 's92', 's93', 's94' and 7 more."),
-        (("a.npz", "a.npz", "--labels", "labels.csv"), 2, "files: expected each file once, "
-         "got several times 'a.npz'."),
+        (
+            (*FILES, "--folds", "31"),
+            1,
+            "folds: expected at most 30, the number of training samples of "
+            "class 'cat', got 31. Use 30 folds, or add samples.",
+        ),
+        (
+            ("a.npz", "new/b.csv", "--labels", "labels.csv"),
+            1,
+            "predictions of 'b': expected "
+            "the samples of 'a', got none for 's0', 's1', 's2', 's3', 's4' and 85 more and also "
+            "'s90', 's91', 's92', 's93', 's94' and 7 more.",
+        ),
+        (
+            ("a.npz", "a.npz", "--labels", "labels.csv"),
+            2,
+            "files: expected each file once, got several times 'a.npz'.",
+        ),
         ((), 2, "combine: the following arguments are required: FILE. See: committee combine --help"),
     ],
-)  # fmt: skip
+)
 def test_errors_are_one_sentence(
     folder: Path, cli: Callable[..., Any], words: tuple[str, ...], code: int, said: str
 ) -> None:
@@ -137,10 +155,13 @@ def test_a_method_with_options(folder: Path, cli: Callable[..., Any]) -> None:
     found = json.loads(cli("combine", *FILES, "--method", text, "--json").out)
     assert found["method"] == "compose" and set(found["notes"]["inputs"]) == {"a", "b"}
     wrong = cli("combine", *FILES, "--method", "{combiner: greedy_selection, bag: 3}")
-    assert (wrong.code, wrong.err) == (2, (
-        "committee: combiner greedy_selection: expected an option among 'metric', 'rounds', 'patience', "
-        "'bags', 'bag_fraction' and 1 more, got 'bag'. Did you mean 'bags'?\n"
-    ))  # fmt: skip
+    assert (wrong.code, wrong.err) == (
+        2,
+        (
+            "committee: combiner greedy_selection: expected an option among 'metric', 'rounds', 'patience', "
+            "'bags', 'bag_fraction' and 1 more, got 'bag'. Did you mean 'bags'?\n"
+        ),
+    )
     torn = cli("combine", *FILES, "--method", "{combiner: greedy_selection")
     assert torn.code == 2 and torn.err.endswith("expected ',' or '}', but got '<stream end>'. (--method)\n")
 

@@ -21,10 +21,18 @@ def files(root: Path) -> dict[str, bytes]:
 def test_all_sections_on_synthetic_samples(store: Store, cli: Callable[..., object]) -> None:
     said = cli("debug", "--fast", "--verbose", "--json", "--store", store.root, *SMALL)
     assert [(row["section"], row["result"]) for row in json.loads(said.out)] == [
-        ("smoke", "ok"), ("kfold", "ok"), ("discover", "ok"), ("recompute_bn", "ok"),
-        ("extract_embeddings", "ok"), ("fusion_train", "ok"), ("build_ensemble", "ok"), ("stack", "ok"),
-        ("prune", "ok"), ("meta_fuse", "ok"), ("export", "ok"),
-    ], said.out  # fmt: skip
+        ("smoke", "ok"),
+        ("kfold", "ok"),
+        ("discover", "ok"),
+        ("recompute_bn", "ok"),
+        ("extract_embeddings", "ok"),
+        ("fusion_train", "ok"),
+        ("build_ensemble", "ok"),
+        ("stack", "ok"),
+        ("prune", "ok"),
+        ("meta_fuse", "ok"),
+        ("export", "ok"),
+    ], said.out
     assert said.code == 0
     assert [path.name for path in store.root.iterdir()] == ["debug_tmp"]
     assert "images [16, 37, 37, 3] uint8" in said.err

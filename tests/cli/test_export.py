@@ -21,9 +21,11 @@ def test_dry_run_writes_nothing(cli, words, trained):
     assert said.code == 0
     plan = json.loads(said.out)
     assert [(row["name"], row["format"], row["built"]) for row in plan] == [
-        ("test_resnet", "onnx", True), ("test_resnet", "tflite", False),
-        ("test_vit", "onnx", True), ("test_vit", "tflite", False),
-    ]  # fmt: skip
+        ("test_resnet", "onnx", True),
+        ("test_resnet", "tflite", False),
+        ("test_vit", "onnx", True),
+        ("test_vit", "tflite", False),
+    ]
     assert not (trained.root / "deploy").exists()
 
 
@@ -67,8 +69,10 @@ def test_writes_elsewhere_and_not_twice(cli, words, trained, tmp_path):
     said = cli(*command)
     assert said.code == 0
     assert said.out.splitlines()[2].split()[:3] == [
-        "test_vit", "checkpoint", (tmp_path / "out" / "test_vit" / "checkpoint").as_posix(),
-    ]  # fmt: skip
+        "test_vit",
+        "checkpoint",
+        (tmp_path / "out" / "test_vit" / "checkpoint").as_posix(),
+    ]
     manifest = tmp_path / "out" / "test_vit" / "checkpoint" / "manifest.json"
     first = manifest.stat().st_mtime_ns
     assert cli(*command).code == 0
@@ -113,8 +117,9 @@ def test_a_failed_format_does_not_end_the_run(cli, words, monkeypatch):
     answer = json.loads(said.out)
     assert answer["done"] == ["test_resnet", "test_vit"]
     assert answer["failed"] == {
-        "test_resnet (checkpoint)": "ValueError: no ink", "test_vit (checkpoint)": "ValueError: no ink",
-    }  # fmt: skip
+        "test_resnet (checkpoint)": "ValueError: no ink",
+        "test_vit (checkpoint)": "ValueError: no ink",
+    }
 
 
 def test_nothing_but_failures_is_a_failure(cli, words, monkeypatch):
@@ -134,9 +139,10 @@ def test_nothing_but_failures_is_a_failure(cli, words, monkeypatch):
 def test_a_store_that_is_not_there_is_named(cli, tmp_path, dry):
     said = cli("export", "--store", tmp_path / "none", *dry)
     assert (said.code, said.err) == (
-        1, f"committee: {tmp_path / 'none'}: expected a store, got no such folder. Make one with: "
+        1,
+        f"committee: {tmp_path / 'none'}: expected a store, got no such folder. Make one with: "
         "committee train RECIPE, or name another with --store.\n",
-    )  # fmt: skip
+    )
 
 
 def test_a_store_without_models_is_an_error(cli, tmp_path: Path):

@@ -32,9 +32,10 @@ def test_init_writes_over_nothing_unless_told(cli, tmp_path: Path) -> None:
     path.write_text("mine")
     said = cli("init", path)
     assert (said.code, said.err) == (
-        2, f"committee: {path}: expected a file that is not there yet, got one that is. Write over it with "
+        2,
+        f"committee: {path}: expected a file that is not there yet, got one that is. Write over it with "
         "--force, or name another.\n",
-    )  # fmt: skip
+    )
     assert path.read_text() == "mine"
     assert cli("init", path, "--force").code == 0
 
@@ -43,8 +44,9 @@ def test_init_refuses_what_no_recipe_takes(cli, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     said = cli("init", path, "--set", "epochs=-1")
     assert (said.code, said.err) == (
-        2, "committee: training.epochs: expected a number not less than 1, got -1. (--set epochs=-1)\n",
-    )  # fmt: skip
+        2,
+        "committee: training.epochs: expected a number not less than 1, got -1. (--set epochs=-1)\n",
+    )
     assert not path.exists()
 
 

@@ -15,9 +15,19 @@ from committee.base.interrupt import SENTENCE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not delivered there")
 NETS = Path(__file__).parents[1] / "training" / "nets"
-SETTINGS = ["dataset.channels=1", "dataset.img_size=8", "dataset.batch_size=16", "device=cpu",
-            "backbones.include=['python:hostile_nets:signalled']", "training.epochs=3", "training.folds=2",
-            "training.lr=0.01", "training.ema=0.9", "training.best_checkpoint=true", "workers=1"]  # fmt: skip
+SETTINGS = [
+    "dataset.channels=1",
+    "dataset.img_size=8",
+    "dataset.batch_size=16",
+    "device=cpu",
+    "backbones.include=['python:hostile_nets:signaled']",
+    "training.epochs=3",
+    "training.folds=2",
+    "training.lr=0.01",
+    "training.ema=0.9",
+    "training.best_checkpoint=true",
+    "workers=1",
+]
 
 
 @pytest.mark.slow
@@ -28,9 +38,13 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(digits_file, tmp_path):
     ]
     moments = [["SIGINT", 4], ["SIGTERM", 9], ["SIGINT", 22]]
     done = subprocess.run(
-        [sys.executable, str(NETS / "interrupting.py"), tmp_path], input=json.dumps([words, moments]),
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(NETS)},
-    )  # fmt: skip
+        [sys.executable, str(NETS / "interrupting.py"), tmp_path],
+        input=json.dumps([words, moments]),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(NETS)},
+    )
     assert done.returncode == 0, done.stderr
     (code, _, said, _, undisturbed), *answers = json.loads(done.stdout)
     assert (code, "stopped" in said) == (0, False), said
@@ -60,12 +74,16 @@ def signal_in(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize(("number", "place"), [
-    (signal.SIGTERM, "committee.images.cache:canvas"),
-    (signal.SIGINT, "committee.images.dataset:hash_images"),
-    (signal.SIGTERM, "committee.training.plans.base:logits_of"),
-    (signal.SIGINT, "committee.store.commit:list_files"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    ("number", "place"),
+    [
+        (signal.SIGTERM, "committee.images.cache:canvas"),
+        (signal.SIGINT, "committee.images.dataset:hash_images"),
+        (signal.SIGTERM, "committee.training.plans.base:logits_of"),
+        (signal.SIGINT, "committee.store.commit:list_files"),
+    ],
+    ids=str,
+)
 def test_decoding_predicting_and_storing_stop_at_once(
     cli, signal_in, digits_file, tmp_path, monkeypatch, number, place
 ):
@@ -79,11 +97,15 @@ def test_decoding_predicting_and_storing_stop_at_once(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize(("words", "place"), [
-    (("build-ensemble", "--method", "weighted"), "committee.combiners.weighted:Weighted.fit"),
-    (("evaluate",), "committee.pipeline.stages.evaluate:intervals"),
-    (("export", "--model-name", "test_vit", "--formats", "onnx"), "committee.exporters.onnx:_translate"),
-], ids=["build-ensemble", "evaluate", "export"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (("build-ensemble", "--method", "weighted"), "committee.combiners.weighted:Weighted.fit"),
+        (("evaluate",), "committee.pipeline.stages.evaluate:intervals"),
+        (("export", "--model-name", "test_vit", "--formats", "onnx"), "committee.exporters.onnx:_translate"),
+    ],
+    ids=["build-ensemble", "evaluate", "export"],
+)
 def test_other_verbs_stop_at_once(cli, signal_in, trained, tiny_settings, words, place, number):
     pytest.importorskip("onnx")
     signal_in(place, number)

@@ -12,17 +12,24 @@ def test_stack(trained: Store, cli) -> None:
     words = ("stack", "--store", trained.root, "--set", "device=cpu")
     said = cli(*words, "--meta-learner", "lr", "--dry-run")
     assert said.code == 0 and "stacking_lr" in said.out
-    said = cli(*words, "--set", "runs.stacking.meta_learners=[lr, rf]", "--set",
-               "runs.stacking.rf_config.n_estimators=10", "--json")  # fmt: skip
+    said = cli(
+        *words,
+        "--set",
+        "runs.stacking.meta_learners=[lr, rf]",
+        "--set",
+        "runs.stacking.rf_config.n_estimators=10",
+        "--json",
+    )
     assert said.code == 0, said.err
     answer = json.loads(said.out)
     assert answer["done"] == ["stacking_lr", "stacking_rf"]
     assert answer["ensembles"][1]["spec"]["n_estimators"] == 10
     said = cli(*words)
     assert (said.code, said.err.splitlines()[-1]) == (
-        2, "committee: runs.stacking: expected an enabled section, got none. "
+        2,
+        "committee: runs.stacking: expected an enabled section, got none. "
         "Write it into the recipe, or name a learner: --meta-learner lr",
-    )  # fmt: skip
+    )
     said = cli(*words, "--meta-learner", "xbg")
     assert said.err.splitlines()[-1] == (
         "committee: --meta-learner: expected one of lr, mlp, rf, xgb, got 'xbg'. Did you mean 'xgb'?"

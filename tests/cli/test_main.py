@@ -17,10 +17,26 @@ from committee.cli import main as frame
 from committee.errors import DataError
 
 VERBS = (
-    "adopt", "build-ensemble", "combine", "debug", "discover", "evaluate", "export", "fusion-train", "init",
-    "leaderboard", "meta-fuse", "moe-train", "predict", "predictions", "prune", "run", "schema", "stack",
+    "adopt",
+    "build-ensemble",
+    "combine",
+    "debug",
+    "discover",
+    "evaluate",
+    "export",
+    "fusion-train",
+    "init",
+    "leaderboard",
+    "meta-fuse",
+    "moe-train",
+    "predict",
+    "predictions",
+    "prune",
+    "run",
+    "schema",
+    "stack",
     "train",
-)  # fmt: skip
+)
 
 
 def verb(does) -> ModuleType:
@@ -97,8 +113,9 @@ def test_an_unknown_verb_is_answered_with_the_nearest(cli) -> None:
 def test_an_unknown_option_is_one_sentence(trying) -> None:
     said = trying(lambda arguments: 0, "--tims", "3")
     assert (said.code, said.err) == (
-        2, "committee: try: unrecognized arguments: --tims 3. See: committee try --help\n",
-    )  # fmt: skip
+        2,
+        "committee: try: unrecognized arguments: --tims 3. See: committee try --help\n",
+    )
 
 
 def test_the_exit_code_is_that_of_the_verb(trying) -> None:
@@ -109,13 +126,19 @@ def test_the_exit_code_is_that_of_the_verb(trying) -> None:
     ("error", "code", "sentence"),
     [
         (DataError("photos", got="none"), 1, "committee: photos: got none.\n"),
-        (KeyboardInterrupt(), 130, "committee: interrupted; what is finished is kept, and the same command "
-         "goes on from there.\n"),
-        (OSError(28, "No space left on device", "store/x"), 1,
-         "committee: No space left on device: store/x.\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "committee: interrupted; what is finished is kept, and the same command goes on from there.\n",
+        ),
+        (
+            OSError(28, "No space left on device", "store/x"),
+            1,
+            "committee: No space left on device: store/x.\n",
+        ),
         (OSError("odd"), 1, "committee: odd.\n"),
     ],
-)  # fmt: skip
+)
 def test_errors_are_one_line(trying, error: BaseException, code: int, sentence: str) -> None:
     said = trying(fail(error))
     assert (said.code, said.err) == (code, sentence)

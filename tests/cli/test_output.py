@@ -44,10 +44,20 @@ def test_cells() -> None:
     assert [cell(value) for value in (None, 1, 0.00012345, "x", True)] == ["", "1", "0.0001234", "x", "True"]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [
-    (0, "0 seconds"), (0.17, "1 second"), (12, "12 seconds"), (59.5, "1 minute"), (170, "3 minutes"),
-    (3569, "59 minutes"), (3599, "1 hour"), (9000, "2.5 hours"), (440_000, "120 hours"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 seconds"),
+        (0.17, "1 second"),
+        (12, "12 seconds"),
+        (59.5, "1 minute"),
+        (170, "3 minutes"),
+        (3569, "59 minutes"),
+        (3599, "1 hour"),
+        (9000, "2.5 hours"),
+        (440_000, "120 hours"),
+    ],
+)
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds / 3600) == text
 

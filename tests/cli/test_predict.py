@@ -53,7 +53,7 @@ def photos(pictures, tmp_path_factory) -> Path:
 
 
 def shaken(member: Member) -> Member:
-    """Move all weights of normalisations: timm starts the last of a block at zero, which hides the block."""
+    """Move all weights of normalizations: timm starts the last of a block at zero, which hides the block."""
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for tensor in member.network.parameters():
@@ -82,7 +82,9 @@ def store(members, tmp_path_factory) -> Store:
     store = Store(tmp_path_factory.mktemp("store"))
     for member in members:
         facts = {"backbone": f"timm:{member.name}", "inference": "refit"}
-        with commit(store.checkpoint(member.name, "refit"), kind="checkpoint", made_from="x", **facts) as new:
+        with commit(
+            store.checkpoint(member.name, "refit"), kind="checkpoint", fingerprint="x", **facts
+        ) as new:
             member.save(new)
     return store
 
@@ -171,8 +173,9 @@ def test_a_folder_becomes_a_table_that_goes_on(cli, photos, files, tmp_path):
     )
     with listed.open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [
-            ["id", "reason"], [(photos / "below" / "d.jpg").as_posix(), said.err.rstrip("\n")]
-        ]  # fmt: skip
+            ["id", "reason"],
+            [(photos / "below" / "d.jpg").as_posix(), said.err.rstrip("\n")],
+        ]
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["id", "prediction", *CLASSES, "model"]

@@ -29,6 +29,9 @@ def digits() -> Predictions:
     splits = StratifiedKFold(5, shuffle=True, random_state=1)
     probs = [cross_val_predict(m, images, labels, cv=splits, method="predict_proba") for m in models.values()]
     return Predictions.from_probabilities(
-        np.stack(probs) * 0.97 + 0.003, members=list(models), class_names=[f"digit {c}" for c in range(10)],
-        sample_ids=[f"scan{row}" for row in rows], labels=labels,
-    )  # fmt: skip
+        np.stack(probs) * 0.97 + 0.003,
+        members=list(models),
+        class_names=[f"digit {c}" for c in range(10)],
+        sample_ids=[f"scan{row}" for row in rows],
+        labels=labels,
+    )

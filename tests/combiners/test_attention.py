@@ -19,9 +19,7 @@ def halves(rows: int, seed: int) -> tuple[Predictions, np.ndarray]:
         mine = np.flatnonzero(own == member)
         logits[member, mine] = 0.0
         logits[member, mine, labels[mine]] = 2.5
-    return Predictions.from_logits(
-        logits, members=["b", "a"], class_names=list("xyz"), labels=labels
-    ), own  # fmt: skip
+    return Predictions.from_logits(logits, members=["b", "a"], class_names=list("xyz"), labels=labels), own
 
 
 def test_the_weights_say_who_is_right_and_that_helps_on_fresh_rows() -> None:

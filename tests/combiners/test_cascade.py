@@ -17,9 +17,11 @@ from committee.errors import UnknownNameError, UsageError
 from committee.predictions.table import Predictions
 
 COSTS = {
-    "linear": {"latency_ms": 1.0}, "bayes": {"latency_ms": 2.0}, "near": {"latency_ms": 4.0},
+    "linear": {"latency_ms": 1.0},
+    "bayes": {"latency_ms": 2.0},
+    "near": {"latency_ms": 4.0},
     "tree": {"latency_ms": 8.0},
-}  # fmt: skip
+}
 
 
 class Asked:
@@ -81,7 +83,7 @@ def test_skipping_says_what_the_dense_form_says_and_asks_less(digits: Prediction
     cascade = Cascade(costs=COSTS, keep=0.97).fit(digits)
     logits = torch.from_numpy(digits.logits)
     asked = Asked(logits)
-    torch.testing.assert_close(cascade.consult(asked), cascade(logits), atol=0, rtol=0)
+    torch.testing.assert_close(cascade.forward_lazy(asked), cascade(logits), atol=0, rtol=0)
     exits = torch.bincount(cascade.exits(logits), minlength=4)
     still_there = [len(digits) - int(exits[:stage].sum()) for stage in range(4)]
     order = [digits.members.index(name) for name in cascade.notes()["order"]]
@@ -92,13 +94,13 @@ def test_skipping_says_what_the_dense_form_says_and_asks_less(digits: Prediction
 def test_nobody_is_asked_when_all_have_left(digits: Predictions) -> None:
     cascade = Cascade(costs=COSTS, mean_cost=0.5).fit(digits)
     asked = Asked(torch.from_numpy(digits.logits))
-    cascade.consult(asked)
+    cascade.forward_lazy(asked)
     assert sorted(asked.counts) == [0, 0, 0, len(digits)]
 
 
 def test_members_that_no_sample_reaches_are_left_out(digits: Predictions, tmp_path) -> None:
     cascade = Cascade(costs=COSTS, mean_cost=0.5).fit(digits)
-    narrow = cascade.narrowed()
+    narrow = cascade.restrict_to_used()
     assert narrow.member_names == ("linear",)
     save(narrow, tmp_path)
     alone = digits.select(["linear"])

@@ -15,10 +15,12 @@ from committee.errors import UnknownNameError, UsageError
 
 
 def test_mean_of_means_is_a_weighted_mean(digits):
-    nested = Compose({
-        "trees": {"combiner": "subset", "members": ["tree"]},
-        "rest": {"combiner": "subset", "members": ["near", "linear", "bayes"]},
-    }).fit(digits)  # fmt: skip
+    nested = Compose(
+        {
+            "trees": {"combiner": "subset", "members": ["tree"]},
+            "rest": {"combiner": "subset", "members": ["near", "linear", "bayes"]},
+        }
+    ).fit(digits)
     flat = Weighted(weights={"tree": 3, "near": 1, "linear": 1, "bayes": 1}).fit(digits)
     np.testing.assert_allclose(nested.combine(digits.logits), flat.combine(digits.logits), atol=1e-5)
     assert nested.member_weights() == pytest.approx(flat.member_weights())
@@ -54,9 +56,12 @@ def test_nothing_to_compose():
 def test_groups_stay_together_in_inner_folds(digits):
     groups = np.arange(900) // 3
     part = type(digits).from_logits(
-        digits.logits, members=digits.members, class_names=digits.class_names, labels=digits.labels,
+        digits.logits,
+        members=digits.members,
+        class_names=digits.class_names,
+        labels=digits.labels,
         groups=groups,
-    )  # fmt: skip
+    )
     folds = redraw_folds(part)
     assert all(len(np.unique(folds[groups == group])) == 1 for group in range(300))
 

@@ -157,19 +157,21 @@ def test_exports(spec, rows):
 def test_consulting_members_one_by_one_says_the_same(spec, rows):
     combiner = build(spec).fit(rows)
     logits = torch.from_numpy(rows.logits)
-    answer = combiner.consult(lambda member, some: logits[member] if some is None else logits[member][some])
+    answer = combiner.forward_lazy(
+        lambda member, some: logits[member] if some is None else logits[member][some]
+    )
     torch.testing.assert_close(answer, combiner(logits), atol=1e-5, rtol=1e-5)
 
 
 @every
 def test_the_members_that_are_heard_say_the_same_alone(spec, rows, tmp_path):
     combiner = build(spec).fit(rows)
-    narrow = combiner.narrowed()
+    narrow = combiner.restrict_to_used()
     assert set(narrow.member_names) <= set(rows.members)
     save(narrow, tmp_path)
-    heard = rows.select(narrow.member_names)
+    used = rows.select(narrow.member_names)
     np.testing.assert_allclose(
-        load(tmp_path).combine(heard.logits), combiner.combine(rows.logits), atol=1e-5, rtol=1e-5
+        load(tmp_path).combine(used.logits), combiner.combine(rows.logits), atol=1e-5, rtol=1e-5
     )
 
 
@@ -183,7 +185,7 @@ def test_on_a_gpu(spec, rows):
     for answer in (
         combiner(there),
         combiner.infer(there),
-        combiner.consult(lambda member, some: there[member] if some is None else there[member][some]),
+        combiner.forward_lazy(lambda member, some: there[member] if some is None else there[member][some]),
     ):
         assert answer.is_cuda
         torch.testing.assert_close(answer.cpu(), expected, atol=1e-4, rtol=1e-4)
@@ -210,7 +212,7 @@ def test_labels_are_needed_only_to_learn(spec, rows):
     with pytest.raises(DataError) as error:
         combiner.fit(bare)
     assert str(error.value) == (
-        f"{spec['combiner']}: expected labelled predictions, got none. "
+        f"{spec['combiner']}: expected labeled predictions, got none. "
         "Attach labels: predictions.with_labels(ids, labels)."
     )
     with pytest.raises(UsageError, match=r"expected a fitted combiner, got one without weights"):

@@ -65,8 +65,9 @@ def test_bags_hear_some_members_and_are_averaged(digits):
 
 
 def test_a_tie_goes_to_the_first_name(digits):
-    twins = replace(digits, logits=np.repeat(digits.logits[2:3], 3, axis=0), members=("b", "c", "a"),
-                    seen=digits.seen[:3])  # fmt: skip
+    twins = replace(
+        digits, logits=np.repeat(digits.logits[2:3], 3, axis=0), members=("b", "c", "a"), seen=digits.seen[:3]
+    )
     for metric in ("log_loss", "accuracy"):
         assert GreedySelection(metric=metric).fit(twins).member_weights() == {"b": 0, "c": 0, "a": 1}
 

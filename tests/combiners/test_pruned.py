@@ -11,9 +11,11 @@ from committee.predictions.table import Predictions
 from committee.scoring.scoring import score
 
 COSTS = {
-    "linear": {"latency_ms": 1.0, "size_mb": 2.0}, "bayes": {"latency_ms": 2.0, "size_mb": 1.0},
-    "near": {"latency_ms": 4.0, "size_mb": 8.0}, "tree": {"latency_ms": 8.0, "size_mb": 4.0},
-}  # fmt: skip
+    "linear": {"latency_ms": 1.0, "size_mb": 2.0},
+    "bayes": {"latency_ms": 2.0, "size_mb": 1.0},
+    "near": {"latency_ms": 4.0, "size_mb": 8.0},
+    "tree": {"latency_ms": 8.0, "size_mb": 4.0},
+}
 METHODS = pytest.mark.parametrize(
     "method", ["greedy_forward", "greedy_backward", "diversity_max", "clustering"]
 )
@@ -33,7 +35,7 @@ def test_a_path_says_score_and_costs_at_each_size(method: str, digits: Predictio
 
 def test_a_target_size(digits: Predictions) -> None:
     rule = Pruned(target_size=2).fit(digits)
-    assert rule.notes()["chosen"]["size"] == 2 and len(rule.narrowed().member_names) == 2
+    assert rule.notes()["chosen"]["size"] == 2 and len(rule.restrict_to_used().member_names) == 2
     assert "instead_of" not in rule.notes()["chosen"]
 
 
@@ -49,7 +51,7 @@ def test_a_target_over_the_budget_gives_way(digits: Predictions) -> None:
 @METHODS
 def test_budgets_are_kept(method: str, digits: Predictions) -> None:
     rule = Pruned(method, max_latency_ms=5, max_size_mb=9, costs=COSTS, floor=0.0).fit(digits)
-    kept = rule.narrowed().member_names
+    kept = rule.restrict_to_used().member_names
     assert sum(COSTS[name]["latency_ms"] for name in kept) <= 5
     assert sum(COSTS[name]["size_mb"] for name in kept) <= 9
     assert rule.notes()["left_out"] == ["tree"]
@@ -102,9 +104,11 @@ def test_no_path_is_better_than_choosing_on_other_rows_allows(method: str) -> No
         rng = np.random.default_rng(seed)
         labels = rng.integers(0, 2, 160)
         rows = Predictions.from_logits(
-            rng.normal(size=(20, 160, 2)), members=[f"m{k}" for k in range(20)], class_names=["x", "y"],
+            rng.normal(size=(20, 160, 2)),
+            members=[f"m{k}" for k in range(20)],
+            class_names=["x", "y"],
             labels=labels,
-        )  # fmt: skip
+        )
         rule, scores = score(Pruned(method, metric="accuracy", target_size=3, floor=0.0), rows)
         chosen = next(entry for entry in rule.notes()["path"] if entry["size"] == 3)
         flattering.append(chosen["fit"])
@@ -119,9 +123,12 @@ def test_no_path_is_better_than_choosing_on_other_rows_allows(method: str) -> No
 def test_members_that_say_the_same_are_kept_once(method: str, digits: Predictions) -> None:
     one = digits.select(["bayes"])
     twins = Predictions.from_logits(
-        np.repeat(one.logits, 5, axis=0), members=list("abcde"), class_names=one.class_names,
-        labels=one.labels, folds=one.folds,
-    )  # fmt: skip
+        np.repeat(one.logits, 5, axis=0),
+        members=list("abcde"),
+        class_names=one.class_names,
+        labels=one.labels,
+        folds=one.folds,
+    )
     rule = Pruned(method, floor=0.0).fit(twins)
     assert rule.notes()["chosen"]["size"] == 1
     assert [point["size"] for point in rule.notes()["front"]] == [1]

@@ -16,12 +16,15 @@ from committee.errors import DataError, UsageError
 from committee.predictions.table import Predictions
 
 QUICK: dict[str, dict[str, Any]] = {
-    "stacking_lr": {}, "stacking_xgb": {"n_estimators": 5, "max_depth": 2},
-    "stacking_rf": {"n_estimators": 10}, "stacking_mlp": {"hidden_dims": [8], "epochs": 2},
+    "stacking_lr": {},
+    "stacking_xgb": {"n_estimators": 5, "max_depth": 2},
+    "stacking_rf": {"n_estimators": 10},
+    "stacking_mlp": {"hidden_dims": [8], "epochs": 2},
     "attention": {"epochs": 2, "hidden_dim": 4},
-}  # fmt: skip
-every = pytest.mark.parametrize("spec", [{"combiner": key, **options} for key, options in QUICK.items()],
-                                ids=list(QUICK))  # fmt: skip
+}
+every = pytest.mark.parametrize(
+    "spec", [{"combiner": key, **options} for key, options in QUICK.items()], ids=list(QUICK)
+)
 
 
 @every
@@ -58,9 +61,12 @@ def test_groups_stay_together_when_strength_is_chosen(spec, digits: Predictions)
     rule = build(spec)
     rows = digits.rows(np.arange(120))
     grouped = Predictions.from_logits(
-        rows.logits, members=rows.members, class_names=rows.class_names, labels=rows.labels,
+        rows.logits,
+        members=rows.members,
+        class_names=rows.class_names,
+        labels=rows.labels,
         groups=np.arange(120) // 3,
-    )  # fmt: skip
+    )
     for others, held_out in rule.held_out(grouped):
         assert not set(grouped.groups[others]) & set(grouped.groups[held_out])
 

@@ -33,9 +33,11 @@ def test_the_least_rows_in_a_leaf_are_chosen_inside_the_rows(digits):
     losses = {int(least): loss for least, loss in notes["log_loss_by_least_rows"].items()}
     assert tuple(losses) == LEAVES and notes["least_rows_in_a_leaf"] == min(losses, key=losses.get)
     noise = Predictions.from_logits(
-        np.random.default_rng(0).normal(size=(3, 300, 4)), members=list("abc"), class_names=list("wxyz"),
+        np.random.default_rng(0).normal(size=(3, 300, 4)),
+        members=list("abc"),
+        class_names=list("wxyz"),
         labels=np.random.default_rng(1).integers(0, 4, 300),
-    )  # fmt: skip
+    )
     assert StackingRf(n_estimators=20).fit(noise).notes()["least_rows_in_a_leaf"] == 30
 
 

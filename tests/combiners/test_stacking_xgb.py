@@ -51,9 +51,11 @@ def test_agrees_with_xgboost_on_fresh_rows(classes, options, digits, monkeypatch
 
 def test_the_number_of_rounds_is_chosen_inside_the_rows(digits):
     noise = Predictions.from_logits(
-        np.random.default_rng(0).normal(size=(3, 300, 4)), members=list("abc"), class_names=list("wxyz"),
+        np.random.default_rng(0).normal(size=(3, 300, 4)),
+        members=list("abc"),
+        class_names=list("wxyz"),
         labels=np.random.default_rng(1).integers(0, 4, 300),
-    )  # fmt: skip
+    )
     few = StackingXgb(n_estimators=30, max_depth=3).fit(noise).notes()
     many = StackingXgb(n_estimators=30, max_depth=3).fit(digits).notes()
     assert few["rounds"] <= 3 and many["rounds"] > 10

@@ -20,11 +20,11 @@ from committee.errors import LeakError
 from committee.solvers.newton import best_temperature
 
 
-class Memoriser(Combiner):
+class Memorizer(Combiner):
     """Answers rows of the fit with their labels, and others like soft voting."""
 
-    def learn(self, predictions):
-        self.keep(rows=predictions.logits[0].copy(), labels=predictions.labels)
+    def _fit(self, predictions):
+        self.set_buffers(rows=predictions.logits[0].copy(), labels=predictions.labels)
 
     def forward(self, logits):
         known = (logits[0][:, None] == self.learned("rows")[None]).all(dim=2)
@@ -53,9 +53,12 @@ def test_agrees_with_scipy(seed, scale, classes):
     logits = (random.normal(size=(200, classes)) + np.eye(classes)[labels] * 1.2).astype(np.float32) * scale
     found = 1 / best_temperature(logits, labels)
     best = minimize_scalar(
-        loss, args=(logits.astype(np.float64), labels), bounds=(0.05, 20), method="bounded",
+        loss,
+        args=(logits.astype(np.float64), labels),
+        bounds=(0.05, 20),
+        method="bounded",
         options={"xatol": 1e-9},
-    )  # fmt: skip
+    )
     assert found == pytest.approx(best.x, rel=1e-4, abs=1e-4)
 
 
@@ -76,16 +79,16 @@ def test_pooled_temperature_is_the_optimum_of_the_pool(digits):
 
 
 def test_never_fitted_on_rows_that_the_rule_inside_has_seen(unique):
-    plain, memory = Temperature().fit(unique), Temperature(Memoriser()).fit(unique)
+    plain, memory = Temperature().fit(unique), Temperature(Memorizer()).fit(unique)
     assert memory.notes()["temperature"] == pytest.approx(plain.notes()["temperature"], rel=1e-5)
-    seen = best_temperature(Memoriser().fit(unique).combine(unique.logits), unique.labels)
+    seen = best_temperature(Memorizer().fit(unique).combine(unique.logits), unique.labels)
     assert seen < 0.6 * memory.notes()["temperature"]
 
 
 def test_a_composite_weighs_inputs_on_rows_that_they_have_not_seen(unique):
-    fitted = Compose({"memory": Memoriser(), "soft": "soft_voting"}, final="weighted").fit(unique)
+    fitted = Compose({"memory": Memorizer(), "soft": "soft_voting"}, final="weighted").fit(unique)
     assert fitted.final.member_weights()["memory"] == pytest.approx(0.5, abs=1e-3)
-    naive = np.stack([Memoriser().fit(unique).combine(unique.logits), SoftVoting().combine(unique.logits)])
+    naive = np.stack([Memorizer().fit(unique).combine(unique.logits), SoftVoting().combine(unique.logits)])
     leaky = type(unique).from_logits(
         naive, members=["memory", "soft"], class_names=unique.class_names, labels=unique.labels
     )
@@ -108,8 +111,11 @@ def test_recalibrate_changes_the_temperature_alone(kind, digits):
     assert fitted.recalibrate(second) is fitted
     assert fitted.member_weights() == weights and fitted.notes() != before
     seen = type(digits).from_logits(
-        second.logits, members=digits.members, class_names=digits.class_names, labels=second.labels,
+        second.logits,
+        members=digits.members,
+        class_names=digits.class_names,
+        labels=second.labels,
         seen=np.ones((4, 450), bool),
-    )  # fmt: skip
+    )
     with pytest.raises(LeakError):
         fitted.recalibrate(seen)

@@ -48,7 +48,7 @@ def test_certificate(digits, space):
     assert min(loss(digits, draw, space) for draw in draws) >= best - certificate - 1e-6
 
 
-def test_agrees_with_expectation_maximisation(digits):
+def test_agrees_with_expectation_maximization(digits):
     probs = np.exp(log_softmax(digits.logits.astype(np.float64), axis=2))[:, np.arange(900), digits.labels]
     weight = np.full(4, 0.25)
     for _ in range(5000):
@@ -90,8 +90,9 @@ def test_a_local_search_is_never_below_what_is_simpler(seed, metric, space, memb
 
 
 def test_identical_members_tie_by_name(digits):
-    twins = replace(digits, logits=np.repeat(digits.logits[2:3], 3, axis=0), members=("b", "c", "a"),
-                    seen=digits.seen[:3])  # fmt: skip
+    twins = replace(
+        digits, logits=np.repeat(digits.logits[2:3], 3, axis=0), members=("b", "c", "a"), seen=digits.seen[:3]
+    )
     for metric in ("accuracy", "f1_macro"):
         turned = twins.select(("a", "b", "c"))
         one, other = (Weighted(metric=metric).fit(part).member_weights() for part in (twins, turned))

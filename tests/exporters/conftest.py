@@ -1,4 +1,4 @@
-"""Real photographs, and small networks whose normalisation does something."""
+"""Real photographs, and small networks whose normalization does something."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Vote(nn.Module):
 
 
 def perturbed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Shake all normalisations: timm starts the last of a block at zero, which hides half of the network."""
+    """Shake all normalizations: timm starts the last of a block at zero, which hides half of the network."""
     shaken = torch.Generator().manual_seed(0)
     out = {}
     for key, value in state.items():
@@ -59,7 +59,7 @@ def photos() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def shaken() -> Callable[[nn.Module], nn.Module]:
-    """Shake the normalisations of a module, and put it in evaluation mode."""
+    """Shake the normalizations of a module, and put it in evaluation mode."""
 
     def shake(module: nn.Module) -> nn.Module:
         module.load_state_dict(perturbed(module.state_dict()))

@@ -18,7 +18,7 @@ from committee.exporters._parity import check_parity, several_sizes
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 
-CARD = Card("vote", ("ant", "bee", "été", "no"), {"kind": "ensemble", "speaks": "refit"})
+CARD = Card("vote", ("ant", "bee", "été", "no"), {"kind": "ensemble", "inference": "refit"})
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_the_file_knows_its_classes_and_where_it_is_from(file):
     assert predictor.name == "vote"
     assert predictor.class_names == CARD.class_names
     assert predictor.channels == 3
-    assert predictor.provenance == {"kind": "ensemble", "speaks": "refit"}
+    assert predictor.provenance == {"kind": "ensemble", "inference": "refit"}
 
 
 def test_names_no_path_of_this_machine(file):
@@ -60,13 +60,13 @@ def test_weights_past_the_limit_lie_beside_it(tmp_path, vote, photos, monkeypatc
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_grey_images_and_channels_last_weights(tmp_path, seeing, photos, fit):
+def test_gray_images_and_channels_last_weights(tmp_path, seeing, photos, fit):
     module = seeing("test_efficientnet.r160_in1k", 48, fit, 1).to(memory_format=torch.channels_last).eval()
-    grey = photos[:, :1]
-    file = Onnx().export(module, torch.from_numpy(grey), tmp_path, CARD)
+    gray = photos[:, :1]
+    file = Onnx().export(module, torch.from_numpy(gray), tmp_path, CARD)
     assert OnnxPredictor(file).channels == 1
-    reference = ModulePredictor(module, "grey", CARD.class_names)
-    check_parity(reference, OnnxPredictor(file), several_sizes(grey), "onnx of grey")
+    reference = ModulePredictor(module, "gray", CARD.class_names)
+    check_parity(reference, OnnxPredictor(file), several_sizes(gray), "onnx of gray")
 
 
 def test_a_module_that_cannot_be_traced_is_named(tmp_path, photos):

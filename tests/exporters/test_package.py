@@ -40,9 +40,9 @@ def batches(photos):
 @pytest.fixture(scope="module")
 def made(ensemble, batches, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("deploy") / "pair"
-    card = Card("pair", CLASSES, {"kind": "ensemble", "speaks": "refit"})
+    card = Card("pair", CLASSES, {"kind": "ensemble", "inference": "refit"})
     formats = ["state_dict", "checkpoint", "onnx", "tflite"]
-    return folder, package(ensemble, card, folder, formats, batches, made_from="abc")
+    return folder, package(ensemble, card, folder, formats, batches, fingerprint="abc")
 
 
 def read(folder: Path, name: str):
@@ -69,8 +69,10 @@ def test_every_format_says_what_the_module_says(name, made, ensemble, photos, ba
 
 def test_the_same_weights_are_the_same_bytes(ensemble, tmp_path):
     card = Card("pair", CLASSES, {})
-    files = [EXPORTERS.make("state_dict").export(ensemble, torch.empty(0), tmp_path, card).read_bytes()
-             for _ in range(8)]  # fmt: skip
+    files = [
+        EXPORTERS.make("state_dict").export(ensemble, torch.empty(0), tmp_path, card).read_bytes()
+        for _ in range(8)
+    ]
     assert len(set(files)) == 1
 
 
@@ -94,18 +96,18 @@ def test_names_and_provenance(made):
     folder, _ = made
     assert read(folder, "class_mapping") == {"0": "ant", "1": "bee", "2": "cat"}
     facts = read(folder, "metadata")
-    assert (facts["name"], facts["kind"], facts["speaks"]) == ("pair", "ensemble", "refit")
+    assert (facts["name"], facts["kind"], facts["inference"]) == ("pair", "ensemble", "refit")
     assert set(facts["versions"]) == {"committee", "torch", "torchvision", "timm"}
 
 
 def test_formats_are_added_kept_and_replaced(tmp_path, shaken, batches, monkeypatch):
     member = shaken(Member.build("timm:test_resnet", classes=CLASSES, size=32, name="one"))
     card = Card("one", CLASSES)
-    first = package(member, card, tmp_path, ["checkpoint"], batches, made_from="a")
-    both = package(member, card, tmp_path, ["state_dict", "checkpoint"], batches, made_from="a")
+    first = package(member, card, tmp_path, ["checkpoint"], batches, fingerprint="a")
+    both = package(member, card, tmp_path, ["state_dict", "checkpoint"], batches, fingerprint="a")
     assert both["formats"]["checkpoint"] == first["formats"]["checkpoint"]
     assert set(both["formats"]) == {"checkpoint", "state_dict"}
-    other = package(member, card, tmp_path, ["state_dict"], batches, made_from="b")
+    other = package(member, card, tmp_path, ["state_dict"], batches, fingerprint="b")
     assert set(other["formats"]) == {"state_dict"}
     assert not (tmp_path / "checkpoint").exists(), "the checkpoint of another model stayed"
 
@@ -113,7 +115,7 @@ def test_formats_are_added_kept_and_replaced(tmp_path, shaken, batches, monkeypa
 def test_a_damaged_format_is_made_again(tmp_path, shaken, batches):
     member = shaken(Member.build("timm:test_resnet", classes=CLASSES, size=32, name="one"))
     for _ in range(2):
-        status = package(member, Card("one", CLASSES), tmp_path, ["state_dict"], batches, made_from="a")
+        status = package(member, Card("one", CLASSES), tmp_path, ["state_dict"], batches, fingerprint="a")
         path = tmp_path / status["formats"]["state_dict"]["file"]
         assert hash_file(path) == read(tmp_path, "checksums")["state_dict/weights.safetensors"]
         path.write_bytes(path.read_bytes()[:-1] + b"\1")

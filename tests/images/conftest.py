@@ -17,8 +17,13 @@ from committee.recipe.dataset import Dataset as Settings
 def photos():
     """Twelve different 60 x 90 pieces of two photographs, uint8 [12, 60, 90, 3]."""
     china, flower = load_sample_images().images
-    return np.stack([picture[90 * k : 90 * k + 60, 60 * k : 60 * k + 90] for k in range(4)
-                     for picture in (china, flower, china[::-1])])  # fmt: skip
+    return np.stack(
+        [
+            picture[90 * k : 90 * k + 60, 60 * k : 60 * k + 90]
+            for k in range(4)
+            for picture in (china, flower, china[::-1])
+        ]
+    )
 
 
 @pytest.fixture

@@ -70,9 +70,14 @@ def test_neither_layout_nor_batch_nor_threads_change_a_sample(large, randaugment
 
 @pytest.mark.parametrize(
     "options",
-    [{"flip": True}, {"color_jitter": 0.4}, {"random_resized_crop": 0.3}, {"randaugment": 9},
-     {**VARIED, "randaugment": 5}],
-)  # fmt: skip
+    [
+        {"flip": True},
+        {"color_jitter": 0.4},
+        {"random_resized_crop": 0.3},
+        {"randaugment": 9},
+        {**VARIED, "randaugment": 5},
+    ],
+)
 def test_a_sample_varies_by_its_id_and_the_epoch_not_by_its_batch(images, options):
     whole = vary(images, **options)
     assert whole.shape == (24, 3, 32, 32) and whole.dtype == torch.float32
@@ -97,7 +102,7 @@ def test_flip_mirrors_about_every_second(images):
 def test_a_flip_mirrors_what_the_resampling_gives(large, options):
     images = large.expand(24, -1, -1, -1)
     plain, flipped = (vary(images, size=224, flip=flip, **options) for flip in (False, True))
-    # A threshold of colour may fall on the other side of a value that the mirrored grid rounds differently.
+    # A threshold of color may fall on the other side of a value that the mirrored grid rounds differently.
     apart = [(one - other).abs().mean() for one, other in zip(plain, flipped, strict=True)]
     mirrored = [(one - other.flip(-1)).abs().mean() for one, other in zip(plain, flipped, strict=True)]
     assert all(min(pair) < 0.1 < max(pair) for pair in zip(apart, mirrored, strict=True))
@@ -121,9 +126,13 @@ def test_a_small_member_on_a_large_canvas_is_antialiased():
 @pytest.mark.parametrize("factor", [0.3, 1.0, 1.7])
 @pytest.mark.parametrize(
     ("ours", "theirs"),
-    [("brightness", ImageEnhance.Brightness), ("contrast", ImageEnhance.Contrast),
-     ("saturation", ImageEnhance.Color), ("sharpness", ImageEnhance.Sharpness)],
-)  # fmt: skip
+    [
+        ("brightness", ImageEnhance.Brightness),
+        ("contrast", ImageEnhance.Contrast),
+        ("saturation", ImageEnhance.Color),
+        ("sharpness", ImageEnhance.Sharpness),
+    ],
+)
 def test_enhancements_agree_with_pillow(images, ours, theirs, factor):
     image = images[:1]
     changed = getattr(enhance, ours)(image.float(), torch.tensor([factor]))
@@ -146,10 +155,13 @@ def test_jitter_is_its_three_changes_in_one_pass(images, channels):
 
 @pytest.mark.parametrize(
     ("ours", "amount", "theirs"),
-    [("posterize", 3.0, lambda image: ImageOps.posterize(image, 3)),
-     ("solarize", 100.0, lambda image: ImageOps.solarize(image, 100)),
-     ("autocontrast", 0.0, ImageOps.autocontrast), ("equalize", 0.0, ImageOps.equalize)],
-)  # fmt: skip
+    [
+        ("posterize", 3.0, lambda image: ImageOps.posterize(image, 3)),
+        ("solarize", 100.0, lambda image: ImageOps.solarize(image, 100)),
+        ("autocontrast", 0.0, ImageOps.autocontrast),
+        ("equalize", 0.0, ImageOps.equalize),
+    ],
+)
 def test_operations_agree_with_pillow(large, ours, amount, theirs):
     image = large  # on small images Pillow's equalize suffers from whole-number steps
     changed = getattr(enhance, ours)(image.float(), torch.tensor([amount]))
@@ -159,9 +171,9 @@ def test_operations_agree_with_pillow(large, ours, amount, theirs):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_jitter_normalises_as_the_view_does(images, channels):
+def test_jitter_normalizes_as_the_view_does(images, channels):
     images, view, factors = images[:, :channels], View(32, channels=channels), torch.rand(3, 24) + 0.5
-    expected = view.normalise(enhance.jitter(images, factors))
+    expected = view.normalize(enhance.jitter(images, factors))
     torch.testing.assert_close(enhance.jitter(images, factors, view), expected, rtol=0, atol=1e-5)
 
 

@@ -171,9 +171,13 @@ def test_more_folds_than_the_smallest_class_has_rows(make_folder, settings, said
 def test_own_folds(make_table, settings, opened, said):
     table = make_table(
         ["path", "label", "fold", "split"],
-        lambda row: [f"images/{row}.png", row % 2, "" if row > 19 else f"{(row // 2) % 4 + 8}",
-                     "test" if row > 19 else "train"],
-    )  # fmt: skip
+        lambda row: [
+            f"images/{row}.png",
+            row % 2,
+            "" if row > 19 else f"{(row // 2) % 4 + 8}",
+            "test" if row > 19 else "train",
+        ],
+    )
     data = opened(settings(table), folds=5)
     assert data.folds.tolist() == [(row // 2) % 4 for row in range(20)] + [-1] * 4
     same(opened(settings(table), folds=7), data)
@@ -238,7 +242,7 @@ def test_a_folder_beside_the_splits(make_folder, settings, said):
     )
 
 
-def test_grey_and_squashed(make_folder, settings, opened):
+def test_gray_and_squashed(make_folder, settings, opened):
     root = make_folder("root", {"cat": 9, "dog": 9})
     assert opened(settings(root, channels=1, fit="squash"), size=8).canvas.shape == (18, 8, 8, 1)
 

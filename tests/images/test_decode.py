@@ -10,8 +10,10 @@ from committee.errors import DataError
 from committee.images.decode import decode, find_images
 
 
-@pytest.mark.parametrize(("suffix", "options", "tolerance"), [("png", {}, 0), ("webp", {"lossless": True}, 0),
-                                                              ("jpg", {"quality": 95}, 40)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("suffix", "options", "tolerance"),
+    [("png", {}, 0), ("webp", {"lossless": True}, 0), ("jpg", {"quality": 95}, 40)],
+)
 def test_the_formats(photos, tmp_path, suffix, options, tolerance):
     file = tmp_path / f"photo.{suffix}"
     Image.fromarray(photos[0]).save(file, **options)
@@ -32,19 +34,24 @@ def test_exif_orientation(photos, tmp_path, orientation):
     exif[0x0112] = orientation
     turned.save(tmp_path / "turned.png", exif=exif)
     expected = {
-        1: photos[0], 2: photos[0][:, ::-1], 3: photos[0][::-1, ::-1], 4: photos[0][::-1],
-        5: photos[0].transpose(1, 0, 2), 6: np.rot90(photos[0], -1),
-        7: photos[0][::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(photos[0]),
-    }[orientation]  # fmt: skip
+        1: photos[0],
+        2: photos[0][:, ::-1],
+        3: photos[0][::-1, ::-1],
+        4: photos[0][::-1],
+        5: photos[0].transpose(1, 0, 2),
+        6: np.rot90(photos[0], -1),
+        7: photos[0][::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(photos[0]),
+    }[orientation]
     assert np.array_equal(decode(tmp_path / "turned.png"), expected.transpose(2, 0, 1))
 
 
 def test_arrays(photos):
     assert np.array_equal(decode(photos[0], 3), photos[0].transpose(2, 0, 1))
-    grey = photos[0, ..., 0]
-    for array in (grey, grey[..., None]):
-        assert np.array_equal(decode(array, 1), grey[None])
-        assert np.array_equal(decode(array, 3), np.stack([grey] * 3))
+    gray = photos[0, ..., 0]
+    for array in (gray, gray[..., None]):
+        assert np.array_equal(decode(array, 1), gray[None])
+        assert np.array_equal(decode(array, 3), np.stack([gray] * 3))
 
 
 def test_transparency_lies_on_white(tmp_path):

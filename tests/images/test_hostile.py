@@ -36,7 +36,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png_bomb(side: int) -> bytes:
-    """Return a grey PNG of `side` squared pixels, all black, complete and valid."""
+    """Return a gray PNG of `side` squared pixels, all black, complete and valid."""
     packer, rows = zlib.compressobj(9), b"\0" * (side + 1) * 64
     parts = [packer.compress(rows) for _ in range(side // 64)]
     parts += [packer.compress(b"\0" * (side + 1) * (side % 64)), packer.flush()]
@@ -189,8 +189,10 @@ def test_a_folder_is_no_image(tmp_path):
 
 WHOLE = {kind: saved(kind) for kind in ("JPEG", "PNG", "WEBP")} | {
     "EXIF": saved("JPEG", exif=PHOTO.getexif().tobytes() or b"Exif\0\0II*\0\x08\0\0\0\0\0"),
-    "MPO": saved("MPO", frames=2), "APNG": saved("PNG", frames=2), "TALL": jpeg_of(7_000, 7_000)[:900],
-}  # fmt: skip
+    "MPO": saved("MPO", frames=2),
+    "APNG": saved("PNG", frames=2),
+    "TALL": jpeg_of(7_000, 7_000)[:900],
+}
 
 
 @given(st.sampled_from(sorted(WHOLE)), st.data())

@@ -1,4 +1,4 @@
-"""Broken images: set aside by name, remembered, never replaced by a neighbour; too many stop the run."""
+"""Broken images: set aside by name, remembered, never replaced by a neighbor; too many stop the run."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_limit_may_be_raised_and_nothing_is_decoded_again(root, settings, op
     assert warning.startswith("3 of 24 images are broken and left out (")
 
 
-def test_no_neighbour_takes_the_place_of_a_broken_one(root, settings, opened):
+def test_no_neighbor_takes_the_place_of_a_broken_one(root, settings, opened):
     data = opened(settings(root, max_broken=0.2))
     for row, name in enumerate(data.sample_ids.tolist()):
         original = torch.from_numpy(decode(root / name))[None]

@@ -65,7 +65,7 @@ LIES = {
         cells(odd, "7", split=lambda n: "test" * (n > 19)),
         "folds: expected at least 2, got 1. " + OWN,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("look", ["run", "dry run"])

@@ -4,13 +4,13 @@ import torch
 from torchvision.transforms import v2
 
 from committee.errors import DataError, UsageError
-from committee.images.view import View, canvas, canvas_size, centre
+from committee.images.view import View, canvas, canvas_size, center
 
 SIZES = [(300, 200), (200, 300), (333, 517), (8, 8), (37, 37), (1, 90), (90, 37)]
 
 
 def photo(height, width, *, batch=1, channels=3):
-    """Return smooth coloured waves with noise: resizing has something to get right or wrong."""
+    """Return smooth colored waves with noise: resizing has something to get right or wrong."""
     rows, columns = np.mgrid[:height, :width] / 9
     waves = np.stack([np.sin(rows + c) * np.cos(columns - c) for c in range(channels)])
     noise = np.random.default_rng(height * width).normal(0, 0.2, (batch, channels, height, width))
@@ -24,9 +24,15 @@ def exported(request, tmp_path_factory):
     file = tmp_path_factory.mktemp("view") / "view.onnx"
     free = torch.export.Dim.DYNAMIC
     torch.onnx.export(
-        view, (photo(40, 52, batch=2),), file, dynamo=True, external_data=False, input_names=["images"],
-        dynamic_shapes=({0: free, 2: free, 3: free},), verbose=False,
-    )  # fmt: skip
+        view,
+        (photo(40, 52, batch=2),),
+        file,
+        dynamo=True,
+        external_data=False,
+        input_names=["images"],
+        dynamic_shapes=({0: free, 2: free, 3: free},),
+        verbose=False,
+    )
     return view, onnxruntime.InferenceSession(file)
 
 
@@ -51,7 +57,7 @@ def test_a_member_sees_the_same_in_its_canvas_as_in_the_photo(fit, shape):
     cached = canvas(image, canvas_size(32, fit), fit)
     assert cached.dtype == torch.uint8 and cached.shape == (1, 3, *[canvas_size(32, fit)] * 2)
     assert (view(cached) - view(image)).abs().max() <= 0.5001  # the canvas is rounded to whole levels
-    torch.testing.assert_close(view(cached), centre(cached, 32).float(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(view(cached), center(cached, 32).float(), rtol=0, atol=1e-4)
 
 
 def test_the_middle_is_resized_as_torchvision_does():
@@ -68,24 +74,24 @@ def test_squash_keeps_the_corners_and_pad_adds_black():
     assert (padded[4:12] == 200).all() and (padded[:4] == 0).all() and (padded[12:] == 0).all()
 
 
-def test_normalising_is_the_usual_formula():
+def test_normalizing_is_the_usual_formula():
     view = View(4, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     pixels = torch.rand(2, 3, 4, 4) * 255
     expected = v2.functional.normalize(pixels / 255, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
-    torch.testing.assert_close(view.normalise(pixels), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(view.normalize(pixels), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_bytes_and_floats_in_any_layout_are_normalised_alike(channels):
+def test_bytes_and_floats_in_any_layout_are_normalized_alike(channels):
     view, images = View(300, channels=channels), photo(300, 290, batch=5, channels=channels)
-    expected = view.normalise(images.float())
+    expected = view.normalize(images.float())
     assert expected.is_contiguous()
     for layout in (torch.contiguous_format, torch.channels_last):
         pixels = images.contiguous(memory_format=layout)
-        assert torch.equal(view.normalise(pixels), expected)
-        assert view.normalise(pixels).is_contiguous(memory_format=layout)
-        assert view.normalise(images, layout).is_contiguous(memory_format=layout)
-    assert torch.equal(view.normalise(images[1:2, :, 9:]), expected[1:2, :, 9:])
+        assert torch.equal(view.normalize(pixels), expected)
+        assert view.normalize(pixels).is_contiguous(memory_format=layout)
+        assert view.normalize(images, layout).is_contiguous(memory_format=layout)
+    assert torch.equal(view.normalize(images[1:2, :, 9:]), expected[1:2, :, 9:])
 
 
 def test_options_build_the_same_view():
@@ -96,15 +102,21 @@ def test_options_build_the_same_view():
     assert not view.state_dict()
 
 
-@pytest.mark.parametrize(("size", "fit", "side"), [(224, "crop", 258), (32, "crop", 37), (20, "crop", 23),
-                                                   (224, "squash", 224), (224, "pad", 224)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("size", "fit", "side"),
+    [(224, "crop", 258), (32, "crop", 37), (20, "crop", 23), (224, "squash", 224), (224, "pad", 224)],
+)
 def test_canvas_size(size, fit, side):
     assert canvas_size(size, fit) == side
 
 
-@pytest.mark.parametrize(("images", "got"), [
-    (photo(9, 9), "uint8 [1, 3, 9, 9]"), (photo(9, 9)[:, :1] / 255, "float32 [1, 1, 9, 9]"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("images", "got"),
+    [
+        (photo(9, 9), "uint8 [1, 3, 9, 9]"),
+        (photo(9, 9)[:, :1] / 255, "float32 [1, 1, 9, 9]"),
+    ],
+)
 def test_what_is_no_batch_of_photos_is_refused(images, got):
     with pytest.raises(DataError) as caught:
         View(8, channels=1, mean=0.5, std=0.5)(images)

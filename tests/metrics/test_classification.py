@@ -145,8 +145,10 @@ def test_extremes() -> None:
     for name, value in found.items():
         assert value == pytest.approx(1.0 if metric(name).higher_is_better else 0.0), name
     assert evaluate(sure, (labels + 1) % 3, ["log_loss", "brier", "ece"]) == {
-        "log_loss": pytest.approx(30 * np.log(10)), "brier": pytest.approx(2.0), "ece": pytest.approx(1.0),
-    }  # fmt: skip
+        "log_loss": pytest.approx(30 * np.log(10)),
+        "brier": pytest.approx(2.0),
+        "ece": pytest.approx(1.0),
+    }
 
 
 def test_infinite_loss_is_said() -> None:
@@ -257,17 +259,23 @@ def test_ends_stay_in_range() -> None:
 @pytest.mark.parametrize(
     ("log_probs", "labels", "said"),
     [
-        (np.zeros((3, 2)), [0, 1, 1], "log-probabilities, got a row whose exponentials sum to 2. "
-         "Normalise logits with log_softmax."),
-        (np.full((1, 2), np.nan), [0], "log-probabilities, got a row whose exponentials sum to nan. "
-         "Normalise logits with log_softmax."),
+        (
+            np.zeros((3, 2)),
+            [0, 1, 1],
+            "log-probabilities, got a row whose exponentials sum to 2. Normalize logits with log_softmax.",
+        ),
+        (
+            np.full((1, 2), np.nan),
+            [0],
+            "log-probabilities, got a row whose exponentials sum to nan. Normalize logits with log_softmax.",
+        ),
         (np.log([[0.5, 0.5]]), [2], "labels from 0 to 1, got '2'."),
         (np.log([[0.5, 0.5]]), [-1], "labels from 0 to 1, got '-1'."),
         (np.log([[0.5, 0.5]]), [0.5], "labels from 0 to 1, got an array of float64."),
         (np.log([[0.5, 0.5]]), [0, 1], "log-probabilities [N, C] and labels [N], got [1, 2] and [2]."),
         (np.zeros((0, 2)), [], "log-probabilities [N, C] and labels [N], got [0, 2] and [0]."),
     ],
-)  # fmt: skip
+)
 def test_bad_input(log_probs: Floats, labels: list[float], said: str) -> None:
     with pytest.raises(DataError) as caught:
         evaluate(log_probs, labels)

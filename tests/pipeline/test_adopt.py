@@ -45,8 +45,14 @@ def foreign(tmp_path: Path, member: Member, **changes) -> Foreign:
     weights, classes = tmp_path / "net.pt", tmp_path / "classes.txt"
     torch.save(member.network.net.state_dict(), weights)
     classes.write_text("\n".join(member.class_names) + "\n", encoding="utf-8")
-    given = {"name": "guest", "backbone": "timm:test_vit", "weights": weights, "classes": classes,
-             "mean": member.view.options()["mean"], "std": member.view.options()["std"]}  # fmt: skip
+    given = {
+        "name": "guest",
+        "backbone": "timm:test_vit",
+        "weights": weights,
+        "classes": classes,
+        "mean": member.view.options()["mean"],
+        "std": member.view.options()["std"],
+    }
     return Foreign(**{**given, **changes})
 
 
@@ -56,14 +62,16 @@ WRAPPED = {
     "ddp": lambda state: {"model": {f"module.{name}": tensor for name, tensor in state.items()}},
     "lightning": lambda state: {
         "state_dict": {**{f"model.{n}": t for n, t in state.items()}, "loss.weight": torch.ones(10)},
-        "hyper_parameters": {"lr": 0.1}, "pytorch-lightning_version": "2.5",
+        "hyper_parameters": {"lr": 0.1},
+        "pytorch-lightning_version": "2.5",
     },
     "compiled": lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
     "timm": lambda state: {
         "state_dict": {name: torch.zeros_like(tensor) for name, tensor in state.items()},
-        "state_dict_ema": state, "arch": "test_vit",
+        "state_dict_ema": state,
+        "arch": "test_vit",
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", WRAPPED)
@@ -197,9 +205,9 @@ def test_fits_use_the_rows_said_to_be_fresh(trained: Store, net: Member, tmp_pat
     ids = load_predictions(trained, ["test_vit"]).sample_ids
     (tmp_path / "fresh.txt").write_text("\n".join(ids[:80]), encoding="utf-8")
     adopt(recipe(), trained, foreign(tmp_path, net, fresh=str(tmp_path / "fresh.txt")))
-    voices = dict.fromkeys(("guest", "test_vit"), "refit")
+    deployed = dict.fromkeys(("guest", "test_vit"), "refit")
     with caplog.at_level("INFO", logger="committee"):
-        rows, kind = fitting_rows(trained, voices, voices)
+        rows, kind = fitting_rows(trained, deployed, deployed)
     assert kind == "oof" and set(rows.sample_ids) == set(ids[:80])
     assert (
         "80 of 191 rows are left to learn from: the others were, or may have been, seen by guest"
@@ -282,9 +290,11 @@ def test_folds_are_not_asked_of_an_adopted_member(trained: Store, net: Member, t
     adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
     asked = recipe("training.inference=folds")
     assert build(asked, trained, ["soft_voting"]).exit_code == 0
-    assert ensemble_facts(trained, "soft_voting_ensemble")["speaks"] == {
-        "guest": "refit", "test_resnet": "folds", "test_vit": "folds",
-    }  # fmt: skip
+    assert ensemble_facts(trained, "soft_voting_ensemble")["inference"] == {
+        "guest": "refit",
+        "test_resnet": "folds",
+        "test_vit": "folds",
+    }
     assert evaluate(asked, trained).exit_code == 0
 
 

@@ -88,11 +88,17 @@ def stopped(run: Run, store: Store) -> Store:
         ("seed=1", ALL),
         ("training.folds=0", {f"{A}/refit": 2, f"{B}/refit": 2}),
         ("backbones.include=['python:own_nets:small']", {}),
-        ("models=[{name: 'python:own_nets:small', as: third}, 'python:own_nets:broad']", {
-            **REST, f"{C}/fold_0": 2, f"{C}/fold_1": 2, f"{C}/refit": 2,
-        }),
+        (
+            "models=[{name: 'python:own_nets:small', as: third}, 'python:own_nets:broad']",
+            {
+                **REST,
+                f"{C}/fold_0": 2,
+                f"{C}/fold_1": 2,
+                f"{C}/refit": 2,
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_change_touches_is_made_again(
     change: str, made: dict[str, int], run: Run, stopped: Store
 ) -> None:
@@ -103,12 +109,18 @@ def test_what_a_change_touches_is_made_again(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("training.folds=3", "training.folds: expected 2, as the rows of this store are dealt, got 3. "
-         "Use another --store for other folds."),
-        ("dataset.test_size=0.3", "dataset.test_size: expected 0.2, as the rows of this store were split, "
-         "got 0.3. Use another --store for another split."),
+        (
+            "training.folds=3",
+            "training.folds: expected 2, as the rows of this store are dealt, got 3. "
+            "Use another --store for other folds.",
+        ),
+        (
+            "dataset.test_size=0.3",
+            "dataset.test_size: expected 0.2, as the rows of this store were split, "
+            "got 0.3. Use another --store for another split.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_store_cannot_change_is_refused_by_name(
     change: str, sentence: str, run: Run, stopped: Store
 ) -> None:

@@ -19,9 +19,10 @@ from committee.pipeline.combine import combine
 from committee.predictions.table import Predictions
 
 MODELS = {
-    "bayes": GaussianNB(var_smoothing=1e-2), "linear": LinearDiscriminantAnalysis(),
-    "neighbours": KNeighborsClassifier(7),
-}  # fmt: skip
+    "bayes": GaussianNB(var_smoothing=1e-2),
+    "linear": LinearDiscriminantAnalysis(),
+    "neighbors": KNeighborsClassifier(7),
+}
 CLASSES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
@@ -70,7 +71,7 @@ def test_methods_are_ranked_by_their_cross_fitted_metric(digits: Path) -> None:
     assert found.best.scores.cross_fitted["log_loss"].value < min(
         scores["log_loss"] for scores in found.alone.values()
     )
-    assert found.predictions.members == ("bayes", "linear", "neighbours")
+    assert found.predictions.members == ("bayes", "linear", "neighbors")
     by_accuracy = combine(files(digits), digits / "labels.csv", methods=methods, metric="accuracy")
     scores = [each.scores.cross_fitted["accuracy"].value for each in by_accuracy.methods]
     assert scores == sorted(scores, reverse=True)
@@ -107,7 +108,7 @@ def test_what_would_take_long_is_left_out_unless_it_is_named(caplog: pytest.LogC
     ]
 
 
-def test_ranked_by_what_cannot_be_optimised(digits: Path) -> None:
+def test_ranked_by_what_cannot_be_optimized(digits: Path) -> None:
     found = combine(files(digits), digits / "labels.csv", methods=["weighted", "soft_voting"], metric="ece")
     errors = [each.scores.cross_fitted["ece"].value for each in found.methods]
     assert errors == sorted(errors)
@@ -169,7 +170,7 @@ def test_test_files_are_known_by_what_tells_their_names_apart(
         lambda: combine(files(digits), digits / "labels.csv", methods=["weighted"], test=by_alphabet[:2]),
     )
     assert too_few == (
-        "--test: expected the members 'bayes', 'linear', 'neighbours', got 'bayes_test', 'linear_test'. "
+        "--test: expected the members 'bayes', 'linear', 'neighbors', got 'bayes_test', 'linear_test'. "
         "Name the files alike, or give as many in the same order."
     )
 
@@ -210,7 +211,7 @@ def test_given_weights(digits: Path) -> None:
     found = combine(
         files(digits), digits / "labels.csv", methods=["weighted"], weights=given, space="logit"
     ).best
-    assert found.combiner.member_weights() == pytest.approx({"bayes": 0.25, "linear": 0.75, "neighbours": 0})
+    assert found.combiner.member_weights() == pytest.approx({"bayes": 0.25, "linear": 0.75, "neighbors": 0})
     assert found.to_json()["weights"]["linear"] == pytest.approx(0.75)
 
 
@@ -224,7 +225,7 @@ def test_methods_with_options_as_in_a_recipe(digits: Path) -> None:
     found = combine(files(digits), digits / "labels.csv", methods=methods, metric="accuracy")
     rules = {each.method: each.combiner for each in found.methods}
     assert set(rules) == {"weighted", "given", "compose", "greedy_selection"}
-    assert rules["given"].member_weights() == pytest.approx({"bayes": 0.25, "linear": 0.75, "neighbours": 0})
+    assert rules["given"].member_weights() == pytest.approx({"bayes": 0.25, "linear": 0.75, "neighbors": 0})
     assert rules["given"].options()["metric"] == "accuracy"
     assert rules["greedy_selection"].options()["bags"] == 3
 

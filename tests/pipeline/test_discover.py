@@ -25,10 +25,18 @@ def test_the_catalog_has_what_is_whole(trained: Store) -> None:
     catalog = discover(trained)
     assert json.loads(trained.catalog.read_text(encoding="utf-8")) == catalog
     assert names(catalog["members"]) == ["test_resnet", "test_vit"]
-    assert catalog["members"][1] | {
-        "backbone": "timm:test_vit", "pretrained": False, "inference": "refit", "evaluated": False,
-        "fits": ["fold_0", "fold_1", "fold_2", "refit"], "predictions": ["oof", "test_folds", "test_refit"],
-    } == catalog["members"][1]  # fmt: skip
+    assert (
+        catalog["members"][1]
+        | {
+            "backbone": "timm:test_vit",
+            "pretrained": False,
+            "inference": "refit",
+            "evaluated": False,
+            "fits": ["fold_0", "fold_1", "fold_2", "refit"],
+            "predictions": ["oof", "test_folds", "test_refit"],
+        }
+        == catalog["members"][1]
+    )
     assert catalog["ensembles"] == catalog["packages"] == catalog["failed"] == catalog["left_out"] == []
 
 
@@ -140,11 +148,11 @@ def test_a_store_that_cannot_be_written_is_looked_through(trained: Store, cli: C
     assert (trained.catalog.read_bytes() if trained.catalog.exists() else None) == catalog
 
 
-def make_package(store: Store, made_from: str) -> Path:
+def make_package(store: Store, fingerprint: str) -> Path:
     folder = store.deploy("test_vit")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.bin").write_bytes(b"abc")
-    write_json(folder / "export_status.json", {"made_from": made_from})
+    write_json(folder / "export_status.json", {"fingerprint": fingerprint})
     sums = {"a.bin": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
     write_json(folder / "checksums.json", sums)
     return folder

@@ -29,9 +29,10 @@ def words(trained: Store, tiny_settings: list[str]) -> list[str]:
 
 def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., object]) -> None:
     said = cli("train", *words)
-    assert (said.code, said.out) == (0, (
-        "name         result\ntest_resnet  done\ntest_vit     done\nNext: committee build-ensemble\n"
-    ))  # fmt: skip
+    assert (said.code, said.out) == (
+        0,
+        ("name         result\ntest_resnet  done\ntest_vit     done\nNext: committee build-ensemble\n"),
+    )
     assert cli("discover", *words).code == 0
     built = cli("build-ensemble", *words, "--json")
     assert built.code == 0 and sorted(json.loads(built.out)["done"]) == ENSEMBLES
@@ -59,8 +60,13 @@ def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., obj
 def test_where_every_backbone_fails_nothing_is_said_to_be_made(
     tmp_path: Path, digits_file: Path, own_nets: str, cli: Callable[..., object]
 ) -> None:
-    settings = [f"dataset.path={digits_file}", "dataset.channels=1", "dataset.img_size=8", "device=cpu",
-                f"backbones.include=['{own_nets}:short']"]  # fmt: skip
+    settings = [
+        f"dataset.path={digits_file}",
+        "dataset.channels=1",
+        "dataset.img_size=8",
+        "device=cpu",
+        f"backbones.include=['{own_nets}:short']",
+    ]
     words = [word for each in settings for word in ("--set", each)]
     said = cli("run", "--store", tmp_path / "store", *words)
     assert said.code == 1
@@ -133,10 +139,13 @@ def test_a_trained_store_needs_no_data_set_in_the_recipe(trained: Store, cli: Ca
 
 def test_plans_of_later_stages(trained: Store, cli: Callable[..., object]) -> None:
     said = cli("build-ensemble", "--store", trained.root, "--dry-run", "--method", "weighted")
-    assert (said.code, said.out) == (0, (
-        "On 191 oof rows of test_resnet, test_vit; no network would run.\n"
-        "What would be built\nensemble           fits\nweighted_ensemble  4\n"
-    ))  # fmt: skip
+    assert (said.code, said.out) == (
+        0,
+        (
+            "On 191 oof rows of test_resnet, test_vit; no network would run.\n"
+            "What would be built\nensemble           fits\nweighted_ensemble  4\n"
+        ),
+    )
     said = cli("evaluate", "--store", trained.root, "--dry-run", "--json")
     assert json.loads(said.out) == {"members": ["test_resnet", "test_vit"], "ensembles": []}
     assert trained.ensembles() == () and not trained.catalog.exists()
@@ -180,15 +189,20 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     tiny_settings: list[str], tmp_path: Path, cli: Callable[..., object]
 ) -> None:
     settings = [
-        *tiny_settings, "backbones.include=[timm:test_resnet]", "training.folds=2",
-        "runs.score_ensemble.methods=[soft_voting]", "exports.formats=[state_dict]",
-    ]  # fmt: skip
+        *tiny_settings,
+        "backbones.include=[timm:test_resnet]",
+        "training.folds=2",
+        "runs.score_ensemble.methods=[soft_voting]",
+        "exports.formats=[state_dict]",
+    ]
     words = ["run", *(word for each in settings for word in ("--set", each)), "--store"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(
         [sys.executable, "-m", "committee", *words, killed],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     while not (killed / "checkpoints" / "test_resnet" / "fold_0").exists():
         assert process.poll() is None
         time.sleep(0.01)
@@ -207,24 +221,35 @@ def stored_bytes(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("file", "narrowed"),
+    ("file", "restrict_to_used"),
     [
         ("orchestration.yaml", "backbones.include=[timm:test_resnet]"),
         ("short.yaml", "models=[{name: timm:test_resnet, lr: 3e-4}]"),
     ],
 )
 def test_recipes_in_the_layouts_people_know_run(
-    file: str, narrowed: str, store: Store, digits_file: Path, cli: Callable[..., object]
+    file: str, restrict_to_used: str, store: Store, digits_file: Path, cli: Callable[..., object]
 ) -> None:
     settings = [
-        f"dataset.path={digits_file}", "dataset.channels=1", "img_size=32", "n_classes=10", narrowed,
-        "folds=2", "epochs=3", "training.lr=0.003", "device=cpu", "training.pretrained=false",
+        f"dataset.path={digits_file}",
+        "dataset.channels=1",
+        "img_size=32",
+        "n_classes=10",
+        restrict_to_used,
+        "folds=2",
+        "epochs=3",
+        "training.lr=0.003",
+        "device=cpu",
+        "training.pretrained=false",
         "runs.score_ensemble.methods=[soft_voting]",
-    ]  # fmt: skip
+    ]
     later = file == "orchestration.yaml"
     if later:
-        settings += ["runs.stacking.meta_learners=[lr]", "pruning.methods=[greedy_forward]",
-                     "runs.meta_fuser.fuser_type=lr"]  # fmt: skip
+        settings += [
+            "runs.stacking.meta_learners=[lr]",
+            "pruning.methods=[greedy_forward]",
+            "runs.meta_fuser.fuser_type=lr",
+        ]
     else:
         settings.append("exports.formats=[state_dict]")
     recipe = Path(__file__).parents[1] / "recipe" / "data" / file
@@ -245,9 +270,12 @@ def test_recipes_in_the_layouts_people_know_run(
             "formats"
         ]
         assert {name: entry["status"] for name, entry in status.items()} == {
-            "state_dict": "done", "checkpoint": "done", "onnx": "done",
-            "torchscript": "failed", "tflite": "failed",
-        }  # fmt: skip
+            "state_dict": "done",
+            "checkpoint": "done",
+            "onnx": "done",
+            "torchscript": "failed",
+            "tflite": "failed",
+        }
 
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "leaderboard"])

@@ -37,7 +37,7 @@ def test_one_member_may_come_without_its_axis() -> None:
     assert found.labels is None and found.folds is None and found.groups is None
     assert found.seen.shape == (1, 4) and not found.seen.any()
     assert len(found) == 4
-    assert repr(found) == "Predictions(1 x 4 x 2, members=('a',), labelled=False)"
+    assert repr(found) == "Predictions(1 x 4 x 2, members=('a',), labeled=False)"
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
@@ -88,9 +88,12 @@ def test_joining_is_by_id_and_class_name(rows: list[int], classes: list[int]) ->
     assert second.labels is not None
     names = [CLASSES[index] for index in classes]
     shuffled = Predictions.from_logits(
-        second.logits[:, rows][:, :, classes], members=["b"], class_names=names,
-        sample_ids=second.sample_ids[rows], labels=np.argsort(classes)[second.labels[rows]],
-    )  # fmt: skip
+        second.logits[:, rows][:, :, classes],
+        members=["b"],
+        class_names=names,
+        sample_ids=second.sample_ids[rows],
+        labels=np.argsort(classes)[second.labels[rows]],
+    )
     straight, joined = Predictions.join([first, second]), Predictions.join([first, shuffled])
     assert joined.members == ("a", "b") and joined.class_names == CLASSES
     np.testing.assert_array_equal(joined.logits, straight.logits)
@@ -133,8 +136,12 @@ def test_joining_what_does_not_fit() -> None:
 
 
 def test_fewer_classes_do_not_fit() -> None:
-    two = Predictions.from_logits(np.zeros((6, 2)), members=["b"], class_names=["cat", "owl"],
-                                  sample_ids=[f"s{row}" for row in range(6)])  # fmt: skip
+    two = Predictions.from_logits(
+        np.zeros((6, 2)),
+        members=["b"],
+        class_names=["cat", "owl"],
+        sample_ids=[f"s{row}" for row in range(6)],
+    )
     assert sentence(DataError, lambda: Predictions.join([made(), two])) == (
         "predictions of 'b': expected the classes of 'a', got none called 'dog'."
     )
@@ -152,8 +159,8 @@ def test_labels_attach_by_id() -> None:
     bare = made(rows=3)
     ids = ["s9", "s2", "s0", "s1"]
     for labels in ([0, 2, 0, 1], ["cat", "owl", "cat", "dog"], ["0", "2", "0", "1"]):
-        labelled = bare.with_labels(ids, labels).labels
-        assert labelled is not None and labelled.tolist() == [0, 1, 2]
+        labeled = bare.with_labels(ids, labels).labels
+        assert labeled is not None and labeled.tolist() == [0, 1, 2]
 
 
 def test_numeric_class_names_win_over_indices() -> None:
@@ -195,7 +202,7 @@ def test_leaks_and_missing_labels_are_refused() -> None:
     )
     made(labels=[0] * 6).require_labels("weighted")
     assert sentence(DataError, lambda: made().require_labels("weighted")) == (
-        "weighted: expected labelled predictions, got none. "
+        "weighted: expected labeled predictions, got none. "
         "Attach labels: predictions.with_labels(ids, labels)."
     )
 
@@ -247,11 +254,11 @@ def test_probabilities_that_are_none() -> None:
 
     assert making([[0.5, 0.5], [2.0, 1.5], [1.0, 1.0]], who="m.csv") == (
         "m.csv: expected probabilities, not below 0, that sum to 1, "
-        "got a sum of 3.5 in the first of 2 rows, 'q', 'r'. Give unnormalised scores as logits."
+        "got a sum of 3.5 in the first of 2 rows, 'q', 'r'. Give unnormalized scores as logits."
     )
     assert making([[0.5, 0.5], [1.25, -0.25], [1.0, 0.0]]) == (
         "predictions: expected probabilities, not below 0, that sum to 1, "
-        "got -0.25 in the first of 1 rows, 'q'. Give unnormalised scores as logits."
+        "got -0.25 in the first of 1 rows, 'q'. Give unnormalized scores as logits."
     )
     assert making([[np.nan, 0.5], [1, 0], [1, 0]], sample_ids=None).startswith(
         "predictions: expected probabilities, not below 0, that sum to 1, got "
@@ -262,9 +269,13 @@ def test_probabilities_that_are_none() -> None:
 @pytest.mark.parametrize("mmap", [True, False])
 def test_saved_and_loaded(tmp_path: Path, mmap: bool) -> None:
     whole = made(
-        ("a", "b"), labels=[0, 1, 2, 0, 1, 2], folds=[0, 1, 0, 1, 0, 1], groups=[0, 0, 1, 1, 2, 2],
-        seen=np.arange(12).reshape(2, 6) % 3 == 0, sample_ids=["ä.png", "b c", "c,d", "d", "e", "日本"],
-    )  # fmt: skip
+        ("a", "b"),
+        labels=[0, 1, 2, 0, 1, 2],
+        folds=[0, 1, 0, 1, 0, 1],
+        groups=[0, 0, 1, 1, 2, 2],
+        seen=np.arange(12).reshape(2, 6) % 3 == 0,
+        sample_ids=["ä.png", "b c", "c,d", "d", "e", "日本"],
+    )
     whole.save(tmp_path / "deep" / "er")
     again = Predictions.load(tmp_path / "deep" / "er", mmap=mmap)
     assert isinstance(again.logits, np.memmap) == mmap

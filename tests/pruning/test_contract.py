@@ -61,9 +61,11 @@ def test_one_member_and_identical_ones(method: str) -> None:
     rows = simulated(1)
     assert path_of(method, rows)[1] == [(0,)]
     twins = Predictions.from_logits(
-        np.repeat(rows.logits, 3, axis=0), members=["b", "a", "c"], class_names=rows.class_names,
+        np.repeat(rows.logits, 3, axis=0),
+        members=["b", "a", "c"],
+        class_names=rows.class_names,
         labels=rows.labels,
-    )  # fmt: skip
+    )
     subsets, path = path_of(method, twins)
     assert subsets.names(path[0]) == ("a",)
 

@@ -37,22 +37,25 @@ def test_no_recipe_is_all_defaults() -> None:
     assert (recipe.training.folds, recipe.training.epochs, recipe.training.inference) == (5, 20, "refit")
     assert recipe.exports.formats == ["state_dict", "checkpoint", "onnx"]
     assert [method.combiner for method in recipe.runs.score_ensemble.methods] == [
-        "soft_voting", "hard_voting", "logit_averaging", "weighted",
-    ]  # fmt: skip
+        "soft_voting",
+        "hard_voting",
+        "logit_averaging",
+        "weighted",
+    ]
     assert not recipe.dataset.is_named
     assert recipe.members() == []
     assert recipe.unbuilt() == []
 
 
 @pytest.mark.parametrize(
-    ("file", "narrowed"),
+    ("file", "restrict_to_used"),
     [
         ("orchestration.yaml", "backbones.include=[timm:test_resnet]"),
         ("short.yaml", "models=[{name: timm:test_resnet}]"),
     ],
 )
-def test_recipes_in_the_layouts_people_know_load_and_narrow(file: str, narrowed: str) -> None:
-    recipe = load_recipe(DATA / file, ["dataset.name=digits", narrowed])
+def test_recipes_in_the_layouts_people_know_load_and_narrow(file: str, restrict_to_used: str) -> None:
+    recipe = load_recipe(DATA / file, ["dataset.name=digits", restrict_to_used])
     (member,) = recipe.members()
     assert (member.name, member.backbone, member.img_size) == ("test_resnet", "timm:test_resnet", 224)
     assert recipe.dataset.is_named
@@ -63,8 +66,10 @@ def test_the_long_layout_names_all_its_backbones_and_what_is_not_built() -> None
     assert len(recipe.members()) == 15
     assert recipe.runs.score_ensemble.optimization_metric == "f1_macro"
     assert recipe.unbuilt() == [
-        "exports.formats: torchscript", "exports.formats: tflite", "distillation",
-    ]  # fmt: skip
+        "exports.formats: torchscript",
+        "exports.formats: tflite",
+        "distillation",
+    ]
 
 
 def test_what_is_not_enabled_is_not_named_as_unbuilt() -> None:
@@ -75,12 +80,17 @@ def test_what_is_not_enabled_is_not_named_as_unbuilt() -> None:
 def test_the_short_layout_spreads_into_the_sections() -> None:
     recipe = load_recipe(DATA / "short.yaml")
     assert (recipe.seed, recipe.dataset.img_size, recipe.dataset.batch_size, recipe.dataset.n_classes) == (
-        2025, 224, 32, 4,
-    )  # fmt: skip
+        2025,
+        224,
+        32,
+        4,
+    )
     assert (recipe.training.folds, recipe.training.epochs) == (5, 20)
     assert [(member.name, member.training.lr) for member in recipe.members()] == [
-        ("resnet50", 3e-4), ("densenet121", 3e-4), ("efficientnet_b0", 2e-4),
-    ]  # fmt: skip
+        ("resnet50", 3e-4),
+        ("densenet121", 3e-4),
+        ("efficientnet_b0", 2e-4),
+    ]
 
 
 def test_an_empty_file_an_empty_section_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:
@@ -122,18 +132,26 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("assignment", "sentence"),
     [
         ("training.lr=-1", "training.lr: expected a number greater than 0, got -1. (--set training.lr=-1)"),
-        ("trainin.lr=1", f"recipe: expected a key among {TOP}, "
-         "got 'trainin'. Did you mean 'training'? (--set trainin.lr=1)"),
-        ("models[3].lr=1", "models: expected a list with more than 3 entries, got a list of 3. "
-         "(--set models[3].lr=1)"),
+        (
+            "trainin.lr=1",
+            f"recipe: expected a key among {TOP}, "
+            "got 'trainin'. Did you mean 'training'? (--set trainin.lr=1)",
+        ),
+        (
+            "models[3].lr=1",
+            "models: expected a list with more than 3 entries, got a list of 3. (--set models[3].lr=1)",
+        ),
         ("seed.x=3", "seed: expected a mapping, got 2025. (--set seed.x=3)"),
-        ("training.lr=[", "recipe: this is no YAML: expected the node content, but found '<stream end>'. "
-         "(--set training.lr=[)"),
+        (
+            "training.lr=[",
+            "recipe: this is no YAML: expected the node content, but found '<stream end>'. "
+            "(--set training.lr=[)",
+        ),
         ("epochs", "--set: expected KEY=VALUE, such as training.epochs=5, got 'epochs'."),
         ("=5", "--set: expected KEY=VALUE, such as training.epochs=5, got '=5'."),
         ("a..b=5", "--set: expected KEY=VALUE, such as training.epochs=5, got 'a..b=5'."),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_override_is_said_in_one_sentence(assignment: str, sentence: str) -> None:
     with pytest.raises(UsageError) as caught:
         load_recipe(DATA / "short.yaml", [assignment])
@@ -143,9 +161,16 @@ def test_a_wrong_override_is_said_in_one_sentence(assignment: str, sentence: str
 def test_overrides_replace_one_value_each_in_order() -> None:
     recipe = load_recipe(
         DATA / "short.yaml",
-        ["epochs=3", "training.epochs=4", "models[1].lr=1e-2", 'overrides."hf-hub:a/b.c".epochs=7',
-         "dataset.path=",         "training.augment={flip: false}", "dataset.name=a=b"],
-    )  # fmt: skip
+        [
+            "epochs=3",
+            "training.epochs=4",
+            "models[1].lr=1e-2",
+            'overrides."hf-hub:a/b.c".epochs=7',
+            "dataset.path=",
+            "training.augment={flip: false}",
+            "dataset.name=a=b",
+        ],
+    )
     assert recipe.training.epochs == 4
     assert [member.training.lr for member in recipe.members()] == [3e-4, 1e-2, 2e-4]
     assert recipe.overrides["hf-hub:a/b.c"].epochs == 7
@@ -183,10 +208,47 @@ def test_names_of_the_file_may_mean_its_own_backbones(
 
 
 PIECES = [
-    "training", "models", "runs", "epochs", "lr", ": ", "{", "}", "[", "]", "- ", "\n", "  ", "&a ", "*a",
-    ",", "'", '"', "!!int ", "|", ">", "#", "? ", "3", "1e3", "null", "~", "\t", "%YAML 1.1\n", "---\n",
-    "...\n", "<<", "=", "name", "score_ensemble", "methods", "combiner", "soft_voting", "0x", ".inf",
-]  # fmt: skip
+    "training",
+    "models",
+    "runs",
+    "epochs",
+    "lr",
+    ": ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "- ",
+    "\n",
+    "  ",
+    "&a ",
+    "*a",
+    ",",
+    "'",
+    '"',
+    "!!int ",
+    "|",
+    ">",
+    "#",
+    "? ",
+    "3",
+    "1e3",
+    "null",
+    "~",
+    "\t",
+    "%YAML 1.1\n",
+    "---\n",
+    "...\n",
+    "<<",
+    "=",
+    "name",
+    "score_ensemble",
+    "methods",
+    "combiner",
+    "soft_voting",
+    "0x",
+    ".inf",
+]
 
 
 def test_a_name_that_means_one_member_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:

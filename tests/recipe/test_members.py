@@ -11,26 +11,35 @@ from committee.recipe.members import pick, slug
 @pytest.mark.parametrize(
     ("backbone", "name"),
     [
-        ("resnet50", "resnet50"), ("timm:test_resnet", "test_resnet"),
+        ("resnet50", "resnet50"),
+        ("timm:test_resnet", "test_resnet"),
         ("hf-hub:timm/vit.in1k", "timm_vit.in1k"),
-        ("python:my.nets:tiny", "my.nets_tiny"), ("timm:..", "member"),
+        ("python:my.nets:tiny", "my.nets_tiny"),
+        ("timm:..", "member"),
     ],
-)  # fmt: skip
+)
 def test_a_slug_may_be_a_folder(backbone: str, name: str) -> None:
     assert slug(backbone) == name
 
 
 def test_settings_come_from_the_nearest_place_that_has_them() -> None:
-    recipe = load_recipe(None, [
-        "training={epochs: 9, lr: 0.1, augment: {color_jitter: 0.0}}",
-        "dataset={img_size: 64, batch_size: 8}",
-        "overrides={resnet18: {lr: 0.2, augment: {flip: false}}, b: {img_size: 32}}",
-        "models=[resnet18, {name: resnet18, as: b, lr: 0.3, batch_size: 2, pretrained: weights.safetensors}]",
-    ])  # fmt: skip
+    recipe = load_recipe(
+        None,
+        [
+            "training={epochs: 9, lr: 0.1, augment: {color_jitter: 0.0}}",
+            "dataset={img_size: 64, batch_size: 8}",
+            "overrides={resnet18: {lr: 0.2, augment: {flip: false}}, b: {img_size: 32}}",
+            "models=[resnet18, {name: resnet18, as: b, lr: 0.3, batch_size: 2, pretrained: weights.safetensors}]",
+        ],
+    )
     first, second = recipe.members()
     assert (first.name, first.training.epochs, first.training.lr, first.img_size, first.batch_size) == (
-        "resnet18", 9, 0.2, 64, 8,
-    )  # fmt: skip
+        "resnet18",
+        9,
+        0.2,
+        64,
+        8,
+    )
     assert (first.training.augment.flip, first.training.augment.color_jitter) == (False, 0.0)
     assert (first.pretrained, second.pretrained) == (None, "weights.safetensors")
     assert (second.name, second.training.lr, second.img_size, second.batch_size) == ("b", 0.3, 32, 2)
@@ -47,12 +56,12 @@ def test_include_and_models_describe_one_member_together() -> None:
 
 
 def test_exclude_takes_backbones_slugs_and_aliases() -> None:
-    narrowed = [
+    restrict_to_used = [
         "backbones.include=[timm:a, timm:b, c]",
         "models=[{name: c, as: d}]",
         "backbones.exclude=[timm:a, b, d]",
     ]
-    assert load_recipe(None, narrowed).members() == []
+    assert load_recipe(None, restrict_to_used).members() == []
 
 
 def test_a_name_given_to_several_seeds_means_each() -> None:
@@ -60,8 +69,8 @@ def test_a_name_given_to_several_seeds_means_each() -> None:
     store = {"r_s1": "timm:a", "r_s2": "timm:a", "mobileone_s1": "mobileone_s1"}
     recipe = load_recipe(None, words)
     assert pick(recipe, store) == (["r_s1", "r_s2", "mobileone_s1"], [])
-    narrowed = load_recipe(None, [*words, "backbones.exclude=[r, mobileone]"])
-    assert [member.name for member in narrowed.members()] == ["mobileone_s1"]
+    restrict_to_used = load_recipe(None, [*words, "backbones.exclude=[r, mobileone]"])
+    assert [member.name for member in restrict_to_used.members()] == ["mobileone_s1"]
     assert pick(load_recipe(None, ["backbones.include=[r]"]), store) == (["r_s1", "r_s2"], [])
 
 

@@ -46,10 +46,13 @@ def test_the_starter_is_the_defaults_with_three_backbones_and_stacking(tmp_path:
 
 def test_the_starter_writes_what_it_is_told(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    told = ["dataset.path='a: b'", "models=[{name: no, as: x, lr: 1e-3}]",
-            "training.class_weights={'1': 2.0, no: 1}",
-            "runs.score_ensemble.methods=[soft_voting, {combiner: weighted, space: logit}]",
-            "project.name='3'"]  # fmt: skip
+    told = [
+        "dataset.path='a: b'",
+        "models=[{name: no, as: x, lr: 1e-3}]",
+        "training.class_weights={'1': 2.0, no: 1}",
+        "runs.score_ensemble.methods=[soft_voting, {combiner: weighted, space: logit}]",
+        "project.name='3'",
+    ]
     path.write_text(starter(told), encoding="utf-8")
     recipe = load_recipe(path)
     assert recipe.dataset.path == "a: b"

@@ -17,10 +17,26 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2() -> None:
         "l: 1:30, m: '3', n: 2024-01-01, o: !!str 3, p: timm:resnet18, 0: .5, q: off, r: +7}"
     )
     assert parse(text, "r").plain() == {
-        "a": 3e-4, "b": "no", "c": "yes", "d": 12, "e": 31, "f": 15, "g": "1_000", "h": -math.inf, "i": None,
-        "j": None, "k": True, "l": "1:30", "m": "3", "n": "2024-01-01", "o": "3",
-        "p": "timm:resnet18", "0": 0.5, "q": "off", "r": 7,
-    }  # fmt: skip
+        "a": 3e-4,
+        "b": "no",
+        "c": "yes",
+        "d": 12,
+        "e": 31,
+        "f": 15,
+        "g": "1_000",
+        "h": -math.inf,
+        "i": None,
+        "j": None,
+        "k": True,
+        "l": "1:30",
+        "m": "3",
+        "n": "2024-01-01",
+        "o": "3",
+        "p": "timm:resnet18",
+        "0": 0.5,
+        "q": "off",
+        "r": 7,
+    }
 
 
 def test_values_know_where_they_stand() -> None:
@@ -42,25 +58,39 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (BOMB, "recipe: expected at most 10000 values, got 66430. Write aliases out less often. "
-         "(r.yaml:5:4)"),
-        ("a: 1\nb: 2\na: 3", "recipe: expected the key 'a' once, got a second one, after r.yaml:1:1. "
-         "Leave one out. (r.yaml:3:1)"),
+        (
+            BOMB,
+            "recipe: expected at most 10000 values, got 66430. Write aliases out less often. (r.yaml:5:4)",
+        ),
+        (
+            "a: 1\nb: 2\na: 3",
+            "recipe: expected the key 'a' once, got a second one, after r.yaml:1:1. "
+            "Leave one out. (r.yaml:3:1)",
+        ),
         ("[" * 50_000, "recipe: expected at most 10000 values, 24 deep, got more. (r.yaml:1:26)"),
-        ("[" + "1," * 50_000 + "]", "recipe: expected at most 10000 values, 24 deep, got more. "
-         "(r.yaml:1:20000)"),
-        ("#" * (MAX_CHARACTERS + 1), "r.yaml: expected at most 200000 characters, got 200001. "
-         "Is it a recipe?"),
+        (
+            "[" + "1," * 50_000 + "]",
+            "recipe: expected at most 10000 values, 24 deep, got more. (r.yaml:1:20000)",
+        ),
+        (
+            "#" * (MAX_CHARACTERS + 1),
+            "r.yaml: expected at most 200000 characters, got 200001. Is it a recipe?",
+        ),
         ("a: &x [*x]", "recipe: expected an alias of a value above, got '*x'. (r.yaml:1:8)"),
-        ("a: !!python/object/apply:os.system ['true']", "recipe: expected plain values, got the tag "
-         "'!!python/object/apply:os.system'. (r.yaml:1:4)"),
+        (
+            "a: !!python/object/apply:os.system ['true']",
+            "recipe: expected plain values, got the tag '!!python/object/apply:os.system'. (r.yaml:1:4)",
+        ),
         ("a: 1\n---\nb: 2", "recipe: expected one document, got a second. (r.yaml:2:1)"),
         ("? [a]\n: b", "recipe: expected keys that are text, got another key. (r.yaml:1:3)"),
         ("a: [1", "recipe: this is no YAML: expected ',' or ']', but got '<stream end>'. (r.yaml:1:6)"),
-        ("a: \x00", "recipe: this is no YAML: unacceptable character #x0000: special characters are not "
-         'allowed in "<unicode string>", position 3. (r.yaml)'),
+        (
+            "a: \x00",
+            "recipe: this is no YAML: unacceptable character #x0000: special characters are not "
+            'allowed in "<unicode string>", position 3. (r.yaml)',
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused_is_said_in_one_sentence(text: str, sentence: str) -> None:
     with pytest.raises(RecipeError) as caught:
         parse(text, "r.yaml")

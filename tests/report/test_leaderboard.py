@@ -27,9 +27,15 @@ class Said(NamedTuple):
 def report(name: str, value: float | None, **more: Any) -> dict[str, Any]:
     scores = {} if value is None else {"log_loss": {"value": value, "low": value, "high": value}}
     return {
-        "name": name, "speaks": "refit", "cross_fitted": scores, "metrics": scores, "gain": {},
-        "latency_ms": {"median": 1.25}, "size_mb": 3.0, **more,
-    }  # fmt: skip
+        "name": name,
+        "inference": "refit",
+        "cross_fitted": scores,
+        "metrics": scores,
+        "gain": {},
+        "latency_ms": {"median": 1.25},
+        "size_mb": 3.0,
+        **more,
+    }
 
 
 def test_best_first_ties_by_name_and_unknown_last() -> None:
@@ -46,14 +52,25 @@ def test_best_first_ties_by_name_and_unknown_last() -> None:
 def test_each_row_says_who_speaks_where_it_started_and_what_is_proven() -> None:
     gain = {"log_loss": {"text": "no proven gain", "proven": False}}
     more = {"log_loss": {"text": "...", "proven": True, "value": 0.5, "low": 0.5, "high": 0.5}}
-    columns, rows = table([
-        report("net", 0.5, start="random"), report("vote", 0.25, gain=gain, rows="val", speaks="folds"),
-        report("stack", 0.25, gain=more),
-    ])  # fmt: skip
+    columns, rows = table(
+        [
+            report("net", 0.5, start="random"),
+            report("vote", 0.25, gain=gain, rows="val", inference="folds"),
+            report("stack", 0.25, gain=more),
+        ]
+    )
     assert columns == [
-        "name", "networks", "start", "log_loss cross-fitted", "accuracy cross-fitted",
-        "log_loss gain over best single", "test log_loss", "test accuracy", "latency ms", "size MB",
-    ]  # fmt: skip
+        "name",
+        "networks",
+        "start",
+        "log_loss cross-fitted",
+        "accuracy cross-fitted",
+        "log_loss gain over best single",
+        "test log_loss",
+        "test accuracy",
+        "latency ms",
+        "size MB",
+    ]
     half, quarter = "0.5000 [0.5000, 0.5000]", "0.2500 [0.2500, 0.2500]"
     assert rows == [
         ["net", "refit", "random", half, "", "", half, "", "1.2", "3.0"],
@@ -65,9 +82,15 @@ def test_each_row_says_who_speaks_where_it_started_and_what_is_proven() -> None:
 def test_the_metric_that_ranks_is_shown_once() -> None:
     columns, _ = table([report("net", 0.5)], "accuracy")
     assert columns == [
-        "name", "networks", "start", "accuracy cross-fitted", "accuracy gain over best single",
-        "test accuracy", "latency ms", "size MB",
-    ]  # fmt: skip
+        "name",
+        "networks",
+        "start",
+        "accuracy cross-fitted",
+        "accuracy gain over best single",
+        "test accuracy",
+        "latency ms",
+        "size MB",
+    ]
 
 
 def test_no_interval_is_no_text() -> None:
@@ -76,8 +99,8 @@ def test_no_interval_is_no_text() -> None:
 
 def test_a_damaged_report_is_named_and_left_out(trained: Store, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("test_resnet", "test_vit"):
-        made_from = model_source(trained, name)
-        with commit(trained.member_metrics(name), kind="metrics", made_from=made_from) as folder:
+        fingerprint = model_source(trained, name)
+        with commit(trained.member_metrics(name), kind="metrics", fingerprint=fingerprint) as folder:
             write_json(folder / "metrics.json", report(name, 0.5))
     file = trained.member_metrics("test_vit") / "manifest.json"
     file.unlink()
@@ -114,7 +137,7 @@ def test_a_failure_is_shown_until_a_later_success(
 def test_what_the_data_lack_is_said_below_the_table(trained: Store, cli: Callable[..., Said]) -> None:
     for name, data in (("test_resnet", {"quarantined": 1, "copies": 2}), ("test_vit", {})):
         with commit(
-            trained.member_metrics(name), kind="metrics", made_from=model_source(trained, name)
+            trained.member_metrics(name), kind="metrics", fingerprint=model_source(trained, name)
         ) as folder:
             write_json(folder / "metrics.json", report(name, 0.5, data=data))
     said = cli("leaderboard", "--store", trained.root)

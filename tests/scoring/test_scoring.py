@@ -237,14 +237,19 @@ def test_disagreement(noisy):
     logits[0, 1, 0] = logits[1, 1, 2] = 9
     logits[0, 2, 0] = logits[1, 2, 1] = 2
     rows = Predictions.from_logits(
-        logits, members=["p", "q"], class_names=["x", "y", "z"], sample_ids=["agree", "far", "near", "flat"],
+        logits,
+        members=["p", "q"],
+        class_names=["x", "y", "z"],
+        sample_ids=["agree", "far", "near", "flat"],
         labels=np.array([0, 2, 1, 1]),
-    )  # fmt: skip
+    )
     first, second = disagreement(rows, top=2)
     assert first == {
-        "sample_id": "far", "label": "z", "votes": {"x": 1, "z": 1},
+        "sample_id": "far",
+        "label": "z",
+        "votes": {"x": 1, "z": 1},
         "disagreement": pytest.approx(np.log(2), abs=2e-3),
-    }  # fmt: skip
+    }
     assert second["sample_id"] == "near" and 0 < second["disagreement"] < first["disagreement"]
     assert disagreement(replace(rows, labels=None), top=1)[0]["label"] is None
     assert len(disagreement(noisy)) == 20

@@ -18,7 +18,7 @@ from committee.store.manifest import NEW, OLD, is_done, read_manifest
 
 
 def put(folder: Path, text: str) -> None:
-    with commit(folder, kind="thing", made_from=text) as new:
+    with commit(folder, kind="thing", fingerprint=text) as new:
         (new / "sub").mkdir()
         (new / "sub" / "a.txt").write_text(text, encoding="utf-8")
 
@@ -43,20 +43,23 @@ def test_a_committed_folder_is_complete_and_replaced_as_a_whole(tmp_path):
     put(folder, "one")
     put(folder, "two")
     assert held(folder) == "two"
-    assert read_manifest(folder).made_from == "two"
+    assert read_manifest(folder).fingerprint == "two"
     assert leavings(tmp_path) == []
 
 
 def test_a_failed_block_leaves_what_was_there(tmp_path):
     put(tmp_path / "thing", "one")
-    with pytest.raises(ValueError, match="embedded null"), commit(tmp_path / "thing", kind="x", made_from=""):
+    with (
+        pytest.raises(ValueError, match="embedded null"),
+        commit(tmp_path / "thing", kind="x", fingerprint=""),
+    ):
         open("\0")  # noqa: PTH123, SIM115
     assert held(tmp_path / "thing") == "one"
     assert leavings(tmp_path) == []
 
 
 def test_other_errors_of_the_block_pass_as_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError), commit(tmp_path / "thing", kind="x", made_from="") as new:
+    with pytest.raises(FileNotFoundError), commit(tmp_path / "thing", kind="x", fingerprint="") as new:
         (new / "none").read_text(encoding="utf-8")
 
 
@@ -241,14 +244,14 @@ def small_disk(tmp_path):
 @pytest.mark.parametrize("fill", [numpy_array, safe_tensors, text_file])
 def test_a_disk_that_is_really_full(small_disk, fill):
     put(small_disk / "thing", "one")
-    with pytest.raises(StoreError) as caught, commit(small_disk / "thing", kind="x", made_from="") as new:
+    with pytest.raises(StoreError) as caught, commit(small_disk / "thing", kind="x", fingerprint="") as new:
         fill(new)
     assert re.fullmatch(
         rf"{small_disk}/thing: expected (2\.4 MB on its disk, got 1\.\d MB|more room on its disk, got "
         r"No space left on device \([\d.]+ \w+ free, [\d.]+ \w+ written\))\. "
         r"What was stored before is intact: free some space, then run the same command again\.",
         str(caught.value),
-    ), str(caught.value)  # fmt: skip
+    ), str(caught.value)
     assert held(small_disk / "thing") == "one"
     assert leavings(small_disk) == []
 
@@ -264,7 +267,7 @@ def test_a_file_that_does_not_fit_says_how_large_it_is(small_disk):
 
 
 def test_errors_of_files_that_are_elsewhere_pass(tmp_path):
-    with pytest.raises(PermissionError), commit(tmp_path / "s" / "thing", kind="x", made_from=""):
+    with pytest.raises(PermissionError), commit(tmp_path / "s" / "thing", kind="x", fingerprint=""):
         raise PermissionError(errno.EACCES, "no", str(tmp_path / "photo.jpg"))
 
 
@@ -326,7 +329,7 @@ for _ in range(rounds):
         while True:
             number += 1
             with hold(root):
-                with commit(root / "things" / "thing", kind="x", made_from=str(number)) as new:
+                with commit(root / "things" / "thing", kind="x", fingerprint=str(number)) as new:
                     (new / "a.bin").write_bytes(bytes([number % 256]) * 200_000)
                 write_file(root / "number", str(number).encode())
             os.write(outlet, b"x")
@@ -346,7 +349,7 @@ for _ in range(rounds):
         sweep(root)
     assert not [path for path in root.rglob(".*") if path.name.endswith("~")]
     if (root / "things" / "thing").exists():
-        last = int(read_manifest(root / "things" / "thing").made_from)
+        last = int(read_manifest(root / "things" / "thing").fingerprint)
     whole = int((root / "number").read_text()) if (root / "number").exists() else 0
     assert last - before - known in (0, 1), (before, known, last)
     assert promised <= whole <= last, (promised, whole, last)

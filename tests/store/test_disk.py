@@ -28,16 +28,22 @@ def test_room_is_that_of_the_nearest_folder_there_is(tmp_path):
 
 def test_sizes_in_words():
     assert [in_words(size) for size in (0, 99_999, 100_000, 1_234_567_890)] == [
-        "0 bytes", "99999 bytes", "0.1 MB", "1234.6 MB",
-    ]  # fmt: skip
+        "0 bytes",
+        "99999 bytes",
+        "0.1 MB",
+        "1234.6 MB",
+    ]
 
 
-@pytest.mark.parametrize(("text", "code"), [
-    ("Error while serializing: I/O error: No space left on device (os error 28)", errno.ENOSPC),
-    ("1000 requested and 500 written", errno.ENOSPC),
-    ("I/O error: Read-only file system (os error 30)", errno.EROFS),
-    ("something else", 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Error while serializing: I/O error: No space left on device (os error 28)", errno.ENOSPC),
+        ("1000 requested and 500 written", errno.ENOSPC),
+        ("I/O error: Read-only file system (os error 30)", errno.EROFS),
+        ("something else", 0),
+    ],
+)
 def test_libraries_hide_the_number_in_their_sentences(tmp_path, text, code):
     if disk.os.name == "nt" and "os error" in text:
         pytest.skip("numbers of another system")

@@ -8,9 +8,25 @@ from hypothesis import strategies as st
 from committee.errors import StoreError
 from committee.store.inside import inside
 
-NAMES = ["../x", "/etc/passwd", "a/../../x", "C:\\x", "C:/x", "..\\x", "", "a\0b", "..", ".",
-         "//host/share/x", "\\\\host\\share", "c:x", "x/..", "file.txt:stream",
-         "\\\\?\\C:\\x", "a/\0/../.."]  # fmt: skip
+NAMES = [
+    "../x",
+    "/etc/passwd",
+    "a/../../x",
+    "C:\\x",
+    "C:/x",
+    "..\\x",
+    "",
+    "a\0b",
+    "..",
+    ".",
+    "//host/share/x",
+    "\\\\host\\share",
+    "c:x",
+    "x/..",
+    "file.txt:stream",
+    "\\\\?\\C:\\x",
+    "a/\0/../..",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

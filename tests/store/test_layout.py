@@ -12,7 +12,7 @@ from committee.store.manifest import NEW, OLD, read_manifest
 
 
 def put(folder, **facts):
-    with commit(folder, kind="x", made_from="", **facts) as new:
+    with commit(folder, kind="x", fingerprint="", **facts) as new:
         (new / "a").write_text("", encoding="utf-8")
 
 
@@ -28,12 +28,24 @@ def filled(store):
 
 
 def test_places(store):
-    places = [store.checkpoint("m", 3), store.kfold("m"), store.member_metrics("m"), store.catalog,
-              store.ensemble_metrics("e"), store.deploy("e"), store.resume("m", "refit")]  # fmt: skip
+    places = [
+        store.checkpoint("m", 3),
+        store.kfold("m"),
+        store.member_metrics("m"),
+        store.catalog,
+        store.ensemble_metrics("e"),
+        store.deploy("e"),
+        store.resume("m", "refit"),
+    ]
     assert [place.relative_to(store.root).as_posix() for place in places] == [
-        "checkpoints/m/fold_3", "kfold/m", "metrics/m", "ensembles/ensemble_catalog.json",
-        "metrics/ensembles/e", "deploy/e", "checkpoints/m/refit.resume",
-    ]  # fmt: skip
+        "checkpoints/m/fold_3",
+        "kfold/m",
+        "metrics/m",
+        "ensembles/ensemble_catalog.json",
+        "metrics/ensembles/e",
+        "deploy/e",
+        "checkpoints/m/refit.resume",
+    ]
 
 
 def test_what_is_there_is_what_has_a_manifest(filled):
@@ -99,8 +111,13 @@ def test_a_link_in_a_store_is_not_followed(tmp_path, top):
         place.symlink_to(tmp_path / "outside", target_is_directory=True)
     except OSError:
         pytest.skip("this system makes no links")
-    for where, name in (("checkpoint", "resnet18"), ("kfold", "a"), ("ensemble", "a"), ("deploy", "a"),
-                        ("ensemble_metrics", "a")):  # fmt: skip
+    for where, name in (
+        ("checkpoint", "resnet18"),
+        ("kfold", "a"),
+        ("ensemble", "a"),
+        ("deploy", "a"),
+        ("ensemble_metrics", "a"),
+    ):
         try:
             path = getattr(store, where)(name, *([0] if where == "checkpoint" else []))
             assert not path.is_relative_to(place)
@@ -120,11 +137,14 @@ def test_a_stored_folder_that_is_a_link_is_refused(filled, tmp_path):
         read_manifest(filled.kfold("resnet18") / "oof")
 
 
-@pytest.mark.parametrize(("code", "said"), [
-    (errno.EROFS, "expected a folder that can be written to, got Read-only file system. "),
-    (errno.ENOSPC, "expected more room on its disk, got No space left on device ("),
-    (errno.EIO, "expected a disk that takes the file, got Input/output error. "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.EROFS, "expected a folder that can be written to, got Read-only file system. "),
+        (errno.ENOSPC, "expected more room on its disk, got No space left on device ("),
+        (errno.EIO, "expected a disk that takes the file, got Input/output error. "),
+    ],
+)
 def test_a_store_on_a_bad_disk_cannot_be_held(filled, watched, code, said):
     with filled.hold():
         pass

@@ -32,8 +32,9 @@ def test_a_held_store_names_its_holder_and_a_dead_one_frees_it(tmp_path):
     assert re.fullmatch(
         f"{re.escape(str(tmp_path.resolve()))}: expected to be its only writer, got process {holder.pid} "
         f"on {re.escape(socket.gethostname())}, since {since}: -c .*{re.escape(tmp_path.name)}.* "
-        "Wait until it ends, or name another store with --store.", str(caught.value),
-    ), str(caught.value)  # fmt: skip
+        "Wait until it ends, or name another store with --store.",
+        str(caught.value),
+    ), str(caught.value)
     with lock.hold(tmp_path):
         record = json.loads((tmp_path / ".lock").read_text(encoding="utf-8"))
         assert record["pid"] == os.getpid()

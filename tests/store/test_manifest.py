@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from committee.errors import StoreError
+from committee.errors import ProtocolError, StoreError
 from committee.store import manifest as module
 from committee.store.commit import commit
 from committee.store.manifest import OLD, digest, is_done, read_manifest, read_whole
@@ -20,7 +20,7 @@ from committee.store.manifest import OLD, digest, is_done, read_manifest, read_w
 
 @pytest.fixture
 def folder(tmp_path):
-    with commit(tmp_path / "thing", kind="checkpoint", made_from="abc", epochs=3) as new:
+    with commit(tmp_path / "thing", kind="checkpoint", fingerprint="abc", epochs=3) as new:
         (new / "weights.bin").write_bytes(b"0123456789")
     return tmp_path / "thing"
 
@@ -33,7 +33,7 @@ def refused(folder: Path) -> str:
 
 def test_a_manifest_says_what_and_from_what(folder):
     manifest = read_manifest(folder)
-    assert (manifest.kind, manifest.made_from, manifest.facts) == ("checkpoint", "abc", {"epochs": 3})
+    assert (manifest.kind, manifest.fingerprint, manifest.facts) == ("checkpoint", "abc", {"epochs": 3})
     assert manifest.files["weights.bin"]["size"] == 10
 
 
@@ -67,10 +67,17 @@ def test_a_folder_without_manifest_is_no_entry(tmp_path):
     )
 
 
-@pytest.mark.parametrize("change", [
-    lambda text: text[:-20], lambda text: text.replace("abc", "abd"), lambda text: "[]", lambda text: "",
-    lambda text: text.replace('"epochs"', '"epoch"'), lambda text: "[" * 100_000,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[:-20],
+        lambda text: text.replace("abc", "abd"),
+        lambda text: "[]",
+        lambda text: "",
+        lambda text: text.replace('"epochs"', '"epoch"'),
+        lambda text: "[" * 100_000,
+    ],
+)
 def test_a_damaged_manifest_is_refused(folder, change):
     path = folder / "manifest.json"
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
@@ -80,8 +87,10 @@ def test_a_damaged_manifest_is_refused(folder, change):
     )
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
 
 
 def sealed(folder: Path, record: dict[str, object]) -> None:
@@ -98,12 +107,21 @@ def test_nothing_but_our_error_comes_out_of_any_json(tmp_path_factory, value):
 
 
 @settings(max_examples=60)
-@given(st.fixed_dictionaries({
-    "protocol": st.just(1) | JSON, "kind": st.just("x") | JSON, "made_from": st.just("y") | JSON,
-    "files": st.dictionaries(st.text(min_size=1) | st.sampled_from(["../x", "/etc", "a\ud800", "x" * 999]),
-                             st.just({"sha256": "0", "size": 0}) | JSON, min_size=1),
-    "facts": st.just({}) | JSON,
-}))  # fmt: skip
+@given(
+    st.fixed_dictionaries(
+        {
+            "protocol": st.just(2) | JSON,
+            "kind": st.just("x") | JSON,
+            "fingerprint": st.just("y") | JSON,
+            "files": st.dictionaries(
+                st.text(min_size=1) | st.sampled_from(["../x", "/etc", "a\ud800", "x" * 999]),
+                st.just({"sha256": "0", "size": 0}) | JSON,
+                min_size=1,
+            ),
+            "facts": st.just({}) | JSON,
+        }
+    )
+)
 def test_nothing_but_our_error_comes_out_of_a_stranger_s_manifest(tmp_path_factory, record):
     folder = tmp_path_factory.getbasetemp()
     try:
@@ -156,7 +174,7 @@ def test_a_folder_that_is_replaced_is_waited_for(folder, monkeypatch):
 
     writer = threading.Thread(target=put_back)
     writer.start()
-    assert read_manifest(folder).made_from == "abc"
+    assert read_manifest(folder).fingerprint == "abc"
     writer.join()
 
 
@@ -167,7 +185,7 @@ def test_what_is_replaced_while_it_is_loaded_is_loaded_again(folder):
         content = (folder / "weights.bin").read_bytes()
         seen.append(content)
         if len(seen) < 3:
-            with commit(folder, kind="checkpoint", made_from=str(len(seen))) as new:
+            with commit(folder, kind="checkpoint", fingerprint=str(len(seen))) as new:
                 (new / "weights.bin").write_bytes(b"newer %d" % len(seen))
         return content
 
@@ -205,7 +223,7 @@ def test_a_reader_sees_whole_folders_while_a_writer_replaces_them(tmp_path):
     folder, number = tmp_path / "thing", 0
 
     def put() -> None:
-        with commit(folder, kind="x", made_from=str(number)) as new:
+        with commit(folder, kind="x", fingerprint=str(number)) as new:
             for name in ("a.bin", "b.bin"):
                 (new / name).write_bytes(bytes([number % 256]) * 1000)
 
@@ -224,7 +242,7 @@ def test_what_is_replaced_each_time_is_given_up(folder, monkeypatch):
     editions = iter(range(99))
 
     def load(folder: Path) -> None:
-        with commit(folder, kind="checkpoint", made_from=str(next(editions))):
+        with commit(folder, kind="checkpoint", fingerprint=str(next(editions))):
             pass
 
     with pytest.raises(
@@ -233,14 +251,18 @@ def test_what_is_replaced_each_time_is_given_up(folder, monkeypatch):
         read_whole(folder, load)
 
 
-def test_a_newer_protocol_is_named(folder):
+@pytest.mark.parametrize(("protocol", "age"), [(1, "an older"), (99, "a newer")])
+def test_another_protocol_is_refused_and_never_made_again(folder, protocol, age):
     path = folder / "manifest.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     del record["digest"]
-    sealed(folder, {**record, "protocol": 99})
+    sealed(folder, {**record, "protocol": protocol})
     assert refused(folder) == (
-        f"{path}: expected protocol 1 or older, got 99. Install the newer committee that wrote it."
+        f"{path}: expected a store of protocol 2, got protocol {protocol}, which {age} committee wrote. "
+        "Name a new folder with --store, or install that version of committee to read this one."
     )
+    with pytest.raises(ProtocolError):
+        is_done(folder, "abc")
 
 
 def test_done_means_whole_and_made_from_the_same(folder, caplog):

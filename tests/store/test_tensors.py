@@ -7,10 +7,14 @@ from committee.store import tensors
 def test_trees_come_back(tmp_path):
     shared = torch.arange(6.0)
     tree = {
-        "list": [1, 2.5, "text", None, True, {"deep": torch.tensor(3)}], 0: {"step": torch.tensor(7.0)},
-        "a": shared, "view": shared.view(2, 3).t(), "half": torch.ones(2, dtype=torch.bfloat16),
-        "empty": torch.empty(0, 3), "bytes": torch.get_rng_state(),
-    }  # fmt: skip
+        "list": [1, 2.5, "text", None, True, {"deep": torch.tensor(3)}],
+        0: {"step": torch.tensor(7.0)},
+        "a": shared,
+        "view": shared.view(2, 3).t(),
+        "half": torch.ones(2, dtype=torch.bfloat16),
+        "empty": torch.empty(0, 3),
+        "bytes": torch.get_rng_state(),
+    }
     tensors.save(tree, tmp_path)
     back = tensors.load(tmp_path)
     assert back["list"][:5] == tree["list"][:5]
@@ -26,7 +30,7 @@ def test_floats_come_back_to_the_last_bit(tmp_path):
     assert tensors.load(tmp_path) == [0.1 + 0.2, 1e-310, float("inf")]
 
 
-def test_a_fused_optimiser_goes_on_in_its_memory_format(tmp_path):
+def test_a_fused_optimizer_goes_on_in_its_memory_format(tmp_path):
     def make():
         torch.manual_seed(0)
         net = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)

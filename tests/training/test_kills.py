@@ -12,10 +12,20 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL, no fork")
 
 COMMON = ["training.epochs=4", "training.augment.randaugment=3"]
-ADAMW = ["training.ema=0.9", "training.early_stop={patience: 3}", "training.best_checkpoint=true",
-         "training.channels_last=true", "training.sampler=balanced"]  # fmt: skip
-SGD = ["training.optimizer=sgd", "training.lr=0.05", "training.best_checkpoint=true",
-       "training.class_weights=balanced", "training.head_epochs=2"]  # fmt: skip
+ADAMW = [
+    "training.ema=0.9",
+    "training.early_stop={patience: 3}",
+    "training.best_checkpoint=true",
+    "training.channels_last=true",
+    "training.sampler=balanced",
+]
+SGD = [
+    "training.optimizer=sgd",
+    "training.lr=0.05",
+    "training.best_checkpoint=true",
+    "training.class_weights=balanced",
+    "training.head_epochs=2",
+]
 SKITTISH = [
     "backbones.include=['python:hostile_nets:skittish']",
     "training.clip_grad=null",
@@ -44,9 +54,13 @@ def answers(tmp_path_factory):
         ([*COMMON, *ADAMW], [f"file:{n}" for n in (1, 2, 3, 4, 5, 8, 12)]),
     ]
     done = subprocess.run(
-        [sys.executable, Path(__file__).parent / "nets" / "killing.py", top], input=json.dumps(asked),
-        capture_output=True, text=True, check=False, env={**os.environ, "LARGEST_STEP": "0.1"},
-    )  # fmt: skip
+        [sys.executable, Path(__file__).parent / "nets" / "killing.py", top],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LARGEST_STEP": "0.1"},
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

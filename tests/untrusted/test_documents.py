@@ -9,11 +9,18 @@ from committee.errors import DataError, StoreError
 from committee.untrusted.documents import build, read_json
 
 
-@pytest.mark.parametrize(("content", "got"), [
-    (None, "none"), (b"", "a damaged one"), (b"{", "a damaged one"), (b"[]", "a damaged one"),
-    (b"\xff", "a damaged one"), (b"[" * 200_000, "a damaged one"),
-    (b'{"a": ' + b"9" * 5000 + b"}", "a damaged one"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (None, "none"),
+        (b"", "a damaged one"),
+        (b"{", "a damaged one"),
+        (b"[]", "a damaged one"),
+        (b"\xff", "a damaged one"),
+        (b"[" * 200_000, "a damaged one"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "a damaged one"),
+    ],
+)
 def test_what_is_no_object_is_one_sentence(tmp_path, content, got):
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)

@@ -49,9 +49,18 @@ def refused(path: Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("array", [np.arange(6).reshape(2, 3), np.array("x"), np.zeros((0, 3)),
-                                   np.array(["é", ""]), np.asfortranarray(np.eye(3)), np.array([True]),
-                                   np.array([b"x"])])  # fmt: skip
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6).reshape(2, 3),
+        np.array("x"),
+        np.zeros((0, 3)),
+        np.array(["é", ""]),
+        np.asfortranarray(np.eye(3)),
+        np.array([True]),
+        np.array([b"x"]),
+    ],
+)
 def test_what_numpy_writes_is_read(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     np.savez_compressed(tmp_path / "a.npz", a=array, b=array)
@@ -80,19 +89,24 @@ def test_objects_are_not_unpickled(tmp_path):
     assert (tmp_path / "ran").exists()  # the canary does sing
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (lying("(1000000000000,)"), "an array [1000000000000] of 8000000000000 bytes in a file of "),
-    (lying("(1000000000000,)", "|S0"), "an array [1000000000000] of 1000000000000 bytes in a file of "),
-    (lying("(-1, 4)", data=bytes(64)), "an array [-1, 4] of -32 bytes in a file of "),
-    (lying(f"({2**62}, {2**62})"), f"an array [{2**62}, {2**62}] of {8 * 2**124} bytes in a file of "),
-    (lying("(2,)", data=bytes(15)), "an array [2] of 16 bytes in a file of "),
-    (lying("(2,)", "|O", data=bytes(16)), "Object arrays cannot be loaded when allow_pickle=False"),
-    (lying("(1,)", version=b"\2\0") + b" " * 8, None),
-    (lying("(2,)", version=b"\3\0"), "version 3.0 of the format"),
-    (b"\x93NUMPY\2\0\xff\xff\xff\xff", "a header of 4294967295 bytes"),
-    (b"\x93NUMPY\1\0\xff\xff", "a header of 65535 bytes"),
-    (b"", None), (b"\x93NUMPY", None), (b"\x93NUMPY\1\0", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lying("(1000000000000,)"), "an array [1000000000000] of 8000000000000 bytes in a file of "),
+        (lying("(1000000000000,)", "|S0"), "an array [1000000000000] of 1000000000000 bytes in a file of "),
+        (lying("(-1, 4)", data=bytes(64)), "an array [-1, 4] of -32 bytes in a file of "),
+        (lying(f"({2**62}, {2**62})"), f"an array [{2**62}, {2**62}] of {8 * 2**124} bytes in a file of "),
+        (lying("(2,)", data=bytes(15)), "an array [2] of 16 bytes in a file of "),
+        (lying("(2,)", "|O", data=bytes(16)), "Object arrays cannot be loaded when allow_pickle=False"),
+        (lying("(1,)", version=b"\2\0") + b" " * 8, None),
+        (lying("(2,)", version=b"\3\0"), "version 3.0 of the format"),
+        (b"\x93NUMPY\2\0\xff\xff\xff\xff", "a header of 4294967295 bytes"),
+        (b"\x93NUMPY\1\0\xff\xff", "a header of 65535 bytes"),
+        (b"", None),
+        (b"\x93NUMPY", None),
+        (b"\x93NUMPY\1\0", None),
+    ],
+)
 def test_headers_that_lie_take_no_memory(tmp_path, content, said):
     (tmp_path / "a.npy").write_bytes(content)
     archive(tmp_path / "a.npz", a=content)

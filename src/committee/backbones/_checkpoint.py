@@ -46,10 +46,12 @@ def put(state: State, backbone: Backbone, who: str) -> str:
     if rows:
         architecture = backbone.architecture.name if backbone.architecture else type(backbone.net).__name__
         raise MismatchError.of(
-            rows, who, expected=f"the {len(own)} tensors of {architecture}",
+            rows,
+            who,
+            expected=f"the {len(own)} tensors of {architecture}",
             got=f"{len(rows)} that do not fit" + (f", under '{prefix}'" if prefix else ""),
             todo="Name the backbone that was trained, and all of its classes.",
-        )  # fmt: skip
+        )
     backbone.net.load_state_dict(inside, strict=False)
     return prefix
 

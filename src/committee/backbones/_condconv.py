@@ -1,4 +1,4 @@
-"""Conditionally parameterised convolution (CondConv; Yang 2019), in a form that exports for any batch."""
+"""Conditionally parameterized convolution (CondConv; Yang 2019), in a form that exports for any batch."""
 
 from __future__ import annotations
 

@@ -23,9 +23,11 @@ def require_file(path: Path) -> None:
     """Raise UsageError unless the file of weights is there."""
     if not path.is_file():
         raise UsageError(
-            "training.pretrained", expected="true, false or the path of a weights file", got=f"'{path}'",
+            "training.pretrained",
+            expected="true, false or the path of a weights file",
+            got=f"'{path}'",
             todo="There is no such file.",
-        )  # fmt: skip
+        )
 
 
 def read_weights(
@@ -54,15 +56,18 @@ def read_weights(
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:  # Its text says how to switch the protection off.
         raise DataError(
-            str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)",
+            str(path),
+            expected="a state dict of tensors (.safetensors, .pt or .pth)",
             got="a pickle that is damaged or holds other objects; none of it was run",
             todo="Save its state dict again as safetensors, where you trust it.",
-        ) from error  # fmt: skip
+        ) from error
     except Exception as error:  # A hostile pickle fails in any way: KeyError, IndexError, struct.error, ...
         raise DataError(
-            str(path), expected="a state dict of tensors (.safetensors, .pt or .pth)", got=_first_line(error),
+            str(path),
+            expected="a state dict of tensors (.safetensors, .pt or .pth)",
+            got=_first_line(error),
             todo="Save it again as safetensors.",
-        ) from error  # fmt: skip
+        ) from error
     if one_of and not (isinstance(state, Mapping) and any(isinstance(state.get(k), Mapping) for k in one_of)):
         raise _lacks(path, one_of, first_five(list(state)) if isinstance(state, Mapping) else "no mapping")
     return _unwrap(state, path, wrappers)
@@ -71,7 +76,7 @@ def read_weights(
 def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> None:
     """Copy `state` into `backbone`.
 
-    A head of another number of classes is left as it is, and a first layer for colour is summed for grey.
+    A head of another number of classes is left as it is, and a first layer for color is summed for gray.
 
     Raises
     ------
@@ -88,10 +93,11 @@ def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> N
     unknown = [n for n in fitting if n not in own]
     if missing or unknown:
         raise DataError(
-            who, expected=f"the tensors of {_title(backbone)}",
+            who,
+            expected=f"the tensors of {_title(backbone)}",
             got="; ".join(_listed("without", missing) + _listed("besides them", unknown)),
             todo="Give the weights of this architecture.",
-        )  # fmt: skip
+        )
     backbone.net.load_state_dict({n: t for n, t in fitting.items() if n not in replaced}, strict=False)
 
 
@@ -102,9 +108,11 @@ def _is_zip(path: Path) -> bool:
 
 def _lacks(path: Path, keys: Sequence[str], got: str) -> DataError:
     return DataError(
-        str(path), expected=f"weights under one of {', '.join(keys)}", got=got,
+        str(path),
+        expected=f"weights under one of {', '.join(keys)}",
+        got=got,
         todo="Take the plain weights, or name another file.",
-    )  # fmt: skip
+    )
 
 
 def _unwrap(state: Any, path: Path, wrappers: Sequence[str]) -> dict[str, Tensor]:
@@ -132,9 +140,9 @@ def strip_prefixes(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Te
 
 
 def _fit(tensor: Tensor, own: Tensor | None) -> Tensor:
-    grey = own is not None and own.shape[1:2] == (1,) and tensor.shape == (len(own), 3, *own.shape[2:])
-    # A grey pixel is the same in all three channels, so their weights add up.
-    return tensor.sum(1, keepdim=True) if grey else tensor
+    gray = own is not None and own.shape[1:2] == (1,) and tensor.shape == (len(own), 3, *own.shape[2:])
+    # A gray pixel is the same in all three channels, so their weights add up.
+    return tensor.sum(1, keepdim=True) if gray else tensor
 
 
 def _any_head(names: Iterable[str], heads: tuple[str, ...]) -> bool:
@@ -152,9 +160,11 @@ def _refuse_shapes(
         return
     table = [f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}" for name in names]
     raise DataError(
-        who, expected=f"the shapes of {_title(backbone)}", got=first_five(table),
+        who,
+        expected=f"the shapes of {_title(backbone)}",
+        got=first_five(table),
         todo="Give the weights of this architecture.",
-    )  # fmt: skip
+    )
 
 
 def _title(backbone: Backbone) -> str:

@@ -16,8 +16,15 @@ from committee.errors import UsageError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-FETCHING = {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir",
-            "weights", "weights_backbone"}  # fmt: skip
+FETCHING = {
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+    "weights",
+    "weights_backbone",
+}
 """Options of timm and torchvision that read files or addresses."""
 
 
@@ -60,14 +67,16 @@ class Architecture:
         odd = sorted(options if made.source == "python" else options & FETCHING)
         if odd or (made.source != "python" and ":" in made.key):
             raise UsageError(
-                str(made.name), expected="an architecture alone", got=f"'{odd[0] if odd else made.key}'",
+                str(made.name),
+                expected="an architecture alone",
+                got=f"'{odd[0] if odd else made.key}'",
                 todo="It was not saved by committee: do not use it.",
-            )  # fmt: skip
+            )
         return made
 
 
 class Backbone(nn.Module):
-    """A network from normalised images to logits, whose embedding is what enters its head.
+    """A network from normalized images to logits, whose embedding is what enters its head.
 
     Parameters
     ----------
@@ -97,7 +106,7 @@ class Backbone(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn normalised images `[B, c, size, size]` into logits `[B, classes]`."""
+        """Turn normalized images `[B, c, size, size]` into logits `[B, classes]`."""
         output = self.net(images)
         return getattr(output, "logits", output)
 
@@ -130,9 +139,11 @@ class Backbone(nn.Module):
     def _head_layers(self) -> list[nn.Module]:
         if not self.heads:
             raise UsageError(
-                "embed", expected="a network that ends in a linear or convolutional layer",
-                got=type(self.net).__name__, todo="Give the network such a head, with one output a class.",
-            )  # fmt: skip
+                "embed",
+                expected="a network that ends in a linear or convolutional layer",
+                got=type(self.net).__name__,
+                todo="Give the network such a head, with one output a class.",
+            )
         return [self.net.get_submodule(name) for name in self.heads]
 
 

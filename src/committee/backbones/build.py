@@ -35,9 +35,11 @@ def resolve(name: str) -> Architecture:
             return Architecture(f"{source}:{name}", source, name)
     known = (*PRESETS, *SOURCES.make("torchvision").names(), *SOURCES.make("timm").names())
     raise UnknownNameError(
-        "backbone", expected="a preset or a name of torchvision or timm", got=f"'{name}'",
+        "backbone",
+        expected="a preset or a name of torchvision or timm",
+        got=f"'{name}'",
         todo=nearest(name, known),
-    )  # fmt: skip
+    )
 
 
 def build(
@@ -82,9 +84,14 @@ def build(
     """
     published = pretrained is True
     backbone = build_architecture(
-        resolve(name), classes, channels=channels, img_size=img_size, published=published, trusted=trusted,
+        resolve(name),
+        classes,
+        channels=channels,
+        img_size=img_size,
+        published=published,
+        trusted=trusted,
         seed=seed,
-    )  # fmt: skip
+    )
     if not isinstance(pretrained, bool):
         _load_file(backbone, Path(pretrained))
     return backbone
@@ -103,10 +110,11 @@ def build_architecture(
     """Build a backbone from a resolved architecture; the parameters are those of `build`."""
     if architecture.source == "python" and not trusted:
         raise UsageError(
-            architecture.name, expected="a builder that the recipe of this run names",
+            architecture.name,
+            expected="a builder that the recipe of this run names",
             got="one that a file names",
             todo="Name it in the recipe's backbones.include, or pass trusted=True.",
-        )  # fmt: skip
+        )
     source = SOURCES.make(architecture.source)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -129,9 +137,11 @@ def _prefixed(name: str, prefix: str, key: str) -> Architecture:
     if prefix not in sources:
         known = [f"{source}:" for source in sources]
         raise UnknownNameError(
-            f"backbone {name}", expected=f"one of {', '.join(known)} or a bare name", got=f"'{prefix}:'",
+            f"backbone {name}",
+            expected=f"one of {', '.join(known)} or a bare name",
+            got=f"'{prefix}:'",
             todo=nearest(f"{prefix}:", known),
-        )  # fmt: skip
+        )
     key = name if prefix == "hf-hub" else key
     source = SOURCES.make(sources[prefix])
     if source.knows(key):
@@ -140,8 +150,9 @@ def _prefixed(name: str, prefix: str, key: str) -> Architecture:
     raise UnknownNameError(
         f"backbone {name}",
         expected="package.module:builder" if prefix == "python" else f"a name of {prefix}",
-        got=f"'{key}'", todo=nearest(untagged, source.names()),
-    )  # fmt: skip
+        got=f"'{key}'",
+        todo=nearest(untagged, source.names()),
+    )
 
 
 def _load_file(backbone: Backbone, path: Path) -> None:
@@ -162,26 +173,33 @@ def _failure(architecture: Architecture, img_size: int, error: Exception) -> Com
         return _unreachable(architecture, type(error).__name__)
     if "No pretrained weights" in reason:
         return UsageError(
-            architecture.name, expected="weights that its authors publish", got="none",
+            architecture.name,
+            expected="weights that its authors publish",
+            got="none",
             todo="Start from random weights with --set training.pretrained=false.",
-        )  # fmt: skip
+        )
     return UsageError(
-        architecture.name, expected=f"an architecture that can be built for {img_size} pixels",
-        got=reason.rstrip("!."), todo="Give another dataset.img_size.",
-    )  # fmt: skip
+        architecture.name,
+        expected=f"an architecture that can be built for {img_size} pixels",
+        got=reason.rstrip("!."),
+        todo="Give another dataset.img_size.",
+    )
 
 
 def _unreachable(architecture: Architecture, reason: str) -> TrainingError:
     if architecture.key.startswith("hf-hub:"):
         return TrainingError(
-            architecture.name, expected="its description and weights",
+            architecture.name,
+            expected="its description and weights",
             got=f"no answer from huggingface.co ({reason})",
             todo="Name its architecture as timm:NAME, and start from random weights with"
             " --set training.pretrained=false.",
-        )  # fmt: skip
+        )
     hub = "download.pytorch.org" if architecture.source == "torchvision" else "huggingface.co"
     return TrainingError(
-        architecture.name, expected="its published weights", got=f"no answer from {hub} ({reason})",
+        architecture.name,
+        expected="its published weights",
+        got=f"no answer from {hub} ({reason})",
         todo="Start from random weights with --set training.pretrained=false, or from a file with"
         " --set training.pretrained=PATH.",
-    )  # fmt: skip
+    )

@@ -34,7 +34,9 @@ def resolve(name: str) -> torch.device:
         return torch.device(here[0])
     if name not in here:
         raise DeviceError(
-            "device", expected=f"one that this machine has ({', '.join(here)})", got=f"'{name}'",
+            "device",
+            expected=f"one that this machine has ({', '.join(here)})",
+            got=f"'{name}'",
             todo="Take the best one with --set device=auto.",
-        )  # fmt: skip
+        )
     return torch.device(name)

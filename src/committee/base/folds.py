@@ -19,9 +19,13 @@ deal groups costs 0.1 ms each, and their sizes hardly matter then."""
 
 
 def make_folds(
-    labels: ArrayLike, k: int, *, groups: ArrayLike | None = None, seed: int = 0,
+    labels: ArrayLike,
+    k: int,
+    *,
+    groups: ArrayLike | None = None,
+    seed: int = 0,
     class_names: Sequence[str] | None = None,
-) -> NDArray[np.int64]:  # fmt: skip
+) -> NDArray[np.int64]:
     """Draw stratified folds: each has about the same share of every class.
 
     Parameters
@@ -59,9 +63,11 @@ def make_folds(
     _, groups = np.unique(_column(groups, "groups", len(labels)), return_inverse=True)
     if k > groups.max() + 1:
         raise DataError(
-            "folds", expected=f"at most {groups.max() + 1}, the number of groups", got=str(k),
+            "folds",
+            expected=f"at most {groups.max() + 1}, the number of groups",
+            got=str(k),
             todo="Use fewer folds.",
-        )  # fmt: skip
+        )
     folds = _split_groups(labels, k, groups, seed)
     check_folds(folds, labels, groups, class_names=class_names)
     return folds
@@ -74,9 +80,12 @@ def leaders(groups: NDArray[Any]) -> NDArray[np.int64] | None:
 
 
 def check_folds(
-    folds: ArrayLike, labels: ArrayLike, groups: ArrayLike | None = None, *,
+    folds: ArrayLike,
+    labels: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
     class_names: Sequence[str] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Refuse folds that a cross-fit cannot use or that leak.
 
     Parameters
@@ -110,9 +119,11 @@ def check_folds(
     if len(alone):
         which, where = alone[0]
         raise DataError(
-            f"folds: class {_name(classes[which], class_names)}", expected="rows in at least 2 folds",
-            got=f"all in fold {names[where]}", todo=_HOW_GROUPS if groups is not None else _HOW_OWN,
-        )  # fmt: skip
+            f"folds: class {_name(classes[which], class_names)}",
+            expected="rows in at least 2 folds",
+            got=f"all in fold {names[where]}",
+            todo=_HOW_GROUPS if groups is not None else _HOW_OWN,
+        )
     if groups is not None:
         _check_groups(fold, _column(groups, "groups", len(labels)))
 
@@ -126,7 +137,7 @@ def fingerprint(sample_ids: ArrayLike, folds: ArrayLike) -> str:
 
 def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None) -> None:
     if not len(labels):
-        raise DataError("folds", expected="labelled rows", got="none")
+        raise DataError("folds", expected="labeled rows", got="none")
     classes, counts = np.unique(labels, return_counts=True)
     smallest = int(counts.argmin())
     if k > counts[smallest]:
@@ -135,10 +146,12 @@ def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None)
         rare = 0 < len(others) < len(classes) / 2
         also = f" Too few for {k} have also {', '.join(others[:5])}." if rare else ""
         raise DataError(
-            "folds", expected=f"at most {has}, the number of training samples of class {name}", got=str(k),
+            "folds",
+            expected=f"at most {has}, the number of training samples of class {name}",
+            got=str(k),
             todo=(f"Use {has} folds, or add samples." if has > 1 else "Add samples, or leave this class out.")
             + also,
-        )  # fmt: skip
+        )
 
 
 def _split(labels: NDArray[Any], k: int, groups: NDArray[np.int64] | None, seed: int) -> NDArray[np.int64]:
@@ -172,9 +185,11 @@ def _check_groups(fold: NDArray[np.int64], groups: NDArray[Any]) -> None:
     split = names[np.flatnonzero(np.bincount(pairs) > 1)]
     if len(split):
         raise DataError(
-            "folds", expected="each group in one fold", got=f"several for {first_five(split.tolist())}",
+            "folds",
+            expected="each group in one fold",
+            got=f"several for {first_five(split.tolist())}",
             todo=_HOW_OWN,
-        )  # fmt: skip
+        )
 
 
 def _column(values: ArrayLike, what: str, rows: int) -> NDArray[Any]:

@@ -65,9 +65,11 @@ class Family(Generic[Entry]):
         if name in self._foreign:
             return self._foreign[name].load()
         raise UnknownNameError(
-            self.what, expected=f"one of {', '.join(self.names())}", got=f"'{name}'",
+            self.what,
+            expected=f"one of {', '.join(self.names())}",
+            got=f"'{name}'",
             todo=nearest(name, self.names()),
-        )  # fmt: skip
+        )
 
     def _public_class(self, name: str) -> type[Entry]:
         module = importlib.import_module(f"{self.package}.{name}")
@@ -96,9 +98,11 @@ class Family(Generic[Entry]):
         for key in options:
             if key not in known:
                 raise UsageError(
-                    who or f"{self.what} {name}", expected=f"an option among {first_five(known) or 'none'}",
-                    got=f"'{key}'", todo=nearest(key, known),
-                )  # fmt: skip
+                    who or f"{self.what} {name}",
+                    expected=f"an option among {first_five(known) or 'none'}",
+                    got=f"'{key}'",
+                    todo=nearest(key, known),
+                )
 
     def make(self, name: str, **options: Any) -> Entry:
         """Build entry `name` with `options`, checked against its constructor.

@@ -21,9 +21,13 @@ def add_recipe(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--config", metavar="FILE", help="another way to name the recipe file")
     parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
         help="replace one value of the recipe, such as training.epochs=5; may be repeated",
-    )  # fmt: skip
+    )
 
 
 def recipe_of(arguments: Namespace) -> Recipe:
@@ -40,10 +44,11 @@ def recipe_of(arguments: Namespace) -> Recipe:
 
     if arguments.recipe and arguments.config and Path(arguments.recipe) != Path(arguments.config):
         raise UsageError(
-            "--config", expected="the recipe to be named once",
+            "--config",
+            expected="the recipe to be named once",
             got=f"'{arguments.config}' beside '{arguments.recipe}'",
             todo="Leave one out.",
-        )  # fmt: skip
+        )
     named = arguments.recipe or arguments.config
     return load_recipe(Path(named) if named else None, arguments.overrides)
 
@@ -51,9 +56,11 @@ def recipe_of(arguments: Namespace) -> Recipe:
 def add_store(parser: ArgumentParser) -> None:
     """Add `--store DIR`."""
     parser.add_argument(
-        "--store", metavar="DIR", default=os.environ.get("COMMITTEE_STORE") or "store",
+        "--store",
+        metavar="DIR",
+        default=os.environ.get("COMMITTEE_STORE") or "store",
         help="folder that holds all results (default: $COMMITTEE_STORE, or ./store)",
-    )  # fmt: skip
+    )
 
 
 def store_of(arguments: Namespace) -> Store:

@@ -85,8 +85,12 @@ def print_ensembles(outcome: Outcome, store: Store, as_json: bool) -> int:
     if records:
         rows = [[record["name"], len(record["members"]), *_scores(record["scores"])] for record in records]
         columns = [
-            "name", "members", "log_loss cross-fitted", "accuracy cross-fitted", "gain over best single",
-        ]  # fmt: skip
+            "name",
+            "members",
+            "log_loss cross-fitted",
+            "accuracy cross-fitted",
+            "gain over best single",
+        ]
         print_table("Ensembles", columns, rows)
     print_failed(outcome.failed)
     return outcome.exit_code

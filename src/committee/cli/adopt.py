@@ -33,13 +33,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="its architecture: timm:NAME, torchvision:NAME, a preset, python:...",
     )
     add("--weights", required=True, type=Path, metavar="FILE", help="its checkpoint")
-    add("--classes", required=True, type=Path, metavar="FILE",
-        help="its class names in the order of its logits: a line each, or JSON")  # fmt: skip
+    add(
+        "--classes",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="its class names in the order of its logits: a line each, or JSON",
+    )
     add("--img-size", type=int, metavar="N", help="side of its input in pixels (dataset.img_size)")
     add("--mean", metavar="A[,B,C]", help="mean of the channels in 0..1, as in its training (its backbone's)")
     add("--std", metavar="A[,B,C]", help="their standard deviation (its backbone's)")
-    add("--seen", default="unknown", metavar="WHAT",
-        help="images it was trained on: none, train, all, or a file of ids (unknown: as all)")  # fmt: skip
+    add(
+        "--seen",
+        default="unknown",
+        metavar="WHAT",
+        help="images it was trained on: none, train, all, or a file of ids (unknown: as all)",
+    )
     add("--fresh", metavar="WHAT", help="images it has not seen: train, val, test, or a file of ids")
     add("--ema", action="store_true", help="take the moving average of its weights, where the file has both")
     add_dry_run(parser)
@@ -51,10 +60,17 @@ def run(arguments: Namespace) -> int:
     from committee.pipeline.adopt import Foreign, adopt
 
     foreign = Foreign(
-        arguments.name, arguments.backbone, arguments.weights, arguments.classes, arguments.img_size,
-        _numbers("--mean", arguments.mean), _numbers("--std", arguments.std), arguments.seen,
-        arguments.fresh, arguments.ema,
-    )  # fmt: skip
+        arguments.name,
+        arguments.backbone,
+        arguments.weights,
+        arguments.classes,
+        arguments.img_size,
+        _numbers("--mean", arguments.mean),
+        _numbers("--std", arguments.std),
+        arguments.seen,
+        arguments.fresh,
+        arguments.ema,
+    )
     found = adopt(recipe_of(arguments), store_of(arguments), foreign, dry_run=arguments.dry_run)
     if arguments.json:
         print_json(asdict(found))

@@ -1,6 +1,6 @@
 """Build ensembles of the members in a store, and score them by cross-fitting.
 
-The methods are the recipe's, or those named with --method. All is learnt from stored out-of-fold
+The methods are the recipe's, or those named with --method. All is learned from stored out-of-fold
 predictions (or, where members were trained without folds, from the val split): no network runs.
 """
 

@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="pooled: a temperature for the result; members: one for each member before it; none (none)",
     )
     add("--weights", metavar="NAME=W,...", help="given weights for the method weighted, not learned ones")
-    add("--metric", default="log_loss", help="metric to rank by and to optimise (log_loss)")
+    add("--metric", default="log_loss", help="metric to rank by and to optimize (log_loss)")
     add("--space", default="probability", help="where weighted averages: probability or logit (probability)")
     add("--seed", type=int, default=0, help="draws folds and resamples (0)")
     add_json(parser)
@@ -66,11 +66,17 @@ def run(arguments: Namespace) -> int:
     if arguments.out and not arguments.test:
         raise UsageError("--out", expected="--test FILES to combine", got="none")
     found = combine(
-        arguments.files, arguments.labels, methods=[_method(text) for text in arguments.method],
-        test=arguments.test, folds=arguments.folds, calibrate=arguments.calibrate,
-        weights=_weights(arguments.weights), metric=arguments.metric, space=arguments.space,
+        arguments.files,
+        arguments.labels,
+        methods=[_method(text) for text in arguments.method],
+        test=arguments.test,
+        folds=arguments.folds,
+        calibrate=arguments.calibrate,
+        weights=_weights(arguments.weights),
+        metric=arguments.metric,
+        space=arguments.space,
         seed=arguments.seed,
-    )  # fmt: skip
+    )
     out = Path(arguments.out or "combined.csv")
     if found.test is not None:
         write_csv(out, found.test.sample_ids, found.test_probabilities(), found.test.class_names)
@@ -136,6 +142,8 @@ def _row(each: Combined, shown: list[str], metric: str) -> list[str]:
     change = each.calibration
     name = each.method if change is None else f"{each.method}, calibrated ({change['method']})"
     return [
-        name, *(f"{cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]" for cell in cells),
-        f"{each.scores.fit[metric]:.4f}", gain.text,
-    ]  # fmt: skip
+        name,
+        *(f"{cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]" for cell in cells),
+        f"{each.scores.fit[metric]:.4f}",
+        gain.text,
+    ]

@@ -23,9 +23,18 @@ if TYPE_CHECKING:
 log = logging.getLogger("committee")
 
 ORDER = (
-    "smoke", "kfold", "discover", "recompute_bn", "extract_embeddings", "fusion_train", "build_ensemble",
-    "stack", "prune", "meta_fuse", "export",
-)  # fmt: skip
+    "smoke",
+    "kfold",
+    "discover",
+    "recompute_bn",
+    "extract_embeddings",
+    "fusion_train",
+    "build_ensemble",
+    "stack",
+    "prune",
+    "meta_fuse",
+    "export",
+)
 """Sections of `--section all`, in the order of the pipeline; those of other packages follow."""
 
 
@@ -74,9 +83,11 @@ def _chosen(section: str) -> list[str]:
     wanted = section.replace("-", "_")
     if wanted not in (*known, "all"):
         raise UsageError(
-            "--section", expected=f"one of {', '.join(known)}, all", got=f"'{section}'",
+            "--section",
+            expected=f"one of {', '.join(known)}, all",
+            got=f"'{section}'",
             todo=nearest(wanted, known),
-        )  # fmt: skip
+        )
     return known if wanted == "all" else [wanted]
 
 

@@ -22,9 +22,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_recipe(parser)
     add_store(parser)
     parser.add_argument(
-        "--model-name", action="append", default=[], metavar="NAME",
+        "--model-name",
+        action="append",
+        default=[],
+        metavar="NAME",
         help="member or ensemble to package, by full or short name; may be repeated (default: all)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--formats", metavar="A,B", help="formats to write (default: exports.formats of the recipe)"
     )
@@ -81,11 +84,15 @@ def _print_plan(store: Store, names: list[str], formats: list[str], arguments: N
 
     built = EXPORTERS.names()
     plan = [
-        {"name": name, "format": key, "folder": (package_folder(store, name, arguments.out) / key).as_posix(),
-         "built": key in built}
+        {
+            "name": name,
+            "format": key,
+            "folder": (package_folder(store, name, arguments.out) / key).as_posix(),
+            "built": key in built,
+        }
         for name in names
         for key in formats
-    ]  # fmt: skip
+    ]
     if arguments.json:
         print_json(plan)
         return 0

@@ -12,9 +12,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add FILE, `--set` and `--force`."""
     parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
     parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
         help="write this value into it, such as dataset.path=photos; may be repeated",
-    )  # fmt: skip
+    )
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
 
 
@@ -30,9 +34,11 @@ def run(arguments: Namespace) -> int:
             file.write(text)
     except FileExistsError:
         raise UsageError(
-            str(path), expected="a file that is not there yet", got="one that is",
+            str(path),
+            expected="a file that is not there yet",
+            got="one that is",
             todo="Write over it with --force, or name another.",
-        ) from None  # fmt: skip
+        ) from None
     first = "Run it" if load_recipe(path).dataset.is_named else "Name your images in dataset.path, then"
     print(f"Wrote {path}. {first}: committee run {path}")
     return 0

@@ -65,9 +65,11 @@ def _overview() -> str:
 def _parser(verb: str) -> argparse.ArgumentParser:
     module = _module(verb)
     parser = _Parser(
-        prog=f"committee {verb}", description="\n".join(_lines(module)), allow_abbrev=False,
+        prog=f"committee {verb}",
+        description="\n".join(_lines(module)),
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     module.add_arguments(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="say more, with tracebacks")
     parser.add_argument("-q", "--quiet", action="store_true", help="say errors only, show no progress")

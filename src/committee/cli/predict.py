@@ -38,13 +38,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--batch-size", type=int, default=32, metavar="N", help="most photos at once (default: 32)"
     )
     parser.add_argument(
-        "--coverage", type=float, metavar="SHARE",
+        "--coverage",
+        type=float,
+        metavar="SHARE",
         help="show sets of classes that hold the right one with this probability, such as 0.95",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--sets", choices=("lac", "aps"), default="lac",
+        "--sets",
+        choices=("lac", "aps"),
+        default="lac",
         help="kind of sets: lac are smallest on average, aps grow where the model is unsure (lac)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--abstain-below", type=float, metavar="P", help="answer nothing where the best class has less"
     )
@@ -54,9 +58,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--config", dest="recipe", metavar="FILE", help="recipe: its device and python: backbones"
     )
     parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE",
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
         help="replace one value of the recipe, such as device=cpu",
-    )  # fmt: skip
+    )
     parser.set_defaults(config=None)
 
 
@@ -72,9 +80,13 @@ def run(arguments: Namespace) -> int:
     photos = find_photos(arguments.paths)
     model = open_model(arguments.name, store_of(arguments), recipe_of(arguments))
     how = answers(
-        model.class_names, model.provenance, model.name, coverage=arguments.coverage, method=arguments.sets,
+        model.class_names,
+        model.provenance,
+        model.name,
+        coverage=arguments.coverage,
+        method=arguments.sets,
         abstain_below=arguments.abstain_below,
-    )  # fmt: skip
+    )
     if arguments.dry_run:
         return _print_plan(model, photos, arguments)
     if arguments.csv:

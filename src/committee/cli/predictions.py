@@ -37,13 +37,19 @@ def run(arguments: Namespace) -> int:
 
     if arguments.per_fold and arguments.split != "oof":
         raise UsageError(
-            "--per-fold", expected="--split oof", got=f"--split {arguments.split}",
+            "--per-fold",
+            expected="--split oof",
+            got=f"--split {arguments.split}",
             todo="Leave --per-fold out: the networks that speak predict this split together.",
-        )  # fmt: skip
+        )
     tables = write_tables(
-        recipe_of(arguments), store_of(arguments), arguments.csv, member=arguments.member,
-        split=arguments.split, per_fold=arguments.per_fold,
-    )  # fmt: skip
+        recipe_of(arguments),
+        store_of(arguments),
+        arguments.csv,
+        member=arguments.member,
+        split=arguments.split,
+        per_fold=arguments.per_fold,
+    )
     if arguments.json:
         print_json(tables)
     else:

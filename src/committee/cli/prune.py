@@ -47,9 +47,10 @@ def run(arguments: Namespace) -> int:
 def _overrides(arguments: Namespace) -> list[str]:
     """Return what the options replace in the recipe."""
     given = {
-        "target_size": arguments.target_size, "cost_budget.max_latency_ms": arguments.max_latency_ms,
+        "target_size": arguments.target_size,
+        "cost_budget.max_latency_ms": arguments.max_latency_ms,
         "cost_budget.max_size_mb": arguments.max_size_mb,
-    }  # fmt: skip
+    }
     replaced = [f"pruning.{key}={value}" for key, value in given.items() if value is not None]
     if arguments.method:
         replaced += [f"pruning.methods=[{', '.join(arguments.method)}]", "pruning.enable=true"]
@@ -81,8 +82,14 @@ def _print_path(record: dict[str, Any]) -> None:
     notes, scores = record["notes"], record["scores"]
     metric, chosen = notes["metric"], notes["chosen"]
     columns = [
-        "size", f"{metric} cross-fitted", f"{metric} of the fit", "latency ms", "size MB", "", "members",
-    ]  # fmt: skip
+        "size",
+        f"{metric} cross-fitted",
+        f"{metric} of the fit",
+        "latency ms",
+        "size MB",
+        "",
+        "members",
+    ]
     rows = [
         [each["size"], each[metric], *_cells(each, "fit"), _mark(each, chosen), _some(each["members"])]
         for each in notes["path"]

@@ -1,7 +1,7 @@
 """Stack: train learners on the members' out-of-fold predictions, and score them by cross-fitting.
 
 The learners are those of runs.stacking in the recipe, or those named with --meta-learner: lr, xgb, rf, mlp.
-How strongly each is regularised is chosen inside the rows that it is given. No network runs.
+How strongly each is regularized is chosen inside the rows that it is given. No network runs.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_recipe(parser)
     add_store(parser)
     parser.add_argument(
-        "--meta-learner", action="append", default=[], metavar="NAME",
+        "--meta-learner",
+        action="append",
+        default=[],
+        metavar="NAME",
         help="this one, not the recipe's: lr, xgb, rf or mlp; may be repeated",
-    )  # fmt: skip
+    )
     add_dry_run(parser)
     add_json(parser)
 

@@ -69,7 +69,7 @@ def cross_fit_all(
         learners = [
             (combiner, result)
             for combiner, result in zip(combiners, results, strict=True)
-            if combiner.learns and turns(combiner) is turning
+            if combiner.learns and allows_negative_weights(combiner) is turning
         ]
         if not learners or folds is None:
             continue
@@ -82,9 +82,9 @@ def cross_fit_all(
     return results
 
 
-def turns(combiner: Combiner) -> bool:
+def allows_negative_weights(combiner: Combiner) -> bool:
     """Return whether the rule, or one inside it, may hold a member's word against it."""
-    return any(part.turns for part in combiner.modules() if isinstance(part, Combiner))
+    return any(part.allows_negative_weights for part in combiner.modules() if isinstance(part, Combiner))
 
 
 def splits(

@@ -24,7 +24,7 @@ def evidence(predictions: Predictions) -> NDArray[np.float64]:
     logits = predictions.logits
     shares = (np.bincount(labels, minlength=logits.shape[2]) / len(labels)).astype(np.float32)
     # In logits as in log-probabilities: what a row's logits have in common falls out.
-    excess = (known.label + known.normaliser - logits @ shares).astype(np.float64)
+    excess = (known.label + known.normalizer - logits @ shares).astype(np.float64)
     if predictions.groups is not None:
         group = np.unique(predictions.groups, return_inverse=True)[1]
         excess = np.stack([np.bincount(group, weights=each) for each in excess])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from committee.combiners.base import Ask
+from committee.combiners.base import Query
 
 
 def linear_pool(logits: Tensor, weight: Tensor) -> Tensor:
@@ -14,20 +14,20 @@ def linear_pool(logits: Tensor, weight: Tensor) -> Tensor:
 
 
 def log_pool(logits: Tensor, weight: Tensor) -> Tensor:
-    """Return the normalised weighted mean of log-probabilities: `[M, B, C, ...]`, `[M]` -> `[B, C, ...]`."""
+    """Return the normalized weighted mean of log-probabilities: `[M, B, C, ...]`, `[M]` -> `[B, C, ...]`."""
     return (logits.log_softmax(dim=2) * _along_members(weight, logits)).sum(dim=0).log_softmax(dim=1)
 
 
-def heard(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def used(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits and weights of the members that have weight; the pools of the others are the same."""
     some = weight.nonzero()[:, 0]
     return (logits, weight) if len(some) == len(weight) else (logits[some], weight[some])
 
 
-def ask_heard(ask: Ask, weight: Tensor) -> tuple[Tensor, Tensor]:
+def query_used(query: Query, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits, `[H, B, C]`, and weights of the members that have weight; no other is asked."""
     some = weight.nonzero()[:, 0]
-    return torch.stack([ask(member, None) for member in some.tolist()]), weight[some]
+    return torch.stack([query(member, None) for member in some.tolist()]), weight[some]
 
 
 def _along_members(weight: Tensor, logits: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from committee.combiners.base import Ask, Combiner
+from committee.combiners.base import Combiner, Query
 
 
 class Selection(Combiner):
@@ -16,14 +16,14 @@ class Selection(Combiner):
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         return self.inner(logits.index_select(0, self.learned("position")))
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, asking for what `inner` asks for."""
         places = self.learned("position").tolist()
-        return self.inner.consult(lambda member, rows: ask(places[member], rows))
+        return self.inner.forward_lazy(lambda member, rows: query(places[member], rows))
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return `inner`, which knows of the selected members alone, or what it narrows to."""
-        return self.inner.narrowed()
+        return self.inner.restrict_to_used()
 
     def member_weights(self) -> dict[str, float] | None:
         """Return the weights of `inner`, and zero for the members left out."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CHOICE_ROWS = 5000
 """Rows on which a strength is chosen: it follows from noise and features, hardly from the number of rows."""
 UNSEEN = -20.0
-"""Log-probability of a class that had no rows, before all are normalised."""
+"""Log-probability of a class that had no rows, before all are normalized."""
 AT_ONCE = 2**22
 
 Rows = NDArray[np.int64]
@@ -37,7 +37,7 @@ class Stacker(Combiner):
     """
 
     calibrates = True
-    turns = True
+    allows_negative_weights = True
 
     def __init__(self, features: str, extras: bool, folds: int, seed: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Stacker(Combiner):
         """Return False: a fit trains a model, several times over to choose its strength."""
         return False
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Choose the strength inside the rows, then fit all of them."""
         check_choice(f"{self.key}.features", self.features, INPUTS)
         labels = predictions.require_labels(self.key)
@@ -64,7 +64,7 @@ class Stacker(Combiner):
         place = np.full(classes, len(known))
         place[known] = np.arange(len(known))
         places = np.flatnonzero(np.isin(class_order, present))
-        self.keep(member_order=order, class_order=class_order, place=place, known_places=places)
+        self.set_buffers(member_order=order, class_order=class_order, place=place, known_places=places)
         self._notes = self.train_on(self._all_features(predictions), place[labels], len(known), predictions)
 
     def check_size(self, members: int, rows: int, classes: int) -> None:
@@ -87,7 +87,7 @@ class Stacker(Combiner):
 
     @abstractmethod
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return unnormalised log-probabilities `[B, K]` of the classes that had rows.
+        """Return unnormalized log-probabilities `[B, K]` of the classes that had rows.
 
         Parameters
         ----------

@@ -44,7 +44,7 @@ class Attention(Stacker):
 
     ensemble_name = "attention_ensemble"
     calibrates = False
-    turns = False
+    allows_negative_weights = False
 
     def __init__(
         self, hidden_dim: int = 32, epochs: int = 50, lr: float = 3e-3, folds: int = 3, seed: int = 0
@@ -62,7 +62,7 @@ class Attention(Stacker):
         members = len(predictions.members)
         said = _by_member(torch.from_numpy(features), members)
         mean, scale = said.mean(dim=(0, 1)), said.std(dim=(0, 1)).clamp_min(1e-4)
-        self.keep(mean=mean, scale=scale)
+        self.set_buffers(mean=mean, scale=scale)
         arranged = self._arranged(torch.from_numpy(predictions.logits.copy()))
         task = _Task((said - mean) / scale, self._known(arranged), torch.from_numpy(labels))
         width = said.shape[2]
@@ -73,10 +73,15 @@ class Attention(Stacker):
             return [keys, own, torch.zeros(self.hidden_dim, width), torch.zeros(self.hidden_dim)]
 
         parameters, notes = train_chosen(
-            task, start, self.held_out(predictions), len(labels),
-            epochs=self.epochs, lr=self.lr, seed=derive(self.seed, self.key),
-        )  # fmt: skip
-        self.keep(**dict(zip(("keys", "own", "queries", "query"), parameters, strict=True)))
+            task,
+            start,
+            self.held_out(predictions),
+            len(labels),
+            epochs=self.epochs,
+            lr=self.lr,
+            seed=derive(self.seed, self.key),
+        )
+        self.set_buffers(**dict(zip(("keys", "own", "queries", "query"), parameters, strict=True)))
         mean_weight = _weights(task.said, parameters).mean(dim=0)
         names = [predictions.members[place] for place in self.learned("member_order").tolist()]
         return {**notes, "mean_weights": dict(zip(names, mean_weight.tolist(), strict=True))}

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PROTOCOL = 1
 TILE = 2**18
 
-Ask = Callable[[int, Tensor | None], Tensor]
+Query = Callable[[int, Tensor | None], Tensor]
 """Member's position, and rows int64 `[R]` of the batch (None is all) -> its logits of them, `[R, C]`."""
 
 
@@ -54,7 +54,7 @@ class Combiner(nn.Module, ABC):
     turns : bool
         Whether `learn` may hold a member's word against it, as a regression does with a negative coefficient.
     skips : bool
-        Whether `consult` spares samples some of the members.
+        Whether `forward_lazy` spares samples some of the members.
     member_names : tuple of str
         The members, in the order of the first axis of the logits; empty before `bind` or `fit`.
     """
@@ -64,8 +64,8 @@ class Combiner(nn.Module, ABC):
     learns: bool = True
     calibrates: bool = False
     needs_logits: bool = True
-    turns: bool = False
-    skips: bool = False
+    allows_negative_weights: bool = False
+    is_conditional: bool = False
     member_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -96,7 +96,7 @@ class Combiner(nn.Module, ABC):
         if self.learns:
             predictions.require_labels(self.key)
         self.bind(predictions.members)
-        self.learn(predictions)
+        self._fit(predictions)
         return self
 
     def bind(self, members: Sequence[str]) -> Self:
@@ -104,7 +104,7 @@ class Combiner(nn.Module, ABC):
         self.member_names = tuple(members)
         return self
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Learn from checked rows, and `keep` the result. A fixed rule has nothing to do."""
 
     @abstractmethod
@@ -115,14 +115,14 @@ class Combiner(nn.Module, ABC):
         """Return what `forward` returns; an entry may skip work that cannot change the result."""
         return self(logits)
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, `[B, C]`, asking members one by one for their logits.
 
         An entry may ask some members about some rows only, where the rest cannot change the result.
         """
-        return self.infer(torch.stack([ask(member, None) for member in range(len(self.member_names))]))
+        return self.infer(torch.stack([query(member, None) for member in range(len(self.member_names))]))
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return a fitted rule of the same result for those members alone whose word can change it.
 
         Its `member_names` are theirs. The rule itself where it hears all of them.
@@ -140,9 +140,11 @@ class Combiner(nn.Module, ABC):
         """
         if self.member_names and len(self.member_names) != len(logits):
             raise DataError(
-                self.key, expected=f"logits of {len(self.member_names)} members, as in fit",
-                got=f"{len(logits)}", todo="Select the members of the fit: predictions.select(...).",
-            )  # fmt: skip
+                self.key,
+                expected=f"logits of {len(self.member_names)} members, as in fit",
+                got=f"{len(logits)}",
+                todo="Select the members of the fit: predictions.select(...).",
+            )
         block = max(16, TILE // max(1, len(logits) * int(np.prod(logits.shape[2:]))))
         count = logits.shape[1] if rows is None else len(rows)
         result = np.empty((count, *logits.shape[2:]), np.float32)
@@ -172,31 +174,35 @@ class Combiner(nn.Module, ABC):
         """Return whether a fit takes seconds; a rule that does not may be left out where nobody named it."""
         return True
 
-    def keep(self, **tensors: Tensor | NDArray[Any]) -> None:
+    def set_buffers(self, **tensors: Tensor | NDArray[Any]) -> None:
         """Store learned tensors as buffers, replacing those of an earlier fit."""
         for name, value in tensors.items():
             self.register_buffer(name, torch.as_tensor(value))
 
-    def for_members(self, members: Sequence[str], rule: Combiner, **tensors: Tensor) -> Combiner:
+    def rebind(self, members: Sequence[str], rule: Combiner, **tensors: Tensor) -> Combiner:
         """Return `rule`, unfitted, with the notes of this one, for `members` and with these buffers."""
         rule.member_names, rule._notes = tuple(members), dict(self._notes)
-        rule.keep(**tensors)
+        rule.set_buffers(**tensors)
         return rule
 
     def learned(self, name: str) -> Tensor:
         """Return a learned buffer, or say that `fit` comes first."""
         if name not in self._buffers:
-            raise UsageError(self.key, expected="a fitted combiner", got="one without weights",
-                             todo="Call fit(predictions) first.")  # fmt: skip
+            raise UsageError(
+                self.key,
+                expected="a fitted combiner",
+                got="one without weights",
+                todo="Call fit(predictions) first.",
+            )
         return self.get_buffer(name)
 
 
 COMBINERS: Family[Combiner] = Family("committee.combiners", "combiner")
 
 
-def skips(combiner: nn.Module) -> bool:
+def is_conditional(combiner: nn.Module) -> bool:
     """Return whether a rule, or something inside it, spares samples some of the members."""
-    return any(getattr(part, "skips", False) is True for part in combiner.modules())
+    return any(getattr(part, "is_conditional", False) is True for part in combiner.modules())
 
 
 def build(spec: Combiner | str | Mapping[str, Any]) -> Combiner:
@@ -215,17 +221,19 @@ def build(spec: Combiner | str | Mapping[str, Any]) -> Combiner:
         return COMBINERS.make(spec)
     if not isinstance(spec, Mapping) or not isinstance(spec.get("combiner"), str):
         raise RecipeError(
-            "combiner", expected="its name, or a mapping with the key 'combiner' and its options",
+            "combiner",
+            expected="its name, or a mapping with the key 'combiner' and its options",
             got=repr(spec),
-        )  # fmt: skip
+        )
     return COMBINERS.make(spec["combiner"], **{key: spec[key] for key in spec if key != "combiner"})
 
 
 def check_choice(who: str, value: str, choices: Sequence[str]) -> None:
     """Refuse an option that is none of `choices`; the sentence names the nearest."""
     if value not in choices:
-        raise UsageError(who, expected=f"one of {', '.join(choices)}", got=f"'{value}'",
-                         todo=nearest(str(value), choices))  # fmt: skip
+        raise UsageError(
+            who, expected=f"one of {', '.join(choices)}", got=f"'{value}'", todo=nearest(str(value), choices)
+        )
 
 
 def to_json(combiner: Combiner) -> dict[str, Any]:
@@ -250,8 +258,9 @@ def from_json(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         Another protocol, or tensors whose names, shapes or types are not those described.
     """
     if description.get("protocol") != PROTOCOL:
-        raise StoreError("combiner.json", expected=f"protocol {PROTOCOL}",
-                         got=str(description.get("protocol")))  # fmt: skip
+        raise StoreError(
+            "combiner.json", expected=f"protocol {PROTOCOL}", got=str(description.get("protocol"))
+        )
     facts = {name: _facts(tensor) for name, tensor in tensors.items()}
     if facts != description["buffers"]:
         raise StoreError("combiner.safetensors", expected=_listed(description["buffers"]), got=_listed(facts))

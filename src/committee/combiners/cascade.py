@@ -13,7 +13,7 @@ from torch import Tensor
 
 from committee.base.limits import above_zero
 from committee.combiners._thresholds import GRID, NEVER, Stages, search
-from committee.combiners.base import Ask, Combiner
+from committee.combiners.base import Combiner, Query
 from committee.errors import UnknownNameError, UsageError, nearest
 from committee.solvers.columns import columns
 from committee.solvers.newton import best_temperature
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Cascade(Combiner):
-    """Ask members one by one, and stop when they are sure enough (Viola and Jones 2001; Wang et al. 2018).
+    """Query members one by one, and stop when they are sure enough (Viola and Jones 2001; Wang et al. 2018).
 
     After each member the mean probability of those asked so far is calibrated by a temperature of that stage;
     a sample leaves where its highest probability reaches the stage's threshold. Thresholds are tuned on the
@@ -51,12 +51,12 @@ class Cascade(Combiner):
 
     Notes
     -----
-    `forward` computes all members and picks each sample's stage: it exports, and saves no work. `consult`,
+    `forward` computes all members and picks each sample's stage: it exports, and saves no work. `forward_lazy`,
     which `Ensemble.infer` calls, runs each network only on the samples that are still there.
     """
 
     calibrates = True
-    skips = True
+    is_conditional = True
 
     def __init__(
         self,
@@ -76,18 +76,23 @@ class Cascade(Combiner):
         return {
             "members": None if self.members is None else list(self.members),
             "costs": None if self.costs is None else {name: dict(cost) for name, cost in self.costs.items()},
-            "keep": self.keep_share, "mean_cost": self.mean_cost,
-        }  # fmt: skip
+            "keep": self.keep_share,
+            "mean_cost": self.mean_cost,
+        }
 
     def bind(self, members: Sequence[str]) -> Self:
         """Bind the members, and see that those named are among them."""
         for name in self.members or ():
             if name not in members:
-                raise UnknownNameError("cascade.members", expected=f"members among {', '.join(members)}",
-                                       got=f"'{name}'", todo=nearest(name, members))  # fmt: skip
+                raise UnknownNameError(
+                    "cascade.members",
+                    expected=f"members among {', '.join(members)}",
+                    got=f"'{name}'",
+                    todo=nearest(name, members),
+                )
         return super().bind(members)
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Order the members, calibrate each stage, and tune the thresholds."""
         self._check()
         labels = predictions.require_labels(self.key)
@@ -98,25 +103,30 @@ class Cascade(Combiner):
         level = search(stages, target, self.mean_cost)
         threshold = GRID[level]
         threshold[-1] = 0.0
-        self.keep(
-            order=np.array(order), inverse_temperature=np.array(1 / temperatures, np.float32),
+        self.set_buffers(
+            order=np.array(order),
+            inverse_temperature=np.array(1 / temperatures, np.float32),
             threshold=threshold.astype(np.float32),
-        )  # fmt: skip
+        )
         self._notes = self._facts(predictions, order, stages, level, temperatures)
 
     def _check(self) -> None:
         if not 0 < self.keep_share <= 1:
             raise UsageError(
-                "cascade.keep", expected="above 0 and at most 1", got=str(self.keep_share),
+                "cascade.keep",
+                expected="above 0 and at most 1",
+                got=str(self.keep_share),
                 todo="It is a share of the accuracy that all members have together.",
-            )  # fmt: skip
+            )
         if self.mean_cost is not None:
             above_zero("cascade.mean_cost", self.mean_cost)
         if self.members is not None and (not self.members or len(set(self.members)) < len(self.members)):
             raise UsageError(
-                "cascade.members", expected="some members, each once",
-                got=", ".join(self.members) or "none", todo="Leave it out to ask all, cheapest first.",
-            )  # fmt: skip
+                "cascade.members",
+                expected="some members, each once",
+                got=", ".join(self.members) or "none",
+                todo="Leave it out to ask all, cheapest first.",
+            )
 
     def _order(self, predictions: Predictions) -> list[int]:
         names = predictions.members
@@ -132,15 +142,21 @@ class Cascade(Combiner):
             return 1.0
         if name not in self.costs or "latency_ms" not in self.costs[name]:
             raise UsageError(
-                "cascade.costs", expected="latency_ms of each member", got=f"none of '{name}'",
+                "cascade.costs",
+                expected="latency_ms of each member",
+                got=f"none of '{name}'",
                 todo="Add it, or leave costs out.",
-            )  # fmt: skip
+            )
         return float(self.costs[name]["latency_ms"])
 
     def _facts(
-        self, predictions: Predictions, order: Sequence[int], stages: Stages,
-        level: NDArray[np.int64], temperatures: NDArray[np.float64],
-    ) -> dict[str, Any]:  # fmt: skip
+        self,
+        predictions: Predictions,
+        order: Sequence[int],
+        stages: Stages,
+        level: NDArray[np.int64],
+        temperatures: NDArray[np.float64],
+    ) -> dict[str, Any]:
         left = stages.leaving(level)
         kept = float(stages.accuracy(left) / max(stages.correct[-1].mean(), 1e-12))
         return {
@@ -149,10 +165,11 @@ class Cascade(Combiner):
             "temperatures": temperatures.tolist(),
             "fit": {
                 "exit_rates": (np.bincount(left, minlength=len(order)) / len(left)).tolist(),
-                "mean_cost": float(stages.mean_cost(left)), "full_cost": float(stages.cost[-1]),
+                "mean_cost": float(stages.mean_cost(left)),
+                "full_cost": float(stages.cost[-1]),
                 "accuracy_kept": kept,
             },
-        }  # fmt: skip
+        }
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C]` for logits `[M, B, C]`, of each sample's stage."""
@@ -168,33 +185,33 @@ class Cascade(Combiner):
         sure = [self._sure(answer, stage) for stage, answer in enumerate(answers)]
         return torch.stack(sure).to(torch.int64).argmax(dim=0)
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, asking each member about the samples that have not left."""
         order = self.learned("order").tolist()
-        total = ask(order[0], None).log_softmax(dim=1)
+        total = query(order[0], None).log_softmax(dim=1)
         result = self._answer(total, 0)
         rows = (~self._sure(result, 0)).nonzero()[:, 0]
         total = total[rows]
         for stage, member in enumerate(order[1:], start=1):
             if not len(rows):
                 break
-            total = torch.logaddexp(total, ask(member, rows).log_softmax(dim=1))
+            total = torch.logaddexp(total, query(member, rows).log_softmax(dim=1))
             answer = self._answer(total, stage)
             result[rows] = answer
             stay = ~self._sure(answer, stage)
             rows, total = rows[stay], total[stay]
         return result
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return the cascade of the members that some sample may reach."""
         never = (self.learned("threshold") <= 0).nonzero()[:, 0]
         stages = int(never[0]) + 1
-        heard = [self.member_names[place] for place in self.learned("order")[:stages].tolist()]
-        if len(heard) == len(self.member_names):
+        used = [self.member_names[place] for place in self.learned("order")[:stages].tolist()]
+        if len(used) == len(self.member_names):
             return self
-        rule = Cascade(heard, self.costs, self.keep_share, self.mean_cost)
+        rule = Cascade(used, self.costs, self.keep_share, self.mean_cost)
         parts = {name: self.learned(name)[:stages] for name in ("inverse_temperature", "threshold")}
-        return self.for_members(heard, rule, order=torch.arange(stages), **parts)
+        return self.rebind(used, rule, order=torch.arange(stages), **parts)
 
     def _answers(self, logits: Tensor) -> list[Tensor]:
         """Return what each stage says of all samples: log-probabilities `[B, C]`."""

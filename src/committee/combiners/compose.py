@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.combiners._crossfit import cross_fit
-from committee.combiners.base import Ask, Combiner, build
+from committee.combiners.base import Combiner, Query, build
 from committee.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Compose(Combiner):
-    """Combine the outputs of several combiners with a final one (stacked generalisation, Wolpert 1992).
+    """Combine the outputs of several combiners with a final one (stacked generalization, Wolpert 1992).
 
     `fit` cross-fits the inputs inside the rows it was given, on folds drawn there (groups respected), fits
     `final` on those outputs, and then the inputs on all rows.
@@ -58,7 +58,7 @@ class Compose(Combiner):
         self.final.bind(list(self.inputs))
         return super().bind(members)
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Fit `final` on cross-fitted inputs, then the inputs on all rows."""
         if self.final.learns:
             self.final.fit(self._outputs(predictions))
@@ -69,35 +69,38 @@ class Compose(Combiner):
         pooled = [cross_fit(part, predictions, seed=self.seed) for part in self.inputs.values()]
         return type(predictions).from_logits(
             np.stack(pooled),
-            members=tuple(self.inputs), class_names=predictions.class_names,
-            sample_ids=predictions.sample_ids, labels=predictions.labels, groups=predictions.groups,
-        )  # fmt: skip
+            members=tuple(self.inputs),
+            class_names=predictions.class_names,
+            sample_ids=predictions.sample_ids,
+            labels=predictions.labels,
+            groups=predictions.groups,
+        )
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         return self.final(torch.stack([part(logits) for part in self.parts]))
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, asking for what the inputs ask for."""
         answers = list[Tensor | None]([None] * len(self.parts))
 
         def answer(place: int, rows: Tensor | None) -> Tensor:
             known = answers[place]
             if known is None:
-                known = answers[place] = self.parts[place].consult(ask)  # type: ignore[operator]
+                known = answers[place] = self.parts[place].forward_lazy(query)  # type: ignore[operator]
             return known if rows is None else known[rows]
 
-        return self.final.consult(answer)
+        return self.final.forward_lazy(answer)
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return the inputs for the members that one of them hears, under the same `final`."""
-        parts = {name: part.narrowed() for name, part in self.inputs.items()}
-        heard = {name for part in parts.values() for name in part.member_names}
-        members = [name for name in self.member_names if name in heard]
+        parts = {name: part.restrict_to_used() for name, part in self.inputs.items()}
+        used = {name for part in parts.values() for name in part.member_names}
+        members = [name for name in self.member_names if name in used]
         if len(members) == len(self.member_names):
             return self
         inputs = {name: _for(members, part) for name, part in parts.items()}
-        return self.for_members(members, Compose(inputs, self.final, self.seed))
+        return self.rebind(members, Compose(inputs, self.final, self.seed))
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
         """Return whether nothing is learned: else fits of the inputs stand inside fits of the whole."""

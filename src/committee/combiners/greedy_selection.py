@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.base.randomness import derive
-from committee.combiners._pools import ask_heard, heard, linear_pool
-from committee.combiners.base import Ask, Combiner, check_choice
+from committee.combiners._pools import linear_pool, query_used, used
+from committee.combiners.base import Combiner, Query, check_choice
 from committee.errors import UsageError
 from committee.solvers.columns import by_name
 from committee.solvers.search import METRICS, Search, search_for
@@ -59,7 +59,7 @@ class GreedySelection(Combiner):
         self.seed = seed
         self.needs_logits = metric != "log_loss"
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Select members by their names' order, so that the order they come in does not matter."""
         check_choice("greedy_selection.metric", self.metric, METRICS)
         self._check_counts()
@@ -72,7 +72,7 @@ class GreedySelection(Combiner):
             picks, score = self._select(search, order[pool])
             weight += np.bincount(order[pool][picks], minlength=len(order)) / len(picks) / self.bags
             chosen.append({"rounds": len(picks), self.metric: score})
-        self.keep(weight=weight.astype(np.float32))
+        self.set_buffers(weight=weight.astype(np.float32))
         self._notes = {"selections": chosen}
 
     def _check_counts(self) -> None:
@@ -82,8 +82,9 @@ class GreedySelection(Combiner):
                     f"greedy_selection.{name}", expected="at least 1", got=f"{getattr(self, name)}"
                 )
         if not 0 < self.bag_fraction <= 1:
-            raise UsageError("greedy_selection.bag_fraction", expected="above 0 and at most 1",
-                             got=str(self.bag_fraction))  # fmt: skip
+            raise UsageError(
+                "greedy_selection.bag_fraction", expected="above 0 and at most 1", got=str(self.bag_fraction)
+            )
 
     def _pools(self, members: int) -> list[NDArray[np.int64]]:
         if self.bags == 1:
@@ -110,19 +111,19 @@ class GreedySelection(Combiner):
 
     def infer(self, logits: Tensor) -> Tensor:
         """Return what `forward` returns, from the members that have weight."""
-        return linear_pool(*heard(logits, self.learned("weight")))
+        return linear_pool(*used(logits, self.learned("weight")))
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, asking the members that have weight."""
-        return linear_pool(*ask_heard(ask, self.learned("weight")))
+        return linear_pool(*query_used(query, self.learned("weight")))
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return the rule for the members that were chosen."""
         weight = self.learned("weight")
         chosen = weight.nonzero()[:, 0].tolist()
         if len(chosen) == len(weight):
             return self
-        return self.for_members(
+        return self.rebind(
             [self.member_names[place] for place in chosen], self.clone(), weight=weight[chosen]
         )
 

@@ -1,4 +1,4 @@
-"""Logit averaging: the normalised geometric mean of the members' probabilities."""
+"""Logit averaging: the normalized geometric mean of the members' probabilities."""
 
 from __future__ import annotations
 

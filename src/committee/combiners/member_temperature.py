@@ -11,7 +11,7 @@ from torch import Tensor
 
 from committee.combiners._calibrator import Calibrator
 from committee.combiners._crossfit import redraw_folds
-from committee.combiners.base import Ask, Combiner
+from committee.combiners.base import Combiner, Query
 from committee.solvers.columns import take
 from committee.solvers.newton import best_temperature
 
@@ -38,7 +38,7 @@ class MemberTemperature(Calibrator):
     `temperature`.
     """
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Fit `inner` on cross-fitted calibrated logits, then the temperatures on all rows."""
         if self.inner.learns:
             self.inner.fit(replace(predictions, logits=self._cross_scaled(predictions)))
@@ -47,7 +47,7 @@ class MemberTemperature(Calibrator):
     def calibrate(self, predictions: Predictions) -> None:
         """Keep the temperature of each member that is best for it on rows."""
         found = _temperatures(predictions)
-        self.keep(inverse_temperature=1 / found)
+        self.set_buffers(inverse_temperature=1 / found)
         self._notes = {"temperatures": dict(zip(predictions.members, found.tolist(), strict=True))}
 
     def _cross_scaled(self, predictions: Predictions) -> NDArray[np.float32]:
@@ -63,20 +63,20 @@ class MemberTemperature(Calibrator):
         scale = self.learned("inverse_temperature").to(logits.dtype)
         return self.inner(logits * scale.reshape(-1, *[1] * (logits.ndim - 1)))
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, asking for what `inner` asks for."""
         scale = self.learned("inverse_temperature")
-        return self.inner.consult(lambda member, rows: ask(member, rows) * scale[member])
+        return self.inner.forward_lazy(lambda member, rows: query(member, rows) * scale[member])
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return the temperatures of the members that `inner` hears, around a narrower `inner`."""
-        inner = self.inner.narrowed()
+        inner = self.inner.restrict_to_used()
         if inner is self.inner:
             return self
         places = [self.member_names.index(name) for name in inner.member_names]
         scale = self.learned("inverse_temperature")[places]
         rule = MemberTemperature(inner, self.seed)
-        return self.for_members(inner.member_names, rule, inverse_temperature=scale)
+        return self.rebind(inner.member_names, rule, inverse_temperature=scale)
 
 
 def _temperatures(predictions: Predictions) -> NDArray[np.float32]:

@@ -90,13 +90,16 @@ class Pruned(Selection):
         self.floor = floor
         self.folds = folds
         self.seed = seed
-        self.calibrates, self.turns = self.inner.calibrates, self.inner.turns
+        self.calibrates, self.allows_negative_weights = (
+            self.inner.calibrates,
+            self.inner.allows_negative_weights,
+        )
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
         """Return False: a path takes seconds, and nobody needs one for each member left out."""
         return False
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Follow the path on all rows, judge its sizes inside them, choose, and fit `inner`."""
         check_choice("pruned.metric", self.metric, METRICS)
         pruner = self._pruner()
@@ -107,20 +110,26 @@ class Pruned(Selection):
         judged = self._judged(pruner, rows, budgets, path)
         entries = [
             {
-                "size": len(names), "members": list(names), self.metric: judged[place],
-                "fit": subsets.value([subsets.members.index(name) for name in names]), **budgets.of(names),
+                "size": len(names),
+                "members": list(names),
+                self.metric: judged[place],
+                "fit": subsets.value([subsets.members.index(name) for name in names]),
+                **budgets.of(names),
                 "meets": budgets.meets(names),
             }
             for place, names in enumerate(path)
-        ]  # fmt: skip
+        ]
         chosen = self._choose(entries)
         self._notes = {
-            "method": self.method, "metric": self.metric, "path": entries, "chosen": chosen,
+            "method": self.method,
+            "metric": self.metric,
+            "path": entries,
+            "chosen": chosen,
             "left_out": sorted(set(predictions.members) - set(rows.members)),
             "front": front(subsets, self.metric),
-        }  # fmt: skip
+        }
         kept = [name for name in predictions.members if name in chosen["members"]]
-        self.keep(position=torch.tensor([predictions.members.index(name) for name in kept]))
+        self.set_buffers(position=torch.tensor([predictions.members.index(name) for name in kept]))
         self.inner.fit(predictions.select(kept))
 
     def _pruner(self) -> Pruner:
@@ -133,12 +142,17 @@ class Pruned(Selection):
         limits = {"latency_ms": self.max_latency_ms, "size_mb": self.max_size_mb}
         given = {key: limit for key, limit in limits.items() if limit is not None}
         if given and self.costs is None:
-            raise UsageError("pruned.costs", expected="what each member costs, for the budgets", got="none",
-                             todo="Give costs: {member: {latency_ms: ..., size_mb: ...}}.")  # fmt: skip
+            raise UsageError(
+                "pruned.costs",
+                expected="what each member costs, for the budgets",
+                got="none",
+                todo="Give costs: {member: {latency_ms: ..., size_mb: ...}}.",
+            )
         for name in predictions.members if self.costs is not None else ():
             if not set(UNITS) <= set(self.costs.get(name, ())):  # type: ignore[union-attr]
-                raise UsageError("pruned.costs", expected="latency_ms and size_mb of each member",
-                                 got=f"none of '{name}'")  # fmt: skip
+                raise UsageError(
+                    "pruned.costs", expected="latency_ms and size_mb of each member", got=f"none of '{name}'"
+                )
         for key, limit in given.items():
             above_zero(f"pruned.max_{key}", limit)
         if self.target_size is not None:
@@ -190,7 +204,8 @@ def _candidates(budgets: Budgets, members: list[str]) -> list[str]:
     most = " and ".join(f"{limit:g} {UNITS[key]}" for key, limit in limits.items())
     got = " and ".join(f"{cost[key]:.3g} {UNITS[key]}" for key in limits)
     raise DataError(
-        "pruned", expected=f"some subset of the members within {most}",
+        "pruned",
+        expected=f"some subset of the members within {most}",
         got=f"none: nearest comes '{nearest}' alone with {got}",
         todo="Raise the budget, or train a smaller backbone.",
-    )  # fmt: skip
+    )

@@ -25,7 +25,7 @@ SECONDS = 1e8
 class StackingLr(Stacker):
     """Multinomial logistic regression on the members' answers (Wolpert 1992; Ting and Witten 1999).
 
-    Features are standardised for the fit, so that the penalty treats members alike; the scale is then folded
+    Features are standardized for the fit, so that the penalty treats members alike; the scale is then folded
     into the layer. A class without rows gets a constant, very low score.
 
     Parameters
@@ -72,7 +72,7 @@ class StackingLr(Stacker):
             losses = {} if self.C is not None else self._losses(features, labels, classes, predictions)
             strength = self.C if self.C is not None else min(losses, key=lambda c: losses[c])
             weight, bias = SoftmaxRegression(features, labels, classes).fit(strength)
-        self.keep(weight=weight, bias=bias)
+        self.set_buffers(weight=weight, bias=bias)
         return {"C": strength, "log_loss_by_C": {str(c): loss for c, loss in losses.items()}}
 
     def _losses(

@@ -74,16 +74,21 @@ class StackingMlp(Stacker):
         at_least(f"{self.key}.epochs", self.epochs, 0)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale < 1e-4] = 1.0
-        self.keep(mean=mean, scale=scale)
+        self.set_buffers(mean=mean, scale=scale)
         shown = torch.from_numpy((features - mean) / scale)
         logits = torch.from_numpy(predictions.logits.copy())
         task = _Task(shown, self._pool(self._arranged(logits)), torch.from_numpy(labels), self.dropout)
         sizes = [shown.shape[1], *self.hidden_dims, classes]
         parameters, notes = train_chosen(
-            task, lambda generator: layers(sizes, generator), self.held_out(predictions), len(labels),
-            epochs=self.epochs, lr=self.lr, seed=derive(self.seed, self.key),
-        )  # fmt: skip
-        self.keep(**{f"layer_{place}": each for place, each in enumerate(parameters)})
+            task,
+            lambda generator: layers(sizes, generator),
+            self.held_out(predictions),
+            len(labels),
+            epochs=self.epochs,
+            lr=self.lr,
+            seed=derive(self.seed, self.key),
+        )
+        self.set_buffers(**{f"layer_{place}": each for place, each in enumerate(parameters)})
         return notes
 
     def _pool(self, logits: Tensor) -> Tensor:

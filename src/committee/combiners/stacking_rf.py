@@ -83,7 +83,7 @@ class StackingRf(Stacker):
         least = min(losses, key=lambda each: losses[each])
         # A forest knows the classes of its rows alone, which here are all of them.
         forest = from_sklearn(self._grow(shown, labels, least, self.n_estimators).estimators_)
-        self.keep(**forest.tensors())
+        self.set_buffers(**forest.tensors())
         judged = min(len(labels), CHOICE_ROWS)
         by_least = {str(each): loss / judged for each, loss in losses.items()}
         return {"least_rows_in_a_leaf": least, "depth": forest.depth, "log_loss_by_least_rows": by_least}

@@ -87,7 +87,7 @@ class StackingXgb(Stacker):
         rounds = int(curve.argmin()) + 1
         booster, _ = self._boost(shown, labels, classes, np.arange(len(labels)), rounds)
         forest = from_xgboost(booster.save_raw("json"))
-        self.keep(**forest.tensors())
+        self.set_buffers(**forest.tensors())
         judged = min(len(labels), CHOICE_ROWS)
         return {"rounds": rounds, "depth": forest.depth, "log_loss": float(curve[rounds - 1] / judged)}
 
@@ -103,10 +103,17 @@ class StackingXgb(Stacker):
         # One thread: with more, sums are added in another order, and bytes do not repeat. An equal start for
         # all classes falls out of the softmax.
         settings = {
-            "objective": "multi:softprob", "num_class": classes, "eval_metric": "mlogloss", "base_score": 0.5,
-            "max_depth": self.max_depth, "eta": self.learning_rate, "tree_method": "hist", "nthread": 1,
-            "seed": 0, "verbosity": 0,
-        }  # fmt: skip
+            "objective": "multi:softprob",
+            "num_class": classes,
+            "eval_metric": "mlogloss",
+            "base_score": 0.5,
+            "max_depth": self.max_depth,
+            "eta": self.learning_rate,
+            "tree_method": "hist",
+            "nthread": 1,
+            "seed": 0,
+            "verbosity": 0,
+        }
         table = xgboost.DMatrix(shown[rows], label=labels[rows], nthread=1)
         watched = []
         if held_out is not None:

@@ -43,13 +43,17 @@ class Subset(Selection):
         """Find the members' positions, and bind them in `inner`."""
         for name in self.members:
             if name not in members:
-                raise UnknownNameError("subset", expected=f"members among {', '.join(members)}",
-                                       got=f"'{name}'", todo=nearest(name, members))  # fmt: skip
-        self.keep(position=torch.tensor([list(members).index(name) for name in self.members]))
+                raise UnknownNameError(
+                    "subset",
+                    expected=f"members among {', '.join(members)}",
+                    got=f"'{name}'",
+                    todo=nearest(name, members),
+                )
+        self.set_buffers(position=torch.tensor([list(members).index(name) for name in self.members]))
         self.inner.bind(self.members)
         return super().bind(members)
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Fit `inner` on the selected members."""
         self.inner.fit(predictions.select(list(self.members)))
 

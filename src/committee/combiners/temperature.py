@@ -9,7 +9,7 @@ from torch import Tensor
 
 from committee.combiners._calibrator import Calibrator
 from committee.combiners._crossfit import cross_fit
-from committee.combiners.base import Ask, Combiner
+from committee.combiners.base import Combiner, Query
 from committee.solvers.newton import best_temperature
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Temperature(Calibrator):
         Draws the inner folds.
     """
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Fit the temperature on cross-fitted outputs, then `inner` on all rows."""
         pooled = cross_fit(self.inner, predictions, seed=self.seed)
         self._set(best_temperature(pooled, predictions.require_labels(self.key)))
@@ -42,25 +42,25 @@ class Temperature(Calibrator):
         self._set(best_temperature(self.inner.combine(predictions.logits), labels))
 
     def _set(self, temperature: float) -> None:
-        self.keep(inverse_temperature=torch.tensor(1 / temperature))
+        self.set_buffers(inverse_temperature=torch.tensor(1 / temperature))
         self._notes = {"temperature": temperature}
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
         return self._tempered(self.inner(logits))
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, asking for what `inner` asks for."""
-        return self._tempered(self.inner.consult(ask))
+        return self._tempered(self.inner.forward_lazy(query))
 
     def _tempered(self, pooled: Tensor) -> Tensor:
         return (pooled * self.learned("inverse_temperature").to(pooled.dtype)).log_softmax(dim=1)
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return the same temperature around a narrower `inner`."""
-        inner = self.inner.narrowed()
+        inner = self.inner.restrict_to_used()
         if inner is self.inner:
             return self
         scale = self.learned("inverse_temperature")
         rule = Temperature(inner, self.seed)
-        return self.for_members(inner.member_names, rule, inverse_temperature=scale)
+        return self.rebind(inner.member_names, rule, inverse_temperature=scale)

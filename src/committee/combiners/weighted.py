@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._pools import ask_heard, heard, linear_pool, log_pool
-from committee.combiners.base import Ask, Combiner, check_choice
+from committee.combiners._pools import linear_pool, log_pool, query_used, used
+from committee.combiners.base import Combiner, Query, check_choice
 from committee.errors import UsageError, nearest
 from committee.solvers.columns import by_name, columns
 from committee.solvers.mixture import COUNT_METRICS, Mixture
 from committee.solvers.pool_losses import LinearPool, LogPool
-from committee.solvers.simplex import minimise
+from committee.solvers.simplex import minimize
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -65,10 +65,10 @@ class Weighted(Combiner):
         """Bind the members, and the given weights to them."""
         check_choice("weighted.space", self.space, ("probability", "logit"))
         if self.weights is not None:
-            self.keep(weight=torch.from_numpy(_given(self.weights, members)))
+            self.set_buffers(weight=torch.from_numpy(_given(self.weights, members)))
         return super().bind(members)
 
-    def learn(self, predictions: Predictions) -> None:
+    def _fit(self, predictions: Predictions) -> None:
         """Find the best weights for the metric, unless they were given."""
         check_choice("weighted.metric", self.metric, ("log_loss", *COUNT_METRICS))
         if self.weights is not None:
@@ -80,13 +80,13 @@ class Weighted(Combiner):
         if self.metric != "log_loss":
             weight = self._local(predictions, order, weight)
             self._notes = {"search": "local", "log_loss_certificate": certificate}
-        self.keep(weight=torch.from_numpy(weight))
+        self.set_buffers(weight=torch.from_numpy(weight))
 
     def _convex(
         self, predictions: Predictions, order: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], float]:
         known = columns(predictions)
-        return minimise(
+        return minimize(
             LinearPool(known.label[order]) if self.space == "probability" else LogPool(known, order)
         )
 
@@ -118,21 +118,21 @@ class Weighted(Combiner):
     def infer(self, logits: Tensor) -> Tensor:
         """Return what `forward` returns, from the members that have weight."""
         pool = linear_pool if self.space == "probability" else log_pool
-        return pool(*heard(logits, self.learned("weight")))
+        return pool(*used(logits, self.learned("weight")))
 
-    def consult(self, ask: Ask) -> Tensor:
+    def forward_lazy(self, query: Query) -> Tensor:
         """Return what `forward` returns, asking the members that have weight."""
         pool = linear_pool if self.space == "probability" else log_pool
-        return pool(*ask_heard(ask, self.learned("weight")))
+        return pool(*query_used(query, self.learned("weight")))
 
-    def narrowed(self) -> Combiner:
+    def restrict_to_used(self) -> Combiner:
         """Return the rule for the members that have weight."""
-        heard = {name: weight for name, weight in self.member_weights().items() if weight}
-        if len(heard) == len(self.member_names):
+        used = {name: weight for name, weight in self.member_weights().items() if weight}
+        if len(used) == len(self.member_names):
             return self
-        given = None if self.weights is None else heard
+        given = None if self.weights is None else used
         rule = Weighted(given, self.metric, self.space)
-        return self.for_members(list(heard), rule, weight=torch.tensor(list(heard.values())))
+        return self.rebind(list(used), rule, weight=torch.tensor(list(used.values())))
 
     def member_weights(self) -> dict[str, float]:
         """Return the weights."""
@@ -152,14 +152,22 @@ def _given(weights: Mapping[str, float] | Sequence[float], members: Sequence[str
     if isinstance(weights, Mapping):
         for name in weights:
             if name not in members:
-                raise UsageError("weighted.weights", expected=f"members among {', '.join(members)}",
-                                 got=f"'{name}'", todo=nearest(name, members))  # fmt: skip
+                raise UsageError(
+                    "weighted.weights",
+                    expected=f"members among {', '.join(members)}",
+                    got=f"'{name}'",
+                    todo=nearest(name, members),
+                )
         weights = [weights.get(name, 0.0) for name in members]
     values = np.array(weights, np.float64)
     if values.shape != (len(members),):
-        raise UsageError("weighted.weights", expected=f"{len(members)} weights, one a member",
-                         got=str(values.size))  # fmt: skip
+        raise UsageError(
+            "weighted.weights", expected=f"{len(members)} weights, one a member", got=str(values.size)
+        )
     if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
-        raise UsageError("weighted.weights", expected="finite weights, none negative, not all zero",
-                         got=str(values.tolist()))  # fmt: skip
+        raise UsageError(
+            "weighted.weights",
+            expected="finite weights, none negative, not all zero",
+            got=str(values.tolist()),
+        )
     return (values / values.sum()).astype(np.float32)

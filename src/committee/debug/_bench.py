@@ -71,9 +71,11 @@ class Bench:
             require_done(train(self.recipe, self.scratch))
         if not self.scratch.members():
             raise StoreError(
-                str(self.store.root), expected="trained members", got="none",
+                str(self.store.root),
+                expected="trained members",
+                got="none",
                 todo="Run: committee train RECIPE, or debug with --fast.",
-            )  # fmt: skip
+            )
 
 
 def require_done(outcome: Outcome) -> None:
@@ -108,16 +110,29 @@ def only(recipe: Recipe, backbone: str) -> Recipe:
 
 def fast_recipe(recipe: Recipe, scratch: Store) -> Recipe:
     """Return the recipe for synthetic samples and one epoch; a lone backbone gets two seeds."""
-    dataset = recipe.dataset.model_copy(update={
-        "path": str(samples_file(scratch)), "name": None, "reader": "numpy", "n_classes": None,
-        "fold_column": None, "group_column": None, "test_size": 0.25, "batch_size": 4,
-    })  # fmt: skip
+    dataset = recipe.dataset.model_copy(
+        update={
+            "path": str(samples_file(scratch)),
+            "name": None,
+            "reader": "numpy",
+            "n_classes": None,
+            "fold_column": None,
+            "group_column": None,
+            "test_size": 0.25,
+            "batch_size": 4,
+        }
+    )
     names = list(dict.fromkeys(spec.backbone for spec in recipe.members())) or [DEFAULT_BACKBONE]
     seeds = [0, 1] if len(names) == 1 else None
-    return recipe.model_copy(update={
-        "dataset": dataset, "training": recipe.training.model_copy(update=FAST), "overrides": {},
-        "backbones": Backbones(), "models": [Model(name=name, seeds=seeds) for name in names],
-    })  # fmt: skip
+    return recipe.model_copy(
+        update={
+            "dataset": dataset,
+            "training": recipe.training.model_copy(update=FAST),
+            "overrides": {},
+            "backbones": Backbones(),
+            "models": [Model(name=name, seeds=seeds) for name in names],
+        }
+    )
 
 
 def _ignore(top: str, names: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from committee.pipeline.shared.derived_members import open_bench
 from committee.recipe.runs import ModelSoup
 from committee.training.fit.batch_norm import has_batch_norm, recompute
 from committee.training.fit.embeddings import one_network
-from committee.training.soups.weight_averager import Kitchen, Pot, some_rows
+from committee.training.fit.weight_averager import SoupContext, WeightAverager, some_rows
 
 
 class RecomputeBn(Section):
@@ -40,15 +40,15 @@ def _recomputed(remaking: Remaking, bench: Bench, name: str) -> str:
         return f"{name} has no batch norm: nothing to recompute"
     dataset, size, seed = remaking.dataset, bench.recipe.dataset.batch_size, bench.recipe.seed
     rows = dataset.rows("train")
-    kitchen = Kitchen(
+    context = SoupContext(
         dataset, rows, some_rows(rows, seed), size, remaking.device, True, _batches(bench), seed
     )
-    pot = Pot({name: member}, kitchen, name)
-    before = pot.loss(member)
+    averager = WeightAverager({name: member}, context, name)
+    before = averager.loss(member)
     images = recompute(
         member, dataset, rows, batch_size=size, device=remaking.device, num_batches=_batches(bench), seed=seed
     )
-    after = pot.loss(member)
+    after = averager.loss(member)
     for key, value in member.network.state_dict().items():
         if key.endswith("running_mean"):
             tell(key, shape=list(value.shape), mean=f"{torch.mean(value):.4g}")

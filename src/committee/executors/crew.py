@@ -141,9 +141,11 @@ class Crew:
 
     def _give_up(self, task: Any, gone: _Gone) -> CommitteeError:
         return CommitteeError(
-            self._work.name(task), expected="a process that does it", got=f"two that ended ({gone})",
+            self._work.name(task),
+            expected="a process that does it",
+            got=f"two that ended ({gone})",
             todo="Memory may be short: set workers=1, or a smaller batch_size.",
-        )  # fmt: skip
+        )
 
 
 class _Gone(Exception):

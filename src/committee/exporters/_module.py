@@ -27,9 +27,13 @@ class ModulePredictor:
     """
 
     def __init__(
-        self, module: nn.Module, name: str, class_names: Sequence[str], device: str | torch.device = "cpu",
+        self,
+        module: nn.Module,
+        name: str,
+        class_names: Sequence[str],
+        device: str | torch.device = "cpu",
         provenance: Mapping[str, Any] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.module = module.to(device).eval()
         self.provenance = dict(provenance or {})
         self.name, self.class_names, self.device = name, tuple(class_names), device

@@ -41,9 +41,11 @@ class OnnxPredictor:
         facts = self._session.get_modelmeta().custom_metadata_map
         if "class_names" not in facts:
             raise StoreError(
-                str(path), expected="an ONNX file that committee wrote", got="one without class names",
+                str(path),
+                expected="an ONNX file that committee wrote",
+                got="one without class names",
                 todo="Make one with: committee export --model-name NAME",
-            )  # fmt: skip
+            )
         self.class_names: tuple[str, ...] = tuple(json.loads(facts["class_names"]))
         self.name: str = facts["name"]
         self.provenance: dict[str, Any] = json.loads(facts["provenance"])
@@ -67,15 +69,19 @@ def _open(path: Path, device: str) -> Any:
     chosen = names[-1] if device == "auto" else device
     if chosen not in names:
         raise DeviceError(
-            "device", expected=f"one that onnxruntime has here ({', '.join(names)})", got=f"'{device}'",
+            "device",
+            expected=f"one that onnxruntime has here ({', '.join(names)})",
+            got=f"'{device}'",
             todo="Take the best one with --device auto.",
-        )  # fmt: skip
+        )
     if not path.is_file():
         raise UsageError(str(path), expected="an ONNX file", got="no such file")
     try:
         return onnxruntime.InferenceSession(str(path), providers=[_PROVIDERS[chosen]])
     except Exception as error:  # onnxruntime has a class of its own for each way to fail
         raise StoreError(
-            str(path), expected="a whole ONNX file", got="a damaged one",
+            str(path),
+            expected="a whole ONNX file",
+            got="a damaged one",
             todo="Make it again with: committee export --model-name NAME",
-        ) from error  # fmt: skip
+        ) from error

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from committee._version import __version__
-from committee.combiners.base import skips
+from committee.combiners.base import is_conditional
 from committee.errors import CommitteeError, StoreError
 from committee.exporters._module import ModulePredictor
 from committee.exporters._parity import check_parity
@@ -37,7 +37,7 @@ def package(
     formats: Sequence[str],
     batches: Sequence[Images],
     *,
-    made_from: str = "",
+    fingerprint: str = "",
 ) -> Status:
     """Write a model in several formats, with its names, its provenance and the checksums of all files.
 
@@ -54,18 +54,18 @@ def package(
         One that does not exist or fails becomes a failed entry with the reason; the others are made.
     batches : sequence of uint8 arrays `[B, c, H, W]`
         Real images of several sizes for the parity check; the first, of two or more, is traced with.
-    made_from : str, optional
+    fingerprint : str, optional
         Digest of what the model is. Formats that were made from the same are not made again.
 
     Returns
     -------
     dict
-        What `export_status.json` holds: `name`, `made_from`, and for each format its `status` (`done` or
+        What `export_status.json` holds: `name`, `fingerprint`, and for each format its `status` (`done` or
         `failed`), `reason`, or `file`, `size_mb`, `seconds` and `parity`, and a `note` where there is one.
     """
-    before = _previous(folder, made_from)
-    job = _Job(module, card, folder, batches, made_from)
-    status: Status = {"name": card.name, "made_from": made_from, "formats": dict(before)}
+    before = _previous(folder, fingerprint)
+    job = _Job(module, card, folder, batches, fingerprint)
+    status: Status = {"name": card.name, "fingerprint": fingerprint, "formats": dict(before)}
     for name in formats:
         status["formats"][name] = job.run(name, before.get(name, {}))
     folder.mkdir(parents=True, exist_ok=True)
@@ -82,19 +82,19 @@ def failures(status: Status) -> dict[str, str]:
 
 class _Job:
     def __init__(
-        self, module: nn.Module, card: Card, folder: Path, batches: Sequence[Images], made_from: str
+        self, module: nn.Module, card: Card, folder: Path, batches: Sequence[Images], fingerprint: str
     ) -> None:
         self.reference = ModulePredictor(module, card.name, card.class_names)
         self.card, self.folder, self.batches = card, folder, batches
-        self.made_from = made_from
+        self.fingerprint = fingerprint
 
     def run(self, name: str, before: Status) -> Status:
         """Make one format, unless it is there; return its entry."""
-        key = digest([self.made_from, name, __version__, str(torch.__version__)])
+        key = digest([self.fingerprint, name, __version__, str(torch.__version__)])
         if name not in EXPORTERS.names():
             built = ", ".join(EXPORTERS.names())
             return {"status": "failed", "reason": f"{name}: not built yet; this version writes {built}."}
-        if self.made_from and before.get("status") == "done" and is_done(self.folder / name, key):
+        if self.fingerprint and before.get("status") == "done" and is_done(self.folder / name, key):
             return before
         try:
             return self._make(name, key)
@@ -107,7 +107,7 @@ class _Job:
 
     def _make(self, name: str, key: str) -> Status:
         exporter, module = EXPORTERS.make(name), self.reference.module
-        with commit(self.folder / name, kind="export", made_from=key, format=name) as new:
+        with commit(self.folder / name, kind="export", fingerprint=key, format=name) as new:
             start = time.perf_counter()
             file = exporter.export(module, torch.tensor(self.batches[0]), new, self.card)
             seconds = time.perf_counter() - start
@@ -116,23 +116,27 @@ class _Job:
             del loaded
             place = (Path(name) / file.relative_to(new)).as_posix()
             return {
-                "status": "done", "file": place, "size_mb": _size_mb(new),
-                "seconds": round(seconds, 2), "parity": parity,
-                **({"note": DENSE} if exporter.graph and skips(module) else {}),
-            }  # fmt: skip
+                "status": "done",
+                "file": place,
+                "size_mb": _size_mb(new),
+                "seconds": round(seconds, 2),
+                "parity": parity,
+                **({"note": DENSE} if exporter.graph and is_conditional(module) else {}),
+            }
 
 
-def _previous(folder: Path, made_from: str) -> dict[str, Status]:
+def _previous(folder: Path, fingerprint: str) -> dict[str, Status]:
     """Return the entries of the formats already in `folder` that were made of the same model."""
     place = folder / "export_status.json"
     try:
         status = read_json(place, "the status of an export")
-        if not made_from or status.get("made_from") != made_from:
+        if not fingerprint or status.get("fingerprint") != fingerprint:
             return {}
         return build(
             lambda: {name: each for name, each in status["formats"].items() if each["status"] == "done"},
-            place, "the status of an export",
-        )  # fmt: skip
+            place,
+            "the status of an export",
+        )
     except StoreError:
         return {}
 

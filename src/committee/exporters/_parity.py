@@ -50,9 +50,10 @@ def check_parity(
         picked = np.take_along_axis(ours, theirs.argmax(1)[:, None], 1)[:, 0]
         if not difference <= TOLERANCE or (picked < ours.max(1) - TOLERANCE).any():
             raise ExportError(
-                who, expected=f"probabilities within {TOLERANCE:g} of the module's and the same best class",
+                who,
+                expected=f"probabilities within {TOLERANCE:g} of the module's and the same best class",
                 got=f"a difference of {difference:.2g} on images {list(images.shape)}",
                 todo="The file was not kept: use another format, and report the backbone.",
-            )  # fmt: skip
+            )
         largest = max(largest, difference)
     return {"max_abs_diff": largest, "shapes": ["x".join(map(str, images.shape)) for images in batches]}

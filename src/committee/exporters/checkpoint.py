@@ -25,10 +25,11 @@ class Checkpoint(Exporter):
         """Write the folder; see the base class."""
         if not isinstance(module, Member | Ensemble | Composite):
             raise ExportError(
-                f"checkpoint of {card.name}", expected="a Member, an Ensemble or a Composite",
+                f"checkpoint of {card.name}",
+                expected="a Member, an Ensemble or a Composite",
                 got=type(module).__name__,
                 todo="Wrap it with Member.from_module.",
-            )  # fmt: skip
+            )
         module.save(folder)
         return folder
 

@@ -72,9 +72,14 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
             # The exporter's own, of calls inside torch that a later version of torch will refuse.
             warnings.simplefilter("ignore", FutureWarning)
             return torch.onnx.export(
-                _Probabilities(module).eval(), (example,), dynamo=True, verbose=False,
-                input_names=["images"], output_names=["probabilities"], dynamic_shapes={"images": _DYNAMIC},
-            )  # fmt: skip
+                _Probabilities(module).eval(),
+                (example,),
+                dynamo=True,
+                verbose=False,
+                input_names=["images"],
+                output_names=["probabilities"],
+                dynamic_shapes={"images": _DYNAMIC},
+            )
     except Exception as error:
         # The exporter wraps what went wrong in advice on how to report it.
         first: BaseException = error
@@ -82,9 +87,11 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
             first = first.__cause__
         reason = str(first).strip().partition("\n")[0] or type(first).__name__
         raise ExportError(
-            f"onnx of {card.name}", expected="a module that torch.export can trace", got=reason,
+            f"onnx of {card.name}",
+            expected="a module that torch.export can trace",
+            got=reason,
             todo="Leave 'onnx' out of exports.formats, or name the backbone in backbones.exclude.",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         for each, level in zip(noise, levels, strict=True):
             each.setLevel(level)

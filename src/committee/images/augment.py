@@ -35,7 +35,7 @@ def augment(
     Parameters
     ----------
     images : uint8 `[B, c, S, S]`
-        Fastest with the colours last in memory, as the cache has them.
+        Fastest with the colors last in memory, as the cache has them.
     keys : uint64 `[B]`
         `randomness.sample_keys` of the samples.
     view : View
@@ -48,12 +48,12 @@ def augment(
 
     Returns
     -------
-    float32 `[B, c, view.size, view.size]`, normalised
+    float32 `[B, c, view.size, view.size]`, normalized
 
     Notes
     -----
     Crop and flip are one resampling from bytes to bytes; where RandAugment rotates, shears or shifts, that is
-    part of it. Colour jitter and normalisation are one change of colours. Random resized crop: Szegedy et
+    part of it. Color jitter and normalization are one change of colors. Random resized crop: Szegedy et
     al., Going Deeper with Convolutions (2015); RandAugment: Cubuk et al. (2020).
     """
     drawn = uniform(seed, keys, _DRAWS + randaugment.DRAWS)
@@ -62,19 +62,19 @@ def augment(
     pixels = _place(images, view, settings, draws, plan)
     factors = 1 + settings.color_jitter * (2 * torch.stack(draws[5:8]) - 1)
     if plan is not None:
-        # Its operations are fast where the colours lie apart.
+        # Its operations are fast where the colors lie apart.
         varied = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         varied = jitter(varied, factors) if settings.color_jitter else varied
-        return view.normalise(whole(plan.recolour(varied)), layout)
+        return view.normalize(whole(plan.recolor(varied)), layout)
     if settings.color_jitter:
         return jitter(pixels, factors, view, layout)
-    return view.normalise(pixels, layout)
+    return view.normalize(pixels, layout)
 
 
 def _place(
     images: Tensor, view: View, settings: Augment, draws: tuple[Tensor, ...], plan: randaugment.Plan | None
 ) -> Tensor:
-    """Return the pixels where each sample shows them, before any change of colour."""
+    """Return the pixels where each sample shows them, before any change of color."""
     flipped = draws[4] < (0.5 if settings.flip else 0)
     if settings.random_resized_crop == 1 and plan is None:
         return _mirror(view.cut(images), flipped.nonzero()[:, 0])

@@ -17,17 +17,17 @@ def blocks(images: Tensor) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, len(images), step))
 
 
-def colours_last(pixels: Tensor) -> bool:
-    """Return whether pixels `[B, c, H, W]` lie colour by colour in memory, as photos do."""
+def colors_last(pixels: Tensor) -> bool:
+    """Return whether pixels `[B, c, H, W]` lie color by color in memory, as photos do."""
     return not pixels.is_contiguous() and pixels.is_contiguous(memory_format=torch.channels_last)
 
 
 def lines(pixels: Tensor, *channels: Tensor) -> tuple[Tensor, ...]:
     """Return pixels `[B, c, H, W]` as they lie in memory, and numbers `[c]` of the channels in that order.
 
-    Torch needs a long innermost axis to be fast: where the colours are last, that is a line of pixels.
+    Torch needs a long innermost axis to be fast: where the colors are last, that is a line of pixels.
     """
-    if colours_last(pixels):
+    if colors_last(pixels):
         width = pixels.shape[-1]
         return pixels.permute(0, 2, 3, 1).flatten(2), *(each.repeat(width) for each in channels)
     return pixels, *(each[:, None, None] for each in channels)

@@ -42,7 +42,7 @@ class Canvas:
     Parameters
     ----------
     pixels : uint8 `[K, size, size, channels]`, memory-mapped
-        Colours last: a crop of it is rows of bytes, which resize two and a half times as fast.
+        Colors last: a crop of it is rows of bytes, which resize two and a half times as fast.
     prints : uint64 `[K, 2]`
         A digest of each: equal for the same pixels.
     broken : dict
@@ -71,8 +71,8 @@ def content_digest(sample_ids: Sequence[str], hashes: Sequence[str]) -> str:
 
 def cache_folder(store: Store, content: str, size: int, fit: Fit, channels: int) -> tuple[Path, str]:
     """Return the folder of a canvas cache, and the digest of what makes it."""
-    made_from = digest({"content": content, "size": size, "fit": fit, "channels": channels, "order": "HWc"})
-    return store.cache(f"canvas-{size}-{fit}-{channels}-{made_from[:12]}"), made_from
+    fingerprint = digest({"content": content, "size": size, "fit": fit, "channels": channels, "order": "HWc"})
+    return store.cache(f"canvas-{size}-{fit}-{channels}-{fingerprint[:12]}"), fingerprint
 
 
 def is_cached(store: Store, content: str, size: int, fit: Fit, channels: int) -> bool:
@@ -114,16 +114,18 @@ def open_canvas(
     WorkersFailed
         Workers do not start, or too many died.
     """
-    folder, made_from = cache_folder(store, content, size, fit, channels)
-    if images is not None and not is_done(folder, made_from):
+    folder, fingerprint = cache_folder(store, content, size, fit, channels)
+    if images is not None and not is_done(folder, fingerprint):
         require_room(folder, len(sample_ids) * channels * size**2)
-        with store.hold(), commit(folder, kind="canvas", made_from=made_from, content=content) as place:
+        with store.hold(), commit(folder, kind="canvas", fingerprint=fingerprint, content=content) as place:
             broken = _fill(place, sample_ids, images, (size, fit, channels), workers)
             if broken and all_good:
                 raise DataError(
-                    f"{len(broken)} of {len(sample_ids)} images", expected="images to decode again",
-                    got=f"broken {first_five(broken)}", todo="Look at memory and disk, and run it again.",
-                )  # fmt: skip
+                    f"{len(broken)} of {len(sample_ids)} images",
+                    expected="images to decode again",
+                    got=f"broken {first_five(broken)}",
+                    todo="Look at memory and disk, and run it again.",
+                )
     return Canvas(
         pixels=np.load(folder / FILE, mmap_mode="r", allow_pickle=False),
         prints=np.load(folder / PRINTS, allow_pickle=False),

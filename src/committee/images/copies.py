@@ -91,16 +91,21 @@ def settle(
     if crossing.any() and not drop:
         rows = np.flatnonzero(crossing)
         raise DataError(
-            "images of the same content", expected="each in one split",
-            got=_pairs(ids, splits, rows, same), todo=f"All are listed in {path.as_posix()}: remove them, or "
+            "images of the same content",
+            expected="each in one split",
+            got=_pairs(ids, splits, rows, same),
+            todo=f"All are listed in {path.as_posix()}: remove them, or "
             "leave them out of train with dataset.duplicates: drop.",
-        )  # fmt: skip
+        )
     gone = int(crossing.sum())
     log.info(
         "%d of %d images %s another one (%s): copies stay together%s",
-        len(copies), len(ids), "repeats" if len(copies) == 1 else "repeat", path,
+        len(copies),
+        len(ids),
+        "repeats" if len(copies) == 1 else "repeat",
+        path,
         f", {gone} of them {'was' if gone == 1 else 'were'} dropped" if gone else "",
-    )  # fmt: skip
+    )
     same[crossing] = np.flatnonzero(crossing)
     return np.where(crossing, DROPPED, splits), same
 
@@ -128,10 +133,11 @@ def check_folds(ids: Texts, folds: Rows, first: Rows) -> None:
     rows = np.flatnonzero(folds != folds[first])
     if len(rows):
         raise DataError(
-            "fold column", expected="images of the same content in one fold",
+            "fold column",
+            expected="images of the same content in one fold",
             got=_pairs(ids, np.char.add("fold ", folds.astype(np.str_)), rows, first),
             todo="Correct it, leave it out, or remove the copies.",
-        )  # fmt: skip
+        )
 
 
 def _write(path: Path, ids: Texts, labels: Texts, splits: Texts, copies: Rows, same: Rows) -> None:

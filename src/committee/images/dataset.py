@@ -159,24 +159,35 @@ def open_dataset(
 
 
 def _first(
-    samples: Samples, hashes: Mapping[str, str], settings: Settings, store: Store, size: int, folds: int,
+    samples: Samples,
+    hashes: Mapping[str, str],
+    settings: Settings,
+    store: Store,
+    size: int,
+    folds: int,
     seed: int,
-) -> tuple[Record, Canvas]:  # fmt: skip
+) -> tuple[Record, Canvas]:
     """Decode what was read, set aside what is broken, and split the rest."""
     as_read = _digest(samples, hashes)
     canvas = open_canvas(
-        store, as_read, samples.ids, samples.images, size=size, fit=settings.fit, channels=settings.channels,
+        store,
+        as_read,
+        samples.ids,
+        samples.images,
+        size=size,
+        fit=settings.fit,
+        channels=settings.channels,
         workers=settings.num_workers,
-    )  # fmt: skip
+    )
     check_broken(canvas.broken, len(samples.ids), settings.max_broken, store)
     kept = samples.without(canvas.broken)
-    record = first_record(
-        kept, _digest(kept, hashes), canvas.prints, settings, store, folds=folds, seed=seed
-    )  # fmt: skip
+    record = first_record(kept, _digest(kept, hashes), canvas.prints, settings, store, folds=folds, seed=seed)
     record = replace(
-        record, as_read=as_read, quarantined=canvas.broken,
+        record,
+        as_read=as_read,
+        quarantined=canvas.broken,
         left_out={name: hashes[name] for name in canvas.broken},
-    )  # fmt: skip
+    )
     forget_others(store, as_read)
     return with_folds(record, kept, folds=folds, seed=seed), canvas
 
@@ -222,9 +233,16 @@ def _suffices(record: Record, settings: Settings, store: Store, size: int, folds
 
 def _canvas(record: Record, samples: Samples | None, settings: Settings, store: Store, size: int) -> Canvas:
     return open_canvas(
-        store, record.cached_as, record.ids, None if samples is None else samples.images, size=size,
-        fit=settings.fit, channels=settings.channels, workers=settings.num_workers, all_good=True,
-    )  # fmt: skip
+        store,
+        record.cached_as,
+        record.ids,
+        None if samples is None else samples.images,
+        size=size,
+        fit=settings.fit,
+        channels=settings.channels,
+        workers=settings.num_workers,
+        all_good=True,
+    )
 
 
 def _dataset(record: Record, settings: Settings, size: int, canvas: Canvas) -> Dataset:

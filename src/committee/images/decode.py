@@ -28,11 +28,19 @@ Source = Path | str | bytes | Image.Image | NDArray[np.uint8]
 _MODES = {1: "L", 3: "RGB"}
 _FORMATS = ((b"\xff\xd8\xff", JpegImageFile), (b"\x89PNG\r\n\x1a\n", PngImageFile), (b"RIFF", WebPImageFile))
 _OTHERS = (
-    (b"GIF8", "a GIF image"), (b"BM", "a BMP image"), (b"II*\0", "a TIFF image"), (b"MM\0*", "a TIFF image"),
-    (b"%!PS", "an EPS file"), (b"\xc5\xd0\xd3\xc6", "an EPS file"), (b"%PDF", "a PDF file"),
-    (b"icns", "an ICNS icon"), (b"\0\0\1\0", "an ICO icon"), (b"PK\3\4", "a ZIP file"),
-    (b"version https://git-lfs", "a pointer of Git LFS, without its file"), (b"<", "an HTML or XML file"),
-)  # fmt: skip
+    (b"GIF8", "a GIF image"),
+    (b"BM", "a BMP image"),
+    (b"II*\0", "a TIFF image"),
+    (b"MM\0*", "a TIFF image"),
+    (b"%!PS", "an EPS file"),
+    (b"\xc5\xd0\xd3\xc6", "an EPS file"),
+    (b"%PDF", "a PDF file"),
+    (b"icns", "an ICNS icon"),
+    (b"\0\0\1\0", "an ICO icon"),
+    (b"PK\3\4", "a ZIP file"),
+    (b"version https://git-lfs", "a pointer of Git LFS, without its file"),
+    (b"<", "an HTML or XML file"),
+)
 
 
 def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.uint8]:
@@ -153,8 +161,8 @@ def _plain(image: Image.Image) -> Image.Image:
         # Pillow clips 16-bit values at 255 when it converts them, which turns a radiograph white.
         return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
-        coloured = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+        colored = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
     return image
 
 

@@ -15,7 +15,7 @@ from committee.errors import DataError
 from committee.images.decode import decode
 
 QUESTION = struct.Struct("<??Q")
-"""Whether a path follows (else the content of a file), whether in colour, and the length of what follows."""
+"""Whether a path follows (else the content of a file), whether in color, and the length of what follows."""
 ANSWER = struct.Struct("<?QQQ")
 """Whether pixels follow, and their shape `[c, H, W]`; or 1, 1 and the length of the reason."""
 READY = b"\n"
@@ -42,8 +42,8 @@ def main() -> None:
     answers.write(READY)
     answers.flush()
     while head := questions.read(QUESTION.size):
-        is_path, coloured, length = QUESTION.unpack(head)
-        for part in answer(questions.read(length), is_path, 3 if coloured else 1):
+        is_path, colored, length = QUESTION.unpack(head)
+        for part in answer(questions.read(length), is_path, 3 if colored else 1):
             answers.write(part)
         answers.flush()
 

@@ -1,4 +1,4 @@
-"""Changes of colour, each sample by its own amount: float32 `[B, c, H, W]` in 0..255, amounts `[B]`."""
+"""Changes of color, each sample by its own amount: float32 `[B, c, H, W]` in 0..255, amounts `[B]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from committee.images.blocks import blocks, colours_last, lines
+from committee.images.blocks import blocks, colors_last, lines
 from committee.images.view import View
 
 
@@ -18,11 +18,11 @@ def _mix(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
 
 
 def _luma(like: Tensor, channels: int) -> Tensor:
-    """Return how much each channel adds to grey, `[c]` (ITU-R 601)."""
+    """Return how much each channel adds to gray, `[c]` (ITU-R 601)."""
     return like.new_tensor([0.299, 0.587, 0.114] if channels == 3 else [1.0])
 
 
-def _grey(pixels: Tensor) -> Tensor:
+def _gray(pixels: Tensor) -> Tensor:
     return (pixels * _luma(pixels, pixels.shape[1])[:, None, None]).sum(1, keepdim=True)
 
 
@@ -32,9 +32,9 @@ def jitter(
     view: View | None = None,
     layout: torch.memory_format = torch.preserve_format,
 ) -> Tensor:
-    """Change brightness, then contrast, then saturation, and normalise as `view` does, in one pass.
+    """Change brightness, then contrast, then saturation, and normalize as `view` does, in one pass.
 
-    Each is linear in the colours of a pixel, so all are one matrix; only the end is cut to 0..255.
+    Each is linear in the colors of a pixel, so all are one matrix; only the end is cut to 0..255.
 
     Parameters
     ----------
@@ -57,29 +57,29 @@ def jitter(
     )
     mixing = saturated[:, None, None] * torch.eye(len(luma), device=pixels.device)
     mixing = (mixing + (1 - saturated)[:, None, None] * luma) * (bright * contrasted)[:, None, None]
-    mixing, grey = scale[:, None] * mixing, bright * (1 - contrasted)
+    mixing, gray = scale[:, None] * mixing, bright * (1 - contrasted)
     result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)
     _, scale, shift, luma = lines(result, scale, shift, luma)
     low, high = shift, 255 * scale + shift
     for part in blocks(pixels):
         changed = lines(result[part])[0]
         block = torch.empty_like(result[part]).copy_(pixels[part])
-        offset = (grey[part] * _mean_grey(block, luma)).view(-1, *[1] * (changed.ndim - 1))
+        offset = (gray[part] * _mean_gray(block, luma)).view(-1, *[1] * (changed.ndim - 1))
         changed.copy_(torch.addcmul(shift, offset, scale))
         _add_products(result[part], mixing[part], block)
         changed.clamp_(low, high)
     return result
 
 
-def _mean_grey(pixels: Tensor, luma: Tensor) -> Tensor:
-    """Return the mean grey of images `[B, c, H, W]`, `[B]`; `luma` as `lines` gives it."""
-    mean = lines(pixels)[0].mean(1 if colours_last(pixels) else (2, 3), keepdim=True)
+def _mean_gray(pixels: Tensor, luma: Tensor) -> Tensor:
+    """Return the mean gray of images `[B, c, H, W]`, `[B]`; `luma` as `lines` gives it."""
+    mean = lines(pixels)[0].mean(1 if colors_last(pixels) else (2, 3), keepdim=True)
     return (mean * luma).flatten(1).sum(1) / luma.sum()
 
 
 def _add_products(result: Tensor, mixing: Tensor, pixels: Tensor) -> None:
     """Add mixing `[B, c, c]` @ pixels to the result, both `[B, c, H, W]`."""
-    if not colours_last(pixels):
+    if not colors_last(pixels):
         result.flatten(2).baddbmm_(mixing, pixels.flatten(2))
         return
     # Products with a 3 x 3 matrix are slow, so four pixels side by side share one of 12 x 12.
@@ -95,13 +95,13 @@ def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Mix with the image's mean grey."""
-    return _mix(pixels, _grey(pixels).mean((1, 2, 3), keepdim=True).expand_as(pixels), factor)
+    """Mix with the image's mean gray."""
+    return _mix(pixels, _gray(pixels).mean((1, 2, 3), keepdim=True).expand_as(pixels), factor)
 
 
 def saturation(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Mix with the grey image."""
-    return _mix(pixels, _grey(pixels).expand_as(pixels), factor)
+    """Mix with the gray image."""
+    return _mix(pixels, _gray(pixels).expand_as(pixels), factor)
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:

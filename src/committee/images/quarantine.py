@@ -43,10 +43,11 @@ def check_broken(broken: Mapping[str, str], count: int, max_broken: float, store
         write_rows(path, ("id", "reason"), list(broken.items()))
     if len(broken) > max(max_broken * count, bool(max_broken)):
         raise DataError(
-            f"{len(broken)} of {count} images", expected=f"at most {max_broken:.2%} broken ones",
-            got=_listed(broken), todo=f"All are listed in {path.as_posix()}: replace or remove them, "
-            "or raise dataset.max_broken.",
-        )  # fmt: skip
+            f"{len(broken)} of {count} images",
+            expected=f"at most {max_broken:.2%} broken ones",
+            got=_listed(broken),
+            todo=f"All are listed in {path.as_posix()}: replace or remove them, or raise dataset.max_broken.",
+        )
 
 
 def report_broken(broken: Mapping[str, str], count: int, store: Store) -> None:
@@ -54,8 +55,11 @@ def report_broken(broken: Mapping[str, str], count: int, store: Store) -> None:
     if broken:
         log.warning(
             "%d of %d images are broken and left out (%s): %s",
-            len(broken), count + len(broken), store.root / FILE, _listed(broken),
-        )  # fmt: skip
+            len(broken),
+            count + len(broken),
+            store.root / FILE,
+            _listed(broken),
+        )
 
 
 def _listed(broken: Mapping[str, str]) -> str:

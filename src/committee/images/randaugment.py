@@ -61,12 +61,16 @@ class Plan:
         angle = amounts["rotate"] * math.radians(30)
         cos, sin = angle.cos(), angle.sin()
         return affine(
-            cos, sin + 0.3 * amounts["shear_x"], 0.9 * amounts["translate_x"],
-            -sin + 0.3 * amounts["shear_y"], cos, 0.9 * amounts["translate_y"],
-        )  # fmt: skip
+            cos,
+            sin + 0.3 * amounts["shear_x"],
+            0.9 * amounts["translate_x"],
+            -sin + 0.3 * amounts["shear_y"],
+            cos,
+            0.9 * amounts["translate_y"],
+        )
 
-    def recolour(self, pixels: Tensor) -> Tensor:
-        """Apply the operations on colour, in their order, each to the samples that drew it: in place."""
+    def recolor(self, pixels: Tensor) -> Tensor:
+        """Apply the operations on color, in their order, each to the samples that drew it: in place."""
         for turn in range(ROUNDS):
             for name, change in COLOUR.items():
                 rows = (self.operations[:, turn] == OPERATIONS.index(name)).nonzero()[:, 0]

@@ -86,17 +86,27 @@ class Record:
         dealt = max(self.folds) + 1
         if dealt and not self.own_folds and dealt != folds:
             raise StoreError(
-                "training.folds", expected=f"{dealt}, as the rows of this store are dealt", got=str(folds),
+                "training.folds",
+                expected=f"{dealt}, as the rows of this store are dealt",
+                got=str(folds),
                 todo="Use another --store for other folds.",
-            )  # fmt: skip
+            )
         return dealt > 0
 
     def save(self, store: Store) -> None:
         """Put the record in the store, in the place of an earlier one."""
-        with store.hold(), commit(
-            store.dataset_folder(), kind="dataset", made_from=digest(asdict(self)), name=self.name,
-            rows=len(self.ids), classes=len(self.class_names), fingerprint=self.fingerprint,
-        ) as place:  # fmt: skip
+        with (
+            store.hold(),
+            commit(
+                store.dataset_folder(),
+                kind="dataset",
+                fingerprint=digest(asdict(self)),
+                name=self.name,
+                rows=len(self.ids),
+                classes=len(self.class_names),
+                data=self.fingerprint,
+            ) as place,
+        ):
             (place / FILE).write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
 
 
@@ -128,10 +138,11 @@ def recorded_settings(record: Record | None, settings: Settings | None, store: S
     """
     if record is None:
         raise UsageError(
-            "dataset.path", expected="the folder or file of the images",
+            "dataset.path",
+            expected="the folder or file of the images",
             got=f"none, and the store {store.root.as_posix()} has none",
             todo="Name it: --set dataset.path=FOLDER",
-        )  # fmt: skip
+        )
     source = Settings.model_validate(dict(record.source))
     return source if settings is None else overlay(source, settings)
 
@@ -174,19 +185,33 @@ def first_record(
         splits, first = settle(ids, np.array(samples.labels), splits, prints, drop=drop, store=store)
     groups = merge(None if names is None else np.unique(names, return_inverse=True)[1], first)
     splits = assign_splits(
-        ids, labels, splits, groups, test_size=settings.test_size,
-        val_size=settings.val_size, folds=folds, seed=seed, class_names=samples.class_names,
-    )  # fmt: skip
+        ids,
+        labels,
+        splits,
+        groups,
+        test_size=settings.test_size,
+        val_size=settings.val_size,
+        folds=folds,
+        seed=seed,
+        class_names=samples.class_names,
+    )
     check_splits(samples.class_names, labels, splits, names)
     copies = np.flatnonzero(first != np.arange(len(ids)))
     return Record(
-        name=settings.name or Path(settings.path or "").stem, fingerprint=fingerprint(samples, content),
-        content=content, source=_source(settings), ids=samples.ids, labels=labels.tolist(),
-        class_names=list(samples.class_names), splits=splits.tolist(),
-        groups=None if groups is None else groups.tolist(), folds=[-1] * len(labels),
-        own_folds=samples.folds is not None, as_read=content,
+        name=settings.name or Path(settings.path or "").stem,
+        fingerprint=fingerprint(samples, content),
+        content=content,
+        source=_source(settings),
+        ids=samples.ids,
+        labels=labels.tolist(),
+        class_names=list(samples.class_names),
+        splits=splits.tolist(),
+        groups=None if groups is None else groups.tolist(),
+        folds=[-1] * len(labels),
+        own_folds=samples.folds is not None,
+        as_read=content,
         copies={samples.ids[row]: samples.ids[first[row]] for row in copies},
-    )  # fmt: skip
+    )
 
 
 def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Record:
@@ -204,9 +229,7 @@ def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Re
     ids, labels, splits = np.array(record.ids), np.array(record.labels), np.array(record.splits)
     if samples.folds is None:
         groups = None if record.groups is None else np.array(record.groups)
-        dealt = assign_folds(
-            labels, splits, groups, folds=folds, seed=seed, class_names=record.class_names
-        )  # fmt: skip
+        dealt = assign_folds(labels, splits, groups, folds=folds, seed=seed, class_names=record.class_names)
     else:
         dealt = own_folds(samples.folds, ids, labels, splits, _names(samples), record.class_names)
         places = {name: row for row, name in enumerate(record.ids)}
@@ -217,8 +240,17 @@ def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Re
 
 def fingerprint(samples: Samples, content: str) -> str:
     """Return the digest of all that a source says, and of the images with this `content`."""
-    return digest([content, samples.ids, samples.labels, samples.class_names, samples.splits,
-                   samples.folds, samples.groups])  # fmt: skip
+    return digest(
+        [
+            content,
+            samples.ids,
+            samples.labels,
+            samples.class_names,
+            samples.splits,
+            samples.folds,
+            samples.groups,
+        ]
+    )
 
 
 def check_same(record: Record, samples: Samples, content: str, settings: Settings, store: Store) -> None:
@@ -230,17 +262,20 @@ def check_same(record: Record, samples: Samples, content: str, settings: Setting
     """
     if record.fingerprint != fingerprint(samples, content):
         raise StoreError(
-            store.root.as_posix(), expected=f"its own data set, {record.name} of {len(record.ids)} images",
+            store.root.as_posix(),
+            expected=f"its own data set, {record.name} of {len(record.ids)} images",
             got=f"{len(samples.ids)} images with other content or labels",
             todo="Use another --store for other data.",
-        )  # fmt: skip
+        )
     for key in FROZEN:
         before, now = record.source.get(key), getattr(settings, key)
         if before != now:
             raise StoreError(
-                f"dataset.{key}", expected=f"{before}, as the rows of this store were split", got=str(now),
+                f"dataset.{key}",
+                expected=f"{before}, as the rows of this store were split",
+                got=str(now),
                 todo="Use another --store for another split.",
-            )  # fmt: skip
+            )
 
 
 def check_left_out(record: Record, hashes: Mapping[str, str], store: Store) -> None:
@@ -254,10 +289,11 @@ def check_left_out(record: Record, hashes: Mapping[str, str], store: Store) -> N
     changed = [name for name, before in record.left_out.items() if hashes.get(name, before) != before]
     if changed:
         raise StoreError(
-            store.root.as_posix(), expected=f"the broken images that {record.name} was first read without",
+            store.root.as_posix(),
+            expected=f"the broken images that {record.name} was first read without",
             got=f"repaired ones: {first_five(changed)}",
             todo="Use another --store to train with them, or take them away to go on without them.",
-        )  # fmt: skip
+        )
 
 
 def _names(samples: Samples) -> NDArray[np.str_] | None:

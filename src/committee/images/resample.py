@@ -13,7 +13,7 @@ def resize(images: Tensor, maps: Tensor, size: int) -> Tensor:
     Parameters
     ----------
     images : uint8 `[B, c, S, S]`, on a CPU
-        More than twice as fast where the colours are last in memory.
+        More than twice as fast where the colors are last in memory.
     maps : float32 `[B, 3, 3]`
         Of boxes inside the images, cut at whole pixels; neither rotated nor sheared. A negative width
         mirrors.

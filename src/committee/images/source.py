@@ -40,9 +40,11 @@ def read(settings: Settings) -> Samples:
         raise
     except OSError as error:
         raise DataError(
-            printable(str(error.filename or settings.path)), expected="what can be read",
-            got=str(error.strerror), todo="Look at its name, its rights and the disk.",
-        ) from error  # fmt: skip
+            printable(str(error.filename or settings.path)),
+            expected="what can be read",
+            got=str(error.strerror),
+            todo="Look at its name, its rights and the disk.",
+        ) from error
     _report_classes(samples, settings)
     return samples
 
@@ -62,13 +64,17 @@ def _built_in(settings: Settings) -> str:
         return settings.reader or settings.name or ""
     if settings.name is None:
         raise UsageError(
-            "dataset.path", expected="the folder or file of the images", got="none",
+            "dataset.path",
+            expected="the folder or file of the images",
+            got="none",
             todo="Name it: --set dataset.path=FOLDER",
-        )  # fmt: skip
+        )
     raise UnknownNameError(
-        "dataset.name", expected=f"{', '.join(BUILT_IN)} or a dataset.path beside it",
-        got=f"'{settings.name}'", todo=nearest(settings.name, BUILT_IN),
-    )  # fmt: skip
+        "dataset.name",
+        expected=f"{', '.join(BUILT_IN)} or a dataset.path beside it",
+        got=f"'{settings.name}'",
+        todo=nearest(settings.name, BUILT_IN),
+    )
 
 
 def _check_path(path: Path) -> None:
@@ -87,9 +93,11 @@ def _detect(path: Path) -> str:
         if READERS.load(name).accepts(path):
             return name
     raise UsageError(
-        "dataset.path", expected="a folder, or a .csv, .parquet or .npz file", got=f"'{path.as_posix()}'",
+        "dataset.path",
+        expected="a folder, or a .csv, .parquet or .npz file",
+        got=f"'{path.as_posix()}'",
         todo="Name a reader: --set dataset.reader=NAME",
-    )  # fmt: skip
+    )
 
 
 def _report_classes(samples: Samples, settings: Settings) -> None:
@@ -98,8 +106,10 @@ def _report_classes(samples: Samples, settings: Settings) -> None:
     if settings.n_classes not in (None, found):
         log.warning(
             "dataset.n_classes: expected %d classes, got %d: %s. All of the data's classes are used.",
-            settings.n_classes, found, first_five(samples.class_names),
-        )  # fmt: skip
+            settings.n_classes,
+            found,
+            first_five(samples.class_names),
+        )
     alike: dict[str, list[str]] = {}
     for name in samples.class_names:
         alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)

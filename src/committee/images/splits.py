@@ -151,10 +151,11 @@ def own_folds(
     names = np.array(own)[rows]
     if (names == "").any():
         raise DataError(
-            "fold column", expected="a fold in each training row",
+            "fold column",
+            expected="a fold in each training row",
             got=f"none for {first_five(sample_ids[rows[names == '']])}",
             todo="Complete the column, or leave it out.",
-        )  # fmt: skip
+        )
     with contextlib.suppress(ValueError, OverflowError):
         names = names.astype(np.int64)
     result = np.full(len(labels), -1, dtype=np.int64)
@@ -178,10 +179,11 @@ def _check_variety(
     alone = [name for name, count in zip(class_names, counts, strict=True) if count == 1]
     if alone:
         raise DataError(
-            "groups", expected="every class in at least 2 of them, so that one can be held out",
+            "groups",
+            expected="every class in at least 2 of them, so that one can be held out",
             got=f"{first_five(alone)} in one (images of the same content count as one)",
             todo="Add samples, give splits and folds of your own, or leave the class out.",
-        )  # fmt: skip
+        )
 
 
 def check_splits(
@@ -201,15 +203,19 @@ def check_splits(
     absent = [name for name, count in zip(class_names, counts, strict=True) if not count]
     if absent:
         raise DataError(
-            "training rows", expected="rows of every class", got=f"none of {first_five(absent)}",
+            "training rows",
+            expected="rows of every class",
+            got=f"none of {first_five(absent)}",
             todo="Add some, or remove the class from val and test.",
-        )  # fmt: skip
+        )
     if groups is not None:
         kept = splits != DROPPED
         pairs = np.unique(np.stack([groups[kept], splits[kept]]), axis=1)
         names, counts = np.unique(pairs[0], return_counts=True)
         if (counts > 1).any():
             raise DataError(
-                "groups", expected="each in one split", got=f"{first_five(names[counts > 1])} in several",
+                "groups",
+                expected="each in one split",
+                got=f"{first_five(names[counts > 1])} in several",
                 todo="Move the rows of a group to one split.",
-            )  # fmt: skip
+            )

@@ -52,7 +52,7 @@ def canvas(images: Tensor, size: int, fit: Fit) -> Tensor:
     return framed if framed.dtype == torch.uint8 else whole(framed)
 
 
-def centre(images: Tensor, size: int) -> Tensor:
+def center(images: Tensor, size: int) -> Tensor:
     """Return the middle `[B, c, size, size]` of square images."""
     start = (images.shape[-1] - size) // 2
     return images[..., start : start + size, start : start + size]
@@ -88,7 +88,7 @@ class View(nn.Module):
     """What a network sees of a photo: the geometry of its training, then its own scale.
 
     The shorter side goes to 1.15 x `size` (bilinear, antialiased), the middle is cut out (`fit="crop"`), and
-    the channels are normalised. `squash` and `pad` show the whole image, so they need no margin.
+    the channels are normalized. `squash` and `pad` show the whole image, so they need no margin.
 
     Parameters
     ----------
@@ -126,26 +126,30 @@ class View(nn.Module):
     def options(self) -> dict[str, Any]:
         """Return the constructor's arguments, as plain JSON values."""
         return {
-            "size": self.size, "mean": list(self.mean), "std": list(self.std), "fit": self.fit,
+            "size": self.size,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "fit": self.fit,
             "channels": self.channels,
-        }  # fmt: skip
+        }
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn uint8 `[B, c, H, W]` of any height and width into float32 `[B, c, size, size]`."""
-        return self.normalise(self.cut(images))
+        return self.normalize(self.cut(images))
 
     def cut(self, images: Tensor) -> Tensor:
         """Return the geometry alone: `[B, c, size, size]` in 0..255, uint8 unless it had to be resized."""
         if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
             raise DataError(
-                "images", expected=f"a batch uint8 [batch, {self.channels}, height, width]",
+                "images",
+                expected=f"a batch uint8 [batch, {self.channels}, height, width]",
                 got=f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}",
                 todo="Give pixels in 0..255, with the member's number of channels.",
-            )  # fmt: skip
+            )
         square = frame(images, canvas_size(self.size, self.fit), self.fit)
-        return centre(square, self.size)
+        return center(square, self.size)
 
-    def normalise(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
+    def normalize(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
         """Scale pixels by the channels' mean and deviation.
 
         Parameters

@@ -94,10 +94,11 @@ class Workers:
         if self._lost <= MOST_LOST:
             return refusal(name, f"one that {how}, twice")
         return WorkersFailed(
-            "data workers", expected=f"at most {MOST_LOST} images that end the process that decodes them",
+            "data workers",
+            expected=f"at most {MOST_LOST} images that end the process that decodes them",
             got=f"one more, {printable(name)}, that {how}",
             todo="Look at memory and disk, or use fewer: --set dataset.num_workers=1",
-        )  # fmt: skip
+        )
 
     def _watch(self) -> None:
         while not self._over.wait(min(1.0, PATIENCE / 4)):
@@ -156,9 +157,11 @@ class _Worker:
             _read(process, len(READY))
         except EOFError:
             raise WorkersFailed(
-                "data workers", expected="processes that decode images", got=f"one that {self._end(process)}",
+                "data workers",
+                expected="processes that decode images",
+                got=f"one that {self._end(process)}",
                 todo="Decode in this process: --set dataset.num_workers=0",
-            ) from None  # fmt: skip
+            ) from None
         return process
 
     def _end(self, process: subprocess.Popen[bytes]) -> str:

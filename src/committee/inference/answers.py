@@ -63,9 +63,14 @@ class Answers:
 
 
 def answers(
-    class_names: Sequence[str], provenance: Mapping[str, Any], who: str, *, coverage: float | None,
-    method: str = "lac", abstain_below: float | None = None,
-) -> Answers:  # fmt: skip
+    class_names: Sequence[str],
+    provenance: Mapping[str, Any],
+    who: str,
+    *,
+    coverage: float | None,
+    method: str = "lac",
+    abstain_below: float | None = None,
+) -> Answers:
     """Return how to answer with sets of a coverage, or none, from what a model says about itself.
 
     Raises
@@ -83,9 +88,11 @@ def answers(
     found = provenance.get("sets")
     if found is None:
         raise DataError(
-            who, expected="thresholds of prediction sets", got="none",
+            who,
+            expected="thresholds of prediction sets",
+            got="none",
             todo="Build the ensemble again (committee build-ensemble), and export it again.",
-        )  # fmt: skip
+        )
     table = SetTable.from_json(found, who)
     limit = table.limit(coverage, method)
     note = f"sets hold the right class with a probability of {coverage:g} ({table.note})"

@@ -70,9 +70,11 @@ class PredictionCsv:
         others = found - {self.model}
         if others:
             raise DataError(
-                str(self.path), expected=f"predictions of {self.model}", got=f"those of {min(others)}",
+                str(self.path),
+                expected=f"predictions of {self.model}",
+                got=f"those of {min(others)}",
                 todo="Name another file, or remove this one.",
-            )  # fmt: skip
+            )
 
 
 def ids_in(path: Path) -> set[str]:
@@ -100,9 +102,11 @@ def _whole_rows(path: Path, header: str) -> list[list[str]]:
     if not text.startswith(header) and not cut_header:
         found = content.decode("utf-8", errors="replace").partition("\n")[0].rstrip("\r")
         raise DataError(
-            str(path), expected=f"the header '{_short(header.rstrip())}'", got=f"'{_short(found)}'",
+            str(path),
+            expected=f"the header '{_short(header.rstrip())}'",
+            got=f"'{_short(found)}'",
             todo="Name another file, or remove this one.",
-        )  # fmt: skip
+        )
     if whole != content:
         with path.open("r+b") as file:
             file.truncate(len(whole))

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from committee.pipeline.discover import look_through
-from committee.pipeline.shared.choose import choose_members, choose_voices
+from committee.pipeline.shared.choose import choose_deployed, choose_members
 from committee.pipeline.shared.splits import oof_rows, split_rows
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
@@ -55,15 +55,15 @@ def write_tables(
         log.warning("left out %s: %s", entry["path"], entry["reason"])
     entries = catalog["members"]
     names = [store.resolve(member)] if member else choose_members(recipe, entries, store)
-    voices = choose_voices(recipe, entries, names)
+    deployed = choose_deployed(recipe, entries, names)
     tables = []
     for name in names:
-        rows = oof_rows(store, [name]) if split == "oof" else split_rows(store, [name], split, voices)
+        rows = oof_rows(store, [name]) if split == "oof" else split_rows(store, [name], split, deployed)
         for ending, part in _parts(rows, per_fold):
             ending = f"_{name}{ending}" if len(names) > 1 else ending
             file = path.with_name(f"{path.stem}{ending}{path.suffix}")
             _write(part, file)
-            networks = "folds" if split == "oof" else voices[name]
+            networks = "folds" if split == "oof" else deployed[name]
             tables.append({"file": file.as_posix(), "member": name, "networks": networks, "rows": len(part)})
     return tables
 

@@ -148,8 +148,9 @@ def metric(name: str) -> Metric:
         There is no such metric; the sentence names the nearest.
     """
     if name not in METRICS:
-        raise UnknownNameError("metric", expected=f"one of {', '.join(METRICS)}", got=f"'{name}'",
-                               todo=nearest(name, METRICS))  # fmt: skip
+        raise UnknownNameError(
+            "metric", expected=f"one of {', '.join(METRICS)}", got=f"'{name}'", todo=nearest(name, METRICS)
+        )
     return METRICS[name]
 
 
@@ -164,7 +165,7 @@ def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
     Parameters
     ----------
     log_probs : float array [N, C]
-        Normalised log-probabilities; float32 is read without a copy.
+        Normalized log-probabilities; float32 is read without a copy.
     labels : int array [N]
         Class indices.
 
@@ -177,9 +178,13 @@ def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
 
 
 def resampled(
-    log_probs: ArrayLike, labels: ArrayLike, *, groups: ArrayLike | None = None, resamples: int = 1000,
+    log_probs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    resamples: int = 1000,
     seed: int = 0,
-) -> Summary:  # fmt: skip
+) -> Summary:
     """Return the summaries of bootstrap resamples; equal arguments but the first give paired resamples.
 
     Parameters
@@ -197,15 +202,21 @@ def resampled(
     -----
     More than 2048 rows or groups are dealt at random into that many sets, which are resampled instead: for a
     sum over independent rows the variance is the same, and a resample costs a row of a matrix product. The
-    bins of `gap_mass` stay those of all rows, and the area under the ROC curve is linearised (DeLong 1988).
+    bins of `gap_mass` stay those of all rows, and the area under the ROC curve is linearized (DeLong 1988).
     """
     return _Rows.read(log_probs, labels).resampled(groups, resamples, seed)
 
 
 def intervals(
-    log_probs: ArrayLike, labels: ArrayLike, *, groups: ArrayLike | None = None, resamples: int = 1000,
-    level: float = 0.95, seed: int = 0, names: Iterable[str] | None = None,
-) -> dict[str, Interval]:  # fmt: skip
+    log_probs: ArrayLike,
+    labels: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    names: Iterable[str] | None = None,
+) -> dict[str, Interval]:
     """Return metrics with bootstrap intervals; see `resampled` for the parameters.
 
     Percentiles of the resampled values around their own mean, which is moved to the value: a calibration
@@ -227,7 +238,7 @@ def interval(value: float, draws: Floats, level: float, name: str) -> Interval:
 
 
 def per_class(found: Summary, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return precision, recall, F1 and number of labelled rows of each class."""
+    """Return precision, recall, F1 and number of labeled rows of each class."""
     columns = (_precision(found), _recall(found), _f1(found), found.actual)
     return [
         {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1), "n": int(n)}
@@ -279,11 +290,17 @@ class _Rows:
         cells = np.bincount(labels * classes + self.predicted, minlength=classes * classes)
         cells = cells.reshape(classes, classes)
         return Summary(
-            np.array(float(len(labels))), self.log_loss.sum(dtype=float), self.brier.sum(dtype=float),
-            cells.diagonal().astype(float), cells.sum(axis=1).astype(float), cells.sum(axis=0).astype(float),
-            _binned(self._bins, self._gap), _binned(self._bins_mass, self._gap),
-            lambda: np.array(self._ranking.area), cells,
-        )  # fmt: skip
+            np.array(float(len(labels))),
+            self.log_loss.sum(dtype=float),
+            self.brier.sum(dtype=float),
+            cells.diagonal().astype(float),
+            cells.sum(axis=1).astype(float),
+            cells.sum(axis=0).astype(float),
+            _binned(self._bins, self._gap),
+            _binned(self._bins_mass, self._gap),
+            lambda: np.array(self._ranking.area),
+            cells,
+        )
 
     def resampled(self, groups: ArrayLike | None, resamples: int, seed: int) -> Summary:
         classes, random = self.log_probs.shape[1], np.random.default_rng(seed)
@@ -306,10 +323,16 @@ class _Rows:
             return self._ranking.area + sums(self._ranking.influence) / count
 
         return Summary(
-            count, sums(self.log_loss), sums(self.brier), sums(self._correct, self.labels, classes),
-            sums(None, self.labels, classes), sums(None, self.predicted, classes),
-            sums(self._gap, self._bins, BINS), sums(self._gap, self._bins_mass, BINS), area,
-        )  # fmt: skip
+            count,
+            sums(self.log_loss),
+            sums(self.brier),
+            sums(self._correct, self.labels, classes),
+            sums(None, self.labels, classes),
+            sums(None, self.predicted, classes),
+            sums(self._gap, self._bins, BINS),
+            sums(self._gap, self._bins_mass, BINS),
+            area,
+        )
 
     @cached_property
     def _ranking(self) -> Ranking:
@@ -365,12 +388,18 @@ def _checked(log_probs: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[n
     array, truth = np.asarray(log_probs), np.asarray(labels)
     array = array if array.dtype == np.float32 else array.astype(np.float64)
     if array.ndim != 2 or truth.shape != array.shape[:1] or not len(truth):
-        raise DataError("metrics", expected="log-probabilities [N, C] and labels [N]",
-                        got=f"{list(array.shape)} and {list(truth.shape)}")  # fmt: skip
+        raise DataError(
+            "metrics",
+            expected="log-probabilities [N, C] and labels [N]",
+            got=f"{list(array.shape)} and {list(truth.shape)}",
+        )
     outside = truth[(truth < 0) | (truth >= array.shape[1])]
     if truth.dtype.kind not in "iu" or len(outside):
-        raise DataError("metrics", expected=f"labels from 0 to {array.shape[1] - 1}",
-                        got=first_five(np.unique(outside)) or f"an array of {truth.dtype}")  # fmt: skip
+        raise DataError(
+            "metrics",
+            expected=f"labels from 0 to {array.shape[1] - 1}",
+            got=first_five(np.unique(outside)) or f"an array of {truth.dtype}",
+        )
     return array, truth.astype(np.int64, copy=False)
 
 
@@ -378,7 +407,8 @@ def _check_sums(total: Floats) -> None:
     wrong = np.flatnonzero(~(np.abs(total - 1) <= SUM_TOLERANCE))
     if len(wrong):
         raise DataError(
-            "metrics", expected="log-probabilities",
+            "metrics",
+            expected="log-probabilities",
             got=f"a row whose exponentials sum to {total[wrong[0]]:.4g}",
-            todo="Normalise logits with log_softmax.",
-        )  # fmt: skip
+            todo="Normalize logits with log_softmax.",
+        )

@@ -1,6 +1,6 @@
 """Conformal prediction: sets of classes that hold the right one as often as promised, and when to abstain.
 
-Split-conformal (Vovk, Gammerman, Shafer 2005): scores of labelled rows that nothing was fitted on say how
+Split-conformal (Vovk, Gammerman, Shafer 2005): scores of labeled rows that nothing was fitted on say how
 high a threshold must be. Needs no torch.
 """
 
@@ -144,10 +144,13 @@ class SetTable:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
-            "n": self.n, "rows": self.rows, "approximate": self.approximate, "note": self.note,
+            "n": self.n,
+            "rows": self.rows,
+            "approximate": self.approximate,
+            "note": self.note,
             "thresholds": {method: list(values) for method, values in self.thresholds.items()},
             "abstain": [dict(each) for each in self.abstain],
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], who: str) -> Self:
@@ -165,14 +168,21 @@ class SetTable:
             }
             whole = all(len(values) == LEVELS - 1 for values in thresholds.values())
             made = cls(
-                int(found["n"]), str(found["rows"]), bool(found["approximate"]), thresholds,
+                int(found["n"]),
+                str(found["rows"]),
+                bool(found["approximate"]),
+                thresholds,
                 [dict(each) for each in found["abstain"]],
-            )  # fmt: skip
+            )
         except (KeyError, TypeError, ValueError):
             whole = False
         if not whole:
-            raise DataError(who, expected="thresholds of prediction sets", got="none, or damaged ones",
-                            todo="Build the ensemble again, and export it.")  # fmt: skip
+            raise DataError(
+                who,
+                expected="thresholds of prediction sets",
+                got="none, or damaged ones",
+                todo="Build the ensemble again, and export it.",
+            )
         return made
 
 
@@ -192,7 +202,7 @@ def selective(
 def coverage_and_size(
     log_probs: NDArray[np.floating], labels: NDArray[np.int64], limit: float, method: str
 ) -> dict[str, dict[str, float]]:
-    """Return `coverage` and `mean_size` of labelled rows' sets, each `value`, `low` and `high` (95%)."""
+    """Return `coverage` and `mean_size` of labeled rows' sets, each `value`, `low` and `high` (95%)."""
     inside = sets(log_probs, limit, method)
     held, size = inside[np.arange(len(labels)), labels].astype(float), inside.sum(axis=1).astype(float)
     return {"coverage": _interval(held, wilson=True), "mean_size": _interval(size)}

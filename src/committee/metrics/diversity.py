@@ -21,7 +21,7 @@ def diversity(predictions: Predictions, measure: str) -> Pairs:
     Parameters
     ----------
     predictions : Predictions
-        Labelled, for all measures but `kl`.
+        Labeled, for all measures but `kl`.
     measure : str
         `disagreement`: share of rows of which one is right and the other wrong. `double_fault`: minus the
         share of which both are wrong. `q_statistic`: minus Yule's Q. `correlation`: minus the correlation of
@@ -33,8 +33,12 @@ def diversity(predictions: Predictions, measure: str) -> Pairs:
         There is no such measure.
     """
     if measure not in MEASURES:
-        raise UnknownNameError("diversity", expected=f"one of {', '.join(MEASURES)}", got=f"'{measure}'",
-                               todo=nearest(measure, MEASURES))  # fmt: skip
+        raise UnknownNameError(
+            "diversity",
+            expected=f"one of {', '.join(MEASURES)}",
+            got=f"'{measure}'",
+            todo=nearest(measure, MEASURES),
+        )
     return MEASURES[measure](predictions)
 
 

@@ -98,7 +98,7 @@ class Ensemble(Vote):
 
     def infer(self, images: Tensor) -> Tensor:
         """Return what `forward` returns; no network runs on a photo where it cannot change the result."""
-        return self.combiner.consult(Answers(self.members, self.votes, images).of(self))
+        return self.combiner.forward_lazy(Answers(self.members, self.votes, images).of(self))
 
     def member_logits(self, images: Tensor) -> Tensor:
         """Return the answers that the combiner gets: `[M, B, C]`, in the order of `names`."""
@@ -186,9 +186,12 @@ class Ensemble(Vote):
 
     @classmethod
     def load(
-        cls, folder: Path | str, *, trusted: bool | Collection[str] = False,
+        cls,
+        folder: Path | str,
+        *,
+        trusted: bool | Collection[str] = False,
         nets: Mapping[str, nn.Module] | None = None,
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Read what `save` wrote, in evaluation mode; nothing is unpickled.
 
         Parameters
@@ -212,18 +215,23 @@ class Ensemble(Vote):
                 known[~index] = cls(
                     [known[source] for source in vote["inputs"]],
                     load_combiner(inside(folder, f"combiners/{index}")),
-                    names=vote["names"], class_names=vote["class_names"], name=str(description["name"]),
+                    names=vote["names"],
+                    class_names=vote["class_names"],
+                    name=str(description["name"]),
                     provenance=description.get("provenance"),
-                )  # fmt: skip
+                )
             return known[min(known)].eval()
 
         return build(rebuild, folder / DESCRIPTION, "the description of an ensemble")
 
 
 def load(
-    folder: Path | str, *, trusted: bool | Collection[str] = False,
-    nets: Mapping[str, nn.Module] | None = None, name: str = "",
-) -> nn.Module:  # fmt: skip
+    folder: Path | str,
+    *,
+    trusted: bool | Collection[str] = False,
+    nets: Mapping[str, nn.Module] | None = None,
+    name: str = "",
+) -> nn.Module:
     """Read whatever `save` wrote: a member, an ensemble or a composite, in evaluation mode.
 
     Parameters
@@ -243,8 +251,9 @@ def load(
         lambda: read_composite(
             folder, description, lambda part: load(part, trusted=trusted, nets=nets, name=part.name)
         ),
-        folder / COMPOSITE, "the description of a composite",
-    )  # fmt: skip
+        folder / COMPOSITE,
+        "the description of a composite",
+    )
 
 
 def provenance_of(folder: Path) -> dict[str, Any]:
@@ -299,9 +308,11 @@ def _combiner(
     built = build_combiner(combiner or "soft_voting")
     if built.member_names and built.member_names != tuple(names):
         raise DataError(
-            "ensemble", expected=f"the members its combiner was fitted on, {first_five(built.member_names)}",
-            got=first_five(names), todo="Give them in that order and by those names.",
-        )  # fmt: skip
+            "ensemble",
+            expected=f"the members its combiner was fitted on, {first_five(built.member_names)}",
+            got=first_five(names),
+            todo="Give them in that order and by those names.",
+        )
     return built if built.member_names else built.bind(names)
 
 
@@ -313,9 +324,11 @@ def _require_same_classes(
         if own and odd:
             side = "with" if odd[0] in own else "without"
             raise DataError(
-                f"ensemble member '{name}'", expected=f"the classes {first_five(chosen)}",
-                got=f"classes {side} '{odd[0]}'", todo="Train the members on the same classes.",
-            )  # fmt: skip
+                f"ensemble member '{name}'",
+                expected=f"the classes {first_five(chosen)}",
+                got=f"classes {side} '{odd[0]}'",
+                todo="Train the members on the same classes.",
+            )
 
 
 def _take_apart(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[Vote], list[int]]:

@@ -35,9 +35,9 @@ class Member(nn.Module):
     Parameters
     ----------
     network : Backbone
-        From normalised images to logits.
+        From normalized images to logits.
     view : View
-        From photos to normalised images.
+        From photos to normalized images.
     class_names : sequence of str
         Name of each logit.
     name : str
@@ -92,9 +92,14 @@ class Member(nn.Module):
             Left out: the backbone's name without its source.
         """
         network = build(
-            backbone, len(classes), channels=channels, img_size=size, pretrained=pretrained, trusted=trusted,
+            backbone,
+            len(classes),
+            channels=channels,
+            img_size=size,
+            pretrained=pretrained,
+            trusted=trusted,
             seed=seed,
-        )  # fmt: skip
+        )
         view = View(size, network.mean, network.std, fit, channels)
         return cls(network, view, classes, name or backbone.rpartition(":")[2].rpartition("/")[2])
 
@@ -138,9 +143,11 @@ class Member(nn.Module):
         logits = self.network(self.view(images))
         if logits.shape[1] != len(self.class_names):
             raise DataError(
-                self.name, expected=f"a network with {len(self.class_names)} outputs, one a class",
-                got=str(logits.shape[1]), todo="Name all of its classes.",
-            )  # fmt: skip
+                self.name,
+                expected=f"a network with {len(self.class_names)} outputs, one a class",
+                got=str(logits.shape[1]),
+                todo="Name all of its classes.",
+            )
         return logits
 
     def embed(self, images: Tensor) -> Tensor:
@@ -210,9 +217,11 @@ def _load_weights(net: nn.Module, path: Path, name: str) -> None:
         safetensors.torch.load_model(net, str(path))
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise StoreError(
-            str(path), expected=f"the weights of {name}", got=str(error).splitlines()[0],
+            str(path),
+            expected=f"the weights of {name}",
+            got=str(error).splitlines()[0],
             todo="Train or save the member again.",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def read_description(path: Path, what: str, protocol: int) -> dict[str, Any]:
@@ -226,9 +235,11 @@ def read_description(path: Path, what: str, protocol: int) -> dict[str, Any]:
     description = read_json(path, f"the description of {what}", "Name a folder that its save method wrote.")
     if description.get("protocol") != protocol:
         raise StoreError(
-            str(path), expected=f"protocol {protocol}", got=str(description.get("protocol")),
+            str(path),
+            expected=f"protocol {protocol}",
+            got=str(description.get("protocol")),
             todo="Read it with the version of committee that wrote it.",
-        )  # fmt: skip
+        )
     return description
 
 
@@ -293,9 +304,11 @@ def _network(
         return net if isinstance(net, Backbone) else Backbone(net, find_head(net, classes))
     if description["architecture"] is None:
         raise UsageError(
-            description["name"], expected="the network it was made from", got="none",
+            description["name"],
+            expected="the network it was made from",
+            got="none",
             todo="Pass one of the same architecture: Member.load(folder, net=...).",
-        )  # fmt: skip
+        )
     architecture = Architecture.from_json(description["architecture"])
     named = trusted if isinstance(trusted, bool) else f"python:{architecture.key}" in trusted
     return build_architecture(

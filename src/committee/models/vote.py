@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from committee.combiners.base import Ask, Combiner
+from committee.combiners.base import Combiner, Query
 
 
 def logits_of(output: Any) -> Tensor:
@@ -62,20 +62,20 @@ class Answers:
         self._known: dict[int, Tensor] = {}
         self._there: dict[int, Tensor] = {}
 
-    def of(self, vote: Vote, among: Tensor | None = None) -> Ask:
+    def of(self, vote: Vote, among: Tensor | None = None) -> Query:
         """Return what the combiner of a vote asks; of some rows of the batch alone, `among`."""
 
-        def ask(position: int, rows: Tensor | None) -> Tensor:
+        def query(position: int, rows: Tensor | None) -> Tensor:
             chosen = rows if among is None else among if rows is None else among[rows]
             return vote.ordered(position, self._answer(vote.inputs[position], chosen))
 
-        return ask
+        return query
 
     def _answer(self, source: int, rows: Tensor | None) -> Tensor:
         if source >= 0:
             return self._network(source, rows)
         vote = cast("Vote", self._votes[~source])
-        return vote.combiner.consult(self.of(vote, rows))
+        return vote.combiner.forward_lazy(self.of(vote, rows))
 
     def _network(self, source: int, rows: Tensor | None) -> Tensor:
         images, size = self._images, len(self._images)

@@ -134,18 +134,25 @@ def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = Fal
     state = read_weights(foreign.weights, wrappers, EMA if foreign.ema else ())
     with store.hold():
         if store.folds(foreign.name) and not is_adopted(store, foreign.name):
-            raise UsageError("--name", expected="a name that no trained member has",
-                             got=f"'{foreign.name}'", todo="Choose another.")  # fmt: skip
+            raise UsageError(
+                "--name",
+                expected="a name that no trained member has",
+                got=f"'{foreign.name}'",
+                todo="Choose another.",
+            )
         dataset = _open(recipe, store, foreign)
         _require_classes(classes, dataset.class_names, foreign.classes)
         size = foreign.size or recipe.dataset.img_size
         member, prefix = _member(foreign, size, classes, dataset, state)
         seen = seen_rows(dataset, foreign)
         found = Adopted(
-            foreign.name, member.view.options(), prefix, classes != list(dataset.class_names),
+            foreign.name,
+            member.view.options(),
+            prefix,
+            classes != list(dataset.class_names),
             {split: len(dataset.rows(split)) for split in SPLITS},
             {split: int((~seen[dataset.rows(split)]).sum()) for split in SPLITS},
-        )  # fmt: skip
+        )
         if not dry_run:
             _Adoption(recipe, store, foreign, dataset, member, seen).store_all(found)
     return found
@@ -203,13 +210,18 @@ def _named(dataset: Dataset, what: str, option: str) -> NDArray[np.bool_]:
     try:
         ids = [line.strip() for line in Path(what).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(option, expected=f"a split ({', '.join(SPLITS)}) or a file of ids, one a line",
-                         got=f"'{what}'") from error  # fmt: skip
+        raise UsageError(
+            option, expected=f"a split ({', '.join(SPLITS)}) or a file of ids, one a line", got=f"'{what}'"
+        ) from error
     wanted = {name for name in ids if name}
     unknown = sorted(wanted - set(dataset.sample_ids.tolist()))
     if unknown:
-        raise DataError(what, expected="ids of images of the data set", got=first_five(unknown),
-                        todo="See: committee predictions --csv FILE.")  # fmt: skip
+        raise DataError(
+            what,
+            expected="ids of images of the data set",
+            got=first_five(unknown),
+            todo="See: committee predictions --csv FILE.",
+        )
     return np.isin(dataset.sample_ids, sorted(wanted))
 
 
@@ -230,9 +242,11 @@ def _require_classes(own: Sequence[str], wanted: Sequence[str], path: Path) -> N
         told = [f"none called {', '.join(map(repr, missing))}"] if missing else []
         told += [f"{', '.join(map(repr, extra))} besides"] if extra else []
         raise DataError(
-            str(path), expected="the classes of the data set, in any order", got=" and ".join(told),
+            str(path),
+            expected="the classes of the data set, in any order",
+            got=" and ".join(told),
             todo="A member must know the same classes as the others.",
-        )  # fmt: skip
+        )
 
 
 def _member(
@@ -240,9 +254,15 @@ def _member(
 ) -> tuple[Member, str]:
     trusted = foreign.backbone.startswith("python:")
     member = Member.build(
-        foreign.backbone, classes=classes, size=size, channels=dataset.channels, fit=dataset.fit,
-        name=foreign.name, trusted=trusted, seed=0,
-    )  # fmt: skip
+        foreign.backbone,
+        classes=classes,
+        size=size,
+        channels=dataset.channels,
+        fit=dataset.fit,
+        name=foreign.name,
+        trusted=trusted,
+        seed=0,
+    )
     prefix = put(state, member.network, str(foreign.weights))
     mean, std = foreign.mean or member.network.mean, foreign.std or member.network.std
     member.view = View(size, _single(mean), _single(std), dataset.fit, dataset.channels)
@@ -257,20 +277,35 @@ class _Adoption:
     """One network on its way into a store."""
 
     def __init__(
-        self, recipe: Recipe, store: Store, foreign: Foreign, dataset: Dataset, member: Member,
+        self,
+        recipe: Recipe,
+        store: Store,
+        foreign: Foreign,
+        dataset: Dataset,
+        member: Member,
         seen: NDArray[np.bool_],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.recipe, self.store, self.foreign = recipe, store, foreign
         self.dataset, self.member, self.seen = dataset, member, seen
         self.origin = {
-            "weights": foreign.weights.name, "sha256": hash_file(foreign.weights), "seen": foreign.seen,
-            "fresh": foreign.fresh, "ema": foreign.ema,
-        }  # fmt: skip
-        self.source = digest({
-            "protocol": PROTOCOL, "member": foreign.name, "backbone": foreign.backbone, "origin": self.origin,
-            "view": member.view.options(), "classes": list(member.class_names),
-            "data": dataset.fingerprint, "seen": np.packbits(seen).tobytes().hex(),
-        })  # fmt: skip
+            "weights": foreign.weights.name,
+            "sha256": hash_file(foreign.weights),
+            "seen": foreign.seen,
+            "fresh": foreign.fresh,
+            "ema": foreign.ema,
+        }
+        self.source = digest(
+            {
+                "protocol": PROTOCOL,
+                "member": foreign.name,
+                "backbone": foreign.backbone,
+                "origin": self.origin,
+                "view": member.view.options(),
+                "classes": list(member.class_names),
+                "data": dataset.fingerprint,
+                "seen": np.packbits(seen).tobytes().hex(),
+            }
+        )
 
     def store_all(self, found: Adopted) -> None:
         """Store weights and predictions, unless they are there; say how it agrees with the labels."""
@@ -278,11 +313,17 @@ class _Adoption:
         found.state = "adopted already" if is_done(folder, self.source) else "adopted"
         self.member.provenance = {"adopted": self.origin, "backbone": self.foreign.backbone}
         facts = {
-            "backbone": self.foreign.backbone, "seed": 0, "pretrained": False, "inference": "refit",
-            "source": self.source, "fold": "refit", "adopted": self.origin, "name": self.foreign.name,
-        }  # fmt: skip
+            "backbone": self.foreign.backbone,
+            "seed": 0,
+            "pretrained": False,
+            "inference": "refit",
+            "source": self.source,
+            "fold": "refit",
+            "adopted": self.origin,
+            "name": self.foreign.name,
+        }
         if found.state == "adopted":
-            with commit(folder, kind="checkpoint", made_from=self.source, **facts) as new:
+            with commit(folder, kind="checkpoint", fingerprint=self.source, **facts) as new:
                 self.member.save(new)
         for split in SPLITS:
             rows = self.dataset.rows(split)
@@ -294,24 +335,33 @@ class _Adoption:
     def _predict(self, rows: Rows, split: Literal["train", "val", "test"]) -> Predictions:
         what = "oof" if split == "train" else f"{split}_refit"
         folder, dataset = self.store.kfold(self.foreign.name) / what, self.dataset
-        made_from = digest([self.source, what])
-        if is_done(folder, made_from):
+        fingerprint = digest([self.source, what])
+        if is_done(folder, fingerprint):
             return Predictions.load(folder)
         logits = logits_of(
-            self.member, dataset, rows, batch_size=self.recipe.dataset.batch_size,
+            self.member,
+            dataset,
+            rows,
+            batch_size=self.recipe.dataset.batch_size,
             device=resolve_device(self.recipe.device),
-        )  # fmt: skip
+        )
         dealt = split == "train" and (dataset.folds[rows] >= 0).all()
         predictions = Predictions.from_logits(
-            logits, members=[self.foreign.name], class_names=self.member.class_names,
-            sample_ids=dataset.sample_ids[rows], folds=dataset.folds[rows] if dealt else None,
-            groups=None if dataset.groups is None else dataset.groups[rows], seen=self.seen[rows][None],
+            logits,
+            members=[self.foreign.name],
+            class_names=self.member.class_names,
+            sample_ids=dataset.sample_ids[rows],
+            folds=dataset.folds[rows] if dealt else None,
+            groups=None if dataset.groups is None else dataset.groups[rows],
+            seen=self.seen[rows][None],
             who=self.foreign.name,
-        )  # fmt: skip
+        )
         predictions = predictions.with_classes(dataset.class_names).with_labels(
             dataset.sample_ids[rows], dataset.labels[rows]
         )
-        with commit(folder, kind="predictions", made_from=made_from, source=self.source, what=what) as new:
+        with commit(
+            folder, kind="predictions", fingerprint=fingerprint, source=self.source, what=what
+        ) as new:
             predictions.save(new)
         return predictions
 

@@ -57,10 +57,13 @@ class Combined:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values: method, members, weights, notes, calibration and scores."""
         return {
-            "method": self.method, "members": list(self.combiner.member_names),
-            "weights": self.combiner.member_weights(), "notes": self.combiner.notes(),
-            "calibration": self.calibration, "scores": self.scores.to_json(),
-        }  # fmt: skip
+            "method": self.method,
+            "members": list(self.combiner.member_names),
+            "weights": self.combiner.member_weights(),
+            "notes": self.combiner.notes(),
+            "calibration": self.calibration,
+            "scores": self.scores.to_json(),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +112,18 @@ class Combination:
 
 
 def combine(
-    files: Files | Predictions, labels: str | Path | None = None, *, methods: Sequence[Method] = (),
-    test: Files | Predictions | None = None, folds: int | None = None, calibrate: str = "none",
-    weights: Mapping[str, float] | None = None, metric: str = "log_loss", space: str = "probability",
+    files: Files | Predictions,
+    labels: str | Path | None = None,
+    *,
+    methods: Sequence[Method] = (),
+    test: Files | Predictions | None = None,
+    folds: int | None = None,
+    calibrate: str = "none",
+    weights: Mapping[str, float] | None = None,
+    metric: str = "log_loss",
+    space: str = "probability",
     seed: int = 0,
-) -> Combination:  # fmt: skip
+) -> Combination:
     """Combine the predictions of several models and say, cross-fitted, what that is worth.
 
     Parameters
@@ -137,7 +147,7 @@ def combine(
     weights : mapping of str to float, optional
         Weights for the method `weighted`, instead of learned ones.
     metric : str
-        What methods are ranked by. Those that learn weights or choose members optimise it too, if it is
+        What methods are ranked by. Those that learn weights or choose members optimize it too, if it is
         `accuracy` or `f1_macro`, else the log-loss.
     space : str
         Where `weighted` averages: `probability` or `logit`.
@@ -157,9 +167,13 @@ def combine(
     options = {"metric": aim, "space": space, "weights": weights, "seed": seed}
     combiners = _rules(methods or _plain_methods(), options)
     if weights is not None and "weighted" not in (each.key for each in combiners.values()):
-        raise UsageError("weights", expected="the method 'weighted'", got=first_five(combiners),
-                         todo="Add --method weighted.")  # fmt: skip
-    predictions = _labelled(files, labels)
+        raise UsageError(
+            "weights",
+            expected="the method 'weighted'",
+            got=first_five(combiners),
+            todo="Add --method weighted.",
+        )
+    predictions = _labeled(files, labels)
     if not methods:
         combiners = _affordable(combiners, predictions)
     other = None if test is None else _same_members(_joined(test), predictions)
@@ -177,7 +191,7 @@ def _joined(files: Files | Predictions) -> Predictions:
     return Predictions.join([read(path, name) for path, name in zip(paths, member_names(paths), strict=True)])
 
 
-def _labelled(files: Files | Predictions, labels: str | Path | None) -> Predictions:
+def _labeled(files: Files | Predictions, labels: str | Path | None) -> Predictions:
     predictions = _joined(files)
     if labels is not None:
         table = read_labels(Path(labels))
@@ -188,8 +202,12 @@ def _labelled(files: Files | Predictions, labels: str | Path | None) -> Predicti
         if len(table.ids) > len(predictions):
             log.info("%s: %d labels have no predictions", labels, len(table.ids) - len(predictions))
     if predictions.labels is None:
-        raise UsageError("combine", expected="labels of the samples", got="none",
-                         todo="Name a file with the columns id,label: --labels FILE")  # fmt: skip
+        raise UsageError(
+            "combine",
+            expected="labels of the samples",
+            got="none",
+            todo="Name a file with the columns id,label: --labels FILE",
+        )
     return predictions
 
 
@@ -202,9 +220,11 @@ def _same_members(test: Predictions, fitted: Predictions) -> Predictions:
         test = test.select(fitted.members)
     else:
         raise UsageError(
-            "--test", expected=f"the members {first_five(fitted.members)}", got=first_five(test.members),
+            "--test",
+            expected=f"the members {first_five(fitted.members)}",
+            got=first_five(test.members),
             todo="Name the files alike, or give as many in the same order.",
-        )  # fmt: skip
+        )
     return test.with_classes(fitted.class_names, of="that were fitted")
 
 
@@ -253,8 +273,12 @@ def _rules(methods: Sequence[Method], options: Mapping[str, Any]) -> dict[str, C
         rule = _combiner(own, options)
         name = str(given or rule.key)
         if name in rules and rules[name].options() != rule.options():
-            raise UsageError("methods", expected="a name of its own for each method", got=f"'{name}' twice",
-                             todo="Give one another: {combiner: ..., name: ...}.")  # fmt: skip
+            raise UsageError(
+                "methods",
+                expected="a name of its own for each method",
+                got=f"'{name}' twice",
+                todo="Give one another: {combiner: ..., name: ...}.",
+            )
         rules[name] = rule
     return rules
 
@@ -285,9 +309,12 @@ def _affordable(combiners: Mapping[str, Combiner], predictions: Predictions) -> 
 
 
 def _scored(
-    combiners: Mapping[str, Combiner], calibrate: str, predictions: Predictions,
-    folds: NDArray[np.int64] | None, seed: int,
-) -> list[Combined]:  # fmt: skip
+    combiners: Mapping[str, Combiner],
+    calibrate: str,
+    predictions: Predictions,
+    folds: NDArray[np.int64] | None,
+    seed: int,
+) -> list[Combined]:
     if calibrate == "none":
         found = score_all(combiners, predictions, folds=folds, seed=seed)
         return [Combined(key, *found[key], None) for key in combiners]
@@ -295,11 +322,13 @@ def _scored(
     wrapped = {f"{key}+": calibrated(each, calibrate, seed) for key, each in combiners.items()}
     found = score_all({**combiners, **wrapped}, predictions, folds=folds, seed=seed)
     return [
-        Combined(key, *found[f"{key}+"], {
-            "method": calibrate, **calibration_change(found[key][1], found[f"{key}+"][1])
-        })
+        Combined(
+            key,
+            *found[f"{key}+"],
+            {"method": calibrate, **calibration_change(found[key][1], found[f"{key}+"][1])},
+        )
         for key in combiners
-    ]  # fmt: skip
+    ]
 
 
 def _rank(value: float, metric: str) -> float:

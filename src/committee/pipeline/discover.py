@@ -102,9 +102,11 @@ def require_store(store: Store) -> None:
     """Raise StoreError unless the folder of the store is there."""
     if not store.root.is_dir():
         raise StoreError(
-            str(store.root), expected="a store", got="no such folder",
+            str(store.root),
+            expected="a store",
+            got="no such folder",
             todo="Make one with: committee train RECIPE, or name another with --store.",
-        )  # fmt: skip
+        )
 
 
 class _Look:
@@ -145,9 +147,11 @@ class _Look:
         wanted = {f"test_{facts.get('inference')}"} | ({"oof"} if set(fits) - {"refit"} else set())
         if not wanted <= set(predictions):
             raise StoreError(
-                name, expected="a finished training",
-                got=", ".join([*fits, *predictions]) or "no finished fit", todo="Run: committee train RECIPE",
-            )  # fmt: skip
+                name,
+                expected="a finished training",
+                got=", ".join([*fits, *predictions]) or "no finished fit",
+                todo="Run: committee train RECIPE",
+            )
         evaluated = self._evaluated(self.store.member_metrics(name))
         there = {"fits": list(fits), "predictions": list(predictions), "evaluated": evaluated}
         return {**facts, "name": name, **there}
@@ -156,16 +160,18 @@ class _Look:
         """Leave out predictions whose networks are gone."""
         if name not in self._failed and not (self.store.root / "checkpoints" / name).is_dir():
             raise StoreError(
-                name, expected="the networks that made these predictions", got="none",
+                name,
+                expected="the networks that made these predictions",
+                got="none",
                 todo="Run: committee train RECIPE, or remove the folder.",
-            )  # fmt: skip
+            )
 
     def ensemble(self, name: str) -> dict[str, Any] | None:
         """Describe an ensemble whose members are those that it was built from."""
         if name in NO_ENSEMBLES:
             return None
         facts = ensemble_facts(self.store, name, self._source)
-        listed = {key: facts[key] for key in ("method", "members", "speaks", "calibrate", "rows")}
+        listed = {key: facts[key] for key in ("method", "members", "inference", "calibrate", "rows")}
         return {"name": name, **listed, "evaluated": self._evaluated(self.store.ensemble_metrics(name))}
 
     def package(self, name: str) -> dict[str, Any]:
@@ -178,11 +184,13 @@ class _Look:
         for file, expected in sums.items():
             if not inside(folder, file).is_file() or hash_file(inside(folder, file)) != expected:
                 raise StoreError(
-                    str(folder / file), expected="the content that was exported", got="other bytes or none",
+                    str(folder / file),
+                    expected="the content that was exported",
+                    got="other bytes or none",
                     todo=redo,
-                )  # fmt: skip
+                )
         status = read_json(folder / "export_status.json", "the status of an export", redo)
-        if status["made_from"] != model_source(self.store, name):
+        if status["fingerprint"] != model_source(self.store, name):
             raise StoreError(
                 str(folder), expected=f"the {name} that is in the store", got="an earlier one", todo=redo
             )

@@ -35,9 +35,11 @@ def ensemble_names(recipe: Recipe) -> list[str]:
     for name in names:
         if name.lower() in taken:
             raise RecipeError(
-                "recipe", expected="a name of its own for each member and ensemble", got=f"'{name}' twice",
+                "recipe",
+                expected="a name of its own for each member and ensemble",
+                got=f"'{name}' twice",
                 todo="Give one another name.",
-            )  # fmt: skip
+            )
         taken.add(name.lower())
     return names
 

@@ -29,9 +29,10 @@ def check_shape(
     shape = (len(members), len(class_names))
     if logits.ndim < 3 or (logits.shape[0], logits.shape[2]) != shape:
         raise DataError(
-            who, expected=f"members x samples x classes of {shape[0]} x N x {shape[1]}",
+            who,
+            expected=f"members x samples x classes of {shape[0]} x N x {shape[1]}",
             got=" x ".join(map(str, logits.shape)),
-        )  # fmt: skip
+        )
     if logits.shape[1] == 0 or shape[1] < 2:
         raise DataError(who, expected="at least one sample and two classes", got=str(list(logits.shape)))
     check_unique(np.array([str(name) for name in members]), f"{who}: members")
@@ -56,9 +57,11 @@ def check_finite(logits: NDArray[np.float32], ids: NDArray[np.str_], who: str) -
         bad = ~np.isfinite(member).reshape(len(ids), -1).all(axis=1)
         if bad.any():
             raise DataError(
-                who, expected="finite numbers", got=f"NaN or infinity for {first_five(ids[bad])}",
+                who,
+                expected="finite numbers",
+                got=f"NaN or infinity for {first_five(ids[bad])}",
                 todo="Clip logarithms of zero, or give probabilities.",
-            )  # fmt: skip
+            )
 
 
 def check_sums(probabilities: NDArray[np.float32], sample_ids: ArrayLike | None, who: str) -> None:
@@ -75,10 +78,11 @@ def check_sums(probabilities: NDArray[np.float32], sample_ids: ArrayLike | None,
             row = member[rows[0]]
             fault = f"a sum of {sums[rows[0]].flat[0]:.4g}" if row.min() >= 0 else f"{row.min():.4g}"
             raise DataError(
-                who, expected="probabilities, not below 0, that sum to 1",
+                who,
+                expected="probabilities, not below 0, that sum to 1",
                 got=f"{fault} in the first of {len(rows)} rows, {first_five(ids)}",
-                todo="Give unnormalised scores as logits.",
-            )  # fmt: skip
+                todo="Give unnormalized scores as logits.",
+            )
 
 
 def check_labels(labels: ArrayLike | None, rows: int, classes: int, who: str) -> NDArray[np.int64] | None:
@@ -86,9 +90,10 @@ def check_labels(labels: ArrayLike | None, rows: int, classes: int, who: str) ->
     numbers = whole_numbers(labels, rows, who)
     if numbers is not None and (numbers.min() < 0 or numbers.max() >= classes):
         raise DataError(
-            who, expected=f"class indices 0 to {classes - 1}",
+            who,
+            expected=f"class indices 0 to {classes - 1}",
             got=f"{numbers.min() if numbers.min() < 0 else numbers.max()}",
-        )  # fmt: skip
+        )
     return numbers
 
 
@@ -125,9 +130,11 @@ def class_indices(labels: NDArray[Any], class_names: tuple[str, ...], who: str) 
         if unknown:
             numbered = class_names == tuple(map(str, range(len(class_names))))
             raise DataError(
-                who, expected=f"classes among {first_five(class_names)}", got=first_five(unknown),
+                who,
+                expected=f"classes among {first_five(class_names)}",
+                got=first_five(unknown),
                 todo="Name the classes in the predictions." if numbered else nearest(unknown[0], class_names),
-            )  # fmt: skip
+            )
         return np.array([known[name] for name in names.tolist()], np.int64)[row]
     checked = check_labels(labels, len(labels), len(class_names), who)
     assert checked is not None

@@ -71,14 +71,22 @@ class Predictions:
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.logits.shape))
-        return f"Predictions({shape}, members={self.members}, labelled={self.labels is not None})"
+        return f"Predictions({shape}, members={self.members}, labeled={self.labels is not None})"
 
     @classmethod
     def from_logits(
-        cls, logits: ArrayLike, *, members: Sequence[str], class_names: Sequence[str],
-        sample_ids: ArrayLike | None = None, labels: ArrayLike | None = None, folds: ArrayLike | None = None,
-        groups: ArrayLike | None = None, seen: ArrayLike | None = None, who: str = "predictions",
-    ) -> Predictions:  # fmt: skip
+        cls,
+        logits: ArrayLike,
+        *,
+        members: Sequence[str],
+        class_names: Sequence[str],
+        sample_ids: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        folds: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        seen: ArrayLike | None = None,
+        who: str = "predictions",
+    ) -> Predictions:
         """Take logits, or log-probabilities, of any floating type.
 
         Parameters
@@ -115,17 +123,25 @@ class Predictions:
         check_unique(ids, f"{who}: sample ids")
         check_finite(array, ids, who)
         return cls(
-            array, tuple(map(str, members)), tuple(map(str, class_names)), ids,
+            array,
+            tuple(map(str, members)),
+            tuple(map(str, class_names)),
+            ids,
             check_labels(labels, rows, len(class_names), f"{who}: labels"),
-            whole_numbers(folds, rows, f"{who}: folds"), group_numbers(groups, rows, who),
+            whole_numbers(folds, rows, f"{who}: folds"),
+            group_numbers(groups, rows, who),
             _seen(seen, array.shape[:2], who),
-        )  # fmt: skip
+        )
 
     @classmethod
     def from_probabilities(
-        cls, probabilities: ArrayLike, *, sample_ids: ArrayLike | None = None, who: str = "predictions",
+        cls,
+        probabilities: ArrayLike,
+        *,
+        sample_ids: ArrayLike | None = None,
+        who: str = "predictions",
         **rest: Any,
-    ) -> Predictions:  # fmt: skip
+    ) -> Predictions:
         """Take probabilities `[N, C]` or `[M, N, C, ...]`; the other parameters are those of `from_logits`.
 
         Their logarithms are kept, zeros as the smallest float32 (about e^-87).
@@ -148,11 +164,14 @@ class Predictions:
         picked = np.asarray(index)
         picked = np.flatnonzero(picked) if picked.dtype == np.bool_ else picked.astype(np.int64)
         return replace(
-            self, logits=np.take(self.logits, picked, axis=1), sample_ids=self.sample_ids[picked],
+            self,
+            logits=np.take(self.logits, picked, axis=1),
+            sample_ids=self.sample_ids[picked],
             labels=None if self.labels is None else self.labels[picked],
             folds=None if self.folds is None else self.folds[picked],
-            groups=None if self.groups is None else self.groups[picked], seen=self.seen[:, picked],
-        )  # fmt: skip
+            groups=None if self.groups is None else self.groups[picked],
+            seen=self.seen[:, picked],
+        )
 
     def select(self, members: Sequence[str]) -> Predictions:
         """Return some members, in the order of `members`.
@@ -165,18 +184,25 @@ class Predictions:
         for name in members:
             if name not in self.members:
                 raise UnknownNameError(
-                    "members", expected=f"names among {first_five(self.members)}", got=f"'{name}'",
+                    "members",
+                    expected=f"names among {first_five(self.members)}",
+                    got=f"'{name}'",
                     todo=nearest(name, self.members),
-                )  # fmt: skip
+                )
         if tuple(members) == self.members:
             return self
         picked = [self.members.index(name) for name in members]
         return replace(self, members=tuple(members), logits=self.logits[picked], seen=self.seen[picked])
 
     def with_labels(
-        self, sample_ids: ArrayLike, labels: ArrayLike, *, folds: ArrayLike | None = None,
-        groups: ArrayLike | None = None, who: str = "labels",
-    ) -> Predictions:  # fmt: skip
+        self,
+        sample_ids: ArrayLike,
+        labels: ArrayLike,
+        *,
+        folds: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        who: str = "labels",
+    ) -> Predictions:
         """Attach labels by sample id, and folds and groups where they are given.
 
         What is given for samples that are not here is left aside.
@@ -208,10 +234,11 @@ class Predictions:
         fold = whole_numbers(folds, len(ids), f"{who}: folds")
         group = group_numbers(groups, len(ids), who)
         return replace(
-            self, labels=class_indices(given[places], self.class_names, who),
+            self,
+            labels=class_indices(given[places], self.class_names, who),
             folds=self.folds if fold is None else fold[places],
             groups=self.groups if group is None else group[places],
-        )  # fmt: skip
+        )
 
     def with_classes(self, class_names: Sequence[str], *, of: str = "") -> Predictions:
         """Return the same predictions with their classes in another order.
@@ -234,22 +261,29 @@ class Predictions:
         lacking = [name for name in class_names if name not in self.class_names]
         if unlike or lacking:
             raise DataError(
-                f"predictions of {_who(self)}", expected=f"the classes {of or first_five(class_names)}",
+                f"predictions of {_who(self)}",
+                expected=f"the classes {of or first_five(class_names)}",
                 got=first_five(unlike) if unlike else f"none called {first_five(lacking)}",
                 todo=nearest(unlike[0], class_names) if unlike else "",
-            )  # fmt: skip
+            )
         picked = np.array([self.class_names.index(name) for name in class_names])
         renumber = np.argsort(picked)
         return replace(
-            self, class_names=tuple(class_names), logits=np.take(self.logits, picked, axis=2),
+            self,
+            class_names=tuple(class_names),
+            logits=np.take(self.logits, picked, axis=2),
             labels=None if self.labels is None else renumber[self.labels],
-        )  # fmt: skip
+        )
 
     def require_labels(self, who: str) -> NDArray[np.int64]:
         """Return the labels `[N]`, or raise DataError when there are none."""
         if self.labels is None:
-            raise DataError(who, expected="labelled predictions", got="none",
-                            todo="Attach labels: predictions.with_labels(ids, labels).")  # fmt: skip
+            raise DataError(
+                who,
+                expected="labeled predictions",
+                got="none",
+                todo="Attach labels: predictions.with_labels(ids, labels).",
+            )
         return self.labels
 
     def require_unseen(self, who: str) -> None:
@@ -259,10 +293,11 @@ class Predictions:
         counts = self.seen.sum(axis=1)
         worst = int(counts.argmax())
         raise LeakError(
-            who, expected="rows that no member was trained on",
+            who,
+            expected="rows that no member was trained on",
             got=f"{counts[worst]} of {len(self)} that '{self.members[worst]}' has seen",
             todo="Use out-of-fold predictions, or rows that were kept apart.",
-        )  # fmt: skip
+        )
 
     @staticmethod
     def join(parts: Sequence[Predictions]) -> Predictions:
@@ -285,10 +320,14 @@ class Predictions:
             return first
         return Predictions(
             np.concatenate([part.logits for part in aligned]),
-            tuple(name for part in aligned for name in part.members), first.class_names, first.sample_ids,
-            _agree(aligned, "labels"), _agree(aligned, "folds"), _agree(aligned, "groups"),
+            tuple(name for part in aligned for name in part.members),
+            first.class_names,
+            first.sample_ids,
+            _agree(aligned, "labels"),
+            _agree(aligned, "folds"),
+            _agree(aligned, "groups"),
             np.concatenate([part.seen for part in aligned]),
-        )  # fmt: skip
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write `logits.npy`, `labels.npy`, `folds.npy`, `groups.npy`, `seen.npy` and `predictions.json`."""
@@ -299,10 +338,15 @@ class Predictions:
             if getattr(self, name) is not None:
                 np.save(folder / f"{name}.npy", getattr(self, name))
         text = json.dumps(
-            {"protocol": PROTOCOL, "members": self.members, "class_names": self.class_names,
-             "columns": [name for name in _COLUMNS if getattr(self, name) is not None],
-             "sample_ids": self.sample_ids.tolist()}, ensure_ascii=False,
-        )  # fmt: skip
+            {
+                "protocol": PROTOCOL,
+                "members": self.members,
+                "class_names": self.class_names,
+                "columns": [name for name in _COLUMNS if getattr(self, name) is not None],
+                "sample_ids": self.sample_ids.tolist(),
+            },
+            ensure_ascii=False,
+        )
         (folder / "predictions.json").write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -317,8 +361,11 @@ class Predictions:
         folder = Path(folder)
         facts = read_json(folder / "predictions.json", "saved predictions")
         if facts.get("protocol") != PROTOCOL:
-            raise StoreError(str(folder / "predictions.json"), expected=f"protocol {PROTOCOL}",
-                             got=str(facts.get("protocol")))  # fmt: skip
+            raise StoreError(
+                str(folder / "predictions.json"),
+                expected=f"protocol {PROTOCOL}",
+                got=str(facts.get("protocol")),
+            )
         return build(lambda: _read(folder, facts, mmap), folder, "saved predictions")
 
 
@@ -331,21 +378,29 @@ def _read(folder: Path, facts: Mapping[str, Any], mmap: bool) -> Predictions:
     logits = load_npy(folder / "logits.npy", mmap=mmap)
     shape = (len(members), len(ids), len(classes))
     if logits.dtype != np.float32 or logits.shape[:3] != shape:
-        raise StoreError(str(folder / "logits.npy"), expected=f"float32 {list(shape)}",
-                         got=f"{logits.dtype} {list(logits.shape)}")  # fmt: skip
+        raise StoreError(
+            str(folder / "logits.npy"),
+            expected=f"float32 {list(shape)}",
+            got=f"{logits.dtype} {list(logits.shape)}",
+        )
     check_shape(logits, members, classes, who)
     columns = {name: load_npy(folder / f"{name}.npy") for name in _COLUMNS if name in facts["columns"]}
     for name, column in columns.items():
         if column.shape != (shape[:2] if name == "seen" else shape[1:2]):
-            raise StoreError(str(folder / f"{name}.npy"), expected=f"{shape[1]} rows",
-                             got=f"an array {list(column.shape)}")  # fmt: skip
+            raise StoreError(
+                str(folder / f"{name}.npy"), expected=f"{shape[1]} rows", got=f"an array {list(column.shape)}"
+            )
     rows = len(ids)
     return Predictions(
-        logits, members, classes, ids,
+        logits,
+        members,
+        classes,
+        ids,
         check_labels(columns.get("labels"), rows, len(classes), f"{who}: labels"),
         whole_numbers(columns.get("folds"), rows, f"{who}: folds"),
-        whole_numbers(columns.get("groups"), rows, f"{who}: groups"), _seen(columns["seen"], shape[:2], who),
-    )  # fmt: skip
+        whole_numbers(columns.get("groups"), rows, f"{who}: groups"),
+        _seen(columns["seen"], shape[:2], who),
+    )
 
 
 def read_logits(folder: Path, rows: slice) -> NDArray[np.float32]:
@@ -367,9 +422,10 @@ def _align(part: Predictions, first: Predictions) -> Predictions:
         extra = part.sample_ids[find(first.sample_ids, part.sample_ids)[1]]
         lacks = f"none for {first_five(first.sample_ids[missing])}" if missing.any() else ""
         raise DataError(
-            who, expected=f"the samples {of}",
+            who,
+            expected=f"the samples {of}",
             got=" and ".join(filter(None, (lacks, f"also {first_five(extra)}" if len(extra) else ""))),
-        )  # fmt: skip
+        )
     part = part.with_classes(first.class_names, of=of)
     return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
 
@@ -383,9 +439,10 @@ def _agree(parts: Sequence[Predictions], column: str) -> NDArray[np.int64] | Non
         differs = values != getattr(part, column)
         if differs.any():
             raise DataError(
-                f"predictions of {_who(part)}", expected=f"the {column} of {_who(having[0])}",
+                f"predictions of {_who(part)}",
+                expected=f"the {column} of {_who(having[0])}",
                 got=f"others for {first_five(part.sample_ids[differs])}",
-            )  # fmt: skip
+            )
     return values
 
 

@@ -21,10 +21,14 @@ def front(subsets: Subsets, metric: str) -> list[dict[str, Any]]:
         `latency_ms` and `size_mb`. Where costs are not known, the number of members stands for them.
     """
     points = [
-        {"members": list(subsets.names(subset)), "size": len(subset), "fit": value,
-         **subsets.budgets.of(subsets.names(subset))}
+        {
+            "members": list(subsets.names(subset)),
+            "size": len(subset),
+            "fit": value,
+            **subsets.budgets.of(subsets.names(subset)),
+        }
         for subset, value in subsets.looked_at.items()
-    ]  # fmt: skip
+    ]
     return not_dominated(points, metric)
 
 

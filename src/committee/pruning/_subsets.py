@@ -51,12 +51,12 @@ class Budgets:
 
 
 class Subsets:
-    """Members on labelled rows, by their places in `members`.
+    """Members on labeled rows, by their places in `members`.
 
     Parameters
     ----------
     rows : Predictions
-        Its members, in this order; methods break ties in favour of the first.
+        Its members, in this order; methods break ties in favor of the first.
     metric : str
         `log_loss`, `accuracy` or `f1_macro` of the members' mean probability.
     budgets : Budgets

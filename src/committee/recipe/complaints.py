@@ -18,13 +18,24 @@ LISTED = 8
 """Most keys of a section that a sentence lists."""
 
 _EXPECTED = {
-    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
-    "finite_number": "a finite number", "bool_type": "true or false", "string_type": "text",
-    "list_type": "a list", "dict_type": "a mapping", "model_type": "a mapping", "missing": "a value",
-    "greater_than": "a number greater than {gt:g}", "greater_than_equal": "a number not less than {ge:g}",
-    "less_than": "a number less than {lt:g}", "less_than_equal": "a number not greater than {le:g}",
-    "too_short": "at least {min_length} of them", "string_too_short": "text", "refused": "{expected}",
-}  # fmt: skip
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "missing": "a value",
+    "greater_than": "a number greater than {gt:g}",
+    "greater_than_equal": "a number not less than {ge:g}",
+    "less_than": "a number less than {lt:g}",
+    "less_than_equal": "a number not greater than {le:g}",
+    "too_short": "at least {min_length} of them",
+    "string_too_short": "text",
+    "refused": "{expected}",
+}
 
 
 def complain(error: ValidationError, root: Node, model: type[Section]) -> RecipeError:
@@ -40,9 +51,12 @@ def complain(error: ValidationError, root: Node, model: type[Section]) -> Recipe
     path, node = _narrow(path, node, details)
     missing = details["type"] == "missing"
     return RecipeError(
-        spell(path), expected=" or ".join(dict.fromkeys(_expected(each) for each in same)),
-        got="nothing" if missing else say(node.plain()), todo=_todo(details, node), where=node.where,
-    )  # fmt: skip
+        spell(path),
+        expected=" or ".join(dict.fromkeys(_expected(each) for each in same)),
+        got="nothing" if missing else say(node.plain()),
+        todo=_todo(details, node),
+        where=node.where,
+    )
 
 
 def _place(root: Node, loc: Sequence[str | int], kind: str) -> tuple[list[str | int], Node]:
@@ -89,9 +103,12 @@ def _unknown_key(path: Sequence[str | int], root: Node, model: type[Section]) ->
     assert parent is not None
     known = _keys(_section(model, outer))
     return RecipeError(
-        spell(outer), expected=f"a key among {_closest(str(key), known)}", got=f"'{key}'",
-        todo=nearest(str(key), known), where=parent.keys[str(key)],
-    )  # fmt: skip
+        spell(outer),
+        expected=f"a key among {_closest(str(key), known)}",
+        got=f"'{key}'",
+        todo=nearest(str(key), known),
+        where=parent.keys[str(key)],
+    )
 
 
 def _closest(key: str, known: Sequence[str]) -> str:

@@ -15,9 +15,10 @@ class Dataset(Section):
     """The images, their splits, and how they become batches."""
 
     path: str | None = Field(
-        None, description="Folder or file with the images, seen from the current folder; null with a "
-        "built-in name, or on a store that has its data set already."
-    )  # fmt: skip
+        None,
+        description="Folder or file with the images, seen from the current folder; null with a "
+        "built-in name, or on a store that has its data set already.",
+    )
     name: str | None = Field(
         None, description="Name of the data set; without a path, one that is built in, such as digits."
     )
@@ -30,10 +31,13 @@ class Dataset(Section):
         description="A val split joins the training rows, or stays apart to fit combiners on.",
     )
     val_size: float | None = Field(
-        None, gt=0, lt=1, description="Share of the training rows kept apart as a val split where there is "
+        None,
+        gt=0,
+        lt=1,
+        description="Share of the training rows kept apart as a val split where there is "
         "none, before folds are dealt: what greedy soups are chosen on; null keeps none apart with folds, "
-        "and test_size without."
-    )  # fmt: skip
+        "and test_size without.",
+    )
     fold_column: str | None = Field(
         None, description="Column with a fold of your own for each row; null is `fold` if there."
     )
@@ -44,7 +48,7 @@ class Dataset(Section):
     n_classes: int | None = Field(
         None, ge=2, description="How many classes you expect; another number in the data is reported."
     )
-    channels: Literal[1, 3] = Field(3, description="1 for grey images, 3 for colour.")
+    channels: Literal[1, 3] = Field(3, description="1 for gray images, 3 for color.")
     img_size: int = Field(224, ge=8, le=2048, description="Side of the square images that members see.")
     fit: Literal["crop", "squash", "pad"] = Field(
         "crop", description="How an oblong image becomes square: cut its ends, change its shape, or pad it."
@@ -54,13 +58,17 @@ class Dataset(Section):
         4, ge=0, description="Processes that decode images, once; 0 decodes in the one that runs."
     )
     max_broken: float = Field(
-        0.01, ge=0, le=1, description="Largest share of images that may be broken and left out; one alone "
-        "stops a run only where this is 0."
-    )  # fmt: skip
+        0.01,
+        ge=0,
+        le=1,
+        description="Largest share of images that may be broken and left out; one alone "
+        "stops a run only where this is 0.",
+    )
     duplicates: Literal["error", "drop"] = Field(
-        "error", description="What to do where train shares images with your test or val split: stop, or "
-        "drop them from train."
-    )  # fmt: skip
+        "error",
+        description="What to do where train shares images with your test or val split: stop, or "
+        "drop them from train.",
+    )
 
     @property
     def is_named(self) -> bool:

@@ -96,13 +96,13 @@ def _warn_of_names_that_mean_nobody(recipe: Recipe, root: Node) -> None:
     Where the command line has other backbones than the file, names of the file may mean those of the file.
     """
     specs = everyone(recipe)
-    narrowed = any(_is_set(root.get(path)) for path in (["models"], ["backbones", "include"]))
+    restrict_to_used = any(_is_set(root.get(path)) for path in (["models"], ["backbones", "include"]))
     known = [*recipe.backbones.include, *(model.name for model in recipe.models)]
     known += [model.alias for model in recipe.models if model.alias] + [spec.name for spec in specs]
     for key, names in (("overrides", recipe.overrides), ("backbones.exclude", recipe.backbones.exclude)):
         for place, name in enumerate(names):
             node = root.get([*key.split("."), name if key == "overrides" else place])
-            judged = specs and (_is_set(node) or not narrowed)
+            judged = specs and (_is_set(node) or not restrict_to_used)
             if judged and not any(name in (each, slug(each)) for each in known):
                 why = f"{key}: '{name}' is none of this recipe's backbones. {nearest(name, known)}"
                 log.warning("%s", why.rstrip())

@@ -1,4 +1,4 @@
-"""From a recipe to its members: backbones and seeds spelt out, each with its settings resolved."""
+"""From a recipe to its members: backbones and seeds spelled out, each with its settings resolved."""
 
 from __future__ import annotations
 
@@ -79,10 +79,11 @@ def expand(recipe: Recipe) -> list[MemberSpec]:
         other = seen.setdefault(spec.name.lower(), spec)
         if other is not spec:
             raise RecipeError(
-                "models", expected="a name of its own for every member",
+                "models",
+                expected="a name of its own for every member",
                 got=f"'{spec.name}' for both {other.backbone} and {spec.backbone}",
                 todo="Give one another name: models: [{name: " + spec.backbone + ", as: ...}].",
-            )  # fmt: skip
+            )
     return specs
 
 

@@ -89,9 +89,10 @@ class Recipe(Section):
         "auto", description="Where networks run; auto is the best there is."
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        "auto", description="Fits, and packages, at once: each in a process with its share of threads; auto "
-        "is one for each thread of a CPU, 8 at most, and one fit on a GPU."
-    )  # fmt: skip
+        "auto",
+        description="Fits, and packages, at once: each in a process with its share of threads; auto "
+        "is one for each thread of a CPU, 8 at most, and one fit on a GPU.",
+    )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="The one seed that all randomness comes from.")
     dataset: Dataset = Field(default_factory=Dataset, description="The images.")
     training: Training = Field(default_factory=Training, description="How members are trained.")

@@ -9,9 +9,12 @@ from committee.recipe.nodes import Node, say
 from committee.recipe.yaml_text import parse
 
 SHORT = {
-    "img_size": "dataset", "n_classes": "dataset", "batch_size": "dataset",
-    "folds": "training", "epochs": "training",
-}  # fmt: skip
+    "img_size": "dataset",
+    "n_classes": "dataset",
+    "batch_size": "dataset",
+    "folds": "training",
+    "epochs": "training",
+}
 SET = "--set"
 """Where a value of the command line stands: its node's `where` begins with this."""
 
@@ -32,10 +35,12 @@ def spread(root: Node) -> Node:
             continue
         if full is not None and full.plain() != short.plain():
             raise RecipeError(
-                key, expected=f"{say(full.plain())} as in {section}.{key} ({full.where})",
+                key,
+                expected=f"{say(full.plain())} as in {section}.{key} ({full.where})",
                 got=say(short.plain()),
-                todo="Give it once.", where=short.where,
-            )  # fmt: skip
+                todo="Give it once.",
+                where=short.where,
+            )
         root = root.without(key).with_value([section, key], short)
     return root
 

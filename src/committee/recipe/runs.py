@@ -67,9 +67,10 @@ class ScoreEnsemble(Section):
 
     enable: bool = Field(True, description="Build these ensembles.")
     methods: list[AnyMethod] = Field(
-        default_factory=_default_methods, min_length=1,
+        default_factory=_default_methods,
+        min_length=1,
         description="Combiners to build: names, or {combiner: name, ...options}.",
-    )  # fmt: skip
+    )
     optimize_weights: bool = Field(
         True, description="Learn the weights of `weighted`; false takes those in `weights`."
     )
@@ -92,9 +93,10 @@ class ScoreEnsemble(Section):
         uses_weights = any(method.combiner == "weighted" and not method.options for method in self.methods)
         if uses_weights and not self.optimize_weights and self.weights is None:
             raise refuse(
-                "true where weights are not given", "Give weights: {member: weight}, or let them be learned.",
+                "true where weights are not given",
+                "Give weights: {member: weight}, or let them be learned.",
                 "optimize_weights",
-            )  # fmt: skip
+            )
         return self
 
 
@@ -151,13 +153,16 @@ class ModelSoup(Section):
         ["uniform", "greedy"], min_length=1, description="Soups to make of each group of networks."
     )
     over: list[Literal["members", "snapshots", "folds"]] = Field(
-        ["members", "snapshots", "folds"], min_length=1,
+        ["members", "snapshots", "folds"],
+        min_length=1,
         description="What is averaged: members of one backbone, the snapshots of a run, a member's folds.",
-    )  # fmt: skip
+    )
     barrier: float = Field(
-        0.1, ge=0, description="Most by which the log-loss between two networks may lie above the line that "
-        "joins theirs; others are left out."
-    )  # fmt: skip
+        0.1,
+        ge=0,
+        description="Most by which the log-loss between two networks may lie above the line that "
+        "joins theirs; others are left out.",
+    )
     recompute_bn: bool = Field(True, description="Estimate batch-norm statistics again after averaging.")
     num_batches: int = Field(100, ge=1, description="Batches that they are estimated from.")
 
@@ -184,22 +189,22 @@ class Fusion(Section):
     )
 
 
-class MixtureOfExperts(Section):
+class Moe(Section):
     """Members as experts behind a gate."""
 
     enable: bool = Field(True, description="Train it.")
-    num_experts: int = Field(5, ge=2, description="Experts.")
+    num_experts: int = Field(5, ge=2, description="Moe.")
     method: PruningMethod = Field(  # type: ignore[valid-type]
         "greedy_forward", description="How the experts are chosen among the members."
     )
-    top_k: int = Field(2, ge=1, description="Experts that see an image.")
+    top_k: int = Field(2, ge=1, description="Moe that see an image.")
     gating_hidden_dim: int = Field(128, ge=1, description="Width of the gate.")
     epochs: int = Field(
         30, ge=1, description="Epochs of the gate, at most: how many is chosen inside its rows."
     )
 
     @model_validator(mode="after")
-    def _few_of_many(self) -> MixtureOfExperts:
+    def _few_of_many(self) -> Moe:
         if self.top_k > self.num_experts:
             raise refuse(f"at most num_experts ({self.num_experts})", "Lower it.", "top_k")
         return self
@@ -211,9 +216,10 @@ class MetaFuser(Section):
     enable: bool = Field(True, description="Build it.")
     name: Slug = Field("meta_fuser", description="Name of the ensemble it makes.")
     input_ensembles: list[str] = Field(
-        ["soft_voting", "logit_averaging"], min_length=1,
+        ["soft_voting", "logit_averaging"],
+        min_length=1,
         description="What it reads: ensembles and members of the store, by full or short name.",
-    )  # fmt: skip
+    )
     fuser_type: Literal["lr", "xgb", "rf", "mlp", "attention"] = Field(
         "lr", description="The learner; attention weighs its inputs anew for each image."
     )
@@ -226,9 +232,11 @@ class Runs(Section):
     """Which combinations to build; a section that is written down is built unless it says enable: false."""
 
     members: list[str] | None = Field(
-        None, min_length=1, description="What ensembles are made of, members that come of others included, "
-        "such as soup_greedy_resnet18; null is what backbones and models name."
-    )  # fmt: skip
+        None,
+        min_length=1,
+        description="What ensembles are made of, members that come of others included, "
+        "such as soup_greedy_resnet18; null is what backbones and models name.",
+    )
     score_ensemble: ScoreEnsemble = Field(
         default_factory=ScoreEnsemble, description="Combinations of the members' scores."
     )
@@ -238,5 +246,5 @@ class Runs(Section):
         None, description="Snapshots of one run, of each member: snapshot_<member>."
     )
     fusion: Fusion | None = Field(None, description="Networks on embeddings.")
-    moe: MixtureOfExperts | None = Field(None, description="Mixture of experts.")
+    moe: Moe | None = Field(None, description="Mixture of experts.")
     meta_fuser: MetaFuser | None = Field(None, description="A learner on ensembles' outputs.")

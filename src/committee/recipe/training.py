@@ -66,9 +66,11 @@ class EarlyStop(Section):
     """When to stop before the last epoch, judged on an inner slice of the training rows."""
 
     patience: int | None = Field(
-        5, ge=1, description="Stop after so many epochs without a better value; null never stops, which "
-        "leaves the slice to best_checkpoint."
-    )  # fmt: skip
+        5,
+        ge=1,
+        description="Stop after so many epochs without a better value; null never stops, which "
+        "leaves the slice to best_checkpoint.",
+    )
     fraction: float = Field(0.1, gt=0, lt=1, description="Share of the training rows in the inner slice.")
     metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
         "log_loss", description="What must get better on the inner slice."
@@ -132,9 +134,11 @@ class Fit(Section):
     )
     cycle_epochs: int = Field(10, ge=1, description="Epochs of a cycle of the cyclic scheduler.")
     warmup_epochs: float = Field(
-        1.0, ge=0, description="Epochs in which the learning rate rises from zero to lr; a fifth of the "
-        "epochs that train all of the network, at most."
-    )  # fmt: skip
+        1.0,
+        ge=0,
+        description="Epochs in which the learning rate rises from zero to lr; a fifth of the "
+        "epochs that train all of the network, at most.",
+    )
     lr: float = Field(3e-4, gt=0, description="Learning rate after the warm-up.")
     body_lr: float = Field(
         1.0,
@@ -152,7 +156,7 @@ class Fit(Section):
     )
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
         "none", description="Weight of each class in the loss: none, balanced, or {class: weight}."
-    )  # fmt: skip
+    )
     sampler: Literal["shuffle", "balanced"] = Field(
         "shuffle",
         description="Order of rows: each once in random order, or drawn so that classes come equally often.",
@@ -189,23 +193,28 @@ class Fit(Section):
         True, description="All folds of a member start from the same weights; false draws others for each."
     )
     start_seed: int | None = Field(
-        None, ge=0, le=2**63 - 1,
+        None,
+        ge=0,
+        le=2**63 - 1,
         description="Seed of the starting weights alone, for members that shall share a start; null is the "
         "member's seed.",
-    )  # fmt: skip
+    )
     pretrained: bool | str | None = Field(
-        None, description="Start from published weights (true), at random (false) or from a file (its path); "
-        "null is true for torchvision, timm and hub names, false for presets and python: builders."
-    )  # fmt: skip
+        None,
+        description="Start from published weights (true), at random (false) or from a file (its path); "
+        "null is true for torchvision, timm and hub names, false for presets and python: builders.",
+    )
 
 
 class Training(Fit):
     """How all members are trained; `overrides` and entries of `models` may say otherwise for some."""
 
     folds: Annotated[int, AfterValidator(_check_folds)] = Field(
-        5, ge=0, description="Folds of the cross-fit that all members share; 0 trains on all rows once "
-        "and has no out-of-fold predictions."
-    )  # fmt: skip
+        5,
+        ge=0,
+        description="Folds of the cross-fit that all members share; 0 trains on all rows once "
+        "and has no out-of-fold predictions.",
+    )
 
 
 class Override(Fit):

@@ -69,7 +69,7 @@ def _sets(report: Report) -> list[Table]:
 
 
 def _networks(report: Report) -> Table:
-    rows = [[voice, *scores.values()] for voice, scores in report.get("by_networks", {}).items()]
+    rows = [[inference, *scores.values()] for inference, scores in report.get("by_networks", {}).items()]
     columns = ["networks", "accuracy", "log_loss", "ece", "mean confidence"]
     return "test scores by the networks that speak", columns, rows
 
@@ -84,7 +84,7 @@ def _skipping(report: Report) -> list[Table]:
     times = ("mean", "median", "p95", "dense_mean", "dense_median", "dense_p95")
     timed = [[each["batch"], *(each[key] for key in times)] for each in found["latency_ms"]]
     return [
-        (title, ["member", "asked about"], [list(each) for each in found["asked"].items()]),
+        (title, ["member", "asked about"], [list(each) for each in found["used_members"].items()]),
         ("milliseconds a call; dense: with all networks", ["images", *times], timed),
     ]
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
 BESIDE = "accuracy"
-"""Shown beside the metric that ranks, since every reader knows it."""
+"""BatchLoader beside the metric that ranks, since every reader knows it."""
 
 
 def leaderboard(store: Store, metric: str = "log_loss") -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def _reports(store: Store, only: str = "") -> list[Report]:
             continue
         try:
             report = read_whole(folder, _read)
-            current = read_manifest(folder, verify=False).made_from == model_source(store, name)
+            current = read_manifest(folder, verify=False).fingerprint == model_source(store, name)
         except StoreError as error:
             log.warning("%s is left out: %s", name, error)
             continue
@@ -122,17 +122,26 @@ def check_metric(metric: str) -> None:
     """Raise UnknownNameError unless there is such a metric."""
     if metric not in KNOWN:
         raise UnknownNameError(
-            "--metric", expected=f"one of {', '.join(KNOWN)}", got=f"'{metric}'",
+            "--metric",
+            expected=f"one of {', '.join(KNOWN)}",
+            got=f"'{metric}'",
             todo=nearest(metric, KNOWN),
-        )  # fmt: skip
+        )
 
 
 def table(reports: Sequence[Report], metric: str = "log_loss") -> tuple[list[str], list[list[str]]]:
     """Return the columns and rows of the leaderboard, in the order of `reports`, which are of no failure."""
     shown = list(dict.fromkeys([metric, BESIDE]))
-    columns = ["name", "networks", "start", *(f"{each} cross-fitted" for each in shown),
-               f"{metric} gain over best single", *(f"test {each}" for each in shown),
-               "latency ms", "size MB"]  # fmt: skip
+    columns = [
+        "name",
+        "networks",
+        "start",
+        *(f"{each} cross-fitted" for each in shown),
+        f"{metric} gain over best single",
+        *(f"test {each}" for each in shown),
+        "latency ms",
+        "size MB",
+    ]
     return columns, [_row(report, shown) for report in reports]
 
 
@@ -146,11 +155,15 @@ def _row(report: Report, shown: Sequence[str]) -> list[str]:
     mark = "*" if report.get("rows") == "val" else ""
     flatter = "+" if report.get("seen") else ""
     return [
-        report["name"], report["speaks"], report.get("start") or "",
+        report["name"],
+        report["inference"],
+        report.get("start") or "",
         *(interval(report["cross_fitted"].get(metric)) + mark for metric in shown),
-        _gain(report, shown[0]), *(interval(report["metrics"].get(metric)) + flatter for metric in shown),
-        f"{report['latency_ms']['median']:.1f}", f"{report['size_mb']:.1f}",
-    ]  # fmt: skip
+        _gain(report, shown[0]),
+        *(interval(report["metrics"].get(metric)) + flatter for metric in shown),
+        f"{report['latency_ms']['median']:.1f}",
+        f"{report['size_mb']:.1f}",
+    ]
 
 
 def interval(found: Mapping[str, float] | None) -> str:

@@ -107,7 +107,7 @@ def cross_fit(
     combiner : Combiner
         Cloned for each fold; itself left as it is.
     predictions : Predictions
-        Labelled, where the combiner learns.
+        Labeled, where the combiner learns.
     folds : int64 array [N], optional
         Fold of each row: those of the predictions when left out, or drawn where these have none.
     seed : int
@@ -144,7 +144,7 @@ def score_all(
     combiners : mapping of str to Combiner
         Cloned; left as they are.
     predictions : Predictions
-        Labelled rows that no member was trained on.
+        Labeled rows that no member was trained on.
     folds, seed
         As for `cross_fit`; the seed draws the resamples too.
 
@@ -199,7 +199,7 @@ def best_single(
     for fold in np.unique(folds):
         rows, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         best = max(order, key=lambda member: _member_score(predictions, member, others, metric))
-        result[rows] = predictions.logits[best, rows] - known.normaliser[best, rows, None]
+        result[rows] = predictions.logits[best, rows] - known.normalizer[best, rows, None]
         if calibrated:
             result[rows] = _tempered(result[rows], predictions.logits[best, others], labels[others])
         chosen[int(fold)] = predictions.members[best]
@@ -365,7 +365,7 @@ def _member_score(predictions: Predictions, member: int, rows: NDArray[np.int64]
     if metric in COUNT_METRICS:
         classes = len(predictions.class_names)
         return count_score(metric, known.guess[member, rows], labels[rows], classes)
-    log_probs = predictions.logits[member, rows] - known.normaliser[member, rows, None]
+    log_probs = predictions.logits[member, rows] - known.normalizer[member, rows, None]
     value = evaluate(log_probs, labels[rows], [metric])[metric]
     return value if named(metric).higher_is_better else -value
 

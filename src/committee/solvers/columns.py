@@ -27,14 +27,14 @@ class Columns:
     ----------
     logits : float32 [M, N, C]
         What was read.
-    normaliser : float32 [M, N]
+    normalizer : float32 [M, N]
         Log of the sum of exponentials over the classes: logits minus this are log-probabilities.
     label : float32 [M, N]
         Log-probability of each row's label. All that the log-loss of any mixture depends on.
     """
 
     logits: NDArray[np.float32]
-    normaliser: NDArray[np.float32]
+    normalizer: NDArray[np.float32]
     label: NDArray[np.float32]
 
     @cached_property
@@ -47,7 +47,7 @@ _known: WeakKeyDictionary[Predictions, Columns] = WeakKeyDictionary()
 
 
 def columns(predictions: Predictions) -> Columns:
-    """Return the columns of labelled predictions; a second call costs nothing.
+    """Return the columns of labeled predictions; a second call costs nothing.
 
     Raises
     ------
@@ -55,8 +55,11 @@ def columns(predictions: Predictions) -> Columns:
         The predictions are dense: a fit needs one label a row.
     """
     if predictions.logits.ndim != 3:
-        raise DataError("combiner", expected="logits [members, samples, classes] to learn from",
-                        got=str(list(predictions.logits.shape)))  # fmt: skip
+        raise DataError(
+            "combiner",
+            expected="logits [members, samples, classes] to learn from",
+            got=str(list(predictions.logits.shape)),
+        )
     if predictions not in _known:
         _known[predictions] = _read(predictions)
     return _known[predictions]
@@ -72,7 +75,7 @@ def take(predictions: Predictions, rows: NDArray[np.int64], *, logits: bool = Tr
         predictions = replace(predictions, logits=predictions.logits[:, :, :0])
     part = predictions.rows(rows)
     if whole is not None:
-        _known[part] = Columns(part.logits, whole.normaliser[:, rows], whole.label[:, rows])
+        _known[part] = Columns(part.logits, whole.normalizer[:, rows], whole.label[:, rows])
     return part
 
 
@@ -84,16 +87,16 @@ def by_name(predictions: Predictions) -> NDArray[np.int64]:
 def _read(predictions: Predictions) -> Columns:
     logits, labels = predictions.logits, predictions.require_labels("combiner")
     members, rows, classes = logits.shape
-    normaliser, label = np.empty((2, members, rows), np.float32)
+    normalizer, label = np.empty((2, members, rows), np.float32)
     block = max(16, TILE // classes)
     buffer, every = np.empty((block, classes), np.float32), np.arange(block)
     for member in range(members):
         for start in range(0, rows, block):
             span, tile = slice(start, start + block), logits[member, start : start + block]
             total = log_sum(tile, buffer[: len(tile)])
-            normaliser[member, span] = total
+            normalizer[member, span] = total
             np.subtract(tile[every[: len(tile)], labels[span]], total, out=label[member, span])
-    return Columns(logits, normaliser, label)
+    return Columns(logits, normalizer, label)
 
 
 def log_sum(tile: NDArray[np.float32], buffer: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

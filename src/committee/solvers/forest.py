@@ -131,9 +131,11 @@ def check_forest(who: str, numbers: int, setting: str) -> None:
     """Refuse a forest that may have more than so many numbers, before it is fitted."""
     if numbers > MOST_NUMBERS:
         raise UsageError(
-            who, expected=f"a forest of at most {MOST_NUMBERS:,} numbers, which an exported file can hold",
-            got=f"up to {numbers:,}", todo=f"Lower {setting}.",
-        )  # fmt: skip
+            who,
+            expected=f"a forest of at most {MOST_NUMBERS:,} numbers, which an exported file can hold",
+            got=f"up to {numbers:,}",
+            todo=f"Lower {setting}.",
+        )
 
 
 def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> Forest:

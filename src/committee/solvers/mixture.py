@@ -66,7 +66,7 @@ class Mixture:
         metric: str,
         space: str = "probability",
     ) -> None:
-        self._logits, self._normaliser, self._labels = logits, known.normaliser, labels
+        self._logits, self._normalizer, self._labels = logits, known.normalizer, labels
         self._metric, self._space, self._classes = COUNT_METRICS[metric], space, logits.shape[2]
         self._entry, self._runs = _contenders(logits)
         self._row = np.repeat(np.arange(len(labels), dtype=np.int32), self._runs.count)
@@ -117,7 +117,7 @@ class Mixture:
     def _values(self, member: int, row: NDArray[np.int32], entry: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return a member's values of some entries, whose rows are given too."""
         values = self._logits[member].reshape(-1).take(entry)
-        values -= self._normaliser[member].take(row)
+        values -= self._normalizer[member].take(row)
         return values if self._space == "logit" else np.exp(values, out=values)
 
     def _ranges(self) -> NDArray[np.float32]:

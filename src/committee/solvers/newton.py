@@ -12,7 +12,7 @@ TILE, SAFE = 2**17, 80.0
 
 
 def best_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Return the temperature that minimises the log-loss (Guo et al. 2017).
+    """Return the temperature that minimizes the log-loss (Guo et al. 2017).
 
     Parameters
     ----------

@@ -82,13 +82,13 @@ class LogPool(Loss):
 
     def _tiles(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Yield log-probabilities `[M, B, C]`, and those of the label `[M, B]`."""
-        logits, normaliser, label = self._known.logits, self._known.normaliser, self._known.label
+        logits, normalizer, label = self._known.logits, self._known.normalizer, self._known.label
         rows = np.arange(logits.shape[1])[self._picked]
         for some in np.split(
             rows, range(0, len(rows), max(16, TILE // (self.members * logits.shape[2])))[1:]
         ):
             part = slice(some[0], some[-1] + 1) if some[-1] - some[0] + 1 == len(some) else some
-            tile = np.stack([logits[m, part] - normaliser[m, part, None] for m in self._order])
+            tile = np.stack([logits[m, part] - normalizer[m, part, None] for m in self._order])
             yield tile, label[self._order][:, part]
 
 
@@ -99,10 +99,10 @@ class _LogPart(LogPool, Part):
         """Return value, gradient and Hessian at weights `[M]`."""
         value, slope, curvature = 0.0, np.zeros(self.members), np.zeros((self.members, self.members))
         for tile, label in self._tiles():
-            normaliser, probs = _pooled(weights, tile)
+            normalizer, probs = _pooled(weights, tile)
             weighted = tile * probs
             expected = weighted.sum(axis=2)
-            value += float((normaliser - weights @ label).sum(dtype=np.float64))
+            value += float((normalizer - weights @ label).sum(dtype=np.float64))
             slope += (expected - label).sum(axis=1)
             curvature += weighted.reshape(self.members, -1) @ tile.reshape(self.members, -1).T
             curvature -= expected @ expected.T
@@ -112,12 +112,12 @@ class _LogPart(LogPool, Part):
 def _pooled(weights: Vector, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the log of the pool's sum for each row, and its probabilities `[B, C]`."""
     pooled = np.tensordot(weights.astype(np.float32), tile, 1)
-    normaliser = log_sum(pooled)
-    return normaliser, np.exp(pooled - normaliser[:, None])
+    normalizer = log_sum(pooled)
+    return normalizer, np.exp(pooled - normalizer[:, None])
 
 
 def _some_rows(rows: int) -> Places:
-    """Return a sixteenth of the rows, some neighbours at a time, for these lie together in memory."""
+    """Return a sixteenth of the rows, some neighbors at a time, for these lie together in memory."""
     return (np.arange(0, rows - 15, 256)[:, None] + np.arange(16)).ravel()
 
 
@@ -127,10 +127,10 @@ def _exponential(label: NDArray[np.float32], shift: NDArray[np.float32]) -> NDAr
 
 
 def _mixture(weights: Vector, probs: NDArray[np.float32]) -> NDArray[np.float32]:
-    heard = np.flatnonzero(weights)
-    probs = probs if len(heard) == len(probs) else probs[heard]
+    used = np.flatnonzero(weights)
+    probs = probs if len(used) == len(probs) else probs[used]
     # Not BLAS: its threads gain nothing on so narrow a matrix, and on a busy machine wait for each other.
-    mixture = np.einsum("m,mn->n", weights[heard].astype(np.float32), probs)
+    mixture = np.einsum("m,mn->n", weights[used].astype(np.float32), probs)
     return np.maximum(mixture, np.finfo(np.float32).tiny, out=mixture)
 
 

@@ -40,7 +40,7 @@ class Search(ABC):
 
 
 def search_for(predictions: Predictions, metric: str) -> Search:
-    """Return the search by `log_loss`, `accuracy` or `f1_macro` on labelled rows."""
+    """Return the search by `log_loss`, `accuracy` or `f1_macro` on labeled rows."""
     return _LogLoss(predictions) if metric == "log_loss" else _Counts(predictions, metric)
 
 

@@ -44,8 +44,8 @@ class Part(ABC):
         """Return value, gradient and Hessian at weights `[M]`."""
 
 
-def minimise(loss: Loss) -> tuple[Vector, float]:
-    """Minimise a loss on the simplex by sequential quadratic programming (mixSQP, Kim et al. 2020).
+def minimize(loss: Loss) -> tuple[Vector, float]:
+    """Minimize a loss on the simplex by sequential quadratic programming (mixSQP, Kim et al. 2020).
 
     Where there are many rows, some of them tell where to start. Steps are taken among the members that have
     weight; all others are looked at in the end, and those that should have some join.

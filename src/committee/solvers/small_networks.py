@@ -78,21 +78,27 @@ def train_chosen(
 
 
 def descend(
-    task: Task, parameters: Sequence[Tensor], rows: Tensor, epochs: int, stop: int, lr: float,
-    generator: torch.Generator, judge: Judge | None,
-) -> list[float]:  # fmt: skip
+    task: Task,
+    parameters: Sequence[Tensor],
+    rows: Tensor,
+    epochs: int,
+    stop: int,
+    lr: float,
+    generator: torch.Generator,
+    judge: Judge | None,
+) -> list[float]:
     """Train by AdamW (Loshchilov and Hutter 2019), in place; return what `judge` says, from the start on."""
     curve = [] if judge is None else [judge(parameters)]
     with torch.enable_grad():
         leaves = [each.requires_grad_() for each in parameters]
-        optimiser = torch.optim.AdamW(leaves, lr=lr, weight_decay=DECAY)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
+        optimizer = torch.optim.AdamW(leaves, lr=lr, weight_decay=DECAY)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
         for _ in range(stop):
             order = rows[torch.randperm(len(rows), generator=generator)]
             for batch in order.split(BATCH):
-                optimiser.zero_grad()
+                optimizer.zero_grad()
                 task.loss(leaves, batch, generator).backward()
-                optimiser.step()
+                optimizer.step()
             schedule.step()
             if judge is not None:
                 with torch.no_grad():

@@ -20,7 +20,7 @@ TILE = 2**11
 class SoftmaxRegression:
     """Fits of the same rows at one strength after another, each starting from the one before.
 
-    Minimised is `C * sum(log-loss) + |W|^2 / 2` on standardised features, the intercepts free, as by
+    Minimized is `C * sum(log-loss) + |W|^2 / 2` on standardized features, the intercepts free, as by
     scikit-learn. The members' log-probabilities are almost collinear: the curvature differs by a factor of
     thousands between what they share and where they differ, and plain L-BFGS crawls. So it walks in
     coordinates in which `h X'X/N + I/(CN)` is the identity: such a matrix bounds the curvature anywhere
@@ -70,9 +70,12 @@ class SoftmaxRegression:
 
         start = np.concatenate([(root @ self._weight).reshape(-1), self._bias * slope])
         found = minimize(
-            objective, start, jac=True, method="L-BFGS-B",
+            objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
             options={"maxiter": ITERATIONS, "maxcor": 20, "gtol": GRADIENT, "ftol": 1e-12, "maxfun": 2000},
-        )  # fmt: skip
+        )
         self._weight, self._bias = unfold(found.x)
         self.iterations += int(found.nit)
         weight = self._weight.T / self._scale
@@ -87,7 +90,7 @@ class SoftmaxRegression:
         for start in range(0, len(self._labels), TILE):
             shown, labels = self._shown[start : start + TILE], self._labels[start : start + TILE]
             rows = np.arange(len(labels))
-            # Classes first: sums over ten neighbours in memory are slow, sums of ten long rows are not.
+            # Classes first: sums over ten neighbors in memory are slow, sums of ten long rows are not.
             scores = weight32 @ shown.T + bias32
             scores -= scores.max(axis=0)
             right = scores[labels, rows]

@@ -19,7 +19,7 @@ from committee.store.manifest import NAME, NEW, OLD, Manifest, list_files, plain
 
 
 @contextlib.contextmanager
-def commit(folder: Path, *, kind: str, made_from: str, **facts: Any) -> Iterator[Path]:
+def commit(folder: Path, *, kind: str, fingerprint: str, **facts: Any) -> Iterator[Path]:
     """Write a folder of the store: yield a temporary one, and put it in place when the block ends.
 
     Parameters
@@ -28,7 +28,7 @@ def commit(folder: Path, *, kind: str, made_from: str, **facts: Any) -> Iterator
         Where the result shall be. What is there already is replaced, once the new one is complete.
     kind : str
         What it is, for listings.
-    made_from : str
+    fingerprint : str
         Digest of all that made it (`manifest.digest`).
     **facts
         Plain JSON values to keep in the manifest.
@@ -56,7 +56,7 @@ def commit(folder: Path, *, kind: str, made_from: str, **facts: Any) -> Iterator
     try:
         with disk_errors(folder, new):
             yield new
-            record = Manifest(kind, made_from, list_files(new), facts)
+            record = Manifest(kind, fingerprint, list_files(new), facts)
             (new / NAME).write_text(json.dumps(record.to_json(), indent=1, default=plain), "utf-8")
             _flush_tree(new)
             if folder.exists():
@@ -206,7 +206,7 @@ def _flush_tree(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Ask the disk to keep what was written; Windows has no such call for folders."""
+    """Query the disk to keep what was written; Windows has no such call for folders."""
     if path.is_dir() and os.name == "nt":
         return
     # Windows flushes only what is open for writing; elsewhere a file may be read-only.

@@ -99,18 +99,24 @@ def _sentence(path: Path, code: int, partial: Path, needed: int) -> StoreError:
     if code in _FULL:
         expected, got = _room(code, partial, needed)
         return StoreError(
-            str(path), expected=expected, got=got,
+            str(path),
+            expected=expected,
+            got=got,
             todo=f"{kept} free some space, then run the same command again.",
-        )  # fmt: skip
+        )
     if code in _LOCKED:
         return StoreError(
-            str(path), expected="a folder that can be written to", got=os.strerror(code),
+            str(path),
+            expected="a folder that can be written to",
+            got=os.strerror(code),
             todo=f"{kept} make it writable, or name another with --store.",
-        )  # fmt: skip
+        )
     return StoreError(
-        str(path), expected="a disk that takes the file", got=os.strerror(code),
+        str(path),
+        expected="a disk that takes the file",
+        got=os.strerror(code),
         todo=f"{kept} look after the disk, then run the same command again.",
-    )  # fmt: skip
+    )
 
 
 def _room(code: int, partial: Path, needed: int) -> tuple[str, str]:

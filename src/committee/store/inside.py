@@ -38,6 +38,8 @@ def is_link(path: Path) -> bool:
 def outside(folder: Path, name: str) -> StoreError:
     """Return the error for a name that leads outside `folder`."""
     return StoreError(
-        str(folder), expected="files inside its own folder", got=f"{name!r}",
+        str(folder),
+        expected="files inside its own folder",
+        got=f"{name!r}",
         todo="Remove the folder: it was not made by committee.",
-    )  # fmt: skip
+    )

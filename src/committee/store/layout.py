@@ -15,8 +15,16 @@ from committee.store.inside import inside
 from committee.store.manifest import NAME, OLD, read_manifest
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@=-]{0,99}")
-_RESERVED = {"ensembles", "oof_predictions", "fusion_embeddings", "ensemble_catalog.json",
-             "con", "prn", "aux", "nul"}  # fmt: skip
+_RESERVED = {
+    "ensembles",
+    "oof_predictions",
+    "fusion_embeddings",
+    "ensemble_catalog.json",
+    "con",
+    "prn",
+    "aux",
+    "nul",
+}
 
 
 class Store:
@@ -152,9 +160,11 @@ class Store:
         if len(short) == 1:
             return short[0]
         raise UnknownNameError(
-            str(self.root), expected=f"one of {', '.join(short or known) or 'its models (it has none)'}",
-            got=f"'{name}'", todo=nearest(name, [*known, *map(self._method, self.ensembles())]),
-        )  # fmt: skip
+            str(self.root),
+            expected=f"one of {', '.join(short or known) or 'its models (it has none)'}",
+            got=f"'{name}'",
+            todo=nearest(name, [*known, *map(self._method, self.ensembles())]),
+        )
 
     def _method(self, ensemble: str) -> str:
         try:
@@ -174,7 +184,9 @@ def _checked(name: str) -> str:
     """Return `name`, which must be fit for a folder on every system."""
     if not _SAFE.fullmatch(name) or name.endswith(".") or name.lower() in _RESERVED:
         raise UsageError(
-            "name in the store", expected="up to 100 letters, digits and . _ + @ = -, none of them reserved",
-            got=f"'{name}'", todo="Choose another name.",
-        )  # fmt: skip
+            "name in the store",
+            expected="up to 100 letters, digits and . _ + @ = -, none of them reserved",
+            got=f"'{name}'",
+            todo="Choose another name.",
+        )
     return name

@@ -69,9 +69,11 @@ def _open(root: Path) -> BinaryIO:
         raise
     except OSError as error:
         raise StoreError(
-            str(root), expected="a folder that can be written to", got=error.strerror or str(error),
+            str(root),
+            expected="a folder that can be written to",
+            got=error.strerror or str(error),
             todo="Make it writable, or name another with --store.",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _take(file: BinaryIO, root: Path) -> None:
@@ -80,13 +82,17 @@ def _take(file: BinaryIO, root: Path) -> None:
     except OSError as error:
         if error.errno not in _HELD:
             raise StoreError(
-                str(root), expected="a file system that can lock files", got=error.strerror or str(error),
+                str(root),
+                expected="a file system that can lock files",
+                got=error.strerror or str(error),
                 todo="Name a store on another disk with --store.",
-            ) from error  # fmt: skip
+            ) from error
         raise HeldError(
-            str(root), expected="to be its only writer", got=_holder(file),
+            str(root),
+            expected="to be its only writer",
+            got=_holder(file),
             todo="Wait until it ends, or name another store with --store.",
-        ) from None  # fmt: skip
+        ) from None
     record = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "command": _command()}
     with disk_errors(root, needed=4096):
         file.truncate(0)

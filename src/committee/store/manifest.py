@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from committee.errors import CommitteeError, StoreError
+from committee.errors import CommitteeError, ProtocolError, StoreError
 from committee.store.inside import inside, is_link, outside
 from committee.untrusted.documents import read_json
 
 Loaded = TypeVar("Loaded")
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Number of the layout of stored files and of what the code makes; raised when either changes its meaning."""
 
 NAME = "manifest.json"
@@ -41,7 +41,7 @@ class Manifest:
     ----------
     kind : str
         What the folder is: `checkpoint`, `kfold`, `ensemble`, `metrics`, ...
-    made_from : str
+    fingerprint : str
         Digest of all that made it: inputs, settings, protocol. Equal means done.
     files : dict
         `{"sha256", "size"}` of each file, by its path inside the folder (`/` between parts).
@@ -50,15 +50,20 @@ class Manifest:
     """
 
     kind: str
-    made_from: str
+    fingerprint: str
     files: Mapping[str, Mapping[str, Any]]
     facts: Mapping[str, Any] = field(default_factory=dict)
     protocol: int = PROTOCOL
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON values, with a digest of itself."""
-        body = {"protocol": self.protocol, "kind": self.kind, "made_from": self.made_from,
-                "files": dict(self.files), "facts": dict(self.facts)}  # fmt: skip
+        body = {
+            "protocol": self.protocol,
+            "kind": self.kind,
+            "fingerprint": self.fingerprint,
+            "files": dict(self.files),
+            "facts": dict(self.facts),
+        }
         return {**body, "digest": digest(body)}
 
 
@@ -147,10 +152,11 @@ def read_whole(folder: Path, load: Callable[[Path], Loaded]) -> Loaded:
                 return loaded
         time.sleep(pause)
     raise StoreError(
-        str(folder), expected="a folder that stays as it is while it is read",
+        str(folder),
+        expected="a folder that stays as it is while it is read",
         got="one that is replaced again and again",
         todo="Wait for the run that writes, and run it again.",
-    )  # fmt: skip
+    )
 
 
 def _read(folder: Path, verify: bool) -> Manifest:
@@ -181,6 +187,7 @@ def _parse(path: Path) -> Manifest:
     if not path.exists():
         raise StoreError(str(path), expected="a manifest", got="none", todo=redo)
     record = read_json(path, "an intact manifest", redo)
+    _check_protocol(path, record)
     try:
         claimed = record.pop("digest")
         manifest = Manifest(**record)
@@ -189,22 +196,38 @@ def _parse(path: Path) -> Manifest:
         intact = False
     if not intact:
         raise StoreError(str(path), expected="an intact manifest", got="a damaged one", todo=redo)
-    if manifest.protocol > PROTOCOL:
-        raise StoreError(
-            str(path), expected=f"protocol {PROTOCOL} or older", got=f"{manifest.protocol}",
-            todo="Install the newer committee that wrote it.",
-        )  # fmt: skip
     return manifest
+
+
+def _check_protocol(path: Path, record: Any) -> None:
+    """Refuse a manifest of another version of the store's format."""
+    protocol = record.get("protocol") if isinstance(record, dict) else None
+    if not isinstance(protocol, int) or isinstance(protocol, bool) or protocol == PROTOCOL:
+        return
+    age = "an older" if protocol < PROTOCOL else "a newer"
+    raise ProtocolError(
+        str(path),
+        expected=f"a store of protocol {PROTOCOL}",
+        got=f"protocol {protocol}, which {age} committee wrote",
+        todo="Name a new folder with --store, or install that version of committee to read this one.",
+    )
 
 
 def _is_typed(manifest: Manifest) -> bool:
     """Tell whether the values are of the types that they are declared with."""
-    texts = all(isinstance(text, str) for text in (manifest.kind, manifest.made_from))
+    texts = all(isinstance(text, str) for text in (manifest.kind, manifest.fingerprint))
     tables = all(isinstance(table, dict) for table in (manifest.files, manifest.facts))
-    return texts and tables and isinstance(manifest.protocol, int) and all(
-        isinstance(each, dict) and isinstance(each.get("sha256"), str) and isinstance(each.get("size"), int)
-        for each in manifest.files.values()
-    )  # fmt: skip
+    return (
+        texts
+        and tables
+        and isinstance(manifest.protocol, int)
+        and all(
+            isinstance(each, dict)
+            and isinstance(each.get("sha256"), str)
+            and isinstance(each.get("size"), int)
+            for each in manifest.files.values()
+        )
+    )
 
 
 def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
@@ -226,8 +249,8 @@ def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
         ) from error
 
 
-def is_done(folder: Path, made_from: str) -> bool:
-    """Tell whether `folder` holds, undamaged, what `made_from` makes.
+def is_done(folder: Path, fingerprint: str) -> bool:
+    """Tell whether `folder` holds, undamaged, what `fingerprint` makes.
 
     A damaged folder, or one made from something else, is named in the log and counts as not done.
     """
@@ -235,10 +258,12 @@ def is_done(folder: Path, made_from: str) -> bool:
         return False
     try:
         manifest = read_manifest(folder)
+    except ProtocolError:
+        raise
     except StoreError as error:
         log.warning("%s", error)
         return False
-    if manifest.made_from != made_from:
+    if manifest.fingerprint != fingerprint:
         log.warning("%s was made from other settings or data: it is made again", folder)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Nested dicts and lists of tensors and plain values, kept as safetensors and JSON: an optimiser's state."""
+"""Nested dicts and lists of tensors and plain values, kept as safetensors and JSON: an optimizer's state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def save(tree: object, folder: Path, name: str = "state") -> None:
 def load(folder: Path, name: str = "state") -> Any:
     """Read what `save` wrote; raise StoreError if it is damaged. Tensors are on the CPU, with their strides.
 
-    Strides matter: a fused optimiser walks a parameter and its moments in memory order, and is silently wrong
+    Strides matter: a fused optimizer walks a parameter and its moments in memory order, and is silently wrong
     when a channels-last parameter meets contiguous moments.
     """
     path = folder / f"{name}.safetensors"

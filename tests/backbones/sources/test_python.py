@@ -58,31 +58,36 @@ def test_embedding_needs_a_head():
     ("name", "pretrained", "sentence"),
     [
         (
-            "python:committee_test_nowhere:net", False,
+            "python:committee_test_nowhere:net",
+            False,
             "python:committee_test_nowhere:net: expected a module that can be imported, got No module named"
             " 'committee_test_nowhere'. Install it, or put its folder on PYTHONPATH.",
         ),
         (
-            "python:committee_test_nets:nets", False,
+            "python:committee_test_nets:nets",
+            False,
             "python:committee_test_nets:nets: expected a function of committee_test_nets, got 'nets'."
             " Did you mean 'net'?",
         ),
         (
-            "python:committee_test_nets:net", True,
+            "python:committee_test_nets:net",
+            True,
             "python:committee_test_nets:net: expected pretrained: false, or the path of a weights file,"
             " got true. A builder of your own has no published weights.",
         ),
         (
-            "python:committee_test_nets:broken", False,
+            "python:committee_test_nets:broken",
+            False,
             "python:committee_test_nets:broken: expected a network from the builder, got KeyError:"
             " 'weights'.",
         ),
         (
-            "python:committee_test_nets:nothing", False,
+            "python:committee_test_nets:nothing",
+            False,
             "python:committee_test_nets:nothing: expected a builder that returns a torch.nn.Module, got int.",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_goes_wrong_is_said(name: str, pretrained: bool, sentence: str):
     with pytest.raises(UsageError) as caught:
         build(name, 4, pretrained=pretrained, trusted=True)

@@ -59,8 +59,11 @@ def test_hub_name_is_followed_to_its_architecture(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("timm.models._factory.load_model_config_from_hf", lambda *_, **__: described)
     backbone = build("hf-hub:owner/name", 5, img_size=64, seed=0)
     assert backbone.architecture.to_json() == {
-        "name": "hf-hub:owner/name", "source": "timm", "key": "test_resnet", "options": {"act_layer": "mish"},
-    }  # fmt: skip
+        "name": "hf-hub:owner/name",
+        "source": "timm",
+        "key": "test_resnet",
+        "options": {"act_layer": "mish"},
+    }
     monkeypatch.setattr(source, "load_model_config_from_hf", None)
     again = build_architecture(backbone.architecture, 5, img_size=64, seed=0)
     assert torch.equal(again.net.fc.weight, backbone.net.fc.weight)

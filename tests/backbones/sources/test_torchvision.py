@@ -10,15 +10,32 @@ from torchvision.models import _api
 from committee.backbones.build import build
 
 FAMILIES = [
-    "alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet",
-    "inception_v3", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf",
-    "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0", "swin_t", "swin_v2_t", "vgg11_bn",
-    "vit_b_32", "wide_resnet50_2",
-]  # fmt: skip
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_0",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11_bn",
+    "vit_b_32",
+    "wide_resnet50_2",
+]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_family_takes_grey_images_and_embeds(name: str):
+def test_family_takes_gray_images_and_embeds(name: str):
     backbone = build(f"torchvision:{name}", 5, channels=1, img_size=96, seed=0)
     assert backbone.head_parameters()
     with torch.inference_mode():
@@ -46,7 +63,7 @@ def stem_of(name: str) -> str:
     return "conv1.conv.weight" if name == "googlenet" else "Conv2d_1a_3x3.conv.weight"
 
 
-def test_published_weights_for_grey_images_are_summed(monkeypatch: pytest.MonkeyPatch):
+def test_published_weights_for_gray_images_are_summed(monkeypatch: pytest.MonkeyPatch):
     whole = models.squeezenet1_1().state_dict()
     monkeypatch.setattr(_api, "load_state_dict_from_url", lambda *_, **__: whole)
     backbone = build("torchvision:squeezenet1_1", 5, channels=1, pretrained=True)

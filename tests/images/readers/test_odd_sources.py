@@ -48,10 +48,31 @@ def attempt(path: Path, key: str) -> Samples | str:
 
 
 CELLS = st.one_of(
-    st.sampled_from(["0.png", "1.png", "./2.png", "3.png", "../x", "/", "", "train", "test", "0", "1",
-                     "9" * 30, "-", "nan", "a\0b", "x" * 300, "😀", '"', "a\nb"]),
+    st.sampled_from(
+        [
+            "0.png",
+            "1.png",
+            "./2.png",
+            "3.png",
+            "../x",
+            "/",
+            "",
+            "train",
+            "test",
+            "0",
+            "1",
+            "9" * 30,
+            "-",
+            "nan",
+            "a\0b",
+            "x" * 300,
+            "😀",
+            '"',
+            "a\nb",
+        ]
+    ),
     st.text(max_size=5),
-)  # fmt: skip
+)
 HEADERS = st.permutations(["path", "file_name", "label", "fold", "group", "split"]).flatmap(
     lambda names: st.integers(0, 6).map(lambda count: names[:count])
 )
@@ -89,9 +110,11 @@ ANY_ARRAY = st.one_of(
 )
 
 
-@given(st.dictionaries(
-    st.sampled_from(["images", "labels", "splits", "folds", "groups", "class_names", "x"]), ANY_ARRAY
-))  # fmt: skip
+@given(
+    st.dictionaries(
+        st.sampled_from(["images", "labels", "splits", "folds", "groups", "class_names", "x"]), ANY_ARRAY
+    )
+)
 @settings(max_examples=150)
 def test_any_arrays(folder, named):
     np.savez(folder / "arrays.npz", **named)
@@ -118,8 +141,14 @@ def test_any_damage(folder, key, data):
 
 def test_a_parquet_cell_may_be_anything(folder):
     pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    cells = {"text": ["/etc/passwd", "x"], "list": [[1], []], "bytes as text": [{"bytes": "0.png"}] * 2,
-             "none": [None, None], "number": [1.5, float("nan")], "time": [0, 1]}  # fmt: skip
+    cells = {
+        "text": ["/etc/passwd", "x"],
+        "list": [[1], []],
+        "bytes as text": [{"bytes": "0.png"}] * 2,
+        "none": [None, None],
+        "number": [1.5, float("nan")],
+        "time": [0, 1],
+    }
     for kind, column in cells.items():
         table = pyarrow.table({"image": column, "label": ["a", "b"]})
         if kind == "time":
@@ -148,9 +177,22 @@ def test_pickles_do_not_run(tmp_path):
 
 
 POSIX = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="a disk that takes any name")
-ODD = ["with space.png", " .png", "new\nline.png", "tab\t\x1b[2J.png", "é.png", "e\u0301.png",
-       "雪😀.png", "a.png", "A.png", "quote\"'.png", "100%.png", "back\\slash.png",
-       "-rf.png", "x" * 251 + ".png"]  # fmt: skip
+ODD = [
+    "with space.png",
+    " .png",
+    "new\nline.png",
+    "tab\t\x1b[2J.png",
+    "é.png",
+    "e\u0301.png",
+    "雪😀.png",
+    "a.png",
+    "A.png",
+    "quote\"'.png",
+    "100%.png",
+    "back\\slash.png",
+    "-rf.png",
+    "x" * 251 + ".png",
+]
 
 
 @POSIX

@@ -26,9 +26,13 @@ def layouts(make_folder, make_table, tmp_path):
     np.save(arrays / "images.npy", np.arange(24 * 64, dtype=np.uint64).astype(np.uint8).reshape(24, 8, 8))
     np.save(arrays / "labels.npy", np.arange(24) % 2)
     return {
-        "folder": make_folder("classes", {"cat": 5, "dog": 4}), "csv": table, "metadata": beside,
-        "numpy": arrays, "parquet": parquet_of(table), "digits": None,
-    }  # fmt: skip
+        "folder": make_folder("classes", {"cat": 5, "dog": 4}),
+        "csv": table,
+        "metadata": beside,
+        "numpy": arrays,
+        "parquet": parquet_of(table),
+        "digits": None,
+    }
 
 
 def parquet_of(table: Path) -> Path:
@@ -72,9 +76,16 @@ def said(settings) -> tuple[int, str]:
 def test_folder_with_splits(make_folder, settings):
     root = make_folder("root", {"train/cat": 3, "train/dog/brown": 2, "valid/cat": 1, "test/dog": 2})
     found = read(settings(root))
-    assert found.ids == ["test/dog/0.png", "test/dog/1.png", "train/cat/0.png", "train/cat/1.png",
-                         "train/cat/2.png", "train/dog/brown/0.png", "train/dog/brown/1.png",
-                         "valid/cat/0.png"]  # fmt: skip
+    assert found.ids == [
+        "test/dog/0.png",
+        "test/dog/1.png",
+        "train/cat/0.png",
+        "train/cat/1.png",
+        "train/cat/2.png",
+        "train/dog/brown/0.png",
+        "train/dog/brown/1.png",
+        "valid/cat/0.png",
+    ]
     assert found.splits == ["test"] * 2 + ["train"] * 5 + ["val"]
     assert found.labels == ["dog", "dog", "cat", "cat", "cat", "dog", "dog", "cat"]
 
@@ -191,7 +202,7 @@ def test_columns(make_table, settings):
     table = make_table(
         ["path", "label", "fold", "group", "split", "site"],
         lambda row: [f"./images\\{row}.png", f" {row % 3}", row % 4, row // 2, "TEST" * (row > 20), row % 2],
-    )  # fmt: skip
+    )
     found = read(settings(table))
     assert found.ids[:2] == ["images/0.png", "images/1.png"] and found.class_names == ("0", "1", "2")
     assert found.folds == [str(row % 4) for row in range(24)]
@@ -272,7 +283,7 @@ def test_ragged_row(make_table, settings):
 def test_empty_table(make_table, settings):
     table = make_table(["path", "label"], lambda row: [])
     table.write_text("path,label\n", "utf-8")
-    assert said(settings(table)) == (1, f"{table}: expected rows of labelled images, got none.")
+    assert said(settings(table)) == (1, f"{table}: expected rows of labeled images, got none.")
 
 
 def test_no_text(make_table, settings):
@@ -328,9 +339,15 @@ IMAGES = np.arange(6 * 3 * 4 * 5, dtype=np.uint64).astype(np.uint8).reshape(6, 4
 
 
 def test_arrays_with_everything(tmp_path, settings):
-    path = save(tmp_path, images=IMAGES.transpose(0, 3, 1, 2), labels=np.array([0, 1, 1, 0, 0, 1]),
-                class_names=np.array(["zebra", "ant"]), splits=np.array(["train"] * 4 + ["test"] * 2),
-                folds=np.array([0, 0, 1, 1, 0, 0]), groups=np.array(list("abcdef")))  # fmt: skip
+    path = save(
+        tmp_path,
+        images=IMAGES.transpose(0, 3, 1, 2),
+        labels=np.array([0, 1, 1, 0, 0, 1]),
+        class_names=np.array(["zebra", "ant"]),
+        splits=np.array(["train"] * 4 + ["test"] * 2),
+        folds=np.array([0, 0, 1, 1, 0, 0]),
+        groups=np.array(list("abcdef")),
+    )
     found = read(settings(path))
     assert found.ids == list("012345") and found.class_names == ("zebra", "ant")
     assert found.labels == ["zebra", "ant", "ant", "zebra", "zebra", "ant"]
@@ -346,16 +363,26 @@ def test_whole_floats_are_numbers(tmp_path, settings):
 
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
-    [({"images": IMAGES}, ": expected an array 'labels', got 'images'."),
-     ({"images": IMAGES / 255, "labels": np.arange(6)}, ": images: expected uint8 [N, H, W], [N, H, W, c] or "
-      "[N, c, H, W], got float64 [6, 4, 5, 3]. Scale them to 0..255."),
-     ({"images": IMAGES, "labels": np.arange(5)}, ": labels: expected [6], one value an image, got [5]."),
-     ({"images": IMAGES, "labels": np.arange(6), "class_names": np.array(["a", "b"])},
-      ": labels: expected whole numbers 0..1, for its 2 class_names, got 0..5."),
-     ({"images": IMAGES, "labels": np.array([{}] * 6)}, ": expected arrays without Python objects, "
-      "got Object arrays cannot be loaded when allow_pickle=False. "
-      "Save them with numpy.save or numpy.savez.")],
-)  # fmt: skip
+    [
+        ({"images": IMAGES}, ": expected an array 'labels', got 'images'."),
+        (
+            {"images": IMAGES / 255, "labels": np.arange(6)},
+            ": images: expected uint8 [N, H, W], [N, H, W, c] or "
+            "[N, c, H, W], got float64 [6, 4, 5, 3]. Scale them to 0..255.",
+        ),
+        ({"images": IMAGES, "labels": np.arange(5)}, ": labels: expected [6], one value an image, got [5]."),
+        (
+            {"images": IMAGES, "labels": np.arange(6), "class_names": np.array(["a", "b"])},
+            ": labels: expected whole numbers 0..1, for its 2 class_names, got 0..5.",
+        ),
+        (
+            {"images": IMAGES, "labels": np.array([{}] * 6)},
+            ": expected arrays without Python objects, "
+            "got Object arrays cannot be loaded when allow_pickle=False. "
+            "Save them with numpy.save or numpy.savez.",
+        ),
+    ],
+)
 def test_bad_arrays(tmp_path, settings, arrays, sentence):
     path = save(tmp_path, **arrays)
     assert said(settings(path)) == (1, f"{path}{sentence}")

@@ -18,7 +18,7 @@ from committee.images.view import View
 from committee.models.composites.base import COMPOSITES, Composite
 from committee.models.composites.boosted import Boosted
 from committee.models.composites.fusion import Fusion
-from committee.models.composites.moe import Experts
+from committee.models.composites.moe import Moe
 from committee.models.ensemble import Ensemble, load, provenance_of, views_of
 from committee.models.fusions.base import FUSIONS
 from committee.models.member import Member
@@ -48,7 +48,7 @@ def fusion() -> Composite:
 
 def experts() -> Composite:
     torch.manual_seed(0)
-    made = Experts(members(), "abc", "mixture", View(16, 0.5, 0.25), 8, 2)
+    made = Moe(members(), "abc", "mixture", View(16, 0.5, 0.25), 8, 2)
     for parameter in made.gate.parameters():
         parameter.data.mul_(3)
     return made

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.images.view import View
-from committee.models.composites.moe import Experts, mix, sparse
+from committee.models.composites.moe import Moe, mix, sparse
 
 PHOTOS = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (40, 1, 20, 20), dtype=np.uint8))
 
@@ -28,10 +28,10 @@ class Counting(nn.Module):
         return torch.stack([mean + self.bias, -mean], 1)
 
 
-def make(experts: int = 4, top_k: int = 1) -> Experts:
+def make(experts: int = 4, top_k: int = 1) -> Moe:
     torch.manual_seed(0)
     parts = [Counting(float(place)) for place in range(experts)]
-    made = Experts(parts, "ab", "moe", View(16, 0.5, 0.1, channels=1), 16, top_k).eval()
+    made = Moe(parts, "ab", "moe", View(16, 0.5, 0.1, channels=1), 16, top_k).eval()
     for parameter in made.gate.parameters():
         parameter.data.mul_(4)
     return made

@@ -22,8 +22,8 @@ def views(rows: int, seed: int = 0) -> tuple[list[Tensor], Tensor]:
     mixing = torch.Generator().manual_seed(7)
     made = []
     for size in SIZES:
-        centres = torch.randn(3, size, generator=mixing) * 2
-        made.append(100 + 5 * (centres[labels] + torch.randn(rows, size, generator=generator)))
+        centers = torch.randn(3, size, generator=mixing) * 2
+        made.append(100 + 5 * (centers[labels] + torch.randn(rows, size, generator=generator)))
     return made, labels
 
 
@@ -46,10 +46,16 @@ def fitted(name: str, rows: int = 600) -> FusionHead:
     head, (embeddings, labels) = make(name), views(rows)
     head.prepare(lambda: batches(embeddings))
     train_head(
-        head, lambda some: [view[some] for view in embeddings],
+        head,
+        lambda some: [view[some] for view in embeddings],
         lambda logits, some: functional.cross_entropy(logits, labels[some]),
-        rows, epochs=20, lr=5e-3, seed=0, who="head", lower="hidden_dims",
-    )  # fmt: skip
+        rows,
+        epochs=20,
+        lr=5e-3,
+        seed=0,
+        who="head",
+        lower="hidden_dims",
+    )
     return head
 
 

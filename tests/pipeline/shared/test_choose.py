@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from committee.errors import RecipeError, StoreError, UnknownNameError
-from committee.pipeline.shared.choose import choose_members, choose_methods, choose_voices, trusted_backbones
+from committee.pipeline.shared.choose import (
+    choose_deployed,
+    choose_members,
+    choose_methods,
+    trusted_backbones,
+)
 from committee.pipeline.shared.records import failure_file
 from committee.recipe.load import load_recipe
 from committee.store.commit import write_json
@@ -71,27 +76,40 @@ def test_nobody_left() -> None:
         (["models=[{name: timm:test_vit, as: vit, inference: folds}]"], ["refit", "folds", "folds"]),
     ],
 )
-def test_the_recipe_says_who_speaks_or_else_the_training_did(overrides: list[str], voices: list[str]) -> None:
+def test_the_recipe_says_who_speaks_or_else_the_training_did(
+    overrides: list[str], deployed: list[str]
+) -> None:
     names = [entry["name"] for entry in ENTRIES]
-    found = choose_voices(load_recipe(None, overrides), ENTRIES, names)
-    assert found == dict(zip(names, voices, strict=True))
+    found = choose_deployed(load_recipe(None, overrides), ENTRIES, names)
+    assert found == dict(zip(names, deployed, strict=True))
 
 
 def test_methods_take_the_options_that_all_share_unless_they_have_their_own() -> None:
     methods = "soft_voting, weighted, {combiner: weighted, name: b, metric: accuracy}"
-    recipe = load_recipe(None, [
-        f"runs.score_ensemble.methods=[{methods}]",
-        "runs.score_ensemble.optimization_metric=f1_macro", "runs.stacking.meta_learners=[lr, xgb]",
-        "runs.stacking.xgb_config.max_depth=3", "runs.stacking.extras=true",
-    ])  # fmt: skip
+    recipe = load_recipe(
+        None,
+        [
+            f"runs.score_ensemble.methods=[{methods}]",
+            "runs.score_ensemble.optimization_metric=f1_macro",
+            "runs.stacking.meta_learners=[lr, xgb]",
+            "runs.stacking.xgb_config.max_depth=3",
+            "runs.stacking.extras=true",
+        ],
+    )
     assert choose_methods(recipe) == [
         {"combiner": "soft_voting"},
         {"combiner": "weighted", "metric": "f1_macro", "space": "probability"},
         {"combiner": "weighted", "name": "b", "metric": "accuracy", "space": "probability"},
         {"combiner": "stacking_lr", "features": "log_probability", "extras": True},
-        {"combiner": "stacking_xgb", "n_estimators": 100, "max_depth": 3, "learning_rate": 0.1,
-         "features": "log_probability", "extras": True},
-    ]  # fmt: skip
+        {
+            "combiner": "stacking_xgb",
+            "n_estimators": 100,
+            "max_depth": 3,
+            "learning_rate": 0.1,
+            "features": "log_probability",
+            "extras": True,
+        },
+    ]
 
 
 def test_two_methods_of_one_name_are_refused() -> None:
@@ -112,8 +130,10 @@ def test_methods_by_name_are_as_the_recipe_describes_them() -> None:
     )
     mine = {"combiner": "weighted", "name": "mine", "metric": "accuracy", "space": "probability"}
     assert choose_methods(recipe, ["mine", "soft_voting_ensemble", "logit_averaging"]) == [
-        mine, {"combiner": "soft_voting"}, {"combiner": "logit_averaging"},
-    ]  # fmt: skip
+        mine,
+        {"combiner": "soft_voting"},
+        {"combiner": "logit_averaging"},
+    ]
     with pytest.raises(UnknownNameError, match="Did you mean 'soft_voting'"):
         choose_methods(recipe, ["soft_votin"])
 

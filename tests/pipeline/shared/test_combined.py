@@ -35,7 +35,7 @@ def test_slices_say_what_the_whole_says(
 def test_predictions_of_other_rows_are_refused(trained: Store) -> None:
     folder = trained.kfold("test_vit") / "test_refit"
     stored = Predictions.load(folder, mmap=False)
-    with commit(folder, kind="predictions", made_from="other rows") as new:
+    with commit(folder, kind="predictions", fingerprint="other rows") as new:
         replace(stored, labels=stored.labels[::-1].copy()).save(new)
     with pytest.raises(StoreError) as error:
         combined(trained, build("soft_voting"), MEMBERS, "test", VOICES)

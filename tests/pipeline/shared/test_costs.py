@@ -44,10 +44,15 @@ def test_an_ensemble_is_the_sum_of_its_parts(trained: Store, timed: list[nn.Modu
     # One refit network, three of folds with their mean, and the vote.
     assert len(timed) == 6
     assert found["latency_ms"] == {
-        "median": pytest.approx(6 * 19.5), "p95": pytest.approx(6 * np.percentile(10 + np.arange(20), 95)),
-        "batch": 2, "image": [1, 37, 37], "networks": 4, "device": "cpu", "threads": 1,
-    }  # fmt: skip
-    whole = [load_model(trained, name, speaks=speaks)[0] for name, speaks in BOTH.items()]
+        "median": pytest.approx(6 * 19.5),
+        "p95": pytest.approx(6 * np.percentile(10 + np.arange(20), 95)),
+        "batch": 2,
+        "image": [1, 37, 37],
+        "networks": 4,
+        "device": "cpu",
+        "threads": 1,
+    }
+    whole = [load_model(trained, name, inference=inference)[0] for name, inference in BOTH.items()]
     assert found["parameters"] == sum(map(parameters, whole))
     assert found["size_mb"] == pytest.approx(sum(map(size_mb, whole)))
 

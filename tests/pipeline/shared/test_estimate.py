@@ -14,8 +14,9 @@ def test_fits_hours_and_disk_of_an_empty_store(store: Store, tiny_settings: list
     found = estimate(load_recipe(None, tiny_settings), store)
     assert (found["device"], found["rows"], found["classes"], found["fits"]) == ("cpu", 240, 10, 8)
     assert [(cost["member"], cost["fits"], cost["stored"]) for cost in found["members"]] == [
-        ("test_resnet", 4, 0), ("test_vit", 4, 0),
-    ]  # fmt: skip
+        ("test_resnet", 4, 0),
+        ("test_vit", 4, 0),
+    ]
     assert 0 < found["hours"] < 1
     assert found["disk_mb"] > 4 * 1.0
     assert not store.root.exists()
@@ -52,9 +53,12 @@ def test_without_folds_there_is_one_fit_and_a_val_split(store: Store, tiny_setti
 def test_only_what_the_same_settings_made_is_stored(trained: Store, tiny_settings: list[str]) -> None:
     same = [*tiny_settings, "backbones.include=[timm:test_vit]"]
     for other, fits, stored in (
-        (["training.lr=0.01"], 4, 0), (["training.epochs=1"], 4, 0), (["dataset.fit=pad"], 4, 0),
-        (["training.inference=folds"], 3, 3), (["training.folds=0"], 1, 0),
-    ):  # fmt: skip
+        (["training.lr=0.01"], 4, 0),
+        (["training.epochs=1"], 4, 0),
+        (["dataset.fit=pad"], 4, 0),
+        (["training.inference=folds"], 3, 3),
+        (["training.folds=0"], 1, 0),
+    ):
         [cost] = estimate(load_recipe(None, [*same, *other]), trained)["members"]
         assert (cost["fits"], cost["stored"]) == (fits, stored), other
 

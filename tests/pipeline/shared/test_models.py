@@ -23,20 +23,20 @@ def images(store: Store, rows: int) -> torch.Tensor:
     return dataset.images(dataset.rows("test")[:rows])
 
 
-@pytest.mark.parametrize(("speaks", "kind"), [("refit", Member), ("folds", Ensemble)])
-def test_a_member_says_what_its_stored_predictions_say(trained: Store, speaks: str, kind: type) -> None:
-    module, facts = load_model(trained, "test_vit", speaks=speaks)
+@pytest.mark.parametrize(("inference", "kind"), [("refit", Member), ("folds", Ensemble)])
+def test_a_member_says_what_its_stored_predictions_say(trained: Store, inference: str, kind: type) -> None:
+    module, facts = load_model(trained, "test_vit", inference=inference)
     assert isinstance(module, kind) and not module.training
-    assert (facts["name"], facts["kind"], facts["speaks"]) == ("test_vit", "member", speaks)
+    assert (facts["name"], facts["kind"], facts["inference"]) == ("test_vit", "member", inference)
     assert facts["class_names"] == [str(digit) for digit in range(10)]
-    stored = Predictions.load(trained.kfold("test_vit") / f"test_{speaks}").logits[0, :5]
+    stored = Predictions.load(trained.kfold("test_vit") / f"test_{inference}").logits[0, :5]
     with torch.inference_mode():
         found = module(images(trained, 5)).softmax(1).numpy()
     np.testing.assert_allclose(found, torch.from_numpy(np.array(stored)).softmax(1), atol=1e-6)
 
 
 def test_left_out_it_is_the_networks_that_the_training_asked_for(trained: Store) -> None:
-    assert load_model(trained, "test_resnet")[1]["speaks"] == "refit"
+    assert load_model(trained, "test_resnet")[1]["inference"] == "refit"
 
 
 def test_unknown_names_and_voices(trained: Store) -> None:
@@ -47,7 +47,7 @@ def test_unknown_names_and_voices(trained: Store) -> None:
         "Did you mean 'test_resnet'?"
     )
     with pytest.raises(UsageError) as wrong:
-        load_model(trained, "test_vit", speaks="all")
+        load_model(trained, "test_vit", inference="all")
     assert str(wrong.value) == "speaks: expected one of refit, folds, got 'all'."
 
 
@@ -55,7 +55,7 @@ def test_networks_that_are_not_there(trained: Store) -> None:
     for fold in range(3):
         trained.checkpoint("test_vit", fold).joinpath("manifest.json").unlink()
     with pytest.raises(StoreError) as caught:
-        load_model(trained, "test_vit", speaks="folds")
+        load_model(trained, "test_vit", inference="folds")
     assert str(caught.value) == "test_vit: expected fold networks, got refit. Run: committee train"
 
 
@@ -74,7 +74,7 @@ def test_a_builder_runs_only_where_the_recipe_names_it(trained: Store) -> None:
     description["architecture"] |= {"name": "python:nets:small", "source": "python", "key": "evil:run"}
     (folder / "member.json").write_text(json.dumps(description), encoding="utf-8")
     before = read_manifest(folder, verify=False)
-    sealed = Manifest(before.kind, before.made_from, list_files(folder), before.facts)
+    sealed = Manifest(before.kind, before.fingerprint, list_files(folder), before.facts)
     (folder / "manifest.json").write_text(json.dumps(sealed.to_json()), encoding="utf-8")
     with pytest.raises(UsageError, match="expected a builder that the recipe of this run names"):
         load_model(trained, "test_vit", trusted=("python:nets:small",))

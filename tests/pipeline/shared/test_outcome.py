@@ -45,8 +45,11 @@ def test_stages_add_up() -> None:
     outcome = Outcome(["a"], {}, ["pruning"])
     outcome.merge(Outcome(["a", "b"], {"c": "no"}, ["pruning", "moe"], {"x": "bad"}))
     assert outcome.to_json() == {
-        "done": ["a", "b"], "failed": {"c": "no"}, "unbuilt": ["pruning", "moe"], "quarantined": {"x": "bad"}
-    }  # fmt: skip
+        "done": ["a", "b"],
+        "failed": {"c": "no"},
+        "unbuilt": ["pruning", "moe"],
+        "quarantined": {"x": "bad"},
+    }
 
 
 def test_foreign_errors_say_their_class_and_first_line_alone() -> None:

@@ -36,7 +36,7 @@ def apart(trained: Store) -> Store:
     for name in trained.members():
         rows = Predictions.load(trained.kfold(name) / "test_refit")
         other = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
-        with commit(trained.kfold(name) / "val_refit", kind="predictions", made_from="val") as folder:
+        with commit(trained.kfold(name) / "val_refit", kind="predictions", fingerprint="val") as folder:
             other.save(folder)
     return trained
 
@@ -59,7 +59,7 @@ def test_rows_kept_apart_make_an_exact_one(apart: Store) -> None:
     build(recipe(), apart, ["weighted"])
     facts = ensemble_facts(apart, "weighted_ensemble")
     assert (facts["sets"]["rows"], facts["sets"]["approximate"]) == ("val", False)
-    rows = split_rows(apart, facts["members"], "val", facts["speaks"])
+    rows = split_rows(apart, facts["members"], "val", facts["inference"])
     log_probs = load(apart.ensemble("weighted_ensemble")).combine(rows.logits)
     expected = SetTable.of(log_probs, rows.labels, rows="val", approximate=False)
     assert facts["sets"] == json.loads(json.dumps(expected.to_json()))
@@ -68,7 +68,7 @@ def test_rows_kept_apart_make_an_exact_one(apart: Store) -> None:
 def test_a_temperature_and_the_sets_share_no_row(apart: Store) -> None:
     build(recipe("runs.score_ensemble.calibrate=pooled"), apart, ["soft_voting"])
     facts = ensemble_facts(apart, "soft_voting_ensemble")
-    rows = split_rows(apart, facts["members"], "val", facts["speaks"])
+    rows = split_rows(apart, facts["members"], "val", facts["inference"])
     some, others = calibration_rows(rows, 0, halve=True)
     assert not set(some.sample_ids) & set(others.sample_ids)
     assert facts["sets"]["n"] == len(others) and len(some) + len(others) == len(rows)
@@ -78,9 +78,12 @@ def test_a_temperature_and_the_sets_share_no_row(apart: Store) -> None:
 def test_halves_keep_groups_whole() -> None:
     labels = np.arange(40) % 4
     rows = Predictions.from_logits(
-        np.zeros((1, 40, 4)), members=["a"], class_names=list("wxyz"), labels=labels,
+        np.zeros((1, 40, 4)),
+        members=["a"],
+        class_names=list("wxyz"),
+        labels=labels,
         groups=np.arange(40) // 4,
-    )  # fmt: skip
+    )
     some, others = calibration_rows(rows, 0, halve=True)
     assert not set(some.groups) & set(others.groups)
     assert calibration_rows(rows, 0, halve=False) == (rows, rows)
@@ -155,7 +158,8 @@ def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Pat
     assert said.out.splitlines()[-1] == "191 rows are too few for a coverage of 0.999: sets hold all classes"
     said = cli(*words, "--coverage", "95")
     assert (said.code, said.err) == (
-        2, "committee: coverage: expected a share above 0 and below 1, such as 0.95, got 95.\n"
-    )  # fmt: skip
+        2,
+        "committee: coverage: expected a share above 0 and below 1, such as 0.95, got 95.\n",
+    )
     said = cli(*words, "--abstain-below", "2")
     assert (said.code, said.err) == (2, "committee: --abstain-below: expected a probability, got 2.\n")

@@ -78,8 +78,10 @@ def test_the_evaluation_says_what_is_saved(built: Store) -> None:
     report = json.loads(path.read_text("utf-8"))
     found = report["skipping"]
     order = report["notes"]["order"]
-    assert found["asked"][order[0]] == 1.0 and 0 < found["asked"][order[1]] < 1
-    assert found["exit_rates"] == pytest.approx([1 - found["asked"][order[1]], found["asked"][order[1]]])
+    assert found["used_members"][order[0]] == 1.0 and 0 < found["used_members"][order[1]] < 1
+    assert found["exit_rates"] == pytest.approx(
+        [1 - found["used_members"][order[1]], found["used_members"][order[1]]]
+    )
     assert 0.8 < found["accuracy_kept"]["cross_fitted"] < 1.2 and found["accuracy_kept"]["test"] > 0.7
     single, batch = found["latency_ms"]
     assert (single["batch"], batch["batch"]) == (1, 32)
@@ -119,7 +121,7 @@ def test_a_cascade_of_ensembles_is_evaluated_too(trained: Store, monkeypatch: py
     assert evaluate(recipe(), trained).failed == {}
     report = json.loads((trained.ensemble_metrics("nested") / "metrics.json").read_text("utf-8"))
     assert "exit_rates" not in report["skipping"]
-    assert all(0 < share <= 1 for share in report["skipping"]["asked"].values()), "a network runs once"
+    assert all(0 < share <= 1 for share in report["skipping"]["used_members"].values()), "a network runs once"
 
 
 def test_costs_reach_a_cascade_inside_another_rule(trained: Store) -> None:

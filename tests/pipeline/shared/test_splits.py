@@ -17,11 +17,14 @@ VOICES = {"a": "refit", "b": "refit"}
 def put(store: Store, member: str, what: str, folds: bool = False) -> None:
     rows = 12
     predictions = Predictions.from_logits(
-        np.random.default_rng(len(what)).normal(size=(rows, 3)).astype(np.float32), members=[member],
-        class_names=["x", "y", "z"], sample_ids=[f"{what[:3]}{row}" for row in range(rows)],
-        labels=np.arange(rows) % 3, folds=np.arange(rows) % 2 if folds else None,
-    )  # fmt: skip
-    with commit(store.kfold(member) / what, kind="predictions", made_from="x") as folder:
+        np.random.default_rng(len(what)).normal(size=(rows, 3)).astype(np.float32),
+        members=[member],
+        class_names=["x", "y", "z"],
+        sample_ids=[f"{what[:3]}{row}" for row in range(rows)],
+        labels=np.arange(rows) % 3,
+        folds=np.arange(rows) % 2 if folds else None,
+    )
+    with commit(store.kfold(member) / what, kind="predictions", fingerprint="x") as folder:
         predictions.save(folder)
 
 
@@ -83,7 +86,7 @@ def test_predictions_are_taken_out_of_a_store_by_name(trained: Store, store: Sto
     names = ("test_resnet", "test_vit")
     oof = load_predictions(trained)
     assert (oof.members, oof.logits.shape[1], oof.folds is not None) == (names, 191, True)
-    test = load_predictions(trained, ["test_vit"], "test", speaks="folds")
+    test = load_predictions(trained, ["test_vit"], "test", inference="folds")
     stored = Predictions.load(trained.kfold("test_vit") / "test_folds")
     np.testing.assert_array_equal(test.logits, stored.logits)
     with pytest.raises(StoreError) as caught:
@@ -97,10 +100,15 @@ def seen_rows(store: Store, member: str, what: str, seen: int) -> None:
     folder = store.kfold(member) / what
     rows = Predictions.load(folder)
     marked = Predictions.from_logits(
-        rows.logits, members=rows.members, class_names=rows.class_names, sample_ids=rows.sample_ids,
-        labels=rows.labels, folds=rows.folds, seen=(np.arange(len(rows)) < seen)[None],
-    )  # fmt: skip
-    with commit(folder, kind="predictions", made_from="y") as new:
+        rows.logits,
+        members=rows.members,
+        class_names=rows.class_names,
+        sample_ids=rows.sample_ids,
+        labels=rows.labels,
+        folds=rows.folds,
+        seen=(np.arange(len(rows)) < seen)[None],
+    )
+    with commit(folder, kind="predictions", fingerprint="y") as new:
         marked.save(new)
 
 

@@ -26,8 +26,22 @@ from committee.report.leaderboard import leaderboard
 from committee.store.commit import commit
 from committee.store.layout import Store
 
-KEYS = {"name", "kind", "data", "speaks", "split", "n", "metrics", "cross_fitted", "fit", "per_class",
-        "confusion", "latency_ms", "size_mb", "gain"}  # fmt: skip
+KEYS = {
+    "name",
+    "kind",
+    "data",
+    "inference",
+    "split",
+    "n",
+    "metrics",
+    "cross_fitted",
+    "fit",
+    "per_class",
+    "confusion",
+    "latency_ms",
+    "size_mb",
+    "gain",
+}
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -50,11 +64,12 @@ def evaluated(trained_root: Path, tmp_path_factory: pytest.TempPathFactory) -> S
 
 def test_the_schema(evaluated: Store) -> None:
     member, ensemble = (
-        report(evaluated.member_metrics("test_vit")), report(evaluated.ensemble_metrics("weighted_ensemble"))
-    )  # fmt: skip
+        report(evaluated.member_metrics("test_vit")),
+        report(evaluated.ensemble_metrics("weighted_ensemble")),
+    )
     for found in (member, ensemble):
         assert set(found) >= KEYS
-        assert (found["speaks"], found["split"], found["n"]) == ("refit", "test", 49)
+        assert (found["inference"], found["split"], found["n"]) == ("refit", "test", 49)
         assert set(found["metrics"]) == set(found["cross_fitted"]) == set(METRICS)
         for part in ("metrics", "cross_fitted"):
             for interval in found[part].values():
@@ -70,8 +85,8 @@ def test_the_schema(evaluated: Store) -> None:
 
 def test_the_numbers_are_scikit_learns(evaluated: Store) -> None:
     found = report(evaluated.ensemble_metrics("weighted_ensemble"))
-    voices = dict.fromkeys(found["members"], "refit")
-    test = split_rows(evaluated, found["members"], "test", voices)
+    deployed = dict.fromkeys(found["members"], "refit")
+    test = split_rows(evaluated, found["members"], "test", deployed)
     probs = np.exp(load(evaluated.ensemble("weighted_ensemble")).combine(test.logits).astype(np.float64))
     probs /= probs.sum(axis=1, keepdims=True)
     assert found["metrics"]["accuracy"]["value"] == accuracy_score(test.labels, probs.argmax(1))
@@ -87,7 +102,7 @@ def test_folds_can_speak_instead(trained: Store) -> None:
     build(said, trained, ["soft_voting"])
     evaluate(said, trained)
     rows = leaderboard(trained)
-    assert {row["speaks"] for row in rows} == {"folds"}
+    assert {row["inference"] for row in rows} == {"folds"}
     sizes = {row["name"]: row["size_mb"] for row in rows}
     assert sizes["soft_voting_ensemble"] == pytest.approx(sizes["test_resnet"] + sizes["test_vit"], rel=0.01)
 
@@ -105,7 +120,7 @@ def test_reports_of_networks_that_changed_are_left_out(
     store = Store(shutil.copytree(evaluated.root, tmp_path / "changed"))
     folder = store.checkpoint("test_vit", "refit")
     shutil.move(folder, tmp_path / "before")
-    with commit(folder, kind="checkpoint", made_from="other settings") as new:
+    with commit(folder, kind="checkpoint", fingerprint="other settings") as new:
         (new / "weights.safetensors").write_bytes(b"")
     assert [row["name"] for row in leaderboard(store)] == ["test_resnet"]
     assert "test_vit has changed since it was evaluated: run committee evaluate" in caplog.messages
@@ -159,7 +174,7 @@ def test_no_other_stage_reads_the_test_split(trained: Store) -> None:
     for name in trained.members():
         folder = trained.kfold(name) / "test_refit"
         predictions = Predictions.load(folder, mmap=False)
-        with commit(folder, kind="predictions", made_from="another test split") as new:
+        with commit(folder, kind="predictions", fingerprint="another test split") as new:
             replace(predictions, logits=-predictions.logits).save(new)
     build(recipe(), trained, ["weighted"])
     assert ensemble_facts(trained, "weighted_ensemble") == before

@@ -166,8 +166,10 @@ def test_a_naive_fuser_is_better_on_its_own_rows_and_worse_on_fresh_ones() -> No
 def _said(parts: list, rows: Predictions) -> Predictions:
     return Predictions.from_logits(
         np.stack([part.combine(rows.logits) for part in parts]),
-        members=["stack", "soft"], class_names=rows.class_names, labels=rows.labels,
-    )  # fmt: skip
+        members=["stack", "soft"],
+        class_names=rows.class_names,
+        labels=rows.labels,
+    )
 
 
 def test_the_stored_rule_is_for_the_members_it_hears(built: Store) -> None:

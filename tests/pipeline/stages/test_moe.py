@@ -26,8 +26,8 @@ def test_it_is_a_member_that_spares_photos_some_networks(trained: Store) -> None
     assert moe_train(recipe(SMALL), trained).done == ["moe"]
     assert "moe" in evaluate(recipe(), trained).done
     report = json.loads((trained.member_metrics("moe") / "metrics.json").read_text("utf-8"))
-    assert set(report["skipping"]["asked"]) == {"test_resnet", "test_vit"}
-    assert sum(report["skipping"]["asked"].values()) == pytest.approx(1, abs=1e-3)
+    assert set(report["skipping"]["used_members"]) == {"test_resnet", "test_vit"}
+    assert sum(report["skipping"]["used_members"].values()) == pytest.approx(1, abs=1e-3)
     assert [each["batch"] for each in report["skipping"]["latency_ms"]] == [1, 32]
     assert report["cross_fitted"]["log_loss"]["value"] > 0
     outcome = export(recipe(), trained, ["moe"])
@@ -44,9 +44,13 @@ def test_it_is_no_candidate_of_itself(trained: Store) -> None:
 
 def test_a_plan_trains_nothing(trained: Store, cli: Callable[..., object]) -> None:
     assert plan_moe_train(recipe(SMALL), trained) == {
-        "members": ["test_resnet", "test_vit"], "experts": 2, "method": "greedy_forward", "top_k": 1,
-        "rows": "oof", "n": 191,
-    }  # fmt: skip
+        "members": ["test_resnet", "test_vit"],
+        "experts": 2,
+        "method": "greedy_forward",
+        "top_k": 1,
+        "rows": "oof",
+        "n": 191,
+    }
     said = cli("moe-train", "--store", trained.root, "--set", SMALL, "--dry-run")
     assert said.code == 0 and said.out == (
         "2 experts would be chosen by greedy_forward among test_resnet, test_vit, "

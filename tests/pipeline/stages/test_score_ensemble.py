@@ -42,10 +42,13 @@ def test_the_record_says_all_that_a_reader_must_know(trained: Store) -> None:
     build(recipe(), trained, ["weighted"])
     facts = ensemble_facts(trained, "weighted_ensemble")
     assert (facts["method"], facts["members"], facts["rows"], facts["n"]) == (
-        "weighted", ["test_vit"], "oof", 191,
-    )  # fmt: skip
+        "weighted",
+        ["test_vit"],
+        "oof",
+        191,
+    )
     assert facts["candidates"] == {"test_resnet": "refit", "test_vit": "refit"}
-    assert facts["speaks"] == {"test_vit": "refit"}
+    assert facts["inference"] == {"test_vit": "refit"}
     assert facts["weights"] == {"test_resnet": 0.0, "test_vit": 1.0}
     assert sum(facts["weights"].values()) == pytest.approx(1)
     assert set(facts["scores"]) == {"fit", "cross_fitted", "gain"}
@@ -63,7 +66,7 @@ def test_scores_are_those_of_the_joined_rows(trained: Store) -> None:
 def test_the_module_says_what_the_combiner_says_of_stored_predictions(trained: Store) -> None:
     build(recipe(), trained, ["weighted"])
     module, facts = load_model(trained, "weighted")
-    assert (facts["kind"], facts["speaks"], facts["name"]) == ("ensemble", "refit", "weighted_ensemble")
+    assert (facts["kind"], facts["inference"], facts["name"]) == ("ensemble", "refit", "weighted_ensemble")
     test = split_rows(trained, facts["members"], "test", dict.fromkeys(facts["members"], "refit"))
     combined = load(trained.ensemble("weighted_ensemble")).combine(test.logits)
     from committee.images.dataset import open_dataset
@@ -88,13 +91,13 @@ def test_a_temperature_fitted_on_rows_kept_apart_is_exact(trained: Store) -> Non
     for name in trained.members():
         rows = Predictions.load(trained.kfold(name) / "test_refit")
         apart = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
-        with commit(trained.kfold(name) / "val_refit", kind="predictions", made_from="val") as folder:
+        with commit(trained.kfold(name) / "val_refit", kind="predictions", fingerprint="val") as folder:
             apart.save(folder)
     outcome = build(recipe("runs.score_ensemble.calibrate=pooled"), trained, ["soft_voting"])
     assert outcome.done == ["soft_voting_ensemble"], outcome.failed
     facts = ensemble_facts(trained, "soft_voting_ensemble")
     assert (facts["rows"], facts["calibration"]["note"]) == ("oof", EXACT)
-    rows = split_rows(trained, facts["members"], "val", facts["speaks"])
+    rows = split_rows(trained, facts["members"], "val", facts["inference"])
     joined, _ = calibration_rows(rows, 0, halve=True)
     found = load(trained.ensemble("soft_voting_ensemble"))
     expected = Temperature("soft_voting").fit(joined).notes()["temperature"]
@@ -132,7 +135,7 @@ def test_members_without_folds_beside_others_are_named(trained: Store) -> None:
 
 def test_an_ensemble_of_networks_that_changed_is_refused(trained: Store) -> None:
     build(recipe(), trained, ["soft_voting"])
-    with commit(trained.checkpoint("test_resnet", "refit"), kind="checkpoint", made_from="other") as new:
+    with commit(trained.checkpoint("test_resnet", "refit"), kind="checkpoint", fingerprint="other") as new:
         (new / "weights.safetensors").write_bytes(b"")
     with pytest.raises(StoreError) as caught:
         load_model(trained, "soft_voting")
@@ -146,7 +149,7 @@ def test_an_ensemble_that_is_built_anew_is_not_said_to_be_out_of_date(
     trained: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     build(recipe(), trained, ["soft_voting", "hard_voting"])
-    with commit(trained.checkpoint("test_resnet", "fold_0"), kind="checkpoint", made_from="other") as new:
+    with commit(trained.checkpoint("test_resnet", "fold_0"), kind="checkpoint", fingerprint="other") as new:
         (new / "weights.safetensors").write_bytes(b"")
     caplog.clear()
     build(recipe(), trained, ["soft_voting"])
@@ -165,9 +168,9 @@ def test_a_damaged_member_is_named_and_the_others_are_built(trained: Store) -> N
 
 
 def test_one_failing_method_does_not_stop_the_others(trained: Store) -> None:
-    outcome = build(recipe(
-        "runs.score_ensemble.methods=[soft_voting, {combiner: subset, members: [nobody]}]"
-    ), trained)  # fmt: skip
+    outcome = build(
+        recipe("runs.score_ensemble.methods=[soft_voting, {combiner: subset, members: [nobody]}]"), trained
+    )
     assert outcome.done == ["soft_voting_ensemble"] and list(outcome.failed) == ["subset_ensemble"]
     assert outcome.exit_code == 3
 
@@ -197,7 +200,10 @@ def test_a_plan_counts_the_fits_and_writes_nothing(trained: Store) -> None:
     before = sorted(trained.root.rglob("*"))
     plan = plan_build(recipe(), trained, ["soft_voting", "weighted"])
     assert plan == {
-        "members": ["test_resnet", "test_vit"], "rows": "oof", "n": 191,
-        "ensembles": {"soft_voting_ensemble": 0, "weighted_ensemble": 4}, "soups": {},
-    }  # fmt: skip
+        "members": ["test_resnet", "test_vit"],
+        "rows": "oof",
+        "n": 191,
+        "ensembles": {"soft_voting_ensemble": 0, "weighted_ensemble": 4},
+        "soups": {},
+    }
     assert sorted(trained.root.rglob("*")) == before

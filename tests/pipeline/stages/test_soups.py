@@ -47,8 +47,9 @@ def test_ensembles_leave_them_out_unless_they_are_named(trained: Store) -> None:
 def test_a_plan_names_them(trained: Store) -> None:
     plan = plan_build(recipe(FOLDS), trained)
     assert plan["soups"] == {
-        "soup_uniform_test_resnet": ["test_resnet"], "soup_uniform_test_vit": ["test_vit"],
-    }  # fmt: skip
+        "soup_uniform_test_resnet": ["test_resnet"],
+        "soup_uniform_test_vit": ["test_vit"],
+    }
     assert "soft_voting_ensemble" in plan["ensembles"]
 
 
@@ -95,9 +96,12 @@ def test_groups_of_seeds_of_snapshots_and_of_a_name_that_is_taken(
     assert train(load_recipe(None, words), store).failed == {}
     groups = soup_groups(ModelSoup(), load_recipe(None, words), store, discover(store))
     assert groups == [
-        ("test_resnet_members", ["test_resnet", "twin"]), ("snap", ["snap_1", "snap_2"]),
-        ("large", ["large"]), ("test_resnet", ["test_resnet"]), ("twin", ["twin"]),
-    ]  # fmt: skip
+        ("test_resnet_members", ["test_resnet", "twin"]),
+        ("snap", ["snap_1", "snap_2"]),
+        ("large", ["large"]),
+        ("test_resnet", ["test_resnet"]),
+        ("twin", ["twin"]),
+    ]
 
 
 def test_the_command_line_shows_what_went_in(trained: Store, cli: Callable[..., object]) -> None:

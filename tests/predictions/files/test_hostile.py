@@ -48,18 +48,38 @@ def save_csv(path: Path, ids: list[str], classes: list[str], values: Any, labels
 
 
 WRITERS = {"npz": save_npz, "safetensors": save_safetensors, "parquet": save_parquet, "csv": save_csv}
-TOKENS = [b",", b"\n", b'"', b"\0", b"nan", b"inf", b"-", b"1e400", b"p0", b"id", b"label", b"fold", b"\xff",
-          b"\x80", b"\xed\xa0\x80", b"9" * 30, b"\r", b"x" * 140_000, "\u0663".encode(),
-          b"\x7f" + b"\xff" * 7]  # fmt: skip
+TOKENS = [
+    b",",
+    b"\n",
+    b'"',
+    b"\0",
+    b"nan",
+    b"inf",
+    b"-",
+    b"1e400",
+    b"p0",
+    b"id",
+    b"label",
+    b"fold",
+    b"\xff",
+    b"\x80",
+    b"\xed\xa0\x80",
+    b"9" * 30,
+    b"\r",
+    b"x" * 140_000,
+    "\u0663".encode(),
+    b"\x7f" + b"\xff" * 7,
+]
 
 
 @pytest.mark.parametrize("kind", WRITERS)
 @given(
     changes=st.lists(
         st.tuples(st.floats(0, 1), st.integers(0, 12), st.sampled_from(TOKENS) | st.binary(max_size=9)),
-        min_size=1, max_size=4,
+        min_size=1,
+        max_size=4,
     )
-)  # fmt: skip
+)
 @settings(max_examples=150)
 def test_nothing_but_our_errors_comes_out_of_a_changed_file(tmp_path_factory, kind, changes):
     path = tmp_path_factory.getbasetemp() / f"changed.{kind}"
@@ -108,10 +128,10 @@ def test_what_is_saved_is_what_is_read(tmp_path_factory, kind, data):
 @given(
     ids=st.lists(NAMES, min_size=1, max_size=5, unique=True),
     names=st.lists(NAMES, min_size=3, max_size=3, unique=True),
-    labelled=st.booleans(),
+    labeled=st.booleans(),
     folded=st.booleans(),
 )
-def test_a_folder_comes_back_bit_by_bit(tmp_path_factory, ids, names, labelled, folded):
+def test_a_folder_comes_back_bit_by_bit(tmp_path_factory, ids, names, labeled, folded):
     folder = tmp_path_factory.mktemp("saved")
     rows = len(ids)
     made = Predictions.from_logits(
@@ -119,7 +139,7 @@ def test_a_folder_comes_back_bit_by_bit(tmp_path_factory, ids, names, labelled, 
         members=["a", names[0] + "x"],
         class_names=names,
         sample_ids=ids,
-        labels=np.arange(rows) % 3 if labelled else None,
+        labels=np.arange(rows) % 3 if labeled else None,
         folds=np.arange(rows) if folded else None,
         groups=np.arange(rows)[::-1],
         seen=np.arange(2 * rows).reshape(2, rows) % 2 == 0,
@@ -165,9 +185,10 @@ def saved(folder: Path) -> Path:
     return folder
 
 
-FACTS = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-                     lambda inner: st.lists(inner, max_size=4)
-                     | st.dictionaries(st.text(max_size=5), inner, max_size=3))  # fmt: skip
+FACTS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
 KEYS = st.sampled_from(["protocol", "members", "class_names", "columns", "sample_ids"])
 
 
@@ -192,12 +213,19 @@ def test_no_column_of_a_folder_leads_outside(tmp_path):
     assert read(folder, "m").labels.tolist() == [0, 1, 0]  # only the columns that there are by name are read
 
 
-@pytest.mark.parametrize(("name", "array", "said"), [
-    ("logits", np.full((1, 3, 2), np.nan, np.float32), "expected finite numbers, got NaN or infinity for "),
-    ("labels", np.array([0, 1, 2]), "labels: expected class indices 0 to 1, got 2."),
-    ("labels", np.array([0.0, 1.0, 1.0]), "labels: expected whole numbers, got an array of float64."),
-    ("folds", np.array(["a", "b", "c"]), "folds: expected whole numbers, got an array of <U1."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        (
+            "logits",
+            np.full((1, 3, 2), np.nan, np.float32),
+            "expected finite numbers, got NaN or infinity for ",
+        ),
+        ("labels", np.array([0, 1, 2]), "labels: expected class indices 0 to 1, got 2."),
+        ("labels", np.array([0.0, 1.0, 1.0]), "labels: expected whole numbers, got an array of float64."),
+        ("folds", np.array(["a", "b", "c"]), "folds: expected whole numbers, got an array of <U1."),
+    ],
+)
 def test_columns_of_a_folder_are_checked(tmp_path, name, array, said):
     saved(tmp_path)
     np.save(tmp_path / f"{name}.npy", array)
@@ -207,7 +235,7 @@ def test_columns_of_a_folder_are_checked(tmp_path, name, array, said):
 
 
 def test_a_flipped_byte_of_stored_predictions_is_refused(tmp_path):
-    with commit(tmp_path / "oof", kind="predictions", made_from="x") as new:
+    with commit(tmp_path / "oof", kind="predictions", fingerprint="x") as new:
         saved(new)
     path = tmp_path / "oof" / "logits.npy"
     content = bytearray(path.read_bytes())

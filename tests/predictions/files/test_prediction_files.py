@@ -33,8 +33,15 @@ def sentence(error: type[CommitteeError], act: Callable[[], object]) -> str:
 
 
 def write_npz(path: Path) -> None:
-    np.savez(path, probs=PROBS, ids=IDS, classes=CLASSES, labels=["cat", "dog", "cat"], folds=[0, 1, 0],
-             groups=["p", "q", "q"])  # fmt: skip
+    np.savez(
+        path,
+        probs=PROBS,
+        ids=IDS,
+        classes=CLASSES,
+        labels=["cat", "dog", "cat"],
+        folds=[0, 1, 0],
+        groups=["p", "q", "q"],
+    )
 
 
 def write_safetensors(path: Path) -> None:
@@ -59,8 +66,9 @@ def write_text(path: Path) -> None:
         '"a ""1"", left.png",0.25,5e-1,0.25,dog,1,q\r\n'
         "\r\n"
         "ü.png,1,0,0,cat,0,q\r\n",
-        encoding="utf-8", newline="",
-    )  # fmt: skip
+        encoding="utf-8",
+        newline="",
+    )
 
 
 WRITERS = {"npz": write_npz, "safetensors": write_safetensors, "parquet": write_parquet, "csv": write_text}
@@ -76,8 +84,12 @@ def test_contract(name: str, tmp_path: Path) -> None:
     WRITERS[name](path)
     found = read(path, "model")
     expected = Predictions.from_probabilities(PROBS, members=["model"], class_names=CLASSES, sample_ids=IDS)
-    joined = Predictions.join([Predictions.from_logits(
-        np.zeros((3, 3)), members=["other"], class_names=CLASSES, sample_ids=IDS), found])  # fmt: skip
+    joined = Predictions.join(
+        [
+            Predictions.from_logits(np.zeros((3, 3)), members=["other"], class_names=CLASSES, sample_ids=IDS),
+            found,
+        ]
+    )
     np.testing.assert_allclose(joined.logits[1], expected.logits[0], atol=1e-6)
     assert joined.labels is not None and joined.labels.tolist() == [0, 1, 0]
     assert joined.folds is not None and joined.folds.tolist() == [0, 1, 0]
@@ -129,7 +141,7 @@ def test_csv_sentences(tmp_path: Path) -> None:
     assert reading('id,p0,p1\n"a,0.5,0.5\n') == ": expected CSV, got unexpected end of data."
     assert reading("id,p0,p1\na,0.5,0.7\n") == (
         ": expected probabilities, not below 0, that sum to 1, got a sum of 1.2 in the first of 1 rows, 'a'. "
-        "Give unnormalised scores as logits."
+        "Give unnormalized scores as logits."
     )
     assert reading("id,p0,p1\na,0.5,0.5\na,0.5,0.5\n") == (
         ": sample ids: expected each name once, got several times 'a'."
@@ -280,8 +292,16 @@ def test_names_of_members(tmp_path: Path) -> None:
     assert twice.startswith("files: expected each file once, got several times ")
 
 
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8), min_size=1,
-                max_size=6, unique_by=str.strip), st.integers(2, 5), st.booleans())  # fmt: skip
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8),
+        min_size=1,
+        max_size=6,
+        unique_by=str.strip,
+    ),
+    st.integers(2, 5),
+    st.booleans(),
+)
 @settings(max_examples=40, deadline=None)
 def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, ids: list[str], classes: int, named: bool

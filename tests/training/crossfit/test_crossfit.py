@@ -45,8 +45,11 @@ def fits(monkeypatch):
 
 
 def contents(root):
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*"))
-            if path.suffix in (".safetensors", ".npy", ".json") and path.name != "manifest.json"}  # fmt: skip
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.suffix in (".safetensors", ".npy", ".json") and path.name != "manifest.json"
+    }
 
 
 def test_out_of_fold_predictions_are_of_networks_that_did_not_train_on_the_row(run, dataset, store, cpu):
@@ -156,8 +159,17 @@ def test_a_checkpoint_says_what_made_it(run, store):
     name = run("training.folds=0")
     folder = store.checkpoint(name, "refit")
     facts = read_manifest(folder).facts
-    wanted = {"plan": "single", "backbone": "python:tiny_nets:tiny", "seed": 0, "pretrained": False,
-              "inference": "refit", "fold": "refit", "epochs": 3, "device": "cpu", "threads": 1}  # fmt: skip
+    wanted = {
+        "plan": "single",
+        "backbone": "python:tiny_nets:tiny",
+        "seed": 0,
+        "pretrained": False,
+        "inference": "refit",
+        "fold": "refit",
+        "epochs": 3,
+        "device": "cpu",
+        "threads": 1,
+    }
     assert wanted.items() <= dict(facts).items()
     assert (folder / "epochs.csv").read_text(encoding="utf-8").startswith("epoch,phase,lr,train_loss,")
     assert not store.resume(name, "refit").exists()
@@ -169,7 +181,7 @@ def test_a_backbone_that_cannot_learn_stores_nothing(run, store):
     assert store.members() == ()
 
 
-def test_groups_and_unlabelled_columns_go_along(making, run, store, tmp_path):
+def test_groups_and_unlabeled_columns_go_along(making, run, store, tmp_path):
     groups = np.arange(360) // 2
     name = run("training.folds=0", data=making.make_dataset(tmp_path / "grouped", 0, groups=groups))
     stored = Predictions.load(store.kfold(name) / "test_refit")

@@ -54,9 +54,12 @@ def leave_to_others(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], b
 
 
 def test_a_fit_has_the_same_bytes_and_failure_in_another_process(
-    making: ModuleType, dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture,
+    making: ModuleType,
+    dataset: Dataset,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
     leave_to_others: Callable[[Callable[[], bool]], None],
-) -> None:  # fmt: skip
+) -> None:
     caplog.set_level(logging.INFO, "committee")
     alone, helped = Store(tmp_path / "alone"), Store(tmp_path / "helped")
     nets, tiny = ("exploding", "tiny"), "tiny_nets_tiny"
@@ -76,9 +79,13 @@ def test_a_fit_has_the_same_bytes_and_failure_in_another_process(
 
 
 def test_a_process_that_dies_twice_in_a_fit_costs_that_fit_alone(
-    making: ModuleType, dataset: Dataset, store: Store, caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch, leave_to_others: Callable[[Callable[[], bool]], None],
-) -> None:  # fmt: skip
+    making: ModuleType,
+    dataset: Dataset,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    leave_to_others: Callable[[Callable[[], bool]], None],
+) -> None:
     monkeypatch.setenv("MORTAL_LIVES_IN", str(os.getpid()))
     ended = "tiny_nets_mortal/fold_1: its process ended (exit code 7)"
     leave_to_others(lambda: caplog.messages.count(ended) == 2)

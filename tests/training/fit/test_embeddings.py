@@ -14,7 +14,7 @@ from committee.training.fit.start import start_member
 def place(making, dataset, store):
     member = start_member(making.make_spec(), dataset, "fold_0").eval()
     folder = store.checkpoint("tiny", "refit")
-    with store.hold(), commit(folder, kind="checkpoint", made_from="x") as new:
+    with store.hold(), commit(folder, kind="checkpoint", fingerprint="x") as new:
         member.save(new)
     return folder
 
@@ -61,7 +61,7 @@ def test_embeddings_of_other_rows_are_refused(tmp_path):
 def test_several_networks_have_no_one_embedding(making, dataset, store):
     folder = store.checkpoint("bag", "refit")
     member = start_member(making.make_spec(), dataset, "fold_0").eval()
-    with store.hold(), commit(folder, kind="checkpoint", made_from="x") as new:
+    with store.hold(), commit(folder, kind="checkpoint", fingerprint="x") as new:
         Ensemble([member], name="bag").save(new)
     said = "bag: expected a member that is one network, got Ensemble. Leave it out: backbones.exclude."
     with pytest.raises(UsageError, match=said):

@@ -52,8 +52,10 @@ def test_mlflow_gets_each_epoch_and_a_resumed_fit_its_own_run(tmp_path, monkeypa
                 raise error
         runs[-1] = client.get_run(tracker.run_id)
     assert [(run.info.run_name, run.info.status) for run in runs] == [
-        ("m/fold_0", "KILLED"), ("m/fold_0", "FAILED"), ("m/fold_0", "FINISHED")
-    ]  # fmt: skip
+        ("m/fold_0", "KILLED"),
+        ("m/fold_0", "FAILED"),
+        ("m/fold_0", "FINISHED"),
+    ]
     history = client.get_metric_history(runs[0].info.run_id, "train_loss")
     assert [(each.step, each.value) for each in history] == [(1, 2.0), (2, 1.0), (3, 0.0)]
 

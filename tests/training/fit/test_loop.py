@@ -18,7 +18,7 @@ def fit(making, dataset, cpu):
         rows = data.rows("train") if rows is None else rows
         spec = making.make_spec(*overrides, net=net)
         return train(
-            spec, data, rows, fold=fold, device=cpu, epochs=epochs, folder=folder, made_from="x"
+            spec, data, rows, fold=fold, device=cpu, epochs=epochs, folder=folder, fingerprint="x"
         ).member
 
     return run
@@ -49,13 +49,22 @@ def history(folder):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("overrides", [
-    (), ("training.optimizer=sgd", "training.lr=0.1"), ("training.ema=0.9",), ("training.precision=bf16",),
-    ("training.channels_last=false",), ("training.class_weights=balanced",), ("training.sampler=balanced",),
-    ("training.label_smoothing=0.1", "training.clip_grad=null", "training.scheduler=constant"),
-    ("training.augment.randaugment=2",),
-    ("training.early_stop={patience: 9}", "training.best_checkpoint=true"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("training.optimizer=sgd", "training.lr=0.1"),
+        ("training.ema=0.9",),
+        ("training.precision=bf16",),
+        ("training.channels_last=false",),
+        ("training.class_weights=balanced",),
+        ("training.sampler=balanced",),
+        ("training.label_smoothing=0.1", "training.clip_grad=null", "training.scheduler=constant"),
+        ("training.augment.randaugment=2",),
+        ("training.early_stop={patience: 9}", "training.best_checkpoint=true"),
+    ],
+    ids=str,
+)
 def test_it_learns_digits(fit, dataset, cpu, overrides):
     plain = "training.augment={flip: false, color_jitter: 0, random_resized_crop: 1}"
     member = fit(plain, "training.epochs=10", *overrides)
@@ -64,11 +73,23 @@ def test_it_learns_digits(fit, dataset, cpu, overrides):
     assert all(value.is_contiguous() for value in member.network.state_dict().values())
 
 
-SETTINGS = ["training.optimizer=sgd", "training.label_smoothing=0.1", "training.class_weights={'3': 2}",
-            "training.sampler=balanced", "training.ema=0.9", "training.clip_grad=0.01",
-            "training.scheduler=constant", "training.warmup_epochs=0", "training.weight_decay=0.5",
-            "training.augment.flip=false", "training.precision=bf16", "training.best_checkpoint=true",
-            "training.lr=0.02", "seed=5", "dataset.batch_size=16"]  # fmt: skip
+SETTINGS = [
+    "training.optimizer=sgd",
+    "training.label_smoothing=0.1",
+    "training.class_weights={'3': 2}",
+    "training.sampler=balanced",
+    "training.ema=0.9",
+    "training.clip_grad=0.01",
+    "training.scheduler=constant",
+    "training.warmup_epochs=0",
+    "training.weight_decay=0.5",
+    "training.augment.flip=false",
+    "training.precision=bf16",
+    "training.best_checkpoint=true",
+    "training.lr=0.02",
+    "seed=5",
+    "dataset.batch_size=16",
+]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

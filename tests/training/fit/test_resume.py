@@ -4,16 +4,22 @@ from committee.store.manifest import read_manifest
 from committee.training.fit import loop, resume
 from committee.training.fit.loop import train
 
-SETTINGS = ("training.epochs=6", "training.ema=0.9", "training.early_stop={patience: 9}",
-            "training.best_checkpoint=true", "training.augment.randaugment=3")  # fmt: skip
+SETTINGS = (
+    "training.epochs=6",
+    "training.ema=0.9",
+    "training.early_stop={patience: 9}",
+    "training.best_checkpoint=true",
+    "training.augment.randaugment=3",
+)
 
 
 @pytest.fixture
 def fit(making, dataset, cpu, tmp_path):
     def run(*overrides, folder=None):
         spec = making.make_spec(*SETTINGS, *overrides)
-        member = train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu, folder=folder,
-                       made_from="x").member  # fmt: skip
+        member = train(
+            spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu, folder=folder, fingerprint="x"
+        ).member
         member.save(tmp_path / "saved")
         return (tmp_path / "saved" / "weights.safetensors").read_bytes()
 
@@ -43,9 +49,14 @@ def stop_after(monkeypatch):
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize("overrides", [
-    ("training.precision=bf16",), ("training.channels_last=false", "training.ema=null"),
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("training.precision=bf16",),
+        ("training.channels_last=false", "training.ema=null"),
+    ],
+    ids=str,
+)
 def test_a_resumed_fit_gives_the_same_bytes(fit, stop_after, monkeypatch, tmp_path, overrides):
     undisturbed = fit(*overrides)
     for epoch in (1, 3):

@@ -16,8 +16,15 @@ SETTINGS = (MODELS, "training.clip_grad=null", "training.epochs=10", "training.w
 def fit(making, dataset, cpu, tmp_path, monkeypatch):
     def run(*overrides, largest=0.1, folder="state"):
         monkeypatch.setenv("LARGEST_STEP", str(largest))
-        return train(making.make_spec(*SETTINGS, *overrides), dataset, dataset.rows("train"), fold="fold_0",
-                     device=cpu, folder=tmp_path / folder, made_from="x").member  # fmt: skip
+        return train(
+            making.make_spec(*SETTINGS, *overrides),
+            dataset,
+            dataset.rows("train"),
+            fold="fold_0",
+            device=cpu,
+            folder=tmp_path / folder,
+            fingerprint="x",
+        ).member
 
     return run
 
@@ -49,8 +56,8 @@ def test_a_rollback_is_kept_at_once(fit, tmp_path, monkeypatch):
 
     real = resume.keep
 
-    def keep(folder, made_from, state, *rest):
-        real(folder, made_from, state, *rest)
+    def keep(folder, fingerprint, state, *rest):
+        real(folder, fingerprint, state, *rest)
         if state["rollbacks"]:
             raise Stop
 

@@ -18,8 +18,12 @@ def two(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_two_processes_train_one_network(making, dataset, cpu, two):
-    spec = making.make_spec("training.epochs=12", "training.augment={random_resized_crop: 1, flip: false}",
-                            "training.best_checkpoint=true", "training.ema=0.9")  # fmt: skip
+    spec = making.make_spec(
+        "training.epochs=12",
+        "training.augment={random_resized_crop: 1, flip: false}",
+        "training.best_checkpoint=true",
+        "training.ema=0.9",
+    )
     member = train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu).member
     rows = dataset.rows("test")
     logits = logits_of(member, dataset, rows, batch_size=80, device=cpu)

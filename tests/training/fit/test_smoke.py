@@ -20,14 +20,26 @@ def test_on_a_gpu(making, dataset, precision):
     smoke(making.make_spec(f"training.precision={precision}"), dataset, torch.device("cuda", 0))
 
 
-@pytest.mark.parametrize(("net", "sentence"), [
-    ("wrong_shape", "wrong_shape: expected logits of shape [32, 10], got [32, 11]. "
-     "Check the backbone: its last layer must give one number a class."),
-    ("exploding", "exploding: expected a finite loss on the first batch, got nan. "
-     "Try --set training.precision=fp32, or another backbone."),
-    ("detached", "detached: expected weights that learn, got no gradient at all. "
-     "Check that the backbone does not detach its output."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("net", "sentence"),
+    [
+        (
+            "wrong_shape",
+            "wrong_shape: expected logits of shape [32, 10], got [32, 11]. "
+            "Check the backbone: its last layer must give one number a class.",
+        ),
+        (
+            "exploding",
+            "exploding: expected a finite loss on the first batch, got nan. "
+            "Try --set training.precision=fp32, or another backbone.",
+        ),
+        (
+            "detached",
+            "detached: expected weights that learn, got no gradient at all. "
+            "Check that the backbone does not detach its output.",
+        ),
+    ],
+)
 def test_what_cannot_learn_is_refused_at_once(making, dataset, cpu, net, sentence):
     spec = making.make_spec(f"models=[{{name: 'python:tiny_nets:{net}', as: {net}}}]", net=net)
     with pytest.raises(TrainingError) as caught:
@@ -35,11 +47,17 @@ def test_what_cannot_learn_is_refused_at_once(making, dataset, cpu, net, sentenc
     assert str(caught.value) == sentence
 
 
-@pytest.mark.parametrize(("backbone", "reason"), [
-    ("timm:test_convnext", "Calculated padded input size per channel: (1 x 1). Kernel size: (2 x 2). "
-     "Kernel size can't be greater than actual input size"),
-    ("timm:test_vit", "Input height (8) should be divisible by patch size (16)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("backbone", "reason"),
+    [
+        (
+            "timm:test_convnext",
+            "Calculated padded input size per channel: (1 x 1). Kernel size: (2 x 2). "
+            "Kernel size can't be greater than actual input size",
+        ),
+        ("timm:test_vit", "Input height (8) should be divisible by patch size (16)"),
+    ],
+)
 def test_images_too_small_for_a_backbone(making, dataset, cpu, backbone, reason):
     with pytest.raises(TrainingError) as caught:
         smoke(making.make_spec(f"backbones.include=[{backbone}]"), dataset, cpu)

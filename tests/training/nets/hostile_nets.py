@@ -15,9 +15,15 @@ class Plain(nn.Module):
 
     def __init__(self, classes: int, channels: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(channels, 8, 3, padding=1), nn.GELU(),
-                                  nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.GELU(),
-                                  nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(dropout))  # fmt: skip
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, 8, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(8, 16, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+        )
         self.head = nn.Linear(64, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -51,15 +57,15 @@ class Skittish(Plain):
         return logits
 
 
-class Signalled(Plain):
+class Signaled(Plain):
     """Sends its process SIGNAL when it is trained on the BATCH-th batch."""
 
     calls = 0
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if self.training and torch.is_grad_enabled():
-            Signalled.calls += 1
-            if Signalled.calls == int(os.environ.get("BATCH", "0")):
+            Signaled.calls += 1
+            if Signaled.calls == int(os.environ.get("BATCH", "0")):
                 os.kill(os.getpid(), getattr(signal, os.environ["SIGNAL"]))
         return super().forward(images)
 
@@ -79,8 +85,8 @@ def skittish(classes: int, channels: int) -> nn.Module:
     return Skittish(classes, channels)
 
 
-def signalled(classes: int, channels: int) -> nn.Module:
-    return Signalled(classes, channels, dropout=0.1)
+def signaled(classes: int, channels: int) -> nn.Module:
+    return Signaled(classes, channels, dropout=0.1)
 
 
 def fussy(classes: int, channels: int) -> nn.Module:

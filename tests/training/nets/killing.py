@@ -66,7 +66,7 @@ def run(settings, data, folder):
     """Fit, and return the digest of what comes out."""
     rows, held_out = data.rows("train")[:-60], data.rows("train")[-60:]
     member = train(
-        make_spec(*settings), data, rows, fold="fold_0", device=CPU, folder=folder, made_from="x"
+        make_spec(*settings), data, rows, fold="fold_0", device=CPU, folder=folder, fingerprint="x"
     ).member
     digest = hashlib.sha256(logits_of(member, data, held_out, batch_size=32, device=CPU).tobytes())
     for name, value in sorted(member.state_dict().items()):

@@ -11,8 +11,15 @@ from committee.images.dataset import Dataset
 from committee.recipe.load import load_recipe
 from committee.recipe.members import MemberSpec
 
-FAST = ("dataset.img_size=8", "dataset.channels=1", "dataset.batch_size=32", "training.lr=0.01",
-        "training.folds=3", "training.epochs=3", "training.pretrained=false")  # fmt: skip
+FAST = (
+    "dataset.img_size=8",
+    "dataset.channels=1",
+    "dataset.batch_size=32",
+    "training.lr=0.01",
+    "training.folds=3",
+    "training.epochs=3",
+    "training.pretrained=false",
+)
 
 
 def make_spec(*overrides: str, net: str = "tiny") -> MemberSpec:
@@ -33,10 +40,17 @@ def make_dataset(folder: Path, folds: int = 3, **changes: Any) -> Dataset:
     if folds:
         dealt[:240] = make_folds(digits.target[:240], folds, seed=0)
     settings: dict[str, Any] = {
-        "name": "digits", "fingerprint": "f", "canvas": np.load(path, mmap_mode="r"),
-        "labels": digits.target[:360].astype(np.int64), "groups": None,
+        "name": "digits",
+        "fingerprint": "f",
+        "canvas": np.load(path, mmap_mode="r"),
+        "labels": digits.target[:360].astype(np.int64),
+        "groups": None,
         "sample_ids": np.array([f"d{n:04}" for n in range(360)]),
-        "class_names": tuple("0123456789"), "splits": splits, "folds": dealt,
-        "canvas_size": 10, "fit": "crop", "channels": 1,
-    }  # fmt: skip
+        "class_names": tuple("0123456789"),
+        "splits": splits,
+        "folds": dealt,
+        "canvas_size": 10,
+        "fit": "crop",
+        "channels": 1,
+    }
     return Dataset(**settings | changes)

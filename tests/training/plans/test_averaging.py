@@ -23,7 +23,7 @@ def test_one_run_yields_three_members(plan, dataset, monkeypatch):
         real(self, epoch)
 
     monkeypatch.setattr(TailAverage, "epoch", spy)
-    made = plan.run(dataset.rows("train"), "fold_0", made_from="x")
+    made = plan.run(dataset.rows("train"), "fold_0", fingerprint="x")
     assert list(made) == [plan.name, plan.swa, plan.ema]
     state = made[plan.swa].network.state_dict()
     weights = [key for key, value in state.items() if value.is_floating_point() and "running" not in key]
@@ -35,9 +35,9 @@ def test_one_run_yields_three_members(plan, dataset, monkeypatch):
 
 def test_statistics_belong_to_the_averaged_weights(plan, dataset, monkeypatch):
     monkeypatch.setattr(averaging, "recompute", lambda *args, **kwargs: 0)
-    without = plan.run(dataset.rows("train"), "fold_0", made_from="x")
+    without = plan.run(dataset.rows("train"), "fold_0", fingerprint="x")
     monkeypatch.undo()
-    made = plan.run(dataset.rows("train"), "fold_0", made_from="x")
+    made = plan.run(dataset.rows("train"), "fold_0", fingerprint="x")
     for name in plan.others:
         one, other = (each[name].network.state_dict() for each in (made, without))
         differ = [key for key in one if not torch.equal(one[key], other[key])]

@@ -65,15 +65,19 @@ def bag(making, dataset, store, cpu):
 def test_out_of_bag_predictions_are_those_of_single_networks(bag, dataset, store, caplog):
     caplog.set_level("INFO")
     rows = dataset.rows("train")
-    member = bag.run(rows, "refit", made_from="x")[bag.name]
+    member = bag.run(rows, "refit", fingerprint="x")[bag.name]
     logits, seen = bag.out_of_bag(member, rows)
     drew = np.stack([np.isin(rows, each) for each in bag.bags(rows, "refit")])
     assert np.array_equal(seen, drew.all(0)) and 0.05 < seen.mean() < 0.35  # 0.632^4 is 0.16
     assert f"{seen.sum()} of {len(rows)} rows were drawn by all of its networks" in caplog.text
-    each = np.stack([
-        torch.from_numpy(logits_of(net, dataset, rows, batch_size=32, device=bag.device)).softmax(1).numpy()
-        for net in member.members
-    ])  # fmt: skip
+    each = np.stack(
+        [
+            torch.from_numpy(logits_of(net, dataset, rows, batch_size=32, device=bag.device))
+            .softmax(1)
+            .numpy()
+            for net in member.members
+        ]
+    )
     row = int(np.flatnonzero((~drew).sum(0) == 2)[0])
     np.testing.assert_allclose(np.exp(logits[row]), each[~drew[:, row], row].mean(0), rtol=1e-4, atol=1e-6)
     row = int(np.flatnonzero(seen)[0])
@@ -103,7 +107,7 @@ def test_a_bag_that_misses_a_class_is_named(making, store, cpu, tmp_path, caplog
     labels[train[1:]] = 8  # one nine is left
     dataset = making.make_dataset(tmp_path / "rare", labels=labels)
     plan = Bagging(making.make_spec("training.epochs=1"), dataset, store, cpu, networks=6)
-    plan.run(dataset.rows("train"), "refit", made_from="x")
+    plan.run(dataset.rows("train"), "refit", fingerprint="x")
     said = [record.message for record in caplog.records if "drew no image" in record.message]
     assert said and all(text.endswith("drew no image of 9: it will find none") for text in said)
 

@@ -19,9 +19,9 @@ def spied(plan, monkeypatch):
     """What each stage is given."""
     given, fit = [], plan.fit
 
-    def spy(rows, fold, made_from, epochs=None, *, number=None, extra=None):
+    def spy(rows, fold, fingerprint, epochs=None, *, number=None, extra=None):
         given.append((rows, extra, number))
-        return fit(rows, fold, made_from, epochs, number=number, extra=extra)
+        return fit(rows, fold, fingerprint, epochs, number=number, extra=extra)
 
     monkeypatch.setattr(plan, "fit", spy)
     return given
@@ -32,7 +32,7 @@ def test_rows_that_were_wrong_weigh_more_in_the_next_stage(making, dataset, stor
     plan = make(making, dataset, store, cpu, how=how)
     given = spied(plan, monkeypatch)
     rows = dataset.rows("train")
-    member = plan.run(rows, "refit", made_from="x", epochs=2)[plan.name]
+    member = plan.run(rows, "refit", fingerprint="x", epochs=2)[plan.name]
     first = logits_of(member.parts[0], dataset, rows, batch_size=32, device=cpu)
     wrong = first.argmax(1) != dataset.labels[rows]
     assert 0.02 < wrong.mean() < 0.9
@@ -53,7 +53,7 @@ def test_a_stage_of_gradient_boosting_learns_what_is_missing(making, dataset, st
     plan = make(making, dataset, store, cpu, method="gradient", shrinkage=0.5)
     given = spied(plan, monkeypatch)
     rows = dataset.rows("train")
-    member = plan.run(rows, "refit", made_from="x", epochs=3)[plan.name]
+    member = plan.run(rows, "refit", fingerprint="x", epochs=3)[plan.name]
     stages = [logits_of(part, dataset, rows, batch_size=32, device=cpu) for part in member.parts]
     assert given[0][1].offsets.max() == 0
     np.testing.assert_allclose(given[2][1].offsets, 0.5 * (stages[0] + stages[1]), rtol=1e-4, atol=1e-4)
@@ -67,7 +67,7 @@ def test_a_series_ends_where_a_stage_no_longer_helps(making, dataset, store, cpu
     plan = make(making, dataset, store, cpu, stages=6)
     scores = iter([0.5, 0.3, 0.4, 0.2])
     monkeypatch.setattr(boosting._Series, "_score", lambda self: next(scores))
-    member = plan.run(dataset.rows("train"), "fold_0", made_from="x")[plan.name]
+    member = plan.run(dataset.rows("train"), "fold_0", fingerprint="x")[plan.name]
     assert len(member.parts) == 2
     assert member.provenance["epochs"] == 2 and member.provenance["trained"] == 3
     assert member.provenance["inner"] == [0.5, 0.3, 0.4]
@@ -77,13 +77,13 @@ def test_more_patience_goes_on(making, dataset, store, cpu, monkeypatch):
     plan = make(making, dataset, store, cpu, stages=4, patience=2)
     scores = iter([0.5, 0.3, 0.4, 0.2])
     monkeypatch.setattr(boosting._Series, "_score", lambda self: next(scores))
-    assert len(plan.run(dataset.rows("train"), "fold_0", made_from="x")[plan.name].parts) == 4
+    assert len(plan.run(dataset.rows("train"), "fold_0", fingerprint="x")[plan.name].parts) == 4
 
 
 def test_the_inner_slice_takes_no_part_in_training(making, dataset, store, cpu, monkeypatch):
     plan = make(making, dataset, store, cpu, stages=2)
     given = spied(plan, monkeypatch)
-    plan.run(dataset.rows("train"), "fold_0", made_from="x")
+    plan.run(dataset.rows("train"), "fold_0", fingerprint="x")
     learned = given[0][0]
     assert len(learned) == pytest.approx(216, abs=10)
     assert all(np.array_equal(rows, learned) for rows, _, _ in given)
@@ -94,7 +94,7 @@ def test_a_first_stage_that_is_no_better_than_chance_is_all_there_is(
 ):
     plan = make(making, dataset, store, cpu)
     monkeypatch.setattr(boosting, "stage_weight", lambda error, classes: 0.0)
-    member = plan.run(dataset.rows("train"), "refit", made_from="x", epochs=3)[plan.name]
+    member = plan.run(dataset.rows("train"), "refit", fingerprint="x", epochs=3)[plan.name]
     assert len(member.parts) == 1 and member.weights.tolist() == [1.0]
 
 

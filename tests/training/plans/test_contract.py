@@ -8,9 +8,12 @@ from committee.models.ensemble import load
 from committee.training.plans.base import PLANS, Plan
 
 OPTIONS = {
-    "averaging": {}, "bagging": {"networks": 2}, "boosting": {"stages": 2}, "single": {},
+    "averaging": {},
+    "bagging": {"networks": 2},
+    "boosting": {"stages": 2},
+    "single": {},
     "snapshot": {"n_snapshots": 2, "epochs_per_cycle": 1},
-}  # fmt: skip
+}
 
 
 @pytest.fixture(params=PLANS.names())
@@ -29,7 +32,7 @@ def test_it_says_what_it_is(plan):
 
 def test_rows_become_members_and_the_same_rows_the_same(plan, dataset, tmp_path):
     rows = dataset.rows("train")[:64]
-    made, same = (plan.run(rows, "fold_0", made_from=by) for by in ("a", "b"))
+    made, same = (plan.run(rows, "fold_0", fingerprint=by) for by in ("a", "b"))
     assert set(made) == {plan.name, *plan.others}
     images = dataset.images(np.arange(5))
     for name, one in made.items():
@@ -45,9 +48,9 @@ def test_rows_become_members_and_the_same_rows_the_same(plan, dataset, tmp_path)
 
 def test_a_run_of_the_same_goes_on_from_what_is_kept(plan, dataset, monkeypatch):
     rows = dataset.rows("train")[:64]
-    made = plan.run(rows, "fold_0", made_from="a")
+    made = plan.run(rows, "fold_0", fingerprint="a")
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: pytest.fail("a step"))
-    again = plan.run(rows, "fold_0", made_from="a")
+    again = plan.run(rows, "fold_0", fingerprint="a")
     images = dataset.images(np.arange(5))
     with torch.inference_mode():
         for name, one in made.items():

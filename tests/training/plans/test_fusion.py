@@ -51,11 +51,11 @@ def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu):
     plan = fusion(members, dataset, store, cpu)
     rows = dataset.rows("train")
     kept, held_out = rows[dataset.folds[rows] != 1], rows[dataset.folds[rows] == 1]
-    made = plan.run(kept, "fold_1", made_from="x")["fused"]
+    made = plan.run(kept, "fold_1", fingerprint="x")["fused"]
     stored = plan.predict(made, held_out, "fold_1")
     run = logits_of(made, dataset, held_out, batch_size=32, device=cpu)
     np.testing.assert_allclose(stored, run, rtol=1e-3, atol=1e-4)
-    refit = plan.run(rows, "refit", made_from="x")["fused"]
+    refit = plan.run(rows, "refit", fingerprint="x")["fused"]
     assert not torch.equal(refit.parts[0].network.net[0].weight, made.parts[0].network.net[0].weight)
 
 
@@ -83,8 +83,8 @@ def test_end_to_end_trains_copies(members, dataset, store, cpu, making):
     training = making.make_spec().training
     plan = fusion(members, dataset, store, cpu, end_to_end=training)
     rows = dataset.rows("train")
-    frozen = fusion(members, dataset, store, cpu).run(rows, "refit", made_from="x")["fused"]
-    made = plan.run(rows, "refit", made_from="y")["fused"]
+    frozen = fusion(members, dataset, store, cpu).run(rows, "refit", fingerprint="x")["fused"]
+    made = plan.run(rows, "refit", fingerprint="y")["fused"]
     assert {path: hash_file(path) for path in files} == before
     for one, other in zip(made.parts, frozen.parts, strict=True):
         moved = (one.network.net[0].weight - other.network.net[0].weight).abs().max()
@@ -99,7 +99,7 @@ def test_end_to_end_trains_copies(members, dataset, store, cpu, making):
 def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, cpu):
     from committee.training.plans.fusion import _together
 
-    made = fusion(members, dataset, store, cpu).run(dataset.rows("train"), "refit", made_from="x")["fused"]
+    made = fusion(members, dataset, store, cpu).run(dataset.rows("train"), "refit", fingerprint="x")["fused"]
     together = _together(made, 10).eval()
     images = dataset.images(dataset.rows("val"))
     with torch.inference_mode():

@@ -7,13 +7,13 @@ import torch
 from committee.errors import UsageError
 from committee.models.member import Member
 from committee.predictions.table import Predictions
-from committee.recipe.runs import MixtureOfExperts
+from committee.recipe.runs import Moe
 from committee.training.crossfit.crossfit import CrossFit
 from committee.training.fit.predict import logits_of
-from committee.training.plans.moe import MixturePlan, gate_loss
+from committee.training.plans.moe import MoePlan, gate_loss
 from committee.training.plans.single import Single
 
-SECTION = MixtureOfExperts(num_experts=2, top_k=1, gating_hidden_dim=8, epochs=5)
+SECTION = Moe(num_experts=2, top_k=1, gating_hidden_dim=8, epochs=5)
 
 
 @pytest.fixture
@@ -36,10 +36,18 @@ def crossfitted(plan, store):
 
 def mixture(candidates, dataset, store, cpu, section=SECTION, split="oof"):
     names = candidates.members
-    return MixturePlan(
-        "moe", section, candidates, split, dataset, store, cpu, voices=dict.fromkeys(names, "refit"),
-        sources=dict.fromkeys(names, "x"), img_size=8,
-    )  # fmt: skip
+    return MoePlan(
+        "moe",
+        section,
+        candidates,
+        split,
+        dataset,
+        store,
+        cpu,
+        deployed=dict.fromkeys(names, "refit"),
+        sources=dict.fromkeys(names, "x"),
+        img_size=8,
+    )
 
 
 def test_no_expert_runs_while_the_gate_learns(candidates, dataset, store, cpu, monkeypatch):
@@ -48,7 +56,7 @@ def test_no_expert_runs_while_the_gate_learns(candidates, dataset, store, cpu, m
     monkeypatch.setattr(Member, "forward", lambda self, images: pytest.fail("an expert ran"))
     rows = dataset.rows("train")
     kept, held_out = rows[dataset.folds[rows] != 0], rows[dataset.folds[rows] == 0]
-    made = plan.run(kept, "fold_0", made_from="x")["moe"]
+    made = plan.run(kept, "fold_0", fingerprint="x")["moe"]
     stored = plan.predict(made, held_out, "fold_0")
     monkeypatch.undo()
     run = logits_of(made, dataset, held_out, batch_size=32, device=cpu)
@@ -56,7 +64,9 @@ def test_no_expert_runs_while_the_gate_learns(candidates, dataset, store, cpu, m
 
 
 def test_the_report_says_who_is_asked_and_what_is_saved(candidates, dataset, store, cpu):
-    made = mixture(candidates, dataset, store, cpu).run(dataset.rows("train"), "refit", made_from="x")["moe"]
+    made = mixture(candidates, dataset, store, cpu).run(dataset.rows("train"), "refit", fingerprint="x")[
+        "moe"
+    ]
     report = made.provenance
     assert len(report["experts"]) == 2 and report["chosen_by"] == "greedy_forward"
     assert "m2" in report["experts"], "the best of the members"
@@ -79,11 +89,15 @@ def test_the_gate_learns_who_is_right(dataset, store, cpu, candidates):
     right[0, low, labels[low]] = right[1, ~low, labels[~low]] = 8
     right[0, ~low, (labels[~low] + 1) % 10] = right[1, low, (labels[low] + 1) % 10] = 4
     known = Predictions.from_logits(
-        right, members=["m0", "m1"], class_names=candidates.class_names, labels=labels,
-        sample_ids=candidates.sample_ids, folds=candidates.folds,
-    )  # fmt: skip
-    section = MixtureOfExperts(num_experts=2, top_k=1, gating_hidden_dim=32, epochs=60)
-    made = mixture(known, dataset, store, cpu, section).run(dataset.rows("train"), "refit", made_from="x")[
+        right,
+        members=["m0", "m1"],
+        class_names=candidates.class_names,
+        labels=labels,
+        sample_ids=candidates.sample_ids,
+        folds=candidates.folds,
+    )
+    section = Moe(num_experts=2, top_k=1, gating_hidden_dim=32, epochs=60)
+    made = mixture(known, dataset, store, cpu, section).run(dataset.rows("train"), "refit", fingerprint="x")[
         "moe"
     ]
     order = [made.provenance["experts"].index(name) for name in ("m0", "m1")]
@@ -112,7 +126,7 @@ def test_shares_that_differ_cost():
 
 
 def test_more_experts_than_members_are_as_many_as_there_are(candidates, dataset, store, cpu, caplog):
-    plan = mixture(candidates, dataset, store, cpu, MixtureOfExperts(num_experts=9, top_k=2, epochs=1))
+    plan = mixture(candidates, dataset, store, cpu, Moe(num_experts=9, top_k=2, epochs=1))
     assert plan.experts == 3
     assert "moe: 3 experts, since there are no more members" in caplog.text
 

@@ -27,7 +27,7 @@ def test_the_rate_restarts_with_each_cycle(plan):
 
 def test_a_run_yields_the_mean_and_its_parts(plan, dataset):
     assert plan.others == ("tiny_nets_tiny_1", "tiny_nets_tiny_2", "tiny_nets_tiny_3") and plan.epochs == 6
-    made = plan.run(dataset.rows("train"), "fold_0", made_from="x")
+    made = plan.run(dataset.rows("train"), "fold_0", fingerprint="x")
     images = dataset.images(np.arange(6))
     with torch.inference_mode():
         parts = torch.stack([made[name](images).softmax(1) for name in plan.others])
@@ -38,7 +38,7 @@ def test_a_run_yields_the_mean_and_its_parts(plan, dataset):
 
 def test_the_last_snapshot_is_the_network_at_the_end(plan, dataset, store):
     rows = dataset.rows("train")
-    made = plan.run(rows, "fold_0", made_from="x")
+    made = plan.run(rows, "fold_0", fingerprint="x")
     forget(store.resume(plan.name, "fold_0"))
     last = plan.fit(rows, "fold_0", "x").member
     images = dataset.images(np.arange(6))
@@ -50,7 +50,7 @@ def test_a_run_that_was_cut_short_is_named(plan, dataset, monkeypatch):
     monkeypatch.setattr(Snapshots, "found", lambda self: {"1": self.copies[0]})
     said = "tiny_nets_tiny/fold_0: expected 3 snapshots, got 1: the run was cut short. Run it again"
     with pytest.raises(TrainingError, match=said):
-        plan.run(dataset.rows("train"), "fold_0", made_from="x")
+        plan.run(dataset.rows("train"), "fold_0", fingerprint="x")
 
 
 def test_one_cycle_is_no_ensemble(making, dataset, store, cpu):

@@ -70,7 +70,9 @@ def test_the_soup_of_a_members_folds_has_no_rows_that_it_did_not_see(cooked, dat
 
 
 def test_the_report_has_both_kinds_of_statistics(cooked, dataset, store, cpu):
-    made = soup(["a", "b"], dataset, store, cpu, cooked()).run(dataset.rows("train"), "refit", made_from="x")
+    made = soup(["a", "b"], dataset, store, cpu, cooked()).run(
+        dataset.rows("train"), "refit", fingerprint="x"
+    )
     report = made["soup"].provenance["soup"]
     assert report["weights"] == {"a": 0.5, "b": 0.5} and report["left_out"] == {}
     assert report["log_loss"] == report["recomputed_bn"] != report["averaged_bn"]
@@ -80,13 +82,13 @@ def test_the_report_has_both_kinds_of_statistics(cooked, dataset, store, cpu):
 
 def test_without_recompute_both_are_measured_too(cooked, dataset, store, cpu):
     plan = soup(["a", "b"], dataset, store, cpu, cooked(), recompute_bn=False)
-    report = plan.run(dataset.rows("train"), "refit", made_from="x")["soup"].provenance["soup"]
+    report = plan.run(dataset.rows("train"), "refit", fingerprint="x")["soup"].provenance["soup"]
     assert report["log_loss"] == report["averaged_bn"] != report["recomputed_bn"]
 
 
 def test_a_stranger_is_left_out_and_named_with_its_barrier(cooked, dataset, store, cpu, caplog):
     plan = soup(["a", "b", "far"], dataset, store, cpu, cooked(far=True))
-    report = plan.run(dataset.rows("train"), "refit", made_from="x")["soup"].provenance["soup"]
+    report = plan.run(dataset.rows("train"), "refit", fingerprint="x")["soup"].provenance["soup"]
     assert set(report["weights"]) == {"a", "b"}
     assert "they do not share a start" in report["left_out"]["far"]
     assert "soup/refit: without far: a barrier of " in caplog.text
@@ -99,7 +101,7 @@ def test_strangers_alone_are_refused_with_the_barrier(cooked, dataset, store, cp
         r"between it and (a|far); they do not share a start. Let them share a start"
     )
     with pytest.raises(TrainingError, match=said):
-        plan.run(dataset.rows("train"), "refit", made_from="x")
+        plan.run(dataset.rows("train"), "refit", fingerprint="x")
 
 
 def test_choosing_wants_rows_kept_apart(cooked, making, store, cpu, tmp_path, dataset):
@@ -113,7 +115,9 @@ def test_choosing_wants_rows_kept_apart(cooked, making, store, cpu, tmp_path, da
 
 
 def test_a_soup_is_a_network_of_its_own(cooked, dataset, store, cpu):
-    made = soup(["a", "b"], dataset, store, cpu, cooked()).run(dataset.rows("train"), "refit", made_from="x")
+    made = soup(["a", "b"], dataset, store, cpu, cooked()).run(
+        dataset.rows("train"), "refit", fingerprint="x"
+    )
     with torch.inference_mode():
         assert made["soup"](dataset.images(np.arange(3))).shape == (3, 10)
     assert made["soup"].provenance["epochs"] == 8

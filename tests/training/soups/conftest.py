@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from committee.training.fit.weight_averager import SoupContext, WeightAverager
 from committee.training.plans.single import Single
-from committee.training.soups.weight_averager import Kitchen, Pot
 
 
 @pytest.fixture
@@ -15,16 +15,16 @@ def siblings(making, dataset, store, cpu):
             words = [f"training.epochs={epochs}", f"training.start_seed={start_seed}", f"seed={number + 1}"]
             plan = Single(making.make_spec(*words, **changes), dataset, store, cpu)
             plan.name = name
-            made[name] = plan.run(dataset.rows("train"), "refit", made_from=name)[name]
+            made[name] = plan.run(dataset.rows("train"), "refit", fingerprint=name)[name]
         return made
 
     return make
 
 
 @pytest.fixture
-def kitchen(dataset):
+def context(dataset):
     def make(recompute_bn=True, num_batches=4):
-        return Kitchen(
+        return SoupContext(
             dataset,
             dataset.rows("train"),
             dataset.rows("val"),
@@ -39,5 +39,5 @@ def kitchen(dataset):
 
 
 @pytest.fixture
-def pot(siblings, kitchen):
-    return Pot(siblings("a", "b", "c"), kitchen(), "soup")
+def averager(siblings, context):
+    return WeightAverager(siblings("a", "b", "c"), context(), "soup")

@@ -11,25 +11,27 @@ def soup(request):
     return SOUPS.make(request.param)
 
 
-def test_weights_are_a_mean_of_some(soup, pot):
-    losses = {name: pot.loss(member) for name, member in pot.members.items()}
-    weights = soup.weights(pot, losses)
+def test_weights_are_a_mean_of_some(soup, averager):
+    losses = {name: averager.loss(member) for name, member in averager.members.items()}
+    weights = soup.weights(averager, losses)
     assert set(weights) <= set(losses)
     assert sum(weights.values()) == pytest.approx(1) and all(weight >= 0 for weight in weights.values())
 
 
-def test_ingredients_stay_as_they_are(soup, pot):
-    before = {n: {k: v.clone() for k, v in m.network.state_dict().items()} for n, m in pot.members.items()}
-    soup.weights(pot, {name: pot.loss(member) for name, member in pot.members.items()})
-    for name, member in pot.members.items():
+def test_ingredients_stay_as_they_are(soup, averager):
+    before = {
+        n: {k: v.clone() for k, v in m.network.state_dict().items()} for n, m in averager.members.items()
+    }
+    soup.weights(averager, {name: averager.loss(member) for name, member in averager.members.items()})
+    for name, member in averager.members.items():
         assert not member.training
         for key, value in member.network.state_dict().items():
             assert torch.equal(value, before[name][key])
 
 
-def test_one_that_chooses_is_no_worse_than_the_best_network_on_its_rows(soup, pot):
+def test_one_that_chooses_is_no_worse_than_the_best_network_on_its_rows(soup, averager):
     if not soup.needs_apart:
         return
-    losses = {name: pot.loss(member) for name, member in pot.members.items()}
-    made = pot.blend(soup.weights(pot, losses))
-    assert pot.loss(made) <= min(losses.values()) + 1e-6
+    losses = {name: averager.loss(member) for name, member in averager.members.items()}
+    made = averager.blend(soup.weights(averager, losses))
+    assert averager.loss(made) <= min(losses.values()) + 1e-6

@@ -22,7 +22,7 @@ class PythonSource(Source):
     """`python:package.module:builder`.
 
     The builder is called with what its signature names among `classes` (or `num_classes`), `channels` (or
-    `in_chans`) and `img_size`, and returns a module from normalised images to logits.
+    `in_chans`) and `img_size`, and returns a module from normalized images to logits.
     """
 
     pretrained_default: ClassVar[bool] = False
@@ -42,14 +42,19 @@ class PythonSource(Source):
         """Import the builder and call it."""
         if pretrained:
             raise UsageError(
-                architecture.name, expected="pretrained: false, or the path of a weights file", got="true",
+                architecture.name,
+                expected="pretrained: false, or the path of a weights file",
+                got="true",
                 todo="A builder of your own has no published weights.",
-            )  # fmt: skip
+            )
         builder = _import(architecture)
         known = {
-            "classes": classes, "num_classes": classes, "channels": channels, "in_chans": channels,
+            "classes": classes,
+            "num_classes": classes,
+            "channels": channels,
+            "in_chans": channels,
             "img_size": img_size,
-        }  # fmt: skip
+        }
         taken = {
             name: value for name, value in known.items() if name in inspect.signature(builder).parameters
         }
@@ -67,9 +72,11 @@ def _import(architecture: Architecture) -> Callable[..., Any]:
         module = importlib.import_module(path)
     except ImportError as error:
         raise UsageError(
-            architecture.name, expected="a module that can be imported", got=str(error),
+            architecture.name,
+            expected="a module that can be imported",
+            got=str(error),
             todo="Install it, or put its folder on PYTHONPATH.",
-        ) from error  # fmt: skip
+        ) from error
     builder = getattr(module, name, None)
     if not callable(builder):
         raise UsageError(

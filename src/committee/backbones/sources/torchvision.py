@@ -69,8 +69,13 @@ def _arguments(key: str, img_size: int) -> dict[str, Any]:
 def _take_channels(net: nn.Module, channels: int) -> None:
     name, stem = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
     other = nn.Conv2d(
-        channels, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, stem.dilation,  # type: ignore[arg-type]
+        channels,
+        stem.out_channels,
+        stem.kernel_size,
+        stem.stride,
+        stem.padding,
+        stem.dilation,  # type: ignore[arg-type]
         bias=stem.bias is not None,
-    )  # fmt: skip
+    )
     parent, _, child = name.rpartition(".")
     setattr(net.get_submodule(parent), child, other)

@@ -30,9 +30,11 @@ def read_csv(path: Path) -> list[Row]:
             for row in reader:
                 if None in row or None in row.values():
                     raise DataError(
-                        f"{path}:{reader.line_num}", expected=f"{len(reader.fieldnames or ())} fields",
-                        got="more" if None in row else "fewer", todo="Put text that has commas in quotes.",
-                    )  # fmt: skip
+                        f"{path}:{reader.line_num}",
+                        expected=f"{len(reader.fieldnames or ())} fields",
+                        got="more" if None in row else "fewer",
+                        todo="Put text that has commas in quotes.",
+                    )
                 rows.append({key.strip(): value.strip() for key, value in row.items()})
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(str(path), expected="CSV in UTF-8", got=str(error)) from error
@@ -63,23 +65,27 @@ class Table(Reader):
     def read(self) -> Samples:
         file, rows = self.table()
         if not rows:
-            raise DataError(str(file), expected="rows of labelled images", got="none")
+            raise DataError(str(file), expected="rows of labeled images", got="none")
         column = "image" if "image" in rows[0] else self.image_column
         images, labels = _column(rows, file, column), _labels(rows, file)
         ids, sources = _images(images, file.parent, f"{file}: column '{column}'")
         splits = [split_name(text(row.get("split")), f"{file}: column 'split'") for row in rows]
         return Samples(
-            ids, sources, labels, splits, sorted_classes(labels),
+            ids,
+            sources,
+            labels,
+            splits,
+            sorted_classes(labels),
             folds=_own_column(rows, file, self.fold_column, "fold"),
             groups=_own_column(rows, file, self.group_column, "group"),
-        )  # fmt: skip
+        )
 
 
 def _column(rows: Sequence[Row], file: Path, name: str) -> list[Any]:
     if name not in rows[0]:
         raise DataError(
             str(file), expected=f"a column '{name}'", got=first_five(rows[0]), todo=nearest(name, rows[0])
-        )  # fmt: skip
+        )
     return [row[name] for row in rows]
 
 
@@ -94,9 +100,11 @@ def _labels(rows: Sequence[Row], file: Path) -> list[str]:
     empty = [number for number, label in enumerate(labels, start=1) if not label]
     if empty:
         raise DataError(
-            f"{file}: column 'label'", expected="a label in each row",
-            got=f"none in row {', '.join(map(str, empty[:5]))}", todo="Label these rows or remove them.",
-        )  # fmt: skip
+            f"{file}: column 'label'",
+            expected="a label in each row",
+            got=f"none in row {', '.join(map(str, empty[:5]))}",
+            todo="Label these rows or remove them.",
+        )
     return labels
 
 
@@ -117,9 +125,11 @@ def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Imag
     missing = [name.as_posix() for name, path in zip(names, paths, strict=True) if not _is_file(path)]
     if missing:
         raise DataError(
-            who, expected=f"files below {root.as_posix()}", got=f"no file {first_five(missing)}",
-            todo=_neighbour(root / missing[0]),
-        )  # fmt: skip
+            who,
+            expected=f"files below {root.as_posix()}",
+            got=f"no file {first_five(missing)}",
+            todo=_neighbor(root / missing[0]),
+        )
     return [_relative(name, root) for name in names], paths
 
 
@@ -134,7 +144,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _neighbour(path: Path) -> str:
+def _neighbor(path: Path) -> str:
     """Name the file that was meant, perhaps."""
     try:
         names = [other.name for other in path.parent.iterdir()]

@@ -15,9 +15,15 @@ from committee.base.registry import Family
 from committee.errors import DataError, first_five, nearest
 
 _SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
 
 Images = Sequence[Path | bytes] | NDArray[np.uint8]
 
@@ -56,19 +62,23 @@ class Samples:
 
     def __post_init__(self) -> None:
         if not self.ids:
-            raise DataError("data set", expected="labelled images", got="none")
+            raise DataError("data set", expected="labeled images", got="none")
         repeated = [name for name, count in Counter(self.ids).items() if count > 1]
         if repeated:
             raise DataError(
-                "sample ids", expected="each once", got=f"again {first_five(repeated)}",
+                "sample ids",
+                expected="each once",
+                got=f"again {first_five(repeated)}",
                 todo="Remove the repeated rows.",
-            )  # fmt: skip
+            )
         odd = [text for text in {*self.ids, *self.class_names} if not _is_text(text)]
         if odd:
             raise DataError(
-                "names of images and classes", expected="Unicode text", got=first_five(sorted(odd)),
+                "names of images and classes",
+                expected="Unicode text",
+                got=first_five(sorted(odd)),
                 todo="Rename them.",
-            )  # fmt: skip
+            )
         if len(set(self.class_names)) < len(self.class_names):
             raise DataError("class names", expected="each once", got=first_five(self.class_names))
         if len(self.class_names) < 2:
@@ -85,15 +95,18 @@ class Samples:
             return [column[row] for row in rows]
 
         return Samples(
-            pick(self.ids), images[rows] if isinstance(images, np.ndarray) else [images[row] for row in rows],
-            pick(self.labels), pick(self.splits), self.class_names,
+            pick(self.ids),
+            images[rows] if isinstance(images, np.ndarray) else [images[row] for row in rows],
+            pick(self.labels),
+            pick(self.splits),
+            self.class_names,
             None if self.folds is None else pick(self.folds),
             None if self.groups is None else pick(self.groups),
-        )  # fmt: skip
+        )
 
 
 class Reader(ABC):
-    """One layout of labelled images on disk.
+    """One layout of labeled images on disk.
 
     Parameters
     ----------

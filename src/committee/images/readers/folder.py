@@ -28,9 +28,11 @@ class Folder(Reader):
         folders = _subfolders(self.path)
         if not folders:
             raise DataError(
-                str(self.path), expected="a folder of images for each class", got="no folder in it",
+                str(self.path),
+                expected="a folder of images for each class",
+                got="no folder in it",
                 todo=f"Put the {FORMATS} of each class into {self.path.as_posix()}/CLASS/.",
-            )  # fmt: skip
+            )
         split = all(is_split(folder.name) for folder in folders)
         if not split:
             self._refuse_strangers(folders)
@@ -43,18 +45,22 @@ class Folder(Reader):
         strangers = [folder.name for folder in folders if not is_split(folder.name)]
         if "train" in (split_name(name, "") for name in parents):
             raise DataError(
-                str(self.path), expected="train, val and test alone, or a folder for each class",
-                got=f"{first_five(strangers)} beside them", todo="Move what is no split elsewhere.",
-            )  # fmt: skip
+                str(self.path),
+                expected="train, val and test alone, or a folder for each class",
+                got=f"{first_five(strangers)} beside them",
+                todo="Move what is no split elsewhere.",
+            )
 
     def _splits(self, folders: list[Path]) -> list[tuple[str, Path]]:
         """Return split and folder of each class in each split."""
         splits = {split_name(folder.name, str(folder)): folder for folder in folders}
         if "train" not in splits or len(splits) < len(folders):
             raise DataError(
-                str(self.path), expected="train, val and test, each once, or a folder for each class",
-                got=first_five(folder.name for folder in folders), todo="Name one of them train.",
-            )  # fmt: skip
+                str(self.path),
+                expected="train, val and test, each once, or a folder for each class",
+                got=first_five(folder.name for folder in folders),
+                todo="Name one of them train.",
+            )
         found = []
         for split, folder in splits.items():
             classes = _subfolders(folder)
@@ -71,9 +77,11 @@ class Folder(Reader):
             images = find_images(folder)
             if not images:
                 raise DataError(
-                    str(folder), expected=FORMATS, got="none",
+                    str(folder),
+                    expected=FORMATS,
+                    got="none",
                     todo="Add images of this class or remove its folder.",
-                )  # fmt: skip
+                )
             ids += [path.relative_to(self.path).as_posix() for path in images]
             paths += images
             labels += [folder.name] * len(images)

@@ -41,9 +41,14 @@ class Numpy(Reader):
         splits = [split_name(name, f"{self.path}: splits") for name in _texts(arrays, "splits") or ()]
         classes = tuple(_texts(arrays, "class_names") or sorted_classes(names))
         return Samples(
-            [str(row) for row in range(len(images))], images, names, splits or ["train"] * len(images),
-            classes, folds=_texts(arrays, "folds"), groups=_texts(arrays, "groups"),
-        )  # fmt: skip
+            [str(row) for row in range(len(images))],
+            images,
+            names,
+            splits or ["train"] * len(images),
+            classes,
+            folds=_texts(arrays, "folds"),
+            groups=_texts(arrays, "groups"),
+        )
 
     def _load(self) -> dict[str, np.ndarray[Any, Any]]:
         try:
@@ -53,18 +58,22 @@ class Numpy(Reader):
             return {file.stem: load_npy(file, mmap=True) for file in files if file.is_file()}
         except ValueError as error:
             raise DataError(
-                str(self.path), expected="arrays without Python objects", got=str(error),
+                str(self.path),
+                expected="arrays without Python objects",
+                got=str(error),
                 todo="Save them with numpy.save or numpy.savez.",
-            ) from error  # fmt: skip
+            ) from error
 
     def _checked_images(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
         first = images.ndim == 4 and images.shape[1] in (1, 3, 4)
         last = images.ndim == 4 and images.shape[3] in (1, 3, 4)
         if images.dtype != np.uint8 or not (images.ndim == 3 or first or last):
             raise DataError(
-                f"{self.path}: images", expected="uint8 [N, H, W], [N, H, W, c] or [N, c, H, W]",
-                got=f"{images.dtype} {list(images.shape)}", todo="Scale them to 0..255.",
-            )  # fmt: skip
+                f"{self.path}: images",
+                expected="uint8 [N, H, W], [N, H, W, c] or [N, c, H, W]",
+                got=f"{images.dtype} {list(images.shape)}",
+                todo="Scale them to 0..255.",
+            )
         return images if images.ndim == 3 or last else images.transpose(0, 2, 3, 1)
 
     def _names(self, arrays: dict[str, np.ndarray[Any, Any]]) -> list[str]:

@@ -112,9 +112,14 @@ class Composite(nn.Module, ABC):
             folder / WEIGHTS,
         )
         description = {
-            "protocol": PROTOCOL, "kind": self.key, "name": self.name, "class_names": list(self.class_names),
-            "parts": names, "options": self.options(), "provenance": self.provenance,
-        }  # fmt: skip
+            "protocol": PROTOCOL,
+            "kind": self.key,
+            "name": self.name,
+            "class_names": list(self.class_names),
+            "parts": names,
+            "options": self.options(),
+            "provenance": self.provenance,
+        }
         text = json.dumps(description, indent=1, ensure_ascii=False)
         (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
@@ -126,9 +131,11 @@ def save_part(part: nn.Module, folder: Path, who: str) -> None:
     """Save a module that others are made of; raise UsageError where it does not know how."""
     if not hasattr(part, "save"):
         raise UsageError(
-            who, expected="members that can be saved", got=type(part).__name__,
+            who,
+            expected="members that can be saved",
+            got=type(part).__name__,
             todo="Wrap it with Member.from_module.",
-        )  # fmt: skip
+        )
     cast("Any", part).save(folder)
 
 
@@ -155,8 +162,10 @@ def read_composite(folder: Path, description: Mapping[str, Any], load_part: Load
         built.load_state_dict(own, strict=False)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise StoreError(
-            str(path), expected=f"the weights of {name}", got=str(error).splitlines()[0],
+            str(path),
+            expected=f"the weights of {name}",
+            got=str(error).splitlines()[0],
             todo="Train it again.",
-        ) from error  # fmt: skip
+        ) from error
     built.provenance = dict(description["provenance"])
     return built.eval()

@@ -35,9 +35,13 @@ class Boosted(Composite):
     weights: Tensor
 
     def __init__(
-        self, parts: Sequence[nn.Module], class_names: Sequence[str], name: str,
-        weights: Sequence[float] | None = None, votes: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        parts: Sequence[nn.Module],
+        class_names: Sequence[str],
+        name: str,
+        weights: Sequence[float] | None = None,
+        votes: bool = True,
+    ) -> None:
         super().__init__(parts, class_names, name)
         self.votes = votes
         self.register_buffer("weights", torch.tensor(weights or [0.0] * len(parts), dtype=torch.float32))

@@ -38,9 +38,11 @@ class Fusion(Composite):
         """Return what the head is built from."""
         head = self.head
         return {
-            "method": self.method, "sizes": list(head.sizes), "hidden_dims": list(head.hidden_dims),
+            "method": self.method,
+            "sizes": list(head.sizes),
+            "hidden_dims": list(head.hidden_dims),
             "dropout": head.dropout,
-        }  # fmt: skip
+        }
 
     @classmethod
     def rebuild(

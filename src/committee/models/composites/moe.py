@@ -16,7 +16,7 @@ CHANNELS = (16, 32)
 """Widths of the gate's two convolutions."""
 
 
-class Experts(Composite):
+class Moe(Composite):
     """Members, of which a gate asks the `top_k` that it trusts most with a photo (Shazeer et al. 2017).
 
     Their probabilities are averaged by the gate's weights, which sum to 1.
@@ -32,15 +32,20 @@ class Experts(Composite):
     hidden_dim : int
         Width of its hidden layer.
     top_k : int
-        Experts that answer a photo.
+        Moe that answer a photo.
     """
 
-    skips = True
+    is_conditional = True
 
     def __init__(
-        self, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, view: View, hidden_dim: int,
+        self,
+        parts: Sequence[nn.Module],
+        class_names: Sequence[str],
+        name: str,
+        view: View,
+        hidden_dim: int,
         top_k: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(parts, class_names, name)
         self.view, self.hidden_dim, self.top_k = view, hidden_dim, top_k
         self.gate = _Gate(view.channels, hidden_dim, len(parts))
@@ -95,9 +100,13 @@ class _Gate(nn.Module):
         super().__init__()
         first, second = CHANNELS
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, first, 3, 2, 1), nn.GELU(), nn.Conv2d(first, second, 3, 2, 1), nn.GELU(),
-            nn.AdaptiveAvgPool2d(4), nn.Flatten(),
-        )  # fmt: skip
+            nn.Conv2d(channels, first, 3, 2, 1),
+            nn.GELU(),
+            nn.Conv2d(first, second, 3, 2, 1),
+            nn.GELU(),
+            nn.AdaptiveAvgPool2d(4),
+            nn.Flatten(),
+        )
         self.head = nn.Sequential(
             nn.Linear(second * 16, hidden_dim), nn.GELU(), nn.Linear(hidden_dim, 2 * experts)
         )

@@ -18,7 +18,7 @@ SMALLEST = 1e-6
 
 
 class FusionHead(nn.Module, ABC):
-    """A small network on the embeddings of others, each of which it standardises.
+    """A small network on the embeddings of others, each of which it standardizes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class FusionHead(nn.Module, ABC):
 
     @abstractmethod
     def fuse(self, views: Sequence[Tensor]) -> Tensor:
-        """Turn standardised embeddings, `[B, D]` of each network, into logits `[B, C]`."""
+        """Turn standardized embeddings, `[B, D]` of each network, into logits `[B, C]`."""
 
     def forward(self, embeddings: Sequence[Tensor]) -> Tensor:
         """Turn embeddings, `[B, D]` of each network, into logits `[B, C]`."""

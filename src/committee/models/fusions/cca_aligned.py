@@ -19,7 +19,7 @@ RIDGE = 1e-2
 
 
 class CCAAligned(FusionHead):
-    """Regularised canonical correlation analysis of several views (Kettenring 1971), and a classifier.
+    """Regularized canonical correlation analysis of several views (Kettenring 1971), and a classifier.
 
     Each embedding is reduced to its principal components and whitened, with a ridge; the leading eigenvectors
     of all of them side by side are the directions in which the sum of the views varies most, so in which they
@@ -45,12 +45,14 @@ class CCAAligned(FusionHead):
         covariances, count = self._second_moments(batches)
         if count <= 2 * self.shared:
             raise DataError(
-                "cca_aligned", expected=f"more than {2 * self.shared} training rows, two a shared dimension",
-                got=str(count), todo="Take concat_mlp, or more images.",
-            )  # fmt: skip
+                "cca_aligned",
+                expected=f"more than {2 * self.shared} training rows, two a shared dimension",
+                got=str(count),
+                todo="Take concat_mlp, or more images.",
+            )
         whitening = [_whiten(each, min(COMPONENTS, count - 1)) for each in covariances]
         together = torch.zeros(1, dtype=torch.float64)
-        for views in self._standardised(batches):
+        for views in self._standardized(batches):
             white = torch.cat([view @ by for view, by in zip(views, whitening, strict=True)], 1)
             together = together + white.T @ white / count
         directions = torch.linalg.eigh(together)[1].flip(1)[:, : self.shared]
@@ -67,16 +69,16 @@ class CCAAligned(FusionHead):
         return self.mlp(torch.stack(self.aligned(views)).mean(0))
 
     def aligned(self, views: Sequence[Tensor]) -> list[Tensor]:
-        """Return each standardised embedding in the shared space, `[B, k]`, of spread 1 over the rows."""
+        """Return each standardized embedding in the shared space, `[B, k]`, of spread 1 over the rows."""
         return [view @ getattr(self, f"projection_{place}") for place, view in enumerate(views)]
 
-    def _standardised(self, batches: Batches) -> Iterator[list[Tensor]]:
+    def _standardized(self, batches: Batches) -> Iterator[list[Tensor]]:
         for views in batches():
             yield [view.double() for view in self.standard(views)]
 
     def _second_moments(self, batches: Batches) -> tuple[list[Tensor], int]:
         totals, count = list[Tensor](), 0
-        for views in self._standardised(batches):
+        for views in self._standardized(batches):
             moments = [view.T @ view for view in views]
             totals = [one + other for one, other in zip(totals, moments, strict=True)] if totals else moments
             count += len(views[0])

@@ -54,10 +54,11 @@ def _some(chosen: list[str], missing: Sequence[str], entries: Sequence[Entry], s
         log.warning("%s is not in the store %s: it is left out", name, store.root)
     if not chosen:
         raise StoreError(
-            str(store.root), expected="a trained member that the recipe means",
+            str(store.root),
+            expected="a trained member that the recipe means",
             got=", ".join(str(entry["name"]) for entry in entries) or "none",
             todo="Run: committee train RECIPE",
-        )  # fmt: skip
+        )
     return chosen
 
 
@@ -84,7 +85,7 @@ def choose_all(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[s
     return found
 
 
-def choose_voices(recipe: Recipe, entries: Sequence[Entry], members: Iterable[str]) -> dict[str, str]:
+def choose_deployed(recipe: Recipe, entries: Sequence[Entry], members: Iterable[str]) -> dict[str, str]:
     """Return which networks speak for each member: `refit` or `folds`.
 
     The recipe decides where it says `inference`, for all or for the member; else what trained it does.
@@ -92,13 +93,13 @@ def choose_voices(recipe: Recipe, entries: Sequence[Entry], members: Iterable[st
     stored = {entry["name"]: str(entry.get("inference", "refit")) for entry in entries}
     own = {spec.name: spec.training for spec in recipe.members()}
     alone = {entry["name"] for entry in entries if "adopted" in entry or _has_no_folds(entry)}
-    voices = {}
+    deployed = {}
     for name in members:
         training = own.get(name, recipe.training)
         # What was adopted, or made by a plan without folds, has no other networks to ask for.
         said = "inference" in training.model_fields_set and name not in alone
-        voices[name] = training.inference if said else stored[name]
-    return voices
+        deployed[name] = training.inference if said else stored[name]
+    return deployed
 
 
 def _has_no_folds(entry: Entry) -> bool:
@@ -160,9 +161,11 @@ def _each_once(methods: list[Method]) -> list[Method]:
     for name in names:
         if names.count(name) > 1:
             raise RecipeError(
-                "runs.score_ensemble.methods", expected="a name of its own for each ensemble",
-                got=f"'{name}' twice", todo="Give one another: {combiner: ..., name: ...}.",
-            )  # fmt: skip
+                "runs.score_ensemble.methods",
+                expected="a name of its own for each ensemble",
+                got=f"'{name}' twice",
+                todo="Give one another: {combiner: ..., name: ...}.",
+            )
     return methods
 
 
@@ -194,9 +197,11 @@ def stack_names(recipe: Recipe, kinds: Sequence[str] = ()) -> list[str]:
     stacking = recipe.runs.stacking
     if not kinds and (stacking is None or not stacking.enable):
         raise UsageError(
-            "runs.stacking", expected="an enabled section", got="none",
+            "runs.stacking",
+            expected="an enabled section",
+            got="none",
             todo="Write it into the recipe, or name a learner: --meta-learner lr",
-        )  # fmt: skip
+        )
     known = [name.removeprefix("stacking_") for name in COMBINERS.names() if name.startswith("stacking_")]
     for kind in kinds:
         check_choice("--meta-learner", kind, known)

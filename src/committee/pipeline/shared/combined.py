@@ -21,7 +21,7 @@ AT_ONCE = 2**22
 
 
 def combined(
-    store: Store, combiner: Combiner, members: Sequence[str], split: str, voices: Mapping[str, str]
+    store: Store, combiner: Combiner, members: Sequence[str], split: str, deployed: Mapping[str, str]
 ) -> tuple[NDArray[np.float32], Predictions]:
     """Combine the members' stored predictions of a split.
 
@@ -36,15 +36,15 @@ def combined(
     StoreError
         A member lacks them, they are damaged, or they are of other rows.
     """
-    first = split_rows(store, members[:1], split, voices)
+    first = split_rows(store, members[:1], split, deployed)
     for name in members[1:]:
-        _require_alike(split_rows(store, [name], split, voices), first)
-    folders = [split_folder(store, name, split, voices[name]) for name in members]
+        _require_alike(split_rows(store, [name], split, deployed), first)
+    folders = [split_folder(store, name, split, deployed[name]) for name in members]
     return _combined(combiner, folders, first.logits.shape[1:]), first
 
 
 def asked(
-    store: Store, combiner: Combiner, members: Sequence[str], split: str, voices: Mapping[str, str]
+    store: Store, combiner: Combiner, members: Sequence[str], split: str, deployed: Mapping[str, str]
 ) -> dict[str, float]:
     """Return the share of the rows of a split that a rule asks each member about.
 
@@ -53,19 +53,19 @@ def asked(
     StoreError
         A member lacks predictions of them, or they are damaged.
     """
-    first = split_rows(store, members[:1], split, voices)
-    folders = [split_folder(store, name, split, voices[name]) for name in members]
+    first = split_rows(store, members[:1], split, deployed)
+    folders = [split_folder(store, name, split, deployed[name]) for name in members]
     counts = dict.fromkeys(members, 0)
     for _, logits in _tiles(folders, first.logits.shape[1:]):
         tile = torch.from_numpy(logits)
         said = torch.zeros(tile.shape[:2], dtype=torch.bool)
 
-        def ask(member: int, rows: Tensor | None, tile: Tensor = tile, said: Tensor = said) -> Tensor:
+        def query(member: int, rows: Tensor | None, tile: Tensor = tile, said: Tensor = said) -> Tensor:
             # Several rules may ask: a network runs on a row once.
             said[member, slice(None) if rows is None else rows] = True
             return tile[member] if rows is None else tile[member][rows]
 
-        combiner.consult(ask)
+        combiner.forward_lazy(query)
         for name, rows in zip(members, said, strict=True):
             counts[name] += int(rows.sum())
     return {name: number / len(first) for name, number in counts.items()}
@@ -93,6 +93,8 @@ def _require_alike(rows: Predictions, first: Predictions) -> None:
     )
     if not same:
         raise StoreError(
-            rows.members[0], expected=f"predictions of the rows that {first.members[0]} has", got="others",
+            rows.members[0],
+            expected=f"predictions of the rows that {first.members[0]} has",
+            got="others",
             todo="Run: committee train RECIPE",
-        )  # fmt: skip
+        )

@@ -18,7 +18,7 @@ from committee.images.view import View, canvas_size
 from committee.models.ensemble import views_of
 from committee.models.measure import call_times, parameters, size_mb
 from committee.pipeline.shared.models import load_network
-from committee.pipeline.shared.records import speaking_folds
+from committee.pipeline.shared.records import deployed_folds
 from committee.store.layout import Store
 
 
@@ -54,7 +54,7 @@ class Costs:
         self.store, self.batch, self.device, self.trusted = store, batch, device, trusted
         self._networks: dict[tuple[Path, tuple[int, ...]], _Part] = {}
 
-    def of(self, voices: Mapping[str, str], combiner: Combiner | None = None) -> dict[str, Any]:
+    def of(self, deployed: Mapping[str, str], combiner: Combiner | None = None) -> dict[str, Any]:
         """Return `latency_ms`, `size_mb` and `parameters` of members, and of the combiner of their answers.
 
         Parameters
@@ -70,28 +70,32 @@ class Costs:
             A network is gone or damaged.
         """
         networks = {
-            name: [self.store.checkpoint(name, fold) for fold in speaking_folds(self.store, name, speaks)]
-            for name, speaks in voices.items()
+            name: [self.store.checkpoint(name, fold) for fold in deployed_folds(self.store, name, inference)]
+            for name, inference in deployed.items()
         }
         folders = [folder for each in networks.values() for folder in each]
         views = [view for folder in folders for view in views_of(folder)]
         shape = _image_shape(views)
         parts = [self._network(folder, shape) for folder in folders]
-        pools = [(SoftVoting(), len(networks[name])) for name in voices if voices[name] == "folds"]
+        pools = [(SoftVoting(), len(networks[name])) for name in deployed if deployed[name] == "folds"]
         classes = parts[0].classes
         parts += [self._vote(rule, answers, classes) for rule, answers in pools]
         if combiner is not None:
-            parts.append(self._vote(combiner, len(voices), classes))
+            parts.append(self._vote(combiner, len(deployed), classes))
         times = np.sum([part.times for part in parts], axis=0)
         return {
             "latency_ms": {
-                "median": float(np.median(times)), "p95": float(np.percentile(times, 95)),
-                "batch": self.batch, "image": list(shape), "networks": len(views),
-                "device": self.device.type, "threads": torch.get_num_threads(),
+                "median": float(np.median(times)),
+                "p95": float(np.percentile(times, 95)),
+                "batch": self.batch,
+                "image": list(shape),
+                "networks": len(views),
+                "device": self.device.type,
+                "threads": torch.get_num_threads(),
             },
             "size_mb": sum(part.size_mb for part in parts),
             "parameters": sum(part.parameters for part in parts),
-        }  # fmt: skip
+        }
 
     def _network(self, folder: Path, shape: tuple[int, int, int]) -> _Part:
         key = folder, shape

@@ -16,7 +16,7 @@ from committee.training.plans._of_backbone import OfBackbone
 log = logging.getLogger(__name__)
 
 STATES = 8
-"""Copies of the weights that an unfinished fit keeps: two states, each with optimiser and average."""
+"""Copies of the weights that an unfinished fit keeps: two states, each with optimizer and average."""
 
 
 def warn_of_room(plans: Sequence[OfBackbone], store: Store) -> None:
@@ -26,8 +26,10 @@ def warn_of_room(plans: Sequence[OfBackbone], store: Store) -> None:
     if needed > free:
         log.warning(
             "%s: about %s will be written, and its disk has %s free",
-            store.root, in_words(needed), in_words(free),
-        )  # fmt: skip
+            store.root,
+            in_words(needed),
+            in_words(free),
+        )
 
 
 def _bytes_missing(plan: OfBackbone) -> int:
@@ -42,9 +44,13 @@ def _weights_bytes(plan: OfBackbone) -> int:
     try:
         with torch.device("meta"):
             member = Member.build(
-                spec.backbone, classes=dataset.class_names, size=spec.img_size, channels=dataset.channels,
-                name=spec.name, trusted=True,
-            )  # fmt: skip
+                spec.backbone,
+                classes=dataset.class_names,
+                size=spec.img_size,
+                channels=dataset.channels,
+                name=spec.name,
+                trusted=True,
+            )
     except Exception:
         return 0
     tensors = [*member.parameters(), *member.buffers()]

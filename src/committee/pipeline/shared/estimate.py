@@ -80,12 +80,15 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     rows = len(dataset.labels)
     cache = rows * dataset.channels * side**2 / MEGABYTE
     return {
-        "device": device.type, "rows": rows, "classes": len(dataset.class_names), "workers": division.workers,
+        "device": device.type,
+        "rows": rows,
+        "classes": len(dataset.class_names),
+        "workers": division.workers,
         "members": [asdict(cost) for cost in costs],
         "fits": sum(cost.fits - cost.stored for cost in costs),
         "hours": sum(cost.hours or 0 for cost in costs) / division.workers,
         "disk_mb": cache + sum(cost.disk_mb or 0 for cost in costs),
-    }  # fmt: skip
+    }
 
 
 def _cost(plan: OfBackbone) -> Cost:
@@ -94,9 +97,15 @@ def _cost(plan: OfBackbone) -> Cost:
         fits = foresee(plan, plan.store)
         cost = replace(cost, fits=len(fits), stored=sum(fits.values()))
         member = Member.build(
-            spec.backbone, classes=dataset.class_names, size=spec.img_size, channels=dataset.channels,
-            fit=dataset.fit, name=spec.name, trusted=True, seed=spec.seed,
-        )  # fmt: skip
+            spec.backbone,
+            classes=dataset.class_names,
+            size=spec.img_size,
+            channels=dataset.channels,
+            fit=dataset.fit,
+            name=spec.name,
+            trusted=True,
+            seed=spec.seed,
+        )
         seconds = _seconds_a_row(member.to(plan.device), spec, plan.device)
     except (CommitteeError, RuntimeError) as error:
         return replace(cost, reason=str(error).partition("\n")[0])
@@ -107,9 +116,10 @@ def _cost(plan: OfBackbone) -> Cost:
     share = 1 - cost.stored / cost.fits
     predictions = 4 * len(dataset.class_names) * (train + 2 * apart) / MEGABYTE
     return replace(
-        cost, hours=share * seconds * train * passes * plan.networks / 3600,
+        cost,
+        hours=share * seconds * train * passes * plan.networks / 3600,
         disk_mb=share * (cost.fits * size_mb(member) * (plan.networks + len(plan.others)) + predictions),
-    )  # fmt: skip
+    )
 
 
 def _seconds_a_row(member: Member, spec: MemberSpec, device: torch.device) -> float:

@@ -11,13 +11,13 @@ from torch import nn
 from committee.combiners.base import load as load_combiner
 from committee.models.ensemble import Ensemble, folds_member
 from committee.models.ensemble import load as load_saved
-from committee.pipeline.shared.records import ensemble_facts, member_facts, one_voice, speaking_folds
+from committee.pipeline.shared.records import common_inference, deployed_folds, ensemble_facts, member_facts
 from committee.store.layout import Store
 from committee.store.manifest import read_whole
 
 
 def load_model(
-    store: Store, name: str, *, speaks: str | None = None, trusted: bool | Collection[str] = ()
+    store: Store, name: str, *, inference: str | None = None, trusted: bool | Collection[str] = ()
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Load a stored member or ensemble.
 
@@ -50,23 +50,26 @@ def load_model(
     """
     full = store.resolve(name)
     if full in store.ensembles():
-        return _ensemble(store, full, speaks, trusted)
-    return _member(store, full, speaks, trusted)
+        return _ensemble(store, full, inference, trusted)
+    return _member(store, full, inference, trusted)
 
 
 def _member(
-    store: Store, name: str, speaks: str | None, trusted: bool | Collection[str]
+    store: Store, name: str, inference: str | None, trusted: bool | Collection[str]
 ) -> tuple[nn.Module, dict[str, Any]]:
     facts = member_facts(store, name)
-    speaks = speaks or str(facts.get("inference", "refit"))
+    inference = inference or str(facts.get("inference", "refit"))
     networks = [
-        load_network(store.checkpoint(name, fold), trusted) for fold in speaking_folds(store, name, speaks)
+        load_network(store.checkpoint(name, fold), trusted) for fold in deployed_folds(store, name, inference)
     ]
-    module = networks[0] if speaks == "refit" else folds_member(networks, name)
+    module = networks[0] if inference == "refit" else folds_member(networks, name)
     return module.eval(), {
-        **facts, "name": name, "kind": "member", "speaks": speaks,
+        **facts,
+        "name": name,
+        "kind": "member",
+        "inference": inference,
         "class_names": list(networks[0].class_names),
-    }  # fmt: skip
+    }
 
 
 def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Any:
@@ -85,17 +88,22 @@ def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Any:
 
 
 def _ensemble(
-    store: Store, name: str, speaks: str | None, trusted: bool | Collection[str]
+    store: Store, name: str, inference: str | None, trusted: bool | Collection[str]
 ) -> tuple[nn.Module, dict[str, Any]]:
     facts = ensemble_facts(store, name)
-    voices: Mapping[str, str] = {member: speaks or voice for member, voice in facts["speaks"].items()}
-    modules = [_member(store, member, voices[member], trusted)[0] for member in facts["members"]]
+    deployed: Mapping[str, str] = {
+        member: inference or inference for member, inference in facts["inference"].items()
+    }
+    modules = [_member(store, member, deployed[member], trusted)[0] for member in facts["members"]]
     combiner = read_whole(store.ensemble(name), load_combiner)
     # The rule was fitted on classes in this order; a member that was adopted may have another.
     ensemble = Ensemble(
         modules, combiner, names=facts["members"], class_names=facts["class_names"], name=name
     )
     return ensemble.eval(), {
-        **facts, "name": name, "kind": "ensemble", "speaks": one_voice(voices),
+        **facts,
+        "name": name,
+        "kind": "ensemble",
+        "inference": common_inference(deployed),
         "class_names": list(ensemble.class_names),
-    }  # fmt: skip
+    }

@@ -36,27 +36,31 @@ def ensemble_facts(store: Store, name: str, source: Callable[[str], str] | None 
     """
     folder = store.ensemble(name)
     facts = read_whole(folder, lambda whole: read_json(whole / RECORD, "the record of an ensemble", REBUILD))
-    return build(lambda: _checked(facts, name, source or functools.partial(member_source, store)),
-                 folder / RECORD, "the record of an ensemble", REBUILD)  # fmt: skip
+    return build(
+        lambda: _checked(facts, name, source or functools.partial(member_source, store)),
+        folder / RECORD,
+        "the record of an ensemble",
+        REBUILD,
+    )
 
 
 def _checked(facts: dict[str, Any], name: str, find: Callable[[str], str]) -> dict[str, Any]:
     """Return the facts, if they are all there, and the members are those that they were when it was built."""
-    for member, made_from in facts["sources"].items():
-        if made_from != find(member):
+    for member, fingerprint in facts["sources"].items():
+        if fingerprint != find(member):
             raise StoreError(
                 name, expected=f"the networks of {member} that it was built from", got="others", todo=REBUILD
             )
-    for key in ("method", "members", "speaks", "calibrate", "rows"):
+    for key in ("method", "members", "inference", "calibrate", "rows"):
         facts[key]
-    if set(facts["members"]) != set(facts["sources"]) or set(facts["speaks"]) != set(facts["members"]):
+    if set(facts["members"]) != set(facts["sources"]) or set(facts["inference"]) != set(facts["members"]):
         raise ValueError("members that do not agree")
     return facts
 
 
 def member_source(store: Store, member: str) -> str:
     """Return one digest of what made all networks of a member; another digest means other networks."""
-    return digest({fold: _manifest(store, member, fold).made_from for fold in store.folds(member)})
+    return digest({fold: _manifest(store, member, fold).fingerprint for fold in store.folds(member)})
 
 
 def member_facts(store: Store, member: str) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def is_adopted(store: Store, member: str) -> bool:
     return "adopted" in member_facts(store, member)
 
 
-def speaking_folds(store: Store, member: str, speaks: str) -> tuple[str, ...]:
+def deployed_folds(store: Store, member: str, inference: str) -> tuple[str, ...]:
     """Return the names of the fits that answer for a member.
 
     Raises
@@ -86,15 +90,17 @@ def speaking_folds(store: Store, member: str, speaks: str) -> tuple[str, ...]:
     StoreError
         The store lacks those networks.
     """
-    if speaks not in SPEAKS:
-        raise UsageError("speaks", expected="one of refit, folds", got=f"'{speaks}'")
+    if inference not in SPEAKS:
+        raise UsageError("inference", expected="one of refit, folds", got=f"'{inference}'")
     there = store.folds(member)
-    chosen = tuple(fold for fold in there if (fold == "refit") == (speaks == "refit"))
+    chosen = tuple(fold for fold in there if (fold == "refit") == (inference == "refit"))
     if not chosen:
         raise StoreError(
-            member, expected="a refit network" if speaks == "refit" else "fold networks",
-            got=", ".join(there) or "no networks", todo="Run: committee train",
-        )  # fmt: skip
+            member,
+            expected="a refit network" if inference == "refit" else "fold networks",
+            got=", ".join(there) or "no networks",
+            todo="Run: committee train",
+        )
     return chosen
 
 
@@ -102,9 +108,9 @@ def _manifest(store: Store, member: str, fold: str) -> Manifest:
     return read_manifest(store.checkpoint(member, fold), verify=False)
 
 
-def one_voice(voices: Mapping[str, str]) -> str:
+def common_inference(deployed: Mapping[str, str]) -> str:
     """Return the word for which networks speak when members may differ: `refit`, `folds` or `mixed`."""
-    words = set(voices.values())
+    words = set(deployed.values())
     return words.pop() if len(words) == 1 else "mixed"
 
 
@@ -131,4 +137,4 @@ def model_source(store: Store, name: str) -> str:
     if not (store.ensemble(name) / NAME).is_file():
         return member_source(store, name)
     made = read_manifest(store.ensemble(name), verify=False)
-    return digest([made.made_from, [member_source(store, member) for member in made.facts["members"]]])
+    return digest([made.fingerprint, [member_source(store, member) for member in made.facts["members"]]])

@@ -49,11 +49,11 @@ def calibration_rows(
 def table(
     log_probs: NDArray[np.float32], labels: NDArray[np.int64], *, rows: str, approximate: bool
 ) -> dict[str, Any]:
-    """Return the table of prediction sets that labelled rows give, as JSON."""
+    """Return the table of prediction sets that labeled rows give, as JSON."""
     return SetTable.of(log_probs, labels, rows=rows, approximate=approximate).to_json()
 
 
-def member_table(store: Store, name: str, speaks: str) -> dict[str, Any] | None:
+def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | None:
     """Return the table of a member: of rows kept apart, or else out of fold; None where it has neither.
 
     Parameters
@@ -61,12 +61,12 @@ def member_table(store: Store, name: str, speaks: str) -> dict[str, Any] | None:
     speaks : {"refit", "folds"}
         Which of its networks answer.
     """
-    voices, rows, kind = {name: speaks}, None, "val"
-    if has_split(store, [name], "val", voices):
-        rows = unseen(split_rows(store, [name], "val", voices))
+    deployed, rows, kind = {name: inference}, None, "val"
+    if has_split(store, [name], "val", deployed):
+        rows = unseen(split_rows(store, [name], "val", deployed))
     if rows is None or not len(rows):
         try:
-            rows, kind = fitting_rows(store, [name], voices)
+            rows, kind = fitting_rows(store, [name], deployed)
         except StoreError:
             return None
     labels = rows.require_labels("sets")
@@ -77,13 +77,13 @@ def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None
     """Return the table of a loaded member or ensemble, whose `facts` `load_model` gave."""
     if facts["kind"] == "ensemble":
         return facts.get("sets")
-    return member_table(store, facts["name"], facts["speaks"])
+    return member_table(store, facts["name"], facts["inference"])
 
 
 def on_test(
     found: Mapping[str, Any], log_probs: NDArray[np.float32], labels: NDArray[np.int64], who: str
 ) -> dict[str, Any]:
-    """Return what a table is worth on labelled rows: coverage and size of its sets, and of abstaining.
+    """Return what a table is worth on labeled rows: coverage and size of its sets, and of abstaining.
 
     Returns
     -------

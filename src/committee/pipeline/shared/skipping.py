@@ -46,11 +46,11 @@ def shares(store: Store, combiner: Combiner, facts: Facts) -> dict[str, Any]:
         `asked`: member -> share of the photos; `exit_rates` of a cascade, in the order of its stages;
         `accuracy_kept`, `cross_fitted` and `test`: as a share of the accuracy of all its members together.
     """
-    members, voices = facts["members"], facts["speaks"]
-    found: dict[str, Any] = {"asked": asked(store, combiner, members, "test", voices)}
+    members, deployed = facts["members"], facts["inference"]
+    found: dict[str, Any] = {"used_members": asked(store, combiner, members, "test", deployed)}
     order = _order_of_members(facts)
     if order:
-        reached = [found["asked"].get(name, 0.0) for name in order]
+        reached = [found["used_members"].get(name, 0.0) for name in order]
         found["exit_rates"] = (-np.diff([*reached, 0.0])).round(12).tolist()
     return {**found, "accuracy_kept": _kept(store, combiner, facts)}
 
@@ -63,11 +63,11 @@ def _order_of_members(facts: Facts) -> list[str]:
 
 def _kept(store: Store, combiner: Combiner, facts: Facts) -> dict[str, float]:
     candidates = _order_of_members(facts) or list(facts["candidates"])
-    voices = {name: facts["candidates"][name] for name in candidates}
+    deployed = {name: facts["candidates"][name] for name in candidates}
     everyone = SoftVoting().bind(candidates)
-    learned, _ = fitting_rows(store, candidates, voices)
-    own, test = combined(store, combiner, facts["members"], "test", voices)
-    whole = combined(store, everyone, candidates, "test", voices)[0]
+    learned, _ = fitting_rows(store, candidates, deployed)
+    own, test = combined(store, combiner, facts["members"], "test", deployed)
+    whole = combined(store, everyone, candidates, "test", deployed)[0]
     cross_fitted = facts["scores"]["cross_fitted"]["accuracy"]["value"]
     return {
         "cross_fitted": cross_fitted / _accuracy(everyone.combine(learned.logits), learned.labels),

@@ -17,7 +17,9 @@ from committee.store.manifest import NAME, read_whole
 log = logging.getLogger(__name__)
 
 
-def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]) -> tuple[Predictions, str]:
+def fitting_rows(
+    store: Store, members: Iterable[str], deployed: Mapping[str, str]
+) -> tuple[Predictions, str]:
     """Return the rows that combiners learn from, and what they are: `oof` or `val`.
 
     Out-of-fold rows where every member has them. Members trained with `folds: 0` have none: if no member has
@@ -31,13 +33,13 @@ def fitting_rows(store: Store, members: Iterable[str], voices: Mapping[str, str]
         Some members have no out-of-fold predictions, and no rows kept apart serve instead.
     """
     members = list(members)
-    has_val = has_split(store, members, "val", voices)
+    has_val = has_split(store, members, "val", deployed)
     trained = [name for name in members if not is_adopted(store, name)] or members
     if not any(_there(_oof(store, name)) for name in trained) and has_val:
-        return _enough(split_rows(store, members, "val", voices)), "val"
+        return _enough(split_rows(store, members, "val", deployed)), "val"
     rows = oof_rows(store, members)
     if has_val and rows.seen.any():
-        apart = split_rows(store, members, "val", voices)
+        apart = split_rows(store, members, "val", deployed)
         if _teaches_more(unseen(apart), unseen(rows)):
             return _enough(apart), "val"
     return _enough(rows), "oof"
@@ -70,14 +72,17 @@ def _enough(rows: Predictions) -> Predictions:
     blamed = [name for name, seen in zip(rows.members, rows.seen, strict=True) if seen.any()]
     if not is_enough(fresh):
         raise StoreError(
-            ", ".join(blamed), expected="rows that no member has seen, to learn from",
+            ", ".join(blamed),
+            expected="rows that no member has seen, to learn from",
             got=f"{len(fresh)} of {len(rows)}",
             todo="Say which are fresh (committee adopt --fresh FILE), or leave it out: backbones.exclude.",
-        )  # fmt: skip
+        )
     log.info(
         "%d of %d rows are left to learn from: the others were, or may have been, seen by %s",
-        len(fresh), len(rows), ", ".join(blamed),
-    )  # fmt: skip
+        len(fresh),
+        len(rows),
+        ", ".join(blamed),
+    )
     return fresh
 
 
@@ -100,7 +105,7 @@ def oof_rows(store: Store, members: Iterable[str]) -> Predictions:
 
 
 def load_predictions(
-    store: Store, members: Iterable[str] = (), split: str = "oof", *, speaks: str | None = None
+    store: Store, members: Iterable[str] = (), split: str = "oof", *, inference: str | None = None
 ) -> Predictions:
     """Take the stored predictions of members out of a store, joined.
 
@@ -130,15 +135,17 @@ def load_predictions(
     if split == "oof":
         return oof_rows(store, names)
     trained = {name: str(member_facts(store, name).get("inference", "refit")) for name in names}
-    return split_rows(store, names, split, {name: speaks or voice for name, voice in trained.items()})
+    return split_rows(
+        store, names, split, {name: inference or inference for name, inference in trained.items()}
+    )
 
 
-def has_split(store: Store, members: Iterable[str], split: str, voices: Mapping[str, str]) -> bool:
+def has_split(store: Store, members: Iterable[str], split: str, deployed: Mapping[str, str]) -> bool:
     """Tell whether every member has stored predictions of `split` (`test` or `val`)."""
-    return all(_there(split_folder(store, name, split, voices[name])) for name in members)
+    return all(_there(split_folder(store, name, split, deployed[name])) for name in members)
 
 
-def split_rows(store: Store, members: Iterable[str], split: str, voices: Mapping[str, str]) -> Predictions:
+def split_rows(store: Store, members: Iterable[str], split: str, deployed: Mapping[str, str]) -> Predictions:
     """Return the joined predictions of `split` by the networks that speak for each member.
 
     Raises
@@ -148,12 +155,14 @@ def split_rows(store: Store, members: Iterable[str], split: str, voices: Mapping
     """
     found = []
     for name in members:
-        folder = split_folder(store, name, split, voices[name])
+        folder = split_folder(store, name, split, deployed[name])
         if not _there(folder):
             raise StoreError(
-                name, expected=f"stored predictions of the {split} split by its {voices[name]} networks",
-                got="none", todo="Run: committee train RECIPE",
-            )  # fmt: skip
+                name,
+                expected=f"stored predictions of the {split} split by its {deployed[name]} networks",
+                got="none",
+                todo="Run: committee train RECIPE",
+            )
         found.append(_load(folder))
     return Predictions.join(found)
 
@@ -162,9 +171,9 @@ def _oof(store: Store, member: str) -> Path:
     return store.kfold(member) / "oof"
 
 
-def split_folder(store: Store, member: str, split: str, speaks: str) -> Path:
+def split_folder(store: Store, member: str, split: str, inference: str) -> Path:
     """Return where a member's predictions of `split` by its `refit` or `folds` networks are."""
-    return store.kfold(member) / f"{split}_{speaks}"
+    return store.kfold(member) / f"{split}_{inference}"
 
 
 def _there(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
 from committee.combiners._crossfit import redraw_folds
-from committee.combiners.base import Combiner, skips
+from committee.combiners.base import Combiner, is_conditional
 from committee.combiners.base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import StoreError
@@ -29,16 +29,16 @@ from committee.pipeline.discover import (
     require_store,
     set_aside,
 )
-from committee.pipeline.shared.choose import choose_all, choose_voices, trusted_backbones
+from committee.pipeline.shared.choose import choose_all, choose_deployed, trusted_backbones
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import (
     METRICS,
     SPEAKS,
+    common_inference,
     ensemble_facts,
     model_source,
-    one_voice,
     provenance,
 )
 from committee.pipeline.shared.sets import member_table, on_test
@@ -101,7 +101,7 @@ class _Bench:
         self.store, self.catalog = store, catalog
         self.entries = {entry["name"]: entry for entry in catalog["members"]}
         self.members = choose_all(recipe, catalog["members"], store)
-        self.voices = choose_voices(recipe, catalog["members"], self.members)
+        self.deployed = choose_deployed(recipe, catalog["members"], self.members)
         self.costs = Costs(store, batch, resolve_device(recipe.device), trusted_backbones(recipe))
         self.seed = recipe.seed
         record = load_record(store)
@@ -112,78 +112,105 @@ class _Bench:
 
     def member(self, name: str) -> Report:
         """Return the report of one member. Nothing was fitted on its held-out rows, so `fit` is empty."""
-        voices = {name: self.voices[name]}
+        deployed = {name: self.deployed[name]}
         entry = self.entries[name]
         return {
-            "name": name, "kind": "member", "data": self.data, "speaks": voices[name],
+            "name": name,
+            "kind": "member",
+            "data": self.data,
+            "inference": deployed[name],
             "backbone": entry["backbone"],
-            "start": _start(entry), "seed": entry["seed"], "of": entry.get("of", []),
+            "start": _start(entry),
+            "seed": entry["seed"],
+            "of": entry.get("of", []),
             "provenance": provenance(self.store, name),
-            **self._on_test(SoftVoting(), [name], voices, member_table(self.store, name, voices[name])),
-            **self._held_out(name, voices),
-            "fit": {}, "gain": self._gain(name), **self._member_costs(name, voices),
-        }  # fmt: skip
+            **self._on_test(SoftVoting(), [name], deployed, member_table(self.store, name, deployed[name])),
+            **self._held_out(name, deployed),
+            "fit": {},
+            "gain": self._gain(name),
+            **self._member_costs(name, deployed),
+        }
 
     def ensemble(self, name: str) -> Report:
         """Return the report of one ensemble; its held-out scores are those that `build` cross-fitted."""
         record = ensemble_facts(self.store, name)
         combiner = load_combiner(self.store.ensemble(name))
-        members, voices, scores = record["members"], record["speaks"], record["scores"]
-        kept = ("method", "members", "rows", "calibrate", "calibration", "weights", "notes",
-                "contributions", "disagreement")  # fmt: skip
+        members, deployed, scores = record["members"], record["inference"], record["scores"]
+        kept = (
+            "method",
+            "members",
+            "rows",
+            "calibrate",
+            "calibration",
+            "weights",
+            "notes",
+            "contributions",
+            "disagreement",
+        )
         return {
-            "name": name, "kind": "ensemble", "data": self.data, "speaks": one_voice(voices),
-            **{key: record[key] for key in kept}, **self._on_test(combiner, members, voices, record["sets"]),
-            "cross_fitted": scores["cross_fitted"], "fit": scores["fit"], "gain": scores["gain"],
-            "by_networks": self._by_networks(combiner, members), **self._costs(name, combiner, record),
-        }  # fmt: skip
+            "name": name,
+            "kind": "ensemble",
+            "data": self.data,
+            "inference": common_inference(deployed),
+            **{key: record[key] for key in kept},
+            **self._on_test(combiner, members, deployed, record["sets"]),
+            "cross_fitted": scores["cross_fitted"],
+            "fit": scores["fit"],
+            "gain": scores["gain"],
+            "by_networks": self._by_networks(combiner, members),
+            **self._costs(name, combiner, record),
+        }
 
     def _by_networks(self, combiner: Combiner, members: Sequence[str]) -> dict[str, dict[str, float]]:
         """Return the test scores with the refits speaking, and with the fold networks, where both are stored.
 
         A rule is fitted on what single fold networks say of rows held out from them: neither is quite that.
         """
-        all_of = {voice: dict.fromkeys(members, voice) for voice in SPEAKS}
-        if not all(has_split(self.store, members, "test", voices) for voices in all_of.values()):
+        all_of = {inference: dict.fromkeys(members, inference) for inference in SPEAKS}
+        if not all(has_split(self.store, members, "test", deployed) for deployed in all_of.values()):
             return {}
-        return {voice: self._brief(combiner, members, voices) for voice, voices in all_of.items()}
+        return {inference: self._brief(combiner, members, deployed) for inference, deployed in all_of.items()}
 
     def _brief(
-        self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str]
+        self, combiner: Combiner, members: Sequence[str], deployed: Mapping[str, str]
     ) -> dict[str, float]:
-        log_probs, test = combined(self.store, combiner, members, "test", voices)
+        log_probs, test = combined(self.store, combiner, members, "test", deployed)
         confidence = float(np.exp(log_probs.max(axis=1)).mean())
         return {
-            **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF), "confidence": confidence,
-        }  # fmt: skip
+            **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF),
+            "confidence": confidence,
+        }
 
     def _gain(self, name: str) -> dict[str, Any]:
         """Return by what a member that comes of others is better than the best of those; else nothing."""
         of = [each for each in self.entries[name].get("of", []) if each in self.entries]
         if not of or any("oof" not in self.entries[each]["predictions"] for each in (name, *of)):
             return {}
-        voices = {each: str(self.entries[each].get("inference", "refit")) for each in (name, *of)}
-        rows = fitting_rows(self.store, [name, *of], voices)[0]
+        deployed = {each: str(self.entries[each].get("inference", "refit")) for each in (name, *of)}
+        rows = fitting_rows(self.store, [name, *of], deployed)[0]
         log_probs = SoftVoting().combine(rows.select([name]).logits)
         folds = rows.folds if rows.folds is not None else redraw_folds(rows, self.seed)
         found = Baselines(rows.select(of), folds, self.seed).gains(log_probs)
         return {metric: gain.to_json() for metric, gain in found.items()}
 
-    def _member_costs(self, name: str, voices: Mapping[str, str]) -> Report:
+    def _member_costs(self, name: str, deployed: Mapping[str, str]) -> Report:
         """Return time, size and parameters; of a member that spares photos some parts, on real photos."""
-        costs = self.costs.of(voices)
-        if not self.entries[name].get("skips"):
+        costs = self.costs.of(deployed)
+        if not self.entries[name].get("is_conditional"):
             return costs
         side = costs["latency_ms"]["image"][1]
         timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
         usage = provenance(self.store, name)
-        return {**costs, "skipping": {"asked": usage["usage"], "saved": usage["saved"], "latency_ms": timed}}
+        return {
+            **costs,
+            "skipping": {"used_members": usage["usage"], "saved": usage["saved"], "latency_ms": timed},
+        }
 
     def _costs(self, name: str, combiner: Combiner, record: Report) -> Report:
         """Return time, size and parameters; of a rule that spares photos some networks, on real photos."""
-        costs = self.costs.of(record["speaks"], combiner)
+        costs = self.costs.of(record["inference"], combiner)
         everyone = record["candidates"]
-        if not skips(combiner) or not has_split(self.store, everyone, "test", everyone):
+        if not is_conditional(combiner) or not has_split(self.store, everyone, "test", everyone):
             return costs
         side = costs["latency_ms"]["image"][1]
         timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
@@ -193,10 +220,13 @@ class _Bench:
         return {**costs, "skipping": {**shares(self.store, combiner, record), "latency_ms": timed}}
 
     def _on_test(
-        self, combiner: Combiner, members: Sequence[str], voices: Mapping[str, str],
+        self,
+        combiner: Combiner,
+        members: Sequence[str],
+        deployed: Mapping[str, str],
         sets: Mapping[str, Any] | None,
-    ) -> Report:  # fmt: skip
-        if not has_split(self.store, members, "test", voices):
+    ) -> Report:
+        if not has_split(self.store, members, "test", deployed):
             return {
                 "split": "test",
                 "seen": 0,
@@ -206,20 +236,23 @@ class _Bench:
                 "confusion": [],
                 "sets": None,
             }
-        log_probs, test = combined(self.store, combiner, members, "test", voices)
+        log_probs, test = combined(self.store, combiner, members, "test", deployed)
         labels = test.require_labels("evaluate")
         found = summary(log_probs, labels)
-        seen = [split_rows(self.store, [name], "test", voices).seen[0] for name in members]
+        seen = [split_rows(self.store, [name], "test", deployed).seen[0] for name in members]
         return {
-            "split": "test", "n": len(labels), "seen": int(np.any(seen, axis=0).sum()),
+            "split": "test",
+            "n": len(labels),
+            "seen": int(np.any(seen, axis=0).sum()),
             "metrics": self._intervals(log_probs, test),
-            "per_class": per_class(found, test.class_names), "confusion": confusion(found).tolist(),
+            "per_class": per_class(found, test.class_names),
+            "confusion": confusion(found).tolist(),
             "sets": None if sets is None else on_test(sets, log_probs, labels, members[0]),
-        }  # fmt: skip
+        }
 
-    def _held_out(self, name: str, voices: Mapping[str, str]) -> Report:
+    def _held_out(self, name: str, deployed: Mapping[str, str]) -> Report:
         try:
-            held_out, rows = fitting_rows(self.store, [name], voices)
+            held_out, rows = fitting_rows(self.store, [name], deployed)
         except StoreError as error:
             # A soup of folds, or one chosen on the val rows, has none: that is what it is, and no fault.
             log.log(logging.DEBUG if "of" in self.entries[name] else logging.WARNING, "%s", error)
@@ -240,5 +273,5 @@ def _start(entry: Mapping[str, Any]) -> str:
 
 
 def _write(store: Store, folder: Path, report: Report) -> None:
-    with commit(folder, kind="metrics", made_from=model_source(store, report["name"])) as new:
+    with commit(folder, kind="metrics", fingerprint=model_source(store, report["name"])) as new:
         write_json(new / METRICS, report)

@@ -133,7 +133,7 @@ def _package(recipe: Recipe, store: Store, name: str, folder: Path) -> Status:
         folder,
         recipe.exports.formats,
         several_sizes(images),
-        made_from=model_source(store, name),
+        fingerprint=model_source(store, name),
     )
 
 

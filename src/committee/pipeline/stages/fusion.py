@@ -63,14 +63,17 @@ def plan_fusion_train(recipe: Recipe, store: Store) -> dict[str, Any]:
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     members = [
         {
-            "name": name, "fits": len(entries[name]["fits"]),
+            "name": name,
+            "fits": len(entries[name]["fits"]),
             "extracted": store.fusion_embeddings(name).exists(),
         }
         for name in fused_members(recipe, store, catalog)
-    ]  # fmt: skip
+    ]
     return {
-        "members": members, "fusions": names_of(section), "end_to_end": section.end_to_end,
-    }  # fmt: skip
+        "members": members,
+        "fusions": names_of(section),
+        "end_to_end": section.end_to_end,
+    }
 
 
 def section_of(recipe: Recipe) -> Fusion:
@@ -99,16 +102,20 @@ def fused_members(recipe: Recipe, store: Store, catalog: Catalog) -> list[str]:
         log.warning("fusion goes without %s: it is several networks", name)
     if len(alone) < 2:
         raise UsageError(
-            "runs.fusion", expected="two members or more", got=", ".join(alone) or "none",
+            "runs.fusion",
+            expected="two members or more",
+            got=", ".join(alone) or "none",
             todo="Train another backbone: one network alone has nothing to be fused with.",
-        )  # fmt: skip
+        )
     folded = [name for name in alone if len(entries[name]["fits"]) > 1 or "fold_0" in entries[name]["fits"]]
     if folded and len(folded) < len(alone):
         names = ", ".join(name for name in alone if name not in folded)
         raise UsageError(
-            "runs.fusion", expected="members that all have fold networks", got=f"none of {names}",
+            "runs.fusion",
+            expected="members that all have fold networks",
+            got=f"none of {names}",
             todo="Leave them out: backbones.exclude.",
-        )  # fmt: skip
+        )
     return alone
 
 
@@ -123,12 +130,14 @@ def extracted(bench: Bench, members: Sequence[str], *, keep: bool = True) -> Ite
         places = {}
         for name in track(members, what="embeddings"):
             place = bench.store.fusion_embeddings(name)
-            made_from = digest([bench.sources([name]), bench.dataset.fingerprint, bench.dataset.canvas_size])
-            if not is_done(place, made_from):
+            fingerprint = digest(
+                [bench.sources([name]), bench.dataset.fingerprint, bench.dataset.canvas_size]
+            )
+            if not is_done(place, fingerprint):
                 if keep:
                     if place.exists():
                         log.warning("%s: of other networks or images: made again", place)
-                    with commit(place, kind="embeddings", made_from=made_from, member=name) as new:
+                    with commit(place, kind="embeddings", fingerprint=fingerprint, member=name) as new:
                         _extract(bench, name, new)
                 else:
                     place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -148,10 +157,19 @@ def _plans(
     recipe = bench.recipe
     return [
         FusionPlan(
-            f"{PREFIX}{method}", members, str(method), places, section.fusion_config, bench.dataset,
-            bench.store, bench.device, facts=bench.entries[members[0]], sources=bench.sources(members),
+            f"{PREFIX}{method}",
+            members,
+            str(method),
+            places,
+            section.fusion_config,
+            bench.dataset,
+            bench.store,
+            bench.device,
+            facts=bench.entries[members[0]],
+            sources=bench.sources(members),
             end_to_end=recipe.training if section.end_to_end else None,
-            batch_size=recipe.dataset.batch_size, seed=recipe.seed,
+            batch_size=recipe.dataset.batch_size,
+            seed=recipe.seed,
         )
         for method in dict.fromkeys(section.fusion_methods)
-    ]  # fmt: skip
+    ]

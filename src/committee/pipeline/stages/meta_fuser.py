@@ -63,10 +63,14 @@ def plan_meta_fuse(recipe: Recipe, store: Store) -> dict[str, Any]:
     members = _union(inputs, [str(entry["name"]) for entry in catalog["members"]])
     material = gather(recipe, store, catalog, members)
     return {
-        "name": fuser.name, "learner": fuser.fuser_type, "inputs": list(inputs),
+        "name": fuser.name,
+        "learner": fuser.fuser_type,
+        "inputs": list(inputs),
         "set_aside": {name: str(error) for name, error in missing.items()},
-        "members": members, "rows": material.rows, "n": len(material.predictions),
-    }  # fmt: skip
+        "members": members,
+        "rows": material.rows,
+        "n": len(material.predictions),
+    }
 
 
 def section_of(recipe: Recipe) -> MetaFuser:
@@ -91,9 +95,11 @@ def _inputs(fuser: MetaFuser, store: Store) -> tuple[Inputs, dict[str, Committee
         found[full] = method, members
     if not found:
         raise StoreError(
-            fuser.name, expected=f"one of its inputs {', '.join(fuser.input_ensembles)} in the store",
-            got="none", todo=f"{REBUILD} RECIPE, or name others in runs.meta_fuser.input_ensembles.",
-        )  # fmt: skip
+            fuser.name,
+            expected=f"one of its inputs {', '.join(fuser.input_ensembles)} in the store",
+            got="none",
+            todo=f"{REBUILD} RECIPE, or name others in runs.meta_fuser.input_ensembles.",
+        )
     return found, missing
 
 
@@ -102,9 +108,11 @@ def refuse_itself(fuser: MetaFuser, place: int, given: str, name: str) -> None:
     if name == fuser.name:
         through = "" if given == name else f", which reads '{name}'"
         raise RecipeError(
-            f"runs.meta_fuser.input_ensembles[{place}]", expected=f"ensembles other than {fuser.name} itself",
-            got=f"'{given}'{through}", todo="Remove it, or give the new one another runs.meta_fuser.name.",
-        )  # fmt: skip
+            f"runs.meta_fuser.input_ensembles[{place}]",
+            expected=f"ensembles other than {fuser.name} itself",
+            got=f"'{given}'{through}",
+            todo="Remove it, or give the new one another runs.meta_fuser.name.",
+        )
 
 
 def _taken(store: Store, name: str) -> tuple[Method, list[str]]:
@@ -113,8 +121,7 @@ def _taken(store: Store, name: str) -> tuple[Method, list[str]]:
         return {"combiner": "subset", "members": [name]}, [name]
     facts = ensemble_facts(store, name)
     if "spec" not in facts:
-        raise StoreError(name, expected="the method it was built by", got="none",
-                         todo=f"{REBUILD} RECIPE")  # fmt: skip
+        raise StoreError(name, expected="the method it was built by", got="none", todo=f"{REBUILD} RECIPE")
     return dict(facts["spec"]), list(facts["candidates"])
 
 

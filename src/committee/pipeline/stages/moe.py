@@ -6,15 +6,15 @@ import logging
 from typing import Any
 
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
-from committee.pipeline.shared.choose import choose_members, choose_voices, enabled
+from committee.pipeline.shared.choose import choose_deployed, choose_members, enabled
 from committee.pipeline.shared.derived_members import carry_out, open_bench
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.splits import fitting_rows
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.recipe.runs import MixtureOfExperts
+from committee.recipe.runs import Moe
 from committee.store.layout import Store
-from committee.training.plans.moe import SIDE, MixturePlan
+from committee.training.plans.moe import SIDE, MoePlan
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,24 @@ def moe_train(recipe: Recipe, store: Store) -> Outcome:
     with store.hold():
         catalog = discover(store)
         set_aside(catalog, outcome, needed=MEMBERS)
-        predictions, rows, voices = _candidates(recipe, store, catalog)
+        predictions, rows, deployed = _candidates(recipe, store, catalog)
         bench = open_bench(recipe, store, catalog)
         members = list(predictions.members)
         sides = [int(bench.entries[name].get("img_size", SIDE)) for name in members]
-        plan = MixturePlan(
-            NAME, section, predictions, rows, bench.dataset, store, bench.device, voices=voices,
-            sources=bench.sources(members), img_size=min(sides), batch_size=recipe.dataset.batch_size,
+        plan = MoePlan(
+            NAME,
+            section,
+            predictions,
+            rows,
+            bench.dataset,
+            store,
+            bench.device,
+            deployed=deployed,
+            sources=bench.sources(members),
+            img_size=min(sides),
+            batch_size=recipe.dataset.batch_size,
             seed=recipe.seed,
-        )  # fmt: skip
+        )
         carry_out([plan], bench, outcome)
         discover(store)
     return outcome
@@ -56,12 +65,16 @@ def plan_moe_train(recipe: Recipe, store: Store) -> dict[str, Any]:
     section = section_of(recipe)
     predictions, rows, _ = _candidates(recipe, store, look_through(store))
     return {
-        "members": list(predictions.members), "experts": min(section.num_experts, len(predictions.members)),
-        "method": str(section.method), "top_k": section.top_k, "rows": rows, "n": len(predictions),
-    }  # fmt: skip
+        "members": list(predictions.members),
+        "experts": min(section.num_experts, len(predictions.members)),
+        "method": str(section.method),
+        "top_k": section.top_k,
+        "rows": rows,
+        "n": len(predictions),
+    }
 
 
-def section_of(recipe: Recipe) -> MixtureOfExperts:
+def section_of(recipe: Recipe) -> Moe:
     """Return `runs.moe`, or raise UsageError where it is not enabled."""
     todo = "Write it into the recipe, or: --set runs.moe.num_experts=3"
     return enabled(recipe.runs.moe, "runs.moe", todo)
@@ -79,6 +92,6 @@ def _candidates(recipe: Recipe, store: Store, catalog: Catalog) -> tuple[Predict
     for name in sorted(set(chosen) - set(folded)) if folded else []:
         log.warning("%s goes without %s: it has no fold networks", NAME, name)
     members = folded or chosen
-    voices = choose_voices(recipe, catalog["members"], members)
-    predictions, rows = fitting_rows(store, members, voices)
-    return predictions, rows, voices
+    deployed = choose_deployed(recipe, catalog["members"], members)
+    predictions, rows = fitting_rows(store, members, deployed)
+    return predictions, rows, deployed

@@ -52,8 +52,10 @@ def plan_prune(recipe: Recipe, store: Store) -> dict[str, Any]:
     material = gather(recipe, store, look_through(store))
     return {
         "ensembles": [each["name"] for each in methods_of(pruning)],
-        "members": list(material.predictions.members), "rows": material.rows, "n": len(material.predictions),
-    }  # fmt: skip
+        "members": list(material.predictions.members),
+        "rows": material.rows,
+        "n": len(material.predictions),
+    }
 
 
 def section_of(recipe: Recipe) -> Pruning:
@@ -66,10 +68,14 @@ def methods_of(pruning: Pruning) -> list[Method]:
     """Return the methods that build the pruned ensembles."""
     budget = pruning.cost_budget
     shared = {
-        "metric": pruning.metric, "inner": pruning.inner, "measure": pruning.measure, "floor": pruning.floor,
-        "target_size": pruning.target_size, "max_latency_ms": budget.max_latency_ms,
+        "metric": pruning.metric,
+        "inner": pruning.inner,
+        "measure": pruning.measure,
+        "floor": pruning.floor,
+        "target_size": pruning.target_size,
+        "max_latency_ms": budget.max_latency_ms,
         "max_size_mb": budget.max_size_mb,
-    }  # fmt: skip
+    }
     return [
         {"combiner": "pruned", "name": f"pruned_{method}", "method": method, **shared}
         for method in dict.fromkeys(pruning.methods)
@@ -86,9 +92,12 @@ def read_front(store: Store, names: Sequence[str], metric: str) -> list[dict[str
 
 def _keep_front(names: Sequence[str], pruning: Pruning, material: Material) -> None:
     report = {
-        "metric": pruning.metric, "rows": material.rows, "costs": material.costs, "methods": list(names),
+        "metric": pruning.metric,
+        "rows": material.rows,
+        "costs": material.costs,
+        "methods": list(names),
         "front": read_front(material.store, names, pruning.metric),
-    }  # fmt: skip
+    }
     place = material.store.pruning_report()
     place.parent.mkdir(parents=True, exist_ok=True)
     write_json(place, report)

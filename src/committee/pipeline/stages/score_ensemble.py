@@ -13,7 +13,7 @@ from committee.base.progress import track
 from committee.combiners import base as combiners
 from committee.combiners._calibrations import calibrated
 from committee.combiners._calibrator import Calibrator
-from committee.combiners._crossfit import redraw_folds, splits, turns
+from committee.combiners._crossfit import allows_negative_weights, redraw_folds, splits
 from committee.combiners.base import Combiner
 from committee.errors import UsageError
 from committee.pipeline.discover import (
@@ -26,9 +26,9 @@ from committee.pipeline.discover import (
 )
 from committee.pipeline.shared.choose import (
     Method,
+    choose_deployed,
     choose_members,
     choose_methods,
-    choose_voices,
     combiner_of,
     full_name,
     trusted_backbones,
@@ -77,7 +77,7 @@ class Material:
     store: Store
     predictions: Predictions
     rows: str
-    voices: Mapping[str, str]
+    deployed: Mapping[str, str]
     apart: Predictions | None
     calibrate: str
     seed: int
@@ -96,7 +96,7 @@ class Material:
     @cached_property
     def costs(self) -> dict[str, dict[str, float]]:
         """What each candidate costs: `latency_ms`, median of one image a call, and `size_mb`."""
-        measured = {name: self.clock.of({name: voice}) for name, voice in self.voices.items()}
+        measured = {name: self.clock.of({name: inference}) for name, inference in self.deployed.items()}
         return {
             name: {"latency_ms": round(cost["latency_ms"]["median"], 3), "size_mb": cost["size_mb"]}
             for name, cost in measured.items()
@@ -176,7 +176,7 @@ def plan_build(recipe: Recipe, store: Store, methods: Sequence[str] = ()) -> dic
         for method in choose_methods(recipe, methods)
     }
     fits = {
-        name: 1 + len(splits(rows, folds, within_folds=turns(rule))) if rule.learns else 0
+        name: 1 + len(splits(rows, folds, within_folds=allows_negative_weights(rule))) if rule.learns else 0
         for name, rule in rules.items()
     }
     return {
@@ -197,25 +197,32 @@ def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str
         There are no members, or some have no predictions to learn from.
     """
     members = members or choose_members(recipe, catalog["members"], store)
-    voices = choose_voices(recipe, catalog["members"], members)
-    predictions, rows = fitting_rows(store, members, voices)
+    deployed = choose_deployed(recipe, catalog["members"], members)
+    predictions, rows = fitting_rows(store, members, deployed)
     apart = None
-    if rows == "oof" and has_split(store, members, "val", voices):
-        apart = unseen(split_rows(store, members, "val", voices))
+    if rows == "oof" and has_split(store, members, "val", deployed):
+        apart = unseen(split_rows(store, members, "val", deployed))
     return Material(
-        store, predictions, rows, voices, apart=apart if apart is not None and is_enough(apart) else None,
-        calibrate=recipe.runs.score_ensemble.calibrate, seed=recipe.seed,
+        store,
+        predictions,
+        rows,
+        deployed,
+        apart=apart if apart is not None and is_enough(apart) else None,
+        calibrate=recipe.runs.score_ensemble.calibrate,
+        seed=recipe.seed,
         clock=Costs(store, 1, resolve_device(recipe.device), trusted_backbones(recipe)),
-    )  # fmt: skip
+    )
 
 
 def _keep(material: Material) -> None:
     """Store the joined predictions, for `committee combine` and for people's own tools."""
     with commit(
-        material.store.oof_predictions(), kind="predictions",
-        made_from=digest([material.sources, material.rows]),
-        rows=material.rows, members=list(material.predictions.members),
-    ) as folder:  # fmt: skip
+        material.store.oof_predictions(),
+        kind="predictions",
+        fingerprint=digest([material.sources, material.rows]),
+        rows=material.rows,
+        members=list(material.predictions.members),
+    ) as folder:
         material.predictions.save(folder)
 
 
@@ -232,26 +239,38 @@ def build_ensemble(name: str, method: Method, material: Material) -> None:
     found = score_all(rules, material.predictions, seed=material.seed)
     fitted, scores = found["calibrated"]
     sets = _settle(fitted, scores, material)
-    shipped = fitted.narrowed()
+    shipped = fitted.restrict_to_used()
     members = list(shipped.member_names)
     spec = {"combiner": rules["calibrated"].key, **rules["calibrated"].options()}
     record = {
-        "name": name, "method": plain.key, "members": members,
-        "speaks": {member: material.voices[member] for member in members}, "calibrate": material.calibrate,
-        "rows": material.rows, "n": len(material.predictions),
+        "name": name,
+        "method": plain.key,
+        "members": members,
+        "inference": {member: material.deployed[member] for member in members},
+        "calibrate": material.calibrate,
+        "rows": material.rows,
+        "n": len(material.predictions),
         "class_names": list(material.predictions.class_names),
         "sources": {member: material.sources[member] for member in members},
-        "spec": spec, "candidates": dict(material.voices),
+        "spec": spec,
+        "candidates": dict(material.deployed),
         "calibration": _calibration(found["plain"][1], scores, material) if "plain" in found else None,
-        "weights": fitted.member_weights(), "notes": fitted.notes(), "scores": scores.to_json(), "sets": sets,
+        "weights": fitted.member_weights(),
+        "notes": fitted.notes(),
+        "scores": scores.to_json(),
+        "sets": sets,
         "contributions": _contributions(rules["calibrated"], material),
         "disagreement": material.disagreement,
-    }  # fmt: skip
-    made_from = digest([material.sources, spec, material.seed, material.rows])
+    }
+    fingerprint = digest([material.sources, spec, material.seed, material.rows])
     with commit(
-        material.store.ensemble(name), kind="ensemble", made_from=made_from, method=plain.key,
-        members=members, rows=material.rows,
-    ) as folder:  # fmt: skip
+        material.store.ensemble(name),
+        kind="ensemble",
+        fingerprint=fingerprint,
+        method=plain.key,
+        members=members,
+        rows=material.rows,
+    ) as folder:
         combiners.save(shipped, folder)
         write_json(folder / RECORD, record)
     log.info("%s: log-loss %.4f cross-fitted", name, scores.cross_fitted["log_loss"].value)

@@ -44,9 +44,13 @@ def soup_groups(section: ModelSoup, recipe: Recipe, store: Store, catalog: Catal
 
 
 def build_soups(
-    section: ModelSoup, recipe: Recipe, store: Store, catalog: Catalog, outcome: Outcome,
+    section: ModelSoup,
+    recipe: Recipe,
+    store: Store,
+    catalog: Catalog,
+    outcome: Outcome,
     methods: Sequence[str] = (),
-) -> None:  # fmt: skip
+) -> None:
     """Make the soups that a recipe asks for, or those of some `methods`, by name or by `soup_<method>`."""
     groups = soup_groups(section, recipe, store, catalog)
     if not groups:
@@ -110,18 +114,30 @@ def _planned(
 
 def _nothing_to_average() -> StoreError:
     return StoreError(
-        "runs.model_soup", expected="networks of one backbone, snapshots of a run, or folds of a member",
-        got="none of these", todo="Train with folds, with seeds, or with runs.snapshot_ensemble.",
-    )  # fmt: skip
+        "runs.model_soup",
+        expected="networks of one backbone, snapshots of a run, or folds of a member",
+        got="none of these",
+        todo="Train with folds, with seeds, or with runs.snapshot_ensemble.",
+    )
 
 
 def _plan(name: str, members: list[str], method: str, section: ModelSoup, bench: Bench) -> SoupPlan:
     recipe = bench.recipe
     return SoupPlan(
-        name, members, method, bench.dataset, bench.store, bench.device, facts=bench.entries[members[0]],
-        sources=bench.sources(members), barrier=section.barrier, recompute_bn=section.recompute_bn,
-        num_batches=section.num_batches, batch_size=recipe.dataset.batch_size, seed=recipe.seed,
-    )  # fmt: skip
+        name,
+        members,
+        method,
+        bench.dataset,
+        bench.store,
+        bench.device,
+        facts=bench.entries[members[0]],
+        sources=bench.sources(members),
+        barrier=section.barrier,
+        recompute_bn=section.recompute_bn,
+        num_batches=section.num_batches,
+        batch_size=recipe.dataset.batch_size,
+        seed=recipe.seed,
+    )
 
 
 def _members(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:

@@ -109,9 +109,11 @@ def _check_names(plans: Sequence[Plan]) -> None:
             other = seen.setdefault(name.lower(), plan.name)
             if other != plan.name:
                 raise RecipeError(
-                    "models", expected="a name of its own for every member",
-                    got=f"'{name}' of both {other} and {plan.name}", todo="Give one another name: as.",
-                )  # fmt: skip
+                    "models",
+                    expected="a name of its own for every member",
+                    got=f"'{name}' of both {other} and {plan.name}",
+                    todo="Give one another name: as.",
+                )
 
 
 def members_to_train(recipe: Recipe, store: Store | None = None) -> list[MemberSpec]:
@@ -131,9 +133,11 @@ def members_to_train(recipe: Recipe, store: Store | None = None) -> list[MemberS
     specs = list(recipe.members())
     if not specs:
         raise RecipeError(
-            "backbones.include", expected="at least one backbone", got="none",
+            "backbones.include",
+            expected="at least one backbone",
+            got="none",
             todo="Name one: --set backbones.include=[timm:resnet18]",
-        )  # fmt: skip
+        )
     for spec in specs:
         if store is not None and is_adopted(store, spec.name):
             continue
@@ -151,9 +155,11 @@ def not_adopted(specs: Sequence[MemberSpec], store: Store) -> list[MemberSpec]:
     left = [spec for spec in specs if spec.name not in adopted]
     if not left:
         raise RecipeError(
-            "backbones.include", expected="a backbone to train", got="adopted members alone",
+            "backbones.include",
+            expected="a backbone to train",
+            got="adopted members alone",
             todo="Run: committee build-ensemble RECIPE",
-        )  # fmt: skip
+        )
     return left
 
 

@@ -24,25 +24,39 @@ def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
         There are no ids, neither predictions nor labels, both kinds of predictions, or odd shapes.
     """
     if "ids" not in arrays:
-        raise DataError(who, expected="an array 'ids'", got=f"the arrays {first_five(arrays)}",
-                        todo=nearest("ids", arrays))  # fmt: skip
+        raise DataError(
+            who,
+            expected="an array 'ids'",
+            got=f"the arrays {first_five(arrays)}",
+            todo=nearest("ids", arrays),
+        )
     given = [name for name in VALUES if name in arrays]
     if len(given) > 1 or not (given or "labels" in arrays):
-        raise DataError(who, expected="one of the arrays 'logits' and 'probs'",
-                        got="both" if given else f"the arrays {first_five(arrays)}")  # fmt: skip
+        raise DataError(
+            who,
+            expected="one of the arrays 'logits' and 'probs'",
+            got="both" if given else f"the arrays {first_five(arrays)}",
+        )
     values = arrays[given[0]] if given else None
     if values is not None and values.ndim != 2:
         raise DataError(f"{who}: {given[0]}", expected="an array [N, C]", got=str(list(values.shape)))
     for name in {"labels", "folds", "groups", "seen"} & {*arrays}:
         if arrays[name].shape != arrays["ids"].shape:
-            raise DataError(f"{who}: {name}", expected=f"{arrays['ids'].size}, one an id",
-                            got=f"an array {list(arrays[name].shape)}")  # fmt: skip
+            raise DataError(
+                f"{who}: {name}",
+                expected=f"{arrays['ids'].size}, one an id",
+                got=f"an array {list(arrays[name].shape)}",
+            )
     return Table(
-        names(arrays["ids"], f"{who}: ids"), values, is_probability=given == ["probs"],
+        names(arrays["ids"], f"{who}: ids"),
+        values,
+        is_probability=given == ["probs"],
         classes=names(arrays["classes"], f"{who}: classes") if "classes" in arrays else None,
-        labels=arrays.get("labels"), folds=arrays.get("folds"), groups=arrays.get("groups"),
+        labels=arrays.get("labels"),
+        folds=arrays.get("folds"),
+        groups=arrays.get("groups"),
         seen=truths(arrays["seen"], f"{who}: seen") if "seen" in arrays else None,
-    )  # fmt: skip
+    )
 
 
 def truths(values: NDArray[Any], who: str) -> NDArray[np.bool_]:
@@ -70,8 +84,11 @@ def names(array: NDArray[Any], who: str) -> NDArray[np.str_]:
         It is no list, or holds other things.
     """
     if array.ndim != 1 or array.dtype.kind not in "USiu":
-        raise DataError(who, expected="a list of text or whole numbers",
-                        got=f"an array {list(array.shape)} of {array.dtype}")  # fmt: skip
+        raise DataError(
+            who,
+            expected="a list of text or whole numbers",
+            got=f"an array {list(array.shape)} of {array.dtype}",
+        )
     try:
         if array.dtype.kind == "S":
             array = np.char.decode(array, "utf-8")

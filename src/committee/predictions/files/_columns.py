@@ -44,8 +44,9 @@ def check_header(names: Sequence[str], who: str) -> None:
         The sentence names the columns that are there.
     """
     if ID not in names:
-        raise DataError(who, expected=f"a column '{ID}'", got=f"the columns {first_five(names)}",
-                        todo=nearest(ID, names))  # fmt: skip
+        raise DataError(
+            who, expected=f"a column '{ID}'", got=f"the columns {first_five(names)}", todo=nearest(ID, names)
+        )
     again = sorted(name for name, count in Counter(names).items() if count > 1)
     if again:
         raise DataError(who, expected="each column once", got=f"several times {first_five(again)}")
@@ -60,12 +61,14 @@ def table(
     """Put a table together from its columns of text or numbers, and its class columns `[N, C]`."""
     folds = columns.get("fold")
     return Table(
-        columns[ID], values if len(classes) else None,
+        columns[ID],
+        values if len(classes) else None,
         classes=None if are_numbered(classes) else np.array(classes),
-        labels=columns.get("label"), folds=None if folds is None else _whole(folds, f"{who}: column 'fold'"),
+        labels=columns.get("label"),
+        folds=None if folds is None else _whole(folds, f"{who}: column 'fold'"),
         groups=columns.get("group"),
         seen=truths(columns["seen"], f"{who}: column 'seen'") if "seen" in columns else None,
-    )  # fmt: skip
+    )
 
 
 def _number(name: str) -> int:

@@ -13,9 +13,12 @@ from committee.store.commit import replacing_text
 
 
 def write_csv(
-    path: Path, sample_ids: ArrayLike, probabilities: NDArray[np.floating], class_names: tuple[str, ...],
+    path: Path,
+    sample_ids: ArrayLike,
+    probabilities: NDArray[np.floating],
+    class_names: tuple[str, ...],
     labels: ArrayLike | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write one row a sample: its id, a probability a class, and its label where labels are given.
 
     Columns are called after the classes; `p0`, `p1`, ... where classes are numbered, or called like another

@@ -88,16 +88,23 @@ def read(path: Path, name: str) -> Predictions:
     table = _table(path)
     if table.values is None:
         raise DataError(
-            str(path), expected="predictions: one column or array entry a class", got="ids and labels alone",
+            str(path),
+            expected="predictions: one column or array entry a class",
+            got="ids and labels alone",
             todo="Name files of labels with --labels.",
-        )  # fmt: skip
+        )
     make = Predictions.from_probabilities if table.is_probability else Predictions.from_logits
     classes = range(table.values.shape[-1]) if table.classes is None else table.classes
     found = make(
-        table.values, members=[name], class_names=[str(each) for each in classes], sample_ids=table.ids,
-        folds=table.folds, groups=table.groups, seen=None if table.seen is None else table.seen[None],
+        table.values,
+        members=[name],
+        class_names=[str(each) for each in classes],
+        sample_ids=table.ids,
+        folds=table.folds,
+        groups=table.groups,
+        seen=None if table.seen is None else table.seen[None],
         who=str(path),
-    )  # fmt: skip
+    )
     if table.labels is None:
         return found
     return found.with_labels(table.ids, table.labels, who=f"{path}: labels")
@@ -115,8 +122,12 @@ def read_labels(path: Path) -> Table:
     """
     table = _table(path)
     if table.labels is None:
-        raise DataError(str(path), expected="ids and labels", got="no labels",
-                        todo="CSV needs the columns id,label; NPZ the arrays ids and labels.")  # fmt: skip
+        raise DataError(
+            str(path),
+            expected="ids and labels",
+            got="no labels",
+            todo="CSV needs the columns id,label; NPZ the arrays ids and labels.",
+        )
     return table
 
 
@@ -157,18 +168,20 @@ def _format_of(path: Path) -> PredictionFile:
     if path.is_dir():
         raise UsageError(str(path), expected="a file, or a folder of saved predictions", got="another folder")
     if not path.is_file():
-        raise UsageError(str(path), expected="a file", got="nothing there", todo=_neighbour(path))
+        raise UsageError(str(path), expected="a file", got="nothing there", todo=_neighbor(path))
     formats = [FILES.load(name) for name in FILES.names()]
     for each in formats:
         if path.suffix.lower() in each.suffixes:
             return each()
     known = sorted(suffix for each in formats for suffix in each.suffixes)
     raise UsageError(
-        str(path), expected=f"a file name that ends in {', '.join(known)}", got=f"'{path.suffix}'",
+        str(path),
+        expected=f"a file name that ends in {', '.join(known)}",
+        got=f"'{path.suffix}'",
         todo=nearest(path.suffix, known),
-    )  # fmt: skip
+    )
 
 
-def _neighbour(path: Path) -> str:
+def _neighbor(path: Path) -> str:
     folder = path.parent
     return nearest(path.name, sorted(other.name for other in folder.iterdir())) if folder.is_dir() else ""

@@ -48,8 +48,11 @@ def _header(path: Path) -> tuple[list[str], int]:
         reader = csv.reader(file, strict=True)
         header = next(reader, [])
         if not header or not next(file, ""):
-            raise DataError(str(path), expected="a header and rows below it",
-                            got="a header alone" if header else "an empty file")  # fmt: skip
+            raise DataError(
+                str(path),
+                expected="a header and rows below it",
+                got="a header alone" if header else "an empty file",
+            )
         return [name.strip() for name in header], reader.line_num
 
 
@@ -64,9 +67,11 @@ def _check_widths(path: Path, width: int) -> None:
         for row in reader:
             if row and len(row) != width:
                 raise DataError(
-                    f"{path}:{reader.line_num}", expected=f"{width} fields, as in the header",
-                    got=str(len(row)), todo="Put text that has commas in quotes.",
-                )  # fmt: skip
+                    f"{path}:{reader.line_num}",
+                    expected=f"{width} fields, as in the header",
+                    got=str(len(row)),
+                    todo="Put text that has commas in quotes.",
+                )
 
 
 def _texts(cells: NDArray[np.object_], names: Sequence[str], who: str) -> dict[str, NDArray[Any]]:
@@ -85,15 +90,22 @@ def _pick(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Input line .* contained no data", UserWarning)
             return np.loadtxt(
-                path, kind, delimiter=",", skiprows=lines, ndmin=2,
+                path,
+                kind,
+                delimiter=",",
+                skiprows=lines,
+                ndmin=2,
                 usecols=[places[name] for name in names],
-                quotechar='"', comments=None, encoding="utf-8-sig",
-            )  # fmt: skip
+                quotechar='"',
+                comments=None,
+                encoding="utf-8-sig",
+            )
     except ValueError as error:
         if found := re.search(r"string (.*) to \w+ at row (\d+), column (\d+)", str(error)):
             text, row, column = found.groups()
             raise DataError(
-                f"{path}: column '{header[int(column) - 1]}'", expected="numbers",
+                f"{path}: column '{header[int(column) - 1]}'",
+                expected="numbers",
                 got=f"{text} in row {int(row) + 1}",
-            ) from error  # fmt: skip
+            ) from error
         raise

@@ -21,7 +21,9 @@ class Npz(PredictionFile):
             arrays = load_npz(path)
         except ValueError as error:
             raise DataError(
-                str(path), expected="named NumPy arrays without Python objects", got=str(error),
+                str(path),
+                expected="named NumPy arrays without Python objects",
+                got=str(error),
                 todo="Save them with numpy.savez.",
-            ) from error  # fmt: skip
+            ) from error
         return table(arrays, str(path))

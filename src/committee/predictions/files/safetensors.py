@@ -32,8 +32,11 @@ class Safetensors(PredictionFile):
             with safe_open(path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in header.shapes}
         except (SafetensorError, TypeError, OSError) as error:
-            raise DataError(str(path), expected="safetensors of float16, float32 or float64",
-                            got=str(error).splitlines()[0]) from error  # fmt: skip
+            raise DataError(
+                str(path),
+                expected="safetensors of float16, float32 or float64",
+                got=str(error).splitlines()[0],
+            ) from error
         texts = header.metadata
         lists = {name: _list(texts[name], f"{path}: {name}") for name in TEXTS if name in texts}
         return table({**arrays, **lists}, str(path))

@@ -77,7 +77,7 @@ class CrossFit:
 
     def has(self, name: str) -> bool:
         """Return whether the store has a fit, undamaged."""
-        return all(is_done(self.folder(name, each), self.made_from(name, each)) for each in self.members)
+        return all(is_done(self.folder(name, each), self.fingerprint(name, each)) for each in self.members)
 
     def make(self, name: str) -> None:
         """Carry out one run and predict all rows that it did not see, unless that is done.
@@ -91,7 +91,7 @@ class CrossFit:
         if not self.has(name):
             self._check_once()
             rows, _ = self._rows(name)
-            made = self.plan.run(rows, name, made_from=self.made_from(name), epochs=self._epochs(name))
+            made = self.plan.run(rows, name, fingerprint=self.fingerprint(name), epochs=self._epochs(name))
             for member in self.members:
                 self._commit(member, made[member], name, resume)
         forget(resume)
@@ -108,7 +108,7 @@ class CrossFit:
                     self._store_out_of_bag(member)
             _drop_outdated(member, self.store, self.source)
 
-    def made_from(self, name: str, member: str | None = None) -> str:
+    def fingerprint(self, name: str, member: str | None = None) -> str:
         """Return the digest of all that one fit of a member is made from; those that it `needs` are made."""
         own = self._made_from(name)
         return own if member in (None, self.plan.name) else digest([own, member])
@@ -126,10 +126,13 @@ class CrossFit:
         """Return what all fits of the member are made from."""
         dataset = self.plan.dataset
         return {
-            "protocol": PROTOCOL, "member": self.plan.name, "settings": self.plan.settings(),
-            "data": dataset.fingerprint, "classes": dataset.class_names,
+            "protocol": PROTOCOL,
+            "member": self.plan.name,
+            "settings": self.plan.settings(),
+            "data": dataset.fingerprint,
+            "classes": dataset.class_names,
             "canvas": [dataset.canvas_size, dataset.fit, dataset.channels],
-        }  # fmt: skip
+        }
 
     def _rows(self, name: str) -> tuple[Rows, Rows]:
         rows = self.plan.dataset.rows("train")
@@ -152,12 +155,18 @@ class CrossFit:
     def _commit(self, member: str, module: Stored, name: str, resume: Path) -> None:
         rows, held_out = self._rows(name)
         facts = {
-            **self.plan.facts(), **({} if member == self.plan.name else {"of": [self.plan.name]}),
-            "source": self.source, "fold": name, "rows": len(rows), "epochs": module.provenance["epochs"],
-            "device": str(self.plan.device), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        }  # fmt: skip
-        made_from = self.made_from(name, member)
-        with commit(self.folder(name, member), kind="checkpoint", made_from=made_from, **facts) as new:
+            **self.plan.facts(),
+            **({} if member == self.plan.name else {"of": [self.plan.name]}),
+            "source": self.source,
+            "fold": name,
+            "rows": len(rows),
+            "epochs": module.provenance["epochs"],
+            "device": str(self.plan.device),
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+        fingerprint = self.fingerprint(name, member)
+        with commit(self.folder(name, member), kind="checkpoint", fingerprint=fingerprint, **facts) as new:
             module.save(new)
             link_twins(new, self._relatives(member, name))
             apart = {split: self.plan.dataset.rows(split) for split in APART}
@@ -177,9 +186,11 @@ class CrossFit:
         logits = self.plan.predict(module, rows, fit)
         if not np.isfinite(logits).all():
             raise TrainingError(
-                f"{self.plan.name}/{fit}", expected="finite predictions", got="NaN or infinity",
+                f"{self.plan.name}/{fit}",
+                expected="finite predictions",
+                got="NaN or infinity",
                 todo="Lower training.lr, or set training.clip_grad=1.0.",
-            )  # fmt: skip
+            )
         return logits
 
     def _commit_out_of_bag(self, module: Stored, name: str, folder: Path) -> None:
@@ -206,32 +217,42 @@ class CrossFit:
             seen = np.load(file, allow_pickle=False)
             self._store(member, "oof", rows, self._logits(member, REFIT, HELD_OUT), (REFIT,), seen)
 
-    def _store_apart(self, member: str, names: Collection[str], speaks: str) -> None:
+    def _store_apart(self, member: str, names: Collection[str], inference: str) -> None:
         """Store predictions of the splits that no fit has seen, by the networks `names`: their mean."""
         for split in APART:
             rows = self.plan.dataset.rows(split)
             if len(rows):
                 logits = mean_probability([self._logits(member, name, split) for name in names])
                 seen = np.full(len(rows), split in self.plan.chooses_on)
-                self._store(member, f"{split}_{speaks}", rows, logits, names, seen)
+                self._store(member, f"{split}_{inference}", rows, logits, names, seen)
 
     def _store(
-        self, member: str, what: str, rows: Rows, logits: NDArray[np.float32], names: Collection[str],
+        self,
+        member: str,
+        what: str,
+        rows: Rows,
+        logits: NDArray[np.float32],
+        names: Collection[str],
         seen: NDArray[np.bool_] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         folder, dataset = self.store.kfold(member) / what, self.plan.dataset
-        networks = [self.made_from(name, member) for name in names]
-        made_from = digest({"what": what, "networks": networks, "rows": dataset.sample_ids[rows]})
-        if is_done(folder, made_from):
+        networks = [self.fingerprint(name, member) for name in names]
+        fingerprint = digest({"what": what, "networks": networks, "rows": dataset.sample_ids[rows]})
+        if is_done(folder, fingerprint):
             return
         predictions = Predictions.from_logits(
-            logits, members=[member], class_names=dataset.class_names,
-            sample_ids=dataset.sample_ids[rows], labels=dataset.labels[rows],
+            logits,
+            members=[member],
+            class_names=dataset.class_names,
+            sample_ids=dataset.sample_ids[rows],
+            labels=dataset.labels[rows],
             folds=dataset.folds[rows] if what == "oof" and (dataset.folds[rows] >= 0).all() else None,
             groups=None if dataset.groups is None else dataset.groups[rows],
             seen=np.zeros((1, len(rows)), bool) if seen is None else seen[None],
-        )  # fmt: skip
-        with commit(folder, kind="predictions", made_from=made_from, source=self.source, what=what) as new:
+        )
+        with commit(
+            folder, kind="predictions", fingerprint=fingerprint, source=self.source, what=what
+        ) as new:
             predictions.save(new)
 
 
@@ -282,12 +303,12 @@ def _drop_outdated(member: str, store: Store, source: str) -> None:
     """Remove what other settings or data made of the member, and this run did not replace."""
     for top in (store.checkpoint(member, REFIT).parent, store.kfold(member)):
         for path in top.glob(f"[!.]*/{NAME}"):
-            if not _is_made_from(path.parent, source):
+            if not _has_fingerprint(path.parent, source):
                 log.warning("%s was made from other settings or data: removed", path.parent)
                 remove(path.parent)
 
 
-def _is_made_from(folder: Path, source: str) -> bool:
+def _has_fingerprint(folder: Path, source: str) -> bool:
     try:
         return read_manifest(folder, verify=False).facts.get("source") == source
     except StoreError:

@@ -22,9 +22,15 @@ def has_batch_norm(module: nn.Module) -> bool:
 
 
 def recompute(
-    member: Member, dataset: Dataset, rows: Rows, *, batch_size: int, device: torch.device,
-    num_batches: int = 100, seed: int = 0,
-) -> int:  # fmt: skip
+    member: Member,
+    dataset: Dataset,
+    rows: Rows,
+    *,
+    batch_size: int,
+    device: torch.device,
+    num_batches: int = 100,
+    seed: int = 0,
+) -> int:
     """Estimate the statistics of all batch norms in place: their cumulative mean over training images.
 
     Averaged weights have other activations than those they were averaged from, so that the statistics of

@@ -18,7 +18,7 @@ def epoch_batches(labels: Rows, size: int, sampler: str, seed: int) -> list[Rows
     labels : int64 `[N]`
     size : int
         Most rows in a batch. All batches of an epoch are of nearly the same size, since a last one of a
-        single row would break batch normalisation.
+        single row would break batch normalization.
     sampler : "shuffle" or "balanced"
         Each row once; or N draws with replacement in which classes come equally often.
     seed : int
@@ -54,8 +54,9 @@ def inner_slice(labels: Rows, groups: Rows | None, fraction: float, seed: int) -
     if groups is not None:
         judged = _whole_groups(groups, fraction, generator)
     else:
-        judged = np.concatenate([_share(np.flatnonzero(labels == each), fraction, generator)
-                                 for each in np.unique(labels)])  # fmt: skip
+        judged = np.concatenate(
+            [_share(np.flatnonzero(labels == each), fraction, generator) for each in np.unique(labels)]
+        )
     return np.setdiff1d(np.arange(len(labels)), judged), np.sort(judged)
 
 

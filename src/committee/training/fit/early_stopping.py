@@ -46,9 +46,11 @@ def divide(job: Job) -> tuple[Rows, Rows]:
     kept, judged = inner_slice(job.dataset.labels[job.rows], groups, rule.fraction, job.seed("inner"))
     if not len(judged):
         raise TrainingError(
-            job.name, expected="spare rows to judge epochs by", got="one group, or a row a class",
+            job.name,
+            expected="spare rows to judge epochs by",
+            got="one group, or a row a class",
             todo="Set training.early_stop=null and training.best_checkpoint=false.",
-        )  # fmt: skip
+        )
     return job.rows[kept], job.rows[judged]
 
 

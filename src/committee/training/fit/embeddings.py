@@ -68,9 +68,11 @@ def one_network(place: Path) -> Member:
     member = read_whole(place, lambda whole: load(whole, trusted=True))
     if not isinstance(member, Member):
         raise UsageError(
-            str(member.name), expected="a member that is one network", got=type(member).__name__,
+            str(member.name),
+            expected="a member that is one network",
+            got=type(member).__name__,
             todo="Leave it out: backbones.exclude.",
-        )  # fmt: skip
+        )
     return member
 
 
@@ -90,9 +92,11 @@ def read(folder: Path, fit: str, split: Split, rows: int) -> NDArray[np.float32]
     found: NDArray[np.float32] = np.load(file_of(folder, fit, split), mmap_mode="r", allow_pickle=False)
     if found.ndim != 2 or len(found) != rows:
         raise DataError(
-            str(file_of(folder, fit, split)), expected=f"embeddings of {rows} rows",
-            got=f"an array {list(found.shape)}", todo="Remove the folder, and run it again.",
-        )  # fmt: skip
+            str(file_of(folder, fit, split)),
+            expected=f"embeddings of {rows} rows",
+            got=f"an array {list(found.shape)}",
+            todo="Remove the folder, and run it again.",
+        )
     return found
 
 

@@ -40,11 +40,13 @@ def make_fabric(device: torch.device, precision: str, count: int = 1) -> Fabric:
         keep_freed_memory()
     devices = [device.index] if device.index is not None and device.type != "cpu" else count
     return Fabric(
-        accelerator=device.type, devices=devices, strategy="ddp_spawn" if count > 1 else "auto",
+        accelerator=device.type,
+        devices=devices,
+        strategy="ddp_spawn" if count > 1 else "auto",
         precision=_FORMATS[number_format(device, precision)],
         # Without, a cluster's environment variables would decide how many processes there are.
         plugins=[LightningEnvironment()] if count == 1 else [],
-    )  # fmt: skip
+    )
 
 
 def number_format(device: torch.device, precision: str) -> str:
@@ -54,9 +56,11 @@ def number_format(device: torch.device, precision: str) -> str:
         return "bf16" if bf16 else "fp32"
     if precision == "fp16" and device.type == "cpu":
         raise RecipeError(
-            "training.precision", expected="auto, fp32 or bf16 on a CPU", got="'fp16'",
+            "training.precision",
+            expected="auto, fp32 or bf16 on a CPU",
+            got="'fp16'",
             todo="Take auto: it is the fastest that keeps the accuracy.",
-        )  # fmt: skip
+        )
     return precision
 
 

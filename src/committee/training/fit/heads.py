@@ -41,9 +41,18 @@ class _Lesson:
 
 
 def train_head(
-    network: nn.Module, inputs: Inputs, loss: Loss, rows: int, *, epochs: int, lr: float, seed: int, who: str,
-    lower: str, pairs: Sequence[tuple[Rows, Rows]] = (),
-) -> dict[str, Any]:  # fmt: skip
+    network: nn.Module,
+    inputs: Inputs,
+    loss: Loss,
+    rows: int,
+    *,
+    epochs: int,
+    lr: float,
+    seed: int,
+    who: str,
+    lower: str,
+    pairs: Sequence[tuple[Rows, Rows]] = (),
+) -> dict[str, Any]:
     """Train a network in place, by AdamW on batches of 256 rows, its rate falling to zero as a cosine.
 
     Parameters
@@ -88,9 +97,11 @@ def train_head(
             if not ran_out_of_memory(error):
                 raise
             raise TrainingError(
-                who, expected="memory for the network and a batch of 256 rows",
-                got=str(error).partition("\n")[0], todo=f"Lower {lower}.",
-            ) from error  # fmt: skip
+                who,
+                expected="memory for the network and a batch of 256 rows",
+                got=str(error).partition("\n")[0],
+                todo=f"Lower {lower}.",
+            ) from error
     if not all(bool(each.isfinite().all()) for each in learned):
         raise TrainingError(who, expected="a finite loss", got="NaN or infinity", todo="Lower its lr.")
     with torch.no_grad():
@@ -101,7 +112,7 @@ def train_head(
 
 
 def inner_pairs(labels: Rows, groups: Rows | None, seed: int) -> list[tuple[Rows, Rows]]:
-    """Return, for each of some folds of labelled rows, the positions of the others and of its own.
+    """Return, for each of some folds of labeled rows, the positions of the others and of its own.
 
     None where the rows are too few, or of one group.
     """

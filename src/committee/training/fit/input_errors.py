@@ -28,6 +28,8 @@ def taking(who: str, size: int) -> Iterator[None]:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("!.")
         raise TrainingError(
-            who, expected=f"a network that takes {size} pixels", got=reason,
+            who,
+            expected=f"a network that takes {size} pixels",
+            got=reason,
             todo="Give another dataset.img_size.",
-        ) from error  # fmt: skip
+        ) from error

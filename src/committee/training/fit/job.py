@@ -57,7 +57,7 @@ class Job:
     fold: str
     device: torch.device
     folder: Path
-    made_from: str
+    fingerprint: str
     epochs: int | None
     micro_batch: int
     extra: Extra = Extra()

@@ -34,7 +34,7 @@ from committee.training.fit.memory import halving, no_memory, ran_out_of_memory
 from committee.training.fit.optimizer import learning_rate, make_optimizer
 from committee.training.fit.rollback import Diverged, lower, rate
 from committee.training.fit.sharing import share
-from committee.training.fit.start import Shown, start_member, starting_weights
+from committee.training.fit.start import BatchLoader, start_member, starting_weights
 from committee.training.fit.steps import Step
 from committee.training.fit.weight_trackers import Follower, MovingAverage
 
@@ -49,14 +49,14 @@ def train(
     fold: str,
     device: torch.device,
     folder: Path | None = None,
-    made_from: str = "",
+    fingerprint: str = "",
     epochs: int | None = None,
     extra: Extra | None = None,
 ) -> Trained:
     """Fit one network.
 
     A pretrained one first learns its head alone, in evaluation mode, so that a random head does not spoil the
-    rest; then all of it learns, from a fresh optimiser.
+    rest; then all of it learns, from a fresh optimizer.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def train(
         `cuda` without a number is all GPUs that are visible.
     folder : Path, optional
         Where the state is kept after each epoch, and looked for at the start. None: for the time of the fit.
-    made_from : str
+    fingerprint : str
         Digest of what decides the result; a kept state of another digest is not used.
     epochs : int, optional
         A fixed number of epochs on all rows, whatever `early_stop` says: the median of the folds, in a refit.
@@ -95,7 +95,16 @@ def train(
         with _generators(device), tempfile.TemporaryDirectory() as temporary:
             place = folder or Path(temporary) / "state"
             job = Job(
-                spec, dataset, rows, fold, device, place, made_from, epochs, spec.batch_size, extra or Extra()
+                spec,
+                dataset,
+                rows,
+                fold,
+                device,
+                place,
+                fingerprint,
+                epochs,
+                spec.batch_size,
+                extra or Extra(),
             )
             return share(job, fit)
     except (RuntimeError, MemoryError) as error:
@@ -155,14 +164,17 @@ class _Fit:
         layout = memory_format(self.network, self.settings.channels_last, job.device, form)
         self.member.to(device)
         self.network.to(memory_format=layout)
-        self.shown = Shown(self.member, job.spec, job.dataset, device, layout)
+        self.loader = BatchLoader(self.member, job.spec, job.dataset, device, layout)
         weights = class_weights(self.labels, job.dataset.class_names, self.settings.class_weights)
         extra = (weights, job.extra.weights, job.extra.offsets)
         self.learn = Step(
-            self.fabric, self._images, torch.as_tensor(self.labels).to(device),
+            self.fabric,
+            self._images,
+            torch.as_tensor(self.labels).to(device),
             *(None if each is None else torch.as_tensor(each).to(device) for each in extra),
-            smoothing=self.settings.label_smoothing, who=job.name,
-        )  # fmt: skip
+            smoothing=self.settings.label_smoothing,
+            who=job.name,
+        )
         self.total = torch.zeros(2, device=device)
 
     def run(self) -> Trained:
@@ -189,7 +201,7 @@ class _Fit:
         return bool(self.fabric.broadcast(done >= self.epochs or stopped))
 
     def _enter(self, phase: str) -> None:
-        """Begin to train the head, or all: with an optimiser of its own."""
+        """Begin to train the head, or all: with an optimizer of its own."""
         self.phase = phase
         self.network.requires_grad_(phase == "all")
         if phase == "head":
@@ -219,10 +231,16 @@ class _Fit:
         seconds = time.perf_counter() - self.start
         self.batch, self.seconds, self.total = 0, 0.0, torch.zeros_like(self.total)
         return {
-            "epoch": epoch, "phase": phase, "lr": self.bare.param_groups[0]["lr"],
-            "train_loss": loss, "train_accuracy": accuracy, "seconds": round(seconds, 3), **scores,
-            "rollbacks": self.rollbacks, "micro_batch": self.micro_batch,
-        }  # fmt: skip
+            "epoch": epoch,
+            "phase": phase,
+            "lr": self.bare.param_groups[0]["lr"],
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            "seconds": round(seconds, 3),
+            **scores,
+            "rollbacks": self.rollbacks,
+            "micro_batch": self.micro_batch,
+        }
 
     def _seed(self, epoch: int) -> None:
         """Set the generators for an epoch, or for what an interrupted run left of it."""
@@ -237,7 +255,7 @@ class _Fit:
         seed = self.job.seed("order", epoch)
         batches = epoch_batches(self.labels, self.job.spec.batch_size, self.settings.sampler, seed)
         for positions in batches[self.batch :]:
-            self._heed()
+            self.check_interrupt()
             # Counted to the middle of the step: at its end, the last one would have a rate of zero.
             self._set_rate(epoch - 1 + (self.batch + 0.5) / len(batches))
             mine = positions[self.fabric.global_rank :: self.fabric.world_size]
@@ -251,7 +269,7 @@ class _Fit:
         self._check(bool(torch.stack(norms).isfinite().all()), "a weight without end")
         return mean, accuracy
 
-    def _heed(self) -> None:
+    def check_interrupt(self) -> None:
         """Where a signal asked for it, keep the state in mid-epoch and stop."""
         if interrupt.asked():
             self._keep()
@@ -271,7 +289,7 @@ class _Fit:
             group["lr"] = rate(wanted, self.rollbacks) * group["lr_scale"]
 
     def _images(self, positions: Rows) -> Tensor:
-        return self.shown.batch(self.rows[positions], len(self.history) + 1)
+        return self.loader.batch(self.rows[positions], len(self.history) + 1)
 
     def _step(self, positions: Rows) -> Tensor:
         """Learn from one batch; return its loss and accuracy, float32 `[2]`."""
@@ -309,10 +327,13 @@ class _Fit:
         if self.choice is None:
             return {}
         weights = self._current()
-        log_probs = inner_log_probs(self.job, self.member, weights, self.judged, self.micro_batch, self._heed)
+        log_probs = inner_log_probs(
+            self.job, self.member, weights, self.judged, self.micro_batch, self.check_interrupt
+        )
         self._check(bool(np.isfinite(log_probs).all()), "scores that are no numbers")
-        scores = evaluate(log_probs, self.job.dataset.labels[self.judged],
-                          ["log_loss", "accuracy", "f1_macro"])  # fmt: skip
+        scores = evaluate(
+            log_probs, self.job.dataset.labels[self.judged], ["log_loss", "accuracy", "f1_macro"]
+        )
         self.choice.judge(epoch, scores, weights)
         return {f"inner_{name}": value for name, value in scores.items()}
 
@@ -324,21 +345,25 @@ class _Fit:
         if self.fabric.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.fabric.device)
         state = {
-            "phase": self.phase, "network": self.network.state_dict(),
+            "phase": self.phase,
+            "network": self.network.state_dict(),
             "optimizer": self.bare.state_dict() if self.phase else None,
             "followers": [follower.state() for follower in self.followers],
             "choice": self.choice and self.choice.state(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "rollbacks": self.rollbacks, "micro_batch": self.micro_batch, "generators": generators,
-            "batch": self.batch, "total": self.total,
+            "rollbacks": self.rollbacks,
+            "micro_batch": self.micro_batch,
+            "generators": generators,
+            "batch": self.batch,
+            "total": self.total,
             "seconds": time.perf_counter() - self.start if self.batch else 0.0,
-        }  # fmt: skip
+        }
         job = self.job
-        resume.keep(job.folder, job.made_from, state, self.history, self.run_id, self.batch)
+        resume.keep(job.folder, job.fingerprint, state, self.history, self.run_id, self.batch)
 
     def _restore(self) -> None:
         """Go on from the newest kept state; in a rollback, from the last good epoch, now the newest."""
-        found = resume.restore(self.job.folder, self.job.made_from, whole=self.rollbacks > 0)
+        found = resume.restore(self.job.folder, self.job.fingerprint, whole=self.rollbacks > 0)
         before = 0
         if found:
             state, self.run_id = found

@@ -59,7 +59,8 @@ def halving(work: Callable[[int], Result], size: int, who: str) -> tuple[Result,
 def no_memory(who: str, purpose: str, error: BaseException) -> TrainingError:
     """Return the error for memory that does not suffice for `purpose`, whatever is tried."""
     return TrainingError(
-        who, expected=f"memory for {purpose}",
+        who,
+        expected=f"memory for {purpose}",
         got=str(error).strip().partition("\n")[0] or type(error).__name__,
         todo="Lower its img_size, take a smaller backbone, or free the device.",
-    )  # fmt: skip
+    )

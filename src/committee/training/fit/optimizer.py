@@ -1,4 +1,4 @@
-"""The optimiser of a fit, and the learning rate of each of its steps."""
+"""The optimizer of a fit, and the learning rate of each of its steps."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def keep(
     folder: Path,
-    made_from: str,
+    fingerprint: str,
     state: Mapping[str, Any],
     history: Sequence[Row],
     run_id: str,
@@ -35,7 +35,7 @@ def keep(
     ----------
     folder : Path
         `Store.resume(member, fold)`.
-    made_from : str
+    fingerprint : str
         Digest of all that decides the fit's result.
     state : dict
         Tensors and plain values, nested.
@@ -46,35 +46,35 @@ def keep(
     batch : int
         Batches that are done of the epoch after those; 0 is a state between epochs.
     """
-    if _is_whole(folder, made_from):
+    if _is_whole(folder, fingerprint):
         shutil.rmtree(previous(folder), ignore_errors=True)
         folder.rename(previous(folder))
     facts = {"epoch": len(history), "batch": batch, "run_id": run_id}
-    with commit(folder, kind="resume", made_from=made_from, **facts) as new:
+    with commit(folder, kind="resume", fingerprint=fingerprint, **facts) as new:
         tensors.save({**state, "history": [dict(row) for row in history]}, new)
         write_csv(new / CSV_NAME, history)
 
 
-def restore(folder: Path, made_from: str, *, whole: bool = False) -> tuple[dict[str, Any], str] | None:
+def restore(folder: Path, fingerprint: str, *, whole: bool = False) -> tuple[dict[str, Any], str] | None:
     """Return the newest kept state that is undamaged, and the MLflow run; None if there is none of this fit.
 
     What is damaged is named in the log, and that there is a state of other settings or data is said once.
 
     Parameters
     ----------
-    folder, made_from
+    folder, fingerprint
         As given to `keep`.
     whole : bool
         Leave out one of mid-epoch.
     """
     said = False
     for place in (folder, previous(folder)):
-        if _is_foreign(place, made_from):
+        if _is_foreign(place, fingerprint):
             if not said:
                 fit = f"{folder.parent.name}/{folder.stem}"
                 log.warning("%s: a kept state of other settings or data is not used", fit)
             said = True
-        elif is_done(place, made_from) and (not whole or _is_whole(place, made_from)):
+        elif is_done(place, fingerprint) and (not whole or _is_whole(place, fingerprint)):
             if place != folder:
                 # Refused, and named in the log: it must not take the good one's place.
                 shutil.rmtree(folder, ignore_errors=True)
@@ -93,16 +93,16 @@ def previous(folder: Path) -> Path:
     return folder.with_name(f"{folder.stem}.previous{folder.suffix}")
 
 
-def _is_whole(folder: Path, made_from: str) -> bool:
+def _is_whole(folder: Path, fingerprint: str) -> bool:
     """Tell whether the state, whose files are not checked, is one between epochs of this fit."""
     manifest = _manifest(folder)
-    return manifest is not None and manifest.made_from == made_from and manifest.facts["batch"] == 0
+    return manifest is not None and manifest.fingerprint == fingerprint and manifest.facts["batch"] == 0
 
 
-def _is_foreign(folder: Path, made_from: str) -> bool:
+def _is_foreign(folder: Path, fingerprint: str) -> bool:
     """Tell whether the state there is of another fit than this; one that cannot be read is damaged."""
     manifest = _manifest(folder)
-    return manifest is not None and manifest.made_from != made_from
+    return manifest is not None and manifest.fingerprint != fingerprint
 
 
 def _manifest(folder: Path) -> Manifest | None:

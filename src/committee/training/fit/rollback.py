@@ -40,11 +40,12 @@ def lower(diverged: Diverged, who: str, lr: float) -> str:
     tried = diverged.rollbacks
     if tried == MOST:
         raise TrainingError(
-            who, expected="a finite loss",
+            who,
+            expected="a finite loss",
             got=f"{diverged.what} in epoch {diverged.epoch}, also after the learning rate was halved "
-                f"{MOST} times, from {lr:g} to {rate(lr, MOST):g}",
+            f"{MOST} times, from {lr:g} to {rate(lr, MOST):g}",
             todo="Lower training.lr by far, set training.clip_grad=1.0, or take training.precision=fp32.",
-        ) from diverged  # fmt: skip
+        ) from diverged
     return (
         f"{who}: {diverged.what} in epoch {diverged.epoch}; back to the last good epoch, with half the "
         f"learning rate: {rate(lr, tried + 1):g} (rollback {tried + 1} of {MOST})"

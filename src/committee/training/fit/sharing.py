@@ -58,9 +58,11 @@ def _launch(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> N
         if "OutOfMemoryError: " in said or "allocate memory" in said:
             raise torch.OutOfMemoryError(last) from None
         raise TrainingError(
-            job.name, expected="all processes to finish", got=last,
+            job.name,
+            expected="all processes to finish",
+            got=last,
             todo="What was trained is kept: run it again, or on one GPU with CUDA_VISIBLE_DEVICES=0.",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         for process in set(multiprocessing.active_children()) - others:
             process.kill()  # after an interrupt; what they kept is whole

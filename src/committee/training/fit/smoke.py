@@ -13,7 +13,7 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.engine import make_fabric
 from committee.training.fit.input_errors import taking
 from committee.training.fit.memory import halving
-from committee.training.fit.start import Shown, start_member
+from committee.training.fit.start import BatchLoader, start_member
 
 
 def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
@@ -31,7 +31,7 @@ def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
 
 def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: Rows) -> None:
     member = start_member(spec, dataset, "smoke").to(device)
-    images = Shown(member, spec, dataset, device, torch.contiguous_format).batch(rows, epoch=0)
+    images = BatchLoader(member, spec, dataset, device, torch.contiguous_format).batch(rows, epoch=0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         fabric = make_fabric(device, spec.training.precision)
@@ -45,9 +45,11 @@ def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: R
     gradients = [each.grad for each in member.network.parameters() if each.grad is not None]
     if not gradients:
         raise TrainingError(
-            spec.name, expected="weights that learn", got="no gradient at all",
+            spec.name,
+            expected="weights that learn",
+            got="no gradient at all",
             todo="Check that the backbone does not detach its output.",
-        )  # fmt: skip
+        )
     _check_finite(spec, "gradient", torch.stack([each.norm() for each in gradients]).sum())
 
 
@@ -67,14 +69,18 @@ def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, int]) -> 
     """Raise TrainingError unless a network gives one number a class."""
     if tuple(logits.shape) != expected:
         raise TrainingError(
-            spec.name, expected=f"logits of shape {list(expected)}", got=str(list(logits.shape)),
+            spec.name,
+            expected=f"logits of shape {list(expected)}",
+            got=str(list(logits.shape)),
             todo="Check the backbone: its last layer must give one number a class.",
-        )  # fmt: skip
+        )
 
 
 def _check_finite(spec: MemberSpec, what: str, value: Tensor) -> None:
     if not bool(torch.isfinite(value)):
         raise TrainingError(
-            spec.name, expected=f"a finite {what} on the first batch", got=f"{value.item()}",
+            spec.name,
+            expected=f"a finite {what} on the first batch",
+            got=f"{value.item()}",
             todo="Try --set training.precision=fp32, or another backbone.",
-        )  # fmt: skip
+        )

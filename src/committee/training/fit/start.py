@@ -28,10 +28,16 @@ def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:
         The backbone cannot be built, or its published weights cannot be fetched.
     """
     return Member.build(
-        spec.backbone, classes=dataset.class_names, size=spec.img_size, channels=dataset.channels,
-        fit=dataset.fit, pretrained=starting_weights(spec), name=spec.name, trusted=True,
+        spec.backbone,
+        classes=dataset.class_names,
+        size=spec.img_size,
+        channels=dataset.channels,
+        fit=dataset.fit,
+        pretrained=starting_weights(spec),
+        name=spec.name,
+        trusted=True,
         seed=start_seed(spec, fold),
-    )  # fmt: skip
+    )
 
 
 def start_seed(spec: MemberSpec, fold: str) -> int:
@@ -41,8 +47,8 @@ def start_seed(spec: MemberSpec, fold: str) -> int:
     return derive(spec.seed if own is None else own, spec.backbone, part, "start")
 
 
-class Shown:
-    """The images of a fit as its network sees them: varied anew in each epoch, then normalised.
+class BatchLoader:
+    """The images of a fit as its network sees them: varied anew in each epoch, then normalized.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class Step:
     def __init__(
         self,
         fabric: Fabric,
-        shown: Callable[[Rows], Tensor],
+        loader: Callable[[Rows], Tensor],
         targets: Tensor,
         weights: Tensor | None,
         row_weights: Tensor | None = None,
@@ -49,7 +49,7 @@ class Step:
         smoothing: float,
         who: str,
     ) -> None:
-        self.fabric, self.shown, self.targets, self.weights = fabric, shown, targets, weights
+        self.fabric, self.loader, self.targets, self.weights = fabric, loader, targets, weights
         self.row_weights, self.offsets = row_weights, offsets
         self.smoothing, self.who = smoothing, who
 
@@ -79,7 +79,7 @@ class Step:
 
     def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
         """Return loss and accuracy of rows at once; their gradients count by their share of the batch."""
-        images, rows = self.shown(positions), torch.from_numpy(positions)
+        images, rows = self.loader(positions), torch.from_numpy(positions)
         with taking(self.who, images.shape[-1]):
             logits, labels = model(images), self.targets[rows]
             if self.offsets is not None:

@@ -25,7 +25,7 @@ class Follower(ABC):
         self.network = network
 
     def step(self) -> None:  # noqa: B027, most follow one of the two
-        """Take in that the optimiser made a step."""
+        """Take in that the optimizer made a step."""
 
     def epoch(self, epoch: int) -> None:  # noqa: B027
         """Take in that an epoch, counted from 1 where all of the network learns, has ended."""
@@ -68,8 +68,9 @@ class MovingAverage(Follower):
         current = network.state_dict()
         self._floats = [name for name, value in self.values.items() if value.is_floating_point()]
         self._pairs = (
-            [self.values[name] for name in self._floats], [current[name] for name in self._floats],
-        )  # fmt: skip
+            [self.values[name] for name in self._floats],
+            [current[name] for name in self._floats],
+        )
 
     @torch.no_grad()
     def step(self) -> None:

@@ -63,28 +63,44 @@ class OfBackbone(Plan):
         """Return backbone, start, sizes and every key of `training` that a fit follows."""
         spec = self.spec
         return {
-            "plan": self.key, **self.options(), "backbone": spec.backbone, "seed": spec.seed,
-            "img_size": spec.img_size, "batch_size": spec.batch_size, "start": _start(spec),
+            "plan": self.key,
+            **self.options(),
+            "backbone": spec.backbone,
+            "seed": spec.seed,
+            "img_size": spec.img_size,
+            "batch_size": spec.batch_size,
+            "start": _start(spec),
             "training": spec.training.model_dump(mode="json", exclude=_OTHER_FITS),
-        }  # fmt: skip
+        }
 
     def facts(self) -> Mapping[str, Any]:
         """Return what the recipe said of the member."""
         spec = self.spec
         of = {"of": self.of} if self.of else {}
         return {
-            "plan": self.key, "backbone": spec.backbone, "seed": spec.seed, "img_size": spec.img_size,
-            "pretrained": bool(starting_weights(spec)), "inference": self.inference, **of,
-        }  # fmt: skip
+            "plan": self.key,
+            "backbone": spec.backbone,
+            "seed": spec.seed,
+            "img_size": spec.img_size,
+            "pretrained": bool(starting_weights(spec)),
+            "inference": self.inference,
+            **of,
+        }
 
     def check(self) -> None:
         """Run one batch forward and backward."""
         smoke(self.spec, self.dataset, self.device)
 
     def fit(
-        self, rows: Rows, fold: str, made_from: str, epochs: int | None = None, *, number: int | None = None,
+        self,
+        rows: Rows,
+        fold: str,
+        fingerprint: str,
+        epochs: int | None = None,
+        *,
+        number: int | None = None,
         extra: Extra | None = None,
-    ) -> Trained:  # fmt: skip
+    ) -> Trained:
         """Train one network; of several, the one of a `number`, which starts and is shown images as no other.
 
         A network that is done is not trained again when a later one was interrupted: its kept state has no
@@ -95,9 +111,16 @@ class OfBackbone(Plan):
             spec = replace(spec, name=f"{self.name}_{number}", seed=derive(spec.seed, "network", number))
             folder = folder / f"network_{number}.resume"
         trained = train(
-            spec, self.dataset, rows, fold=fold, device=self.device, folder=folder, epochs=epochs,
-            extra=extra, made_from=made_from if number is None else digest([made_from, number]),
-        )  # fmt: skip
+            spec,
+            self.dataset,
+            rows,
+            fold=fold,
+            device=self.device,
+            folder=folder,
+            epochs=epochs,
+            extra=extra,
+            fingerprint=fingerprint if number is None else digest([fingerprint, number]),
+        )
         trained.member.provenance |= {"start": start_of(spec, fold)}
         return trained
 

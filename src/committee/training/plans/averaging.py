@@ -40,9 +40,15 @@ class Averaging(OfBackbone):
     """
 
     def __init__(
-        self, spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device, start: float = 0.75,
-        decay: float = 0.999, num_batches: int = 100,
-    ) -> None:  # fmt: skip
+        self,
+        spec: MemberSpec,
+        dataset: Dataset,
+        store: Store,
+        device: torch.device,
+        start: float = 0.75,
+        decay: float = 0.999,
+        num_batches: int = 100,
+    ) -> None:
         super().__init__(spec, dataset, store, device)
         self.start = a_share(f"{spec.name}: start of SWA", start)
         self.decay = a_share(f"{spec.name}: decay of EMA", decay)
@@ -56,20 +62,25 @@ class Averaging(OfBackbone):
         """Return what decides the averages."""
         return {"start": self.start, "decay": self.decay, "num_batches": self.num_batches}
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train once, following the weights."""
         spec = self.spec
         head = min(spec.training.head_epochs, spec.training.epochs - 1) if starting_weights(spec) else 0
         learning = spec.training.epochs - head
         first = min(learning, math.floor(self.start * learning) + 1)
         follow = (partial(TailAverage, start=first), partial(MovingAverage, decay=self.decay))
-        trained = self.fit(rows, fold, made_from, extra=Extra(follow=follow))
+        trained = self.fit(rows, fold, fingerprint, extra=Extra(follow=follow))
         made: dict[str, Stored] = {self.name: trained.member}
         for name, kind in ((self.swa, "swa"), (self.ema, "ema")):
             averaged = with_weights(trained.member, trained.found[kind], name)
             recompute(
-                averaged, self.dataset, rows, batch_size=self.batch_size, device=self.device,
-                num_batches=self.num_batches, seed=spec.seed,
-            )  # fmt: skip
+                averaged,
+                self.dataset,
+                rows,
+                batch_size=self.batch_size,
+                device=self.device,
+                num_batches=self.num_batches,
+                seed=spec.seed,
+            )
             made[name] = averaged
         return made

@@ -48,17 +48,19 @@ class Bagging(OfBackbone):
         """Return the size of the bag."""
         return {"networks": self.networks}
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train all networks of the bag."""
         members = []
         for number, bag in enumerate(self.bags(rows, fold)):
             self._name_absent(rows, bag, number)
-            members.append(self.fit(bag, fold, made_from, epochs, number=number).member)
+            members.append(self.fit(bag, fold, fingerprint, epochs, number=number).member)
         done = [member.provenance["epochs"] for member in members]
         bagged = Ensemble(
-            members, names=[member.name for member in members], name=self.name,
+            members,
+            names=[member.name for member in members],
+            name=self.name,
             provenance={"epochs": int(np.median(done)), "networks": self.networks},
-        )  # fmt: skip
+        )
         return {self.name: bagged.eval()}
 
     def out_of_bag(self, member: Stored, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -66,11 +68,13 @@ class Bagging(OfBackbone):
         assert isinstance(member, Ensemble)
         drew = np.stack([np.isin(rows, bag) for bag in self.bags(rows, "refit")])
         answers = (
-            np.exp(_log_softmax(logits_of(
-                network, self.dataset, rows, batch_size=self.batch_size, device=self.device
-            )))
+            np.exp(
+                _log_softmax(
+                    logits_of(network, self.dataset, rows, batch_size=self.batch_size, device=self.device)
+                )
+            )
             for network in member.members
-        )  # fmt: skip
+        )
         mean, seen = mean_of_others(answers, drew)
         log.info("%s: %d of %d rows were drawn by all of its networks", self.name, seen.sum(), len(rows))
         return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32), seen

@@ -75,9 +75,9 @@ class Plan(ABC):
 
     @abstractmethod
     def run(
-        self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None
+        self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None
     ) -> Mapping[str, Stored]:
-        """Train on `rows`, or go on where an interrupted run of the same `made_from` stopped.
+        """Train on `rows`, or go on where an interrupted run of the same `fingerprint` stopped.
 
         Parameters
         ----------
@@ -85,7 +85,7 @@ class Plan(ABC):
             Rows of the data set.
         fold : str
             `fold_0`, ..., or `refit`.
-        made_from : str
+        fingerprint : str
             Digest of settings, data and rows.
         epochs : int, optional
             The number of epochs, where the folds have chosen it.

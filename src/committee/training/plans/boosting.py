@@ -58,10 +58,18 @@ class Boosting(OfBackbone):
     """
 
     def __init__(
-        self, spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device, method: str = "samme",
-        how: str = "weights", stages: int = 5, shrinkage: float | None = None, patience: int = 1,
+        self,
+        spec: MemberSpec,
+        dataset: Dataset,
+        store: Store,
+        device: torch.device,
+        method: str = "samme",
+        how: str = "weights",
+        stages: int = 5,
+        shrinkage: float | None = None,
+        patience: int = 1,
         fraction: float = 0.1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(spec, dataset, store, device)
         check_choice(f"{spec.name}: method of boosting", method, ("samme", "gradient"))
         check_choice(f"{spec.name}: how of boosting", how, ("weights", "resample"))
@@ -80,13 +88,13 @@ class Boosting(OfBackbone):
         names = ("method", "how", "stages", "shrinkage", "patience", "fraction")
         return {name: getattr(self, name) for name in names}
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train the stages; `epochs` of them, on all rows, where the folds have chosen."""
         learned, judged = (rows, rows[:0]) if epochs is not None else self._divide(rows, fold)
         series = _Series(self, learned, judged)
         for stage in range(self.stages if epochs is None else epochs):
             extra, drawn = series.next(derive(self.spec.seed, self.name, fold, "draw", stage))
-            member = self.fit(drawn, fold, made_from, number=stage, extra=extra).member
+            member = self.fit(drawn, fold, fingerprint, number=stage, extra=extra).member
             if not series.take(member) or series.is_over():
                 break
         return {self.name: series.boosted(fold)}
@@ -98,10 +106,11 @@ class Boosting(OfBackbone):
         kept, judged = inner_slice(data.labels[rows], groups, self.fraction, seed)
         if not len(judged):
             raise TrainingError(
-                f"{self.name}/{fold}", expected="spare rows to judge stages by",
+                f"{self.name}/{fold}",
+                expected="spare rows to judge stages by",
                 got="one group, or a row a class",
                 todo="Add samples, or take another plan.",
-            )  # fmt: skip
+            )
         return rows[kept], rows[judged]
 
 
@@ -161,13 +170,18 @@ class _Series:
         if self.curve:
             log.info("%s: %d of %d stages, the inner slice's best", who, count, len(self.members))
         made = Boosted(
-            self.members[:count], self.plan.dataset.class_names, self.plan.name, self.stage_weights[:count],
+            self.members[:count],
+            self.plan.dataset.class_names,
+            self.plan.name,
+            self.stage_weights[:count],
             self.votes,
-        )  # fmt: skip
+        )
         made.provenance = {
-            "epochs": count, "stage_weights": self.stage_weights[:count], "inner": self.curve,
+            "epochs": count,
+            "stage_weights": self.stage_weights[:count],
+            "inner": self.curve,
             "trained": len(self.members),
-        }  # fmt: skip
+        }
         return made.eval()
 
     def _weigh_votes(self, logits: NDArray[np.float32]) -> float:

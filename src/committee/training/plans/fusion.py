@@ -70,16 +70,30 @@ class FusionPlan(Plan):
     """
 
     def __init__(
-        self, name: str, members: Sequence[str], method: str, embeddings: Mapping[str, Path], config: Network,
-        dataset: Dataset, store: Store, device: torch.device, *, facts: Mapping[str, Any],
-        sources: Mapping[str, str], end_to_end: Training | None = None, batch_size: int = 32, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        members: Sequence[str],
+        method: str,
+        embeddings: Mapping[str, Path],
+        config: Network,
+        dataset: Dataset,
+        store: Store,
+        device: torch.device,
+        *,
+        facts: Mapping[str, Any],
+        sources: Mapping[str, str],
+        end_to_end: Training | None = None,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
         super().__init__(dataset, store, device)
         if len(members) < 2:
             raise UsageError(
-                name, expected="two members or more", got=", ".join(members) or "none",
+                name,
+                expected="two members or more",
+                got=", ".join(members) or "none",
                 todo="Train another backbone: one network alone has nothing to be fused with.",
-            )  # fmt: skip
+            )
         self.name, self.members, self.method = name, list(members), method
         self.places, self.config, self.sources = dict(embeddings), config, dict(sources)
         self.training, self.batch_size, self.seed = end_to_end, batch_size, seed
@@ -91,30 +105,40 @@ class FusionPlan(Plan):
         """Return the networks and how their head is trained."""
         training = None if self.training is None else self.training.model_dump(mode="json")
         return {
-            "plan": f"fusion_{self.method}", "sources": self.sources, "config": self.config.model_dump(),
-            "end_to_end": training, "batch_size": self.batch_size, "seed": self.seed,
-        }  # fmt: skip
+            "plan": f"fusion_{self.method}",
+            "sources": self.sources,
+            "config": self.config.model_dump(),
+            "end_to_end": training,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
 
     def facts(self) -> Mapping[str, Any]:
         """Return whose embeddings they are."""
         return {
-            "plan": f"fusion_{self.method}", "backbone": " + ".join(self.members), "seed": self.seed,
-            "pretrained": False, "inference": self.inference, "of": self.members,
-        }  # fmt: skip
+            "plan": f"fusion_{self.method}",
+            "backbone": " + ".join(self.members),
+            "seed": self.seed,
+            "pretrained": False,
+            "inference": self.inference,
+            "of": self.members,
+        }
 
     def check(self) -> None:
         """Nothing can be wrong that the embeddings did not show."""
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train the head on the rows' embeddings, then all of it on their images where asked for."""
         head, notes = self._head(rows, fold)
         parts = [one_network(self.store.checkpoint(member, fold)) for member in self.members]
         fusion = Fusion(parts, self.dataset.class_names, self.name, head, self.method)
         if self.training is not None:
-            self._end_to_end(fusion, rows, fold, made_from)
+            self._end_to_end(fusion, rows, fold, fingerprint)
         fusion.provenance = {
-            **notes, "end_to_end": self.training is not None, "summary": self._words(head, notes["epochs"]),
-        }  # fmt: skip
+            **notes,
+            "end_to_end": self.training is not None,
+            "summary": self._words(head, notes["epochs"]),
+        }
         return {self.name: fusion.eval()}
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
@@ -143,9 +167,12 @@ class FusionPlan(Plan):
         config, seed = self.config, derive(self.seed, self.name, fold)
         with seeded(seed):
             head = FUSIONS.make(
-                self.method, sizes=[view.shape[1] for view in views], classes=len(self.dataset.class_names),
-                hidden_dims=config.hidden_dims, dropout=config.dropout,
-            )  # fmt: skip
+                self.method,
+                sizes=[view.shape[1] for view in views],
+                classes=len(self.dataset.class_names),
+                hidden_dims=config.hidden_dims,
+                dropout=config.dropout,
+            )
 
         def some(chosen: NDArray[np.int64]) -> list[Tensor]:
             return [tensor(view[places[chosen]]) for view in views]
@@ -158,27 +185,45 @@ class FusionPlan(Plan):
         head.to(self.device)
         groups = None if self.dataset.groups is None else self.dataset.groups[rows]
         notes = train_head(
-            head, lambda chosen: [each.to(self.device) for each in some(chosen.numpy())],
+            head,
+            lambda chosen: [each.to(self.device) for each in some(chosen.numpy())],
             lambda logits, chosen: functional.cross_entropy(logits, labels[chosen]),
-            len(rows), epochs=config.epochs, lr=config.lr, seed=seed, who=f"{self.name}/{fold}",
+            len(rows),
+            epochs=config.epochs,
+            lr=config.lr,
+            seed=seed,
+            who=f"{self.name}/{fold}",
             lower="runs.fusion.fusion_config.hidden_dims",
             pairs=inner_pairs(self.dataset.labels[rows], groups, seed),
-        )  # fmt: skip
+        )
         return head.to("cpu"), notes
 
-    def _end_to_end(self, fusion: Fusion, rows: Rows, fold: str, made_from: str) -> None:
+    def _end_to_end(self, fusion: Fusion, rows: Rows, fold: str, fingerprint: str) -> None:
         """Train head and copies of the backbones on images; the weights go back into the fusion's parts."""
         assert self.training is not None
         size = max(part.view.size for part in cast("Sequence[Member]", fusion.parts))
-        training = self.training.model_copy(update={
-            "epochs": self.config.epochs, "lr": self.config.lr, "body_lr": BODY, "head_epochs": 0,
-            "ema": None, "early_stop": None, "best_checkpoint": False,
-        })  # fmt: skip
+        training = self.training.model_copy(
+            update={
+                "epochs": self.config.epochs,
+                "lr": self.config.lr,
+                "body_lr": BODY,
+                "head_epochs": 0,
+                "ema": None,
+                "early_stop": None,
+                "best_checkpoint": False,
+            }
+        )
         spec = MemberSpec(self.name, "fusion", self.seed, False, size, self.batch_size, training)
         trained = train(
-            spec, self.dataset, rows, fold=fold, device=self.device, made_from=made_from,
-            folder=self.store.resume(self.name, fold), extra=Extra(begin=partial(_together, fusion, size)),
-        ).member  # fmt: skip
+            spec,
+            self.dataset,
+            rows,
+            fold=fold,
+            device=self.device,
+            fingerprint=fingerprint,
+            folder=self.store.resume(self.name, fold),
+            extra=Extra(begin=partial(_together, fusion, size)),
+        ).member
         learned = cast("_Together", trained.network.net)
         for part, body in zip(fusion.parts, learned.bodies, strict=True):
             cast("Member", part).network.load_state_dict(body.state_dict())

@@ -17,11 +17,11 @@ from committee.combiners.pruned import Pruned
 from committee.errors import UsageError
 from committee.images.dataset import Dataset
 from committee.images.view import View
-from committee.models.composites.moe import Experts, mix, sparse
+from committee.models.composites.moe import Moe, mix, sparse
 from committee.models.ensemble import load
 from committee.models.measure import call_times
 from committee.predictions.table import Predictions
-from committee.recipe.runs import MixtureOfExperts
+from committee.recipe.runs import Moe as MoeSection
 from committee.store.layout import Store
 from committee.store.manifest import digest, read_whole
 from committee.training.fit.batches import Rows
@@ -41,7 +41,7 @@ LEAST = -20.0
 """Least log-probability of the right class that counts: one sure mistake shall not be all that is learned."""
 
 
-class MixturePlan(Plan):
+class MoePlan(Plan):
     """A gate over experts: it learns from stored answers, so that no expert runs while it does.
 
     In each fold the experts are chosen anew among the members, by a pruning method on the rows of the fit;
@@ -52,7 +52,7 @@ class MixturePlan(Plan):
     Parameters
     ----------
     name : str
-    section : MixtureOfExperts
+    section : MoeSection
         `runs.moe` of the recipe.
     predictions : Predictions
         Of the candidates, on rows that none of them has seen.
@@ -70,23 +70,35 @@ class MixturePlan(Plan):
     """
 
     def __init__(
-        self, name: str, section: MixtureOfExperts, predictions: Predictions, split: str, dataset: Dataset,
-        store: Store, device: torch.device, *, voices: Mapping[str, str], sources: Mapping[str, str],
-        img_size: int, batch_size: int = 32, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        section: MoeSection,
+        predictions: Predictions,
+        split: str,
+        dataset: Dataset,
+        store: Store,
+        device: torch.device,
+        *,
+        deployed: Mapping[str, str],
+        sources: Mapping[str, str],
+        img_size: int,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
         super().__init__(dataset, store, device)
         self.name, self.section, self.predictions = name, section, predictions
         self.members, self.sources, self.side = list(predictions.members), dict(sources), min(SIDE, img_size)
         self.experts = min(section.num_experts, len(self.members))
         if self.experts < 2 or section.top_k > self.experts:
             raise UsageError(
-                "runs.moe", expected=f"at least {max(2, section.top_k)} members, top_k of them for a photo",
+                "runs.moe",
+                expected=f"at least {max(2, section.top_k)} members, top_k of them for a photo",
                 got=", ".join(self.members) or "none",
                 todo="Train another backbone, or lower runs.moe.top_k.",
-            )  # fmt: skip
+            )
         if self.experts < section.num_experts:
             log.warning("%s: %d experts, since there are no more members", name, self.experts)
-        spoken = set(voices.values())
+        spoken = set(deployed.values())
         self.inference = "folds" if spoken == {"folds"} else "refit"
         self.epochs, self.batch_size, self.seed = section.epochs, batch_size, seed
         self.folds = int(dataset.folds.max()) + 1 if split == "oof" else 0
@@ -97,29 +109,38 @@ class MixturePlan(Plan):
         """Return the candidates, what they said, and how the gate is trained."""
         known = digest([self.predictions.sample_ids, self.chooses_on])
         return {
-            "plan": "moe", "sources": self.sources, "section": self.section.model_dump(), "rows": known,
-            "side": self.side, "seed": self.seed,
-        }  # fmt: skip
+            "plan": "moe",
+            "sources": self.sources,
+            "section": self.section.model_dump(),
+            "rows": known,
+            "side": self.side,
+            "seed": self.seed,
+        }
 
     def facts(self) -> Mapping[str, Any]:
         """Return among which members the experts are."""
         return {
-            "plan": "moe", "backbone": " | ".join(self.members), "seed": self.seed, "pretrained": False,
-            "inference": self.inference, "of": self.members, "skips": True,
-        }  # fmt: skip
+            "plan": "moe",
+            "backbone": " | ".join(self.members),
+            "seed": self.seed,
+            "pretrained": False,
+            "inference": self.inference,
+            "of": self.members,
+            "is_conditional": True,
+        }
 
     def check(self) -> None:
         """Nothing can be wrong that the constructor did not see."""
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Choose the experts, and train the gate."""
         known = np.array([self._row[str(name)] for name in self.predictions.sample_ids])
         chosen = np.isin(known, rows) if self.folds else np.ones(len(known), bool)
         learned = self.predictions.rows(chosen)
         choice = Pruned(
             str(self.section.method), target_size=self.experts, seed=derive(self.seed, self.name, fold)
-        ).fit(learned)  # fmt: skip
-        names = list(choice.narrowed().member_names)
+        ).fit(learned)
+        names = list(choice.restrict_to_used().member_names)
         parts = [self._load(name, fold) for name in names]
         mixture = self._untrained(parts, fold)
         usage, notes = self._train(mixture, learned.select(names), known[chosen], fold)
@@ -128,7 +149,7 @@ class MixturePlan(Plan):
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
         """Return logits of rows of one split: what the experts said of them is stored."""
-        assert isinstance(member, Experts)
+        assert isinstance(member, Moe)
         names = member.provenance["experts"]
         split = str(self.dataset.splits[rows[0]])
         what = "held_out" if split == "train" else split
@@ -139,31 +160,33 @@ class MixturePlan(Plan):
         if any(len(answer) != len(rows) for answer in answers):
             return super().predict(member, rows, fold)
         with torch.inference_mode():
-            weights = torch.cat([
-                member.weights(self.dataset.images(rows[part])) for part in slices(len(rows), CHUNK)
-            ])  # fmt: skip
+            weights = torch.cat(
+                [member.weights(self.dataset.images(rows[part])) for part in slices(len(rows), CHUNK)]
+            )
             return mix(torch.from_numpy(np.stack(answers, 1)), weights).numpy()
 
     def _load(self, name: str, fold: str) -> Any:
         return read_whole(self.store.checkpoint(name, fold), lambda whole: load(whole, trusted=True))
 
-    def _untrained(self, parts: Sequence[Any], fold: str) -> Experts:
+    def _untrained(self, parts: Sequence[Any], fold: str) -> Moe:
         view = View(self.side, 0.5, 0.25, self.dataset.fit, self.dataset.channels)
         section = self.section
         with seeded(derive(self.seed, self.name, fold)):
-            return Experts(
+            return Moe(
                 parts, self.dataset.class_names, self.name, view, section.gating_hidden_dim, section.top_k
             )
 
     def _train(
-        self, mixture: Experts, learned: Predictions, rows: Rows, fold: str
+        self, mixture: Moe, learned: Predictions, rows: Rows, fold: str
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:
         """Train the gate; return the share of the photos that each expert gets, and for how many epochs."""
         device, view = self.device, mixture.view.to(self.device)
-        small = torch.cat([
-            mixture.view.cut(self.dataset.images(rows[part])).round().to(torch.uint8)
-            for part in slices(len(rows), CHUNK)
-        ])  # fmt: skip
+        small = torch.cat(
+            [
+                mixture.view.cut(self.dataset.images(rows[part])).round().to(torch.uint8)
+                for part in slices(len(rows), CHUNK)
+            ]
+        )
         labels = learned.require_labels(self.name)
         index = torch.from_numpy(labels).reshape(1, -1, 1).expand(len(learned.members), -1, 1)
         log_right = torch.from_numpy(learned.logits).log_softmax(2).gather(2, index)[:, :, 0]
@@ -175,15 +198,21 @@ class MixturePlan(Plan):
 
         groups = learned.groups
         notes = train_head(
-            gate, lambda chosen: view.normalise(small[chosen].to(device)), loss, len(rows),
-            epochs=self.section.epochs, lr=RATE, seed=derive(self.seed, self.name, fold, "gate"),
-            who=f"{self.name}/{fold}", lower="runs.moe.gating_hidden_dim",
+            gate,
+            lambda chosen: view.normalize(small[chosen].to(device)),
+            loss,
+            len(rows),
+            epochs=self.section.epochs,
+            lr=RATE,
+            seed=derive(self.seed, self.name, fold, "gate"),
+            who=f"{self.name}/{fold}",
+            lower="runs.moe.gating_hidden_dim",
             pairs=inner_pairs(labels, groups, derive(self.seed, self.name, fold, "inner")),
-        )  # fmt: skip
+        )
         with torch.inference_mode():
-            logits = torch.cat([
-                gate(view.normalise(small[part].to(device))) for part in slices(len(rows), CHUNK)
-            ])  # fmt: skip
+            logits = torch.cat(
+                [gate(view.normalize(small[part].to(device))) for part in slices(len(rows), CHUNK)]
+            )
         mixture.to("cpu")
         asked = sparse(logits[:, : len(mixture.parts)], self.section.top_k) > 0
         return asked.double().mean(0).cpu().numpy(), notes
@@ -215,7 +244,7 @@ def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
 
 
 def _report(
-    mixture: Experts, names: Sequence[str], usage: NDArray[np.float64], section: MixtureOfExperts
+    mixture: Moe, names: Sequence[str], usage: NDArray[np.float64], section: MoeSection
 ) -> dict[str, Any]:
     """Return who the experts are, how often each is asked, and the share of their time that is saved."""
     side = max((view.size for view in mixture.modules() if isinstance(view, View)), default=SIDE)
@@ -225,6 +254,9 @@ def _report(
     shares = dict(zip(names, usage.round(4).tolist(), strict=True))
     words = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     return {
-        "experts": list(names), "chosen_by": str(section.method), "usage": shares, "saved": round(saved, 4),
+        "experts": list(names),
+        "chosen_by": str(section.method),
+        "usage": shares,
+        "saved": round(saved, 4),
         "summary": f"by {section.method}: {words} of the rows; {saved:.0%} of the experts' time saved",
-    }  # fmt: skip
+    }

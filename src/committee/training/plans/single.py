@@ -10,6 +10,6 @@ from committee.training.plans.base import Stored
 class Single(OfBackbone):
     """A single fit of a backbone."""
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Fit the backbone on `rows`."""
-        return {self.name: self.fit(rows, fold, made_from, epochs).member}
+        return {self.name: self.fit(rows, fold, fingerprint, epochs).member}

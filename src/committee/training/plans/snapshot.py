@@ -34,9 +34,14 @@ class Snapshot(OfBackbone):
     """
 
     def __init__(
-        self, spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device, n_snapshots: int = 5,
+        self,
+        spec: MemberSpec,
+        dataset: Dataset,
+        store: Store,
+        device: torch.device,
+        n_snapshots: int = 5,
         epochs_per_cycle: int = 10,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(spec, dataset, store, device)
         self.n_snapshots = at_least(f"{spec.name}: n_snapshots", n_snapshots, 2)
         self.epochs_per_cycle = at_least(f"{spec.name}: epochs_per_cycle", epochs_per_cycle, 1)
@@ -51,16 +56,17 @@ class Snapshot(OfBackbone):
         """Return the cycles."""
         return {"n_snapshots": self.n_snapshots, "epochs_per_cycle": self.epochs_per_cycle}
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train once, and take the snapshots."""
         extra = Extra(follow=(partial(Snapshots, cycle=self.epochs_per_cycle),))
-        trained = self.fit(rows, fold, made_from, extra=extra)
+        trained = self.fit(rows, fold, fingerprint, extra=extra)
         if len(trained.found) < self.n_snapshots:
             raise TrainingError(
-                f"{self.name}/{fold}", expected=f"{self.n_snapshots} snapshots",
+                f"{self.name}/{fold}",
+                expected=f"{self.n_snapshots} snapshots",
                 got=f"{len(trained.found)}: the run was cut short",
                 todo="Run it again: it goes on where it stopped.",
-            )  # fmt: skip
+            )
         parts = {
             name: with_weights(trained.member, trained.found[str(number)], name)
             for number, name in enumerate(self.others, 1)

@@ -15,9 +15,9 @@ from committee.models.member import Member
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
 from committee.training.fit.embeddings import one_network
+from committee.training.fit.weight_averager import FEW, SoupContext, WeightAverager, some_rows
 from committee.training.plans.base import Plan, Stored
 from committee.training.soups.base import SOUPS
-from committee.training.soups.weight_averager import FEW, Kitchen, Pot, some_rows
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +47,22 @@ class SoupPlan(Plan):
     """
 
     def __init__(
-        self, name: str, members: Sequence[str], method: str, dataset: Dataset, store: Store,
-        device: torch.device, *, facts: Mapping[str, Any], sources: Mapping[str, str], barrier: float = 0.1,
-        recompute_bn: bool = True, num_batches: int = 100, batch_size: int = 32, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        members: Sequence[str],
+        method: str,
+        dataset: Dataset,
+        store: Store,
+        device: torch.device,
+        *,
+        facts: Mapping[str, Any],
+        sources: Mapping[str, str],
+        barrier: float = 0.1,
+        recompute_bn: bool = True,
+        num_batches: int = 100,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> None:
         super().__init__(dataset, store, device)
         self.name, self.members, self.method = name, list(members), method
         self.soup = SOUPS.make(method)
@@ -69,39 +81,54 @@ class SoupPlan(Plan):
     def settings(self) -> Mapping[str, Any]:
         """Return the networks and how they are averaged."""
         return {
-            "plan": f"soup_{self.method}", "sources": dict(self.sources), "folds": self.of_folds,
-            "barrier": self.barrier, "recompute_bn": self.recompute_bn, "num_batches": self.num_batches,
+            "plan": f"soup_{self.method}",
+            "sources": dict(self.sources),
+            "folds": self.of_folds,
+            "barrier": self.barrier,
+            "recompute_bn": self.recompute_bn,
+            "num_batches": self.num_batches,
             "seed": self.seed,
-        }  # fmt: skip
+        }
 
     def facts(self) -> Mapping[str, Any]:
         """Return what is known of the members, and whose soup it is."""
-        kept = {key: self.known[key] for key in ("backbone", "seed", "img_size", "pretrained")
-                if key in self.known}  # fmt: skip
+        kept = {
+            key: self.known[key]
+            for key in ("backbone", "seed", "img_size", "pretrained")
+            if key in self.known
+        }
         return {**kept, "plan": f"soup_{self.method}", "inference": self.inference, "of": self.members}
 
     def check(self) -> None:
         """Refuse a soup that chooses by scores where no rows were kept apart."""
         if self.soup.needs_apart and not len(self.dataset.rows("val")):
             raise UsageError(
-                self.name, expected="rows kept apart, to choose on", got="none",
+                self.name,
+                expected="rows kept apart, to choose on",
+                got="none",
                 todo="Keep some apart, in another store: --set dataset.val_size=0.1; or make it uniform.",
-            )  # fmt: skip
+            )
 
-    def run(self, rows: Rows, fold: str, *, made_from: str, epochs: int | None = None) -> dict[str, Stored]:
+    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Measure, choose, average, and estimate batch norm's statistics again."""
         judged = self.dataset.rows("val") if self.soup.needs_apart else some_rows(rows, self.seed)
-        kitchen = Kitchen(
-            self.dataset, rows, judged, self.batch_size, self.device, self.recompute_bn, self.num_batches,
+        context = SoupContext(
+            self.dataset,
+            rows,
+            judged,
+            self.batch_size,
+            self.device,
+            self.recompute_bn,
+            self.num_batches,
             self.seed,
-        )  # fmt: skip
-        pot = Pot(self._networks(fold), kitchen, self.name)
-        losses, report = self._without_barriers(pot, fold)
-        weights = self.soup.weights(pot.only(list(losses)), losses)
-        soup = pot.blend(weights)
+        )
+        averager = WeightAverager(self._networks(fold), context, self.name)
+        losses, report = self._without_barriers(averager, fold)
+        weights = self.soup.weights(averager.only(list(losses)), losses)
+        soup = averager.blend(weights)
         report |= {"weights": weights, "losses": losses, "rows": "val" if self.chooses_on else "train"}
-        report |= self._with_and_without(pot, soup, weights)
-        lengths = [pot.members[name].provenance.get("epochs", 0) for name in weights]
+        report |= self._with_and_without(averager, soup, weights)
+        lengths = [averager.members[name].provenance.get("epochs", 0) for name in weights]
         summary = _words(report)
         soup.provenance = {"epochs": int(max(lengths)), "soup": report, "summary": summary}
         log.debug("%s/%s: %s", self.name, fold, summary)
@@ -117,23 +144,26 @@ class SoupPlan(Plan):
             places = {member: store.checkpoint(member, fold) for member in self.members}
         return {name: one_network(place) for name, place in places.items()}
 
-    def _without_barriers(self, pot: Pot, fold: str) -> tuple[dict[str, float], dict[str, Any]]:
+    def _without_barriers(
+        self, averager: WeightAverager, fold: str
+    ) -> tuple[dict[str, float], dict[str, Any]]:
         """Return the losses of networks that can be averaged, the best first, and why others are left out.
 
         They are the best network that any other can be averaged with, and all that can be with it.
         """
-        losses = {name: pot.loss(member) for name, member in pot.members.items()}
+        losses = {name: averager.loss(member) for name, member in averager.members.items()}
         left_out = {name: "its outputs are no numbers" for name, loss in losses.items() if np.isinf(loss)}
         order = sorted(losses.keys() - left_out.keys(), key=lambda name: (losses[name], name))
-        barriers = _Barriers(pot, losses)
+        barriers = _Barriers(averager, losses)
         anchor = next((name for name in order if barriers.mates(name, order, self.barrier)), None)
         if anchor is None:
             left_out |= {name: barriers.words(name, order[0]) for name in order[1:]}
             raise TrainingError(
-                f"{self.name}/{fold}", expected=f"two networks without a barrier (above {self.barrier:g})",
+                f"{self.name}/{fold}",
+                expected=f"two networks without a barrier (above {self.barrier:g})",
                 got="; ".join(f"{name}: {why}" for name, why in left_out.items()) or ", ".join(order),
                 todo="Let them share a start (training.start_seed, or pretrained weights), or let them vote.",
-            )  # fmt: skip
+            )
         mates = barriers.mates(anchor, order, self.barrier)
         kept = {name: losses[name] for name in order if name == anchor or name in mates}
         left_out |= {name: barriers.words(name, anchor) for name in order if name not in kept}
@@ -141,14 +171,16 @@ class SoupPlan(Plan):
             log.warning("%s/%s: without %s: %s", self.name, fold, name, why)
         return kept, {"barriers": barriers.of(anchor, order), "left_out": left_out}
 
-    def _with_and_without(self, pot: Pot, soup: Member, weights: Mapping[str, float]) -> dict[str, Any]:
+    def _with_and_without(
+        self, averager: WeightAverager, soup: Member, weights: Mapping[str, float]
+    ) -> dict[str, Any]:
         """Return the log-loss of the soup with statistics estimated again, and with their mean."""
-        if not pot.batch_norm or len(weights) < 2:
-            return {"log_loss": pot.loss(soup)}
-        other = pot.blend(weights, 0)
+        if not averager.batch_norm or len(weights) < 2:
+            return {"log_loss": averager.loss(soup)}
+        other = averager.blend(weights, 0)
         if not self.recompute_bn:
-            pot.recompute(other, max(FEW, self.num_batches))
-        shipped, measured = pot.loss(soup), pot.loss(other)
+            averager.recompute(other, max(FEW, self.num_batches))
+        shipped, measured = averager.loss(soup), averager.loss(other)
         anew, mean = (shipped, measured) if self.recompute_bn else (measured, shipped)
         return {"log_loss": shipped, "recomputed_bn": anew, "averaged_bn": mean}
 
@@ -156,15 +188,15 @@ class SoupPlan(Plan):
 class _Barriers:
     """The barriers between networks, each measured when it is asked for, and once."""
 
-    def __init__(self, pot: Pot, losses: Mapping[str, float]) -> None:
-        self.pot, self.losses = pot, losses
+    def __init__(self, averager: WeightAverager, losses: Mapping[str, float]) -> None:
+        self.averager, self.losses = averager, losses
         self.known = dict[frozenset[str], float]()
 
     def between(self, one: str, other: str) -> float:
         """Return the barrier between two networks."""
         pair = frozenset((one, other))
         if pair not in self.known:
-            self.known[pair] = self.pot.barrier(one, other, self.losses)
+            self.known[pair] = self.averager.barrier(one, other, self.losses)
         return self.known[pair]
 
     def of(self, anchor: str, names: Sequence[str]) -> dict[str, float]:
@@ -177,7 +209,7 @@ class _Barriers:
 
     def words(self, name: str, anchor: str) -> str:
         """Return why a network is left out."""
-        starts = [self.pot.members[each].provenance.get("start") for each in (name, anchor)]
+        starts = [self.averager.members[each].provenance.get("start") for each in (name, anchor)]
         other = "" if starts[0] == starts[1] else "; they do not share a start"
         return f"a barrier of {self.between(anchor, name):.3f} between it and {anchor}{other}"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from committee.base.registry import Family
-from committee.training.soups.weight_averager import Pot
+from committee.training.fit.weight_averager import WeightAverager
 
 
 class Soup(ABC):
@@ -22,12 +22,12 @@ class Soup(ABC):
     needs_apart: ClassVar[bool] = False
 
     @abstractmethod
-    def weights(self, pot: Pot, losses: Mapping[str, float]) -> dict[str, float]:
+    def weights(self, averager: WeightAverager, losses: Mapping[str, float]) -> dict[str, float]:
         """Return the weight of each network that goes in; they sum to 1.
 
         Parameters
         ----------
-        pot : Pot
+        pot : WeightAverager
             Networks without a barrier between them.
         losses : mapping of str to float
             Of each, best first.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from committee.training.fit.weight_averager import WeightAverager
 from committee.training.soups.base import Soup
-from committee.training.soups.weight_averager import Pot
 
 
 class Greedy(Soup):
@@ -16,12 +16,12 @@ class Greedy(Soup):
 
     needs_apart = True
 
-    def weights(self, pot: Pot, losses: Mapping[str, float]) -> dict[str, float]:
+    def weights(self, averager: WeightAverager, losses: Mapping[str, float]) -> dict[str, float]:
         """Return equal weights of those that stay; see the base class."""
         order = sorted(losses, key=lambda name: losses[name])
         kept, best = order[:1], losses[order[0]]
         for name in order[1:]:
-            loss = pot.loss(pot.blend(dict.fromkeys([*kept, name], 1 / (len(kept) + 1))))
+            loss = averager.loss(averager.blend(dict.fromkeys([*kept, name], 1 / (len(kept) + 1))))
             if loss <= best:
                 kept, best = [*kept, name], loss
         return dict.fromkeys(kept, 1 / len(kept))

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
+from committee.training.fit.weight_averager import WeightAverager
 from committee.training.soups.base import Soup
-from committee.training.soups.weight_averager import Pot
 
 PASSES = 5
 """Over the rows kept apart."""
@@ -27,42 +27,43 @@ class Learned(Soup):
 
     needs_apart = True
 
-    def weights(self, pot: Pot, losses: Mapping[str, float]) -> dict[str, float]:
+    def weights(self, averager: WeightAverager, losses: Mapping[str, float]) -> dict[str, float]:
         """Return the weights; see the base class."""
         names = list(losses)
-        learned = dict(zip(names, _descend(pot, names), strict=True))
+        learned = dict(zip(names, _descend(averager, names), strict=True))
         best = min(names, key=lambda name: losses[name])
         options = [learned, dict.fromkeys(names, 1 / len(names)), {best: 1.0}]
-        found = [pot.loss(pot.blend(option)) for option in options[:2]]
+        found = [averager.loss(averager.blend(option)) for option in options[:2]]
         return options[int(np.argmin([*found, losses[best]]))]
 
 
-def _descend(pot: Pot, names: list[str]) -> list[float]:
-    kitchen = pot.kitchen
-    network = pot.members[names[0]].network
+def _descend(averager: WeightAverager, names: list[str]) -> list[float]:
+    context = averager.context
+    network = averager.members[names[0]].network
     # With their own statistics, averaged weights would be judged by those of no network at all.
-    network.train(pot.batch_norm)
+    network.train(averager.batch_norm)
     stacked = {
-        key: torch.stack([dict(pot.members[name].network.named_parameters())[key] for name in names])
-        .detach().to(kitchen.device)
+        key: torch.stack([dict(averager.members[name].network.named_parameters())[key] for name in names])
+        .detach()
+        .to(context.device)
         for key, _ in network.named_parameters()
-    }  # fmt: skip
-    buffers = {key: value.clone().to(kitchen.device) for key, value in network.named_buffers()}
-    chosen = torch.zeros(len(names), device=kitchen.device, requires_grad=True)
-    optimiser = torch.optim.Adam([chosen], lr=RATE)
-    generator, view = np.random.default_rng(kitchen.seed), pot.members[names[0]].view
-    labels = torch.from_numpy(kitchen.dataset.labels).to(kitchen.device)
+    }
+    buffers = {key: value.clone().to(context.device) for key, value in network.named_buffers()}
+    chosen = torch.zeros(len(names), device=context.device, requires_grad=True)
+    optimizer = torch.optim.Adam([chosen], lr=RATE)
+    generator, view = np.random.default_rng(context.seed), averager.members[names[0]].view
+    labels = torch.from_numpy(context.dataset.labels).to(context.device)
     for _ in range(PASSES):
-        order = generator.permutation(kitchen.judged)
-        for rows in np.array_split(order, max(1, len(order) // kitchen.batch_size)):
-            images = view(kitchen.dataset.images(rows).to(kitchen.device))
+        order = generator.permutation(context.judged)
+        for rows in np.array_split(order, max(1, len(order) // context.batch_size)):
+            images = view(context.dataset.images(rows).to(context.device))
             shares = chosen.softmax(0)
             blended: dict[str, Tensor] = {
                 key: torch.einsum("m,m...->...", shares, value) for key, value in stacked.items()
             }
             logits = functional_call(network, {**blended, **buffers}, (images,))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             functional.cross_entropy(logits, labels[torch.from_numpy(rows)]).backward()
-            optimiser.step()
+            optimizer.step()
     network.eval()
     return [float(share) for share in chosen.detach().softmax(0)]

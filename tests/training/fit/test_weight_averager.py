@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from committee.errors import DataError
+from committee.training.fit.weight_averager import WeightAverager, mean_of
 from committee.training.soups.greedy import Greedy
-from committee.training.soups.weight_averager import Pot, mean_of
 
 
 def test_weights_are_averaged_in_double_precision():
@@ -20,58 +20,58 @@ def test_weights_are_averaged_in_double_precision():
     assert mean["n"] == 3
 
 
-def test_a_network_with_itself_is_itself(pot):
-    member = pot.members["a"]
-    twin = Pot({"a": member, "b": copy.deepcopy(member)}, pot.kitchen, "soup")
+def test_a_network_with_itself_is_itself(averager):
+    member = averager.members["a"]
+    twin = WeightAverager({"a": member, "b": copy.deepcopy(member)}, averager.context, "soup")
     blended = twin.blend({"a": 0.5, "b": 0.5}, 0).network.state_dict()
     for key, value in member.network.state_dict().items():
         torch.testing.assert_close(blended[key], value)
 
 
-def test_siblings_have_no_barrier_and_strangers_have(pot, siblings, kitchen):
-    losses = {name: pot.loss(member) for name, member in pot.members.items()}
-    near = pot.barrier("a", "b", losses)
+def test_siblings_have_no_barrier_and_strangers_have(averager, siblings, context):
+    losses = {name: averager.loss(member) for name, member in averager.members.items()}
+    near = averager.barrier("a", "b", losses)
     strangers = siblings("far", start_seed=77, epochs=12)
     own = siblings("near", epochs=12)
-    mixed = Pot(own | strangers, kitchen(), "soup")
+    mixed = WeightAverager(own | strangers, context(), "soup")
     far = mixed.barrier("near", "far", {name: mixed.loss(member) for name, member in mixed.members.items()})
     assert near < 0.1 < 0.3 < far
 
 
-def test_statistics_of_the_average_are_better_than_the_average_of_statistics(pot):
+def test_statistics_of_the_average_are_better_than_the_average_of_statistics(averager):
     weights = dict.fromkeys("abc", 1 / 3)
-    assert pot.loss(pot.blend(weights)) < pot.loss(pot.blend(weights, 0))
+    assert averager.loss(averager.blend(weights)) < averager.loss(averager.blend(weights, 0))
 
 
-def test_numbers_that_are_none_count_as_the_worst(pot):
-    broken = copy.deepcopy(pot.members["b"])
+def test_numbers_that_are_none_count_as_the_worst(averager):
+    broken = copy.deepcopy(averager.members["b"])
     with torch.no_grad():
         broken.network.net[0].weight[0] = torch.nan
-    spoilt = Pot(pot.members | {"b": broken}, pot.kitchen, "soup")
+    spoilt = WeightAverager(averager.members | {"b": broken}, averager.context, "soup")
     losses = {name: spoilt.loss(member) for name, member in spoilt.members.items()}
     assert losses["b"] == float("inf")
     assert "b" not in Greedy().weights(spoilt, losses)
 
 
-def test_greedy_leaves_out_what_makes_the_mean_worse(pot):
-    stranger = copy.deepcopy(pot.members["c"])
+def test_greedy_leaves_out_what_makes_the_mean_worse(averager):
+    stranger = copy.deepcopy(averager.members["c"])
     with torch.no_grad():
         stranger.network.net[9].weight.neg_()
-    spoilt = Pot(pot.members | {"c": stranger}, pot.kitchen, "soup")
+    spoilt = WeightAverager(averager.members | {"c": stranger}, averager.context, "soup")
     losses = {name: spoilt.loss(member) for name, member in spoilt.members.items()}
     assert "c" not in Greedy().weights(spoilt, losses)
 
 
-def test_other_architectures_are_refused(pot, siblings, kitchen):
+def test_other_architectures_are_refused(averager, siblings, context):
     others = siblings("plain", net="patient")
     with torch.no_grad():
         odd = copy.deepcopy(others["plain"])
         odd.network.net[9] = torch.nn.Linear(128, 10, bias=False)
     said = "soup: expected networks of one architecture, got a and odd, which differ. Name members of one"
     with pytest.raises(DataError, match=said):
-        Pot({"a": pot.members["a"], "odd": odd}, kitchen(), "soup")
+        WeightAverager({"a": averager.members["a"], "odd": odd}, context(), "soup")
 
 
-def test_statistics_that_are_not_estimated_are_warned_of(pot, kitchen, caplog):
-    Pot(pot.members, kitchen(recompute_bn=False), "soup")
+def test_statistics_that_are_not_estimated_are_warned_of(averager, context, caplog):
+    WeightAverager(averager.members, context(recompute_bn=False), "soup")
     assert "soup: batch norm's statistics do not belong to averaged weights" in caplog.text

@@ -32,7 +32,7 @@ FEW = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Kitchen:
+class SoupContext:
     """What soups of one fit share.
 
     Attributes
@@ -61,14 +61,14 @@ class Kitchen:
     seed: int
 
 
-class Pot:
+class WeightAverager:
     """The ingredients of a soup.
 
     Parameters
     ----------
     members : mapping of str to Member
         In evaluation mode, on the CPU.
-    kitchen : Kitchen
+    kitchen : SoupContext
     who : str
         The soup, for people.
 
@@ -78,11 +78,11 @@ class Pot:
         They are not of one architecture, one view and one order of classes.
     """
 
-    def __init__(self, members: Mapping[str, Member], kitchen: Kitchen, who: str) -> None:
-        self.members, self.kitchen, self.who = dict(members), kitchen, who
+    def __init__(self, members: Mapping[str, Member], context: SoupContext, who: str) -> None:
+        self.members, self.context, self.who = dict(members), context, who
         self._require_alike()
         self.batch_norm = has_batch_norm(next(iter(self.members.values())).network)
-        if self.batch_norm and not kitchen.recompute_bn:
+        if self.batch_norm and not context.recompute_bn:
             log.warning(
                 "%s: batch norm's statistics do not belong to averaged weights: set recompute_bn", who
             )
@@ -95,12 +95,13 @@ class Pot:
             ):
                 if one != other:
                     raise DataError(
-                        self.who, expected=f"networks of one {what}",
+                        self.who,
+                        expected=f"networks of one {what}",
                         got=f"{first[0]} and {name}, which differ",
                         todo="Name members of one backbone and size, trained on the same classes.",
-                    )  # fmt: skip
+                    )
 
-    def only(self, names: Sequence[str]) -> Pot:
+    def only(self, names: Sequence[str]) -> WeightAverager:
         """Return the pot with some of the ingredients."""
         some = copy.copy(self)
         some.members = {name: self.members[name] for name in names}
@@ -120,29 +121,34 @@ class Pot:
         blended = copy.deepcopy(self.members[next(iter(weights))])
         blended.network.load_state_dict(mean_of(states, weights))
         blended.name = self.who
-        wanted = self.kitchen.num_batches if num_batches is None else num_batches
-        if self.kitchen.recompute_bn and wanted and sum(weight > 0 for weight in weights.values()) > 1:
+        wanted = self.context.num_batches if num_batches is None else num_batches
+        if self.context.recompute_bn and wanted and sum(weight > 0 for weight in weights.values()) > 1:
             self.recompute(blended, wanted)
         return blended
 
     def recompute(self, member: Member, num_batches: int) -> None:
         """Estimate batch norm's statistics of a member again, in place."""
-        kitchen = self.kitchen
+        context = self.context
         recompute(
-            member, kitchen.dataset, kitchen.rows, batch_size=kitchen.batch_size, device=kitchen.device,
-            num_batches=num_batches, seed=kitchen.seed,
-        )  # fmt: skip
+            member,
+            context.dataset,
+            context.rows,
+            batch_size=context.batch_size,
+            device=context.device,
+            num_batches=num_batches,
+            seed=context.seed,
+        )
 
     def loss(self, member: Member) -> float:
         """Return a member's log-loss on the judged rows; infinite where its logits are no numbers."""
-        kitchen = self.kitchen
+        context = self.context
         logits = logits_of(
-            member, kitchen.dataset, kitchen.judged, batch_size=kitchen.batch_size, device=kitchen.device
+            member, context.dataset, context.judged, batch_size=context.batch_size, device=context.device
         )
         if not np.isfinite(logits).all():
             return float("inf")
         log_probs = torch.from_numpy(logits).log_softmax(1).numpy()
-        return evaluate(log_probs, kitchen.dataset.labels[kitchen.judged], ["log_loss"])["log_loss"]
+        return evaluate(log_probs, context.dataset.labels[context.judged], ["log_loss"])["log_loss"]
 
     def barrier(self, one: str, other: str, losses: Mapping[str, float]) -> float:
         """Return how far the loss on the line between two networks rises above the one between their losses.
