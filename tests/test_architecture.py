@@ -40,7 +40,7 @@ ORDER = (
     ("debug",),
     ("cli", "__main__"),
 )
-"""The folders of the package from the lowest to the highest: a file imports from its own and from lower ones."""
+"""The folders of the package, lowest first: a file imports from its own folder and from lower ones."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 

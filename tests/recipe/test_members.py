@@ -29,7 +29,7 @@ def test_settings_come_from_the_nearest_place_that_has_them() -> None:
             "training={epochs: 9, lr: 0.1, augment: {color_jitter: 0.0}}",
             "dataset={img_size: 64, batch_size: 8}",
             "overrides={resnet18: {lr: 0.2, augment: {flip: false}}, b: {img_size: 32}}",
-            "models=[resnet18, {name: resnet18, as: b, lr: 0.3, batch_size: 2, pretrained: weights.safetensors}]",
+            "models=[resnet18, {name: resnet18, as: b, lr: 0.3, batch_size: 2, pretrained: w.safetensors}]",
         ],
     )
     first, second = recipe.members()
@@ -41,7 +41,7 @@ def test_settings_come_from_the_nearest_place_that_has_them() -> None:
         8,
     )
     assert (first.training.augment.flip, first.training.augment.color_jitter) == (False, 0.0)
-    assert (first.pretrained, second.pretrained) == (None, "weights.safetensors")
+    assert (first.pretrained, second.pretrained) == (None, "w.safetensors")
     assert (second.name, second.training.lr, second.img_size, second.batch_size) == ("b", 0.3, 32, 2)
 
 

@@ -51,8 +51,8 @@ class Cascade(Combiner):
 
     Notes
     -----
-    `forward` computes all members and picks each sample's stage: it exports, and saves no work. `forward_lazy`,
-    which `Ensemble.infer` calls, runs each network only on the samples that are still there.
+    `forward` computes all members and picks each sample's stage: it exports, and saves no work.
+    `forward_lazy`, which `Ensemble.infer` calls, runs each network only on the samples that are still there.
     """
 
     calibrates = True

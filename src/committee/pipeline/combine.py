@@ -129,8 +129,8 @@ def combine(
     Parameters
     ----------
     files : sequence of paths, or Predictions
-        One file a model (NPZ, CSV, Parquet or safetensors; see `committee.predictions.files`), or folders that
-        `Predictions.save` wrote. Rows must be unseen: out-of-fold, or kept apart from training.
+        One file a model (NPZ, CSV, Parquet or safetensors; see `committee.predictions.files`), or folders
+        that `Predictions.save` wrote. Rows must be unseen: out-of-fold, or kept apart from training.
     labels : path, optional
         A file of ids and labels, with folds and groups where it has them; left out, those in `files`.
     methods : sequence of str or mapping

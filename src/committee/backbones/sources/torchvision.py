@@ -71,9 +71,9 @@ def _take_channels(net: nn.Module, channels: int) -> None:
     other = nn.Conv2d(
         channels,
         stem.out_channels,
-        stem.kernel_size,
-        stem.stride,
-        stem.padding,
+        stem.kernel_size,  # type: ignore[arg-type]
+        stem.stride,  # type: ignore[arg-type]
+        stem.padding,  # type: ignore[arg-type]
         stem.dilation,  # type: ignore[arg-type]
         bias=stem.bias is not None,
     )
