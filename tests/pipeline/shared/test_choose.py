@@ -69,7 +69,7 @@ def test_nobody_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "voices"),
+    ("overrides", "deployed"),
     [
         ([], ["refit", "folds", "refit"]),
         (["training.inference=folds"], ["folds", "folds", "folds"]),
