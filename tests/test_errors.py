@@ -1,4 +1,4 @@
-"""The one sentence that every error is."""
+"""Every error message is one sentence, composed of the same parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from committee import errors
 
 
-def test_a_sentence_has_its_four_parts_and_its_place() -> None:
+def test_a_message_has_its_four_parts_and_its_place() -> None:
     error = errors.RecipeError(
         "runs.stacking.meta_learners[1]",
         expected="one of lr, xgb, rf, mlp",
@@ -66,3 +66,14 @@ def test_a_missing_package_names_its_install_line() -> None:
         "reading a.parquet: expected the package 'pyarrow', got none installed. "
         "Install it with: pip install 'committee[parquet]'"
     )
+
+
+def test_a_path_that_cannot_be_read_is_named_with_the_reason() -> None:
+    gone, locked = FileNotFoundError(2, "No such file or directory"), PermissionError(13, "Permission denied")
+    assert str(errors.missing(errors.DataError, "x.csv")) == "x.csv: the file does not exist."
+    assert str(errors.unreadable(errors.DataError, "x.csv", gone, "Give another.")) == (
+        "x.csv: the file does not exist. Give another."
+    )
+    error = errors.unreadable(errors.StoreError, "photos", locked, "Change its permissions.", "folder")
+    assert isinstance(error, errors.StoreError)
+    assert str(error) == ("photos: the folder cannot be read (permission denied). Change its permissions.")

@@ -1,27 +1,43 @@
-"""Every error a user can see: one sentence that says who, expected, got, and what to do next."""
+"""Exceptions that users see: what is wrong, what was expected, what was found, and what to do."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 
 class CommitteeError(Exception):
-    """An error that the user can act on.
+    """Base class of all errors that a user can correct.
 
     Parameters
     ----------
     who : str
-        What refuses: a recipe key, a file, a member, a verb.
+        The object that the error is about: a recipe key, a file, a member or a verb. With `expected` and
+        `got` omitted, the full description of the problem.
     expected : str, optional
-        What it needs. Left out, the sentence is `who` and `todo` alone.
+        The valid values.
     got : str, optional
-        What it was given.
+        The value that was found.
     todo : str, optional
-        What to do next: a full sentence, or empty.
+        What to do next, as a full sentence.
     where : str, optional
-        File and line, put in brackets at the end.
+        File and line of the value, appended in parentheses.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit code of the command line when this error ends it.
+
+    See Also
+    --------
+    sentence : Format these parts.
+
+    Examples
+    --------
+    >>> from committee.errors import CommitteeError
+    >>> print(CommitteeError("folds", expected="at most 4", got="5", todo="Use fewer folds."))
+    folds: expected at most 4, got 5. Use fewer folds.
     """
 
     exit_code: ClassVar[int] = 1
@@ -33,46 +49,53 @@ class CommitteeError(Exception):
         super().__init__(sentence(who, expected, got, todo, where))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Let it come whole out of another process; an exception gives its text alone to the constructor."""
-        return _again, (type(self), self.who, self.expected, self.got, self.todo, self.where), vars(self)
+        """Pickle all parts of the message, so that the error can be sent between processes."""
+        return _rebuild, (type(self), self.who, self.expected, self.got, self.todo, self.where), vars(self)
 
 
-def _again(
+def _rebuild(
     kind: type[CommitteeError], who: str, expected: str, got: str, todo: str, where: str
 ) -> CommitteeError:
     return kind(who, expected=expected, got=got, todo=todo, where=where)
 
 
 def sentence(who: str, expected: str = "", got: str = "", todo: str = "", where: str = "") -> str:
-    """Put the parts of an error together: `who: expected E, got G. Todo (where)`."""
-    asked = f"{who}: expected {expected}" if expected else who
+    """Format the parts of an error message as `who: expected E, got G. Todo (where)`."""
+    problem = f"{who}: expected {expected}" if expected else who
     if got:
-        asked += f", got {got}" if expected else f": got {got}"
-    asked = asked.rstrip(".") + "."
-    return " ".join(part for part in (asked, todo, f"({where})" if where else "") if part)
+        problem += f", got {got}" if expected else f": got {got}"
+    problem = problem.rstrip(".") + "."
+    return " ".join(part for part in (problem, todo, f"({where})" if where else "") if part)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """Return `Did you mean 'x'?` for the choice closest to `name`, or an empty string."""
+    """Return `Did you mean 'x'?` for the choice most similar to `name`, or an empty string.
+
+    Examples
+    --------
+    >>> from committee.errors import nearest
+    >>> nearest("epoch", ["epochs", "folds"])
+    "Did you mean 'epochs'?"
+    """
     known = {choice.lower(): choice for choice in choices}
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return f"Did you mean '{known[close[0]]}'?" if close else ""
 
 
 def first_five(names: Iterable[object]) -> str:
-    """Return the first five names, quoted, and how many more there are."""
+    """Return the first five names, quoted, and the number of further ones."""
     listed = [repr(str(name)) for name in names]
     more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
     return ", ".join(listed[:5]) + more
 
 
 def printable(name: str) -> str:
-    """Return `name` on one line: what a terminal or a UTF-8 file cannot take becomes an escape."""
+    """Return `name` with every character that is not printable escaped, so that it fits on one line."""
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in name)
 
 
 class UsageError(CommitteeError, ValueError):
-    """The command line or a call asks for something that does not exist or does not fit."""
+    """An argument of the command line or of a function is not valid."""
 
     exit_code = 2
 
@@ -82,27 +105,39 @@ class RecipeError(UsageError):
 
 
 class UnknownNameError(UsageError, LookupError):
-    """A name that is in no registry and no store."""
+    """A name is neither registered nor stored."""
 
 
 class DataError(CommitteeError, ValueError):
-    """Images, labels or predictions that cannot be used as they are."""
+    """Images, labels or predictions cannot be used in their present form."""
 
 
 class MismatchError(DataError):
-    """Things that do not fit one by one; the sentence is followed by a table of all of them.
+    """Several items do not match; the message is followed by a table of all mismatches.
 
     Attributes
     ----------
     rows : sequence of tuple of str
-        What, what is expected, and what was there.
+        Name, expected value and actual value of each item.
+
+    See Also
+    --------
+    DataError : The base class, without a table.
+
+    Examples
+    --------
+    >>> from committee.errors import MismatchError
+    >>> print(MismatchError.of([("fc.weight", "[10, 512]", "[2, 512]")], "weights.pt", got="1 mismatch"))
+    weights.pt: got 1 mismatch.
+                 expected   got
+      fc.weight  [10, 512]  [2, 512]
     """
 
     rows: Sequence[tuple[str, str, str]] = ()
 
     @classmethod
     def of(cls, rows: Sequence[tuple[str, str, str]], who: str, **parts: str) -> MismatchError:
-        """Return the error for what does not fit."""
+        """Return the error for the mismatches in `rows`; `parts` are arguments of `CommitteeError`."""
         error = cls(who, **parts)
         error.rows = rows
         return error
@@ -118,35 +153,77 @@ class MismatchError(DataError):
 
 
 class LeakError(DataError):
-    """A fit was asked for on rows that a member has seen."""
+    """A combiner would be fitted on rows that a member was trained on."""
 
 
 class StoreError(CommitteeError, OSError):
-    """The store, or a file in it, is damaged, locked, foreign or not writable."""
+    """The store, or a file in it, is damaged, locked, not writable or belongs to other data."""
 
 
 class ProtocolError(StoreError):
-    """A stored file was written by a committee of another store format."""
+    """A stored file was written in another version of the store format."""
 
 
 class DependencyError(CommitteeError, ImportError):
-    """An optional package is missing; the sentence has the install line."""
+    """An optional package is not installed; the message contains the install command."""
 
 
 class DeviceError(UsageError, RuntimeError):
-    """A device was asked for that this machine lacks."""
+    """The requested device is not available on this machine."""
 
 
 class TrainingError(CommitteeError, RuntimeError):
-    """A fit could not be finished."""
+    """A fit could not be completed."""
 
 
 class ExportError(CommitteeError, RuntimeError):
-    """A file could not be made, or does not agree with the module it was made from."""
+    """A file could not be exported, or its outputs differ from those of the exported module."""
+
+
+ErrorType = TypeVar("ErrorType", bound=CommitteeError)
+
+
+def missing(kind: type[ErrorType], path: object, todo: str = "", what: str = "file") -> ErrorType:
+    """Return the error for a path that does not exist.
+
+    Parameters
+    ----------
+    kind : type of CommitteeError
+    path : str or Path
+    todo : str, optional
+        What to do next, as a full sentence.
+    what : str
+        "file", "folder" or another word for the path.
+
+    Examples
+    --------
+    >>> from committee.errors import UsageError, missing
+    >>> print(missing(UsageError, "x.csv", "Give another path."))
+    x.csv: the file does not exist. Give another path.
+    """
+    return kind(f"{printable(str(path))}: the {what} does not exist", todo=todo)
+
+
+def unreadable(
+    kind: type[ErrorType], path: object, error: OSError, todo: str = "", what: str = "file"
+) -> ErrorType:
+    """Return the error for a path that cannot be read, with the system's reason.
+
+    Parameters are those of `missing`; `error` is the exception that reading raised.
+    """
+    if isinstance(error, FileNotFoundError):
+        return missing(kind, path, todo, what)
+    return kind(f"{printable(str(path))}: the {what} cannot be read ({system_reason(error)})", todo=todo)
+
+
+def system_reason(error: OSError) -> str:
+    """Return why the system refused an operation, such as `permission denied`."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
 
 
 def require(package: str, extra: str, purpose: str) -> DependencyError:
-    """Return the error for an absent optional package, with the line that installs it."""
+    """Return the error for an optional package that is not installed, with the install command."""
     return DependencyError(
         purpose,
         expected=f"the package '{package}'",
