@@ -19,7 +19,7 @@ from committee.pipeline.shared.derived_members import open_bench
 from committee.pipeline.stages.fusion import extracted
 from committee.pipeline.stages.train import train
 from committee.recipe.load import load_recipe
-from committee.recipe.runs import Network
+from committee.recipe.runs import Fusion, Network
 from committee.store.layout import Store
 from committee.training.fit.resume import forget
 from committee.training.plans.fusion import FusionPlan
@@ -56,20 +56,10 @@ def measure(quick: bool) -> list[Row]:
                 rows = bench.dataset.rows("train")
 
                 def plan(end_to_end: bool) -> FusionPlan:
-                    return FusionPlan(
-                        "fusion",
-                        names,
-                        "concat_mlp",
-                        places,
-                        Network(epochs=epochs),
-                        bench.dataset,
-                        store,
-                        device,
-                        facts={},
-                        sources={},
-                        batch_size=64,
-                        end_to_end=recipe.training if end_to_end else None,
-                    )
+                    config = Network(epochs=epochs)
+                    section = Fusion(fusion_config=config, end_to_end=end_to_end)
+                    inputs = bench.inputs(names)
+                    return FusionPlan("fusion", "concat_mlp", inputs, section, places, recipe.training)
 
                 heads, ends = [], []
                 for _ in range(repeats):

@@ -6,12 +6,13 @@ import torch
 
 from committee.errors import UsageError
 from committee.predictions.table import Predictions
-from committee.recipe.runs import Network
+from committee.recipe.runs import Fusion, Network
 from committee.store.manifest import hash_file
 from committee.training.crossfit.crossfit import CrossFit
 from committee.training.fit.embeddings import extract
 from committee.training.fit.predict import logits_of
-from committee.training.plans.fusion import FusionPlan
+from committee.training.plans._derived import Inputs
+from committee.training.plans.fusion import FusionPlan, _together
 from committee.training.plans.single import Single
 
 CONFIG = Network(hidden_dims=[16], epochs=3, lr=0.01, dropout=0.1)
@@ -40,15 +41,15 @@ def crossfitted(plan, store):
         fits.finish()
 
 
-def fusion(members, dataset, store, cpu, method="concat_mlp", **changes):
-    options = {"facts": {"inference": "refit"}, "sources": dict.fromkeys(members, "x"), "batch_size": 32}
-    return FusionPlan(
-        "fused", list(members), method, members, CONFIG, dataset, store, cpu, **{**options, **changes}
-    )
+def fusion(members, dataset, store, cpu, making, end_to_end=False):
+    names = list(members)
+    inputs = Inputs(names, {name: {} for name in names}, dict.fromkeys(names, "x"), dataset, store, cpu)
+    section = Fusion(fusion_config=CONFIG, end_to_end=end_to_end)
+    return FusionPlan("fused", "concat_mlp", inputs, section, members, making.make_spec().training)
 
 
-def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu):
-    plan = fusion(members, dataset, store, cpu)
+def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu, making):
+    plan = fusion(members, dataset, store, cpu, making)
     rows = dataset.rows("train")
     kept, held_out = rows[dataset.folds[rows] != 1], rows[dataset.folds[rows] == 1]
     made = plan.run(kept, "fold_1", fingerprint="x")["fused"]
@@ -59,15 +60,15 @@ def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu):
     assert not torch.equal(refit.parts[0].network.net[0].weight, made.parts[0].network.net[0].weight)
 
 
-def test_its_backbones_are_on_disk_once(members, dataset, store, cpu):
-    crossfitted(fusion(members, dataset, store, cpu), store)
+def test_its_backbones_are_on_disk_once(members, dataset, store, cpu, making):
+    crossfitted(fusion(members, dataset, store, cpu, making), store)
     own = store.checkpoint("fused", "fold_1") / "parts" / "tiny_nets_tiny" / "weights.safetensors"
     size = own.stat().st_size
     assert own.exists() and (size < 2**16 or own.samefile(store.checkpoint("a", 1) / "weights.safetensors"))
 
 
-def test_it_stands_in_the_table_as_any_member(members, dataset, store, cpu):
-    crossfitted(fusion(members, dataset, store, cpu), store)
+def test_it_stands_in_the_table_as_any_member(members, dataset, store, cpu, making):
+    crossfitted(fusion(members, dataset, store, cpu, making), store)
     oof = Predictions.load(store.kfold("fused") / "oof")
     assert len(oof) == 240 and not oof.seen.any()
     accuracy = (oof.logits[0].argmax(1) == oof.labels).mean()
@@ -80,10 +81,9 @@ def test_end_to_end_trains_copies(members, dataset, store, cpu, making):
         path for name in members for path in store.checkpoint(name, "refit").rglob("*") if path.is_file()
     ]
     before = {path: hash_file(path) for path in files}
-    training = making.make_spec().training
-    plan = fusion(members, dataset, store, cpu, end_to_end=training)
+    plan = fusion(members, dataset, store, cpu, making, end_to_end=True)
     rows = dataset.rows("train")
-    frozen = fusion(members, dataset, store, cpu).run(rows, "refit", fingerprint="x")["fused"]
+    frozen = fusion(members, dataset, store, cpu, making).run(rows, "refit", fingerprint="x")["fused"]
     made = plan.run(rows, "refit", fingerprint="y")["fused"]
     assert {path: hash_file(path) for path in files} == before
     for one, other in zip(made.parts, frozen.parts, strict=True):
@@ -96,10 +96,10 @@ def test_end_to_end_trains_copies(members, dataset, store, cpu, making):
     assert "then all end to end" in made.provenance["summary"]
 
 
-def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, cpu):
-    from committee.training.plans.fusion import _together
-
-    made = fusion(members, dataset, store, cpu).run(dataset.rows("train"), "refit", fingerprint="x")["fused"]
+def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, cpu, making):
+    made = fusion(members, dataset, store, cpu, making).run(dataset.rows("train"), "refit", fingerprint="x")[
+        "fused"
+    ]
     together = _together(made, 10).eval()
     images = dataset.images(dataset.rows("val"))
     with torch.inference_mode():
@@ -113,7 +113,7 @@ def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, c
         torch.testing.assert_close(body.embed((shown - mean) / std), largest, rtol=1e-3, atol=1e-4)
 
 
-def test_one_backbone_has_nothing_to_be_fused_with(members, dataset, store, cpu):
+def test_one_backbone_has_nothing_to_be_fused_with(members, dataset, store, cpu, making):
     said = "fused: expected two members or more, got a. Train another backbone: one network alone"
     with pytest.raises(UsageError, match=said):
-        fusion({"a": members["a"]}, dataset, store, cpu)
+        fusion({"a": members["a"]}, dataset, store, cpu, making)

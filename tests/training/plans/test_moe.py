@@ -10,6 +10,7 @@ from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe
 from committee.training.crossfit.crossfit import CrossFit
 from committee.training.fit.predict import logits_of
+from committee.training.plans._derived import Inputs
 from committee.training.plans.moe import MoePlan, gate_loss
 from committee.training.plans.single import Single
 
@@ -36,18 +37,9 @@ def crossfitted(plan, store):
 
 def mixture(candidates, dataset, store, cpu, section=SECTION, split="oof"):
     names = candidates.members
-    return MoePlan(
-        "moe",
-        section,
-        candidates,
-        split,
-        dataset,
-        store,
-        cpu,
-        deployed=dict.fromkeys(names, "refit"),
-        sources=dict.fromkeys(names, "x"),
-        img_size=8,
-    )
+    facts = {name: {"img_size": 8} for name in names}
+    inputs = Inputs(names, facts, dict.fromkeys(names, "x"), dataset, store, cpu)
+    return MoePlan("moe", inputs, section, candidates, split)
 
 
 def test_no_expert_runs_while_the_gate_learns(candidates, dataset, store, cpu, monkeypatch):

@@ -6,7 +6,9 @@ import torch
 
 from committee.errors import TrainingError, UsageError
 from committee.predictions.table import Predictions
+from committee.recipe.runs import ModelSoup
 from committee.training.crossfit.crossfit import CrossFit
+from committee.training.plans._derived import Inputs
 from committee.training.plans.single import Single
 from committee.training.plans.soup import SoupPlan
 
@@ -34,9 +36,8 @@ def cooked(making, dataset, store, cpu):
 
 
 def soup(names, dataset, store, cpu, facts, method="uniform", **changes):
-    sources = dict.fromkeys(names, "x")
-    options = {"facts": facts, "sources": sources, "num_batches": 4, "barrier": 0.3, **changes}
-    return SoupPlan("soup", names, method, dataset, store, cpu, **options)
+    inputs = Inputs(names, dict.fromkeys(names, facts), dict.fromkeys(names, "x"), dataset, store, cpu)
+    return SoupPlan("soup", method, inputs, ModelSoup(num_batches=4, barrier=0.3, **changes))
 
 
 def crossfitted(plan, store):

@@ -20,6 +20,7 @@ from committee.pipeline.stages.train import settled_memory, take
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.crossfit.crossfits import crossfit
+from committee.training.plans._derived import Inputs
 from committee.training.plans.base import Plan
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,21 @@ class Bench:
     def sources(self, members: Sequence[str]) -> dict[str, str]:
         """Return member -> digest of what made its networks."""
         return {name: member_source(self.store, name) for name in members}
+
+    def inputs(self, members: Sequence[str], inference: str | None = None) -> Inputs:
+        """Return what a plan on stored members is given; `inference` is by default the first member's."""
+        first = self.entries[members[0]]
+        return Inputs(
+            members=members,
+            facts=self.entries,
+            sources=self.sources(members),
+            dataset=self.dataset,
+            store=self.store,
+            device=self.device,
+            inference=inference or str(first.get("inference", "refit")),
+            batch_size=self.recipe.dataset.batch_size,
+            seed=self.recipe.seed,
+        )
 
 
 def open_bench(recipe: Recipe, store: Store, catalog: Catalog) -> Bench:

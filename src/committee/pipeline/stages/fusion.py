@@ -154,22 +154,8 @@ def _extract(bench: Bench, name: str, folder: Path) -> None:
 def _plans(
     section: Fusion, members: Sequence[str], places: dict[str, Path], bench: Bench
 ) -> list[FusionPlan]:
-    recipe = bench.recipe
+    inputs = bench.inputs(members)
     return [
-        FusionPlan(
-            f"{PREFIX}{method}",
-            members,
-            str(method),
-            places,
-            section.fusion_config,
-            bench.dataset,
-            bench.store,
-            bench.device,
-            facts=bench.entries[members[0]],
-            sources=bench.sources(members),
-            end_to_end=recipe.training if section.end_to_end else None,
-            batch_size=recipe.dataset.batch_size,
-            seed=recipe.seed,
-        )
+        FusionPlan(f"{PREFIX}{method}", str(method), inputs, section, places, bench.recipe.training)
         for method in dict.fromkeys(section.fusion_methods)
     ]

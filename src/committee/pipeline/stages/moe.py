@@ -14,7 +14,7 @@ from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.recipe.runs import Moe
 from committee.store.layout import Store
-from committee.training.plans.moe import SIDE, MoePlan
+from committee.training.plans.moe import MoePlan
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +40,8 @@ def moe_train(recipe: Recipe, store: Store) -> Outcome:
         predictions, rows, deployed = _candidates(recipe, store, catalog)
         bench = open_bench(recipe, store, catalog)
         members = list(predictions.members)
-        sides = [int(bench.entries[name].get("img_size", SIDE)) for name in members]
-        plan = MoePlan(
-            NAME,
-            section,
-            predictions,
-            rows,
-            bench.dataset,
-            store,
-            bench.device,
-            deployed=deployed,
-            sources=bench.sources(members),
-            img_size=min(sides),
-            batch_size=recipe.dataset.batch_size,
-            seed=recipe.seed,
-        )
+        inference = "folds" if set(deployed.values()) == {"folds"} else "refit"
+        plan = MoePlan(NAME, bench.inputs(members, inference), section, predictions, rows)
         carry_out([plan], bench, outcome)
         discover(store)
     return outcome

@@ -8,7 +8,7 @@ from typing import Any
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.pipeline.discover import Catalog, discover
 from committee.pipeline.shared.choose import choose_backbones
-from committee.pipeline.shared.derived_members import Bench, carry_out, open_bench
+from committee.pipeline.shared.derived_members import carry_out, open_bench
 from committee.pipeline.shared.outcome import Outcome
 from committee.recipe.members import slug
 from committee.recipe.model import Recipe
@@ -58,7 +58,7 @@ def build_soups(
         return
     bench = open_bench(recipe, store, catalog)
     plans = [
-        _plan(name, members, kind, section, bench)
+        SoupPlan(name, kind, bench.inputs(members), section)
         for name, (kind, members) in _planned(section, groups, methods).items()
     ]
     carry_out(plans, bench, outcome)
@@ -118,25 +118,6 @@ def _nothing_to_average() -> StoreError:
         expected="networks of one backbone, snapshots of a run, or folds of a member",
         got="none of these",
         todo="Train with folds, with seeds, or with runs.snapshot_ensemble.",
-    )
-
-
-def _plan(name: str, members: list[str], method: str, section: ModelSoup, bench: Bench) -> SoupPlan:
-    recipe = bench.recipe
-    return SoupPlan(
-        name,
-        members,
-        method,
-        bench.dataset,
-        bench.store,
-        bench.device,
-        facts=bench.entries[members[0]],
-        sources=bench.sources(members),
-        barrier=section.barrier,
-        recompute_bn=section.recompute_bn,
-        num_batches=section.num_batches,
-        batch_size=recipe.dataset.batch_size,
-        seed=recipe.seed,
     )
 
 

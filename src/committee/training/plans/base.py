@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -44,8 +44,14 @@ class Plan(ABC):
         That a fit trains, at most.
     chooses_on : tuple of str
         Splits kept apart that its fits choose on: their rows count as seen.
+    derives : bool
+        Whether the plan derives a member from stored members, instead of training a backbone.
+    section : str
+        Section of the recipe that asks for the plan.
     """
 
+    derives: ClassVar[bool] = False
+    section: ClassVar[str] = "training.plan"
     name: str
     others: tuple[str, ...] = ()
     folds: int

@@ -17,21 +17,20 @@ from torch.nn import functional
 from committee.backbones.base import Backbone
 from committee.base.randomness import derive
 from committee.errors import UsageError
-from committee.images.dataset import Dataset
 from committee.images.view import View
 from committee.models.composites.fusion import Fusion
 from committee.models.fusions.base import FUSIONS, FusionHead
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
-from committee.recipe.runs import Network
+from committee.recipe.runs import Fusion as FusionSection
 from committee.recipe.training import Training
-from committee.store.layout import Store
 from committee.training.fit.batches import Rows
 from committee.training.fit.embeddings import Split, one_network, read
 from committee.training.fit.heads import inner_pairs, seeded, slices, tensor, train_head
 from committee.training.fit.job import Extra
 from committee.training.fit.loop import train
-from committee.training.plans.base import Plan, Stored
+from committee.training.plans._derived import Derived, Inputs
+from committee.training.plans.base import Stored
 
 CHUNK = 1024
 """Rows of embeddings in memory at once."""
@@ -39,7 +38,7 @@ BODY = 0.1
 """Learning rate of the backbones, end to end, as a share of the head's."""
 
 
-class FusionPlan(Plan):
+class FusionPlan(Derived):
     """A head on what the networks of members say before their last layer.
 
     Each fold's head is trained on the embeddings by that fold's networks: the spaces of two networks have
@@ -48,65 +47,49 @@ class FusionPlan(Plan):
     Parameters
     ----------
     name : str
-    members : sequence of str
-        Whose embeddings are fused; in this order.
     method : str
         An entry of `FUSIONS`.
+    inputs : Inputs
+        Members whose embeddings are fused, in this order.
+    section : FusionSection
+        `runs.fusion` of the recipe.
     embeddings : mapping of str to Path
         Member -> the folder that `extract` wrote.
-    config : Network
-        Hidden layers, epochs, rate and dropout.
-    dataset, store, device
-        See the base class.
-    facts : mapping
-        What the store says of the first member.
-    sources : mapping of str to str
-        Member -> digest of what made its networks.
-    end_to_end : Training or None
-        How images are varied and so on, where the backbones learn too; their copies do, from where the head
-        has come to.
-    batch_size : int
-    seed : int
+    training : Training
+        Settings of the recipe for training on images, used where `section.end_to_end` is set. Copies of the
+        backbones are then trained together with the head, starting from the trained head.
     """
+
+    section = "runs.fusion"
 
     def __init__(
         self,
         name: str,
-        members: Sequence[str],
         method: str,
+        inputs: Inputs,
+        section: FusionSection,
         embeddings: Mapping[str, Path],
-        config: Network,
-        dataset: Dataset,
-        store: Store,
-        device: torch.device,
-        *,
-        facts: Mapping[str, Any],
-        sources: Mapping[str, str],
-        end_to_end: Training | None = None,
-        batch_size: int = 32,
-        seed: int = 0,
+        training: Training,
     ) -> None:
-        super().__init__(dataset, store, device)
-        if len(members) < 2:
+        super().__init__(name, inputs)
+        if len(self.members) < 2:
             raise UsageError(
                 name,
                 expected="two members or more",
-                got=", ".join(members) or "none",
+                got=", ".join(self.members) or "none",
                 todo="Train another backbone: one network alone has nothing to be fused with.",
             )
-        self.name, self.members, self.method = name, list(members), method
-        self.places, self.config, self.sources = dict(embeddings), config, dict(sources)
-        self.training, self.batch_size, self.seed = end_to_end, batch_size, seed
-        self.inference, self.epochs = str(facts.get("inference", "refit")), config.epochs
-        dealt = int(dataset.folds.max()) + 1
-        self.folds = dealt if all("fold_0" in store.folds(member) for member in members) else 0
+        self.method, self.config, self.places = method, section.fusion_config, dict(embeddings)
+        self.training = training if section.end_to_end else None
+        self.epochs = self.config.epochs
+        self.folds = inputs.dealt_folds() if inputs.have_folds() else 0
 
     def settings(self) -> Mapping[str, Any]:
         """Return the networks and how their head is trained."""
         training = None if self.training is None else self.training.model_dump(mode="json")
         return {
             "plan": f"fusion_{self.method}",
-            "sources": self.sources,
+            "sources": dict(self.inputs.sources),
             "config": self.config.model_dump(),
             "end_to_end": training,
             "batch_size": self.batch_size,

@@ -15,18 +15,17 @@ from torch.nn import functional
 from committee.base.randomness import derive
 from committee.combiners.pruned import Pruned
 from committee.errors import UsageError
-from committee.images.dataset import Dataset
 from committee.images.view import View
 from committee.models.composites.moe import Moe, mix, sparse
 from committee.models.ensemble import load
 from committee.models.measure import call_times
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe as MoeSection
-from committee.store.layout import Store
 from committee.store.manifest import digest, read_whole
 from committee.training.fit.batches import Rows
 from committee.training.fit.heads import inner_pairs, seeded, slices, train_head
-from committee.training.plans.base import Plan, Stored
+from committee.training.plans._derived import Derived, Inputs
+from committee.training.plans.base import Stored
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ LEAST = -20.0
 """Least log-probability of the right class that counts: one sure mistake shall not be all that is learned."""
 
 
-class MoePlan(Plan):
+class MoePlan(Derived):
     """A gate over experts: it learns from stored answers, so that no expert runs while it does.
 
     In each fold the experts are chosen anew among the members, by a pruning method on the rows of the fit;
@@ -52,42 +51,24 @@ class MoePlan(Plan):
     Parameters
     ----------
     name : str
+    inputs : Inputs
+        Candidates among which the experts are chosen.
     section : MoeSection
         `runs.moe` of the recipe.
     predictions : Predictions
         Of the candidates, on rows that none of them has seen.
     split : "oof" or "val"
         What those rows are.
-    dataset, store, device
-        See the base class.
-    voices : mapping of str to str
-        Which networks of each candidate speak: `refit` or `folds`.
-    sources : mapping of str to str
-        Candidate -> digest of what made its networks.
-    img_size : int
-        The smallest side that a candidate sees, in pixels.
-    batch_size, seed : int
     """
 
+    section = "runs.moe"
+
     def __init__(
-        self,
-        name: str,
-        section: MoeSection,
-        predictions: Predictions,
-        split: str,
-        dataset: Dataset,
-        store: Store,
-        device: torch.device,
-        *,
-        deployed: Mapping[str, str],
-        sources: Mapping[str, str],
-        img_size: int,
-        batch_size: int = 32,
-        seed: int = 0,
+        self, name: str, inputs: Inputs, section: MoeSection, predictions: Predictions, split: str
     ) -> None:
-        super().__init__(dataset, store, device)
-        self.name, self.section, self.predictions = name, section, predictions
-        self.members, self.sources, self.side = list(predictions.members), dict(sources), min(SIDE, img_size)
+        super().__init__(name, inputs)
+        self.config, self.predictions = section, predictions
+        self.side = min(SIDE, *(int(inputs.facts[member].get("img_size", SIDE)) for member in self.members))
         self.experts = min(section.num_experts, len(self.members))
         if self.experts < 2 or section.top_k > self.experts:
             raise UsageError(
@@ -98,20 +79,18 @@ class MoePlan(Plan):
             )
         if self.experts < section.num_experts:
             log.warning("%s: %d experts, since there are no more members", name, self.experts)
-        spoken = set(deployed.values())
-        self.inference = "folds" if spoken == {"folds"} else "refit"
-        self.epochs, self.batch_size, self.seed = section.epochs, batch_size, seed
-        self.folds = int(dataset.folds.max()) + 1 if split == "oof" else 0
+        self.epochs = section.epochs
+        self.folds = inputs.dealt_folds() if split == "oof" else 0
         self.chooses_on = ("val",) if split == "val" else ()
-        self._row = {str(name): row for row, name in enumerate(dataset.sample_ids)}
+        self._row = {str(name): row for row, name in enumerate(self.dataset.sample_ids)}
 
     def settings(self) -> Mapping[str, Any]:
         """Return the candidates, what they said, and how the gate is trained."""
         known = digest([self.predictions.sample_ids, self.chooses_on])
         return {
             "plan": "moe",
-            "sources": self.sources,
-            "section": self.section.model_dump(),
+            "sources": dict(self.inputs.sources),
+            "section": self.config.model_dump(),
             "rows": known,
             "side": self.side,
             "seed": self.seed,
@@ -138,13 +117,13 @@ class MoePlan(Plan):
         chosen = np.isin(known, rows) if self.folds else np.ones(len(known), bool)
         learned = self.predictions.rows(chosen)
         choice = Pruned(
-            str(self.section.method), target_size=self.experts, seed=derive(self.seed, self.name, fold)
+            str(self.config.method), target_size=self.experts, seed=derive(self.seed, self.name, fold)
         ).fit(learned)
         names = list(choice.restrict_to_used().member_names)
         parts = [self._load(name, fold) for name in names]
         mixture = self._untrained(parts, fold)
         usage, notes = self._train(mixture, learned.select(names), known[chosen], fold)
-        mixture.provenance = {**notes, **_report(mixture, names, usage, self.section)}
+        mixture.provenance = {**notes, **_report(mixture, names, usage, self.config)}
         return {self.name: mixture.eval()}
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
@@ -170,10 +149,10 @@ class MoePlan(Plan):
 
     def _untrained(self, parts: Sequence[Any], fold: str) -> Moe:
         view = View(self.side, 0.5, 0.25, self.dataset.fit, self.dataset.channels)
-        section = self.section
+        config = self.config
         with seeded(derive(self.seed, self.name, fold)):
             return Moe(
-                parts, self.dataset.class_names, self.name, view, section.gating_hidden_dim, section.top_k
+                parts, self.dataset.class_names, self.name, view, config.gating_hidden_dim, config.top_k
             )
 
     def _train(
@@ -194,7 +173,7 @@ class MoePlan(Plan):
         gate = mixture.gate.to(device)
 
         def loss(output: Tensor, chosen: Tensor) -> Tensor:
-            return gate_loss(output, log_right[chosen], self.section.top_k)
+            return gate_loss(output, log_right[chosen], self.config.top_k)
 
         groups = learned.groups
         notes = train_head(
@@ -202,7 +181,7 @@ class MoePlan(Plan):
             lambda chosen: view.normalize(small[chosen].to(device)),
             loss,
             len(rows),
-            epochs=self.section.epochs,
+            epochs=self.config.epochs,
             lr=RATE,
             seed=derive(self.seed, self.name, fold, "gate"),
             who=f"{self.name}/{fold}",
@@ -214,7 +193,7 @@ class MoePlan(Plan):
                 [gate(view.normalize(small[part].to(device))) for part in slices(len(rows), CHUNK)]
             )
         mixture.to("cpu")
-        asked = sparse(logits[:, : len(mixture.parts)], self.section.top_k) > 0
+        asked = sparse(logits[:, : len(mixture.parts)], self.config.top_k) > 0
         return asked.double().mean(0).cpu().numpy(), notes
 
 

@@ -7,22 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from committee.errors import TrainingError, UsageError
-from committee.images.dataset import Dataset
 from committee.models.member import Member
-from committee.store.layout import Store
+from committee.recipe.runs import ModelSoup
 from committee.training.fit.batches import Rows
 from committee.training.fit.embeddings import one_network
 from committee.training.fit.weight_averager import FEW, SoupContext, WeightAverager, some_rows
-from committee.training.plans.base import Plan, Stored
+from committee.training.plans._derived import Derived, Inputs
+from committee.training.plans.base import Stored
 from committee.training.soups.base import SOUPS
 
 log = logging.getLogger(__name__)
 
 
-class SoupPlan(Plan):
+class SoupPlan(Derived):
     """The average of networks, with the way between them measured first.
 
     Networks between which the log-loss rises by more than `barrier` are left out, and named. Soups of members
@@ -32,71 +31,43 @@ class SoupPlan(Plan):
     Parameters
     ----------
     name : str
-    members : sequence of str
-        Whose networks are averaged; of one, those of its folds.
     method : str
         An entry of `SOUPS`.
-    dataset, store, device
-        See the base class.
-    facts : mapping
-        What the store says of the first member: backbone, seed, folds, ...
-    sources : mapping of str to str
-        Member -> digest of what made its networks.
-    barrier, recompute_bn, num_batches, batch_size, seed
-        See `runs.model_soup` in the recipe.
+    inputs : Inputs
+        Members whose networks are averaged; of one member, the networks of its folds.
+    section : ModelSoup
+        `runs.model_soup` of the recipe.
     """
 
-    def __init__(
-        self,
-        name: str,
-        members: Sequence[str],
-        method: str,
-        dataset: Dataset,
-        store: Store,
-        device: torch.device,
-        *,
-        facts: Mapping[str, Any],
-        sources: Mapping[str, str],
-        barrier: float = 0.1,
-        recompute_bn: bool = True,
-        num_batches: int = 100,
-        batch_size: int = 32,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(dataset, store, device)
-        self.name, self.members, self.method = name, list(members), method
-        self.soup = SOUPS.make(method)
+    section = "runs.model_soup"
+
+    def __init__(self, name: str, method: str, inputs: Inputs, section: ModelSoup) -> None:
+        super().__init__(name, inputs)
+        self.method, self.config, self.soup = method, section, SOUPS.make(method)
         self.chooses_on = ("val",) if self.soup.needs_apart else ()
-        self.inference = str(facts.get("inference", "refit"))
-        self.epochs, self.batch_size = 0, batch_size
-        self.known, self.sources = facts, sources
-        self.barrier, self.recompute_bn, self.num_batches = barrier, recompute_bn, num_batches
-        self.seed = seed
+        self.epochs = 0
         self.of_folds = len(self.members) == 1
-        dealt = int(dataset.folds.max()) + 1
-        self.folds = 0 if self.of_folds or "fold_0" not in store.folds(self.members[0]) else dealt
         if self.of_folds:
             self.inference = "refit"
+        cross_fitted = not self.of_folds and "fold_0" in inputs.store.folds(self.members[0])
+        self.folds = inputs.dealt_folds() if cross_fitted else 0
 
     def settings(self) -> Mapping[str, Any]:
         """Return the networks and how they are averaged."""
         return {
             "plan": f"soup_{self.method}",
-            "sources": dict(self.sources),
+            "sources": dict(self.inputs.sources),
             "folds": self.of_folds,
-            "barrier": self.barrier,
-            "recompute_bn": self.recompute_bn,
-            "num_batches": self.num_batches,
+            "barrier": self.config.barrier,
+            "recompute_bn": self.config.recompute_bn,
+            "num_batches": self.config.num_batches,
             "seed": self.seed,
         }
 
     def facts(self) -> Mapping[str, Any]:
         """Return what is known of the members, and whose soup it is."""
-        kept = {
-            key: self.known[key]
-            for key in ("backbone", "seed", "img_size", "pretrained")
-            if key in self.known
-        }
+        first = self.inputs.facts[self.members[0]]
+        kept = {key: first[key] for key in ("backbone", "seed", "img_size", "pretrained") if key in first}
         return {**kept, "plan": f"soup_{self.method}", "inference": self.inference, "of": self.members}
 
     def check(self) -> None:
@@ -118,8 +89,8 @@ class SoupPlan(Plan):
             judged,
             self.batch_size,
             self.device,
-            self.recompute_bn,
-            self.num_batches,
+            self.config.recompute_bn,
+            self.config.num_batches,
             self.seed,
         )
         averager = WeightAverager(self._networks(fold), context, self.name)
@@ -155,16 +126,16 @@ class SoupPlan(Plan):
         left_out = {name: "its outputs are no numbers" for name, loss in losses.items() if np.isinf(loss)}
         order = sorted(losses.keys() - left_out.keys(), key=lambda name: (losses[name], name))
         barriers = _Barriers(averager, losses)
-        anchor = next((name for name in order if barriers.mates(name, order, self.barrier)), None)
+        anchor = next((name for name in order if barriers.mates(name, order, self.config.barrier)), None)
         if anchor is None:
             left_out |= {name: barriers.words(name, order[0]) for name in order[1:]}
             raise TrainingError(
                 f"{self.name}/{fold}",
-                expected=f"two networks without a barrier (above {self.barrier:g})",
+                expected=f"two networks without a barrier (above {self.config.barrier:g})",
                 got="; ".join(f"{name}: {why}" for name, why in left_out.items()) or ", ".join(order),
                 todo="Let them share a start (training.start_seed, or pretrained weights), or let them vote.",
             )
-        mates = barriers.mates(anchor, order, self.barrier)
+        mates = barriers.mates(anchor, order, self.config.barrier)
         kept = {name: losses[name] for name in order if name == anchor or name in mates}
         left_out |= {name: barriers.words(name, anchor) for name in order if name not in kept}
         for name, why in left_out.items():
@@ -178,10 +149,10 @@ class SoupPlan(Plan):
         if not averager.batch_norm or len(weights) < 2:
             return {"log_loss": averager.loss(soup)}
         other = averager.blend(weights, 0)
-        if not self.recompute_bn:
-            averager.recompute(other, max(FEW, self.num_batches))
+        if not self.config.recompute_bn:
+            averager.recompute(other, max(FEW, self.config.num_batches))
         shipped, measured = averager.loss(soup), averager.loss(other)
-        anew, mean = (shipped, measured) if self.recompute_bn else (measured, shipped)
+        anew, mean = (shipped, measured) if self.config.recompute_bn else (measured, shipped)
         return {"log_loss": shipped, "recomputed_bn": anew, "averaged_bn": mean}
 
 
