@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from committee.pipeline.shared.records import model_source
-from committee.report.leaderboard import interval, leaderboard, rank, table
+from committee.pipeline.shared.reports import rank
+from committee.report.leaderboard import interval, leaderboard, table
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 

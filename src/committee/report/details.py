@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from committee.metrics.classification import METRICS
-from committee.report.leaderboard import Report, interval
+from committee.pipeline.shared.reports import Report
+from committee.report.leaderboard import interval
 
 Table = tuple[str, list[str], list[list[Any]]]
 

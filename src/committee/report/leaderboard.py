@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.metrics.classification import METRICS as KNOWN
-from committee.pipeline.shared.records import METRICS, failures, model_source
+from committee.pipeline.shared.records import failures
+from committee.pipeline.shared.reports import Report, rank, read_reports
 from committee.store.layout import Store
-from committee.store.manifest import read_manifest, read_whole
-from committee.untrusted.documents import build, read_json
 
-log = logging.getLogger(__name__)
-
-Report = dict[str, Any]
 BESIDE = "accuracy"
 """BatchLoader beside the metric that ranks, since every reader knows it."""
 
@@ -36,8 +29,7 @@ def leaderboard(store: Store, metric: str = "log_loss") -> list[dict[str, Any]]:
     """
     check_metric(metric)
     failed = _failed(store)
-    names = {entry["name"] for entry in failed}
-    reports = [report for report in _reports(store) if report["name"] not in names]
+    reports = read_reports(store)
     if not reports and not failed:
         raise StoreError(
             str(store.root), expected="evaluated models", got="none", todo="Run: committee evaluate"
@@ -64,58 +56,9 @@ def report_of(store: Store, name: str) -> Report:
         if entry["name"] == name:
             return entry
     name = store.resolve(name)
-    for report in _reports(store, name):
+    for report in read_reports(store, name):
         return report
     raise StoreError(name, expected="an evaluated model", got="none", todo="Run: committee evaluate")
-
-
-def _reports(store: Store, only: str = "") -> list[Report]:
-    places = [(name, store.member_metrics(name)) for name in store.members()]
-    places += [(name, store.ensemble_metrics(name)) for name in store.ensembles()]
-    reports = []
-    for name, folder in places:
-        if only not in ("", name) or not (folder / METRICS).exists():
-            continue
-        try:
-            report = read_whole(folder, _read)
-            current = read_manifest(folder, verify=False).fingerprint == model_source(store, name)
-        except StoreError as error:
-            log.warning("%s is left out: %s", name, error)
-            continue
-        if current:
-            reports.append(report)
-        else:
-            log.warning("%s has changed since it was evaluated: run committee evaluate", name)
-    return reports
-
-
-def _read(folder: Path) -> Report:
-    report = read_json(folder / METRICS, "a report", "Run: committee evaluate")
-
-    def checked() -> Report:
-        _row(report, list(KNOWN))
-        if report["name"] != folder.name:
-            raise ValueError("the name of another model")
-        return report
-
-    return build(checked, folder / METRICS, "a report", "Run: committee evaluate")
-
-
-def rank(reports: Sequence[Report], metric: str = "log_loss") -> list[Report]:
-    """Return the reports, best cross-fitted `metric` first; those without it come last, by name.
-
-    Where some have out-of-fold rows, those measured on the val split come after them: they are other rows.
-    """
-    folds = any(report.get("rows") == "oof" for report in reports)
-    sign = -1 if KNOWN[metric].higher_is_better else 1
-
-    def key(report: Report) -> tuple[bool, bool, float, str]:
-        value = value_of(report, "cross_fitted", metric)
-        known = value is not None and math.isfinite(value)
-        apart = folds and report.get("rows") != "oof"
-        return not known, apart, sign * value if known and value is not None else 0.0, report["name"]
-
-    return sorted(reports, key=key)
 
 
 def check_metric(metric: str) -> None:
@@ -143,12 +86,6 @@ def table(reports: Sequence[Report], metric: str = "log_loss") -> tuple[list[str
         "size MB",
     ]
     return columns, [_row(report, shown) for report in reports]
-
-
-def value_of(report: Report, part: str, metric: str) -> float | None:
-    """Return one metric of one part (`cross_fitted`, `metrics`) of a report, or None."""
-    found = report.get(part, {}).get(metric)
-    return None if found is None else found["value"]
 
 
 def _row(report: Report, shown: Sequence[str]) -> list[str]:
