@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,14 @@ ORDER = (
     ("cli", "__main__"),
 )
 """The folders of the package, lowest first: a file imports from its own folder and from lower ones."""
+REEXPORT = re.compile(
+    r"from typing import TYPE_CHECKING"
+    r"|from committee\._version import __version__ as __version__"
+    r"|from committee\.base\.lazy import reexport"
+    r"|if TYPE_CHECKING:(\n    from committee\.[\w.]+ import (\w+) as \2)+"
+    r"|\(?__getattr__, __dir__\)? = reexport\(__name__(, family=True)?\)"
+)
+"""The statements that an `__init__.py` may hold below its docstring; it may also be empty."""
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 
@@ -128,9 +137,11 @@ def test_no_entry_of_a_family_is_imported_by_another(family: str) -> None:
     assert not wrong
 
 
-def test_package_files_are_empty() -> None:
-    filled = [name for name in PACKAGES - {"committee"} if MODULES[name].read_text(encoding="utf-8").strip()]
-    assert not filled
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_package_files_hold_only_lazy_reexports(package: str) -> None:
+    statements = [ast.unparse(node) for node in TREES[package].body]
+    assert not statements or ast.get_docstring(TREES[package])
+    assert not [each for each in statements[1:] if not REEXPORT.fullmatch(each)]
 
 
 def test_files_and_functions_are_short() -> None:

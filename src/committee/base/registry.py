@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from committee.base.lazy import entries
 from committee.errors import UnknownNameError, UsageError, first_five, nearest
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ class Family(Generic[Entry]):
 
     @cached_property
     def _own(self) -> tuple[str, ...]:
-        path = importlib.import_module(self.package).__path__
-        names = (module.name for module in pkgutil.iter_modules(path) if not module.ispkg)
-        return tuple(sorted(name for name in names if name != "base" and not name.startswith("_")))
+        return entries(self.package)
 
     @cached_property
     def _foreign(self) -> dict[str, EntryPoint]:

@@ -1,0 +1,17 @@
+"""Models: members, ensembles of members, and measurements of their size and speed."""
+
+from typing import TYPE_CHECKING
+
+from committee.base.lazy import reexport
+
+if TYPE_CHECKING:
+    from committee.models.ensemble import Ensemble as Ensemble
+    from committee.models.measure import batch_times as batch_times
+    from committee.models.measure import call_times as call_times
+    from committee.models.measure import parameters as parameters
+    from committee.models.measure import peak_memory_mb as peak_memory_mb
+    from committee.models.measure import size_mb as size_mb
+    from committee.models.member import Member as Member
+    from committee.models.vote import Vote as Vote
+
+__getattr__, __dir__ = reexport(__name__)

@@ -1,0 +1,10 @@
+"""Predictions: logits of members on samples, joined by sample id and class name."""
+
+from typing import TYPE_CHECKING
+
+from committee.base.lazy import reexport
+
+if TYPE_CHECKING:
+    from committee.predictions.table import Predictions as Predictions
+
+__getattr__, __dir__ = reexport(__name__)

@@ -12,7 +12,7 @@ from committee.errors import DataError
 from committee.models.fusions.attention import Attention
 from committee.models.fusions.base import FUSIONS
 from committee.models.fusions.bilinear import Bilinear
-from committee.models.fusions.cca_aligned import CCAAligned
+from committee.models.fusions.cca_aligned import CcaAligned
 
 
 def test_attention_weights_can_be_read() -> None:
@@ -60,7 +60,7 @@ def planted(rows: int, shared: int, seed: int) -> tuple[list[torch.Tensor], torc
 @torch.no_grad()
 def test_cca_recovers_a_planted_latent() -> None:
     views, latent = planted(4000, 3, seed=0)
-    head = CCAAligned([view.shape[1] for view in views], 4, (8,))
+    head = CcaAligned([view.shape[1] for view in views], 4, (8,))
     head.prepare(lambda: iter([views]))
     fresh, latent = planted(1000, 3, seed=1)
     aligned = head.aligned(head.standard(fresh))
@@ -80,7 +80,7 @@ def test_cca_recovers_a_planted_latent() -> None:
 
 def test_cca_wants_rows() -> None:
     views, _ = planted(20, 3, seed=0)
-    head = CCAAligned([view.shape[1] for view in views], 4)
+    head = CcaAligned([view.shape[1] for view in views], 4)
     said = (
         r"cca_aligned: expected more than 24 training rows, two a shared dimension, got 20. "
         r"Take concat_mlp, or more images."

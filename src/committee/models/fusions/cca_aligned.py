@@ -18,7 +18,7 @@ RIDGE = 1e-2
 """What is added to each variance, as a share of their mean."""
 
 
-class CCAAligned(FusionHead):
+class CcaAligned(FusionHead):
     """Regularized canonical correlation analysis of several views (Kettenring 1971), and a classifier.
 
     Each embedding is reduced to its principal components and whitened, with a ridge; the leading eigenvectors

@@ -10,7 +10,7 @@ from torch import Tensor
 from committee.models.fusions.base import FusionHead, mlp
 
 
-class ConcatMLP(FusionHead):
+class ConcatMlp(FusionHead):
     """Concatenation, then hidden layers with GELU and dropout."""
 
     def _layers(self) -> None:
