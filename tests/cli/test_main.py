@@ -79,6 +79,29 @@ def test_help_lists_every_verb_with_its_summary(cli) -> None:
     assert cli().out == said.out
 
 
+def test_help_groups_the_verbs(cli) -> None:
+    lines = cli("--help").out.splitlines()
+    headings = [line[:-1] for line in lines if line and line[0] not in " u" and line.endswith(":")]
+    assert headings == [*frame.GROUPS, "Options"]
+    for verb, group in (("init", "Start"), ("predict", "Results"), ("train", frame.GROUPS[1])):
+        place = next(n for n, line in enumerate(lines) if line.startswith(f"  {verb} "))
+        assert (
+            max(
+                headings,
+                key=lambda each: lines[:place].index(f"{each}:") if f"{each}:" in lines[:place] else -1,
+            )
+            == group
+        )
+
+
+@pytest.mark.parametrize("columns", [72, 80, 120])
+def test_help_fits_the_terminal(cli, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in ([], *([verb] for verb in VERBS)):
+        text = cli(*words, "--help").out
+        assert max(map(len, text.splitlines())) <= columns, text
+
+
 def test_version(cli) -> None:
     assert cli("--version").out == f"committee {_version.__version__}\n"
 

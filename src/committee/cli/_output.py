@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import sys
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+
+from committee.cli._table import table_lines, wrap
 
 
 def print_json(value: Any) -> None:
@@ -63,31 +65,12 @@ def cell(value: object) -> str:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under their columns: drawn by rich on a terminal, aligned plain text elsewhere."""
+    """Print rows under their headings; without rows, print nothing.
+
+    The table is as wide as the terminal, or 80 columns where the output is not a terminal.
+    """
+    width = shutil.get_terminal_size().columns
     cells = [[cell(value) for value in row] for row in rows]
-    if sys.stdout.isatty():
-        _print_rich(title, columns, cells)
-    else:
-        _print_plain(title, columns, cells)
-
-
-def _print_rich(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title or None, title_justify="left")
-    for column in columns:
-        table.add_column(column)
-    for row in cells:
-        table.add_row(*(Text(text) for text in row))
-    Console().print(table)
-
-
-def _print_plain(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    if title:
-        print(title)
-    lines = [list(columns), *map(list, cells)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
-    for line in lines:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    if cells:
+        heading = [line for part in title.splitlines() for line in wrap(part, width)]
+        print(*heading, *table_lines(columns, cells, width), sep="\n")

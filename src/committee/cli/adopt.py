@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from committee.pipeline.adopt import Adopted
 
 
+GROUP = "Networks and predictions from elsewhere"
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the network, how it sees photos, and which of them it has seen."""
     add_recipe(parser)

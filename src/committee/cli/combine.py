@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from committee.pipeline.combine import Combination, Combined, Method
 
 
+GROUP = "Networks and predictions from elsewhere"
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add files, labels, methods and how to score them."""
     add = parser.add_argument

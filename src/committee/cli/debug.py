@@ -44,6 +44,9 @@ def sections() -> list[str]:
     return [*ORDER, *(name for name in family.names() if name not in ORDER)]
 
 
+GROUP = "Other"
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the recipe, the store, `--section`, `--arch`, `--fast`, `--confirm`, `--dry-run` and `--json`."""
     add_recipe(parser)

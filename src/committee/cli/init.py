@@ -7,6 +7,8 @@ from pathlib import Path
 
 from committee.errors import UsageError
 
+GROUP = "Start"
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add FILE, `--set` and `--force`."""

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from committee.store.layout import Store
 
 
+GROUP = "Results"
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the recipe, the store, `--metric`, `--model-name` and `--json`."""
     add_recipe(parser)

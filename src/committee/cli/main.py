@@ -1,7 +1,8 @@
 """The command line: one file of this folder is one verb.
 
-A verb module holds a docstring, whose first line is its summary, `add_arguments(parser)` and
-`run(arguments) -> int`, the exit code. It imports what is heavy inside `run`, so that help answers at once.
+A verb module contains a docstring, whose first line is the summary of the verb, `GROUP`, its heading in
+`committee --help`, `add_arguments(parser)` and `run(arguments) -> int`, which returns the exit code. Heavy
+imports are inside `run`, so that help is printed at once.
 """
 
 from __future__ import annotations
@@ -11,29 +12,51 @@ import importlib
 import logging
 import os
 import pkgutil
+import shutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from committee._version import __version__
 from committee.base.interrupt import EXIT_CODE, SENTENCE, handled
+from committee.cli._table import wrap
 from committee.errors import CommitteeError, UsageError, nearest
 
 _DESCRIPTION = "Train, combine, compress and ship ensembles of deep vision models."
+_STAGES = "Stages of a recipe, one at a time"
+GROUPS = ("Start", _STAGES, "Results", "Networks and predictions from elsewhere", "Other")
+_OPTIONS = {
+    "--help": "print this help",
+    "--version": "print the version",
+    "--install-completion [SHELL]": "let the shell complete verbs and options (bash, zsh, fish)",
+    "--show-completion [SHELL]": "print the completion script instead of installing it",
+}
+_SUMMARY_COLUMN = 18
 _PIPE_CLOSED = 141
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """Help whose paragraphs and option texts are wrapped between words to the width of the terminal."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = (" ".join(each.split()) for each in text.split("\n\n"))
+        return "\n\n".join("\n".join(wrap(each, width)) for each in paragraphs)
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return list(wrap(" ".join(text.split()), width))
+
+
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one sentence, like those of everything else here."""
+    """A parser that reports wrong arguments as a UsageError."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog.split()[-1]}: {message}", todo=f"See: {self.prog} --help")
 
 
-class _Speaker(logging.Handler):
-    """Says messages on what is stderr at that moment: progress bars put themselves in between."""
+class _StderrHandler(logging.Handler):
+    """Write messages to the current `sys.stderr`, which a progress bar replaces while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)
@@ -55,11 +78,29 @@ def _lines(module: ModuleType) -> list[str]:
 
 
 def _overview() -> str:
-    lines = [f"usage: committee VERB [...]    committee VERB --help\n\n{_DESCRIPTION}\n\nverbs:"]
-    lines += [f"  {verb:<16}{_lines(_module(verb))[0].rstrip('.')}" for verb in verbs()]
-    return "\n".join(
-        [*lines, "\noptions:", "  --version       print the version", "  --help          print this"]
-    )
+    """Return the text of `committee --help`."""
+    groups: dict[str, dict[str, str]] = {group: {} for group in GROUPS}
+    for verb in verbs():
+        module = _module(verb)
+        groups[getattr(module, "GROUP", _STAGES)][verb] = _lines(module)[0].rstrip(".")
+    parts = [f"usage: committee VERB [OPTIONS]\n       committee VERB --help\n\n{_DESCRIPTION}"]
+    parts += [_listed(group, summaries) for group, summaries in [*groups.items(), ("Options", _OPTIONS)]]
+    return "\n\n".join(parts)
+
+
+def _listed(heading: str, summaries: Mapping[str, str]) -> str:
+    """Return a heading and, below it, names and their summaries in two columns."""
+    width = shutil.get_terminal_size().columns - _SUMMARY_COLUMN
+    lines = [f"{heading}:"]
+    for name, summary in summaries.items():
+        first, *rest = wrap(summary, width)
+        start = f"  {name}"
+        if len(start) > _SUMMARY_COLUMN - 2:
+            lines.append(start)
+            start = ""
+        lines.append(start.ljust(_SUMMARY_COLUMN) + first)
+        lines += [" " * _SUMMARY_COLUMN + line for line in rest]
+    return "\n".join(lines)
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:
@@ -68,19 +109,21 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         prog=f"committee {verb}",
         description="\n".join(_lines(module)),
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     module.add_arguments(parser)
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more, with tracebacks")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say errors only, show no progress")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print more messages, and tracebacks of errors"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print only errors, and show no progress")
     return parser
 
 
 def _set_up_logging(verbose: bool, quiet: bool) -> None:
     logger = logging.getLogger("committee")
     logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
-    if not any(isinstance(each, _Speaker) for each in logger.handlers):
-        logger.addHandler(_Speaker())
+    if not any(isinstance(each, _StderrHandler) for each in logger.handlers):
+        logger.addHandler(_StderrHandler())
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -90,6 +133,8 @@ def _run(argv: Sequence[str]) -> int:
     if argv[0] == "--version":
         print(f"committee {__version__}")
         return 0
+    if argv[0] in ("--install-completion", "--show-completion"):
+        return _complete(argv)
     if argv[0] not in verbs():
         raise UsageError(
             "verb",
@@ -102,7 +147,17 @@ def _run(argv: Sequence[str]) -> int:
     return int(_module(argv[0]).run(arguments))
 
 
-def _complain(sentence: str, verbose: bool) -> None:
+def _complete(argv: Sequence[str]) -> int:
+    """Print the completion script of a shell, or install it."""
+    from committee.cli._completion import install, script, shell_of
+
+    shell = shell_of(argv)
+    text = script(shell, {verb: _parser(verb) for verb in verbs()})
+    print(text if argv[0] == "--show-completion" else install(shell, text))
+    return 0
+
+
+def _print_error(sentence: str, verbose: bool) -> None:
     if verbose:
         traceback.print_exc()
     print(f"committee: {sentence}", file=sys.stderr)
@@ -111,34 +166,39 @@ def _complain(sentence: str, verbose: bool) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code.
 
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default, those of the process.
+
     Returns
     -------
     int
-        0 done, 1 failure, 2 wrong usage, 3 done in part, 130 interrupted.
+        0: done; 1: failed; 2: wrong usage; 3: done in part; 130: interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    # GNU OpenMP's threads spin while they wait. On a machine that others use too, small networks then train
-    # ten times slower and more; a short spin costs a tenth on an idle one.
+    # Waiting threads of GNU OpenMP spin by default. On a machine with other load, small networks then train
+    # ten times slower or worse; with a short spin, training on an idle machine takes a tenth longer.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     verbose = bool({"-v", "--verbose"} & set(argv))
     try:
         with handled():
             code = _run(argv)
             sys.stdout.flush()
-    except SystemExit as stop:  # how argparse ends --help
+    except SystemExit as stop:  # raised by argparse after --help
         return int(stop.code or 0)
     except CommitteeError as error:
-        _complain(str(error), verbose)
+        _print_error(str(error), verbose)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain(SENTENCE, verbose)
+        _print_error(SENTENCE, verbose)
         return EXIT_CODE
     except BrokenPipeError:
-        # The reader of our output left; the interpreter would complain once more when it flushes at exit.
+        # The reader has closed the output. The interpreter would report that again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     except OSError as error:
-        _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", verbose)
+        _print_error(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.", verbose)
         return 1
     return code
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("committee")
 
 
+GROUP = "Results"
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the model, the photos, and how to answer."""
     parser.add_argument("name", metavar="NAME", help="member, ensemble or .onnx file")

@@ -12,6 +12,8 @@ from pathlib import Path
 from committee.cli._options import add_json, add_recipe, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_table
 
+GROUP = "Results"
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the recipe, the store, and which predictions go where."""

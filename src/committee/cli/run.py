@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from committee.store.layout import Store
 
 
+GROUP = "Start"
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the recipe, the store, `--metric`, `--dry-run` and `--json`."""
     add_recipe(parser)

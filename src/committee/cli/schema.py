@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+GROUP = "Other"
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add nothing: there is one schema."""
