@@ -39,6 +39,30 @@ def test_bars_are_drawn_one_inside_another(monkeypatch: pytest.MonkeyPatch) -> N
     assert progress._SCREEN.display is None
 
 
+def test_a_bar_names_what_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_terminal(monkeypatch)
+
+    def shown() -> str:
+        assert progress._SCREEN.display is not None
+        return progress._SCREEN.display.tasks[0].description
+
+    seen = []
+    for _ in progress.track(["mean", "weighted"], what="ensembles", name=str):
+        seen.append(shown())
+    assert seen == ["ensembles: 1 of 2, mean", "ensembles: 2 of 2, weighted"]
+    with progress.bar(None, "images") as step:
+        step(7)
+        assert shown() == "images: 7"
+
+
+def test_names_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    for _ in progress.track(["[bold]a[/bold]"], what="members", name=str):
+        assert progress._SCREEN.display is not None
+        progress._SCREEN.display.refresh()
+    assert "[bold]a[/bold]" in terminal.getvalue()
+
+
 def test_an_error_takes_the_bars_down(monkeypatch: pytest.MonkeyPatch) -> None:
     open_terminal(monkeypatch)
     with pytest.raises(ZeroDivisionError), progress.bar(None, "outer"), progress.bar(1, "inner"):

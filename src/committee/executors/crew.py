@@ -214,7 +214,7 @@ class _Helper:
 
     def _answer(self) -> Any:
         """Return what it comes to, and pass on meanwhile what it tells of its progress."""
-        step: progress.Step = lambda steps: None  # noqa: E731
+        step: progress.Step = lambda steps, item="": None  # noqa: E731
         with contextlib.ExitStack() as bars:
             while True:
                 what, value = self._hear()
@@ -223,7 +223,7 @@ class _Helper:
                 elif what == "bar":
                     step = bars.enter_context(progress.bar(*value))
                 elif what == "step":
-                    step(value)
+                    step(*value)
                 elif what == "end":
                     bars.close()
                 elif what == "interrupted":

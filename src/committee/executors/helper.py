@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -57,11 +57,11 @@ class _Speaker:
             self._channel.flush()
 
     @contextlib.contextmanager
-    def bar(self, total: int | None, what: str) -> Iterator[Callable[[int], None]]:
+    def bar(self, total: int | None, what: str) -> Iterator[progress.Step]:
         """Show a bar where somebody looks: in the other process."""
         self("bar", (total, what))
         try:
-            yield lambda steps: self("step", steps)
+            yield lambda steps, item="": self("step", (steps, item))
         finally:
             self("end")
 
