@@ -46,9 +46,7 @@ def test_a_bar_names_what_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert progress._SCREEN.display is not None
         return progress._SCREEN.display.tasks[0].description
 
-    seen = []
-    for _ in progress.track(["mean", "weighted"], what="ensembles", name=str):
-        seen.append(shown())
+    seen = [shown() for _ in progress.track(["mean", "weighted"], what="ensembles", name=str)]
     assert seen == ["ensembles: 1 of 2, mean", "ensembles: 2 of 2, weighted"]
     with progress.bar(None, "images") as step:
         step(7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from committee.pipeline.shared.models import load_network
@@ -59,7 +60,9 @@ def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
     assert any(line.split()[:1] == ["model.head.bias"] for line in said.err.splitlines())
 
 
-def test_the_leaderboard_marks_what_flatters(trained: Store, cli, tmp_path: Path) -> None:
+def test_the_leaderboard_marks_what_flatters(
+    trained: Store, cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     member = load_network(trained.checkpoint("test_vit", "refit"))
     torch.save(member.network.net.state_dict(), tmp_path / "net.pt")
     (tmp_path / "classes.txt").write_text("\n".join(member.class_names), encoding="utf-8")
@@ -82,5 +85,9 @@ def test_the_leaderboard_marks_what_flatters(trained: Store, cli, tmp_path: Path
     said = cli("evaluate", *common)
     assert said.code == 0, said.err
     (line,) = (line for line in said.out.splitlines() if line.startswith("guest"))
+    assert "+" in line
+    monkeypatch.setenv("COLUMNS", "250")
+    wide = cli("leaderboard", "--store", trained.root, "--wide").out.splitlines()
+    (line,) = (line for line in wide if line.startswith("guest"))
     assert "]+" in line and "adopted" in line
     assert "+ flattering: an adopted member may have been trained on some of these images." in said.out

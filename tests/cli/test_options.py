@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
-from committee.errors import UsageError
+from committee.cli._options import (
+    add_dry_run,
+    add_json,
+    add_recipe,
+    add_store,
+    check_recipe,
+    recipe_of,
+    store_of,
+)
+from committee.errors import RecipeError, UsageError
 
 
 def parsed(*words: str) -> Namespace:
@@ -18,7 +26,10 @@ def parsed(*words: str) -> Namespace:
     return parser.parse_args(words)
 
 
-def test_a_recipe_is_named_in_either_way_and_overridden(tmp_path: Path) -> None:
+def test_a_recipe_is_named_in_either_way_and_overridden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     path = tmp_path / "r.yaml"
     path.write_text("seed: 3\nepochs: 4", encoding="utf-8")
     for words in ((str(path),), ("--config", str(path)), (str(path), "--config", str(path))):
@@ -30,9 +41,32 @@ def test_a_recipe_is_named_in_either_way_and_overridden(tmp_path: Path) -> None:
 def test_two_recipes_are_one_too_many() -> None:
     with pytest.raises(UsageError) as caught:
         recipe_of(parsed("a.yaml", "--config", "b.yaml"))
-    assert str(caught.value) == (
-        "--config: expected the recipe to be named once, got 'b.yaml' beside 'a.yaml'. Leave one out."
-    )
+    assert str(caught.value) == "--config: expected one recipe, got 'a.yaml' and 'b.yaml'. Leave one out."
+
+
+def test_the_recipe_of_the_current_folder_is_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO", logger="committee")
+    (tmp_path / "other.yaml").write_text("seed: 5", encoding="utf-8")
+    assert recipe_of(parsed()).seed == 0 and caplog.messages == []
+    (tmp_path / "recipe.yaml").write_text("seed: 3", encoding="utf-8")
+    assert recipe_of(parsed("--set", "folds=3")).seed == 3
+    assert caplog.messages == ["Recipe: recipe.yaml"]
+    assert recipe_of(parsed("other.yaml")).seed == 5
+    assert caplog.messages == ["Recipe: recipe.yaml"]
+
+
+def test_a_verb_that_needs_no_recipe_checks_the_one_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.yaml").write_text("sed: 3", encoding="utf-8")
+    check_recipe(parsed())
+    for words in (("recipe.yaml",), ("--set", "sed=3")):
+        with pytest.raises(RecipeError, match="Did you mean 'seed'"):
+            check_recipe(parsed(*words))
 
 
 def test_the_store_is_named_by_option_environment_or_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,15 @@ def test_a_shared_prefix_is_named_once() -> None:
     assert "begins with" not in table(["name", "x"], ["0.00001", "y"], ["0.00002", "y"], width=5)
 
 
+def test_a_value_of_all_rows_is_named_once() -> None:
+    rows = [["net", "refit", SCORE], ["vote", "refit", SCORE.replace("3", "4")]]
+    assert table(["name", "networks", "log_loss"], *rows, width=30) == (
+        "(networks in all rows: refit)\n"
+        "name  log_loss\nnet   0.3426 [0.2999, 0.3899]\nvote  0.4426 [0.2999, 0.4899]"
+    )
+    assert table(["name", "networks", "log_loss"], *rows, width=80).splitlines()[1].split()[1] == "refit"
+
+
 def test_a_table_without_room_becomes_blocks() -> None:
     row = ["resnet50", SCORE, "", "no proven gain"]
     assert table(["name", "log_loss", "start", "gain"], row, width=30) == (
@@ -76,9 +85,9 @@ NAME = st.text(st.sampled_from("abc_"), min_size=1, max_size=30)
 def test_no_word_is_lost_and_lines_fit(rows: list[tuple[str, ...]], width: int) -> None:
     columns = ("name", "first heading", "second", "third")
     lines = table_lines(columns, rows, width)
-    notes = [line for line in lines if line.startswith("(each ")]
-    prefixes = [note.rpartition(" ")[2].rstrip(")") for note in notes]
-    found = set(re.findall(r"\S+", "\n".join(lines)))
+    notes = [line for line in lines if line.startswith("(")]
+    prefixes = [note.rpartition(" ")[2].rstrip(")") for note in notes if "begins with" in note]
+    found = set(re.findall(r"\S+", "\n".join(line.rstrip(")") if line in notes else line for line in lines)))
     for word in re.findall(r"\S+", " ".join(" ".join(row) for row in rows)):
         assert word in found or any(word.removeprefix(each) in found | {""} for each in prefixes), lines
     longest = max(len(word) for word in re.findall(r"\S+", " ".join(" ".join(row) for row in rows)))

@@ -14,7 +14,8 @@ import pytest
 
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import rank
-from committee.report.leaderboard import interval, leaderboard, table
+from committee.report.leaderboard import leaderboard, table
+from committee.report.text import interval
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
@@ -50,48 +51,99 @@ def test_best_first_ties_by_name_and_unknown_last() -> None:
     assert [each["name"] for each in rank(reports)] == ["z", "a", "b", "nan", "none"]
 
 
-def test_each_row_says_who_speaks_where_it_started_and_what_is_proven() -> None:
-    gain = {"log_loss": {"text": "no proven gain", "proven": False}}
-    more = {"log_loss": {"text": "...", "proven": True, "value": 0.5, "low": 0.5, "high": 0.5}}
-    columns, rows = table(
-        [
-            report("net", 0.5, start="random"),
-            report("vote", 0.25, gain=gain, rows="val", inference="folds"),
-            report("stack", 0.25, gain=more),
-        ]
-    )
+HALF, QUARTER = "0.5000 [0.5000, 0.5000]", "0.2500 [0.2500, 0.2500]"
+UNPROVEN = {"log_loss": {"text": "no proven gain", "proven": False}}
+PROVEN = {"log_loss": {"text": "...", "proven": True, "value": 0.5, "low": 0.5, "high": 0.5}}
+REPORTS = [
+    report("net", 0.5, start="random"),
+    report("vote", 0.25, gain=UNPROVEN, rows="val", inference="folds"),
+    report("stack", 0.25, gain=PROVEN, seen=3),
+]
+
+
+def test_few_columns_by_default() -> None:
+    columns, rows = table(REPORTS)
+    assert columns == [
+        "name",
+        "networks",
+        "log_loss cross-fitted",
+        "gain over best single member",
+        "test log_loss",
+        "ms",
+        "MB",
+    ]
+    half, quarter = "0.5000 [0.500, 0.500]", "0.2500 [0.250, 0.250]"
+    assert rows == [
+        ["net", "refit", half, "", "0.5000", "1.2", "3.0"],
+        ["vote", "folds", f"{quarter}*", "no proven gain", "0.2500", "1.2", "3.0"],
+        ["stack", "refit", quarter, "0.5 better", "0.2500+", "1.2", "3.0"],
+    ]
+
+
+def test_all_columns_of_a_wide_table() -> None:
+    columns, rows = table(REPORTS, wide=True)
     assert columns == [
         "name",
         "networks",
         "start",
         "log_loss cross-fitted",
         "accuracy cross-fitted",
-        "log_loss gain over best single",
+        "log_loss gain over best single member",
         "test log_loss",
         "test accuracy",
         "latency ms",
         "size MB",
     ]
-    half, quarter = "0.5000 [0.5000, 0.5000]", "0.2500 [0.2500, 0.2500]"
     assert rows == [
-        ["net", "refit", "random", half, "", "", half, "", "1.2", "3.0"],
-        ["vote", "folds", "", f"{quarter}*", "*", "no proven gain", quarter, "", "1.2", "3.0"],
-        ["stack", "refit", "", quarter, "", half, quarter, "", "1.2", "3.0"],
+        ["net", "refit", "random", HALF, "", "", HALF, "", "1.2", "3.0"],
+        ["vote", "folds", "", f"{QUARTER}*", "*", "no proven gain", QUARTER, "", "1.2", "3.0"],
+        ["stack", "refit", "", QUARTER, "", HALF, f"{QUARTER}+", "+", "1.2", "3.0"],
     ]
 
 
 def test_the_metric_that_ranks_is_shown_once() -> None:
-    columns, _ = table([report("net", 0.5)], "accuracy")
+    columns, _ = table([report("net", 0.5)], "accuracy", wide=True)
     assert columns == [
         "name",
         "networks",
         "start",
         "accuracy cross-fitted",
-        "accuracy gain over best single",
+        "accuracy gain over best single member",
         "test accuracy",
         "latency ms",
         "size MB",
     ]
+
+
+def test_the_leaderboard_fits_80_columns(trained: Store, cli: Callable[..., Said], monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("test_resnet", "test_vit"):
+        with commit(
+            trained.member_metrics(name), kind="metrics", fingerprint=model_source(trained, name)
+        ) as folder:
+            write_json(folder / "metrics.json", report(name, 0.5, gain=UNPROVEN, data={}))
+    for words in ((), ("--wide",)):
+        lines = cli("leaderboard", "--store", trained.root, *words).out.splitlines()
+        assert max(map(len, lines[1:])) <= 80 and "no proven gain" in "\n".join(lines)
+    assert "test accuracy" in "\n".join(lines)
+
+
+def test_an_empty_leaderboard_is_a_sentence(store: Store, trained: Store, cli: Callable[..., Said]) -> None:
+    assert cli("leaderboard", "--store", store.root).err == (
+        f"committee: {store.root}: expected evaluated models, got none. "
+        "Train some with: committee run RECIPE\n"
+    )
+    assert cli("leaderboard", "--store", trained.root).err == (
+        f"committee: {trained.root}: expected evaluated models, got none. Run: committee evaluate\n"
+    )
+    (store.root / "checkpoints" / "net").mkdir(parents=True)
+    write_json(store.root / "checkpoints" / "net" / "failure.json", {"reason": "net: out of memory."})
+    said = cli("leaderboard", "--store", store.root)
+    assert (said.code, said.out) == (
+        3,
+        "failed: net: out of memory.\n"
+        "No model is evaluated. Correct what failed, then run: committee run RECIPE\n",
+    )
 
 
 def test_no_interval_is_no_text() -> None:

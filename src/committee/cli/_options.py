@@ -1,7 +1,8 @@
-"""Arguments that several verbs share, and what they stand for."""
+"""Arguments that several verbs share, and what they refer to."""
 
 from __future__ import annotations
 
+import logging
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -13,25 +14,33 @@ if TYPE_CHECKING:
     from committee.recipe.model import Recipe
     from committee.store.layout import Store
 
+log = logging.getLogger("committee")
+
+RECIPE = Path("recipe.yaml")
+"""The recipe that is used if none is named."""
+
 
 def add_recipe(parser: ArgumentParser) -> None:
     """Add RECIPE, `--config FILE` and `--set KEY=VALUE`."""
     parser.add_argument(
-        "recipe", nargs="?", metavar="RECIPE", help="recipe file (YAML); all defaults when left out"
+        "recipe",
+        nargs="?",
+        metavar="RECIPE",
+        help=f"recipe file (default: ./{RECIPE} if it exists, else the default of every key)",
     )
-    parser.add_argument("--config", metavar="FILE", help="another way to name the recipe file")
+    parser.add_argument("--config", metavar="FILE", help="the recipe file, instead of RECIPE")
+    add_set(parser, "replace one value of the recipe, such as training.epochs=5; may be repeated")
+
+
+def add_set(parser: ArgumentParser, purpose: str) -> None:
+    """Add `--set KEY=VALUE`."""
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="replace one value of the recipe, such as training.epochs=5; may be repeated",
+        "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=purpose
     )
 
 
 def recipe_of(arguments: Namespace) -> Recipe:
-    """Load the recipe that the arguments name.
+    """Load the recipe that the arguments name; by default `./recipe.yaml`, or an empty recipe.
 
     Raises
     ------
@@ -42,15 +51,29 @@ def recipe_of(arguments: Namespace) -> Recipe:
     """
     from committee.recipe.load import load_recipe
 
-    if arguments.recipe and arguments.config and Path(arguments.recipe) != Path(arguments.config):
+    named = _named(arguments)
+    if named is None and RECIPE.is_file():
+        log.info("Recipe: %s", RECIPE)
+        named = RECIPE
+    return load_recipe(named, arguments.overrides)
+
+
+def check_recipe(arguments: Namespace) -> None:
+    """Load the recipe if the arguments name one: for verbs that take a recipe but do not need it."""
+    if _named(arguments) is not None or arguments.overrides:
+        recipe_of(arguments)
+
+
+def _named(arguments: Namespace) -> Path | None:
+    recipe, config = arguments.recipe, arguments.config
+    if recipe and config and Path(recipe) != Path(config):
         raise UsageError(
             "--config",
-            expected="the recipe to be named once",
-            got=f"'{arguments.config}' beside '{arguments.recipe}'",
+            expected="one recipe",
+            got=f"'{recipe}' and '{config}'",
             todo="Leave one out.",
         )
-    named = arguments.recipe or arguments.config
-    return load_recipe(Path(named) if named else None, arguments.overrides)
+    return Path(recipe or config) if recipe or config else None
 
 
 def add_store(parser: ArgumentParser) -> None:
@@ -59,12 +82,12 @@ def add_store(parser: ArgumentParser) -> None:
         "--store",
         metavar="DIR",
         default=os.environ.get("COMMITTEE_STORE") or "store",
-        help="folder that holds all results (default: $COMMITTEE_STORE, or ./store)",
+        help="folder of all results (default: $COMMITTEE_STORE, or ./store)",
     )
 
 
 def store_of(arguments: Namespace) -> Store:
-    """Return the store that the arguments name."""
+    """Return the store that the arguments name, after finishing what an interrupted write left half done."""
     from committee.store.layout import Store
 
     store = Store(Path(arguments.store))
@@ -82,5 +105,5 @@ def add_dry_run(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would run, how many fits, hours and disk; run nothing",
+        help="print what would run, with the number of fits, hours and disk space; run nothing",
     )

@@ -6,9 +6,11 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
+from committee.base.text import count as count
+from committee.base.text import duration as duration
+from committee.base.text import two_digits as two_digits
 from committee.cli._table import table_lines, wrap
 
 
@@ -31,30 +33,17 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def count(number: int, what: str) -> str:
-    """Return `1 member`, `2 members`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def two_digits(value: float) -> str:
-    """Return a number with two significant digits, all of its zeros written out."""
-    return f"{Decimal(f'{value:.2g}'):f}"
-
-
-def duration(hours: float) -> str:
-    """Return `12 seconds`, `3 minutes`, `2.5 hours`."""
-    if hours * 3600 <= 59:
-        return count(math.ceil(hours * 3600), "second")
-    if hours * 60 < 59.5:
-        return count(round(hours * 60), "minute")
-    return f"{two_digits(hours)} hour{'' if two_digits(hours) == '1' else 's'}"
-
-
 def print_failed(failed: Mapping[str, str]) -> None:
     """Print what failed and why, a line each: in a table a sentence would widen its column for all."""
     for name, reason in failed.items():
         known = reason.startswith((f"{name}:", f"{name}/"))
         print(f"failed: {reason if known else f'{name}: {reason}'}")
+
+
+def print_text(text: str) -> None:
+    """Print text that is wrapped between words to the width of the terminal; no word is broken."""
+    width = shutil.get_terminal_size().columns
+    print(*(line for part in text.splitlines() for line in wrap(part, width)), sep="\n")
 
 
 def cell(value: object) -> str:

@@ -21,10 +21,11 @@ Row = tuple[str, ...]
 def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> list[str]:
     """Return the lines of a table that is at most `width` characters wide where its words allow that.
 
-    Where the table is too wide, a prefix that all names of a column share is moved into a note above it, and
-    text wraps between words in the columns where that adds the fewest lines. The first column holds names: a
-    name that is longer than the column stands on a line of its own, and its row continues below it. Where
-    even that is too wide, each row becomes a block with a line for each of its cells.
+    Where the table is too wide, a value that is the same in all rows, or a prefix that all names of a column
+    share, is moved into a note above the table, and text wraps between words in the columns where that adds
+    the fewest lines. The first column holds names: a name that is longer than the column stands on a line of
+    its own, and its row continues below it. Where even that is too wide, each row becomes a block with a line
+    for each of its cells.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], width: in
     """
     heading, table, notes = tuple(columns), [tuple(row) for row in rows], list[str]()
     if _total(_natural_widths(heading, table)) > width:
-        table, notes = _without_prefixes(heading, table)
+        heading, table, notes = _without_repetition(heading, table)
     widths = _fit(heading, table, width)
     if _total(widths) > width and len(heading) > 1:
         return [*notes, *(line for row in table for line in _block(heading, row, width))]
@@ -78,16 +79,21 @@ def _natural_widths(heading: Row, table: Sequence[Row]) -> list[int]:
     return [max(map(display_width, column)) for column in zip(heading, *table, strict=True)]
 
 
-def _without_prefixes(heading: Row, table: Sequence[Row]) -> tuple[list[Row], list[str]]:
-    """Return the table without the prefixes that the names of a column share, and a note about each."""
-    columns, notes = [], []
-    for title, cells in zip(heading, zip(*table, strict=True), strict=False):
+def _without_repetition(heading: Row, table: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:
+    """Return the table without what all cells of a column share, and a note about each such column."""
+    columns: list[list[str]] = []
+    notes = []
+    for title, *cells in zip(heading, *table, strict=True):
         prefix = _shared_prefix(cells)
+        if columns and len(cells) > 1 and cells[0] and len(set(cells)) == 1:
+            notes.append(f"({title} in all rows: {cells[0]})")
+            continue
         if len(prefix) >= _MIN_PREFIX:
             notes.append(f"(each {title} begins with {prefix})")
-            cells = tuple(cell.removeprefix(prefix) for cell in cells)
-        columns.append(cells)
-    return list(zip(*columns, strict=True)), notes
+            cells = [cell.removeprefix(prefix) for cell in cells]
+        columns.append([title, *cells])
+    heading, *rows = zip(*columns, strict=True)
+    return heading, rows, notes
 
 
 def _shared_prefix(cells: Sequence[str]) -> str:

@@ -1,10 +1,13 @@
-"""Show all evaluated members and ensembles of a store, best cross-fitted first.
+"""Show the evaluated members and ensembles of a store, best first.
 
-Each row says which networks speak (refit or folds), whether a member started from published weights
-or at random, and whether an ensemble's gain over the best single member is proven. What failed is
-listed with its reason, and the exit code is 3 then. --model-name shows all about one model instead:
-every metric, its classes and mistakes, what each member contributes, and the samples on which members
-disagree most.
+Models are ranked by cross-fitted scores: those of rows that neither the networks nor the combiner were
+fitted on. Each row also shows whether the gain over the best single member is proven, the score on the test
+split, the milliseconds for one image and the megabytes of the weights. The column `networks` is `refit` for
+one network per member, trained on all rows, and `folds` for the mean of its fold networks. Members whose
+training failed are listed with the reason; the exit code is then 3.
+
+--model-name shows everything about one model: all metrics, its classes and mistakes, what each member
+contributes, and the samples on which its members disagree most.
 """
 
 from __future__ import annotations
@@ -12,40 +15,39 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from committee.cli._options import add_json, add_recipe, add_store, recipe_of, store_of
+from committee.cli._leaderboard import add_metric, print_data, print_leaderboard
+from committee.cli._options import add_json, add_recipe, add_store, check_recipe, store_of
+from committee.cli._output import print_failed, print_json, print_table
 
 if TYPE_CHECKING:
     from committee.store.layout import Store
-
 
 GROUP = "Results"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the recipe, the store, `--metric`, `--model-name` and `--json`."""
+    """Add the recipe, the store, `--metric`, `--wide`, `--model-name` and `--json`."""
     add_recipe(parser)
     add_store(parser)
-    parser.add_argument("--metric", default="log_loss", help="metric to rank by (log_loss)")
+    add_metric(parser)
     parser.add_argument(
-        "--model-name", metavar="NAME", help="show all about this member or ensemble, by full or short name"
+        "--model-name",
+        metavar="NAME",
+        help="show everything about this member or ensemble; NAME may be its short name",
     )
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Print the leaderboard, or all about one model."""
-    from committee.cli._stages import print_leaderboard
-
-    recipe_of(arguments)
+    """Print the leaderboard, or everything about one model."""
+    check_recipe(arguments)
     store = store_of(arguments)
     if arguments.model_name:
         return _print_model(store, arguments.model_name, arguments.json)
-    return print_leaderboard(store, arguments.metric, arguments.json)
+    return print_leaderboard(store, arguments.metric, arguments.json, arguments.wide)
 
 
 def _print_model(store: Store, name: str, as_json: bool) -> int:
-    from committee.cli._output import print_failed, print_json, print_table
-    from committee.cli._stages import print_data
     from committee.report.details import tables
     from committee.report.leaderboard import report_of
 

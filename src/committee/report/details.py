@@ -7,7 +7,7 @@ from typing import Any
 
 from committee.metrics.classification import METRICS
 from committee.pipeline.shared.reports import Report
-from committee.report.leaderboard import interval
+from committee.report.text import interval
 
 Table = tuple[str, list[str], list[list[Any]]]
 

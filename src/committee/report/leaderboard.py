@@ -1,29 +1,32 @@
-"""One table of all that a store has: members and ensembles, best cross-fitted first."""
+"""The leaderboard of a store: reports of members and ensembles, best cross-fitted score first."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
 
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.metrics.classification import METRICS as KNOWN
 from committee.pipeline.shared.records import failures
-from committee.pipeline.shared.reports import Report, rank, read_reports
+from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports, value_of
+from committee.report.text import gain_in_words, short_interval
+from committee.report.text import interval as interval
 from committee.store.layout import Store
 
-BESIDE = "accuracy"
-"""BatchLoader beside the metric that ranks, since every reader knows it."""
+Column = Callable[[Report], str]
+_EVALUATE = "Run: committee evaluate"
 
 
-def leaderboard(store: Store, metric: str = "log_loss") -> list[dict[str, Any]]:
+def leaderboard(store: Store, metric: str = DEFAULT_METRIC) -> list[Report]:
     """Return the `metrics.json` of all evaluated models, best cross-fitted first, then the failed members.
 
-    A report that is damaged, or of networks that have changed since, is named in the log and left out.
+    A report that is damaged, or that describes networks that have changed since, is named in the log and left
+    out. The entry of a failed member has the keys `name`, `kind` and `failed`, the reason.
 
     Raises
     ------
     StoreError
-        Nothing was evaluated, and nothing failed.
+        No model was evaluated, and no member failed.
     UnknownNameError
         There is no such metric.
     """
@@ -31,26 +34,25 @@ def leaderboard(store: Store, metric: str = "log_loss") -> list[dict[str, Any]]:
     failed = _failed(store)
     reports = read_reports(store)
     if not reports and not failed:
-        raise StoreError(
-            str(store.root), expected="evaluated models", got="none", todo="Run: committee evaluate"
-        )
+        todo = _EVALUATE if store.members() else "Train some with: committee run RECIPE"
+        raise StoreError(str(store.root), expected="evaluated models", got="none", todo=todo)
     return rank(reports, metric) + failed
 
 
 def _failed(store: Store) -> list[Report]:
-    """Return what stands in the place of the reports of members that could not be trained, by name."""
+    """Return the entries of members that could not be trained, by name."""
     return [{"name": entry["name"], "kind": "member", "failed": entry["reason"]} for entry in failures(store)]
 
 
 def report_of(store: Store, name: str) -> Report:
-    """Return the `metrics.json` of one model, by full or short name, or why the member failed.
+    """Return the `metrics.json` of one model, by full or short name, or the entry of a failed member.
 
     Raises
     ------
     UnknownNameError
         The store has no such name.
     StoreError
-        It was not evaluated, or has changed since.
+        The model was not evaluated, or has changed since.
     """
     for entry in _failed(store):
         if entry["name"] == name:
@@ -58,7 +60,7 @@ def report_of(store: Store, name: str) -> Report:
     name = store.resolve(name)
     for report in read_reports(store, name):
         return report
-    raise StoreError(name, expected="an evaluated model", got="none", todo="Run: committee evaluate")
+    raise StoreError(name, expected="an evaluated model", got="none", todo=_EVALUATE)
 
 
 def check_metric(metric: str) -> None:
@@ -72,42 +74,74 @@ def check_metric(metric: str) -> None:
         )
 
 
-def table(reports: Sequence[Report], metric: str = "log_loss") -> tuple[list[str], list[list[str]]]:
-    """Return the columns and rows of the leaderboard, in the order of `reports`, which are of no failure."""
-    shown = list(dict.fromkeys([metric, BESIDE]))
-    columns = [
-        "name",
-        "networks",
-        "start",
-        *(f"{each} cross-fitted" for each in shown),
-        f"{metric} gain over best single",
-        *(f"test {each}" for each in shown),
-        "latency ms",
-        "size MB",
-    ]
-    return columns, [_row(report, shown) for report in reports]
+def table(
+    reports: Sequence[Report], metric: str = DEFAULT_METRIC, *, wide: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of the leaderboard.
+
+    Parameters
+    ----------
+    reports : sequence of dict
+        Reports of evaluated models, in the order of the rows.
+    metric : str
+        The metric that is shown.
+    wide : bool
+        Whether to show the accuracy beside the metric, all digits, intervals on the test split, and whether
+        members started from published weights.
+    """
+    columns = _wide(metric) if wide else _narrow(metric)
+    return list(columns), [[column(report) for column in columns.values()] for report in reports]
 
 
-def _row(report: Report, shown: Sequence[str]) -> list[str]:
-    mark = "*" if report.get("rows") == "val" else ""
-    flatter = "+" if report.get("seen") else ""
-    return [
-        report["name"],
-        report["inference"],
-        report.get("start") or "",
-        *(interval(report["cross_fitted"].get(metric)) + mark for metric in shown),
-        _gain(report, shown[0]),
-        *(interval(report["metrics"].get(metric)) + flatter for metric in shown),
-        f"{report['latency_ms']['median']:.1f}",
-        f"{report['size_mb']:.1f}",
-    ]
+def _narrow(metric: str) -> dict[str, Column]:
+    return {
+        "name": lambda report: str(report["name"]),
+        "networks": lambda report: str(report["inference"]),
+        f"{metric} cross-fitted": lambda report: (
+            short_interval(report["cross_fitted"].get(metric)) + _other_rows(report)
+        ),
+        "gain over best single member": lambda report: gain_in_words(report.get("gain", {}).get(metric)),
+        f"test {metric}": lambda report: _test(report, metric) + _seen_test(report),
+        "ms": lambda report: f"{report['latency_ms']['median']:.1f}",
+        "MB": lambda report: f"{report['size_mb']:.1f}",
+    }
 
 
-def interval(found: Mapping[str, float] | None) -> str:
-    """Return `0.912 [0.895, 0.930]`, or an empty text."""
-    return "" if found is None else f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
+def _wide(metric: str) -> dict[str, Column]:
+    narrow, metrics = _narrow(metric), list(dict.fromkeys([metric, "accuracy"]))
+    columns = {"name": narrow["name"], "networks": narrow["networks"]}
+    columns["start"] = lambda report: report.get("start") or ""
+    for each in metrics:
+        columns[f"{each} cross-fitted"] = functools.partial(_cross_fitted, metric=each)
+    columns[f"{metric} gain over best single member"] = functools.partial(_gain, metric=metric)
+    for each in metrics:
+        columns[f"test {each}"] = functools.partial(_on_test, metric=each)
+    return {**columns, "latency ms": narrow["ms"], "size MB": narrow["MB"]}
+
+
+def _cross_fitted(report: Report, metric: str) -> str:
+    return interval(report["cross_fitted"].get(metric)) + _other_rows(report)
+
+
+def _on_test(report: Report, metric: str) -> str:
+    return interval(report["metrics"].get(metric)) + _seen_test(report)
+
+
+def _test(report: Report, metric: str) -> str:
+    value = value_of(report, "metrics", metric)
+    return "" if value is None else f"{value:.4f}"
 
 
 def _gain(report: Report, metric: str) -> str:
-    found = report.get("gain", {}).get(metric)
-    return "" if found is None else interval(found) if found["proven"] else found["text"]
+    gain = report.get("gain", {}).get(metric)
+    return interval(gain) if gain is not None and gain["proven"] else gain_in_words(gain)
+
+
+def _other_rows(report: Report) -> str:
+    """Return the mark of a score on the val split."""
+    return "*" if report.get("rows") == "val" else ""
+
+
+def _seen_test(report: Report) -> str:
+    """Return the mark of a model that may have been trained on test images."""
+    return "+" if report.get("seen") else ""

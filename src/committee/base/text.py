@@ -1,0 +1,25 @@
+"""Counts, numbers and durations as text."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+
+def count(number: int, what: str) -> str:
+    """Return `1 member`, `2 members`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def two_digits(value: float) -> str:
+    """Return a number with two significant digits, all of its zeros written out."""
+    return f"{Decimal(f'{value:.2g}'):f}"
+
+
+def duration(hours: float) -> str:
+    """Return `12 seconds`, `3 minutes`, `2.5 hours`."""
+    if hours * 3600 <= 59:
+        return count(math.ceil(hours * 3600), "second")
+    if hours * 60 < 59.5:
+        return count(round(hours * 60), "minute")
+    return f"{two_digits(hours)} hour{'' if two_digits(hours) == '1' else 's'}"

@@ -1,0 +1,72 @@
+"""How verbs print the leaderboard of a store, and the model to use."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import TYPE_CHECKING
+
+from committee.base.text import count
+from committee.cli._output import print_failed, print_json, print_table, print_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from committee.recipe.model import CostBudget
+    from committee.store.layout import Store
+
+
+def add_metric(parser: ArgumentParser) -> None:
+    """Add `--metric NAME` and `--wide`."""
+    parser.add_argument(
+        "--metric", default="log_loss", metavar="NAME", help="metric to rank by (default: log_loss)"
+    )
+    parser.add_argument(
+        "--wide",
+        action="store_true",
+        help="show all columns: accuracy, intervals on the test split, and more",
+    )
+
+
+def print_leaderboard(store: Store, metric: str, as_json: bool, wide: bool = False) -> int:
+    """Print all evaluated models, best cross-fitted score first; return 0, or 3 if a member failed."""
+    from committee.report.leaderboard import leaderboard, table
+
+    reports = leaderboard(store, metric)
+    failed = {report["name"]: report["failed"] for report in reports if "failed" in report}
+    code = 3 if failed else 0
+    if as_json:
+        print_json(reports)
+        return code
+    evaluated = [report for report in reports if report["name"] not in failed]
+    print_table(f"Leaderboard of {store.root}, best {metric} first", *table(evaluated, metric, wide=wide))
+    print_failed(failed)
+    if not evaluated:
+        print("No model is evaluated. Correct what failed, then run: committee run RECIPE")
+    if any(report.get("rows") == "val" for report in evaluated):
+        print_text("* Scored on the val split: these members have no out-of-fold predictions.")
+    if any(report.get("seen") for report in evaluated):
+        print_text("+ May be too good: an adopted member may have been trained on some of the test images.")
+    print_data(next((report["data"] for report in evaluated if "data" in report), {}))
+    return code
+
+
+def print_data(data: Mapping[str, int]) -> None:
+    """Print how many images of the data set were left out, and how many repeat another."""
+    if data.get("quarantined"):
+        print(f"{count(data['quarantined'], 'image')} could not be used: see quarantine.csv in the store.")
+    if data.get("copies"):
+        verb = "repeats" if data["copies"] == 1 else "repeat"
+        print(
+            f"{count(data['copies'], 'image')} of the data set {verb} another: see copies.csv in the store."
+        )
+
+
+def print_recommendation(store: Store, metric: str, budget: CostBudget | None = None) -> str | None:
+    """Print which model to use and why; return its name, or None if no model can be recommended."""
+    from committee.report.recommendation import recommend
+
+    found = recommend(store, metric, budget)
+    if found is None:
+        return None
+    print_text(f"\n{found.text}")
+    return found.name

@@ -1,0 +1,171 @@
+"""The model to use, and the reason, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from committee.base.text import two_digits
+from committee.metrics.classification import METRICS
+from committee.pipeline.shared.best import is_within
+from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports, value_of
+from committee.recipe.model import CostBudget
+from committee.report.leaderboard import check_metric
+from committee.report.text import costs, interval
+from committee.store.layout import Store
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A model of a store to use.
+
+    Attributes
+    ----------
+    name : str or None
+        The member or ensemble; None if no evaluated model is within the budget.
+    text : str
+        Sentences that name the model, its score and costs, and by how much it is better than the best single
+        member.
+    """
+
+    name: str | None
+    text: str
+
+
+def recommend(
+    store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None
+) -> Recommendation | None:
+    """Return the model to use, or None if no model has a cross-fitted score.
+
+    Among the models within the budget, this is the best one whose gain over the best single member is proven.
+    If there is no proven gain, it is the best single member.
+
+    Parameters
+    ----------
+    store : Store
+        A store with evaluated models.
+    metric : str
+        Key of the metric that ranks the models. Gains are tested for some metrics only; with another metric,
+        the log-loss ranks the models.
+    budget : CostBudget, optional
+        Models whose measured latency or size exceeds it are not considered.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no such metric.
+    """
+    check_metric(metric)
+    reports = read_reports(store)
+    if not any(metric in report.get("gain", {}) for report in reports):
+        metric = DEFAULT_METRIC
+    ranked = [each for each in rank(reports, metric) if value_of(each, "cross_fitted", metric) is not None]
+    # Scores on out-of-fold rows cannot be compared with scores on the val split.
+    ranked = [each for each in ranked if each.get("rows") == ranked[0].get("rows")]
+    return _choose(ranked, _Terms(metric, budget)) if ranked else None
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The metric and the budget of a choice, and sentences about reports in these terms."""
+
+    metric: str
+    budget: CostBudget | None
+
+    @property
+    def within_budget(self) -> str:
+        """Return ` within the budget (20 ms, 100 MB)`, or an empty text without a budget."""
+        limits = (
+            []
+            if self.budget is None
+            else [(self.budget.max_latency_ms, "ms"), (self.budget.max_size_mb, "MB")]
+        )
+        shown = ", ".join(f"{limit:g} {unit}" for limit, unit in limits if limit is not None)
+        return f" within the budget ({shown})" if shown else ""
+
+    def score(self, report: Report) -> Any:
+        """Return value and bounds of the cross-fitted metric."""
+        return report["cross_fitted"][self.metric]
+
+    def is_proven(self, report: Report) -> bool:
+        """Return whether the gain over the best single member is proven."""
+        return bool(report.get("gain", {}).get(self.metric, {}).get("proven"))
+
+    def is_clearly_better(self, report: Report, other: Report) -> bool:
+        """Return whether the interval of a score is better than that of another, without overlap."""
+        score, bound = self.score(report), self.score(other)
+        if METRICS[self.metric].higher_is_better:
+            return bool(score["low"] > bound["high"])
+        return bool(score["high"] < bound["low"])
+
+    def figures(self, report: Report) -> str:
+        """Return the score with its interval, and the costs."""
+        return f"{self.metric} {interval(self.score(report))} cross-fitted, {costs(report)}"
+
+
+def _choose(ranked: Sequence[Report], terms: _Terms) -> Recommendation:
+    """Return the choice among comparable reports, best first."""
+    within = [report for report in ranked if is_within(report, terms.budget)]
+    if not within:
+        return _none_within(ranked, terms)
+    proven = next(filter(terms.is_proven, within), None)
+    if proven is not None:
+        return _better(proven, terms)
+    single = next(filter(_is_single, within), None)
+    if single is None or (single is not within[0] and terms.is_clearly_better(within[0], single)):
+        return _best_within(within[0], single, terms)
+    return _single(single, next((each for each in within if not _is_single(each)), None), terms)
+
+
+def _is_single(report: Report) -> bool:
+    """Return whether a model is a member that was trained on its own, not derived from others."""
+    return report.get("kind", "member") == "member" and not report.get("of")
+
+
+def _none_within(ranked: Sequence[Report], terms: _Terms) -> Recommendation:
+    fastest = min(ranked, key=lambda report: report["latency_ms"]["median"])
+    smallest = min(ranked, key=lambda report: report["size_mb"])
+    listed = [f"The fastest, {fastest['name']}, takes {costs(fastest)}."]
+    if smallest is not fastest:
+        listed.append(f"The smallest, {smallest['name']}, takes {costs(smallest)}.")
+    return Recommendation(None, f"No model is{terms.within_budget}. {' '.join(listed)}")
+
+
+def _better(report: Report, terms: _Terms) -> Recommendation:
+    gain = report["gain"][terms.metric]
+    low, high = two_digits(gain["low"]), two_digits(gain["high"])
+    text = (
+        f"Use {report['name']}{_best(terms)}: {terms.figures(report)}. It is better than the "
+        f"{gain['against']} by {two_digits(gain['value'])} [{low}, {high}]."
+    )
+    return Recommendation(report["name"], text)
+
+
+def _best(terms: _Terms) -> str:
+    return f", the best model{terms.within_budget}" if terms.within_budget else ""
+
+
+def _best_within(report: Report, single: Report | None, terms: _Terms) -> Recommendation:
+    """Recommend a model that has no proven gain over the best single member, which exceeds the budget."""
+    reason = "No single member is within the budget."
+    if single is not None:
+        difference = two_digits(abs(terms.score(report)["value"] - terms.score(single)["value"]))
+        reason = (
+            f"It is better than {single['name']}, the best single member within the budget, by {difference}: "
+            "their intervals do not overlap."
+        )
+    return Recommendation(
+        report["name"], f"Use {report['name']}{_best(terms)}: {terms.figures(report)}. {reason}"
+    )
+
+
+def _single(single: Report, other: Report | None, terms: _Terms) -> Recommendation:
+    """Recommend a single member; `other` is the best model that combines several."""
+    text = f"Use {single['name']}, the best single member{terms.within_budget}: {terms.figures(single)}."
+    if other is not None:
+        text += (
+            f" No combination has a proven gain over it. The best of them, {other['name']}, has "
+            f"{terms.metric} {interval(terms.score(other))} and takes {costs(other)}."
+        )
+    return Recommendation(single["name"], text)
