@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from committee.combiners.weighted import Weighted
+from committee.pipeline import combine as pipeline
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -56,29 +59,70 @@ def test_several_methods_are_a_list(folder: Path, cli: Callable[..., Any]) -> No
     assert len(found) == 2 and losses == sorted(losses)
 
 
-def test_the_table(folder: Path, cli: Callable[..., Any]) -> None:
+def test_the_table(folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     said = cli("combine", *FILES, "--method", "soft_voting", "--method", "weighted", "--folds", "3")
     assert said.code == 0
     lines = said.out.splitlines()
-    assert lines[0] == (
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines[:2]) == (
         "90 samples, 3 classes, 3 members: cross-fitted scores with 95% intervals, best log_loss first"
     )
-    assert lines[1].split("  ")[0] == "method" and "log_loss of the fit" in lines[1]
-    assert {lines[2].split()[0], lines[3].split()[0]} == {"soft_voting", "weighted"}
-    assert "each member alone" in lines
-    assert said.err == "labels.csv: 12 labels have no predictions\n"
-    assert "weights of weighted: a " in said.out
+    heading = next(n for n, line in enumerate(lines) if line.startswith("method "))
+    assert "accuracy" in lines[heading] and lines[heading].endswith("  ece")
+    assert {line.split()[0] for line in lines[heading + 1 : heading + 3]} == {"soft_voting", "weighted"}
+    assert "Each member alone" in lines
+    assert said.err == "labels.csv: 12 labels without predictions are ignored\n"
+    assert any(line.startswith("Weights of weighted: a ") for line in lines)
     worse = cli("combine", "c.npz", "--labels", "labels.csv", "--method", "soft_voting")
-    assert "no proven gain" in worse.out
+    assert " ".join(worse.out.splitlines()[-2:]) == (
+        "The best method, soft_voting, has no proven gain over the best single member (c)."
+    )
+
+
+def test_a_wide_table_has_all_intervals(
+    folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    said = cli("combine", *FILES, "--method", "weighted", "--wide", "--metric", "auroc")
+    heading, row = said.out.splitlines()[1:3]
+    assert heading.endswith("auroc of the fit  log_loss gain over best single member  compared with")
+    assert row.count("[") >= 4 and row.endswith("best single member (a)")
+
+
+def test_a_proven_gain_is_a_sentence(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli("combine", *FILES, "--method", "hard_voting", "--metric", "accuracy", "--method", "weighted")
+    last = " ".join(said.out.splitlines()[-2:])
+    assert "The best method, " in last and ("is better than" in last or "no proven gain" in last)
 
 
 def test_all_methods_are_shown_by_default(folder: Path, cli: Callable[..., Any]) -> None:
     said = cli("combine", *FILES, "--calibrate", "pooled", "--metric", "accuracy")
     assert said.code == 0
-    names = ("soft_voting", "hard_voting", "logit_averaging", "weighted", "greedy_selection", "stacking_lr")
-    for name in names:
-        assert f"{name}, calibrated (pooled)" in said.out
-    assert "best accuracy first" in said.out
+    shown = {line.split()[0] for line in said.out.splitlines() if line}
+    assert {
+        "soft_voting",
+        "hard_voting",
+        "logit_averaging",
+        "weighted",
+        "greedy_selection",
+        "stacking_lr",
+    } <= shown
+    assert "cross-fitted scores with 95% intervals, calibrated (pooled), best accuracy first" in " ".join(
+        said.out.split()
+    )
+
+
+def test_slow_methods_run_when_asked_for(
+    folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Weighted, "affordable", lambda self, members, rows, classes: False)
+    monkeypatch.setattr(pipeline, "plain_methods", lambda: ["soft_voting", "weighted"])
+    said = cli("combine", *FILES)
+    assert " 90 rows and 3 classes: weighted. Run one with --method NAME, or all with --slow.\n" in said.err
+    assert "weighted" not in said.out and "soft_voting" in said.out
+    said = cli("combine", *FILES, "--slow")
+    assert "Skipped" not in said.err and "weighted" in said.out
 
 
 def test_test_files_give_a_csv(folder: Path, cli: Callable[..., Any]) -> None:
@@ -110,7 +154,7 @@ def test_given_weights(folder: Path, cli: Callable[..., Any]) -> None:
             ("a.npz",),
             2,
             "combine: expected labels of the samples, got none. "
-            "Name a file with the columns id,label: --labels FILE",
+            "Name a file with the columns id and label: --labels FILE",
         ),
         (
             ("a.npy", "--labels", "labels.csv"),

@@ -30,6 +30,7 @@ def add_metric(parser: ArgumentParser) -> None:
 def print_leaderboard(store: Store, metric: str, as_json: bool, wide: bool = False) -> int:
     """Print all evaluated models, best cross-fitted score first; return 0, or 3 if a member failed."""
     from committee.report.leaderboard import leaderboard, table
+    from committee.report.text import OVER_CALIBRATED, is_over_calibrated
 
     reports = leaderboard(store, metric)
     failed = {report["name"]: report["failed"] for report in reports if "failed" in report}
@@ -42,6 +43,8 @@ def print_leaderboard(store: Store, metric: str, as_json: bool, wide: bool = Fal
     print_failed(failed)
     if not evaluated:
         print("No model is evaluated. Correct what failed, then run: committee run RECIPE")
+    if any(is_over_calibrated(report.get("gain", {}).get(metric)) for report in evaluated):
+        print_text(OVER_CALIBRATED)
     if any(report.get("rows") == "val" for report in evaluated):
         print_text("* Scored on the val split: these members have no out-of-fold predictions.")
     if any(report.get("seen") for report in evaluated):

@@ -1,12 +1,14 @@
-"""Combine predictions that were made anywhere: no images, no recipe, no store.
+"""Combine predictions of models that were trained anywhere.
 
-One FILE a model, with the same samples in any order. NPZ: `ids` [N], `probs` or `logits` [N,C], `classes` [C]
-where they have names. CSV and Parquet: id,p0,p1,... or id and one column a class. Labels: id,label, and
-fold and group where there are. The rows must be unseen: out-of-fold, or kept apart from training.
+This verb needs no images, no recipe and no store. Name one file per model, with the same samples in any
+order: NPZ or safetensors with the arrays `ids` [N] and `probs` or `logits` [N, C], and optionally `classes`
+[C]; CSV or Parquet with the columns id,p0,p1,... or id and one column per class. The file of labels has the
+columns id and label, and optionally fold and group.
 
-All methods are fitted and scored on rows that the fit did not see, best first. With --test the best (or
-the one --method) combines other rows of the same models into a CSV file. --json prints an object for one
---method, and a list, best first, for several or all.
+The models must not have been trained on these rows: use out-of-fold predictions, or predictions of a
+validation set. All methods are fitted and scored by cross-fitting. With --test, the best method (or the only
+--method) combines the predictions of other rows into a CSV file. --json prints one object for one --method,
+and a list, best first, otherwise.
 """
 
 from __future__ import annotations
@@ -14,64 +16,80 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from committee.base.text import count
+from committee.cli._combination import print_combination
 from committee.cli._options import add_json
+from committee.cli._output import print_json
 from committee.errors import UsageError
 
 if TYPE_CHECKING:
-    from committee.pipeline.combine import Combination, Combined, Method
-
+    from committee.pipeline.combine import Method
 
 GROUP = "Networks and predictions from elsewhere"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add files, labels, methods and how to score them."""
+    """Add files, labels, methods, and how to score them."""
     add = parser.add_argument
     add(
         "files",
         nargs="+",
         metavar="FILE",
-        help="predictions of one model: .npz .csv .parquet .safetensors, or a folder of saved predictions",
+        help="predictions of one model: a .npz, .csv, .parquet or .safetensors file, or a folder of saved "
+        "predictions",
     )
-    add("--labels", metavar="FILE", help="ids and labels; left out, the labels in the files")
+    add("--labels", metavar="FILE", help="file of ids and labels (default: the labels in the files)")
     add(
         "--method",
         action="append",
         default=[],
         metavar="NAME",
-        help="combiner, such as weighted, or with options as in a recipe, such as "
-        "'{combiner: greedy_selection, bags: 20}'; may be repeated (all of them)",
+        help="combiner such as weighted, or a mapping with options such as '{combiner: greedy_selection, "
+        "bags: 20}'; may be repeated (default: all methods that do not take long)",
     )
-    add("--test", nargs="+", metavar="FILE", help="other rows of the same models, to combine into --out")
-    add("--out", metavar="FILE", help="CSV for the combined test rows (combined.csv)")
-    add("--folds", type=int, metavar="K", help="draw K folds for cross-fitting (those in the files, else 5)")
+    add("--slow", action="store_true", help="run the methods that take long, too")
+    add("--test", nargs="+", metavar="FILE", help="predictions of other rows by the same models, to combine")
+    add("--out", metavar="FILE", help="CSV file of the combined test rows (default: combined.csv)")
+    add(
+        "--folds",
+        type=int,
+        metavar="K",
+        help="number of folds to draw for cross-fitting (default: the folds in the files, or 5)",
+    )
     add(
         "--calibrate",
         default="none",
         metavar="HOW",
-        help="pooled: a temperature for the result; members: one for each member before it; none (none)",
+        help="pooled: one temperature for the combined output; members: one temperature per member, before "
+        "they are combined; none (default: none)",
     )
-    add("--weights", metavar="NAME=W,...", help="given weights for the method weighted, not learned ones")
-    add("--metric", default="log_loss", help="metric to rank by and to optimize (log_loss)")
-    add("--space", default="probability", help="where weighted averages: probability or logit (probability)")
-    add("--seed", type=int, default=0, help="draws folds and resamples (0)")
+    add("--weights", metavar="NAME=W,...", help="weights for the method weighted (default: learned weights)")
+    add("--metric", default="log_loss", metavar="NAME", help="metric to rank by (default: log_loss)")
+    add(
+        "--space",
+        default="probability",
+        metavar="SPACE",
+        help="space in which weighted averages: probability or logit (default: probability)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed of folds and resamples (default: 0)")
+    add("--wide", action="store_true", help="show the intervals of all metrics, and the metric of the fit")
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Combine, print and, with `--test`, write."""
+    """Combine and print; with `--test`, write the combined rows."""
     from pathlib import Path
 
-    from committee.cli._output import count, print_json
-    from committee.pipeline.combine import combine
+    from committee.pipeline.combine import combine, plain_methods
     from committee.predictions.files._write import write_csv
 
     if arguments.out and not arguments.test:
         raise UsageError("--out", expected="--test FILES to combine", got="none")
+    methods = [_method(text) for text in arguments.method]
     found = combine(
         arguments.files,
         arguments.labels,
-        methods=[_method(text) for text in arguments.method],
+        methods=methods or (plain_methods() if arguments.slow else ()),
         test=arguments.test,
         folds=arguments.folds,
         calibrate=arguments.calibrate,
@@ -87,14 +105,14 @@ def run(arguments: Namespace) -> int:
         listed = [each.to_json() for each in found.methods]
         print_json(listed[0] if len(arguments.method) == 1 else listed)
         return 0
-    _print(found)
+    print_combination(found, arguments.wide)
     if found.test is not None:
         print(f"\n{out}: {count(len(found.test), 'sample')} combined by {found.best.method}")
     return 0
 
 
 def _method(text: str) -> Method:
-    """Return a combiner's name as it is, and a mapping of it and its options as it is in a recipe."""
+    """Return the name of a combiner, or the mapping that the text contains, as in a recipe."""
     from committee.recipe.yaml_text import parse
 
     if not text.startswith("{"):
@@ -116,37 +134,3 @@ def _weights(text: str | None) -> dict[str, float] | None:
         if not equals:
             raise UsageError("--weights", expected="NAME=WEIGHT,NAME=WEIGHT,...", got=f"'{part}'")
     return weights
-
-
-def _print(found: Combination) -> None:
-    from committee.cli._output import count, print_table
-
-    rows, metric = found.predictions, found.metric
-    shown = list(dict.fromkeys((metric, "accuracy", "log_loss", "ece")))
-    print_table(
-        f"{count(len(rows), 'sample')}, {len(rows.class_names)} classes, "
-        f"{count(len(rows.members), 'member')}: cross-fitted scores with 95% intervals, best {metric} first",
-        ["method", *shown, f"{metric} of the fit", "gain over the best single member"],
-        [_row(each, shown, metric) for each in found.methods],
-    )
-    alone = [[name, *(scores[each] for each in shown)] for name, scores in found.alone.items()]
-    print_table("\neach member alone", ["member", *shown], alone)
-    weights = found.best.combiner.member_weights()
-    if weights:
-        listed = (
-            f"{name} {weight:.3f}" for name, weight in sorted(weights.items(), key=lambda each: -each[1])
-        )
-        print(f"\nweights of {found.best.method}: {', '.join(listed)}")
-
-
-def _row(each: Combined, shown: list[str], metric: str) -> list[str]:
-    cells = [each.scores.cross_fitted[name] for name in shown]
-    gain = each.scores.gain.get(metric, each.scores.gain["log_loss"])
-    change = each.calibration
-    name = each.method if change is None else f"{each.method}, calibrated ({change['method']})"
-    return [
-        name,
-        *(f"{cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]" for cell in cells),
-        f"{each.scores.fit[metric]:.4f}",
-        gain.text,
-    ]

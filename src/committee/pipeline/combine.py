@@ -1,4 +1,4 @@
-"""Combine predictions that were made anywhere: read files, join them, score every method, apply the best."""
+"""Combination of predictions from files: join them, score all methods, apply the best one."""
 
 from __future__ import annotations
 
@@ -35,18 +35,19 @@ Method = str | Mapping[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """One method, fitted and scored.
+    """A fitted and scored combination method.
 
     Attributes
     ----------
     method : str
-        Key of the combiner, before calibration, or the name that it was given.
+        The key of the combiner, or the name that the caller gave the method.
     combiner : Combiner
-        Fitted on all rows, with its calibration.
+        The combiner, fitted on all rows, with its calibration.
     scores : Scores
-        Cross-fitted metrics, their gain over the best single member, and the metrics of the fit.
+        Cross-fitted metrics, their gains over the best single member, and the metrics on the rows of the fit.
     calibration : dict or None
-        What calibration changed: `method`, and `log_loss` and `ece` `before` and `after`, cross-fitted.
+        The effect of calibration: `method`, and the cross-fitted `log_loss` and `ece`, each `before` and
+        `after`.
     """
 
     method: str
@@ -68,18 +69,18 @@ class Combined:
 
 @dataclass(frozen=True, eq=False)
 class Combination:
-    """All methods on the same predictions.
+    """All methods, applied to the same predictions.
 
     Attributes
     ----------
     predictions : Predictions
-        The members' joined predictions.
+        The joined predictions of the members.
     methods : list of Combined
-        Best cross-fitted `metric` first.
+        The methods, best cross-fitted `metric` first.
     metric : str
-        What they are ranked by.
+        The metric that ranks the methods.
     test : Predictions or None
-        The members' predictions of other rows.
+        The members' predictions of the test rows.
     """
 
     predictions: Predictions
@@ -94,18 +95,24 @@ class Combination:
 
     @cached_property
     def alone(self) -> dict[str, dict[str, float]]:
-        """Metrics of each member alone, best first."""
+        """The metrics of each member alone, best member first."""
         labels, rows = self.predictions.require_labels("combine"), self.predictions.logits
-        rule = build("soft_voting")
+        mean = build("soft_voting")
         shown = dict.fromkeys(("accuracy", "log_loss", "ece", self.metric))
         found = {
-            name: evaluate(rule.combine(rows[place : place + 1]), labels, shown)
+            name: evaluate(mean.combine(rows[place : place + 1]), labels, shown)
             for place, name in enumerate(self.predictions.members)
         }
         return dict(sorted(found.items(), key=lambda item: _rank(item[1][self.metric], self.metric)))
 
     def test_probabilities(self) -> NDArray[np.float32]:
-        """Return the best method's probabilities of the test rows, float32 `[N, C]`."""
+        """Return the probabilities that the best method gives the test rows, float32 `[N, C]`.
+
+        Raises
+        ------
+        UsageError
+            There are no predictions of test rows.
+        """
         if self.test is None:
             raise UsageError("combine", expected="test files", got="none")
         return np.exp(self.best.combiner.combine(self.test.logits))
@@ -124,48 +131,56 @@ def combine(
     space: str = "probability",
     seed: int = 0,
 ) -> Combination:
-    """Combine the predictions of several models and say, cross-fitted, what that is worth.
+    """Combine the predictions of several models, and score each method by cross-fitting.
 
     Parameters
     ----------
     files : sequence of paths, or Predictions
-        One file a model (NPZ, CSV, Parquet or safetensors; see `committee.predictions.files`), or folders
-        that `Predictions.save` wrote. Rows must be unseen: out-of-fold, or kept apart from training.
+        One file per model (NPZ, CSV, Parquet or safetensors; see `committee.predictions.files`), or folders
+        that `Predictions.save` wrote. The models must not have been trained on the rows: use out-of-fold
+        predictions, or predictions of a validation set.
     labels : path, optional
-        A file of ids and labels, with folds and groups where it has them; left out, those in `files`.
+        A file of ids and labels, and optionally of folds and groups. By default, those in `files`.
     methods : sequence of str or mapping
-        Combiners by their names, or with options as in a recipe, such as `{"combiner": "greedy_selection",
-        "bags": 20}`, and a `name` where one combiner is there twice. When empty, all that combine members,
-        but for those whose fit would take long; the log names these.
+        Names of combiners, or mappings with options as in a recipe, such as `{"combiner": "greedy_selection",
+        "bags": 20}`; a `name` distinguishes two methods with the same combiner. By default, all combiners of
+        members whose fit does not take long; the log names the others.
     test : sequence of paths, or Predictions, optional
-        Other rows of the same models: by the names of the files, whose common beginning and end do not count
-        (`a_oof`, `b_oof` and `a_test`, `b_test`); where these differ too, in their order.
+        Predictions of other rows by the same models. They are matched by file name without the shared prefix
+        and suffix (`a_oof`, `b_oof` match `a_test`, `b_test`) or, if the names do not match, by order.
     folds : int, optional
-        Draw so many folds for cross-fitting. Left out: the folds in the files, or at most 5 drawn ones.
+        The number of folds to draw for cross-fitting. By default, the folds in the files or, if there are
+        none, up to 5 drawn folds.
     calibrate : str
-        `pooled` (one temperature for the result), `members` (one for each member before it) or `none`.
+        `pooled` (one temperature for the combined output), `members` (one temperature for each member before
+        they are combined) or `none`.
     weights : mapping of str to float, optional
-        Weights for the method `weighted`, instead of learned ones.
+        Weights for the method `weighted`; they are learned by default.
     metric : str
-        What methods are ranked by. Those that learn weights or choose members optimize it too, if it is
-        `accuracy` or `f1_macro`, else the log-loss.
+        The metric that ranks the methods. Methods that learn weights or select members optimize it if it is
+        `accuracy` or `f1_macro`, and the log-loss otherwise.
     space : str
-        Where `weighted` averages: `probability` or `logit`.
+        The space in which `weighted` averages: `probability` or `logit`.
     seed : int
-        Draws folds and resamples.
+        Seed of drawn folds and of bootstrap resamples.
+
+    Returns
+    -------
+    Combination
+        All methods, best first.
 
     Raises
     ------
     UsageError
-        A file, method or option that does not exist, or no labels.
+        A file, method or option does not exist, or there are no labels.
     DataError
-        Predictions whose ids, classes or row sums do not fit.
+        Ids, classes or sums of probabilities do not agree.
     """
     known_metric(metric)
     check_choice("calibrate", calibrate, tuple(CALIBRATIONS))
     aim = metric if metric in COUNT_METRICS else "log_loss"
     options = {"metric": aim, "space": space, "weights": weights, "seed": seed}
-    combiners = _rules(methods or _plain_methods(), options)
+    combiners = _combiners(methods or plain_methods(), options)
     if weights is not None and "weighted" not in (each.key for each in combiners.values()):
         raise UsageError(
             "weights",
@@ -176,10 +191,10 @@ def combine(
     predictions = _labeled(files, labels)
     if not methods:
         combiners = _affordable(combiners, predictions)
-    other = None if test is None else _same_members(_joined(test), predictions)
+    test_rows = None if test is None else _same_members(_joined(test), predictions)
     scored = _scored(combiners, calibrate, predictions, _folds(predictions, folds, seed), seed)
     ranked = sorted(scored, key=lambda each: _rank(each.scores.cross_fitted[metric].value, metric))
-    return Combination(predictions, ranked, metric, other)
+    return Combination(predictions, ranked, metric, test_rows)
 
 
 def _joined(files: Files | Predictions) -> Predictions:
@@ -200,19 +215,21 @@ def _labeled(files: Files | Predictions, labels: str | Path | None) -> Predictio
             table.ids, table.labels, folds=table.folds, groups=table.groups, who=str(labels)
         )
         if len(table.ids) > len(predictions):
-            log.info("%s: %d labels have no predictions", labels, len(table.ids) - len(predictions))
+            log.info(
+                "%s: %d labels without predictions are ignored", labels, len(table.ids) - len(predictions)
+            )
     if predictions.labels is None:
         raise UsageError(
             "combine",
             expected="labels of the samples",
             got="none",
-            todo="Name a file with the columns id,label: --labels FILE",
+            todo="Name a file with the columns id and label: --labels FILE",
         )
     return predictions
 
 
 def _same_members(test: Predictions, fitted: Predictions) -> Predictions:
-    """Return test predictions with the members and classes in the order of those that were fitted."""
+    """Return test predictions with members and classes in the order of the fitted predictions."""
     if set(test.members) == set(fitted.members):
         test = test.select(fitted.members)
     elif len(test.members) == len(fitted.members) and not set(test.members) & set(fitted.members):
@@ -223,35 +240,35 @@ def _same_members(test: Predictions, fitted: Predictions) -> Predictions:
             "--test",
             expected=f"the members {first_five(fitted.members)}",
             got=first_five(test.members),
-            todo="Name the files alike, or give as many in the same order.",
+            todo="Give one test file per member, with the same name or in the same order.",
         )
     return test.with_classes(fitted.class_names, of="that were fitted")
 
 
 def _counterparts(test: Sequence[str], fitted: Sequence[str]) -> list[str]:
-    """Return which fitted member each of `test` is: by what tells the names apart, or else by their order.
+    """Return the fitted member for each test member: matched by the distinct part of the names, or by order.
 
-    A shell lists `*_test.npz` by the alphabet, so the order alone would mix up the members.
+    A shell lists `*_test.npz` alphabetically, so the order alone could assign files to the wrong members.
     """
-    known = dict(zip(_cores(fitted), fitted, strict=True))
-    by_name = [known.get(core) for core in _cores(test)]
+    known = dict(zip(_distinct_parts(fitted), fitted, strict=True))
+    by_name = [known.get(part) for part in _distinct_parts(test)]
     found = [name for name in by_name if name is not None]
     if {*found} == {*fitted}:
         return found
     pairs = ", ".join(f"{new} is {old}" for new, old in zip(test, fitted, strict=True))
-    log.warning("test files are taken in the order of the files: %s", pairs)
+    log.warning("The names of the test files do not match, so the files are matched by order: %s", pairs)
     return list(fitted)
 
 
-def _cores(names: Sequence[str]) -> list[str]:
-    """Return the names without the beginning and the end that all share: `a`, `b` of `a_test`, `b_test`."""
+def _distinct_parts(names: Sequence[str]) -> list[str]:
+    """Return the names without their shared prefix and suffix: `a`, `b` for `a_test`, `b_test`."""
     rest = [name[_shared(names) :] for name in names]
     end = _shared([name[::-1] for name in rest])
     return [name[: len(name) - end] for name in rest]
 
 
 def _shared(names: Sequence[str]) -> int:
-    """Return how many letters at the beginning are the same in all names."""
+    """Return the length of the prefix that all names share."""
     return sum(1 for _ in takewhile(lambda letters: len({*letters}) == 1, zip(*names, strict=False)))
 
 
@@ -264,23 +281,23 @@ def _folds(predictions: Predictions, folds: int | None, seed: int) -> NDArray[np
     return predictions.folds
 
 
-def _rules(methods: Sequence[Method], options: Mapping[str, Any]) -> dict[str, Combiner]:
-    """Return the combiners by their names; each takes those of `options` that it has and nobody gave it."""
-    rules: dict[str, Combiner] = {}
+def _combiners(methods: Sequence[Method], options: Mapping[str, Any]) -> dict[str, Combiner]:
+    """Return the combiners by name; `options` are defaults for the combiners that have such options."""
+    combiners: dict[str, Combiner] = {}
     for method in methods:
         own = {"combiner": method} if isinstance(method, str) else dict(method)
         given = own.pop("name", None)
-        rule = _combiner(own, options)
-        name = str(given or rule.key)
-        if name in rules and rules[name].options() != rule.options():
+        combiner = _combiner(own, options)
+        name = str(given or combiner.key)
+        if name in combiners and combiners[name].options() != combiner.options():
             raise UsageError(
                 "methods",
-                expected="a name of its own for each method",
+                expected="a different name for each method",
                 got=f"'{name}' twice",
-                todo="Give one another: {combiner: ..., name: ...}.",
+                todo="Name one of them: {combiner: ..., name: ...}.",
             )
-        rules[name] = rule
-    return rules
+        combiners[name] = combiner
+    return combiners
 
 
 def _combiner(method: Mapping[str, Any], options: Mapping[str, Any]) -> Combiner:
@@ -294,17 +311,24 @@ def _combiner(method: Mapping[str, Any], options: Mapping[str, Any]) -> Combiner
     return build({**shared, **method, "combiner": key})
 
 
-def _plain_methods() -> list[str]:
-    """Return the combiners that combine members, rather than other combiners."""
+def plain_methods() -> list[str]:
+    """Return the names of the combiners that combine members, rather than other combiners."""
     return [name for name in COMBINERS.names() if not {*_NESTED} & {*COMBINERS.options(name)}]
 
 
 def _affordable(combiners: Mapping[str, Combiner], predictions: Predictions) -> dict[str, Combiner]:
+    """Return the combiners whose fit does not take long; the log names the others."""
     members, rows, classes = predictions.logits.shape
     kept = {key: each for key, each in combiners.items() if each.affordable(members, rows, classes)}
-    left_out = [key for key in combiners if key not in kept]
-    if left_out:
-        log.info("left out, for they would take long here: %s; name them to have them", ", ".join(left_out))
+    skipped = [key for key in combiners if key not in kept]
+    if skipped:
+        log.info(
+            "Skipped, since they take long for %d rows and %d classes: %s. "
+            "Run one with --method NAME, or all with --slow.",
+            rows,
+            classes,
+            ", ".join(skipped),
+        )
     return kept
 
 
@@ -318,7 +342,7 @@ def _scored(
     if calibrate == "none":
         found = score_all(combiners, predictions, folds=folds, seed=seed)
         return [Combined(key, *found[key], None) for key in combiners]
-    # Both are scored at once, for a calibration is only worth what it changes.
+    # Each method is scored with and without its calibration, which shows the effect.
     wrapped = {f"{key}+": calibrated(each, calibrate, seed) for key, each in combiners.items()}
     found = score_all({**combiners, **wrapped}, predictions, folds=folds, seed=seed)
     return [
@@ -332,7 +356,7 @@ def _scored(
 
 
 def _rank(value: float, metric: str) -> float:
-    """Return a number that sorts the best first, and what is undefined last."""
+    """Return a sort key that puts the best value first, and NaN last."""
     if math.isnan(value):
         return math.inf
     return -value if known_metric(metric).higher_is_better else value

@@ -8,6 +8,9 @@ from typing import Any
 from committee.base.text import two_digits
 
 Facts = Mapping[str, Any]
+OVER_CALIBRATED = (
+    "(c) Compared with the best single member after calibration, since this model is calibrated."
+)
 
 
 def interval(found: Facts | None) -> str:
@@ -21,10 +24,20 @@ def short_interval(found: Facts | None) -> str:
 
 
 def gain_in_words(found: Facts | None) -> str:
-    """Return `0.012 better`, `no proven gain`, or an empty text for None."""
+    """Return `0.012 better`, `no proven gain`, or an empty text for None.
+
+    The mark `(c)` of a proven gain refers to the note `OVER_CALIBRATED`.
+    """
     if found is None:
         return ""
-    return f"{two_digits(found['value'])} better" if found["proven"] else "no proven gain"
+    if not found["proven"]:
+        return "no proven gain"
+    return f"{two_digits(found['value'])} better{' (c)' if is_over_calibrated(found) else ''}"
+
+
+def is_over_calibrated(found: Facts | None) -> bool:
+    """Return whether a gain is proven and compares with the best single member after calibration."""
+    return found is not None and bool(found["proven"]) and ", calibrated" in str(found.get("against"))
 
 
 def costs(report: Facts) -> str:
