@@ -40,12 +40,13 @@ def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
     assert said.code == 0, said.err
     lines = said.out.splitlines()
     assert lines[0] == "guest: would be adopted"
-    assert lines[1].startswith("sees photos as 1 x 32 x 32 (crop), mean ")
-    assert lines[2] == "its tensors stood under 'model.'"
-    assert lines[3] == "not seen, as you say: 0 of 191 train, 0 of 49 test images"
-    assert (
-        lines[-1]
-        == "Nothing can be fitted on its predictions: say what it has not seen with --seen or --fresh."
+    assert lines[1].startswith("Preprocessing: 1 x 32 x 32 pixels (crop), mean ")
+    assert "The names of its tensors have the prefix 'model.'." in lines
+    text = " ".join(lines)
+    assert "Images that it was not trained on, by --seen and --fresh: 0 of 191 train, 0 of 49 test" in text
+    assert text.endswith(
+        "No combiner can be fitted on its predictions. Name the images that it was not trained on with "
+        "--seen or --fresh."
     )
     said = cli(*words, "--seen", "none", "--mean", "0.5", "--std", "0.5", "--json")
     answer = json.loads(said.out)
@@ -53,7 +54,7 @@ def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
     said = cli(*words, "--mean", "a,b")
     assert (said.code, said.err.splitlines()[-1]) == (
         2,
-        "committee: --mean: expected one number, or three joined by commas, got 'a,b'.",
+        "committee: --mean: expected one number, or three separated by commas, got 'a,b'.",
     )
     said = cli(*words[:-6], "--backbone", "timm:test_resnet", *words[-4:])
     assert said.code == 1 and "tensors of timm:test_resnet, got" in said.err

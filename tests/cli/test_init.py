@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from committee.recipe.load import load_recipe
 
 
 def test_init_writes_a_recipe_that_loads(cli, tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     said = cli("init", path, "--set", "dataset.path=photos")
-    assert said == (0, f"Wrote {path}. Run it: committee run {path}\n", "")
+    assert said == (0, f"Wrote {path}. To train and combine, run: committee run {path}\n", "")
     assert load_recipe(path).dataset.path == "photos"
 
 
 def test_init_asks_for_images_only_where_none_are_named(cli, tmp_path: Path) -> None:
     named, bare = tmp_path / "named.yaml", tmp_path / "bare.yaml"
     assert cli("init", named, "--set", "dataset.name=digits").out == (
-        f"Wrote {named}. Run it: committee run {named}\n"
+        f"Wrote {named} for 1797 images of 10 classes. To train and combine, run: committee run {named}\n"
     )
     assert cli("init", bare).out == (
-        f"Wrote {bare}. Name your images in dataset.path, then: committee run {bare}\n"
+        f"Wrote {bare}. To train and combine, set dataset.path to your images, then run: "
+        f"committee run {bare}\n"
     )
-    hint = "# Name your images in dataset.path"
+    hint = "# Set dataset.path to the folder of your images"
     assert (hint in named.read_text(), hint in bare.read_text()) == (False, True)
 
 
@@ -33,8 +36,7 @@ def test_init_writes_over_nothing_unless_told(cli, tmp_path: Path) -> None:
     said = cli("init", path)
     assert (said.code, said.err) == (
         2,
-        f"committee: {path}: expected a file that is not there yet, got one that is. Write over it with "
-        "--force, or name another.\n",
+        f"committee: {path}: the file exists already. Overwrite it with --force, or name another file.\n",
     )
     assert path.read_text() == "mine"
     assert cli("init", path, "--force").code == 0
@@ -48,6 +50,46 @@ def test_init_refuses_what_no_recipe_takes(cli, tmp_path: Path) -> None:
         "committee: training.epochs: expected a number not less than 1, got -1. (--set epochs=-1)\n",
     )
     assert not path.exists()
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with empty files of three classes; the working folder is the one above."""
+    monkeypatch.chdir(tmp_path)
+    for name, images in (("cat", 3), ("dog", 2), ("great auk", 1)):
+        (tmp_path / "my photos" / name).mkdir(parents=True)
+        for image in range(images):
+            (tmp_path / "my photos" / name / f"{image}.jpg").touch()
+    return Path("my photos")
+
+
+def test_init_with_images_writes_their_path_and_classes_and_a_budget(cli, photos: Path) -> None:
+    said = cli("init", photos)
+    assert said == (
+        0,
+        "Wrote recipe.yaml for 6 images of 3 classes. To train and combine, run: committee run\n",
+        "",
+    )
+    text = Path("recipe.yaml").read_text(encoding="utf-8")
+    assert "# 6 images of 3 classes: cat 3, dog 2, great auk 1.\n" in text
+    recipe = load_recipe("recipe.yaml")
+    assert recipe.dataset.path == "my photos"
+    assert recipe.pruning is not None and recipe.pruning.cost_budget.max_latency_ms is None
+    assert "    max_latency_ms: null\n" in text and "    max_size_mb: null\n" in text
+    other = cli("init", "other.yaml", photos, "--set", "pruning.cost_budget.max_size_mb=20")
+    assert other.out.endswith("run: committee run other.yaml\n")
+    assert "    max_size_mb: 20.0\n" in Path("other.yaml").read_text(encoding="utf-8")
+
+
+def test_init_refuses_images_that_do_not_exist(cli, photos: Path) -> None:
+    assert cli("init", "fotos").err == (
+        "committee: fotos: the path does not exist. Name a folder of images, or a recipe file that ends in "
+        ".yaml.\n"
+    )
+    assert cli("init", "a", "b").err == (
+        "committee: init: expected one folder or file of images and one recipe file, got a b.\n"
+    )
+    assert not Path("recipe.yaml").exists()
 
 
 def test_schema_is_json(cli) -> None:

@@ -141,8 +141,8 @@ def test_other_classes_are_listed(trained: Store, net: Member, tmp_path: Path) -
     with pytest.raises(DataError) as caught:
         adopt(recipe(), trained, given)
     assert str(caught.value) == (
-        f"{given.classes}: expected the classes of the data set, in any order, got none called '7', '9' and "
-        "'seven', 'nine' besides. A member must know the same classes as the others."
+        f"{given.classes}: expected the classes of the data set, in any order, got '7', '9' missing and "
+        "'seven', 'nine' unknown. All members of a store must have the same classes."
     )
 
 
@@ -243,7 +243,7 @@ def test_a_trained_members_name_is_taken_and_training_leaves_it_alone(
     with pytest.raises(UsageError) as caught:
         adopt(recipe(), trained, foreign(tmp_path, net, name="test_vit"))
     assert str(caught.value) == (
-        "--name: expected a name that no trained member has, got 'test_vit'. Choose another."
+        "--name: expected a name that no trained member has, got 'test_vit'. Choose another name."
     )
     adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
     again = load_recipe(None, [*tiny_settings, "backbones.include=[timm:test_vit, guest]"])
@@ -265,12 +265,12 @@ def test_ids_that_are_not_there(trained: Store, net: Member, tmp_path: Path) -> 
         adopt(recipe(), trained, foreign(tmp_path, net, seen=str(tmp_path / "ids.txt")))
     assert str(caught.value) == (
         f"{tmp_path / 'ids.txt'}: expected ids of images of the data set, got 'nobody'. "
-        "See: committee predictions --csv FILE."
+        "The first column of the files of committee predictions --csv FILE lists them."
     )
     with pytest.raises(UsageError) as caught:
         adopt(recipe(), trained, foreign(tmp_path, net, fresh="everything"))
     assert str(caught.value) == (
-        "--fresh: expected a split (train, val, test) or a file of ids, one a line, got 'everything'."
+        "--fresh: expected a split (train, val, test) or a file with one id per line, got 'everything'."
     )
 
 
@@ -283,7 +283,18 @@ def test_files_of_classes(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(DataError) as caught:
             read_classes(path)
-        assert str(caught.value) == f"{path}: expected class names, each once, got {got}."
+        assert str(caught.value) == f"{path}: expected different class names, got {got}."
+
+
+def test_a_file_of_classes_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_classes(tmp_path / "none.txt")
+    assert str(caught.value) == (
+        f"{tmp_path / 'none.txt'}: the file does not exist. Name a file of class names with --classes."
+    )
+    (tmp_path / "other.txt").write_bytes(b"\xff")
+    with pytest.raises(DataError, match="expected class names in UTF-8, got other bytes"):
+        read_classes(tmp_path / "other.txt")
 
 
 def test_folds_are_not_asked_of_an_adopted_member(trained: Store, net: Member, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from committee.recipe.load import load_recipe
-from committee.recipe.model import Recipe
+from committee.recipe.model import Pruning, Recipe
 from committee.recipe.schema import schema
 from committee.recipe.section import Section
 from committee.recipe.starter import starter
@@ -41,6 +41,7 @@ def test_the_starter_is_the_defaults_with_three_backbones_and_stacking(tmp_path:
     for name in ("project", "device", "seed", "dataset", "training", "exports", "models", "overrides"):
         assert getattr(recipe, name) == getattr(default, name)
     assert recipe.runs.score_ensemble.methods == default.runs.score_ensemble.methods
+    assert recipe.pruning == Pruning()
     assert recipe.unbuilt() == []
 
 
@@ -60,6 +61,15 @@ def test_the_starter_writes_what_it_is_told(tmp_path: Path) -> None:
     assert recipe.training.class_weights == {"1": 2.0, "no": 1.0}
     assert [method.options for method in recipe.runs.score_ensemble.methods] == [{}, {"space": "logit"}]
     assert recipe.models[0].alias == "x"
+
+
+def test_many_classes_are_a_range(tmp_path: Path) -> None:
+    text = starter(["dataset.path=photos"], {f"class {n}": n + 1 for n in range(31)})
+    assert "# 496 images of 31 classes: 1 to 31 of each.\n" in text
+    text = starter(["dataset.path=photos"], {"a\nb: #": 1, "c": 2})
+    assert "# 3 images of 2 classes: a\\nb: # 1, c 2.\n" in text
+    (tmp_path / "r.yaml").write_text(text, encoding="utf-8")
+    assert load_recipe(tmp_path / "r.yaml").dataset.path == "photos"
 
 
 def test_the_schema_has_every_key_its_names_and_the_short_form() -> None:

@@ -1,9 +1,11 @@
-"""Adopt a network that was trained elsewhere: its weights, its classes, and which images it may have seen.
+"""Add a network that was trained elsewhere to a store.
 
-The checkpoint is a state dict of torch or a safetensors file, bare or inside of what Lightning, timm and
-others write, with or without a prefix; it is read without running code, and every tensor name and shape is
-compared. Its predictions of all images of the store are kept. Combiners are fitted on images that no member
-has seen: without --seen or --fresh all count as seen, since nobody said which are not.
+The checkpoint is a torch state dict or a safetensors file, alone or inside the files that Lightning, timm and
+other trainers write, with or without a prefix. It is read without running code, and the names and shapes of
+all tensors are compared with the backbone. The network then predicts all images of the store.
+
+Combiners are fitted on images that no member was trained on. Without --seen or --fresh, all images count as
+seen, and no combiner can be fitted with this member.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
-from committee.cli._output import print_json
+from committee.cli._output import print_json, print_text
 from committee.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,41 +27,55 @@ GROUP = "Networks and predictions from elsewhere"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the network, how it sees photos, and which of them it has seen."""
+    """Add the network, its preprocessing, and the images that it was trained on."""
     add_recipe(parser)
     add_store(parser)
     add = parser.add_argument
-    add("--name", required=True, help="name of the member")
+    add("--name", required=True, metavar="NAME", help="name of the new member")
     add(
         "--backbone",
         required=True,
-        help="its architecture: timm:NAME, torchvision:NAME, a preset, python:...",
+        metavar="NAME",
+        help="architecture: timm:NAME, torchvision:NAME, a preset, or python:MODULE:FUNCTION",
     )
-    add("--weights", required=True, type=Path, metavar="FILE", help="its checkpoint")
+    add("--weights", required=True, type=Path, metavar="FILE", help="checkpoint of the network")
     add(
         "--classes",
         required=True,
         type=Path,
         metavar="FILE",
-        help="its class names in the order of its logits: a line each, or JSON",
+        help="class names in the order of the logits: one per line, or a JSON list",
     )
-    add("--img-size", type=int, metavar="N", help="side of its input in pixels (dataset.img_size)")
-    add("--mean", metavar="A[,B,C]", help="mean of the channels in 0..1, as in its training (its backbone's)")
-    add("--std", metavar="A[,B,C]", help="their standard deviation (its backbone's)")
+    add("--img-size", type=int, metavar="N", help="side of the input in pixels (default: dataset.img_size)")
+    add(
+        "--mean",
+        metavar="A[,B,C]",
+        help="mean of the channels in its training, from 0 to 1 (default: that of the backbone)",
+    )
+    add(
+        "--std",
+        metavar="A[,B,C]",
+        help="standard deviation of the channels in its training (default: that of the backbone)",
+    )
     add(
         "--seen",
         default="unknown",
-        metavar="WHAT",
-        help="images it was trained on: none, train, all, or a file of ids (unknown: as all)",
+        metavar="IMAGES",
+        help="images that it was trained on: none, train, all, or a file of ids (default: unknown, the same "
+        "as all)",
     )
-    add("--fresh", metavar="WHAT", help="images it has not seen: train, val, test, or a file of ids")
-    add("--ema", action="store_true", help="take the moving average of its weights, where the file has both")
+    add(
+        "--fresh",
+        metavar="IMAGES",
+        help="images that it was not trained on: train, val, test, or a file of ids",
+    )
+    add("--ema", action="store_true", help="use the moving average of the weights, if the file has both")
     add_dry_run(parser)
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Adopt, and say what was found."""
+    """Adopt the network, and print what was found."""
     from committee.pipeline.adopt import Foreign, adopt
 
     foreign = Foreign(
@@ -90,24 +106,27 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
     except ValueError:
         values = []
     if len(values) not in (1, 3):
-        raise UsageError(option, expected="one number, or three joined by commas", got=f"'{text}'")
+        raise UsageError(option, expected="one number, or three separated by commas", got=f"'{text}'")
     return values
 
 
 def _print(found: Adopted) -> None:
     view = found.view
     print(f"{found.name}: {found.state}")
-    print(
-        f"sees photos as {view['channels']} x {view['size']} x {view['size']} ({view['fit']}), mean "
-        f"{view['mean']}, std {view['std']}: is that how it was trained?"
+    print_text(
+        f"Preprocessing: {view['channels']} x {view['size']} x {view['size']} pixels ({view['fit']}), mean "
+        f"{view['mean']}, std {view['std']}. Check that the network was trained with these values."
     )
     if found.prefix:
-        print(f"its tensors stood under '{found.prefix}'")
+        print(f"The names of its tensors have the prefix '{found.prefix}'.")
     if found.reordered:
-        print("its classes come in another order than the data set's, and are matched by name")
+        print("Its classes are in another order than those of the data set; they are matched by name.")
     counts = [f"{found.fresh[split]} of {rows} {split}" for split, rows in found.rows.items() if rows]
-    print(f"not seen, as you say: {', '.join(counts)} images")
+    print_text(f"Images that it was not trained on, by --seen and --fresh: {', '.join(counts)}")
     for kind, share in found.agrees.items():
-        print(f"says the label of {100 * share:.1f}% of the {kind} training images")
+        print(f"Accuracy on the {kind} training images: {100 * share:.1f}%")
     if not any(found.fresh.values()):
-        print("Nothing can be fitted on its predictions: say what it has not seen with --seen or --fresh.")
+        print_text(
+            "No combiner can be fitted on its predictions. Name the images that it was not trained on with "
+            "--seen or --fresh."
+        )

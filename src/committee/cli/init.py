@@ -1,46 +1,93 @@
-"""Write a commented starter recipe."""
+"""Write a commented starter recipe.
+
+With the PATH of a folder or file of labeled images, the recipe contains this path and, as a comment, the
+number of images of each class. The recipe has a section for budgets of latency and size: pruning.cost_budget.
+"""
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, Namespace
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from committee.errors import UsageError
+from committee.cli._options import RECIPE, add_set
+from committee.errors import UsageError, missing
+
+if TYPE_CHECKING:
+    from committee.recipe.dataset import Dataset
 
 GROUP = "Start"
+_SUFFIXES = (".yaml", ".yml")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add FILE, `--set` and `--force`."""
-    parser.add_argument("file", nargs="?", default="recipe.yaml", metavar="FILE", help="default: recipe.yaml")
+    """Add PATH, `--set` and `--force`."""
     parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="write this value into it, such as dataset.path=photos; may be repeated",
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="folder or file of labeled images; and the recipe to write, which ends in .yaml "
+        f"(default: {RECIPE})",
     )
-    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    add_set(parser, "write this value into the recipe, such as training.epochs=5; may be repeated")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def run(arguments: Namespace) -> int:
-    """Write the file, and say what to do with it."""
+    """Write the recipe, and print how to run it."""
     from committee.recipe.load import load_recipe
     from committee.recipe.starter import starter
 
-    path = Path(arguments.file)
-    text = starter(arguments.overrides)
+    images, file = _paths(arguments.paths)
+    overrides = [f"dataset.path={json.dumps(str(images))}"] if images else []
+    overrides += arguments.overrides
+    classes = _class_counts(load_recipe(None, overrides).dataset)
+    text = starter(overrides, classes)
     try:
-        with path.open("w" if arguments.force else "x", encoding="utf-8") as file:
-            file.write(text)
+        with file.open("w" if arguments.force else "x", encoding="utf-8") as stream:
+            stream.write(text)
     except FileExistsError:
         raise UsageError(
-            str(path),
-            expected="a file that is not there yet",
-            got="one that is",
-            todo="Write over it with --force, or name another.",
+            f"{file}: the file exists already", todo="Overwrite it with --force, or name another file."
         ) from None
-    first = "Run it" if load_recipe(path).dataset.is_named else "Name your images in dataset.path, then"
-    print(f"Wrote {path}. {first}: committee run {path}")
+    found = f" for {sum(classes.values())} images of {len(classes)} classes" if classes else ""
+    first = "" if load_recipe(file).dataset.is_named else "set dataset.path to your images, then "
+    command = "committee run" if file == RECIPE else f"committee run {file}"
+    print(f"Wrote {file}{found}. To train and combine, {first}run: {command}")
     return 0
+
+
+def _paths(paths: Sequence[str]) -> tuple[Path | None, Path]:
+    """Return the images, if any, and the recipe file.
+
+    Raises
+    ------
+    UsageError
+        The images do not exist, or there are several paths of one kind.
+    """
+    files = [Path(path) for path in paths if path.lower().endswith(_SUFFIXES)]
+    images = [Path(path) for path in paths if not path.lower().endswith(_SUFFIXES)]
+    if len(files) > 1 or len(images) > 1:
+        raise UsageError(
+            "init", expected="one folder or file of images and one recipe file", got=" ".join(paths)
+        )
+    for path in images:
+        if not path.expanduser().exists():
+            raise missing(
+                UsageError, path, "Name a folder of images, or a recipe file that ends in .yaml.", "path"
+            )
+    return images[0] if images else None, files[0] if files else RECIPE
+
+
+def _class_counts(settings: Dataset) -> Mapping[str, int]:
+    """Return the number of images of each class, or nothing if the images do not exist yet."""
+    if not settings.is_named or (settings.path and not Path(settings.path).expanduser().exists()):
+        return {}
+    from committee.images.source import read
+
+    samples = read(settings)
+    counts = Counter(samples.labels)
+    return {name: counts[name] for name in samples.class_names}

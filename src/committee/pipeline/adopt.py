@@ -1,4 +1,4 @@
-"""Adopt: a network that was trained elsewhere becomes a member of a store, with what it may have seen."""
+"""Adoption of networks that were trained elsewhere as members of a store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from committee.backbones._checkpoint import put
 from committee.backbones._weights import WRAPPERS, read_weights
 from committee.base.devices import resolve as resolve_device
-from committee.errors import DataError, UsageError, first_five
+from committee.errors import DataError, UsageError, first_five, unreadable
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
 from committee.images.view import View, canvas_size
@@ -38,28 +38,35 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Foreign:
-    """A network of another trainer, as the user describes it.
+    """A network that was trained elsewhere, as the user describes it.
 
-    Attributes
+    Parameters
     ----------
     name : str
-        Of the member that it becomes.
+        The name of the new member.
     backbone : str
-        Its architecture.
+        The architecture.
     weights : Path
-        A checkpoint: `.safetensors`, or `.pt`, `.pth`, `.ckpt`, `.bin` of torch.
+        The checkpoint: a `.safetensors` file, or a `.pt`, `.pth`, `.ckpt` or `.bin` file of torch.
     classes : Path
-        A line a class, a JSON list, or `{"0": name}`: in the order of its logits.
-    size : int or None
-        Side of its input in pixels; None is the recipe's.
-    mean, std : sequence of float or None
-        Of the channels in 0..1, as in its training; None is what its backbone usually has.
+        A file of class names in the order of the logits: one per line, a JSON list, or `{"0": name}`.
+    size : int, optional
+        The side of the input in pixels; by default, that of the recipe.
+    mean, std : sequence of float, optional
+        Mean and standard deviation of the channels in training, from 0 to 1; by default, those of the
+        backbone.
     seen : str
-        Which images it may have been trained on: `none`, `train`, `all`, a file of ids, or `unknown`.
-    fresh : str or None
-        Images that it has not seen, whatever `seen` says: `train`, `val`, `test`, or a file of ids.
+        The images that the network may have been trained on: `none`, `train`, `all`, a file of ids, or
+        `unknown`, which counts as `all`.
+    fresh : str, optional
+        Images that the network was not trained on, even if they are among `seen`: `train`, `val`, `test`, or
+        a file of ids.
     ema : bool
-        Whether to take the moving average of its weights, which some trainers keep beside them.
+        Whether to use the moving average of the weights, if the checkpoint contains both.
+
+    See Also
+    --------
+    adopt : Add the network to a store.
     """
 
     name: str
@@ -76,23 +83,28 @@ class Foreign:
 
 @dataclass
 class Adopted:
-    """What was found and made.
+    """The result of an adoption.
 
     Attributes
     ----------
     name : str
+        The name of the member.
     view : dict
-        How it sees photos: size, mean, std, fit, channels.
+        The preprocessing: size, mean, std, fit and channels.
     prefix : str
-        What stood before the names of all its tensors.
+        The prefix of the names of all tensors in the checkpoint.
     reordered : bool
-        Whether its classes come in another order than the data set's.
+        Whether the classes of the network are in another order than those of the data set.
     rows, fresh : dict of str to int
-        Images of each split, and those that it has not seen.
+        Split -> number of images, and of images that the network was not trained on.
     agrees : dict of str to float
-        Share of training images that it says the label of: `fresh` and `seen` ones.
+        Accuracy on training images: on `fresh` ones, and on those that it may have `seen`.
     state : str
         `adopted`, `adopted already`, or `would be adopted`.
+
+    See Also
+    --------
+    adopt : Return this result.
     """
 
     name: str
@@ -106,28 +118,30 @@ class Adopted:
 
 
 def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = False) -> Adopted:
-    """Bring a network into a store: weights, and predictions of all its images, marked where it saw them.
+    """Add a network to a store: its weights, and its predictions for all images of the store.
 
-    Its predictions of training images stand in the place of out-of-fold ones; fits use those alone that no
-    member has seen.
+    Its predictions for training images are stored in place of out-of-fold predictions, with a mark on images
+    that it may have been trained on. Combiners are fitted on images that no member was trained on.
 
     Parameters
     ----------
     recipe : Recipe
-        Names the images, where the store has none yet; the device.
+        The device and, if the store has no data set yet, the images.
     store : Store
+        The store that gets the new member.
     foreign : Foreign
+        The network.
     dry_run : bool
-        Check and tell all, and store nothing but the decoded images.
+        Whether to check everything, but to store nothing except the decoded images.
 
     Raises
     ------
     UsageError
-        A file or a backbone that does not exist, or the name of a trained member.
+        A file or a backbone does not exist, or a trained member has the same name.
     DataError
-        A checkpoint that is none, or classes that are not the data set's.
+        The file is not a checkpoint, or its classes are not those of the data set.
     MismatchError
-        Tensors that do not fit the backbone: all are listed.
+        Tensors do not match the backbone; the error lists all of them.
     """
     classes = read_classes(foreign.classes)
     wrappers = (*EMA, *WRAPPERS) if foreign.ema else WRAPPERS
@@ -138,7 +152,7 @@ def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = Fal
                 "--name",
                 expected="a name that no trained member has",
                 got=f"'{foreign.name}'",
-                todo="Choose another.",
+                todo="Choose another name.",
             )
         dataset = _open(recipe, store, foreign)
         _require_classes(classes, dataset.class_names, foreign.classes)
@@ -159,11 +173,21 @@ def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = Fal
 
 
 def read_classes(path: Path) -> list[str]:
-    """Return the class names in a file: a line each, a JSON list, or a JSON mapping of numbers to names."""
+    """Return the class names in a file: one per line, a JSON list, or a JSON mapping of numbers to names.
+
+    Raises
+    ------
+    UsageError
+        The file does not exist or cannot be read.
+    DataError
+        The content is not valid JSON or UTF-8, or a name occurs twice.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError("--classes", expected="a file of class names", got=f"'{path}'") from error
+    except OSError as error:
+        raise unreadable(UsageError, path, error, "Name a file of class names with --classes.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(str(path), expected="class names in UTF-8", got="other bytes") from error
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if text.lstrip().startswith(("[", "{")):
         try:
@@ -173,79 +197,81 @@ def read_classes(path: Path) -> list[str]:
         except ValueError as error:
             raise DataError(str(path), expected="class names as JSON", got=str(error)) from error
         names = [str(name) for name in found]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated or not names:
         raise DataError(
             str(path),
-            expected="class names, each once",
-            got=f"{first_five(twice)} twice" if twice else "none",
+            expected="different class names",
+            got=f"{first_five(repeated)} twice" if repeated else "none",
         )
     return names
 
 
 def seen_rows(dataset: Dataset, foreign: Foreign) -> NDArray[np.bool_]:
-    """Return which images the network may have been trained on, bool `[N]`.
+    """Return a mask, bool `[N]`, of the images that the network may have been trained on.
 
     Raises
     ------
     UsageError
-        There is no such file.
+        A file of ids does not exist.
     DataError
-        A file names images that the data set does not have.
+        A file contains ids that the data set does not have.
     """
     if foreign.seen == "none":
         seen = np.zeros(len(dataset.sample_ids), bool)
     elif foreign.seen in ("all", UNKNOWN):
         seen = np.ones(len(dataset.sample_ids), bool)
     else:
-        seen = _named(dataset, foreign.seen, "--seen")
+        seen = _selected(dataset, foreign.seen, "--seen")
     if foreign.fresh is not None:
-        seen &= ~_named(dataset, foreign.fresh, "--fresh")
+        seen &= ~_selected(dataset, foreign.fresh, "--fresh")
     return seen
 
 
-def _named(dataset: Dataset, what: str, option: str) -> NDArray[np.bool_]:
-    if what in SPLITS:
-        return dataset.splits == what
+def _selected(dataset: Dataset, images: str, option: str) -> NDArray[np.bool_]:
+    """Return a mask, bool `[N]`, of the images in a split, or of those whose ids a file contains."""
+    if images in SPLITS:
+        return dataset.splits == images
     try:
-        ids = [line.strip() for line in Path(what).read_text(encoding="utf-8-sig").splitlines()]
+        lines = Path(images).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            option, expected=f"a split ({', '.join(SPLITS)}) or a file of ids, one a line", got=f"'{what}'"
+            option,
+            expected=f"a split ({', '.join(SPLITS)}) or a file with one id per line",
+            got=f"'{images}'",
         ) from error
-    wanted = {name for name in ids if name}
-    unknown = sorted(wanted - set(dataset.sample_ids.tolist()))
+    ids = {line.strip() for line in lines} - {""}
+    unknown = sorted(ids - set(dataset.sample_ids.tolist()))
     if unknown:
         raise DataError(
-            what,
+            images,
             expected="ids of images of the data set",
             got=first_five(unknown),
-            todo="See: committee predictions --csv FILE.",
+            todo="The first column of the files of committee predictions --csv FILE lists them.",
         )
-    return np.isin(dataset.sample_ids, sorted(wanted))
+    return np.isin(dataset.sample_ids, sorted(ids))
 
 
 def _open(recipe: Recipe, store: Store, foreign: Foreign) -> Dataset:
-    """Open the store's images; the first to open them deals them to the recipe's folds."""
+    """Open the data set of the store; if it has no folds yet, they are drawn as the recipe says."""
     record = load_record(store)
-    dealt = record is not None and any(fold >= 0 for fold in record.folds)
+    has_folds = record is not None and any(fold >= 0 for fold in record.folds)
     size = canvas_size(foreign.size or recipe.dataset.img_size, recipe.dataset.fit)
-    return open_dataset(
-        recipe.dataset, store, canvas_size=size, folds=0 if dealt else recipe.training.folds, seed=recipe.seed
-    )
+    folds = 0 if has_folds else recipe.training.folds
+    return open_dataset(recipe.dataset, store, canvas_size=size, folds=folds, seed=recipe.seed)
 
 
 def _require_classes(own: Sequence[str], wanted: Sequence[str], path: Path) -> None:
     missing = [name for name in wanted if name not in own]
     extra = [name for name in own if name not in wanted]
     if missing or extra:
-        told = [f"none called {', '.join(map(repr, missing))}"] if missing else []
-        told += [f"{', '.join(map(repr, extra))} besides"] if extra else []
+        problems = [f"{', '.join(map(repr, missing))} missing"] if missing else []
+        problems += [f"{', '.join(map(repr, extra))} unknown"] if extra else []
         raise DataError(
             str(path),
             expected="the classes of the data set, in any order",
-            got=" and ".join(told),
-            todo="A member must know the same classes as the others.",
+            got=" and ".join(problems),
+            todo="All members of a store must have the same classes.",
         )
 
 
@@ -274,7 +300,7 @@ def _single(values: Sequence[float]) -> float | Sequence[float]:
 
 
 class _Adoption:
-    """One network on its way into a store."""
+    """The adoption of one network by a store."""
 
     def __init__(
         self,
@@ -308,7 +334,7 @@ class _Adoption:
         )
 
     def store_all(self, found: Adopted) -> None:
-        """Store weights and predictions, unless they are there; say how it agrees with the labels."""
+        """Store weights and predictions, unless the store has them, and complete `found`."""
         folder = self.store.checkpoint(self.foreign.name, "refit")
         found.state = "adopted already" if is_done(folder, self.source) else "adopted"
         self.member.provenance = {"adopted": self.origin, "backbone": self.foreign.backbone}
@@ -345,13 +371,13 @@ class _Adoption:
             batch_size=self.recipe.dataset.batch_size,
             device=resolve_device(self.recipe.device),
         )
-        dealt = split == "train" and (dataset.folds[rows] >= 0).all()
+        has_folds = split == "train" and (dataset.folds[rows] >= 0).all()
         predictions = Predictions.from_logits(
             logits,
             members=[self.foreign.name],
             class_names=self.member.class_names,
             sample_ids=dataset.sample_ids[rows],
-            folds=dataset.folds[rows] if dealt else None,
+            folds=dataset.folds[rows] if has_folds else None,
             groups=None if dataset.groups is None else dataset.groups[rows],
             seen=self.seen[rows][None],
             who=self.foreign.name,
@@ -367,6 +393,7 @@ class _Adoption:
 
 
 def _agreement(rows: Predictions) -> dict[str, float]:
+    """Return the accuracy on images that the network was not trained on, and on those that it has seen."""
     right, seen = rows.logits[0].argmax(axis=1) == rows.labels, rows.seen[0]
     parts = {"fresh": right[~seen], "seen": right[seen]}
     return {name: float(part.mean()) for name, part in parts.items() if len(part)}

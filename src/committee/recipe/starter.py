@@ -1,13 +1,14 @@
-"""A starter recipe: the keys people change, each with its default and with what it means."""
+"""A starter recipe with comments: the keys that most users change, their defaults and their meaning."""
 
 from __future__ import annotations
 
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from committee.errors import printable
 from committee.recipe.load import complete
 from committee.recipe.section import Section
 from committee.recipe.unbuilt import SECTIONS_OF_LATER
@@ -16,39 +17,74 @@ from committee.recipe.yaml_text import parse, scalar
 _BASE = """
 backbones: {include: [resnet50, densenet121, efficientnet_b0]}
 runs: {stacking: {meta_learners: [lr]}}
+pruning: {enable: true}
 """
 _HEADER = """\
-# A recipe of `committee`: each key with its default, but for the backbones and stacking; any may be left out.
+# A recipe of `committee`. Every key may be left out. The values are the defaults, except for the backbones,
+# stacking and pruning.
 """
-_NO_IMAGES = "# Name your images in dataset.path, or say `name: digits` to try it out.\n"
+_NO_IMAGES = """\
+# Set dataset.path to the folder of your images, or dataset.name to `digits` to try it out.
+"""
+_MOST_CLASSES = 30
+"""Classes that are listed with their numbers of images."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./:-]*[A-Za-z0-9_]|[A-Za-z0-9_]")
 _LEFT_OUT = {*SECTIONS_OF_LATER, "mlp_config", "xgb_config", "rf_config"}
 
 
-def starter(overrides: Iterable[str] = ()) -> str:
-    """Return the text of a starter recipe; `overrides` (`KEY=VALUE`) are written into it."""
+def starter(overrides: Iterable[str] = (), classes: Mapping[str, int] | None = None) -> str:
+    """Return the text of a starter recipe.
+
+    Parameters
+    ----------
+    overrides : iterable of str
+        `KEY=VALUE`: values that are written instead of the defaults.
+    classes : mapping of str to int, optional
+        The number of images of each class, for a comment.
+
+    Raises
+    ------
+    RecipeError, UsageError
+        An override is not valid.
+    """
     recipe = complete(parse(_BASE, "starter"), overrides)
     header = _HEADER if recipe.dataset.is_named else _HEADER + _NO_IMAGES
-    return header + "".join(f"{line}\n" for line in _lines(recipe, ""))
+    notes = {"dataset": _counts(classes)} if classes else {}
+    return header + "".join(f"{line}\n" for line in _lines(recipe, "", notes))
 
 
-def _lines(section: Section, indent: str) -> Iterator[str]:
+def _counts(classes: Mapping[str, int]) -> str:
+    """Return a sentence about the number of images, and of each class if there are not too many classes."""
+    listed = f"{min(classes.values())} to {max(classes.values())} of each"
+    if len(classes) <= _MOST_CLASSES:
+        listed = ", ".join(f"{_one_line(name)} {number}" for name, number in classes.items())
+    return f"{sum(classes.values())} images of {len(classes)} classes: {listed}."
+
+
+def _one_line(name: str) -> str:
+    return " ".join(printable(name).split())
+
+
+def _lines(section: Section, indent: str, notes: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of a section; `notes` are further comments by key."""
     for name, field in type(section).model_fields.items():
         if name in _LEFT_OUT:
             continue
         if not indent:
             yield ""
         mark = f"{indent}# "
-        yield from textwrap.wrap(field.description or "", 100, initial_indent=mark, subsequent_indent=mark)
+        for comment in (field.description or "", notes.get(name, "")):
+            yield from textwrap.wrap(comment, 100, initial_indent=mark, subsequent_indent=mark)
         value = getattr(section, name)
         if isinstance(value, Section):
             yield f"{indent}{name}:"
-            yield from _lines(value, indent + "  ")
+            yield from _lines(value, indent + "  ", {})
         else:
             yield f"{indent}{name}: {_inline(value)}"
 
 
 def _inline(value: Any) -> str:
+    """Return a value as YAML on one line."""
     if isinstance(value, Section):
         given = value.model_dump(exclude_unset=True, by_alias=True)
         return _inline(given["combiner"] if list(given) == ["combiner"] else given)
