@@ -59,8 +59,12 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
-    """Run `committee` with the given words in this process: `cli("combine", path, "--json")`."""
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Said]:
+    """Run `committee` with the given words in this process: `cli("combine", path, "--json")`.
+
+    The terminal is wide, so that each row of a table is one line.
+    """
+    monkeypatch.setenv("COLUMNS", "400")
 
     def run(*words: object) -> Said:
         capsys.readouterr()

@@ -140,7 +140,7 @@ def test_a_store_that_is_not_there_is_named(cli, tmp_path, dry):
     said = cli("export", "--store", tmp_path / "none", *dry)
     assert (said.code, said.err) == (
         1,
-        f"committee: {tmp_path / 'none'}: expected a store, got no such folder. Make one with: "
+        f"committee: {tmp_path / 'none'}: the store does not exist. Create a store with: "
         "committee train RECIPE, or name another with --store.\n",
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
-from committee.cli._output import cell, count, duration, print_failed, print_json, print_table, two_digits
+from committee.base.text import count, duration, two_digits
+from committee.cli._output import cell, print_failed, print_json, print_table, print_text
 
 
 def test_json_is_plain_and_strict(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +29,17 @@ def test_a_table_is_plain_where_no_terminal_is(capsys: pytest.CaptureFixture[str
 def test_an_empty_table_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("Scores", ["name", "n"], [])
     assert capsys.readouterr().out == ""
+
+
+def test_sentences_wrap_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "12")
+    print_text("a sentence of words")
+    assert capsys.readouterr().out == "a sentence of words\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    print_text("\na sentence of words")
+    assert capsys.readouterr().out == "\na sentence\nof words\n"
 
 
 def test_a_table_is_as_wide_as_the_terminal(

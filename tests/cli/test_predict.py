@@ -217,7 +217,7 @@ def test_nothing_readable_is_a_failure(cli, photos, files):
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="a disk that takes any name")
-def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, files, tmp_path):
+def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, files, tmp_path, monkeypatch):
     folder = tmp_path / "odd"
     folder.mkdir()
     names = [b"new\nline.png", b"esc\x1b[2J.png", b"caf\xe9.png", b"x" * 251 + b".png", b'quote".png']
@@ -244,6 +244,7 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
     table.write_bytes(cut[: cut.index(b"new\nline") + 5])  # killed in mid-row, behind the line end in a name
     again = cli("predict", files["pair"], folder, "--csv", table)
     assert again.code == 3 and sorted(table.read_text("utf-8")) == sorted(cut.decode())
+    monkeypatch.setenv("COLUMNS", "500")
     shown = cli("predict", files["pair"], folder)
     assert "\x1b" not in shown.out and "new\\nline.png" in shown.out and len(shown.out.splitlines()) == 6
     answer = json.loads(cli("predict", files["pair"], folder, "--json").out)

@@ -75,5 +75,5 @@ def test_folds_of_the_test_split_are_refused(cli, words, tmp_path):
     assert said.code == 2
     assert said.err == (
         "committee: --per-fold: expected --split oof, got --split test. "
-        "Leave --per-fold out: the networks that speak predict this split together.\n"
+        "Leave --per-fold out: rows of this split do not belong to a fold.\n"
     )

@@ -50,8 +50,8 @@ def test_no_store(store: Store) -> None:
     with pytest.raises(StoreError) as caught:
         discover(store)
     assert str(caught.value) == (
-        f"{store.root}: expected a store, got no such folder. "
-        "Make one with: committee train RECIPE, or name another with --store."
+        f"{store.root}: the store does not exist. "
+        "Create a store with: committee train RECIPE, or name another with --store."
     )
     assert not store.root.exists()
 
@@ -164,7 +164,7 @@ def test_packages_are_checked(trained: Store) -> None:
     (folder / "a.bin").write_bytes(b"abd")
     left_out = discover(trained)["left_out"]
     assert left_out[0]["reason"] == (
-        f"{folder / 'a.bin'}: expected the content that was exported, got other bytes or none. "
+        f"{folder / 'a.bin'}: expected the exported content, got other bytes or no file. "
         "Run: committee export --model-name test_vit"
     )
     (folder / "checksums.json").unlink()
@@ -182,7 +182,7 @@ def test_a_package_of_networks_that_changed_since_is_left_out(trained: Store) ->
     catalog = discover(trained)
     assert catalog["packages"] == []
     assert catalog["left_out"][0]["reason"] == (
-        f"{folder}: expected the test_vit that is in the store, got an earlier one. "
+        f"{folder}: expected a package of the present test_vit, got one of an earlier version. "
         "Run: committee export --model-name test_vit"
     )
 

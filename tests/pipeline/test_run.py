@@ -38,7 +38,7 @@ def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., obj
     assert built.code == 0 and sorted(json.loads(built.out)["done"]) == ENSEMBLES
     rows = json.loads(cli("evaluate", *words, "--json").out)
     assert sorted(row["name"] for row in rows) == sorted([*ENSEMBLES, "test_resnet", "test_vit"])
-    board = cli("leaderboard", "--store", trained.root)
+    board = cli("leaderboard", "--store", trained.root, "--wide")
     assert board.code == 0
     lines = board.out.splitlines()
     assert lines[1].split("  ")[0] == "name" and "networks" in lines[1]
@@ -164,7 +164,8 @@ def test_nothing_to_show(store: Store, cli: Callable[..., object]) -> None:
     said = cli("leaderboard", "--store", store.root)
     assert said.code == 1
     assert said.err == (
-        f"committee: {store.root}: expected evaluated models, got none. Run: committee evaluate\n"
+        f"committee: {store.root}: expected evaluated models, got none. "
+        "Train some with: committee run RECIPE\n"
     )
 
 
@@ -178,8 +179,8 @@ def test_no_store(tmp_path: Path, cli: Callable[..., object]) -> None:
         said = cli(verb, "--store", tmp_path / "nowhere")
         assert said.code == 1
         assert said.err == (
-            f"committee: {tmp_path / 'nowhere'}: expected a store, got no such folder. "
-            "Make one with: committee train RECIPE, or name another with --store.\n"
+            f"committee: {tmp_path / 'nowhere'}: the store does not exist. "
+            "Create a store with: committee train RECIPE, or name another with --store.\n"
         )
     assert not (tmp_path / "nowhere").exists()
 

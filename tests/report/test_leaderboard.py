@@ -185,6 +185,7 @@ def test_a_failure_is_shown_until_a_later_success(
     assert cli(*shown).out.startswith("own_nets_short: metrics")
     (row,) = leaderboard(store)
     assert row["name"] == "own_nets_short" and "failed" not in row
+    sys.modules.pop("own_nets")
 
 
 def test_what_the_data_lack_is_said_below_the_table(trained: Store, cli: Callable[..., Said]) -> None:

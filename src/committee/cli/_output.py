@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -41,9 +42,11 @@ def print_failed(failed: Mapping[str, str]) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print text that is wrapped between words to the width of the terminal; no word is broken."""
-    width = shutil.get_terminal_size().columns
-    print(*(line for part in text.splitlines() for line in wrap(part, width)), sep="\n")
+    """Print sentences: wrapped between words on a terminal, and as they are elsewhere."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        text = "\n".join(line for part in text.splitlines() for line in wrap(part, width))
+    print(text)
 
 
 def cell(value: object) -> str:

@@ -6,12 +6,14 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 _GAP = "  "
 _SAMPLE = 200
 """Rows that are measured to compare widths, so that a table of thousands of rows is laid out at once."""
 _MIN_PREFIX = 6
+"""Characters of a shared prefix that is worth a note."""
 _WORD = re.compile(r"\[[-+.,\de ]*\]\S*|\S+")
 """A word, or a numeric interval in brackets, which stays on one line."""
 
@@ -21,11 +23,11 @@ Row = tuple[str, ...]
 def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], width: int) -> list[str]:
     """Return the lines of a table that is at most `width` characters wide where its words allow that.
 
-    Where the table is too wide, a value that is the same in all rows, or a prefix that all names of a column
-    share, is moved into a note above the table, and text wraps between words in the columns where that adds
-    the fewest lines. The first column holds names: a name that is longer than the column stands on a line of
-    its own, and its row continues below it. Where even that is too wide, each row becomes a block with a line
-    for each of its cells.
+    If the table is too wide, text wraps between words, in the columns where that adds the fewest lines. The
+    first column holds names: a name that is longer than the column stands on a line of its own, and its row
+    continues below it. If even that is too wide, each row becomes a block with a line for each of its cells.
+    A prefix that all names of a column share, and a value that is the same in all rows, move into a note
+    above the table if that saves lines.
 
     Parameters
     ----------
@@ -36,17 +38,12 @@ def table_lines(columns: Sequence[str], rows: Iterable[Sequence[str]], width: in
     width : int
         Characters in a line of the terminal.
     """
-    heading, table, notes = tuple(columns), [tuple(row) for row in rows], list[str]()
-    if _total(_natural_widths(heading, table)) > width:
-        heading, table, notes = _without_repetition(heading, table)
-    widths = _fit(heading, table, width)
-    if _total(widths) > width and len(heading) > 1:
-        return [*notes, *(line for row in table for line in _block(heading, row, width))]
-    return [
-        *notes,
-        *_heading_lines(heading, widths),
-        *(line for row in table for line in _lines(row, widths)),
-    ]
+    table = _Table(tuple(columns), [tuple(row) for row in rows])
+    if _total(table.natural_widths) <= width:
+        return table.lines(width)
+    without_prefixes = table.without_prefixes()
+    layouts = table, without_prefixes, without_prefixes.without_constants()
+    return min((layout.lines(width) for layout in layouts), key=len)
 
 
 @functools.lru_cache(maxsize=100_000)
@@ -71,55 +68,83 @@ def display_width(text: str) -> int:
     return len(text) + wide - sum(unicodedata.combining(each) > 0 for each in text)
 
 
+@dataclass(frozen=True)
+class _Table:
+    """Headings and rows, and notes about cells that were shortened."""
+
+    heading: Row
+    rows: Sequence[Row]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[Row]:
+        """Return the columns, each with its heading first."""
+        return list(zip(self.heading, *self.rows, strict=True))
+
+    @property
+    def natural_widths(self) -> list[int]:
+        """Return the widths of the columns without wrapping."""
+        return [max(map(display_width, column)) for column in self.columns]
+
+    def without_prefixes(self) -> _Table:
+        """Return the table without the prefixes that all cells of a column share."""
+        columns, notes = [], []
+        for title, *cells in self.columns:
+            prefix = _shared_prefix(cells)
+            if prefix:
+                notes.append(f"(each {title} begins with {prefix})")
+                cells = [cell.removeprefix(prefix) for cell in cells]
+            columns.append([title, *cells])
+        return self._changed(columns, notes)
+
+    def without_constants(self) -> _Table:
+        """Return the table without the columns, except the first, that have the same value in all rows."""
+        first, *others = self.columns
+        kept = [column for column in others if len(self.rows) < 2 or len({*column[1:]}) > 1 or not column[1]]
+        notes = [f"({column[0]} in all rows: {column[1]})" for column in others if column not in kept]
+        return self._changed([first, *kept], notes)
+
+    def _changed(self, columns: Sequence[Sequence[str]], notes: Sequence[str]) -> _Table:
+        heading, *rows = zip(*columns, strict=True)
+        return _Table(heading, rows, (*self.notes, *notes))
+
+    def lines(self, width: int) -> list[str]:
+        """Return the lines of the table, fitted to a width."""
+        widths = self._fitted(width)
+        notes = [line for note in self.notes for line in wrap(note, width)]
+        if _total(widths) > width and len(widths) > 1:
+            return [*notes, *(line for row in self.rows for line in _block(self.heading, row, width))]
+        lines = [line for row in self.rows for line in _row_lines(row, widths)]
+        return [*notes, *_heading_lines(self.heading, widths), *lines]
+
+    def _fitted(self, width: int) -> list[int]:
+        """Return the widths of the columns, narrowed step by step where that adds the fewest lines."""
+        widths = [min(width, natural) for natural in self.natural_widths]
+        first, *others = self.columns
+        least = [_longest_word(first[:1]), *map(_longest_word, others)]
+        sample = self.rows[:_SAMPLE]
+        while _total(widths) > width:
+            wide = [place for place in range(len(widths)) if widths[place] > least[place]]
+            if not wide:
+                break
+            narrower = {place: [each - (n == place) for n, each in enumerate(widths)] for place in wide}
+            heights = {place: sum(_height(row, narrower[place]) for row in sample) for place in wide}
+            widths = narrower[min(wide, key=lambda place: (heights[place], -widths[place]))]
+        return widths
+
+
 def _total(widths: Sequence[int]) -> int:
     return sum(widths) + len(_GAP) * (len(widths) - 1)
 
 
-def _natural_widths(heading: Row, table: Sequence[Row]) -> list[int]:
-    return [max(map(display_width, column)) for column in zip(heading, *table, strict=True)]
-
-
-def _without_repetition(heading: Row, table: Sequence[Row]) -> tuple[Row, list[Row], list[str]]:
-    """Return the table without what all cells of a column share, and a note about each such column."""
-    columns: list[list[str]] = []
-    notes = []
-    for title, *cells in zip(heading, *table, strict=True):
-        prefix = _shared_prefix(cells)
-        if columns and len(cells) > 1 and cells[0] and len(set(cells)) == 1:
-            notes.append(f"({title} in all rows: {cells[0]})")
-            continue
-        if len(prefix) >= _MIN_PREFIX:
-            notes.append(f"(each {title} begins with {prefix})")
-            cells = [cell.removeprefix(prefix) for cell in cells]
-        columns.append([title, *cells])
-    heading, *rows = zip(*columns, strict=True)
-    return heading, rows, notes
-
-
 def _shared_prefix(cells: Sequence[str]) -> str:
-    """Return what several names all begin with, up to a separator; an empty text where they share nothing."""
+    """Return what several names all begin with, up to a separator; an empty text if that is short."""
     if len(cells) < 2 or any(" " in cell for cell in cells):
         return ""
     first, last = min(cells), max(cells)
     same = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first) - 1)
     found = re.match(r".*[^\W\d_].*[/_.-]", first[:same])
-    return found[0] if found else ""
-
-
-def _fit(heading: Row, table: Sequence[Row], width: int) -> list[int]:
-    """Return the widths of the columns, narrowed step by step where that adds the fewest lines."""
-    widths = [min(width, natural) for natural in _natural_widths(heading, table)]
-    columns = list(zip(heading, *table, strict=True))
-    least = [_longest_word(columns[0][:1]), *map(_longest_word, columns[1:])]
-    sample = table[:_SAMPLE]
-    while _total(widths) > width:
-        wide = [place for place in range(len(widths)) if widths[place] > least[place]]
-        if not wide:
-            break
-        narrower = {place: [each - (n == place) for n, each in enumerate(widths)] for place in wide}
-        heights = {place: sum(_height(row, narrower[place]) for row in sample) for place in wide}
-        widths = narrower[min(wide, key=lambda place: (heights[place], -widths[place]))]
-    return widths
+    return found[0] if found and len(found[0]) >= _MIN_PREFIX else ""
 
 
 def _longest_word(texts: Iterable[str]) -> int:
@@ -127,6 +152,7 @@ def _longest_word(texts: Iterable[str]) -> int:
 
 
 def _height(row: Row, widths: Sequence[int]) -> int:
+    """Return the number of lines of a row."""
     cells = [len(wrap(cell, width)) for cell, width in zip(row[1:], widths[1:], strict=True)]
     return max(cells, default=1) + (display_width(row[0]) > widths[0])
 
@@ -137,7 +163,7 @@ def _heading_lines(heading: Row, widths: Sequence[int]) -> list[str]:
     return _joined([("",) * (height - len(cell)) + cell for cell in cells], widths)
 
 
-def _lines(row: Row, widths: Sequence[int]) -> list[str]:
+def _row_lines(row: Row, widths: Sequence[int]) -> list[str]:
     cells = [wrap(cell, width) for cell, width in zip(row[1:], widths[1:], strict=True)]
     if display_width(row[0]) <= widths[0] or not any(row[1:]):
         return _joined([(row[0],), *cells], widths)
@@ -145,14 +171,13 @@ def _lines(row: Row, widths: Sequence[int]) -> list[str]:
 
 
 def _block(heading: Row, row: Row, width: int) -> list[str]:
-    """Return a row as a name and, below it, its other cells with their headings, one below the other."""
+    """Return a row as its name and, below it, a line for each other cell, with its heading."""
     margin = max(map(display_width, heading[1:]))
-    cells = [(title, cell) for title, cell in zip(heading[1:], row[1:], strict=True) if cell]
-    lines = [
-        _GAP + line
-        for title, cell in cells
-        for line in _joined([(title,), wrap(cell, width - margin - 2 * len(_GAP))], (margin, 0))
-    ]
+    lines = []
+    for title, cell in zip(heading[1:], row[1:], strict=True):
+        if cell:
+            wrapped = wrap(cell, width - margin - 2 * len(_GAP))
+            lines += [_GAP + line for line in _joined([(title,), wrapped], (margin, 0))]
     return [row[0], *lines]
 
 

@@ -1,6 +1,7 @@
-"""Look through a store, verify all checksums, and write its catalog.
+"""Verify all checksums of a store, and write its catalog.
 
-What is damaged, half written, or built from networks that have changed since is named and left out.
+Whatever is damaged, incomplete, or built from networks that have changed since is listed with the reason and
+left out of the catalog; the exit code is then 3.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from committee.cli._options import add_json, add_recipe, add_store, recipe_of, store_of
-from committee.cli._output import print_json, print_table
+from committee.cli._options import add_json, add_recipe, add_store, check_recipe, store_of
+from committee.cli._output import print_json, print_table, print_text
 
 GROUP = "Results"
 
@@ -22,25 +23,28 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Discover, and print the catalog; 3 when something had to be left out."""
+    """Write the catalog, and print it; return 3 if something is left out."""
     from committee.errors import StoreError
     from committee.pipeline.discover import discover, look_through
 
-    recipe_of(arguments)
+    check_recipe(arguments)
     store = store_of(arguments)
-    last = f"Written to {store.catalog}"
+    result = f"Wrote {store.catalog}"
     try:
         catalog = discover(store)
     except StoreError as error:
-        # Looking is free where another run writes, whose end brings the catalog up to date, or nobody may.
-        last = f"The catalog is not written. {error}"
+        # While another process writes, or in a read-only store, the catalog is printed but not written.
+        result = f"The catalog is not written. {error}"
         catalog = look_through(store)
     code = 3 if catalog["left_out"] or catalog["failed"] else 0
     if arguments.json:
         print_json(catalog)
         return code
-    print_table(str(store.root), ["kind", "name", "what"], _rows(catalog))
-    print(last)
+    rows = _rows(catalog)
+    print_table(str(store.root), ["kind", "name", "content"], rows)
+    if not rows:
+        print("The store is empty. Train members with: committee run RECIPE")
+    print_text(result)
     return code
 
 

@@ -1,7 +1,8 @@
-"""Write stored predictions as tables: out-of-fold, or of the test or val split.
+"""Write stored predictions to CSV files.
 
-Each table has the columns id,p0..pC,label: pK is the probability of the K-th class, label the class's number.
-One member goes to FILE; several, or single folds, to files beside it, such as oof_<member>_fold_0.csv.
+Each file has the columns id,p0,...,pC,label: pK is the probability of class K, and label is the number of
+the class. The predictions of one member are written to FILE; those of several members, or of single folds, to
+files with longer names beside it, such as oof_<member>_fold_0.csv.
 """
 
 from __future__ import annotations
@@ -16,24 +17,30 @@ GROUP = "Results"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the recipe, the store, and which predictions go where."""
+    """Add the recipe, the store, the files, and which predictions to write."""
     add_recipe(parser)
     add_store(parser)
-    parser.add_argument("--csv", type=Path, required=True, metavar="FILE", help="where to write")
-    parser.add_argument("--member", metavar="NAME", help="one member (default: all that the recipe means)")
-    parser.add_argument(
-        "--split", choices=["oof", "test", "val"], default="oof", help="which rows (default: oof)"
+    add = parser.add_argument
+    add("--csv", type=Path, required=True, metavar="FILE", help="file to write")
+    add("--member", metavar="NAME", help="write one member (default: all members of the recipe)")
+    add(
+        "--split",
+        choices=["oof", "test", "val"],
+        default="oof",
+        help="out-of-fold rows, the test split or the val split (default: oof)",
     )
-    cut = parser.add_mutually_exclusive_group()
-    cut.add_argument(
-        "--merged", action="store_true", help="one table a member, all folds in it (the default)"
+    files = parser.add_mutually_exclusive_group()
+    files.add_argument(
+        "--merged", action="store_true", help="write one file per member, with all folds (the default)"
     )
-    cut.add_argument("--per-fold", action="store_true", help="one table a member and fold; of oof only")
+    files.add_argument(
+        "--per-fold", action="store_true", help="write one file per member and fold, of out-of-fold rows"
+    )
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Write the tables, and name them."""
+    """Write the files, and print their names."""
     from committee.errors import UsageError
     from committee.inference.prediction_tables import write_tables
 
@@ -42,7 +49,7 @@ def run(arguments: Namespace) -> int:
             "--per-fold",
             expected="--split oof",
             got=f"--split {arguments.split}",
-            todo="Leave --per-fold out: the networks that speak predict this split together.",
+            todo="Leave --per-fold out: rows of this split do not belong to a fold.",
         )
     tables = write_tables(
         recipe_of(arguments),

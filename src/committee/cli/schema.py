@@ -1,4 +1,4 @@
-"""Print the recipe's JSON Schema, for editors and other programs."""
+"""Print the JSON Schema of recipes, for editors and other programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ GROUP = "Other"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add nothing: there is one schema."""
+    """Add no arguments."""
 
 
 def run(arguments: Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Look through a store: what is whole is listed, what is damaged or half written is named and left out."""
+"""The catalog of a store: verified members, ensembles and packages, and what is damaged or incomplete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from committee.errors import CommitteeError, StoreError
+from committee.errors import CommitteeError, StoreError, missing
 from committee.pipeline.shared.outcome import Outcome, reason
 from committee.pipeline.shared.records import ensemble_facts, failures, member_source, model_source
 from committee.store.commit import write_json
@@ -26,19 +26,19 @@ UNFINISHED = ".resume"
 
 
 def discover(store: Store) -> Catalog:
-    """Look through a store, and write what is found to its `ensembles/ensemble_catalog.json`.
+    """Verify a store, and write its catalog to `ensembles/ensemble_catalog.json`.
 
     Returns
     -------
     dict
-        As of `look_through`.
+        The catalog, as `look_through` returns it.
 
     Raises
     ------
     HeldError
-        Another process writes to it.
+        Another process is writing to the store.
     StoreError
-        There is no such folder, or it is not writable.
+        The folder does not exist or is not writable.
     """
     require_store(store)
     with store.hold():
@@ -50,18 +50,20 @@ def discover(store: Store) -> Catalog:
 def set_aside(
     catalog: Catalog, outcome: Outcome, *, needed: Collection[str], renewed: Collection[str] = ()
 ) -> None:
-    """Name what a catalog leaves out, once.
+    """Report what a catalog leaves out: as failures of an outcome, or in the log.
+
+    Packages are not reported, since no stage reads them.
 
     Parameters
     ----------
     catalog : dict
+        A catalog from `look_through`.
     outcome : Outcome
-        What is left out of the folders `needed` counts as failed there; the rest is named in the log, but
-        for packages: they are made of what is here, and nothing is made of them.
+        The outcome that gets a failure for each entry of the folders `needed`; the log names other entries.
     needed : collection of str
-        Folders of the store.
+        Top folders of the store, such as `checkpoints`, that the caller reads.
     renewed : collection of str
-        Ensembles that the caller is about to build anew: nobody need be told that they are out of date.
+        Ensembles that the caller is about to build again, and that may therefore be out of date.
     """
     expected = {f"ensembles/{name}" for name in renewed}
     for path, why in ((entry["path"], entry["reason"]) for entry in catalog["left_out"]):
@@ -72,56 +74,56 @@ def set_aside(
 
 
 def look_through(store: Store) -> Catalog:
-    """Verify all checksums of a store; nothing is written.
+    """Verify all checksums of a store, and return its catalog; nothing is written.
 
     Returns
     -------
     dict
-        `members`, `ensembles`, `packages`: what is there and whole, each a list of dicts with a `name`;
-        `failed`: members that could not be trained, with the `reason`; `left_out`: what is damaged, half
-        written, or built from networks that have changed since, with `path` and `reason`.
+        `members`, `ensembles` and `packages`: what is complete and undamaged, as lists of dicts with a
+        `name`; `failed`: members that could not be trained, with the `reason`; `left_out`: what is damaged,
+        incomplete, or built from networks that have changed since, with `path` and `reason`.
 
     Raises
     ------
     StoreError
-        There is no such folder.
+        The folder does not exist.
     """
     require_store(store)
-    look = _Look(store)
+    scan = _Scan(store)
     return {
         "protocol": PROTOCOL,
-        "members": look.each("checkpoints", look.member) + look.each("kfold", look.without_networks),
-        "ensembles": look.each("ensembles", look.ensemble),
-        "packages": look.each("deploy", look.package),
-        "failed": look.failed,
-        "left_out": look.left_out,
+        "members": scan.each("checkpoints", scan.member) + scan.each("kfold", scan.without_networks),
+        "ensembles": scan.each("ensembles", scan.ensemble),
+        "packages": scan.each("deploy", scan.package),
+        "failed": scan.failed,
+        "left_out": scan.left_out,
     }
 
 
 def require_store(store: Store) -> None:
-    """Raise StoreError unless the folder of the store is there."""
+    """Raise StoreError if the folder of the store does not exist."""
     if not store.root.is_dir():
-        raise StoreError(
-            str(store.root),
-            expected="a store",
-            got="no such folder",
-            todo="Make one with: committee train RECIPE, or name another with --store.",
+        raise missing(
+            StoreError,
+            store.root,
+            "Create a store with: committee train RECIPE, or name another with --store.",
+            "store",
         )
 
 
-class _Look:
-    """One walk through a store, which remembers what it had to leave out."""
+class _Scan:
+    """One pass over a store, which collects what is left out."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.left_out: list[dict[str, str]] = []
         self.failed = failures(store)
         self._failed = {entry["name"] for entry in self.failed}
-        # Many ensembles share members, whose networks are the same for as long as the walk takes.
+        # Many ensembles share members, whose networks do not change during the scan.
         self._source = functools.cache(functools.partial(member_source, store))
 
     def each(self, top: str, describe: Callable[[str], dict[str, Any] | None]) -> list[dict[str, Any]]:
-        """Describe all folders of `top`; one that raises is left out."""
+        """Return the descriptions of all folders in `top`; a folder whose description raises is left out."""
         found = []
         for name in _folders(self.store.root / top):
             try:
@@ -133,12 +135,12 @@ class _Look:
         return found
 
     def member(self, name: str) -> dict[str, Any] | None:
-        """Describe a member all of whose fits and predictions are there and whole."""
+        """Return the catalog entry of a member, or None if it failed or is damaged."""
         if name in self._failed:
             return None
         before = len(self.left_out)
-        fits = self._whole(self.store.checkpoint(name, "refit").parent)
-        predictions = self._whole(self.store.kfold(name))
+        fits = self._manifests(self.store.checkpoint(name, "refit").parent)
+        predictions = self._manifests(self.store.kfold(name))
         if len(self.left_out) > before:
             return None
         facts = dict(fits[max(fits)].facts) if fits else {}
@@ -153,11 +155,11 @@ class _Look:
                 todo="Run: committee train RECIPE",
             )
         evaluated = self._evaluated(self.store.member_metrics(name))
-        there = {"fits": list(fits), "predictions": list(predictions), "evaluated": evaluated}
-        return {**facts, "name": name, **there}
+        stored = {"fits": list(fits), "predictions": list(predictions), "evaluated": evaluated}
+        return {**facts, "name": name, **stored}
 
     def without_networks(self, name: str) -> None:
-        """Leave out predictions whose networks are gone."""
+        """Raise StoreError for predictions whose networks were deleted."""
         if name not in self._failed and not (self.store.root / "checkpoints" / name).is_dir():
             raise StoreError(
                 name,
@@ -167,7 +169,7 @@ class _Look:
             )
 
     def ensemble(self, name: str) -> dict[str, Any] | None:
-        """Describe an ensemble whose members are those that it was built from."""
+        """Return the catalog entry of an ensemble; raise StoreError if its members have changed since."""
         if name in NO_ENSEMBLES:
             return None
         facts = ensemble_facts(self.store, name, self._source)
@@ -175,7 +177,7 @@ class _Look:
         return {"name": name, **listed, "evaluated": self._evaluated(self.store.ensemble_metrics(name))}
 
     def package(self, name: str) -> dict[str, Any]:
-        """Describe the exported files of a model that is still the one in the store."""
+        """Return the catalog entry of a package; raise StoreError if it is damaged or out of date."""
         folder = self.store.deploy(name)
         redo = f"Run: committee export --model-name {name}"
         if not (folder / "checksums.json").is_file():
@@ -185,22 +187,25 @@ class _Look:
             if not inside(folder, file).is_file() or hash_file(inside(folder, file)) != expected:
                 raise StoreError(
                     str(folder / file),
-                    expected="the content that was exported",
-                    got="other bytes or none",
+                    expected="the exported content",
+                    got="other bytes or no file",
                     todo=redo,
                 )
         status = read_json(folder / "export_status.json", "the status of an export", redo)
         if status["fingerprint"] != model_source(self.store, name):
             raise StoreError(
-                str(folder), expected=f"the {name} that is in the store", got="an earlier one", todo=redo
+                str(folder),
+                expected=f"a package of the present {name}",
+                got="one of an earlier version",
+                todo=redo,
             )
         return {"name": name, "files": sorted(sums)}
 
     def _evaluated(self, folder: Path) -> bool:
-        return folder.is_dir() and bool(self._whole(folder.parent, only=folder.name))
+        return folder.is_dir() and bool(self._manifests(folder.parent, only=folder.name))
 
-    def _whole(self, top: Path, only: str = "") -> dict[str, Manifest]:
-        """Return the manifests of the stored folders in `top`; one that is not whole is left out."""
+    def _manifests(self, top: Path, only: str = "") -> dict[str, Manifest]:
+        """Return the manifests of the complete and undamaged folders in `top`, by name."""
         found = {}
         for name in (only,) if only else _folders(top):
             try:
