@@ -27,18 +27,18 @@ def with_thresholds(members: list[Member], photos: torch.Tensor) -> Ensemble:
     """Return a cascade of members, whose thresholds a share of the photos that are left reach."""
     names = [member.name for member in members]
     rule = Cascade().bind(names)
-    rule.keep(order=torch.arange(len(members)), inverse_temperature=torch.ones(len(members)))
-    rule.keep(threshold=torch.full((len(members),), 2.0))
+    rule.set_buffers(order=torch.arange(len(members)), inverse_temperature=torch.ones(len(members)))
+    rule.set_buffers(threshold=torch.full((len(members),), 2.0))
     ensemble = Ensemble(members, rule, names=names).to(photos.device).eval()
     with torch.inference_mode():
-        answers = rule._answers(ensemble.member_logits(photos))
+        answers = rule._outputs(ensemble.member_logits(photos))
     left = torch.ones(len(photos), dtype=torch.bool, device=photos.device)
     threshold = torch.zeros(len(members), device=photos.device)
     for stage, answer in enumerate(answers[:-1]):
         sure = answer.amax(dim=1).exp()
         threshold[stage] = torch.quantile(sure[left], 1 - LEAVING)
         left = left & (sure < threshold[stage])
-    rule.keep(threshold=threshold)
+    rule.set_buffers(threshold=threshold)
     return ensemble
 
 

@@ -23,8 +23,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from committee.base.folds import make_folds
-from committee.combiners._crossfit import ENOUGH, redraw_folds, splits
-from committee.combiners._evidence import evidence
 from committee.combiners.base import COMBINERS, build
 from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.temperature import Temperature
@@ -37,14 +35,18 @@ from committee.pipeline.stages.score_ensemble import build as build_ensembles
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard
-from committee.scoring.scoring import best_single, contributions, cross_fit, gain, score, score_all
+from committee.scoring.gains import best_single, gain
+from committee.scoring.leave_one_out import contributions
+from committee.scoring.scores import cross_fit, score, score_all
+from committee.solvers.cross_fit import ENOUGH_EVIDENCE, redraw_folds, splits
+from committee.solvers.evidence import evidence
 from committee.store import commit as store_commit
 from committee.store.commit import commit
 from committee.store.layout import Store
 
 SENTENCE = (
-    "{who}: expected rows that no member was trained on, got {count} that 'near' has seen. "
-    "Use out-of-fold predictions, or rows that were kept apart."
+    "{who}: expected rows that no member was trained on, got {count} rows that 'near' was trained on. "
+    "Use out-of-fold predictions or held-out rows."
 )
 
 
@@ -233,10 +235,10 @@ def test_stacking_is_scikit_learns_cross_validated_regression(rows: Predictions)
 def test_stacking_of_members_that_know_nothing_stays_within_the_folds_of_the_networks(
     rows: Predictions,
 ) -> None:
-    """A regression may turn a member round: by chance alone, where rows of other networks tell it how."""
+    """With members that predict by chance, a regression must not score better than chance."""
     labels = np.random.default_rng(0).permutation(rows.labels)
     nothing = replace(rows, labels=labels, groups=None)
-    assert evidence(nothing).max() < ENOUGH < evidence(rows).min()
+    assert evidence(nothing).max() < ENOUGH_EVIDENCE < evidence(rows).min()
     inside = []
     for fold in np.unique(nothing.folds):
         held_out = np.flatnonzero(nothing.folds == fold)
@@ -256,7 +258,7 @@ def test_a_fold_that_cannot_be_split_again_is_said(
     nothing = replace(rows, labels=labels, groups=rows.folds)
     pairs = splits(nothing, nothing.folds, within_folds=True)
     assert [len(held_out) for _, held_out in pairs] == np.bincount(rows.folds).tolist()
-    assert "may flatter: no split in a fold" in caplog.text
+    assert "may be too good: a fold cannot be split" in caplog.text
 
 
 def test_a_vote_is_the_mean_of_the_cross_validated_probabilities(rows: Predictions) -> None:

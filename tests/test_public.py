@@ -14,7 +14,17 @@ import pytest
 
 import committee
 
-DOCUMENTED: tuple[str, ...] = ()
+DOCUMENTED = (
+    "committee.combiners",
+    "committee.metrics",
+    "committee.models",
+    "committee.models.composites",
+    "committee.models.fusions",
+    "committee.predictions",
+    "committee.predictions.files",
+    "committee.pruning",
+    "committee.scoring",
+)
 """The packages whose public classes must have `Examples` and `See Also`: add one when its classes do."""
 
 

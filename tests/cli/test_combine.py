@@ -159,7 +159,7 @@ def test_given_weights(folder: Path, cli: Callable[..., Any]) -> None:
         (
             ("a.npy", "--labels", "labels.csv"),
             2,
-            "a.npy: expected a file, got nothing there. Did you mean 'a.npz'?",
+            "a.npy: the file does not exist. Did you mean 'a.npz'?",
         ),
         ((*FILES, "--out", "x.csv"), 2, "--out: expected --test FILES to combine, got none."),
         ((*FILES, "--weights", "a"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a'."),
@@ -181,7 +181,7 @@ def test_given_weights(folder: Path, cli: Callable[..., Any]) -> None:
         (
             ("a.npz", "a.npz", "--labels", "labels.csv"),
             2,
-            "files: expected each file once, got several times 'a.npz'.",
+            "files: expected distinct files, got duplicates of 'a.npz'.",
         ),
         ((), 2, "combine: the following arguments are required: FILE. See: committee combine --help"),
     ],

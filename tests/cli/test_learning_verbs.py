@@ -60,7 +60,7 @@ def test_prune(trained: Store, cli) -> None:
     assert any(line.startswith("kept test_") and "with the choice cross-fitted" in line for line in lines)
     assert "Pareto front of all subsets looked at" in lines
     said = cli(*words, "--max-latency-ms", "0.00001")
-    assert said.code == 1 and "got none: nearest comes" in said.out
+    assert said.code == 1 and "got none: the closest is" in said.out
 
 
 def test_debug_sections(tmp_path: Path, cli) -> None:

@@ -1,4 +1,4 @@
-"""Out-of-fold predictions of four real classifiers on the digits, for all tests of combiners."""
+"""Out-of-fold predictions of four classifiers on the digits, for all tests of combiners."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attention: weights that can be read out, and that follow the samples."""
+"""Attention: weights that depend on the sample."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from committee.predictions.table import Predictions
 
 
 def halves(rows: int, seed: int) -> tuple[Predictions, np.ndarray]:
-    """Two members, each right on one half of the rows; on the other half its answer is flat, and wrong."""
+    """Two members: each is right on one half of the rows, and unsure and wrong on the other half."""
     rng = np.random.default_rng(seed)
     labels, own = rng.integers(0, 3, rows), rng.integers(0, 2, rows)
     logits = rng.normal(size=(2, rows, 3)) * 0.8

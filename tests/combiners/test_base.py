@@ -1,4 +1,4 @@
-"""Building, saving and refusing combiners."""
+"""Building, saving and loading combiners."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_build_refuses():
     with pytest.raises(RecipeError) as form:
         build({"inner": "soft_voting"})
     assert str(form.value) == (
-        "combiner: expected its name, or a mapping with the key 'combiner' and its options, "
+        "combiner: expected a name, or a mapping with the key 'combiner' and the options, "
         "got {'inner': 'soft_voting'}."
     )
 
@@ -106,5 +106,5 @@ def test_dense_predictions_are_combined_and_not_learned_from():
     with pytest.raises(DataError) as error:
         build("weighted").fit(dense)
     assert str(error.value) == (
-        "combiner: expected logits [members, samples, classes] to learn from, got [2, 3, 4, 5, 5]."
+        "combiner: expected logits [members, samples, classes] to fit on, got [2, 3, 4, 5, 5]."
     )

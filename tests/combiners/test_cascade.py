@@ -1,4 +1,4 @@
-"""Cascades: who is asked about which sample, what thresholds promise, and that skipping changes nothing."""
+"""Cascades: evaluated samples, targets of the thresholds, and equality of lazy and dense evaluation."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ COSTS = {
 }
 
 
-class Asked:
-    """Answers from stored logits, which counts the samples that each member was asked about."""
+class CountingQuery:
+    """A query of stored logits that counts the samples for which each member is requested."""
 
     def __init__(self, logits: Tensor) -> None:
         self.logits, self.counts = logits, [0] * len(logits)
@@ -74,28 +74,28 @@ def test_a_mean_cost_is_not_exceeded(digits: Predictions, most: float) -> None:
     assert notes["fit"]["mean_cost"] <= most
 
 
-def test_a_mean_cost_below_the_first_member_leaves_there(digits: Predictions) -> None:
+def test_with_a_mean_cost_below_that_of_the_first_member_all_samples_exit_there(digits: Predictions) -> None:
     notes = Cascade(costs=COSTS, mean_cost=0.5).fit(digits).notes()
     assert notes["fit"]["exit_rates"] == [1.0, 0.0, 0.0, 0.0]
 
 
-def test_skipping_says_what_the_dense_form_says_and_asks_less(digits: Predictions) -> None:
+def test_lazy_evaluation_equals_dense_evaluation_with_fewer_samples(digits: Predictions) -> None:
     cascade = Cascade(costs=COSTS, keep=0.97).fit(digits)
     logits = torch.from_numpy(digits.logits)
-    asked = Asked(logits)
-    torch.testing.assert_close(cascade.forward_lazy(asked), cascade(logits), atol=0, rtol=0)
+    query = CountingQuery(logits)
+    torch.testing.assert_close(cascade.forward_lazy(query), cascade(logits), atol=0, rtol=0)
     exits = torch.bincount(cascade.exits(logits), minlength=4)
-    still_there = [len(digits) - int(exits[:stage].sum()) for stage in range(4)]
+    remaining = [len(digits) - int(exits[:stage].sum()) for stage in range(4)]
     order = [digits.members.index(name) for name in cascade.notes()["order"]]
-    assert [asked.counts[member] for member in order] == still_there
-    assert sum(asked.counts) < 0.7 * 4 * len(digits)
+    assert [query.counts[member] for member in order] == remaining
+    assert sum(query.counts) < 0.7 * 4 * len(digits)
 
 
-def test_nobody_is_asked_when_all_have_left(digits: Predictions) -> None:
+def test_no_member_runs_after_all_samples_have_exited(digits: Predictions) -> None:
     cascade = Cascade(costs=COSTS, mean_cost=0.5).fit(digits)
-    asked = Asked(torch.from_numpy(digits.logits))
-    cascade.forward_lazy(asked)
-    assert sorted(asked.counts) == [0, 0, 0, len(digits)]
+    query = CountingQuery(torch.from_numpy(digits.logits))
+    cascade.forward_lazy(query)
+    assert sorted(query.counts) == [0, 0, 0, len(digits)]
 
 
 def test_members_that_no_sample_reaches_are_left_out(digits: Predictions, tmp_path) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be(digits: Predictions) -> None:
         Cascade(keep=1.2).fit(digits)
     assert str(caught.value) == (
         "cascade.keep: expected above 0 and at most 1, got 1.2. "
-        "It is a share of the accuracy that all members have together."
+        "It is a share of the accuracy of all members together."
     )
     with pytest.raises(UsageError) as caught:
         Cascade(mean_cost=0).fit(digits)
@@ -137,14 +137,14 @@ def test_what_cannot_be(digits: Predictions) -> None:
     with pytest.raises(UsageError) as caught:
         Cascade(costs={"near": {"latency_ms": 1.0}}).fit(digits)
     assert str(caught.value) == (
-        "cascade.costs: expected latency_ms of each member, got none of 'tree'. Add it, or leave costs out."
+        "cascade.costs: expected latency_ms for each member, got none for 'tree'. Add it, or leave out costs."
     )
     for members, got in (([], "none"), (["near", "near"], "near, near")):
         with pytest.raises(UsageError) as caught:
             Cascade(members=members).fit(digits)
         assert str(caught.value) == (
-            f"cascade.members: expected some members, each once, got {got}. "
-            "Leave it out to ask all, cheapest first."
+            f"cascade.members: expected at least one member, each name once, got {got}. "
+            "Leave it out to use all members, the cheapest first."
         )
     with pytest.raises(UnknownNameError) as caught:
         Cascade(members=["nera"]).fit(digits)
@@ -156,12 +156,12 @@ def test_what_cannot_be(digits: Predictions) -> None:
 def random_stages(seed: int, count: int) -> Stages:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, 600)
-    answers = []
+    probabilities = []
     for stage in range(count):
         logits = rng.normal(size=(600, 3))
         logits[np.arange(600), labels] += 1 + stage
-        answers.append((np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float32))
-    return Stages.of(answers, labels, list(rng.uniform(1, 5, count)))
+        probabilities.append((np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float32))
+    return Stages.of(probabilities, labels, list(rng.uniform(1, 5, count)))
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5), st.data())
@@ -173,18 +173,18 @@ def test_variations_are_what_each_threshold_gives(seed: int, count: int, data: s
     for place in (0, 17, 50, 99, len(GRID) - 1):
         moved = level.copy()
         moved[stage] = place
-        left = stages.leaving(moved)
-        assert accuracy[place] == pytest.approx(stages.accuracy(left))
-        assert cost[place] == pytest.approx(stages.mean_cost(left))
+        exits = stages.exits(moved)
+        assert accuracy[place] == pytest.approx(stages.accuracy(exits))
+        assert cost[place] == pytest.approx(stages.mean_cost(exits))
 
 
 @given(st.integers(0, 10_000))
 def test_the_search_is_close_to_trying_everything(seed: int) -> None:
     stages = random_stages(seed, 3)
     target = 0.97 * stages.correct[-1].mean()
-    found = stages.leaving(search(stages, target, None))
+    found = stages.exits(search(stages, target, None))
     assert stages.accuracy(found) >= target - 1e-9
     places = range(0, len(GRID), 10)
-    tried = (stages.leaving(np.array([a, b, 0])) for a in places for b in places)
-    best = min(stages.mean_cost(left) for left in tried if stages.accuracy(left) >= target)
+    tried = (stages.exits(np.array([a, b, 0])) for a in places for b in places)
+    best = min(stages.mean_cost(exits) for exits in tried if stages.accuracy(exits) >= target)
     assert stages.mean_cost(found) <= 1.1 * best

@@ -1,17 +1,17 @@
-"""Compositions and subsets: a combination of combiners is again one."""
+"""Compositions and subsets of combiners."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from committee.combiners._crossfit import cross_fit, redraw_folds
 from committee.combiners.base import build
 from committee.combiners.compose import Compose
 from committee.combiners.soft_voting import SoftVoting
 from committee.combiners.subset import Subset
 from committee.combiners.weighted import Weighted
 from committee.errors import UnknownNameError, UsageError
+from committee.solvers.cross_fit import cross_fit, redraw_folds
 
 
 def test_mean_of_means_is_a_weighted_mean(digits):

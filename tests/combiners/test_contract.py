@@ -1,4 +1,4 @@
-"""What every combiner promises; a new file in the family is tested here without being named."""
+"""The contract of combiners, tested for every entry of the family."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 }
 SPECS = [{"combiner": key, **options} for key in COMBINERS.names() for options in OPTIONS.get(key, [{}])]
 every = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: "-".join(map(str, spec.values()))[:60])
-# An L-BFGS fit stops at a gradient of 1e-4, so the order of classes shows; everything else is exact.
+# An L-BFGS fit stops at a gradient of 1e-4, so its result depends on the order of classes; others do not.
 CLOSE = {"stacking_lr": 0.02, "compose": 0.02}
 
 
@@ -157,10 +157,10 @@ def test_exports(spec, rows):
 def test_consulting_members_one_by_one_says_the_same(spec, rows):
     combiner = build(spec).fit(rows)
     logits = torch.from_numpy(rows.logits)
-    answer = combiner.forward_lazy(
+    output = combiner.forward_lazy(
         lambda member, some: logits[member] if some is None else logits[member][some]
     )
-    torch.testing.assert_close(answer, combiner(logits), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(output, combiner(logits), atol=1e-5, rtol=1e-5)
 
 
 @every
@@ -180,15 +180,15 @@ def test_the_members_that_are_heard_say_the_same_alone(spec, rows, tmp_path):
 def test_on_a_gpu(spec, rows):
     combiner = build(spec).fit(rows)
     logits = torch.from_numpy(rows.logits)
-    expected, there = combiner(logits), logits.cuda()
+    expected, moved = combiner(logits), logits.cuda()
     combiner.cuda()
-    for answer in (
-        combiner(there),
-        combiner.infer(there),
-        combiner.forward_lazy(lambda member, some: there[member] if some is None else there[member][some]),
+    for output in (
+        combiner(moved),
+        combiner.infer(moved),
+        combiner.forward_lazy(lambda member, some: moved[member] if some is None else moved[member][some]),
     ):
-        assert answer.is_cuda
-        torch.testing.assert_close(answer.cpu(), expected, atol=1e-4, rtol=1e-4)
+        assert output.is_cuda
+        torch.testing.assert_close(output.cpu(), expected, atol=1e-4, rtol=1e-4)
 
 
 @every
@@ -199,7 +199,7 @@ def test_rows_that_a_member_has_seen_are_refused(spec, rows):
         build(spec).fit(replace(rows, seen=seen))
     assert str(error.value) == (
         f"{spec['combiner']}: expected rows that no member was trained on, "
-        "got 7 of 300 that 'bayes' has seen. Use out-of-fold predictions, or rows that were kept apart."
+        "got 7 of 300 rows that 'bayes' was trained on. Use out-of-fold predictions or held-out rows."
     )
 
 
@@ -215,7 +215,7 @@ def test_labels_are_needed_only_to_learn(spec, rows):
         f"{spec['combiner']}: expected labeled predictions, got none. "
         "Attach labels: predictions.with_labels(ids, labels)."
     )
-    with pytest.raises(UsageError, match=r"expected a fitted combiner, got one without weights"):
+    with pytest.raises(UsageError, match=r"expected a fitted combiner, got an unfitted one"):
         build(spec)(torch.from_numpy(rows.logits))
 
 

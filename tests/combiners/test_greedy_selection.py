@@ -1,4 +1,4 @@
-"""Greedy selection against a direct reading of the paper."""
+"""Greedy selection against a direct implementation of the paper."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def score(metric, probs, labels):
 
 
 def caruana(predictions, metric, rounds):
-    """Add the member that helps most, in the order of names; keep the best round."""
+    """Add the best member of each round, with ties in the order of names; keep the best round."""
     order = np.argsort(predictions.members)
     probs = softmax(predictions.logits.astype(np.float64), axis=2)
     total, picks, best, kept = np.zeros(probs.shape[1:]), [], -np.inf, 0

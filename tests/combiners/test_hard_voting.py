@@ -1,4 +1,4 @@
-"""Hard voting is the exact majority."""
+"""Hard voting predicts the majority."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logit averaging is the normalized geometric mean."""
+"""Logit averaging returns the normalized geometric mean."""
 
 from __future__ import annotations
 

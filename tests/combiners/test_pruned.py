@@ -1,4 +1,4 @@
-"""Pruned: choosing is fitting, and budgets are kept."""
+"""Pruned ensembles: cross-validated choice of the size, and budgets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from committee.combiners.pruned import Pruned
 from committee.errors import DataError, UsageError
 from committee.predictions.table import Predictions
-from committee.scoring.scoring import score
+from committee.scoring.scores import score
 
 COSTS = {
     "linear": {"latency_ms": 1.0, "size_mb": 2.0},
@@ -61,7 +61,7 @@ def test_budgets_that_nothing_meets(digits: Predictions) -> None:
     with pytest.raises(DataError) as caught:
         Pruned(max_latency_ms=0.5, max_size_mb=3, costs=COSTS).fit(digits)
     assert str(caught.value) == (
-        "pruned: expected some subset of the members within 0.5 ms and 3 MB, got none: nearest comes "
+        "pruned: expected a subset of the members within 0.5 ms and 3 MB, got none: the closest is "
         "'linear' alone with 1 ms and 2 MB. Raise the budget, or train a smaller backbone."
     )
 
@@ -73,13 +73,13 @@ def test_what_cannot_be(digits: Predictions) -> None:
     with pytest.raises(UsageError) as caught:
         Pruned(max_size_mb=9).fit(digits)
     assert str(caught.value) == (
-        "pruned.costs: expected what each member costs, for the budgets, got none. "
+        "pruned.costs: expected the costs of each member, which budgets need, got none. "
         "Give costs: {member: {latency_ms: ..., size_mb: ...}}."
     )
     with pytest.raises(UsageError) as caught:
         Pruned(costs={"near": COSTS["near"]}).fit(digits)
     assert str(caught.value) == (
-        "pruned.costs: expected latency_ms and size_mb of each member, got none of 'tree'."
+        "pruned.costs: expected latency_ms and size_mb for each member, got none for 'tree'."
     )
     with pytest.raises(UsageError) as caught:
         Pruned("forward").fit(digits)
@@ -98,7 +98,7 @@ def test_one_member_is_kept(digits: Predictions) -> None:
 
 @METHODS
 def test_no_path_is_better_than_choosing_on_other_rows_allows(method: str) -> None:
-    """Members that know nothing: a choice looks better than chance where it was made, nowhere else."""
+    """Random members: a choice among them is better than chance only on the rows of the choice."""
     flattering, honest, whole = [], [], []
     for seed in range(6):
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Soft voting is the mean probability."""
+"""Soft voting returns the mean probability."""
 
 from __future__ import annotations
 

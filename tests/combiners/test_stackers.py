@@ -1,4 +1,4 @@
-"""What all stacking learners share: odd rows, odd members, and what they are shown."""
+"""Shared behavior of stacking learners: unusual rows and members, and features."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_one_class_is_not_enough(spec) -> None:
     )
     with pytest.raises(DataError) as caught:
         build(spec).fit(rows)
-    assert str(caught.value) == f"{spec['combiner']}: expected rows of at least two classes, got one."
+    assert str(caught.value) == f"{spec['combiner']}: expected rows of at least two classes, got one class."
 
 
 @every
@@ -92,7 +92,7 @@ def test_a_form_of_features_that_does_not_exist(digits: Predictions) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "options", "said"),
+    ("key", "options", "message"),
     [
         ("stacking_rf", {"n_estimators": 0}, "stacking_rf.n_estimators: expected at least 1, got 0."),
         ("stacking_xgb", {"max_depth": 0}, "stacking_xgb.max_depth: expected at least 1, got 0."),
@@ -101,7 +101,9 @@ def test_a_form_of_features_that_does_not_exist(digits: Predictions) -> None:
         ("attention", {"epochs": -1}, "attention.epochs: expected at least 0, got -1."),
     ],
 )
-def test_numbers_that_cannot_be(key: str, options: dict[str, float], said: str, digits: Predictions) -> None:
+def test_numbers_that_cannot_be(
+    key: str, options: dict[str, float], message: str, digits: Predictions
+) -> None:
     with pytest.raises(UsageError) as caught:
         build({"combiner": key, **options}).fit(digits)
-    assert str(caught.value) == said
+    assert str(caught.value) == message

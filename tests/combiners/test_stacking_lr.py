@@ -19,7 +19,7 @@ from committee.predictions.table import Predictions
 def test_agrees_with_scikit_learn(strength, classes, digits):
     part = digits.rows(digits.labels < classes)
     features = log_softmax(part.logits.astype(np.float64), axis=2).transpose(1, 0, 2).reshape(len(part), -1)
-    # Where a member always says the same, only rounding varies, and scaling that up would be noise.
+    # A constant feature varies by rounding errors only, which must not be scaled up.
     features = features[:, features.std(axis=0) > 1e-4]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-8, max_iter=5000))
     expected = model.fit(features, part.labels).predict_proba(features)
@@ -50,7 +50,7 @@ def test_one_class_is_not_enough():
     )
     with pytest.raises(DataError) as error:
         StackingLr().fit(rows)
-    assert str(error.value) == "stacking_lr: expected rows of at least two classes, got one."
+    assert str(error.value) == "stacking_lr: expected rows of at least two classes, got one class."
 
 
 def test_is_affordable_for_few_features():

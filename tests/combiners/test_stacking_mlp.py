@@ -1,4 +1,4 @@
-"""Stacking by a small network: a correction of soft voting that is only made where it helps."""
+"""Stacking by a small network: a correction of soft voting, applied only if it helps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from committee.predictions.table import Predictions
 
 
 def turned(rows: int, seed: int) -> Predictions:
-    """Two members that say the label when they disagree about class 0, and its opposite otherwise."""
+    """Two members whose disagreement about class 0 determines the label."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, rows)
     first = rng.integers(0, 2, rows)

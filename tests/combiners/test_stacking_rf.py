@@ -1,4 +1,4 @@
-"""Stacking by a random forest against scikit-learn's own, and what is refused before it is fitted."""
+"""Stacking by a random forest against scikit-learn, and limits that are checked before the fit."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def test_a_forest_too_large_is_refused_before_it_is_fitted(digits):
     with pytest.raises(UsageError) as caught:
         StackingRf(n_estimators=5000, max_depth=20).fit(digits)
     assert str(caught.value) == (
-        "stacking_rf: expected a forest of at most 16,777,216 numbers, which an exported file can hold, got "
+        "stacking_rf: expected a forest with at most 16,777,216 values, which an exported file can hold, got "
         "up to 90,000,000. Lower max_depth or n_estimators of rf_config."
     )

@@ -1,4 +1,4 @@
-"""Stacking by XGBoost against XGBoost itself, and what is refused before it is fitted."""
+"""Stacking by boosted trees against XGBoost, and limits that are checked before the fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from committee.solvers.forest import on_grid
 
 
 def boosters(monkeypatch: pytest.MonkeyPatch) -> list[xgboost.Booster]:
-    """Return a list that gets every booster that is trained."""
+    """Return a list to which every trained booster is appended."""
     made = []
     train = xgboost.train
 
@@ -66,10 +66,10 @@ def test_rows_of_the_fit_stand_on_no_threshold(digits):
     rows = digits.rows(np.arange(300))
     rule = StackingXgb(n_estimators=5, max_depth=3).fit(rows)
     logits = torch.from_numpy(rows.logits)
-    said = rule(logits)
+    expected = rule(logits)
     for shift in (1e-6, -1e-6):
         moved = rule(logits + shift * torch.randn(logits.shape, generator=torch.Generator().manual_seed(0)))
-        torch.testing.assert_close(moved, said, atol=1e-6, rtol=0)
+        torch.testing.assert_close(moved, expected, atol=1e-6, rtol=0)
 
 
 def test_a_forest_too_large_is_refused_before_it_is_fitted(digits, monkeypatch):
@@ -77,8 +77,8 @@ def test_a_forest_too_large_is_refused_before_it_is_fitted(digits, monkeypatch):
     with pytest.raises(UsageError) as caught:
         StackingXgb(n_estimators=5000, max_depth=12).fit(digits)
     assert str(caught.value) == (
-        "stacking_xgb: expected a forest of at most 16,777,216 numbers, which an exported file can hold, got "
-        "up to 90,000,000. Lower max_depth or n_estimators of xgb_config."
+        "stacking_xgb: expected a forest with at most 16,777,216 values, which an exported file can hold, "
+        "got up to 90,000,000. Lower max_depth or n_estimators of xgb_config."
     )
     assert not made
 

@@ -1,4 +1,4 @@
-"""Temperature: the optimum in 1/T, on rows that the rule inside was not fitted on."""
+"""Temperatures: the optimum in 1/T, on rows that the inner rule was not fitted on."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from committee.solvers.newton import best_temperature
 
 
 class Memorizer(Combiner):
-    """Answers rows of the fit with their labels, and others like soft voting."""
+    """Predicts the labels for rows of the fit, and soft voting for others."""
 
     def _fit(self, predictions):
         self.set_buffers(rows=predictions.logits[0].copy(), labels=predictions.labels)
 
     def forward(self, logits):
         known = (logits[0][:, None] == self.learned("rows")[None]).all(dim=2)
-        answer = torch.nn.functional.one_hot(self.learned("labels")[known.int().argmax(dim=1)], 10) * 20.0
+        label = torch.nn.functional.one_hot(self.learned("labels")[known.int().argmax(dim=1)], 10) * 20.0
         pooled = logits.log_softmax(dim=2).logsumexp(dim=0)
-        return torch.where(known.any(dim=1)[:, None], answer, pooled).log_softmax(dim=1)
+        return torch.where(known.any(dim=1)[:, None], label, pooled).log_softmax(dim=1)
 
 
 @pytest.fixture(scope="module")
 def unique(digits):
-    """Rows whose first member says something of its own, so that they can be remembered."""
+    """Rows with distinct logits of the first member, so that a rule can memorize them."""
     logits = digits.logits + np.random.default_rng(0).normal(size=digits.logits.shape).astype(np.float32) / 50
     return type(digits).from_logits(
         logits, members=digits.members, class_names=digits.class_names, labels=digits.labels

@@ -1,4 +1,4 @@
-"""Weights: given, convex with a certificate, or searched and never below what is simpler."""
+"""Weights: given, optimal with a certificate, or found by a search that is never worse than its starts."""
 
 from __future__ import annotations
 
@@ -115,10 +115,10 @@ def test_given_weights(digits):
             "weighted.weights: expected members among tree, bayes, near, linear, got 'nera'. "
             "Did you mean 'near'?",
         ),
-        ({"weights": [1, 2]}, "weighted.weights: expected 4 weights, one a member, got 2."),
+        ({"weights": [1, 2]}, "weighted.weights: expected 4 weights, one for each member, got 2."),
         (
             {"weights": [1, 2, -1, 0]},
-            "weighted.weights: expected finite weights, none negative, not all zero, "
+            "weighted.weights: expected finite, non-negative weights that are not all zero, "
             "got [1.0, 2.0, -1.0, 0.0].",
         ),
         (

@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn, whatever the order of rows; intervals are as wide as they should be."""
+"""Metrics agree with scikit-learn for any order of rows, and intervals have the right width."""
 
 from __future__ import annotations
 
@@ -15,24 +15,16 @@ from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
 from committee.errors import DataError, UnknownNameError
-from committee.metrics.classification import (
-    METRICS,
-    confusion,
-    evaluate,
-    interval,
-    intervals,
-    metric,
-    per_class,
-    resampled,
-    summary,
-)
+from committee.metrics.bootstrap import interval, intervals
+from committee.metrics.classification import METRICS, confusion, evaluate, get_metric, per_class
 from committee.metrics.ranking import Ranking
+from committee.metrics.summaries import resampled, summary
 
 Floats = NDArray[np.floating[Any]]
 
 
 def draw(rows: int, classes: int, seed: int = 0, sharp: float = 2.0) -> tuple[Floats, NDArray[np.int64]]:
-    """Log-probabilities that are right more often than not, and labels with every class."""
+    """Log-probabilities that are mostly right, and labels that include every class."""
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(rows) % classes)
     logits = random.normal(size=(rows, classes))
@@ -66,7 +58,7 @@ def sklearn_metrics(log_probs: Floats, labels: NDArray[np.int64]) -> dict[str, f
 
 
 def _sklearn_ece(confidence: Floats, correct: NDArray[np.bool_], strategy: str) -> float:
-    """Weights scikit-learn's reliability curve with the sizes of its bins, which it does not return."""
+    """Weight the reliability curve of scikit-learn by the sizes of its bins, which it does not return."""
     true, mean = calibration_curve(correct, confidence, n_bins=15, strategy=strategy)
     edges = (
         np.linspace(0, 1, 16)
@@ -143,7 +135,7 @@ def test_extremes() -> None:
     sure = np.log(np.eye(3)[labels].clip(1e-30))
     found = evaluate(sure, labels)
     for name, value in found.items():
-        assert value == pytest.approx(1.0 if metric(name).higher_is_better else 0.0), name
+        assert value == pytest.approx(1.0 if get_metric(name).higher_is_better else 0.0), name
     assert evaluate(sure, (labels + 1) % 3, ["log_loss", "brier", "ece"]) == {
         "log_loss": pytest.approx(30 * np.log(10)),
         "brier": pytest.approx(2.0),
@@ -190,7 +182,7 @@ def test_a_lower_level_gives_a_narrower_interval() -> None:
 
 @pytest.mark.parametrize("rows", [900, 30_000])
 def test_widths_are_those_of_theory(rows: int) -> None:
-    """Also where rows are dealt into sets: the binomial's width, the loss's, and DeLong's."""
+    """Interval widths match the binomial, normal and DeLong formulas, also if sets are resampled."""
     log_probs, labels = draw(rows, 3)
     found = intervals(log_probs, labels, resamples=4000)
     accuracy, losses = found["accuracy"].value, -log_probs[np.arange(rows), labels]
@@ -212,7 +204,7 @@ def test_the_auroc_is_as_wide_as_that_of_an_exact_bootstrap() -> None:
 
 @pytest.mark.parametrize("decimals", [1, 6])
 def test_influence_is_the_derivative_of_the_area(decimals: int) -> None:
-    """Doubling a row is a step along its influence; with ties as well as without."""
+    """Duplicating a row changes the area by its influence, with and without ties."""
     log_probs, labels = draw(600, 3)
     log_probs = np.round(log_probs, decimals)
     ranking = Ranking(log_probs, labels)
@@ -245,8 +237,8 @@ def test_equal_seeds_pair_resamples() -> None:
     paired = loss(resampled(log_probs, labels)) - loss(resampled(better, labels))
     assert paired.shape == (1000,)
     assert paired.min() > 0
-    apart = loss(resampled(log_probs, labels, seed=1)) - loss(resampled(better, labels))
-    assert apart.std() > 5 * paired.std()
+    unpaired = loss(resampled(log_probs, labels, seed=1)) - loss(resampled(better, labels))
+    assert unpaired.std() > 5 * paired.std()
 
 
 def test_ends_stay_in_range() -> None:
@@ -257,7 +249,7 @@ def test_ends_stay_in_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("log_probs", "labels", "said"),
+    ("log_probs", "labels", "message"),
     [
         (
             np.zeros((3, 2)),
@@ -276,10 +268,10 @@ def test_ends_stay_in_range() -> None:
         (np.zeros((0, 2)), [], "log-probabilities [N, C] and labels [N], got [0, 2] and [0]."),
     ],
 )
-def test_bad_input(log_probs: Floats, labels: list[float], said: str) -> None:
+def test_bad_input(log_probs: Floats, labels: list[float], message: str) -> None:
     with pytest.raises(DataError) as caught:
         evaluate(log_probs, labels)
-    assert str(caught.value) == f"metrics: expected {said}"
+    assert str(caught.value) == f"metrics: expected {message}"
 
 
 def test_unknown_metric() -> None:

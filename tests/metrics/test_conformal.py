@@ -1,4 +1,4 @@
-"""Sets that keep their promise, against brute force and on fresh rows."""
+"""Prediction sets: coverage on new rows, and agreement with direct computation."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def simulated(rows: int, seed: int, classes: int = 6) -> tuple[np.ndarray, np.nd
 def test_worked_scores() -> None:
     log_probs = np.log(np.array([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]]))
     np.testing.assert_allclose(nonconformity(log_probs, "lac"), [[0.5, 0.7, 0.8], [0.9, 0.9, 0.2]])
-    # Of two classes alike the first comes first.
+    # Classes with equal probabilities keep their order.
     np.testing.assert_allclose(
         nonconformity(log_probs, "aps"), [[0.0, 0.5, 0.8], [0.8, 0.9, 0.0]], atol=1e-15
     )
@@ -46,7 +46,7 @@ def test_worked_scores() -> None:
 
 def test_a_worked_threshold() -> None:
     scores = np.array([0.4, 0.1, 0.3, 0.2])
-    # ceil(5 * 0.6) = 3: the third smallest; ceil(5 * 0.9) = 5 is more than there are.
+    # ceil(5 * 0.6) = 3: the third smallest; ceil(5 * 0.9) = 5 is more than the number of scores.
     assert threshold(scores, 0.6) == 0.3 and threshold(scores, 0.9) == math.inf
 
 
@@ -66,7 +66,7 @@ def test_the_promise_is_kept_on_fresh_rows(method: str, coverage: float) -> None
     fresh, truth = simulated(20_000, 1)
     limit = threshold(scores, coverage)
     held = (nonconformity(fresh, method)[np.arange(len(truth)), truth] <= limit).mean()
-    # A binomial of the calibration rows, and one of the fresh ones.
+    # The variances of the calibration rows and of the new rows.
     assert abs(held - coverage) < 4 * math.sqrt(coverage * (1 - coverage) * (1 / 2000 + 1 / 20_000))
     inside = sets(fresh, limit, method)
     assert inside[np.arange(len(truth)), truth].mean() >= held
@@ -116,10 +116,8 @@ def test_what_a_table_says_of_itself() -> None:
     log_probs, labels = simulated(50, 0)
     exact = SetTable.of(log_probs, labels, rows="val", approximate=False)
     about = SetTable.of(log_probs, labels, rows="oof", approximate=True)
-    assert exact.note == "calibrated on 50 rows that nothing was fitted on"
-    assert about.note == (
-        "approximate: calibrated on 50 cross-fitted rows, whose predictions came from other fits"
-    )
+    assert exact.note == "calibrated on 50 rows that no model was fitted on"
+    assert about.note == ("approximate: calibrated on 50 cross-fitted rows that were predicted by other fits")
 
 
 def test_a_table_of_anybodys() -> None:
@@ -128,7 +126,7 @@ def test_a_table_of_anybodys() -> None:
         with pytest.raises(DataError) as caught:
             SetTable.from_json(bad, "model.onnx")
         assert str(caught.value) == (
-            "model.onnx: expected thresholds of prediction sets, got none, or damaged ones. "
+            "model.onnx: expected thresholds of prediction sets, got missing or invalid ones. "
             "Build the ensemble again, and export it."
         )
 
@@ -158,7 +156,7 @@ def test_a_coverage_that_cannot_be(coverage: float) -> None:
     with pytest.raises(UsageError) as caught:
         threshold(np.ones(3), coverage)
     assert str(caught.value) == (
-        f"coverage: expected a share above 0 and below 1, such as 0.95, got {coverage:g}."
+        f"coverage: expected a number above 0 and below 1, such as 0.95, got {coverage:g}."
     )
     with pytest.raises(UsageError, match="sets: expected one of lac, aps, got 'raps'"):
         nonconformity(np.zeros((1, 2)), "raps")

@@ -1,4 +1,4 @@
-"""Measures of diversity, against worked numbers."""
+"""Measures of diversity against numbers computed by hand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from scipy.special import log_softmax, rel_entr
 
 from committee.errors import UnknownNameError
-from committee.metrics.diversity import MEASURES, diversity, error_correlation
+from committee.metrics.diversity import MEASURES, error_correlation, pairwise_diversity
 from committee.predictions.table import Predictions
 
 
 def with_hits(*hits: str) -> Predictions:
-    """Members that are right where a `1` stands; two classes, all labels 0."""
+    """Members that are right on the rows marked `1`; two classes, all labels 0."""
     right = np.array([[each == "1" for each in line] for line in hits])
     logits = np.where(right[:, :, None], [2.0, 0.0], [0.0, 2.0])
     rows = right.shape[1]
@@ -24,7 +24,7 @@ def with_hits(*hits: str) -> Predictions:
     )
 
 
-# Both right 4, first alone 2, second alone 1, neither 3.
+# Both are right on 4 rows, only the first on 2, only the second on 1, and neither on 3.
 PAIR = with_hits("1111110000", "1111001000")
 
 
@@ -38,7 +38,7 @@ PAIR = with_hits("1111110000", "1111001000")
     ],
 )
 def test_worked_numbers(measure: str, expected: float) -> None:
-    assert diversity(PAIR, measure)[0, 1] == pytest.approx(expected)
+    assert pairwise_diversity(PAIR, measure)[0, 1] == pytest.approx(expected)
 
 
 def test_the_correlation_is_that_of_numpy() -> None:
@@ -52,13 +52,13 @@ def test_the_divergence_is_that_of_scipy() -> None:
     rows = Predictions.from_logits(logits, members=list("abc"), class_names=list("vwxyz"))
     probs = np.exp(log_softmax(logits.astype(float), axis=2))
     expected = (rel_entr(probs[0], probs[2]).sum() + rel_entr(probs[2], probs[0]).sum()) / 2 / 40
-    assert diversity(rows, "kl")[0, 2] == pytest.approx(expected, rel=1e-4)
+    assert pairwise_diversity(rows, "kl")[0, 2] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_identical_members_are_not_diverse(measure: str) -> None:
     rows = with_hits("1101", "1101", "0110")
-    found = diversity(rows, measure)
+    found = pairwise_diversity(rows, measure)
     np.testing.assert_allclose(found, found.T, atol=1e-12)
     assert np.isfinite(found).all() and found[0, 1] < found[0, 2]
 
@@ -69,7 +69,7 @@ def test_members_that_never_err_are_alike() -> None:
 
 def test_an_unknown_measure() -> None:
     with pytest.raises(UnknownNameError) as caught:
-        diversity(PAIR, "disagrement")
+        pairwise_diversity(PAIR, "disagrement")
     assert str(caught.value) == (
         "diversity: expected one of disagreement, double_fault, q_statistic, correlation, kl, "
         "got 'disagrement'. Did you mean 'disagreement'?"

@@ -1,4 +1,4 @@
-"""Ensembles: any modules vote, each network runs once, classes are matched by name."""
+"""Ensembles: members of any kind, one run of each network, classes matched by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOADER = [(PHOTOS, LABELS), (PHOTOS.flip(3), LABELS), (PHOTOS.flip(2), LABELS), 
 
 
 class Bare(nn.Module):
-    """Any image -> logits module: no name, no classes, no view."""
+    """A module from images to logits without a name, classes or preprocessing."""
 
     def __init__(self, shift: float = 0.0) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def members() -> list[Member]:
     names = ("test_resnet", "test_vit", "test_efficientnet")
     made = [Member.build(n, classes="abc", size=32, seed=k).eval() for k, n in enumerate(names)]
     for member in made:
-        # Random networks hardly differ from photo to photo: what they say is made louder.
+        # Outputs of random networks hardly depend on the image, so they are scaled up.
         for parameter in member.network.head_parameters():
             parameter.data.mul_(20)
     return made
@@ -46,9 +46,9 @@ def members() -> list[Member]:
 @torch.no_grad()
 def test_weights_are_of_probabilities():
     a, b = Bare(), Bare(0.5)
-    answer = Ensemble([a, b], weights=[0.6, 0.4])(PHOTOS)
+    output = Ensemble([a, b], weights=[0.6, 0.4])(PHOTOS)
     expected = 0.6 * a(PHOTOS).softmax(1) + 0.4 * b(PHOTOS).softmax(1)
-    torch.testing.assert_close(answer.exp(), expected)
+    torch.testing.assert_close(output.exp(), expected)
 
 
 @torch.no_grad()
@@ -68,9 +68,9 @@ def test_default_is_soft_voting_and_names_are_numbered():
 def test_classes_are_matched_by_name(members: list[Member]):
     a = members[0]
     other = Member.build("test_vit", classes="cab", size=32, seed=9).eval()
-    answer = Ensemble([a, other])(PHOTOS).exp()
+    output = Ensemble([a, other])(PHOTOS).exp()
     expected = (a(PHOTOS).softmax(1) + other(PHOTOS).softmax(1)[:, [1, 2, 0]]) / 2
-    torch.testing.assert_close(answer, expected)
+    torch.testing.assert_close(output, expected)
     turned = Ensemble([a, other], class_names="cab")(PHOTOS).exp()
     torch.testing.assert_close(turned, expected[:, [2, 0, 1]])
 
@@ -90,12 +90,12 @@ def test_shared_networks_run_once():
     a, b, c = Bare(), Bare(0.3), Bare(-0.4)
     inner = Ensemble([a, b], weights=[0.7, 0.3], names=["a", "b"])
     nested = Ensemble([inner, c, Ensemble([inner, c, a], "hard_voting"), b])
-    answer = nested(PHOTOS)
+    output = nested(PHOTOS)
     assert [a.calls, b.calls, c.calls] == [1, 1, 1]
     assert [len(nested.members), len(nested.votes)] == [3, 2]
     hard = Ensemble([inner, c, a], "hard_voting")(PHOTOS)
     by_hand = torch.stack([inner(PHOTOS), c(PHOTOS).log_softmax(1), hard, b(PHOTOS).log_softmax(1)])
-    torch.testing.assert_close(answer.exp(), by_hand.exp().mean(0))
+    torch.testing.assert_close(output.exp(), by_hand.exp().mean(0))
     torch.testing.assert_close(nested.member_logits(PHOTOS).log_softmax(2), by_hand)
     assert sum(p.numel() for p in nested.parameters()) == 9
     assert len(nested.state_dict()) - sum("combiner" in key for key in nested.state_dict()) == 3
@@ -160,7 +160,7 @@ def test_bare_modules_cannot_be_saved(tmp_path: Path):
     with pytest.raises(UsageError) as caught:
         Ensemble([Bare()]).save(tmp_path)
     assert str(caught.value) == (
-        "ensemble: expected members that can be saved, got Bare. Wrap it with Member.from_module."
+        "ensemble: expected members with a save method, got Bare. Wrap it with Member.from_module."
     )
     assert not list(tmp_path.iterdir())
 
@@ -193,8 +193,8 @@ def test_permuted_members_and_every_combiner(method: str, members: list[Member])
             {"combiner": "soft_voting", "weights": [1, 1]},
             "ensemble: expected a combiner or weights, got both. Leave one of them out.",
         ),
-        ({"names": ["a"]}, "ensemble.names: expected 2 different names, got 'a'."),
-        ({"names": ["a", "a"]}, "ensemble.names: expected 2 different names, got 'a', 'a'."),
+        ({"names": ["a"]}, "ensemble.names: expected 2 distinct names, got 'a'."),
+        ({"names": ["a", "a"]}, "ensemble.names: expected 2 distinct names, got 'a', 'a'."),
     ],
 )
 def test_what_does_not_fit_is_said(arguments: dict[str, object], sentence: str):
@@ -208,7 +208,7 @@ def test_a_member_twice_is_refused():
     with pytest.raises(UsageError) as caught:
         Ensemble([module, module])
     assert (
-        str(caught.value) == "ensemble: expected each member once, got 'Bare' twice. Give it a larger weight."
+        str(caught.value) == "ensemble: expected distinct members, got 'Bare' twice. Give it a larger weight."
     )
 
 
@@ -217,15 +217,15 @@ def test_combiner_of_other_members_is_refused():
     with pytest.raises(DataError) as caught:
         Ensemble([Bare(), Bare()], fitted, names=["b", "a"])
     assert str(caught.value) == (
-        "ensemble: expected the members its combiner was fitted on, 'a', 'b', got 'b', 'a'."
-        " Give them in that order and by those names."
+        "ensemble: expected the members that the combiner was fitted on, 'a', 'b', got 'b', 'a'."
+        " Give them these names, in this order."
     )
 
 
 def test_empty_loader():
     with pytest.raises(DataError) as caught:
         Ensemble([Bare()]).fit([])
-    assert str(caught.value) == "ensemble: expected a loader of (images, labels), got an empty one."
+    assert str(caught.value) == "ensemble: expected batches of (images, labels), got an empty loader."
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -1,4 +1,4 @@
-"""Costs of a module: time on a stated batch, size without counting twice, memory."""
+"""Measurements of modules: time of a batch, size with shared storage, and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Members: the photo goes in, whatever its size; what is saved comes back the same."""
+"""Members: images of any size, saving and loading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PHOTOS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 41, 6
 
 
 class OwnNet(nn.Module):
-    """A network that knows nothing of this package; its answer is an object, as some libraries have it."""
+    """A network from another library, whose output is an object with a field `logits`."""
 
     def __init__(self, classes: int = 3, wrapped: bool = False) -> None:
         super().__init__()
@@ -81,8 +81,8 @@ def test_own_module_needs_its_architecture_to_load(tmp_path: Path):
     with pytest.raises(UsageError) as caught:
         Member.load(tmp_path)
     assert str(caught.value) == (
-        "mine: expected the network it was made from, got none."
-        " Pass one of the same architecture: Member.load(folder, net=...)."
+        "mine: expected the network that it was created from, got none."
+        " Pass a network of the same architecture: Member.load(folder, net=...)."
     )
 
 
@@ -91,13 +91,13 @@ def test_predict_takes_files_images_and_arrays(member: Member, tmp_path: Path):
     path = tmp_path / "photo.png"
     Image.fromarray(array).save(path)
     small = array[:20, :30]
-    answers = member.predict([path, str(path), Image.fromarray(array), array, path.read_bytes(), small])
-    assert answers.shape == (6, 3)
-    assert answers.dtype == np.float32
-    assert all(np.array_equal(answers[0], answers[k]) for k in range(1, 5))
+    outputs = member.predict([path, str(path), Image.fromarray(array), array, path.read_bytes(), small])
+    assert outputs.shape == (6, 3)
+    assert outputs.dtype == np.float32
+    assert all(np.array_equal(outputs[0], outputs[k]) for k in range(1, 5))
     batch = member.predict(PHOTOS, batch_size=2)
     np.testing.assert_allclose(batch.sum(1), 1, rtol=1e-6)
-    np.testing.assert_allclose(batch[0], answers[0], rtol=1e-5)
+    np.testing.assert_allclose(batch[0], outputs[0], rtol=1e-5)
     np.testing.assert_array_equal(member.predict(PHOTOS.numpy(), batch_size=2), batch)
 
 
@@ -123,7 +123,7 @@ def test_classes_that_are_not_the_outputs():
     with pytest.raises(DataError) as caught:
         Member.from_module(net, classes=["a", "b"], size=8, name="mine")(PHOTOS)
     assert str(caught.value) == (
-        "mine: expected a network with 2 outputs, one a class, got 5. Name all of its classes."
+        "mine: expected a network with 2 outputs, one for each class, got 5. Name all of its classes."
     )
 
 

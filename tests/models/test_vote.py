@@ -1,4 +1,4 @@
-"""Answers: a network runs on a photo when it is asked about it, and once."""
+"""Lazy evaluation: a network runs at most once on an image, when it is requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from committee.models.ensemble import Ensemble
 
 
 class Counting(nn.Module):
-    """Logits from the mean brightness of photos; counts the photos it sees."""
+    """A network on the mean brightness of images, which counts them."""
 
     def __init__(self, slope: float, name: str) -> None:
         super().__init__()
@@ -29,9 +29,9 @@ class Counting(nn.Module):
 
 
 def cascade(members: list[Counting], threshold: float) -> Ensemble:
-    """Return a cascade of two networks; photos near the middle of brightness go on."""
+    """Return a cascade of two networks, in which images of medium brightness reach the second."""
     rule = Cascade().bind([member.name for member in members])
-    rule.keep(
+    rule.set_buffers(
         order=torch.arange(2), inverse_temperature=torch.ones(2), threshold=torch.tensor([threshold, 0.0])
     )
     return Ensemble(members, rule, name=f"cascade_{threshold}")
@@ -42,19 +42,19 @@ def photos(count: int = 21) -> Tensor:
     return level[:, None, None, None].expand(count, 1, 4, 4).contiguous()
 
 
-def test_rows_that_two_votes_ask_for_run_once() -> None:
+def test_rows_that_two_votes_request_run_once() -> None:
     one, two = Counting(8.0, "one"), Counting(4.0, "two")
     nested = Ensemble([cascade([one, two], 0.9), cascade([one, two], 0.99)], "soft_voting")
     images = photos()
     with torch.inference_mode():
-        said = nested.infer(images)
-        asked = one.seen, two.seen
+        output = nested.infer(images)
+        counts = one.seen, two.seen
         dense = nested(images)
-    torch.testing.assert_close(said, dense)
-    assert asked[0] == len(images) and 0 < asked[1] < len(images)
+    torch.testing.assert_close(output, dense)
+    assert counts[0] == len(images) and 0 < counts[1] < len(images)
 
 
-def test_a_batch_of_which_nobody_goes_on() -> None:
+def test_a_batch_that_exits_at_the_first_stage() -> None:
     one, two = Counting(8.0, "one"), Counting(4.0, "two")
     with torch.inference_mode():
         cascade([one, two], 0.0).infer(photos())
@@ -67,7 +67,7 @@ def test_on_a_gpu_few_sizes_of_batch_are_met() -> None:
     ensemble = cascade([one, two], 0.9).cuda()
     images = photos().cuda()
     with torch.inference_mode():
-        said = ensemble.infer(images)
+        output = ensemble.infer(images)
         met = two.seen
-        torch.testing.assert_close(said, ensemble(images))
+        torch.testing.assert_close(output, ensemble(images))
     assert met and met & (met - 1) == 0

@@ -341,8 +341,8 @@ def test_predictions_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
     sums = tmp_path / "sums.npz"
     np.savez(sums, **{**good, "probs": good["probs"] * 1.5})
     assert sentence(DataError, lambda: combine([digits / "bayes.npz", sums], labels)).startswith(
-        f"{sums}: expected probabilities, not below 0, that sum to 1, "
-        "got a sum of 1.5 in the first of 600 rows, "
+        f"{sums}: expected non-negative probabilities that sum to 1, "
+        "got a sum of 1.5 in the first of 600 invalid rows, "
     )
     nameless = tmp_path / "nameless.npz"
     np.savez(nameless, probs=good["probs"], ids=good["ids"])

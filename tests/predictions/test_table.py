@@ -1,4 +1,4 @@
-"""Predictions: checked when made, joined by id and class name, saved as plain files."""
+"""Predictions: checks, joining by id and class name, saving and loading."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_joining_what_does_not_fit() -> None:
     assert joining(made(("b",), rows=8, class_names=["cat", "dog", "owls"])) == (
         "predictions of 'b': expected the classes of 'a', got 'owls'. Did you mean 'owl'?"
     )
-    assert joining(made(rows=8)) == "members: expected each name once, got several times 'a'."
+    assert joining(made(rows=8)) == "members: expected unique names, got duplicates of 'a'."
     assert sentence(DataError, lambda: Predictions.join([])) == (
         "predictions: expected at least one member, got none."
     )
@@ -143,7 +143,7 @@ def test_fewer_classes_do_not_fit() -> None:
         sample_ids=[f"s{row}" for row in range(6)],
     )
     assert sentence(DataError, lambda: Predictions.join([made(), two])) == (
-        "predictions of 'b': expected the classes of 'a', got none called 'dog'."
+        "predictions of 'b': expected the classes of 'a', got no class 'dog'."
     )
 
 
@@ -151,7 +151,8 @@ def test_fewer_classes_do_not_fit() -> None:
 def test_columns_that_disagree(column: str) -> None:
     first, second = made(**{column: [0] * 6}), made(("b",), **{column: [0, 1, 1, 1, 1, 1]})
     assert sentence(DataError, lambda: Predictions.join([first, second])) == (
-        f"predictions of 'b': expected the {column} of 'a', got others for 's1', 's2', 's3', 's4', 's5'."
+        f"predictions of 'b': expected the {column} of 'a', "
+        f"got different {column} for 's1', 's2', 's3', 's4', 's5'."
     )
 
 
@@ -175,10 +176,10 @@ def test_labels_that_do_not_fit() -> None:
         "y.csv: expected a label for each sample, got none for 's1', 's2'."
     )
     assert sentence(DataError, lambda: bare.with_labels(["s0", "s0"], [0, 1])) == (
-        "labels: sample ids: expected each name once, got several times 's0'."
+        "labels: sample ids: expected unique names, got duplicates of 's0'."
     )
     assert sentence(DataError, lambda: bare.with_labels(["s0"], [0, 1])) == (
-        "labels: expected one label an id, got 1 ids and 2 labels."
+        "labels: expected one label for each id, got 1 ids and 2 labels."
     )
     ids = ["s0", "s1", "s2"]
     assert sentence(DataError, lambda: bare.with_labels(ids, ["cat", "dgo", "dog"])) == (
@@ -197,8 +198,8 @@ def test_leaks_and_missing_labels_are_refused() -> None:
     seen = np.zeros((2, 6), bool)
     seen[1, :4] = True
     assert sentence(LeakError, lambda: made(("a", "b"), seen=seen).require_unseen("weighted")) == (
-        "weighted: expected rows that no member was trained on, got 4 of 6 that 'b' has seen. "
-        "Use out-of-fold predictions, or rows that were kept apart."
+        "weighted: expected rows that no member was trained on, got 4 of 6 rows that 'b' was trained on. "
+        "Use out-of-fold predictions or held-out rows."
     )
     made(labels=[0] * 6).require_labels("weighted")
     assert sentence(DataError, lambda: made().require_labels("weighted")) == (
@@ -213,7 +214,7 @@ def test_arrays_that_cannot_be_predictions() -> None:
         return sentence(DataError, lambda: Predictions.from_logits(logits, **rest))
 
     assert making(np.zeros((4, 3))) == (
-        "predictions: expected members x samples x classes of 1 x N x 2, got 1 x 4 x 3."
+        "predictions: expected an array [1, N, 2] of members, samples and classes, got [1, 4, 3]."
     )
     assert making(np.zeros((0, 2))) == (
         "predictions: expected at least one sample and two classes, got [1, 0, 2]."
@@ -227,18 +228,22 @@ def test_arrays_that_cannot_be_predictions() -> None:
     )
     two = np.zeros((2, 2))
     assert making(two, sample_ids=["p", "p"]) == (
-        "predictions: sample ids: expected each name once, got several times 'p'."
+        "predictions: sample ids: expected unique names, got duplicates of 'p'."
     )
-    assert making(two, sample_ids=["p"]) == "predictions: sample ids: expected 2, one a row, got 1."
+    assert (
+        making(two, sample_ids=["p"]) == "predictions: sample ids: expected 2 ids, one for each row, got 1."
+    )
     assert making(two, class_names=["x", "x"]) == (
-        "predictions: class names: expected each name once, got several times 'x'."
+        "predictions: class names: expected unique names, got duplicates of 'x'."
     )
     assert making(two, labels=[0, 2]) == "predictions: labels: expected class indices 0 to 1, got 2."
     assert making(two, labels=[-1, 1]) == "predictions: labels: expected class indices 0 to 1, got -1."
     assert making(two, labels=[0.0, 1.0]) == (
         "predictions: labels: expected whole numbers, got an array of float64."
     )
-    assert making(two, folds=[0]) == "predictions: folds: expected 2, one a row, got an array [1]."
+    assert (
+        making(two, folds=[0]) == "predictions: folds: expected 2 values, one for each row, got an array [1]."
+    )
     assert making(two, seen=[[True]]) == "predictions: seen: expected an array [1, 2], got [1, 1]."
 
 
@@ -253,15 +258,15 @@ def test_probabilities_that_are_none() -> None:
         return sentence(DataError, lambda: Predictions.from_probabilities(values, **rest))
 
     assert making([[0.5, 0.5], [2.0, 1.5], [1.0, 1.0]], who="m.csv") == (
-        "m.csv: expected probabilities, not below 0, that sum to 1, "
-        "got a sum of 3.5 in the first of 2 rows, 'q', 'r'. Give unnormalized scores as logits."
+        "m.csv: expected non-negative probabilities that sum to 1, "
+        "got a sum of 3.5 in the first of 2 invalid rows, 'q', 'r'. Give unnormalized scores as logits."
     )
     assert making([[0.5, 0.5], [1.25, -0.25], [1.0, 0.0]]) == (
-        "predictions: expected probabilities, not below 0, that sum to 1, "
-        "got -0.25 in the first of 1 rows, 'q'. Give unnormalized scores as logits."
+        "predictions: expected non-negative probabilities that sum to 1, "
+        "got -0.25 in the first of 1 invalid rows, 'q'. Give unnormalized scores as logits."
     )
     assert making([[np.nan, 0.5], [1, 0], [1, 0]], sample_ids=None).startswith(
-        "predictions: expected probabilities, not below 0, that sum to 1, got "
+        "predictions: expected non-negative probabilities that sum to 1, got "
     )
     Predictions.from_probabilities([[0.5003, 0.5003]], members=["a"], class_names=["x", "y"])
 

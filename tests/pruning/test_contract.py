@@ -1,4 +1,4 @@
-"""What every pruning method promises; a new file in the family is tested here without being named."""
+"""The contract of pruning methods, tested for every entry of the family."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_one_subset_a_size_from_small_to_large(method: str, metric: str) -> None
     sizes = [len(subset) for subset in path]
     assert sizes == sorted(set(sizes)) and sizes[0] == 1
     assert all(len(set(subset)) == len(subset) for subset in path)
-    looked_at = {tuple(sorted(subset)) for subset in path}
-    assert looked_at <= set(subsets.looked_at) | {tuple(range(8))}
+    on_path = {tuple(sorted(subset)) for subset in path}
+    assert on_path <= set(subsets.evaluated) | {tuple(range(8))}
 
 
 @every
@@ -107,7 +107,7 @@ def test_diversity_keeps_a_floor_of_accuracy() -> None:
     assert len(everyone) == 8
     with pytest.raises(UsageError) as caught:
         PRUNERS.make("diversity_max", floor=1.5)
-    assert str(caught.value) == "diversity_max.floor: expected a share between 0 and 1, got 1.5."
+    assert str(caught.value) == "diversity_max.floor: expected a number from 0 to 1, got 1.5."
 
 
 def test_clusters_are_members_that_err_together() -> None:

@@ -1,4 +1,4 @@
-"""Scores: cross-fitted, paired with the best single member, and honest about what is not proven."""
+"""Scores: cross-fitted metrics, and gains over the best single member."""
 
 from __future__ import annotations
 
@@ -10,27 +10,19 @@ import pytest
 from scipy.special import log_softmax
 
 from committee.base.folds import make_folds
-from committee.combiners._leave_out import without
 from committee.combiners.base import build
 from committee.errors import LeakError
 from committee.metrics.classification import METRICS, evaluate
 from committee.predictions.table import Predictions
-from committee.scoring.scoring import (
-    GAINS,
-    Gain,
-    best_single,
-    contributions,
-    cross_fit,
-    disagreement,
-    gain,
-    score,
-    score_all,
-)
+from committee.scoring.divergence import disagreement
+from committee.scoring.gains import GAINS, Gain, best_single, gain
+from committee.scoring.leave_one_out import contributions, without
+from committee.scoring.scores import cross_fit, score, score_all
 
 
 @pytest.fixture(scope="module")
 def noisy():
-    """Three members that see the same classes through noise of their own; `weak` through much of it."""
+    """Three members with independent noise; the noise of `weak` is largest."""
     random = np.random.default_rng(7)
     labels = random.integers(0, 5, 600)
     noise = np.array([1.0, 1.1, 3.0])[:, None, None]
@@ -77,8 +69,8 @@ def test_rows_that_a_member_has_seen_are_refused(noisy):
     with pytest.raises(LeakError) as error:
         score(build("soft_voting"), replace(noisy, seen=np.ones((3, 600), bool)))
     assert str(error.value) == (
-        "soft_voting: expected rows that no member was trained on, got 600 of 600 that 'solid' has seen. "
-        "Use out-of-fold predictions, or rows that were kept apart."
+        "soft_voting: expected rows that no member was trained on, "
+        "got 600 of 600 rows that 'solid' was trained on. Use out-of-fold predictions or held-out rows."
     )
 
 
@@ -97,7 +89,7 @@ def test_score(noisy):
 
 
 def test_a_temperature_is_no_gain_of_the_committee(noisy):
-    """One useful member, too sure of itself, and its copy: all that there is to gain is calibration."""
+    """An overconfident member and its copy: only calibration can improve the log-loss."""
     sure = replace(noisy.select(["solid", "fair"]), logits=np.repeat(3 * noisy.logits[:1], 2, axis=0))
     assert score(build("soft_voting"), sure)[1].gain["log_loss"].text == "no proven gain"
     for key in ("temperature", "member_temperature"):
@@ -112,7 +104,7 @@ def test_a_temperature_is_no_gain_of_the_committee(noisy):
 
 
 def test_counting_the_votes_of_one_member_is_no_gain(noisy):
-    """Member unsure of itself: its vote is sharper than its probabilities, and nobody else has voted."""
+    """A single underconfident member, whose vote is more confident than its probabilities."""
     unsure = noisy.select(["solid"])
     found = score(build("hard_voting"), replace(unsure, logits=unsure.logits / 3))[1].gain["log_loss"]
     assert found.text == "no proven gain"

@@ -1,4 +1,4 @@
-"""A running mixture knows rivals only: the counts stay exact."""
+"""The search among mixtures returns exact counts."""
 
 from __future__ import annotations
 

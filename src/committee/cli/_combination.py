@@ -10,7 +10,7 @@ from committee.cli._output import print_table, print_text
 
 if TYPE_CHECKING:
     from committee.pipeline.combine import Combination, Combined
-    from committee.scoring.scoring import Gain
+    from committee.scoring.gains import Gain
 
 Column = Callable[["Combined"], str]
 

@@ -1,4 +1,4 @@
-"""What rules that calibrate another one share: the rule inside, and temperatures that can be fitted alone."""
+"""The base class of combiners that calibrate another combiner by temperatures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ if TYPE_CHECKING:
 
 
 class Calibrator(Combiner):
-    """A rule around `inner` that only makes what it says sharper or softer."""
+    """A combiner that applies `inner` and makes it more or less confident by temperatures.
+
+    Parameters
+    ----------
+    inner : Combiner, str or mapping
+        The combiner that is calibrated, or its specification.
+    seed : int
+        Seed of the inner folds.
+
+    See Also
+    --------
+    committee.combiners.Temperature : One temperature for the combined output.
+    committee.combiners.MemberTemperature : One temperature for each member.
+    """
 
     calibrates = True
 
@@ -28,7 +41,7 @@ class Calibrator(Combiner):
         return super().bind(members)
 
     def recalibrate(self, predictions: Predictions) -> Self:
-        """Fit temperatures alone, on rows that neither the members nor `inner` learned from."""
+        """Fit the temperatures only, on rows that neither the members nor `inner` were fitted on."""
         predictions.require_unseen(self.key)
         predictions.require_labels(self.key)
         self.calibrate(predictions)
@@ -36,10 +49,10 @@ class Calibrator(Combiner):
 
     @abstractmethod
     def calibrate(self, predictions: Predictions) -> None:
-        """Keep the temperatures that are best for what `inner`, as it is, says of checked rows."""
+        """Set the temperatures that are best for checked rows with `inner` as it is."""
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds: `inner` is fitted once for each inner fold, and once more."""
+        """Return whether a fit takes seconds; `inner` is fitted on each inner fold and on all rows."""
         return self.inner.affordable(members, 5 * rows, classes)
 
     def member_weights(self) -> dict[str, float] | None:
@@ -47,5 +60,5 @@ class Calibrator(Combiner):
         return self.inner.member_weights()
 
     def notes(self) -> dict[str, Any]:
-        """Return the temperatures, and what `inner` notes."""
+        """Return the notes of `inner` and the temperatures."""
         return {**self.inner.notes(), **self._notes}

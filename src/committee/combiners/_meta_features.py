@@ -1,4 +1,4 @@
-"""Meta-features: what a stacking learner is shown of the members' answers, as a tensor function"""
+"""Meta-features: the inputs of stacking learners, computed from the members' logits."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from torch import Tensor
 
 INPUTS = ("log_probability", "probability")
 FLOOR = -30.0
-"""Least log-probability that is shown: one member's certainty shall not outweigh all else."""
+"""Smallest log-probability among the features, so that a very confident member does not dominate them."""
 
 
 def meta_features(logits: Tensor, inputs: str, extras: bool) -> Tensor:
-    """Return what learners are shown, `[B, F]`, for logits `[M, B, C]`.
+    """Return the features of each row, `[B, F]`, for logits `[M, B, C]`.
 
     Parameters
     ----------
-    logits : tensor `[M, B, C]`
+    logits : tensor [M, B, C]
+        Logits of the members.
     inputs : {"log_probability", "probability"}
-        The form of the answers: member by member, class by class, `M * C` of them.
+        The first `M * C` features, by member and class.
     extras : bool
-        Whether `M` entropies, `M` margins between the two most probable classes, and the row's disagreement
-        (mean Kullback-Leibler divergence of the members from their mean, in nats) follow.
+        Whether to append, for each member, the entropy and the margin between the two most probable classes,
+        and for the row the disagreement of the members: the mean Kullback-Leibler divergence from their mean,
+        in nats. These are `2 * M + 1` features.
     """
     log_probs = logits.log_softmax(dim=2).clamp_min(FLOOR)
-    shown = log_probs if inputs == "log_probability" else log_probs.exp()
-    parts = [shown.transpose(0, 1).flatten(1)]
+    values = log_probs if inputs == "log_probability" else log_probs.exp()
+    parts = [values.transpose(0, 1).flatten(1)]
     if extras:
         probs = log_probs.exp()
         entropy = -(probs * log_probs).sum(dim=2)

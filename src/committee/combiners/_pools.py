@@ -1,11 +1,13 @@
-"""The two weighted opinion pools (Genest and Zidek 1986), as exportable tensor functions."""
+"""The two weighted opinion pools (Genest and Zidek 1986), and the base class of weighted combiners."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from committee.combiners.base import Query
+from committee.combiners.base import Combiner, Query
 
 
 def linear_pool(logits: Tensor, weight: Tensor) -> Tensor:
@@ -18,16 +20,38 @@ def log_pool(logits: Tensor, weight: Tensor) -> Tensor:
     return (logits.log_softmax(dim=2) * _along_members(weight, logits)).sum(dim=0).log_softmax(dim=1)
 
 
-def used(logits: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits and weights of the members that have weight; the pools of the others are the same."""
-    some = weight.nonzero()[:, 0]
-    return (logits, weight) if len(some) == len(weight) else (logits[some], weight[some])
+class WeightedPool(Combiner):
+    """A pool of the members with the weights in the buffer `weight`; a subclass sets the buffer.
 
+    Attributes
+    ----------
+    pool : callable
+        `linear_pool` or `log_pool`.
+    """
 
-def query_used(query: Query, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits, `[H, B, C]`, and weights of the members that have weight; no other is asked."""
-    some = weight.nonzero()[:, 0]
-    return torch.stack([query(member, None) for member in some.tolist()]), weight[some]
+    pool: Callable[[Tensor, Tensor], Tensor] = staticmethod(linear_pool)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
+        return self.pool(logits, self.learned("weight"))
+
+    def infer(self, logits: Tensor) -> Tensor:
+        """Return the same as `forward`, from the members with a positive weight."""
+        weight = self.learned("weight")
+        used = weight.nonzero()[:, 0]
+        if len(used) == len(weight):
+            return self.pool(logits, weight)
+        return self.pool(logits[used], weight[used])
+
+    def forward_lazy(self, query: Query) -> Tensor:
+        """Return the same as `forward`, requesting the members with a positive weight only."""
+        weight = self.learned("weight")
+        used = weight.nonzero()[:, 0]
+        return self.pool(torch.stack([query(member, None) for member in used.tolist()]), weight[used])
+
+    def member_weights(self) -> dict[str, float]:
+        """Return the weights."""
+        return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
 
 
 def _along_members(weight: Tensor, logits: Tensor) -> Tensor:

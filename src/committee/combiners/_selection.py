@@ -1,4 +1,4 @@
-"""What rules share that hear some of the members through another rule: the buffer `position`, and `inner`."""
+"""The base class of combiners that apply another combiner to some of the members."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from committee.combiners.base import Combiner, Query
 
 
 class Selection(Combiner):
-    """A rule that gives `inner` the members at `position`, in that order; a subclass says which they are."""
+    """A combiner that applies `inner` to the members at the positions in the buffer `position`.
+
+    A subclass chooses the members and sets the buffer.
+    """
 
     inner: Combiner
 
@@ -17,15 +20,15 @@ class Selection(Combiner):
         return self.inner(logits.index_select(0, self.learned("position")))
 
     def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, asking for what `inner` asks for."""
+        """Return the same as `forward`, requesting the logits that `inner` requests."""
         places = self.learned("position").tolist()
         return self.inner.forward_lazy(lambda member, rows: query(places[member], rows))
 
     def restrict_to_used(self) -> Combiner:
-        """Return `inner`, which knows of the selected members alone, or what it narrows to."""
+        """Return the restricted `inner`, which is bound to the selected members."""
         return self.inner.restrict_to_used()
 
     def member_weights(self) -> dict[str, float] | None:
-        """Return the weights of `inner`, and zero for the members left out."""
+        """Return the weights of `inner`, and zero for the members that are not selected."""
         inner = self.inner.member_weights()
         return inner and {name: inner.get(name, 0.0) for name in self.member_names}

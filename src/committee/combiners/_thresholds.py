@@ -1,4 +1,4 @@
-"""Thresholds of a cascade: how sure each stage must be for a sample to leave."""
+"""Thresholds of a cascade: the confidence at which a sample exits at each stage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEVER = 2.0
-"""A threshold that no probability reaches; the lowest of the grid is below all."""
+"""A threshold that no probability reaches. The lowest threshold of the grid is below all probabilities."""
 
 GRID = np.concatenate([np.linspace(-0.01, 0.98, 100), 1 - np.logspace(-2, -5, 50), [NEVER]])
-"""Thresholds that are tried. A grid and not the rows' own confidences: so no row of the fit stands exactly at
-one, where another runtime's rounding would send it to another stage; and few values fit little noise."""
+"""The thresholds that are tried.
+
+The confidences of the rows are not tried: a rounding error in another runtime would move a row that is
+exactly at a threshold to another stage. A small grid also limits overfitting.
+"""
 
 SWEEPS = 4
 
@@ -23,16 +26,16 @@ Places = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Stages:
-    """What the stages say of rows that a cascade is tuned on; S stages, N rows.
+    """Confidence, correctness and cost of S stages on the N rows that a cascade is tuned on.
 
     Attributes
     ----------
-    passed : int64 [S, N]
-        How many thresholds of the grid a row's highest probability reaches.
-    correct : bool [S, N]
-        Whether its class is the label.
-    cost : float64 [S]
-        Of a row that leaves in this stage: of its members and all before.
+    passed : int64 array [S, N]
+        Number of thresholds of the grid that the highest probability of a row reaches.
+    correct : bool array [S, N]
+        Whether the predicted class is the label.
+    cost : float64 array [S]
+        Cost of a row that exits at a stage: that of the members up to this stage.
     """
 
     passed: Places
@@ -40,62 +43,65 @@ class Stages:
     cost: Floats
 
     @classmethod
-    def of(cls, answers: list[NDArray[np.float32]], labels: Places, costs: list[float]) -> Stages:
-        """Take each stage's probabilities `[N, C]`, and the cost of each stage's member."""
+    def of(cls, probabilities: list[NDArray[np.float32]], labels: Places, costs: list[float]) -> Stages:
+        """Create stages from their probabilities `[N, C]` and the costs of their members."""
         return cls(
-            np.stack([np.searchsorted(GRID, answer.max(axis=1), side="right") for answer in answers]),
-            np.stack([answer.argmax(axis=1) == labels for answer in answers]),
+            np.stack([np.searchsorted(GRID, each.max(axis=1), side="right") for each in probabilities]),
+            np.stack([each.argmax(axis=1) == labels for each in probabilities]),
             np.cumsum(costs),
         )
 
-    def leaving(self, level: Places) -> Places:
-        """Return the stage in which each row leaves, int64 `[N]`; none passes the last one."""
-        return self._sure(level).argmax(axis=0)
+    def exits(self, level: Places) -> Places:
+        """Return the exit stage of each row, int64 `[N]`; all remaining rows exit at the last stage."""
+        return self._confident(level).argmax(axis=0)
 
-    def accuracy(self, left: Places) -> float:
-        """Return the share of rows that leave with the right class."""
-        return float(self.correct[left, np.arange(len(left))].mean())
+    def accuracy(self, exits: Places) -> float:
+        """Return the accuracy for given exit stages `[N]`."""
+        return float(self.correct[exits, np.arange(len(exits))].mean())
 
-    def mean_cost(self, left: Places) -> float:
-        """Return the mean cost of a row."""
-        return float(self.cost[left].mean())
+    def mean_cost(self, exits: Places) -> float:
+        """Return the mean cost of a row for given exit stages `[N]`."""
+        return float(self.cost[exits].mean())
 
     def variations(self, level: Places, stage: int) -> tuple[Floats, Floats]:
-        """Return accuracy and mean cost, `[G]` each, for every threshold of the grid in one stage."""
-        sure = self._sure(level)
-        rows = np.flatnonzero(~sure[:stage].any(axis=0))
-        gone = np.setdiff1d(np.arange(sure.shape[1]), rows, assume_unique=True)
-        left = sure.argmax(axis=0)[gone]
-        later = sure[stage + 1 :, rows].argmax(axis=0) + stage + 1
+        """Return accuracy and mean cost, `[G]` each, for each threshold of the grid at one stage."""
+        confident = self._confident(level)
+        rows = np.flatnonzero(~confident[:stage].any(axis=0))
+        exited = np.setdiff1d(np.arange(confident.shape[1]), rows, assume_unique=True)
+        earlier = confident.argmax(axis=0)[exited]
+        later = confident[stage + 1 :, rows].argmax(axis=0) + stage + 1
         right, cost = self.correct[later, rows].astype(float), self.cost[later]
-        # Rows that pass more than j thresholds leave here at the j-th; the others go on as they would.
+        # Rows that reach more than j thresholds exit here at threshold j; the others continue.
         change = np.stack([self.correct[stage, rows] - right, self.cost[stage] - cost])
         by_passed = [np.bincount(self.passed[stage, rows], each, len(GRID) + 1) for each in change]
-        leave = np.cumsum(np.stack(by_passed)[:, ::-1], axis=1)[:, ::-1][:, 1:]
-        totals = np.array([self.correct[left, gone].sum() + right.sum(), self.cost[left].sum() + cost.sum()])
-        accuracy, mean = (totals[:, None] + leave) / sure.shape[1]
+        exiting = np.cumsum(np.stack(by_passed)[:, ::-1], axis=1)[:, ::-1][:, 1:]
+        totals = np.array(
+            [self.correct[earlier, exited].sum() + right.sum(), self.cost[earlier].sum() + cost.sum()]
+        )
+        accuracy, mean = (totals[:, None] + exiting) / confident.shape[1]
         return accuracy, mean
 
-    def _sure(self, level: Places) -> NDArray[np.bool_]:
-        sure = self.passed > level[:, None]
-        sure[-1] = True
-        return sure
+    def _confident(self, level: Places) -> NDArray[np.bool_]:
+        confident = self.passed > level[:, None]
+        confident[-1] = True
+        return confident
 
 
 def search(stages: Stages, accuracy: float | None, mean_cost: float | None) -> Places:
-    """Return the place in the grid of each stage's threshold, int64 `[S]`, best for a target on these rows.
+    """Return good thresholds for a target, as positions in the grid, int64 `[S]`.
 
-    From the best threshold that all stages share, and from the one that no sample leaves by, each stage's own
-    is moved while that helps. It is a local search: it finds good thresholds, not the best.
+    A local search changes the threshold of one stage at a time while this helps. It starts from the best
+    threshold that all stages share, and from the threshold at which no row exits early.
 
     Parameters
     ----------
     stages : Stages
+        The rows of the fit.
     accuracy : float or None
-        The least accuracy: found is the least mean cost.
+        Smallest accuracy; the mean cost is minimized.
     mean_cost : float or None
-        Where `accuracy` is None: the highest mean cost; found is the best accuracy. If even the first stage
-        costs more, all rows leave there.
+        Largest mean cost, if `accuracy` is None; the accuracy is maximized. If the first stage alone costs
+        more, all rows exit there.
     """
 
     def rank(right: float, cost: float) -> tuple[float, float, float]:
@@ -105,8 +111,8 @@ def search(stages: Stages, accuracy: float | None, mean_cost: float | None) -> P
         return (1.0, right, -cost) if cost <= mean_cost + 1e-12 else (0.0, -cost, right)
 
     def of(level: Places) -> tuple[float, float, float]:
-        left = stages.leaving(level)
-        return rank(stages.accuracy(left), stages.mean_cost(left))
+        exits = stages.exits(level)
+        return rank(stages.accuracy(exits), stages.mean_cost(exits))
 
     count = len(stages.cost)
     shared = [np.full(count, place) for place in range(len(GRID))]
@@ -115,7 +121,7 @@ def search(stages: Stages, accuracy: float | None, mean_cost: float | None) -> P
 
 
 def _climb(stages: Stages, level: Places, rank: Callable[[float, float], tuple[float, ...]]) -> Places:
-    """Move one stage's threshold at a time, while that helps."""
+    """Change the threshold of one stage at a time, while this helps."""
     best: tuple[float, ...] = ()
     for _ in range(SWEEPS):
         before = best

@@ -1,4 +1,4 @@
-"""Attention: weights of the members that are drawn anew for each sample, from what the members say of it."""
+"""Attention over members: weights that depend on the sample, computed from the members' outputs."""
 
 from __future__ import annotations
 
@@ -20,26 +20,53 @@ if TYPE_CHECKING:
 
 
 class Attention(Stacker):
-    """A weighted mean of the members' probabilities, with weights `softmax(q . k_m)` of each sample's own.
+    """A weighted mean of the members' probabilities with weights `softmax(q . k_m)` for each sample.
 
-    The key of a member comes from what it says (log-probabilities, entropy, margin) by a map that all share,
-    and from an embedding of its own; the query from the mean of what all say (scaled dot-product attention,
-    Vaswani et al. 2017, over members). The query starts at zero: so it starts as soft voting. The number of
-    epochs is chosen by the log-loss of a cross-validation inside the given rows (5,000 of them at most); it
-    may be none.
+    This is scaled dot-product attention (Vaswani et al. 2017) over members. The key `k_m` of a member is a
+    linear map of its output (log-probabilities, entropy and margin), shared by all members, plus a learned
+    embedding of the member. The query `q` is a linear map of the mean output of the members. It starts
+    at zero, so that training starts from soft voting. The number of epochs is tuned by the log-loss of a
+    cross-validation inside the given rows (at most 5,000 of them), and can be 0.
 
     Parameters
     ----------
     hidden_dim : int
         Length of keys and queries.
     epochs : int
-        Epochs at most.
+        Largest number of epochs.
     lr : float
-        Highest learning rate of AdamW; it falls to zero.
+        Initial learning rate of AdamW, which decreases to zero.
     folds : int
-        Folds of that cross-validation, at most.
+        Largest number of folds of the cross-validation.
     seed : int
-        Draws folds, starts and batches.
+        Seed of the folds, initial parameters and batches.
+
+    Raises
+    ------
+    UsageError
+        In `fit`: an option is out of range.
+
+    See Also
+    --------
+    Weighted : The same weights for all samples.
+    StackingMlp : A network that is not restricted to a weighted mean.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from committee.combiners import Attention
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> logits = random.normal(size=(2, 300, 3)) + 2 * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Attention(hidden_dim=4, epochs=5).fit(rows)
+    >>> weights = fitted.attend(torch.from_numpy(rows.logits))
+    >>> weights.shape, bool(weights.sum(dim=1).allclose(torch.ones(300)))
+    (torch.Size([300, 2]), True)
     """
 
     ensemble_name = "attention_ensemble"
@@ -57,15 +84,15 @@ class Attention(Stacker):
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:
-        """Choose the number of epochs, then fit all rows."""
+        """Tune the number of epochs, then fit all rows."""
         at_least(f"{self.key}.epochs", self.epochs, 0)
         members = len(predictions.members)
-        said = _by_member(torch.from_numpy(features), members)
-        mean, scale = said.mean(dim=(0, 1)), said.std(dim=(0, 1)).clamp_min(1e-4)
+        outputs = _by_member(torch.from_numpy(features), members)
+        mean, scale = outputs.mean(dim=(0, 1)), outputs.std(dim=(0, 1)).clamp_min(1e-4)
         self.set_buffers(mean=mean, scale=scale)
-        arranged = self._arranged(torch.from_numpy(predictions.logits.copy()))
-        task = _Task((said - mean) / scale, self._known(arranged), torch.from_numpy(labels))
-        width = said.shape[2]
+        ordered = self._ordered(torch.from_numpy(predictions.logits.copy()))
+        task = _Task((outputs - mean) / scale, self._known(ordered), torch.from_numpy(labels))
+        width = outputs.shape[2]
 
         def start(generator: torch.Generator) -> list[Tensor]:
             keys = uniform((self.hidden_dim, width), width**-0.5, generator)
@@ -82,14 +109,14 @@ class Attention(Stacker):
             seed=derive(self.seed, self.key),
         )
         self.set_buffers(**dict(zip(("keys", "own", "queries", "query"), parameters, strict=True)))
-        mean_weight = _weights(task.said, parameters).mean(dim=0)
+        mean_weight = _weights(task.outputs, parameters).mean(dim=0)
         names = [predictions.members[place] for place in self.learned("member_order").tolist()]
         return {**notes, "mean_weights": dict(zip(names, mean_weight.tolist(), strict=True))}
 
     def attend(self, logits: Tensor) -> Tensor:
-        """Return each sample's weights of the members, `[B, M]` in the order of `member_names`, sum 1."""
-        arranged = self._arranged(logits)
-        weights = self._attention(self._shown(arranged), len(logits))
+        """Return the weights of the members for each sample, `[B, M]` in the order of `member_names`."""
+        ordered = self._ordered(logits)
+        weights = self._attention(self._features(ordered), len(logits))
         return weights.index_select(1, self.learned("member_order").argsort())
 
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
@@ -104,37 +131,37 @@ class Attention(Stacker):
         return _weights((_by_member(features, members) - mean) / scale, parameters)
 
     def _known(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities of the classes that had rows, `[M, B, K]`."""
+        """Return log-probabilities of the classes that have rows, `[M, B, K]`."""
         return logits.log_softmax(dim=2).index_select(2, self.learned("known_places"))
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What weights are learned from: what members say `[N, M, S]`, log-probabilities `[M, N, K]`, labels."""
+    """Training data: outputs by member `[N, M, S]`, log-probabilities `[M, N, K]` and labels `[N]`."""
 
-    said: Tensor
+    outputs: Tensor
     log_probs: Tensor
     labels: Tensor
 
     def loss(self, parameters: Sequence[Tensor], rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return the log-loss of some rows; nothing is dropped."""
-        weights = _weights(self.said[rows], parameters)
+        """Return the mean log-loss of some rows; there is no dropout."""
+        weights = _weights(self.outputs[rows], parameters)
         pooled = (self.log_probs[:, rows] + weights.t()[:, :, None].log()).logsumexp(dim=0)
         return cross_entropy(pooled, self.labels[rows])
 
 
-def _weights(said: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """Return weights `[B, M]` for what members say, `[B, M, S]`."""
+def _weights(outputs: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    """Return weights `[B, M]` for outputs by member `[B, M, S]`."""
     keys, own, queries, query = parameters
-    asked = said.mean(dim=1) @ queries.t() + query
-    match = ((said @ keys.t() + own) * asked[:, None]).sum(dim=2)
+    queried = outputs.mean(dim=1) @ queries.t() + query
+    match = ((outputs @ keys.t() + own) * queried[:, None]).sum(dim=2)
     return (match / len(query) ** 0.5).softmax(dim=1)
 
 
 def _by_member(features: Tensor, members: int) -> Tensor:
-    """Return meta-features with extras as what each member says, `[B, M, C + 2]`."""
+    """Return meta-features with extras by member, `[B, M, C + 2]`."""
     classes = (features.shape[1] - 2 * members - 1) // members
-    answers = features[:, : members * classes].reshape(-1, members, classes)
+    log_probs = features[:, : members * classes].reshape(-1, members, classes)
     entropy = features[:, members * classes : members * (classes + 1), None]
     margin = features[:, members * (classes + 1) : members * (classes + 2), None]
-    return torch.cat([answers, entropy, margin], dim=2)
+    return torch.cat([log_probs, entropy, margin], dim=2)

@@ -1,4 +1,4 @@
-"""What a combiner is: a module from the logits of members to the log-probabilities of a committee."""
+"""The base class of combiners, and the functions that build, save and load them."""
 
 from __future__ import annotations
 
@@ -29,34 +29,61 @@ PROTOCOL = 1
 TILE = 2**18
 
 Query = Callable[[int, Tensor | None], Tensor]
-"""Member's position, and rows int64 `[R]` of the batch (None is all) -> its logits of them, `[R, C]`."""
+"""Returns the logits `[R, C]` of a member, given its position and rows int64 `[R]` (None means all rows)."""
 
 
 class Combiner(nn.Module, ABC):
-    """A rule that turns the logits of members into the log-probabilities of one committee.
+    """Base class of rules that turn the logits of several members into the log-probabilities of an ensemble.
 
-    A constructor stores its arguments under their own names (a nested combiner is built first); `learn` puts
-    what it finds into buffers, through `keep`, so that every state is tensors and JSON.
+    A constructor stores its arguments under their own names; specifications of nested combiners are built
+    first. Fitting stores its result as buffers (`set_buffers`) and notes, so that the state of a combiner is
+    tensors and JSON. An entry implements `forward`, and `_fit` if it learns.
 
     Attributes
     ----------
     key : str
-        The entry's name in the family: its file name.
+        Name of the entry in its family, which is the name of its file.
     ensemble_name : str
-        What an ensemble with this combiner is called in the store.
+        Name in the store of an ensemble with this combiner.
     learns : bool
-        Whether `fit` needs labels. A combiner of combiners learns when one of them does.
+        Whether `fit` needs labels. A combiner of combiners learns if one of them does.
     calibrates : bool
-        Whether the rule itself makes the output sharper or softer. The log-loss of such a combiner is
-        compared with that of a single member that was calibrated too, or the gain would be the temperature's.
+        Whether the rule can make the output more or less confident. The log-loss of such a combiner is
+        compared with that of a calibrated single member, so that the gain is not that of a temperature.
     needs_logits : bool
-        Whether `learn` reads the logits themselves, rather than what `_columns` knows about them.
-    turns : bool
-        Whether `learn` may hold a member's word against it, as a regression does with a negative coefficient.
-    skips : bool
-        Whether `forward_lazy` spares samples some of the members.
+        Whether `_fit` reads the logits themselves, and not only `committee.solvers.columns`.
+    allows_negative_weights : bool
+        Whether `_fit` may give a member a negative coefficient, as a regression does.
+    is_conditional : bool
+        Whether `forward_lazy` evaluates some members on a part of the samples only.
     member_names : tuple of str
-        The members, in the order of the first axis of the logits; empty before `bind` or `fit`.
+        Members in the order of the first axis of the logits; empty before `bind` or `fit`.
+
+    See Also
+    --------
+    build : Create a combiner from a key or a mapping.
+    save, load : Store a fitted combiner.
+    committee.scoring.score : Cross-fitted scores of a combiner.
+
+    Examples
+    --------
+    A rule that returns the most confident member of each sample:
+
+    >>> import numpy as np
+    >>> from committee.combiners import Combiner
+    >>> from committee.predictions import Predictions
+    >>> class MostConfident(Combiner):
+    ...     learns = False
+    ...
+    ...     def forward(self, logits):
+    ...         log_probs = logits.log_softmax(dim=2)
+    ...         best = log_probs.amax(dim=2).argmax(dim=0)
+    ...         return log_probs[best, range(len(best))]
+    >>> rows = Predictions.from_probabilities(
+    ...     [[[0.9, 0.1]], [[0.4, 0.6]]], members=["a", "b"], class_names=["cat", "dog"]
+    ... )
+    >>> np.exp(MostConfident().fit(rows).combine(rows.logits)).astype(float).round(4).tolist()
+    [[0.9, 0.1]]
     """
 
     key: ClassVar[str]
@@ -78,19 +105,19 @@ class Combiner(nn.Module, ABC):
         self._notes: dict[str, Any] = {}
 
     def fit(self, predictions: Predictions) -> Self:
-        """Bind the members and learn from rows that none of them has seen.
+        """Bind the members and fit the rule on rows that no member was trained on.
 
         Parameters
         ----------
         predictions : Predictions
-            Logits `[M, N, C]`; with labels, where the combiner learns.
+            Logits `[M, N, C]`, with labels if the combiner learns.
 
         Raises
         ------
         LeakError
             A member was trained on one of the rows.
         DataError
-            Labels are needed and missing.
+            The combiner learns and the predictions have no labels.
         """
         predictions.require_unseen(self.key)
         if self.learns:
@@ -100,32 +127,32 @@ class Combiner(nn.Module, ABC):
         return self
 
     def bind(self, members: Sequence[str]) -> Self:
-        """Set the order of the members; all that a rule without learning needs."""
+        """Set the members and their order. A rule that does not learn needs no other fit."""
         self.member_names = tuple(members)
         return self
 
     def _fit(self, predictions: Predictions) -> None:
-        """Learn from checked rows, and `keep` the result. A fixed rule has nothing to do."""
+        """Fit the rule on checked rows, and store the result with `set_buffers`."""
 
     @abstractmethod
     def forward(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`; dense, and exportable."""
+        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`; all members are evaluated."""
 
     def infer(self, logits: Tensor) -> Tensor:
-        """Return what `forward` returns; an entry may skip work that cannot change the result."""
+        """Return the same as `forward`; an entry may skip work that cannot change the result."""
         return self(logits)
 
     def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, `[B, C]`, asking members one by one for their logits.
+        """Return the same as `forward`, `[B, C]`, requesting logits member by member.
 
-        An entry may ask some members about some rows only, where the rest cannot change the result.
+        An entry may leave out members and rows that cannot change the result.
         """
         return self.infer(torch.stack([query(member, None) for member in range(len(self.member_names))]))
 
     def restrict_to_used(self) -> Combiner:
-        """Return a fitted rule of the same result for those members alone whose word can change it.
+        """Return a fitted rule with the same result for only those members that can change it.
 
-        Its `member_names` are theirs. The rule itself where it hears all of them.
+        The rule returns itself if that is all of them.
         """
         return self
 
@@ -135,8 +162,12 @@ class Combiner(nn.Module, ABC):
     ) -> NDArray[np.float32]:
         """Return log-probabilities, float32 `[N, C, ...]`, for an array of logits `[M, N, C, ...]`.
 
-        The array may be memory-mapped: rows are read in tiles that stay in the processor's cache. Of some
-        `rows` alone, where they are given.
+        Parameters
+        ----------
+        logits : float array [M, N, C, ...]
+            May be memory-mapped: it is read in tiles that fit in the cache.
+        rows : int64 array [R], optional
+            The rows to combine; all by default.
         """
         if self.member_names and len(self.member_names) != len(logits):
             raise DataError(
@@ -163,35 +194,35 @@ class Combiner(nn.Module, ABC):
         return {name: _plain(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
 
     def member_weights(self) -> dict[str, float] | None:
-        """Return how much each member counts (sum 1), or None where that has no meaning."""
+        """Return the weight of each member (sum 1), or None if the rule has no such weights."""
         return None
 
     def notes(self) -> dict[str, Any]:
-        """Return what `fit` found out, as JSON values: a certificate, a temperature, a chosen strength."""
+        """Return details of the fit as JSON values, such as a temperature or a chosen penalty."""
         return dict(self._notes)
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds; a rule that does not may be left out where nobody named it."""
+        """Return whether a fit takes seconds. Slower rules are left out unless they are requested by name."""
         return True
 
     def set_buffers(self, **tensors: Tensor | NDArray[Any]) -> None:
-        """Store learned tensors as buffers, replacing those of an earlier fit."""
+        """Store fitted tensors as buffers, replacing those of an earlier fit."""
         for name, value in tensors.items():
             self.register_buffer(name, torch.as_tensor(value))
 
     def rebind(self, members: Sequence[str], rule: Combiner, **tensors: Tensor) -> Combiner:
-        """Return `rule`, unfitted, with the notes of this one, for `members` and with these buffers."""
+        """Return the unfitted `rule` with these members and buffers, and with the notes of this rule."""
         rule.member_names, rule._notes = tuple(members), dict(self._notes)
         rule.set_buffers(**tensors)
         return rule
 
     def learned(self, name: str) -> Tensor:
-        """Return a learned buffer, or say that `fit` comes first."""
+        """Return a fitted buffer, or raise a UsageError if the combiner is not fitted."""
         if name not in self._buffers:
             raise UsageError(
                 self.key,
                 expected="a fitted combiner",
-                got="one without weights",
+                got="an unfitted one",
                 todo="Call fit(predictions) first.",
             )
         return self.get_buffer(name)
@@ -201,19 +232,25 @@ COMBINERS: Family[Combiner] = Family("committee.combiners", "combiner")
 
 
 def is_conditional(combiner: nn.Module) -> bool:
-    """Return whether a rule, or something inside it, spares samples some of the members."""
+    """Return whether a module, or a part of it, evaluates some members on a part of the samples only."""
     return any(getattr(part, "is_conditional", False) is True for part in combiner.modules())
 
 
 def build(spec: Combiner | str | Mapping[str, Any]) -> Combiner:
-    """Return a combiner for its key, for `{"combiner": key, **options}`, or as it is.
+    """Return a combiner for its key or for `{"combiner": key, **options}`; a combiner is returned unchanged.
 
     Raises
     ------
     UnknownNameError
-        There is no combiner of that name.
+        There is no combiner with this key.
     UsageError
-        The combiner has no such option.
+        The combiner does not have one of the options.
+
+    Examples
+    --------
+    >>> from committee.combiners import build
+    >>> build({"combiner": "weighted", "metric": "accuracy"}).options()
+    {'weights': None, 'metric': 'accuracy', 'space': 'probability'}
     """
     if isinstance(spec, Combiner):
         return spec
@@ -222,14 +259,14 @@ def build(spec: Combiner | str | Mapping[str, Any]) -> Combiner:
     if not isinstance(spec, Mapping) or not isinstance(spec.get("combiner"), str):
         raise RecipeError(
             "combiner",
-            expected="its name, or a mapping with the key 'combiner' and its options",
+            expected="a name, or a mapping with the key 'combiner' and the options",
             got=repr(spec),
         )
     return COMBINERS.make(spec["combiner"], **{key: spec[key] for key in spec if key != "combiner"})
 
 
 def check_choice(who: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse an option that is none of `choices`; the sentence names the nearest."""
+    """Raise a UsageError unless an option is one of `choices`; the message suggests the nearest one."""
     if value not in choices:
         raise UsageError(
             who, expected=f"one of {', '.join(choices)}", got=f"'{value}'", todo=nearest(str(value), choices)
@@ -237,7 +274,7 @@ def check_choice(who: str, value: str, choices: Sequence[str]) -> None:
 
 
 def to_json(combiner: Combiner) -> dict[str, Any]:
-    """Return all of a combiner but its tensors: key, options, members, notes, shapes of buffers."""
+    """Describe a combiner without its tensors: key, options, members, notes and shapes of buffers."""
     parts = _parts(combiner).items()
     return {
         "protocol": PROTOCOL,
@@ -245,7 +282,7 @@ def to_json(combiner: Combiner) -> dict[str, Any]:
         "options": combiner.options(),
         "members": list(combiner.member_names),
         "parts": {path: {"members": list(part.member_names), "notes": part._notes} for path, part in parts},
-        "buffers": {name: _facts(tensor) for name, tensor in combiner.state_dict().items()},
+        "buffers": {name: _spec_of(tensor) for name, tensor in combiner.state_dict().items()},
     }
 
 
@@ -255,15 +292,15 @@ def from_json(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     Raises
     ------
     StoreError
-        Another protocol, or tensors whose names, shapes or types are not those described.
+        The description has another protocol, or the names, shapes or types of the tensors do not match it.
     """
     if description.get("protocol") != PROTOCOL:
         raise StoreError(
             "combiner.json", expected=f"protocol {PROTOCOL}", got=str(description.get("protocol"))
         )
-    facts = {name: _facts(tensor) for name, tensor in tensors.items()}
-    if facts != description["buffers"]:
-        raise StoreError("combiner.safetensors", expected=_listed(description["buffers"]), got=_listed(facts))
+    found = {name: _spec_of(tensor) for name, tensor in tensors.items()}
+    if found != description["buffers"]:
+        raise StoreError("combiner.safetensors", expected=_listed(description["buffers"]), got=_listed(found))
     combiner = build({"combiner": description["combiner"], **description["options"]})
     for path, part in _parts(combiner).items():
         part.member_names = tuple(description["parts"][path]["members"])
@@ -283,12 +320,12 @@ def save(combiner: Combiner, folder: Path) -> None:
 
 
 def load(folder: Path) -> Combiner:
-    """Read what `save` wrote; nothing is unpickled.
+    """Load a combiner that `save` wrote; nothing is unpickled.
 
     Raises
     ------
     StoreError
-        A file is missing or damaged, or does not fit the other.
+        A file is missing or damaged, or the two files do not match.
     """
     description = read_json(folder / "combiner.json", "a saved combiner")
     path = folder / "combiner.safetensors"
@@ -304,12 +341,12 @@ def _parts(combiner: Combiner) -> dict[str, Combiner]:
     return {path: part for path, part in combiner.named_modules() if isinstance(part, Combiner)}
 
 
-def _facts(tensor: Tensor) -> dict[str, Any]:
+def _spec_of(tensor: Tensor) -> dict[str, Any]:
     return {"shape": list(tensor.shape), "dtype": str(tensor.dtype).removeprefix("torch.")}
 
 
-def _listed(facts: Mapping[str, Mapping[str, Any]]) -> str:
-    tensors = (f"{name} {fact['dtype']} {fact['shape']}" for name, fact in sorted(facts.items()))
+def _listed(specs: Mapping[str, Mapping[str, Any]]) -> str:
+    tensors = (f"{name} {spec['dtype']} {spec['shape']}" for name, spec in sorted(specs.items()))
     return ", ".join(tensors) or "no tensors"
 
 

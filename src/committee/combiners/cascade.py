@@ -1,4 +1,4 @@
-"""Cascade: cheap members first; a sample leaves as soon as the members so far are sure enough."""
+"""Cascades: members are evaluated one by one, until the prediction of a sample is confident enough."""
 
 from __future__ import annotations
 
@@ -23,36 +23,60 @@ if TYPE_CHECKING:
 
 
 class Cascade(Combiner):
-    """Query members one by one, and stop when they are sure enough (Viola and Jones 2001; Wang et al. 2018).
+    """Evaluate members one by one until the prediction is confident (Viola and Jones 2001; Wang et al. 2018).
 
-    After each member the mean probability of those asked so far is calibrated by a temperature of that stage;
-    a sample leaves where its highest probability reaches the stage's threshold. Thresholds are tuned on the
-    given rows, to keep a share of the accuracy that all members together have at the least mean cost, or for
-    the best accuracy at a mean cost.
+    The output of a stage is the mean probability of the members so far, calibrated by a temperature of the
+    stage. A sample exits at the first stage whose highest probability reaches the threshold of the stage. The
+    thresholds are tuned on the rows of the fit: either for the smallest mean cost that keeps a share of the
+    accuracy of all members, or for the best accuracy at a given mean cost.
 
     Parameters
     ----------
     members : sequence of str, optional
-        Which members, in the order in which they are asked. Left out: all, cheapest first; without costs, the
-        one with the best log-loss first. Ties go by name.
+        The members in the order of the stages. By default all members, the cheapest first or, without costs,
+        the one with the smallest log-loss first. Ties are broken by name.
     costs : mapping of str to mapping, optional
-        `{"latency_ms": ...}` of each member. Left out: 1 each.
+        `{"latency_ms": ...}` for each member; 1 for each by default.
     keep : float
-        Share of the accuracy of all members together that is kept, 0..1, on the rows of the fit.
+        Share of the accuracy of all members that the cascade keeps on the rows of the fit, above 0 and at
+        most 1.
     mean_cost : float, optional
-        Instead of `keep`: the mean cost of a sample, in the unit of `costs`, that is not exceeded.
+        Largest mean cost of a sample, in the unit of `costs`. It replaces `keep`.
 
     Raises
     ------
     UsageError
-        In `fit`: `keep` or `mean_cost` that cannot be, or a member without costs.
+        In `fit`: `keep` or `mean_cost` is out of range, or a member has no costs.
     UnknownNameError
-        In `bind` and `fit`: a member that is not there.
+        In `bind` and `fit`: there is no member with one of the names.
+
+    See Also
+    --------
+    SoftVoting : The mean of all members.
+    Pruned : Fewer members for all samples.
 
     Notes
     -----
-    `forward` computes all members and picks each sample's stage: it exports, and saves no work.
-    `forward_lazy`, which `Ensemble.infer` calls, runs each network only on the samples that are still there.
+    `forward` evaluates all members and selects the stage of each sample: it can be exported, but saves no
+    work. `forward_lazy`, which `Ensemble.infer` calls, evaluates each member only on the samples that have
+    not exited.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Cascade
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([4, 6])[:, None, None]
+    >>> logits = random.normal(size=(2, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["small", "large"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> costs = {"small": {"latency_ms": 1.0}, "large": {"latency_ms": 10.0}}
+    >>> found = Cascade(costs=costs).fit(rows).notes()
+    >>> found["order"], found["fit"]["mean_cost"] < 5.5
+    (['small', 'large'], True)
     """
 
     calibrates = True
@@ -68,20 +92,11 @@ class Cascade(Combiner):
         super().__init__()
         self.members = members
         self.costs = costs
-        self.keep_share = keep
+        self.keep = keep
         self.mean_cost = mean_cost
 
-    def options(self) -> dict[str, Any]:
-        """Return the constructor's arguments as plain JSON values."""
-        return {
-            "members": None if self.members is None else list(self.members),
-            "costs": None if self.costs is None else {name: dict(cost) for name, cost in self.costs.items()},
-            "keep": self.keep_share,
-            "mean_cost": self.mean_cost,
-        }
-
     def bind(self, members: Sequence[str]) -> Self:
-        """Bind the members, and see that those named are among them."""
+        """Bind the members, and check that they include those given to the constructor."""
         for name in self.members or ():
             if name not in members:
                 raise UnknownNameError(
@@ -97,9 +112,9 @@ class Cascade(Combiner):
         self._check()
         labels = predictions.require_labels(self.key)
         order = self._order(predictions)
-        answers, temperatures = _stage_answers(predictions, order, labels)
-        stages = Stages.of(answers, labels, [self._cost(predictions.members[member]) for member in order])
-        target = None if self.mean_cost is not None else self.keep_share * float(stages.correct[-1].mean())
+        outputs, temperatures = _stage_probabilities(predictions, order, labels)
+        stages = Stages.of(outputs, labels, [self._cost(predictions.members[member]) for member in order])
+        target = None if self.mean_cost is not None else self.keep * float(stages.correct[-1].mean())
         level = search(stages, target, self.mean_cost)
         threshold = GRID[level]
         threshold[-1] = 0.0
@@ -108,24 +123,24 @@ class Cascade(Combiner):
             inverse_temperature=np.array(1 / temperatures, np.float32),
             threshold=threshold.astype(np.float32),
         )
-        self._notes = self._facts(predictions, order, stages, level, temperatures)
+        self._notes = self._details(predictions, order, stages, level, temperatures)
 
     def _check(self) -> None:
-        if not 0 < self.keep_share <= 1:
+        if not 0 < self.keep <= 1:
             raise UsageError(
                 "cascade.keep",
                 expected="above 0 and at most 1",
-                got=str(self.keep_share),
-                todo="It is a share of the accuracy that all members have together.",
+                got=str(self.keep),
+                todo="It is a share of the accuracy of all members together.",
             )
         if self.mean_cost is not None:
             above_zero("cascade.mean_cost", self.mean_cost)
         if self.members is not None and (not self.members or len(set(self.members)) < len(self.members)):
             raise UsageError(
                 "cascade.members",
-                expected="some members, each once",
+                expected="at least one member, each name once",
                 got=", ".join(self.members) or "none",
-                todo="Leave it out to ask all, cheapest first.",
+                todo="Leave it out to use all members, the cheapest first.",
             )
 
     def _order(self, predictions: Predictions) -> list[int]:
@@ -143,13 +158,13 @@ class Cascade(Combiner):
         if name not in self.costs or "latency_ms" not in self.costs[name]:
             raise UsageError(
                 "cascade.costs",
-                expected="latency_ms of each member",
-                got=f"none of '{name}'",
-                todo="Add it, or leave costs out.",
+                expected="latency_ms for each member",
+                got=f"none for '{name}'",
+                todo="Add it, or leave out costs.",
             )
         return float(self.costs[name]["latency_ms"])
 
-    def _facts(
+    def _details(
         self,
         predictions: Predictions,
         order: Sequence[int],
@@ -157,91 +172,91 @@ class Cascade(Combiner):
         level: NDArray[np.int64],
         temperatures: NDArray[np.float64],
     ) -> dict[str, Any]:
-        left = stages.leaving(level)
-        kept = float(stages.accuracy(left) / max(stages.correct[-1].mean(), 1e-12))
+        exits = stages.exits(level)
+        kept = float(stages.accuracy(exits) / max(stages.correct[-1].mean(), 1e-12))
         return {
             "order": [predictions.members[member] for member in order],
             "thresholds": [None if each == NEVER else round(float(each), 6) for each in GRID[level[:-1]]],
             "temperatures": temperatures.tolist(),
             "fit": {
-                "exit_rates": (np.bincount(left, minlength=len(order)) / len(left)).tolist(),
-                "mean_cost": float(stages.mean_cost(left)),
+                "exit_rates": (np.bincount(exits, minlength=len(order)) / len(exits)).tolist(),
+                "mean_cost": float(stages.mean_cost(exits)),
                 "full_cost": float(stages.cost[-1]),
                 "accuracy_kept": kept,
             },
         }
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities `[B, C]` for logits `[M, B, C]`, of each sample's stage."""
-        answers = self._answers(logits)
-        result = answers[-1]
-        for stage in reversed(range(len(answers) - 1)):
-            result = torch.where(self._sure(answers[stage], stage)[:, None], answers[stage], result)
+        """Return log-probabilities `[B, C]` for logits `[M, B, C]`: the outputs of the exit stages."""
+        outputs = self._outputs(logits)
+        result = outputs[-1]
+        for stage in reversed(range(len(outputs) - 1)):
+            result = torch.where(self._confident(outputs[stage], stage)[:, None], outputs[stage], result)
         return result
 
     def exits(self, logits: Tensor) -> Tensor:
-        """Return the stage in which each sample leaves, int64 `[B]` from 0 on, for logits `[M, B, C]`."""
-        answers = self._answers(logits)
-        sure = [self._sure(answer, stage) for stage, answer in enumerate(answers)]
-        return torch.stack(sure).to(torch.int64).argmax(dim=0)
+        """Return the exit stage of each sample, int64 `[B]` starting at 0, for logits `[M, B, C]`."""
+        outputs = self._outputs(logits)
+        confident = [self._confident(output, stage) for stage, output in enumerate(outputs)]
+        return torch.stack(confident).to(torch.int64).argmax(dim=0)
 
     def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, asking each member about the samples that have not left."""
+        """Return the same as `forward`, requesting each member for the samples that have not exited."""
         order = self.learned("order").tolist()
         total = query(order[0], None).log_softmax(dim=1)
-        result = self._answer(total, 0)
-        rows = (~self._sure(result, 0)).nonzero()[:, 0]
+        result = self._output(total, 0)
+        rows = (~self._confident(result, 0)).nonzero()[:, 0]
         total = total[rows]
         for stage, member in enumerate(order[1:], start=1):
             if not len(rows):
                 break
             total = torch.logaddexp(total, query(member, rows).log_softmax(dim=1))
-            answer = self._answer(total, stage)
-            result[rows] = answer
-            stay = ~self._sure(answer, stage)
+            output = self._output(total, stage)
+            result[rows] = output
+            stay = ~self._confident(output, stage)
             rows, total = rows[stay], total[stay]
         return result
 
     def restrict_to_used(self) -> Combiner:
-        """Return the cascade of the members that some sample may reach."""
+        """Return the cascade of the members that a sample can reach."""
         never = (self.learned("threshold") <= 0).nonzero()[:, 0]
         stages = int(never[0]) + 1
         used = [self.member_names[place] for place in self.learned("order")[:stages].tolist()]
         if len(used) == len(self.member_names):
             return self
-        rule = Cascade(used, self.costs, self.keep_share, self.mean_cost)
+        rule = Cascade(used, self.costs, self.keep, self.mean_cost)
         parts = {name: self.learned(name)[:stages] for name in ("inverse_temperature", "threshold")}
         return self.rebind(used, rule, order=torch.arange(stages), **parts)
 
-    def _answers(self, logits: Tensor) -> list[Tensor]:
-        """Return what each stage says of all samples: log-probabilities `[B, C]`."""
-        asked = logits.log_softmax(dim=2).index_select(0, self.learned("order"))
-        total, answers = asked[0], []
-        for stage in range(len(asked)):
-            total = total if stage == 0 else torch.logaddexp(total, asked[stage])
-            answers.append(self._answer(total, stage))
-        return answers
+    def _outputs(self, logits: Tensor) -> list[Tensor]:
+        """Return the output of each stage for all samples, log-probabilities `[B, C]`."""
+        log_probs = logits.log_softmax(dim=2).index_select(0, self.learned("order"))
+        total, outputs = log_probs[0], []
+        for stage in range(len(log_probs)):
+            total = total if stage == 0 else torch.logaddexp(total, log_probs[stage])
+            outputs.append(self._output(total, stage))
+        return outputs
 
-    def _answer(self, total: Tensor, stage: int) -> Tensor:
-        """Return calibrated log-probabilities of the mean of `stage + 1` members, of the log of whose sum."""
+    def _output(self, total: Tensor, stage: int) -> Tensor:
+        """Return the calibrated log of the mean of `stage + 1` members, given the log of their sum."""
         scale = self.learned("inverse_temperature")[stage].to(total.dtype)
         return ((total - math.log(stage + 1)) * scale).log_softmax(dim=1)
 
-    def _sure(self, answer: Tensor, stage: int) -> Tensor:
-        return answer.amax(dim=1).exp() >= self.learned("threshold")[stage]
+    def _confident(self, output: Tensor, stage: int) -> Tensor:
+        return output.amax(dim=1).exp() >= self.learned("threshold")[stage]
 
 
-def _stage_answers(
+def _stage_probabilities(
     predictions: Predictions, order: Sequence[int], labels: NDArray[np.int64]
 ) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
-    """Return each stage's calibrated probabilities `[N, C]` of the given rows, and its temperature."""
+    """Return the calibrated probabilities `[N, C]` of each stage on the given rows, and its temperature."""
     total: Tensor | None = None
-    answers, temperatures = [], []
+    outputs, temperatures = [], []
     for count, member in enumerate(order, start=1):
-        asked = torch.from_numpy(np.array(predictions.logits[member])).log_softmax(dim=1)
-        total = asked if total is None else torch.logaddexp(total, asked)
+        log_probs = torch.from_numpy(np.array(predictions.logits[member])).log_softmax(dim=1)
+        total = log_probs if total is None else torch.logaddexp(total, log_probs)
         pooled = total - math.log(count)
         temperature = best_temperature(pooled.numpy(), labels)
-        answers.append((pooled / temperature).softmax(dim=1).numpy())
+        outputs.append((pooled / temperature).softmax(dim=1).numpy())
         temperatures.append(temperature)
-    return answers, np.array(temperatures)
+    return outputs, np.array(temperatures)

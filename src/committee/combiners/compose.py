@@ -1,4 +1,4 @@
-"""Compose: a combiner of combiners."""
+"""Composition: a combiner of the outputs of combiners."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from committee.combiners._crossfit import cross_fit
 from committee.combiners.base import Combiner, Query, build
 from committee.errors import UsageError
+from committee.solvers.cross_fit import cross_fit
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -20,17 +20,39 @@ if TYPE_CHECKING:
 class Compose(Combiner):
     """Combine the outputs of several combiners with a final one (stacked generalization, Wolpert 1992).
 
-    `fit` cross-fits the inputs inside the rows it was given, on folds drawn there (groups respected), fits
-    `final` on those outputs, and then the inputs on all rows.
+    `fit` cross-fits the inputs inside the given rows, on folds that keep groups together. It fits `final` on
+    the cross-fitted outputs, and then the inputs on all rows.
 
     Parameters
     ----------
     inputs : mapping of str to Combiner, str or mapping
-        Name of each input, and the rule behind it.
+        The inputs by name: combiners, keys, or `{"combiner": key, **options}`.
     final : Combiner, str or mapping
-        The rule that combines the inputs; their names are its members.
+        The combiner of the inputs, whose names are its members.
     seed : int
-        Draws the inner folds.
+        Seed of the inner folds.
+
+    Raises
+    ------
+    UsageError
+        There is no input.
+
+    See Also
+    --------
+    Subset : Apply a combiner to some of the members.
+    StackingLr : A learned combination of the members themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Compose
+    >>> from committee.predictions import Predictions
+    >>> rows = Predictions.from_probabilities(
+    ...     [[[0.9, 0.1]], [[0.5, 0.5]]], members=["a", "b"], class_names=["cat", "dog"]
+    ... )
+    >>> rule = Compose({"soft": "soft_voting", "logit": "logit_averaging"}).fit(rows)
+    >>> np.exp(rule.combine(rows.logits)).astype(float).round(4).tolist()
+    [[0.725, 0.275]]
     """
 
     def __init__(
@@ -43,7 +65,7 @@ class Compose(Combiner):
         if not inputs:
             raise UsageError("compose", expected="at least one input", got="none")
         self.inputs = {name: build(spec) for name, spec in inputs.items()}
-        # A list and not a ModuleDict: an input may have any name, also one that a module cannot.
+        # A ModuleList, because a ModuleDict does not accept every name.
         self.parts = nn.ModuleList(self.inputs.values())
         self.final = build(final)
         self.seed = seed
@@ -52,7 +74,7 @@ class Compose(Combiner):
         self.calibrates = any(part.calibrates for part in parts)
 
     def bind(self, members: Sequence[str]) -> Self:
-        """Bind the members in all inputs, and the inputs in `final`."""
+        """Bind the members to all inputs, and the inputs to `final`."""
         for part in self.inputs.values():
             part.bind(members)
         self.final.bind(list(self.inputs))
@@ -81,33 +103,33 @@ class Compose(Combiner):
         return self.final(torch.stack([part(logits) for part in self.parts]))
 
     def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, asking for what the inputs ask for."""
-        answers = list[Tensor | None]([None] * len(self.parts))
+        """Return the same as `forward`, requesting the logits that the inputs request."""
+        outputs = list[Tensor | None]([None] * len(self.parts))
 
-        def answer(place: int, rows: Tensor | None) -> Tensor:
-            known = answers[place]
+        def query_input(place: int, rows: Tensor | None) -> Tensor:
+            known = outputs[place]
             if known is None:
-                known = answers[place] = self.parts[place].forward_lazy(query)  # type: ignore[operator]
+                known = outputs[place] = self.parts[place].forward_lazy(query)  # type: ignore[operator]
             return known if rows is None else known[rows]
 
-        return self.final.forward_lazy(answer)
+        return self.final.forward_lazy(query_input)
 
     def restrict_to_used(self) -> Combiner:
-        """Return the inputs for the members that one of them hears, under the same `final`."""
+        """Return the same composition for the members that at least one input uses."""
         parts = {name: part.restrict_to_used() for name, part in self.inputs.items()}
         used = {name for part in parts.values() for name in part.member_names}
         members = [name for name in self.member_names if name in used]
         if len(members) == len(self.member_names):
             return self
-        inputs = {name: _for(members, part) for name, part in parts.items()}
+        inputs = {name: _bound_to(members, part) for name, part in parts.items()}
         return self.rebind(members, Compose(inputs, self.final, self.seed))
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether nothing is learned: else fits of the inputs stand inside fits of the whole."""
+        """Return whether nothing is learned; otherwise fits are nested in fits."""
         return not self.learns
 
     def member_weights(self) -> dict[str, float] | None:
-        """Return each member's weight in the inputs, times those inputs' weights in `final`."""
+        """Return the weights of the members in the inputs, times the weights of the inputs in `final`."""
         outer = self.final.member_weights()
         inner = {name: part.member_weights() for name, part in self.inputs.items()}
         if outer is None:
@@ -121,12 +143,12 @@ class Compose(Combiner):
         return total
 
     def notes(self) -> dict[str, Any]:
-        """Return what `final` and each input note."""
+        """Return the notes of `final` and of each input."""
         return {**self.final.notes(), "inputs": {name: part.notes() for name, part in self.inputs.items()}}
 
 
-def _for(members: Sequence[str], rule: Combiner) -> Combiner:
-    """Return a rule that picks its own members out of `members`."""
+def _bound_to(members: Sequence[str], rule: Combiner) -> Combiner:
+    """Return a combiner of `members` that applies `rule` to those that it is bound to."""
     if rule.member_names == tuple(members):
         return rule
     return build({"combiner": "subset", "members": list(rule.member_names), "inner": rule}).bind(members)

@@ -1,4 +1,4 @@
-"""Greedy selection: add the member that helps most, again and again (with replacement)."""
+"""Greedy ensemble selection: repeatedly add the member that helps most, with replacement."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from committee.base.randomness import derive
-from committee.combiners._pools import linear_pool, query_used, used
-from committee.combiners.base import Combiner, Query, check_choice
+from committee.combiners._pools import WeightedPool
+from committee.combiners.base import Combiner, check_choice
 from committee.errors import UsageError
 from committee.solvers.columns import by_name
 from committee.solvers.search import METRICS, Search, search_for
@@ -19,26 +18,54 @@ if TYPE_CHECKING:
     from committee.predictions.table import Predictions
 
 
-class GreedySelection(Combiner):
-    """Ensemble selection from libraries of models (Caruana et al. 2004), bagged on request (2006).
+class GreedySelection(WeightedPool):
+    """Ensemble selection from libraries of models (Caruana et al. 2004), optionally bagged (2006).
 
-    Each round adds, with replacement, the member whose addition to the running mean probability gives the
-    best metric; weights are the counts. The best round's committee is kept. Ties go by member name.
+    Each round adds the member, possibly once more, with which the mean probability of the selected members
+    has the best metric. Weights are proportional to the number of times that a member was added up to the
+    best round. Ties are broken by member name.
 
     Parameters
     ----------
-    metric : str
-        `log_loss`, `accuracy` or `f1_macro`.
+    metric : {"log_loss", "accuracy", "f1_macro"}
+        The metric that is optimized.
     rounds : int
-        Additions at most.
+        Largest number of additions.
     patience : int
-        Stop after so many rounds without a better value.
+        Number of rounds without improvement after which the selection stops.
     bags : int
-        Selections among random subsets of the members, averaged; 1 selects once among all.
+        Number of selections among random subsets of the members, whose weights are averaged; 1 selects once
+        among all members.
     bag_fraction : float
-        Part of the members in each bag.
+        Share of the members in each subset, above 0 and at most 1.
     seed : int
-        Draws the bags.
+        Seed of the subsets.
+
+    Raises
+    ------
+    UsageError
+        In `fit`: an option is out of range.
+
+    See Also
+    --------
+    Weighted : Weights that minimize the log-loss exactly.
+    Pruned : Selection without replacement, within budgets of size or latency.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import GreedySelection
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([2, 2, 0])[:, None, None]
+    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["a", "b", "random"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> weights = GreedySelection(rounds=20).fit(rows).member_weights()
+    >>> weights["a"] > 0.3, weights["b"] > 0.3, weights["random"]
+    (True, True, 0.0)
     """
 
     def __init__(
@@ -60,20 +87,20 @@ class GreedySelection(Combiner):
         self.needs_logits = metric != "log_loss"
 
     def _fit(self, predictions: Predictions) -> None:
-        """Select members by their names' order, so that the order they come in does not matter."""
+        """Select among the members in the order of their names, so that their own order has no effect."""
         check_choice("greedy_selection.metric", self.metric, METRICS)
         self._check_counts()
         order = by_name(predictions)
         weight = np.zeros(len(order))
-        chosen = []
+        selections = []
         search = search_for(predictions, self.metric)
         for pool in self._pools(len(order)):
             search.clear()
             picks, score = self._select(search, order[pool])
             weight += np.bincount(order[pool][picks], minlength=len(order)) / len(picks) / self.bags
-            chosen.append({"rounds": len(picks), self.metric: score})
+            selections.append({"rounds": len(picks), self.metric: score})
         self.set_buffers(weight=weight.astype(np.float32))
-        self._notes = {"selections": chosen}
+        self._notes = {"selections": selections}
 
     def _check_counts(self) -> None:
         for name in ("rounds", "patience", "bags"):
@@ -105,20 +132,8 @@ class GreedySelection(Combiner):
                 best, kept = float(scores[pick]), len(picks)
         return picks[:kept], search.value(best)
 
-    def forward(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        return linear_pool(logits, self.learned("weight"))
-
-    def infer(self, logits: Tensor) -> Tensor:
-        """Return what `forward` returns, from the members that have weight."""
-        return linear_pool(*used(logits, self.learned("weight")))
-
-    def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, asking the members that have weight."""
-        return linear_pool(*query_used(query, self.learned("weight")))
-
     def restrict_to_used(self) -> Combiner:
-        """Return the rule for the members that were chosen."""
+        """Return the rule for the selected members."""
         weight = self.learned("weight")
         chosen = weight.nonzero()[:, 0].tolist()
         if len(chosen) == len(weight):
@@ -126,7 +141,3 @@ class GreedySelection(Combiner):
         return self.rebind(
             [self.member_names[place] for place in chosen], self.clone(), weight=weight[chosen]
         )
-
-    def member_weights(self) -> dict[str, float]:
-        """Return how often each member was chosen, as fractions."""
-        return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Hard voting: each member casts one vote."""
+"""Hard voting: the majority of the members' predicted classes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,32 @@ from committee.combiners.base import Combiner
 
 
 class HardVoting(Combiner):
-    """The exact majority, with `log((votes + mean probability) / (M + 1))` as log-probabilities.
+    """The class that most members predict.
 
-    Equal numbers of votes are decided by the mean probability, and a class without votes keeps a positive
-    probability, so the log-loss is finite.
+    The probability of a class is `(votes + mean probability) / (M + 1)`. So the mean probability decides ties
+    between classes with equally many votes, and a class without votes has a positive probability, which keeps
+    the log-loss finite.
+
+    See Also
+    --------
+    SoftVoting : The mean of the members' probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import HardVoting
+    >>> from committee.predictions import Predictions
+    >>> rows = Predictions.from_probabilities(
+    ...     [[[0.9, 0.1]], [[0.4, 0.6]], [[0.2, 0.8]]],
+    ...     members=["a", "b", "c"],
+    ...     class_names=["cat", "dog"],
+    ... )
+    >>> np.exp(HardVoting().fit(rows).combine(rows.logits)).astype(float).round(4).tolist()
+    [[0.375, 0.625]]
     """
 
     learns = False
-    # Vote shares are sharper than most members' probabilities: alone they would make a gain of one member.
+    # Shares of votes are more confident than most members' probabilities, even with a single member.
     calibrates = True
 
     def forward(self, logits: Tensor) -> Tensor:
@@ -28,7 +46,7 @@ class HardVoting(Combiner):
         classes = torch.arange(logits.shape[2], device=logits.device)
         ballot = classes.reshape(-1, *[1] * (logits.ndim - 3)) == log_probs.argmax(dim=2, keepdim=True)
         votes = ballot.to(logits.dtype).sum(dim=0)
-        # Without votes, log(0 + exp(mean)) would underflow to log(0): take `mean` itself.
+        # Without votes, log(0 + exp(mean)) would underflow to log(0): use `mean` itself.
         return torch.where(votes > 0, torch.log(votes + mean.exp()), mean) - math.log(len(logits) + 1)
 
     def member_weights(self) -> dict[str, float]:

@@ -8,7 +8,24 @@ from committee.combiners.base import Combiner
 
 
 class LogitAveraging(Combiner):
-    """Mean of the members' log-probabilities (the logarithmic opinion pool with equal weights)."""
+    """The mean of the members' log-probabilities: the logarithmic opinion pool with equal weights.
+
+    See Also
+    --------
+    Weighted : Weights that are given or learned, with `space="logit"`.
+    SoftVoting : The mean of probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import LogitAveraging
+    >>> from committee.predictions import Predictions
+    >>> rows = Predictions.from_probabilities(
+    ...     [[[0.9, 0.1]], [[0.5, 0.5]]], members=["a", "b"], class_names=["cat", "dog"]
+    ... )
+    >>> np.exp(LogitAveraging().fit(rows).combine(rows.logits)).astype(float).round(4).tolist()
+    [[0.75, 0.25]]
+    """
 
     learns = False
 

@@ -1,4 +1,4 @@
-"""Member temperature: each member calibrated by its own temperature before it is combined."""
+"""Temperature scaling of each member before they are combined."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.combiners._calibrator import Calibrator
-from committee.combiners._crossfit import redraw_folds
 from committee.combiners.base import Combiner, Query
 from committee.solvers.columns import take
+from committee.solvers.cross_fit import redraw_folds
 from committee.solvers.newton import best_temperature
 
 if TYPE_CHECKING:
@@ -22,20 +22,45 @@ if TYPE_CHECKING:
 class MemberTemperature(Calibrator):
     """Divide each member's logits by its temperature (Guo et al. 2017), then combine with `inner`.
 
-    Where `inner` learns, it is fitted on logits whose temperatures were found on other rows, with folds
-    drawn inside the given rows; the temperatures that stay are then fitted on all of them.
+    If `inner` learns, it is fitted on logits whose temperatures were fitted on other rows, with folds drawn
+    inside the given rows. The final temperatures are then fitted on all rows.
 
     Parameters
     ----------
     inner : Combiner, str or mapping
-        The rule that combines calibrated members.
+        The combiner of the calibrated members, its key, or `{"combiner": key, **options}`.
     seed : int
-        Draws the inner folds.
+        Seed of the inner folds.
+
+    See Also
+    --------
+    Temperature : Calibrate the combined output.
 
     Notes
     -----
-    Calibrating members before pooling often hurts the pool (Rahaman and Thiery 2021): measure it against
+    Calibrating members before pooling often makes the pool worse (Rahaman and Thiery 2021). Compare it with
     `temperature`.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger (2017). On calibration of modern neural networks. ICML.
+    R. Rahaman, A. H. Thiery (2021). Uncertainty quantification and deep ensembles. NeurIPS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import MemberTemperature
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> logits = random.normal(size=(2, 300, 3)) + np.eye(3)[labels]
+    >>> logits[1] *= 5
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["calibrated", "overconfident"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> temperatures = MemberTemperature("soft_voting").fit(rows).notes()["temperatures"]
+    >>> {name: round(value) for name, value in temperatures.items()}
+    {'calibrated': 1, 'overconfident': 5}
     """
 
     def _fit(self, predictions: Predictions) -> None:
@@ -45,7 +70,7 @@ class MemberTemperature(Calibrator):
         self.calibrate(predictions)
 
     def calibrate(self, predictions: Predictions) -> None:
-        """Keep the temperature of each member that is best for it on rows."""
+        """Set the best temperature of each member on some rows."""
         found = _temperatures(predictions)
         self.set_buffers(inverse_temperature=1 / found)
         self._notes = {"temperatures": dict(zip(predictions.members, found.tolist(), strict=True))}
@@ -64,12 +89,12 @@ class MemberTemperature(Calibrator):
         return self.inner(logits * scale.reshape(-1, *[1] * (logits.ndim - 1)))
 
     def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, asking for what `inner` asks for."""
+        """Return the same as `forward`, requesting the logits that `inner` requests."""
         scale = self.learned("inverse_temperature")
         return self.inner.forward_lazy(lambda member, rows: query(member, rows) * scale[member])
 
     def restrict_to_used(self) -> Combiner:
-        """Return the temperatures of the members that `inner` hears, around a narrower `inner`."""
+        """Return the temperatures of the members that `inner` uses, around the restricted `inner`."""
         inner = self.inner.restrict_to_used()
         if inner is self.inner:
             return self

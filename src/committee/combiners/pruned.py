@@ -1,4 +1,4 @@
-"""Pruned: some of the members, chosen by a pruning method within budgets. Choosing is fitting."""
+"""Pruned ensembles: a combiner of members that a pruning method chooses within budgets."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from committee.base.limits import above_zero, at_least
-from committee.combiners._crossfit import redraw_folds
 from committee.combiners._selection import Selection
 from committee.combiners.base import Combiner, build, check_choice
 from committee.errors import DataError, UsageError
-from committee.metrics.classification import metric as metric_of
+from committee.metrics.classification import get_metric
 from committee.pruning._front import front
 from committee.pruning._subsets import TIE, UNITS, Budgets, Costs, Subsets
 from committee.pruning.base import PRUNERS, Pruner
 from committee.solvers.columns import take
+from committee.solvers.cross_fit import redraw_folds
 from committee.solvers.search import METRICS
 
 if TYPE_CHECKING:
@@ -27,41 +27,64 @@ Path = list[tuple[str, ...]]
 
 
 class Pruned(Selection):
-    """Keep the members that a pruning method chooses on the rows of the fit, and combine them with `inner`.
+    """Choose members by a pruning method on the rows of the fit, and combine them with `inner`.
 
-    The method gives a path: a subset of each size. How good a size is, is found by cross-validation inside
-    the given rows: the method runs on the other folds, and its subset of that size predicts this one. So a
-    path is no better than choosing on some rows makes it on others; and since this is a combiner like any
-    other, its own score is cross-fitted with all that it chose.
+    A pruning method returns a path: one subset of the members for each size. Sizes are compared by
+    cross-validation inside the given rows: the method runs on the other folds, and the metric of its subset
+    of each size is evaluated on the held-out fold. Since the choice is part of the fit, cross-fitted scores
+    of this combiner include it.
 
     Parameters
     ----------
     method : str
-        `greedy_forward`, `greedy_backward`, `diversity_max` or `clustering`.
+        Key of a pruning method: `greedy_forward`, `greedy_backward`, `diversity_max` or `clustering`.
     target_size : int, optional
-        Members to keep; where there are fewer, or they exceed the budgets, the best size that there is, and
-        the notes say so. Left out: the size that scores best, the smaller of two equal ones.
+        Number of members to keep. If the path has no subset of this size within the budgets, the best other
+        size is used and the notes give the reason. By default the size with the best metric, or the smallest
+        of several equal ones.
     max_latency_ms, max_size_mb : float, optional
-        What the members may cost together. Where the target does not meet them, the best size that does is
-        kept.
+        Budgets: the largest total latency and size of the members.
     costs : mapping, optional
-        `{member: {"latency_ms": ..., "size_mb": ...}}`; needed for budgets.
-    metric : str
-        `log_loss`, `accuracy` or `f1_macro` (whose mean over folds is taken) of the members' mean
-        probability.
+        `{member: {"latency_ms": ..., "size_mb": ...}}`; required for budgets.
+    metric : {"log_loss", "accuracy", "f1_macro"}
+        Metric of the members' mean probability. `f1_macro` is averaged over the folds.
     inner : Combiner, str or mapping
-        Combines those that are kept.
+        The combiner of the chosen members, its key, or `{"combiner": key, **options}`.
     measure, floor
-        Of `diversity_max`.
-    folds, seed : int
-        Folds of the cross-validation, at most, and what draws them.
+        Options of `committee.pruning.DiversityMax`.
+    folds : int
+        Largest number of folds of the cross-validation.
+    seed : int
+        Seed of the folds.
 
     Raises
     ------
     UsageError
-        In `fit`: a target below 1, or budgets without costs.
+        In `fit`: the target is below 1, or there are budgets without costs.
     DataError
-        In `fit`: no subset meets the budgets; the sentence says which comes nearest.
+        In `fit`: no subset is within the budgets; the message names the member that comes closest.
+
+    See Also
+    --------
+    committee.pruning : The pruning methods.
+    GreedySelection : Weights by selection with replacement.
+    Subset : Members that are given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Pruned
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([3, 2, 0])[:, None, None]
+    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["good", "fair", "random"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Pruned("greedy_forward", target_size=2).fit(rows)
+    >>> fitted.notes()["chosen"]["members"]
+    ['good', 'fair']
     """
 
     def __init__(
@@ -96,23 +119,23 @@ class Pruned(Selection):
         )
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return False: a path takes seconds, and nobody needs one for each member left out."""
+        """Return False, because a fit runs the pruning method once for each fold."""
         return False
 
     def _fit(self, predictions: Predictions) -> None:
-        """Follow the path on all rows, judge its sizes inside them, choose, and fit `inner`."""
+        """Compute the path on all rows, choose a size by cross-validation, and fit `inner`."""
         check_choice("pruned.metric", self.metric, METRICS)
         pruner = self._pruner()
         budgets = self._budgets(predictions)
         rows = predictions.select(_candidates(budgets, sorted(predictions.members)))
         subsets = Subsets(rows, self.metric, budgets)
         path = [subsets.names(subset) for subset in pruner.path(subsets)]
-        judged = self._judged(pruner, rows, budgets, path)
+        values = self._cross_validated(pruner, rows, budgets, path)
         entries = [
             {
                 "size": len(names),
                 "members": list(names),
-                self.metric: judged[place],
+                self.metric: values[place],
                 "fit": subsets.value([subsets.members.index(name) for name in names]),
                 **budgets.of(names),
                 "meets": budgets.meets(names),
@@ -144,14 +167,16 @@ class Pruned(Selection):
         if given and self.costs is None:
             raise UsageError(
                 "pruned.costs",
-                expected="what each member costs, for the budgets",
+                expected="the costs of each member, which budgets need",
                 got="none",
                 todo="Give costs: {member: {latency_ms: ..., size_mb: ...}}.",
             )
         for name in predictions.members if self.costs is not None else ():
             if not set(UNITS) <= set(self.costs.get(name, ())):  # type: ignore[union-attr]
                 raise UsageError(
-                    "pruned.costs", expected="latency_ms and size_mb of each member", got=f"none of '{name}'"
+                    "pruned.costs",
+                    expected="latency_ms and size_mb for each member",
+                    got=f"none for '{name}'",
                 )
         for key, limit in given.items():
             above_zero(f"pruned.max_{key}", limit)
@@ -159,27 +184,29 @@ class Pruned(Selection):
             at_least("pruned.target_size", self.target_size, 1)
         return Budgets(self.costs or {}, given)
 
-    def _judged(self, pruner: Pruner, rows: Predictions, budgets: Budgets, path: Path) -> list[float]:
-        """Return the metric of each size: of subsets that are chosen without the rows they predict."""
+    def _cross_validated(
+        self, pruner: Pruner, rows: Predictions, budgets: Budgets, path: Path
+    ) -> list[float]:
+        """Return the metric of each size, with subsets that are chosen on the other folds."""
         folds = redraw_folds(rows, self.seed, self.folds)
         total = np.zeros(len(path))
         for fold in np.unique(folds):
             others, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             found = pruner.path(Subsets(take(rows, others), self.metric, budgets))
             by_size = {len(subset): subset for subset in found}
-            judge = Subsets(take(rows, held_out), self.metric, budgets)
-            # A path that ends early on other rows has its longest subset instead.
-            values = [judge.value(by_size.get(len(names), found[-1])) for names in path]
+            evaluated = Subsets(take(rows, held_out), self.metric, budgets)
+            # If the path on the other folds ends earlier, its largest subset is used instead.
+            values = [evaluated.value(by_size.get(len(names), found[-1])) for names in path]
             total += np.array(values) * len(held_out)
         return (total / len(folds)).tolist()
 
     def _choose(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        sign = 1 if metric_of(self.metric).higher_is_better else -1
+        sign = 1 if get_metric(self.metric).higher_is_better else -1
         within = [entry for entry in entries if entry["meets"]]
         wanted = [entry for entry in within if entry["size"] == self.target_size]
         allowed = wanted or within
         top = max(sign * entry[self.metric] for entry in allowed)
-        # Members that say the same add only the last bits of a sum: the smallest of equal sizes it is.
+        # Members with equal predictions change only rounding errors: take the smallest of equal sizes.
         equal = [entry for entry in allowed if sign * entry[self.metric] >= top - TIE]
         best = min(equal, key=lambda entry: entry["size"])
         chosen = {key: best[key] for key in ("size", "members", self.metric, *UNITS) if key in best}
@@ -190,12 +217,12 @@ class Pruned(Selection):
         return chosen
 
     def notes(self) -> dict[str, Any]:
-        """Return the path, the choice, the front of all subsets looked at, and what `inner` notes."""
+        """Return the path, the choice, the Pareto front of evaluated subsets, and the notes of `inner`."""
         return {**self._notes, "inner": self.inner.notes()}
 
 
 def _candidates(budgets: Budgets, members: list[str]) -> list[str]:
-    """Return the members that some subset within the budgets may have: those that meet them alone."""
+    """Return the members that are within the budgets on their own; no other can be part of a subset."""
     within = [name for name in members if budgets.meets([name])]
     if within:
         return within
@@ -205,7 +232,7 @@ def _candidates(budgets: Budgets, members: list[str]) -> list[str]:
     got = " and ".join(f"{cost[key]:.3g} {UNITS[key]}" for key in limits)
     raise DataError(
         "pruned",
-        expected=f"some subset of the members within {most}",
-        got=f"none: nearest comes '{nearest}' alone with {got}",
+        expected=f"a subset of the members within {most}",
+        got=f"none: the closest is '{nearest}' alone with {got}",
         todo="Raise the budget, or train a smaller backbone.",
     )

@@ -1,4 +1,4 @@
-"""Soft voting: the mean probability of the members."""
+"""Soft voting: the mean of the members' probabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,24 @@ from committee.combiners.base import Combiner
 
 
 class SoftVoting(Combiner):
-    """Mean of the members' probabilities (the linear opinion pool with equal weights)."""
+    """The mean of the members' probabilities, which is the linear opinion pool with equal weights.
+
+    See Also
+    --------
+    Weighted : Weights that are given or learned.
+    LogitAveraging : The mean of log-probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import SoftVoting
+    >>> from committee.predictions import Predictions
+    >>> rows = Predictions.from_probabilities(
+    ...     [[[0.9, 0.1]], [[0.5, 0.5]]], members=["a", "b"], class_names=["cat", "dog"]
+    ... )
+    >>> np.exp(SoftVoting().fit(rows).combine(rows.logits)).astype(float).round(4).tolist()
+    [[0.7, 0.3]]
+    """
 
     learns = False
 

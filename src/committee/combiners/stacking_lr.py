@@ -1,4 +1,4 @@
-"""Stacking by logistic regression: a linear layer on the members' answers."""
+"""Stacking by logistic regression: a linear layer on the members' outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import linear
 
-from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
+from committee.combiners._stacker import TUNING_ROWS, Floats, Rows, Stacker
 from committee.errors import UsageError
 from committee.solvers.softmax_regression import SoftmaxRegression
 
@@ -23,26 +23,54 @@ SECONDS = 1e8
 
 
 class StackingLr(Stacker):
-    """Multinomial logistic regression on the members' answers (Wolpert 1992; Ting and Witten 1999).
+    """Multinomial logistic regression on the members' outputs (Wolpert 1992; Ting and Witten 1999).
 
-    Features are standardized for the fit, so that the penalty treats members alike; the scale is then folded
-    into the layer. A class without rows gets a constant, very low score.
+    Features are standardized for the fit, so that the penalty treats all members alike; the scale is then
+    folded into the layer. A class without rows gets a constant, very low score.
 
     Parameters
     ----------
     C : float, optional
-        Inverse strength of the L2 penalty, as in scikit-learn. Left out, it is the one with the least
-        log-loss in a cross-validation inside the given rows (5,000 of them at most).
-    features : str
-        `log_probability`: a layer on them holds all weighted geometric means of the members, each a sensible
-        committee; or `probability`, of which it holds none, but which a member that is wrong and sure of it
-        can move by one at most.
+        Inverse strength of the L2 penalty, as in scikit-learn. By default the value with the smallest
+        log-loss in a cross-validation inside the given rows (at most 5,000 of them).
+    features : {"log_probability", "probability"}
+        The form of the members' outputs among the features. A linear layer on log-probabilities can represent
+        all weighted geometric means of the members. A layer on probabilities cannot, but a member that is
+        confidently wrong changes its features by at most 1.
     extras : bool
-        Show each member's entropy and margin, and the members' disagreement, too.
+        Whether to add the entropy and the margin of each member, and the disagreement of the members.
     folds : int
-        Folds of that cross-validation, at most.
+        Largest number of folds of the cross-validation.
     seed : int
-        Draws them.
+        Seed of the folds.
+
+    Raises
+    ------
+    UsageError
+        In `fit`: `C` is not positive.
+
+    See Also
+    --------
+    StackingMlp : A small network on the same features.
+    Weighted : Non-negative weights of the members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import StackingLr
+    >>> from committee.metrics import evaluate
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> logits = random.normal(size=(2, 300, 3)) + 2 * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = StackingLr().fit(rows)
+    >>> fitted.notes()["C"]
+    1.0
+    >>> evaluate(fitted.combine(rows.logits), labels)["accuracy"] > 0.9
+    True
     """
 
     ensemble_name = "stacking_lr"
@@ -59,13 +87,13 @@ class StackingLr(Stacker):
         self.C = C
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds; a step costs `rows x members x classes x classes`."""
+        """Return whether a fit takes seconds; a step costs `rows * members * classes**2` operations."""
         return rows * members * classes**2 <= SECONDS
 
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:
-        """Choose the strength inside the rows, then fit all of them."""
+        """Tune the penalty inside the rows, then fit all of them."""
         if self.C is not None and not self.C > 0:
             raise UsageError("stacking_lr.C", expected="a number above 0", got=str(self.C))
         with _few_threads(features.size * classes):
@@ -78,33 +106,33 @@ class StackingLr(Stacker):
     def _losses(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[float, float]:
-        """Return the held-out log-loss by strength, from strong penalties on, up to the first rise."""
+        """Return the held-out log-loss by `C`, from the smallest value to the first increase."""
         parts = [
             (SoftmaxRegression(features[others], labels[others], classes), held_out)
             for others, held_out in self.held_out(predictions)
         ]
-        judged = min(len(labels), CHOICE_ROWS)
+        count = min(len(labels), TUNING_ROWS)
         losses: dict[float, float] = {}
         for strength in STRENGTHS:
             total = sum(_loss(part.fit(strength), features[test], labels[test]) for part, test in parts)
-            losses[strength] = total / judged
+            losses[strength] = total / count
             if losses[strength] > min(losses.values()):
                 break
         return losses
 
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return the layer's output."""
+        """Return the output of the layer."""
         weight, bias = (self.learned(name).to(features.dtype) for name in ("weight", "bias"))
         return linear(features, weight, bias)
 
 
 def _few_threads(size: int) -> AbstractContextManager[object]:
-    """Keep BLAS to one thread in small fits, where threads only wait for each other."""
+    """Limit BLAS to one thread in small fits, where more threads only wait for each other."""
     return threadpool_limits(1, "blas") if size < SMALL else nullcontext()
 
 
 def _loss(layer: tuple[Floats, Floats], features: Floats, labels: Rows) -> float:
-    """Return the log-loss of rows, summed."""
+    """Return the sum of the log-loss over rows."""
     weight, bias = layer
     scores = (features @ weight.T + bias).astype(np.float64)
     right = scores[np.arange(len(labels)), labels]

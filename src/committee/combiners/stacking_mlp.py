@@ -1,4 +1,4 @@
-"""Stacking by a small network: it learns a correction of the members' mean."""
+"""Stacking by a small network, which learns a correction of the members' mean."""
 
 from __future__ import annotations
 
@@ -21,30 +21,57 @@ if TYPE_CHECKING:
 
 
 class StackingMlp(Stacker):
-    """A multilayer perceptron on the members' answers, added to the log of their mean probability.
+    """A multilayer perceptron on the members' outputs, added to the log of their mean probability.
 
-    Its last layer starts at zero: so it starts as soft voting and learns a correction. The number of epochs
-    is chosen by the log-loss of a cross-validation inside the given rows (5,000 of them at most); it may be
-    none.
+    The last layer is initialized with zeros, so that training starts from soft voting and learns a
+    correction. The number of epochs is tuned by the log-loss of a cross-validation inside the given rows (at
+    most 5,000 of them), and can be 0.
 
     Parameters
     ----------
     hidden_dims : sequence of int
         Widths of the hidden layers.
     epochs : int
-        Epochs at most.
+        Largest number of epochs.
     lr : float
-        Highest learning rate of AdamW; it falls to zero.
+        Initial learning rate of AdamW, which decreases to zero.
     dropout : float
-        Share of hidden values dropped in training.
-    features : str
-        `log_probability`: members that are sure move its output far; or `probability`: by one at most.
+        Share of hidden values that are dropped in training, at least 0 and below 1.
+    features : {"log_probability", "probability"}
+        The form of the members' outputs among the features. A confident member changes its
+        log-probabilities much, and its probabilities by at most 1.
     extras : bool
-        Show each member's entropy and margin, and the members' disagreement, too.
+        Whether to add the entropy and the margin of each member, and the disagreement of the members.
     folds : int
-        Folds of that cross-validation, at most.
+        Largest number of folds of the cross-validation.
     seed : int
-        Draws folds, weights, batches and dropout.
+        Seed of the folds, weights, batches and dropout.
+
+    Raises
+    ------
+    UsageError
+        In `fit`: an option is out of range.
+
+    See Also
+    --------
+    StackingLr : A linear layer on the same features.
+    Attention : Weights of the members for each sample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import StackingMlp
+    >>> from committee.metrics import evaluate
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> logits = random.normal(size=(2, 300, 3)) + 2 * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = StackingMlp(hidden_dims=[8], epochs=5).fit(rows)
+    >>> evaluate(fitted.combine(rows.logits), labels)["accuracy"] > 0.9
+    True
     """
 
     ensemble_name = "stacking_mlp"
@@ -69,16 +96,16 @@ class StackingMlp(Stacker):
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:
-        """Choose the number of epochs, then fit all rows."""
+        """Tune the number of epochs, then fit all rows."""
         a_share(f"{self.key}.dropout", self.dropout)
         at_least(f"{self.key}.epochs", self.epochs, 0)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale < 1e-4] = 1.0
         self.set_buffers(mean=mean, scale=scale)
-        shown = torch.from_numpy((features - mean) / scale)
+        standardized = torch.from_numpy((features - mean) / scale)
         logits = torch.from_numpy(predictions.logits.copy())
-        task = _Task(shown, self._pool(self._arranged(logits)), torch.from_numpy(labels), self.dropout)
-        sizes = [shown.shape[1], *self.hidden_dims, classes]
+        task = _Task(standardized, self._pool(self._ordered(logits)), torch.from_numpy(labels), self.dropout)
+        sizes = [standardized.shape[1], *self.hidden_dims, classes]
         parameters, notes = train_chosen(
             task,
             lambda generator: layers(sizes, generator),
@@ -92,12 +119,12 @@ class StackingMlp(Stacker):
         return notes
 
     def _pool(self, logits: Tensor) -> Tensor:
-        """Return the log of the members' mean probability of the classes that had rows, `[B, K]`."""
+        """Return the log of the members' mean probability of the classes that have rows, `[B, K]`."""
         pooled = logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
         return pooled.index_select(1, self.learned("known_places"))
 
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return the members' mean and the network's correction, in logs."""
+        """Return the log of the members' mean probability plus the output of the network."""
         count = 2 * (len(self.hidden_dims) + 1)
         weights = [self.learned(f"layer_{place}").to(features.dtype) for place in range(count)]
         mean, scale = (self.learned(name).to(features.dtype) for name in ("mean", "scale"))
@@ -106,25 +133,28 @@ class StackingMlp(Stacker):
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """What a correction is learned from: features `[N, F]`, log mean probability `[N, K]`, labels `[N]`."""
+    """Training data: features `[N, F]`, log of the mean probability `[N, K]` and labels `[N]`."""
 
-    shown: Tensor
+    features: Tensor
     pooled: Tensor
     labels: Tensor
     dropout: float
 
     def loss(self, weights: Sequence[Tensor], rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return the log-loss of some rows; without a generator nothing is dropped."""
+        """Return the mean log-loss of some rows; without a generator there is no dropout."""
         share = 0.0 if generator is None else self.dropout
-        correction = network(self.shown[rows], weights, share, generator)
+        correction = network(self.features[rows], weights, share, generator)
         return cross_entropy(self.pooled[rows] + correction, self.labels[rows])
 
 
 def network(
-    shown: Tensor, weights: Sequence[Tensor], dropout: float = 0.0, generator: torch.Generator | None = None
+    features: Tensor,
+    weights: Sequence[Tensor],
+    dropout: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return the output of layers with ReLU between them, `[B, K]`, for features `[B, F]`."""
-    hidden = shown
+    """Return the output `[B, K]` of linear layers with ReLU between them for features `[B, F]`."""
+    hidden = features
     for place in range(0, len(weights) - 2, 2):
         hidden = linear(hidden, weights[place], weights[place + 1]).relu()
         if dropout and generator is not None:

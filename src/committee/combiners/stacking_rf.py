@@ -1,4 +1,4 @@
-"""Stacking by a random forest on the members' answers, as tensors."""
+"""Stacking by a random forest on the members' outputs."""
 
 from __future__ import annotations
 
@@ -7,49 +7,70 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from committee.base.limits import at_least
-from committee.combiners._stacker import CHOICE_ROWS, Floats, Rows, Stacker
-from committee.solvers.forest import check_forest, from_sklearn, in_blocks, leaves, on_grid
+from committee.combiners._forest_stacker import ForestStacker
+from committee.combiners._stacker import TUNING_ROWS, Floats, Rows
+from committee.solvers.forest import from_sklearn, on_grid
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
 
 LEAVES = (1, 3, 10, 30)
-"""Least rows in a leaf that are tried."""
+"""The smallest numbers of rows in a leaf that are tried."""
 TRIAL_TREES = 50
 FLOOR = 1e-6
-"""Least probability, all classes together: trees can say 0, which no log-loss forgives."""
+"""Smallest total probability of all classes: a forest can predict 0, for which the log-loss is infinite."""
 
 
-class StackingRf(Stacker):
-    """A random forest (Breiman 2001) on the members' answers: the mean of its trees' shares of the classes.
+class StackingRf(ForestStacker):
+    """A random forest (Breiman 2001) on the members' outputs.
 
-    scikit-learn fits it; the fitted trees become arrays of nodes, which say what scikit-learn says to 1e-5 in
-    probability and export with the ensemble. How many rows a leaf has at least is chosen by the log-loss of a
-    cross-validation inside the given rows (5,000 of them at most).
+    scikit-learn fits the forest. The fitted trees are converted to arrays of nodes, whose probabilities agree
+    with those of scikit-learn to 1e-5, and which are exported with the ensemble. The smallest number of rows
+    in a leaf is tuned by the log-loss of a cross-validation inside the given rows (at most 5,000 of them).
 
     Parameters
     ----------
     n_estimators : int
-        Trees.
+        Number of trees.
     max_depth : int
-        Deepest tree.
-    features : str
-        `log_probability` or `probability`: see `stacking_xgb`.
+        Largest depth of a tree.
+    features : {"log_probability", "probability"}
+        The form of the members' outputs among the features. See `StackingXgb`.
     extras : bool
-        Show each member's entropy and margin, and the members' disagreement, too.
+        Whether to add the entropy and the margin of each member, and the disagreement of the members.
     folds : int
-        Folds of that cross-validation, at most.
+        Largest number of folds of the cross-validation.
     seed : int
-        Draws them, and the trees' rows and features.
+        Seed of the folds, and of the rows and features of the trees.
 
     Raises
     ------
     UsageError
-        In `fit`: a forest that would be too large to export, before it is fitted.
+        In `fit`: the forest would be too large to export. It is not fitted.
+
+    See Also
+    --------
+    StackingXgb : Gradient-boosted trees on the same features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import StackingRf
+    >>> from committee.metrics import evaluate
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> logits = random.normal(size=(2, 300, 3)) + 2 * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = StackingRf(n_estimators=10).fit(rows)
+    >>> evaluate(fitted.combine(rows.logits), labels)["accuracy"] > 0.9
+    True
     """
 
     ensemble_name = "stacking_rf"
+    config = "rf_config"
 
     def __init__(
         self,
@@ -60,61 +81,46 @@ class StackingRf(Stacker):
         folds: int = 3,
         seed: int = 0,
     ) -> None:
-        super().__init__(features, extras, folds, seed)
-        self.n_estimators = n_estimators
-        self.max_depth = max_depth
-
-    def check_size(self, members: int, rows: int, classes: int) -> None:
-        """Refuse a forest that may have too many leaf values."""
-        at_least(f"{self.key}.n_estimators", self.n_estimators, 1)
-        at_least(f"{self.key}.max_depth", self.max_depth, 1)
-        nodes = min(2 ** (self.max_depth + 1), 2 * rows)
-        check_forest(self.key, self.n_estimators * nodes * classes, "max_depth or n_estimators of rf_config")
+        super().__init__(n_estimators, max_depth, features, extras, folds, seed)
 
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:
-        """Choose the least rows in a leaf, then fit all rows."""
-        shown = on_grid(features)
+        """Tune the smallest number of rows in a leaf, then fit all rows."""
+        rounded = on_grid(features)
         pairs = self.held_out(predictions)
         losses = {
-            least: sum(self._loss(shown, labels, classes, least, *pair) for pair in pairs) for least in LEAVES
+            least: sum(self._loss(rounded, labels, classes, least, *pair) for pair in pairs)
+            for least in LEAVES
         }
         least = min(losses, key=lambda each: losses[each])
-        # A forest knows the classes of its rows alone, which here are all of them.
-        forest = from_sklearn(self._grow(shown, labels, least, self.n_estimators).estimators_)
+        # The columns of the values are the classes that have rows, because all of them are in the fit.
+        forest = from_sklearn(self._grow(rounded, labels, least, self.n_estimators).estimators_)
         self.set_buffers(**forest.tensors())
-        judged = min(len(labels), CHOICE_ROWS)
-        by_least = {str(each): loss / judged for each, loss in losses.items()}
+        count = min(len(labels), TUNING_ROWS)
+        by_least = {str(each): loss / count for each, loss in losses.items()}
         return {"least_rows_in_a_leaf": least, "depth": forest.depth, "log_loss_by_least_rows": by_least}
 
-    def _grow(self, shown: Floats, labels: Rows, least: int, trees: int) -> Any:
+    def _grow(self, rounded: Floats, labels: Rows, least: int, trees: int) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(
             trees, max_depth=self.max_depth, min_samples_leaf=least, n_jobs=1, random_state=self.seed % 2**32
         )
-        return forest.fit(shown, labels)
+        return forest.fit(rounded, labels)
 
     def _loss(
-        self, shown: Floats, labels: Rows, classes: int, least: int, others: Rows, held_out: Rows
+        self, rounded: Floats, labels: Rows, classes: int, least: int, others: Rows, held_out: Rows
     ) -> float:
-        """Return the log-loss of the rows held out, summed."""
-        forest = self._grow(shown[others], labels[others], least, min(TRIAL_TREES, self.n_estimators))
+        """Return the sum of the log-loss over the held-out rows."""
+        forest = self._grow(rounded[others], labels[others], least, min(TRIAL_TREES, self.n_estimators))
         probs = np.zeros((len(held_out), classes))
-        probs[:, forest.classes_] = forest.predict_proba(shown[held_out])
+        probs[:, forest.classes_] = forest.predict_proba(rounded[held_out])
         probs = np.maximum(probs, FLOOR / classes)
         right = probs[np.arange(len(held_out)), labels[held_out]] / probs.sum(axis=1)
         return float(-np.log(right).sum())
 
-    def infer(self, logits: Tensor) -> Tensor:
-        """Return what `forward` returns, some rows after the other."""
-        return in_blocks(self, logits)
-
     def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return the log of the mean share of each class in the leaves."""
-        value = self.learned("value")
-        nodes = self.learned("feature"), self.learned("threshold"), self.learned("left")
-        leaf = leaves(features, nodes, self.n_estimators, self._notes["depth"])
-        said = value.index_select(0, leaf.reshape(-1)).reshape(*leaf.shape, value.shape[1])
-        return said.to(features.dtype).mean(dim=0).clamp_min(FLOOR / value.shape[1]).log()
+        """Return the log of the mean class frequency over the leaves."""
+        mean = self.leaf_values(features, self.n_estimators).mean(dim=0)
+        return mean.clamp_min(FLOOR / mean.shape[1]).log()

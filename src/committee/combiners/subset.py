@@ -1,4 +1,4 @@
-"""Subset: a rule that hears some of the members."""
+"""Subset: a combiner of some of the members."""
 
 from __future__ import annotations
 
@@ -16,19 +16,38 @@ if TYPE_CHECKING:
 
 
 class Subset(Selection):
-    """Apply `inner` to the named members alone.
+    """Apply a combiner to some of the members.
 
     Parameters
     ----------
     members : sequence of str
-        Which members, in the order in which `inner` gets them.
+        Names of the members, in the order in which `inner` receives them.
     inner : Combiner, str or mapping
-        The rule that combines them.
+        The combiner of these members, its key, or `{"combiner": key, **options}`.
 
     Raises
     ------
     UnknownNameError
-        In `bind` and `fit`: a member that is not there.
+        In `bind` and `fit`: there is no member with one of the names.
+
+    See Also
+    --------
+    Pruned : Choose the members by a pruning method.
+    Compose : Combine the outputs of several combiners.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Subset
+    >>> from committee.predictions import Predictions
+    >>> rows = Predictions.from_probabilities(
+    ...     [[[0.9, 0.1]], [[0.5, 0.5]], [[0.0, 1.0]]],
+    ...     members=["a", "b", "c"],
+    ...     class_names=["cat", "dog"],
+    ... )
+    >>> rule = Subset(["a", "b"], "soft_voting").fit(rows)
+    >>> np.exp(rule.combine(rows.logits)).astype(float).round(4).tolist()
+    [[0.7, 0.3]]
     """
 
     def __init__(
@@ -40,7 +59,7 @@ class Subset(Selection):
         self.learns, self.calibrates = self.inner.learns, self.inner.calibrates
 
     def bind(self, members: Sequence[str]) -> Self:
-        """Find the members' positions, and bind them in `inner`."""
+        """Bind the members, and the selected ones in `inner`."""
         for name in self.members:
             if name not in members:
                 raise UnknownNameError(
@@ -62,5 +81,5 @@ class Subset(Selection):
         return self.inner.affordable(len(self.members), rows, classes)
 
     def notes(self) -> dict[str, Any]:
-        """Return what `inner` notes."""
+        """Return the notes of `inner`."""
         return self.inner.notes()

@@ -1,4 +1,4 @@
-"""Temperature: one number that calibrates the combined probabilities."""
+"""Temperature scaling of the combined output."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from committee.combiners._calibrator import Calibrator
-from committee.combiners._crossfit import cross_fit
 from committee.combiners.base import Combiner, Query
+from committee.solvers.cross_fit import cross_fit
 from committee.solvers.newton import best_temperature
 
 if TYPE_CHECKING:
@@ -19,15 +19,40 @@ if TYPE_CHECKING:
 class Temperature(Calibrator):
     """Divide the log-probabilities of `inner` by a temperature (Guo et al. 2017), fitted after pooling.
 
-    The temperature is fitted on cross-fitted outputs of `inner`, with folds drawn inside the given rows, and
-    `inner` is then fitted on all of them: no temperature sees a row that its `inner` was fitted on.
+    The temperature is fitted on cross-fitted outputs of `inner`, with folds drawn inside the given rows;
+    `inner` is then fitted on all of them. So the temperature is never fitted on a row that its `inner` was
+    fitted on.
 
     Parameters
     ----------
     inner : Combiner, str or mapping
-        The rule to calibrate: a combiner, its key, or `{"combiner": key, **options}`.
+        The combiner to calibrate, its key, or `{"combiner": key, **options}`.
     seed : int
-        Draws the inner folds.
+        Seed of the inner folds.
+
+    See Also
+    --------
+    MemberTemperature : Calibrate each member before they are combined.
+    committee.solvers.newton.best_temperature : The fit of a temperature.
+
+    References
+    ----------
+    C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger (2017). On calibration of modern neural networks. ICML.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Temperature
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> overconfident = 5 * (random.normal(size=(2, 300, 3)) + np.eye(3)[labels])
+    >>> rows = Predictions.from_logits(
+    ...     overconfident, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Temperature("soft_voting").fit(rows)
+    >>> fitted.notes()["temperature"] > 2
+    True
     """
 
     def _fit(self, predictions: Predictions) -> None:
@@ -37,7 +62,7 @@ class Temperature(Calibrator):
         self.inner.fit(predictions)
 
     def calibrate(self, predictions: Predictions) -> None:
-        """Keep the temperature that is best for what `inner` says of rows."""
+        """Set the temperature that is best for the outputs of `inner` on some rows."""
         labels = predictions.require_labels(self.key)
         self._set(best_temperature(self.inner.combine(predictions.logits), labels))
 
@@ -50,14 +75,14 @@ class Temperature(Calibrator):
         return self._tempered(self.inner(logits))
 
     def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, asking for what `inner` asks for."""
+        """Return the same as `forward`, requesting the logits that `inner` requests."""
         return self._tempered(self.inner.forward_lazy(query))
 
     def _tempered(self, pooled: Tensor) -> Tensor:
         return (pooled * self.learned("inverse_temperature").to(pooled.dtype)).log_softmax(dim=1)
 
     def restrict_to_used(self) -> Combiner:
-        """Return the same temperature around a narrower `inner`."""
+        """Return the same temperature around the restricted `inner`."""
         inner = self.inner.restrict_to_used()
         if inner is self.inner:
             return self

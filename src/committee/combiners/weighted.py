@@ -1,4 +1,4 @@
-"""Weighted: one weight a member, given or learned."""
+"""Weighted pools: one weight for each member, given or learned."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from committee.combiners._pools import linear_pool, log_pool, query_used, used
-from committee.combiners.base import Combiner, Query, check_choice
+from committee.combiners._pools import WeightedPool, linear_pool, log_pool
+from committee.combiners.base import Combiner, check_choice
 from committee.errors import UsageError, nearest
 from committee.solvers.columns import by_name, columns
 from committee.solvers.mixture import COUNT_METRICS, Mixture
@@ -24,28 +23,52 @@ if TYPE_CHECKING:
 STEPS = (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 
 
-class Weighted(Combiner):
-    """Weighted mean of the members' probabilities, or of their log-probabilities.
+class Weighted(WeightedPool):
+    """A weighted mean of the members' probabilities or log-probabilities.
 
-    Learned for `log_loss` the problem is convex; `notes()["certificate"]` bounds how far the weights are
-    above the optimum. For `accuracy` and `f1_macro` it is a local search (coordinate steps), which says so
-    in its notes, and is never below equal weights, the log-loss weights or the best single member on the
-    rows of the fit. Ties go by member name.
+    For `log_loss` the weights are the solution of a convex problem; `notes()["certificate"]` is an upper
+    bound on the difference between their log-loss and the optimum. For `accuracy` and `f1_macro` they are
+    found by a local search (coordinate steps), which starts at the best of equal weights, the log-loss
+    weights and the single members on the rows of the fit. Ties are broken by member name.
 
     Parameters
     ----------
     weights : mapping of str to float, or sequence of float, optional
-        Given weights, by member name or in the members' order; scaled to sum 1; a member
-        that is not named weighs nothing. Left out, they are learned.
-    metric : str
-        What learned weights are best for: `log_loss`, `accuracy` or `f1_macro`.
-    space : str
-        `probability` (linear pool) or `logit` (logarithmic pool).
+        Given weights, by member name or in the order of the members. They are scaled to sum 1; members that
+        are not named have weight 0. By default the weights are learned.
+    metric : {"log_loss", "accuracy", "f1_macro"}
+        The metric that learned weights optimize.
+    space : {"probability", "logit"}
+        `probability` for the linear pool, `logit` for the logarithmic pool.
 
     Raises
     ------
     UsageError
-        In `bind` and `fit`: weights that do not fit the members, or an unknown metric or space.
+        In `bind` and `fit`: the weights do not match the members, or the metric or space is unknown.
+
+    See Also
+    --------
+    GreedySelection : Weights by greedy selection with replacement.
+    SoftVoting : Equal weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Weighted
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([2, 2, 0])[:, None, None]
+    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["a", "b", "random"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Weighted().fit(rows)
+    >>> weights = fitted.member_weights()
+    >>> weights["a"] > 0.3, weights["b"] > 0.3, weights["random"]
+    (True, True, 0.0)
+    >>> fitted.notes()["certificate"] < 1e-6
+    True
     """
 
     def __init__(
@@ -58,18 +81,19 @@ class Weighted(Combiner):
         self.weights = weights
         self.metric = metric
         self.space = space
+        self.pool = linear_pool if space == "probability" else log_pool
         self.learns = weights is None
         self.needs_logits = (metric, space) != ("log_loss", "probability")
 
     def bind(self, members: Sequence[str]) -> Self:
-        """Bind the members, and the given weights to them."""
+        """Bind the members, and assign the given weights to them."""
         check_choice("weighted.space", self.space, ("probability", "logit"))
         if self.weights is not None:
             self.set_buffers(weight=torch.from_numpy(_given(self.weights, members)))
         return super().bind(members)
 
     def _fit(self, predictions: Predictions) -> None:
-        """Find the best weights for the metric, unless they were given."""
+        """Find the best weights for the metric, unless weights are given."""
         check_choice("weighted.metric", self.metric, ("log_loss", *COUNT_METRICS))
         if self.weights is not None:
             return
@@ -93,7 +117,7 @@ class Weighted(Combiner):
     def _local(
         self, predictions: Predictions, order: NDArray[np.int64], log_loss: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Search from the best start, by coordinate steps: the best one until none helps, then half of it."""
+        """Take the best coordinate step until none helps, then halve the step."""
         labels = predictions.require_labels(self.key)
         mixture = Mixture(predictions.logits, columns(predictions), labels, self.metric, self.space)
         starts = np.stack([np.full(len(order), 1 / len(order)), log_loss, *np.eye(len(order))[order]])
@@ -110,23 +134,8 @@ class Weighted(Combiner):
                 mixture.move(moves[scores.argmax()])
         return mixture.weights / mixture.weights.sum()
 
-    def forward(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        pool = linear_pool if self.space == "probability" else log_pool
-        return pool(logits, self.learned("weight"))
-
-    def infer(self, logits: Tensor) -> Tensor:
-        """Return what `forward` returns, from the members that have weight."""
-        pool = linear_pool if self.space == "probability" else log_pool
-        return pool(*used(logits, self.learned("weight")))
-
-    def forward_lazy(self, query: Query) -> Tensor:
-        """Return what `forward` returns, asking the members that have weight."""
-        pool = linear_pool if self.space == "probability" else log_pool
-        return pool(*query_used(query, self.learned("weight")))
-
     def restrict_to_used(self) -> Combiner:
-        """Return the rule for the members that have weight."""
+        """Return the rule for the members with a positive weight."""
         used = {name: weight for name, weight in self.member_weights().items() if weight}
         if len(used) == len(self.member_names):
             return self
@@ -134,13 +143,9 @@ class Weighted(Combiner):
         rule = Weighted(given, self.metric, self.space)
         return self.rebind(list(used), rule, weight=torch.tensor(list(used.values())))
 
-    def member_weights(self) -> dict[str, float]:
-        """Return the weights."""
-        return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
-
 
 def _moves(weight: NDArray[np.float32], order: NDArray[np.int64], step: float) -> NDArray[np.float32]:
-    """Return weights `[S, M]`: a step up for each member, and one down for each that has some, not all."""
+    """Return weights `[S, M]`: a step up for each member, and a step down where the weight allows one."""
     total = weight.sum()
     down = [member for member in order if 0 < weight[member] < total]
     steps = np.eye(len(weight), dtype=np.float32) * np.float32(step) * total
@@ -148,7 +153,7 @@ def _moves(weight: NDArray[np.float32], order: NDArray[np.int64], step: float) -
 
 
 def _given(weights: Mapping[str, float] | Sequence[float], members: Sequence[str]) -> NDArray[np.float32]:
-    """Return given weights in the members' order, scaled to sum 1."""
+    """Return given weights in the order of the members, scaled to sum 1."""
     if isinstance(weights, Mapping):
         for name in weights:
             if name not in members:
@@ -162,12 +167,14 @@ def _given(weights: Mapping[str, float] | Sequence[float], members: Sequence[str
     values = np.array(weights, np.float64)
     if values.shape != (len(members),):
         raise UsageError(
-            "weighted.weights", expected=f"{len(members)} weights, one a member", got=str(values.size)
+            "weighted.weights",
+            expected=f"{len(members)} weights, one for each member",
+            got=str(values.size),
         )
     if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
         raise UsageError(
             "weighted.weights",
-            expected="finite weights, none negative, not all zero",
+            expected="finite, non-negative weights that are not all zero",
             got=str(values.tolist()),
         )
     return (values / values.sum()).astype(np.float32)

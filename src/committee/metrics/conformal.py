@@ -1,7 +1,7 @@
-"""Conformal prediction: sets of classes that hold the right one as often as promised, and when to abstain.
+"""Split conformal prediction (Vovk, Gammerman, Shafer 2005): sets of classes with a guaranteed coverage.
 
-Split-conformal (Vovk, Gammerman, Shafer 2005): scores of labeled rows that nothing was fitted on say how
-high a threshold must be. Needs no torch.
+The threshold of the sets is a quantile of the nonconformity scores of labeled rows that no model was fitted
+on. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -24,17 +24,25 @@ EVERYTHING = math.inf
 
 
 def nonconformity(log_probs: NDArray[np.floating], method: str) -> Floats:
-    """Return how strange each class would be, float64 `[N, C]`, for log-probabilities `[N, C]`.
+    """Return the nonconformity score of each class, float64 `[N, C]`; larger means less plausible.
 
     Parameters
     ----------
     log_probs : float array [N, C]
+        Log-probabilities or logits.
     method : {"lac", "aps"}
-        `lac`: one minus the probability of the class (least ambiguous sets; Sadinle, Lei, Wasserman 2019),
-        the smallest sets on average. `aps`: the probability of all more probable classes together (adaptive
-        sets; Romano, Sesia, Candes 2020), larger sets where the model is unsure. The class's own
-        probability is left out, rather than a random share of it taken: so the same photo has the same set,
-        and the most probable class is never the strange one.
+        `lac`: one minus the probability of the class (least ambiguous sets; Sadinle, Lei, Wasserman 2019).
+        These sets are the smallest on average. `aps`: the total probability of all more probable classes
+        (adaptive prediction sets; Romano, Sesia, Candes 2020). These sets grow with the uncertainty of the
+        model. The paper adds a random share of the probability of the class itself; here it is left out, so
+        that an image always gets the same set, and the most probable class always has the score 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import nonconformity
+    >>> nonconformity(np.log([[0.5, 0.25, 0.25]]), "lac").round(4).tolist()
+    [[0.5, 0.75, 0.75]]
     """
     if method not in METHODS:
         raise UsageError("sets", expected=f"one of {', '.join(METHODS)}", got=f"'{method}'")
@@ -43,7 +51,7 @@ def nonconformity(log_probs: NDArray[np.floating], method: str) -> Floats:
     if method == "lac":
         return -np.expm1(exact)
     order = np.argsort(-exact, axis=1, kind="stable")
-    # One minus what is not before, summed from the small end: from the large end a sum rounds to one at once.
+    # Summing from the small end is more exact: a sum that starts with the large terms is soon rounded to 1.
     probs = np.exp(np.take_along_axis(exact, order, 1))
     before = np.maximum(1 - np.cumsum(probs[:, ::-1], axis=1)[:, ::-1], 0)
     result = np.empty_like(exact)
@@ -52,19 +60,20 @@ def nonconformity(log_probs: NDArray[np.floating], method: str) -> Floats:
 
 
 def threshold(scores: NDArray[np.floating], coverage: float) -> float:
-    """Return the score that a new row's label stays at or below with a probability of at least `coverage`.
+    """Return the score that the label of a new row does not exceed with a probability of at least `coverage`.
 
     Parameters
     ----------
     scores : float array [n]
-        Of the labels of rows that nothing was fitted on.
+        Nonconformity scores of the labels of rows that no model was fitted on.
     coverage : float
-        Above 0, below 1.
+        Above 0 and below 1.
 
     Returns
     -------
     float
-        The `ceil((n + 1) * coverage)`-th smallest; infinity, which admits all classes, where n is too small.
+        The `ceil((n + 1) * coverage)`-th smallest score, or infinity, which admits all classes, if n is too
+        small.
     """
     check_coverage(coverage)
     place = math.ceil((len(scores) + 1) * coverage - 1e-9)
@@ -72,9 +81,10 @@ def threshold(scores: NDArray[np.floating], coverage: float) -> float:
 
 
 def sets(log_probs: NDArray[np.floating], limit: float, method: str) -> NDArray[np.bool_]:
-    """Return which classes are in each row's set, bool `[N, C]`: those up to a threshold, and the top one.
+    """Return the prediction set of each row, bool `[N, C]`.
 
-    A set is never empty: that can only make it hold the label more often.
+    A set contains the classes whose nonconformity score is at most `limit`, and the most probable class. So a
+    set is never empty, which can only increase the coverage.
     """
     inside = nonconformity(log_probs, method) <= limit
     inside[np.arange(len(inside)), log_probs.argmax(axis=1)] = True
@@ -82,30 +92,47 @@ def sets(log_probs: NDArray[np.floating], limit: float, method: str) -> NDArray[
 
 
 def check_coverage(coverage: float) -> None:
-    """Refuse a coverage that is no share above 0 and below 1."""
+    """Raise a UsageError unless the coverage is above 0 and below 1."""
     if not 0 < coverage < 1:
         raise UsageError(
-            "coverage", expected="a share above 0 and below 1, such as 0.95", got=f"{coverage:g}"
+            "coverage", expected="a number above 0 and below 1, such as 0.95", got=f"{coverage:g}"
         )
 
 
 @dataclass(frozen=True)
 class SetTable:
-    """What calibration rows say: enough for a set of any coverage, without the rows.
+    """Thresholds of prediction sets for any coverage, computed from calibration rows.
 
     Attributes
     ----------
     n : int
-        Calibration rows.
+        Number of calibration rows.
     rows : str
-        Which they are: `val` (kept apart) or `oof` (out of fold).
+        Source of the calibration rows: `val` (held out) or `oof` (out of fold).
     approximate : bool
-        Whether they were predicted by other fits than those that answer, so that the promise holds about.
+        Whether the calibration rows were predicted by other fits than those that are deployed. The coverage
+        is then approximate.
     thresholds : mapping of str to list of float or None
-        By method, the threshold at each coverage of k/1000, k from 1 to 999; None admits all classes.
+        By method, the thresholds for the coverages k/1000, k from 1 to 999; None admits all classes.
     abstain : list of mapping
-        `confidence`, and of the rows whose highest probability reaches it: `answered`, their share, and
-        `accuracy`, None where there are none.
+        For each `confidence`: the share of rows `answered`, whose highest probability reaches it, and their
+        `accuracy`, None if there are no such rows.
+
+    See Also
+    --------
+    sets : The prediction sets for a threshold.
+    threshold : The threshold for one coverage.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import SetTable, sets
+    >>> log_probs = np.log(np.array([[0.7, 0.2, 0.1], [0.4, 0.5, 0.1]]).repeat(50, axis=0))
+    >>> table = SetTable.of(log_probs, np.zeros(100, int), rows="val", approximate=False)
+    >>> table.note
+    'calibrated on 100 rows that no model was fitted on'
+    >>> sets(log_probs[[0, 99]], table.limit(0.9, "lac"), "lac").tolist()
+    [[True, False, False], [True, True, False]]
     """
 
     n: int
@@ -118,7 +145,7 @@ class SetTable:
     def of(
         cls, log_probs: NDArray[np.floating], labels: NDArray[np.int64], *, rows: str, approximate: bool
     ) -> Self:
-        """Take log-probabilities `[N, C]` of calibration rows, and their labels `[N]`."""
+        """Compute the table from log-probabilities `[N, C]` of calibration rows and their labels `[N]`."""
         found = {}
         for method in METHODS:
             scores = np.sort(nonconformity(log_probs, method)[np.arange(len(labels)), labels])
@@ -128,14 +155,14 @@ class SetTable:
 
     @property
     def note(self) -> str:
-        """What the promise is worth, in a sentence."""
+        """A description of the calibration rows and of the kind of coverage that follows."""
         if self.approximate:
             kind = "cross-fitted rows" if self.rows == "oof" else f"rows of the {self.rows} split"
-            return f"approximate: calibrated on {self.n} {kind}, whose predictions came from other fits"
-        return f"calibrated on {self.n} rows that nothing was fitted on"
+            return f"approximate: calibrated on {self.n} {kind} that were predicted by other fits"
+        return f"calibrated on {self.n} rows that no model was fitted on"
 
     def limit(self, coverage: float, method: str) -> float:
-        """Return the threshold for a coverage: that of the next thousandth above it."""
+        """Return the threshold for a coverage, rounded up to the next thousandth."""
         check_coverage(coverage)
         level = min(math.ceil(coverage * LEVELS - 1e-9), LEVELS)
         found = self.thresholds[method][level - 1] if level < LEVELS else None
@@ -154,12 +181,12 @@ class SetTable:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any], who: str) -> Self:
-        """Read what `to_json` wrote; it may come from anybody.
+        """Rebuild a table from `to_json`; the values may come from an untrusted file.
 
         Raises
         ------
         DataError
-            It is no such table.
+            The values are not those of a table.
         """
         try:
             thresholds = {
@@ -180,7 +207,7 @@ class SetTable:
             raise DataError(
                 who,
                 expected="thresholds of prediction sets",
-                got="none, or damaged ones",
+                got="missing or invalid ones",
                 todo="Build the ensemble again, and export it.",
             )
         return made
@@ -189,7 +216,7 @@ class SetTable:
 def selective(
     log_probs: NDArray[np.floating], labels: NDArray[np.int64], confidences: Sequence[float] = CONFIDENCES
 ) -> list[dict[str, float | None]]:
-    """Return, for each confidence, the share of rows that reach it, and the accuracy of those."""
+    """Return the share of rows that reach each confidence, and their accuracy; see `SetTable.abstain`."""
     confidence, right = np.exp(log_probs.max(axis=1)), log_probs.argmax(axis=1) == labels
     found = []
     for least in confidences:
@@ -202,14 +229,14 @@ def selective(
 def coverage_and_size(
     log_probs: NDArray[np.floating], labels: NDArray[np.int64], limit: float, method: str
 ) -> dict[str, dict[str, float]]:
-    """Return `coverage` and `mean_size` of labeled rows' sets, each `value`, `low` and `high` (95%)."""
+    """Return the `coverage` and the `mean_size` of the sets of labeled rows, with 95% intervals."""
     inside = sets(log_probs, limit, method)
     held, size = inside[np.arange(len(labels)), labels].astype(float), inside.sum(axis=1).astype(float)
     return {"coverage": _interval(held, wilson=True), "mean_size": _interval(size)}
 
 
 def _interval(values: Floats, *, wilson: bool = False) -> dict[str, float]:
-    """Return a mean with its 95% interval: normal, or Wilson's for a share."""
+    """Return a mean with its 95% interval: normal, or Wilson's score interval for a proportion."""
     n, z = len(values), 1.959964
     mean = float(values.mean())
     if not wilson:

@@ -1,4 +1,4 @@
-"""Diversity of members: how differently they err, for each pair (Kuncheva and Whitaker 2003)."""
+"""Diversity of each pair of members: how differently they err (Kuncheva and Whitaker 2003)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,33 @@ Counts = tuple[Pairs, Pairs, Pairs, Pairs]
 TILE = 2**12
 
 
-def diversity(predictions: Predictions, measure: str) -> Pairs:
-    """Return how diverse each two members are, float64 `[M, M]`, symmetric; larger is more diverse.
+def pairwise_diversity(predictions: Predictions, measure: str) -> Pairs:
+    """Return the diversity of each pair of members, float64 `[M, M]`; larger means more diverse.
 
     Parameters
     ----------
     predictions : Predictions
-        Labeled, for all measures but `kl`.
+        Logits `[M, N, C]` with labels, which `kl` does not need.
     measure : str
-        `disagreement`: share of rows of which one is right and the other wrong. `double_fault`: minus the
-        share of which both are wrong. `q_statistic`: minus Yule's Q. `correlation`: minus the correlation of
-        being right. `kl`: mean Kullback-Leibler divergence of the pair, in nats, both ways averaged.
+        `disagreement`: share of rows for which exactly one of the two is right. `double_fault`: minus the
+        share of rows for which both are wrong. `q_statistic`: minus Yule's Q. `correlation`: minus the
+        correlation of being right. `kl`: Kullback-Leibler divergence in nats, averaged over rows and over
+        both directions.
 
     Raises
     ------
     UnknownNameError
-        There is no such measure.
+        There is no measure of this name.
+
+    Examples
+    --------
+    >>> from committee.metrics import pairwise_diversity
+    >>> from committee.predictions import Predictions
+    >>> rows = Predictions.from_logits(
+    ...     [[[1, 0], [1, 0]], [[1, 0], [0, 1]]], members=["a", "b"], class_names=["x", "y"], labels=[0, 0]
+    ... )
+    >>> pairwise_diversity(rows, "disagreement").tolist()
+    [[0.0, 0.5], [0.5, 0.0]]
     """
     if measure not in MEASURES:
         raise UnknownNameError(
@@ -43,7 +54,11 @@ def diversity(predictions: Predictions, measure: str) -> Pairs:
 
 
 def error_correlation(predictions: Predictions) -> Pairs:
-    """Return the correlation of being right, `[M, M]`; where undefined, 1 for two always alike, else 0."""
+    """Return the correlation of being right, float64 `[M, M]`.
+
+    Where a member is always right or always wrong, the correlation is not defined. It is then 1 for two
+    members that are right on the same rows, and 0 otherwise.
+    """
     both, first, second, neither = _counts(predictions)
     product = (both + first) * (both + second) * (neither + first) * (neither + second)
     alike = (first + second == 0).astype(float)
@@ -86,7 +101,7 @@ def _kl(predictions: Predictions) -> Pairs:
 
 
 def _counts(predictions: Predictions) -> Counts:
-    """Return the shares of rows of which both, the first alone, the second alone, and neither is right."""
+    """Return the shares of rows for which both are right, only the first, only the second, and neither."""
     labels = predictions.require_labels("diversity")
     right = np.stack([logits.argmax(axis=1) == labels for logits in predictions.logits]).astype(np.float32)
     both = (right @ right.T).astype(np.float64) / len(labels)

@@ -1,4 +1,4 @@
-"""Areas under ROC curves, one class against the rest, and how much each row moves them."""
+"""One-versus-rest areas under ROC curves, and the influence of each row on them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,27 @@ class Ranking:
     Attributes
     ----------
     log_probs : float array [N, C]
-        Scores; with two classes their difference is the score of the second.
+        Scores. With two classes, the score of the second class is the difference of its log-probability and
+        that of the first.
     labels : int64 array [N]
         Class indices.
+
+    See Also
+    --------
+    committee.metrics.evaluate : All metrics, the area under the ROC curve included.
+
+    References
+    ----------
+    E. R. DeLong, D. M. DeLong, D. L. Clarke-Pearson (1988). Comparing the areas under two or more correlated
+    receiver operating characteristic curves: a nonparametric approach. Biometrics 44, 837-845.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import Ranking
+    >>> second = np.array([0.1, 0.4, 0.35, 0.8])
+    >>> Ranking(np.log(np.stack([1 - second, second], axis=1)), np.array([0, 0, 1, 1])).area
+    0.75
     """
 
     log_probs: Floats
@@ -29,22 +47,22 @@ class Ranking:
 
     @cached_property
     def _classes(self) -> list[tuple[int, Floats]]:
-        # With two classes the log-odds rank better than a probability that has saturated at 1.
+        # Log-odds still rank rows whose probability is rounded to 1.
         if self.log_probs.shape[1] == 2:
             return [(1, self.log_probs[:, 1] - self.log_probs[:, 0])]
         return list(enumerate(np.ascontiguousarray(self.log_probs.T)))
 
     @cached_property
     def area(self) -> float:
-        """The mean area; NaN where a class has no row, or all of them."""
+        """The mean area over classes; NaN if a class has no rows or all of them."""
         return float(np.mean([_area(score, self.labels == index) for index, score in self._classes]))
 
     @cached_property
     def influence(self) -> Floats:
-        """The derivative of the area by the weight of each row, times N: float64 [N], which sums to 0.
+        """N times the derivative of the area with respect to the weight of each row, float64 `[N]`.
 
-        To first order, rows with weights `w` have the area plus `(w * influence).sum() / w.sum()`: DeLong's
-        variance (1988) is that of this sum.
+        The sum is 0. To first order, the area of rows with weights `w` is `area + (w * influence).sum() /
+        w.sum()`; DeLong's variance is the variance of this sum.
         """
         result = np.zeros(len(self.labels))
         for index, score in self._classes:
@@ -54,19 +72,19 @@ class Ranking:
 
 
 def _area(score: Floats, positive: NDArray[np.bool_]) -> float:
-    """Return the share of pairs in which the positive is above the negative; ties are half."""
+    """Return the share of pairs in which the positive has the higher score; ties count half."""
     above = int(positive.sum())
     below = len(positive) - above
     if not above or not below:
         return float("nan")
     everything, own = np.sort(score), np.sort(score[positive])
     ranks = np.searchsorted(everything, own, "left") + np.searchsorted(everything, own, "right")
-    # Among themselves the positives have above**2 / 2 pairs, ties counted half.
+    # The positives form above**2 / 2 pairs among themselves, with ties counted half.
     return float((ranks.sum() / 2 - above**2 / 2) / (above * below))
 
 
 def _influence(score: Floats, positive: NDArray[np.bool_]) -> tuple[NDArray[np.int64], Floats]:
-    """Return the rows in ascending order of their score, and the derivative by the weight of each."""
+    """Return the rows in ascending order of score, and the derivative with respect to the weight of each."""
     order = np.argsort(score)
     above = int(positive.sum())
     below = len(positive) - above
@@ -84,7 +102,7 @@ def _influence(score: Floats, positive: NDArray[np.bool_]) -> tuple[NDArray[np.i
 
 
 def _middle_ranks(ordered: Floats, is_positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return how many positives, and how many rows, have a lower score; half of those with an equal one."""
+    """Return how many positives and rows have a lower score, plus half of those with an equal score."""
     positives = np.cumsum(is_positive)
     last = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
     if len(last) == len(ordered):

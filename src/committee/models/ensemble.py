@@ -1,8 +1,7 @@
-"""An ensemble: unique members and the combiners that count their votes. The file that knows both halves."""
+"""Ensembles: unique networks and the combiners of their outputs, from images to log-probabilities."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
@@ -16,17 +15,18 @@ from committee.combiners.base import Combiner
 from committee.combiners.base import build as build_combiner
 from committee.combiners.base import load as load_combiner
 from committee.combiners.base import save as save_combiner
-from committee.errors import DataError, UsageError, first_five
+from committee.errors import DataError
 from committee.images.decode import Source
 from committee.images.view import View
+from committee.models._arguments import bound_combiner, check_same_classes, member_names
 from committee.models.composites.base import DESCRIPTION as COMPOSITE
 from committee.models.composites.base import PROTOCOL as COMPOSITE_PROTOCOL
-from committee.models.composites.base import read_composite, save_part
+from committee.models.composites.base import read_composite, save_parts
 from committee.models.measure import device_of
 from committee.models.member import DESCRIPTION as MEMBER
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
-from committee.models.member import Member, predict, read_description, slugs
-from committee.models.vote import Answers, Vote, logits_of
+from committee.models.member import Member, predict, read_description, write_description
+from committee.models.vote import LazyOutputs, Vote, logits_of
 from committee.predictions.table import Predictions
 from committee.store.inside import inside
 from committee.untrusted.documents import build, read_json
@@ -36,35 +36,60 @@ DESCRIPTION = "ensemble.json"
 
 
 class Ensemble(Vote):
-    """Members that vote: any modules from images to logits, and a combiner.
+    """Members and a combiner of their outputs.
 
-    Members that are ensembles are taken apart: however deep, an ensemble holds each network once and runs it
-    once. Classes are matched by name, where the members name them.
+    Members that are ensembles are flattened: at any depth of nesting, an ensemble holds each network once and
+    runs it once. The classes of members are matched by name if the members have class names.
 
     Parameters
     ----------
     members : sequence of nn.Module
-        Photos uint8 `[B, c, H, W]` -> logits `[B, C]`: members, ensembles, or modules of your own, which take
-        images as you give them.
+        Modules from images, uint8 `[B, c, H, W]`, to logits, float `[B, C]`: members, ensembles, composites,
+        or any other modules.
     combiner : Combiner, str or mapping, optional
-        A combiner, its name, or `{"combiner": name, **options}`. Left out: soft voting.
+        A combiner, its key, or `{"combiner": key, **options}`; soft voting by default.
     weights : sequence of float or mapping of str to float, optional
-        Instead of a combiner: weights of the members' probabilities.
+        Weights of the members' probabilities, instead of a combiner.
     names : sequence of str, optional
-        Names of the members. Left out: their own; equal ones are numbered.
+        Names of the members. By default their own names, with numbers appended to equal ones.
     class_names : sequence of str, optional
-        Left out: those of the first member that has them.
+        Names of the classes; by default those of the first member that has them.
     name : str
-        Its name in another ensemble.
+        Name of the ensemble as a member of another ensemble.
     provenance : mapping, optional
-        Where it comes from: plain JSON values.
+        Origin of the ensemble, as plain JSON values.
 
     Raises
     ------
     UsageError
-        No members, a member twice, both a combiner and weights, or names that do not fit.
+        There are no members, a member occurs twice, both a combiner and weights are given, or the names do
+        not match.
     DataError
-        Members of different classes, or a combiner that was fitted on others.
+        The members have different classes, or the combiner was fitted on other members.
+
+    See Also
+    --------
+    committee.models.Member : A network with its preprocessing.
+    committee.load_model : Load a model of a store.
+    committee.combiners : The combiners.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models import Ensemble
+    >>> class Constant(torch.nn.Module):
+    ...     def __init__(self, name, probabilities):
+    ...         super().__init__()
+    ...         self.name, self.class_names = name, ("cat", "dog")
+    ...         self.logits = torch.tensor([probabilities]).log()
+    ...
+    ...     def forward(self, images):
+    ...         return self.logits.expand(len(images), -1)
+    >>> first, second = Constant("first", [0.9, 0.1]), Constant("second", [0.5, 0.5])
+    >>> ensemble = Ensemble([first, second], weights={"first": 3, "second": 1}).eval()
+    >>> images = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    >>> ensemble.infer(images).exp()
+    tensor([[0.8000, 0.2000]])
     """
 
     members: nn.ModuleList
@@ -82,46 +107,46 @@ class Ensemble(Vote):
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         members = list(members)
-        names = _names(members, names)
+        names = member_names(members, names)
         classes = [tuple(getattr(member, "class_names", ())) for member in members]
         chosen = tuple(class_names or next(filter(None, classes), ()))
-        _require_same_classes(names, classes, chosen)
-        leaves, votes, inputs = _take_apart(members)
-        super().__init__(_combiner(combiner, weights, names), inputs, names, chosen)
+        check_same_classes(names, classes, chosen)
+        networks, votes, inputs = _flatten(members)
+        super().__init__(bound_combiner(combiner, weights, names), inputs, names, chosen)
         self.name, self.provenance = name, dict(provenance or {})
-        self.members, self.votes = nn.ModuleList(leaves), nn.ModuleList(votes)
-        self.arrange(classes)
+        self.members, self.votes = nn.ModuleList(networks), nn.ModuleList(votes)
+        self.set_class_orders(classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn photos, uint8 `[B, c, H, W]`, into log-probabilities `[B, C]`."""
+        """Return log-probabilities, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
         return self.combiner(self.member_logits(images))
 
     def infer(self, images: Tensor) -> Tensor:
-        """Return what `forward` returns; no network runs on a photo where it cannot change the result."""
-        return self.combiner.forward_lazy(Answers(self.members, self.votes, images).of(self))
+        """Return the same as `forward`; networks do not run on images where they cannot change the result."""
+        return self.combiner.forward_lazy(LazyOutputs(self.members, self.votes, images).query_for(self))
 
     def member_logits(self, images: Tensor) -> Tensor:
-        """Return the answers that the combiner gets: `[M, B, C]`, in the order of `names`."""
-        answers = {index: logits_of(member(images)) for index, member in enumerate(self.members)}
+        """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`."""
+        outputs = {index: logits_of(member(images)) for index, member in enumerate(self.members)}
         for index, vote in enumerate(cast("Iterable[Vote]", self.votes)):
-            answers[~index] = vote.count(answers)
-        return self.gather(answers)
+            outputs[~index] = vote.combine(outputs)
+        return self.stack_inputs(outputs)
 
     @torch.no_grad()
     def predictions(self, loader: Iterable[Sequence[Any]]) -> Predictions:
-        """Return the members' logits on the batches of a loader, as `fit` wants them.
+        """Return the members' logits on the batches of a loader, for fitting a combiner.
 
         Parameters
         ----------
         loader : iterable of (images, labels)
-            Images as the members take them; labels int `[B]`, indices into `class_names`.
+            Images as the members accept them, and labels, int `[B]`, which are indices into `class_names`.
         """
         self.eval()
         device = device_of(self)
         batches = [(self.member_logits(images.to(device)).cpu(), labels) for images, labels in loader]
         if not batches:
-            raise DataError(self.name, expected="a loader of (images, labels)", got="an empty one")
-        logits = torch.cat([answers for answers, _ in batches], 1).numpy()
+            raise DataError(self.name, expected="batches of (images, labels)", got="an empty loader")
+        logits = torch.cat([outputs for outputs, _ in batches], 1).numpy()
         labels = np.concatenate([np.asarray(part, dtype=np.int64) for _, part in batches])
         names = self.class_names or tuple(map(str, range(logits.shape[2])))
         return Predictions.from_logits(logits, members=self.names, class_names=names, labels=labels)
@@ -129,16 +154,16 @@ class Ensemble(Vote):
     def fit(
         self, loader: Iterable[Sequence[Any]], method: str | Combiner | None = None, **options: Any
     ) -> Self:
-        """Learn how to combine, on rows that no member was trained on; the members stay as they are.
+        """Fit a combiner on images that no member was trained on; the members are not changed.
 
         Parameters
         ----------
         loader : iterable of (images, labels)
-            See `predictions`.
+            As for `predictions`.
         method : str or Combiner, optional
-            Left out: the combiner that the ensemble has.
+            The combiner or its key; by default that of the ensemble.
         **options
-            Of the method, such as `metric="accuracy"`.
+            Options of the combiner, such as `metric="accuracy"`.
         """
         if isinstance(method, str):
             spec: dict[str, Any] = {"combiner": method}
@@ -151,21 +176,19 @@ class Ensemble(Vote):
     def predict(
         self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return probabilities `[N, C]` of photos: a uint8 batch, or paths, PIL images and arrays."""
+        """Return probabilities, float32 `[N, C]`, of images; see `committee.models.member.predict`."""
         return predict(self, images, batch_size)
 
     def save(self, folder: Path | str) -> None:
-        """Write `ensemble.json`, each network once in `members/`, and the combiners.
+        """Write `ensemble.json`, the networks to `members/`, and the combiners to `combiners/`.
 
         Raises
         ------
         UsageError
-            A member is a bare module: its view and classes are not known.
+            A member has no `save` method, so that its preprocessing and classes are not known.
         """
         folder = Path(folder)
-        names = slugs([str(getattr(member, "name", "member")) for member in self.members])
-        for slug, member in zip(names, self.members, strict=True):
-            save_part(member, folder / "members" / slug, self.name)
+        names = save_parts(self.members, folder / "members", self.name)
         votes = [*cast("Iterable[Vote]", self.votes), self]
         for index, vote in enumerate(votes):
             place = folder / "combiners" / str(index)
@@ -181,8 +204,7 @@ class Ensemble(Vote):
             ],
             "provenance": self.provenance,
         }
-        text = json.dumps(description, indent=1, ensure_ascii=False)
-        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        write_description(folder / DESCRIPTION, description)
 
     @classmethod
     def load(
@@ -192,16 +214,23 @@ class Ensemble(Vote):
         trusted: bool | Collection[str] = False,
         nets: Mapping[str, nn.Module] | None = None,
     ) -> Self:
-        """Read what `save` wrote, in evaluation mode; nothing is unpickled.
+        """Load an ensemble that `save` wrote, in evaluation mode; nothing is unpickled.
 
         Parameters
         ----------
         folder : Path or str
-            Where it was saved.
+            The folder.
         trusted : bool or collection of str
             Whether `python:` builders may be imported, or the names of those that may.
         nets : mapping of str to nn.Module, optional
-            Architectures of the members that `Member.from_module` made, by the members' names.
+            Architectures of members that were created by `Member.from_module`, by member name.
+
+        Raises
+        ------
+        StoreError
+            A file is missing or damaged.
+        UsageError
+            An architecture is needed, or a builder is not trusted.
         """
         folder = Path(folder)
         description = read_description(folder / DESCRIPTION, "an ensemble", PROTOCOL)
@@ -232,14 +261,14 @@ def load(
     nets: Mapping[str, nn.Module] | None = None,
     name: str = "",
 ) -> nn.Module:
-    """Read whatever `save` wrote: a member, an ensemble or a composite, in evaluation mode.
+    """Load a saved member, ensemble or composite, in evaluation mode.
 
     Parameters
     ----------
     folder, trusted, nets
-        As `Ensemble.load` takes them.
+        As for `Ensemble.load`.
     name : str
-        By which `nets` has it; left out, there is none for it.
+        The key in `nets` of the architecture, if the folder holds a member.
     """
     folder = Path(folder)
     if (folder / DESCRIPTION).is_file():
@@ -257,7 +286,7 @@ def load(
 
 
 def provenance_of(folder: Path) -> dict[str, Any]:
-    """Return where what was saved in a folder comes from; nothing is built."""
+    """Return the provenance of a saved model, without building the model."""
     files = [folder / name for name in (DESCRIPTION, COMPOSITE, MEMBER)]
     file = next((each for each in files if each.is_file()), files[-1])
     found = read_json(file, "a saved model", "Name a folder that its save method wrote.").get("provenance")
@@ -265,83 +294,28 @@ def provenance_of(folder: Path) -> dict[str, Any]:
 
 
 def views_of(folder: Path) -> list[View]:
-    """Return the views of all networks that were saved in a folder; nothing is built."""
+    """Return the preprocessing of all networks that are saved in a folder, without building them."""
     files = sorted(folder.rglob(MEMBER))
     return [View(**read_description(file, "a member", MEMBER_PROTOCOL)["view"]) for file in files]
 
 
 def folds_member(networks: Sequence[nn.Module], name: str) -> Ensemble:
-    """Return the member whose fold networks speak together: the mean of their probabilities."""
+    """Return the fold networks of a member as one ensemble, which averages their probabilities."""
     names = [f"{name}_{index}" for index in range(len(networks))]
     return Ensemble(networks, names=names, name=name)
 
 
-def _names(members: Sequence[nn.Module], names: Sequence[str] | None) -> list[str]:
-    if not members:
-        raise UsageError("ensemble", expected="at least one member", got="none")
-    given = [str(getattr(member, "name", type(member).__name__)) for member in members]
-    twice = next((n for n, m in zip(given, members, strict=True) if sum(m is o for o in members) > 1), None)
-    if twice is not None:
-        raise UsageError(
-            "ensemble", expected="each member once", got=f"'{twice}' twice", todo="Give it a larger weight."
-        )
-    if names is None:
-        return slugs(given)
-    if len(names) != len(members) or len(set(names)) != len(names):
-        raise UsageError(
-            "ensemble.names", expected=f"{len(members)} different names", got=first_five(names) or "none"
-        )
-    return list(names)
-
-
-def _combiner(
-    combiner: Combiner | str | Mapping[str, Any] | None,
-    weights: Sequence[float] | Mapping[str, float] | None,
-    names: Sequence[str],
-) -> Combiner:
-    if weights is not None:
-        if combiner is not None:
-            raise UsageError(
-                "ensemble", expected="a combiner or weights", got="both", todo="Leave one of them out."
-            )
-        combiner = {"combiner": "weighted", "weights": weights}
-    built = build_combiner(combiner or "soft_voting")
-    if built.member_names and built.member_names != tuple(names):
-        raise DataError(
-            "ensemble",
-            expected=f"the members its combiner was fitted on, {first_five(built.member_names)}",
-            got=first_five(names),
-            todo="Give them in that order and by those names.",
-        )
-    return built if built.member_names else built.bind(names)
-
-
-def _require_same_classes(
-    names: Sequence[str], classes: Sequence[Sequence[str]], chosen: Sequence[str]
-) -> None:
-    for name, own in zip(names, classes, strict=True):
-        odd = sorted(set(own) ^ set(chosen))
-        if own and odd:
-            side = "with" if odd[0] in own else "without"
-            raise DataError(
-                f"ensemble member '{name}'",
-                expected=f"the classes {first_five(chosen)}",
-                got=f"classes {side} '{odd[0]}'",
-                todo="Train the members on the same classes.",
-            )
-
-
-def _take_apart(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[Vote], list[int]]:
-    """Return the unique networks, the unique inner votes, and which of them each member is."""
-    leaves: list[nn.Module] = []
+def _flatten(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[Vote], list[int]]:
+    """Return the unique networks, the unique inner votes, and the index of each member among them."""
+    networks: list[nn.Module] = []
     votes: list[Vote] = []
 
-    def leaf(module: nn.Module) -> int:
-        for index, known in enumerate(leaves):
+    def network(module: nn.Module) -> int:
+        for index, known in enumerate(networks):
             if known is module:
                 return index
-        leaves.append(module)
-        return len(leaves) - 1
+        networks.append(module)
+        return len(networks) - 1
 
     def vote(old: Vote, inputs: Sequence[int]) -> int:
         for index, known in enumerate(votes):
@@ -355,10 +329,10 @@ def _take_apart(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[Vot
 
     def place(module: nn.Module) -> int:
         if not isinstance(module, Ensemble):
-            return leaf(module)
-        known = {index: leaf(member) for index, member in enumerate(module.members)}
+            return network(module)
+        known = {index: network(member) for index, member in enumerate(module.members)}
         for index, inner in enumerate([*module.votes, module]):
             known[~index] = vote(inner, [known[source] for source in inner.inputs])
         return known[~len(module.votes)]
 
-    return leaves, votes, [place(member) for member in members]
+    return networks, votes, [place(member) for member in members]

@@ -1,4 +1,4 @@
-"""What a module costs: time, size, memory. Always of the whole module, view included."""
+"""Measurements of modules: time, size and memory, including their preprocessing."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ MEGABYTE = 1e6
 
 @torch.inference_mode()
 def call_times(module: nn.Module, batch: Tensor, repeats: int = 20, warmup: int = 3) -> NDArray[np.float64]:
-    """Time a module on one batch, after warm-up, in evaluation mode.
+    """Measure the time of a module on one batch, after warm-up and in evaluation mode.
 
     Parameters
     ----------
     module : nn.Module
-        Timed through `infer` where it has one. On any device.
+        The module, on any device; its method `infer` is measured if it has one.
     batch : tensor
-        What the module takes, such as photos, uint8 `[B, c, H, W]`, on the same device.
+        The input of the module, such as images, uint8 `[B, c, H, W]`, on the same device.
     repeats, warmup : int
-        Timed and untimed calls.
+        Numbers of measured calls and of calls before them.
 
     Returns
     -------
     float64 array [repeats]
-        Milliseconds of each call.
+        Duration of each call in milliseconds.
     """
     call = getattr(module, "infer", module)
     training = module.training
@@ -47,21 +47,23 @@ def call_times(module: nn.Module, batch: Tensor, repeats: int = 20, warmup: int 
 def batch_times(
     calls: Sequence[Callable[[Tensor], Tensor]], batches: Sequence[Tensor], seconds: float = 10.0
 ) -> list[NDArray[np.float64]]:
-    """Time several ways to answer the same batches, in turns, each batch once; the first is for warm-up.
+    """Measure the time of several functions on the same batches, in turns, each batch once.
+
+    A call with the first batch, which is not measured, precedes the measurements.
 
     Parameters
     ----------
     calls : sequence of callables
         Such as `ensemble.infer` and `ensemble`.
     batches : sequence of tensors
-        What they take, on their device.
+        The inputs, on the device of the functions.
     seconds : float
-        No further batch is begun after as long.
+        No further batch is started after this time.
 
     Returns
     -------
     list of float64 arrays
-        Milliseconds of each batch, for each way.
+        Duration of each batch in milliseconds, for each function.
     """
     for call in calls:
         call(batches[0])
@@ -74,26 +76,26 @@ def batch_times(
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Return where a module's tensors are; the CPU when it has none."""
+    """Return the device of the tensors of a module; the CPU if it has none."""
     return next((tensor.device for tensor in _tensors(module)), torch.device("cpu"))
 
 
 def parameters(module: nn.Module) -> int:
-    """Return the number of parameters; shared ones count once."""
+    """Return the number of parameters; shared parameters count once."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def size_mb(module: nn.Module) -> float:
-    """Return the size of all parameters and buffers in megabytes (10^6 bytes); shared storage counts once."""
+    """Return the size of all parameters and buffers in MB (10^6 bytes); shared storage counts once."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in _tensors(module)}
     return sum(storage.nbytes() for storage in storages.values()) / MEGABYTE
 
 
 def peak_memory_mb() -> float | None:
-    """Return the most memory this process has had, in megabytes, or None where the system does not tell."""
+    """Return the peak memory of this process in MB, or None if the system does not report it."""
     status = Path("/proc/self/status")
     if status.exists():
-        # What getrusage tells there may be the peak of the process that started this one.
+        # On Linux, getrusage may report the peak of the parent process.
         line = next(each for each in status.read_text("utf-8").splitlines() if each.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / MEGABYTE
     try:

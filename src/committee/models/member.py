@@ -1,4 +1,4 @@
-"""A member: a trained network with its own view of a photo, its classes and where it comes from."""
+"""Members: networks with their preprocessing, class names and provenance."""
 
 from __future__ import annotations
 
@@ -30,20 +30,35 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "member.json"
 
 
 class Member(nn.Module):
-    """A network with its preprocessing inside: photos in, logits out.
+    """A network with its preprocessing, from images of any size to logits.
 
     Parameters
     ----------
     network : Backbone
-        From normalized images to logits.
+        A module from normalized images, float32 `[B, c, size, size]`, to logits `[B, C]`.
     view : View
-        From photos to normalized images.
+        The preprocessing: a module from images, uint8 `[B, c, H, W]`, to normalized images.
     class_names : sequence of str
-        Name of each logit.
+        Names of the classes, in the order of the logits.
     name : str
-        A slug, unique in an ensemble.
+        Name of the member; a slug that is unique in an ensemble.
     provenance : mapping, optional
-        Where it comes from: plain JSON values, kept with the weights.
+        Origin of the member, as plain JSON values, which are saved with the weights.
+
+    See Also
+    --------
+    Ensemble : A combination of members.
+    committee.load_model : Load a model of a store.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models import Member
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    >>> member = Member.from_module(net, classes=["cat", "dog"], size=8, name="linear").eval()
+    >>> images = torch.randint(0, 256, (4, 3, 20, 30), dtype=torch.uint8)
+    >>> member(images).shape, member.predict(images).shape
+    (torch.Size([4, 2]), (4, 2))
     """
 
     def __init__(
@@ -74,22 +89,29 @@ class Member(nn.Module):
         trusted: bool = False,
         seed: int | None = None,
     ) -> Self:
-        """Build an untrained member by the name of its backbone.
+        """Build an untrained member from the name of its backbone.
 
         Parameters
         ----------
         backbone : str
-            Any name that `committee.backbones.build.build` takes; its `pretrained`, `trusted`, `seed` too.
+            A name that `committee.backbones.build.build` accepts. `pretrained`, `trusted` and `seed` are its
+            arguments too.
         classes : sequence of str
-            Class names, in the order of the logits.
+            Names of the classes, in the order of the logits.
         size : int
-            Side of the network's input in pixels.
-        channels : int
-            1 or 3.
+            Side length of the input of the network in pixels.
+        channels : {1, 3}
+            Number of color channels.
         fit : {"crop", "squash", "pad"}
-            How a photo becomes a square.
+            How an image is made square.
+        pretrained : bool, str or Path
+            Whether to load published weights, or the file with the weights.
         name : str, optional
-            Left out: the backbone's name without its source.
+            Name of the member; by default that of the backbone without its source.
+        trusted : bool
+            Whether a `python:` builder may be imported.
+        seed : int, optional
+            Seed of the initial weights.
         """
         network = build(
             backbone,
@@ -116,48 +138,50 @@ class Member(nn.Module):
         channels: int = 3,
         name: str = "member",
     ) -> Self:
-        """Make a member of a network that you have.
+        """Create a member from any network.
 
         Parameters
         ----------
         net : nn.Module
-            From float images `[B, channels, size, size]`, scaled by `mean` and `std`, to logits `[B, C]`.
+            A module from float32 images `[B, channels, size, size]`, normalized by `mean` and `std`, to
+            logits `[B, C]`.
         classes : sequence of str
-            Class names, in the order of its logits.
+            Names of the classes, in the order of the logits.
         size : int
-            Side of its input in pixels.
+            Side length of the input of the network in pixels.
         mean, std : float or sequence of float
-            Of the channels in 0..1, as in its training; ImageNet's by default.
+            Mean and standard deviation of the channels, for pixel values from 0 to 1, as in the training of
+            the network; those of ImageNet by default.
         fit : {"crop", "squash", "pad"}
-            How a photo becomes a square.
-        channels : int
-            1 or 3.
+            How an image is made square.
+        channels : {1, 3}
+            Number of color channels.
         name : str
-            Its name in ensembles and tables.
+            Name of the member.
         """
         network = net if isinstance(net, Backbone) else Backbone(net, find_head(net, len(classes)))
         return cls(network, View(size, mean, std, fit, channels), classes, name)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn photos, uint8 `[B, c, H, W]` of any height and width, into logits `[B, C]`."""
+        """Return logits, float `[B, C]`, for images, uint8 `[B, c, H, W]` of any height and width."""
         logits = self.network(self.view(images))
         if logits.shape[1] != len(self.class_names):
             raise DataError(
                 self.name,
-                expected=f"a network with {len(self.class_names)} outputs, one a class",
+                expected=f"a network with {len(self.class_names)} outputs, one for each class",
                 got=str(logits.shape[1]),
                 todo="Name all of its classes.",
             )
         return logits
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return the embedding of photos, `[B, D]`: what enters the network's last layer."""
+        """Return the embeddings of images, float `[B, D]`: the input of the last layer of the network."""
         return self.network.embed(self.view(images))
 
     def predict(
         self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return probabilities `[N, C]` of photos: a uint8 batch, or paths, PIL images and arrays."""
+        """Return probabilities, float32 `[N, C]`, of images; see the function `predict`."""
         return predict(self, images, batch_size)
 
     def save(self, folder: Path | str) -> None:
@@ -174,28 +198,27 @@ class Member(nn.Module):
             "view": self.view.options(),
             "provenance": self.provenance,
         }
-        text = json.dumps(description, indent=1, ensure_ascii=False)
-        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        write_description(folder / DESCRIPTION, description)
 
     @classmethod
     def load(
         cls, folder: Path | str, *, trusted: bool | Collection[str] = False, net: nn.Module | None = None
     ) -> Self:
-        """Read what `save` wrote, in evaluation mode; nothing is unpickled.
+        """Load a member that `save` wrote, in evaluation mode; nothing is unpickled.
 
         Parameters
         ----------
         folder : Path or str
-            Where it was saved.
+            The folder.
         trusted : bool or collection of str
             Whether a `python:` builder may be imported, or the names of those that may.
         net : nn.Module, optional
-            The architecture, for a member that `from_module` made: its weights are overwritten.
+            The architecture of a member that was created by `from_module`. Its weights are overwritten.
 
         Raises
         ------
         StoreError
-            The folder holds no member, or a damaged one.
+            The folder does not contain a member, or a file is damaged.
         UsageError
             The architecture is needed, or its builder is not trusted.
         """
@@ -224,13 +247,19 @@ def _load_weights(net: nn.Module, path: Path, name: str) -> None:
         ) from error
 
 
+def write_description(path: Path, description: Mapping[str, Any]) -> None:
+    """Write the JSON file that describes a saved member, ensemble or composite."""
+    text = json.dumps(description, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def read_description(path: Path, what: str, protocol: int) -> dict[str, Any]:
-    """Read the JSON that describes a saved member or ensemble.
+    """Read the JSON file that describes a saved member, ensemble or composite.
 
     Raises
     ------
     StoreError
-        It is not there, damaged, or of another protocol.
+        The file is missing or damaged, or has another protocol.
     """
     description = read_json(path, f"the description of {what}", "Name a folder that its save method wrote.")
     if description.get("protocol") != protocol:
@@ -244,7 +273,7 @@ def read_description(path: Path, what: str, protocol: int) -> dict[str, Any]:
 
 
 def slugs(names: Sequence[str]) -> list[str]:
-    """Return names that are safe as folders, equal ones numbered: `a`, `a_2`; case makes no difference."""
+    """Return names that are valid folder names; names that differ in case only get numbers: `a`, `A_2`."""
     made: list[str] = []
     for name in names:
         slug = re.sub(r"[^\w.-]+", "_", name).strip(".") or "member"
@@ -258,31 +287,31 @@ def slugs(names: Sequence[str]) -> list[str]:
 def predict(
     module: nn.Module, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
 ) -> NDArray[np.float32]:
-    """Return the probabilities that a module gives to photos.
+    """Return the probabilities that a module predicts for images.
 
     Parameters
     ----------
     module : nn.Module
-        From photos to logits; put in evaluation mode.
-    images : uint8 `[N, c, H, W]`, or sequence of paths, PIL images, bytes of files, or arrays `[H, W, c]`
-        Those of a sequence may differ in size.
+        A module from images to logits. It is set to evaluation mode.
+    images : uint8 tensor or array [N, c, H, W], or sequence of paths, PIL images, bytes or arrays [H, W, c]
+        The images. Those of a sequence may differ in size.
     batch_size : int
-        Photos of one size that go through together.
+        Largest number of images of one size in a batch.
 
     Returns
     -------
-    float32 array `[N, C]`
+    float32 array [N, C]
     """
     module.eval()
     device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(images)
     batches = images.split(batch_size) if isinstance(images, Tensor) else _batches(module, images, batch_size)
-    answer_of = getattr(module, "infer", module)
-    answers = [answer_of(batch.to(device)).float().softmax(1).cpu() for batch in batches]
-    if not answers:
+    infer = getattr(module, "infer", module)
+    outputs = [infer(batch.to(device)).float().softmax(1).cpu() for batch in batches]
+    if not outputs:
         raise UsageError("predict", expected="at least one image", got="none")
-    return np.asarray(torch.cat(answers).numpy(), dtype=np.float32)
+    return np.asarray(torch.cat(outputs).numpy(), dtype=np.float32)
 
 
 def _batches(module: nn.Module, images: Sequence[Source], batch_size: int) -> Iterator[Tensor]:
@@ -305,9 +334,9 @@ def _network(
     if description["architecture"] is None:
         raise UsageError(
             description["name"],
-            expected="the network it was made from",
+            expected="the network that it was created from",
             got="none",
-            todo="Pass one of the same architecture: Member.load(folder, net=...).",
+            todo="Pass a network of the same architecture: Member.load(folder, net=...).",
         )
     architecture = Architecture.from_json(description["architecture"])
     named = trusted if isinstance(trusted, bool) else f"python:{architecture.key}" in trusted

@@ -1,4 +1,4 @@
-"""A vote: one combiner over the answers of networks and of earlier votes; and who is asked when"""
+"""Combiners on the outputs of networks and of other combiners, and their lazy evaluation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,38 @@ from committee.combiners.base import Combiner, Query
 
 
 def logits_of(output: Any) -> Tensor:
-    """Return the logits in what a network of anybody's returns, as float32 `[B, C]`."""
+    """Return the output of a network, or its field `logits`, as float32 `[B, C]`."""
     return cast("Tensor", getattr(output, "logits", output)).float()
 
 
 class Vote(nn.Module):
-    """One combiner over some answers: those of members (0, 1, ...) and of earlier votes (-1, -2, ...)."""
+    """A combiner on some outputs: those of networks and of earlier votes.
+
+    Parameters
+    ----------
+    combiner : Combiner
+        The combiner, bound to `names`.
+    inputs : sequence of int
+        The outputs that are combined: 0, 1, ... are networks, -1, -2, ... are earlier votes.
+    names : sequence of str
+        Names of the inputs.
+    class_names : sequence of str
+        Names of the classes, in the order of the result.
+
+    See Also
+    --------
+    Ensemble : A vote with its networks and earlier votes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.combiners import SoftVoting
+    >>> from committee.models import Vote
+    >>> vote = Vote(SoftVoting().bind(["a", "b"]), inputs=[0, 1], names=["a", "b"], class_names=["x", "y"])
+    >>> outputs = {0: torch.tensor([[0.0, 0.0]]), 1: torch.tensor([[0.0, 0.0]])}
+    >>> vote.combine(outputs).exp()
+    tensor([[0.5000, 0.5000]])
+    """
 
     def __init__(
         self, combiner: Combiner, inputs: Sequence[int], names: Sequence[str], class_names: Sequence[str]
@@ -26,78 +52,78 @@ class Vote(nn.Module):
         self.combiner = combiner
         self.inputs, self.names, self.class_names = tuple(inputs), tuple(names), tuple(class_names)
 
-    def arrange(self, classes: Sequence[Sequence[str]]) -> None:
-        """Keep, for each input whose classes come in another order, where each class is."""
+    def set_class_orders(self, classes: Sequence[Sequence[str]]) -> None:
+        """Store a permutation for each input whose classes have another order than `class_names`."""
         for position, own in enumerate(classes):
             if own and tuple(own) != self.class_names:
                 order = torch.tensor([list(own).index(name) for name in self.class_names])
                 self.register_buffer(f"order_{position}", order, persistent=False)
 
-    def count(self, answers: Mapping[int, Tensor]) -> Tensor:
-        """Combine the inputs' answers: log-probabilities `[B, C]`."""
-        return self.combiner(self.gather(answers))
+    def combine(self, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Return log-probabilities `[B, C]` for the outputs `[B, C]` of networks and earlier votes."""
+        return self.combiner(self.stack_inputs(outputs))
 
-    def gather(self, answers: Mapping[int, Tensor]) -> Tensor:
-        """Stack the answers of the inputs, `[M, B, C]`, with the classes in this vote's order."""
-        return torch.stack([self.ordered(k, answers[source]) for k, source in enumerate(self.inputs)])
+    def stack_inputs(self, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Return the outputs of the inputs as `[M, B, C]`, with the classes in the order of `class_names`."""
+        return torch.stack([self.reorder_classes(k, outputs[source]) for k, source in enumerate(self.inputs)])
 
-    def ordered(self, position: int, logits: Tensor) -> Tensor:
-        """Return an input's answer `[B, C]` with the classes in this vote's order."""
+    def reorder_classes(self, position: int, logits: Tensor) -> Tensor:
+        """Return the output `[B, C]` of an input with the classes in the order of `class_names`."""
         order = getattr(self, f"order_{position}", None)
         return logits if order is None else logits.index_select(1, order)
 
 
-class Answers:
-    """The answers to one batch: a network runs on a photo when it is asked about it, and once.
+class LazyOutputs:
+    """The outputs for one batch of images: a network runs at most once on an image, when it is requested.
 
     Parameters
     ----------
     networks, votes : nn.ModuleList
-        Of an ensemble.
-    images : uint8 tensor `[B, c, H, W]`
+        The networks and the earlier votes of an ensemble.
+    images : uint8 tensor [B, c, H, W]
+        The batch.
     """
 
     def __init__(self, networks: nn.ModuleList, votes: nn.ModuleList, images: Tensor) -> None:
         self._networks, self._votes, self._images = networks, votes, images
         self._known: dict[int, Tensor] = {}
-        self._there: dict[int, Tensor] = {}
+        self._done: dict[int, Tensor] = {}
 
-    def of(self, vote: Vote, among: Tensor | None = None) -> Query:
-        """Return what the combiner of a vote asks; of some rows of the batch alone, `among`."""
+    def query_for(self, vote: Vote, among: Tensor | None = None) -> Query:
+        """Return the query for the inputs of a vote, on all images or on the rows `among`."""
 
         def query(position: int, rows: Tensor | None) -> Tensor:
             chosen = rows if among is None else among if rows is None else among[rows]
-            return vote.ordered(position, self._answer(vote.inputs[position], chosen))
+            return vote.reorder_classes(position, self._output(vote.inputs[position], chosen))
 
         return query
 
-    def _answer(self, source: int, rows: Tensor | None) -> Tensor:
+    def _output(self, source: int, rows: Tensor | None) -> Tensor:
         if source >= 0:
-            return self._network(source, rows)
+            return self._network_output(source, rows)
         vote = cast("Vote", self._votes[~source])
-        return vote.combiner.forward_lazy(self.of(vote, rows))
+        return vote.combiner.forward_lazy(self.query_for(vote, rows))
 
-    def _network(self, source: int, rows: Tensor | None) -> Tensor:
+    def _network_output(self, source: int, rows: Tensor | None) -> Tensor:
         images, size = self._images, len(self._images)
-        there = self._there.setdefault(source, torch.zeros(size, dtype=torch.bool, device=images.device))
-        missing = (~there).nonzero()[:, 0] if rows is None else rows[~there[rows]]
+        done = self._done.setdefault(source, torch.zeros(size, dtype=torch.bool, device=images.device))
+        missing = (~done).nonzero()[:, 0] if rows is None else rows[~done[rows]]
         network = self._networks[source]
-        answer_of = getattr(network, "infer", network)
+        infer = getattr(network, "infer", network)
         if len(missing) == size:
-            self._known[source] = logits_of(answer_of(images))
+            self._known[source] = logits_of(infer(images))
         elif len(missing):
-            logits = logits_of(answer_of(images[_few_sizes(missing)]))[: len(missing)]
+            logits = logits_of(infer(images[_few_sizes(missing)]))[: len(missing)]
             known = self._known.setdefault(source, logits.new_zeros(size, logits.shape[1]))
             known[missing] = logits
-        there[missing] = True
+        done[missing] = True
         return self._known[source] if rows is None else self._known[source][rows]
 
 
 def _few_sizes(rows: Tensor) -> Tensor:
-    """Return rows, on a GPU the last one repeated up to a power of two.
+    """Return the rows; on a GPU, repeat the last one up to a power of two.
 
-    A network that meets a size of batch for the first time there takes up to half a second to choose its
-    kernels.
+    For each new batch size, a network on a GPU takes up to half a second to choose its kernels.
     """
     if not rows.is_cuda:
         return rows

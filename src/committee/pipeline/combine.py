@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.base.folds import check_folds, make_folds
-from committee.combiners._calibrations import CALIBRATIONS, calibrated
 from committee.combiners.base import COMBINERS, Combiner, build, check_choice
 from committee.errors import UsageError, first_five
-from committee.metrics.classification import evaluate
-from committee.metrics.classification import metric as known_metric
+from committee.metrics.classification import evaluate, get_metric
 from committee.predictions.files.base import member_names, read, read_labels
 from committee.predictions.table import Predictions
-from committee.scoring.scoring import Scores, calibration_change, score_all
+from committee.scoring.calibrations import CALIBRATIONS, calibrated, calibration_change
+from committee.scoring.scores import Scores, score_all
 from committee.solvers.mixture import COUNT_METRICS
 
 log = logging.getLogger(__name__)
@@ -176,7 +175,7 @@ def combine(
     DataError
         Ids, classes or sums of probabilities do not agree.
     """
-    known_metric(metric)
+    get_metric(metric)
     check_choice("calibrate", calibrate, tuple(CALIBRATIONS))
     aim = metric if metric in COUNT_METRICS else "log_loss"
     options = {"metric": aim, "space": space, "weights": weights, "seed": seed}
@@ -359,4 +358,4 @@ def _rank(value: float, metric: str) -> float:
     """Return a sort key that puts the best value first, and NaN last."""
     if math.isnan(value):
         return math.inf
-    return -value if known_metric(metric).higher_is_better else value
+    return -value if get_metric(metric).higher_is_better else value

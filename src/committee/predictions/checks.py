@@ -1,4 +1,7 @@
-"""What arrays of predictions must be: shapes, finite numbers, unique names, classes that exist."""
+"""Checks of the arrays that predictions consist of: shapes, finite numbers, unique names, valid classes.
+
+Each function takes `who`, the name of the array or file for its error messages.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ SUM_TOLERANCE = 1e-3
 
 
 def as_float32(values: ArrayLike, who: str) -> NDArray[np.float32]:
-    """Return numbers as float32; an overflow becomes infinite, for `check_finite` to find."""
+    """Return numbers as float32; an overflow becomes infinity, which `check_finite` rejects."""
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise DataError(who, expected="numbers", got=f"an array of {array.dtype}")
@@ -25,13 +28,13 @@ def as_float32(values: ArrayLike, who: str) -> NDArray[np.float32]:
 def check_shape(
     logits: NDArray[np.float32], members: Sequence[str], class_names: Sequence[str], who: str
 ) -> None:
-    """Refuse an array that is not `[M, N, C, ...]` for these names, or names that are not unique."""
+    """Raise a DataError unless the array is `[M, N, C, ...]` for these names, and the names are unique."""
     shape = (len(members), len(class_names))
     if logits.ndim < 3 or (logits.shape[0], logits.shape[2]) != shape:
         raise DataError(
             who,
-            expected=f"members x samples x classes of {shape[0]} x N x {shape[1]}",
-            got=" x ".join(map(str, logits.shape)),
+            expected=f"an array [{shape[0]}, N, {shape[1]}] of members, samples and classes",
+            got=str(list(logits.shape)),
         )
     if logits.shape[1] == 0 or shape[1] < 2:
         raise DataError(who, expected="at least one sample and two classes", got=str(list(logits.shape)))
@@ -40,17 +43,17 @@ def check_shape(
 
 
 def check_unique(names: NDArray[np.str_], who: str) -> None:
-    """Refuse names that occur twice."""
+    """Raise a DataError if a name occurs more than once."""
     ordered = np.sort(names)
     again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if len(again):
-        raise DataError(who, expected="each name once", got=f"several times {first_five(again)}")
+        raise DataError(who, expected="unique names", got=f"duplicates of {first_five(again)}")
 
 
 def check_finite(logits: NDArray[np.float32], ids: NDArray[np.str_], who: str) -> None:
-    """Refuse NaN and infinity, by sample id."""
+    """Raise a DataError that names the samples with NaN or infinite values."""
     for member in logits:
-        # The sum of finite numbers can overflow, so a sum that is not finite only makes us look closer.
+        # The sum of finite numbers can overflow, so only a sum that is not finite calls for a closer look.
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(member.sum(dtype=np.float64)):
                 continue
@@ -65,10 +68,10 @@ def check_finite(logits: NDArray[np.float32], ids: NDArray[np.str_], who: str) -
 
 
 def check_sums(probabilities: NDArray[np.float32], sample_ids: ArrayLike | None, who: str) -> None:
-    """Refuse `[M, N, C, ...]` in which a number is negative or NaN, or a row does not sum to 1."""
+    """Raise a DataError if a number in `[M, N, C, ...]` is negative or NaN, or a row does not sum to 1."""
     for member in probabilities:
         sums = member.sum(axis=1)
-        # Written so that NaN counts as wrong.
+        # The comparison is negated so that NaN is rejected.
         wrong = ~(np.abs(sums - 1) <= SUM_TOLERANCE)
         if member.min() < 0:
             wrong |= member.min(axis=1) < 0
@@ -79,14 +82,14 @@ def check_sums(probabilities: NDArray[np.float32], sample_ids: ArrayLike | None,
             fault = f"a sum of {sums[rows[0]].flat[0]:.4g}" if row.min() >= 0 else f"{row.min():.4g}"
             raise DataError(
                 who,
-                expected="probabilities, not below 0, that sum to 1",
-                got=f"{fault} in the first of {len(rows)} rows, {first_five(ids)}",
+                expected="non-negative probabilities that sum to 1",
+                got=f"{fault} in the first of {len(rows)} invalid rows, {first_five(ids)}",
                 todo="Give unnormalized scores as logits.",
             )
 
 
 def check_labels(labels: ArrayLike | None, rows: int, classes: int, who: str) -> NDArray[np.int64] | None:
-    """Return labels as int64 `[N]`; refuse those that are no class index."""
+    """Return labels as int64 `[N]`, or raise a DataError if one is not a class index."""
     numbers = whole_numbers(labels, rows, who)
     if numbers is not None and (numbers.min() < 0 or numbers.max() >= classes):
         raise DataError(
@@ -97,20 +100,28 @@ def check_labels(labels: ArrayLike | None, rows: int, classes: int, who: str) ->
     return numbers
 
 
+def check_seen(seen: ArrayLike | None, shape: tuple[int, ...], who: str) -> NDArray[np.bool_]:
+    """Return `seen` as bool `[M, N]`, false everywhere if it is None."""
+    array = np.zeros(shape, np.bool_) if seen is None else np.asarray(seen, dtype=np.bool_)
+    if array.shape != shape:
+        raise DataError(f"{who}: seen", expected=f"an array {list(shape)}", got=str(list(array.shape)))
+    return array
+
+
 def whole_numbers(values: ArrayLike | None, rows: int, who: str) -> NDArray[np.int64] | None:
-    """Return a column as int64 `[N]`; refuse other types and lengths."""
+    """Return a column as int64 `[N]`, or raise a DataError if it has another type or length."""
     if values is None:
         return None
     array = np.asarray(values)
     if array.dtype.kind not in "iu":
         raise DataError(who, expected="whole numbers", got=f"an array of {array.dtype}")
     if array.shape != (rows,):
-        raise DataError(who, expected=f"{rows}, one a row", got=f"an array {list(array.shape)}")
+        raise DataError(who, expected=f"{rows} values, one for each row", got=f"an array {list(array.shape)}")
     return array.astype(np.int64, copy=False)
 
 
 def group_numbers(groups: ArrayLike | None, rows: int, who: str) -> NDArray[np.int64] | None:
-    """Return groups as int64 `[N]`: numbers as they are, names numbered in their order."""
+    """Return groups as int64 `[N]`; names are replaced by their positions in sorted order."""
     if groups is None:
         return None
     array = np.asarray(groups)
@@ -120,7 +131,11 @@ def group_numbers(groups: ArrayLike | None, rows: int, who: str) -> NDArray[np.i
 
 
 def class_indices(labels: NDArray[Any], class_names: tuple[str, ...], who: str) -> NDArray[np.int64]:
-    """Return class indices: whole numbers as they are, text by class name or else as indices."""
+    """Return class indices, int64 `[N]`.
+
+    Whole numbers are class indices. Text is a class name or, if no label is the name of a class, a class
+    index.
+    """
     if labels.dtype.kind not in "iu":
         names, row = np.unique(labels.astype(np.str_), return_inverse=True)
         known = {name: index for index, name in enumerate(class_names)}
@@ -142,7 +157,7 @@ def class_indices(labels: NDArray[Any], class_names: tuple[str, ...], who: str) 
 
 
 def find(among: NDArray[np.str_], wanted: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return where each wanted name is among unique names, and which are missing."""
+    """Return the positions of the wanted names among unique names, and a mask of the missing ones."""
     if np.array_equal(among, wanted):
         return np.arange(len(wanted)), np.zeros(len(wanted), np.bool_)
     if not len(among):

@@ -1,9 +1,11 @@
-"""Predictions: what members say about samples. The only file that fixes the order of axes."""
+"""Predictions: logits of members on samples, with the names and labels of the samples.
+
+This module fixes the order of axes: members, samples, classes.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from committee.errors import DataError, LeakError, StoreError, UnknownNameError, first_five, nearest
+from committee.errors import DataError, LeakError, UnknownNameError, first_five, nearest
+from committee.predictions import store_format
 from committee.predictions.checks import (
     as_float32,
     check_finite,
     check_labels,
+    check_seen,
     check_shape,
     check_sums,
     check_unique,
@@ -24,36 +28,52 @@ from committee.predictions.checks import (
     group_numbers,
     whole_numbers,
 )
-from committee.untrusted.documents import build, read_json
-from committee.untrusted.growth import text_array
-from committee.untrusted.npy import load_npy
-
-PROTOCOL = 1
-_COLUMNS = ("labels", "folds", "groups", "seen")
+from committee.predictions.join import align, common_column
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Logits of members on samples, and what is known about the samples.
+    """Logits of members on samples, with the names, labels, folds and groups of the samples.
 
-    Build one with `from_logits` or `from_probabilities`, which check everything; the constructor trusts.
+    Use `from_logits` or `from_probabilities`, which check all arguments; the constructor checks nothing.
 
     Attributes
     ----------
     logits : float32 array [M, N, C, ...]
-        Members, samples, classes; trailing axes for dense outputs. May be memory-mapped.
-    members, class_names : tuple of str, M and C
-        Names, each unique.
+        Logits by member, sample and class, with trailing axes for dense outputs. May be memory-mapped.
+    members, class_names : tuple of str
+        Unique names along the first and the third axis, of lengths M and C.
     sample_ids : str array [N]
-        Names of the samples, unique.
+        Unique names of the samples.
     labels : int64 array [N] or None
-        Index into `class_names`.
+        Indices into `class_names`.
     folds : int64 array [N] or None
-        Fold that each row was held out in.
+        The fold in which each row was held out.
     groups : int64 array [N] or None
-        Rows of one group are not independent: they share folds, and are resampled together.
+        Group of each row. Rows of one group are not independent: they share a fold, and are resampled
+        together.
     seen : bool array [M, N]
-        Whether a member was trained on a row.
+        Whether each member was trained on each row.
+
+    See Also
+    --------
+    committee.load_predictions : Read the predictions of a store.
+    committee.predictions.files.read : Read the predictions of a model from a file.
+
+    Examples
+    --------
+    >>> from committee.predictions import Predictions
+    >>> first = Predictions.from_probabilities(
+    ...     [[0.9, 0.1], [0.2, 0.8]], members=["resnet"], class_names=["cat", "dog"], sample_ids=["x", "y"]
+    ... )
+    >>> second = Predictions.from_probabilities(
+    ...     [[0.7, 0.3], [0.6, 0.4]], members=["vit"], class_names=["dog", "cat"], sample_ids=["y", "x"]
+    ... )
+    >>> both = Predictions.join([first, second]).with_labels(["x", "y"], ["cat", "dog"])
+    >>> both
+    Predictions(2 x 2 x 2, members=('resnet', 'vit'), labeled=True)
+    >>> both.logits.argmax(axis=2).tolist()
+    [[0, 1], [1, 1]]
     """
 
     logits: NDArray[np.float32]
@@ -87,29 +107,29 @@ class Predictions:
         seen: ArrayLike | None = None,
         who: str = "predictions",
     ) -> Predictions:
-        """Take logits, or log-probabilities, of any floating type.
+        """Create predictions from logits or log-probabilities of any floating type.
 
         Parameters
         ----------
-        logits : array [N, C] of one member, or [M, N, C, ...]
+        logits : float array [N, C] of one member, or [M, N, C, ...]
             Finite numbers. A constant added to a row changes nothing.
         members, class_names : sequence of str
             Names along the first and the third axis.
         sample_ids : array [N], optional
-            Names of the samples; row numbers when left out.
+            Names of the samples; row numbers by default.
         labels, folds : int array [N], optional
             Class index and fold of each sample.
         groups : array [N], optional
-            Group of each sample: numbers or names.
+            Group of each sample, as numbers or names.
         seen : bool array [M, N], optional
-            Rows that a member was trained on; none when left out.
+            Whether each member was trained on each row; false everywhere by default.
         who : str
-            Named in error messages, such as a file.
+            Name for error messages, such as a file.
 
         Raises
         ------
         DataError
-            Shapes that do not fit, numbers that are not finite, or names that are not unique.
+            Shapes do not match, numbers are not finite, or names are not unique.
         """
         array = as_float32(logits, who)
         array = array[None] if array.ndim == 2 else array
@@ -119,7 +139,7 @@ class Predictions:
             np.arange(rows).astype(np.str_) if sample_ids is None else np.asarray(sample_ids).astype(np.str_)
         )
         if ids.shape != (rows,):
-            raise DataError(f"{who}: sample ids", expected=f"{rows}, one a row", got=str(ids.size))
+            raise DataError(f"{who}: sample ids", expected=f"{rows} ids, one for each row", got=str(ids.size))
         check_unique(ids, f"{who}: sample ids")
         check_finite(array, ids, who)
         return cls(
@@ -130,7 +150,7 @@ class Predictions:
             check_labels(labels, rows, len(class_names), f"{who}: labels"),
             whole_numbers(folds, rows, f"{who}: folds"),
             group_numbers(groups, rows, who),
-            _seen(seen, array.shape[:2], who),
+            check_seen(seen, array.shape[:2], who),
         )
 
     @classmethod
@@ -142,14 +162,20 @@ class Predictions:
         who: str = "predictions",
         **rest: Any,
     ) -> Predictions:
-        """Take probabilities `[N, C]` or `[M, N, C, ...]`; the other parameters are those of `from_logits`.
+        """Create predictions from probabilities; their logarithms are stored.
 
-        Their logarithms are kept, zeros as the smallest float32 (about e^-87).
+        Parameters
+        ----------
+        probabilities : float array [N, C] of one member, or [M, N, C, ...]
+            A probability of 0 is stored as the logarithm of the smallest normal float32, about -87.
+        sample_ids, who, **rest
+            As for `from_logits`.
 
         Raises
         ------
         DataError
-            A number is negative, or a row does not sum to 1 within 0.001; and what `from_logits` refuses.
+            A number is negative, the sum of a row differs from 1 by more than 0.001, or `from_logits` rejects
+            the arguments.
         """
         array = as_float32(probabilities, who)
         array = array[None] if array.ndim == 2 else array
@@ -160,7 +186,7 @@ class Predictions:
         return cls.from_logits(logs, sample_ids=sample_ids, who=who, **rest)
 
     def rows(self, index: ArrayLike) -> Predictions:
-        """Return some rows, in the order of an index array, or where a mask is true."""
+        """Return some rows: in the order of an index array, or those where a mask is true."""
         picked = np.asarray(index)
         picked = np.flatnonzero(picked) if picked.dtype == np.bool_ else picked.astype(np.int64)
         return replace(
@@ -179,7 +205,7 @@ class Predictions:
         Raises
         ------
         UnknownNameError
-            There is no member of that name.
+            There is no member of this name.
         """
         for name in members:
             if name not in self.members:
@@ -203,29 +229,32 @@ class Predictions:
         groups: ArrayLike | None = None,
         who: str = "labels",
     ) -> Predictions:
-        """Attach labels by sample id, and folds and groups where they are given.
+        """Return predictions with labels, and optionally folds and groups, matched by sample id.
 
-        What is given for samples that are not here is left aside.
+        Ids that these predictions do not have are ignored.
 
         Parameters
         ----------
         sample_ids : array [L]
-            Unique names, which include all of these predictions'.
+            Unique names, which must include all ids of these predictions.
         labels : array [L]
-            Whole numbers are class indices. Text is class names or, where no class is called so, indices.
+            Whole numbers are class indices. Text is a class name or, if no label is the name of a class, a
+            class index.
         folds, groups : array [L], optional
-            As for `from_logits`; they replace those that are here.
+            As for `from_logits`; they replace existing ones.
         who : str
-            Named in error messages, such as a file.
+            Name for error messages, such as a file.
 
         Raises
         ------
         DataError
-            A sample has no label or two, or a label is no class.
+            A sample has no label or two, or a label is not a class.
         """
         ids, given = np.asarray(sample_ids).astype(np.str_), np.asarray(labels)
         if ids.shape != given.shape or ids.ndim != 1:
-            raise DataError(who, expected="one label an id", got=f"{ids.size} ids and {given.size} labels")
+            raise DataError(
+                who, expected="one label for each id", got=f"{ids.size} ids and {given.size} labels"
+            )
         check_unique(ids, f"{who}: sample ids")
         places, missing = find(ids, self.sample_ids)
         if missing.any():
@@ -241,30 +270,30 @@ class Predictions:
         )
 
     def with_classes(self, class_names: Sequence[str], *, of: str = "") -> Predictions:
-        """Return the same predictions with their classes in another order.
+        """Return the same predictions with the classes in another order.
 
         Parameters
         ----------
         class_names : sequence of str
-            The same names as here.
+            The class names of these predictions in the new order.
         of : str
-            Whose order it is, for error messages.
+            Description of the new order for error messages.
 
         Raises
         ------
         DataError
-            A class is missing, or one too many.
+            A class is missing or unknown.
         """
         if tuple(class_names) == self.class_names:
             return self
-        unlike = [name for name in self.class_names if name not in class_names]
+        unknown = [name for name in self.class_names if name not in class_names]
         lacking = [name for name in class_names if name not in self.class_names]
-        if unlike or lacking:
+        if unknown or lacking:
             raise DataError(
-                f"predictions of {_who(self)}",
+                f"predictions of {first_five(self.members)}",
                 expected=f"the classes {of or first_five(class_names)}",
-                got=first_five(unlike) if unlike else f"none called {first_five(lacking)}",
-                todo=nearest(unlike[0], class_names) if unlike else "",
+                got=first_five(unknown) if unknown else f"no class {first_five(lacking)}",
+                todo=nearest(unknown[0], class_names) if unknown else "",
             )
         picked = np.array([self.class_names.index(name) for name in class_names])
         renumber = np.argsort(picked)
@@ -276,7 +305,7 @@ class Predictions:
         )
 
     def require_labels(self, who: str) -> NDArray[np.int64]:
-        """Return the labels `[N]`, or raise DataError when there are none."""
+        """Return the labels `[N]`, or raise a DataError if there are none."""
         if self.labels is None:
             raise DataError(
                 who,
@@ -287,7 +316,7 @@ class Predictions:
         return self.labels
 
     def require_unseen(self, who: str) -> None:
-        """Raise LeakError when a member was trained on one of these rows."""
+        """Raise a LeakError if a member was trained on one of the rows."""
         if not self.seen.any():
             return
         counts = self.seen.sum(axis=1)
@@ -295,27 +324,27 @@ class Predictions:
         raise LeakError(
             who,
             expected="rows that no member was trained on",
-            got=f"{counts[worst]} of {len(self)} that '{self.members[worst]}' has seen",
-            todo="Use out-of-fold predictions, or rows that were kept apart.",
+            got=f"{counts[worst]} of {len(self)} rows that '{self.members[worst]}' was trained on",
+            todo="Use out-of-fold predictions or held-out rows.",
         )
 
     @staticmethod
     def join(parts: Sequence[Predictions]) -> Predictions:
-        """Put the members of several predictions side by side, by sample id and class name.
+        """Concatenate the members of several predictions of the same samples.
 
-        Samples and classes are in the order of the first part.
+        Samples are matched by id and classes by name; both have the order of the first part.
 
         Raises
         ------
         DataError
-            A sample or a class that one part has and another lacks, a label, fold or group that differs, or
-            a member's name used twice.
+            The parts do not have the same samples, classes, labels, folds and groups, or two members have the
+            same name.
         """
         if not parts:
             raise DataError("predictions", expected="at least one member", got="none")
         first = parts[0]
         check_unique(np.array([name for part in parts for name in part.members]), "members")
-        aligned = [first, *(_align(part, first) for part in parts[1:])]
+        aligned = [first, *(align(part, first) for part in parts[1:])]
         if len(aligned) == 1:
             return first
         return Predictions(
@@ -323,128 +352,23 @@ class Predictions:
             tuple(name for part in aligned for name in part.members),
             first.class_names,
             first.sample_ids,
-            _agree(aligned, "labels"),
-            _agree(aligned, "folds"),
-            _agree(aligned, "groups"),
+            common_column(aligned, "labels"),
+            common_column(aligned, "folds"),
+            common_column(aligned, "groups"),
             np.concatenate([part.seen for part in aligned]),
         )
 
     def save(self, folder: str | Path) -> None:
         """Write `logits.npy`, `labels.npy`, `folds.npy`, `groups.npy`, `seen.npy` and `predictions.json`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "logits.npy", self.logits)
-        for name in _COLUMNS:
-            if getattr(self, name) is not None:
-                np.save(folder / f"{name}.npy", getattr(self, name))
-        text = json.dumps(
-            {
-                "protocol": PROTOCOL,
-                "members": self.members,
-                "class_names": self.class_names,
-                "columns": [name for name in _COLUMNS if getattr(self, name) is not None],
-                "sample_ids": self.sample_ids.tolist(),
-            },
-            ensure_ascii=False,
-        )
-        (folder / "predictions.json").write_text(text + "\n", encoding="utf-8")
+        store_format.write(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | Path, mmap: bool = True) -> Predictions:
-        """Read what `save` wrote; logits stay on disk until they are used, unless `mmap` is false.
+        """Read the files that `save` wrote; with `mmap`, logits stay on disk until they are used.
 
         Raises
         ------
         StoreError
-            A file is missing or damaged, was written by another protocol, or has another shape.
+            A file is missing or damaged, has another shape, or was written with another protocol.
         """
-        folder = Path(folder)
-        facts = read_json(folder / "predictions.json", "saved predictions")
-        if facts.get("protocol") != PROTOCOL:
-            raise StoreError(
-                str(folder / "predictions.json"),
-                expected=f"protocol {PROTOCOL}",
-                got=str(facts.get("protocol")),
-            )
-        return build(lambda: _read(folder, facts, mmap), folder, "saved predictions")
-
-
-def _read(folder: Path, facts: Mapping[str, Any], mmap: bool) -> Predictions:
-    """Read and check what `save` wrote, but whether all numbers are finite: that would read them all."""
-    who = str(folder)
-    members, classes = tuple(facts["members"]), tuple(facts["class_names"])
-    ids = text_array(facts["sample_ids"])
-    check_unique(ids, f"{who}: sample ids")
-    logits = load_npy(folder / "logits.npy", mmap=mmap)
-    shape = (len(members), len(ids), len(classes))
-    if logits.dtype != np.float32 or logits.shape[:3] != shape:
-        raise StoreError(
-            str(folder / "logits.npy"),
-            expected=f"float32 {list(shape)}",
-            got=f"{logits.dtype} {list(logits.shape)}",
-        )
-    check_shape(logits, members, classes, who)
-    columns = {name: load_npy(folder / f"{name}.npy") for name in _COLUMNS if name in facts["columns"]}
-    for name, column in columns.items():
-        if column.shape != (shape[:2] if name == "seen" else shape[1:2]):
-            raise StoreError(
-                str(folder / f"{name}.npy"), expected=f"{shape[1]} rows", got=f"an array {list(column.shape)}"
-            )
-    rows = len(ids)
-    return Predictions(
-        logits,
-        members,
-        classes,
-        ids,
-        check_labels(columns.get("labels"), rows, len(classes), f"{who}: labels"),
-        whole_numbers(columns.get("folds"), rows, f"{who}: folds"),
-        whole_numbers(columns.get("groups"), rows, f"{who}: groups"),
-        _seen(columns["seen"], shape[:2], who),
-    )
-
-
-def read_logits(folder: Path, rows: slice) -> NDArray[np.float32]:
-    """Read some rows of what `Predictions.save` wrote, `[M, n, C, ...]`; nothing of the file stays mapped."""
-    return np.array(load_npy(folder / "logits.npy", mmap=True)[:, rows])
-
-
-def _seen(seen: ArrayLike | None, shape: tuple[int, ...], who: str) -> NDArray[np.bool_]:
-    array = np.zeros(shape, np.bool_) if seen is None else np.asarray(seen, dtype=np.bool_)
-    if array.shape != shape:
-        raise DataError(f"{who}: seen", expected=f"an array {list(shape)}", got=str(list(array.shape)))
-    return array
-
-
-def _align(part: Predictions, first: Predictions) -> Predictions:
-    who, of = f"predictions of {_who(part)}", f"of {_who(first)}"
-    places, missing = find(part.sample_ids, first.sample_ids)
-    if missing.any() or len(part) != len(first):
-        extra = part.sample_ids[find(first.sample_ids, part.sample_ids)[1]]
-        lacks = f"none for {first_five(first.sample_ids[missing])}" if missing.any() else ""
-        raise DataError(
-            who,
-            expected=f"the samples {of}",
-            got=" and ".join(filter(None, (lacks, f"also {first_five(extra)}" if len(extra) else ""))),
-        )
-    part = part.with_classes(first.class_names, of=of)
-    return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
-
-
-def _agree(parts: Sequence[Predictions], column: str) -> NDArray[np.int64] | None:
-    having = [part for part in parts if getattr(part, column) is not None]
-    if not having:
-        return None
-    values: NDArray[np.int64] = getattr(having[0], column)
-    for part in having[1:]:
-        differs = values != getattr(part, column)
-        if differs.any():
-            raise DataError(
-                f"predictions of {_who(part)}",
-                expected=f"the {column} of {_who(having[0])}",
-                got=f"others for {first_five(part.sample_ids[differs])}",
-            )
-    return values
-
-
-def _who(part: Predictions) -> str:
-    return first_five(part.members)
+        return cls(**store_format.read(Path(folder), mmap))

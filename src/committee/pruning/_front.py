@@ -1,4 +1,4 @@
-"""The Pareto front: subsets than which no other is better in score, latency and size at once."""
+"""The Pareto front of subsets by score, latency and size."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from committee.metrics.classification import metric as metric_of
+from committee.metrics.classification import get_metric
 from committee.pruning._subsets import TIE, UNITS, Subsets
 
 
 def front(subsets: Subsets, metric: str) -> list[dict[str, Any]]:
-    """Return the Pareto front of all subsets that were looked at, cheapest first.
+    """Return the Pareto front of all evaluated subsets, cheapest first.
 
     Returns
     -------
     list of dict
-        `members`, `size`, `fit` (the metric on the rows that the subsets were chosen on, which flatters),
-        `latency_ms` and `size_mb`. Where costs are not known, the number of members stands for them.
+        `members`, `size`, `fit` (the metric on the rows on which the subsets were chosen, which is too good),
+        `latency_ms` and `size_mb`. Without known costs, the number of members is used as the cost.
     """
     points = [
         {
@@ -27,22 +27,23 @@ def front(subsets: Subsets, metric: str) -> list[dict[str, Any]]:
             "fit": value,
             **subsets.budgets.of(subsets.names(subset)),
         }
-        for subset, value in subsets.looked_at.items()
+        for subset, value in subsets.evaluated.items()
     ]
     return not_dominated(points, metric)
 
 
 def not_dominated(points: Iterable[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
-    """Return the points than which none is as good in all of score and costs, and better in one."""
+    """Return the points that no other point dominates: is as good in score and costs, and better in one."""
     listed = sorted(map(dict, points), key=lambda point: (point["size"], point["members"]))
     if not listed:
         return []
-    sign = -1 if metric_of(metric).higher_is_better else 1
+    sign = -1 if get_metric(metric).higher_is_better else 1
     costs = [key for key in UNITS if key in listed[0]] or ["size"]
-    # What differs by less than a tie counts as equal: then the cheaper one dominates.
+    # Scores that differ by less than a tie are equal, so that the cheaper subset dominates.
     table = np.array([[round(sign * point["fit"] / TIE), *(point[key] for key in costs)] for point in listed])
     kept: list[int] = []
-    # By score, then costs: whoever dominates a point stands before it, and who dominates is itself kept.
+    # In the order of score, then costs, a point that dominates another comes before it. So it is enough to
+    # compare with the points that are kept.
     for place in np.lexsort(table.T[::-1]):
         if not any((table[other] <= table[place]).all() for other in kept):
             kept.append(int(place))

@@ -1,4 +1,4 @@
-"""Subsets of members on some rows: the score of their mean probability, and what they cost."""
+"""Subsets of members on some rows: the score of their mean probability, and their costs."""
 
 from __future__ import annotations
 
@@ -15,69 +15,70 @@ Costs = Mapping[str, Mapping[str, float]]
 Places = NDArray[np.int64]
 UNITS = {"latency_ms": "ms", "size_mb": "MB"}
 TIE = 1e-6
-"""Scores that differ by less are equal: sums of the same numbers differ in their last bits."""
+"""Scores that differ by less are equal, because the order of a sum changes its last bits."""
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """What subsets may cost: networks run one after the other, so costs add up.
+    """The costs of members and their limits. Networks run one after the other, so costs add up.
 
     Attributes
     ----------
     costs : mapping
-        `{member: {"latency_ms": ..., "size_mb": ...}}`; empty where nobody measured them.
+        `{member: {"latency_ms": ..., "size_mb": ...}}`; empty if the costs are not known.
     limits : mapping of str to float
-        The most of each; what is not limited is not there.
+        Largest total cost by key; costs without a limit are left out.
     """
 
     costs: Costs
     limits: Mapping[str, float]
 
     def of(self, names: Sequence[str]) -> dict[str, float]:
-        """Return what members cost together; nothing where it is not known."""
+        """Return the total costs of members; empty if the costs are not known."""
         if not self.costs:
             return {}
         return {key: float(sum(self.costs[name][key] for name in names)) for key in UNITS}
 
     def meets(self, names: Sequence[str]) -> bool:
-        """Return whether members together stay within all limits."""
+        """Return whether the total costs of members are within all limits."""
         total = self.of(names)
         return all(total[key] <= limit for key, limit in self.limits.items())
 
     def excess(self, names: Sequence[str]) -> float:
-        """Return the largest ratio of a cost to its limit; at most 1 where all are met."""
+        """Return the largest ratio of a total cost to its limit; at most 1 if all limits are met."""
         total = self.of(names)
         return max((total[key] / limit for key, limit in self.limits.items()), default=0.0)
 
 
 class Subsets:
-    """Members on labeled rows, by their places in `members`.
+    """Subsets of the members of some labeled rows, as sequences of positions in `members`.
 
     Parameters
     ----------
     rows : Predictions
-        Its members, in this order; methods break ties in favor of the first.
-    metric : str
-        `log_loss`, `accuracy` or `f1_macro` of the members' mean probability.
+        The rows. Methods break ties in favor of members that come first.
+    metric : {"log_loss", "accuracy", "f1_macro"}
+        The metric of the members' mean probability.
     budgets : Budgets
+        The costs of the members and their limits.
 
     Attributes
     ----------
-    looked_at : dict of tuple to float
-        The metric of each subset that was looked at, on these rows.
+    evaluated : dict of tuple to float
+        The metric on these rows of each subset that was evaluated.
     """
 
     def __init__(self, rows: Predictions, metric: str, budgets: Budgets) -> None:
         self.rows, self.members, self.budgets = rows, rows.members, budgets
         self._search = search_for(rows, metric)
-        self.looked_at: dict[tuple[int, ...], float] = {}
+        self.evaluated: dict[tuple[int, ...], float] = {}
 
     def names(self, subset: Sequence[int]) -> tuple[str, ...]:
         """Return the names of members."""
         return tuple(self.members[place] for place in subset)
 
     def meets(self, subset: Sequence[int]) -> bool:
-        """Return whether a subset stays within the budgets."""
+        """Return whether a subset is within the budgets."""
         return self.budgets.meets(self.names(subset))
 
     def score(self, subset: Sequence[int]) -> float:
@@ -90,12 +91,12 @@ class Subsets:
         return self._search.value(self.score(subset))
 
     def adding(self, subset: Sequence[int], candidates: Sequence[int]) -> NDArray[np.float64]:
-        """Return the scores that each of the candidates would make, added to a subset."""
+        """Return the scores of a subset with each of the candidates added."""
         self._gather(subset)
         return self._scores(subset, np.array(candidates), 1)
 
     def removing(self, subset: Sequence[int]) -> NDArray[np.float64]:
-        """Return the scores of a subset without each of its members."""
+        """Return the scores of a subset with each of its members removed."""
         self._gather(subset)
         return self._scores(subset, np.array(subset), -1)
 
@@ -112,5 +113,5 @@ class Subsets:
         scores = self._search.scores(members, votes)
         for place, score in zip(members.tolist(), scores.tolist(), strict=True):
             changed = (*subset, place) if votes > 0 else (each for each in subset if each != place)
-            self.looked_at[tuple(sorted(changed))] = self._search.value(score)
+            self.evaluated[tuple(sorted(changed))] = self._search.value(score)
         return scores

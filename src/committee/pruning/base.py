@@ -1,4 +1,4 @@
-"""What a pruning method is: a path of subsets of members, from few to many."""
+"""The base class of pruning methods."""
 
 from __future__ import annotations
 
@@ -11,16 +11,40 @@ Subset = tuple[int, ...]
 
 
 class Pruner(ABC):
-    """A way to choose members."""
+    """Base class of pruning methods, which select members of an ensemble.
+
+    A pruning method returns a path: subsets of the members, one for each size. `Pruned` chooses a size by
+    cross-validation, within budgets of latency and size.
+
+    See Also
+    --------
+    committee.combiners.Pruned : The combiner that uses a pruning method.
+
+    Examples
+    --------
+    A method that adds members in the order of their own scores:
+
+    >>> import numpy as np
+    >>> from committee.pruning import Pruner
+    >>> class BestFirst(Pruner):
+    ...     def path(self, subsets):
+    ...         order = np.argsort(-subsets.alone())
+    ...         return [tuple(order[:size].tolist()) for size in range(1, len(order) + 1)]
+    """
 
     @abstractmethod
     def path(self, subsets: Subsets) -> list[Subset]:
-        """Return subsets of `subsets.members`, one a size, from the smallest on; there is one at least.
+        """Return subsets of the members as tuples of positions, at most one for each size, smallest first.
 
         Parameters
         ----------
         subsets : Subsets
-            The members by their places, the score of any of their subsets on some rows, and the budgets.
+            The members on the rows of the fit: scores of their subsets, and the budgets.
+
+        Returns
+        -------
+        list of tuple of int
+            At least one subset.
         """
 
 

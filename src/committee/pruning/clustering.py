@@ -1,4 +1,4 @@
-"""Clustering: members that err together are one cluster, and the best of each is kept."""
+"""Pruning by clustering: keep the best member of each cluster of members with correlated errors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,35 @@ from committee.pruning.base import Pruner, Subset
 
 
 class Clustering(Pruner):
-    """Average linkage on one minus the correlation of errors, cut at each number of clusters."""
+    """Cluster members by the correlation of their errors, and keep the best member of each cluster.
+
+    The clustering is hierarchical, with average linkage and the distance `1 - correlation`. The path has one
+    subset for each number of clusters.
+
+    See Also
+    --------
+    DiversityMax : Add the most diverse member at each step.
+    committee.metrics.error_correlation : The correlation of errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Pruned
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([3, 2.5, 0.5])[:, None, None]
+    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["good", "fair", "weak"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Pruned("clustering", target_size=2).fit(rows)
+    >>> sorted(fitted.notes()["chosen"]["members"])
+    ['fair', 'good']
+    """
 
     def path(self, subsets: Subsets) -> list[Subset]:
-        """Return one subset a number of clusters: the best member of each, best first."""
+        """Return the best members of the clusters, for each number of clusters."""
         alone = subsets.alone()
         count = len(alone)
         if count == 1:
@@ -28,7 +53,7 @@ class Clustering(Pruner):
         for wanted in range(1, count + 1):
             cluster = fcluster(tree, wanted, "maxclust")
             best = [_first_best(alone, np.flatnonzero(cluster == each)) for each in np.unique(cluster)]
-            # Equal distances merge at once, and a number of clusters between is left out.
+            # Clusters at equal distances merge together, so that some numbers of clusters do not occur.
             found.setdefault(len(best), tuple(sorted(best, key=lambda place: (-alone[place], place))))
         for subset in found.values():
             subsets.score(subset)

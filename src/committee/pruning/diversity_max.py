@@ -1,4 +1,4 @@
-"""Diversity, maximal: add the member that errs most unlike those chosen, above a floor of accuracy."""
+"""Pruning for diversity: add the member whose errors differ most from those of the chosen members."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import softmax
 
 from committee.errors import UsageError
-from committee.metrics.diversity import diversity
+from committee.metrics.diversity import pairwise_diversity
 from committee.pruning._subsets import Subsets
 from committee.pruning.base import Pruner, Subset
 
@@ -14,32 +14,53 @@ from committee.pruning.base import Pruner, Subset
 class DiversityMax(Pruner):
     """Start with the best member; each step adds the one most diverse, on average, from those chosen.
 
-    Diversity alone prefers bad members, which err unlike all others. So no member takes part whose accuracy
-    is below `floor` times that of the best one, and the path ends where the committee's would fall below
-    that.
+    Diversity alone favors inaccurate members, whose errors differ from all others. Therefore members with an
+    accuracy below `floor` times that of the best member are left out, and the path ends before the accuracy
+    of the ensemble falls below this value.
 
     Parameters
     ----------
-    measure : str
-        Of diversity: `disagreement`, `double_fault`, `q_statistic`, `correlation` or `kl`.
+    measure : {"disagreement", "double_fault", "q_statistic", "correlation", "kl"}
+        The measure of diversity; see `committee.metrics.pairwise_diversity`.
     floor : float
-        0..1.
+        Share of the best accuracy, from 0 to 1.
 
     Raises
     ------
     UsageError
-        A floor that cannot be.
+        `floor` is out of range.
+
+    See Also
+    --------
+    Clustering : Keep the best member of each cluster of similar members.
+    GreedyForward : Add the member that improves the ensemble most.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Pruned
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([3, 2.5, 0.5])[:, None, None]
+    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["good", "fair", "weak"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Pruned("diversity_max", target_size=2, floor=0.8).fit(rows)
+    >>> sorted(fitted.notes()["chosen"]["members"])
+    ['fair', 'good']
     """
 
     def __init__(self, measure: str = "disagreement", floor: float = 0.95) -> None:
         if not 0 <= floor <= 1:
-            raise UsageError("diversity_max.floor", expected="a share between 0 and 1", got=str(floor))
+            raise UsageError("diversity_max.floor", expected="a number from 0 to 1", got=str(floor))
         self.measure = measure
         self.floor = floor
 
     def path(self, subsets: Subsets) -> list[Subset]:
-        """Return one subset of each size, each within the next, up to the floor."""
-        apart = diversity(subsets.rows, self.measure)
+        """Return nested subsets, one for each size, whose accuracy is at least that of the floor."""
+        diversity = pairwise_diversity(subsets.rows, self.measure)
         labels = subsets.rows.require_labels("diversity_max")
         alone = np.array([(each.argmax(axis=1) == labels).mean() for each in subsets.rows.logits])
         least = self.floor * alone.max()
@@ -59,5 +80,5 @@ class DiversityMax(Pruner):
             left.remove(place)
             if not left:
                 break
-            place = left[int(apart[np.ix_(left, chosen)].mean(axis=1).argmax())]
+            place = left[int(diversity[np.ix_(left, chosen)].mean(axis=1).argmax())]
         return path

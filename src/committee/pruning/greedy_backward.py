@@ -1,4 +1,4 @@
-"""Greedy backward: from all, drop the member that is missed least, again and again."""
+"""Greedy backward selection: repeatedly remove the member whose removal costs least."""
 
 from __future__ import annotations
 
@@ -7,14 +7,35 @@ from committee.pruning.base import Pruner, Subset
 
 
 class GreedyBackward(Pruner):
-    """Each step drops the member without which the committee scores best."""
+    """Start with all members; each step removes the one without which the ensemble has the best metric.
+
+    See Also
+    --------
+    GreedyForward : Start with no member, and add members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Pruned
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([3, 2.5, 0.5])[:, None, None]
+    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["good", "fair", "weak"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Pruned("greedy_backward", target_size=2).fit(rows)
+    >>> sorted(fitted.notes()["chosen"]["members"])
+    ['fair', 'good']
+    """
 
     def path(self, subsets: Subsets) -> list[Subset]:
-        """Return one subset of each size, each within the next."""
+        """Return nested subsets, one for each size."""
         kept: Subset = tuple(range(len(subsets.members)))
         path = [kept]
         while len(kept) > 1:
-            # Of two that are missed alike the last by name goes.
+            # Among equal scores, remove the member that comes last by name.
             scores = subsets.removing(kept)[::-1]
             dropped = kept[len(kept) - 1 - int(scores.argmax())]
             kept = tuple(place for place in kept if place != dropped)

@@ -1,4 +1,4 @@
-"""Greedy forward: from nobody, add the member that helps most, again and again."""
+"""Greedy forward selection: repeatedly add the member that improves the ensemble most."""
 
 from __future__ import annotations
 
@@ -7,13 +7,35 @@ from committee.pruning.base import Pruner, Subset
 
 
 class GreedyForward(Pruner):
-    """Each step adds the member with which the committee scores best (Caruana et al. 2004; each once).
+    """Each step adds the member with which the ensemble has the best metric (Caruana et al. 2004).
 
-    As long as some member can be added within the budgets, only such are.
+    Unlike in that paper, each member is added at most once. While a member can be added within the budgets,
+    only such members are candidates.
+
+    See Also
+    --------
+    GreedyBackward : Start with all members, and remove members.
+    committee.combiners.GreedySelection : Selection with replacement.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Pruned
+    >>> from committee.predictions import Predictions
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 300)
+    >>> strength = np.array([3, 2.5, 0.5])[:, None, None]
+    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["good", "fair", "weak"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted = Pruned("greedy_forward", target_size=2).fit(rows)
+    >>> sorted(fitted.notes()["chosen"]["members"])
+    ['fair', 'good']
     """
 
     def path(self, subsets: Subsets) -> list[Subset]:
-        """Return one subset of each size, each within the next."""
+        """Return nested subsets, one for each size."""
         chosen: Subset = ()
         path = []
         left = list(range(len(subsets.members)))

@@ -5,16 +5,17 @@ from typing import TYPE_CHECKING
 from committee.base.lazy import reexport
 
 if TYPE_CHECKING:
-    from committee.scoring.scoring import Baselines as Baselines
-    from committee.scoring.scoring import Gain as Gain
-    from committee.scoring.scoring import Scores as Scores
-    from committee.scoring.scoring import best_single as best_single
-    from committee.scoring.scoring import calibration_change as calibration_change
-    from committee.scoring.scoring import contributions as contributions
-    from committee.scoring.scoring import cross_fit as cross_fit
-    from committee.scoring.scoring import disagreement as disagreement
-    from committee.scoring.scoring import gain as gain
-    from committee.scoring.scoring import score as score
-    from committee.scoring.scoring import score_all as score_all
+    from committee.scoring.calibrations import calibrated as calibrated
+    from committee.scoring.calibrations import calibration_change as calibration_change
+    from committee.scoring.divergence import disagreement as disagreement
+    from committee.scoring.gains import Baselines as Baselines
+    from committee.scoring.gains import Gain as Gain
+    from committee.scoring.gains import best_single as best_single
+    from committee.scoring.gains import gain as gain
+    from committee.scoring.leave_one_out import contributions as contributions
+    from committee.scoring.scores import Scores as Scores
+    from committee.scoring.scores import cross_fit as cross_fit
+    from committee.scoring.scores import score as score
+    from committee.scoring.scores import score_all as score_all
 
 __getattr__, __dir__ = reexport(__name__)

@@ -1,4 +1,4 @@
-"""The parts of a big `[M, N, C]` array that fits need again and again, read once."""
+"""Values of logits `[M, N, C]` that many fits need, computed in one pass and cached."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ SMALLEST = 1e-30
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What one pass over the logits finds.
+    """The results of one pass over the logits.
 
     Attributes
     ----------
-    logits : float32 [M, N, C]
-        What was read.
-    normalizer : float32 [M, N]
+    logits : float32 array [M, N, C]
+        The logits themselves.
+    normalizer : float32 array [M, N]
         Log of the sum of exponentials over the classes: logits minus this are log-probabilities.
-    label : float32 [M, N]
-        Log-probability of each row's label. All that the log-loss of any mixture depends on.
+    label : float32 array [M, N]
+        Log-probability of the label of each row. The log-loss of a mixture depends on nothing else.
+
+    See Also
+    --------
+    columns : Compute or look up the columns of predictions.
     """
 
     logits: NDArray[np.float32]
@@ -47,17 +51,17 @@ _known: WeakKeyDictionary[Predictions, Columns] = WeakKeyDictionary()
 
 
 def columns(predictions: Predictions) -> Columns:
-    """Return the columns of labeled predictions; a second call costs nothing.
+    """Return the columns of labeled predictions; they are computed once.
 
     Raises
     ------
     DataError
-        The predictions are dense: a fit needs one label a row.
+        The predictions are dense, so that a row does not have one label.
     """
     if predictions.logits.ndim != 3:
         raise DataError(
             "combiner",
-            expected="logits [members, samples, classes] to learn from",
+            expected="logits [members, samples, classes] to fit on",
             got=str(list(predictions.logits.shape)),
         )
     if predictions not in _known:
@@ -66,9 +70,10 @@ def columns(predictions: Predictions) -> Columns:
 
 
 def take(predictions: Predictions, rows: NDArray[np.int64], *, logits: bool = True) -> Predictions:
-    """Return `predictions.rows(rows)`, which inherits the columns that are known.
+    """Return `predictions.rows(rows)` with the columns of those rows, if they are known.
 
-    Without `logits` a large array is not copied for fits that read its columns alone: it has no classes then.
+    With `logits=False` the logits are left out (the result has zero classes), so that a large array is not
+    copied for fits that read the columns only.
     """
     whole = _known.get(predictions)
     if whole is not None and not logits:
@@ -80,7 +85,10 @@ def take(predictions: Predictions, rows: NDArray[np.int64], *, logits: bool = Tr
 
 
 def by_name(predictions: Predictions) -> NDArray[np.int64]:
-    """Return the members' positions in the order of their names, so that no fit depends on their order."""
+    """Return the positions of the members in the order of their names.
+
+    Fits that use this order do not depend on the order in which members are given.
+    """
     return np.argsort(np.array(predictions.members), kind="stable")
 
 
@@ -104,7 +112,7 @@ def log_sum(tile: NDArray[np.float32], buffer: NDArray[np.float32] | None = None
     ones = np.ones(tile.shape[1], np.float32)
     with np.errstate(over="ignore"):
         total = np.exp(tile, out=buffer) @ ones
-    # Without a shift by the maximum, which would take as long as all else, unless a sum leaves float32.
+    # The usual shift by the maximum would take as long as all the rest: use it only on overflow or underflow.
     if total.min() > SMALLEST and total.max() < np.inf:
         return np.log(total)
     shift = tile.max(axis=1)

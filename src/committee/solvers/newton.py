@@ -1,4 +1,4 @@
-"""The best temperature, by a safeguarded Newton iteration in its inverse."""
+"""The temperature with the least log-loss, by a safeguarded Newton iteration in its inverse."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ def best_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     Returns
     -------
     float
-        In [0.05, 20]. The loss is convex in 1/T; where it has no minimum (every row right, or none better
-        than chance) the bound is the answer.
+        The temperature T, in [0.05, 20]. The loss is convex in 1/T. If it has no minimum (all rows are right,
+        or none is better than chance), the result is one of the bounds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.solvers.newton import best_temperature
+    >>> logits = np.log(np.array([[0.75, 0.25]] * 4, np.float32))
+    >>> labels = np.array([0, 0, 0, 1])
+    >>> round(best_temperature(3 * logits, labels), 3)
+    3.0
     """
     start = 1.0
     if len(labels) > FEW:
-        # A sixteenth of the rows tells where to start, which saves most passes over all of them.
+        # A start found on a sixteenth of the rows saves most passes over all rows.
         start = _best_inverse(logits[::16], labels[::16], 1.0)
     return 1 / _best_inverse(logits, labels, start)
 
@@ -39,7 +48,7 @@ def _best_inverse(logits: NDArray[np.float32], labels: NDArray[np.int64], invers
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         step = inverse - slope / curvature if curvature > 0 else low
         moved = step if low < step < high else (low * high) ** 0.5
-        # Newton's error is about the square of its last step; a bisection's is the step.
+        # The error of a Newton step is about the square of the step; that of a bisection is the step itself.
         if abs(moved - inverse) <= (TOLERANCE if moved == step else 1e-7) * inverse:
             break
         inverse = moved
@@ -49,7 +58,7 @@ def _best_inverse(logits: NDArray[np.float32], labels: NDArray[np.int64], invers
 def _derivatives(
     logits: NDArray[np.float32], labels: NDArray[np.int64], inverse: float
 ) -> tuple[float, float]:
-    """Return the mean log-loss' first and second derivatives in the inverse temperature."""
+    """Return the first and second derivative of the mean log-loss by the inverse temperature."""
     rows, classes = logits.shape
     block = max(16, TILE // classes)
     ones, every = np.ones(classes, np.float32), np.arange(block)

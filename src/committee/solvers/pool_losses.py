@@ -1,4 +1,4 @@
-"""The log-losses of the two opinion pools as functions of the members' weights: value, gradient, Hessian."""
+"""The log-loss of the two opinion pools as a function of the members' weights, with two derivatives."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ TILE = 2**18
 
 
 class LinearPool(Loss):
-    """The log-loss of the linear pool; it depends on the label's log-probabilities `[M, N]` alone."""
+    """The log-loss of the linear pool.
+
+    Parameters
+    ----------
+    label : float32 array [M, N]
+        Log-probabilities of the labels; the loss depends on nothing else.
+
+    See Also
+    --------
+    committee.solvers.simplex.minimize : Find the best weights.
+    """
 
     def __init__(self, label: NDArray[np.float32]) -> None:
-        # A row's scale is free: with its best member at one, float32 is enough.
+        # A factor of a row does not matter: relative to the best member, float32 is precise enough.
         self._label, self._shift = label, label.max(axis=0)
         self.members, self.rows = label.shape
 
@@ -31,7 +41,7 @@ class LinearPool(Loss):
         return -ratio / self.rows
 
     def part(self, some: Places, *, thin: bool = False) -> Part:
-        """Return the same loss where the other members have no weight; `thin`: on a sixteenth of the rows."""
+        """Return the loss of some members; with `thin`, on a sixteenth of the rows."""
         label, shift = self._label if len(some) == self.members else self._label[some], self._shift
         if thin:
             rows = _some_rows(self.rows)
@@ -40,7 +50,7 @@ class LinearPool(Loss):
 
 
 class _LinearPart(Part):
-    """The linear pool of some members, whose probabilities of the label are kept."""
+    """The linear pool of some members, with their probabilities of the labels in memory."""
 
     def __init__(self, probs: NDArray[np.float32], shift: NDArray[np.float32]) -> None:
         self._probs, self._base = probs, -float(shift.mean(dtype=np.float64))
@@ -53,7 +63,7 @@ class _LinearPart(Part):
             inverse = 1 / _mixture(weights, self._probs[:, span])
             part = self._probs[:, span] * inverse
             ratio += np.einsum("mn->m", part)
-            # Row by row: for so narrow a matrix that is two to four times as fast as its product.
+            # For so few members, products of vectors are two to four times as fast as a matrix product.
             for member in range(members):
                 curvature[member, member:] += part[member:] @ part[member]
             value += float(np.log(inverse, out=inverse).sum(dtype=np.float64))
@@ -62,7 +72,21 @@ class _LinearPart(Part):
 
 
 class LogPool(Loss):
-    """The log-loss of the logarithmic pool of members in `order`; each step reads all their logits."""
+    """The log-loss of the logarithmic pool; each evaluation reads all logits of the members.
+
+    Parameters
+    ----------
+    known : Columns
+        Logits, normalizers and log-probabilities of the labels.
+    order : int64 array [M]
+        Positions of the members.
+    rows : int64 array or slice
+        The rows that are used.
+
+    See Also
+    --------
+    committee.solvers.simplex.minimize : Find the best weights.
+    """
 
     def __init__(self, known: Columns, order: Places, rows: Places | slice = slice(None)) -> None:
         self._known, self._order, self._picked = known, order, rows
@@ -77,11 +101,11 @@ class LogPool(Loss):
         return total / self.rows
 
     def part(self, some: Places, *, thin: bool = False) -> Part:
-        """Return the same loss where the other members have no weight; `thin`: on a sixteenth of the rows."""
+        """Return the loss of some members; with `thin`, on a sixteenth of the rows."""
         return _LogPart(self._known, self._order[some], _some_rows(self.rows) if thin else self._picked)
 
     def _tiles(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Yield log-probabilities `[M, B, C]`, and those of the label `[M, B]`."""
+        """Yield log-probabilities `[M, B, C]`, and those of the labels `[M, B]`."""
         logits, normalizer, label = self._known.logits, self._known.normalizer, self._known.label
         rows = np.arange(logits.shape[1])[self._picked]
         for some in np.split(
@@ -110,14 +134,14 @@ class _LogPart(LogPool, Part):
 
 
 def _pooled(weights: Vector, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the log of the pool's sum for each row, and its probabilities `[B, C]`."""
+    """Return the log-normalizer of the pool `[B]`, and its probabilities `[B, C]`."""
     pooled = np.tensordot(weights.astype(np.float32), tile, 1)
     normalizer = log_sum(pooled)
     return normalizer, np.exp(pooled - normalizer[:, None])
 
 
 def _some_rows(rows: int) -> Places:
-    """Return a sixteenth of the rows, some neighbors at a time, for these lie together in memory."""
+    """Return a sixteenth of the rows, in groups of sixteen neighbors, which are adjacent in memory."""
     return (np.arange(0, rows - 15, 256)[:, None] + np.arange(16)).ravel()
 
 
@@ -129,11 +153,11 @@ def _exponential(label: NDArray[np.float32], shift: NDArray[np.float32]) -> NDAr
 def _mixture(weights: Vector, probs: NDArray[np.float32]) -> NDArray[np.float32]:
     used = np.flatnonzero(weights)
     probs = probs if len(used) == len(probs) else probs[used]
-    # Not BLAS: its threads gain nothing on so narrow a matrix, and on a busy machine wait for each other.
+    # einsum and not BLAS, whose threads gain nothing on so few members and wait for each other under load.
     mixture = np.einsum("m,mn->n", weights[used].astype(np.float32), probs)
     return np.maximum(mixture, np.finfo(np.float32).tiny, out=mixture)
 
 
 def _spans(rows: int) -> list[slice]:
-    """Return blocks of rows: small enough for the cache, and for sums in float32."""
+    """Return blocks of rows, small enough for the cache and for precise sums in float32."""
     return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]

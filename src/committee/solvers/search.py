@@ -1,4 +1,4 @@
-"""A committee while members come and go: what score each that may come or go would make."""
+"""Incremental search for subsets of members: the scores of all single additions or removals."""
 
 from __future__ import annotations
 
@@ -20,37 +20,44 @@ SMALLEST = np.float32(1e-30)
 
 
 class Search(ABC):
-    """The votes of each member, and the score of their mean probability on some rows: larger is better."""
+    """A multiset of members, and the score of their mean probability on some rows; larger is better.
+
+    See Also
+    --------
+    search_for : Create the search for a metric.
+    committee.combiners.GreedySelection, committee.pruning.GreedyForward : Methods that use it.
+    """
 
     @abstractmethod
     def clear(self) -> None:
-        """Take all votes back."""
+        """Remove all members."""
 
     @abstractmethod
     def move(self, member: int, votes: int) -> None:
-        """Give a member so many votes more."""
+        """Add a member `votes` times, or remove it with negative `votes`."""
 
     @abstractmethod
     def scores(self, members: NDArray[np.int64], votes: int) -> NDArray[np.float64]:
-        """Return the score that giving each of some members, alone, so many votes more would make."""
+        """Return the scores after adding each of some members, one at a time, `votes` times."""
 
     @abstractmethod
     def value(self, score: float) -> float:
-        """Return the metric of which this is the score."""
+        """Return the metric that corresponds to a score."""
 
 
 def search_for(predictions: Predictions, metric: str) -> Search:
-    """Return the search by `log_loss`, `accuracy` or `f1_macro` on labeled rows."""
+    """Return a search by `log_loss`, `accuracy` or `f1_macro` on labeled rows."""
     return _LogLoss(predictions) if metric == "log_loss" else _Counts(predictions, metric)
 
 
 class _LogLoss(Search):
-    """All members at once; only the label's probability `[M, N]` matters."""
+    """Search by log-loss, which depends on the probabilities of the labels `[M, N]` only."""
 
     def __init__(self, predictions: Predictions) -> None:
         label = columns(predictions).label
         self._shift = label.max(axis=0)
-        # A row's scale is free; with its best member at one, float32 is enough, and zero never occurs.
+        # A factor of a row does not matter. Relative to the best member, float32 is precise enough, and the
+        # floor keeps values above zero.
         self._probs = np.subtract(label, self._shift)
         np.exp(np.maximum(self._probs, np.float32(-69.0), out=self._probs), out=self._probs)
         self.clear()
@@ -70,7 +77,7 @@ class _LogLoss(Search):
             if votes != 1:
                 candidates *= np.float32(votes)
             candidates += self._sum[span]
-            if votes < 0:  # what is left when the only one that knew the row goes is rounding
+            if votes < 0:  # the rest can be a rounding error if the removed member dominated the sum
                 np.maximum(candidates, SMALLEST, out=candidates)
             total += np.log(candidates, out=candidates).sum(axis=1)
         return total / len(self._sum) - np.log(self._votes + votes)
@@ -80,7 +87,7 @@ class _LogLoss(Search):
 
 
 class _Counts(Search):
-    """Members by a metric of counts."""
+    """Search by a metric of counts: accuracy or F1."""
 
     def __init__(self, predictions: Predictions, metric: str) -> None:
         labels = predictions.require_labels("search")

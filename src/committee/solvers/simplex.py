@@ -1,4 +1,4 @@
-"""Weights on the simplex with the least log-loss: convex, solved by Newton steps to a certificate."""
+"""Minimization of convex functions on the simplex by Newton steps, with a bound on the error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ class Loss(ABC):
     Attributes
     ----------
     members, rows : int
-        How many weights, and how many rows.
+        Number of weights and of rows.
+
+    See Also
+    --------
+    committee.solvers.pool_losses : The losses of the opinion pools.
     """
 
     members: int
@@ -33,11 +37,11 @@ class Loss(ABC):
 
     @abstractmethod
     def part(self, some: Places, *, thin: bool = False) -> Part:
-        """Return the same loss where the other members have no weight; `thin`: on a sixteenth of the rows."""
+        """Return the loss of some members; with `thin`, on a sixteenth of the rows."""
 
 
 class Part(ABC):
-    """A loss that knows its curvature too, for steps."""
+    """The loss of some members, which also returns its Hessian."""
 
     @abstractmethod
     def at(self, weights: Vector) -> tuple[float, Vector, Matrix]:
@@ -47,16 +51,28 @@ class Part(ABC):
 def minimize(loss: Loss) -> tuple[Vector, float]:
     """Minimize a loss on the simplex by sequential quadratic programming (mixSQP, Kim et al. 2020).
 
-    Where there are many rows, some of them tell where to start. Steps are taken among the members that have
-    weight; all others are looked at in the end, and those that should have some join.
+    With many rows, a first solution on some of them is the starting point. Steps change the weights of the
+    members that have weight. At the end the gradient of all members is checked, and those whose weight should
+    grow are added.
 
     Returns
     -------
     weights : float64 [M]
         Non-negative, sum 1.
     certificate : float
-        Upper bound on how far the value is above the optimum: `g.w - min(g)` (Frank and Wolfe 1956). For the
-        linear pool it is `max_j r_j - 1`, with `r_j` the mean ratio of member j to the mixture.
+        Upper bound on the difference between the value and the minimum: `g.w - min(g)` (Frank and Wolfe
+        1956). For the linear pool it is `max_j r_j - 1`, where `r_j` is the mean over rows of the probability
+        of the label by member j divided by that of the mixture.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.solvers.pool_losses import LinearPool
+    >>> from committee.solvers.simplex import minimize
+    >>> label = np.log(np.array([[0.9, 0.2], [0.2, 0.9], [0.1, 0.1]], np.float32))
+    >>> weights, certificate = minimize(LinearPool(label))
+    >>> weights.round(3).tolist(), certificate < 1e-6
+    ([0.5, 0.5, 0.0], True)
     """
     weights = np.full(loss.members, 1 / loss.members)
     if loss.rows > FEW:
@@ -76,18 +92,18 @@ def minimize(loss: Loss) -> tuple[Vector, float]:
 
 
 def _newton(loss: Part, weights: Vector, tolerance: float) -> tuple[Vector, float]:
-    """Return the minimum near weights, and its certificate."""
+    """Minimize a loss from given weights; return the new weights and their certificate."""
     value, gradient, curvature = loss.at(weights)
     for _ in range(STEPS):
         if gradient @ weights - gradient.min() <= tolerance:
             break
         direction = _quadratic(weights, gradient, curvature) - weights
         slope = gradient @ direction
-        # A whole step, or else a half, a quarter, ...
+        # Try a whole step, then a half, a quarter, ...
         for length in 0.5 ** np.arange(HALVINGS):
             tried = weights + length * direction
             found = loss.at(tried)
-            # What rounding adds must not make a good step look bad.
+            # The tolerance prevents that rounding errors reject a good step.
             if found[0] <= value + 0.01 * length * slope + TOLERANCE / 10:
                 break
         else:
@@ -97,9 +113,9 @@ def _newton(loss: Part, weights: Vector, tolerance: float) -> tuple[Vector, floa
 
 
 def _quadratic(weights: Vector, gradient: Vector, curvature: NDArray[np.float64]) -> Vector:
-    """Return the minimum on the simplex of a quadratic model around weights, by an active set."""
+    """Minimize a quadratic model around the weights on the simplex by an active-set method."""
     size = len(weights)
-    # Members that are alike leave it singular.
+    # Members with equal predictions make the Hessian singular.
     curvature = curvature + np.eye(size) * (1e-9 * np.trace(curvature) / size + 1e-15)
     linear = gradient - curvature @ weights
     free = np.ones(size, np.bool_)
@@ -108,12 +124,12 @@ def _quadratic(weights: Vector, gradient: Vector, curvature: NDArray[np.float64]
         target, level = _equality(curvature, linear, free)
         falling = free & (target < 0)
         if falling.any() and turn < BOLD:
-            # All at once, to begin with: what should not have gone comes back.
+            # At first, drop all negative weights at once: those that should stay come back later.
             free &= ~falling
             point = np.where(free, target, 0.0) / target[free].sum()
             continue
         if falling.any():
-            # As far as the first weight that becomes zero.
+            # Move until the first weight becomes zero.
             reach = np.full(size, np.inf)
             reach[falling] = point[falling] / (point - target)[falling]
             first = int(reach.argmin())
@@ -130,7 +146,7 @@ def _quadratic(weights: Vector, gradient: Vector, curvature: NDArray[np.float64]
 
 
 def _equality(curvature: Matrix, linear: Vector, free: NDArray[np.bool_]) -> tuple[Vector, float]:
-    """Return the minimum with sum 1 of the free weights, the others zero, and the gradient they share."""
+    """Minimize over the free weights with sum 1, the others zero; return them and their common gradient."""
     places = np.flatnonzero(free)
     both = np.linalg.solve(
         curvature[np.ix_(places, places)], np.column_stack([-linear[places], np.ones(len(places))])

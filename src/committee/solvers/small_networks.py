@@ -1,4 +1,4 @@
-"""Small networks on members' answers: their layers as tensors, and how they are trained."""
+"""Small networks on the outputs of members: their layers as tensors, and their training."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ Rows = NDArray[np.int64]
 
 
 class Task(Protocol):
-    """What parameters are trained for."""
+    """The loss that parameters are trained with.
+
+    See Also
+    --------
+    train_chosen : Train parameters for the best number of epochs.
+    """
 
     def loss(self, parameters: Sequence[Tensor], rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return the mean log-loss of rows, int64 `[B]`; dropout is drawn from the generator, if any."""
+        """Return the mean log-loss of rows, int64 `[B]`; without a generator there is no dropout."""
 
 
 def train_chosen(
@@ -36,26 +41,32 @@ def train_chosen(
     lr: float,
     seed: int,
 ) -> tuple[list[Tensor], dict[str, Any]]:
-    """Train on all rows for the number of epochs that is best by cross-validation; none may be best.
+    """Choose the number of epochs by cross-validation, then train on all rows.
+
+    The number may be 0, which leaves the parameters as they start.
 
     Parameters
     ----------
     task : Task
     start : callable
-        From a generator to untrained parameters.
+        Returns untrained parameters, drawn from a generator.
     pairs : sequence of (int64 array, int64 array)
-        Rows to train on, and rows to judge by.
+        Rows to train on, and rows to evaluate.
     rows : int
-        N; all of them are trained on at last.
-    epochs, lr
-        Epochs at most, over which the learning rate falls to zero.
+        Number of rows N; the final training uses all of them.
+    epochs : int
+        Largest number of epochs. The learning rate decreases to zero over these.
+    lr : float
+        Initial learning rate.
     seed : int
+        Seed of the parameters, batches and dropout.
 
     Returns
     -------
     parameters : list of tensors
     notes : dict
-        `epochs`, and the `log_loss` of rows held out after as many, and `start`, before the first.
+        `epochs`: the chosen number; `log_loss` and `start`: the held-out log-loss after as many epochs and
+        before training.
     """
 
     def run(some: Tensor, stop: int, judge: Judge | None = None) -> tuple[list[Tensor], list[float]]:
@@ -87,7 +98,13 @@ def descend(
     generator: torch.Generator,
     judge: Judge | None,
 ) -> list[float]:
-    """Train by AdamW (Loshchilov and Hutter 2019), in place; return what `judge` says, from the start on."""
+    """Train parameters in place by AdamW (Loshchilov and Hutter 2019).
+
+    Returns
+    -------
+    list of float
+        The result of `judge` before training and after each epoch; empty without `judge`.
+    """
     curve = [] if judge is None else [judge(parameters)]
     with torch.enable_grad():
         leaves = [each.requires_grad_() for each in parameters]
@@ -109,9 +126,9 @@ def descend(
 
 
 def layers(sizes: Sequence[int], generator: torch.Generator) -> list[Tensor]:
-    """Return weights `[out, in]` and biases `[out]`, layer by layer, as `torch.nn.Linear` starts them.
+    """Return weights `[out, in]` and biases `[out]` of each layer, initialized as by `torch.nn.Linear`.
 
-    The last layer is zero: the network starts as what its output is added to.
+    The last layer is zero, so that the output starts at zero.
     """
     made: list[Tensor] = []
     for before, after in pairwise(sizes):
@@ -120,11 +137,11 @@ def layers(sizes: Sequence[int], generator: torch.Generator) -> list[Tensor]:
 
 
 def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> Tensor:
-    """Return random numbers between `-bound` and `bound`."""
+    """Return uniform random numbers between `-bound` and `bound`."""
     return (torch.rand(tuple(shape), generator=generator) * 2 - 1) * bound
 
 
 def dropped(hidden: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Return hidden values with a share of them set to zero, and the others scaled up."""
+    """Apply dropout: set a share of the values to zero, and scale up the others."""
     kept = torch.rand(hidden.shape, generator=generator) >= share
     return hidden * kept / (1 - share)

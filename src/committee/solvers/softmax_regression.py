@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on features that are almost the same: L-BFGS in whitened coordinates."""
+"""Multinomial logistic regression on nearly collinear features, by L-BFGS in whitened coordinates."""
 
 from __future__ import annotations
 
@@ -12,32 +12,45 @@ Layer = tuple[Floats, Floats]
 
 ITERATIONS = 500
 GRADIENT = 3e-5
-"""Largest component of the gradient, in whitened coordinates, at which a fit ends: in nats a row."""
+"""A fit ends at this largest component of the gradient, in whitened coordinates and in nats per row."""
 TINY = 1e-7
 TILE = 2**11
 
 
 class SoftmaxRegression:
-    """Fits of the same rows at one strength after another, each starting from the one before.
+    """Multinomial logistic regression with an L2 penalty, fitted for several penalties in turn.
 
-    Minimized is `C * sum(log-loss) + |W|^2 / 2` on standardized features, the intercepts free, as by
-    scikit-learn. The members' log-probabilities are almost collinear: the curvature differs by a factor of
-    thousands between what they share and where they differ, and plain L-BFGS crawls. So it walks in
-    coordinates in which `h X'X/N + I/(CN)` is the identity: such a matrix bounds the curvature anywhere
-    (Bohning 1992).
+    The objective is that of scikit-learn, `C * sum(log-loss) + |W|^2 / 2` on standardized features, without a
+    penalty on the intercepts. The log-probabilities of members are nearly collinear: the curvature along what
+    they share is thousands of times that along their differences, so plain L-BFGS converges slowly. Here
+    L-BFGS uses coordinates in which `h X'X/N + I/(CN)` is the identity; this matrix is an upper bound of the
+    Hessian everywhere (Bohning 1992). Each fit starts from the previous one.
 
     Parameters
     ----------
     features : float32 [N, F]
     labels : int64 [N]
-        Each of the K classes at least once, or the intercept of an absent one falls without end.
+        Class indices. Each class must occur: the intercept of an absent class has no minimum.
     classes : int
-        K.
+        Number of classes K.
+
+    See Also
+    --------
+    committee.combiners.StackingLr : The combiner that uses it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.solvers.softmax_regression import SoftmaxRegression
+    >>> features = np.array([[-1.0], [-0.5], [0.5], [1.0]], np.float32)
+    >>> weight, bias = SoftmaxRegression(features, np.array([0, 0, 1, 1]), 2).fit(1.0)
+    >>> weight.shape, bool(weight[1, 0] > 0)
+    ((2, 1), True)
     """
 
     def __init__(self, features: Floats, labels: NDArray[np.int64], classes: int) -> None:
         self._mean, self._scale = features.mean(axis=0), features.std(axis=0)
-        # Where a member always says the same, only rounding varies: it is not scaled up.
+        # A feature that is constant up to rounding is not scaled up.
         self._scale[self._scale < 1e-4] = 1.0
         self._shown = (features - self._mean) / self._scale
         self._labels, self._classes = labels, classes
@@ -48,8 +61,8 @@ class SoftmaxRegression:
         self.iterations = 0
 
     def fit(self, strength: float) -> Layer:
-        """Return weight `[K, F]` and bias `[K]` on features as given, for an inverse penalty."""
-        # For two classes scikit-learn has one row of weights, the difference of ours: it counts double.
+        """Return weight `[K, F]` and bias `[K]` for the original features, for an inverse penalty `C`."""
+        # For two classes scikit-learn penalizes the difference of the two rows of weights: twice our penalty.
         penalty = (2 if self._classes == 2 else 1) / (strength * len(self._labels))
         curvature = (1 - 1 / self._classes) / self._classes
         root = cholesky(curvature * self._gram + penalty * np.eye(len(self._gram)), lower=False)
@@ -84,13 +97,13 @@ class SoftmaxRegression:
     def _loss(
         self, weight: NDArray[np.float64], bias: NDArray[np.float64]
     ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the mean log-loss, and its gradient: rows in tiles that stay in the processor's cache."""
+        """Return the mean log-loss and its gradient, computed in tiles that stay in the cache."""
         weight32, bias32 = weight.T.astype(np.float32), bias.astype(np.float32)[:, None]
         loss, by_weight, by_bias = 0.0, np.zeros_like(weight), np.zeros_like(bias)
         for start in range(0, len(self._labels), TILE):
             shown, labels = self._shown[start : start + TILE], self._labels[start : start + TILE]
             rows = np.arange(len(labels))
-            # Classes first: sums over ten neighbors in memory are slow, sums of ten long rows are not.
+            # Classes come first, because summing ten long rows is much faster than summing ten neighbors.
             scores = weight32 @ shown.T + bias32
             scores -= scores.max(axis=0)
             right = scores[labels, rows]

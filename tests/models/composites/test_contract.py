@@ -1,4 +1,4 @@
-"""What every composite promises, over every entry of the family."""
+"""The contract of composites, tested for every entry of the family."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def fusion() -> Composite:
     return Fusion(parts, "abc", "fused", head, "attention")
 
 
-def experts() -> Composite:
+def moe() -> Composite:
     torch.manual_seed(0)
     made = Moe(members(), "abc", "mixture", View(16, 0.5, 0.25), 8, 2)
     for parameter in made.gate.parameters():
@@ -54,7 +54,7 @@ def experts() -> Composite:
     return made
 
 
-MAKE: dict[str, Callable[[], Composite]] = {"boosted": boosted, "experts": experts, "fusion": fusion}
+MAKE: dict[str, Callable[[], Composite]] = {"boosted": boosted, "moe": moe, "fusion": fusion}
 
 
 @pytest.fixture(params=COMPOSITES.names())
@@ -120,5 +120,5 @@ def test_weights_of_another_shape_are_named(composite: Composite, tmp_path: Path
 
 
 def test_bare_modules_cannot_be_saved(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="series: expected members that can be saved, got Identity"):
+    with pytest.raises(UsageError, match="series: expected members with a save method, got Identity"):
         Boosted([nn.Identity()], "ab", "series").save(tmp_path)

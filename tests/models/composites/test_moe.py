@@ -1,4 +1,4 @@
-"""A mixture of experts asks few of them."""
+"""Mixtures of experts run the chosen experts only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PHOTOS = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (40, 1, 20, 
 
 
 class Counting(nn.Module):
-    """An expert that counts the photos that it is shown."""
+    """An expert that counts its images."""
 
     class_names = ("a", "b")
 
@@ -44,13 +44,13 @@ def test_only_chosen_experts_run(top_k: int) -> None:
     weights = moe.weights(PHOTOS)
     torch.testing.assert_close(weights.sum(1), torch.ones(40))
     assert ((weights > 0).sum(1) == top_k).all()
-    answer = moe.infer(PHOTOS)
+    output = moe.infer(PHOTOS)
     assert [part.seen for part in moe.parts] == (weights > 0).sum(0).tolist()
     if top_k == 1:
         assert len(set(weights.argmax(1).tolist())) > 1, "a test of one expert alone would show little"
-    torch.testing.assert_close(answer, moe(PHOTOS))
+    torch.testing.assert_close(output, moe(PHOTOS))
     expected = sum(weights[:, k, None] * part(PHOTOS).softmax(1) for k, part in enumerate(moe.parts))
-    torch.testing.assert_close(answer.exp(), expected)
+    torch.testing.assert_close(output.exp(), expected)
 
 
 def test_sparse_weights_are_a_softmax_of_the_largest() -> None:

@@ -1,4 +1,4 @@
-"""What every fusion head promises, over every entry of the family."""
+"""The contract of fusion heads, tested for every entry of the family."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = (7, 12, 5)
 
 
 def views(rows: int, seed: int = 0) -> tuple[list[Tensor], Tensor]:
-    """Embeddings that share a class, each through a mixing of its own, and with noise; and the classes."""
+    """Embeddings that are random mixtures of a class signal and noise, and the classes."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(0, 3, (rows,), generator=generator)
     mixing = torch.Generator().manual_seed(7)
@@ -93,9 +93,9 @@ def test_a_value_that_never_changes_counts_for_nothing(name: str) -> None:
     embeddings[0][:, 0] = 4.0
     head = make(name)
     head.prepare(lambda: batches(embeddings))
-    odd = [view.clone() for view in embeddings]
-    odd[0][:, 0] = 1e6
-    torch.testing.assert_close(head(odd), head(embeddings))
+    changed = [view.clone() for view in embeddings]
+    changed[0][:, 0] = 1e6
+    torch.testing.assert_close(head(changed), head(embeddings))
 
 
 def test_it_takes_no_hidden_layer(name: str) -> None:

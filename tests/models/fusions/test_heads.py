@@ -1,4 +1,4 @@
-"""What single heads do that others do not."""
+"""Behavior of individual fusion heads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_bilinear_grows_linearly_with_networks() -> None:
 
 
 def planted(rows: int, shared: int, seed: int) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Three views of one latent, each mixed with strong noise of its own."""
+    """Three embeddings of one latent variable with strong independent noise."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(99)
     latent = rng.normal(size=(rows, shared))
@@ -81,9 +81,9 @@ def test_cca_recovers_a_planted_latent() -> None:
 def test_cca_wants_rows() -> None:
     views, _ = planted(20, 3, seed=0)
     head = CcaAligned([view.shape[1] for view in views], 4)
-    said = (
-        r"cca_aligned: expected more than 24 training rows, two a shared dimension, got 20. "
-        r"Take concat_mlp, or more images."
+    message = (
+        r"cca_aligned: expected more than 24 training rows, two for each shared dimension, got 20. "
+        r"Use concat_mlp, or more images."
     )
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError, match=message):
         head.prepare(lambda: iter([views]))

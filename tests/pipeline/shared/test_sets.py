@@ -159,7 +159,7 @@ def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Pat
     said = cli(*words, "--coverage", "95")
     assert (said.code, said.err) == (
         2,
-        "committee: coverage: expected a share above 0 and below 1, such as 0.95, got 95.\n",
+        "committee: coverage: expected a number above 0 and below 1, such as 0.95, got 95.\n",
     )
     said = cli(*words, "--abstain-below", "2")
     assert (said.code, said.err) == (2, "committee: --abstain-below: expected a probability, got 2.\n")

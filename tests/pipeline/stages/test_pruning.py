@@ -44,7 +44,7 @@ def test_budgets_that_nothing_meets_fail_by_name(trained: Store) -> None:
     assert outcome.done == [] and outcome.exit_code == 1
     reason = outcome.failed["pruned_greedy_forward"]
     assert reason.startswith(
-        "pruned: expected some subset of the members within 0.001 MB, got none: nearest comes 'test_"
+        "pruned: expected a subset of the members within 0.001 MB, got none: the closest is 'test_"
     )
 
 

@@ -21,7 +21,7 @@ from committee.pipeline.stages.train import train
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
-from committee.scoring.scoring import score
+from committee.scoring.scores import score
 from committee.store.commit import commit
 from committee.store.layout import Store
 

@@ -1,4 +1,4 @@
-"""Prediction files from anybody: predictions come out, or one sentence; and what is saved comes back."""
+"""Untrusted prediction files: they are read, or rejected with one sentence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from committee.untrusted import growth
 IDS = ["b.png", 'a "1", left.png', "ü.png"]
 PROBS = np.array([[0.7, 0.3], [0.25, 0.75], [1.0, 0.0]], np.float32)
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
-"""Any text that a file can hold."""
+"""Any text that a file can contain."""
 
 
 def save_npz(path: Path, ids: list[str], classes: list[str], values: Any, labels: list[str]) -> None:
@@ -109,7 +109,7 @@ def test_nothing_but_our_errors_comes_out_of_any_bytes(tmp_path_factory, kind, c
 @given(data=st.data())
 @settings(max_examples=60)
 def test_what_is_saved_is_what_is_read(tmp_path_factory, kind, data):
-    strip = kind == "csv"  # whose cells are trimmed, and whose lines end in any of two ways
+    strip = kind == "csv"  # cells are trimmed, and lines have two kinds of endings
     names = NAMES.map(lambda name: name.strip().replace("\r", "")).filter(bool) if strip else NAMES
     ids = data.draw(st.lists(names, min_size=1, max_size=5, unique=True))
     taken = {"id", "label", "fold", "group", "prediction", "model"}
@@ -210,11 +210,11 @@ def test_no_column_of_a_folder_leads_outside(tmp_path):
     facts = json.loads(path.read_text(encoding="utf-8"))
     facts["columns"].append("../secret")
     path.write_text(json.dumps(facts), encoding="utf-8")
-    assert read(folder, "m").labels.tolist() == [0, 1, 0]  # only the columns that there are by name are read
+    assert read(folder, "m").labels.tolist() == [0, 1, 0]  # only columns with known names are read
 
 
 @pytest.mark.parametrize(
-    ("name", "array", "said"),
+    ("name", "array", "message"),
     [
         (
             "logits",
@@ -226,12 +226,12 @@ def test_no_column_of_a_folder_leads_outside(tmp_path):
         ("folds", np.array(["a", "b", "c"]), "folds: expected whole numbers, got an array of <U1."),
     ],
 )
-def test_columns_of_a_folder_are_checked(tmp_path, name, array, said):
+def test_columns_of_a_folder_are_checked(tmp_path, name, array, message):
     saved(tmp_path)
     np.save(tmp_path / f"{name}.npy", array)
     with pytest.raises(CommitteeError) as caught:
         read(tmp_path, "m")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_flipped_byte_of_stored_predictions_is_refused(tmp_path):
@@ -254,7 +254,7 @@ def test_a_column_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     values = np.tile(PROBS[:1], (len(ids), 1))
     for kind, write in WRITERS.items():
         if kind == "npz":
-            continue  # which holds every id at the length of the longest already
+            continue  # this format already stores every id at the length of the longest
         write(tmp_path / f"m.{kind}", ids, ["cat", "dog"], values, ["cat"] * len(ids))
         with pytest.raises(
             DataError, match=r"expected a list of names, got \d+ bytes that would unpack to \d+\."
@@ -300,6 +300,6 @@ def test_parquet_columns_of_odd_types(tmp_path, column):
         parquet.write_table(pa.table(table), tmp_path / "m.parquet")
         if name == "cat" and column.type == pa.float64():
             continue
-        words = "(text or whole numbers|numbers|a value in each row)"
-        with pytest.raises(DataError, match=rf"column '{name}': expected {words}"):
+        expected = "(text or whole numbers|numbers|a value in each row)"
+        with pytest.raises(DataError, match=rf"column '{name}': expected {expected}"):
             read(tmp_path / "m.parquet", "m")

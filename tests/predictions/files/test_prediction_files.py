@@ -1,4 +1,4 @@
-"""Prediction files: every format reads back the same predictions, and says what is wrong with bad ones."""
+"""Prediction files: all formats read the same predictions, and errors name the fault."""
 
 from __future__ import annotations
 
@@ -122,29 +122,29 @@ def test_csv_sentences(tmp_path: Path) -> None:
         return sentence(DataError, lambda: read(path, "m")).removeprefix(str(path))
 
     assert reading("") == ": expected a header and rows below it, got an empty file."
-    assert reading("id,p0,p1\n") == ": expected a header and rows below it, got a header alone."
+    assert reading("id,p0,p1\n") == ": expected a header and rows below it, got a header only."
     assert reading("ids,p0\n1,1\n") == (
         ": expected a column 'id', got the columns 'ids', 'p0'. Did you mean 'ids'?"
     )
-    assert reading("id,p0,p0\n1,1,0\n") == ": expected each column once, got several times 'p0'."
+    assert reading("id,p0,p0\n1,1,0\n") == ": expected unique column names, got duplicates of 'p0'."
     assert (
         reading("id,p0,p1\na,0.5,0.5\nb,0.5,half\n")
         == ": column 'p1': expected numbers, got 'half' in row 2."
     )
     assert reading("id,p0,p1\na,0.5,\n") == ": column 'p1': expected numbers, got '' in row 1."
     assert reading("id,p0,p1\na,0.5,0.5\nb,c,0.5,0.5\n") == (
-        ":3: expected 3 fields, as in the header, got 4. Put text that has commas in quotes."
+        ":3: expected 3 fields, as in the header, got 4. Quote text that contains commas."
     )
     assert reading("id,p0,p1\na,0.5\n") == (
-        ":2: expected 3 fields, as in the header, got 2. Put text that has commas in quotes."
+        ":2: expected 3 fields, as in the header, got 2. Quote text that contains commas."
     )
     assert reading('id,p0,p1\n"a,0.5,0.5\n') == ": expected CSV, got unexpected end of data."
     assert reading("id,p0,p1\na,0.5,0.7\n") == (
-        ": expected probabilities, not below 0, that sum to 1, got a sum of 1.2 in the first of 1 rows, 'a'. "
-        "Give unnormalized scores as logits."
+        ": expected non-negative probabilities that sum to 1, "
+        "got a sum of 1.2 in the first of 1 invalid rows, 'a'. Give unnormalized scores as logits."
     )
     assert reading("id,p0,p1\na,0.5,0.5\na,0.5,0.5\n") == (
-        ": sample ids: expected each name once, got several times 'a'."
+        ": sample ids: expected unique names, got duplicates of 'a'."
     )
     assert reading("id,p0\na,1\n") == ": expected at least one sample and two classes, got [1, 1, 1]."
     assert reading("id,cat,dog,fold\na,1,0,x\n") == ": column 'fold': expected whole numbers, got 'x'."
@@ -153,15 +153,17 @@ def test_csv_sentences(tmp_path: Path) -> None:
         == ": labels: expected classes among 'cat', 'dog', got 'cow'."
     )
     assert reading("id,label\na,cat\n") == (
-        ": expected predictions: one column or array entry a class, got ids and labels alone. "
-        "Name files of labels with --labels."
+        ": expected predictions, with one column for each class, got ids and labels only. "
+        "Give files of labels with --labels."
     )
     path.write_bytes("id,p0,p1\né,1,0\n".encode("latin-1"))
-    assert sentence(DataError, lambda: read(path, "m")) == f"{path}: expected CSV in UTF-8, got other bytes."
+    assert (
+        sentence(DataError, lambda: read(path, "m")) == f"{path}: expected CSV in UTF-8, got invalid bytes."
+    )
     path.write_text("id,p0,p1\na,1,0\n", encoding="utf-8")
     assert sentence(DataError, lambda: read_labels(path)) == (
         f"{path}: expected ids and labels, got no labels. "
-        "CSV needs the columns id,label; NPZ the arrays ids and labels."
+        "A CSV file needs the columns id and label, an NPZ file the arrays ids and labels."
     )
 
 
@@ -191,26 +193,26 @@ def test_npz_sentences(tmp_path: Path) -> None:
         ": expected one of the arrays 'logits' and 'probs', got both."
     )
     assert reading(ids=["a"], probs=[1, 0]) == ": probs: expected an array [N, C], got [2]."
-    assert reading(ids=["a", "b"], probs=[[1, 0]]) == ": sample ids: expected 1, one a row, got 2."
+    assert reading(ids=["a", "b"], probs=[[1, 0]]) == ": sample ids: expected 1 ids, one for each row, got 2."
     assert reading(ids=[1.5], probs=[[1, 0]]) == (
         ": ids: expected a list of text or whole numbers, got an array [1] of float64."
     )
     assert (
         reading(ids=["a"], probs=[[1, 0]], labels=[0, 1])
-        == ": labels: expected 1, one an id, got an array [2]."
+        == ": labels: expected 1 values, one for each id, got an array [2]."
     )
     assert reading(ids=["a"], probs=[[1, 0]], classes=["x", "y", "z"]) == (
-        ": expected members x samples x classes of 1 x N x 3, got 1 x 1 x 2."
+        ": expected an array [1, N, 3] of members, samples and classes, got [1, 1, 2]."
     )
     assert reading(ids=np.array([{}], dtype=object), probs=[[1, 0]]) == (
         ": expected named NumPy arrays without Python objects, "
-        "got Object arrays cannot be loaded when allow_pickle=False. Save them with numpy.savez."
+        "got Object arrays cannot be loaded when allow_pickle=False. Save the arrays with numpy.savez."
     )
     with path.open("wb") as file:
         np.save(file, np.zeros((2, 2)))
     assert sentence(DataError, lambda: read(path, "m")) == (
         f"{path}: expected named NumPy arrays without Python objects, got a single array. "
-        "Save them with numpy.savez."
+        "Save the arrays with numpy.savez."
     )
 
 
@@ -264,10 +266,10 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "model.npz").touch()
     path = tmp_path / "modle.npz"
     assert sentence(UsageError, lambda: read(path, "m")) == (
-        f"{path}: expected a file, got nothing there. Did you mean 'model.npz'?"
+        f"{path}: the file does not exist. Did you mean 'model.npz'?"
     )
     assert sentence(UsageError, lambda: read(tmp_path, "m")) == (
-        f"{tmp_path}: expected a file, or a folder of saved predictions, got another folder."
+        f"{tmp_path}: expected a file, or a folder of saved predictions, got another kind of folder."
     )
     path = tmp_path / "model.cvs"
     path.touch()
@@ -289,7 +291,7 @@ def test_names_of_members(tmp_path: Path) -> None:
     assert naming("a/m.npz", "b/m.npz") == ["a/m", "b/m"]
     assert naming("b/m.npz", "b/m.csv") == ["m.npz", "m.csv"]
     twice = sentence(UsageError, lambda: naming("a/m.npz", "a/../a/m.npz"))
-    assert twice.startswith("files: expected each file once, got several times ")
+    assert twice.startswith("files: expected distinct files, got duplicates of ")
 
 
 @given(

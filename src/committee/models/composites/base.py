@@ -1,10 +1,9 @@
-"""What every composite shares: one member made of members that are asked for more than their logits."""
+"""The base class of composites: members that contain other members and trained parameters."""
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from committee.base.registry import Family
 from committee.errors import StoreError, UsageError
 from committee.images.decode import Source
-from committee.models.member import WEIGHTS, predict, slugs
+from committee.models.member import WEIGHTS, predict, slugs, write_description
 from committee.store.inside import inside
 from committee.untrusted.safetensors_header import read_header
 
@@ -30,18 +29,44 @@ LoadPart = Callable[[Path], nn.Module]
 
 
 class Composite(nn.Module, ABC):
-    """Members and what was trained on top of them: photos in, logits out.
+    """Base class of members that contain other members and parameters that were trained on top of them.
+
+    An entry implements `forward`, `options` and `rebuild`, and may implement `infer`.
 
     Parameters
     ----------
     parts : sequence of nn.Module
-        Members: photos uint8 `[B, c, H, W]` -> logits `[B, C]`.
+        Members: modules from images, uint8 `[B, c, H, W]`, to logits, float `[B, C]`.
     class_names : sequence of str
-        Name of each logit.
+        Names of the classes, in the order of the logits.
     name : str
-        A slug, unique in an ensemble.
+        Name of the composite; a slug that is unique in an ensemble.
     provenance : mapping, optional
-        Where it comes from: plain JSON values.
+        Origin of the composite, as plain JSON values.
+
+    See Also
+    --------
+    committee.models.Ensemble : Members and a combiner of their outputs.
+
+    Examples
+    --------
+    A composite that adds the logits of its parts:
+
+    >>> import torch
+    >>> from committee.models.composites import Composite
+    >>> class Sum(Composite):
+    ...     def forward(self, images):
+    ...         return sum(part(images) for part in self.parts)
+    ...
+    ...     def options(self):
+    ...         return {}
+    ...
+    ...     @classmethod
+    ...     def rebuild(cls, parts, class_names, name, **options):
+    ...         return cls(parts, class_names, name)
+    >>> part = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2))
+    >>> Sum([part, part], ["cat", "dog"], "twice")(torch.ones(1, 3, 1, 1)).shape
+    torch.Size([1, 2])
     """
 
     key: str
@@ -66,10 +91,10 @@ class Composite(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Turn photos, uint8 `[B, c, H, W]`, into logits `[B, C]`; all parts run on all photos."""
+        """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`; all parts run on all images."""
 
     def infer(self, images: Tensor) -> Tensor:
-        """Return what `forward` returns, with less work where that can be."""
+        """Return the same as `forward`; an entry may skip work that cannot change the result."""
         return self(images)
 
     @abstractmethod
@@ -81,31 +106,29 @@ class Composite(nn.Module, ABC):
     def rebuild(
         cls, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, **options: Any
     ) -> Self:
-        """Build one again, untrained, from `options`."""
+        """Create an untrained composite from its `options`, before its weights are loaded."""
 
     def predict(
         self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return probabilities `[N, C]` of photos: a uint8 batch, or paths, PIL images and arrays."""
+        """Return probabilities, float32 `[N, C]`, of images; see `committee.models.member.predict`."""
         return predict(self, images, batch_size)
 
     def own_state(self) -> dict[str, Tensor]:
-        """Return the tensors on top of the parts, by name."""
+        """Return the tensors that do not belong to the parts, by name."""
         return {name: value for name, value in self.state_dict().items() if not name.startswith(f"{PARTS}.")}
 
     def save(self, folder: Path | str) -> None:
-        """Write `composite.json`, `weights.safetensors` of what is on top, and each part in `parts/`.
+        """Write `composite.json`, the own weights to `weights.safetensors`, and the parts to `parts/`.
 
         Raises
         ------
         UsageError
-            A part is a bare module: its view and classes are not known.
+            A part has no `save` method, so that its preprocessing and classes are not known.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        names = slugs([str(getattr(part, "name", "part")) for part in self.parts])
-        for slug, part in zip(names, self.parts, strict=True):
-            save_part(part, folder / PARTS / slug, self.name)
+        names = save_parts(self.parts, folder / PARTS, self.name)
         own = self.own_state()
         save_file(
             {name: value.clone(memory_format=torch.contiguous_format) for name, value in own.items()},
@@ -120,32 +143,50 @@ class Composite(nn.Module, ABC):
             "options": self.options(),
             "provenance": self.provenance,
         }
-        text = json.dumps(description, indent=1, ensure_ascii=False)
-        (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+        write_description(folder / DESCRIPTION, description)
 
 
 COMPOSITES: Family[Composite] = Family("committee.models.composites", "composite")
 
 
-def save_part(part: nn.Module, folder: Path, who: str) -> None:
-    """Save a module that others are made of; raise UsageError where it does not know how."""
-    if not hasattr(part, "save"):
-        raise UsageError(
-            who,
-            expected="members that can be saved",
-            got=type(part).__name__,
-            todo="Wrap it with Member.from_module.",
-        )
-    cast("Any", part).save(folder)
+def save_parts(parts: Iterable[nn.Module], folder: Path, who: str) -> list[str]:
+    """Save the parts of a model to subfolders of `folder`, and return the names of the subfolders.
+
+    Raises
+    ------
+    UsageError
+        A part has no `save` method.
+    """
+    parts = list(parts)
+    names = slugs([str(getattr(part, "name", "member")) for part in parts])
+    for name, part in zip(names, parts, strict=True):
+        if not hasattr(part, "save"):
+            raise UsageError(
+                who,
+                expected="members with a save method",
+                got=type(part).__name__,
+                todo="Wrap it with Member.from_module.",
+            )
+        cast("Any", part).save(folder / name)
+    return names
 
 
 def read_composite(folder: Path, description: Mapping[str, Any], load_part: LoadPart) -> Composite:
-    """Return the composite that a description in `folder` is of, in evaluation mode.
+    """Load a composite from a folder and its description, in evaluation mode.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder that `Composite.save` wrote.
+    description : mapping
+        The content of `composite.json`.
+    load_part : callable
+        Returns the part that is saved in a folder.
 
     Raises
     ------
     StoreError
-        Its weights are damaged.
+        The weights are damaged.
     """
     parts = [load_part(inside(folder, f"{PARTS}/{slug}")) for slug in description["parts"]]
     name = str(description["name"])
@@ -158,7 +199,7 @@ def read_composite(folder: Path, description: Mapping[str, Any], load_part: Load
         own = load_file(path)
         missing = sorted(set(own) ^ set(built.own_state()))
         if missing:
-            raise RuntimeError(f"'{missing[0]}' in one of the two alone")
+            raise RuntimeError(f"'{missing[0]}' is either missing or unexpected")
         built.load_state_dict(own, strict=False)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise StoreError(

@@ -1,4 +1,4 @@
-"""A boosted series: networks that were trained one after the other, and the weight of each."""
+"""Boosted series: networks that were trained one after the other, and their weights."""
 
 from __future__ import annotations
 
@@ -12,24 +12,48 @@ from committee.models.composites.base import Composite
 
 
 class Boosted(Composite):
-    """The weighted votes of a SAMME series, or the sum of a gradient-boosted one.
+    """The weighted votes of a SAMME series, or the weighted sum of a gradient-boosted series.
 
     Parameters
     ----------
     parts : sequence of nn.Module
         The stages.
     class_names, name
-        See the base class.
-    weights : sequence of float, or none
-        Of the stages; left out, zeros that loading overwrites.
+        As for `Composite`.
+    weights : sequence of float, optional
+        Weights of the stages; by default zeros, which are overwritten when a composite is loaded.
     votes : bool
-        Whether a stage gives its best class its weight (SAMME), or its logits are added, times its weight.
+        Whether a stage votes for its most probable class with its weight (SAMME), or adds its logits times
+        its weight (gradient boosting).
+
+    See Also
+    --------
+    committee.training.plans.Boosting : The plan that trains a boosted series.
 
     Notes
     -----
-    With votes, the logits of K classes are those under which the exponential loss of SAMME is least (Zhu et
-    al. 2009, equation 9): `f_c / (K - 1)`, where `f_c` sums the weights of stages that vote for c, and takes
-    off `1 / (K - 1)` of the others. Scores of log-loss want a temperature; ranks do not change by it.
+    With votes, the logits of K classes minimize the exponential loss of SAMME (Zhu et al. 2009, equation 9).
+    They are `f_c / (K - 1)`, where `f_c` is the sum of the weights of the stages that vote for class c, minus
+    `1 / (K - 1)` times the sum of the other weights. A good log-loss requires a temperature, which does not
+    change the predicted class.
+
+    References
+    ----------
+    J. Zhu, H. Zou, S. Rosset, T. Hastie (2009). Multi-class AdaBoost. Statistics and Its Interface 2(3).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models import Member
+    >>> from committee.models.composites import Boosted
+    >>> def network(seed):
+    ...     torch.manual_seed(seed)
+    ...     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    ...     return Member.from_module(net, classes=["cat", "dog"], size=8, name=f"net_{seed}")
+    >>> images = torch.randint(0, 256, (4, 3, 20, 30), dtype=torch.uint8)
+    >>> series = Boosted([network(0), network(1)], ["cat", "dog"], "series", weights=[1.0, 0.5])
+    >>> series(images).abs().sum(dim=1)[0] in (torch.tensor(3.0), torch.tensor(1.0))
+    True
     """
 
     weights: Tensor
@@ -47,27 +71,27 @@ class Boosted(Composite):
         self.register_buffer("weights", torch.tensor(weights or [0.0] * len(parts), dtype=torch.float32))
 
     def options(self) -> dict[str, Any]:
-        """Return whether stages vote."""
+        """Return whether the stages vote."""
         return {"votes": self.votes}
 
     @classmethod
     def rebuild(
         cls, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, **options: Any
     ) -> Self:
-        """Build one again; see the base class."""
+        """Create an untrained composite from its `options`."""
         return cls(parts, class_names, name, **options)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn photos, uint8 `[B, c, H, W]`, into logits `[B, C]`."""
+        """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
         return combine(torch.stack([part(images) for part in self.parts]), self.weights, self.votes)
 
 
 def combine(logits: Tensor, weights: Tensor, votes: bool) -> Tensor:
-    """Combine the stages' logits `[K, B, C]` by their weights `[K]` into `[B, C]`."""
-    weighed = weights.reshape(-1, 1, 1)
+    """Return the combined logits `[B, C]` of stages with logits `[K, B, C]` and weights `[K]`."""
+    weight = weights.reshape(-1, 1, 1)
     if not votes:
-        return (weighed * logits).sum(0)
+        return (weight * logits).sum(0)
     classes = logits.shape[2]
     others = 1 / (classes - 1)
     chosen = logits.argmax(2, keepdim=True) == torch.arange(classes, device=logits.device)
-    return (weighed * (chosen * (1 + others) - others)).sum(0) / (classes - 1)
+    return (weight * (chosen * (1 + others) - others)).sum(0) / (classes - 1)

@@ -1,4 +1,4 @@
-"""Fusion of features: the embeddings of several networks go into one head."""
+"""Feature fusion: one head on the embeddings of several networks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,39 @@ from committee.models.member import Member
 
 
 class Fusion(Composite):
-    """Members whose embeddings one head reads.
+    """A fusion head on the embeddings of several members.
 
     Parameters
     ----------
     parts : sequence of Member
-        Each with an embedding.
+        The members, whose embeddings are the input of the head.
     class_names, name
-        See the base class.
+        As for `Composite`.
     head : FusionHead
+        The head: a module from embeddings to logits.
     method : str
-        The head's name.
+        Key of the head in its family.
+
+    See Also
+    --------
+    committee.models.fusions : The fusion heads.
+    committee.training.plans.FusionPlan : The plan that trains the head.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models import Member
+    >>> from committee.models.composites import Fusion
+    >>> from committee.models.fusions import ConcatMlp
+    >>> def network(seed):
+    ...     torch.manual_seed(seed)
+    ...     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    ...     return Member.from_module(net, classes=["cat", "dog"], size=8, name=f"net_{seed}")
+    >>> images = torch.randint(0, 256, (4, 3, 20, 30), dtype=torch.uint8)
+    >>> head = ConcatMlp(sizes=[192, 192], classes=2, hidden_dims=[4])
+    >>> fusion = Fusion([network(0), network(1)], ["cat", "dog"], "fused", head, "concat_mlp").eval()
+    >>> fusion(images).shape
+    torch.Size([4, 2])
     """
 
     def __init__(
@@ -35,7 +57,7 @@ class Fusion(Composite):
         self.head, self.method = head, method
 
     def options(self) -> dict[str, Any]:
-        """Return what the head is built from."""
+        """Return the arguments of the head."""
         head = self.head
         return {
             "method": self.method,
@@ -48,27 +70,27 @@ class Fusion(Composite):
     def rebuild(
         cls, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, **options: Any
     ) -> Self:
-        """Build one again, untrained; see the base class."""
+        """Create an untrained composite from its `options`."""
         method = options.pop("method")
         head = FUSIONS.make(method, classes=len(class_names), **options)
         return cls(parts, class_names, name, head, method)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn photos, uint8 `[B, c, H, W]`, into logits `[B, C]`."""
+        """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
         return self.head(self.embeddings(images))
 
     def embeddings(self, images: Tensor) -> list[Tensor]:
-        """Return the embeddings of photos by each network, `[B, D]`."""
+        """Return the embeddings of images, float32 `[B, D]` for each network."""
         return [cast("Member", part).embed(images).float() for part in self.parts]
 
     def attend(self, images: Tensor) -> Tensor:
-        """Return the weight of each network in the answer to each photo, `[B, M]`.
+        """Return the attention weights of the networks for each image, `[B, M]`.
 
         Raises
         ------
         UsageError
-            The head has no such weights: it is not `attention`.
+            The head is not `attention`, and so has no such weights.
         """
         if not isinstance(self.head, Attention):
-            raise UsageError(self.name, expected="the fusion attention", got=self.method)
+            raise UsageError(self.name, expected="the fusion head 'attention'", got=f"'{self.method}'")
         return self.head.attend(self.embeddings(images))

@@ -1,4 +1,4 @@
-"""A mixture of experts: a gate on a small view of each photo says which members answer it."""
+"""Mixture of experts: a gate on a small version of each image chooses the members that predict it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,53 @@ from committee.images.view import View
 from committee.models.composites.base import Composite
 
 CHANNELS = (16, 32)
-"""Widths of the gate's two convolutions."""
+"""Widths of the two convolutions of the gate."""
 
 
 class Moe(Composite):
-    """Members, of which a gate asks the `top_k` that it trusts most with a photo (Shazeer et al. 2017).
+    """A sparsely gated mixture of experts (Shazeer et al. 2017).
 
-    Their probabilities are averaged by the gate's weights, which sum to 1.
+    For each image a gate chooses `top_k` members. Their probabilities are averaged with the weights of the
+    gate, which sum to 1.
 
     Parameters
     ----------
     parts : sequence of nn.Module
         The experts.
     class_names, name
-        See the base class.
+        As for `Composite`.
     view : View
-        What the gate sees.
+        The preprocessing of the gate.
     hidden_dim : int
-        Width of its hidden layer.
+        Width of the hidden layer of the gate.
     top_k : int
-        Moe that answer a photo.
+        Number of experts for each image.
+
+    See Also
+    --------
+    committee.training.plans.MoePlan : The plan that trains the gate.
+
+    References
+    ----------
+    N. Shazeer et al. (2017). Outrageously large neural networks: the sparsely-gated mixture-of-experts layer.
+    ICLR.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.images.view import View
+    >>> from committee.models import Member
+    >>> from committee.models.composites import Moe
+    >>> def network(seed):
+    ...     torch.manual_seed(seed)
+    ...     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    ...     return Member.from_module(net, classes=["cat", "dog"], size=8, name=f"net_{seed}")
+    >>> images = torch.randint(0, 256, (4, 3, 20, 30), dtype=torch.uint8)
+    >>> experts = [network(seed) for seed in range(3)]
+    >>> moe = Moe(experts, ["cat", "dog"], "moe", View(size=8, mean=0.5, std=0.25), hidden_dim=4, top_k=1)
+    >>> weights = moe.eval().weights(images)
+    >>> weights.shape, (weights > 0).sum(dim=1).tolist()
+    (torch.Size([4, 3]), [1, 1, 1, 1])
     """
 
     is_conditional = True
@@ -51,49 +78,50 @@ class Moe(Composite):
         self.gate = _Gate(view.channels, hidden_dim, len(parts))
 
     def options(self) -> dict[str, Any]:
-        """Return the gate's view and sizes."""
+        """Return the preprocessing and the sizes of the gate."""
         return {"view": self.view.options(), "hidden_dim": self.hidden_dim, "top_k": self.top_k}
 
     @classmethod
     def rebuild(
         cls, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, **options: Any
     ) -> Self:
-        """Build one again, untrained; see the base class."""
+        """Create an untrained composite from its `options`."""
         return cls(parts, class_names, name, **{**options, "view": View(**options["view"])})
 
     def weights(self, images: Tensor) -> Tensor:
-        """Return the weight of each expert in the answer to each photo, `[B, E]`; 0 where it is not asked."""
+        """Return the weights of the experts for each image, `[B, E]`; 0 for experts that are not chosen."""
         return sparse(self.gate(self.view(images))[:, : len(self.parts)], self.top_k)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn photos, uint8 `[B, c, H, W]`, into log-probabilities `[B, C]`; all experts run."""
+        """Return log-probabilities `[B, C]` for images, uint8 `[B, c, H, W]`; all experts run."""
         return mix(torch.stack([part(images) for part in self.parts], 1), self.weights(images))
 
     def infer(self, images: Tensor) -> Tensor:
-        """Return what `forward` returns; an expert runs on the photos that the gate sends to it alone."""
+        """Return the same as `forward`; an expert runs only on the images for which it is chosen."""
         weights = self.weights(images)
         total: Tensor | None = None
         for expert, part in enumerate(self.parts):
             rows = weights[:, expert].nonzero()[:, 0]
             if len(rows):
-                ask = getattr(part, "infer", part)
-                answer = ask(images if len(rows) == len(images) else images[rows])
-                share = answer.float().softmax(1) * weights[rows, expert, None]
+                infer = getattr(part, "infer", part)
+                output = infer(images if len(rows) == len(images) else images[rows])
+                share = output.float().softmax(1) * weights[rows, expert, None]
                 total = share.new_zeros(len(images), share.shape[1]) if total is None else total
                 total.index_add_(0, rows, share)
         return cast("Tensor", total).log()
 
 
 class _Gate(nn.Module):
-    """Two convolutions with strides, their mean over the picture, and a hidden layer.
+    """Two strided convolutions, average pooling, and a hidden layer.
 
     Parameters
     ----------
     channels : int
-        Of its images.
+        Number of channels of the images.
     hidden_dim : int
+        Width of the hidden layer.
     experts : int
-        E.
+        Number of experts, E.
     """
 
     def __init__(self, channels: int, hidden_dim: int, experts: int) -> None:
@@ -112,19 +140,19 @@ class _Gate(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn small images into `[B, 2 E]`: a logit for each expert, and how noisy it is in training."""
+        """Return `[B, 2 E]` for small images: a logit for each expert, and its noise in training."""
         return self.head(self.stem(images))
 
 
 def sparse(logits: Tensor, top_k: int) -> Tensor:
-    """Return the softmax over the `top_k` largest of each row's logits, 0 elsewhere."""
+    """Return the softmax over the `top_k` largest logits of each row, and 0 for the others."""
     largest, places = logits.topk(min(top_k, logits.shape[1]), dim=1)
     return torch.zeros_like(logits).scatter(1, places, largest.softmax(1))
 
 
 def mix(logits: Tensor, weights: Tensor) -> Tensor:
-    """Return the log of the experts' probabilities, weighted: `[B, E, C]` and `[B, E]` to `[B, C]`."""
-    # The least weight is no zero, whose logarithm some runtimes do not take.
+    """Return the log of the weighted mean probability: `[B, E, C]` and `[B, E]` to `[B, C]`."""
+    # The logarithm of zero is avoided, because some runtimes do not support it.
     log_weights = torch.where(weights > 0, weights, 1.0).log()
-    asked = torch.where(weights > 0, log_weights, -math.inf)
-    return (logits.float().log_softmax(2) + asked.unsqueeze(2)).logsumexp(1)
+    chosen = torch.where(weights > 0, log_weights, -math.inf)
+    return (logits.float().log_softmax(2) + chosen.unsqueeze(2)).logsumexp(1)

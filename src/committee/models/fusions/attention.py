@@ -1,4 +1,4 @@
-"""A weight for each network, anew for each photo."""
+"""Fusion by attention over the networks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,32 @@ from committee.models.fusions.base import FusionHead, mlp
 
 
 class Attention(FusionHead):
-    """Attention over networks (Ilse et al. 2018): embeddings, projected, are averaged by learned weights.
+    """Attention over networks (Ilse et al. 2018): a weighted mean of projected embeddings.
 
-    `attend` reads out the weights.
+    The weights are computed from the projected embeddings of each image; `attend` returns them.
+
+    Parameters
+    ----------
+    sizes, classes, hidden_dims, dropout
+        As for `FusionHead`.
+
+    See Also
+    --------
+    ConcatMlp : All embeddings side by side.
+
+    References
+    ----------
+    M. Ilse, J. Tomczak, M. Welling (2018). Attention-based deep multiple instance learning. ICML.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models.fusions import Attention
+    >>> head = Attention(sizes=[6, 4], classes=3, hidden_dims=[8, 5]).eval()
+    >>> head([torch.randn(2, 6), torch.randn(2, 4)]).shape
+    torch.Size([2, 3])
+    >>> head.attend([torch.randn(2, 6), torch.randn(2, 4)]).sum(dim=1).allclose(torch.ones(2))
+    True
     """
 
     def _layers(self) -> None:
@@ -26,12 +49,12 @@ class Attention(FusionHead):
         self.mlp = mlp(width, others, self.classes, self.dropout)
 
     def fuse(self, views: Sequence[Tensor]) -> Tensor:
-        """Return logits; see the base class."""
+        """Return logits `[B, C]` for standardized embeddings, `[B, D]` for each network."""
         tokens = self._tokens(views)
         return self.mlp(self.drop((self._weights(tokens).unsqueeze(2) * tokens).sum(1)))
 
     def attend(self, embeddings: Sequence[Tensor]) -> Tensor:
-        """Return the weight of each network, `[B, M]`; they sum to 1."""
+        """Return the weights of the networks for each image, `[B, M]`; they sum to 1."""
         return self._weights(self._tokens(self.standard(embeddings)))
 
     def _tokens(self, views: Sequence[Tensor]) -> Tensor:

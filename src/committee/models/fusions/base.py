@@ -1,4 +1,4 @@
-"""What every fusion head does: embeddings of several networks in, logits out."""
+"""The base class of fusion heads, from the embeddings of several networks to logits."""
 
 from __future__ import annotations
 
@@ -13,22 +13,44 @@ from torch import Tensor, nn
 from committee.base.registry import Family
 
 Batches = Callable[[], Iterator[list[Tensor]]]
-"""Goes once through the rows: for some of them at a time, the embeddings `[B, D]` by each network."""
+"""Returns an iterator over batches of rows: the embeddings `[B, D]` of each network."""
 SMALLEST = 1e-6
 
 
 class FusionHead(nn.Module, ABC):
-    """A small network on the embeddings of others, each of which it standardizes.
+    """Base class of small networks on the standardized embeddings of several networks.
+
+    An entry implements `_layers` and `fuse`, and may extend `prepare`.
 
     Parameters
     ----------
     sizes : sequence of int
-        Widths of the embeddings, network by network.
+        Width of the embedding of each network.
     classes : int
+        Number of classes.
     hidden_dims : sequence of int
-        Widths of its hidden layers.
+        Widths of the hidden layers.
     dropout : float
-        Share of hidden values dropped in training.
+        Share of hidden values that are dropped in training.
+
+    See Also
+    --------
+    committee.models.composites.Fusion : The model of networks and a head.
+
+    Examples
+    --------
+    A linear layer on all embeddings:
+
+    >>> import torch
+    >>> from committee.models.fusions import FusionHead
+    >>> class Linear(FusionHead):
+    ...     def _layers(self):
+    ...         self.linear = torch.nn.Linear(sum(self.sizes), self.classes)
+    ...
+    ...     def fuse(self, views):
+    ...         return self.linear(torch.cat(list(views), 1))
+    >>> Linear(sizes=[6, 4], classes=3)([torch.randn(2, 6), torch.randn(2, 4)]).shape
+    torch.Size([2, 3])
     """
 
     def __init__(
@@ -48,18 +70,18 @@ class FusionHead(nn.Module, ABC):
 
     @abstractmethod
     def _layers(self) -> None:
-        """Make the layers."""
+        """Create the layers."""
 
     @abstractmethod
     def fuse(self, views: Sequence[Tensor]) -> Tensor:
-        """Turn standardized embeddings, `[B, D]` of each network, into logits `[B, C]`."""
+        """Return logits `[B, C]` for standardized embeddings, `[B, D]` for each network."""
 
     def forward(self, embeddings: Sequence[Tensor]) -> Tensor:
-        """Turn embeddings, `[B, D]` of each network, into logits `[B, C]`."""
+        """Return logits `[B, C]` for embeddings, `[B, D]` for each network."""
         return self.fuse(self.standard(embeddings))
 
     def standard(self, embeddings: Sequence[Tensor]) -> list[Tensor]:
-        """Return embeddings of mean 0 and spread 1 over the rows that `prepare` saw."""
+        """Return embeddings with mean 0 and standard deviation 1 on the rows that were given to `prepare`."""
         return [
             (each - getattr(self, f"mean_{view}")) * getattr(self, f"scale_{view}")
             for view, each in enumerate(embeddings)
@@ -67,7 +89,7 @@ class FusionHead(nn.Module, ABC):
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
-        """Take what needs no gradient from the rows that are trained on: means and spreads."""
+        """Compute what needs no gradient from the training rows: means and standard deviations."""
         count, sums, squares = 0, list[Tensor](), list[Tensor]()
         for views in batches():
             parts = [view.double() for view in views]
@@ -77,7 +99,7 @@ class FusionHead(nn.Module, ABC):
         for view, (total, square) in enumerate(zip(sums, squares, strict=True)):
             mean = total / count
             spread = (square / count - mean.square()).clamp(min=0).sqrt()
-            # A value that never changes says nothing; divided by nearly nothing it would say too much.
+            # A constant feature is set to zero; divided by its rounding errors it would become noise.
             scale = torch.where(spread > SMALLEST, 1 / spread.clamp(min=SMALLEST), 0.0)
             cast("Tensor", getattr(self, f"mean_{view}")).copy_(mean)
             cast("Tensor", getattr(self, f"scale_{view}")).copy_(scale)
@@ -87,7 +109,7 @@ FUSIONS: Family[FusionHead] = Family("committee.models.fusions", "fusion")
 
 
 def mlp(size: int, hidden_dims: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
-    """Return layers from `size` values over hidden ones to logits."""
+    """Return a multilayer perceptron with GELU and dropout, from `size` features to logits."""
     layers: list[nn.Module] = []
     widths = [size, *hidden_dims]
     for before, after in pairwise(widths):

@@ -1,4 +1,4 @@
-"""What all embeddings have in common: each is projected to where they agree most."""
+"""Fusion in a shared space, found by canonical correlation analysis of the embeddings."""
 
 from __future__ import annotations
 
@@ -11,19 +11,45 @@ from committee.errors import DataError
 from committee.models.fusions.base import Batches, FusionHead, mlp
 
 COMPONENTS = 128
-"""Most principal components that are kept of an embedding."""
+"""Largest number of principal components of an embedding."""
 SHARED = 64
-"""Most dimensions of the shared space."""
+"""Largest dimension of the shared space."""
 RIDGE = 1e-2
-"""What is added to each variance, as a share of their mean."""
+"""Ridge that is added to each variance, as a share of the mean variance."""
 
 
 class CcaAligned(FusionHead):
-    """Regularized canonical correlation analysis of several views (Kettenring 1971), and a classifier.
+    """Regularized canonical correlation analysis of several embeddings (Kettenring 1971), and a classifier.
 
-    Each embedding is reduced to its principal components and whitened, with a ridge; the leading eigenvectors
-    of all of them side by side are the directions in which the sum of the views varies most, so in which they
-    agree. The mean of the views there goes into hidden layers. Labels take no part in the alignment.
+    Each embedding is reduced to its principal components and whitened with a ridge. The leading eigenvectors
+    of the covariance of all whitened embeddings are the directions in which their sum varies most, in which
+    they are therefore most correlated. The mean of the projected embeddings is the input of the hidden
+    layers. The projections do not depend on labels.
+
+    Parameters
+    ----------
+    sizes, classes, hidden_dims, dropout
+        As for `FusionHead`.
+
+    See Also
+    --------
+    ConcatMlp : All embeddings side by side.
+
+    References
+    ----------
+    J. R. Kettenring (1971). Canonical analysis of several sets of variables. Biometrika 58, 433-451.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models.fusions import CcaAligned
+    >>> random = torch.Generator().manual_seed(0)
+    >>> first = torch.randn(50, 6, generator=random)
+    >>> second = first[:, :4] + 0.1 * torch.randn(50, 4, generator=random)
+    >>> head = CcaAligned(sizes=[6, 4], classes=3, hidden_dims=[8]).eval()
+    >>> head.prepare(lambda: iter([[first, second]]))
+    >>> head([first, second]).shape
+    torch.Size([50, 3])
     """
 
     def _layers(self) -> None:
@@ -34,21 +60,21 @@ class CcaAligned(FusionHead):
 
     @torch.no_grad()
     def prepare(self, batches: Batches) -> None:
-        """Fit the projections; see the base class.
+        """Compute means, standard deviations and projections from the training rows.
 
         Raises
         ------
         DataError
-            There are fewer rows than dimensions of the shared space.
+            There are not more than two rows for each dimension of the shared space.
         """
         super().prepare(batches)
         covariances, count = self._second_moments(batches)
         if count <= 2 * self.shared:
             raise DataError(
                 "cca_aligned",
-                expected=f"more than {2 * self.shared} training rows, two a shared dimension",
+                expected=f"more than {2 * self.shared} training rows, two for each shared dimension",
                 got=str(count),
-                todo="Take concat_mlp, or more images.",
+                todo="Use concat_mlp, or more images.",
             )
         whitening = [_whiten(each, min(COMPONENTS, count - 1)) for each in covariances]
         together = torch.zeros(1, dtype=torch.float64)
@@ -65,11 +91,11 @@ class CcaAligned(FusionHead):
             start += by.shape[1]
 
     def fuse(self, views: Sequence[Tensor]) -> Tensor:
-        """Return logits; see the base class."""
+        """Return logits `[B, C]` for standardized embeddings, `[B, D]` for each network."""
         return self.mlp(torch.stack(self.aligned(views)).mean(0))
 
     def aligned(self, views: Sequence[Tensor]) -> list[Tensor]:
-        """Return each standardized embedding in the shared space, `[B, k]`, of spread 1 over the rows."""
+        """Return each standardized embedding in the shared space, `[B, k]`, with standard deviation 1."""
         return [view @ getattr(self, f"projection_{place}") for place, view in enumerate(views)]
 
     def _standardized(self, batches: Batches) -> Iterator[list[Tensor]]:
@@ -86,7 +112,7 @@ class CcaAligned(FusionHead):
 
 
 def _whiten(covariance: Tensor, components: int) -> Tensor:
-    """Return the projection to the leading principal components, each divided by its spread and a ridge."""
+    """Return the projection to the leading principal components, scaled to unit variance with a ridge."""
     values, vectors = torch.linalg.eigh(covariance)
     values, vectors = values.flip(0)[:components].clamp(min=0), vectors.flip(1)[:, :components]
     return vectors / (values + RIDGE * covariance.diagonal().mean()).sqrt()

@@ -1,4 +1,4 @@
-"""All embeddings side by side, and a multi-layer perceptron on them."""
+"""Fusion by a multilayer perceptron on the concatenated embeddings."""
 
 from __future__ import annotations
 
@@ -11,11 +11,30 @@ from committee.models.fusions.base import FusionHead, mlp
 
 
 class ConcatMlp(FusionHead):
-    """Concatenation, then hidden layers with GELU and dropout."""
+    """A multilayer perceptron with GELU and dropout on the concatenated embeddings.
+
+    Parameters
+    ----------
+    sizes, classes, hidden_dims, dropout
+        As for `FusionHead`.
+
+    See Also
+    --------
+    Attention : A weighted mean of the embeddings.
+    Bilinear : Products of the embeddings of pairs of networks.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models.fusions import ConcatMlp
+    >>> head = ConcatMlp(sizes=[6, 4], classes=3, hidden_dims=[8, 5]).eval()
+    >>> head([torch.randn(2, 6), torch.randn(2, 4)]).shape
+    torch.Size([2, 3])
+    """
 
     def _layers(self) -> None:
         self.mlp = mlp(sum(self.sizes), self.hidden_dims, self.classes, self.dropout)
 
     def fuse(self, views: Sequence[Tensor]) -> Tensor:
-        """Return logits; see the base class."""
+        """Return logits `[B, C]` for standardized embeddings, `[B, D]` for each network."""
         return self.mlp(torch.cat(list(views), 1))

@@ -13,7 +13,8 @@ from torch import Tensor
 from committee.combiners.base import Combiner
 from committee.errors import StoreError
 from committee.pipeline.shared.splits import split_folder, split_rows
-from committee.predictions.table import Predictions, read_logits
+from committee.predictions.store_format import read_logits
+from committee.predictions.table import Predictions
 from committee.store.layout import Store
 
 AT_ONCE = 2**22

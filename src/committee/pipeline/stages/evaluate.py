@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 
 from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
-from committee.combiners._crossfit import redraw_folds
 from committee.combiners.base import Combiner, is_conditional
 from committee.combiners.base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import StoreError
 from committee.images.record import load_record
-from committee.metrics.classification import confusion, intervals, per_class, summary
+from committee.metrics.bootstrap import intervals
+from committee.metrics.classification import confusion, per_class
 from committee.metrics.classification import evaluate as evaluate_metrics
+from committee.metrics.summaries import summary
 from committee.pipeline.discover import (
     MEMBERS,
     Catalog,
@@ -46,7 +47,8 @@ from committee.pipeline.shared.skipping import latencies, shares
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.scoring.scoring import Baselines
+from committee.scoring.gains import Baselines
+from committee.solvers.cross_fit import redraw_folds
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 

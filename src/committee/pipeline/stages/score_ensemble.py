@@ -11,9 +11,7 @@ from typing import Any
 from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
 from committee.combiners import base as combiners
-from committee.combiners._calibrations import calibrated
 from committee.combiners._calibrator import Calibrator
-from committee.combiners._crossfit import allows_negative_weights, redraw_folds, splits
 from committee.combiners.base import Combiner
 from committee.errors import UsageError
 from committee.pipeline.discover import (
@@ -41,7 +39,11 @@ from committee.pipeline.shared.splits import fitting_rows, has_split, is_enough,
 from committee.pipeline.stages.soups import build_soups, is_soup, plan_soups, wants_soups
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.scoring.scoring import Scores, calibration_change, contributions, disagreement, score_all
+from committee.scoring.calibrations import calibrated, calibration_change
+from committee.scoring.divergence import disagreement
+from committee.scoring.leave_one_out import contributions
+from committee.scoring.scores import Scores, score_all
+from committee.solvers.cross_fit import allows_negative_weights, redraw_folds, splits
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 from committee.store.manifest import digest

@@ -6,6 +6,7 @@ from committee.base.lazy import reexport
 
 if TYPE_CHECKING:
     from committee.predictions.files.base import PredictionFile as PredictionFile
+    from committee.predictions.files.base import Table as Table
     from committee.predictions.files.base import read as read
     from committee.predictions.files.base import read_labels as read_labels
 

@@ -1,4 +1,4 @@
-"""Archives of named arrays: what NPZ and safetensors share."""
+"""Shared code of archives of named arrays: NPZ and safetensors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ VALUES = ("logits", "probs")
 
 
 def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
-    """Take `ids`, `logits` or `probs`, and where there are `classes`, `labels`, `folds`, `groups`, `seen`.
+    """Return a table from the arrays `ids`, `logits` or `probs`, and optional further ones.
+
+    The optional arrays are `classes`, `labels`, `folds`, `groups` and `seen`.
 
     Raises
     ------
     DataError
-        There are no ids, neither predictions nor labels, both kinds of predictions, or odd shapes.
+        There are no ids, neither predictions nor labels, or both logits and probabilities, or the shapes do
+        not match.
     """
     if "ids" not in arrays:
         raise DataError(
@@ -44,7 +47,7 @@ def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
         if arrays[name].shape != arrays["ids"].shape:
             raise DataError(
                 f"{who}: {name}",
-                expected=f"{arrays['ids'].size}, one an id",
+                expected=f"{arrays['ids'].size} values, one for each id",
                 got=f"an array {list(arrays[name].shape)}",
             )
     return Table(
@@ -60,12 +63,12 @@ def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
 
 
 def truths(values: NDArray[Any], who: str) -> NDArray[np.bool_]:
-    """Return truth values, which may be written as 0 and 1 or as text.
+    """Return a column of truth values, which may be 0 and 1, or the text true and false.
 
     Raises
     ------
     DataError
-        Something else is among them.
+        There are other values.
     """
     known = {"0": False, "false": False, "1": True, "true": True}
     texts = [str(value).lower() for value in values.tolist()]
@@ -76,12 +79,12 @@ def truths(values: NDArray[Any], who: str) -> NDArray[np.bool_]:
 
 
 def names(array: NDArray[Any], who: str) -> NDArray[np.str_]:
-    """Return a list of names as text; whole numbers are names too.
+    """Return an array of names as text; whole numbers are accepted as names.
 
     Raises
     ------
     DataError
-        It is no list, or holds other things.
+        The array has more than one axis, or other values.
     """
     if array.ndim != 1 or array.dtype.kind not in "USiu":
         raise DataError(
@@ -94,16 +97,17 @@ def names(array: NDArray[Any], who: str) -> NDArray[np.str_]:
             array = np.char.decode(array, "utf-8")
         return check_text(array).astype(np.str_) if array.dtype.kind == "U" else array.astype(np.str_)
     except ValueError as error:
-        raise DataError(who, expected="text in Unicode", got="other bytes") from error
+        raise DataError(who, expected="Unicode text", got="invalid bytes") from error
 
 
 def names_of(values: Sequence[str | int], who: str) -> NDArray[Any]:
-    """Return a list of names, or of whole numbers, as an array.
+    """Return a list of names or of whole numbers as an array.
 
     Raises
     ------
     DataError
-        A name is far longer than the others, has a NUL or no valid Unicode; or a number has over 64 bits.
+        A name is far longer than the others, contains NUL or is not valid Unicode, or a number has more than
+        64 bits.
     """
     try:
         if all(isinstance(value, int) for value in values):

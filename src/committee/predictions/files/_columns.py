@@ -1,4 +1,4 @@
-"""Tables whose first words are column names: what CSV and Parquet share."""
+"""Shared code of tables with named columns: CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ KNOWN = ("label", "fold", "group", "seen")
 def class_columns(names: Sequence[str]) -> list[str]:
     """Return the columns that are classes: all but `id`, `label`, `fold`, `group` and `seen`.
 
-    `p0`, `p1`, ... are put in the order of their numbers. What `committee predict` writes around its classes
-    is left out as well: `prediction` in second place, `prediction_set` after it, with `model` in the last.
+    Columns `p0`, `p1`, ... are sorted by number. In a file that `committee predict` wrote, the columns
+    `prediction` and `prediction_set` after the id, and `model` at the end, are left out too.
     """
     if list(names[1:2]) == ["prediction"] and names[-1] == "model":
         names = [names[0], *names[3 if names[2] == "prediction_set" else 2 : -1]]
@@ -31,25 +31,19 @@ def class_columns(names: Sequence[str]) -> list[str]:
 
 
 def are_numbered(classes: Sequence[str]) -> bool:
-    """Tell whether the columns are `p0` to `pC`, classes without names."""
+    """Return whether the columns are `p0`, `p1`, ..., which are classes without names."""
     return {*classes} == {f"p{index}" for index in range(len(classes))}
 
 
 def check_header(names: Sequence[str], who: str) -> None:
-    """Refuse a table without the column `id`, or with two columns of one name.
-
-    Raises
-    ------
-    DataError
-        The sentence names the columns that are there.
-    """
+    """Raise a DataError if a table has no column `id`, or two columns with the same name."""
     if ID not in names:
         raise DataError(
             who, expected=f"a column '{ID}'", got=f"the columns {first_five(names)}", todo=nearest(ID, names)
         )
     again = sorted(name for name, count in Counter(names).items() if count > 1)
     if again:
-        raise DataError(who, expected="each column once", got=f"several times {first_five(again)}")
+        raise DataError(who, expected="unique column names", got=f"duplicates of {first_five(again)}")
 
 
 def table(
@@ -58,7 +52,7 @@ def table(
     classes: Sequence[str],
     who: str,
 ) -> Table:
-    """Put a table together from its columns of text or numbers, and its class columns `[N, C]`."""
+    """Return a table from its columns of text or numbers and its class columns `[N, C]`."""
     folds = columns.get("fold")
     return Table(
         columns[ID],

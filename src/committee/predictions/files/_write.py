@@ -1,4 +1,4 @@
-"""Write probabilities as the CSV that people know: `id,p0..pC`, or the classes' names."""
+"""The writer of CSV files of probabilities."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def write_csv(
     class_names: tuple[str, ...],
     labels: ArrayLike | None = None,
 ) -> None:
-    """Write one row a sample: its id, a probability a class, and its label where labels are given.
+    """Write one row for each sample: its id, the probability of each class, and optionally its label.
 
-    Columns are called after the classes; `p0`, `p1`, ... where classes are numbered, or called like another
-    column. What is written is read back by `committee combine`.
+    Class columns have the names of the classes, or `p0`, `p1`, ... if the classes are numbered or one of them
+    has the name of another column. `committee combine` can read the file.
 
     Parameters
     ----------
     path : Path
-        The file; its folder is made.
+        The file; its folder is created.
     sample_ids : str array [N]
     probabilities : float array [N, C]
     class_names : tuple of str
     labels : int array [N], optional
-        Class indices; written as the classes are called.
+        Class indices, which are written as class names.
     """
     numbered = class_names == tuple(map(str, range(len(class_names)))) or {*class_names} & {ID, *KNOWN}
     header = [f"p{index}" for index in range(len(class_names))] if numbered else list(class_names)

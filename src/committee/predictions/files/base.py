@@ -1,4 +1,4 @@
-"""Prediction files: what a format must give, and how a file becomes `Predictions`."""
+"""The base class of prediction file formats, and the functions that read predictions and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.base.registry import Family
-from committee.errors import DataError, UsageError, first_five, nearest
+from committee.errors import DataError, UsageError, first_five, missing, nearest
 from committee.predictions.checks import check_finite
 from committee.predictions.table import Predictions
 from committee.store.manifest import NAME, read_whole
@@ -20,7 +20,7 @@ from committee.store.manifest import NAME, read_whole
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """What a file holds: predictions of one model, or labels, or both.
+    """The content of a file: predictions of one model, or labels, or both.
 
     Attributes
     ----------
@@ -29,13 +29,25 @@ class Table:
     values : float array [N, C] or None
         Probabilities or logits; None in a file of labels.
     is_probability : bool
-        Which of the two `values` are.
+        Whether `values` are probabilities, and not logits.
     classes : array [C] or None
-        Names of the columns of `values`; None where they are numbered.
+        Names of the columns of `values`; None if they are numbered.
     labels, folds, groups : array [N] or None
-        Columns that may be there. Labels are class names or indices.
+        Optional columns. Labels are class names or class indices.
     seen : bool array [N] or None
-        Rows that the model was trained on, where the file says so.
+        Whether the model was trained on each row, if the file has this column.
+
+    See Also
+    --------
+    PredictionFile : The formats that a table is read from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.predictions.files import Table
+    >>> table = Table(np.array(["x", "y"]), values=np.array([[0.9, 0.1], [0.2, 0.8]]))
+    >>> table.is_probability, table.classes is None
+    (True, True)
     """
 
     ids: NDArray[Any]
@@ -49,12 +61,31 @@ class Table:
 
 
 class PredictionFile(ABC):
-    """A file format.
+    """Base class of file formats for predictions and labels.
 
     Attributes
     ----------
     suffixes : tuple of str
-        Endings of its file names, with the dot, in lower case.
+        File name extensions of the format, in lower case and with the dot.
+
+    See Also
+    --------
+    read : Read predictions in any format.
+    read_labels : Read labels in any format.
+
+    Examples
+    --------
+    A format with a row `id,probability` for each sample, for two classes:
+
+    >>> import numpy as np
+    >>> from committee.predictions.files import PredictionFile, Table
+    >>> class Pairs(PredictionFile):
+    ...     suffixes = (".pairs",)
+    ...
+    ...     def read(self, path):
+    ...         ids, second = np.loadtxt(path, dtype=str, delimiter=",", unpack=True)
+    ...         probability = second.astype(float)
+    ...         return Table(ids, values=np.stack([1 - probability, probability], axis=1))
     """
 
     suffixes: ClassVar[tuple[str, ...]]
@@ -66,7 +97,7 @@ class PredictionFile(ABC):
         Raises
         ------
         DataError
-            The file is damaged, or is not laid out as the format asks.
+            The file is damaged, or its content does not match the format.
         """
 
 
@@ -74,14 +105,33 @@ FILES: Family[PredictionFile] = Family("committee.predictions.files", "predictio
 
 
 def read(path: Path, name: str) -> Predictions:
-    """Read the predictions of one model, as member `name`; or a folder that `Predictions.save` wrote.
+    """Read the predictions of one model.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder that `Predictions.save` wrote.
+    name : str
+        Name of the member. A folder has the names of its members.
 
     Raises
     ------
     UsageError
-        There is no such file, or its ending is unknown.
+        The file does not exist, or its format is unknown.
     DataError
-        Ids, classes, shapes or row sums do not fit.
+        Ids, classes, shapes or sums of rows are not valid.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.predictions.files import read
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "resnet.csv"
+    ...     _ = path.write_text("id,cat,dog,label\\nx,0.9,0.1,cat\\ny,0.2,0.8,dog\\n")
+    ...     rows = read(path, "resnet")
+    >>> rows.class_names, rows.labels.tolist()
+    (('cat', 'dog'), [0, 1])
     """
     if (path / "predictions.json").is_file():
         return _folder(path)
@@ -89,9 +139,9 @@ def read(path: Path, name: str) -> Predictions:
     if table.values is None:
         raise DataError(
             str(path),
-            expected="predictions: one column or array entry a class",
-            got="ids and labels alone",
-            todo="Name files of labels with --labels.",
+            expected="predictions, with one column for each class",
+            got="ids and labels only",
+            todo="Give files of labels with --labels.",
         )
     make = Predictions.from_probabilities if table.is_probability else Predictions.from_logits
     classes = range(table.values.shape[-1]) if table.classes is None else table.classes
@@ -111,14 +161,14 @@ def read(path: Path, name: str) -> Predictions:
 
 
 def read_labels(path: Path) -> Table:
-    """Read ids and labels, and the folds and groups beside them.
+    """Read ids and labels, and optional folds and groups.
 
     Raises
     ------
     UsageError
-        There is no such file, or its ending is unknown.
+        The file does not exist, or its format is unknown.
     DataError
-        There are no labels in it.
+        The file has no labels.
     """
     table = _table(path)
     if table.labels is None:
@@ -126,23 +176,23 @@ def read_labels(path: Path) -> Table:
             str(path),
             expected="ids and labels",
             got="no labels",
-            todo="CSV needs the columns id,label; NPZ the arrays ids and labels.",
+            todo="A CSV file needs the columns id and label, an NPZ file the arrays ids and labels.",
         )
     return table
 
 
 def member_names(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each file: its stem or, where two are equal, as much of the path as tells them apart.
+    """Return a name for each file: its stem or, if stems are equal, as much of the path as makes it unique.
 
     Raises
     ------
     UsageError
-        A file is named twice.
+        A file occurs more than once.
     """
     places = [path.resolve() for path in paths]
     again = sorted({str(path) for path, place in zip(paths, places, strict=True) if places.count(place) > 1})
     if again:
-        raise UsageError("files", expected="each file once", got=f"several times {first_five(again)}")
+        raise UsageError("files", expected="distinct files", got=f"duplicates of {first_five(again)}")
     stems = [place.with_suffix("") if place.is_file() else place for place in places]
     for full in (stems, places):
         for depth in range(1, max(len(path.parts) for path in full)):
@@ -153,7 +203,7 @@ def member_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _folder(path: Path) -> Predictions:
-    """Read a folder; one that a store wrote has checksums, one from elsewhere may hold anything."""
+    """Read a folder of saved predictions; the checksums are verified if it is part of a store."""
     stored = (path / NAME).exists()
     found = read_whole(path, Predictions.load) if stored else Predictions.load(path)
     check_finite(found.logits, found.sample_ids, str(path))
@@ -166,9 +216,11 @@ def _table(path: Path) -> Table:
 
 def _format_of(path: Path) -> PredictionFile:
     if path.is_dir():
-        raise UsageError(str(path), expected="a file, or a folder of saved predictions", got="another folder")
+        raise UsageError(
+            str(path), expected="a file, or a folder of saved predictions", got="another kind of folder"
+        )
     if not path.is_file():
-        raise UsageError(str(path), expected="a file", got="nothing there", todo=_neighbor(path))
+        raise missing(UsageError, path, _similar_name(path))
     formats = [FILES.load(name) for name in FILES.names()]
     for each in formats:
         if path.suffix.lower() in each.suffixes:
@@ -182,6 +234,6 @@ def _format_of(path: Path) -> PredictionFile:
     )
 
 
-def _neighbor(path: Path) -> str:
+def _similar_name(path: Path) -> str:
     folder = path.parent
     return nearest(path.name, sorted(other.name for other in folder.iterdir())) if folder.is_dir() else ""

@@ -1,4 +1,4 @@
-"""CSV: `id`, a column a class, and `label`, `fold`, `group`, `seen` where they are there."""
+"""CSV files of predictions or labels."""
 
 from __future__ import annotations
 
@@ -19,12 +19,32 @@ from committee.predictions.files.base import PredictionFile, Table
 
 
 class Csv(PredictionFile):
-    """`id,p0,p1,...` or `id,<class>,<class>,...`, where class columns are probabilities; or `id,label`."""
+    """CSV with a header: a column `id`, a column of probabilities for each class, and optional columns.
+
+    Class columns are `p0`, `p1`, ... or have the names of the classes. The optional columns are `label`,
+    `fold`, `group` and `seen`. A file of labels has the columns `id` and `label`, and no class columns.
+
+    See Also
+    --------
+    Parquet : The same columns in a binary file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.predictions.files import Csv
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "resnet.csv"
+    ...     _ = path.write_text("id,cat,dog,label\\nx,0.9,0.1,cat\\ny,0.2,0.8,dog\\n")
+    ...     table = Csv().read(path)
+    >>> table.ids.tolist(), table.classes.tolist(), table.labels.tolist()
+    (['x', 'y'], ['cat', 'dog'], ['cat', 'dog'])
+    """
 
     suffixes = (".csv",)
 
     def read(self, path: Path) -> Table:
-        """Read the header, then text and numbers, each in one pass of numpy's parser."""
+        """Read the header, then the columns of text and those of numbers, in one pass each."""
         who = str(path)
         try:
             header, lines = _header(path)
@@ -34,7 +54,7 @@ class Csv(PredictionFile):
             columns = _texts(_pick(path, header, lines, texts, np.object_), texts, who)
             values = _pick(path, header, lines, classes, np.float32) if classes else None
         except UnicodeDecodeError as error:
-            raise DataError(who, expected="CSV in UTF-8", got="other bytes") from error
+            raise DataError(who, expected="CSV in UTF-8", got="invalid bytes") from error
         except (csv.Error, ValueError, OverflowError) as error:
             if isinstance(error, DataError):
                 raise
@@ -43,7 +63,7 @@ class Csv(PredictionFile):
 
 
 def _header(path: Path) -> tuple[list[str], int]:
-    """Return the names of the columns, and how many lines they take: a name may hold a line break."""
+    """Return the names of the columns, and the number of lines of the header, which may be quoted."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.reader(file, strict=True)
         header = next(reader, [])
@@ -51,13 +71,13 @@ def _header(path: Path) -> tuple[list[str], int]:
             raise DataError(
                 str(path),
                 expected="a header and rows below it",
-                got="a header alone" if header else "an empty file",
+                got="a header only" if header else "an empty file",
             )
         return [name.strip() for name in header], reader.line_num
 
 
 def _check_widths(path: Path, width: int) -> None:
-    """Find rows of another width, of which numpy's parser would take a part."""
+    """Raise a DataError for a row with another number of fields, which the parser of numpy might accept."""
     content = path.read_bytes().rstrip()
     plain = b'"' not in content and b"\n\n" not in content and b"\r\n\r\n" not in content
     if plain and content.count(b",") == (width - 1) * (content.count(b"\n") + 1) and width > 1:
@@ -70,7 +90,7 @@ def _check_widths(path: Path, width: int) -> None:
                     f"{path}:{reader.line_num}",
                     expected=f"{width} fields, as in the header",
                     got=str(len(row)),
-                    todo="Put text that has commas in quotes.",
+                    todo="Quote text that contains commas.",
                 )
 
 

@@ -1,4 +1,4 @@
-"""NPZ: named NumPy arrays."""
+"""NPZ files of predictions or labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,32 @@ from committee.untrusted.npy import load_npz
 
 
 class Npz(PredictionFile):
-    """`ids` `[N]`, `logits` or `probs` `[N, C]`; `classes`, `labels`, `folds`, `groups` may be there."""
+    """NPZ with the arrays `ids`, `[N]`, and `logits` or `probs`, float `[N, C]`.
+
+    The optional arrays are `classes`, `[C]`, and `labels`, `folds`, `groups` and `seen`, `[N]`.
+
+    See Also
+    --------
+    Safetensors : The same arrays in the safetensors format.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from committee.predictions.files import Npz
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "resnet.npz"
+    ...     np.savez(path, ids=["x", "y"], probs=[[0.9, 0.1], [0.2, 0.8]])
+    ...     table = Npz().read(path)
+    >>> table.ids.tolist(), table.is_probability
+    (['x', 'y'], True)
+    """
 
     suffixes = (".npz",)
 
     def read(self, path: Path) -> Table:
-        """Read the arrays; those of Python objects are refused."""
+        """Read the arrays; arrays of Python objects are rejected."""
         try:
             arrays = load_npz(path)
         except ValueError as error:
@@ -24,6 +44,6 @@ class Npz(PredictionFile):
                 str(path),
                 expected="named NumPy arrays without Python objects",
                 got=str(error),
-                todo="Save them with numpy.savez.",
+                todo="Save the arrays with numpy.savez.",
             ) from error
         return table(arrays, str(path))

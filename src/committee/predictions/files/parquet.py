@@ -1,4 +1,4 @@
-"""Parquet: `id`, a column a class, and `label`, `fold`, `group`, `seen` where they are there."""
+"""Parquet files of predictions or labels."""
 
 from __future__ import annotations
 
@@ -17,12 +17,31 @@ from committee.untrusted.growth import check_growth
 
 
 class Parquet(PredictionFile):
-    """A Parquet table with the columns of a CSV file; class columns are probabilities."""
+    """Parquet with the columns of a CSV file; class columns are probabilities. It requires pyarrow.
+
+    See Also
+    --------
+    Csv : The columns of the table.
+
+    Examples
+    --------
+    >>> from committee.predictions.files import Parquet
+    >>> Parquet.suffixes
+    ('.parquet', '.pq')
+    """
 
     suffixes = (".parquet", ".pq")
 
     def read(self, path: Path) -> Table:
-        """Read the table; needs pyarrow."""
+        """Read the table.
+
+        Raises
+        ------
+        DependencyError
+            pyarrow is not installed.
+        DataError
+            The file is damaged, or its content does not match the format.
+        """
         try:
             from pyarrow import parquet
         except ImportError as error:
@@ -32,7 +51,7 @@ class Parquet(PredictionFile):
                 facts = file.metadata
                 check_growth(path.stat().st_size, 4 * facts.num_rows * facts.num_columns)
                 found = file.read()
-        except Exception as error:  # A damaged file fails in any way: Arrow's, the system's, or in its text
+        except Exception as error:  # a damaged file can raise errors of many kinds
             raise DataError(str(path), expected="a Parquet table", got=_first_line(error)) from error
         check_header(found.column_names, str(path))
         classes = class_columns(found.column_names)
@@ -57,11 +76,11 @@ def _names(column: Any, who: str) -> NDArray[Any]:
     if not re.fullmatch(r"u?int\d+|(large_)?string(_view)?|dictionary<values=(large_)?string.*", kind):
         raise DataError(who, expected="text or whole numbers", got=kind)
     if column.null_count:
-        raise DataError(who, expected="a value in each row", got=f"none in {column.null_count}")
+        raise DataError(who, expected="a value in each row", got=f"{column.null_count} missing values")
     try:
         return names_of(column.to_pylist(), who)
     except UnicodeDecodeError as error:
-        raise DataError(who, expected="text in UTF-8", got="other bytes") from error
+        raise DataError(who, expected="text in UTF-8", got="invalid bytes") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Safetensors: named tensors, with names of samples and classes in the header."""
+"""Safetensors files of predictions or labels."""
 
 from __future__ import annotations
 
@@ -18,15 +18,35 @@ TEXTS = ("ids", "classes", "labels")
 
 
 class Safetensors(PredictionFile):
-    """`logits` or `probs` `[N, C]`; `labels`, `folds`, `groups` may be there.
+    """Safetensors with `logits` or `probs`, float `[N, C]`, and `ids`.
 
-    `ids`, `classes` and `labels` are tensors of whole numbers, or JSON lists of text in the metadata.
+    `ids` and the optional `classes` and `labels` are tensors of whole numbers, or JSON lists of text in the
+    metadata. `folds`, `groups` and `seen` are optional tensors.
+
+    See Also
+    --------
+    Npz : The same arrays in the format of numpy.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from safetensors.numpy import save_file
+    >>> from committee.predictions.files import Safetensors
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "resnet.safetensors"
+    ...     values = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
+    ...     save_file({"probs": values}, path, metadata={"ids": '["x", "y"]'})
+    ...     table = Safetensors().read(path)
+    >>> table.ids.tolist(), table.is_probability
+    (['x', 'y'], True)
     """
 
     suffixes = (".safetensors",)
 
     def read(self, path: Path) -> Table:
-        """Read the tensors and the lists in the header."""
+        """Read the tensors, and the lists in the metadata."""
         try:
             header = read_header(path)
             with safe_open(path, framework="numpy") as file:

@@ -1,4 +1,4 @@
-"""Whether members know anything of the labels, or nothing but chance."""
+"""The evidence in the data that a member predicts labels better than chance."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def evidence(predictions: Predictions) -> NDArray[np.float64]:
-    """Return how surely each member knows the labels, float64 `[M]`, in standard errors; 0 is nothing.
+    """Return how many standard errors each member is better than chance, float64 `[M]`.
 
-    That is the mean, over its standard error, of the log-probability of a row's label beyond what a label
-    drawn by the shares of the classes would have: the covariance of labels and log-probabilities. Groups
-    count as one row each.
+    A row's score is the log-probability of its label minus that of a label drawn with the class frequencies.
+    The evidence is the mean score divided by its standard error: the covariance of labels and
+    log-probabilities in units of its noise. The rows of a group count as one.
     """
     known, labels = columns(predictions), predictions.require_labels("evidence")
     logits = predictions.logits
-    shares = (np.bincount(labels, minlength=logits.shape[2]) / len(labels)).astype(np.float32)
-    # In logits as in log-probabilities: what a row's logits have in common falls out.
-    excess = (known.label + known.normalizer - logits @ shares).astype(np.float64)
+    frequencies = (np.bincount(labels, minlength=logits.shape[2]) / len(labels)).astype(np.float32)
+    # Logits serve as well as log-probabilities: a constant of a row cancels in the difference.
+    excess = (known.label + known.normalizer - logits @ frequencies).astype(np.float64)
     if predictions.groups is not None:
         group = np.unique(predictions.groups, return_inverse=True)[1]
         excess = np.stack([np.bincount(group, weights=each) for each in excess])

@@ -1,0 +1,68 @@
+"""Checks and defaults of the arguments of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from committee.combiners.base import Combiner, build
+from committee.errors import DataError, UsageError, first_five
+from committee.models.member import slugs
+
+
+def member_names(members: Sequence[nn.Module], names: Sequence[str] | None) -> list[str]:
+    """Return the given names of the members or, by default, their own names with numbers for equal ones."""
+    if not members:
+        raise UsageError("ensemble", expected="at least one member", got="none")
+    given = [str(getattr(member, "name", type(member).__name__)) for member in members]
+    twice = next((n for n, m in zip(given, members, strict=True) if sum(m is o for o in members) > 1), None)
+    if twice is not None:
+        raise UsageError(
+            "ensemble", expected="distinct members", got=f"'{twice}' twice", todo="Give it a larger weight."
+        )
+    if names is None:
+        return slugs(given)
+    if len(names) != len(members) or len(set(names)) != len(names):
+        raise UsageError(
+            "ensemble.names", expected=f"{len(members)} distinct names", got=first_five(names) or "none"
+        )
+    return list(names)
+
+
+def bound_combiner(
+    combiner: Combiner | str | Mapping[str, Any] | None,
+    weights: Sequence[float] | Mapping[str, float] | None,
+    names: Sequence[str],
+) -> Combiner:
+    """Return the combiner, or one with the given weights, bound to the names of the members."""
+    if weights is not None:
+        if combiner is not None:
+            raise UsageError(
+                "ensemble", expected="a combiner or weights", got="both", todo="Leave one of them out."
+            )
+        combiner = {"combiner": "weighted", "weights": weights}
+    built = build(combiner or "soft_voting")
+    if built.member_names and built.member_names != tuple(names):
+        raise DataError(
+            "ensemble",
+            expected=f"the members that the combiner was fitted on, {first_five(built.member_names)}",
+            got=first_five(names),
+            todo="Give them these names, in this order.",
+        )
+    return built if built.member_names else built.bind(names)
+
+
+def check_same_classes(names: Sequence[str], classes: Sequence[Sequence[str]], chosen: Sequence[str]) -> None:
+    """Raise a DataError if a member has other classes than `chosen`."""
+    for name, own in zip(names, classes, strict=True):
+        different = sorted(set(own) ^ set(chosen))
+        if own and different:
+            side = "with" if different[0] in own else "without"
+            raise DataError(
+                f"ensemble member '{name}'",
+                expected=f"the classes {first_five(chosen)}",
+                got=f"classes {side} '{different[0]}'",
+                todo="Train the members on the same classes.",
+            )

@@ -1,0 +1,99 @@
+"""The folder format of saved predictions: NPY arrays and one JSON file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.errors import StoreError
+from committee.predictions.checks import check_labels, check_seen, check_shape, check_unique, whole_numbers
+from committee.untrusted.documents import build, read_json
+from committee.untrusted.growth import text_array
+from committee.untrusted.npy import load_npy
+
+if TYPE_CHECKING:
+    from committee.predictions.table import Predictions
+
+PROTOCOL = 1
+_COLUMNS = ("labels", "folds", "groups", "seen")
+
+
+def write(predictions: Predictions, folder: Path) -> None:
+    """Write `logits.npy`, an NPY file for each column, and `predictions.json` into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "logits.npy", predictions.logits)
+    columns = [name for name in _COLUMNS if getattr(predictions, name) is not None]
+    for name in columns:
+        np.save(folder / f"{name}.npy", getattr(predictions, name))
+    text = json.dumps(
+        {
+            "protocol": PROTOCOL,
+            "members": predictions.members,
+            "class_names": predictions.class_names,
+            "columns": columns,
+            "sample_ids": predictions.sample_ids.tolist(),
+        },
+        ensure_ascii=False,
+    )
+    (folder / "predictions.json").write_text(text + "\n", encoding="utf-8")
+
+
+def read(folder: Path, mmap: bool) -> dict[str, Any]:
+    """Read and check the fields of saved predictions.
+
+    Whether the logits are finite is not checked, since that would read the whole array.
+
+    Raises
+    ------
+    StoreError
+        A file is missing or damaged, has another shape, or was written with another protocol.
+    """
+    facts = read_json(folder / "predictions.json", "saved predictions")
+    if facts.get("protocol") != PROTOCOL:
+        raise StoreError(
+            str(folder / "predictions.json"), expected=f"protocol {PROTOCOL}", got=str(facts.get("protocol"))
+        )
+    return build(lambda: _fields(folder, facts, mmap), folder, "saved predictions")
+
+
+def read_logits(folder: Path, rows: slice) -> NDArray[np.float32]:
+    """Read some rows of saved predictions into memory, `[M, n, C, ...]`; the file does not stay mapped."""
+    return np.array(load_npy(folder / "logits.npy", mmap=True)[:, rows])
+
+
+def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any]:
+    who = str(folder)
+    members, classes = tuple(facts["members"]), tuple(facts["class_names"])
+    ids = text_array(facts["sample_ids"])
+    check_unique(ids, f"{who}: sample ids")
+    logits = load_npy(folder / "logits.npy", mmap=mmap)
+    shape = (len(members), len(ids), len(classes))
+    if logits.dtype != np.float32 or logits.shape[:3] != shape:
+        raise StoreError(
+            str(folder / "logits.npy"),
+            expected=f"float32 {list(shape)}",
+            got=f"{logits.dtype} {list(logits.shape)}",
+        )
+    check_shape(logits, members, classes, who)
+    columns = {name: load_npy(folder / f"{name}.npy") for name in _COLUMNS if name in facts["columns"]}
+    for name, column in columns.items():
+        if column.shape != (shape[:2] if name == "seen" else shape[1:2]):
+            raise StoreError(
+                str(folder / f"{name}.npy"), expected=f"{shape[1]} rows", got=f"an array {list(column.shape)}"
+            )
+    rows = len(ids)
+    return {
+        "logits": logits,
+        "members": members,
+        "class_names": classes,
+        "sample_ids": ids,
+        "labels": check_labels(columns.get("labels"), rows, len(classes), f"{who}: labels"),
+        "folds": whole_numbers(columns.get("folds"), rows, f"{who}: folds"),
+        "groups": whole_numbers(columns.get("groups"), rows, f"{who}: groups"),
+        "seen": check_seen(columns["seen"], shape[:2], who),
+    }

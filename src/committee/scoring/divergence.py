@@ -1,0 +1,61 @@
+"""The samples on which members disagree most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from committee.predictions.table import Predictions
+
+_TILE = 2**18
+
+
+def disagreement(predictions: Predictions, top: int = 20) -> list[dict[str, Any]]:
+    """Return the samples on which members disagree most, in descending order.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        With or without labels.
+    top : int
+        Number of samples.
+
+    Returns
+    -------
+    list of dict
+        `sample_id`, `label` (class name or None), `votes` (number of members by predicted class) and
+        `disagreement`, the Jensen-Shannon divergence of the members in nats.
+    """
+    divergence = _divergence(predictions.logits)
+    names, labels = predictions.class_names, predictions.labels
+    return [
+        {
+            "sample_id": str(predictions.sample_ids[row]),
+            "label": None if labels is None else names[labels[row]],
+            "votes": _votes(predictions.logits[:, row], names),
+            "disagreement": float(divergence[row]),
+        }
+        for row in np.argsort(-divergence, kind="stable")[:top]
+    ]
+
+
+def _divergence(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the entropy of the mean minus the mean entropy, float32 `[N]`, in nats."""
+    members, rows, classes = logits.shape
+    result = np.empty(rows, np.float32)
+    block = max(16, _TILE // (members * classes))
+    for start in range(0, rows, block):
+        tile = torch.from_numpy(np.array(logits[:, start : start + block])).log_softmax(dim=2)
+        mean = tile.logsumexp(dim=0) - np.log(members)
+        spread = (tile.exp() * tile).sum(dim=2).mean(dim=0) - (mean.exp() * mean).sum(dim=1)
+        result[start : start + block] = spread.clamp_min(0).numpy()
+    return result
+
+
+def _votes(logits: NDArray[np.float32], names: Sequence[str]) -> dict[str, int]:
+    count = np.bincount(logits.argmax(axis=1), minlength=len(names))
+    return {names[label]: int(count[label]) for label in np.argsort(-count, kind="stable") if count[label]}

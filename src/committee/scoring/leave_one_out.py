@@ -1,0 +1,94 @@
+"""Leave-one-out contributions: the change of the cross-fitted metric without each member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from committee.combiners.base import Combiner, build
+from committee.metrics.classification import evaluate, get_metric
+from committee.predictions.table import Predictions
+from committee.scoring.scores import Folds, cross_fit, folds_of
+
+Spec = dict[str, Any]
+
+
+def contributions(
+    combiner: Combiner,
+    predictions: Predictions,
+    metric: str = "log_loss",
+    *,
+    folds: Folds | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Return how much worse the cross-fitted metric gets without each member.
+
+    A negative contribution means that the metric improves without the member. A member is not in the result
+    if the combiner would have nothing left to combine without it.
+
+    Parameters
+    ----------
+    combiner : Combiner
+        It is cloned and not changed.
+    predictions : Predictions
+        Labeled rows that no member was trained on.
+    metric : str
+        A key of `committee.metrics.classification.METRICS`.
+    folds : int64 array [N], optional
+        Fold of each row; by default as in `committee.scoring.cross_fit`.
+    seed : int
+        Seed of folds that are drawn.
+    """
+    labels = predictions.require_labels("contributions")
+    folds = folds_of(predictions, folds, seed)
+    sign = 1 if get_metric(metric).higher_is_better else -1
+
+    def value(rule: Combiner, rows: Predictions) -> float:
+        held_out = cross_fit(rule, rows, folds=folds)
+        return sign * evaluate(held_out, labels, [metric])[metric]
+
+    whole, result = value(combiner, predictions), {}
+    for member in predictions.members:
+        smaller = without(combiner, member, predictions.members)
+        if smaller is not None:
+            rest = [name for name in predictions.members if name != member]
+            result[member] = whole - value(smaller, predictions.select(rest))
+    return result
+
+
+def without(combiner: Combiner, member: str, members: Sequence[str]) -> Combiner | None:
+    """Return an unfitted combiner for all members but one, or None if it would have nothing to combine.
+
+    The member is also removed from given weights and named subsets, in nested combiners too.
+    """
+    if list(members) == [member]:
+        return None
+    spec = _without({"combiner": combiner.key, **combiner.options()}, member, list(members).index(member))
+    return None if spec is None else build(spec)
+
+
+def _without(spec: Spec, member: str, place: int) -> Spec | None:
+    result = dict(spec)
+    if spec.get("members"):
+        if member not in spec["members"]:
+            return result
+        place = spec["members"].index(member)
+        result["members"] = [name for name in spec["members"] if name != member]
+    if spec.get("weights") is not None:
+        result["weights"] = _drop(spec["weights"], member, place)
+    if "inner" in spec:
+        result["inner"] = _without(spec["inner"], member, place)
+    if "inputs" in spec:
+        parts = {name: _without(part, member, place) for name, part in spec["inputs"].items()}
+        result["inputs"] = parts if None not in parts.values() else None
+    emptied = any(spec.get(key) and not result[key] for key in ("members", "weights", "inner", "inputs"))
+    return None if emptied else result
+
+
+def _drop(weights: Any, member: str, place: int) -> Any:
+    """Return the weights without a member, or None if no other member has weight."""
+    if isinstance(weights, Mapping):
+        rest: Any = {name: weight for name, weight in weights.items() if name != member}
+        return rest if any(rest.values()) else None
+    rest = [*weights[:place], *weights[place + 1 :]]
+    return rest if any(rest) else None

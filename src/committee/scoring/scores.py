@@ -1,0 +1,153 @@
+"""Cross-fitted scores of combiners, with intervals and the gain over the best single member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.combiners.base import Combiner
+from committee.metrics.bootstrap import Interval, intervals
+from committee.metrics.classification import evaluate
+from committee.predictions.table import Predictions
+from committee.scoring.gains import Baselines, Gain
+from committee.solvers import cross_fit as fitting
+
+LogProbs = NDArray[np.float32]
+Folds = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of a combiner on the rows that it can be fitted on.
+
+    Attributes
+    ----------
+    fit : dict of str to float
+        Metrics on the rows of the fit. They are too good; use them for comparison only.
+    cross_fitted : dict of str to Interval
+        Metrics of rows that were combined by fits on other rows.
+    gain : dict of str to Gain
+        Cross-fitted difference to the best single member, which is chosen inside the folds by the same
+        metric. For a combiner that calibrates, that member is calibrated inside the folds too.
+    held_out : float32 array [N, C]
+        Log-probabilities of the rows, each combined by a fit on other rows.
+
+    See Also
+    --------
+    score : Compute the scores of one combiner.
+    committee.scoring.Gain : A paired difference between two predictions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.combiners import Weighted
+    >>> from committee.predictions import Predictions
+    >>> from committee.scoring import score
+    >>> random = np.random.default_rng(0)
+    >>> labels = random.integers(0, 3, 200)
+    >>> logits = random.normal(size=(2, 200, 3)) + 2 * np.eye(3)[labels]
+    >>> rows = Predictions.from_logits(
+    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
+    ... )
+    >>> fitted, scores = score(Weighted(), rows)
+    >>> round(scores.cross_fitted["accuracy"].value, 2)
+    0.96
+    >>> scores.gain["accuracy"].proven
+    True
+    """
+
+    fit: dict[str, float]
+    cross_fitted: dict[str, Interval]
+    gain: dict[str, Gain]
+    held_out: LogProbs = field(repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; each gain includes its `text`."""
+        return {
+            "fit": self.fit,
+            "cross_fitted": {name: asdict(interval) for name, interval in self.cross_fitted.items()},
+            "gain": {name: gain.to_json() for name, gain in self.gain.items()},
+        }
+
+
+def cross_fit(
+    combiner: Combiner, predictions: Predictions, *, folds: Folds | None = None, seed: int = 0
+) -> LogProbs:
+    """Return log-probabilities, float32 `[N, C]`, each row combined by a fit on other rows.
+
+    Parameters
+    ----------
+    combiner : Combiner
+        It is cloned for each fold and is not changed.
+    predictions : Predictions
+        With labels, if the combiner learns.
+    folds : int64 array [N], optional
+        Fold of each row. By default the folds of the predictions or, if they have none, folds that are drawn.
+    seed : int
+        Seed of the folds that are drawn.
+
+    Raises
+    ------
+    LeakError
+        A member was trained on one of the rows.
+    """
+    if not combiner.learns:
+        return fitting.cross_fit(combiner, predictions)
+    return fitting.cross_fit(combiner, predictions, folds_of(predictions, folds, seed))
+
+
+def score(
+    combiner: Combiner, predictions: Predictions, *, folds: Folds | None = None, seed: int = 0
+) -> tuple[Combiner, Scores]:
+    """Return a combiner fitted on all rows, and its scores; see `score_all`."""
+    return score_all({"combiner": combiner}, predictions, folds=folds, seed=seed)["combiner"]
+
+
+def score_all(
+    combiners: Mapping[str, Combiner],
+    predictions: Predictions,
+    *,
+    folds: Folds | None = None,
+    seed: int = 0,
+) -> dict[str, tuple[Combiner, Scores]]:
+    """Fit several combiners and score them on the same folds and resamples.
+
+    Parameters
+    ----------
+    combiners : mapping of str to Combiner
+        They are cloned and not changed.
+    predictions : Predictions
+        Labeled rows that no member was trained on.
+    folds : int64 array [N], optional
+        As for `cross_fit`.
+    seed : int
+        Seed of the bootstrap, and of folds that are drawn.
+
+    Returns
+    -------
+    dict of str to (Combiner, Scores)
+        Each combiner fitted on all rows, and its scores.
+    """
+    labels = predictions.require_labels("score")
+    folds = folds_of(predictions, folds, seed)
+    baselines = Baselines(predictions, folds, seed)
+    held_out = fitting.cross_fit_all(list(combiners.values()), predictions, folds)
+    result = {}
+    for (name, combiner), log_probs in zip(combiners.items(), held_out, strict=True):
+        fitted = combiner.clone().fit(predictions)
+        on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
+        cross_fitted = intervals(log_probs, labels, groups=predictions.groups, seed=seed)
+        gains = baselines.gains(log_probs, combiner.calibrates)
+        result[name] = fitted, Scores(evaluate(on_fit, labels), cross_fitted, gains, log_probs)
+    return result
+
+
+def folds_of(predictions: Predictions, folds: Folds | None, seed: int) -> Folds:
+    """Return the given folds, those of the predictions, or new ones, in this order of preference."""
+    if folds is not None:
+        return folds
+    return fitting.redraw_folds(predictions, seed) if predictions.folds is None else predictions.folds
