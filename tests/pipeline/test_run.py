@@ -48,7 +48,7 @@ def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., obj
     detailed = cli("leaderboard", "--store", trained.root, "--model-name", "weighted")
     assert detailed.code == 0
     assert [line for line in detailed.out.splitlines() if "disagree" in line] == [
-        "samples on which members disagree most, of those that the ensemble learned from",
+        "Samples on which the members disagree most, among those that the ensemble was fitted on",
         "sample  class  votes       disagreement",
     ]
     found = cli("leaderboard", "--store", trained.root, "--model-name", "weighted", "--json")

@@ -41,43 +41,74 @@ HALF = "0.5000 [0.2500, 0.7500]"
 
 def test_a_member() -> None:
     assert tables(MEMBER) == [
-        ("metrics", ["metric", "cross-fitted", "of the fit", "test"], [["accuracy", HALF, None, HALF]]),
         (
-            "classes of the test split",
-            ["class", "precision", "recall", "f1", "n"],
-            [["cat", 0.5, 1.0, 0.75, 1], ["dog", 0.5, 0.0, 0.0, 3]],
+            "Metrics",
+            ["metric", "cross-fitted", "on the rows of the fit", "test"],
+            [["accuracy", HALF, None, HALF]],
         ),
-        ("mistakes on the test split", ["class", "taken for", "n"], [["dog", "cat", 3]]),
+        (
+            "Classes of the test split",
+            ["class", "precision", "recall", "f1", "n"],
+            [["cat", "0.5000", "1.0000", "0.7500", 1], ["dog", "0.5000", "0.0000", "0.0000", 3]],
+        ),
+        (
+            "Most frequent mistakes on the test split",
+            ["class", "predicted as", "n"],
+            [["dog", "cat", 3]],
+        ),
     ]
 
 
-def test_an_ensemble_says_what_members_add_and_where_they_disagree() -> None:
+def test_an_ensemble_has_contributions_and_disagreement() -> None:
     assert tables(ENSEMBLE)[3:] == [
         (
-            "cross-fitted gain",
-            ["metric", "gain", "in words", "over"],
+            "Cross-fitted gains",
+            ["metric", "gain", "in words", "compared with"],
             [["accuracy", HALF, "no proven gain", "a"]],
         ),
         (
-            "calibration (pooled), cross-fitted",
+            "Effect of calibration (pooled), cross-fitted",
             ["metric", "before", "after"],
-            [["log_loss", 0.5, 0.25], ["ece", 0.2, 0.1]],
+            [["log_loss", "0.5000", "0.2500"], ["ece", "0.2000", "0.1000"]],
         ),
         (
-            "members",
-            ["member", "weight", "log_loss higher without it"],
-            [["a", 1.0, 0.125], ["b", 0.0, None]],
+            "Members",
+            ["member", "weight", "increase of the log_loss without it"],
+            [["a", "1.0000", "0.1250"], ["b", "0.0000", None]],
         ),
         (
-            "samples on which members disagree most, of those that the ensemble learned from",
+            "Samples on which the members disagree most, among those that the ensemble was fitted on",
             ["sample", "class", "votes", "disagreement"],
-            [["x", "cat", "dog: 2, cat: 1", 0.5]],
+            [["x", "cat", "dog: 2, cat: 1", "0.5000"]],
         ),
     ]
+
+
+def test_prediction_sets_abstention_and_skipped_networks() -> None:
+    share = {"value": 0.5, "low": 0.25, "high": 0.75}
+    sets = {
+        "note": "approximate",
+        "lac": {"0.9": {"coverage": share, "mean_size": share}},
+        "aps": {},
+        "abstain": [{"confidence": 0.5, "answered": 0.75, "accuracy": None}],
+    }
+    times = dict.fromkeys(("mean", "median", "p95", "dense_mean", "dense_median", "dense_p95"), 2.0)
+    skipping = {
+        "accuracy_kept": {"cross_fitted": 0.99, "test": 0.98},
+        "used_members": {"a": 1.0, "b": 0.25},
+        "latency_ms": [{"batch": 1, **times}],
+    }
+    found = {title: rows for title, _, rows in tables({**ENSEMBLE, "sets": sets, "skipping": skipping})}
+    assert found["Prediction sets on the test split, approximate"] == [["lac", "0.9", HALF, HALF]]
+    assert next(rows for title, rows in found.items() if "Abstention" in title)[0][1:] == ["0.7500", None]
+    (title,) = (title for title in found if title.startswith("Networks that run."))
+    assert "0.9900 times that of all members together (cross-fitted; 0.9800 on the test split)" in title
+    assert found[title] == [["a", "1.0000"], ["b", "0.2500"]]
+    assert found["Milliseconds per call; dense: if all networks run"] == [[1, *["2.0"] * 6]]
 
 
 def test_what_there_is_nothing_of_has_no_table() -> None:
     nothing = {"metrics": {}, "cross_fitted": {}, "per_class": [], "confusion": []}
     assert tables({**MEMBER, **nothing}) == []
     titles = [title for title, *_ in tables({**ENSEMBLE, **nothing, "calibration": None, "weights": None})]
-    assert titles[0] == "cross-fitted gain" and titles[1] == "members"
+    assert titles[0] == "Cross-fitted gains" and titles[1] == "Members"

@@ -150,6 +150,10 @@ def test_no_interval_is_no_text() -> None:
     assert interval(None) == ""
 
 
+def test_no_number_is_a_negative_zero() -> None:
+    assert interval({"value": -1e-9, "low": -1e-7, "high": 1e-7}) == "0.0000 [0.0000, 0.0000]"
+
+
 def test_a_damaged_report_is_named_and_left_out(trained: Store, caplog: pytest.LogCaptureFixture) -> None:
     for name in ("test_resnet", "test_vit"):
         fingerprint = model_source(trained, name)
@@ -182,7 +186,7 @@ def test_a_failure_is_shown_until_a_later_success(
     sys.modules.pop("own_nets")
     importlib.invalidate_caches()
     assert cli("train", *words).code == cli("evaluate", *words).code == 0
-    assert cli(*shown).out.startswith("own_nets_short: metrics")
+    assert cli(*shown).out.startswith("own_nets_short (member)\n\nMetrics\n")
     (row,) = leaderboard(store)
     assert row["name"] == "own_nets_short" and "failed" not in row
     sys.modules.pop("own_nets")

@@ -58,7 +58,8 @@ def _print_model(store: Store, name: str, as_json: bool) -> int:
     elif code:
         print_failed({report["name"]: report["failed"]})
     else:
-        for place, (title, columns, rows) in enumerate(tables(report)):
-            print_table(f"\n{title}" if place else f"{report['name']}: {title}", columns, rows)
+        print(f"{report['name']} ({report['kind']})")
+        for title, columns, rows in tables(report):
+            print_table(f"\n{title}", columns, rows)
         print_data(report["data"])
     return code

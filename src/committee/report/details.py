@@ -1,4 +1,4 @@
-"""All about one model: its metrics, its classes, what its members add, and where they disagree."""
+"""Everything about one model as tables: metrics, classes, contributions of members, disagreement."""
 
 from __future__ import annotations
 
@@ -13,47 +13,53 @@ Table = tuple[str, list[str], list[list[Any]]]
 
 
 def tables(report: Report) -> list[Table]:
-    """Return title, columns and rows of all there is to say of the model in a `metrics.json`."""
-    made = [_metrics(report), _classes(report), _mistakes(report), *_sets(report)]
+    """Return title, headings and rows of each table about a model.
+
+    Parameters
+    ----------
+    report : dict
+        The `metrics.json` of the model. Tables without rows are left out.
+    """
+    found = [_metrics(report), _classes(report), _mistakes(report), *_sets(report)]
     if report["kind"] == "ensemble":
-        made += [_gains(report), _calibration(report), _networks(report), *_skipping(report)]
-        made += [_members(report), _samples(report)]
-    return [table for table in made if table[2]]
+        found += [_gains(report), _calibration(report), _networks(report), *_skipping(report)]
+        found += [_members(report), _samples(report)]
+    return [table for table in found if table[2]]
 
 
 def _metrics(report: Report) -> Table:
     fit, cross_fitted, test = report["fit"], report["cross_fitted"], report["metrics"]
     shown = [name for name in METRICS if name in cross_fitted or name in test]
     rows = [
-        [name, interval(cross_fitted.get(name)), fit.get(name), interval(test.get(name))] for name in shown
+        [name, interval(cross_fitted.get(name)), _four(fit.get(name)), interval(test.get(name))]
+        for name in shown
     ]
-    return "metrics", ["metric", "cross-fitted", "of the fit", "test"], rows
+    return "Metrics", ["metric", "cross-fitted", "on the rows of the fit", "test"], rows
 
 
 def _classes(report: Report) -> Table:
-    columns = ["class", "precision", "recall", "f1", "n"]
-    return (
-        "classes of the test split",
-        columns,
-        [[each[name] for name in columns] for each in report["per_class"]],
-    )
+    scores = ["precision", "recall", "f1"]
+    rows = [
+        [each["class"], *(_four(each[score]) for score in scores), each["n"]] for each in report["per_class"]
+    ]
+    return "Classes of the test split", ["class", *scores, "n"], rows
 
 
 def _mistakes(report: Report) -> Table:
-    """The cells of the confusion matrix off its diagonal, most rows first."""
+    """Return the ten largest entries of the confusion matrix off its diagonal."""
     names = [each["class"] for each in report["per_class"]]
-    cells = [
-        [names[true], names[guess], number]
+    entries = [
+        [names[true], names[predicted], number]
         for true, row in enumerate(report["confusion"])
-        for guess, number in enumerate(row)
-        if number and guess != true
+        for predicted, number in enumerate(row)
+        if number and predicted != true
     ]
-    cells.sort(key=lambda cell: -cell[2])
-    return "mistakes on the test split", ["class", "taken for", "n"], cells[:10]
+    entries.sort(key=lambda entry: -entry[2])
+    return "Most frequent mistakes on the test split", ["class", "predicted as", "n"], entries[:10]
 
 
 def _sets(report: Report) -> list[Table]:
-    """The prediction sets of a report, and what withholding answers brings; nothing where it has none."""
+    """Return tables of prediction sets and of abstention, or nothing if the report has none."""
     found = report.get("sets")
     if not found:
         return []
@@ -62,58 +68,80 @@ def _sets(report: Report) -> list[Table]:
         for method in ("lac", "aps")
         for coverage, each in found[method].items()
     ]
-    answered = [[each["confidence"], each["answered"], each["accuracy"]] for each in found["abstain"]]
+    kept = [
+        [each["confidence"], _four(each["answered"]), _four(each["accuracy"])] for each in found["abstain"]
+    ]
     return [
-        (f"prediction sets on test, {found['note']}", ["sets", "asked for", "coverage", "mean size"], rows),
-        ("answers withheld below a probability, on test", ["below", "answered", "accuracy"], answered),
+        (
+            f"Prediction sets on the test split, {found['note']}",
+            ["method", "wanted coverage", "coverage", "mean size"],
+            rows,
+        ),
+        (
+            "Abstention on the test split: no prediction if the best class is less probable",
+            ["least probability", "share predicted", "accuracy"],
+            kept,
+        ),
     ]
 
 
 def _networks(report: Report) -> Table:
-    rows = [[inference, *scores.values()] for inference, scores in report.get("by_networks", {}).items()]
+    rows = [
+        [inference, *map(_four, scores.values())]
+        for inference, scores in report.get("by_networks", {}).items()
+    ]
     columns = ["networks", "accuracy", "log_loss", "ece", "mean confidence"]
-    return "test scores by the networks that speak", columns, rows
+    return "Test scores of the refit networks and of the fold networks", columns, rows
 
 
 def _skipping(report: Report) -> list[Table]:
-    """What a rule that spares photos some networks saves; nothing where it spares none."""
+    """Return tables about an ensemble that runs only some of its networks for an image, if it does."""
     found = report.get("skipping")
     if not found:
         return []
     kept = found["accuracy_kept"]
-    title = f"accuracy kept: {kept['cross_fitted']:.4f} cross-fitted, {kept['test']:.4f} on test"
+    title = (
+        f"Networks that run. The accuracy is {kept['cross_fitted']:.4f} times that of all members together "
+        f"(cross-fitted; {kept['test']:.4f} on the test split)"
+    )
     times = ("mean", "median", "p95", "dense_mean", "dense_median", "dense_p95")
-    timed = [[each["batch"], *(each[key] for key in times)] for each in found["latency_ms"]]
+    timed = [[each["batch"], *(f"{each[key]:.1f}" for key in times)] for each in found["latency_ms"]]
+    used = [[name, _four(share)] for name, share in found["used_members"].items()]
     return [
-        (title, ["member", "asked about"], [list(each) for each in found["used_members"].items()]),
-        ("milliseconds a call; dense: with all networks", ["images", *times], timed),
+        (title, ["member", "share of the images"], used),
+        ("Milliseconds per call; dense: if all networks run", ["images per call", *times], timed),
     ]
 
 
 def _gains(report: Report) -> Table:
     rows = [[name, interval(gain), gain["text"], gain["against"]] for name, gain in report["gain"].items()]
-    return "cross-fitted gain", ["metric", "gain", "in words", "over"], rows
+    return "Cross-fitted gains", ["metric", "gain", "in words", "compared with"], rows
 
 
 def _calibration(report: Report) -> Table:
     found = report["calibration"] or {}
-    rows = [[name, *found[name].values()] for name in ("log_loss", "ece") if name in found]
-    return f"calibration ({report['calibrate']}), cross-fitted", ["metric", "before", "after"], rows
+    rows = [[name, *map(_four, found[name].values())] for name in ("log_loss", "ece") if name in found]
+    return f"Effect of calibration ({report['calibrate']}), cross-fitted", ["metric", "before", "after"], rows
 
 
 def _members(report: Report) -> Table:
-    weights, lost = report["weights"] or {}, report["contributions"]
-    rows = [[name, weights.get(name), lost.get(name)] for name in report["members"]]
-    return "members", ["member", "weight", "log_loss higher without it"], rows
+    weights, increases = report["weights"] or {}, report["contributions"]
+    rows = [[name, _four(weights.get(name)), _four(increases.get(name))] for name in report["members"]]
+    return "Members", ["member", "weight", "increase of the log_loss without it"], rows
 
 
 def _samples(report: Report) -> Table:
     rows = [
-        [each["sample_id"], each["label"], _votes(each["votes"]), each["disagreement"]]
+        [each["sample_id"], each["label"], _votes(each["votes"]), _four(each["disagreement"])]
         for each in report["disagreement"]
     ]
-    title = "samples on which members disagree most, of those that the ensemble learned from"
+    title = "Samples on which the members disagree most, among those that the ensemble was fitted on"
     return title, ["sample", "class", "votes", "disagreement"], rows
+
+
+def _four(value: float | None) -> str | None:
+    """Return a number with four decimals."""
+    return None if value is None else f"{value:z.4f}"
 
 
 def _votes(votes: Mapping[str, int]) -> str:
