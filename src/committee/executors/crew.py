@@ -111,7 +111,7 @@ class Crew:
                         task, deaths = None, 0
                     return
             except _Gone as gone:
-                if task is None or gone.asked or interrupt.asked() or self._over.is_set():
+                if task is None or gone.asked or interrupt.requested() or self._over.is_set():
                     log.debug("a helper is gone: %s", gone)
                     break
                 deaths += 1
