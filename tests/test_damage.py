@@ -229,16 +229,28 @@ def rewrite(path: Path, **changes: Any) -> None:
 STRANGE = [
     (
         {"source": "python", "key": "canary_nets:build"},
-        "expected a builder that the recipe of this run names",
+        "expected a builder that the recipe contains",
     ),
-    ({"options": {"checkpoint_path": "evil.pt"}}, "expected an architecture alone, got 'checkpoint_path'"),
+    (
+        {"options": {"checkpoint_path": "evil.pt"}},
+        "expected an architecture without weights, files or addresses, got 'checkpoint_path'",
+    ),
     (
         {"options": {"pretrained": True, "pretrained_cfg": {"file": "evil.pt"}}},
-        "architecture alone, got 'pretrained'",
+        "architecture without weights, files or addresses, got 'pretrained'",
     ),
-    ({"key": "hf-hub:owner/name"}, "expected an architecture alone, got 'hf-hub:owner/name'"),
-    ({"key": "local-dir:/tmp/evil"}, "expected an architecture alone, got 'local-dir:/tmp/evil'"),
-    ({"source": "torchvision", "key": "resnet18", "options": {"weights": "DEFAULT"}}, "alone, got 'weights'"),
+    (
+        {"key": "hf-hub:owner/name"},
+        "expected an architecture without weights, files or addresses, got 'hf-hub:owner/name'",
+    ),
+    (
+        {"key": "local-dir:/tmp/evil"},
+        "expected an architecture without weights, files or addresses, got 'local-dir:/tmp/evil'",
+    ),
+    (
+        {"source": "torchvision", "key": "resnet18", "options": {"weights": "DEFAULT"}},
+        "addresses, got 'weights'",
+    ),
     ({"source": "os"}, "expected one of"),
     ({"source": None}, "expected the description of a member, got another"),
     ({"nonsense": 1}, "expected the description of a member, got another"),
@@ -272,7 +284,9 @@ def test_a_builder_runs_only_under_its_own_key_and_without_options(full: Store, 
         architecture={"name": "x", "source": "python", "key": key, "options": {"a": 1}},
     )
     seal(folder)
-    with pytest.raises(UsageError, match="expected an architecture alone, got 'a'"):
+    with pytest.raises(
+        UsageError, match="expected an architecture without weights, files or addresses, got 'a'"
+    ):
         load_model(full, "test_vit", trusted=[f"python:{key}"])
 
 
