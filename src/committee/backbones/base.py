@@ -139,7 +139,7 @@ class Backbone(nn.Module):
         return getattr(output, "logits", output)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return the inputs of the head `[B, embedding_size]`, after global average pooling of feature maps."""
+        """Return the inputs of the head `[B, embedding_size]`, after average pooling of feature maps."""
         caller, seen = threading.get_ident(), []
 
         def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
