@@ -214,7 +214,7 @@ class _Helper:
 
     def _answer(self) -> Any:
         """Return what it comes to, and pass on meanwhile what it tells of its progress."""
-        step: progress.Step = lambda steps, item="": None  # noqa: E731
+        step: progress.Step = progress.silent
         with contextlib.ExitStack() as bars:
             while True:
                 what, value = self._hear()
