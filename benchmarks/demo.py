@@ -33,12 +33,15 @@ QUICK = [
 ]
 IMPORTS = "import committee.pipeline.run"
 PARTS = {
-    "images: read, decode, split": ["pipeline.train:open_dataset"],
-    "training: folds and refits": ["pipeline.run:train"],
-    "building: fits and scores of ensembles": ["pipeline.run:build"],
-    "building: what each member brings": ["pipeline.build:contributions", "pipeline.evaluate:contributions"],
-    "evaluating: test scores, intervals, latency": ["pipeline.run:evaluate"],
-    "exporting: files and records": ["pipeline.run:export"],
+    "images: read, decode, split": ["pipeline.shared.to_train:open_dataset"],
+    "training: folds and refits": ["pipeline.stages.train:Train.run"],
+    "building: fits and scores of ensembles": [
+        "pipeline.stages.score_ensemble:ScoreEnsemble.run",
+        "pipeline.stages.stacking:Stacking.run",
+    ],
+    "building: what each member brings": ["pipeline.shared.build:contributions"],
+    "evaluating: test scores, intervals, latency": ["pipeline.stages.evaluate:Evaluate.run"],
+    "exporting: files and records": ["pipeline.stages.export:Export.run"],
     "exporting: translation to ONNX": ["exporters.onnx:_translate"],
     "exporting: parity": ["exporters._package:check_parity"],
     "catalog": ["pipeline.run:discover"],
@@ -71,20 +74,20 @@ class Clock:
 
 @contextlib.contextmanager
 def watched(clock: Clock) -> Iterator[None]:
-    """Put the clock around the functions of `PARTS` while the block runs."""
+    """Time the functions of `PARTS` while the block runs."""
     before = []
     for part, places in PARTS.items():
         for place in places:
-            module = importlib.import_module(f"committee.{place.partition(':')[0]}")
-            name = place.partition(":")[2]
-            if (function := getattr(module, name, None)) is not None:
-                before.append((module, name, function))
-                setattr(module, name, clock.around(part, function))
+            module, _, path = place.partition(":")
+            *owners, name = path.split(".")
+            owner = functools.reduce(getattr, owners, importlib.import_module(f"committee.{module}"))
+            before.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, clock.around(part, getattr(owner, name)))
     try:
         yield
     finally:
-        for module, name, function in before:
-            setattr(module, name, function)
+        for owner, name, function in before:
+            setattr(owner, name, function)
 
 
 def measure(quick: bool) -> list[Row]:

@@ -16,7 +16,7 @@ import numpy as np
 from harness import Row, main
 
 from committee.models.member import Member
-from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.run import run_verb
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.store.commit import commit
@@ -48,7 +48,7 @@ def make_store(folder: Path, members: int, backbone: str, rows: int, classes: in
             logits = random.normal(size=(rows, classes)).astype(np.float32)
             with commit(store.kfold(name) / what, kind="predictions", fingerprint=name) as new:
                 Predictions.from_logits(logits, members=[name], class_names=names, labels=labels).save(new)
-    build(load_recipe(None, ["device=cpu"]), store, ["soft_voting"])
+    run_verb("build-ensemble", load_recipe(None, ["device=cpu"]), store, methods=["soft_voting"])
     return store
 
 

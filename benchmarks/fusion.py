@@ -17,7 +17,7 @@ from committee.base.devices import resolve
 from committee.pipeline.discover import discover
 from committee.pipeline.shared.derived_members import open_bench
 from committee.pipeline.stages.fusion import extracted
-from committee.pipeline.stages.train import train
+from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
 from committee.recipe.runs import Fusion, Network
 from committee.store.layout import Store
@@ -47,7 +47,7 @@ def measure(quick: bool) -> list[Row]:
     )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "store")
-        train(recipe, store)
+        Train().run(recipe, store)
         with store.hold():
             bench = open_bench(recipe, store, discover(store))
             start = time.perf_counter()

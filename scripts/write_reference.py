@@ -104,8 +104,7 @@ def _sections(section: type[Section], path: str) -> Iterator[str]:
     fields = [name for name in section.model_fields if name not in LATER]
     plain = [name for name in fields if not _inner(section, name)]
     if plain:
-        summary = (section.__doc__ or "").partition("\n\n")[0]
-        yield f"## {path or 'Top level'}\n\n{summary}\n\n" + _keys(section, plain)
+        yield f"## {path or 'Top level'}\n\n{(section.__doc__ or '').strip()}\n\n" + _keys(section, plain)
     for name in fields:
         inner = _inner(section, name)
         if inner:

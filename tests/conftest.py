@@ -107,12 +107,12 @@ def tiny_settings(digits_file: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def trained_root(tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[str]) -> Path:
     """The folder of a store with those two members, trained once: to be read only."""
-    from committee.pipeline.stages.train import train
+    from committee.pipeline.stages.train import Train
     from committee.recipe.load import load_recipe
     from committee.store.layout import Store
 
     root = tmp_path_factory.mktemp("trained") / "store"
-    outcome = train(load_recipe(None, tiny_settings), Store(root))
+    outcome = Train().run(load_recipe(None, tiny_settings), Store(root))
     assert outcome.done == ["test_resnet", "test_vit"], outcome.failed
     return root
 

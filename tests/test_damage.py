@@ -22,12 +22,11 @@ from committee.images.record import load_record
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.pipeline.discover import look_through
+from committee.pipeline.run import run_verb
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.records import ensemble_facts
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.export import export
-from committee.pipeline.stages.score_ensemble import build
-from committee.pipeline.stages.train import train
+from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard
 from committee.store.commit import commit
@@ -40,9 +39,12 @@ def full_root(trained_root: Path, tiny_settings: list[str], tmp_path_factory: py
     """A store with a thing of every kind: to be read only."""
     store = Store(shutil.copytree(trained_root, tmp_path_factory.mktemp("full") / "store"))
     recipe = load_recipe(None, [*tiny_settings, "exports.formats=[state_dict, checkpoint]"])
-    for outcome in (build(recipe, store, ["weighted"]), evaluate(recipe, store)):
+    for outcome in (
+        run_verb("build-ensemble", recipe, store, methods=["weighted"]),
+        Evaluate().run(recipe, store),
+    ):
         assert not outcome.failed
-    assert not export(recipe, store, ["weighted"]).failed
+    assert not run_verb("export", recipe, store, models=["weighted"]).failed
     assert look_through(store)["left_out"] == []
     return store.root
 
@@ -138,7 +140,7 @@ def test_a_damaged_fold_is_trained_again_to_the_same_bytes(full: Store, tiny_set
     flip(path)
     flip(canvas)
     recipe = load_recipe(None, [*tiny_settings, "backbones.include=[timm:test_resnet]"])
-    assert train(recipe, full).done == ["test_resnet"]
+    assert Train().run(recipe, full).done == ["test_resnet"]
     assert path.read_bytes() == before and canvas.read_bytes() == decoded
     for damaged in (path, canvas):
         assert f"{damaged}: expected the content that was stored, got other bytes." in caplog.text
@@ -149,7 +151,7 @@ def test_a_damaged_record_of_the_data_stops_the_run(full: Store, tiny_settings) 
     with pytest.raises(
         StoreError, match=r"samples\.json: expected the content that was stored, got other bytes"
     ):
-        train(load_recipe(None, tiny_settings), full)
+        Train().run(load_recipe(None, tiny_settings), full)
 
 
 HOLDER = """
@@ -183,9 +185,7 @@ def test_readers_look_while_another_process_writes(full: Store, cli, tmp_path: P
             said = cli(*words, "--store", full.root)
             assert said.code == 0, said
         said = cli("discover", "--store", full.root)
-        unwritten = (
-            f"The catalog is not written. {full.root}: expected no other process that writes to it, got "
-        )
+        unwritten = f"The catalog is not written. {full.root}: expected to be its only writer, got "
         assert said.code == 0 and unwritten in said.out and "Written to" not in said.out
         for words in (["train"], ["run"], ["build-ensemble"], ["evaluate"], ["export"]):
             said = cli(*words, "--set", "backbones.include=[timm:test_resnet]", "--store", full.root)
@@ -208,8 +208,8 @@ def test_a_read_only_store_fails_at_the_start(full: Store, cli, tiny_settings, v
         subprocess.run(["umount", "-l", str(full.root)], check=True)
     assert (said.code, said.out) == (1, "")
     assert said.err.splitlines()[-1] == (
-        f"committee: {full.root}: not writable (read-only file system). "
-        "Make it writable, or name another folder with --store."
+        f"committee: {full.root}: expected a folder that can be written to, got Read-only file system. "
+        "Make it writable, or name another with --store."
     )
 
 
@@ -229,28 +229,16 @@ def rewrite(path: Path, **changes: Any) -> None:
 STRANGE = [
     (
         {"source": "python", "key": "canary_nets:build"},
-        "expected a builder that the recipe contains",
+        "expected a builder that the recipe of this run names",
     ),
-    (
-        {"options": {"checkpoint_path": "evil.pt"}},
-        "expected an architecture without weights, files or addresses, got 'checkpoint_path'",
-    ),
+    ({"options": {"checkpoint_path": "evil.pt"}}, "expected an architecture alone, got 'checkpoint_path'"),
     (
         {"options": {"pretrained": True, "pretrained_cfg": {"file": "evil.pt"}}},
-        "architecture without weights, files or addresses, got 'pretrained'",
+        "architecture alone, got 'pretrained'",
     ),
-    (
-        {"key": "hf-hub:owner/name"},
-        "expected an architecture without weights, files or addresses, got 'hf-hub:owner/name'",
-    ),
-    (
-        {"key": "local-dir:/tmp/evil"},
-        "expected an architecture without weights, files or addresses, got 'local-dir:/tmp/evil'",
-    ),
-    (
-        {"source": "torchvision", "key": "resnet18", "options": {"weights": "DEFAULT"}},
-        "addresses, got 'weights'",
-    ),
+    ({"key": "hf-hub:owner/name"}, "expected an architecture alone, got 'hf-hub:owner/name'"),
+    ({"key": "local-dir:/tmp/evil"}, "expected an architecture alone, got 'local-dir:/tmp/evil'"),
+    ({"source": "torchvision", "key": "resnet18", "options": {"weights": "DEFAULT"}}, "alone, got 'weights'"),
     ({"source": "os"}, "expected one of"),
     ({"source": None}, "expected the description of a member, got another"),
     ({"nonsense": 1}, "expected the description of a member, got another"),
@@ -284,9 +272,7 @@ def test_a_builder_runs_only_under_its_own_key_and_without_options(full: Store, 
         architecture={"name": "x", "source": "python", "key": key, "options": {"a": 1}},
     )
     seal(folder)
-    with pytest.raises(
-        UsageError, match="expected an architecture without weights, files or addresses, got 'a'"
-    ):
+    with pytest.raises(UsageError, match="expected an architecture alone, got 'a'"):
         load_model(full, "test_vit", trusted=[f"python:{key}"])
 
 
@@ -295,7 +281,7 @@ def test_no_member_of_an_ensemble_leads_outside(full: Store, slug: str) -> None:
     folder = full.deploy("weighted_ensemble") / "checkpoint"
     Ensemble.load(folder)
     rewrite(folder / "ensemble.json", members=[slug])
-    with pytest.raises(StoreError, match="expected names of files in this folder, got 'members/"):
+    with pytest.raises(StoreError, match="expected files inside its own folder, got 'members/"):
         Ensemble.load(folder)
 
 
@@ -306,7 +292,7 @@ def test_no_name_in_a_record_leads_outside(full: Store, name: str) -> None:
     sources = {name: facts["sources"]["test_vit"]}
     rewrite(folder / "ensemble.json", members=[name], sources=sources, inference={name: "refit"})
     seal(folder)
-    with pytest.raises(CommitteeError, match=r"name in the store: expected at most 100 letters|networks of"):
+    with pytest.raises(CommitteeError, match=r"name in the store: expected up to 100 letters|networks of"):
         ensemble_facts(full, "weighted_ensemble")
 
 
@@ -377,5 +363,5 @@ def test_arrays_of_objects_in_a_store_do_not_run(full: Store, tmp_path: Path) ->
     np.save(folder / "labels.npy", np.array([Canary()], dtype=object), allow_pickle=True)
     seal(folder)
     with pytest.raises(StoreError, match="Object arrays cannot be loaded"):
-        build(load_recipe(None), full, ["soft_voting"])
+        run_verb("build-ensemble", load_recipe(None), full, methods=["soft_voting"])
     assert not (tmp_path / "ran").exists()

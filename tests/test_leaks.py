@@ -28,10 +28,9 @@ from committee.combiners.member_temperature import MemberTemperature
 from committee.combiners.temperature import Temperature
 from committee.errors import LeakError
 from committee.pipeline.combine import combine
-from committee.pipeline.run import run
+from committee.pipeline.run import run, run_verb
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.stages import score_ensemble as build_module
-from committee.pipeline.stages.score_ensemble import build as build_ensembles
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard
@@ -194,7 +193,9 @@ def test_a_build_leaves_out_stored_rows_that_were_seen(trained: Store, tiny_sett
     seen[0, :5] = True
     with commit(folder, kind="predictions", fingerprint="the rows of the fit") as new:
         replace(stored, seen=seen).save(new)
-    outcome = build_ensembles(load_recipe(None, tiny_settings), trained, ["soft_voting", "weighted"])
+    outcome = run_verb(
+        "build-ensemble", load_recipe(None, tiny_settings), trained, methods=["soft_voting", "weighted"]
+    )
     assert outcome.exit_code == 0, outcome.failed
     assert ensemble_facts(trained, "weighted_ensemble")["n"] == len(stored) - 5
     joined = Predictions.load(trained.oof_predictions())

@@ -19,8 +19,8 @@ from pathlib import Path
 from scipy.special import log_softmax
 
 from committee.pipeline.shared.splits import oof_rows, split_rows
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.train import train
+from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
 from committee.scoring import gain
 from committee.store.layout import Store
@@ -49,8 +49,8 @@ def main() -> None:
     )
     recipe = load_recipe(RECIPE, [f"dataset.path={arguments.data}", f"models=[{models}]"])
     store = Store(arguments.store)
-    train(recipe, store)
-    evaluate(recipe, store)
+    Train().run(recipe, store)
+    Evaluate().run(recipe, store)
     report(store)
 
 

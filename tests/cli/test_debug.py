@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from committee.cli.debug import sections
 from committee.store.layout import Store
 
 SMALL = ("--set", "dataset.img_size=32", "--set", "device=cpu", "--set", "exports.formats=[state_dict]")
@@ -20,19 +21,9 @@ def files(root: Path) -> dict[str, bytes]:
 
 def test_all_sections_on_synthetic_samples(store: Store, cli: Callable[..., object]) -> None:
     said = cli("debug", "--fast", "--verbose", "--json", "--store", store.root, *SMALL)
-    assert [(row["section"], row["result"]) for row in json.loads(said.out)] == [
-        ("smoke", "ok"),
-        ("kfold", "ok"),
-        ("discover", "ok"),
-        ("recompute_bn", "ok"),
-        ("extract_embeddings", "ok"),
-        ("fusion_train", "ok"),
-        ("build_ensemble", "ok"),
-        ("stack", "ok"),
-        ("prune", "ok"),
-        ("meta_fuse", "ok"),
-        ("export", "ok"),
-    ], said.out
+    rows = json.loads(said.out)
+    assert {row["section"]: row["result"] for row in rows} == dict.fromkeys(sections(), "ok"), said.out
+    assert [row["section"] for row in rows] == sections()
     assert said.code == 0
     assert [path.name for path in store.root.iterdir()] == ["debug_tmp"]
     assert "images [16, 37, 37, 3] uint8" in said.err
@@ -40,7 +31,7 @@ def test_all_sections_on_synthetic_samples(store: Store, cli: Callable[..., obje
 
 
 @pytest.mark.parametrize(
-    "section", ["discover", "recompute-bn", "fusion-train", "build-ensemble", "stack", "prune", "export"]
+    "section", [name for name in sections() if name not in ("smoke", "kfold", "soups", "meta_fuse")]
 )
 def test_a_stage_on_the_files_of_a_store_leaves_them_alone(
     trained: Store, cli: Callable[..., object], section: str
@@ -64,21 +55,20 @@ def test_only_confirm_removes_what_earlier_runs_left(store: Store, cli: Callable
 
 
 def test_a_dry_run_says_what_each_section_would_do(store: Store, cli: Callable[..., object]) -> None:
-    said = cli("debug", "--dry-run", "--fast", "--arch", "timm:test_vit", "--store", store.root, *SMALL)
+    words = ("--fast", "--arch", "timm:test_vit", "--store", store.root, *SMALL)
+    said = cli("debug", "--dry-run", "--json", *words)
     assert said.code == 0 and not store.root.exists()
-    assert [line.split("  ")[-1].strip() for line in said.out.splitlines()[1:]] == [
-        "one batch forward and backward through test_vit_s0, test_vit_s1",
-        "2 folds and a refit of test_vit_s0, test_vit_s1, 1 epochs",
-        "verify the checksums of a scratch store",
-        "estimate batch norm's statistics of test_vit_s0, test_vit_s1 from 100 batches",
-        "extract embeddings of test_vit_s0, test_vit_s1",
-        "train fusion_concat_mlp",
-        "build soft_voting_ensemble, hard_voting_ensemble, logit_averaging_ensemble, weighted_ensemble",
-        "stack by stacking_lr",
-        "prune by greedy_forward",
-        "fuse soft_voting, logit_averaging by lr",
-        "write state_dict of one model, and compare each with it",
-    ]
+    found = {row["section"]: row["what"] for row in json.loads(said.out)}
+    assert list(found) == sections()
+    assert found["smoke"] == "one batch forward and backward through test_vit_s0, test_vit_s1"
+    assert found["kfold"] == "run the stage train: test_vit_s0, test_vit_s1"
+    assert found["discover"] == "verify the checksums of a scratch store"
+    assert found["fusion_train"] == "run the stage fusion: fusion_concat_mlp"
+    assert found["moe"] == "run the stage moe: moe"
+    assert found["soups"] == "run the stage model_soup"
+    assert found["stack"] == "run the stage stacking: stacking_lr"
+    assert found["meta_fuse"] == "run the stage meta_fuser: meta_fuser"
+    assert found["export"] == "run the stage export: state_dict"
 
 
 def test_a_failing_section_is_named(store: Store, cli: Callable[..., object]) -> None:
@@ -94,7 +84,7 @@ def test_an_unknown_section(cli: Callable[..., object]) -> None:
     said = cli("debug", "--section", "k-folds")
     assert said.code == 2
     assert said.err == (
-        "committee: --section: expected one of smoke, kfold, discover, recompute_bn, extract_embeddings, "
-        "fusion_train, build_ensemble, stack, prune, meta_fuse, export, all, got 'k-folds'. "
+        f"committee: --section: expected one of {', '.join(sections())}, all, got 'k-folds'. "
         "Did you mean 'kfold'?\n"
     )
+    assert {"kfold", "moe", "soups", "fusion_train", "build_ensemble"} <= set(sections())

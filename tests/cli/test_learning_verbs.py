@@ -28,11 +28,12 @@ def test_stack(trained: Store, cli) -> None:
     assert (said.code, said.err.splitlines()[-1]) == (
         2,
         "committee: runs.stacking: expected an enabled section, got none. "
-        "Write it into the recipe, or name a learner: --meta-learner lr",
+        "Add the section to the recipe, or name a learner: --meta-learner lr",
     )
     said = cli(*words, "--meta-learner", "xbg")
     assert said.err.splitlines()[-1] == (
-        "committee: --meta-learner: expected one of lr, mlp, rf, xgb, got 'xbg'. Did you mean 'xgb'?"
+        "committee: runs.stacking.meta_learners[0]: expected one of lr, xgb, rf, mlp, got 'xbg'. "
+        "Did you mean 'xgb'? (--set runs.stacking.meta_learners=[xbg])"
     )
 
 
@@ -41,8 +42,8 @@ def test_meta_fuse(trained: Store, cli) -> None:
     assert cli("build-ensemble", *words, "--method", "soft_voting").code == 0
     fuser = ("--set", "runs.meta_fuser.input_ensembles=[soft_voting, moe]")
     said = cli("meta-fuse", *words, *fuser, "--dry-run")
-    assert said.code == 0 and "meta_fuser would fit lr on soft_voting_ensemble" in said.out
-    assert "failed: moe: " in said.out
+    assert said.code == 0 and "meta_fuser would train lr on soft_voting_ensemble" in said.out
+    assert "Without moe: " in said.out
     said = cli("meta-fuse", *words, *fuser)
     assert said.code == 3 and "meta_fuser" in said.out and "failed: meta_fuser without moe: " in said.out
 
@@ -50,15 +51,14 @@ def test_meta_fuse(trained: Store, cli) -> None:
 def test_prune(trained: Store, cli) -> None:
     words = ("prune", "--store", trained.root, "--set", "device=cpu", "--method", "greedy_forward")
     said = cli(*words, "--dry-run")
-    assert said.code == 0 and "pruned_greedy_forward would be chosen among test_resnet, test_vit" in said.out
+    assert said.code == 0 and "pruned_greedy_forward would be chosen" in said.out
     said = cli(*words, "--target-size", "1")
     assert said.code == 0, said.err
     lines = said.out.splitlines()
-    assert lines[0] == "pruned_greedy_forward" and lines[1].startswith(
-        "size  log_loss cross-fitted  log_loss of"
-    )
-    assert any(line.startswith("kept test_") and "with the choice cross-fitted" in line for line in lines)
-    assert "Pareto front of all subsets looked at" in lines
+    assert lines[0] == "pruned_greedy_forward" and {"size", "log_loss,"} <= set(" ".join(lines[1:3]).split())
+    words_of = " ".join(said.out.split())
+    assert "pruned_greedy_forward keeps test_" in words_of and "with the choice cross-fitted" in words_of
+    assert "Pareto front of all subsets that were scored" in lines
     said = cli(*words, "--max-latency-ms", "0.00001")
     assert said.code == 1 and "got none: the closest is" in said.out
 

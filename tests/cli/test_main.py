@@ -54,7 +54,7 @@ def trying(monkeypatch, cli):
 
     def attempt(does, *words: str):
         monkeypatch.setattr(frame, "verbs", lambda: ("try",))
-        monkeypatch.setattr(frame, "_module", lambda name: verb(does))
+        monkeypatch.setattr(frame, "verb_of", lambda name: verb(does))
         return cli("try", *words)
 
     return attempt
@@ -152,8 +152,7 @@ def test_the_exit_code_is_that_of_the_verb(trying) -> None:
         (
             KeyboardInterrupt(),
             130,
-            "committee: interrupted; completed results are stored, and the same command resumes from "
-            "there.\n",
+            "committee: interrupted; what is finished is kept, and the same command goes on from there.\n",
         ),
         (
             OSError(28, "No space left on device", "store/x"),

@@ -17,13 +17,12 @@ from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.pipeline.adopt import Foreign, adopt, read_classes
 from committee.pipeline.discover import look_through
+from committee.pipeline.run import run_verb
 from committee.pipeline.shared.models import load_model, load_network
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import fitting_rows, load_predictions
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.export import export
-from committee.pipeline.stages.score_ensemble import build
-from committee.pipeline.stages.train import train
+from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.train import Train
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
@@ -99,14 +98,21 @@ def test_it_is_a_member_like_any_other(trained: Store, net: Member, tmp_path: Pa
     adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
     entry = next(each for each in look_through(trained)["members"] if each["name"] == "guest")
     assert entry["backbone"] == "timm:test_vit" and entry["adopted"]["seen"] == "none"
-    assert build(recipe(), trained, ["soft_voting"]).done == ["soft_voting_ensemble"]
+    assert run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"]).done == [
+        "soft_voting_ensemble"
+    ]
     facts = ensemble_facts(trained, "soft_voting_ensemble")
     assert facts["members"] == ["guest", "test_resnet", "test_vit"] and facts["n"] == 191
-    outcome = evaluate(recipe(), trained)
+    outcome = Evaluate().run(recipe(), trained)
     assert {"guest", "soft_voting_ensemble"} <= set(outcome.done) and outcome.exit_code == 0, outcome.failed
     report = json.loads((trained.member_metrics("guest") / "metrics.json").read_text("utf-8"))
     assert (report["start"], report["seen"]) == ("adopted", 0)
-    assert export(recipe("exports.formats=[checkpoint]"), trained, ["soft_voting", "guest"]).exit_code == 0
+    assert (
+        run_verb(
+            "export", recipe("exports.formats=[checkpoint]"), trained, models=["soft_voting", "guest"]
+        ).exit_code
+        == 0
+    )
 
 
 def test_classes_in_another_order_are_matched_by_name(trained: Store, net: Member, tmp_path: Path) -> None:
@@ -121,14 +127,14 @@ def test_classes_in_another_order_are_matched_by_name(trained: Store, net: Membe
     assert found.reordered
     one, other = (load_predictions(trained, [name], "test") for name in ("guest", "test_vit"))
     np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
-    build(recipe(), trained, ["stacking_lr"])
+    run_verb("build-ensemble", recipe(), trained, methods=["stacking_lr"])
     module, facts = load_model(trained, "stacking_lr")
     assert isinstance(module, Ensemble) and facts["class_names"] == list(one.class_names)
     dataset = open_dataset(None, trained, canvas_size=37, folds=0, seed=0)
     rows = dataset.rows("test")
     with torch.inference_mode():
         said = module(dataset.images(rows)).argmax(1).numpy()
-    evaluate(recipe(), trained)
+    Evaluate().run(recipe(), trained)
     report = json.loads((trained.ensemble_metrics("stacking_lr") / "metrics.json").read_text("utf-8"))
     assert (said == dataset.labels[rows]).mean() == pytest.approx(report["metrics"]["accuracy"]["value"])
 
@@ -158,8 +164,7 @@ def test_all_that_does_not_fit_is_in_one_table(trained: Store, net: Member, tmp_
     first, header, *rows = str(caught.value).splitlines()
     assert first == (
         f"{given.weights}: expected the {len(net.network.net.state_dict())} tensors of timm:test_vit, got 3 "
-        "that do not match, with the prefix 'module.'. "
-        "Give the backbone that was trained, and the names of all its classes."
+        "that do not fit, under 'module.'. Name the backbone that was trained, and all of its classes."
     )
     assert header.split() == ["expected", "got"]
     assert [row.split()[0] for row in rows] == ["pos_embed", "head.weight", "extra"]
@@ -191,13 +196,18 @@ def test_unknown_means_that_nothing_is_fitted(trained: Store, net: Member, tmp_p
     with pytest.raises(LeakError):
         load_predictions(trained, ["guest"]).require_unseen("fit")
     with pytest.raises(StoreError) as caught:
-        build(recipe(), trained, ["weighted"])
+        run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     assert str(caught.value) == (
         "guest: expected rows that no member has seen, to learn from, got 0 of 191. "
         "Say which are fresh (committee adopt --fresh FILE), or leave it out: backbones.exclude."
     )
-    assert build(recipe("backbones.exclude=[guest]"), trained, ["weighted"]).exit_code == 0
-    assert evaluate(recipe("backbones.include=[guest]"), trained).exit_code == 0
+    assert (
+        run_verb(
+            "build-ensemble", recipe("backbones.exclude=[guest]"), trained, methods=["weighted"]
+        ).exit_code
+        == 0
+    )
+    assert Evaluate().run(recipe("backbones.include=[guest]"), trained).exit_code == 0
     report = json.loads((trained.member_metrics("guest") / "metrics.json").read_text("utf-8"))
     assert report["seen"] == report["n"] == 49
 
@@ -214,7 +224,7 @@ def test_fits_use_the_rows_said_to_be_fresh(trained: Store, net: Member, tmp_pat
         "80 of 191 rows are left to learn from: the others were, or may have been, seen by guest"
         in caplog.text
     )
-    assert build(recipe(), trained, ["weighted"]).exit_code == 0
+    assert run_verb("build-ensemble", recipe(), trained, methods=["weighted"]).exit_code == 0
     assert ensemble_facts(trained, "weighted_ensemble")["n"] == 80
 
 
@@ -248,7 +258,7 @@ def test_a_trained_members_name_is_taken_and_training_leaves_it_alone(
     )
     adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
     again = load_recipe(None, [*tiny_settings, "backbones.include=[timm:test_vit, guest]"])
-    assert train(again, trained).done == ["test_vit"]
+    assert Train().run(again, trained).done == ["test_vit"]
     assert "guest" in trained.members()
 
 
@@ -256,7 +266,12 @@ def test_a_store_of_its_own(store: Store, net: Member, tmp_path: Path, tiny_sett
     given = foreign(tmp_path, net, seen="none")
     asked = load_recipe(None, tiny_settings)
     assert adopt(asked, store, given).rows["train"] == 191
-    assert build(load_recipe(None, ["device=cpu"]), store, ["soft_voting"]).exit_code == 0
+    assert (
+        run_verb(
+            "build-ensemble", load_recipe(None, ["device=cpu"]), store, methods=["soft_voting"]
+        ).exit_code
+        == 0
+    )
     assert isinstance(Predictions.load(store.kfold("guest") / "oof").folds, np.ndarray)
 
 
@@ -301,13 +316,13 @@ def test_a_file_of_classes_that_does_not_exist(tmp_path: Path) -> None:
 def test_folds_are_not_asked_of_an_adopted_member(trained: Store, net: Member, tmp_path: Path) -> None:
     adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
     asked = recipe("training.inference=folds")
-    assert build(asked, trained, ["soft_voting"]).exit_code == 0
+    assert run_verb("build-ensemble", asked, trained, methods=["soft_voting"]).exit_code == 0
     assert ensemble_facts(trained, "soft_voting_ensemble")["inference"] == {
         "guest": "refit",
         "test_resnet": "folds",
         "test_vit": "folds",
     }
-    assert evaluate(asked, trained).exit_code == 0
+    assert Evaluate().run(asked, trained).exit_code == 0
 
 
 def test_an_average_that_is_not_there_is_not_replaced_in_silence(

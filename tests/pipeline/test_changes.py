@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from committee.errors import StoreError
-from committee.pipeline.stages.train import train
+from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 from committee.training.fit import loop
@@ -53,7 +53,7 @@ def run(store: Store, settings: list[str], monkeypatch: pytest.MonkeyPatch) -> R
         with monkeypatch.context() as patch:
             patch.setattr(loop.resume, "keep", count)
             try:
-                outcome = train(load_recipe(None, [*settings, *changes]), store)
+                outcome = Train().run(load_recipe(None, [*settings, *changes]), store)
                 assert not outcome.failed
             except KeyboardInterrupt:
                 assert stop

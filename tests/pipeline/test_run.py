@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from committee.pipeline.run import run
-from committee.pipeline.stages.evaluate import evaluate
+from committee.pipeline.stages.evaluate import Evaluate
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 
@@ -31,7 +31,8 @@ def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., obj
     said = cli("train", *words)
     assert (said.code, said.out) == (
         0,
-        ("name         result\ntest_resnet  done\ntest_vit     done\nNext: committee build-ensemble\n"),
+        "Members\nname         result\ntest_resnet  trained\ntest_vit     trained\n"
+        "Next: committee build-ensemble\n",
     )
     assert cli("discover", *words).code == 0
     built = cli("build-ensemble", *words, "--json")
@@ -98,10 +99,10 @@ def test_a_builder_of_ones_own_needs_a_recipe_that_names_it(
     settings = [*tiny_settings, "exports.enable=false", f"backbones.include=[{own_nets}:small]"]
     outcome = run(load_recipe(None, settings), store)
     assert outcome.exit_code == 0 and set(outcome.done) == {*ENSEMBLES, "own_nets_small"}
-    outcome = evaluate(load_recipe(None, ["device=cpu"]), store)
+    outcome = Evaluate().run(load_recipe(None, ["device=cpu"]), store)
     assert outcome.done == [] and outcome.failed["own_nets_small"] == (
-        f"{own_nets}:small: expected a builder that the recipe contains, got one from a saved file. "
-        "Add it to backbones.include in the recipe, or pass trusted=True."
+        f"{own_nets}:small: expected a builder that the recipe of this run names, got one that a file names. "
+        "Name it in the recipe's backbones.include, or pass trusted=True."
     )
 
 
@@ -127,8 +128,8 @@ def test_a_dry_run_names_what_would_fail_below_the_table(
     include = f"backbones.include=[{own_nets}:short, timm:test_vit]"
     said = cli("train", *words, "--store", store.root, "--set", include, "--dry-run")
     lines = said.out.splitlines()
-    assert [line.split()[0] for line in lines[2:4]] == ["test_vit", "failed:"]
-    assert lines[3].startswith("failed: own_nets_short: ")
+    assert lines[1] == "Members that would be trained"
+    assert [line.split()[0] for line in lines[3:5]] == ["test_vit", "own_nets_short:"]
 
 
 def test_a_trained_store_needs_no_data_set_in_the_recipe(trained: Store, cli: Callable[..., object]) -> None:
@@ -142,8 +143,8 @@ def test_plans_of_later_stages(trained: Store, cli: Callable[..., object]) -> No
     assert (said.code, said.out) == (
         0,
         (
-            "On 191 oof rows of test_resnet, test_vit; no network would run.\n"
-            "What would be built\nensemble           fits\nweighted_ensemble  4\n"
+            "On 191 oof rows of test_resnet, test_vit; networks are not run.\n"
+            "Ensembles that would be built\nensemble           fits\nweighted_ensemble  4\n"
         ),
     )
     said = cli("evaluate", "--store", trained.root, "--dry-run", "--json")
@@ -151,12 +152,15 @@ def test_plans_of_later_stages(trained: Store, cli: Callable[..., object]) -> No
     assert trained.ensembles() == () and not trained.catalog.exists()
 
 
-def test_sections_that_are_not_built_are_named_first(
+def test_sections_that_are_not_built_are_named_first_by_a_run_alone(
     trained: Store, words: list[str], cli: Callable[..., object]
 ) -> None:
-    said = cli("train", *words, "--set", "distillation.enable=true")
+    unbuilt = ("--set", "distillation.enable=true")
+    said = cli("run", *words, *unbuilt)
     assert said.code == 3
     assert said.err.splitlines()[0] == "distillation: not built in this version; the rest runs"
+    said = cli("train", *words, *unbuilt)
+    assert said.code == 0 and "distillation" not in said.err
 
 
 def test_nothing_to_show(store: Store, cli: Callable[..., object]) -> None:
@@ -292,7 +296,7 @@ def test_a_dry_run_of_all_stages_says_what_follows(
     store: Store, words: list[str], cli: Callable[..., object]
 ) -> None:
     said = cli("run", *words, "--store", store.root, "--set", "exports.formats=[onnx, tflite]", "--dry-run")
-    ensembles, formats = said.out.splitlines()[-2:]
-    assert ensembles.startswith("Then ensembles: soft_voting_ensemble, hard_voting_ensemble, ")
-    assert formats == "Then formats: onnx."
+    words_of = said.out.partition("Stages that would follow")[2].split()
+    assert words_of[:4] == ["stage", "makes", "score_ensemble", "soft_voting_ensemble,"]
+    assert words_of[-3:] == ["evaluate", "export", "onnx"]
     assert not store.root.exists()

@@ -1,4 +1,4 @@
-"""Lookup of devices by name."""
+"""From the name of a device to the device, or to the sentence that says why not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def available() -> tuple[str, ...]:
-    """Return the names of the devices of this machine, the fastest first."""
+    """Return the device names that this machine can serve, best first."""
     import torch
 
     found = ["cuda"] if torch.cuda.is_available() else []
@@ -20,23 +20,23 @@ def available() -> tuple[str, ...]:
 
 
 def resolve(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is the fastest of this machine.
+    """Return the device called `name`; `auto` is the best that this machine has.
 
     Raises
     ------
     DeviceError
-        The device is not available on this machine.
+        This machine has no such device.
     """
     import torch
 
-    names = available()
+    here = available()
     if name == "auto":
-        return torch.device(names[0])
-    if name not in names:
+        return torch.device(here[0])
+    if name not in here:
         raise DeviceError(
             "device",
-            expected=f"an available device ({', '.join(names)})",
+            expected=f"one that this machine has ({', '.join(here)})",
             got=f"'{name}'",
-            todo="Use the fastest one with --set device=auto.",
+            todo="Take the best one with --set device=auto.",
         )
     return torch.device(name)

@@ -1,12 +1,16 @@
-"""Families of classes: a folder is a family, a file an entry, and the file name its key."""
+"""Families: a folder is a family, a file an entry, its file name the key; entries load when asked for."""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar, cast
 
 from committee.base.lazy import entries
 from committee.errors import UnknownNameError, UsageError, first_five, nearest
@@ -20,24 +24,16 @@ Entry = TypeVar("Entry")
 class Family(Generic[Entry]):
     """The entries of one folder, and those that other packages add through entry points.
 
-    Entries are imported when they are loaded. Each file contains one public class; `base.py` and files whose
-    names start with an underscore are not entries.
-
     Parameters
     ----------
     package : str
         Import path of the folder, such as `committee.combiners`; also the entry-point group.
     what : str
-        Name of one entry in error messages, such as `combiner`.
+        The word for one entry in error messages, such as `combiner`.
 
-    Examples
-    --------
-    >>> from committee.base.registry import Family
-    >>> readers = Family("committee.images.readers", "reader")
-    >>> "csv" in readers.names()
-    True
-    >>> readers.load("csv").__name__
-    'Csv'
+    Notes
+    -----
+    `base.py` and files whose names start with an underscore are no entries. A file holds one public class.
     """
 
     def __init__(self, package: str, what: str) -> None:
@@ -49,14 +45,14 @@ class Family(Generic[Entry]):
         return entries(self.package)
 
     @cached_property
-    def _external(self) -> dict[str, EntryPoint]:
-        from importlib.metadata import entry_points  # takes 30 ms
+    def _foreign(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # 30 ms, which --help need not wait for
 
         return {point.name: point for point in entry_points(group=self.package)}
 
     def names(self) -> tuple[str, ...]:
-        """Return the keys of all entries, sorted, without importing them."""
-        return tuple(sorted({*self._own, *self._external}))
+        """Return the keys of all entries, sorted; nothing is imported."""
+        return tuple(sorted({*self._own, *self._foreign}))
 
     def load(self, name: str) -> type[Entry]:
         """Return the class of entry `name`.
@@ -64,13 +60,16 @@ class Family(Generic[Entry]):
         Raises
         ------
         UnknownNameError
-            There is no entry `name`; the message contains the most similar one.
+            There is no such entry; the sentence names the nearest.
         """
         if name in self._own:
             return self._public_class(name)
-        if name in self._external:
-            return self._external[name].load()
-        raise UnknownNameError(
+        if name in self._foreign:
+            return self._foreign[name].load()
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UnknownNameError:
+        return UnknownNameError(
             self.what,
             expected=f"one of {', '.join(self.names())}",
             got=f"'{name}'",
@@ -85,17 +84,45 @@ class Family(Generic[Entry]):
             if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
         ]
         if len(classes) != 1:
-            raise TypeError(f"{module.__name__} must contain one public class, but contains {len(classes)}")
+            raise TypeError(f"{module.__name__} must hold one public class, it holds {len(classes)}")
         return cast("type[Entry]", classes[0])
+
+    def constants(self, name: str) -> dict[str, Any]:
+        """Return the literal class attributes of entry `name`, and its docstring as `doc`.
+
+        They are read from the source file: nothing is imported, so that help answers at once.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such entry.
+        """
+        module, attribute = self._place(name)
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            raise TypeError(f"{module} has no source file")
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        return _literals(next(node for node in tree.body if _is_public_class(node, attribute)))
+
+    def _place(self, name: str) -> tuple[str, str]:
+        """Return the module of an entry, and the name of its class there (empty: the public one)."""
+        if name in self._own:
+            return f"{self.package}.{name}", ""
+        if name in self._foreign:
+            return self._foreign[name].module, self._foreign[name].attr
+        raise self._unknown(name)
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """Return the options of an entry: the parameters of its constructor."""
         return dict(inspect.signature(self.load(name)).parameters)
 
     def check_options(self, name: str, options: Mapping[str, Any], who: str = "") -> None:
-        """Raise UsageError for an option that is not a parameter of the entry's constructor.
+        """Refuse options that the entry's constructor does not take.
 
-        The message contains the most similar parameter.
+        Raises
+        ------
+        UsageError
+            Names the first unknown option and the nearest known one.
         """
         known = self.options(name)
         for key in options:
@@ -108,12 +135,12 @@ class Family(Generic[Entry]):
                 )
 
     def make(self, name: str, **options: Any) -> Entry:
-        """Construct entry `name` with `options`.
+        """Build entry `name` with `options`, checked against its constructor.
 
         Raises
         ------
         UsageError
-            An option is unknown, or an option without a default is missing.
+            An option is unknown, or one without a default is left out.
         """
         self.check_options(name, options)
         for key, parameter in self.options(name).items():
@@ -121,3 +148,18 @@ class Family(Generic[Entry]):
             if named and parameter.default is parameter.empty and key not in options:
                 raise UsageError(f"{self.what} {name}", expected=f"the option '{key}'", got="none")
         return self.load(name)(**options)
+
+
+def _is_public_class(node: ast.stmt, name: str) -> TypeGuard[ast.ClassDef]:
+    return isinstance(node, ast.ClassDef) and (node.name == name if name else node.name[0] != "_")
+
+
+def _literals(node: ast.ClassDef) -> dict[str, Any]:
+    """Return the attributes of a class whose values are literals, and its docstring."""
+    found: dict[str, Any] = {"doc": ast.get_docstring(node) or ""}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+            with contextlib.suppress(ValueError):
+                found[ast.unparse(target)] = ast.literal_eval(statement.value)
+    return found

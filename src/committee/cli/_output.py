@@ -7,12 +7,15 @@ import math
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from committee.base.text import count as count
 from committee.base.text import duration as duration
 from committee.base.text import two_digits as two_digits
 from committee.cli._table import table_lines, wrap
+
+if TYPE_CHECKING:
+    from committee.pipeline.shared.summary import Summary
 
 
 def print_json(value: Any) -> None:
@@ -32,6 +35,15 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Iterable):
         return [_plain(item) for item in value]
     return str(value)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print the tables and sentences of a summary."""
+    for block in summary.blocks:
+        if isinstance(block, str):
+            print_text(block)
+        else:
+            print_table(block.title, block.columns, block.rows)
 
 
 def print_failed(failed: Mapping[str, str]) -> None:

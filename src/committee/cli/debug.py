@@ -19,29 +19,19 @@ from committee.errors import CommitteeError, UsageError, nearest
 
 if TYPE_CHECKING:
     from committee.debug._bench import Bench
+    from committee.debug.base import Section
 
 log = logging.getLogger("committee")
 
-ORDER = (
-    "smoke",
-    "kfold",
-    "discover",
-    "recompute_bn",
-    "extract_embeddings",
-    "fusion_train",
-    "build_ensemble",
-    "stack",
-    "prune",
-    "meta_fuse",
-    "export",
-)
-"""Sections of `--section all`, in the order of the pipeline; those of other packages follow."""
-
 
 def sections() -> list[str]:
-    """Return the sections in the order of the pipeline; those that come later follow."""
-    family: Family[object] = Family("committee.debug", "debug section")
-    return [*ORDER, *(name for name in family.names() if name not in ORDER)]
+    """Return the names of the sections, in the order of a run; no section is imported."""
+    own: Family[object] = Family("committee.debug", "debug section")
+    stages: Family[object] = Family("committee.pipeline.stages", "stage")
+    order = {name: own.constants(name).get("order", 1000) for name in own.names()}
+    for facts in map(stages.constants, stages.names()):
+        order[facts["debug"]] = facts["order"]
+    return sorted(order, key=lambda name: (order[name], name))
 
 
 GROUP = "Other"
@@ -63,10 +53,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run the sections in turn; a failure is named, and the next one goes on."""
-    from committee.debug.base import SECTIONS
-
     names = _chosen(arguments.section)
-    parts = {name: SECTIONS.make(name) for name in names}
+    parts = {name: _section(name) for name in names}
     bench = _bench(arguments)
     if arguments.dry_run:
         return _print([[name, "would run", part.plan(bench)] for name, part in parts.items()], arguments.json)
@@ -92,6 +80,18 @@ def _chosen(section: str) -> list[str]:
             todo=nearest(wanted, known),
         )
     return known if wanted == "all" else [wanted]
+
+
+def _section(name: str) -> Section:
+    """Return the section of a name, or the one that runs the stage of that name."""
+    from committee.debug._of_stage import OfStage
+    from committee.debug.base import SECTIONS
+    from committee.pipeline.stages.base import STAGES
+
+    for stage in map(STAGES.load, STAGES.names()):
+        if stage.debug == name:
+            return OfStage(stage())
+    return SECTIONS.make(name)
 
 
 def _bench(arguments: Namespace) -> Bench:

@@ -1,4 +1,4 @@
-"""The command line: one file of this folder is one verb.
+"""The command line: a file of this folder is a verb, and so is every stage of a run.
 
 A verb module contains a docstring, whose first line is the summary of the verb, `GROUP`, its heading in
 `committee --help`, `add_arguments(parser)` and `run(arguments) -> int`, which returns the exit code. Heavy
@@ -16,11 +16,11 @@ import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, Protocol, cast
 
 from committee._version import __version__
 from committee.base.interrupt import EXIT_CODE, SENTENCE, handled
+from committee.cli._stage_verb import StageVerb, stage_verbs
 from committee.cli._table import wrap
 from committee.errors import CommitteeError, UsageError, nearest
 
@@ -62,18 +62,37 @@ class _StderrHandler(logging.Handler):
         print(self.format(record), file=sys.stderr)
 
 
+class Verb(Protocol):
+    """A module of this folder, or a `StageVerb`."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the arguments of the verb to its parser."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Run the verb and return its exit code."""
+
+
 def verbs() -> tuple[str, ...]:
-    """Return all verbs, sorted: the files of this folder, with dashes for underscores."""
+    """Return all verbs, sorted: the files of this folder, dashes for underscores, and those of stages."""
+    return tuple(sorted({*_files(), *stage_verbs()}))
+
+
+def _files() -> set[str]:
     package = importlib.import_module("committee.cli")
     names = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name.replace("_", "-") for name in names if name != "main" and name[0] != "_"))
+    return {name.replace("_", "-") for name in names if name != "main" and name[0] != "_"}
 
 
-def _module(verb: str) -> ModuleType:
-    return importlib.import_module(f"committee.cli.{verb.replace('-', '_')}")
+def verb_of(name: str) -> Verb:
+    """Return the module of a verb, or the verb that its stages make."""
+    if name in _files():
+        return cast("Verb", importlib.import_module(f"committee.cli.{name.replace('-', '_')}"))
+    return StageVerb(name)
 
 
-def _lines(module: ModuleType) -> list[str]:
+def _lines(module: Verb) -> list[str]:
     return (module.__doc__ or "").strip().splitlines()
 
 
@@ -81,7 +100,7 @@ def _overview() -> str:
     """Return the text of `committee --help`."""
     groups: dict[str, dict[str, str]] = {group: {} for group in GROUPS}
     for verb in verbs():
-        module = _module(verb)
+        module = verb_of(verb)
         groups[getattr(module, "GROUP", _STAGES)][verb] = _lines(module)[0].rstrip(".")
     parts = [f"usage: committee VERB [OPTIONS]\n       committee VERB --help\n\n{_DESCRIPTION}"]
     parts += [_listed(group, summaries) for group, summaries in [*groups.items(), ("Options", _OPTIONS)]]
@@ -104,7 +123,7 @@ def _listed(heading: str, summaries: Mapping[str, str]) -> str:
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:
-    module = _module(verb)
+    module = verb_of(verb)
     parser = _Parser(
         prog=f"committee {verb}",
         description="\n".join(_lines(module)),
@@ -144,7 +163,7 @@ def _run(argv: Sequence[str]) -> int:
         )
     arguments = _parser(argv[0]).parse_args(argv[1:])
     _set_up_logging(arguments.verbose, arguments.quiet)
-    return int(_module(argv[0]).run(arguments))
+    return int(verb_of(argv[0]).run(arguments))
 
 
 def _complete(argv: Sequence[str]) -> int:

@@ -12,8 +12,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from committee.base.text import duration
 from committee.cli._options import add_dry_run, add_store, recipe_of, store_of
-from committee.cli._output import duration, print_json, print_table
+from committee.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

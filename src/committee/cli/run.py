@@ -1,19 +1,24 @@
-"""Do all that a recipe asks for: train, discover, build, evaluate, export, leaderboard.
+"""Run everything that a recipe enables: train, combine, evaluate, export, leaderboard.
 
-A stage goes on without what failed before; what is done already is not done again, so the same
-command resumes.
+A stage goes on without whatever failed in an earlier one. What is in the store already is not made again, so
+the same command resumes an interrupted run.
 """
 
 from __future__ import annotations
 
+import logging
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from committee.cli._leaderboard import add_metric, print_leaderboard, print_recommendation
 from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
+from committee.cli._output import print_json, print_summary
 
 if TYPE_CHECKING:
+    from committee.pipeline.shared.summary import Summary
     from committee.store.layout import Store
 
+log = logging.getLogger("committee")
 
 GROUP = "Start"
 
@@ -22,46 +27,50 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the recipe, the store, `--metric`, `--dry-run` and `--json`."""
     add_recipe(parser)
     add_store(parser)
-    parser.add_argument("--metric", default="log_loss", help="metric to rank by (log_loss)")
+    add_metric(parser)
     add_dry_run(parser)
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Run all stages, and print the leaderboard."""
-    from committee.cli._stages import print_estimate, print_leaderboard, say_unbuilt
     from committee.pipeline.run import plan_run
     from committee.pipeline.run import run as run_stages
+    from committee.recipe.unbuilt import unbuilt
     from committee.report.leaderboard import check_metric
 
     check_metric(arguments.metric)
     recipe, store = recipe_of(arguments), store_of(arguments)
-    say_unbuilt(recipe)
+    for key in unbuilt(recipe):
+        log.warning("%s: not built in this version; the rest runs", key)
     if arguments.dry_run:
-        return print_estimate(recipe, store, arguments.json, plan_run(recipe))
+        return _print_plan(plan_run(recipe, store), arguments.json)
     outcome = run_stages(recipe, store)
-    code = print_leaderboard(store, arguments.metric, arguments.json)
+    code = print_leaderboard(store, arguments.metric, arguments.json, arguments.wide)
     if not arguments.json:
-        _print_made(store, arguments.metric)
+        budget = recipe.pruning.cost_budget if recipe.pruning is not None else None
+        if name := print_recommendation(store, arguments.metric, budget):
+            _print_files(store, name)
     return outcome.exit_code or code
 
 
-def _print_made(store: Store, metric: str) -> None:
-    """Name what the run made, and what to try next with the best of it."""
-    from committee.report.leaderboard import leaderboard
+def _print_plan(summary: Summary, as_json: bool) -> int:
+    if as_json:
+        print_json(summary.facts)
+    else:
+        print_summary(summary)
+    return 0
 
-    names = [str(report["name"]) for report in leaderboard(store, metric) if "failed" not in report]
-    if not names:
-        return
-    best = names[0]
-    files = sorted(store.deploy(best).glob("onnx/*.onnx"))
-    made = [f"{len(store.members())} members and {len(store.ensembles())} ensembles, the best of them {best}"]
-    made += [f"{file}: {best} as one file, photo in, probabilities out" for file in files]
-    made += [f"{store.catalog}: all that is there", f"{store.root / 'metrics'}: all numbers"]
-    print("\nMade:", *made, sep="\n  ")
-    tries = [
-        f"committee predict {files[0] if files else best} PHOTO... --store {store.root}",
-        f"committee leaderboard --model-name {best} --store {store.root}",
+
+def _print_files(store: Store, name: str) -> None:
+    """Print the exported files of a model, and the commands to try with it."""
+    files = sorted(store.deploy(name).glob("onnx/*.onnx"))
+    lines = [f"{file}: {name} as one file, from images to probabilities" for file in files]
+    lines += [f"{store.catalog}: the catalog of the store", f"{store.root / 'metrics'}: all metrics"]
+    print("\nFiles:", *lines, sep="\n  ")
+    commands = [
+        f"committee predict {files[0] if files else name} IMAGE... --store {store.root}",
+        f"committee leaderboard --model-name {name} --store {store.root}",
         f"committee predictions --csv FILE --store {store.root}",
     ]
-    print("Try next:", *tries, sep="\n  ")
+    print("Try next:", *commands, sep="\n  ")

@@ -12,7 +12,7 @@ import numpy as np
 
 from committee.errors import CommitteeError, StoreError
 from committee.pipeline.shared.outcome import Outcome
-from committee.pipeline.stages.train import train
+from committee.pipeline.stages.train import Train
 from committee.recipe.members import is_named
 from committee.recipe.model import Backbones, Recipe
 from committee.recipe.training import Model
@@ -68,7 +68,7 @@ class Bench:
             The user's store has none.
         """
         if not self.scratch.members() and self.fast:
-            require_done(train(self.recipe, self.scratch))
+            require_done(Train().run(self.recipe, self.scratch))
         if not self.scratch.members():
             raise StoreError(
                 str(self.store.root),

@@ -1,10 +1,10 @@
-"""A debug section: one stage alone, on little data, telling each step; it writes to `debug_tmp/` alone."""
+"""The base class of debug sections, which run one step on little data and write to `debug_tmp/` only."""
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,15 @@ log = logging.getLogger(__name__)
 
 
 class Section(ABC):
-    """One stage of the pipeline, run alone."""
+    """One step of the pipeline, run alone.
+
+    Attributes
+    ----------
+    order : int
+        The place among the sections: they run in ascending order, as the stages of a run do.
+    """
+
+    order: ClassVar[int] = 1000
 
     @abstractmethod
     def plan(self, bench: Bench) -> str:

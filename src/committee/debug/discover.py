@@ -10,6 +10,8 @@ from committee.pipeline.discover import discover
 class Discover(Section):
     """Verify all checksums, and list members, ensembles and what is damaged."""
 
+    order = 15
+
     def plan(self, bench: Bench) -> str:
         return f"verify the checksums of {'a scratch store' if bench.fast else bench.store.root}"
 

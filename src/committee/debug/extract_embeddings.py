@@ -14,6 +14,8 @@ from committee.pipeline.stages.fusion import extracted, fused_members
 class ExtractEmbeddings(Section):
     """Extract the embeddings of each member, as `committee fusion-train` does first."""
 
+    order = 25
+
     def plan(self, bench: Bench) -> str:
         return f"extract embeddings of {names_of(bench.recipe)}"
 

@@ -19,6 +19,8 @@ from committee.training.fit.weight_averager import SoupContext, WeightAverager, 
 class RecomputeBn(Section):
     """Load one network of each member, estimate its statistics again, and compare the losses."""
 
+    order = 16
+
     def plan(self, bench: Bench) -> str:
         return f"estimate batch norm's statistics of {names_of(bench.recipe)} from {_batches(bench)} batches"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from committee.base.devices import resolve
 from committee.debug._bench import Bench, names_of
 from committee.debug.base import Section, statistics, tell
-from committee.pipeline.stages.train import members_to_train, open_for
+from committee.pipeline.shared.to_train import members_to_train, open_for
 from committee.training.fit.smoke import smoke
 
 
 class Smoke(Section):
     """One batch forward and backward: shapes, finite loss and gradients."""
+
+    order = 5
 
     def plan(self, bench: Bench) -> str:
         return f"one batch forward and backward through {names_of(bench.recipe)}"

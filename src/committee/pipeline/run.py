@@ -1,98 +1,144 @@
-"""All stages of a recipe, one after the other."""
+"""The stages of a recipe, one after the other."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
+from typing import Any
 
-from committee.errors import CommitteeError
-from committee.exporters.base import EXPORTERS
+from committee.errors import CommitteeError, RecipeError
 from committee.pipeline.discover import discover
-from committee.pipeline.names import derived_names, ensemble_names
-from committee.pipeline.shared.choose import choose_methods
 from committee.pipeline.shared.outcome import Outcome
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.export import export
-from committee.pipeline.stages.fusion import fusion_train
-from committee.pipeline.stages.meta_fuser import meta_fuse
-from committee.pipeline.stages.moe import moe_train
-from committee.pipeline.stages.pruning import prune
-from committee.pipeline.stages.score_ensemble import build
-from committee.pipeline.stages.soups import make_soups
-from committee.pipeline.stages.train import train
+from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.stages.base import STAGES, Names, Stage
 from committee.recipe.model import Recipe
-from committee.recipe.section import Section
+from committee.recipe.unbuilt import unbuilt
 from committee.store.layout import Store
-
-log = logging.getLogger(__name__)
-
-Stage = Callable[[Recipe, Store], Outcome]
 
 
 def run(recipe: Recipe, store: Store) -> Outcome:
-    """Train, build, evaluate and export all that a recipe asks for, and bring the catalog up to date.
+    """Train, combine, evaluate and export everything that a recipe enables, and update the catalog.
 
-    Each stage goes on without what failed in the one before; what is done already is not done again.
+    Each stage goes on without whatever failed in an earlier one. What is in the store already is not made
+    again, so the same call resumes an interrupted run.
 
     Returns
     -------
     Outcome
-        Names of members, ensembles and packages; reasons of what failed; what is not built yet.
+        Names of members, ensembles and packages; the reasons of failures; what this version does not build.
 
     Raises
     ------
     CommitteeError
-        A stage cannot even begin.
+        Two stages would make things of one name, or the first stage cannot start.
     """
-    ensemble_names(recipe)
+    stages = wanted(recipe)
+    check_names(stages, recipe)
+    outcome = Outcome(unbuilt=unbuilt(recipe))
     with store.hold():
-        outcome = train(recipe, store)
-        if not outcome.done:
-            return outcome
-        for name, stage in _stages(recipe):
+        for stage in stages:
             try:
-                outcome.merge(stage(recipe, store))
-            except CommitteeError as error:  # after hours of training the other stages still go on
-                outcome.fail(name, error)
-        outcome.merge(evaluate(recipe, store))
-        if recipe.exports.enable:
-            outcome.merge(export(recipe, store))
+                outcome.merge(stage.run(recipe, store))
+            except CommitteeError as error:
+                if stage.required:
+                    raise
+                outcome.fail(stage.key, error)  # after hours of training the other stages still run
+            if stage.required and not outcome.done:
+                return outcome
         discover(store)
     return outcome
 
 
-def plan_run(recipe: Recipe) -> dict[str, list[str]]:
-    """Return what `run` would make of the members: others, ensembles, and packages in these `formats`.
+def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome:
+    """Run the stages of a verb of the command line, such as `build-ensemble`.
+
+    Parameters
+    ----------
+    verb : str
+    recipe : Recipe
+    store : Store
+    **options
+        Arguments of the constructors of the stages, such as `methods=["weighted"]`.
+
+    Returns
+    -------
+    Outcome
+        What all of the stages made.
+
+    Raises
+    ------
+    CommitteeError
+        Two stages would make things of one name, or one cannot start.
+    """
+    stages = stages_of(verb, recipe, **options)
+    check_names(stages, recipe)
+    outcome = Outcome()
+    for stage in stages:
+        outcome.merge(stage.run(recipe, store))
+    return outcome
+
+
+def stages_of(verb: str, recipe: Recipe, **options: Any) -> list[Stage]:
+    """Return the stages of a verb that the recipe or an option asks for, in their order.
+
+    Where none is wanted, it is the main one: the error that it raises says what to do.
+    """
+    stages = [
+        STAGES.make(name, **{key: options[key] for key in STAGES.options(name) if key in options})
+        for name in STAGES.names()
+        if verb in STAGES.load(name).verbs
+    ]
+    stages.sort(key=lambda stage: stage.order)
+    main = [stage for stage in stages if next(iter(stage.verbs)) == verb][-1:]
+    return [stage for stage in stages if stage.is_wanted(recipe)] or main
+
+
+def plan_run(recipe: Recipe, store: Store) -> Summary:
+    """Return what `run` would do: the plan of the required stages, and the names of what the others make.
 
     Raises
     ------
     CommitteeError
         As `run` would, before it trains.
     """
-    formats = [name for name in recipe.exports.formats if name in EXPORTERS.names()]
-    return {
-        "members of members": derived_names(recipe),
-        "ensembles": ensemble_names(recipe),
-        "formats": formats if recipe.exports.enable else [],
-    }
+    stages = wanted(recipe)
+    check_names(stages, recipe)
+    plans = [stage.plan(recipe, store) for stage in stages if stage.required]
+    later = {stage.key: stage.names(recipe) for stage in stages if not stage.required}
+    facts = {key: value for plan in plans for key, value in plan.facts.items()}
+    facts |= {"unbuilt": unbuilt(recipe), "stages": {key: vars(names) for key, names in later.items()}}
+    table = Table("Stages that would follow", ["stage", "makes"], [[k, _listed(v)] for k, v in later.items()])
+    return Summary(facts, [*(block for plan in plans for block in plan.blocks), table])
 
 
-def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage]]:
-    """Return the stages between training and evaluation that a recipe asks for, each with its section."""
-    runs = recipe.runs
-    if _enabled(runs.model_soup):
-        yield "runs.model_soup", make_soups
-    if _enabled(runs.fusion):
-        yield "runs.fusion", fusion_train
-    if _enabled(runs.moe):
-        yield "runs.moe", moe_train
-    if choose_methods(recipe):
-        yield "runs.score_ensemble", lambda *given: build(*given, soups=False)
-    if _enabled(recipe.pruning):
-        yield "pruning", prune
-    if runs.meta_fuser is not None and runs.meta_fuser.enable:
-        yield runs.meta_fuser.name, meta_fuse
+def wanted(recipe: Recipe) -> list[Stage]:
+    """Return the stages that a recipe enables, in their order."""
+    stages = [STAGES.make(name) for name in STAGES.names()]
+    return sorted((stage for stage in stages if stage.is_wanted(recipe)), key=lambda stage: stage.order)
 
 
-def _enabled(section: Section | None) -> bool:
-    return section is not None and bool(getattr(section, "enable", False))
+def check_names(stages: Sequence[Stage], recipe: Recipe) -> None:
+    """Refuse a recipe whose stages would make two members or ensembles of one name.
+
+    Raises
+    ------
+    RecipeError
+        Two names are equal, but for case: some file systems do not distinguish it.
+    UsageError
+        A stage is asked for something that cannot be made.
+    """
+    taken: set[str] = set()
+    for stage in stages:
+        names = stage.names(recipe)
+        for name in (*names.members, *names.ensembles):
+            if name.lower() in taken:
+                raise RecipeError(
+                    "recipe",
+                    expected="a name of its own for each member and ensemble",
+                    got=f"'{name}' twice",
+                    todo="Rename one of them.",
+                )
+            taken.add(name.lower())
+
+
+def _listed(names: Names) -> str:
+    return ", ".join((*names.members, *names.ensembles, *names.formats))

@@ -1,4 +1,4 @@
-"""Readers of untrusted JSON files."""
+"""JSON that anybody may have written: an object comes out, or one sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from committee.errors import CommitteeError, StoreError, missing, unreadable
+from committee.errors import CommitteeError, StoreError
 
 Made = TypeVar("Made")
 
@@ -20,46 +20,40 @@ def read_json(path: Path, expected: str, todo: str = "") -> dict[str, Any]:
     path : Path
         The file.
     expected : str
-        Description of a valid file, for the error message.
+        What it should be, for the sentence.
     todo : str
-        What to do if the file is not valid.
+        What to do when it is not.
 
     Raises
     ------
     StoreError
-        The file does not exist, cannot be read, or does not contain a JSON object.
+        There is no such file, it cannot be read, or holds something else.
     """
-    value = None
     try:
-        if path.exists() and not path.is_file():
-            raise StoreError(str(path), expected=expected, got="something other than a file", todo=todo)
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise missing(StoreError, path, todo) from None
+        got = "none" if not path.exists() else "" if path.is_file() else "no file"
+        value = None if got else json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        pass
-    except StoreError:
-        raise
+        value, got = None, "a damaged one"
     except OSError as error:
-        raise unreadable(StoreError, path, error, todo) from error
+        value, got = None, error.strerror or str(error)
     if not isinstance(value, dict):
-        raise StoreError(str(path), expected=expected, got="a damaged one", todo=todo)
+        raise StoreError(str(path), expected=expected, got=got or "a damaged one", todo=todo)
     return value
 
 
 def build(make: Callable[[], Made], path: Path, expected: str, todo: str = "") -> Made:
-    """Return `make()`, which builds an object from the untrusted content of `path`.
+    """Return `make()`, which takes apart what `path` said.
 
     Raises
     ------
     StoreError
-        `make` failed, for example because a value is missing or has another type.
+        Something is missing there, or of another type.
     """
     try:
         return make()
     except CommitteeError:
         raise
-    # Untrusted values can raise any exception in code that expects valid ones.
+    # What a stranger's values do to code that trusts them is not known beforehand.
     except Exception as error:
         detail = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StoreError(str(path), expected=expected, got=f"another ({detail})", todo=todo) from error

@@ -1,4 +1,4 @@
-"""Limits for small files that would occupy much memory, such as archives and columns of text."""
+"""How much a small file may grow to in memory: an archive, a column of text."""
 
 from __future__ import annotations
 
@@ -9,41 +9,51 @@ from numpy.typing import NDArray
 
 HARMLESS = 2**28
 RATIO = 100
-"""Largest ratio of unpacked to packed size; scores hardly compress, and names about tenfold."""
+"""Honest files stay below: scores hardly shrink, and names do so tenfold."""
 
 
 def check_growth(packed: int, unpacked: int) -> None:
-    """Raise ValueError for a small file that would occupy much memory.
+    """Refuse what is small outside and huge inside.
 
     Parameters
     ----------
     packed, unpacked : int
-        Size in bytes in the file and in memory. Up to 256 MiB are always allowed, more if the file has at
-        least a hundredth of it.
-    """
-    if unpacked > HARMLESS and unpacked > RATIO * packed:
-        raise ValueError(f"{packed} bytes that unpack to {unpacked}")
-
-
-def text_array(texts: Sequence[str]) -> NDArray[np.str_]:
-    """Return an array of text, in which each element occupies the memory of the longest.
+        Bytes in the file, and in memory. Up to 256 MiB may come from anything, more from a hundredth of it.
 
     Raises
     ------
     ValueError
-        A few texts are so long that the array would be too large, or a text is not valid Unicode.
+        It grows too much.
+    """
+    if unpacked > HARMLESS and unpacked > RATIO * packed:
+        raise ValueError(f"{packed} bytes that would unpack to {unpacked}")
+
+
+def text_array(texts: Sequence[str]) -> NDArray[np.str_]:
+    """Return texts as an array, in which each takes the room of the longest.
+
+    Raises
+    ------
+    ValueError
+        A few are so long that the others would fill the memory; or a text is no valid Unicode.
     """
     lengths = [len(text) for text in texts]
     check_growth(4 * sum(lengths), 4 * len(texts) * max(lengths, default=0))
-    # NumPy pads with NUL, so a text that ends with NUL would change.
+    # An array pads with NUL, so a text that ends in one would be another when it is read again.
     if any("\0" in text for text in texts):
-        raise ValueError("text with a NUL character")
+        raise ValueError("a NUL in a text")
     return check_text(np.array(texts, dtype=np.str_))
 
 
 def check_text(array: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Return the array; raise ValueError if it contains code points that are not valid Unicode."""
+    """Return the array, unless some of it is no Unicode that could be written out again.
+
+    Raises
+    ------
+    ValueError
+        A number in it is no character, or half of one.
+    """
     codes = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("="), copy=False).view(np.uint32)
     if (codes > 0x10FFFF).any() or ((codes >= 0xD800) & (codes <= 0xDFFF)).any():
-        raise ValueError("text that is not valid Unicode")
+        raise ValueError("text that is no Unicode")
     return array

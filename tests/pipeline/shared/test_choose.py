@@ -12,6 +12,7 @@ from committee.pipeline.shared.choose import (
     choose_deployed,
     choose_members,
     choose_methods,
+    stacks,
     trusted_backbones,
 )
 from committee.pipeline.shared.records import failure_file
@@ -100,6 +101,9 @@ def test_methods_take_the_options_that_all_share_unless_they_have_their_own() ->
         {"combiner": "soft_voting"},
         {"combiner": "weighted", "metric": "f1_macro", "space": "probability"},
         {"combiner": "weighted", "name": "b", "metric": "accuracy", "space": "probability"},
+    ]
+    assert recipe.runs.stacking is not None
+    assert stacks(recipe.runs.stacking) == [
         {"combiner": "stacking_lr", "features": "log_probability", "extras": True},
         {
             "combiner": "stacking_xgb",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from committee.pipeline.shared.disk_space import STATES, warn_of_room
-from committee.pipeline.stages.train import members_to_train, open_for
+from committee.pipeline.shared.to_train import members_to_train, open_for
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 from committee.training.plans.single import Single

@@ -48,7 +48,7 @@ def test_unknown_names_and_voices(trained: Store) -> None:
     )
     with pytest.raises(UsageError) as wrong:
         load_model(trained, "test_vit", inference="all")
-    assert str(wrong.value) == "speaks: expected one of refit, folds, got 'all'."
+    assert str(wrong.value) == "inference: expected one of refit, folds, got 'all'."
 
 
 def test_networks_that_are_not_there(trained: Store) -> None:
@@ -76,5 +76,5 @@ def test_a_builder_runs_only_where_the_recipe_names_it(trained: Store) -> None:
     before = read_manifest(folder, verify=False)
     sealed = Manifest(before.kind, before.fingerprint, list_files(folder), before.facts)
     (folder / "manifest.json").write_text(json.dumps(sealed.to_json()), encoding="utf-8")
-    with pytest.raises(UsageError, match="expected a builder that the recipe contains"):
+    with pytest.raises(UsageError, match="expected a builder that the recipe of this run names"):
         load_model(trained, "test_vit", trusted=("python:nets:small",))

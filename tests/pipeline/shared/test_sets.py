@@ -13,12 +13,11 @@ from sklearn.datasets import load_digits
 
 from committee.combiners.base import load
 from committee.metrics.conformal import SetTable
+from committee.pipeline.run import run_verb
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.sets import calibration_rows, member_table
 from committee.pipeline.shared.splits import split_rows
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.export import export
-from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.stages.evaluate import Evaluate
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
@@ -50,13 +49,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_out_of_fold_rows_make_an_approximate_table(trained: Store) -> None:
-    build(recipe(), trained, ["weighted"])
+    run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     sets = ensemble_facts(trained, "weighted_ensemble")["sets"]
     assert (sets["rows"], sets["approximate"], sets["n"]) == ("oof", True, 191)
 
 
 def test_rows_kept_apart_make_an_exact_one(apart: Store) -> None:
-    build(recipe(), apart, ["weighted"])
+    run_verb("build-ensemble", recipe(), apart, methods=["weighted"])
     facts = ensemble_facts(apart, "weighted_ensemble")
     assert (facts["sets"]["rows"], facts["sets"]["approximate"]) == ("val", False)
     rows = split_rows(apart, facts["members"], "val", facts["inference"])
@@ -66,7 +65,7 @@ def test_rows_kept_apart_make_an_exact_one(apart: Store) -> None:
 
 
 def test_a_temperature_and_the_sets_share_no_row(apart: Store) -> None:
-    build(recipe("runs.score_ensemble.calibrate=pooled"), apart, ["soft_voting"])
+    run_verb("build-ensemble", recipe("runs.score_ensemble.calibrate=pooled"), apart, methods=["soft_voting"])
     facts = ensemble_facts(apart, "soft_voting_ensemble")
     rows = split_rows(apart, facts["members"], "val", facts["inference"])
     some, others = calibration_rows(rows, 0, halve=True)
@@ -99,8 +98,8 @@ def test_a_member_alone(trained: Store) -> None:
 
 
 def test_the_evaluation_says_what_sets_are_worth(trained: Store) -> None:
-    build(recipe(), trained, ["soft_voting"])
-    evaluate(recipe(), trained)
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
+    Evaluate().run(recipe(), trained)
     for path in (trained.member_metrics("test_vit"), trained.ensemble_metrics("soft_voting_ensemble")):
         sets = json.loads((path / "metrics.json").read_text("utf-8"))["sets"]
         assert set(sets) == {"rows", "n", "approximate", "note", "lac", "aps", "abstain"}
@@ -112,8 +111,8 @@ def test_the_evaluation_says_what_sets_are_worth(trained: Store) -> None:
 
 
 def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) -> None:
-    build(recipe(), trained, ["soft_voting"])
-    export(recipe("exports.formats=[onnx]"), trained, ["soft_voting", "test_vit"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
+    run_verb("export", recipe("exports.formats=[onnx]"), trained, models=["soft_voting", "test_vit"])
     for name, full in (("soft_voting", "soft_voting_ensemble"), ("test_vit", "test_vit")):
         file = trained.deploy(full) / "onnx" / "model.onnx"
         answers = []
@@ -140,7 +139,7 @@ def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) ->
 
 
 def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Path, tmp_path: Path) -> None:
-    build(recipe(), trained, ["soft_voting"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     words = ("predict", "soft_voting", photos, "--store", trained.root)
     said = cli(*words, "--coverage", "0.95", "--abstain-below", "1")
     assert "abstains" in said.out and "set" in said.out.splitlines()[0].split()

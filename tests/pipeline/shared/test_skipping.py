@@ -13,11 +13,11 @@ from committee.combiners._thresholds import Stages
 from committee.exporters._package import DENSE
 from committee.images.dataset import open_dataset
 from committee.models.ensemble import Ensemble
+from committee.pipeline.run import run_verb
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.records import ensemble_facts
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.export import export, read_status
-from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.export import read_status
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
@@ -40,7 +40,7 @@ def half_leave(stages: Stages, *_: object) -> np.ndarray:
 @pytest.fixture
 def built(trained: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(cascade, "search", half_leave)
-    outcome = build(recipe(CASCADES), trained)
+    outcome = run_verb("build-ensemble", recipe(CASCADES), trained)
     assert outcome.exit_code == 0, outcome.failed
     return trained
 
@@ -73,7 +73,7 @@ def test_infer_runs_each_network_on_the_photos_that_are_left(built: Store) -> No
 
 
 def test_the_evaluation_says_what_is_saved(built: Store) -> None:
-    evaluate(recipe(), built)
+    Evaluate().run(recipe(), built)
     path = built.ensemble_metrics("cascade_ensemble") / "metrics.json"
     report = json.loads(path.read_text("utf-8"))
     found = report["skipping"]
@@ -94,7 +94,7 @@ def test_the_evaluation_says_what_is_saved(built: Store) -> None:
 
 
 def test_refits_and_fold_networks_are_compared_on_test(built: Store) -> None:
-    evaluate(recipe(), built)
+    Evaluate().run(recipe(), built)
     path = built.ensemble_metrics("soft_voting_ensemble") / "metrics.json"
     report = json.loads(path.read_text("utf-8"))
     found = report["by_networks"]
@@ -105,7 +105,9 @@ def test_refits_and_fold_networks_are_compared_on_test(built: Store) -> None:
 
 
 def test_the_exported_graph_says_that_it_saves_nothing(built: Store) -> None:
-    outcome = export(recipe("exports.formats=[onnx, checkpoint]"), built, ["cascade_ensemble"])
+    outcome = run_verb(
+        "export", recipe("exports.formats=[onnx, checkpoint]"), built, models=["cascade_ensemble"]
+    )
     assert outcome.exit_code == 0, outcome.failed
     status = read_status(built.deploy("cascade_ensemble"))
     assert status["formats"]["onnx"]["note"] == DENSE and "note" not in status["formats"]["checkpoint"]
@@ -117,8 +119,8 @@ def test_a_cascade_of_ensembles_is_evaluated_too(trained: Store, monkeypatch: py
         "runs.score_ensemble.methods=[{combiner: compose, name: nested, final: {combiner: cascade}, "
         "inputs: {one: {combiner: subset, members: [test_vit]}, all: soft_voting}}]"
     )
-    assert build(recipe(nested), trained).failed == {}
-    assert evaluate(recipe(), trained).failed == {}
+    assert run_verb("build-ensemble", recipe(nested), trained).failed == {}
+    assert Evaluate().run(recipe(), trained).failed == {}
     report = json.loads((trained.ensemble_metrics("nested") / "metrics.json").read_text("utf-8"))
     assert "exit_rates" not in report["skipping"]
     assert all(0 < share <= 1 for share in report["skipping"]["used_members"].values()), "a network runs once"
@@ -129,7 +131,7 @@ def test_costs_reach_a_cascade_inside_another_rule(trained: Store) -> None:
         "runs.score_ensemble.methods=[{combiner: compose, name: nested, final: soft_voting, "
         "inputs: {one: cascade, all: soft_voting}}, {combiner: pruned, name: few, inner: cascade}]"
     )
-    assert build(recipe(inside), trained).failed == {}
+    assert run_verb("build-ensemble", recipe(inside), trained).failed == {}
     assert set(ensemble_facts(trained, "nested")["spec"]["inputs"]["one"]["costs"]) == {
         "test_resnet",
         "test_vit",

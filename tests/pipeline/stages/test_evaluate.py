@@ -14,11 +14,11 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from committee.combiners.base import load
 from committee.images.record import load_record
 from committee.metrics.classification import METRICS
+from committee.pipeline.run import run_verb
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import split_rows
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.stages.evaluate import Evaluate
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
@@ -56,8 +56,8 @@ def report(folder: Path) -> dict:
 def evaluated(trained_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with two members and two ensembles, evaluated once: to be read only."""
     store = Store(shutil.copytree(trained_root, tmp_path_factory.mktemp("evaluated") / "store"))
-    build(recipe(), store, ["weighted", "soft_voting"])
-    outcome = evaluate(recipe(), store)
+    run_verb("build-ensemble", recipe(), store, methods=["weighted", "soft_voting"])
+    outcome = Evaluate().run(recipe(), store)
     assert outcome.done == ["test_resnet", "test_vit", "soft_voting_ensemble", "weighted_ensemble"]
     return store
 
@@ -99,8 +99,8 @@ def test_the_numbers_are_scikit_learns(evaluated: Store) -> None:
 
 def test_folds_can_speak_instead(trained: Store) -> None:
     said = recipe("training.inference=folds")
-    build(said, trained, ["soft_voting"])
-    evaluate(said, trained)
+    run_verb("build-ensemble", said, trained, methods=["soft_voting"])
+    Evaluate().run(said, trained)
     rows = leaderboard(trained)
     assert {row["inference"] for row in rows} == {"folds"}
     sizes = {row["name"]: row["size_mb"] for row in rows}
@@ -127,12 +127,12 @@ def test_reports_of_networks_that_changed_are_left_out(
 
 
 def test_damaged_predictions_are_named_and_the_others_are_evaluated(trained: Store) -> None:
-    build(recipe(), trained, ["soft_voting"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     file = trained.kfold("test_vit") / "test_refit" / "logits.npy"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(bytes(content))
-    outcome = evaluate(recipe(), trained)
+    outcome = Evaluate().run(recipe(), trained)
     assert outcome.exit_code == 3 and outcome.done == ["test_resnet"]
     assert list(outcome.failed) == ["kfold/test_vit/test_refit", "soft_voting_ensemble"]
     assert all(str(file) in why for why in outcome.failed.values())
@@ -140,7 +140,7 @@ def test_damaged_predictions_are_named_and_the_others_are_evaluated(trained: Sto
 
 def test_an_evaluation_that_was_stopped_goes_on(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped at the second entry, the first one stays, and the next run makes all of them."""
-    build(recipe(), trained, ["soft_voting"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     of, asked = Costs.of, []
 
     def stop(self: Costs, *given: object) -> object:
@@ -152,9 +152,9 @@ def test_an_evaluation_that_was_stopped_goes_on(trained: Store, monkeypatch: pyt
     with monkeypatch.context() as patch:
         patch.setattr(Costs, "of", stop)
         with pytest.raises(KeyboardInterrupt):
-            evaluate(recipe(), trained)
+            Evaluate().run(recipe(), trained)
     assert [row["name"] for row in leaderboard(trained)] == ["test_resnet"]
-    assert evaluate(recipe(), trained).done == ["test_resnet", "test_vit", "soft_voting_ensemble"]
+    assert Evaluate().run(recipe(), trained).done == ["test_resnet", "test_vit", "soft_voting_ensemble"]
     assert len(leaderboard(trained)) == 3
 
 
@@ -163,18 +163,18 @@ def test_what_the_data_lack_is_in_every_report(trained: Store) -> None:
     assert record is not None
     bad = replace(record, quarantined={"a.jpg": "truncated"}, copies={"b.jpg": "c.jpg", "d.jpg": "c.jpg"})
     bad.save(trained)
-    build(recipe(), trained, ["soft_voting"])
-    evaluate(recipe(), trained)
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
+    Evaluate().run(recipe(), trained)
     assert {str(row["data"]) for row in leaderboard(trained)} == {"{'quarantined': 1, 'copies': 2}"}
 
 
 def test_no_other_stage_reads_the_test_split(trained: Store) -> None:
-    build(recipe(), trained, ["weighted"])
+    run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     before = ensemble_facts(trained, "weighted_ensemble")
     for name in trained.members():
         folder = trained.kfold(name) / "test_refit"
         predictions = Predictions.load(folder, mmap=False)
         with commit(folder, kind="predictions", fingerprint="another test split") as new:
             replace(predictions, logits=-predictions.logits).save(new)
-    build(recipe(), trained, ["weighted"])
+    run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     assert ensemble_facts(trained, "weighted_ensemble") == before

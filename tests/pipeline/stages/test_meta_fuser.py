@@ -14,11 +14,11 @@ from committee.errors import RecipeError, StoreError, UsageError
 from committee.exporters.base import EXPORTERS, Card
 from committee.images.dataset import open_dataset
 from committee.models.ensemble import Ensemble
+from committee.pipeline.run import run_verb
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.records import ensemble_facts
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.meta_fuser import meta_fuse, plan_meta_fuse
-from committee.pipeline.stages.score_ensemble import build
+from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.meta_fuser import MetaFuser
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
@@ -33,12 +33,12 @@ def recipe(*overrides: str) -> Recipe:
 
 @pytest.fixture
 def built(trained: Store) -> Store:
-    assert build(recipe(), trained, ["soft_voting", "weighted"]).exit_code == 0
+    assert run_verb("build-ensemble", recipe(), trained, methods=["soft_voting", "weighted"]).exit_code == 0
     return trained
 
 
 def test_it_reads_ensembles_and_members_by_full_and_short_name(built: Store) -> None:
-    outcome = meta_fuse(recipe(INPUTS), built)
+    outcome = MetaFuser().run(recipe(INPUTS), built)
     assert (outcome.done, outcome.exit_code) == (["meta_fuser"], 0)
     facts = ensemble_facts(built, "meta_fuser")
     assert list(facts["notes"]["inputs"]) == ["soft_voting_ensemble", "weighted_ensemble", "test_vit"]
@@ -49,9 +49,9 @@ def test_it_reads_ensembles_and_members_by_full_and_short_name(built: Store) -> 
 
 def test_inputs_that_are_not_there_are_set_aside_by_name(built: Store) -> None:
     asked = recipe("runs.meta_fuser.input_ensembles=[soft_voting, fusion_concat_mlp]")
-    plan = plan_meta_fuse(asked, built)
+    plan = MetaFuser().plan(asked, built).facts
     assert (plan["inputs"], list(plan["set_aside"])) == (["soft_voting_ensemble"], ["fusion_concat_mlp"])
-    outcome = meta_fuse(asked, built)
+    outcome = MetaFuser().run(asked, built)
     assert (outcome.done, outcome.exit_code) == (["meta_fuser"], 3)
     assert list(outcome.failed) == ["meta_fuser without fusion_concat_mlp"]
     assert "got 'fusion_concat_mlp'" in outcome.failed["meta_fuser without fusion_concat_mlp"]
@@ -59,7 +59,7 @@ def test_inputs_that_are_not_there_are_set_aside_by_name(built: Store) -> None:
 
 def test_without_any_input(trained: Store) -> None:
     with pytest.raises(StoreError) as caught:
-        meta_fuse(recipe("runs.meta_fuser.input_ensembles=[hard_voting, moe]"), trained)
+        MetaFuser().run(recipe("runs.meta_fuser.input_ensembles=[hard_voting, moe]"), trained)
     assert str(caught.value) == (
         "meta_fuser: expected one of its inputs hard_voting, moe in the store, got none. "
         "Run: committee build-ensemble RECIPE, or name others in runs.meta_fuser.input_ensembles."
@@ -68,16 +68,16 @@ def test_without_any_input(trained: Store) -> None:
 
 def test_without_a_section(trained: Store) -> None:
     with pytest.raises(UsageError) as caught:
-        meta_fuse(recipe(), trained)
+        MetaFuser().run(recipe(), trained)
     assert str(caught.value) == (
         "runs.meta_fuser: expected an enabled section, got none. "
-        "Write it into the recipe, or: --set runs.meta_fuser.fuser_type=lr"
+        "Add the section to the recipe, or: --set runs.meta_fuser.fuser_type=lr"
     )
 
 
 def test_a_fuser_that_names_itself(built: Store) -> None:
     with pytest.raises(RecipeError) as caught:
-        meta_fuse(recipe("runs.meta_fuser.input_ensembles=[soft_voting, meta_fuser]"), built)
+        MetaFuser().run(recipe("runs.meta_fuser.input_ensembles=[soft_voting, meta_fuser]"), built)
     assert str(caught.value) == (
         "runs.meta_fuser.input_ensembles[1]: expected ensembles other than meta_fuser itself, got "
         "'meta_fuser'. Remove it, or give the new one another runs.meta_fuser.name."
@@ -85,19 +85,23 @@ def test_a_fuser_that_names_itself(built: Store) -> None:
 
 
 def test_a_fuser_that_would_read_itself_through_another(built: Store) -> None:
-    meta_fuse(recipe("runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]"), built)
-    meta_fuse(recipe("runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]"), built)
+    MetaFuser().run(
+        recipe("runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]"), built
+    )
+    MetaFuser().run(
+        recipe("runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]"), built
+    )
     assert ensemble_facts(built, "two")["notes"]["inputs"]["one"]["inputs"]
     with pytest.raises(RecipeError) as caught:
-        meta_fuse(recipe("runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[two]"), built)
+        MetaFuser().run(recipe("runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[two]"), built)
     assert "got 'two', which reads 'one'." in str(caught.value)
 
 
 def test_nested_ensembles_run_shared_members_once_and_export_as_one_graph(
     built: Store, tmp_path: Path
 ) -> None:
-    meta_fuse(recipe("runs.meta_fuser.name=inner", INPUTS), built)
-    meta_fuse(
+    MetaFuser().run(recipe("runs.meta_fuser.name=inner", INPUTS), built)
+    MetaFuser().run(
         recipe("runs.meta_fuser.input_ensembles=[inner, weighted]", "runs.meta_fuser.fuser_type=attention"),
         built,
     )
@@ -123,8 +127,8 @@ def test_nested_ensembles_run_shared_members_once_and_export_as_one_graph(
 
 
 def test_it_is_evaluated_like_any_other(built: Store) -> None:
-    meta_fuse(recipe(INPUTS), built)
-    assert "meta_fuser" in evaluate(recipe(), built).done
+    MetaFuser().run(recipe(INPUTS), built)
+    assert "meta_fuser" in Evaluate().run(recipe(), built).done
 
 
 def noisy(rows: int, seed: int, members: int = 12) -> Predictions:
@@ -173,7 +177,7 @@ def _said(parts: list, rows: Predictions) -> Predictions:
 
 
 def test_the_stored_rule_is_for_the_members_it_hears(built: Store) -> None:
-    meta_fuse(recipe("runs.meta_fuser.input_ensembles=[test_vit]"), built)
+    MetaFuser().run(recipe("runs.meta_fuser.input_ensembles=[test_vit]"), built)
     facts = ensemble_facts(built, "meta_fuser")
     assert facts["members"] == ["test_vit"]
     assert load(built.ensemble("meta_fuser")).member_names == ("test_vit",)

@@ -9,8 +9,8 @@ import pytest
 from committee.combiners.base import load
 from committee.errors import UsageError
 from committee.pipeline.shared.records import ensemble_facts
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.pruning import plan_prune, prune
+from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.pruning import Pruning
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
@@ -23,7 +23,7 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def test_each_method_makes_an_ensemble_of_the_members_it_keeps(trained: Store) -> None:
-    outcome = prune(recipe(ALL, "pruning.target_size=1"), trained)
+    outcome = Pruning().run(recipe(ALL, "pruning.target_size=1"), trained)
     names = [
         f"pruned_{name}" for name in ("greedy_forward", "greedy_backward", "diversity_max", "clustering")
     ]
@@ -36,11 +36,11 @@ def test_each_method_makes_an_ensemble_of_the_members_it_keeps(trained: Store) -
     report = json.loads(trained.pruning_report().read_text("utf-8"))
     assert report["methods"] == names and set(report["costs"]) == {"test_resnet", "test_vit"}
     assert all(set(each) == {"members", "size", "fit", "latency_ms", "size_mb"} for each in report["front"])
-    assert set(names) <= set(evaluate(recipe(), trained).done)
+    assert set(names) <= set(Evaluate().run(recipe(), trained).done)
 
 
 def test_budgets_that_nothing_meets_fail_by_name(trained: Store) -> None:
-    outcome = prune(recipe("pruning.cost_budget.max_size_mb=0.001"), trained)
+    outcome = Pruning().run(recipe("pruning.cost_budget.max_size_mb=0.001"), trained)
     assert outcome.done == [] and outcome.exit_code == 1
     reason = outcome.failed["pruned_greedy_forward"]
     assert reason.startswith(
@@ -49,15 +49,15 @@ def test_budgets_that_nothing_meets_fail_by_name(trained: Store) -> None:
 
 
 def test_a_plan_times_nothing(trained: Store) -> None:
-    plan = plan_prune(recipe(ALL), trained)
+    plan = Pruning().plan(recipe(ALL), trained).facts
     assert plan["ensembles"][0] == "pruned_greedy_forward" and plan["n"] == 191
     assert trained.ensembles() == ()
 
 
 def test_without_a_section(trained: Store) -> None:
     with pytest.raises(UsageError) as caught:
-        prune(recipe(), trained)
+        Pruning().run(recipe(), trained)
     assert str(caught.value) == (
         "pruning: expected an enabled section, got none. "
-        "Write it into the recipe, or: --method greedy_forward"
+        "Add the section to the recipe, or name a method: --method greedy_forward"
     )

@@ -12,12 +12,14 @@ import pytest
 from committee.combiners.base import load
 from committee.combiners.temperature import Temperature
 from committee.errors import StoreError, UnknownNameError, UsageError
+from committee.pipeline.run import run_verb, stages_of
+from committee.pipeline.shared.build import APPROXIMATE, EXACT
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.sets import calibration_rows
 from committee.pipeline.shared.splits import split_rows
-from committee.pipeline.stages.score_ensemble import APPROXIMATE, EXACT, build, plan_build
-from committee.pipeline.stages.train import train
+from committee.pipeline.shared.summary import merged
+from committee.pipeline.stages.train import Train
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
@@ -33,13 +35,13 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def test_every_method_of_the_recipe(trained: Store) -> None:
-    outcome = build(recipe("runs.stacking.meta_learners=[lr]"), trained)
+    outcome = run_verb("build-ensemble", recipe("runs.stacking.meta_learners=[lr]"), trained)
     assert outcome.done == [*NAMES, "stacking_lr"] and outcome.exit_code == 0
     assert trained.ensembles() == tuple(sorted([*NAMES, "stacking_lr"]))
 
 
 def test_the_record_says_all_that_a_reader_must_know(trained: Store) -> None:
-    build(recipe(), trained, ["weighted"])
+    run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     facts = ensemble_facts(trained, "weighted_ensemble")
     assert (facts["method"], facts["members"], facts["rows"], facts["n"]) == (
         "weighted",
@@ -56,7 +58,7 @@ def test_the_record_says_all_that_a_reader_must_know(trained: Store) -> None:
 
 
 def test_scores_are_those_of_the_joined_rows(trained: Store) -> None:
-    build(recipe(), trained, ["soft_voting"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     joined = Predictions.load(trained.oof_predictions())
     _, scores = score(load(trained.ensemble("soft_voting_ensemble")).clone(), joined, seed=0)
     stored = ensemble_facts(trained, "soft_voting_ensemble")["scores"]
@@ -64,7 +66,7 @@ def test_scores_are_those_of_the_joined_rows(trained: Store) -> None:
 
 
 def test_the_module_says_what_the_combiner_says_of_stored_predictions(trained: Store) -> None:
-    build(recipe(), trained, ["weighted"])
+    run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     module, facts = load_model(trained, "weighted")
     assert (facts["kind"], facts["inference"], facts["name"]) == ("ensemble", "refit", "weighted_ensemble")
     test = split_rows(trained, facts["members"], "test", dict.fromkeys(facts["members"], "refit"))
@@ -78,7 +80,12 @@ def test_the_module_says_what_the_combiner_says_of_stored_predictions(trained: S
 
 @pytest.mark.parametrize(("calibrate", "key"), [("pooled", "temperature"), ("members", "temperatures")])
 def test_a_temperature_fitted_out_of_fold_is_marked(trained: Store, calibrate: str, key: str) -> None:
-    outcome = build(recipe(f"runs.score_ensemble.calibrate={calibrate}"), trained, ["soft_voting"])
+    outcome = run_verb(
+        "build-ensemble",
+        recipe(f"runs.score_ensemble.calibrate={calibrate}"),
+        trained,
+        methods=["soft_voting"],
+    )
     assert outcome.done == ["soft_voting_ensemble"], outcome.failed
     facts = ensemble_facts(trained, "soft_voting_ensemble")
     assert (facts["method"], facts["calibrate"]) == ("soft_voting", calibrate)
@@ -93,7 +100,9 @@ def test_a_temperature_fitted_on_rows_kept_apart_is_exact(trained: Store) -> Non
         apart = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
         with commit(trained.kfold(name) / "val_refit", kind="predictions", fingerprint="val") as folder:
             apart.save(folder)
-    outcome = build(recipe("runs.score_ensemble.calibrate=pooled"), trained, ["soft_voting"])
+    outcome = run_verb(
+        "build-ensemble", recipe("runs.score_ensemble.calibrate=pooled"), trained, methods=["soft_voting"]
+    )
     assert outcome.done == ["soft_voting_ensemble"], outcome.failed
     facts = ensemble_facts(trained, "soft_voting_ensemble")
     assert (facts["rows"], facts["calibration"]["note"]) == ("oof", EXACT)
@@ -106,16 +115,18 @@ def test_a_temperature_fitted_on_rows_kept_apart_is_exact(trained: Store) -> Non
 
 def test_no_method_at_all(trained: Store) -> None:
     with pytest.raises(UsageError) as caught:
-        build(recipe("runs.score_ensemble.enable=false"), trained)
+        run_verb("build-ensemble", recipe("runs.score_ensemble.enable=false"), trained)
     assert str(caught.value) == (
-        "runs: expected at least one enabled method, got none. Name one: --method soft_voting"
+        "runs: expected at least one enabled method, got none. Name a method: --method soft_voting"
     )
 
 
 def test_without_folds_the_val_split_serves(store: Store, tiny_settings: list[str]) -> None:
     settings = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=0"]
-    train(load_recipe(None, settings), store)
-    outcome = build(load_recipe(None, [*settings, "runs.score_ensemble.calibrate=pooled"]), store)
+    Train().run(load_recipe(None, settings), store)
+    outcome = run_verb(
+        "build-ensemble", load_recipe(None, [*settings, "runs.score_ensemble.calibrate=pooled"]), store
+    )
     assert outcome.done == NAMES, outcome.failed
     facts = ensemble_facts(store, "soft_voting_ensemble")
     assert facts["rows"] == "val" and facts["calibration"]["note"] == EXACT
@@ -126,15 +137,15 @@ def test_members_without_folds_beside_others_are_named(trained: Store) -> None:
     for fold in set(trained.folds("test_vit")) - {"refit"}:
         shutil.rmtree(trained.checkpoint("test_vit", fold))
     with pytest.raises(StoreError) as caught:
-        build(recipe(), trained)
+        run_verb("build-ensemble", recipe(), trained)
     assert str(caught.value) == (
         "No K-fold results for test_vit: train it with folds, or name it in backbones.exclude."
     )
-    assert build(recipe("backbones.exclude=[test_vit]"), trained).done == NAMES
+    assert run_verb("build-ensemble", recipe("backbones.exclude=[test_vit]"), trained).done == NAMES
 
 
 def test_an_ensemble_of_networks_that_changed_is_refused(trained: Store) -> None:
-    build(recipe(), trained, ["soft_voting"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     with commit(trained.checkpoint("test_resnet", "refit"), kind="checkpoint", fingerprint="other") as new:
         (new / "weights.safetensors").write_bytes(b"")
     with pytest.raises(StoreError) as caught:
@@ -148,11 +159,11 @@ def test_an_ensemble_of_networks_that_changed_is_refused(trained: Store) -> None
 def test_an_ensemble_that_is_built_anew_is_not_said_to_be_out_of_date(
     trained: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    build(recipe(), trained, ["soft_voting", "hard_voting"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting", "hard_voting"])
     with commit(trained.checkpoint("test_resnet", "fold_0"), kind="checkpoint", fingerprint="other") as new:
         (new / "weights.safetensors").write_bytes(b"")
     caplog.clear()
-    build(recipe(), trained, ["soft_voting"])
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
     assert len(told) == 1 and told[0].startswith("left out ensembles/hard_voting_ensemble: ")
 
@@ -160,7 +171,7 @@ def test_an_ensemble_that_is_built_anew_is_not_said_to_be_out_of_date(
 def test_a_damaged_member_is_named_and_the_others_are_built(trained: Store) -> None:
     file = trained.kfold("test_vit") / "oof" / "logits.npy"
     file.write_bytes(file.read_bytes()[:-1])
-    outcome = build(recipe(), trained, ["soft_voting"])
+    outcome = run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     assert outcome.exit_code == 3 and outcome.done == ["soft_voting_ensemble"]
     assert list(outcome.failed) == ["kfold/test_vit/oof"]
     assert outcome.failed["kfold/test_vit/oof"].startswith(f"{file}: expected ")
@@ -168,8 +179,10 @@ def test_a_damaged_member_is_named_and_the_others_are_built(trained: Store) -> N
 
 
 def test_one_failing_method_does_not_stop_the_others(trained: Store) -> None:
-    outcome = build(
-        recipe("runs.score_ensemble.methods=[soft_voting, {combiner: subset, members: [nobody]}]"), trained
+    outcome = run_verb(
+        "build-ensemble",
+        recipe("runs.score_ensemble.methods=[soft_voting, {combiner: subset, members: [nobody]}]"),
+        trained,
     )
     assert outcome.done == ["soft_voting_ensemble"] and list(outcome.failed) == ["subset_ensemble"]
     assert outcome.exit_code == 3
@@ -181,8 +194,10 @@ def test_options_and_compositions_of_the_recipe(trained: Store) -> None:
         " {combiner: greedy_selection, name: bagged, bags: 3},"
         " {combiner: compose, name: both, inputs: {a: hard_voting, b: weighted}, final: stacking_lr}]"
     )
-    outcome = build(
-        recipe(f"runs.score_ensemble.methods={methods}", "runs.score_ensemble.calibrate=none"), trained
+    outcome = run_verb(
+        "build-ensemble",
+        recipe(f"runs.score_ensemble.methods={methods}", "runs.score_ensemble.calibrate=none"),
+        trained,
     )
     assert outcome.done == ["given", "bagged", "both"], outcome.failed
     assert ensemble_facts(trained, "given")["weights"] == {"test_resnet": 0.75, "test_vit": 0.25}
@@ -193,17 +208,21 @@ def test_options_and_compositions_of_the_recipe(trained: Store) -> None:
 
 def test_an_unknown_method(trained: Store) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'weighted'"):
-        build(recipe(), trained, ["weigthed"])
+        run_verb("build-ensemble", recipe(), trained, methods=["weigthed"])
 
 
 def test_a_plan_counts_the_fits_and_writes_nothing(trained: Store) -> None:
     before = sorted(trained.root.rglob("*"))
-    plan = plan_build(recipe(), trained, ["soft_voting", "weighted"])
+    plan = merged(
+        [
+            stage.plan(recipe(), trained)
+            for stage in stages_of("build-ensemble", recipe(), methods=["soft_voting", "weighted"])
+        ]
+    ).facts
     assert plan == {
         "members": ["test_resnet", "test_vit"],
         "rows": "oof",
         "n": 191,
         "ensembles": {"soft_voting_ensemble": 0, "weighted_ensemble": 4},
-        "soups": {},
     }
     assert sorted(trained.root.rglob("*")) == before

@@ -11,7 +11,8 @@ import torch
 from committee.errors import DeviceError, RecipeError, UnknownNameError
 from committee.images.dataset import Dataset
 from committee.pipeline.shared.records import failures
-from committee.pipeline.stages.train import open_for, train
+from committee.pipeline.shared.to_train import open_for
+from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 
@@ -22,7 +23,7 @@ def state(root: Path) -> dict[str, int]:
 
 def test_what_is_done_is_not_done_again(trained: Store, tiny_settings: list[str]) -> None:
     before = state(trained.root)
-    outcome = train(load_recipe(None, tiny_settings), trained)
+    outcome = Train().run(load_recipe(None, tiny_settings), trained)
     assert outcome.done == ["test_resnet", "test_vit"] and outcome.exit_code == 0
     assert state(trained.root) == before
 
@@ -31,7 +32,7 @@ def test_one_failing_backbone_does_not_stop_the_others(
     trained: Store, tiny_settings: list[str], own_nets: str
 ) -> None:
     include = f"backbones.include=[{own_nets}:short, timm:test_vit]"
-    outcome = train(load_recipe(None, [*tiny_settings, include]), trained)
+    outcome = Train().run(load_recipe(None, [*tiny_settings, include]), trained)
     assert outcome.done == ["test_vit"] and outcome.exit_code == 3
     why = (
         "own_nets_short: expected logits of shape [32, 10], got [32, 9]. "
@@ -44,13 +45,13 @@ def test_one_failing_backbone_does_not_stop_the_others(
 def test_a_success_clears_the_failure(trained: Store, tiny_settings: list[str]) -> None:
     path = trained.root / "checkpoints" / "test_vit" / "failure.json"
     path.write_text('{"name": "test_vit", "reason": "out of memory"}', encoding="utf-8")
-    train(load_recipe(None, tiny_settings), trained)
+    Train().run(load_recipe(None, tiny_settings), trained)
     assert failures(trained) == []
 
 
 def test_nothing_to_train(store: Store) -> None:
     with pytest.raises(RecipeError) as caught:
-        train(load_recipe(None, ["dataset.name=digits"]), store)
+        Train().run(load_recipe(None, ["dataset.name=digits"]), store)
     assert str(caught.value) == (
         "backbones.include: expected at least one backbone, got none. "
         "Name one: --set backbones.include=[timm:resnet18]"
@@ -61,7 +62,7 @@ def test_nothing_to_train(store: Store) -> None:
 def test_an_unknown_backbone_stops_before_anything_runs(store: Store, tiny_settings: list[str]) -> None:
     recipe = load_recipe(None, [*tiny_settings, "backbones.include=[timm:test_resnet, timm:test_vitt]"])
     with pytest.raises(UnknownNameError) as caught:
-        train(recipe, store)
+        Train().run(recipe, store)
     assert str(caught.value) == (
         "backbone timm:test_vitt: expected a name of timm, got 'test_vitt'. Did you mean 'test_vit'?"
     )
@@ -73,16 +74,19 @@ def test_an_absent_device_stops_before_anything_runs(
 ) -> None:
     monkeypatch.setattr("committee.base.devices.available", lambda: ("cpu",))
     with pytest.raises(DeviceError) as caught:
-        train(load_recipe(None, [*tiny_settings, "device=cuda"]), store)
+        Train().run(load_recipe(None, [*tiny_settings, "device=cuda"]), store)
     assert str(caught.value) == (
-        "device: expected an available device (cpu), got 'cuda'. Use the best one with --set device=auto."
+        "device: expected one that this machine has (cpu), got 'cuda'. "
+        "Take the best one with --set device=auto."
     )
     assert not store.root.exists()
 
 
-def test_sections_of_later_versions_are_named(trained: Store, tiny_settings: list[str]) -> None:
-    outcome = train(load_recipe(None, [*tiny_settings, "distillation.enable=true"]), trained)
-    assert outcome.unbuilt == ["distillation"] and outcome.exit_code == 3
+def test_sections_of_other_stages_are_no_concern_of_training(
+    trained: Store, tiny_settings: list[str]
+) -> None:
+    outcome = Train().run(load_recipe(None, [*tiny_settings, "distillation.enable=true"]), trained)
+    assert outcome.unbuilt == [] and outcome.exit_code == 0
 
 
 def test_memory_is_back_after_each_member(
@@ -101,10 +105,10 @@ def test_memory_is_back_after_each_member(
         return dataset
 
     monkeypatch.setattr("committee.pipeline.stages.train.open_for", open_and_count)
-    monkeypatch.setattr("committee.pipeline.stages.train.remember", count)
+    monkeypatch.setattr("committee.pipeline.shared.fits.remember", count)
     explodes = ["overrides.test_vit.lr=1e30", "overrides.test_vit.clip_grad=null"]
     quick = ["training.epochs=1", "training.folds=2", "backbones.include=[timm:test_vit]"]
     twice = "models=[{name: timm:test_resnet, seeds: [1, 2]}]"
-    outcome = train(load_recipe(None, [*tiny_settings, *quick, *explodes, twice]), store)
+    outcome = Train().run(load_recipe(None, [*tiny_settings, *quick, *explodes, twice]), store)
     assert len(outcome.done) == 2 and list(outcome.failed) == ["test_vit"]
     assert len(alive) == 4 and max(alive) == alive[0]

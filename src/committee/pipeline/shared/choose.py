@@ -6,20 +6,22 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from committee.combiners.base import COMBINERS, Combiner, check_choice
+from committee.combiners.base import COMBINERS, Combiner
 from committee.combiners.base import build as build_combiner
-from committee.errors import RecipeError, StoreError, UsageError
+from committee.errors import RecipeError, StoreError
 from committee.pipeline.shared.records import failures
-from committee.recipe.members import is_named
+from committee.recipe.members import is_named, pick
 from committee.recipe.model import Recipe
 from committee.recipe.runs import MetaFuser, Stacking
-from committee.recipe.section import Section, SectionType
+from committee.recipe.section import Section
 from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
 
 Entry = Mapping[str, Any]
 Method = dict[str, Any]
+SOUP = "soup_"
+"""The names of soups begin with this."""
 
 
 def choose_members(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
@@ -44,7 +46,7 @@ def choose_backbones(recipe: Recipe, entries: Sequence[Entry], store: Store) -> 
     own = {spec.name: spec.backbone for spec in recipe.members()}
     failed = {entry["name"]: own.get(entry["name"], "") for entry in failures(store)}
     trained = {entry["name"]: str(entry.get("backbone", "")) for entry in entries if "of" not in entry}
-    named, missing = recipe.select(failed | trained)
+    named, missing = pick(recipe, failed | trained)
     return _some([name for name in named if name in trained], missing, entries, store)
 
 
@@ -111,11 +113,9 @@ def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:
     return tuple(spec.backbone for spec in recipe.members() if spec.backbone.startswith("python:"))
 
 
-def enabled(section: SectionType | None, key: str, todo: str) -> SectionType:
-    """Return a section of a recipe; raise UsageError where it is not there, or not enabled."""
-    if section is None or not getattr(section, "enable", False):
-        raise UsageError(key, expected="an enabled section", got="none", todo=todo)
-    return section
+def is_soup(method: str) -> bool:
+    """Return whether the name of a method is that of a soup."""
+    return method.startswith(SOUP)
 
 
 def choose_methods(recipe: Recipe, names: Sequence[str] = ()) -> list[Method]:
@@ -175,37 +175,19 @@ def full_name(method: Method) -> str:
 
 
 def _recipe_methods(recipe: Recipe) -> list[Method]:
-    scores, stacking = recipe.runs.score_ensemble, recipe.runs.stacking
-    methods = []
-    if scores.enable:
-        for method in scores.methods:
-            named = {"name": method.name} if method.name else {}
-            methods.append({**_method(recipe, method.combiner), **named, **method.options})
-    if stacking is not None and stacking.enable:
-        methods += [learner(stacking, kind) for kind in dict.fromkeys(stacking.meta_learners)]
-    return methods
+    section = recipe.runs.score_ensemble
+    if not section.enable:
+        return []
+    named = [{"name": method.name} if method.name else {} for method in section.methods]
+    return [
+        {**_method(recipe, method.combiner), **name, **method.options}
+        for method, name in zip(section.methods, named, strict=True)
+    ]
 
 
-def stack_names(recipe: Recipe, kinds: Sequence[str] = ()) -> list[str]:
-    """Return the names of the stacks that a recipe asks for, or of those of some `kinds`: lr, xgb, ...
-
-    Raises
-    ------
-    UsageError
-        The recipe has no such section, or there is no such learner.
-    """
-    stacking = recipe.runs.stacking
-    if not kinds and (stacking is None or not stacking.enable):
-        raise UsageError(
-            "runs.stacking",
-            expected="an enabled section",
-            got="none",
-            todo="Write it into the recipe, or name a learner: --meta-learner lr",
-        )
-    known = [name.removeprefix("stacking_") for name in COMBINERS.names() if name.startswith("stacking_")]
-    for kind in kinds:
-        check_choice("--meta-learner", kind, known)
-    return [f"stacking_{kind}" for kind in kinds or (stacking.meta_learners if stacking else ())]
+def stacks(section: Stacking) -> list[Method]:
+    """Return the methods of the meta-learners that a section names."""
+    return [learner(section, kind) for kind in dict.fromkeys(section.meta_learners)]
 
 
 def learner(section: Stacking | MetaFuser, kind: str) -> Method:

@@ -1,4 +1,4 @@
-"""Members that come of members: what their stages share."""
+"""Shared code of stages that derive new members from stored ones."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
 from committee.images.view import canvas_size
 from committee.pipeline.discover import Catalog
+from committee.pipeline.shared.fits import fit_all
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import member_source
-from committee.pipeline.stages.train import settled_memory, take
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
-from committee.training.crossfit.crossfits import crossfit
 from committee.training.plans._derived import Inputs
 from committee.training.plans.base import Plan
 
@@ -90,9 +89,6 @@ def open_bench(recipe: Recipe, store: Store, catalog: Catalog) -> Bench:
 
 
 def carry_out(plans: Sequence[Plan], bench: Bench, outcome: Outcome) -> None:
-    """Cross-fit plans; each that cannot be is named, and the others go on."""
-    if not plans:
-        return
-    with settled_memory():
-        for plan, error in crossfit(plans, bench.store, bench.recipe.workers):
-            take(outcome, plan, error, bench.store)
+    """Cross-fit plans; one that fails is named in the outcome, and the others go on."""
+    if plans:
+        fit_all(plans, bench.store, bench.recipe.workers, outcome)

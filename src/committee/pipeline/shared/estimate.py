@@ -15,7 +15,7 @@ from committee.images.dataset import foresee_dataset
 from committee.images.view import canvas_size
 from committee.models.measure import size_mb
 from committee.models.member import Member
-from committee.pipeline.stages.train import members_to_train, not_adopted, plans_of
+from committee.pipeline.shared.to_train import members_to_train, not_adopted, plans_of
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store

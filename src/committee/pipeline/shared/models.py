@@ -91,9 +91,7 @@ def _ensemble(
     store: Store, name: str, inference: str | None, trusted: bool | Collection[str]
 ) -> tuple[nn.Module, dict[str, Any]]:
     facts = ensemble_facts(store, name)
-    deployed: Mapping[str, str] = {
-        member: inference or inference for member, inference in facts["inference"].items()
-    }
+    deployed: Mapping[str, str] = {member: inference or own for member, own in facts["inference"].items()}
     modules = [_member(store, member, deployed[member], trusted)[0] for member in facts["members"]]
     combiner = read_whole(store.ensemble(name), load_combiner)
     # The rule was fitted on classes in this order; a member that was adopted may have another.

@@ -46,7 +46,7 @@ class Outcome:
         try:
             yield
         except Exception as error:
-            interrupt.raise_if_requested()
+            interrupt.end_if_asked()
             self.take(name, error)
         else:
             self.take(name, None)

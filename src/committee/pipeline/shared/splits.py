@@ -116,7 +116,7 @@ def load_predictions(
         Their names; none means all members of the store.
     split : {"oof", "test", "val"}
         `oof`: every training row, by the fold network that did not see it.
-    speaks : {"refit", "folds"}, optional
+    inference : {"refit", "folds"}, optional
         By which networks the rows of `test` and `val` are predicted. Left out: those that the recipe that
         trained the member asked for.
 
@@ -135,9 +135,7 @@ def load_predictions(
     if split == "oof":
         return oof_rows(store, names)
     trained = {name: str(member_facts(store, name).get("inference", "refit")) for name in names}
-    return split_rows(
-        store, names, split, {name: inference or inference for name, inference in trained.items()}
-    )
+    return split_rows(store, names, split, {name: inference or own for name, own in trained.items()})
 
 
 def has_split(store: Store, members: Iterable[str], split: str, deployed: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""The third stage, and the only one that reads the test split: `metrics.json` for members and ensembles."""
+"""The stage that evaluates members and ensembles, the only one that reads the test split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,8 @@ from committee.pipeline.shared.records import (
 from committee.pipeline.shared.sets import member_table, on_test
 from committee.pipeline.shared.skipping import latencies, shares
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows
+from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.scoring.gains import Baselines
@@ -58,42 +60,81 @@ Report = dict[str, Any]
 BRIEF = ("accuracy", "log_loss", "ece")
 
 
-def evaluate(recipe: Recipe, store: Store, *, batch: int = 1) -> Outcome:
-    """Evaluate the members that a recipe means, and all ensembles of the store.
+class Evaluate(Stage):
+    """Evaluate members and ensembles of a store on the test split.
+
+    Each gets a metrics.json with metrics and intervals, cross-fitted scores and gains, results per class,
+    the confusion matrix, latency and size, the contribution of each member, and the samples on which the
+    members disagree most. No other verb reads the test split.
 
     Parameters
     ----------
-    recipe : Recipe
-        Which members, on which device.
-    store : Store
-        A store with trained members.
     batch : int
         Images a call in the measurement of latency.
 
-    Returns
-    -------
-    Outcome
-        The names evaluated; each has a `metrics.json` in the store.
+    See Also
+    --------
+    committee.metrics : The metrics.
+
+    Examples
+    --------
+    >>> from committee.pipeline.stages.evaluate import Evaluate
+    >>> Evaluate(batch=8).batch
+    8
     """
-    outcome = Outcome()
-    require_store(store)
-    with store.hold():
-        bench = _Bench(recipe, store, discover(store), batch)
-        set_aside(bench.catalog, outcome, needed=(*MEMBERS, "ensembles"))
-        for name in track(bench.members, what="members"):
-            with outcome.attempt(name):
-                _write(store, store.member_metrics(name), bench.member(name))
-        for entry in track(bench.catalog["ensembles"], what="ensembles"):
-            with outcome.attempt(entry["name"]):
-                _write(store, store.ensemble_metrics(entry["name"]), bench.ensemble(entry["name"]))
-    return outcome
 
+    sections = ()
+    order = 90
+    verbs: ClassVar[Verbs] = {
+        "evaluate": {
+            "--batch": {
+                "type": "int",
+                "default": 1,
+                "metavar": "N",
+                "help": "images a call in the measurement of latency (default: 1)",
+            }
+        }
+    }
+    debug = "evaluate"
+    shows = "leaderboard"
 
-def plan_evaluate(recipe: Recipe, store: Store) -> dict[str, list[str]]:
-    """Return the `members` and `ensembles` that `evaluate` would run and time; nothing is run."""
-    catalog = look_through(store)
-    names = [str(entry["name"]) for entry in catalog["ensembles"]]
-    return {"members": choose_all(recipe, catalog["members"], store), "ensembles": names}
+    def __init__(self, batch: int = 1) -> None:
+        self.batch = batch
+
+    def names(self, recipe: Recipe) -> Names:
+        """Return no names: nothing new is made."""
+        return Names()
+
+    def plan(self, recipe: Recipe, store: Store) -> Summary:
+        """Return which members and ensembles would be evaluated."""
+        catalog = look_through(store)
+        facts = {
+            "members": choose_all(recipe, catalog["members"], store),
+            "ensembles": [str(entry["name"]) for entry in catalog["ensembles"]],
+        }
+        rows = [[kind.removesuffix("s"), name] for kind, names in facts.items() for name in names]
+        return Summary(facts, [Table("Models that would be evaluated and timed", ["kind", "name"], rows)])
+
+    def run(self, recipe: Recipe, store: Store) -> Outcome:
+        """Evaluate the members that the recipe names, and all ensembles of the store.
+
+        Raises
+        ------
+        StoreError
+            There is no store, or it cannot be written.
+        """
+        outcome = Outcome()
+        require_store(store)
+        with store.hold():
+            bench = _Bench(recipe, store, discover(store), self.batch)
+            set_aside(bench.catalog, outcome, needed=(*MEMBERS, "ensembles"))
+            for name in track(bench.members, what="members"):
+                with outcome.attempt(name):
+                    _write(store, store.member_metrics(name), bench.member(name))
+            for entry in track(bench.catalog["ensembles"], what="ensembles"):
+                with outcome.attempt(entry["name"]):
+                    _write(store, store.ensemble_metrics(entry["name"]), bench.ensemble(entry["name"]))
+        return outcome
 
 
 class _Bench:

@@ -1,11 +1,12 @@
-"""The last stage: package members and ensembles of a store, each file compared with its model."""
+"""The stage that packages members and ensembles, and compares each file with its model."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,47 +28,138 @@ from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.sets import model_table
+from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
 PARITY_IMAGES = 3
 
 
-def export(recipe: Recipe, store: Store, names: Sequence[str] = (), *, out: Path | None = None) -> Outcome:
-    """Package models in the formats of `recipe.exports`; what is packaged already is left as it is.
+class Export(Stage):
+    """Package members and ensembles: weights, a folder that can be loaded again, and one ONNX file for all.
+
+    Each file is compared with the model that it was made from, on real images of several sizes, before it
+    counts. What is packaged already is left as it is.
 
     Parameters
     ----------
-    recipe : Recipe
-        Formats, project name and version; the backbones that may be built.
-    store : Store
-        A store with trained members.
-    names : sequence of str
+    models : sequence of str
         Members and ensembles, by full or short name; all of the store when empty.
-    out : Path, optional
-        Folder that gets a folder a model; `deploy` of the store when left out.
+    out : path, optional
+        The folder that gets a folder for each model; `deploy` of the store when left out.
 
-    Returns
-    -------
-    Outcome
-        `done` names the models packaged, `failed` also single formats, `unbuilt` those not there yet.
-        `export_status.json` of each package has all of it.
+    See Also
+    --------
+    committee.exporters : The formats.
 
-    Raises
-    ------
-    UnknownNameError
-        The store has no such model.
+    Examples
+    --------
+    >>> from committee.pipeline.stages.export import Export
+    >>> from committee.recipe.load import load_recipe
+    >>> Export().names(load_recipe(None, ["exports.formats=[state_dict, onnx]"])).formats
+    ('state_dict', 'onnx')
     """
-    outcome = Outcome(unbuilt=[key for key in recipe.unbuilt() if key.startswith("exports.")])
-    with store.hold():
-        wanted = list(dict.fromkeys(models(store, names)))
-        made = do_all(_Packages(recipe, store, out), wanted, recipe.workers, "packages")
-    for name, result in made.items():
-        with outcome.attempt(name):
-            if isinstance(result, Exception):
-                raise result
-            outcome.failed |= _failed(name, result)
-    return outcome
+
+    sections = ("exports",)
+    order = 100
+    verbs: ClassVar[Verbs] = {
+        "export": {
+            "--model-name": {
+                "action": "append",
+                "dest": "models",
+                "metavar": "NAME",
+                "help": "member or ensemble to package; may be repeated (default: all)",
+            },
+            "--formats": {
+                "metavar": "A,B",
+                "help": "formats to write (default: exports.formats of the recipe)",
+                "sets": "exports.formats",
+                "many": True,
+                "enables": "exports.enable",
+            },
+            "--out": {
+                "type": "path",
+                "metavar": "DIR",
+                "help": "write to DIR/NAME instead of deploy/NAME in the store",
+            },
+        }
+    }
+    debug = "export"
+
+    def __init__(self, models: Sequence[str] = (), out: Path | None = None) -> None:
+        self.models, self.out = tuple(models), out
+
+    def names(self, recipe: Recipe) -> Names:
+        """Return the formats that would be written."""
+        return Names(formats=tuple(name for name in recipe.exports.formats if name in EXPORTERS.names()))
+
+    def plan(self, recipe: Recipe, store: Store) -> Summary:
+        """Return which packages would be written."""
+        built = EXPORTERS.names()
+        packages = [
+            {
+                "name": name,
+                "format": key,
+                "folder": (package_folder(store, name, self.out) / key).as_posix(),
+                "built": key in built,
+            }
+            for name in models(store, self.models)
+            for key in recipe.exports.formats
+        ]
+        rows = [
+            [each["name"], each["format"], each["folder"] if each["built"] else "not built in this version"]
+            for each in packages
+        ]
+        table = Table("Packages that would be written", ["name", "format", "folder"], rows)
+        return Summary({"packages": packages}, [table])
+
+    def run(self, recipe: Recipe, store: Store) -> Outcome:
+        """Package models in the formats of `exports`.
+
+        Returns
+        -------
+        Outcome
+            `done` names the models packaged, `failed` also single formats, `unbuilt` formats without an
+            exporter. `export_status.json` of each package has all of it.
+
+        Raises
+        ------
+        UnknownNameError
+            The store has no such model.
+        """
+        outcome = Outcome(unbuilt=self.unbuilt(recipe))
+        with store.hold():
+            wanted = list(dict.fromkeys(models(store, self.models)))
+            made = do_all(_Packages(recipe, store, self.out), wanted, recipe.workers, "packages")
+        for name, result in made.items():
+            with outcome.attempt(name):
+                if isinstance(result, Exception):
+                    raise result
+                outcome.failed |= _failed(name, result)
+        return outcome
+
+    def rehearse(self, recipe: Recipe, store: Store) -> Outcome:
+        """Package one model: the first ensemble, or else the first member."""
+        return Export([*store.ensembles(), *store.members()][:1]).run(recipe, store)
+
+    def report(self, outcome: Outcome, store: Store) -> Summary:
+        """Return the files that were written, with their sizes and the largest difference from the model."""
+        folders = {name: package_folder(store, name, self.out) for name in outcome.done}
+        packages = [{**(read_status(folder) or {}), "folder": str(folder)} for folder in folders.values()]
+        rows = [
+            _row(package, key, entry)
+            for package in packages
+            for key, entry in package["formats"].items()
+            if entry["status"] != "failed"
+        ]
+        columns = ["name", "format", "file", "MB", "seconds", "largest difference"]
+        return Summary({"packages": packages}, [Table("Packages", columns, rows)])
+
+
+def _row(package: Mapping[str, Any], key: str, entry: Mapping[str, Any]) -> list[object]:
+    file = (Path(package["folder"]) / entry["file"]).as_posix()
+    return [package["name"], key, file, entry["size_mb"], entry["seconds"], entry["parity"]["max_abs_diff"]]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Fusion of features: the members' embeddings once, then the heads on them, cross-fitted."""
+"""The stage that trains fusion heads on the embeddings of members."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from committee.base.progress import track
 from committee.errors import UsageError
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
-from committee.pipeline.shared.choose import choose_backbones, enabled
+from committee.pipeline.shared.choose import choose_backbones
 from committee.pipeline.shared.derived_members import Bench, carry_out, open_bench
 from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.model import Recipe
-from committee.recipe.runs import Fusion
+from committee.recipe.runs import Fusion as Section
 from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.manifest import digest, is_done
@@ -26,63 +28,92 @@ from committee.training.plans.fusion import FusionPlan
 log = logging.getLogger(__name__)
 
 PREFIX = "fusion_"
+FAST_EPOCHS = 2
+"""Epochs of a head in a fast debug run."""
 
 
-def fusion_train(recipe: Recipe, store: Store) -> Outcome:
-    """Train the fusions that a recipe asks for, on members of the store.
+class Fusion(Stage):
+    """Train fusion heads on the embeddings of several members.
 
-    Returns
-    -------
-    Outcome
-        `fusion_<method>` of each method, and those that failed with their reasons.
+    The embeddings of each member are extracted once and stored; each head of runs.fusion is trained on them,
+    cross-fitted, and becomes a member of the store.
 
-    Raises
-    ------
-    UsageError
-        The recipe has no such section, or fewer than two members are there.
-    StoreError
-        There are no members.
+    See Also
+    --------
+    committee.models.fusions : The fusion heads.
+
+    Examples
+    --------
+    >>> from committee.pipeline.stages.fusion import Fusion
+    >>> from committee.recipe.load import load_recipe
+    >>> Fusion().names(load_recipe(None, ["runs.fusion.fusion_methods=[concat_mlp]"])).members
+    ('fusion_concat_mlp',)
     """
-    section = section_of(recipe)
-    require_store(store)
-    outcome = Outcome(unbuilt=recipe.unbuilt())
-    with store.hold():
-        catalog = discover(store)
-        set_aside(catalog, outcome, needed=MEMBERS)
-        members = fused_members(recipe, store, catalog)
-        bench = open_bench(recipe, store, catalog)
-        with extracted(bench, members, keep=section.extract_embeddings) as places:
-            carry_out(_plans(section, members, places, bench), bench, outcome)
-        discover(store)
-    return outcome
+
+    sections = ("runs.fusion",)
+    order = 30
+    verbs: ClassVar[Verbs] = {"fusion-train": {}}
+    debug = "fusion_train"
+    todo = "Add the section to the recipe, or: --set runs.fusion.fusion_methods=[concat_mlp]"
+
+    def sample(self, recipe: Recipe, fast: bool) -> Recipe:
+        """Return the recipe with its heads, or with concat_mlp; two epochs where it must be fast."""
+        config = (recipe.runs.fusion or Section()).fusion_config
+        update = {"epochs": FAST_EPOCHS} if fast else {}
+        return enabled(recipe, self.sections[0], fusion_config=config.model_copy(update=update))
+
+    def names(self, recipe: Recipe) -> Names:
+        """Return the names of the fusions."""
+        return Names(members=tuple(names_of(self.section(recipe))))
+
+    def plan(self, recipe: Recipe, store: Store) -> Summary:
+        """Return which members would be fused, and whether their embeddings are stored."""
+        section, catalog = self.section(recipe), look_through(store)
+        entries = {str(entry["name"]): entry for entry in catalog["members"]}
+        members = [
+            {
+                "name": name,
+                "fits": len(entries[name]["fits"]),
+                "extracted": store.fusion_embeddings(name).exists(),
+            }
+            for name in fused_members(recipe, store, catalog)
+        ]
+        names = names_of(section)
+        rows = [[each["name"], each["fits"], "yes" if each["extracted"] else "no"] for each in members]
+        how = " and then trained end to end" if section.end_to_end else ""
+        return Summary(
+            {"members": members, "fusions": names, "end_to_end": section.end_to_end},
+            [
+                Table("Embeddings", ["member", "networks", "in the store"], rows),
+                f"Heads that would be trained on them{how}: {', '.join(names)}.",
+            ],
+        )
+
+    def run(self, recipe: Recipe, store: Store) -> Outcome:
+        """Train the heads.
+
+        Raises
+        ------
+        UsageError
+            The recipe does not enable the section, or fewer than two members can be fused.
+        StoreError
+            There are no members.
+        """
+        section = self.section(recipe)
+        require_store(store)
+        outcome = Outcome()
+        with store.hold():
+            catalog = discover(store)
+            set_aside(catalog, outcome, needed=MEMBERS)
+            members = fused_members(recipe, store, catalog)
+            bench = open_bench(recipe, store, catalog)
+            with extracted(bench, members, keep=section.extract_embeddings) as places:
+                carry_out(_plans(section, members, places, bench), bench, outcome)
+            discover(store)
+        return outcome
 
 
-def plan_fusion_train(recipe: Recipe, store: Store) -> dict[str, Any]:
-    """Return what `fusion_train` would do: `members` (`name`, `fits`, `extracted`), and `fusions`."""
-    section, catalog = section_of(recipe), look_through(store)
-    entries = {str(entry["name"]): entry for entry in catalog["members"]}
-    members = [
-        {
-            "name": name,
-            "fits": len(entries[name]["fits"]),
-            "extracted": store.fusion_embeddings(name).exists(),
-        }
-        for name in fused_members(recipe, store, catalog)
-    ]
-    return {
-        "members": members,
-        "fusions": names_of(section),
-        "end_to_end": section.end_to_end,
-    }
-
-
-def section_of(recipe: Recipe) -> Fusion:
-    """Return `runs.fusion`, or raise UsageError where it is not enabled."""
-    todo = "Write it into the recipe, or: --set runs.fusion.fusion_methods=[concat_mlp]"
-    return enabled(recipe.runs.fusion, "runs.fusion", todo)
-
-
-def names_of(section: Fusion) -> list[str]:
+def names_of(section: Section) -> list[str]:
     """Return the names of the fusions that a section asks for."""
     return [f"{PREFIX}{method}" for method in dict.fromkeys(section.fusion_methods)]
 
@@ -152,7 +183,7 @@ def _extract(bench: Bench, name: str, folder: Path) -> None:
 
 
 def _plans(
-    section: Fusion, members: Sequence[str], places: dict[str, Path], bench: Bench
+    section: Section, members: Sequence[str], places: dict[str, Path], bench: Bench
 ) -> list[FusionPlan]:
     inputs = bench.inputs(members)
     return [

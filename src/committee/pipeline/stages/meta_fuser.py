@@ -1,85 +1,141 @@
-"""Meta-fuser: a learner on the outputs of ensembles, cross-fitted: an ensemble of ensembles is one again."""
+"""The stage that trains a learner on the outputs of ensembles."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from committee.errors import CommitteeError, RecipeError, StoreError
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
-from committee.pipeline.shared.choose import Method, enabled, learner
+from committee.pipeline.shared.build import build, build_all, gather
+from committee.pipeline.shared.choose import Method, choose_methods, learner
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import REBUILD, ensemble_facts
-from committee.pipeline.stages.score_ensemble import build_all, gather
+from committee.pipeline.shared.summary import Summary
+from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.model import Recipe
-from committee.recipe.runs import MetaFuser
+from committee.recipe.runs import MetaFuser as Section
 from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
 
 Inputs = dict[str, tuple[Method, list[str]]]
+FAST_INPUTS = ("soft_voting", "logit_averaging")
+"""The inputs in a fast debug run."""
 
 
-def meta_fuse(recipe: Recipe, store: Store) -> Outcome:
-    """Build the ensemble that `runs.meta_fuser` describes, on ensembles and members of the store.
+class MetaFuser(Stage):
+    """Train a meta-fuser: a learner on the outputs of ensembles, which is an ensemble again.
 
-    Each input is taken as the method it was built by, not as it was fitted: within each fold it is fitted
-    anew without the rows that the fuser learns from. Inputs that the store lacks are set aside by name.
+    Its inputs are the ensembles and members of the store that runs.meta_fuser.input_ensembles names. Each is
+    fitted again within each fold, so that the learner is trained only on outputs for rows that no fit saw.
+    Inputs that the store lacks are reported by name, and the exit code is 3. A member that several inputs
+    share runs once.
 
-    Returns
-    -------
-    Outcome
-        The name of the ensemble, and the inputs set aside, with their reasons.
+    See Also
+    --------
+    committee.combiners.compose.Compose : The combiner of combiners that it builds.
 
-    Raises
-    ------
-    UsageError
-        The recipe has no such section.
-    RecipeError
-        The fuser would read itself.
-    StoreError
-        There are no members, or none of the inputs is there.
+    Examples
+    --------
+    >>> from committee.pipeline.stages.meta_fuser import MetaFuser
+    >>> from committee.recipe.load import load_recipe
+    >>> MetaFuser().names(load_recipe(None, ["runs.meta_fuser.fuser_type=lr"])).ensembles
+    ('meta_fuser',)
     """
-    fuser = section_of(recipe)
-    require_store(store)
-    outcome = Outcome(unbuilt=recipe.unbuilt())
-    with store.hold():
-        catalog = discover(store)
-        set_aside(catalog, outcome, needed=MEMBERS, renewed=[fuser.name])
-        inputs, missing = _inputs(fuser, store)
-        for name, error in missing.items():
-            outcome.fail(f"{fuser.name} without {name}", error)
+
+    sections = ("runs.meta_fuser",)
+    order = 80
+    verbs: ClassVar[Verbs] = {"meta-fuse": {}}
+    debug = "meta_fuse"
+    todo = "Add the section to the recipe, or: --set runs.meta_fuser.fuser_type=lr"
+
+    def sample(self, recipe: Recipe, fast: bool) -> Recipe:
+        """Return the recipe with its fuser; where it must be fast, it reads two ensembles."""
+        inputs = {"input_ensembles": list(FAST_INPUTS)} if fast else {}
+        return enabled(recipe, self.sections[0], **inputs)
+
+    def names(self, recipe: Recipe) -> Names:
+        """Return the name of the fuser."""
+        section = self.section(recipe)
+        for place, given in enumerate(section.input_ensembles):
+            refuse_itself(section, place, given, given)
+        return Names(ensembles=(section.name,))
+
+    def plan(self, recipe: Recipe, store: Store) -> Summary:
+        """Return on which inputs and rows the learner would be trained."""
+        section = self.section(recipe)
+        catalog = look_through(store)
+        inputs, missing = _inputs(section, store)
         members = _union(inputs, [str(entry["name"]) for entry in catalog["members"]])
-        build_all([_method(fuser, inputs, members)], gather(recipe, store, catalog, members), outcome)
-    return outcome
+        material = gather(recipe, store, catalog, members)
+        facts = {
+            "name": section.name,
+            "learner": section.fuser_type,
+            "inputs": list(inputs),
+            "set_aside": {name: str(error) for name, error in missing.items()},
+            "members": members,
+            "rows": material.rows,
+            "n": len(material.predictions),
+        }
+        text = (
+            f"{section.name} would train {section.fuser_type} on {', '.join(inputs)}: {facts['n']} "
+            f"{material.rows} rows of {', '.join(members)}; networks are not run."
+        )
+        return Summary(facts, [text, *(f"Without {name}: {error}" for name, error in missing.items())])
+
+    def run(self, recipe: Recipe, store: Store) -> Outcome:
+        """Build the meta-fuser.
+
+        Each input is taken as the method that built it, not as it was fitted: within each fold it is fitted
+        again without the rows that the learner is trained on.
+
+        Returns
+        -------
+        Outcome
+            The name of the ensemble, and the inputs that are missing, with their reasons.
+
+        Raises
+        ------
+        UsageError
+            The recipe does not enable the section.
+        RecipeError
+            The fuser would read itself.
+        StoreError
+            There are no members, or none of the inputs is in the store.
+        """
+        section = self.section(recipe)
+        require_store(store)
+        outcome = Outcome()
+        with store.hold():
+            catalog = discover(store)
+            set_aside(catalog, outcome, needed=MEMBERS, renewed=[section.name])
+            inputs, missing = _inputs(section, store)
+            for name, error in missing.items():
+                outcome.fail(f"{section.name} without {name}", error)
+            members = _union(inputs, [str(entry["name"]) for entry in catalog["members"]])
+            build_all([_method(section, inputs, members)], gather(recipe, store, catalog, members), outcome)
+        return outcome
+
+    def rehearse(self, recipe: Recipe, store: Store) -> Outcome:
+        """Build the inputs that the store lacks, and then the fuser."""
+        section = self.section(recipe)
+        lacking = [name for name in section.input_ensembles if not _is_stored(name, store)]
+        if lacking == list(section.input_ensembles):
+            build(choose_methods(recipe, FAST_INPUTS), recipe, store)
+            recipe = enabled(recipe, self.sections[0], input_ensembles=list(FAST_INPUTS))
+        return self.run(recipe, store)
 
 
-def plan_meta_fuse(recipe: Recipe, store: Store) -> dict[str, Any]:
-    """Return what `meta_fuse` would do: `name`, `learner`, `inputs`, `set_aside`, `members`, `rows`, `n`."""
-    fuser = section_of(recipe)
-    catalog = look_through(store)
-    inputs, missing = _inputs(fuser, store)
-    members = _union(inputs, [str(entry["name"]) for entry in catalog["members"]])
-    material = gather(recipe, store, catalog, members)
-    return {
-        "name": fuser.name,
-        "learner": fuser.fuser_type,
-        "inputs": list(inputs),
-        "set_aside": {name: str(error) for name, error in missing.items()},
-        "members": members,
-        "rows": material.rows,
-        "n": len(material.predictions),
-    }
+def _is_stored(name: str, store: Store) -> bool:
+    try:
+        return bool(store.resolve(name))
+    except CommitteeError:
+        return False
 
 
-def section_of(recipe: Recipe) -> MetaFuser:
-    """Return `runs.meta_fuser`, or raise UsageError where it is not enabled."""
-    todo = "Write it into the recipe, or: --set runs.meta_fuser.fuser_type=lr"
-    return enabled(recipe.runs.meta_fuser, "runs.meta_fuser", todo)
-
-
-def _inputs(fuser: MetaFuser, store: Store) -> tuple[Inputs, dict[str, CommitteeError]]:
+def _inputs(fuser: Section, store: Store) -> tuple[Inputs, dict[str, CommitteeError]]:
     """Return each input's method and the members it is for, by full name; and why others are not there."""
     found, missing = Inputs(), dict[str, CommitteeError]()
     for place, name in enumerate(dict.fromkeys(fuser.input_ensembles)):
@@ -103,7 +159,7 @@ def _inputs(fuser: MetaFuser, store: Store) -> tuple[Inputs, dict[str, Committee
     return found, missing
 
 
-def refuse_itself(fuser: MetaFuser, place: int, given: str, name: str) -> None:
+def refuse_itself(fuser: Section, place: int, given: str, name: str) -> None:
     """Raise RecipeError where the input `given` is, or reads by `name`, the fuser that is to be made."""
     if name == fuser.name:
         through = "" if given == name else f", which reads '{name}'"
@@ -139,7 +195,7 @@ def _union(inputs: Inputs, there: Sequence[str]) -> list[str]:
     return [name for name in there if name in wanted]
 
 
-def _method(fuser: MetaFuser, inputs: Inputs, members: Sequence[str]) -> Method:
+def _method(fuser: Section, inputs: Inputs, members: Sequence[str]) -> Method:
     """Return the composite: each input among its own members, and the learner on what they say."""
     parts = {
         name: method if own == list(members) else {"combiner": "subset", "members": own, "inner": method}

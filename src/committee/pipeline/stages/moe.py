@@ -1,70 +1,110 @@
-"""Mixture of experts: a gate over members of the store, cross-fitted."""
+"""The stage that trains a mixture of experts."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import ClassVar
 
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
-from committee.pipeline.shared.choose import choose_deployed, choose_members, enabled
+from committee.pipeline.shared.choose import choose_deployed, choose_members
 from committee.pipeline.shared.derived_members import carry_out, open_bench
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.splits import fitting_rows
+from committee.pipeline.shared.summary import Summary
+from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.recipe.runs import Moe
 from committee.store.layout import Store
 from committee.training.plans.moe import MoePlan
 
 log = logging.getLogger(__name__)
 
 NAME = "moe"
+FAST_EPOCHS = 2
+"""Epochs of the gate in a fast debug run."""
 
 
-def moe_train(recipe: Recipe, store: Store) -> Outcome:
-    """Train the mixture of experts that a recipe asks for, as the member `moe` of the store.
+class Moe(Stage):
+    """Train a mixture of experts: a gate that sends each image to a few of the members.
 
-    Raises
-    ------
-    UsageError
-        The recipe has no such section, or there are too few members.
-    StoreError
-        There are no members, or some have no predictions to learn from.
+    The experts are chosen among the members by the pruning method of runs.moe in the recipe. The gate is
+    trained on stored out-of-fold predictions, so no expert runs meanwhile. The mixture becomes the member
+    moe.
+
+    References
+    ----------
+    Shazeer et al., "Outrageously large neural networks", 2017 (arXiv 1701.06538).
+
+    See Also
+    --------
+    committee.models.composites.moe.Moe : The trained mixture.
+
+    Examples
+    --------
+    >>> from committee.pipeline.stages.moe import Moe
+    >>> from committee.recipe.load import load_recipe
+    >>> Moe().names(load_recipe(None, ["runs.moe.num_experts=3"])).members
+    ('moe',)
     """
-    section = section_of(recipe)
-    require_store(store)
-    outcome = Outcome(unbuilt=recipe.unbuilt())
-    with store.hold():
-        catalog = discover(store)
-        set_aside(catalog, outcome, needed=MEMBERS)
-        predictions, rows, deployed = _candidates(recipe, store, catalog)
-        bench = open_bench(recipe, store, catalog)
+
+    sections = ("runs.moe",)
+    order = 40
+    verbs: ClassVar[Verbs] = {"moe-train": {}}
+    debug = "moe"
+    todo = "Add the section to the recipe, or: --set runs.moe.num_experts=3"
+
+    def sample(self, recipe: Recipe, fast: bool) -> Recipe:
+        """Return the recipe with its mixture, or with the default one; two experts where it must be fast."""
+        small = {"num_experts": 2, "top_k": 1, "epochs": FAST_EPOCHS} if fast else {}
+        return enabled(recipe, self.sections[0], **small)
+
+    def names(self, recipe: Recipe) -> Names:
+        """Return the name of the mixture."""
+        return Names(members=(NAME,))
+
+    def plan(self, recipe: Recipe, store: Store) -> Summary:
+        """Return among which members the experts would be chosen, and on which rows the gate is trained."""
+        section = self.section(recipe)
+        predictions, rows, _ = _candidates(recipe, store, look_through(store))
         members = list(predictions.members)
-        inference = "folds" if set(deployed.values()) == {"folds"} else "refit"
-        plan = MoePlan(NAME, bench.inputs(members, inference), section, predictions, rows)
-        carry_out([plan], bench, outcome)
-        discover(store)
-    return outcome
+        experts = min(section.num_experts, len(members))
+        facts = {
+            "members": members,
+            "experts": experts,
+            "method": str(section.method),
+            "top_k": section.top_k,
+            "rows": rows,
+            "n": len(predictions),
+        }
+        text = (
+            f"{experts} experts would be chosen by {section.method} among {', '.join(members)}, and a gate "
+            f"would be trained on {len(predictions)} {rows} rows to send each image to {section.top_k}."
+        )
+        return Summary(facts, [text])
 
+    def run(self, recipe: Recipe, store: Store) -> Outcome:
+        """Train the gate.
 
-def plan_moe_train(recipe: Recipe, store: Store) -> dict[str, Any]:
-    """Return what `moe_train` would do: `members`, `experts` of them, `method`, `top_k`, `rows`, `n`."""
-    section = section_of(recipe)
-    predictions, rows, _ = _candidates(recipe, store, look_through(store))
-    return {
-        "members": list(predictions.members),
-        "experts": min(section.num_experts, len(predictions.members)),
-        "method": str(section.method),
-        "top_k": section.top_k,
-        "rows": rows,
-        "n": len(predictions),
-    }
-
-
-def section_of(recipe: Recipe) -> Moe:
-    """Return `runs.moe`, or raise UsageError where it is not enabled."""
-    todo = "Write it into the recipe, or: --set runs.moe.num_experts=3"
-    return enabled(recipe.runs.moe, "runs.moe", todo)
+        Raises
+        ------
+        UsageError
+            The recipe does not enable the section, or there are too few members.
+        StoreError
+            There are no members, or some have no predictions to train on.
+        """
+        section = self.section(recipe)
+        require_store(store)
+        outcome = Outcome()
+        with store.hold():
+            catalog = discover(store)
+            set_aside(catalog, outcome, needed=MEMBERS)
+            predictions, rows, deployed = _candidates(recipe, store, catalog)
+            bench = open_bench(recipe, store, catalog)
+            inference = "folds" if set(deployed.values()) == {"folds"} else "refit"
+            inputs = bench.inputs(list(predictions.members), inference)
+            carry_out([MoePlan(NAME, inputs, section, predictions, rows)], bench, outcome)
+            discover(store)
+        return outcome
 
 
 def _candidates(recipe: Recipe, store: Store, catalog: Catalog) -> tuple[Predictions, str, dict[str, str]]:

@@ -1,102 +1,152 @@
-"""Prune: choose the members worth keeping within budgets, by each method of the recipe."""
+"""The stage that chooses the members worth keeping."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import ClassVar
 
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
-from committee.pipeline.shared.choose import Method, enabled
+from committee.pipeline.shared.build import Material, build_all, gather
+from committee.pipeline.shared.choose import Method
 from committee.pipeline.shared.outcome import Outcome
-from committee.pipeline.shared.records import ensemble_facts
-from committee.pipeline.stages.score_ensemble import Material, build_all, gather
-from committee.pruning._front import not_dominated
-from committee.recipe.model import Pruning, Recipe
+from committee.pipeline.shared.pruning_report import pruning_report, read_front
+from committee.pipeline.shared.summary import Summary
+from committee.pipeline.stages.base import Names, Stage, Verbs
+from committee.recipe.model import Pruning as Section
+from committee.recipe.model import Recipe
 from committee.store.commit import write_json
 from committee.store.layout import Store
 
 
-def prune(recipe: Recipe, store: Store) -> Outcome:
-    """Build `pruned_<method>` for each method of `pruning`, on measured costs and out-of-fold predictions.
+class Pruning(Stage):
+    """Choose the members worth keeping, within budgets of latency and size.
 
-    Returns
-    -------
-    Outcome
-        The ensembles made, and the methods that failed: also those whose budgets no subset meets. The front
-        of all subsets that the methods looked at is in `metrics/pruning.json` of the store.
+    Each method follows a path, a subset of the members for each size. The score of a path is cross-fitted:
+    the subset that predicts a row was chosen without it. The choice becomes the ensemble pruned_METHOD of the
+    members kept. Costs are measured: the median latency of one image a call, and the size of the weights.
 
-    Raises
-    ------
-    UsageError
-        The recipe has no such section.
-    StoreError
-        There are no members, or some have no predictions to learn from.
+    See Also
+    --------
+    committee.combiners.pruned.Pruned : The choice as a combiner.
+    committee.pruning : The methods.
+
+    Examples
+    --------
+    >>> from committee.pipeline.stages.pruning import Pruning
+    >>> from committee.recipe.load import load_recipe
+    >>> Pruning().names(load_recipe(None, ["pruning.methods=[greedy_forward]"])).ensembles
+    ('pruned_greedy_forward',)
     """
-    pruning = section_of(recipe)
-    require_store(store)
-    outcome = Outcome(unbuilt=recipe.unbuilt())
-    with store.hold():
-        catalog = discover(store)
-        methods = methods_of(pruning)
-        set_aside(catalog, outcome, needed=MEMBERS, renewed=[str(each["name"]) for each in methods])
-        material = gather(recipe, store, catalog)
-        build_all(methods, material, outcome)
-        if outcome.done:
-            _keep_front(outcome.done, pruning, material)
-    return outcome
 
-
-def plan_prune(recipe: Recipe, store: Store) -> dict[str, Any]:
-    """Return what `prune` would do: `ensembles`, `members`, `rows`, `n`; nothing is timed or chosen."""
-    pruning = section_of(recipe)
-    material = gather(recipe, store, look_through(store))
-    return {
-        "ensembles": [each["name"] for each in methods_of(pruning)],
-        "members": list(material.predictions.members),
-        "rows": material.rows,
-        "n": len(material.predictions),
+    sections = ("pruning",)
+    order = 70
+    verbs: ClassVar[Verbs] = {
+        "prune": {
+            "--method": {
+                "action": "append",
+                "metavar": "NAME",
+                "help": "prune by this method in place of the recipe's; may be repeated",
+                "sets": "pruning.methods",
+                "enables": "pruning.enable",
+            },
+            "--target-size": {
+                "type": "int",
+                "metavar": "K",
+                "help": "members to keep (default: as many as score best)",
+                "sets": "pruning.target_size",
+            },
+            "--max-latency-ms": {
+                "type": "float",
+                "metavar": "MS",
+                "help": "largest latency of one image, in milliseconds",
+                "sets": "pruning.cost_budget.max_latency_ms",
+            },
+            "--max-size-mb": {
+                "type": "float",
+                "metavar": "MB",
+                "help": "largest size of the weights, in megabytes",
+                "sets": "pruning.cost_budget.max_size_mb",
+            },
+        }
     }
+    debug = "prune"
+    todo = "Add the section to the recipe, or name a method: --method greedy_forward"
+
+    def names(self, recipe: Recipe) -> Names:
+        """Return the names of the pruned ensembles."""
+        return Names(ensembles=tuple(str(each["name"]) for each in methods_of(self.section(recipe))))
+
+    def plan(self, recipe: Recipe, store: Store) -> Summary:
+        """Return among which members each method would choose; nothing is timed."""
+        names = self.names(recipe).ensembles
+        material = gather(recipe, store, look_through(store))
+        members, n = list(material.predictions.members), len(material.predictions)
+        facts = {"ensembles": list(names), "members": members, "rows": material.rows, "n": n}
+        text = (
+            f"The members of {', '.join(names)} would be chosen among {', '.join(members)} on {n} "
+            f"{material.rows} rows; each network would be timed."
+        )
+        return Summary(facts, [text])
+
+    def run(self, recipe: Recipe, store: Store) -> Outcome:
+        """Prune by each method.
+
+        Returns
+        -------
+        Outcome
+            The ensembles made, and the methods that failed, also those whose budget no subset meets. The
+            Pareto front of all subsets that were scored is in `metrics/pruning.json` of the store.
+
+        Raises
+        ------
+        UsageError
+            The recipe does not enable the section.
+        StoreError
+            There are no members, or some have no predictions to choose on.
+        """
+        section = self.section(recipe)
+        require_store(store)
+        outcome = Outcome()
+        with store.hold():
+            catalog = discover(store)
+            methods = methods_of(section)
+            set_aside(catalog, outcome, needed=MEMBERS, renewed=[str(each["name"]) for each in methods])
+            material = gather(recipe, store, catalog)
+            build_all(methods, material, outcome)
+            if outcome.done:
+                _write_front(outcome.done, section, material)
+        return outcome
+
+    def report(self, outcome: Outcome, store: Store) -> Summary:
+        """Return the path and choice of each method, and the Pareto front."""
+        return pruning_report(outcome, store)
 
 
-def section_of(recipe: Recipe) -> Pruning:
-    """Return `pruning`, or raise UsageError where it is not enabled."""
-    todo = "Write it into the recipe, or: --method greedy_forward"
-    return enabled(recipe.pruning, "pruning", todo)
-
-
-def methods_of(pruning: Pruning) -> list[Method]:
+def methods_of(section: Section) -> list[Method]:
     """Return the methods that build the pruned ensembles."""
-    budget = pruning.cost_budget
+    budget = section.cost_budget
     shared = {
-        "metric": pruning.metric,
-        "inner": pruning.inner,
-        "measure": pruning.measure,
-        "floor": pruning.floor,
-        "target_size": pruning.target_size,
+        "metric": section.metric,
+        "inner": section.inner,
+        "measure": section.measure,
+        "floor": section.floor,
+        "target_size": section.target_size,
         "max_latency_ms": budget.max_latency_ms,
         "max_size_mb": budget.max_size_mb,
     }
     return [
         {"combiner": "pruned", "name": f"pruned_{method}", "method": method, **shared}
-        for method in dict.fromkeys(pruning.methods)
+        for method in dict.fromkeys(section.methods)
     ]
 
 
-def read_front(store: Store, names: Sequence[str], metric: str) -> list[dict[str, Any]]:
-    """Return the Pareto front of all subsets that some pruned ensembles looked at, cheapest first."""
-    points: list[Mapping[str, Any]] = []
-    for name in names:
-        points += ensemble_facts(store, name)["notes"]["front"]
-    return not_dominated(points, metric)
-
-
-def _keep_front(names: Sequence[str], pruning: Pruning, material: Material) -> None:
+def _write_front(names: Sequence[str], section: Section, material: Material) -> None:
     report = {
-        "metric": pruning.metric,
+        "metric": section.metric,
         "rows": material.rows,
         "costs": material.costs,
         "methods": list(names),
-        "front": read_front(material.store, names, pruning.metric),
+        "front": read_front(material.store, names, section.metric),
     }
     place = material.store.pruning_report()
     place.parent.mkdir(parents=True, exist_ok=True)

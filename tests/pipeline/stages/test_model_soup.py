@@ -9,12 +9,12 @@ import pytest
 
 from committee.errors import UnknownNameError
 from committee.pipeline.discover import discover
+from committee.pipeline.run import run_verb, stages_of
 from committee.pipeline.shared.records import provenance
-from committee.pipeline.stages.evaluate import evaluate
-from committee.pipeline.stages.export import export
-from committee.pipeline.stages.score_ensemble import build, plan_build
-from committee.pipeline.stages.soups import soup_groups
-from committee.pipeline.stages.train import train
+from committee.pipeline.shared.summary import merged
+from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.model_soup import soup_groups
+from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.recipe.runs import ModelSoup
@@ -28,24 +28,28 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def test_soups_of_folds_are_members_like_any_other(trained: Store) -> None:
-    outcome = build(recipe(FOLDS), trained, ["soup_uniform"])
+    outcome = run_verb("build-ensemble", recipe(FOLDS), trained, methods=["soup_uniform"])
     names = ["soup_uniform_test_resnet", "soup_uniform_test_vit"]
     assert (outcome.done, outcome.failed) == (names, {})
     report = provenance(trained, names[0])["soup"]
     assert set(report["weights"]) == {"fold_0", "fold_1", "fold_2"} and "recomputed_bn" in report
     assert "recomputed_bn" not in provenance(trained, names[1])["soup"], "a vision transformer has none"
     assert set(names) <= {entry["name"] for entry in discover(trained)["members"]}
-    assert set(names) <= set(evaluate(recipe(), trained).done)
-    assert export(recipe(), trained, [names[0]]).done == [names[0]]
+    assert set(names) <= set(Evaluate().run(recipe(), trained).done)
+    assert run_verb("export", recipe(), trained, models=[names[0]]).done == [names[0]]
 
 
 def test_ensembles_leave_them_out_unless_they_are_named(trained: Store) -> None:
-    build(recipe(FOLDS), trained, ["soup_uniform"])
-    assert plan_build(recipe(), trained)["members"] == ["test_resnet", "test_vit"]
+    run_verb("build-ensemble", recipe(FOLDS), trained, methods=["soup_uniform"])
+    assert merged([stage.plan(recipe(), trained) for stage in stages_of("build-ensemble", recipe())]).facts[
+        "members"
+    ] == ["test_resnet", "test_vit"]
 
 
 def test_a_plan_names_them(trained: Store) -> None:
-    plan = plan_build(recipe(FOLDS), trained)
+    plan = merged(
+        [stage.plan(recipe(FOLDS), trained) for stage in stages_of("build-ensemble", recipe(FOLDS))]
+    ).facts
     assert plan["soups"] == {
         "soup_uniform_test_resnet": ["test_resnet"],
         "soup_uniform_test_vit": ["test_vit"],
@@ -55,7 +59,7 @@ def test_a_plan_names_them(trained: Store) -> None:
 
 @pytest.mark.parametrize("name", ["soup_uniform_test_vit", "soup_uniform"])
 def test_soups_by_name(trained: Store, name: str) -> None:
-    done = build(recipe(FOLDS), trained, [name]).done
+    done = run_verb("build-ensemble", recipe(FOLDS), trained, methods=[name]).done
     assert "soup_uniform_test_vit" in done and len(done) == (2 if name == "soup_uniform" else 1)
 
 
@@ -63,12 +67,14 @@ def test_an_unknown_soup(trained: Store) -> None:
     with pytest.raises(
         UnknownNameError, match=r"soup: expected one of soup_greedy_test_resnet, .*'soup_uniform_vit'"
     ):
-        build(recipe(FOLDS), trained, ["soup_uniform_vit"])
+        run_verb("build-ensemble", recipe(FOLDS), trained, methods=["soup_uniform_vit"])
 
 
 def test_one_that_chooses_fails_by_name_and_the_others_are_made(trained: Store) -> None:
     section = "runs.model_soup={methods: [uniform, greedy], over: [folds], barrier: 9, num_batches: 3}"
-    outcome = build(recipe(section), trained, ["soup_uniform_test_vit", "soup_greedy_test_vit"])
+    outcome = run_verb(
+        "build-ensemble", recipe(section), trained, methods=["soup_uniform_test_vit", "soup_greedy_test_vit"]
+    )
     assert outcome.done == ["soup_uniform_test_vit"] and outcome.exit_code == 3
     assert outcome.failed["soup_greedy_test_vit"] == (
         "soup_greedy_test_vit: expected rows kept apart, to choose on, got none. "
@@ -77,7 +83,7 @@ def test_one_that_chooses_fails_by_name_and_the_others_are_made(trained: Store) 
 
 
 def test_nothing_to_average(trained: Store) -> None:
-    outcome = build(recipe("runs.model_soup={over: [snapshots]}"), trained)
+    outcome = run_verb("build-ensemble", recipe("runs.model_soup={over: [snapshots]}"), trained)
     assert outcome.failed["runs.model_soup"].startswith(
         "runs.model_soup: expected networks of one backbone, snapshots of a run, or folds of a member, got"
     )
@@ -93,7 +99,7 @@ def test_groups_of_seeds_of_snapshots_and_of_a_name_that_is_taken(
         " {name: timm:test_resnet, as: snap, plan: {name: snapshot, n_snapshots: 2, epochs_per_cycle: 1}}]"
     )
     words = [*tiny_settings, "backbones.include=[]", models, "training.epochs=1", "training.folds=2"]
-    assert train(load_recipe(None, words), store).failed == {}
+    assert Train().run(load_recipe(None, words), store).failed == {}
     groups = soup_groups(ModelSoup(), load_recipe(None, words), store, discover(store))
     assert groups == [
         ("test_resnet_members", ["test_resnet", "twin"]),
@@ -111,7 +117,8 @@ def test_the_command_line_shows_what_went_in(trained: Store, cli: Callable[..., 
     assert said.code == 0 and "soup_uniform_test_resnet  test_resnet" in said.out
     said = cli(*words, *settings)
     assert said.code == 0 and "Ensembles" not in said.out
-    line = said.out.splitlines()[2]
-    assert line.startswith("soup_uniform_test_resnet  test_resnet  fold_") and "batch norm: " in line
+    assert said.out.startswith("Members\n")
+    words_of = " ".join(said.out.split())
+    assert "soup_uniform_test_resnet test_resnet fold_" in words_of and "(batch norm: " in words_of
     said = cli(*words, *settings, "--json")
     assert "soup" in json.loads(said.out)["members"]["soup_uniform_test_resnet"]

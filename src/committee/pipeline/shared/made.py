@@ -1,0 +1,40 @@
+"""Summaries of what stages made: ensembles with their scores, and members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.records import ensemble_facts, member_facts, provenance
+from committee.pipeline.shared.summary import Summary, Table
+from committee.store.layout import Store
+
+
+def made(outcome: Outcome, store: Store) -> Summary:
+    """Return the ensembles that a stage made, with cross-fitted scores and gains, and the members."""
+    ensembles = store.ensembles()
+    records = [ensemble_facts(store, name) for name in outcome.done if name in ensembles]
+    members = {name: provenance(store, name) for name in outcome.done if name not in ensembles}
+    blocks = []
+    if members:
+        rows = [
+            [name, ", ".join(member_facts(store, name).get("of", [])), about.get("summary", "")]
+            for name, about in members.items()
+        ]
+        blocks.append(Table("Members", ["name", "of", "summary"], rows))
+    if records:
+        columns = ["name", "members", "log-loss, cross-fitted", "accuracy, cross-fitted", "gain"]
+        blocks.append(Table("Ensembles", columns, [_row(record) for record in records]))
+    return Summary({"ensembles": records, "members": members}, blocks)
+
+
+def _row(record: Mapping[str, Any]) -> list[object]:
+    scores = record["scores"]
+    cross_fitted = [interval(scores["cross_fitted"][metric]) for metric in ("log_loss", "accuracy")]
+    return [record["name"], len(record["members"]), *cross_fitted, scores["gain"]["log_loss"]["text"]]
+
+
+def interval(found: Mapping[str, float]) -> str:
+    """Return a score with its 95% interval, such as `0.123 [0.101, 0.145]`."""
+    return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"

@@ -1,0 +1,195 @@
+"""The stage that averages the weights of stored networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+from committee.errors import StoreError, UnknownNameError, nearest
+from committee.pipeline.discover import Catalog, discover, look_through, require_store
+from committee.pipeline.shared.choose import SOUP, choose_backbones, is_soup
+from committee.pipeline.shared.derived_members import carry_out, open_bench
+from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
+from committee.recipe.members import slug
+from committee.recipe.model import Recipe
+from committee.recipe.runs import ModelSoup as Section
+from committee.store.layout import Store
+from committee.training.plans.soup import SoupPlan
+from committee.training.soups.base import SOUPS
+
+Group = tuple[str, list[str]]
+FAST = {"methods": ["uniform"], "over": ["members", "folds"], "num_batches": 2, "barrier": 100.0}
+"""The section in a fast debug run: networks of one epoch are seldom connected."""
+
+
+class ModelSoup(Stage):
+    """Average the weights of networks of the store: of members, of snapshots, or of the folds of a member.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        Soups to make in place of the recipe's, by name or by `soup_<method>`; other names are skipped.
+
+    References
+    ----------
+    Wortsman et al., "Model soups", 2022 (arXiv 2203.05482).
+
+    See Also
+    --------
+    committee.training.plans.soup.SoupPlan : How one soup is made.
+
+    Examples
+    --------
+    >>> from committee.pipeline.stages.model_soup import ModelSoup
+    >>> from committee.recipe.load import load_recipe
+    >>> ModelSoup(["soup_uniform"]).is_wanted(load_recipe(None, []))
+    True
+    """
+
+    sections = ("runs.model_soup",)
+    order = 20
+    verbs: ClassVar[Verbs] = {
+        "build-ensemble": {
+            "--method": {
+                "action": "append",
+                "dest": "methods",
+                "metavar": "NAME",
+                "help": "build this method in place of the recipe's; may be repeated",
+            }
+        }
+    }
+    debug = "soups"
+    todo = "Name a soup: --method soup_uniform"
+
+    def __init__(self, methods: Sequence[str] = ()) -> None:
+        self.methods = tuple(methods)
+
+    def is_wanted(self, recipe: Recipe) -> bool:
+        """Return whether there is a soup to make."""
+        return any(map(is_soup, self.methods)) if self.methods else super().is_wanted(recipe)
+
+    def sample(self, recipe: Recipe, fast: bool) -> Recipe:
+        """Return the recipe with its soups; where it must be fast, uniform ones whatever their barrier."""
+        return enabled(recipe, self.sections[0], **(FAST if fast else {}))
+
+    def names(self, recipe: Recipe) -> Names:
+        """Return no names: those of soups depend on the members of the store."""
+        return Names()
+
+    def plan(self, recipe: Recipe, store: Store) -> Summary:
+        """Return which members each soup would average."""
+        section, catalog = self._section(recipe), look_through(store)
+        groups = soup_groups(section, recipe, store, catalog)
+        soups = {name: members for name, (_, members) in _planned(section, groups, self.methods).items()}
+        rows = [[name, ", ".join(members)] for name, members in soups.items()]
+        return Summary({"soups": soups}, [Table("Weights that would be averaged", ["soup", "of"], rows)])
+
+    def run(self, recipe: Recipe, store: Store) -> Outcome:
+        """Make the soups.
+
+        Raises
+        ------
+        StoreError
+            There are no members.
+        UnknownNameError
+            There is no soup of a name that was given.
+        """
+        section = self._section(recipe)
+        require_store(store)
+        outcome = Outcome()
+        with store.hold():
+            catalog = discover(store)
+            groups = soup_groups(section, recipe, store, catalog)
+            if not groups:
+                outcome.fail("runs.model_soup", _nothing_to_average())
+                return outcome
+            bench = open_bench(recipe, store, catalog)
+            planned = _planned(section, groups, self.methods)
+            plans = [
+                SoupPlan(name, kind, bench.inputs(members), section)
+                for name, (kind, members) in planned.items()
+            ]
+            carry_out(plans, bench, outcome)
+            discover(store)
+        return outcome
+
+    def _section(self, recipe: Recipe) -> Section:
+        return (recipe.runs.model_soup or Section()) if self.methods else self.section(recipe)
+
+
+def soup_groups(section: Section, recipe: Recipe, store: Store, catalog: Catalog) -> list[Group]:
+    """Return each group of networks that is averaged: its name, and the members; of one, its folds."""
+    entries = {str(entry["name"]): entry for entry in catalog["members"]}
+    members = choose_backbones(recipe, catalog["members"], store)
+    makers = {"members": _members, "snapshots": _snapshots, "folds": _folds}
+    return [group for kind in section.over for group in makers[kind](members, entries)]
+
+
+def _planned(
+    section: Section, groups: Sequence[Group], methods: Sequence[str]
+) -> dict[str, tuple[str, list[str]]]:
+    """Return name -> kind and members of each soup.
+
+    Raises
+    ------
+    UnknownNameError
+        Something is named that no soup is.
+    """
+    every = {f"{SOUP}{kind}_{name}": (kind, members) for kind in SOUPS.names() for name, members in groups}
+    wanted = list(filter(is_soup, methods)) or [f"{SOUP}{kind}" for kind in section.methods]
+    chosen: dict[str, tuple[str, list[str]]] = {}
+    for each in dict.fromkeys(wanted):
+        found = {name: soup for name, soup in every.items() if each in (name, f"{SOUP}{soup[0]}")}
+        if not found:
+            raise UnknownNameError(
+                "soup",
+                expected=f"one of {', '.join(every)}",
+                got=f"'{each}'",
+                todo=nearest(each, list(every)),
+            )
+        chosen |= found
+    return chosen
+
+
+def _nothing_to_average() -> StoreError:
+    return StoreError(
+        "runs.model_soup",
+        expected="networks of one backbone, snapshots of a run, or folds of a member",
+        got="none of these",
+        todo="Train with folds, with seeds, or with runs.snapshot_ensemble.",
+    )
+
+
+def _members(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
+    """Return members of one backbone and size, where there are several."""
+    alike: dict[tuple[str, Any], list[str]] = {}
+    for name in members:
+        entry = entries[name]
+        if entry.get("plan", "single") in ("single", "averaging") or "adopted" in entry:
+            alike.setdefault((str(entry["backbone"]), entry.get("img_size")), []).append(name)
+    for (backbone, _), names in alike.items():
+        if len(names) > 1:
+            name = slug(backbone)
+            yield (f"{name}_members" if name in entries else name), names
+
+
+def _snapshots(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
+    """Return the snapshots of each run."""
+    for name, entry in entries.items():
+        parts = [each for each, its in entries.items() if its.get("of") == [name]]
+        if (
+            entry.get("plan") == "snapshot"
+            and len(parts) > 1
+            and (name in members or set(entry.get("of", ())) & set(members))
+        ):
+            yield name, parts
+
+
+def _folds(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
+    """Return members that have fold networks."""
+    for name in members:
+        folds = [fold for fold in entries[name]["fits"] if fold != "refit"]
+        if len(folds) > 1 and entries[name].get("plan", "single") in ("single", "averaging"):
+            yield name, [name]
