@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from argparse import SUPPRESS, Action, ArgumentParser
@@ -17,14 +16,14 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from committee.cli.main import verbs
-from committee.recipe.model import Recipe
+from committee.cli.main import verb_of, verbs
+from committee.recipe.model import FORMATS, Recipe
 from committee.recipe.overrides import SHORT
 from committee.recipe.schema import schema
 from committee.recipe.section import Section
 from committee.recipe.training import Model, Override
-from committee.recipe.unbuilt import FORMATS_OF_LATER, SECTIONS_OF_LATER
 
+FORMATS_OF_LATER, SECTIONS_OF_LATER = FORMATS, ("distillation",)
 LATER = {*SECTIONS_OF_LATER, "mlp_config", "xgb_config", "rf_config"}
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- Written by scripts/write_reference.py: change the source, then run the script again. -->\n"
@@ -53,7 +52,7 @@ def command_line() -> str:
     """Return the page of all verbs."""
     parts = [NOTE, COMMANDS]
     for verb in verbs():
-        module = importlib.import_module(f"committee.cli.{verb.replace('-', '_')}")
+        module = verb_of(verb)
         parser = ArgumentParser(prog=f"committee {verb}", add_help=False)
         module.add_arguments(parser)
         parts.append(f"## {verb}\n\n{_escaped((module.__doc__ or '').strip())}\n\n{_usage(verb, parser)}")
@@ -104,7 +103,8 @@ def _sections(section: type[Section], path: str) -> Iterator[str]:
     fields = [name for name in section.model_fields if name not in LATER]
     plain = [name for name in fields if not _inner(section, name)]
     if plain:
-        yield f"## {path or 'Top level'}\n\n{(section.__doc__ or '').strip()}\n\n" + _keys(section, plain)
+        summary = (section.__doc__ or "").partition("\n\n")[0]
+        yield f"## {path or 'Top level'}\n\n{summary}\n\n" + _keys(section, plain)
     for name in fields:
         inner = _inner(section, name)
         if inner:

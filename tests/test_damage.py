@@ -185,7 +185,9 @@ def test_readers_look_while_another_process_writes(full: Store, cli, tmp_path: P
             said = cli(*words, "--store", full.root)
             assert said.code == 0, said
         said = cli("discover", "--store", full.root)
-        unwritten = f"The catalog is not written. {full.root}: expected to be its only writer, got "
+        unwritten = (
+            f"The catalog is not written. {full.root}: expected no other process that writes to it, got "
+        )
         assert said.code == 0 and unwritten in said.out and "Written to" not in said.out
         for words in (["train"], ["run"], ["build-ensemble"], ["evaluate"], ["export"]):
             said = cli(*words, "--set", "backbones.include=[timm:test_resnet]", "--store", full.root)
@@ -208,8 +210,8 @@ def test_a_read_only_store_fails_at_the_start(full: Store, cli, tiny_settings, v
         subprocess.run(["umount", "-l", str(full.root)], check=True)
     assert (said.code, said.out) == (1, "")
     assert said.err.splitlines()[-1] == (
-        f"committee: {full.root}: expected a folder that can be written to, got Read-only file system. "
-        "Make it writable, or name another with --store."
+        f"committee: {full.root}: not writable (read-only file system). "
+        "Make it writable, or name another folder with --store."
     )
 
 
@@ -229,16 +231,28 @@ def rewrite(path: Path, **changes: Any) -> None:
 STRANGE = [
     (
         {"source": "python", "key": "canary_nets:build"},
-        "expected a builder that the recipe of this run names",
+        "expected a builder that the recipe contains",
     ),
-    ({"options": {"checkpoint_path": "evil.pt"}}, "expected an architecture alone, got 'checkpoint_path'"),
+    (
+        {"options": {"checkpoint_path": "evil.pt"}},
+        "expected an architecture without weights, files or addresses, got 'checkpoint_path'",
+    ),
     (
         {"options": {"pretrained": True, "pretrained_cfg": {"file": "evil.pt"}}},
-        "architecture alone, got 'pretrained'",
+        "architecture without weights, files or addresses, got 'pretrained'",
     ),
-    ({"key": "hf-hub:owner/name"}, "expected an architecture alone, got 'hf-hub:owner/name'"),
-    ({"key": "local-dir:/tmp/evil"}, "expected an architecture alone, got 'local-dir:/tmp/evil'"),
-    ({"source": "torchvision", "key": "resnet18", "options": {"weights": "DEFAULT"}}, "alone, got 'weights'"),
+    (
+        {"key": "hf-hub:owner/name"},
+        "expected an architecture without weights, files or addresses, got 'hf-hub:owner/name'",
+    ),
+    (
+        {"key": "local-dir:/tmp/evil"},
+        "expected an architecture without weights, files or addresses, got 'local-dir:/tmp/evil'",
+    ),
+    (
+        {"source": "torchvision", "key": "resnet18", "options": {"weights": "DEFAULT"}},
+        "addresses, got 'weights'",
+    ),
     ({"source": "os"}, "expected one of"),
     ({"source": None}, "expected the description of a member, got another"),
     ({"nonsense": 1}, "expected the description of a member, got another"),
@@ -272,7 +286,9 @@ def test_a_builder_runs_only_under_its_own_key_and_without_options(full: Store, 
         architecture={"name": "x", "source": "python", "key": key, "options": {"a": 1}},
     )
     seal(folder)
-    with pytest.raises(UsageError, match="expected an architecture alone, got 'a'"):
+    with pytest.raises(
+        UsageError, match="expected an architecture without weights, files or addresses, got 'a'"
+    ):
         load_model(full, "test_vit", trusted=[f"python:{key}"])
 
 
@@ -281,7 +297,7 @@ def test_no_member_of_an_ensemble_leads_outside(full: Store, slug: str) -> None:
     folder = full.deploy("weighted_ensemble") / "checkpoint"
     Ensemble.load(folder)
     rewrite(folder / "ensemble.json", members=[slug])
-    with pytest.raises(StoreError, match="expected files inside its own folder, got 'members/"):
+    with pytest.raises(StoreError, match="expected names of files in this folder, got 'members/"):
         Ensemble.load(folder)
 
 
@@ -292,7 +308,7 @@ def test_no_name_in_a_record_leads_outside(full: Store, name: str) -> None:
     sources = {name: facts["sources"]["test_vit"]}
     rewrite(folder / "ensemble.json", members=[name], sources=sources, inference={name: "refit"})
     seal(folder)
-    with pytest.raises(CommitteeError, match=r"name in the store: expected up to 100 letters|networks of"):
+    with pytest.raises(CommitteeError, match=r"name in the store: expected at most 100 letters|networks of"):
         ensemble_facts(full, "weighted_ensemble")
 
 

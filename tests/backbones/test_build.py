@@ -43,8 +43,8 @@ def test_name_is_found_where_the_rule_says(name: str, full: str, source: str, ke
         ),
         (
             "tim:resnet18",
-            "backbone tim:resnet18: expected one of python:, timm:, torchvision:, hf-hub: or a bare name,"
-            " got 'tim:'. Did you mean 'timm:'?",
+            "backbone tim:resnet18: expected one of python:, timm:, torchvision:, hf-hub: or a name without "
+            "source, got 'tim:'. Did you mean 'timm:'?",
         ),
         (
             "timm:resnt18",
@@ -106,7 +106,7 @@ def test_torchvision_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(TrainingError) as caught:
         build("torchvision:squeezenet1_1", 5, pretrained=True)
     assert str(caught.value) == (
-        "torchvision:squeezenet1_1: expected its published weights, got no answer from download.pytorch.org"
+        "torchvision:squeezenet1_1: expected the published weights, got no response from download.pytorch.org"
         " (URLError). Start from random weights with --set training.pretrained=false, or from a file with"
         " --set training.pretrained=PATH."
     )
@@ -116,12 +116,12 @@ def test_timm_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr("committee.backbones.sources.timm._answers", lambda _: False)
+    monkeypatch.setattr("committee.backbones.sources.timm._responds", lambda _: False)
     monkeypatch.setattr(timm, "create_model", fail)
     with pytest.raises(TrainingError) as caught:
         build("timm:test_resnet", 5, pretrained=True)
     assert str(caught.value) == (
-        "timm:test_resnet: expected its published weights, got no answer from huggingface.co"
+        "timm:test_resnet: expected the published weights, got no response from huggingface.co"
         " (ConnectionError). Start from random weights with --set training.pretrained=false, or from a file"
         " with --set training.pretrained=PATH."
     )
@@ -131,7 +131,7 @@ def test_architecture_without_published_weights():
     with pytest.raises(UsageError) as caught:
         build("timm:coatnet_0_224", 5, pretrained=True)
     assert str(caught.value) == (
-        "timm:coatnet_0_224: expected weights that its authors publish, got none."
+        "timm:coatnet_0_224: expected published weights, got none."
         " Start from random weights with --set training.pretrained=false."
     )
 
@@ -140,7 +140,7 @@ def test_size_that_an_architecture_does_not_take():
     with pytest.raises(UsageError) as caught:
         build("torchvision:vit_b_16", 5, img_size=100)
     assert str(caught.value) == (
-        "torchvision:vit_b_16: expected an architecture that can be built for 100 pixels,"
+        "torchvision:vit_b_16: expected an architecture that supports images of 100 pixels,"
         " got Input shape indivisible by patch size. Give another dataset.img_size."
     )
 
@@ -185,6 +185,6 @@ def test_missing_weights_file():
     with pytest.raises(UsageError) as caught:
         build("timm:test_resnet", 3, pretrained="nowhere.pth")
     assert str(caught.value) == (
-        "training.pretrained: expected true, false or the path of a weights file, got 'nowhere.pth'."
-        " There is no such file."
+        "nowhere.pth: the file does not exist."
+        " Set training.pretrained to true, false or the path of a weights file."
     )

@@ -38,8 +38,8 @@ def test_missing_and_unknown_tensors_are_named():
     with pytest.raises(DataError) as caught:
         load_weights(tiny(), {"stem.weight": torch.zeros(4, 3, 1, 1), "neck": torch.zeros(1)}, "w.pth")
     assert str(caught.value) == (
-        "w.pth: expected the tensors of tiny, got without 'stem.bias'; besides them 'neck'."
-        " Give the weights of this architecture."
+        "w.pth: the tensors do not match tiny (missing 'stem.bias'; unexpected 'neck')."
+        " Use weights of this architecture."
     )
 
 
@@ -49,7 +49,7 @@ def test_shapes_that_differ_are_listed():
         load_weights(tiny(), state, "w.pth")
     assert str(caught.value) == (
         "w.pth: expected the shapes of tiny, got 'stem.weight [8, 3, 1, 1] instead of [4, 3, 1, 1]',"
-        " 'stem.bias [8] instead of [4]'. Give the weights of this architecture."
+        " 'stem.bias [8] instead of [4]'. Use weights of this architecture."
     )
 
 
@@ -84,8 +84,8 @@ def test_pickled_object_is_refused(tmp_path: Path):
         read_weights(path)
     assert str(caught.value) == (
         f"{path}: expected a state dict of tensors (.safetensors, .pt or .pth), got a pickle that is damaged "
-        "or holds other objects; none of it was run. "
-        "Save its state dict again as safetensors, where you trust it."
+        "or contains other objects, and was not executed. "
+        "If you trust the file, save its state dict as safetensors."
     )
 
 
@@ -171,8 +171,8 @@ def test_the_numbers_of_a_new_file_stay_on_disk_until_they_are_copied(tmp_path: 
         load_weights(tiny(), read_weights(tmp_path / "w.pt"), "w.pt")
     assert memory_in_files() - before < 100
     assert str(caught.value) == (
-        "w.pt: expected the tensors of tiny, got without 'stem.bias'; besides them 'large'."
-        " Give the weights of this architecture."
+        "w.pt: the tensors do not match tiny (missing 'stem.bias'; unexpected 'large')."
+        " Use weights of this architecture."
     )
 
 
@@ -222,5 +222,5 @@ def test_a_header_of_endless_tensors_is_refused_before_the_library_sees_it(tmp_p
         read_weights(tmp_path / "w.safetensors")
     assert str(caught.value) == (
         f"{tmp_path / 'w.safetensors'}: expected a state dict of tensors (.safetensors, .pt or .pth), "
-        "got more than 20000 tensors. Save it again as safetensors."
+        "got more than 20000 tensors. Save it as safetensors."
     )

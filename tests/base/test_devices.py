@@ -24,8 +24,7 @@ def test_a_device_that_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(DeviceError) as caught:
         devices.resolve("cuda")
     assert str(caught.value) == (
-        "device: expected one that this machine has (cpu), got 'cuda'. Take the best one with "
-        "--set device=auto."
+        "device: expected an available device (cpu), got 'cuda'. Use the fastest one with --set device=auto."
     )
     assert caught.value.exit_code == 2
 

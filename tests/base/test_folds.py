@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from committee.base.folds import check_folds, fingerprint, leaders, make_folds
+from committee.base.folds import check_folds, fingerprint, first_in_group, make_folds
 from committee.errors import DataError, UsageError
 
 
@@ -61,7 +61,7 @@ def test_more_folds_than_the_smallest_class() -> None:
     labels = [0] * 9 + [1] * 9 + [2] * 4 + [3] * 3 + [4] * 9
     assert _sentence(DataError, make_folds, labels, 5, class_names=["a", "b", "c", "d", "e"]) == (
         "folds: expected at most 3, the number of training samples of class 'd', got 5. "
-        "Use 3 folds, or add samples. Too few for 5 have also 'c'."
+        "Use 3 folds, or add samples. Other classes with fewer than 5: 'c'."
     )
     assert _sentence(DataError, make_folds, [0, 1, 1], 2) == (
         "folds: expected at most 1, the number of training samples of class '0', got 2. "
@@ -76,7 +76,7 @@ def test_what_else_cannot_be_folded() -> None:
         "folds: expected at most 2, the number of groups, got 3. Use fewer folds."
     )
     assert _sentence(DataError, make_folds, [0, 0, 0], 3, groups=[1, 1]) == (
-        "groups: expected one a row, 3 in all, got an array [2]."
+        "groups: expected one value per row [3], got an array [2]."
     )
     assert _sentence(DataError, make_folds, [0, 0, 1, 1], 2, groups=[7, 7, 8, 8], class_names=["x", "y"]) == (
         "folds: class 'x': expected rows in at least 2 folds, got all in fold 1. "
@@ -101,7 +101,7 @@ def test_own_folds() -> None:
         "folds: expected whole numbers from 0, got '-1'."
     )
     assert _sentence(DataError, check_folds, [0, 1, 2], [0, 0]) == (
-        "folds: expected one a row, 2 in all, got an array [3]."
+        "folds: expected one value per row [2], got an array [3]."
     )
 
 
@@ -111,7 +111,7 @@ def test_where_few_rows_share_a_group_rows_are_dealt_and_the_others_follow(seed:
     labels = np.arange(120) % 3
     groups = np.arange(120)
     groups[60 : 60 + shared] = groups[:shared]
-    first = leaders(groups)
+    first = first_in_group(groups)
     assert first is not None and np.array_equal(first, groups)
     folds = make_folds(labels, 4, groups=groups, seed=seed)
     assert np.array_equal(folds, folds[first])
@@ -120,8 +120,13 @@ def test_where_few_rows_share_a_group_rows_are_dealt_and_the_others_follow(seed:
 
 
 def test_where_many_rows_share_a_group_the_groups_are_dealt() -> None:
-    assert leaders(np.arange(40) // 2) is None
-    assert leaders(np.array(["a", "b", "a", *map(str, range(17))])).tolist() == [0, 1, 0, *range(3, 20)]
+    assert first_in_group(np.arange(40) // 2) is None
+    assert first_in_group(np.array(["a", "b", "a", *map(str, range(17))])).tolist() == [
+        0,
+        1,
+        0,
+        *range(3, 20),
+    ]
 
 
 def test_a_class_whose_rows_follow_those_of_another_is_dealt_by_groups() -> None:

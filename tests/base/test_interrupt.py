@@ -29,10 +29,10 @@ def receive():
 def looked_after(receive, signals):
     """Receive signals where somebody looks, each of which should interrupt or not."""
     with interrupt.deferred():
-        assert not interrupt.asked()
+        assert not interrupt.requested()
         for number, interrupted in signals:
             assert receive(number) == interrupted
-            assert interrupt.asked()
+            assert interrupt.requested()
 
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -43,9 +43,9 @@ def test_most_work_stops_at_once(receive, number):
     before = signal.getsignal(number)
     with interrupt.handled():
         assert receive(number)
-        assert interrupt.asked()
+        assert interrupt.requested()
     assert signal.getsignal(number) is before
-    assert not interrupt.asked()
+    assert not interrupt.requested()
 
 
 @BOTH
@@ -78,7 +78,7 @@ def test_what_was_ignored_stays_ignored(receive):
 def test_without_the_command_line_python_is_as_it_was(receive):
     with interrupt.deferred():
         assert receive(signal.SIGINT)
-        assert not interrupt.asked()
+        assert not interrupt.requested()
 
 
 def test_in_another_thread_nothing_is_changed():

@@ -72,5 +72,5 @@ def test_an_option_without_a_default_must_be_given(family: Family[object]) -> No
 
 
 def test_a_file_with_two_public_classes_is_a_mistake_of_its_author(family: Family[object]) -> None:
-    with pytest.raises(TypeError, match="must hold one public class, it holds 2"):
+    with pytest.raises(TypeError, match="must contain one public class, but contains 2"):
         family.load("two")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from committee.base import progress
 from committee.combiners.weighted import Weighted
 from committee.pipeline import combine as pipeline
 
@@ -111,6 +113,24 @@ def test_all_methods_are_shown_by_default(folder: Path, cli: Callable[..., Any])
     assert "cross-fitted scores with 95% intervals, calibrated (pooled), best accuracy first" in " ".join(
         said.out.split()
     )
+
+
+def test_progress_names_the_method_that_is_fitted(
+    folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+
+    @contextlib.contextmanager
+    def bar(total: int | None, what: str) -> Iterator[progress.Step]:
+        yield lambda steps, item="": shown.append((what, total, item)) if item else None
+
+    monkeypatch.setattr(progress._SCREEN, "elsewhere", bar)
+    cli("combine", *FILES, "--method", "weighted", "--method", "soft_voting", "--folds", "3")
+    assert shown == [
+        *[("folds", 3, "weighted")] * 3,
+        ("methods", 2, "weighted"),
+        ("methods", 2, "soft_voting"),
+    ]
 
 
 def test_slow_methods_run_when_asked_for(

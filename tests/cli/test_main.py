@@ -152,7 +152,8 @@ def test_the_exit_code_is_that_of_the_verb(trying) -> None:
         (
             KeyboardInterrupt(),
             130,
-            "committee: interrupted; what is finished is kept, and the same command goes on from there.\n",
+            "committee: interrupted; completed results are stored, and the same command resumes from "
+            "there.\n",
         ),
         (
             OSError(28, "No space left on device", "store/x"),

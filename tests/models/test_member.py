@@ -131,8 +131,7 @@ def test_folder_without_a_member(tmp_path: Path):
     with pytest.raises(StoreError) as caught:
         Member.load(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path / 'member.json'}: expected the description of a member, got none."
-        " Name a folder that its save method wrote."
+        f"{tmp_path / 'member.json'}: the file does not exist. Name a folder that its save method wrote."
     )
 
 

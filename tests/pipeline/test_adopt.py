@@ -164,7 +164,8 @@ def test_all_that_does_not_fit_is_in_one_table(trained: Store, net: Member, tmp_
     first, header, *rows = str(caught.value).splitlines()
     assert first == (
         f"{given.weights}: expected the {len(net.network.net.state_dict())} tensors of timm:test_vit, got 3 "
-        "that do not fit, under 'module.'. Name the backbone that was trained, and all of its classes."
+        "that do not match, with the prefix 'module.'. "
+        "Give the backbone that was trained, and the names of all its classes."
     )
     assert header.split() == ["expected", "got"]
     assert [row.split()[0] for row in rows] == ["pos_embed", "head.weight", "extra"]

@@ -79,7 +79,7 @@ def test_a_half_written_fit_is_named(trained: Store) -> None:
     catalog = discover(trained)
     assert names(catalog["left_out"], "path") == ["checkpoints/test_vit/fold_1"]
     assert catalog["left_out"][0]["reason"].startswith(
-        f"{trained.checkpoint('test_vit', 1) / 'manifest.json'}: expected a manifest, got none."
+        f"{trained.checkpoint('test_vit', 1) / 'manifest.json'}: the file does not exist."
     )
 
 
@@ -142,7 +142,7 @@ def test_a_store_that_cannot_be_written_is_looked_through(trained: Store, cli: C
     (trained.root / ".lock").unlink(missing_ok=True)
     (trained.root / ".lock").mkdir()  # refuses root as well
     said = cli("discover", "--store", trained.root)
-    unwritten = f"The catalog is not written. {trained.root}: expected a folder that can be written to, got "
+    unwritten = f"The catalog is not written. {trained.root}: not writable ("
     assert said.code == 0 and said.out.count(unwritten) == 1 and "Written to" not in said.out
     assert "test_resnet" in said.out
     assert (trained.catalog.read_bytes() if trained.catalog.exists() else None) == catalog
@@ -192,7 +192,7 @@ def test_a_checksum_file_cannot_lead_outside(trained: Store, tmp_path: Path) -> 
     folder.mkdir(parents=True)
     (tmp_path / "secret").write_text("x", encoding="utf-8")
     write_json(folder / "checksums.json", {"../../../secret": "0"})
-    assert "expected files inside its own folder" in discover(trained)["left_out"][0]["reason"]
+    assert "expected names of files in this folder" in discover(trained)["left_out"][0]["reason"]
 
 
 def test_packages_out_of_date_are_no_news_to_what_reads_none(trained: Store, caplog) -> None:

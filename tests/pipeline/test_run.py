@@ -101,8 +101,8 @@ def test_a_builder_of_ones_own_needs_a_recipe_that_names_it(
     assert outcome.exit_code == 0 and set(outcome.done) == {*ENSEMBLES, "own_nets_small"}
     outcome = Evaluate().run(load_recipe(None, ["device=cpu"]), store)
     assert outcome.done == [] and outcome.failed["own_nets_small"] == (
-        f"{own_nets}:small: expected a builder that the recipe of this run names, got one that a file names. "
-        "Name it in the recipe's backbones.include, or pass trusted=True."
+        f"{own_nets}:small: expected a builder that the recipe contains, got one from a saved file. "
+        "Add it to backbones.include in the recipe, or pass trusted=True."
     )
 
 

@@ -305,7 +305,7 @@ def test_damaged_folders(tmp_path: Path) -> None:
     def loading() -> str:
         return sentence(StoreError, lambda: Predictions.load(tmp_path))
 
-    assert loading().startswith(f"{tmp_path / 'predictions.json'}: expected saved predictions, got none.")
+    assert loading().startswith(f"{tmp_path / 'predictions.json'}: the file does not exist.")
     made(labels=[0] * 6).save(tmp_path)
     np.save(tmp_path / "labels.npy", np.zeros(5, np.int64))
     assert loading() == f"{tmp_path / 'labels.npy'}: expected 6 rows, got an array [5]."

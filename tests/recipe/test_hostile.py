@@ -1,4 +1,4 @@
-"""Recipes from anybody: a recipe comes out, or one sentence, soon."""
+"""Any text is a recipe or a RecipeError, within a bounded time."""
 
 from __future__ import annotations
 
@@ -152,5 +152,5 @@ def test_endless_numbers_are_text_or_infinite(text: str) -> None:
 
 def test_a_recipe_that_is_no_file_is_one_sentence(tmp_path) -> None:
     for path in (tmp_path, tmp_path / "a\0b", tmp_path / ("x" * 300)):
-        with pytest.raises(RecipeError, match="expected a recipe file, got "):
+        with pytest.raises(RecipeError, match=r"cannot be read|expected the path of a recipe file, got "):
             load_recipe(path)

@@ -1,4 +1,4 @@
-"""Recipes load, or say in one sentence why not."""
+"""Recipes load, or raise an error that names the key, the place and the valid values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from committee.recipe.model import Recipe
 from committee.recipe.yaml_text import parse
 
 DATA = Path(__file__).parent / "data"
-TOP = "project, device, workers, seed, dataset, training, backbones, models and 5 more"
+TOP = "project, device, workers, seed, dataset, training, backbones, models and 10 more"
 
 
-def complaint(tmp_path: Path, text: str) -> str:
-    """What loading `text` answers, with the folder taken off."""
+def message(tmp_path: Path, text: str) -> str:
+    """Return the error of loading `text`, without the folder of the file."""
     path = tmp_path / "recipe.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as caught:
@@ -99,15 +99,15 @@ def test_an_empty_file_an_empty_section_and_a_byte_order_mark_are_fine(tmp_path:
         assert load_recipe(tmp_path / "recipe.yaml") == Recipe()
 
 
-def complaints() -> list[tuple[str, str]]:
-    """The recipes of data/complaints.txt and what loading each answers."""
-    blocks = (DATA / "complaints.txt").read_text(encoding="utf-8").strip().split("\n\n")
+def invalid_recipes() -> list[tuple[str, str]]:
+    """Return the recipes of data/invalid_recipes.txt and the error of each."""
+    blocks = (DATA / "invalid_recipes.txt").read_text(encoding="utf-8").strip().split("\n\n")
     return [(text.strip(), sentence) for text, _, sentence in (block.partition("=> ") for block in blocks)]
 
 
-@pytest.mark.parametrize(("text", "sentence"), complaints())
+@pytest.mark.parametrize(("text", "sentence"), invalid_recipes())
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
-    assert complaint(tmp_path, text) == sentence
+    assert message(tmp_path, text) == sentence
 
 
 def test_a_value_given_twice_and_alike_is_fine(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(absent)
     assert str(caught.value) == (
-        f"{absent}: expected a recipe file, got none there. Write one with: committee init {absent}"
+        f"{absent}: the file does not exist. Write one with: committee init {absent}"
     )
     with pytest.raises(RecipeError) as caught:
         load_recipe(binary)
@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("seed.x=3", "seed: expected a mapping, got 2025. (--set seed.x=3)"),
         (
             "training.lr=[",
-            "recipe: this is no YAML: expected the node content, but found '<stream end>'. "
+            "recipe: invalid YAML: expected the node content, but found '<stream end>'. "
             "(--set training.lr=[)",
         ),
         ("epochs", "--set: expected KEY=VALUE, such as training.epochs=5, got 'epochs'."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from committee.recipe.load import load_recipe
-from committee.recipe.members import pick, slug
+from committee.recipe.members import slug
 
 
 @pytest.mark.parametrize(
@@ -68,15 +68,15 @@ def test_a_name_given_to_several_seeds_means_each() -> None:
     words = ["models=[{name: timm:a, seeds: [1, 2], as: r}, {name: mobileone_s1, as: mobileone_s1}]"]
     store = {"r_s1": "timm:a", "r_s2": "timm:a", "mobileone_s1": "mobileone_s1"}
     recipe = load_recipe(None, words)
-    assert pick(recipe, store) == (["r_s1", "r_s2", "mobileone_s1"], [])
+    assert recipe.select(store) == (["r_s1", "r_s2", "mobileone_s1"], [])
     restrict_to_used = load_recipe(None, [*words, "backbones.exclude=[r, mobileone]"])
     assert [member.name for member in restrict_to_used.members()] == ["mobileone_s1"]
-    assert pick(load_recipe(None, ["backbones.include=[r]"]), store) == (["r_s1", "r_s2"], [])
+    assert load_recipe(None, ["backbones.include=[r]"]).select(store) == (["r_s1", "r_s2"], [])
 
 
 def test_choosing_among_trained_members() -> None:
     store = {"a": "timm:a", "b_s1": "b", "b_s2": "b"}
     everything = load_recipe()
     some = load_recipe(None, ["backbones={include: [b, z, gone], exclude: [b_s2, gone]}"])
-    assert pick(everything, store) == (["a", "b_s1", "b_s2"], [])
-    assert pick(some, store) == (["b_s1"], ["z"])
+    assert everything.select(store) == (["a", "b_s1", "b_s2"], [])
+    assert some.select(store) == (["b_s1"], ["z"])

@@ -84,4 +84,4 @@ def test_the_schema_has_every_key_its_names_and_the_short_form() -> None:
 @pytest.mark.parametrize("file", ["orchestration.yaml", "short.yaml"])
 def test_known_recipes_are_valid_by_the_schema(file: str) -> None:
     text = (Path(__file__).parent / "data" / file).read_text(encoding="utf-8")
-    jsonschema.validate(parse(text, file).plain(), schema())
+    jsonschema.validate(parse(text, file).value, schema())

@@ -7,7 +7,6 @@ import math
 import pytest
 
 from committee.errors import RecipeError
-from committee.recipe.nodes import Node
 from committee.recipe.yaml_text import MAX_CHARACTERS, parse
 
 
@@ -16,7 +15,7 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2() -> None:
         "{a: 3e-4, b: no, c: yes, d: 012, e: 0x1F, f: 0o17, g: 1_000, h: -.inf, i: ~, j: , k: TRUE, "
         "l: 1:30, m: '3', n: 2024-01-01, o: !!str 3, p: timm:resnet18, 0: .5, q: off, r: +7}"
     )
-    assert parse(text, "r").plain() == {
+    assert parse(text, "r").value == {
         "a": 3e-4,
         "b": "no",
         "c": "yes",
@@ -41,13 +40,12 @@ def test_scalars_follow_the_core_schema_of_yaml_1_2() -> None:
 
 def test_values_know_where_they_stand() -> None:
     root = parse("a: 1\nb:\n  - x\n  - {c: y}\n", "r.yaml")
-    node = root.get(["b", 1, "c"])
-    assert isinstance(node, Node)
-    assert (node.where, root.keys["b"]) == ("r.yaml:4:9", "r.yaml:2:1")
+    assert root.get(("b", 1, "c")) == "y"
+    assert (root.where(("b", 1, "c")), root.where_key(("b",))) == ("r.yaml:4:9", "r.yaml:2:1")
 
 
 def test_aliases_are_read() -> None:
-    assert parse("a: &x [1, 2]\nb: *x", "r").plain() == {"a": [1, 2], "b": [1, 2]}
+    assert parse("a: &x [1, 2]\nb: *x", "r").value == {"a": [1, 2], "b": [1, 2]}
 
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
@@ -60,7 +58,8 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
     [
         (
             BOMB,
-            "recipe: expected at most 10000 values, got 66430. Write aliases out less often. (r.yaml:5:4)",
+            "recipe: expected at most 10000 values, got 66430. "
+            "Use fewer aliases of large values. (r.yaml:5:4)",
         ),
         (
             "a: 1\nb: 2\na: 3",
@@ -74,7 +73,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
         ),
         (
             "#" * (MAX_CHARACTERS + 1),
-            "r.yaml: expected at most 200000 characters, got 200001. Is it a recipe?",
+            "r.yaml: expected at most 200000 characters, got 200001. Check that it is a recipe.",
         ),
         ("a: &x [*x]", "recipe: expected an alias of a value above, got '*x'. (r.yaml:1:8)"),
         (
@@ -83,10 +82,10 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
         ),
         ("a: 1\n---\nb: 2", "recipe: expected one document, got a second. (r.yaml:2:1)"),
         ("? [a]\n: b", "recipe: expected keys that are text, got another key. (r.yaml:1:3)"),
-        ("a: [1", "recipe: this is no YAML: expected ',' or ']', but got '<stream end>'. (r.yaml:1:6)"),
+        ("a: [1", "recipe: invalid YAML: expected ',' or ']', but got '<stream end>'. (r.yaml:1:6)"),
         (
             "a: \x00",
-            "recipe: this is no YAML: unacceptable character #x0000: special characters are not "
+            "recipe: invalid YAML: unacceptable character #x0000: special characters are not "
             'allowed in "<unicode string>", position 3. (r.yaml)',
         ),
     ],

@@ -163,7 +163,7 @@ def test_a_damaged_report_is_named_and_left_out(trained: Store, caplog: pytest.L
     file.unlink()
     assert [each["name"] for each in leaderboard(trained)] == ["test_resnet"]
     assert caplog.messages == [
-        f"test_vit is left out: {file}: expected a manifest, got none. "
+        f"test_vit is left out: {file}: the file does not exist. "
         "Remove its folder and run the command that made it again."
     ]
 

@@ -168,16 +168,16 @@ def test_a_lock_whose_taker_is_stopped_at_any_call_is_free(tmp_path, watched):
 
 
 FULL = (
-    r": expected more room on its disk, got No space left on device \([\d.]+ MB free, \d+ bytes written\)\. "
-    r"What was stored before is intact: free some space, then run the same command again\."
+    r": expected more disk space, got no space left on device \([\d.]+ MB free, \d+ bytes written\)\. "
+    r"Results stored before are intact: free some space, then run the same command again\."
 )
 LOCKED = (
-    r": expected a folder that can be written to, got Read-only file system\. "
-    r"What was stored before is intact: make it writable, or name another with --store\."
+    r": not writable \(read-only file system\)\. "
+    r"Results stored before are intact: make it writable, or name another folder with --store\."
 )
 FAILING = (
-    r": expected a disk that takes the file, got Input/output error\. What was stored before is intact: "
-    r"look after the disk, then run the same command again\."
+    r": not writable \(input/output error\)\. Results stored before are intact: "
+    r"check the disk, then run the same command again\."
 )
 
 
@@ -247,9 +247,9 @@ def test_a_disk_that_is_really_full(small_disk, fill):
     with pytest.raises(StoreError) as caught, commit(small_disk / "thing", kind="x", fingerprint="") as new:
         fill(new)
     assert re.fullmatch(
-        rf"{small_disk}/thing: expected (2\.4 MB on its disk, got 1\.\d MB|more room on its disk, got "
-        r"No space left on device \([\d.]+ \w+ free, [\d.]+ \w+ written\))\. "
-        r"What was stored before is intact: free some space, then run the same command again\.",
+        rf"{small_disk}/thing: expected (2\.4 MB of disk space, got 1\.\d MB|more disk space, got "
+        r"no space left on device \([\d.]+ \w+ free, [\d.]+ \w+ written\))\. "
+        r"Results stored before are intact: free some space, then run the same command again\.",
         str(caught.value),
     ), str(caught.value)
     assert held(small_disk / "thing") == "one"
@@ -261,7 +261,7 @@ def test_a_file_that_does_not_fit_says_how_large_it_is(small_disk):
     with pytest.raises(StoreError) as caught:
         write_file(small_disk / "a", bytes(3_000_000))
     assert str(caught.value).startswith(
-        f"{small_disk / 'a'}: expected 3.0 MB on its disk, got 1.0 MB. What was"
+        f"{small_disk / 'a'}: expected 3.0 MB of disk space, got 1.0 MB. Results"
     )
     assert (small_disk / "a").read_bytes() == b"old"
 

@@ -17,8 +17,8 @@ def test_what_will_not_fit_is_refused_at_the_start(tmp_path, monkeypatch):
     with pytest.raises(StoreError) as caught:
         require_room(tmp_path / "deep" / "canvas", 37_000_000)
     assert str(caught.value) == (
-        f"{tmp_path / 'deep' / 'canvas'}: expected 37.0 MB on its disk, got 1.5 MB. "
-        "What was stored before is intact: free some space, then run the same command again."
+        f"{tmp_path / 'deep' / 'canvas'}: expected 37.0 MB of disk space, got 1.5 MB. "
+        "Results stored before are intact: free some space, then run the same command again."
     )
 
 

@@ -34,7 +34,7 @@ def test_no_name_leads_outside(tmp_path, name):
     with pytest.raises(StoreError) as caught:
         inside(tmp_path, name)
     assert str(caught.value) == (
-        f"{tmp_path}: expected files inside its own folder, got {name!r}. "
+        f"{tmp_path}: expected names of files in this folder, got {name!r}. "
         "Remove the folder: it was not made by committee."
     )
 
@@ -65,6 +65,6 @@ def test_no_link_leads_outside(tmp_path, name):
         (tmp_path / "real" / "link").symlink_to(tmp_path.parent, target_is_directory=True)
     except OSError:
         pytest.skip("this system makes no links")
-    with pytest.raises(StoreError, match=f"expected files inside its own folder, got '{name}'"):
+    with pytest.raises(StoreError, match=f"expected names of files in this folder, got '{name}'"):
         inside(tmp_path, name)
     assert inside(tmp_path, "real/x") == tmp_path / "real" / "x"

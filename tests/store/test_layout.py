@@ -76,7 +76,7 @@ def test_an_empty_store_has_no_names(store):
     assert store.members() == store.ensembles() == ()
     with pytest.raises(UnknownNameError) as caught:
         store.resolve("a")
-    assert str(caught.value) == f"{store.root}: expected one of its models (it has none), got 'a'."
+    assert str(caught.value) == f"{store.root}: expected one of its models (there are none), got 'a'."
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "a\\b", ".hidden", "ensembles", "CON", "a.", "x" * 101])
@@ -84,7 +84,7 @@ def test_names_that_are_no_folders(store, name):
     with pytest.raises(UsageError) as caught:
         store.kfold(name)
     assert str(caught.value) == (
-        "name in the store: expected up to 100 letters, digits and . _ + @ = -, none of them reserved, "
+        "name in the store: expected at most 100 letters, digits and . _ + @ = -, and no reserved name, "
         f"got '{name}'. Choose another name."
     )
 
@@ -122,7 +122,7 @@ def test_a_link_in_a_store_is_not_followed(tmp_path, top):
             path = getattr(store, where)(name, *([0] if where == "checkpoint" else []))
             assert not path.is_relative_to(place)
         except StoreError as error:
-            assert f"{store.root}: expected files inside its own folder, got '{top}" in str(error)  # noqa: PT017
+            assert f"{store.root}: expected names of files in this folder, got '{top}" in str(error)  # noqa: PT017
 
 
 def test_a_stored_folder_that_is_a_link_is_refused(filled, tmp_path):
@@ -133,16 +133,16 @@ def test_a_stored_folder_that_is_a_link_is_refused(filled, tmp_path):
         )
     except OSError:
         pytest.skip("this system makes no links")
-    with pytest.raises(StoreError, match="expected files inside its own folder, got 'oof'"):
+    with pytest.raises(StoreError, match="expected names of files in this folder, got 'oof'"):
         read_manifest(filled.kfold("resnet18") / "oof")
 
 
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (errno.EROFS, "expected a folder that can be written to, got Read-only file system. "),
-        (errno.ENOSPC, "expected more room on its disk, got No space left on device ("),
-        (errno.EIO, "expected a disk that takes the file, got Input/output error. "),
+        (errno.EROFS, "not writable (read-only file system). "),
+        (errno.ENOSPC, "expected more disk space, got no space left on device ("),
+        (errno.EIO, "not writable (input/output error). "),
     ],
 )
 def test_a_store_on_a_bad_disk_cannot_be_held(filled, watched, code, said):
@@ -176,8 +176,8 @@ def test_a_read_only_file_system_is_said_at_the_start(filled):
     finally:
         subprocess.run(["umount", "-l", str(filled.root)], check=True)
     assert str(caught.value) == (
-        f"{filled.root}: expected a folder that can be written to, got Read-only file system. "
-        "Make it writable, or name another with --store."
+        f"{filled.root}: not writable (read-only file system). "
+        "Make it writable, or name another folder with --store."
     )
 
 

@@ -30,8 +30,9 @@ def test_a_held_store_names_its_holder_and_a_dead_one_frees_it(tmp_path):
         holder.kill()
     since = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d"
     assert re.fullmatch(
-        f"{re.escape(str(tmp_path.resolve()))}: expected to be its only writer, got process {holder.pid} "
-        f"on {re.escape(socket.gethostname())}, since {since}: -c .*{re.escape(tmp_path.name)}.* "
+        f"{re.escape(str(tmp_path.resolve()))}: expected no other process that writes to it, "
+        f"got process {holder.pid} on {re.escape(socket.gethostname())}, since {since}: "
+        f"-c .*{re.escape(tmp_path.name)}.* "
         "Wait until it ends, or name another store with --store.",
         str(caught.value),
     ), str(caught.value)
@@ -52,10 +53,8 @@ def test_a_store_that_cannot_be_written_fails_at_the_start(tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError) as caught, lock.hold(tmp_path / "file"):
         pass
-    assert str(caught.value).startswith(
-        f"{tmp_path / 'file'}: expected a folder that can be written to, got "
-    )
-    assert str(caught.value).endswith(" Make it writable, or name another with --store.")
+    assert str(caught.value).startswith(f"{tmp_path / 'file'}: not writable (")
+    assert str(caught.value).endswith(" Make it writable, or name another folder with --store.")
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path):
@@ -66,7 +65,7 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path):
     except OSError:
         pytest.skip("this system makes no links")
     with (
-        pytest.raises(StoreError, match=r"files inside its own folder, got '\.lock'"),
+        pytest.raises(StoreError, match=r"names of files in this folder, got '\.lock'"),
         lock.hold(tmp_path / "store"),
     ):
         pass
@@ -81,7 +80,7 @@ def test_a_file_system_without_locks_is_named_as_such(tmp_path, monkeypatch):
     with pytest.raises(StoreError) as caught, lock.hold(tmp_path):
         pass
     assert str(caught.value) == (
-        f"{tmp_path.resolve()}: expected a file system that can lock files, got No locks available. "
+        f"{tmp_path.resolve()}: expected a file system with file locks, got no locks available. "
         "Name a store on another disk with --store."
     )
 
@@ -94,7 +93,7 @@ def test_an_odd_record_of_the_holder_is_another_process(tmp_path, monkeypatch, r
     (tmp_path / ".lock").write_text(record, encoding="utf-8", errors="surrogateescape")
     monkeypatch.setattr(lock, "_lock", held)
     with (
-        pytest.raises(StoreError, match=r"to be its only writer, got another process\. Wait"),
+        pytest.raises(StoreError, match=r"no other process that writes to it, got another process\. Wait"),
         lock.hold(tmp_path),
     ):
         pass

@@ -55,14 +55,13 @@ def test_a_truncated_file_is_found(folder):
 def test_a_missing_file_is_found(folder):
     (folder / "weights.bin").unlink()
     assert refused(folder) == (
-        f"{folder / 'weights.bin'}: expected a file that the manifest names, got none. "
-        "Run the command that made it again."
+        f"{folder / 'weights.bin'}: the file does not exist. Run the command that made it again."
     )
 
 
 def test_a_folder_without_manifest_is_no_entry(tmp_path):
     assert refused(tmp_path) == (
-        f"{tmp_path / 'manifest.json'}: expected a manifest, got none. "
+        f"{tmp_path / 'manifest.json'}: the file does not exist. "
         "Remove its folder and run the command that made it again."
     )
 
@@ -142,13 +141,11 @@ def test_nothing_but_our_error_comes_out_of_any_bytes(tmp_path_factory, content)
 def test_a_pipe_in_the_place_of_a_file_does_not_block(folder):
     (folder / "weights.bin").unlink()
     os.mkfifo(folder / "weights.bin")
-    assert refused(folder).startswith(
-        f"{folder / 'weights.bin'}: expected a file that the manifest names, got none"
-    )
+    assert refused(folder).startswith(f"{folder / 'weights.bin'}: the file does not exist")
     (folder / "manifest.json").unlink()
     os.mkfifo(folder / "manifest.json")
     assert refused(folder).startswith(
-        f"{folder / 'manifest.json'}: expected an intact manifest, got no file."
+        f"{folder / 'manifest.json'}: expected an intact manifest, got something other than a file."
     )
 
 
@@ -158,7 +155,7 @@ def test_a_file_that_cannot_be_read_is_named(folder, monkeypatch):
 
     monkeypatch.setattr(module, "hash_file", failing)
     assert refused(folder) == (
-        f"{folder / 'weights.bin'}: expected a file that can be read, got Input/output error. "
+        f"{folder / 'weights.bin'}: the file cannot be read (input/output error). "
         "Run the command that made it again."
     )
 
@@ -246,7 +243,7 @@ def test_what_is_replaced_each_time_is_given_up(folder, monkeypatch):
             pass
 
     with pytest.raises(
-        StoreError, match="that stays as it is while it is read, got one that is replaced again"
+        StoreError, match="that does not change while it is read, got one that is replaced repeatedly"
     ):
         read_whole(folder, load)
 
@@ -258,8 +255,8 @@ def test_another_protocol_is_refused_and_never_made_again(folder, protocol, age)
     del record["digest"]
     sealed(folder, {**record, "protocol": protocol})
     assert refused(folder) == (
-        f"{path}: expected a store of protocol 2, got protocol {protocol}, which {age} committee wrote. "
-        "Name a new folder with --store, or install that version of committee to read this one."
+        f"{path}: expected a store of protocol 2, got protocol {protocol} of {age} version of committee. "
+        "Name a new folder with --store, or install that version to read this one."
     )
     with pytest.raises(ProtocolError):
         is_done(folder, "abc")
@@ -270,7 +267,7 @@ def test_done_means_whole_and_made_from_the_same(folder, caplog):
     assert not is_done(folder.with_name("none"), "abc")
     assert caplog.messages == []
     assert not is_done(folder, "other")
-    assert caplog.messages == [f"{folder} was made from other settings or data: it is made again"]
+    assert caplog.messages == [f"{folder} was made with other settings or data and is made again"]
     (folder / "weights.bin").write_bytes(b"")
     assert not is_done(folder, "abc")
 
@@ -279,5 +276,5 @@ def test_a_digest_is_of_values_not_of_their_order_or_types():
     assert digest({"a": 1, "b": (2, 3)}) == digest({"b": [2, 3], "a": np.int64(1)})
     assert digest(np.array(["x", "y"])) == digest(["x", "y"])
     assert digest({"a": 1}) != digest({"a": 1.5})
-    with pytest.raises(TypeError, match="object is no JSON value"):
+    with pytest.raises(TypeError, match="object cannot be converted to JSON"):
         digest(object())

@@ -12,7 +12,6 @@ from committee.untrusted.documents import build, read_json
 @pytest.mark.parametrize(
     ("content", "got"),
     [
-        (None, "none"),
         (b"", "a damaged one"),
         (b"{", "a damaged one"),
         (b"[]", "a damaged one"),
@@ -22,17 +21,22 @@ from committee.untrusted.documents import build, read_json
     ],
 )
 def test_what_is_no_object_is_one_sentence(tmp_path, content, got):
-    if content is not None:
-        (tmp_path / "a.json").write_bytes(content)
+    (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(StoreError) as caught:
         read_json(tmp_path / "a.json", "the facts", "Do it again.")
     assert str(caught.value) == f"{tmp_path / 'a.json'}: expected the facts, got {got}. Do it again."
 
 
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(StoreError) as caught:
+        read_json(tmp_path / "a.json", "the facts", "Do it again.")
+    assert str(caught.value) == f"{tmp_path / 'a.json'}: the file does not exist. Do it again."
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.json")
-    with pytest.raises(StoreError, match="expected the facts, got no file"):
+    with pytest.raises(StoreError, match="expected the facts, got something other than a file"):
         read_json(tmp_path / "a.json", "the facts")
 
 

@@ -9,12 +9,12 @@ from committee.untrusted.growth import check_growth, check_text, text_array
 def test_what_grows_too_much_is_refused():
     check_growth(1, 2**28)
     check_growth(2**30, 2**36)
-    with pytest.raises(ValueError, match=r"^1000 bytes that would unpack to 268435457$"):
+    with pytest.raises(ValueError, match=r"^1000 bytes that unpack to 268435457$"):
         check_growth(1000, 2**28 + 1)
 
 
 def test_one_long_text_does_not_make_all_others_as_long():
-    with pytest.raises(ValueError, match="bytes that would unpack to"):
+    with pytest.raises(ValueError, match="bytes that unpack to"):
         text_array(["x" * 100_000, *map(str, range(10_000))])
 
 
@@ -33,5 +33,5 @@ def test_texts_come_back_as_they_were_or_not_at_all(texts):
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_numbers_that_are_no_characters(code, order):
     array = np.array([65, code], dtype=f"{order}u4").view(f"{order}U2")
-    with pytest.raises(ValueError, match="text that is no Unicode"):
+    with pytest.raises(ValueError, match="text that is not valid Unicode"):
         check_text(array)

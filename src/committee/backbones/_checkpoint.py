@@ -1,4 +1,4 @@
-"""A checkpoint of any trainer, put into a backbone: prefixes are found, and every name and shape compared."""
+"""Loading of checkpoints of other trainers: finds the prefix of the names and compares all shapes."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ from committee.errors import MismatchError
 
 DEEPEST_PREFIX = 3
 COUNTER = "num_batches_tracked"
-"""How many batches a batch norm has seen: of no use at inference, and older files lack it."""
+"""Batch counter of batch norm, which inference does not use and older files do not contain."""
 
 State = Mapping[str, Tensor]
 
 
-def put(state: State, backbone: Backbone, who: str) -> str:
+def load_checkpoint(state: State, backbone: Backbone, who: str) -> str:
     """Copy the tensors of a checkpoint into a backbone of the same architecture and classes.
 
     Parameters
     ----------
     state : mapping of str to tensor
-        All under one prefix, such as `module.` (DDP), `model.` (Lightning), `_orig_mod.` (torch.compile) or
-        `module.model.`; what is outside of it, such as a loss, is left aside.
+        The tensors may have one prefix, such as `module.` (DDP), `model.` (Lightning), `_orig_mod.`
+        (torch.compile) or `module.model.`; tensors without it, such as those of a loss, are ignored.
     backbone : Backbone
+        The network to change.
     who : str
-        Named in the error, such as the file.
+        Name of the checkpoint in errors, such as its path.
 
     Returns
     -------
     str
-        The prefix, empty where there is none.
+        The prefix, or an empty string.
 
     Raises
     ------
     MismatchError
-        Tensors are missing, unknown or of another shape: all are listed.
+        Tensors are missing, unexpected or have another shape; the message lists all of them.
     """
     own = backbone.net.state_dict()
     prefix = _prefix(state, own)
     inside = {name[len(prefix) :]: tensor for name, tensor in state.items() if name.startswith(prefix)}
     rows = _mismatches(inside, own)
     if rows:
-        architecture = backbone.architecture.name if backbone.architecture else type(backbone.net).__name__
         raise MismatchError.of(
             rows,
             who,
-            expected=f"the {len(own)} tensors of {architecture}",
-            got=f"{len(rows)} that do not fit" + (f", under '{prefix}'" if prefix else ""),
-            todo="Name the backbone that was trained, and all of its classes.",
+            expected=f"the {len(own)} tensors of {backbone.title}",
+            got=f"{len(rows)} that do not match" + (f", with the prefix '{prefix}'" if prefix else ""),
+            todo="Give the backbone that was trained, and the names of all its classes.",
         )
     backbone.net.load_state_dict(inside, strict=False)
     return prefix
 
 
 def _prefix(state: State, own: Collection[str]) -> str:
-    """Return the prefix under which most names are the network's; the shortest of several."""
+    """Return the prefix with which most names match those of the network, the shortest of several."""
     known = set(own)
     counts: dict[str, int] = {"": 0}
     for name in state:
@@ -68,13 +68,13 @@ def _prefix(state: State, own: Collection[str]) -> str:
 
 
 def _mismatches(state: State, own: State) -> list[tuple[str, str, str]]:
-    """Return each name that does not fit, what it should be, and what it is."""
+    """Return the name, expected shape and actual shape of each tensor that does not match."""
     names = [*own, *(name for name in state if name not in own)]
-    told = [(name, _shape(own.get(name)), _shape(state.get(name))) for name in names]
+    shapes = [(name, _shape(own.get(name)), _shape(state.get(name))) for name in names]
     return [
-        (name, wanted or "nothing", found or "nothing")
-        for name, wanted, found in told
-        if wanted != found and not (name.endswith(COUNTER) and not (wanted and found))
+        (name, expected or "nothing", actual or "nothing")
+        for name, expected, actual in shapes
+        if expected != actual and not (name.endswith(COUNTER) and not (expected and actual))
     ]
 
 

@@ -1,4 +1,4 @@
-"""Conditionally parameterized convolution (CondConv; Yang 2019), in a form that exports for any batch."""
+"""Conditionally parameterized convolution (CondConv; Yang 2019) that can be exported with any batch size."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from torch.nn import functional
 
 
 class ExpertConv2d(CondConv2d):
-    """timm's layer, which when exported convolves with every expert and mixes the results.
+    """timm's CondConv2d, which in an exported graph convolves with each expert and mixes the results.
 
-    timm mixes the experts' kernels for each image and runs one convolution with a group an image. A graph
-    has no convolution whose number of groups is the batch; since convolution is linear, the mixture of
-    results is the same.
+    timm mixes the experts' kernels for each image and runs one convolution with one group per image. An
+    exported graph cannot have a convolution whose number of groups is the batch size. Since convolution is
+    linear, mixing the results is equivalent.
+
+    See Also
+    --------
+    make_exportable : Convert the layers of a network.
     """
 
     def forward(self, x: Tensor, routing_weights: Tensor) -> Tensor:
@@ -35,7 +39,7 @@ class ExpertConv2d(CondConv2d):
 
 
 def make_exportable(net: nn.Module) -> None:
-    """Turn timm's conditional convolutions in `net` into those that export; weights and names stay."""
+    """Make the conditional convolutions of `net` exportable; weights and names do not change."""
     for layer in net.modules():
         if type(layer) is CondConv2d:
             layer.__class__ = ExpertConv2d

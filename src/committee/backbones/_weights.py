@@ -1,4 +1,4 @@
-"""Put the tensors of a weights file into a backbone: strictly, except for a head of other classes."""
+"""Loading of weights files into backbones; all tensors must match, except for a head with other classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from committee.backbones.base import Backbone
-from committee.errors import DataError, UsageError, first_five
+from committee.errors import DataError, UsageError, first_five, missing
 from committee.untrusted.safetensors_header import read_header
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -20,14 +20,10 @@ PREFIXES = ("module.", "network.", "net.")
 
 
 def require_file(path: Path) -> None:
-    """Raise UsageError unless the file of weights is there."""
+    """Raise UsageError unless the weights file exists."""
     if not path.is_file():
-        raise UsageError(
-            "training.pretrained",
-            expected="true, false or the path of a weights file",
-            got=f"'{path}'",
-            todo="There is no such file.",
-        )
+        todo = "Set training.pretrained to true, false or the path of a weights file."
+        raise missing(UsageError, path, todo)
 
 
 def read_weights(
@@ -35,16 +31,23 @@ def read_weights(
 ) -> dict[str, Tensor]:
     """Read a state dict from `.safetensors`, or from `.pt`/`.pth` without unpickling objects.
 
-    The numbers stay on disk until they are copied, so names and shapes can be compared first; only files of
-    torch before version 1.6 are read at once. A state dict inside others is found under one of `wrappers`;
-    where there are `one_of`, one of these must be among its keys.
+    Tensors are memory-mapped, so that names and shapes can be compared before they are read; only files of
+    torch before version 1.6 are read completely.
+
+    Parameters
+    ----------
+    path : Path
+    wrappers : sequence of str
+        Keys under which the state dict may be nested.
+    one_of : sequence of str
+        If given, the file must contain one of these keys.
 
     Raises
     ------
     UsageError
-        There is no such file.
+        The file does not exist.
     DataError
-        It is no file of tensors, or has none of `one_of`.
+        The file does not contain a state dict of tensors, or none of the keys in `one_of`.
     """
     require_file(path)
     if one_of and path.suffix == ".safetensors":
@@ -54,34 +57,43 @@ def read_weights(
             read_header(path)
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except pickle.UnpicklingError as error:  # Its text says how to switch the protection off.
+    except pickle.UnpicklingError as error:  # Its message explains how to disable the protection.
         raise DataError(
             str(path),
             expected="a state dict of tensors (.safetensors, .pt or .pth)",
-            got="a pickle that is damaged or holds other objects; none of it was run",
-            todo="Save its state dict again as safetensors, where you trust it.",
+            got="a pickle that is damaged or contains other objects, and was not executed",
+            todo="If you trust the file, save its state dict as safetensors.",
         ) from error
-    except Exception as error:  # A hostile pickle fails in any way: KeyError, IndexError, struct.error, ...
+    except Exception as error:  # A hostile pickle may raise any error: KeyError, IndexError, struct.error
         raise DataError(
             str(path),
             expected="a state dict of tensors (.safetensors, .pt or .pth)",
             got=_first_line(error),
-            todo="Save it again as safetensors.",
+            todo="Save it as safetensors.",
         ) from error
     if one_of and not (isinstance(state, Mapping) and any(isinstance(state.get(k), Mapping) for k in one_of)):
-        raise _lacks(path, one_of, first_five(list(state)) if isinstance(state, Mapping) else "no mapping")
+        raise _lacks(path, one_of, first_five(list(state)) if isinstance(state, Mapping) else "no dict")
     return _unwrap(state, path, wrappers)
 
 
 def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> None:
-    """Copy `state` into `backbone`.
+    """Copy a state dict into a backbone.
 
-    A head of another number of classes is left as it is, and a first layer for color is summed for gray.
+    A head with another number of classes is not copied, and the channels of a first layer for color images
+    are summed for grayscale.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The network to change.
+    state : mapping of str to tensor
+    who : str
+        Name of the weights in errors, such as their path.
 
     Raises
     ------
     DataError
-        Names that are missing or unknown, or shapes that differ: the first five.
+        Tensors are missing, unexpected or have another shape; the message lists the first five.
     """
     own = backbone.net.state_dict()
     heads = tuple(f"{name}." for name in backbone.heads)
@@ -89,14 +101,13 @@ def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> N
     differing = [name for name in fitting if name in own and fitting[name].shape != own[name].shape]
     replaced = {name for name in own if name.startswith(heads)} if _any_head(differing, heads) else set()
     _refuse_shapes(who, backbone, [n for n in differing if n not in replaced], fitting, own)
-    missing = [n for n in own if n not in fitting and n not in replaced and not _optional(n, heads)]
+    absent = [n for n in own if n not in fitting and n not in replaced and not _optional(n, heads)]
     unknown = [n for n in fitting if n not in own]
-    if missing or unknown:
+    if absent or unknown:
+        differences = "; ".join(_listed("missing", absent) + _listed("unexpected", unknown))
         raise DataError(
-            who,
-            expected=f"the tensors of {_title(backbone)}",
-            got="; ".join(_listed("without", missing) + _listed("besides them", unknown)),
-            todo="Give the weights of this architecture.",
+            f"{who}: the tensors do not match {backbone.title} ({differences})",
+            todo="Use weights of this architecture.",
         )
     backbone.net.load_state_dict({n: t for n, t in fitting.items() if n not in replaced}, strict=False)
 
@@ -111,7 +122,7 @@ def _lacks(path: Path, keys: Sequence[str], got: str) -> DataError:
         str(path),
         expected=f"weights under one of {', '.join(keys)}",
         got=got,
-        todo="Take the plain weights, or name another file.",
+        todo="Load the plain weights, or give another file.",
     )
 
 
@@ -131,7 +142,7 @@ def _unwrap(state: Any, path: Path, wrappers: Sequence[str]) -> dict[str, Tensor
 
 
 def strip_prefixes(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Tensor]:
-    """Take off what wrappers put before every name, such as `module.`, unless the network has it too."""
+    """Remove prefixes of wrappers that all names have, such as `module.`, unless the network has them too."""
     known = set(own)
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in state) and not known & set(state):
@@ -141,7 +152,7 @@ def strip_prefixes(state: dict[str, Tensor], own: Iterable[str]) -> dict[str, Te
 
 def _fit(tensor: Tensor, own: Tensor | None) -> Tensor:
     gray = own is not None and own.shape[1:2] == (1,) and tensor.shape == (len(own), 3, *own.shape[2:])
-    # A gray pixel is the same in all three channels, so their weights add up.
+    # A gray pixel has the same value in all three channels, so their weights can be summed.
     return tensor.sum(1, keepdim=True) if gray else tensor
 
 
@@ -161,18 +172,14 @@ def _refuse_shapes(
     table = [f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}" for name in names]
     raise DataError(
         who,
-        expected=f"the shapes of {_title(backbone)}",
+        expected=f"the shapes of {backbone.title}",
         got=first_five(table),
-        todo="Give the weights of this architecture.",
+        todo="Use weights of this architecture.",
     )
 
 
-def _title(backbone: Backbone) -> str:
-    return backbone.architecture.name if backbone.architecture else type(backbone.net).__name__
-
-
-def _listed(word: str, names: list[str]) -> list[str]:
-    return [f"{word} {first_five(names)}"] if names else []
+def _listed(label: str, names: list[str]) -> list[str]:
+    return [f"{label} {first_five(names)}"] if names else []
 
 
 def _first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What every backbone gives: logits, the embedding that its head reads, and the head itself."""
+"""Base classes of backbones and of their sources."""
 
 from __future__ import annotations
 
@@ -25,23 +25,33 @@ FETCHING = {
     "weights",
     "weights_backbone",
 }
-"""Options of timm and torchvision that read files or addresses."""
+"""Options of timm and torchvision that read files or fetch addresses."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network without weights: all that is needed to build it again.
+    """A network architecture without weights, sufficient to build the network again.
 
     Parameters
     ----------
     name : str
-        As people write it: `timm:resnet18`, `torchvision:resnet50`, `CustomConvNeXt`.
+        Name in recipes: `timm:resnet18`, `torchvision:resnet50`, `CustomConvNeXt`.
     source : str
-        Which source builds it: `timm`, `torchvision`, `python`.
+        Source that builds it: `timm`, `torchvision` or `python`.
     key : str
-        Its name there.
+        Name in the source.
     options : mapping
-        Further arguments of the source's builder; plain JSON values.
+        Further arguments of the source's builder, as JSON values.
+
+    See Also
+    --------
+    committee.backbones.build.resolve : Look up an architecture by name.
+
+    Examples
+    --------
+    >>> from committee.backbones.build import resolve
+    >>> resolve("CustomResNetMish")
+    Architecture(name='CustomResNetMish', source='timm', key='resnet18', options={'act_layer': 'mish'})
     """
 
     name: str
@@ -50,17 +60,18 @@ class Architecture:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `Architecture(**values)` is the way back."""
+        """Return JSON values from which `Architecture(**values)` restores it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Architecture:
-        """Take what a saved file says; it may describe a network, not name files, addresses or other weights.
+        """Return the architecture described in a saved file.
 
         Raises
         ------
         UsageError
-            It names something to fetch, to read or to pass to a builder of the user's own.
+            The file is not trustworthy: it names files, addresses or weights, or arguments of a `python:`
+            builder.
         """
         made = cls(**values)
         options = set(made.options)
@@ -68,27 +79,44 @@ class Architecture:
         if odd or (made.source != "python" and ":" in made.key):
             raise UsageError(
                 str(made.name),
-                expected="an architecture alone",
+                expected="an architecture without weights, files or addresses",
                 got=f"'{odd[0] if odd else made.key}'",
-                todo="It was not saved by committee: do not use it.",
+                todo="The file was not saved by committee: do not use it.",
             )
         return made
 
 
 class Backbone(nn.Module):
-    """A network from normalized images to logits, whose embedding is what enters its head.
+    """A network from normalized images to logits, with access to its embedding and its head.
+
+    The embedding is the input of the head.
 
     Parameters
     ----------
     net : nn.Module
-        float `[B, c, size, size]` -> logits `[B, classes]`, or an object with `logits`.
+        Maps float `[B, c, size, size]` to logits `[B, classes]`, or to an object with `logits`.
     heads : sequence of str
-        Names in `net` of the layers that make the logits: one, or two in a distilled transformer, whose
-        embeddings are put side by side.
+        Names in `net` of the layers that compute the logits: one, or two in a distilled transformer, whose
+        embeddings are concatenated.
     architecture : Architecture, optional
-        How to build it again; None for a module made elsewhere.
+        The architecture of `net`, or None if it was built elsewhere.
     mean, std : sequence of float
-        Of the channels in 0..1 that the network expects.
+        Mean and standard deviation of the channels, for pixels in 0..1.
+
+    See Also
+    --------
+    committee.backbones.build.build : Build a backbone by name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from committee.backbones.base import Backbone
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> backbone = Backbone(net, heads=["3"])
+    >>> images = torch.zeros(5, 3, 4, 4)
+    >>> backbone(images).shape, backbone.embed(images).shape, backbone.embedding_size
+    (torch.Size([5, 2]), torch.Size([5, 8]), 8)
     """
 
     def __init__(
@@ -111,7 +139,7 @@ class Backbone(nn.Module):
         return getattr(output, "logits", output)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Return what enters the head: `[B, embedding_size]`; maps are averaged over height and width."""
+        """Return the inputs of the head `[B, embedding_size]`, after average pooling of feature maps."""
         caller, seen = threading.get_ident(), []
 
         def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -127,12 +155,17 @@ class Backbone(nn.Module):
         return torch.cat([_pooled(features) for features in seen], dim=1)
 
     @property
+    def title(self) -> str:
+        """Name of the architecture, or of the class of the network."""
+        return self.architecture.name if self.architecture else type(self.net).__name__
+
+    @property
     def embedding_size(self) -> int:
         """Width of the embedding."""
         return sum(_width(layer) for layer in self._head_layers())
 
     def head_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters of the head: those trained first when the rest is pretrained."""
+        """Yield the parameters of the head."""
         for name in self.heads:
             yield from self.net.get_submodule(name).parameters()
 
@@ -142,13 +175,13 @@ class Backbone(nn.Module):
                 "embed",
                 expected="a network that ends in a linear or convolutional layer",
                 got=type(self.net).__name__,
-                todo="Give the network such a head, with one output a class.",
+                todo="Add such a layer, with one output per class, to the network.",
             )
         return [self.net.get_submodule(name) for name in self.heads]
 
 
 def find_head(net: nn.Module, classes: int) -> tuple[str, ...]:
-    """Return the name of the last linear or convolutional layer with `classes` outputs: one, or none."""
+    """Return the name of the last linear or convolutional layer with `classes` outputs, or an empty tuple."""
     found = [name for name, layer in net.named_modules() if _outputs(layer) == classes]
     return tuple(found[-1:])
 
@@ -168,26 +201,47 @@ def _pooled(features: Tensor) -> Tensor:
 
 
 class Source(ABC):
-    """A place that architectures come from."""
+    """Base class of the sources of backbones.
+
+    A source is one file in `committee/backbones/sources`, and its file name is the prefix of the backbones'
+    names, as in `timm:resnet18`.
+
+    Attributes
+    ----------
+    pretrained_default : bool
+        Whether networks start from published weights by default.
+
+    See Also
+    --------
+    committee.backbones.build.build : Build a backbone by name.
+
+    Examples
+    --------
+    >>> from committee.backbones.base import SOURCES
+    >>> SOURCES.names()
+    ('python', 'timm', 'torchvision')
+    >>> SOURCES.make("torchvision").knows("resnet50")
+    True
+    """
 
     pretrained_default: ClassVar[bool] = True
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """Return the keys of all architectures that it knows."""
+        """Return the names of all architectures of this source."""
 
     @abstractmethod
     def make(
         self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
     ) -> Backbone:
-        """Build a network; with `pretrained`, from the weights that its authors publish."""
+        """Build a network, with published weights if `pretrained`."""
 
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Bring a weights file of this source into the form of `net`."""
+        """Convert the state dict of a weights file to the names and shapes of `net`."""
         return state
 
     def knows(self, key: str) -> bool:
-        """Return whether there is an architecture of this name."""
+        """Return whether the source has an architecture of this name."""
         return key in self.names()
 
 

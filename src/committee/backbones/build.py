@@ -1,4 +1,4 @@
-"""From a name to a network: presets, torchvision, timm, the hub, and builders of one's own."""
+"""Building of backbones by name: presets, torchvision, timm, the Hugging Face hub, and Python builders."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ BARE = ("torchvision", "timm")
 
 
 def resolve(name: str) -> Architecture:
-    """Return the architecture that `name` stands for; no weights are fetched, no builder is imported.
+    """Return the architecture called `name`, without fetching weights or importing builders.
 
-    A bare name is looked up among the presets, then torchvision, then timm.
+    A name without source is looked up among the presets, then in torchvision, then in timm.
 
     Raises
     ------
     UnknownNameError
-        Nothing has that name; the sentence has the nearest.
+        There is no backbone of this name; the message contains the most similar one.
+
+    Examples
+    --------
+    >>> from committee.backbones.build import resolve
+    >>> resolve("resnet18").name
+    'torchvision:resnet18'
     """
     prefix, colon, key = name.partition(":")
     if colon:
@@ -57,30 +63,44 @@ def build(
     Parameters
     ----------
     name : str
-        `timm:NAME`, `torchvision:NAME`, `hf-hub:OWNER/NAME`, `python:package.module:builder`, or a bare name.
+        `timm:NAME`, `torchvision:NAME`, `hf-hub:OWNER/NAME`, `python:package.module:builder`, a preset, or
+        a name without source.
     classes : int
-        Number of outputs.
+        Number of classes.
     channels : int
-        1 or 3.
+        Number of channels of the images, 1 or 3.
     img_size : int
-        Side of its input in pixels.
+        Side of the input images in pixels.
     pretrained : bool, str or Path
-        Published weights, random ones, or those of a file; a head of other classes starts at random.
+        Published weights (true), random weights (false), or the path of a weights file. A head with another
+        number of classes is initialized randomly.
     trusted : bool
-        Whether a `python:` builder may be imported: true when the recipe of this run names it.
+        Whether a `python:` builder may be imported. True if the recipe of this run contains it.
     seed : int, optional
-        Of the random weights, torch's global generator being left as it was; left out, that one draws them.
+        Seed of random weights; torch's global generator is then not used. If omitted, it is.
+
+    Returns
+    -------
+    Backbone
 
     Raises
     ------
     UnknownNameError
-        Nothing has that name.
+        There is no backbone of this name.
     UsageError
-        The builder is not trusted, or the architecture cannot be built at this size.
+        The builder is not trusted, or the architecture does not support this image size.
     TrainingError
         The published weights cannot be fetched.
     DataError
-        The weights file does not fit.
+        The weights file does not match the architecture.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.backbones.build import build
+    >>> backbone = build("timm:test_resnet", classes=4, img_size=32, seed=0)
+    >>> backbone(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 4])
     """
     published = pretrained is True
     backbone = build_architecture(
@@ -107,13 +127,13 @@ def build_architecture(
     trusted: bool = False,
     seed: int | None = None,
 ) -> Backbone:
-    """Build a backbone from a resolved architecture; the parameters are those of `build`."""
+    """Build a backbone from its architecture; further parameters are those of `build`."""
     if architecture.source == "python" and not trusted:
         raise UsageError(
             architecture.name,
-            expected="a builder that the recipe of this run names",
-            got="one that a file names",
-            todo="Name it in the recipe's backbones.include, or pass trusted=True.",
+            expected="a builder that the recipe contains",
+            got="one from a saved file",
+            todo="Add it to backbones.include in the recipe, or pass trusted=True.",
         )
     source = SOURCES.make(architecture.source)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
@@ -128,7 +148,7 @@ def build_architecture(
 
 
 def pretrained_default(name: str) -> bool:
-    """Return whether a backbone starts from published weights when the recipe does not say."""
+    """Return whether a backbone starts from published weights by default."""
     return name not in PRESETS and SOURCES.load(resolve(name).source).pretrained_default
 
 
@@ -138,7 +158,7 @@ def _prefixed(name: str, prefix: str, key: str) -> Architecture:
         known = [f"{source}:" for source in sources]
         raise UnknownNameError(
             f"backbone {name}",
-            expected=f"one of {', '.join(known)} or a bare name",
+            expected=f"one of {', '.join(known)} or a name without source",
             got=f"'{prefix}:'",
             todo=nearest(f"{prefix}:", known),
         )
@@ -174,13 +194,13 @@ def _failure(architecture: Architecture, img_size: int, error: Exception) -> Com
     if "No pretrained weights" in reason:
         return UsageError(
             architecture.name,
-            expected="weights that its authors publish",
+            expected="published weights",
             got="none",
             todo="Start from random weights with --set training.pretrained=false.",
         )
     return UsageError(
         architecture.name,
-        expected=f"an architecture that can be built for {img_size} pixels",
+        expected=f"an architecture that supports images of {img_size} pixels",
         got=reason.rstrip("!."),
         todo="Give another dataset.img_size.",
     )
@@ -190,16 +210,15 @@ def _unreachable(architecture: Architecture, reason: str) -> TrainingError:
     if architecture.key.startswith("hf-hub:"):
         return TrainingError(
             architecture.name,
-            expected="its description and weights",
-            got=f"no answer from huggingface.co ({reason})",
-            todo="Name its architecture as timm:NAME, and start from random weights with"
-            " --set training.pretrained=false.",
+            expected="the configuration and weights of the model",
+            got=f"no response from huggingface.co ({reason})",
+            todo="Use its architecture as timm:NAME, with random weights: --set training.pretrained=false.",
         )
     hub = "download.pytorch.org" if architecture.source == "torchvision" else "huggingface.co"
     return TrainingError(
         architecture.name,
-        expected="its published weights",
-        got=f"no answer from {hub} ({reason})",
+        expected="the published weights",
+        got=f"no response from {hub} ({reason})",
         todo="Start from random weights with --set training.pretrained=false, or from a file with"
         " --set training.pretrained=PATH.",
     )

@@ -1,7 +1,7 @@
-"""The presets: one table from a name to a real architecture and what is changed in it.
+"""Presets: names for architectures of timm with options.
 
-Each is its family's smallest variant with published ImageNet weights, or larger. Shapes that papers leave
-open follow timm. They start from random weights unless a recipe asks for others.
+Each is the smallest variant of its family with published ImageNet weights, or a larger one. Details that
+papers do not specify follow timm. Presets start from random weights unless a recipe sets `pretrained`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,6 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "CustomDeiTStyle": ("deit_tiny_patch16_224", {}),
     "CustomMaxViT": ("maxvit_tiny_tf_224", {}),
     "CustomMobileOne": ("mobileone_s0", {}),
-    # EfficientNet-B0 with four experts a convolution, mixed for each image: CondConv (Yang 2019)
+    # EfficientNet-B0 with CondConv (Yang 2019): four experts per convolution, mixed for each image
     "CustomDynamicConvNet": ("tf_efficientnet_cc_b0_4e", {}),
 }

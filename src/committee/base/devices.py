@@ -1,4 +1,4 @@
-"""From the name of a device to the device, or to the sentence that says why not."""
+"""Lookup of devices by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def available() -> tuple[str, ...]:
-    """Return the device names that this machine can serve, best first."""
+    """Return the names of the devices of this machine, the fastest first."""
     import torch
 
     found = ["cuda"] if torch.cuda.is_available() else []
@@ -20,23 +20,23 @@ def available() -> tuple[str, ...]:
 
 
 def resolve(name: str) -> torch.device:
-    """Return the device called `name`; `auto` is the best that this machine has.
+    """Return the device called `name`; `auto` is the fastest of this machine.
 
     Raises
     ------
     DeviceError
-        This machine has no such device.
+        The device is not available on this machine.
     """
     import torch
 
-    here = available()
+    names = available()
     if name == "auto":
-        return torch.device(here[0])
-    if name not in here:
+        return torch.device(names[0])
+    if name not in names:
         raise DeviceError(
             "device",
-            expected=f"one that this machine has ({', '.join(here)})",
+            expected=f"an available device ({', '.join(names)})",
             got=f"'{name}'",
-            todo="Take the best one with --set device=auto.",
+            todo="Use the fastest one with --set device=auto.",
         )
     return torch.device(name)

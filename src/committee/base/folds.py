@@ -1,4 +1,4 @@
-"""Folds: which rows are predicted by a fit that did not see them."""
+"""Cross-validation folds: drawing, validation and fingerprints."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError, UsageError, first_five
 
-_HOW_GROUPS = "Use fewer folds or smaller groups, or correct the fold column."
-_HOW_OWN = "Correct the fold column, or leave it out."
+_ADVICE_GROUPS = "Use fewer folds or smaller groups, or correct the fold column."
+_ADVICE_COLUMN = "Correct the fold column, or leave it out."
 FEW = 0.05
-"""Where no more than this share of rows follow another of their group, rows are dealt, and those follow: to
-deal groups costs 0.1 ms each, and their sizes hardly matter then."""
+"""If at most this fraction of rows are not the first of their group, only first rows are assigned to folds,
+and the others follow. Assigning groups takes 0.1 ms each, and balancing their sizes hardly matters then."""
 
 
 def make_folds(
@@ -26,7 +26,7 @@ def make_folds(
     seed: int = 0,
     class_names: Sequence[str] | None = None,
 ) -> NDArray[np.int64]:
-    """Draw stratified folds: each has about the same share of every class.
+    """Draw stratified folds, in which every class has about the same proportion.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def make_folds(
     groups : array [N], optional
         Rows of one group stay in one fold.
     seed : int
-        Shuffles the rows.
+        Seed of the shuffling.
     class_names : sequence of str, optional
         Names of classes, for error messages.
 
@@ -49,10 +49,20 @@ def make_folds(
     Raises
     ------
     UsageError
-        Fewer than two folds are asked for.
+        `k` is less than 2.
     DataError
-        More folds than the smallest class has rows, or than there are groups; or all rows of a class are in
-        the groups of one fold.
+        The smallest class has fewer rows than folds, there are fewer groups than folds, or all rows of a
+        class are in the groups of one fold.
+
+    See Also
+    --------
+    check_folds : Validate given folds.
+
+    Examples
+    --------
+    >>> from committee.base.folds import make_folds
+    >>> sorted(make_folds([0, 0, 1, 1], 2).tolist())
+    [0, 0, 1, 1]
     """
     labels = np.asarray(labels)
     if k < 2:
@@ -73,8 +83,8 @@ def make_folds(
     return folds
 
 
-def leaders(groups: NDArray[Any]) -> NDArray[np.int64] | None:
-    """Return the first row of the group of each row `[N]`, where few rows share theirs; else None."""
+def first_in_group(groups: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Return the first row of each row's group `[N]` if few rows share a group (see `FEW`), else None."""
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     return first[group] if len(groups) - len(first) <= FEW * len(groups) else None
 
@@ -86,7 +96,7 @@ def check_folds(
     *,
     class_names: Sequence[str] | None = None,
 ) -> None:
-    """Refuse folds that a cross-fit cannot use or that leak.
+    """Raise DataError for folds that cannot be used for cross-fitting, or that leak.
 
     Parameters
     ----------
@@ -102,16 +112,16 @@ def check_folds(
     Raises
     ------
     DataError
-        Fewer than two folds, a negative fold, a class that has no row outside of a fold, or a group in two
-        folds.
+        There are fewer than two folds, a fold is negative, all rows of a class are in one fold, or a group
+        is in several folds.
     """
     labels = np.asarray(labels)
     folds = _column(folds, "folds", len(labels))
     if folds.dtype.kind not in "iu" or (len(folds) and folds.min() < 0):
-        raise DataError("folds", expected="whole numbers from 0", got=first_five(_strange(folds)))
+        raise DataError("folds", expected="whole numbers from 0", got=first_five(_invalid(folds)))
     names, fold = np.unique(folds, return_inverse=True)
     if len(names) < 2:
-        raise DataError("folds", expected="at least 2", got=str(len(names)), todo=_HOW_OWN)
+        raise DataError("folds", expected="at least 2", got=str(len(names)), todo=_ADVICE_COLUMN)
     classes, row_class = np.unique(labels, return_inverse=True)
     counts = np.bincount(fold * len(classes) + row_class, minlength=len(names) * len(classes))
     counts = counts.reshape(len(names), len(classes))
@@ -122,14 +132,14 @@ def check_folds(
             f"folds: class {_name(classes[which], class_names)}",
             expected="rows in at least 2 folds",
             got=f"all in fold {names[where]}",
-            todo=_HOW_GROUPS if groups is not None else _HOW_OWN,
+            todo=_ADVICE_GROUPS if groups is not None else _ADVICE_COLUMN,
         )
     if groups is not None:
         _check_groups(fold, _column(groups, "groups", len(labels)))
 
 
 def fingerprint(sample_ids: ArrayLike, folds: ArrayLike) -> str:
-    """Return a SHA-256 of which sample is in which fold; the order of the rows does not matter."""
+    """Return the SHA-256 of the assignment of samples to folds, independent of the order of the rows."""
     pairs = zip(np.asarray(sample_ids).tolist(), np.asarray(folds).tolist(), strict=True)
     text = "\n".join(sorted(f"{name}\x1f{fold}" for name, fold in pairs))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -144,7 +154,7 @@ def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None)
         name, has = _name(classes[smallest], class_names), int(counts[smallest])
         others = [_name(one, class_names) for one in classes[counts < k] if one != classes[smallest]]
         rare = 0 < len(others) < len(classes) / 2
-        also = f" Too few for {k} have also {', '.join(others[:5])}." if rare else ""
+        also = f" Other classes with fewer than {k}: {', '.join(others[:5])}." if rare else ""
         raise DataError(
             "folds",
             expected=f"at most {has}, the number of training samples of class {name}",
@@ -167,7 +177,7 @@ def _split(labels: NDArray[Any], k: int, groups: NDArray[np.int64] | None, seed:
 
 
 def _split_groups(labels: NDArray[Any], k: int, groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    first = leaders(groups)
+    first = first_in_group(groups)
     if first is None:
         return _split(labels, k, groups, seed)
     lead = first == np.arange(len(labels))
@@ -188,18 +198,18 @@ def _check_groups(fold: NDArray[np.int64], groups: NDArray[Any]) -> None:
             "folds",
             expected="each group in one fold",
             got=f"several for {first_five(split.tolist())}",
-            todo=_HOW_OWN,
+            todo=_ADVICE_COLUMN,
         )
 
 
 def _column(values: ArrayLike, what: str, rows: int) -> NDArray[Any]:
     column = np.asarray(values)
     if column.shape != (rows,):
-        raise DataError(what, expected=f"one a row, {rows} in all", got=f"an array {list(column.shape)}")
+        raise DataError(what, expected=f"one value per row [{rows}]", got=f"an array {list(column.shape)}")
     return column
 
 
-def _strange(folds: NDArray[Any]) -> list[object]:
+def _invalid(folds: NDArray[Any]) -> list[object]:
     listed = folds.tolist()
     return [value for value in listed if not isinstance(value, int) or value < 0]
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a fit ends its batch and keeps its state; all else stops at once; nothing hangs."""
+"""Handling of SIGINT and SIGTERM: a fit ends its batch and saves its state; other code stops immediately."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 
 EXIT_CODE = 130
-SENTENCE = "interrupted; what is finished is kept, and the same command goes on from there."
-# A batch, a fit of a meta-learner or an export may be one long call of native code.
+SENTENCE = "interrupted; completed results are stored, and the same command resumes from there."
 PATIENCE = 9.0
+"""Seconds after a signal until the process is ended; a batch or an export may be one long native call."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class _Asked:
-    """Which signals have come, and whether somebody promised to look."""
+class _State:
+    """The signals received, and whether running code checks for them."""
 
     def __init__(self) -> None:
         self.signals: list[int] = []
-        self.looked_after = False
+        self.is_deferred = False
 
 
-_now = _Asked()
+_state = _State()
 
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into KeyboardInterrupt while the block runs; the command line does.
+    """Turn SIGINT and SIGTERM into KeyboardInterrupt while the block runs, as the command line does.
 
-    Inside `deferred` the first one only makes `asked` true; a second SIGINT stops at once. Whatever the
-    process is doing, it ends with code 130 within ten seconds: what is in the store stays whole, as after a
-    kill. Outside the main thread, and for signals that the parent process had ignored, nothing changes.
+    Inside `deferred`, the first signal only makes `requested` true; a second SIGINT raises immediately. In
+    any case the process ends with code 130 within ten seconds; the store stays intact, as after a kill.
+    Outside the main thread, and for signals that the parent process ignores, the block has no effect.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _now.signals, _now.looked_after = [], False
-    # The thread is there beforehand, and told by the one kind of queue that a signal handler may use.
-    news = SimpleQueue[bool]()
-    threading.Thread(target=_watch, args=(news,), daemon=True).start()
+    _state.signals, _state.is_deferred = [], False
+    # The thread is started beforehand, since a signal handler may safely use nothing but a SimpleQueue.
+    messages = SimpleQueue[bool]()
+    threading.Thread(target=_watch, args=(messages,), daemon=True).start()
 
     def receive(number: int, frame: FrameType | None) -> None:
-        first, again = not _now.signals, signal.SIGINT in _now.signals
-        _now.signals.append(number)
-        if first:
-            news.put(True)
-        if (first and not _now.looked_after) or (again and number == signal.SIGINT):
+        is_first, is_repeated = not _state.signals, signal.SIGINT in _state.signals
+        _state.signals.append(number)
+        if is_first:
+            messages.put(True)
+        if (is_first and not _state.is_deferred) or (is_repeated and number == signal.SIGINT):
             raise KeyboardInterrupt
 
     before = {each: signal.getsignal(each) for each in _SIGNALS}
@@ -62,49 +62,49 @@ def handled() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
-        news.put(False)
-        _now.signals = []
+        messages.put(False)
+        _state.signals = []
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Promise to look at `asked` every few seconds while the block runs.
+    """Defer signals while the block runs; the block must check `requested` every few seconds.
 
     Raises
     ------
     KeyboardInterrupt
-        At the end of the block, where a signal came that nobody dealt with.
+        At the end of the block, if a signal was received.
     """
-    _now.looked_after = True
+    _state.is_deferred = True
     try:
         yield
     finally:
-        _now.looked_after = False
-    end_if_asked()
+        _state.is_deferred = False
+    raise_if_requested()
 
 
-def asked() -> bool:
-    """Tell whether a signal has asked this process to end."""
-    return bool(_now.signals)
+def requested() -> bool:
+    """Return whether a signal has requested the end of this process."""
+    return bool(_state.signals)
 
 
-def end_if_asked() -> None:
-    """Raise KeyboardInterrupt where a signal has asked this process to end."""
-    if asked():
+def raise_if_requested() -> None:
+    """Raise KeyboardInterrupt if a signal has requested the end of this process."""
+    if requested():
         raise KeyboardInterrupt
 
 
-def _watch(news: SimpleQueue[bool]) -> None:
-    """Wait for a signal, and then for the end of `handled`, but not for long."""
-    if news.get():
+def _watch(messages: SimpleQueue[bool]) -> None:
+    """Wait for a signal, then end the process unless `handled` ends in time."""
+    if messages.get():
         try:
-            news.get(timeout=PATIENCE)
+            messages.get(timeout=PATIENCE)
         except Empty:
             _end()
 
 
 def _end() -> None:
-    """End the process, and those that it started, in the middle of whatever they do."""
+    """End the process and its child processes immediately."""
     os.write(2, f"committee: {SENTENCE}\n".encode())
     if "multiprocessing" in sys.modules:
         for child in sys.modules["multiprocessing"].active_children():

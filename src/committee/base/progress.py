@@ -22,6 +22,10 @@ class Step(Protocol):
         """Count `steps` more as done; `item` is the name of the one that is worked on now."""
 
 
+def silent(steps: int, item: str = "") -> None:
+    """Advance no bar."""
+
+
 class _Screen:
     """The live display of the process: rich allows only one, so simultaneous bars are lines of it."""
 
@@ -90,7 +94,7 @@ def bar(total: int | None, what: str) -> Iterator[Step]:
             yield step
         return
     if not watched():
-        yield lambda steps, item="": None
+        yield silent
         return
     display = _SCREEN.open()
     task = display.add_task(_text(what, 0, total), total=total)

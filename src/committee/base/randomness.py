@@ -1,4 +1,4 @@
-"""One seed, split by purpose; and random numbers that belong to a sample, not to its place in a batch."""
+"""Seeds derived for each purpose, and random numbers of a sample that do not depend on its batch."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ def derive(seed: int, *keys: str | int) -> int:
 
 
 def sample_keys(sample_ids: Sequence[str] | NDArray[np.str_]) -> NDArray[np.uint64]:
-    """Return one 64-bit key a sample id, equal on every machine."""
+    """Return a 64-bit key for each sample id, which is the same on every machine."""
     digests = (hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in sample_ids)
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 def uniform(seed: int, keys: NDArray[np.uint64], draws: int) -> NDArray[np.float32]:
-    """Return uniforms in [0, 1), shape `[len(keys), draws]`, that depend on `seed` and each key alone.
+    """Return uniform numbers in [0, 1), shape `[len(keys), draws]`, that depend only on `seed` and each key.
 
-    Counter-based (SplitMix64; Steele, Lea, Flood 2014): the order and the size of batches do not matter.
+    The generator is counter-based (SplitMix64; Steele, Lea, Flood 2014), so results do not depend on the
+    order and size of batches.
     """
     counter = np.arange(1, draws + 1, dtype=np.uint64)[None, :]
     with np.errstate(over="ignore"):

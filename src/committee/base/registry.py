@@ -1,4 +1,4 @@
-"""Families: a folder is a family, a file an entry, its file name the key; entries load when asked for."""
+"""Families of classes: a folder is a family, a file an entry, and the file name its key."""
 
 from __future__ import annotations
 
@@ -24,16 +24,24 @@ Entry = TypeVar("Entry")
 class Family(Generic[Entry]):
     """The entries of one folder, and those that other packages add through entry points.
 
+    Entries are imported when they are loaded. Each file contains one public class; `base.py` and files whose
+    names start with an underscore are not entries.
+
     Parameters
     ----------
     package : str
         Import path of the folder, such as `committee.combiners`; also the entry-point group.
     what : str
-        The word for one entry in error messages, such as `combiner`.
+        Name of one entry in error messages, such as `combiner`.
 
-    Notes
-    -----
-    `base.py` and files whose names start with an underscore are no entries. A file holds one public class.
+    Examples
+    --------
+    >>> from committee.base.registry import Family
+    >>> readers = Family("committee.images.readers", "reader")
+    >>> "csv" in readers.names()
+    True
+    >>> readers.load("csv").__name__
+    'Csv'
     """
 
     def __init__(self, package: str, what: str) -> None:
@@ -45,14 +53,14 @@ class Family(Generic[Entry]):
         return entries(self.package)
 
     @cached_property
-    def _foreign(self) -> dict[str, EntryPoint]:
-        from importlib.metadata import entry_points  # 30 ms, which --help need not wait for
+    def _external(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # takes 30 ms
 
         return {point.name: point for point in entry_points(group=self.package)}
 
     def names(self) -> tuple[str, ...]:
-        """Return the keys of all entries, sorted; nothing is imported."""
-        return tuple(sorted({*self._own, *self._foreign}))
+        """Return the keys of all entries, sorted, without importing them."""
+        return tuple(sorted({*self._own, *self._external}))
 
     def load(self, name: str) -> type[Entry]:
         """Return the class of entry `name`.
@@ -60,12 +68,12 @@ class Family(Generic[Entry]):
         Raises
         ------
         UnknownNameError
-            There is no such entry; the sentence names the nearest.
+            There is no entry `name`; the message contains the most similar one.
         """
         if name in self._own:
             return self._public_class(name)
-        if name in self._foreign:
-            return self._foreign[name].load()
+        if name in self._external:
+            return self._external[name].load()
         raise self._unknown(name)
 
     def _unknown(self, name: str) -> UnknownNameError:
@@ -84,7 +92,7 @@ class Family(Generic[Entry]):
             if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
         ]
         if len(classes) != 1:
-            raise TypeError(f"{module.__name__} must hold one public class, it holds {len(classes)}")
+            raise TypeError(f"{module.__name__} must contain one public class, but contains {len(classes)}")
         return cast("type[Entry]", classes[0])
 
     def constants(self, name: str) -> dict[str, Any]:
@@ -108,8 +116,8 @@ class Family(Generic[Entry]):
         """Return the module of an entry, and the name of its class there (empty: the public one)."""
         if name in self._own:
             return f"{self.package}.{name}", ""
-        if name in self._foreign:
-            return self._foreign[name].module, self._foreign[name].attr
+        if name in self._external:
+            return self._external[name].module, self._external[name].attr
         raise self._unknown(name)
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
@@ -117,12 +125,9 @@ class Family(Generic[Entry]):
         return dict(inspect.signature(self.load(name)).parameters)
 
     def check_options(self, name: str, options: Mapping[str, Any], who: str = "") -> None:
-        """Refuse options that the entry's constructor does not take.
+        """Raise UsageError for an option that is not a parameter of the entry's constructor.
 
-        Raises
-        ------
-        UsageError
-            Names the first unknown option and the nearest known one.
+        The message contains the most similar parameter.
         """
         known = self.options(name)
         for key in options:
@@ -135,12 +140,12 @@ class Family(Generic[Entry]):
                 )
 
     def make(self, name: str, **options: Any) -> Entry:
-        """Build entry `name` with `options`, checked against its constructor.
+        """Construct entry `name` with `options`.
 
         Raises
         ------
         UsageError
-            An option is unknown, or one without a default is left out.
+            An option is unknown, or an option without a default is missing.
         """
         self.check_options(name, options)
         for key, parameter in self.options(name).items():

@@ -117,7 +117,7 @@ def _method(text: str) -> Method:
 
     if not text.startswith("{"):
         return text
-    described: Any = parse(text, "--method", lines=False).plain()
+    described: Any = parse(text, "--method", lines=False).value
     return described
 
 

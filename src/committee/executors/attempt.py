@@ -22,7 +22,7 @@ def attempt(work: Callable[[], object]) -> Exception | None:
     try:
         work()
     except Exception as error:
-        interrupt.end_if_asked()
+        interrupt.raise_if_requested()
         error.add_note("".join(traceback.format_exception(error)).rstrip())
         return _copied(error)
     return None

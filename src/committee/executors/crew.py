@@ -111,7 +111,7 @@ class Crew:
                         task, deaths = None, 0
                     return
             except _Gone as gone:
-                if task is None or gone.asked or interrupt.asked() or self._over.is_set():
+                if task is None or gone.asked or interrupt.requested() or self._over.is_set():
                     log.debug("a helper is gone: %s", gone)
                     break
                 deaths += 1
@@ -214,7 +214,7 @@ class _Helper:
 
     def _answer(self) -> Any:
         """Return what it comes to, and pass on meanwhile what it tells of its progress."""
-        step: progress.Step = lambda steps, item="": None  # noqa: E731
+        step: progress.Step = progress.silent
         with contextlib.ExitStack() as bars:
             while True:
                 what, value = self._hear()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.base.folds import check_folds, leaders, make_folds
+from committee.base.folds import check_folds, first_in_group, make_folds
 from committee.base.randomness import derive, sample_keys, uniform
 from committee.errors import DataError, first_five
 from committee.images.copies import DROPPED
@@ -84,7 +84,7 @@ def hold_out(
     """
     held = np.zeros(len(labels), dtype=bool)
     rows = np.flatnonzero(pool)
-    first = np.arange(len(rows)) if groups is None else leaders(groups[rows])
+    first = np.arange(len(rows)) if groups is None else first_in_group(groups[rows])
     if groups is not None and first is None:
         held[rows[_grouped_parts(labels[rows], groups[rows], share, seed) == 0]] = True
         return held

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.backbones._checkpoint import put
+from committee.backbones._checkpoint import load_checkpoint
 from committee.backbones._weights import WRAPPERS, read_weights
 from committee.base.devices import resolve as resolve_device
 from committee.errors import DataError, UsageError, first_five, unreadable
@@ -289,7 +289,7 @@ def _member(
         trusted=trusted,
         seed=0,
     )
-    prefix = put(state, member.network, str(foreign.weights))
+    prefix = load_checkpoint(state, member.network, str(foreign.weights))
     mean, std = foreign.mean or member.network.mean, foreign.std or member.network.std
     member.view = View(size, _single(mean), _single(std), dataset.fit, dataset.channels)
     return member.eval(), prefix

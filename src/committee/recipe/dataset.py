@@ -1,4 +1,4 @@
-"""Where the images come from and how they are prepared: the keys of `dataset`."""
+"""Settings of the images, their splits and their preparation: the section `dataset`."""
 
 from __future__ import annotations
 
@@ -12,65 +12,76 @@ Reader = entry_of("committee.images.readers")
 
 
 class Dataset(Section):
-    """The images, their splits, and how they become batches."""
+    """The images, their splits, and how they are prepared."""
 
     path: str | None = Field(
         None,
-        description="Folder or file with the images, seen from the current folder; null with a "
-        "built-in name, or on a store that has its data set already.",
+        description="Folder or file with the images, relative to the current folder. Null uses the built-in "
+        "data set `name`, or the data set that the store already contains.",
     )
     name: str | None = Field(
-        None, description="Name of the data set; without a path, one that is built in, such as digits."
+        None, description="Name of the data set. Without a path, the name of a built-in one, such as digits."
     )
-    reader: Reader | None = Field(None, description="How to read the path; null finds out.")  # type: ignore[valid-type]
+    reader: Reader | None = Field(  # type: ignore[valid-type]
+        None, description="Format of the files at path; null detects it."
+    )
     test_size: float = Field(
-        0.2, gt=0, lt=1, description="Share of rows held out for the test where the data has no test split."
+        0.2, gt=0, lt=1, description="Fraction of the rows held out as test split if the data has none."
     )
     val: Literal["join", "apart"] = Field(
         "join",
-        description="A val split joins the training rows, or stays apart to fit combiners on.",
+        description="Use of a val split in the data: `join` adds it to the training rows, `apart` holds it "
+        "out to fit combiners on.",
     )
     val_size: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Share of the training rows kept apart as a val split where there is "
-        "none, before folds are dealt: what greedy soups are chosen on; null keeps none apart with folds, "
-        "and test_size without.",
+        description="Fraction of the training rows held out as val split if the data has none; greedy soups "
+        "are selected on it. Null holds out no rows with cross-validation, and test_size without.",
     )
     fold_column: str | None = Field(
-        None, description="Column with a fold of your own for each row; null is `fold` if there."
+        None,
+        description="Column that assigns each row to a fold; null uses the column `fold` if it exists.",
     )
     group_column: str | None = Field(
         None,
-        description="Column whose equal values stay in one fold and split; null is `group` if there.",
+        description="Column with the group of each row; rows of one group stay in the same fold and split. "
+        "Null uses the column `group` if it exists.",
     )
     n_classes: int | None = Field(
-        None, ge=2, description="How many classes you expect; another number in the data is reported."
+        None, ge=2, description="Expected number of classes; a warning reports another number in the data."
     )
-    channels: Literal[1, 3] = Field(3, description="1 for gray images, 3 for color.")
-    img_size: int = Field(224, ge=8, le=2048, description="Side of the square images that members see.")
+    channels: Literal[1, 3] = Field(
+        3, description="Number of channels of the images: 1 for grayscale, 3 for color."
+    )
+    img_size: int = Field(224, ge=8, le=2048, description="Side of the square input images in pixels.")
     fit: Literal["crop", "squash", "pad"] = Field(
-        "crop", description="How an oblong image becomes square: cut its ends, change its shape, or pad it."
+        "crop",
+        description="How images become square: `crop` keeps the central square, `squash` changes the aspect "
+        "ratio, `pad` adds black borders.",
     )
-    batch_size: int = Field(32, ge=1, description="Images in a batch.")
+    batch_size: int = Field(32, ge=1, description="Number of images in a batch.")
     num_workers: int = Field(
-        4, ge=0, description="Processes that decode images, once; 0 decodes in the one that runs."
+        4,
+        ge=0,
+        description="Number of processes that decode the image files, which happens once; 0 decodes in the "
+        "main process.",
     )
     max_broken: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="Largest share of images that may be broken and left out; one alone "
-        "stops a run only where this is 0.",
+        description="Largest fraction of images that may be unreadable. They are left out; a single one "
+        "stops the run only if this is 0.",
     )
     duplicates: Literal["error", "drop"] = Field(
         "error",
-        description="What to do where train shares images with your test or val split: stop, or "
-        "drop them from train.",
+        description="What to do if the training split shares images with the test or val split of the data: "
+        "`error` stops the run, `drop` removes them from the training split.",
     )
 
     @property
     def is_named(self) -> bool:
-        """Whether the recipe says where the images are; if not, the store must know."""
+        """Whether the recipe names the images; otherwise the store must contain a data set."""
         return self.path is not None or self.name is not None

@@ -1,4 +1,4 @@
-"""Read a recipe: text -> values with positions -> short form spread -> overrides -> typed sections."""
+"""Loading of recipes: parse the file, expand the short form, apply overrides, validate the sections."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from committee.errors import RecipeError, nearest
-from committee.recipe.complaints import complain
-from committee.recipe.members import everyone, slug
+from committee.errors import RecipeError, missing, nearest, unreadable
+from committee.recipe.document import Document, describe
+from committee.recipe.members import slug
 from committee.recipe.model import Recipe
-from committee.recipe.nodes import Node, say
-from committee.recipe.overrides import SET, override, spread
+from committee.recipe.overrides import SET, expand_short_form, override
+from committee.recipe.validation_errors import recipe_error
 from committee.recipe.yaml_text import MAX_CHARACTERS, parse
 
 log = logging.getLogger(__name__)
 
 
 def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Recipe:
-    """Read, complete and check a recipe.
+    """Load a recipe, fill in the defaults and validate it.
 
     Parameters
     ----------
     path : str or Path, optional
-        The YAML file; left out, the recipe is all defaults and overrides.
+        The YAML file; if omitted, the recipe consists of defaults and overrides.
     overrides : iterable of str
         `KEY=VALUE`, each replacing one value of the file, in order.
 
@@ -35,37 +35,46 @@ def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         The file cannot be read, or a key or a value is not valid.
     UsageError
         An override is not `KEY=VALUE`.
+
+    Examples
+    --------
+    >>> from committee.recipe.load import load_recipe
+    >>> recipe = load_recipe(None, ["models=[resnet18, resnet50]", "epochs=5"])
+    >>> [(member.name, member.training.epochs) for member in recipe.members()]
+    [('resnet18', 5), ('resnet50', 5)]
     """
-    root = Node({}, "") if path is None else parse(_text(Path(path)), str(path))
-    return complete(root, overrides)
+    document = Document({}) if path is None else parse(_text(Path(path)), str(path))
+    return complete(document, overrides)
 
 
-def complete(root: Node, overrides: Iterable[str] = ()) -> Recipe:
-    """Return the recipe that a parsed text and overrides stand for; raises what `load_recipe` does."""
-    if root.value is None:
-        root = Node({}, root.where)
-    if not isinstance(root.value, dict):
+def complete(document: Document, overrides: Iterable[str] = ()) -> Recipe:
+    """Return the recipe of a parsed document with overrides; raise what `load_recipe` raises."""
+    if document.value is None:
+        document.value = {}
+    if not isinstance(document.value, dict):
         raise RecipeError(
-            "recipe", expected="keys such as dataset and models", got=say(root.plain()), where=root.where
+            "recipe",
+            expected="keys such as dataset and models",
+            got=describe(document.value),
+            where=document.where(()),
         )
-    root = spread(root)
+    expand_short_form(document)
     for assignment in overrides:
-        root = override(root, assignment)
+        override(document, assignment)
     try:
-        recipe = Recipe.model_validate(root.plain())
+        recipe = Recipe.model_validate(document.value)
     except ValidationError as error:
-        raise complain(error, root, Recipe) from None
-    _check_members(recipe, root)
-    _warn_of_names_that_mean_nobody(recipe, root)
+        raise recipe_error(error, document, Recipe) from None
+    _check_members(recipe, document)
+    _warn_of_unknown_names(recipe, document)
     return recipe
 
 
-def _check_members(recipe: Recipe, root: Node) -> None:
+def _check_members(recipe: Recipe, document: Document) -> None:
     try:
         recipe.members()
     except RecipeError as error:
-        models = root.get(["models"])
-        where = models.where if models else ""
+        where = document.where(("models",)) if document.has(("models",)) else ""
         raise RecipeError(
             error.who, expected=error.expected, got=error.got, todo=error.todo, where=where
         ) from None
@@ -76,38 +85,34 @@ def _text(path: Path) -> str:
         with path.open(encoding="utf-8-sig") as file:
             return file.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
-        raise RecipeError(
-            str(path),
-            expected="a recipe file",
-            got="none there",
-            todo=f"Write one with: committee init {path}",
-        ) from None
+        raise missing(RecipeError, path, f"Write one with: committee init {path}") from None
     except OSError as error:
-        raise RecipeError(str(path), expected="a recipe file", got=str(error.strerror)) from None
+        raise unreadable(RecipeError, path, error, "Give the path of a recipe file.") from None
     except UnicodeDecodeError:
         raise RecipeError(str(path), expected="text in UTF-8", got="other bytes") from None
-    except ValueError as error:  # a NUL in the name
-        raise RecipeError(str(path), expected="a recipe file", got=str(error)) from None
+    except ValueError as error:  # a NUL in the path
+        raise RecipeError(str(path), expected="the path of a recipe file", got=str(error)) from None
 
 
-def _warn_of_names_that_mean_nobody(recipe: Recipe, root: Node) -> None:
-    """Say when a name of `overrides` or `backbones.exclude` means no member of this recipe.
+def _warn_of_unknown_names(recipe: Recipe, document: Document) -> None:
+    """Warn of each name in `overrides` and `backbones.exclude` that matches no member of this recipe.
 
-    Where the command line has other backbones than the file, names of the file may mean those of the file.
+    If the command line replaces the backbones, only names from the command line are checked: those of the
+    file may match backbones of the file.
     """
-    specs = everyone(recipe)
-    restrict_to_used = any(_is_set(root.get(path)) for path in (["models"], ["backbones", "include"]))
+    specs = recipe.all_members()
+    replaced = any(_is_set(document, path) for path in (("models",), ("backbones", "include")))
     known = [*recipe.backbones.include, *(model.name for model in recipe.models)]
     known += [model.alias for model in recipe.models if model.alias] + [spec.name for spec in specs]
     for key, names in (("overrides", recipe.overrides), ("backbones.exclude", recipe.backbones.exclude)):
-        for place, name in enumerate(names):
-            node = root.get([*key.split("."), name if key == "overrides" else place])
-            judged = specs and (_is_set(node) or not restrict_to_used)
-            if judged and not any(name in (each, slug(each)) for each in known):
-                why = f"{key}: '{name}' is none of this recipe's backbones. {nearest(name, known)}"
-                log.warning("%s", why.rstrip())
+        for number, name in enumerate(names):
+            path = (*key.split("."), name if key == "overrides" else number)
+            is_checked = specs and (_is_set(document, path) or not replaced)
+            if is_checked and not any(name in (each, slug(each)) for each in known):
+                text = f"{key}: '{name}' is none of this recipe's backbones. {nearest(name, known)}"
+                log.warning("%s", text.rstrip())
 
 
-def _is_set(node: Node | None) -> bool:
-    """Return whether the command line gave a value."""
-    return node is not None and node.where.startswith(SET)
+def _is_set(document: Document, path: tuple[str | int, ...]) -> bool:
+    """Return whether the value at `path` was given on the command line."""
+    return document.has(path) and document.where(path).startswith(SET)

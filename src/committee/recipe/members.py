@@ -1,38 +1,45 @@
-"""From a recipe to its members: backbones and seeds spelled out, each with its settings resolved."""
+"""Members of a recipe: one for each backbone and seed, with its settings resolved."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from committee.errors import RecipeError
 from committee.recipe.section import overlay
 from committee.recipe.training import Model, Override, Training
 
-if TYPE_CHECKING:
-    from committee.recipe.model import Recipe
-
 
 @dataclass(frozen=True)
 class MemberSpec:
-    """One member to train.
+    """The settings of one member to train.
 
     Parameters
     ----------
     name : str
-        Slug: the member's folder and column.
+        Name of the member's folder and of its column in tables.
     backbone : str
-        As the recipe writes it; `committee.backbones.build.resolve` finds it.
+        The name in the recipe, which `committee.backbones.build.resolve` accepts.
     seed : int
-        Where its randomness starts.
+        Seed of all randomness of this member.
     pretrained : bool, str or None
-        Published weights, random weights, a file; None is the default of the backbone's source.
+        Published weights, random weights, or a file; None is the default of the backbone's source.
     img_size, batch_size : int
-        Side of its images in pixels, and images in a batch.
+        Side of the images in pixels, and number of images in a batch.
     training : Training
-        `recipe.training`, with what `overrides` and the entry of `models` say in its place.
+        `recipe.training`, updated with `overrides` and with the entry of `models`.
+
+    See Also
+    --------
+    committee.recipe.model.Recipe.members : Return the specs of a recipe.
+
+    Examples
+    --------
+    >>> from committee.recipe.load import load_recipe
+    >>> recipe = load_recipe(None, ["models=[{name: timm:resnet18, lr: 0.01, seeds: [1, 2]}]"])
+    >>> [(spec.name, spec.seed, spec.training.lr) for spec in recipe.members()]
+    [('resnet18_s1', 1, 0.01), ('resnet18_s2', 2, 0.01)]
     """
 
     name: str
@@ -45,102 +52,101 @@ class MemberSpec:
 
 
 def slug(backbone: str) -> str:
-    """Return the member name of a backbone: without its source, fit to be a folder."""
+    """Return the default member name of a backbone: its name without the source, valid as a folder name."""
     bare = backbone.split(":", 1)[1] if ":" in backbone else backbone
     return re.sub(r"[^A-Za-z0-9._-]+", "_", bare).strip("._-") or "member"
 
 
 def is_named(pattern: str, name: str, backbone: str) -> bool:
-    """Return whether `pattern`, of `include`, `exclude` or `overrides`, means this member.
+    """Return whether `pattern`, an entry of `include`, `exclude` or `overrides`, matches a member.
 
-    A name that was given to several seeds means each of them.
+    The name of an entry with several seeds matches the member of each seed.
     """
     bare = slug(backbone)
-    several = name if name == bare else re.sub(r"_s\d+$", "", name)
-    return pattern in (name, several, backbone, bare)
+    without_seed = name if name == bare else re.sub(r"_s\d+$", "", name)
+    return pattern in (name, without_seed, backbone, bare)
 
 
-def everyone(recipe: Recipe) -> list[MemberSpec]:
-    """Return the members of `backbones.include` and `models`, those excluded too."""
-    return [spec for model in _models(recipe) for spec in _of_model(recipe, model)]
+def expand(
+    model: Model, training: Training, sizes: Mapping[str, int], overrides: Mapping[str, Override], seed: int
+) -> Iterator[MemberSpec]:
+    """Yield the member of each seed of one entry of `models`.
+
+    Parameters
+    ----------
+    model : Model
+        The entry.
+    training : Training
+        Settings of all members.
+    sizes : mapping
+        `img_size` and `batch_size` of all members.
+    overrides : mapping
+        Settings of some members, by backbone or member name; those of `model` take precedence.
+    seed : int
+        Seed of the recipe, used if the entry has none.
+    """
+    name = model.alias or slug(model.name)
+    layers = [each for key, each in overrides.items() if is_named(key, name, model.name)]
+    for layer in [*layers, model]:
+        training = overlay(training, layer)
+        sizes = {key: getattr(layer, key) or value for key, value in sizes.items()}
+    seeds = model.seeds or [seed]
+    for each in seeds:
+        yield MemberSpec(
+            name=f"{name}_s{each}" if len(seeds) > 1 else name,
+            backbone=model.name,
+            seed=each,
+            pretrained=training.pretrained,
+            training=training,
+            **sizes,
+        )
 
 
-def expand(recipe: Recipe) -> list[MemberSpec]:
-    """Return the members of `backbones.include` and `models`, less `backbones.exclude`."""
-    excluded = recipe.backbones.exclude
-    specs = [
-        spec
-        for spec in everyone(recipe)
-        if not any(is_named(each, spec.name, spec.backbone) for each in excluded)
-    ]
+def check_unique(specs: Iterable[MemberSpec]) -> None:
+    """Raise RecipeError if two members have the same name."""
     seen: dict[str, MemberSpec] = {}
     for spec in specs:
-        # Lower case: two folders that differ in case alone are one folder on some systems.
+        # Names that differ in case alone are one folder on some file systems.
         other = seen.setdefault(spec.name.lower(), spec)
         if other is not spec:
             raise RecipeError(
                 "models",
-                expected="a name of its own for every member",
+                expected="different names of members",
                 got=f"'{spec.name}' for both {other.backbone} and {spec.backbone}",
                 todo="Give one another name: models: [{name: " + spec.backbone + ", as: ...}].",
             )
-    return specs
 
 
-def pick(recipe: Recipe, available: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Choose among trained members.
+def select(
+    wanted: Sequence[str], excluded: Sequence[str], available: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Select trained members by name.
 
     Parameters
     ----------
-    recipe : Recipe
-        Its `backbones` and `models` choose; if it names none, all are chosen but those excluded.
+    wanted, excluded : sequence of str
+        Names of backbones or members; if none is wanted, all are selected but those excluded.
     available : mapping
-        Member name -> backbone, as the store has them.
+        Member name -> backbone.
 
     Returns
     -------
-    chosen : list of str
+    selected : list of str
         Member names, in the order of `available`.
-    missing : list of str
-        What the recipe names and the store has not.
+    unmatched : list of str
+        Names in `wanted` that match no available member.
     """
-    wanted = [*recipe.backbones.include, *(model.alias or model.name for model in recipe.models)]
-    chosen = [
+
+    def matches(pattern: str, name: str) -> bool:
+        return is_named(pattern, name, available[name])
+
+    selected = [
         name
-        for name, backbone in available.items()
-        if not any(is_named(each, name, backbone) for each in recipe.backbones.exclude)
-        and (not wanted or any(is_named(each, name, backbone) for each in wanted))
+        for name in available
+        if not any(matches(each, name) for each in excluded)
+        and (not wanted or any(matches(each, name) for each in wanted))
     ]
-    missing = [
-        each
-        for each in wanted
-        if each not in recipe.backbones.exclude
-        and not any(is_named(each, name, backbone) for name, backbone in available.items())
+    unmatched = [
+        each for each in wanted if each not in excluded and not any(matches(each, name) for name in available)
     ]
-    return chosen, missing
-
-
-def _models(recipe: Recipe) -> Iterator[Model]:
-    described = {model.name for model in recipe.models}
-    yield from (Model(name=name) for name in recipe.backbones.include if name not in described)
-    yield from recipe.models
-
-
-def _of_model(recipe: Recipe, model: Model) -> Iterator[MemberSpec]:
-    name = model.alias or slug(model.name)
-    fit, sizes = (
-        recipe.training,
-        {"img_size": recipe.dataset.img_size, "batch_size": recipe.dataset.batch_size},
-    )
-    layers: list[Override] = [
-        over for key, over in recipe.overrides.items() if is_named(key, name, model.name)
-    ]
-    for layer in [*layers, model]:
-        fit = overlay(fit, layer)
-        sizes |= {key: value for key in sizes if (value := getattr(layer, key)) is not None}
-    seeds = model.seeds or [recipe.seed]
-    for seed in seeds:
-        own = f"{name}_s{seed}" if len(seeds) > 1 else name
-        yield MemberSpec(
-            name=own, backbone=model.name, seed=seed, pretrained=fit.pretrained, training=fit, **sizes
-        )
+    return selected, unmatched

@@ -1,13 +1,14 @@
-"""The whole recipe: what to train on what, how to combine it, and what to hand over."""
+"""The recipe: all sections, and the members that they describe."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from committee.recipe.dataset import Dataset
-from committee.recipe.members import MemberSpec, expand
+from committee.recipe.members import MemberSpec, check_unique, expand, is_named, select
 from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, entry_of, or_text
 from committee.recipe.training import Model, Override, Training
@@ -21,106 +22,169 @@ AnyModel = Annotated[Model, or_text(Model, "name")]
 
 
 class Project(Section):
-    """What the results are called."""
+    """Name and version of the project."""
 
-    name: str = Field("committee", description="Name written into packages.")
-    version: str = Field("1.0", description="Version written into packages.")
+    name: str = Field("committee", description="Name written to the metadata of exported packages.")
+    version: str = Field("1.0", description="Version written to the metadata of exported packages.")
 
 
 class Backbones(Section):
-    """Which backbones take part."""
+    """Backbones to train or to combine."""
 
-    include: list[str] = Field([], description="Backbones to train, or members of a trained store to use.")
+    include: list[str] = Field([], description="Backbones to train, or trained members to combine.")
     exclude: list[str] = Field([], description="Backbones and members to leave out.")
 
 
 class Exports(Section):
-    """What is packaged."""
+    """Export of members and ensembles."""
 
-    enable: bool = Field(True, description="Package every member and ensemble.")
+    enable: bool = Field(True, description="Export members and ensembles.")
     formats: list[Format] = Field(  # type: ignore[valid-type]
-        ["state_dict", "checkpoint", "onnx"], description="Formats to write."
+        ["state_dict", "checkpoint", "onnx"], description="Formats of the exported files."
     )
 
 
 class CostBudget(Section):
-    """What the pruned ensemble may cost."""
+    """Largest cost of a pruned ensemble."""
 
-    max_latency_ms: float | None = Field(None, gt=0, description="Milliseconds for one image.")
-    max_size_mb: float | None = Field(None, gt=0, description="Megabytes of weights.")
+    max_latency_ms: float | None = Field(
+        None, gt=0, description="Largest latency for one image in milliseconds; null is no limit."
+    )
+    max_size_mb: float | None = Field(
+        None, gt=0, description="Largest size of the weights in megabytes; null is no limit."
+    )
 
 
 class Pruning(Section):
-    """Which members are worth keeping: each method makes the ensemble pruned_<method>."""
+    """Pruning: each method selects members for an ensemble named pruned_<method>."""
 
-    enable: bool = Field(True, description="Prune.")
-    methods: list[PruningMethod] = Field(["greedy_forward"], min_length=1, description="How to choose.")
-    metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
-        "log_loss", description="What the members that are kept make best."
+    enable: bool = Field(True, description="Build these ensembles.")
+    methods: list[PruningMethod] = Field(
+        ["greedy_forward"], min_length=1, description="Methods that select members."
     )
-    inner: Combiner = Field("soft_voting", description="The combiner of the members that are kept.")
+    metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
+        "log_loss", description="Metric that the selection optimizes."
+    )
+    inner: Combiner = Field("soft_voting", description="Combiner of the selected members.")
     measure: Literal["disagreement", "double_fault", "q_statistic", "correlation", "kl"] = Field(
-        "disagreement", description="Diversity that diversity_max makes largest."
+        "disagreement", description="Diversity measure that the method diversity_max maximizes."
     )
     floor: float = Field(
-        0.95, ge=0, le=1, description="Least accuracy in diversity_max, as a share of the best member's."
+        0.95,
+        ge=0,
+        le=1,
+        description="Smallest accuracy of the members that diversity_max selects, as a fraction of that of "
+        "the best member.",
     )
     target_size: int | None = Field(
-        None, ge=1, description="Members to keep; null keeps as many as score best."
+        None, ge=1, description="Number of members to select; null selects the number with the best score."
     )
-    cost_budget: CostBudget = Field(default_factory=CostBudget, description="What the result may cost.")
+    cost_budget: CostBudget = Field(
+        default_factory=CostBudget, description="Largest cost of the pruned ensemble."
+    )
 
 
 class Distillation(Section):
-    """One network that learns from an ensemble (Hinton et al. 2015)."""
+    """Knowledge distillation: one network is trained to predict like an ensemble (Hinton et al. 2015)."""
 
-    enable: bool = Field(True, description="Distil.")
-    teacher: str = Field("soft_voting", description="Ensemble to learn from.")
-    student: str = Field("CustomMobileOne", description="Backbone that learns.")
-    temperature: float = Field(4.0, gt=0, description="Softening of the teacher's probabilities.")
-    alpha: float = Field(0.5, ge=0, le=1, description="Weight of the teacher against the labels.")
-    epochs: int = Field(50, ge=1, description="Epochs.")
+    enable: bool = Field(True, description="Train the student.")
+    teacher: str = Field("soft_voting", description="Ensemble whose predictions are the targets.")
+    student: str = Field("CustomMobileOne", description="Backbone of the student.")
+    temperature: float = Field(4.0, gt=0, description="Temperature of the teacher's probabilities.")
+    alpha: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Weight of the teacher's predictions in the loss; the rest is the labels'.",
+    )
+    epochs: int = Field(50, ge=1, description="Number of epochs.")
     lr: float = Field(1e-3, gt=0, description="Learning rate.")
-    batch_size: int = Field(32, ge=1, description="Images in a batch.")
+    batch_size: int = Field(32, ge=1, description="Number of images in a batch.")
 
 
 class Recipe(Section):
-    """Everything a run needs to know; an empty recipe is complete but for its images and backbones."""
+    """All settings of a run; every key has a default, except for the images and the backbones.
 
-    project: Project = Field(default_factory=Project, description="What the results are called.")
+    See Also
+    --------
+    committee.recipe.load.load_recipe : Load a recipe from a YAML file.
+
+    Examples
+    --------
+    >>> from committee.recipe.load import load_recipe
+    >>> recipe = load_recipe(None, ["dataset.path=photos", "backbones.include=[resnet50]", "folds=3"])
+    >>> recipe.training.folds
+    3
+    >>> [member.name for member in recipe.members()]
+    ['resnet50']
+    """
+
+    project: Project = Field(default_factory=Project, description="Name and version of the project.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto", description="Where networks run; auto is the best there is."
+        "auto", description="Device of the networks; auto is a GPU if there is one."
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
-        description="Fits, and packages, at once: each in a process with its share of threads; auto "
-        "is one for each thread of a CPU, 8 at most, and one fit on a GPU.",
+        description="Number of processes that train networks or export packages at the same time. Auto is "
+        "one for each CPU thread, at most 8, and one for training on a GPU.",
     )
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="The one seed that all randomness comes from.")
-    dataset: Dataset = Field(default_factory=Dataset, description="The images.")
-    training: Training = Field(default_factory=Training, description="How members are trained.")
-    backbones: Backbones = Field(default_factory=Backbones, description="Which backbones take part.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of all randomness.")
+    dataset: Dataset = Field(default_factory=Dataset, description="The images and their splits.")
+    training: Training = Field(default_factory=Training, description="Settings of training for all members.")
+    backbones: Backbones = Field(default_factory=Backbones, description="Backbones to train or to combine.")
     models: list[AnyModel] = Field(
-        [], description="Backbones with settings of their own: names, or {name: ..., as: ..., lr: ..., ...}."
+        [],
+        description="Backbones with their own settings of training: names, or {name: ..., as: ..., lr: ...}.",
     )
     overrides: dict[str, Override] = Field(
-        {}, description="Settings that differ, by backbone or member name."
+        {}, description="Settings of training that differ, by backbone or member name."
     )
-    runs: Runs = Field(default_factory=Runs, description="Which combinations to build.")
-    exports: Exports = Field(default_factory=Exports, description="What is packaged.")
-    pruning: Pruning | None = Field(None, description="Which members are worth keeping.")
-    distillation: Distillation | None = Field(None, description="One network that learns from an ensemble.")
+    runs: Runs = Field(default_factory=Runs, description="Ensembles to build.")
+    exports: Exports = Field(default_factory=Exports, description="Export of members and ensembles.")
+    pruning: Pruning | None = Field(None, description="Selection of members by score and cost.")
+    distillation: Distillation | None = Field(
+        None, description="Knowledge distillation of an ensemble into one network."
+    )
 
     def members(self) -> list[MemberSpec]:
-        """Return what to train: one entry a backbone and seed, with its settings resolved.
+        """Return the members to train, without those in `backbones.exclude`.
 
         Raises
         ------
         RecipeError
-            Two members would have the same name.
+            Two members have the same name.
         """
-        return expand(self)
+        excluded = self.backbones.exclude
+        specs = [
+            spec
+            for spec in self.all_members()
+            if not any(is_named(each, spec.name, spec.backbone) for each in excluded)
+        ]
+        check_unique(specs)
+        return specs
+
+    def all_members(self) -> list[MemberSpec]:
+        """Return the members of `backbones.include` and `models`, with those in `backbones.exclude`."""
+        described = {model.name for model in self.models}
+        models = [Model(name=name) for name in self.backbones.include if name not in described]
+        sizes = {"img_size": self.dataset.img_size, "batch_size": self.dataset.batch_size}
+        return [
+            spec
+            for model in [*models, *self.models]
+            for spec in expand(model, self.training, sizes, self.overrides, self.seed)
+        ]
+
+    def select(self, available: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Return the trained members that the recipe names, and the names that match none of them.
+
+        Parameters
+        ----------
+        available : mapping
+            Member name -> backbone. If the recipe names no backbone, all are selected but those excluded.
+        """
+        wanted = [*self.backbones.include, *(model.alias or model.name for model in self.models)]
+        return select(wanted, self.backbones.exclude, available)
 
     def unbuilt(self) -> list[str]:
-        """Return what the recipe asks for and this version does not build, by key."""
+        """Return the enabled keys that this version does not implement."""
         return unbuilt(self)

@@ -1,11 +1,11 @@
-"""`--set KEY=VALUE`, and the short form: keys that may stand at the top for those of a section."""
+"""`--set KEY=VALUE`, and the short form, in which some keys of sections stand at the top level."""
 
 from __future__ import annotations
 
 import re
 
 from committee.errors import RecipeError, UsageError
-from committee.recipe.nodes import Node, say
+from committee.recipe.document import Document, Path, describe
 from committee.recipe.yaml_text import parse
 
 SHORT = {
@@ -15,69 +15,70 @@ SHORT = {
     "folds": "training",
     "epochs": "training",
 }
+"""Keys of the short form, and the section that each belongs to."""
 SET = "--set"
-"""Where a value of the command line stands: its node's `where` begins with this."""
+"""Start of the place of a value from the command line."""
 
 _PART = re.compile(r'\.?(?:"([^"]+)"|\[(\d{1,6})\]|([^.\[\]"]+))')
 
 
-def spread(root: Node) -> Node:
-    """Return the recipe with its short keys in their sections.
+def expand_short_form(document: Document) -> None:
+    """Move the keys of the short form into their sections.
 
     Raises
     ------
     RecipeError
-        A value is given twice and differently.
+        A key has different values at the top level and in its section.
     """
     for key, section in SHORT.items():
-        short, full = root.get([key]), root.get([section, key])
-        if short is None:
+        short, full = (key,), (section, key)
+        if not document.has(short):
             continue
-        if full is not None and full.plain() != short.plain():
+        if document.has(full) and document.get(full) != document.get(short):
             raise RecipeError(
                 key,
-                expected=f"{say(full.plain())} as in {section}.{key} ({full.where})",
-                got=say(short.plain()),
+                expected=f"{describe(document.get(full))} as in {section}.{key} ({document.where(full)})",
+                got=describe(document.get(short)),
                 todo="Give it once.",
-                where=short.where,
+                where=document.where(short),
             )
-        root = root.without(key).with_value([section, key], short)
-    return root
+        document.move(short, full)
 
 
-def override(root: Node, assignment: str) -> Node:
-    """Return the recipe with one value replaced.
+def override(document: Document, assignment: str) -> None:
+    """Replace one value.
 
     Parameters
     ----------
-    root : Node
-        The recipe, its short keys in their sections.
+    document : Document
+        The recipe, without keys of the short form.
     assignment : str
         `dataset.path=photos`, `models[0].lr=1e-3`, `overrides."hf-hub:a/b.c".epochs=5`; the value is YAML.
 
     Raises
     ------
     UsageError
-        There is no `=`, or no key before it.
+        There is no `=`, or no valid key before it.
     RecipeError
-        The value is no YAML, or the key leads nowhere.
+        The value is not valid YAML, or the key does not lead to a value of the recipe.
     """
     name, equals, text = assignment.partition("=")
     path = _path(name.strip())
     if not equals or not path:
         raise UsageError("--set", expected="KEY=VALUE, such as training.epochs=5", got=f"'{assignment}'")
     if path[0] in SHORT:
-        path = [SHORT[str(path[0])], *path]
+        path = (SHORT[str(path[0])], *path)
     where = f"{SET} {assignment}"
-    return root.with_value(path, parse(text, where, lines=False) if text.strip() else Node(None, where))
+    value = parse(text, where, lines=False).value if text.strip() else None
+    document.set(path, value, where)
 
 
-def _path(name: str) -> list[str | int]:
-    """Return the parts of a key: names by dots, in quotes where they hold dots, and indices in brackets."""
+def _path(name: str) -> Path:
+    """Return the parts of a key: names separated by dots or quoted, and indices in brackets."""
     path: list[str | int] = []
     position = 0
     while match := _PART.match(name, position):
         quoted, index, bare = match.groups()
         path.append(int(index) if index else quoted or bare)
         position = match.end()
-    return path if position == len(name) else []
+    return tuple(path) if position == len(name) else ()

@@ -1,4 +1,4 @@
-"""How members are combined: the keys of `runs`, those of later stages included."""
+"""Settings of the ensembles and of the members derived from others: the section `runs`."""
 
 from __future__ import annotations
 
@@ -21,27 +21,29 @@ PruningMethod = entry_of("committee.pruning")
 
 
 class Method(Section):
-    """One way to combine: a combiner's name, and its options beside it."""
+    """A combiner with its options."""
 
     model_config = ConfigDict(extra="allow")
 
-    combiner: Combiner = Field(description="The combiner; further keys are its options.")  # type: ignore[valid-type]
-    name: Slug | None = Field(None, description="Name of the ensemble; null takes the combiner's.")
+    combiner: Combiner = Field(  # type: ignore[valid-type]
+        description="Name of the combiner; further keys are its options."
+    )
+    name: Slug | None = Field(None, description="Name of the ensemble; null uses the combiner's name.")
 
     @model_validator(mode="after")
-    def _options_are_the_combiners(self) -> Method:
+    def _check_options(self) -> Method:
         for key, value in self.options.items():
             _check_option(str(self.combiner), key, value, key)
         return self
 
     @property
     def options(self) -> dict[str, Any]:
-        """The combiner's own options."""
+        """Options of the combiner."""
         return dict(self.model_extra or {})
 
 
 def _check_option(combiner: str, option: str, value: Any, key: str) -> None:
-    """Refuse an option that is not among the combiner's own, here or in a combiner nested in `value`."""
+    """Raise a validation error unless `option` is an option of `combiner`; check nested combiners too."""
     known = sorted(COMBINERS.options(combiner))
     if option not in known:
         raise refuse(f"an option of {combiner} ({', '.join(known) or 'none'})", nearest(option, known), key)
@@ -63,7 +65,7 @@ def _default_methods() -> list[Method]:
 
 
 class ScoreEnsemble(Section):
-    """Combinations of the members' scores."""
+    """Ensembles that combine the members' predicted probabilities."""
 
     enable: bool = Field(True, description="Build these ensembles.")
     methods: list[AnyMethod] = Field(
@@ -72,73 +74,85 @@ class ScoreEnsemble(Section):
         description="Combiners to build: names, or {combiner: name, ...options}.",
     )
     optimize_weights: bool = Field(
-        True, description="Learn the weights of `weighted`; false takes those in `weights`."
+        True, description="Fit the weights of `weighted`; false uses those in `weights`."
     )
     weights: dict[str, Weight] | None = Field(
-        None, description="Weights of `weighted` by member, instead of learned ones."
+        None, description="Weights of `weighted` by member, in place of fitted ones."
     )
-    space: Literal["probability", "logit"] = Field("probability", description="Where `weighted` averages.")
+    space: Literal["probability", "logit"] = Field(
+        "probability", description="Whether `weighted` averages probabilities or logits."
+    )
     optimization_metric: Literal["f1_macro", "accuracy", "log_loss"] = Field(
-        "log_loss", description="What learned weights and selections make best."
+        "log_loss", description="Metric that fitted weights and selections of members optimize."
     )
     calibrate: Literal["pooled", "members", "none"] = Field(
         "none",
-        description="Temperatures: one for the ensemble's output, one for each member before it, or none.",
+        description="Temperature scaling: `pooled` fits one temperature for the output of the ensemble, "
+        "`members` one for each member before they are combined.",
     )
 
     @model_validator(mode="after")
-    def _weights_come_from_one_place(self) -> ScoreEnsemble:
+    def _check_weights(self) -> ScoreEnsemble:
         if self.weights is not None and self.optimize_weights and "optimize_weights" in self.model_fields_set:
             raise refuse("either optimize_weights: true or weights, not both", "Leave one out.", "weights")
         uses_weights = any(method.combiner == "weighted" and not method.options for method in self.methods)
         if uses_weights and not self.optimize_weights and self.weights is None:
             raise refuse(
-                "true where weights are not given",
-                "Give weights: {member: weight}, or let them be learned.",
+                "true without weights",
+                "Set weights: {member: weight}, or leave optimize_weights out.",
                 "optimize_weights",
             )
         return self
 
 
 class Network(Section):
-    """A small network that is trained on top of members."""
+    """A small neural network (multilayer perceptron)."""
 
-    hidden_dims: list[Positive] = Field([256, 128], description="Widths of its hidden layers.")
+    hidden_dims: list[Positive] = Field([256, 128], description="Widths of the hidden layers.")
     epochs: int = Field(
-        50, ge=1, description="Epochs, at most: how many is chosen inside the rows that it learns from."
+        50,
+        ge=1,
+        description="Largest number of epochs; the number is selected by validation within the training "
+        "rows.",
     )
     lr: float = Field(1e-3, gt=0, description="Learning rate.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Share of hidden values dropped in training.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout rate of the hidden layers.")
 
 
 class Trees(Section):
-    """Boosted trees on top of members."""
+    """Gradient-boosted trees."""
 
-    n_estimators: int = Field(100, ge=1, description="Rounds.")
-    max_depth: int = Field(6, ge=1, description="Deepest tree.")
-    learning_rate: float = Field(0.1, gt=0, description="Shrinkage of each round.")
+    n_estimators: int = Field(100, ge=1, description="Number of boosting rounds.")
+    max_depth: int = Field(6, ge=1, description="Maximum depth of a tree.")
+    learning_rate: float = Field(0.1, gt=0, description="Learning rate (shrinkage) of each round.")
 
 
 class Forest(Section):
-    """A random forest on top of members."""
+    """A random forest."""
 
-    n_estimators: int = Field(200, ge=1, description="Trees.")
-    max_depth: int = Field(10, ge=1, description="Deepest tree.")
+    n_estimators: int = Field(200, ge=1, description="Number of trees.")
+    max_depth: int = Field(10, ge=1, description="Maximum depth of a tree.")
 
 
 Learner = Literal["lr", "xgb", "rf", "mlp"]
 
 
 class Stacking(Section):
-    """Learners on the members' out-of-fold predictions (Wolpert 1992)."""
+    """Meta-learners fitted on the members' out-of-fold predictions (Wolpert 1992)."""
 
     enable: bool = Field(True, description="Build these ensembles.")
-    meta_learners: list[Learner] = Field(["lr"], min_length=1, description="Learners to build.")
+    meta_learners: list[Learner] = Field(
+        ["lr"],
+        min_length=1,
+        description="Meta-learners to build: logistic regression, XGBoost, random forest, neural network.",
+    )
     features: Literal["log_probability", "probability"] = Field(
-        "log_probability", description="What learners are shown of each member's answer."
+        "log_probability", description="Features computed from each member's prediction."
     )
     extras: bool = Field(
-        False, description="Show them entropy and margin of each member, and how far members disagree, too."
+        False,
+        description="Add entropy and margin of each member's prediction, and the disagreement of the "
+        "members, to the features.",
     )
     mlp_config: Network = Field(default_factory=Network, description="Settings of mlp.")
     xgb_config: Trees = Field(default_factory=Trees, description="Settings of xgb.")
@@ -146,82 +160,94 @@ class Stacking(Section):
 
 
 class ModelSoup(Section):
-    """Averages of weights (Wortsman et al. 2022)."""
+    """Model soups: averages of the weights of several networks (Wortsman et al. 2022)."""
 
     enable: bool = Field(True, description="Build these members.")
     methods: list[SoupMethod] = Field(  # type: ignore[valid-type]
-        ["uniform", "greedy"], min_length=1, description="Soups to make of each group of networks."
+        ["uniform", "greedy"], min_length=1, description="Soups to build from each group of networks."
     )
     over: list[Literal["members", "snapshots", "folds"]] = Field(
         ["members", "snapshots", "folds"],
         min_length=1,
-        description="What is averaged: members of one backbone, the snapshots of a run, a member's folds.",
+        description="Groups of networks to average: members with the same backbone, the snapshots of one "
+        "run, the fold networks of one member.",
     )
     barrier: float = Field(
         0.1,
         ge=0,
-        description="Most by which the log-loss between two networks may lie above the line that "
-        "joins theirs; others are left out.",
+        description="Largest loss barrier: how far the log-loss on the line between two networks may exceed "
+        "the interpolation of theirs. Networks behind a larger one are left out.",
     )
-    recompute_bn: bool = Field(True, description="Estimate batch-norm statistics again after averaging.")
-    num_batches: int = Field(100, ge=1, description="Batches that they are estimated from.")
+    recompute_bn: bool = Field(
+        True, description="Recompute the batch-norm statistics after averaging the weights."
+    )
+    num_batches: int = Field(
+        100, ge=1, description="Number of batches used to recompute batch-norm statistics."
+    )
 
 
 class SnapshotEnsemble(Section):
-    """Members from one run with a cyclic learning rate (Huang et al. 2017)."""
+    """Snapshot ensembles: members from one run with a cyclic learning rate (Huang et al. 2017)."""
 
     enable: bool = Field(True, description="Train these members.")
-    n_snapshots: int = Field(5, ge=2, description="Cycles, each ending in one snapshot.")
-    epochs_per_cycle: int = Field(10, ge=1, description="Epochs of a cycle.")
+    n_snapshots: int = Field(
+        5, ge=2, description="Number of cycles of the learning rate; a snapshot is taken after each."
+    )
+    epochs_per_cycle: int = Field(10, ge=1, description="Number of epochs in a cycle.")
 
 
 class Fusion(Section):
-    """Networks on the members' embeddings."""
+    """Fusion heads: classifiers on the members' concatenated or combined embeddings."""
 
     enable: bool = Field(True, description="Train these members.")
-    extract_embeddings: bool = Field(True, description="Write the embeddings to the store.")
+    extract_embeddings: bool = Field(True, description="Write the embeddings of all rows to the store.")
     fusion_methods: list[FusionMethod] = Field(  # type: ignore[valid-type]
-        ["concat_mlp"], min_length=1, description="Fusions to train."
+        ["concat_mlp"], min_length=1, description="Fusion heads to train."
     )
-    fusion_config: Network = Field(default_factory=Network, description="Settings of the fusion network.")
+    fusion_config: Network = Field(default_factory=Network, description="Settings of the fusion heads.")
     end_to_end: bool = Field(
-        False, description="Then train copies of the backbones too, at a tenth of the rate."
+        False,
+        description="Then fine-tune copies of the backbones together with the head, at a tenth of the "
+        "learning rate.",
     )
 
 
 class Moe(Section):
-    """Members as experts behind a gate."""
+    """A mixture of experts: members weighted by a gating network (Shazeer et al. 2017)."""
 
     enable: bool = Field(True, description="Train it.")
-    num_experts: int = Field(5, ge=2, description="Moe.")
+    num_experts: int = Field(5, ge=2, description="Number of experts.")
     method: PruningMethod = Field(  # type: ignore[valid-type]
-        "greedy_forward", description="How the experts are chosen among the members."
+        "greedy_forward", description="Pruning method that selects the experts among the members."
     )
-    top_k: int = Field(2, ge=1, description="Moe that see an image.")
-    gating_hidden_dim: int = Field(128, ge=1, description="Width of the gate.")
+    top_k: int = Field(2, ge=1, description="Number of experts that are evaluated for each image.")
+    gating_hidden_dim: int = Field(128, ge=1, description="Width of the hidden layer of the gating network.")
     epochs: int = Field(
-        30, ge=1, description="Epochs of the gate, at most: how many is chosen inside its rows."
+        30,
+        ge=1,
+        description="Largest number of epochs of the gating network; the number is selected by validation "
+        "within the training rows.",
     )
 
     @model_validator(mode="after")
-    def _few_of_many(self) -> Moe:
+    def _check_top_k(self) -> Moe:
         if self.top_k > self.num_experts:
             raise refuse(f"at most num_experts ({self.num_experts})", "Lower it.", "top_k")
         return self
 
 
 class MetaFuser(Section):
-    """A learner on the outputs of ensembles, and of members."""
+    """A meta-learner on the predictions of ensembles and members."""
 
     enable: bool = Field(True, description="Build it.")
-    name: Slug = Field("meta_fuser", description="Name of the ensemble it makes.")
+    name: Slug = Field("meta_fuser", description="Name of the resulting ensemble.")
     input_ensembles: list[str] = Field(
         ["soft_voting", "logit_averaging"],
         min_length=1,
-        description="What it reads: ensembles and members of the store, by full or short name.",
+        description="Inputs: ensembles and members of the store, by full or short name.",
     )
     fuser_type: Literal["lr", "xgb", "rf", "mlp", "attention"] = Field(
-        "lr", description="The learner; attention weighs its inputs anew for each image."
+        "lr", description="The meta-learner; attention computes the weights of the inputs for each image."
     )
     mlp_config: Network = Field(default_factory=Network, description="Settings of mlp.")
     xgb_config: Trees = Field(default_factory=Trees, description="Settings of xgb.")
@@ -229,22 +255,22 @@ class MetaFuser(Section):
 
 
 class Runs(Section):
-    """Which combinations to build; a section that is written down is built unless it says enable: false."""
+    """Which ensembles to build; a section that is present is enabled unless it contains `enable: false`."""
 
     members: list[str] | None = Field(
         None,
         min_length=1,
-        description="What ensembles are made of, members that come of others included, "
-        "such as soup_greedy_resnet18; null is what backbones and models name.",
+        description="Members of the ensembles; may include derived ones, such as soup_greedy_resnet18. Null "
+        "uses the members that backbones and models name.",
     )
     score_ensemble: ScoreEnsemble = Field(
-        default_factory=ScoreEnsemble, description="Combinations of the members' scores."
+        default_factory=ScoreEnsemble, description="Ensembles that combine the members' probabilities."
     )
-    stacking: Stacking | None = Field(None, description="Learners on out-of-fold predictions.")
-    model_soup: ModelSoup | None = Field(None, description="Averages of weights.")
+    stacking: Stacking | None = Field(None, description="Meta-learners on out-of-fold predictions.")
+    model_soup: ModelSoup | None = Field(None, description="Averages of the weights of several networks.")
     snapshot_ensemble: SnapshotEnsemble | None = Field(
-        None, description="Snapshots of one run, of each member: snapshot_<member>."
+        None, description="Snapshots of one run of each member, named snapshot_<member>."
     )
-    fusion: Fusion | None = Field(None, description="Networks on embeddings.")
+    fusion: Fusion | None = Field(None, description="Classifiers on the members' embeddings.")
     moe: Moe | None = Field(None, description="Mixture of experts.")
-    meta_fuser: MetaFuser | None = Field(None, description="A learner on ensembles' outputs.")
+    meta_fuser: MetaFuser | None = Field(None, description="A meta-learner on the outputs of ensembles.")

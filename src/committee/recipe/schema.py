@@ -1,4 +1,4 @@
-"""The recipe's JSON Schema, for editors that complete and check while one writes."""
+"""The JSON Schema of a recipe, for editors that complete and validate YAML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from committee.recipe.overrides import SHORT
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of a recipe, its short form included."""
+    """Return the JSON Schema (draft 2020-12) of a recipe, including its short form."""
     described = Recipe.model_json_schema()
     sections = {"dataset": "Dataset", "training": "Training"}
     for key, section in SHORT.items():

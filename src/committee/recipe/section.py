@@ -1,4 +1,4 @@
-"""What all sections of a recipe share: strict types, known keys only, and checks that speak our sentences."""
+"""Base class of the sections of a recipe, and helpers for their validators."""
 
 from __future__ import annotations
 
@@ -14,33 +14,60 @@ from committee.errors import nearest
 SectionType = TypeVar("SectionType", bound="Section")
 
 
+def _shorten(schema: dict[str, Any]) -> None:
+    """Keep the first paragraph of the description in a JSON Schema."""
+    schema["description"] = schema.get("description", "").partition("\n\n")[0]
+
+
 class Section(BaseModel):
-    """A mapping of a recipe: no unknown key, no silent conversion, no change after loading."""
+    """Base class of a mapping in a recipe.
+
+    Unknown keys are errors, types are not converted, and instances are immutable.
+
+    See Also
+    --------
+    committee.recipe.load.load_recipe : Load and validate a recipe.
+    """
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        json_schema_extra=_shorten,
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_is_all_defaults(cls, data: Any) -> Any:
+    def _null_is_all_defaults(cls, data: Any) -> Any:
         return {} if data is None else data
 
 
 def refuse(expected: str, todo: str = "", key: str = "") -> PydanticCustomError:
-    """Return what a validator raises: what was expected, what to do next, and of which key of the section."""
+    """Return the error that a validator raises.
+
+    Parameters
+    ----------
+    expected : str
+        The valid values.
+    todo : str
+        What to do next, as a full sentence.
+    key : str
+        The key of the section that is invalid; empty for the value that is validated.
+    """
     return PydanticCustomError("refused", "{expected}", {"expected": expected, "todo": todo, "key": key})
 
 
 def one_of(choices: Sequence[str], value: str) -> str:
-    """Return `value` if it is among `choices`, else raise the complaint that names them and the nearest."""
+    """Return `value`; raise a validation error with the nearest choice if it is not among `choices`."""
     if value not in choices:
         raise refuse(f"one of {', '.join(choices)}", nearest(value, choices))
     return value
 
 
 def entry_of(package: str, *later: str) -> Any:
-    """Return the type of a name in the family `package`; `later` are names accepted but not built yet."""
+    """Return the type of a name in the family `package`; `later` are names that are not implemented yet."""
     family: Family[Any] = Family(package, "")
 
     def check(value: str) -> str:
@@ -53,7 +80,7 @@ def entry_of(package: str, *later: str) -> Any:
 
 
 def or_text(section: type[Section], key: str) -> BeforeValidator:
-    """Return what lets a section be written as a bare text, the value of its one `key`."""
+    """Return a validator that accepts plain text in place of a section, as the value of `key`."""
 
     def wrap(value: Any) -> Any:
         return {key: value} if isinstance(value, str) else value
@@ -62,11 +89,13 @@ def or_text(section: type[Section], key: str) -> BeforeValidator:
 
 
 def overlay(base: SectionType, over: Section) -> SectionType:
-    """Return `base` with the values that somebody gave in `over`; sections inside are merged the same way."""
+    """Return `base` updated with the keys that were set in `over`; nested sections are merged recursively."""
     given: dict[str, Any] = {}
     for name in over.model_fields_set & set(type(base).model_fields):
         old, new = getattr(base, name), getattr(over, name)
-        # A choice with options of its own is made anew: another's options would not fit.
-        both = isinstance(old, Section) and isinstance(new, Section) and new.model_config["extra"] == "forbid"
-        given[name] = overlay(old, new) if both else new
+        # A section that accepts extra keys is a choice with options, which belong to that choice alone.
+        merge = (
+            isinstance(old, Section) and isinstance(new, Section) and new.model_config["extra"] == "forbid"
+        )
+        given[name] = overlay(old, new) if merge else new
     return base.model_copy(update=given)

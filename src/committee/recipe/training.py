@@ -1,4 +1,4 @@
-"""How members are trained: the keys of `training`, of `overrides` and of one entry of `models`."""
+"""Settings of training: the sections `training`, `overrides` and the entries of `models`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from committee.recipe.section import Section, entry_of, or_text, refuse
 PLANS: Family[Any] = Family("committee.training.plans", "plan")
 PlanName = entry_of(PLANS.package)
 GIVEN_TO_PLANS = ("spec", "dataset", "store", "device")
-"""What a plan's constructor takes from the run, not from the recipe."""
+"""Arguments of plans that come from the run, not from the recipe."""
 
 _RESERVED = {
     "ensembles",
@@ -28,78 +28,86 @@ _RESERVED = {
 
 def _check_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) or value[-1] == ".":
-        raise refuse("letters, digits, dots, dashes and underscores, 100 at most, a letter or digit first")
+        raise refuse("at most 100 letters, digits, dots, dashes and underscores, first a letter or digit")
     if value.lower() in _RESERVED:
-        raise refuse("a name that no file system and no store keeps for itself", f"Take '{value}_1'.")
+        raise refuse("a name that is not reserved by file systems or the store", f"Use '{value}_1'.")
     return value
 
 
 Slug = Annotated[str, AfterValidator(_check_name)]
-"""A name that may be a folder on every system."""
+"""A name that is valid as a folder name on every operating system."""
 
 
 def _check_folds(value: int) -> int:
     if value == 1:
-        raise refuse("0, or 2 and more")
+        raise refuse("0 or at least 2")
     return value
 
 
 class Augment(Section):
-    """How training images are varied; each sample draws its own variation in each epoch."""
+    """Random augmentation of training images, drawn anew for each sample in each epoch."""
 
-    flip: bool = Field(True, description="Mirror left and right, every second time.")
+    flip: bool = Field(True, description="Mirror images horizontally with probability 0.5.")
     color_jitter: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="Largest relative change of brightness, contrast and saturation; 0 is off.",
+        description="Largest relative change of brightness, contrast and saturation; 0 disables it.",
     )
     random_resized_crop: float = Field(
-        0.5, gt=0, le=1, description="Smallest share of the image's area that a random crop keeps; 1 is off."
+        0.5,
+        gt=0,
+        le=1,
+        description="Smallest fraction of the image's area that a random crop keeps; 1 disables it.",
     )
     randaugment: int = Field(
-        0, ge=0, le=10, description="Magnitude of RandAugment's two operations (Cubuk et al. 2020); 0 is off."
+        0,
+        ge=0,
+        le=10,
+        description="Magnitude of RandAugment with two operations (Cubuk et al. 2020); 0 disables it.",
     )
 
 
 class EarlyStop(Section):
-    """When to stop before the last epoch, judged on an inner slice of the training rows."""
+    """Early stopping on a validation slice of the training rows."""
 
     patience: int | None = Field(
         5,
         ge=1,
-        description="Stop after so many epochs without a better value; null never stops, which "
-        "leaves the slice to best_checkpoint.",
+        description="Number of epochs without improvement after which training stops. Null trains all "
+        "epochs; the slice then serves best_checkpoint only.",
     )
-    fraction: float = Field(0.1, gt=0, lt=1, description="Share of the training rows in the inner slice.")
+    fraction: float = Field(
+        0.1, gt=0, lt=1, description="Fraction of the training rows in the validation slice."
+    )
     metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
-        "log_loss", description="What must get better on the inner slice."
+        "log_loss", description="Metric on the validation slice that must improve."
     )
 
 
 class Plan(Section):
-    """How rows become a member."""
+    """A training plan: how members are trained on rows."""
 
     model_config = ConfigDict(extra="allow")
 
     name: PlanName = Field(  # type: ignore[valid-type]
-        "single", description="The plan; further keys are its options."
+        "single", description="Name of the plan; further keys are its options."
     )
 
     @model_validator(mode="after")
-    def _options_are_the_plans(self) -> Plan:
+    def _check_options(self) -> Plan:
         if self.options:
-            _check_options(str(self.name), self.options)
+            _check_plan_options(str(self.name), self.options)
         return self
 
     @property
     def options(self) -> dict[str, Any]:
-        """The plan's own options."""
+        """Options of the plan."""
         return dict(self.model_extra or {})
 
 
-def _check_options(plan: str, options: dict[str, Any]) -> None:
-    """Refuse an option that the plan's constructor does not take, or of another type."""
+def _check_plan_options(plan: str, options: dict[str, Any]) -> None:
+    """Raise a validation error unless each option is a parameter of the plan, and of its type."""
     hints = get_type_hints(PLANS.load(plan).__init__)
     known = sorted(name for name in PLANS.options(plan) if name not in GIVEN_TO_PLANS)
     for key, value in options.items():
@@ -112,130 +120,149 @@ def _check_options(plan: str, options: dict[str, Any]) -> None:
 
 
 class Fit(Section):
-    """One fit: what may differ between members."""
+    """Settings of training that may differ between members."""
 
     plan: Annotated[Plan, or_text(Plan, "name")] = Field(
         default_factory=Plan,
-        description="How a member is trained: single, bagging, boosting, snapshot or averaging; a name, or "
+        description="Training plan: single, bagging, boosting, snapshot or averaging; a name, or "
         "{name: ..., ...options}.",
     )
     epochs: int = Field(
-        20, ge=1, description="Passes over the training rows, those of the head alone included."
+        20, ge=1, description="Number of passes over the training rows, including head_epochs."
     )
     head_epochs: int = Field(
-        1, ge=0, description="First epochs in which only the head of a pretrained network learns."
+        1,
+        ge=0,
+        description="Number of first epochs in which only the head of a pretrained network is trained.",
     )
-    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum.")
+    optimizer: Literal["adamw", "sgd"] = Field(
+        "adamw", description="The optimizer: AdamW, or SGD with Nesterov momentum."
+    )
     loss: Literal["cross_entropy"] = Field("cross_entropy", description="The training loss.")
     scheduler: Literal["cosine", "constant", "cyclic"] = Field(
         "cosine",
-        description="How the learning rate goes on after the warm-up: down to zero as a cosine, or level, or "
-        "down and up again in cycles (warm restarts).",
+        description="Learning-rate schedule after the warm-up: cosine decay to zero, constant, or cosine "
+        "decay with warm restarts (cyclic).",
     )
-    cycle_epochs: int = Field(10, ge=1, description="Epochs of a cycle of the cyclic scheduler.")
+    cycle_epochs: int = Field(10, ge=1, description="Number of epochs in a cycle of the cyclic schedule.")
     warmup_epochs: float = Field(
         1.0,
         ge=0,
-        description="Epochs in which the learning rate rises from zero to lr; a fifth of the "
-        "epochs that train all of the network, at most.",
+        description="Number of epochs in which the learning rate rises linearly from zero to lr; at most a "
+        "fifth of the epochs in which the whole network is trained.",
     )
     lr: float = Field(3e-4, gt=0, description="Learning rate after the warm-up.")
     body_lr: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="Learning rate of all but the head, as a share of lr; 0 trains the "
-        "head alone, on a frozen body.",
+        description="Learning rate of all layers but the head, as a multiple of lr; 0 freezes them.",
     )
     weight_decay: float = Field(
         0.01, ge=0, description="Weight decay of matrices and kernels; norms and biases have none."
     )
-    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; AdamW has its own.")
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="Share of the label spread evenly over all classes."
-    )
+    momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of SGD; ignored by AdamW.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Amount of label smoothing.")
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = Field(
-        "none", description="Weight of each class in the loss: none, balanced, or {class: weight}."
+        "none",
+        description="Weight of each class in the loss: none, balanced (inversely proportional to class "
+        "frequencies), or {class: weight}.",
     )
     sampler: Literal["shuffle", "balanced"] = Field(
         "shuffle",
-        description="Order of rows: each once in random order, or drawn so that classes come equally often.",
+        description="Order of the rows: `shuffle` uses each row once per epoch, `balanced` draws all classes "
+        "equally often.",
     )
-    augment: Augment = Field(default_factory=Augment, description="How training images are varied.")
+    augment: Augment = Field(
+        default_factory=Augment, description="Random augmentation of the training images."
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="Number format in training: auto is bf16 where a GPU has it, else fp32."
+        "auto", description="Number format of training; auto is bf16 on GPUs that support it, else fp32."
     )
     channels_last: bool | Literal["auto"] = Field(
-        "auto", description="Memory format of images: auto takes channels-last where it helps."
+        "auto",
+        description="Whether to use the channels-last memory format; auto uses it where it is faster.",
     )
     ema: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Decay of the moving average of weights that becomes the member; null is off.",
+        description="Decay of the exponential moving average of the weights, which then replaces the weights "
+        "of the member; null disables it.",
     )
     clip_grad: float | None = Field(
-        1.0, gt=0, description="Largest norm of the gradient; null does not clip."
+        1.0, gt=0, description="Largest norm of the gradient; null disables clipping."
     )
     early_stop: EarlyStop | None = Field(
         None,
-        description="Stop when an inner slice of the training rows gets no better; null trains all epochs.",
+        description="Early stopping on a validation slice of the training rows; null trains all epochs on "
+        "all rows.",
     )
     best_checkpoint: bool = Field(
         False,
-        description="Keep the weights of the best epoch on early_stop's slice, not those of the last.",
+        description="Keep the weights of the epoch with the best metric on the slice of early_stop, in place "
+        "of the last ones.",
     )
     inference: Literal["refit", "folds"] = Field(
         "refit",
-        description="Which networks speak for a backbone: one trained on all rows, or the mean of its folds.",
+        description="Networks that a member is deployed with: `refit` is one network trained on all rows, "
+        "`folds` averages the networks of the folds.",
     )
     shared_start: bool = Field(
-        True, description="All folds of a member start from the same weights; false draws others for each."
+        True,
+        description="Whether all folds of a member start from the same initial weights; false initializes "
+        "each fold differently.",
     )
     start_seed: int | None = Field(
         None,
         ge=0,
         le=2**63 - 1,
-        description="Seed of the starting weights alone, for members that shall share a start; null is the "
-        "member's seed.",
+        description="Seed of the initial weights alone, for members that must start from the same weights; "
+        "null uses the member's seed.",
     )
     pretrained: bool | str | None = Field(
         None,
-        description="Start from published weights (true), at random (false) or from a file (its path); "
-        "null is true for torchvision, timm and hub names, false for presets and python: builders.",
+        description="Initial weights: published ones (true), random ones (false), or those of a file (its "
+        "path). Null is true for torchvision, timm and hub names, and false for presets and python: "
+        "builders.",
     )
 
 
 class Training(Fit):
-    """How all members are trained; `overrides` and entries of `models` may say otherwise for some."""
+    """Settings of training for all members; `overrides` and entries of `models` change them for some."""
 
     folds: Annotated[int, AfterValidator(_check_folds)] = Field(
         5,
         ge=0,
-        description="Folds of the cross-fit that all members share; 0 trains on all rows once "
-        "and has no out-of-fold predictions.",
+        description="Number of folds of the cross-validation that all members share; 0 trains each member "
+        "once on all rows, without out-of-fold predictions.",
     )
 
 
 class Override(Fit):
-    """What is different for one backbone or member."""
+    """Settings that differ for one backbone or member."""
 
     img_size: int | None = Field(
-        None, ge=8, le=2048, description="Side of the images it sees; null takes dataset.img_size."
+        None, ge=8, le=2048, description="Side of the input images in pixels; null uses dataset.img_size."
     )
     batch_size: int | None = Field(
-        None, ge=1, description="Images in a batch; null takes dataset.batch_size."
+        None, ge=1, description="Number of images in a batch; null uses dataset.batch_size."
     )
 
 
 class Model(Override):
-    """One backbone to train, with what is its own."""
+    """A backbone to train, with its own settings."""
 
     name: str = Field(
         min_length=1,
-        description="Backbone: timm:NAME, torchvision:NAME, hf-hub:..., a preset or a bare name.",
+        description="Backbone: timm:NAME, torchvision:NAME, hf-hub:OWNER/NAME, "
+        "python:package.module:builder, a preset, or a name without source.",
     )
-    alias: Slug | None = Field(None, alias="as", description="Name of the member; null takes the backbone's.")
+    alias: Slug | None = Field(
+        None, alias="as", description="Name of the member; null uses the backbone's name."
+    )
     seeds: list[Annotated[int, Field(ge=0, le=2**63 - 1)]] | None = Field(
-        None, min_length=1, description="One member for each seed; null is one member with the recipe's seed."
+        None,
+        min_length=1,
+        description="Seeds, each of which adds one member; null adds one member with the recipe's seed.",
     )

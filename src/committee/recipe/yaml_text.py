@@ -1,21 +1,23 @@
-"""YAML 1.2 (core schema) with positions, read event by event so that hostile text stops early.
+"""YAML 1.2 (core schema) with positions, composed by ruamel.yaml within limits that stop hostile text early.
 
-`3e-4` is a number and `no` is text. Refused: duplicate keys, tags, several documents, and texts that are too
-large, too deep, or that aliases blow up (304 bytes can stand for 28 MB). Keys are always text.
+`3e-4` is a number and `no` is text. Duplicate keys, tags and several documents are errors, and so are texts
+that are too long, too deep, or that aliases expand too much (304 bytes can stand for 28 MB). Keys are text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml import events as ev
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from committee.errors import RecipeError
-from committee.recipe.nodes import Node, Scalar, say
+from committee.recipe.document import Document, Path, Scalar, describe
 
 MAX_CHARACTERS = 200_000
 MAX_NODES = 10_000
@@ -34,46 +36,51 @@ _WORDS: dict[str, Scalar] = {
 }
 
 
-def parse(text: str, source: str, *, lines: bool = True) -> Node:
+def parse(text: str, source: str, *, lines: bool = True) -> Document:
     """Read one YAML document.
 
     Parameters
     ----------
     text : str
-        The document.
+        The document. Without any value it is read as an empty mapping.
     source : str
-        What to call it in errors.
+        Name of the document in error messages, such as its path.
     lines : bool
-        Whether positions have a line and a column.
+        Whether places have a line and a column.
 
     Raises
     ------
     RecipeError
-        The text is not YAML, or is one of those that are refused.
+        The text is not valid YAML, or exceeds a limit of this module.
     """
     if len(text) > MAX_CHARACTERS:
         raise RecipeError(
             source,
             expected=f"at most {MAX_CHARACTERS} characters",
             got=f"{len(text)}",
-            todo="Is it a recipe?",
+            todo="Check that it is a recipe.",
         )
-    reader = _Reader(lambda mark: f"{source}:{mark.line + 1}:{mark.column + 1}" if lines else source)
+
+    def place(mark: Any) -> str:
+        return f"{source}:{mark.line + 1}:{mark.column + 1}" if lines else source
+
     try:
-        return reader.document(YAML(typ="safe", pure=True).parse(text))
+        return _document(_compose(text), place)
+    except _Refused as error:
+        where = place(error.mark)
+        raise RecipeError(
+            "recipe", expected=error.expected, got=error.got, todo=error.todo, where=where
+        ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = reader.place(mark) if mark else source
-        raise _no_yaml(error.problem, where) from None
+        raise _invalid(error.problem, place(mark) if mark else source) from None
     except (YAMLError, ValueError) as error:
-        if isinstance(error, RecipeError):
-            raise
-        raise _no_yaml(str(error), source) from None
+        raise _invalid(str(error), source) from None
 
 
-def _no_yaml(problem: str | None, where: str) -> RecipeError:
-    words = " ".join((problem or "").split())
-    return RecipeError(f"recipe: this is no YAML: {words[:200]}", where=where)
+def _invalid(problem: str | None, where: str) -> RecipeError:
+    text = " ".join((problem or "").split())
+    return RecipeError(f"recipe: invalid YAML: {text[:200]}", where=where)
 
 
 def scalar(text: str) -> Scalar:
@@ -87,81 +94,98 @@ def scalar(text: str) -> Scalar:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-class _Reader:
-    def __init__(self, place: Callable[[Any], str]) -> None:
-        self.place = place
-        self.anchors: dict[str, Node] = {}
+class _Refused(YAMLError):
+    """Valid YAML that a recipe may not contain."""
+
+    def __init__(self, mark: Any, expected: str, got: str, todo: str = "") -> None:
+        super().__init__(expected)
+        self.mark, self.expected, self.got, self.todo = mark, expected, got, todo
+
+
+def _compose(text: str) -> Node | None:
+    """Return the root of the document; None where there is no value."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
+    documents = list(yaml.compose_all(text))
+    return documents[0] if documents else None
+
+
+class _Composer(Composer):
+    """ruamel.yaml's composer of nodes, which stops at the limits and converts plain scalars."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self.warn_double_anchors = False
+        self.sizes: dict[int, int] = {}
         self.count = 0
 
-    def document(self, events: Iterator[Any]) -> Node:
-        root = Node({}, "")
-        documents = 0
-        for event in events:
-            documents += isinstance(event, ev.DocumentStartEvent)
-            if documents > 1:
-                raise self.refusal("one document", "a second", event)
-            if isinstance(event, ev.NodeEvent):
-                root = self.node(event, events, 0)
-        return root
+    def compose_document(self) -> Any:
+        if self.count:
+            raise _Refused(self.parser.peek_event().start_mark, "one document", "a second")
+        return super().compose_document()
 
-    def refusal(self, expected: str, got: str, event: Any, todo: str = "") -> RecipeError:
-        return RecipeError(
-            "recipe", expected=expected, got=got, todo=todo, where=self.place(event.start_mark)
-        )
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        is_key = isinstance(parent, MappingNode) and index is None
+        if is_key:
+            if not isinstance(event, ev.ScalarEvent):
+                raise _Refused(event.start_mark, "keys that are text", "another key")
+            return super().compose_node(parent, index)
+        self._check(event)
+        node = super().compose_node(parent, index)
+        if isinstance(event, ev.ScalarEvent) and event.implicit[0] and not event.ctag:
+            node.value = scalar(event.value)
+        self._check_size(node, event)
+        return node
 
-    def node(self, event: Any, events: Iterator[Any], depth: int) -> Node:
+    def _check(self, event: Any) -> None:
+        """Refuse too many values, aliases of values that are not complete, and tags."""
         self.count += 1
-        if self.count > MAX_NODES or depth > MAX_DEPTH:
-            raise self.refusal(f"at most {MAX_NODES} values, {MAX_DEPTH} deep", "more", event)
+        if self.count > MAX_NODES or self.depth > MAX_DEPTH:
+            raise _Refused(event.start_mark, f"at most {MAX_NODES} values, {MAX_DEPTH} deep", "more")
         if isinstance(event, ev.AliasEvent):
-            return self.alias(event)
-        node = self.fresh(event, events, depth)
-        if node.size > MAX_NODES:
-            raise self.refusal(
-                f"at most {MAX_NODES} values", f"{node.size}", event, "Write aliases out less often."
-            )
-        if event.anchor:
-            self.anchors[event.anchor] = node
-        return node
-
-    def alias(self, event: Any) -> Node:
-        node = self.anchors.get(event.anchor)
-        if node is None:
-            raise self.refusal("an alias of a value above", say(f"*{event.anchor}"), event)
-        return node
-
-    def fresh(self, event: Any, events: Iterator[Any], depth: int) -> Node:
+            if getattr(self.anchors.get(event.anchor), "end_mark", None) is None:
+                raise _Refused(event.start_mark, "an alias of a value above", describe(f"*{event.anchor}"))
+            return
         tag = str(event.ctag or "").replace("tag:yaml.org,2002:", "!!")
         if tag not in ("", "!", "!!str"):
-            raise self.refusal("plain values", f"the tag {say(tag)}", event)
-        where = self.place(event.start_mark)
-        if isinstance(event, ev.ScalarEvent):
-            return Node(scalar(event.value) if event.implicit[0] and not tag else event.value, where)
-        if isinstance(event, ev.SequenceStartEvent):
-            return Node(
-                [self.node(each, events, depth + 1) for each in _until(events, ev.SequenceEndEvent)], where
-            )
-        return self.mapping(events, where, depth)
+            raise _Refused(event.start_mark, "plain values", f"the tag {describe(tag)}")
 
-    def mapping(self, events: Iterator[Any], where: str, depth: int) -> Node:
-        children: dict[str, Node] = {}
-        keys: dict[str, str] = {}
-        for event in _until(events, ev.MappingEndEvent):
-            if not isinstance(event, ev.ScalarEvent):
-                raise self.refusal("keys that are text", "another key", event)
-            key = str(event.value)
-            if key in children:
-                raise self.refusal(
-                    f"the key {say(key)} once", f"a second one, after {keys[key]}", event, "Leave one out."
-                )
-            keys[key] = self.place(event.start_mark)
-            children[key] = self.node(next(events), events, depth + 1)
-        return Node(children, where, keys)
+    def _check_size(self, node: Node, event: Any) -> None:
+        """Refuse a value that has too many parts once its aliases are written out."""
+        size = 1 + sum(self.sizes[id(child)] for child in _children(node))
+        self.sizes[id(node)] = size
+        if size > MAX_NODES:
+            todo = "Use fewer aliases of large values."
+            raise _Refused(event.start_mark, f"at most {MAX_NODES} values", f"{size}", todo)
 
 
-def _until(events: Iterator[Any], end: type) -> Iterator[Any]:
-    """Yield the events that start a child, up to the end of this collection."""
-    for event in events:
-        if isinstance(event, end):
-            return
-        yield event
+def _children(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [value for _, value in node.value]
+    return node.value if isinstance(node, SequenceNode) else []
+
+
+def _document(root: Node | None, place: Callable[[Any], str]) -> Document:
+    """Return plain values and their places; each use of an alias becomes a value of its own."""
+    document = Document({})
+
+    def convert(node: Node, path: Path) -> Any:
+        document.places[path] = place(node.start_mark)
+        if isinstance(node, SequenceNode):
+            return [convert(each, (*path, number)) for number, each in enumerate(node.value)]
+        if not isinstance(node, MappingNode):
+            return node.value
+        result = {}
+        for key, value in node.value:
+            inner = (*path, key.value)
+            if inner in document.keys:
+                got = f"a second one, after {document.keys[inner]}"
+                raise _Refused(key.start_mark, f"the key {describe(key.value)} once", got, "Leave one out.")
+            document.keys[inner] = place(key.start_mark)
+            result[key.value] = convert(value, inner)
+        return result
+
+    if root is not None:
+        document.value = convert(root, ())
+    return document

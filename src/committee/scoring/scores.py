@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.progress import track
 from committee.combiners.base import Combiner
 from committee.metrics.bootstrap import Interval, intervals
 from committee.metrics.classification import evaluate
@@ -135,9 +137,11 @@ def score_all(
     labels = predictions.require_labels("score")
     folds = folds_of(predictions, folds, seed)
     baselines = Baselines(predictions, folds, seed)
-    held_out = fitting.cross_fit_all(list(combiners.values()), predictions, folds)
+    held_out = fitting.cross_fit_all(list(combiners.values()), predictions, folds, names=list(combiners))
     result = {}
-    for (name, combiner), log_probs in zip(combiners.items(), held_out, strict=True):
+    pairs = list(zip(combiners, held_out, strict=True))
+    for name, log_probs in track(pairs, what="methods", name=itemgetter(0)):
+        combiner = combiners[name]
         fitted = combiner.clone().fit(predictions)
         on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
         cross_fitted = intervals(log_probs, labels, groups=predictions.groups, seed=seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from committee.base.folds import make_folds
+from committee.base.progress import bar, silent
 from committee.errors import DataError
 from committee.solvers.columns import columns, take
 from committee.solvers.evidence import evidence
@@ -71,11 +73,16 @@ def cross_fit(
 
 
 def cross_fit_all(
-    rules: Sequence[Rule], predictions: Predictions, folds: NDArray[np.int64] | None
+    rules: Sequence[Rule],
+    predictions: Predictions,
+    folds: NDArray[np.int64] | None,
+    *,
+    names: Sequence[str] = (),
 ) -> list[NDArray[np.float32]]:
     """Cross-fit several rules on the same folds, and read the rows of each fold once.
 
-    A rule that learns nothing is applied to all rows at once, with the same result.
+    A rule that learns nothing is applied to all rows at once, with the same result. A progress bar is shown
+    if the rules have `names`.
     """
     for rule in rules:
         predictions.require_unseen(rule.key)
@@ -87,18 +94,22 @@ def cross_fit_all(
     ]
     for within_folds in (False, True):
         learners = [
-            (rule, result)
-            for rule, result in zip(rules, results, strict=True)
+            (rule, result, name)
+            for rule, result, name in zip(rules, results, names or [""] * len(rules), strict=True)
             if rule.learns and allows_negative_weights(rule) is within_folds
         ]
         if not learners or folds is None:
             continue
         columns(predictions)
-        needed = any(rule.needs_logits for rule, _ in learners)
-        for others, held_out in splits(predictions, folds, within_folds=within_folds):
-            rest = take(predictions, others, logits=needed)
-            for rule, result in learners:
-                result[held_out] = rule.clone().fit(rest).combine(predictions.logits, held_out)
+        needed = any(rule.needs_logits for rule, _, _ in learners)
+        pairs = splits(predictions, folds, within_folds=within_folds)
+        with bar(len(pairs), "folds") if names else nullcontext(silent) as step:
+            for others, held_out in pairs:
+                rest = take(predictions, others, logits=needed)
+                for rule, result, name in learners:
+                    step(0, name)
+                    result[held_out] = rule.clone().fit(rest).combine(predictions.logits, held_out)
+                step(1)
     return results
 
 

@@ -1,4 +1,4 @@
-"""All or nothing: a folder or file appears in the store complete and durable, or not at all."""
+"""Atomic, durable writing: a folder or file appears in the store complete or not at all."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from committee.store.manifest import NAME, NEW, OLD, Manifest, list_files, plain
 
 @contextlib.contextmanager
 def commit(folder: Path, *, kind: str, fingerprint: str, **facts: Any) -> Iterator[Path]:
-    """Write a folder of the store: yield a temporary one, and put it in place when the block ends.
+    """Write a folder of the store: yield a temporary folder, which is renamed when the block ends.
 
     Parameters
     ----------
     folder : Path
-        Where the result shall be. What is there already is replaced, once the new one is complete.
+        The final path. An existing folder is replaced once the new one is complete.
     kind : str
-        What it is, for listings.
+        Kind of the content, for listings.
     fingerprint : str
-        Digest of all that made it (`manifest.digest`).
+        Digest of everything that determines the content (`manifest.digest`).
     **facts
-        Plain JSON values to keep in the manifest.
+        JSON values that are written to the manifest.
 
     Yields
     ------
@@ -41,17 +41,17 @@ def commit(folder: Path, *, kind: str, fingerprint: str, **facts: Any) -> Iterat
     Raises
     ------
     StoreError
-        The disk is full, read-only or failing. What was there before is untouched.
+        The disk is full, read-only or failing. An existing folder is not changed.
 
     Notes
     -----
-    Files are flushed before the rename and the parent folder after it, so that a power cut leaves the old or
-    the new one. Between the two renames of a replacement neither is in place: readers wait for it, and
-    `sweep` completes it when the writer was killed there.
+    Files are flushed before the rename and the parent folder after it, so that after a power failure either
+    the old or the new folder is there. Between the two renames of a replacement neither is in place: readers
+    wait, and `sweep` completes the replacement if the writer was killed there.
     """
-    new, old = _beside(folder)
+    new, old = _temporary_names(folder)
     with disk_errors(folder):
-        _make(folder.parent)
+        _create(folder.parent)
         new.mkdir()
     try:
         with disk_errors(folder, new):
@@ -64,35 +64,35 @@ def commit(folder: Path, *, kind: str, fingerprint: str, **facts: Any) -> Iterat
             new.rename(folder)
             _flush(folder.parent)
     except BaseException:
-        _put_back(folder, new, old)
+        _restore(folder, new, old)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
 def remove(folder: Path) -> None:
-    """Take a folder out of the store at once, if it is there: a stop on the way leaves all of it or none."""
-    away, _ = _beside(folder)
+    """Remove a folder from the store atomically, if it exists."""
+    renamed, _ = _temporary_names(folder)
     with disk_errors(folder), contextlib.suppress(FileNotFoundError):
-        folder.rename(away)
-    shutil.rmtree(away, ignore_errors=True)
+        folder.rename(renamed)
+    shutil.rmtree(renamed, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
-    """Write one file atomically and durably: yield a temporary one, and rename it when the block ends.
+    """Write one file atomically and durably: yield a temporary path, which is renamed when the block ends.
 
     Parameters
     ----------
     path : Path
-        The file; its folder is made. A pipe or a device is yielded as it is.
+        The file; its folder is created. The path of a pipe or a device is yielded itself.
     needed : int
-        Its size in bytes, where that is known, for the sentence about a full disk.
+        Size of the file in bytes, if known, for the error about a full disk.
 
     Raises
     ------
     StoreError
-        The disk is full, read-only or failing. What was there before is untouched, unless it was the last
-        flush that failed: then the new file is there, whole.
+        The disk is full, read-only or failing. An existing file is not changed, unless the last flush
+        failed: then the complete new file is in place.
     """
     if path.exists() and not path.is_file():
         yield path
@@ -100,7 +100,7 @@ def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{NEW}")
     try:
         with disk_errors(path, temporary, needed):
-            _make(path.parent)
+            _create(path.parent)
             yield temporary
             _flush(temporary)
             temporary.replace(path)
@@ -113,17 +113,17 @@ def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_text(path: Path) -> Iterator[TextIO]:
-    """Write a text file of the user's, atomically and durably; of a link, the file that it names.
+    """Write a text file atomically and durably; if `path` is a link, write the file that it points to.
 
-    Raises what `replacing` does.
+    Raise what `replacing` raises.
     """
-    place = path.resolve() if path.is_file() else path
-    with replacing(place) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    target = path.resolve() if path.is_file() else path
+    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         yield file
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write one file atomically and durably; raises what `replacing` does."""
+    """Write one file atomically and durably; raise what `replacing` raises."""
     with replacing(path, len(content)) as temporary:
         temporary.write_bytes(content)
 
@@ -135,20 +135,20 @@ def write_json(path: Path, value: object) -> None:
 
 
 def sweep(root: Path) -> list[Path]:
-    """Repair what a killed writer left under `root`; return the temporary paths that were dealt with.
+    """Complete or remove what a killed writer left below `root`; return the temporary paths.
 
-    Only the holder of the store's lock may sweep: another writer's work would look like leavings.
+    The caller must hold the store's lock: the temporary files of a running writer look the same.
     """
     left = []
     for top, folders, files in os.walk(root):
-        # A store inside, as `debug` makes, has a holder of its own.
+        # A nested store, such as that of `committee debug`, has its own lock.
         folders[:] = [name for name in folders if not Path(top, name, LOCK).exists()]
         names = (name for name in (*folders, *files) if name.startswith("."))
         left += [Path(top, name) for name in names if name.endswith((NEW, OLD))]
     for path in sorted(left, key=lambda path: path.name.endswith(NEW)):
         if path.name.endswith(OLD):
             _finish_replacement(path)
-        # What a reader still has open may stay (Windows); it is swept the next time.
+        # On Windows a file that a reader has open cannot be removed; the next sweep removes it.
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -158,7 +158,7 @@ def sweep(root: Path) -> list[Path]:
 
 
 def _finish_replacement(old: Path) -> None:
-    """Put the new folder in place where only its rename is missing, else the old one back."""
+    """Rename the new folder to its final path if it is complete, else restore the old one."""
     stem = old.name.removesuffix(OLD)
     folder = old.with_name(stem.removeprefix(".").rpartition(".")[0])
     if folder.exists():
@@ -173,25 +173,25 @@ def _finish_replacement(old: Path) -> None:
     _flush(folder.parent)
 
 
-def _beside(folder: Path) -> tuple[Path, Path]:
-    """Return two free names beside a folder: for what shall be there, and for what was."""
+def _temporary_names(folder: Path) -> tuple[Path, Path]:
+    """Return unused paths next to a folder for its new and its old content."""
     token = secrets.token_hex(4)
     new, old = (folder.with_name(f".{folder.name}.{token}{end}") for end in (NEW, OLD))
     return new, old
 
 
-def _put_back(folder: Path, new: Path, old: Path) -> None:
-    """Bring back what was there before; what a dying disk does not let us, `sweep` does later."""
+def _restore(folder: Path, new: Path, old: Path) -> None:
+    """Restore the old folder; if the disk fails again, `sweep` does it later."""
     with contextlib.suppress(OSError):
-        if not new.exists():  # It was in place already when the last flush failed.
+        if not new.exists():  # The last flush failed after the renames.
             folder.rename(new)
         if old.exists():
             old.rename(folder)
     shutil.rmtree(new, ignore_errors=True)
 
 
-def _make(folder: Path) -> None:
-    """Make a folder and those above it, durably."""
+def _create(folder: Path) -> None:
+    """Create a folder and its parents durably."""
     missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
     folder.mkdir(parents=True, exist_ok=True)
     for each in missing:
@@ -206,10 +206,10 @@ def _flush_tree(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Query the disk to keep what was written; Windows has no such call for folders."""
+    """Flush a file or folder to the disk; Windows cannot flush folders."""
     if path.is_dir() and os.name == "nt":
         return
-    # Windows flushes only what is open for writing; elsewhere a file may be read-only.
+    # Windows flushes only files that are open for writing; on other systems a file may be read-only.
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)

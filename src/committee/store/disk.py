@@ -1,4 +1,4 @@
-"""What a full, read-only or failing disk says: which file, how much it needs, how much there is."""
+"""Errors of full, read-only and failing disks, with the size that is needed and the space that is free."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from committee.errors import CommitteeError, StoreError
+from committee.errors import CommitteeError, StoreError, system_reason
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -20,16 +20,16 @@ _FAILING = {errno.EIO, errno.EFBIG}
 
 @contextlib.contextmanager
 def disk_errors(path: Path, partial: Path | None = None, needed: int = 0) -> Iterator[None]:
-    """Say in one sentence what a disk does to the block that writes `path`; other errors pass as they are.
+    """Turn errors of the disk in a block that writes `path` into a StoreError; other errors are not changed.
 
     Parameters
     ----------
     path : Path
-        What is written, for the sentence.
+        The file or folder that is written, for the message.
     partial : Path, optional
-        The file or folder that the block writes meanwhile: its size counts towards what is needed.
+        The temporary file or folder that the block writes: its size counts towards the size needed.
     needed : int
-        Bytes that the result takes, where that is known.
+        Size of the result in bytes, if known.
 
     Raises
     ------
@@ -44,36 +44,27 @@ def disk_errors(path: Path, partial: Path | None = None, needed: int = 0) -> Ite
         code = _code(error)
         if code not in _FULL | _LOCKED | _FAILING or _is_elsewhere(error, path):
             raise
-        raise _sentence(path, code, partial or path, needed) from error
+        raise _store_error(path, code, partial or path, needed) from error
 
 
 def require_room(path: Path, needed: int) -> None:
-    """Refuse at the start what will not fit on the disk.
-
-    Raises
-    ------
-    StoreError
-        `needed` bytes are more than there are for `path`.
-    """
+    """Raise StoreError if fewer than `needed` bytes are free on the disk of `path`."""
     with disk_errors(path, needed=needed):
         if free_bytes(path) < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def require_writable(root: Path) -> None:
-    """Try a real write in a store and in each folder right below it: modes say nothing to a superuser.
+    """Raise StoreError unless a test file can be written to a store and to each folder directly below it.
 
-    Raises
-    ------
-    StoreError
-        A folder cannot be written to; or the disk is full, or fails.
+    File modes are not sufficient: they do not apply to a superuser.
     """
     for folder in (root, *(each for each in root.iterdir() if each.is_dir() and not each.is_symlink())):
         probe = folder / f".probe.{secrets.token_hex(4)}.new~"
         with disk_errors(folder, needed=4096):
             try:
                 with probe.open("xb") as file:
-                    if folder == root:  # All are on one disk: one flush is enough to hear that it fails.
+                    if folder == root:  # One flush detects a failing disk, since all folders are on it.
                         file.write(bytes(4096))
                         file.flush()
                         os.fsync(file.fileno())
@@ -82,7 +73,7 @@ def require_writable(root: Path) -> None:
 
 
 def free_bytes(path: Path) -> int:
-    """Return the bytes that are free where `path` is, or would be."""
+    """Return the number of free bytes on the disk of `path`, which need not exist."""
     place = path.absolute()
     while not place.exists():
         place = place.parent
@@ -90,49 +81,44 @@ def free_bytes(path: Path) -> int:
 
 
 def in_words(size: int) -> str:
-    """Return a number of bytes as people read it: `812 bytes`, `1.2 MB`."""
+    """Format a number of bytes for messages: `812 bytes`, `1.2 MB`."""
     return f"{size} bytes" if size < 100_000 else f"{size / 1e6:.1f} MB"
 
 
-def _sentence(path: Path, code: int, partial: Path, needed: int) -> StoreError:
-    kept = "What was stored before is intact:"
+def not_writable(path: Path, error: OSError, todo: str) -> StoreError:
+    """Return the error for a path that cannot be written, with the system's reason."""
+    return StoreError(f"{path}: not writable ({system_reason(error)})", todo=todo)
+
+
+def _store_error(path: Path, code: int, partial: Path, needed: int) -> StoreError:
+    intact = "Results stored before are intact:"
     if code in _FULL:
-        expected, got = _room(code, partial, needed)
-        return StoreError(
-            str(path),
-            expected=expected,
-            got=got,
-            todo=f"{kept} free some space, then run the same command again.",
-        )
-    if code in _LOCKED:
-        return StoreError(
-            str(path),
-            expected="a folder that can be written to",
-            got=os.strerror(code),
-            todo=f"{kept} make it writable, or name another with --store.",
-        )
-    return StoreError(
-        str(path),
-        expected="a disk that takes the file",
-        got=os.strerror(code),
-        todo=f"{kept} look after the disk, then run the same command again.",
+        expected, got = _disk_space(code, partial, needed)
+        todo = f"{intact} free some space, then run the same command again."
+        return StoreError(str(path), expected=expected, got=got, todo=todo)
+    advice = (
+        "make it writable, or name another folder with --store."
+        if code in _LOCKED
+        else "check the disk, then run the same command again."
     )
+    return not_writable(path, OSError(code, os.strerror(code)), f"{intact} {advice}")
 
 
-def _room(code: int, partial: Path, needed: int) -> tuple[str, str]:
-    """Return what a result takes on the disk, and what there is for it, in words."""
+def _disk_space(code: int, partial: Path, needed: int) -> tuple[str, str]:
+    """Return the size of a result and the space available for it, for the message."""
     files = [partial] if partial.is_file() else [each for each in partial.rglob("*") if each.is_file()]
     found = [each.stat() for each in files]
     size = sum(each.st_size for each in found)
     taken = sum(int(getattr(each, "st_blocks", each.st_size / 512) * 512) for each in found)
     free = free_bytes(partial)
     if max(needed, size) > free + taken:
-        return f"{in_words(max(needed, size))} on its disk", in_words(free + taken)
-    return "more room on its disk", f"{os.strerror(code)} ({in_words(free)} free, {in_words(size)} written)"
+        return f"{in_words(max(needed, size))} of disk space", in_words(free + taken)
+    reason = system_reason(OSError(code, os.strerror(code)))
+    return "more disk space", f"{reason} ({in_words(free)} free, {in_words(size)} written)"
 
 
 def _code(error: Exception) -> int:
-    """Return the system's error number, 0 where there is none; libraries hide it in their sentences."""
+    """Return the system's error number, which some libraries report in their message only; 0 if none."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     if found := re.search(r"\(os error (\d+)\)", str(error)):  # Rust: safetensors
@@ -143,6 +129,6 @@ def _code(error: Exception) -> int:
 
 
 def _is_elsewhere(error: Exception, path: Path) -> bool:
-    """Tell whether the error is about a file that is not written here, such as an image."""
+    """Return whether the error concerns another file than the one that is written, such as an image."""
     name = getattr(error, "filename", None)
     return isinstance(name, str) and not Path(name).absolute().is_relative_to(path.parent.absolute())

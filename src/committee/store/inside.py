@@ -1,4 +1,4 @@
-"""No name that a stored file gives leads outside its folder: not by `..`, a drive, a link or a stream."""
+"""Safe joining of a folder and a file name from a stored file, which must not lead outside the folder."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from committee.errors import StoreError
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return `folder / name`, refusing a name that would lead outside the folder.
+    """Return `folder / name`.
 
     Raises
     ------
     StoreError
-        The name is absolute, has `..`, or goes through a link.
+        The name leads outside the folder: it is absolute, contains `..`, a drive or a stream of Windows, or
+        passes through a link.
     """
     parts = PurePosixPath(name).parts
     odd = not parts or ".." in parts or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
-    # A colon names a drive, or a hidden stream of a file, on Windows.
+    # On Windows a colon separates a drive, or a hidden stream of a file.
     if odd or any(sign in name for sign in "\\:\0"):
         raise outside(folder, name)
     path = folder
@@ -30,7 +31,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def is_link(path: Path) -> bool:
-    """Tell whether a path is a symbolic link, or a junction of Windows."""
+    """Return whether a path is a symbolic link, or a junction of Windows."""
     junction = getattr(os.path, "isjunction", None)  # Python 3.12
     return path.is_symlink() or (junction is not None and bool(junction(path)))
 
@@ -39,7 +40,7 @@ def outside(folder: Path, name: str) -> StoreError:
     """Return the error for a name that leads outside `folder`."""
     return StoreError(
         str(folder),
-        expected="files inside its own folder",
+        expected="names of files in this folder",
         got=f"{name!r}",
         todo="Remove the folder: it was not made by committee.",
     )

@@ -1,4 +1,4 @@
-"""Where each thing is in the store, and what is there."""
+"""Layout of the store: the path of each file and folder, and listings of its content."""
 
 from __future__ import annotations
 
@@ -28,12 +28,26 @@ _RESERVED = {
 
 
 class Store:
-    """A folder that holds all that a recipe makes; nothing is written until something is stored.
+    """The folder that contains all results of a recipe.
 
     Parameters
     ----------
-    root : Path
-        The folder. It need not exist.
+    root : str or Path
+        The folder. It is created when the first result is stored.
+
+    See Also
+    --------
+    committee.store.commit.commit : Write a folder of the store atomically.
+    committee.store.manifest.read_manifest : Read and verify a folder of the store.
+
+    Examples
+    --------
+    >>> from committee.store.layout import Store
+    >>> store = Store("store")
+    >>> store.checkpoint("resnet18", 0).as_posix()
+    'store/checkpoints/resnet18/fold_0'
+    >>> store.members()
+    ()
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -43,76 +57,76 @@ class Store:
         return f"Store({str(self.root)!r})"
 
     def checkpoint(self, member: str, fold: str | int) -> Path:
-        """Folder of a member's weights: `fold` is a number, `fold_0` or `refit`."""
+        """Return the folder of a member's weights; `fold` is a number, `fold_0` or `refit`."""
         name = f"fold_{fold}" if isinstance(fold, int) else fold
         return self._place("checkpoints", _checked(member), _checked(name))
 
     def resume(self, member: str, fold: str | int) -> Path:
-        """Folder of the state that an interrupted fit goes on from; gone once the fit is done."""
+        """Return the folder of the state from which an interrupted fit resumes, removed after the fit."""
         place = self.checkpoint(member, fold)
         return place.with_name(f"{place.name}.resume")
 
     def kfold(self, member: str) -> Path:
-        """Folder of a member's stored predictions: `oof`, `test_refit`, `test_folds`, ..."""
+        """Return the folder of a member's predictions: `oof`, `test_refit`, `test_folds` and others."""
         return self._place("kfold", _checked(member))
 
     def member_metrics(self, member: str) -> Path:
-        """Folder of a member's `metrics.json`."""
+        """Return the folder of a member's `metrics.json`."""
         return self._place("metrics", _checked(member))
 
     def ensemble_metrics(self, name: str) -> Path:
-        """Folder of an ensemble's `metrics.json`."""
+        """Return the folder of an ensemble's `metrics.json`."""
         return self._place("metrics", "ensembles", _checked(name))
 
     def pruning_report(self) -> Path:
-        """File with what members cost, and which subsets are best at what cost."""
+        """Return the file with the members' costs and the best subset for each cost."""
         return self._place("metrics", "pruning.json")
 
     def ensemble(self, name: str) -> Path:
-        """Folder of an ensemble: its combiner and which members it has."""
+        """Return the folder of an ensemble: its combiner and the names of its members."""
         return self._place("ensembles", _checked(name))
 
     @property
     def catalog(self) -> Path:
-        """File that `discover` writes."""
+        """The file that `committee discover` writes."""
         return self._place("ensembles", "ensemble_catalog.json")
 
     def oof_predictions(self) -> Path:
-        """Folder of the predictions that were joined for combining."""
+        """Return the folder of the joined out-of-fold predictions of all members."""
         return self._place("ensembles", "oof_predictions")
 
     def fusion_embeddings(self, member: str) -> Path:
-        """Folder of a member's embeddings of all rows, by each of its networks."""
+        """Return the folder of a member's embeddings of all rows, for each of its networks."""
         return self._place("ensembles", "fusion_embeddings", _checked(member))
 
     def deploy(self, name: str) -> Path:
-        """Folder of the exported files of a member or ensemble."""
+        """Return the folder of the exported files of a member or ensemble."""
         return self._place("deploy", _checked(name))
 
     def cache(self, key: str) -> Path:
-        """Folder of something that can be made again, such as decoded images."""
+        """Return a folder of data that can be recomputed, such as decoded images."""
         return self._place("cache", _checked(key))
 
     def dataset_folder(self) -> Path:
-        """Folder of the frozen record of the store's one data set."""
+        """Return the folder of the record of the store's data set."""
         return self._place("dataset")
 
     def debug_tmp(self) -> Path:
-        """Folder that debug mode writes to, and nothing else does."""
+        """Return the folder that `committee debug` writes to."""
         return self._place("debug_tmp")
 
     def _place(self, *parts: str) -> Path:
-        """Return a path in the store, which no link may lead out of."""
+        """Return a path in the store; raise StoreError if it passes through a link."""
         return inside(self.root, "/".join(parts))
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Be the store's only writer while the block runs, and first repair what a killed one left.
+        """Hold the store's lock for writing while the block runs; first repair what a killed writer left.
 
         Raises
         ------
         StoreError
-            Another process writes to it, or it is not writable, or the disk is full.
+            Another process holds the lock, the store is not writable, or the disk is full.
         """
         outer = not lock.holds(self.root)
         with lock.hold(self.root):
@@ -123,19 +137,19 @@ class Store:
             yield
 
     def mend(self) -> None:
-        """Finish the replacement that a killed writer left half done, unless somebody writes now."""
+        """Complete a replacement that a killed writer left, unless another process is writing."""
         depths = ("", "*/", "*/*/")
         if any(any(self.root.glob(f"{depth}.*{OLD}")) for depth in depths):
             with contextlib.suppress(StoreError), self.hold():
                 pass
 
     def folds(self, member: str) -> tuple[str, ...]:
-        """Return the names of a member's finished fits, such as `("fold_0", "fold_1", "refit")`."""
+        """Return the names of a member's completed fits, such as `("fold_0", "fold_1", "refit")`."""
         names = _committed(self._place("checkpoints", _checked(member)))
         return tuple(name for name in names if not name.endswith(".resume"))
 
     def members(self) -> tuple[str, ...]:
-        """Return the names of all members with a finished fit, sorted."""
+        """Return the names of all members with a completed fit, sorted."""
         top = self.root / "checkpoints"
         names = sorted(path.name for path in top.iterdir() if path.is_dir()) if top.is_dir() else []
         return tuple(name for name in names if _SAFE.fullmatch(name) and self.folds(name))
@@ -150,7 +164,7 @@ class Store:
         Raises
         ------
         UnknownNameError
-            There is none, or several go by the short name.
+            No model has this name, or several have this short name.
         """
         known = (*self.ensembles(), *self.members())
         for full in (name, f"{name}_ensemble"):
@@ -161,7 +175,7 @@ class Store:
             return short[0]
         raise UnknownNameError(
             str(self.root),
-            expected=f"one of {', '.join(short or known) or 'its models (it has none)'}",
+            expected=f"one of {', '.join(short or known) or 'its models (there are none)'}",
             got=f"'{name}'",
             todo=nearest(name, [*known, *map(self._method, self.ensembles())]),
         )
@@ -174,18 +188,18 @@ class Store:
 
 
 def _committed(folder: Path) -> list[str]:
-    """Return the names of the stored folders in `folder`, sorted; one that is being replaced is there."""
-    there = {path.parent.name for path in folder.glob(f"[!.]*/{NAME}")}
+    """Return the names of the stored folders in `folder`, sorted, including those that are being replaced."""
+    names = {path.parent.name for path in folder.glob(f"[!.]*/{NAME}")}
     replaced = (path.name.removesuffix(OLD).removeprefix(".") for path in folder.glob(f".*{OLD}"))
-    return sorted(there | {name.rpartition(".")[0] for name in replaced})
+    return sorted(names | {name.rpartition(".")[0] for name in replaced})
 
 
 def _checked(name: str) -> str:
-    """Return `name`, which must be fit for a folder on every system."""
+    """Return `name`; raise UsageError unless it is a valid folder name on every operating system."""
     if not _SAFE.fullmatch(name) or name.endswith(".") or name.lower() in _RESERVED:
         raise UsageError(
             "name in the store",
-            expected="up to 100 letters, digits and . _ + @ = -, none of them reserved",
+            expected="at most 100 letters, digits and . _ + @ = -, and no reserved name",
             got=f"'{name}'",
             todo="Choose another name.",
         )

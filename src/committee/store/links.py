@@ -1,4 +1,4 @@
-"""The same bytes once on disk: what is made of members holds their weights too."""
+"""Hard links between equal files, so that weights shared by several models are stored once."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LEAST = 2**16
-"""Bytes of the smallest file that is worth a link."""
+"""Smallest size in bytes of a file that is linked."""
 
 
 def link_twins(folder: Path, others: Iterable[Path]) -> int:
-    """Replace large files of a folder by hard links to equal ones in others; return how many.
+    """Replace large files of a folder by hard links to equal files in others; return their number.
 
-    Stored files are never changed in place, so a link is as safe as a copy. Where the file system has no
-    links, the copies stay.
+    Stored files are never changed in place, so a link is as safe as a copy. On a file system without links
+    the copies remain.
 
     Parameters
     ----------
     folder : Path
-        Not in the store yet.
+        A temporary folder that is not in the store yet.
     others : iterable of Path
-        Stored folders; one that is not there is passed over.
+        Stored folders; those that do not exist are ignored.
     """
     known: dict[int, list[Path]] = {}
     for file in _large(others):

@@ -1,4 +1,4 @@
-"""One writer a store: a lock that names its holder, and that a dead holder does not keep."""
+"""The lock of a store, which allows one writing process and is released when that process ends."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from committee.errors import StoreError
-from committee.store.disk import disk_errors
+from committee.errors import StoreError, system_reason
+from committee.store.disk import disk_errors, not_writable
 from committee.store.inside import inside
 
 LOCK = ".lock"
@@ -24,33 +24,33 @@ _held: set[Path] = set()
 
 
 class HeldError(StoreError):
-    """Another process writes to the store."""
+    """Another process holds the lock of the store."""
 
 
 def holds(root: Path) -> bool:
-    """Tell whether this process holds the store at `root`."""
+    """Return whether this process holds the lock of the store at `root`."""
     return root.resolve() in _held
 
 
 @contextlib.contextmanager
 def hold(root: Path) -> Iterator[None]:
-    """Be the only writer of the store at `root` while the block runs; a block inside a block is free.
+    """Hold the lock of the store at `root` while the block runs; nested blocks have no effect.
 
-    The operating system keeps the lock, so it ends with the process that took it, however that ends.
+    The lock belongs to the process, so the operating system releases it however the process ends.
 
     Raises
     ------
     HeldError
-        Another process holds it: the sentence has its number, host, start and command.
+        Another process holds the lock; the message has its number, host, start time and command.
     StoreError
-        The folder is not writable, or on a file system without locks.
+        The folder is not writable, or its file system has no locks.
     """
     root = root.resolve()
     if root in _held:
         yield
         return
     with _open(root) as file:
-        _take(file, root)
+        _acquire(file, root)
         _held.add(root)
         try:
             yield
@@ -63,33 +63,29 @@ def hold(root: Path) -> Iterator[None]:
 def _open(root: Path) -> BinaryIO:
     try:
         root.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: a full disk speaks when the record is written, not again when the file is closed.
+        # Unbuffered: a full disk raises when the record is written, not again when the file is closed.
         return inside(root, LOCK).open("a+b", buffering=0)
     except StoreError:
         raise
     except OSError as error:
-        raise StoreError(
-            str(root),
-            expected="a folder that can be written to",
-            got=error.strerror or str(error),
-            todo="Make it writable, or name another with --store.",
-        ) from error
+        todo = "Make it writable, or name another folder with --store."
+        raise not_writable(root, error, todo) from error
 
 
-def _take(file: BinaryIO, root: Path) -> None:
+def _acquire(file: BinaryIO, root: Path) -> None:
     try:
         _lock(file)
     except OSError as error:
         if error.errno not in _HELD:
             raise StoreError(
                 str(root),
-                expected="a file system that can lock files",
-                got=error.strerror or str(error),
+                expected="a file system with file locks",
+                got=system_reason(error),
                 todo="Name a store on another disk with --store.",
             ) from error
         raise HeldError(
             str(root),
-            expected="to be its only writer",
+            expected="no other process that writes to it",
             got=_holder(file),
             todo="Wait until it ends, or name another store with --store.",
         ) from None
@@ -121,7 +117,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: BinaryIO) -> None:
-        # A locked byte cannot be read there: one far behind the text leaves the holder's name readable.
+        # Windows cannot read a locked byte: one far behind the record leaves the record readable.
         file.seek(1 << 30)
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 

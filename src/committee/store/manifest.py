@@ -1,4 +1,4 @@
-"""The manifest of a stored thing: what made it, and the SHA-256 of each of its files."""
+"""Manifests of stored folders: a digest of the settings and inputs, and the SHA-256 of each file."""
 
 from __future__ import annotations
 
@@ -14,39 +14,60 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from committee.errors import CommitteeError, ProtocolError, StoreError
+from committee.errors import CommitteeError, ProtocolError, StoreError, missing, unreadable
 from committee.store.inside import inside, is_link, outside
 from committee.untrusted.documents import read_json
 
 Loaded = TypeVar("Loaded")
 
 PROTOCOL = 2
-"""Number of the layout of stored files and of what the code makes; raised when either changes its meaning."""
+"""Version of the store format; incremented when the meaning of stored files changes."""
 
 NAME = "manifest.json"
 NEW, OLD = ".new~", ".old~"
-"""Endings of the folders and files that a writer works on, `.<name>.<token><ending>`."""
+"""Endings of temporary folders and files, `.<name>.<token><ending>`."""
 
 PATIENCE = (0.002, 0.02, 0.1, 0.3, 0.6)
-"""Seconds that a reader waits, again and again, for a folder that is being replaced."""
+"""Seconds that a reader waits between attempts to read a folder that is being replaced."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` holds.
+    """The content of `manifest.json`.
 
     Parameters
     ----------
     kind : str
-        What the folder is: `checkpoint`, `kfold`, `ensemble`, `metrics`, ...
+        Kind of the folder: `checkpoint`, `kfold`, `ensemble`, `metrics` and others.
     fingerprint : str
-        Digest of all that made it: inputs, settings, protocol. Equal means done.
+        Digest of inputs, settings and protocol. A folder with an equal fingerprint is up to date.
     files : dict
-        `{"sha256", "size"}` of each file, by its path inside the folder (`/` between parts).
+        `{"sha256", "size"}` of each file, by its path in the folder (with `/`).
     facts : dict
-        Plain JSON values that listings show without opening the files.
+        JSON values that listings show without opening the files.
+    protocol : int
+        Version of the store format.
+
+    See Also
+    --------
+    read_manifest : Read and verify a manifest.
+    committee.store.commit.commit : Write a folder with its manifest.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.store.commit import commit
+    >>> from committee.store.manifest import read_manifest
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     folder = Path(root, "results")
+    ...     with commit(folder, kind="example", fingerprint="0") as temporary:
+    ...         _ = (temporary / "a.txt").write_text("a")
+    ...     manifest = read_manifest(folder)
+    >>> manifest.kind, list(manifest.files)
+    ('example', ['a.txt'])
     """
 
     kind: str
@@ -56,7 +77,7 @@ class Manifest:
     protocol: int = PROTOCOL
 
     def to_json(self) -> dict[str, Any]:
-        """Return the manifest as JSON values, with a digest of itself."""
+        """Return the manifest as JSON values, with a digest of its content."""
         body = {
             "protocol": self.protocol,
             "kind": self.kind,
@@ -68,19 +89,19 @@ class Manifest:
 
 
 def canonical(value: object) -> str:
-    """Return `value` as JSON text that does not depend on the order of keys."""
+    """Return `value` as JSON text that is independent of the order of keys."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=plain)
 
 
 def plain(value: object) -> object:
-    """Turn the numbers, paths and arrays that settings may hold into JSON values."""
+    """Convert NumPy values, paths and sets to JSON values."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
         return value.as_posix()
     if isinstance(value, set | frozenset):
         return sorted(value)
-    raise TypeError(f"{type(value).__name__} is no JSON value")
+    raise TypeError(f"{type(value).__name__} cannot be converted to JSON")
 
 
 def digest(value: object) -> str:
@@ -95,7 +116,7 @@ def hash_file(path: Path) -> str:
 
 
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and SHA-256 of each file under `folder`, but for the manifest itself."""
+    """Return size and SHA-256 of each file below `folder`, except for the manifest itself."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "size": path.stat().st_size}
@@ -105,21 +126,21 @@ def list_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
-    """Read the manifest of a stored folder, and check its files against it.
+    """Read the manifest of a stored folder and verify its files.
 
-    A folder that a writer replaces meanwhile is waited for, a second at most.
+    If a writer is replacing the folder, wait for it, for about a second at most.
 
     Parameters
     ----------
     folder : Path
-        A folder that `commit` made.
+        A folder that `commit` wrote.
     verify : bool
-        Whether to hash the files. Without, only the manifest itself is checked.
+        Whether to hash the files. If false, only the manifest itself is verified.
 
     Raises
     ------
     StoreError
-        There is no manifest, or it or a file is damaged: the sentence names which.
+        There is no manifest, or the manifest or a file is damaged; the message names it.
     """
     for pause in PATIENCE:
         before = _edition(folder)
@@ -133,12 +154,12 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
 
 
 def read_whole(folder: Path, load: Callable[[Path], Loaded]) -> Loaded:
-    """Return `load(folder)` for a stored folder that is whole; again, if it was replaced meanwhile.
+    """Return `load(folder)` for an intact folder; load again if it was replaced while it was read.
 
     Raises
     ------
     StoreError
-        As `read_manifest`; and what `load` raises. Or it was replaced each time.
+        The folder is damaged (see `read_manifest`), or it was replaced in each attempt.
     """
     for pause in PATIENCE:
         manifest = read_manifest(folder)
@@ -153,9 +174,9 @@ def read_whole(folder: Path, load: Callable[[Path], Loaded]) -> Loaded:
         time.sleep(pause)
     raise StoreError(
         str(folder),
-        expected="a folder that stays as it is while it is read",
-        got="one that is replaced again and again",
-        todo="Wait for the run that writes, and run it again.",
+        expected="a folder that does not change while it is read",
+        got="one that is replaced repeatedly",
+        todo="Wait for the command that writes to the store, then try again.",
     )
 
 
@@ -170,7 +191,7 @@ def _read(folder: Path, verify: bool) -> Manifest:
 
 
 def _edition(folder: Path) -> tuple[int, int] | None:
-    """Return what tells a folder's manifest from the one that replaces it; None where there is none."""
+    """Return an identifier of a folder's manifest file, which changes with it; None if there is none."""
     try:
         found = (folder / NAME).stat()
     except (OSError, ValueError):
@@ -185,7 +206,7 @@ def _is_being_replaced(folder: Path) -> bool:
 def _parse(path: Path) -> Manifest:
     redo = "Remove its folder and run the command that made it again."
     if not path.exists():
-        raise StoreError(str(path), expected="a manifest", got="none", todo=redo)
+        raise missing(StoreError, path, redo)
     record = read_json(path, "an intact manifest", redo)
     _check_protocol(path, record)
     try:
@@ -200,7 +221,7 @@ def _parse(path: Path) -> Manifest:
 
 
 def _check_protocol(path: Path, record: Any) -> None:
-    """Refuse a manifest of another version of the store's format."""
+    """Raise ProtocolError for a manifest of another version of the store format."""
     protocol = record.get("protocol") if isinstance(record, dict) else None
     if not isinstance(protocol, int) or isinstance(protocol, bool) or protocol == PROTOCOL:
         return
@@ -208,13 +229,13 @@ def _check_protocol(path: Path, record: Any) -> None:
     raise ProtocolError(
         str(path),
         expected=f"a store of protocol {PROTOCOL}",
-        got=f"protocol {protocol}, which {age} committee wrote",
-        todo="Name a new folder with --store, or install that version of committee to read this one.",
+        got=f"protocol {protocol} of {age} version of committee",
+        todo="Name a new folder with --store, or install that version to read this one.",
     )
 
 
 def _is_typed(manifest: Manifest) -> bool:
-    """Tell whether the values are of the types that they are declared with."""
+    """Return whether all values have their declared types."""
     texts = all(isinstance(text, str) for text in (manifest.kind, manifest.fingerprint))
     tables = all(isinstance(table, dict) for table in (manifest.files, manifest.facts))
     return (
@@ -235,7 +256,7 @@ def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
     redo = "Run the command that made it again."
     try:
         if not path.is_file():
-            raise StoreError(str(path), expected="a file that the manifest names", got="none", todo=redo)
+            raise missing(StoreError, path, redo)
         size = path.stat().st_size
         if size != expected["size"]:
             raise StoreError(str(path), expected=f"{expected['size']} bytes", got=f"{size} bytes", todo=redo)
@@ -244,15 +265,13 @@ def _check_file(folder: Path, name: str, expected: Mapping[str, Any]) -> None:
     except StoreError:
         raise
     except OSError as error:
-        raise StoreError(
-            str(path), expected="a file that can be read", got=error.strerror or str(error), todo=redo
-        ) from error
+        raise unreadable(StoreError, path, error, redo) from error
 
 
 def is_done(folder: Path, fingerprint: str) -> bool:
-    """Tell whether `folder` holds, undamaged, what `fingerprint` makes.
+    """Return whether `folder` is intact and has this fingerprint.
 
-    A damaged folder, or one made from something else, is named in the log and counts as not done.
+    A warning names a folder that is damaged or has another fingerprint.
     """
     if not (folder / NAME).exists():
         return False
@@ -264,6 +283,6 @@ def is_done(folder: Path, fingerprint: str) -> bool:
         log.warning("%s", error)
         return False
     if manifest.fingerprint != fingerprint:
-        log.warning("%s was made from other settings or data: it is made again", folder)
+        log.warning("%s was made with other settings or data and is made again", folder)
         return False
     return True

@@ -1,4 +1,4 @@
-"""Nested dicts and lists of tensors and plain values, kept as safetensors and JSON: an optimizer's state."""
+"""Storage of nested dicts and lists of tensors, such as an optimizer's state, as safetensors and JSON."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def save(tree: object, folder: Path, name: str = "state") -> None:
     Parameters
     ----------
     tree : dict, list, tuple, Tensor, number, str or None, nested
-        Keys of dicts are text or integers. A tuple comes back as a list.
+        Keys of dicts are text or integers. A tuple is loaded as a list.
     folder : Path
-        An existing folder, such as the one that `commit` yields.
+        An existing folder, such as the one yielded by `commit`.
     """
     tensors: dict[str, Tensor] = {}
     shape = _encode(tree, tensors)
@@ -33,27 +33,32 @@ def save(tree: object, folder: Path, name: str = "state") -> None:
 
 
 def load(folder: Path, name: str = "state") -> Any:
-    """Read what `save` wrote; raise StoreError if it is damaged. Tensors are on the CPU, with their strides.
+    """Load what `save` wrote, with all tensors on the CPU and with their original strides.
 
-    Strides matter: a fused optimizer walks a parameter and its moments in memory order, and is silently wrong
-    when a channels-last parameter meets contiguous moments.
+    Strides matter: a fused optimizer iterates over a parameter and its moments in memory order, and is
+    silently wrong if the parameter is channels-last and the moments are contiguous.
+
+    Raises
+    ------
+    StoreError
+        A file is missing or damaged.
     """
     path = folder / f"{name}.safetensors"
     try:
         read_header(path)
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StoreError(str(path), expected="a kept state", got=str(error)) from error
+        raise StoreError(str(path), expected="a saved state", got=str(error)) from error
     shape = folder / f"{name}.json"
     return build(
-        lambda: _decode(json.loads(shape.read_text(encoding="utf-8")), tensors), shape, "a kept state"
+        lambda: _decode(json.loads(shape.read_text(encoding="utf-8")), tensors), shape, "a saved state"
     )
 
 
 def _encode(value: object, tensors: dict[str, Tensor]) -> object:
     if isinstance(value, Tensor):
         key = str(len(tensors))
-        # safetensors takes neither shared nor strided memory: each tensor goes in as a contiguous copy.
+        # safetensors supports neither shared nor strided memory, so each tensor is copied.
         tensors[key] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
         return {"tensor": key, "stride": list(value.stride())}
     if isinstance(value, dict):
@@ -76,7 +81,7 @@ def _decode(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def _with_stride(tensor: Tensor, stride: tuple[int, ...]) -> Tensor:
-    """Return `tensor` with its memory in the order that `stride` says, where that order has no gaps."""
+    """Return `tensor` with this stride, if the stride has no gaps."""
     last = sum((size - 1) * step for size, step in zip(tensor.shape, stride, strict=True))
     if tensor.stride() == stride or last + 1 != tensor.numel():
         return tensor

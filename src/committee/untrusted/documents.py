@@ -1,4 +1,4 @@
-"""JSON that anybody may have written: an object comes out, or one sentence."""
+"""Readers of untrusted JSON files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from committee.errors import CommitteeError, StoreError
+from committee.errors import CommitteeError, StoreError, missing, unreadable
 
 Made = TypeVar("Made")
 
@@ -20,40 +20,46 @@ def read_json(path: Path, expected: str, todo: str = "") -> dict[str, Any]:
     path : Path
         The file.
     expected : str
-        What it should be, for the sentence.
+        Description of a valid file, for the error message.
     todo : str
-        What to do when it is not.
+        What to do if the file is not valid.
 
     Raises
     ------
     StoreError
-        There is no such file, it cannot be read, or holds something else.
+        The file does not exist, cannot be read, or does not contain a JSON object.
     """
+    value = None
     try:
-        got = "none" if not path.exists() else "" if path.is_file() else "no file"
-        value = None if got else json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise StoreError(str(path), expected=expected, got="something other than a file", todo=todo)
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise missing(StoreError, path, todo) from None
     except (ValueError, RecursionError):
-        value, got = None, "a damaged one"
+        pass
+    except StoreError:
+        raise
     except OSError as error:
-        value, got = None, error.strerror or str(error)
+        raise unreadable(StoreError, path, error, todo) from error
     if not isinstance(value, dict):
-        raise StoreError(str(path), expected=expected, got=got or "a damaged one", todo=todo)
+        raise StoreError(str(path), expected=expected, got="a damaged one", todo=todo)
     return value
 
 
 def build(make: Callable[[], Made], path: Path, expected: str, todo: str = "") -> Made:
-    """Return `make()`, which takes apart what `path` said.
+    """Return `make()`, which builds an object from the untrusted content of `path`.
 
     Raises
     ------
     StoreError
-        Something is missing there, or of another type.
+        `make` failed, for example because a value is missing or has another type.
     """
     try:
         return make()
     except CommitteeError:
         raise
-    # What a stranger's values do to code that trusts them is not known beforehand.
+    # Untrusted values can raise any exception in code that expects valid ones.
     except Exception as error:
         detail = f"{type(error).__name__}: {error}".splitlines()[0]
         raise StoreError(str(path), expected=expected, got=f"another ({detail})", todo=todo) from error

@@ -1,4 +1,4 @@
-"""NumPy's files from anybody: what a header claims is compared with what is there, then memory is taken."""
+"""Readers of untrusted NumPy files, which verify the header before they allocate memory."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def load_npy(path: Path, *, mmap: bool = False) -> NDArray[Any]:
     path : Path
         The file.
     mmap : bool
-        Whether the array stays on disk until it is used.
+        Whether to memory-map the array.
 
     Raises
     ------
     FileNotFoundError
-        There is none.
+        The file does not exist.
     ValueError
-        It is damaged, holds Python objects, or claims more than it has.
+        The file is damaged, contains Python objects, or is smaller than its header states.
     """
 
     def read() -> NDArray[Any]:
@@ -50,7 +50,7 @@ def load_npy(path: Path, *, mmap: bool = False) -> NDArray[Any]:
 
 
 def load_npz(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of a `.npz` archive; raises what `load_npy` does."""
+    """Read all arrays of a `.npz` archive; raise what `load_npy` raises."""
 
     def read() -> dict[str, NDArray[Any]]:
         with path.open("rb") as file:
@@ -69,7 +69,7 @@ def load_npz(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _check_header(file: BinaryIO, size: int) -> None:
-    """Refuse an array of objects, and one that says it is larger than its `size` bytes."""
+    """Raise ValueError for an array of objects, or one that is larger than the `size` of its file."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version[0]}.{version[1]} of the format")
@@ -88,7 +88,7 @@ def _check_header(file: BinaryIO, size: int) -> None:
 
 
 def _guarded(read: Callable[[], Read]) -> Read:
-    # A damaged file fails in a dozen ways: in zip, zlib, lzma, struct, Python's parser and NumPy's own.
+    # A damaged file may raise errors of zip, zlib, lzma, struct, Python's parser or NumPy.
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings(

@@ -1,4 +1,4 @@
-"""The header of a safetensors file from anybody: names, types and shapes, before the library reads it."""
+"""Reader of the header of untrusted safetensors files: names, types and shapes of the tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 MOST_TENSORS = 20_000
 MOST_AXES = 64
 LONGEST_HEADER = 32 * 2**20
-"""Lists of sample ids go into headers; a million ids is 30 MB."""
+"""Largest header in bytes. Headers contain the sample ids of predictions: 30 MB for a million ids."""
 
 BYTES = {
     "BOOL": 1,
@@ -40,14 +40,18 @@ BYTES = {
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says that it holds.
+    """The header of a safetensors file.
 
-    Attributes
+    Parameters
     ----------
     shapes : mapping of str to tuple of int
-        Of each tensor, by its name.
+        Shape of each tensor, by its name.
     metadata : mapping of str to str
-        What its writer put beside them.
+        Metadata that the writer added.
+
+    See Also
+    --------
+    read_header : Read the header of a file.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -55,14 +59,15 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header of a file; no tensor is read.
+    """Read and verify the header of a file without reading tensors.
 
-    The library itself takes fifteen seconds for 400,000 tensors, and of two with one name the last.
+    The safetensors library takes fifteen seconds for 400,000 tensors, and silently drops one of two tensors
+    with the same name.
 
     Raises
     ------
     SafetensorError
-        It is too long, names a tensor twice, or the tensors do not fill the file exactly.
+        The header is too long, has a name twice, or the tensors do not fill the file exactly.
     OSError
         The file cannot be read.
     """
@@ -75,7 +80,7 @@ def read_header(path: Path) -> Header:
     entries = _parse(content)
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise SafetensorError("metadata that are not text")
+        raise SafetensorError("metadata that is not text")
     _check_filled(entries, size - 8 - length)
     return Header({name: tuple(entry["shape"]) for name, entry in entries.items()}, metadata)
 
@@ -83,7 +88,7 @@ def read_header(path: Path) -> Header:
 def _parse(content: bytes) -> dict[str, Any]:
     count = 0
 
-    def take(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def build_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal count
         count += 1
         if count > MOST_TENSORS:
@@ -95,28 +100,28 @@ def _parse(content: bytes) -> dict[str, Any]:
         return found
 
     try:
-        entries = json.loads(content.decode("utf-8"), object_pairs_hook=take)
+        entries = json.loads(content.decode("utf-8"), object_pairs_hook=build_dict)
     except (ValueError, RecursionError):
-        raise SafetensorError("a header that is no JSON") from None
+        raise SafetensorError("a header that is not valid JSON") from None
     if not isinstance(entries, dict):
-        raise SafetensorError("a header that is no list of tensors")
+        raise SafetensorError("a header that does not describe tensors")
     return entries
 
 
 def _check_filled(entries: Mapping[str, Any], size: int) -> None:
-    """Refuse tensors that overlap, leave gaps, lie outside, or are of another size than their shape says."""
+    """Raise SafetensorError unless the tensors have the size of their shapes and fill the file exactly."""
     spans = []
     for name, entry in entries.items():
         if not _is_well_formed(entry):
-            raise SafetensorError(f"no description of a tensor for {name[:100]!r}")
+            raise SafetensorError(f"an invalid description of the tensor {name[:100]!r}")
         start, end = entry["data_offsets"]
         if end - start != BYTES[entry["dtype"]] * math.prod(entry["shape"]):
-            raise SafetensorError(f"another size than its shape for {name[:100]!r}")
+            raise SafetensorError(f"a size that does not match the shape of {name[:100]!r}")
         spans.append((start, end))
     reached = 0
     for start, end in sorted(spans):
         if start != reached:
-            raise SafetensorError("tensors that overlap, or gaps between them")
+            raise SafetensorError("overlapping tensors, or gaps between tensors")
         reached = end
     if reached != size:
         raise SafetensorError(f"tensors of {reached} bytes, where the file has {size}")

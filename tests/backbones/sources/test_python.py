@@ -50,7 +50,7 @@ def test_embedding_needs_a_head():
         build("python:committee_test_nets:headless", 4, trusted=True).embed(torch.zeros(1, 3, 8, 8))
     assert str(caught.value) == (
         "embed: expected a network that ends in a linear or convolutional layer, got Flatten."
-        " Give the network such a head, with one output a class."
+        " Add such a layer, with one output per class, to the network."
     )
 
 
@@ -73,7 +73,7 @@ def test_embedding_needs_a_head():
             "python:committee_test_nets:net",
             True,
             "python:committee_test_nets:net: expected pretrained: false, or the path of a weights file,"
-            " got true. A builder of your own has no published weights.",
+            " got true. A Python builder has no published weights.",
         ),
         (
             "python:committee_test_nets:broken",
@@ -100,8 +100,8 @@ def test_builder_that_only_a_saved_member_names_is_not_imported(tmp_path: Path):
     with pytest.raises(UsageError) as caught:
         Member.load(tmp_path / "member")
     assert str(caught.value) == (
-        "python:committee_test_nets:net: expected a builder that the recipe of this run names, got one that a"
-        " file names. Name it in the recipe's backbones.include, or pass trusted=True."
+        "python:committee_test_nets:net: expected a builder that the recipe contains, got one from a saved"
+        " file. Add it to backbones.include in the recipe, or pass trusted=True."
     )
     images = torch.randint(0, 256, (2, 3, 20, 30), dtype=torch.uint8)
     assert torch.equal(Member.load(tmp_path / "member", trusted=True)(images), member(images))

@@ -54,7 +54,7 @@ def test_view_of_the_network_comes_with_it():
 
 def test_hub_name_is_followed_to_its_architecture(monkeypatch: pytest.MonkeyPatch):
     described = (timm.get_pretrained_cfg("test_resnet").to_dict(), "test_resnet", {"act_layer": "mish"})
-    monkeypatch.setattr(source, "_answers", lambda _: True)
+    monkeypatch.setattr(source, "_responds", lambda _: True)
     monkeypatch.setattr(source, "load_model_config_from_hf", lambda _: described)
     monkeypatch.setattr("timm.models._factory.load_model_config_from_hf", lambda *_, **__: described)
     backbone = build("hf-hub:owner/name", 5, img_size=64, seed=0)
@@ -70,12 +70,12 @@ def test_hub_name_is_followed_to_its_architecture(monkeypatch: pytest.MonkeyPatc
 
 
 def test_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source, "_answers", lambda _: False)
+    monkeypatch.setattr(source, "_responds", lambda _: False)
     with pytest.raises(TrainingError) as caught:
         build("hf-hub:nobody/committee-test-nothing", 5)
     assert str(caught.value) == (
-        "hf-hub:nobody/committee-test-nothing: expected its description and weights, got no answer from"
-        " huggingface.co (LocalEntryNotFoundError). Name its architecture as timm:NAME, and start from random"
-        " weights with --set training.pretrained=false."
+        "hf-hub:nobody/committee-test-nothing: expected the configuration and weights of the model, got no "
+        "response from huggingface.co (LocalEntryNotFoundError). Use its architecture as timm:NAME, with "
+        "random weights: --set training.pretrained=false."
     )
     assert not constants.HF_HUB_OFFLINE

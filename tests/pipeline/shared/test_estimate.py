@@ -71,8 +71,8 @@ def test_it_refuses_what_training_would(trained: Store, store: Store, tiny_setti
     with pytest.raises(UsageError) as caught:
         estimate(load_recipe(None, [*tiny_settings, "training.pretrained=gone.pt"]), store)
     assert str(caught.value) == (
-        "training.pretrained: expected true, false or the path of a weights file, got 'gone.pt'. "
-        "There is no such file."
+        "gone.pt: the file does not exist. "
+        "Set training.pretrained to true, false or the path of a weights file."
     )
 
 

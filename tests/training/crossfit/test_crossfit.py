@@ -111,7 +111,7 @@ def test_what_a_change_touches_is_made_again(run, fits, store, making, tmp_path,
     run(*once, "training.lr=0.02", data=making.make_dataset(tmp_path / "other", fingerprint="g"))
     assert fits == ["fold_0", "fold_1", "fold_2", "refit"]
     assert (
-        f"{store.checkpoint(name, 0)} was made from other settings or data: it is made again"
+        f"{store.checkpoint(name, 0)} was made with other settings or data and is made again"
         in caplog.messages
     )
 

@@ -33,7 +33,7 @@ def patient(classes: int, channels: int) -> nn.Module:
 
     def wait(module: nn.Module, images: object) -> None:
         if module.training and torch.is_grad_enabled() and next(BATCHES) == int(os.environ.get("HOLD_AT", 0)):
-            while not interrupt.asked():
+            while not interrupt.requested():
                 time.sleep(0.01)
 
     net = tiny(classes, channels)

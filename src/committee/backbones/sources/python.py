@@ -1,4 +1,4 @@
-"""Networks of the user's own code."""
+"""Backbones from Python builders of the user: `python:package.module:builder`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,26 @@ from committee.errors import UsageError, nearest
 
 
 class PythonSource(Source):
-    """`python:package.module:builder`.
+    """Source of backbones named `python:package.module:builder`.
 
-    The builder is called with what its signature names among `classes` (or `num_classes`), `channels` (or
-    `in_chans`) and `img_size`, and returns a module from normalized images to logits.
+    The builder is called with those of the arguments `classes` (or `num_classes`), `channels` (or `in_chans`)
+    and `img_size` that it has, and returns a module from normalized images to logits.
+
+    See Also
+    --------
+    committee.backbones.build.build : Build a backbone by name.
+
+    Examples
+    --------
+    >>> from committee.backbones.sources.python import PythonSource
+    >>> PythonSource().knows("my_package.networks:small_cnn")
+    True
     """
 
     pretrained_default: ClassVar[bool] = False
 
     def names(self) -> Sequence[str]:
-        """Return nothing: what can be imported is known when it is imported."""
+        """Return an empty tuple: the builders that can be imported are not known beforehand."""
         return ()
 
     def knows(self, key: str) -> bool:
@@ -45,7 +55,7 @@ class PythonSource(Source):
                 architecture.name,
                 expected="pretrained: false, or the path of a weights file",
                 got="true",
-                todo="A builder of your own has no published weights.",
+                todo="A Python builder has no published weights.",
             )
         builder = _import(architecture)
         known = {

@@ -1,4 +1,4 @@
-"""Architectures of timm, and of the hub through timm."""
+"""Backbones of timm, and of the Hugging Face hub through timm."""
 
 from __future__ import annotations
 
@@ -22,14 +22,25 @@ HUB = "hf-hub:"
 
 
 class TimmSource(Source):
-    """`timm:NAME` and `hf-hub:OWNER/NAME`."""
+    """Source of backbones named `timm:NAME` and `hf-hub:OWNER/NAME`.
+
+    See Also
+    --------
+    committee.backbones.build.build : Build a backbone by name.
+
+    Examples
+    --------
+    >>> from committee.backbones.sources.timm import TimmSource
+    >>> TimmSource().knows("resnet18.a1_in1k")
+    True
+    """
 
     def names(self) -> Sequence[str]:
-        """Return all architectures, without the tags of their weights."""
+        """Return the names of all architectures, without tags of weights."""
         return timm.list_models()
 
     def knows(self, key: str) -> bool:
-        """Return whether timm has `key`, with the tag of weights that it may carry."""
+        """Return whether timm has the architecture `key`, and its weights if it contains a tag."""
         if key.startswith(HUB):
             return True
         return timm.is_model(key) and ("." not in key or key in timm.list_pretrained(key))
@@ -37,7 +48,7 @@ class TimmSource(Source):
     def make(
         self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
     ) -> Backbone:
-        """Build a network; `img_size` is passed to the families whose shape depends on it."""
+        """Build a network; `img_size` is passed to architectures that depend on it."""
         arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, "pretrained": pretrained}
         arguments |= architecture.options
         with _hub(pretrained or architecture.key.startswith(HUB)):
@@ -52,7 +63,7 @@ class TimmSource(Source):
         return Backbone(net, _heads(net, classes), architecture, settings["mean"], settings["std"])
 
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Rename an author's keys and resize position embeddings, as timm does for the family."""
+        """Rename tensors and resize position embeddings with timm's own function for the architecture."""
         family = sys.modules[type(net).__module__]
         convert = getattr(family, "checkpoint_filter_fn", None)
         return convert(state, net) if convert else state
@@ -69,18 +80,18 @@ def _create(key: str, img_size: int, arguments: dict[str, Any]) -> Any:
 
 @contextmanager
 def _hub(needed: bool) -> Iterator[None]:
-    # Away from the network the hub's client retries for 20 to 50 seconds a file. One short question first:
-    # when nobody answers, it looks in its cache alone.
+    # Without a connection, the hub's client retries for 20 to 50 seconds per file. One short request decides
+    # whether it may use its cache only.
     before = constants.HF_HUB_OFFLINE
     if needed and not before:
-        constants.HF_HUB_OFFLINE = not _answers(constants.ENDPOINT)
+        constants.HF_HUB_OFFLINE = not _responds(constants.ENDPOINT)
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10).close()
     except urllib.error.HTTPError:
@@ -98,7 +109,7 @@ def _heads(net: Any, classes: int) -> tuple[str, ...]:
         for part in _several(module)
     ]
     names = {module: name for name, module in net.named_modules()}
-    # A top may be more than one layer: a norm and a linear one, a small MLP. Its last one makes the logits.
+    # A classifier may have several layers, such as a norm and a linear layer; the last computes the logits.
     return tuple(".".join((names[top], *filter(None, find_head(top, classes)))) for top in tops)
 
 
@@ -107,7 +118,7 @@ def _several(module: nn.Module) -> Sequence[nn.Module]:
 
 
 def _resolved(architecture: Architecture) -> Architecture:
-    # A hub name is followed to the architecture it stands for, so a saved member needs no hub.
+    # A name of the hub is replaced by its architecture, so that a saved member does not need the hub.
     if not architecture.key.startswith(HUB):
         return architecture
     _, key, options = load_model_config_from_hf(architecture.key.removeprefix(HUB))

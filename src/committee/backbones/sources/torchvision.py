@@ -1,4 +1,4 @@
-"""Classification architectures of torchvision."""
+"""Backbones of torchvision."""
 
 from __future__ import annotations
 
@@ -19,26 +19,37 @@ from committee.backbones.base import (
     find_head,
 )
 
-# Their published weights expect pixels in -1..1, to which torchvision's own networks rescale inside.
+# The published weights of these expect pixels in -1..1; torchvision's networks rescale their inputs.
 INCEPTIONS = ("googlenet", "inception_v3")
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 
 class TorchvisionSource(Source):
-    """`torchvision:NAME`."""
+    """Source of backbones named `torchvision:NAME`.
+
+    See Also
+    --------
+    committee.backbones.build.build : Build a backbone by name.
+
+    Examples
+    --------
+    >>> from committee.backbones.sources.torchvision import TorchvisionSource
+    >>> TorchvisionSource().knows("resnet50")
+    True
+    """
 
     def names(self) -> Sequence[str]:
-        """Return all classification architectures."""
+        """Return the names of all classification architectures."""
         return models.list_models(module=models)
 
     def make(
         self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
     ) -> Backbone:
-        """Build a network without auxiliary heads; `img_size` is passed where the shape depends on it."""
+        """Build a network without auxiliary heads; `img_size` is passed to architectures that need it."""
         key = architecture.key
         net = models.get_model(key, num_classes=classes, **_arguments(key, img_size), **architecture.options)
         if channels != 3:
-            _take_channels(net, channels)
+            _set_channels(net, channels)
         backbone = Backbone(net, find_head(net, classes), architecture, *_statistics(key))
         if pretrained:
             weights = models.get_model_weights(key).DEFAULT
@@ -47,7 +58,7 @@ class TorchvisionSource(Source):
         return backbone
 
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Leave out auxiliary heads, and resize the position embedding of a transformer."""
+        """Remove auxiliary heads, and resize the position embedding of a transformer."""
         state = {name: tensor for name, tensor in state.items() if not name.startswith(AUXILIARY)}
         if isinstance(net, models.VisionTransformer):
             return dict(interpolate_embeddings(net.image_size, net.patch_size, state))
@@ -66,7 +77,7 @@ def _arguments(key: str, img_size: int) -> dict[str, Any]:
     return {"input_size": (img_size, img_size)} if key.startswith("maxvit") else {}
 
 
-def _take_channels(net: nn.Module, channels: int) -> None:
+def _set_channels(net: nn.Module, channels: int) -> None:
     name, stem = next((n, m) for n, m in net.named_modules() if isinstance(m, nn.Conv2d))
     other = nn.Conv2d(
         channels,

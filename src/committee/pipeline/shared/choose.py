@@ -10,7 +10,7 @@ from committee.combiners.base import COMBINERS, Combiner
 from committee.combiners.base import build as build_combiner
 from committee.errors import RecipeError, StoreError
 from committee.pipeline.shared.records import failures
-from committee.recipe.members import is_named, pick
+from committee.recipe.members import is_named
 from committee.recipe.model import Recipe
 from committee.recipe.runs import MetaFuser, Stacking
 from committee.recipe.section import Section
@@ -46,7 +46,7 @@ def choose_backbones(recipe: Recipe, entries: Sequence[Entry], store: Store) -> 
     own = {spec.name: spec.backbone for spec in recipe.members()}
     failed = {entry["name"]: own.get(entry["name"], "") for entry in failures(store)}
     trained = {entry["name"]: str(entry.get("backbone", "")) for entry in entries if "of" not in entry}
-    named, missing = pick(recipe, failed | trained)
+    named, missing = recipe.select(failed | trained)
     return _some([name for name in named if name in trained], missing, entries, store)
 
 

@@ -46,7 +46,7 @@ class Outcome:
         try:
             yield
         except Exception as error:
-            interrupt.end_if_asked()
+            interrupt.raise_if_requested()
             self.take(name, error)
         else:
             self.take(name, None)

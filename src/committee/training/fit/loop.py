@@ -271,7 +271,7 @@ class _Fit:
 
     def check_interrupt(self) -> None:
         """Where a signal asked for it, keep the state in mid-epoch and stop."""
-        if interrupt.asked():
+        if interrupt.requested():
             self._keep()
             log.warning("%s: stopped in epoch %d and kept", self.job.name, len(self.history) + 1)
             raise KeyboardInterrupt
