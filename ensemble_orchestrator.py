@@ -1,4 +1,4 @@
-"""`python ensemble_orchestrator.py VERB ...` is `committee VERB ...`, for those who are used to typing it."""
+"""Run the command line: `python ensemble_orchestrator.py VERB ...` is the same as `committee VERB ...`."""
 
 from __future__ import annotations
 

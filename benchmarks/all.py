@@ -1,6 +1,6 @@
-"""Every benchmark file, one after the other, and one table of their ratios: what `make bench` runs.
+"""Run all benchmarks one after the other, and print one table of their ratios; `make bench` runs this file.
 
-Each file runs in a process of its own. The rows are kept in `benchmarks/results/<machine>.json`.
+Each file runs in a process of its own. The rows are written to `benchmarks/results/<machine>.json`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NO_QUESTIONS = ("harness.py", "all.py")
 
 
 def run(file: Path, quick: bool) -> dict[str, Any] | None:
-    """Run one file, showing what it prints; None where it fails."""
+    """Run one file and show its output; return None if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "rows.json"
         command = [sys.executable, str(file), "--json", str(answer), *["--quick"] * quick]
@@ -33,10 +33,16 @@ def run(file: Path, quick: bool) -> dict[str, Any] | None:
 
 
 def main() -> int:
-    """Run them, print the table, keep the rows."""
+    """Run the files, print the table, and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", metavar="NAME", help="such as metrics (all of them)")
-    parser.add_argument("--quick", action="store_true", help="small sizes: do they run at all? Keeps nothing")
+    parser.add_argument(
+        "files", nargs="*", metavar="NAME", help="benchmarks to run, such as metrics (default: all)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="use small sizes to check that the benchmarks run; write no results",
+    )
     arguments = parser.parse_args()
     files = [HERE / f"{name}.py" for name in arguments.files] or [
         file for file in sorted(HERE.glob("*.py")) if file.name not in NO_QUESTIONS
@@ -56,12 +62,12 @@ def main() -> int:
 
 
 def keep(done: dict[str, Any]) -> None:
-    """Write the answers, by file, over the earlier ones of this machine."""
+    """Replace the results of these files among the results of this machine."""
     path = HERE / "results" / f"{slug()}.json"
     path.parent.mkdir(exist_ok=True)
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     path.write_text(json.dumps({**known, **done}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"\nkept in {path}")
+    print(f"\nwritten to {path}")
 
 
 if __name__ == "__main__":

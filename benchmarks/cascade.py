@@ -1,9 +1,9 @@
-"""A cascade that skips networks against all networks on all photos: ResNet-18, -50 and -101 of 224 pixels.
+"""Latency of a cascade of ResNet-18, -50 and -101 at 224 pixels, compared with running all networks.
 
-Random weights; the thresholds are set so that two thirds of the photos leave after each of the first two
-networks but the last third goes on. Both are `Ensemble`: `infer` and `forward`, in turns, with the same
-photos. On a GPU where there is one, else on the CPU with all threads. The most that skipping can save is
-told from the networks' own times.
+The weights are random; the thresholds are set so that each of the first two networks passes a third of its
+images on. Both sides are the same `Ensemble`, through `infer` and `forward`, in alternation, with the same
+images. They run on a GPU if there is one, and otherwise on the CPU with all threads. The largest possible
+ratio is computed from the latencies of the single networks.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from committee.models.ensemble import Ensemble
 from committee.models.measure import batch_times, call_times
 from committee.models.member import Member
 
-QUESTION, PEER, TARGET = "a cascade", "all networks on all photos", 1
+QUESTION, PEER, TARGET = "a cascade", "all networks on all images", 1
 LEAVING = 2 / 3
 
 
 def with_thresholds(members: list[Member], photos: torch.Tensor) -> Ensemble:
-    """Return a cascade of members, whose thresholds a share of the photos that are left reach."""
+    """Return a cascade whose thresholds a given share of the remaining images reaches."""
     names = [member.name for member in members]
     rule = Cascade().bind(names)
     rule.set_buffers(order=torch.arange(len(members)), inverse_temperature=torch.ones(len(members)))
@@ -43,7 +43,7 @@ def with_thresholds(members: list[Member], photos: torch.Tensor) -> Ensemble:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Compare, for single photos and for batches."""
+    """Compare latencies of single images and of batches."""
     gpu = torch.cuda.is_available()
     device, size = torch.device("cuda" if gpu else "cpu"), 32 if quick else 224
     names = ("test_resnet", "test_byobnet") if quick else ("resnet18", "resnet50", "resnet101")

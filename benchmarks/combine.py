@@ -1,8 +1,8 @@
-"""`committee combine` on 15 files of 50,000 rows and 100 classes, all methods: seconds beyond the imports.
+"""Seconds of `committee combine` on 15 files of 50,000 rows and 100 classes, all methods, without imports.
 
-The real command line, in a process of its own, against a process that only imports what it imports. The files
-are NPZ with float32 probabilities, ids and classes; the labels come from a CSV file. All threads that the
-libraries take by themselves.
+Compares the command line in a process of its own with a process that only imports the same modules. The
+files are NPZ with float32 probabilities, ids and classes; the labels are in a CSV file. Libraries use their
+default numbers of threads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IMPORTS = (
 
 
 def write_files(folder: Path, members: int, rows: int, classes: int) -> list[str]:
-    """Write one file of each member and one of labels; return the arguments of the command line."""
+    """Write one file per member and one with the labels; return the arguments of the command line."""
     predictions = simulated(members, rows, classes)
     ids = np.array([f"image{row:06d}.jpg" for row in range(rows)])
     names = np.array(predictions.class_names)
@@ -39,13 +39,13 @@ def write_files(folder: Path, members: int, rows: int, classes: int) -> list[str
 
 
 def run(*arguments: str) -> float:
-    """Return how long one process takes."""
+    """Return the seconds of one process."""
     command = [sys.executable, *arguments]
     return seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
 
 def measure(quick: bool) -> list[Row]:
-    """Time both in turns; the answer is the difference."""
+    """Time both processes in alternation, and return the difference."""
     size, rounds = ((3, 500, 10), 1) if quick else ((15, 50_000, 100), 3)
     with tempfile.TemporaryDirectory() as folder:
         arguments = write_files(Path(folder), *size)

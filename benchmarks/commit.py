@@ -1,4 +1,4 @@
-"""What does it cost that the store survives a power cut: flush, hash and rename, against writing alone?"""
+"""Cost of an atomic commit to the store (flush, hash and rename), compared with plain writing."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def fill(folder: Path, sizes: list[float]) -> None:
 
 
 def stored(place: Path, sizes: list[float]) -> None:
-    """Replace a folder as the store does."""
+    """Replace a folder by a commit."""
     with commit(place, kind="x", fingerprint="x") as new:
         fill(new, sizes)
 
 
 def plain(place: Path, sizes: list[float]) -> None:
-    """Replace a folder with nothing to catch a fall."""
+    """Replace a folder by plain writing."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     fill(place, sizes)
 
 
 def measure(quick: bool) -> list[Row]:
-    """Return the seconds of a commit, and what writing alone takes of them."""
+    """Return the seconds of a commit, and of plain writing."""
     rows = []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         for work, sizes in FOLDERS.items():
@@ -49,7 +49,7 @@ def measure(quick: bool) -> list[Row]:
                 partial(way, Path(folder) / way.__name__, sizes) for way in (stored, plain)
             ]
             seconds, ratio, low, high = compare(*ways, 2 if quick else 15)
-            note = f"{seconds - seconds * ratio:.3f} s more than writing alone"
+            note = f"{seconds - seconds * ratio:.3f} s more than plain writing"
             rows.append(
                 Row("commit", work, "writing alone", seconds, ratio=ratio, low=low, high=high, note=note)
             )

@@ -1,7 +1,7 @@
-"""Where the seconds of `make demo` go: its stages, and what takes longest inside them.
+"""Seconds of each stage of `examples/digits/recipe.yaml`, and of their longest parts.
 
-Runs `examples/digits/recipe.yaml` in this process with a clock around some functions; what one of them spends
-in another counts there. Helpers of the crew work at the same time as the stage that waits for them.
+Runs the recipe in this process, with timers around some functions; time in a function with a timer of its
+own counts for that function. Worker processes run at the same time as the stage that waits for them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PARTS = {
         "pipeline.stages.score_ensemble:ScoreEnsemble.run",
         "pipeline.stages.stacking:Stacking.run",
     ],
-    "building: what each member brings": ["pipeline.shared.build:contributions"],
+    "building: contribution of each member": ["pipeline.shared.build:contributions"],
     "evaluating: test scores, intervals, latency": ["pipeline.stages.evaluate:Evaluate.run"],
     "exporting: files and records": ["pipeline.stages.export:Export.run"],
     "exporting: translation to ONNX": ["exporters.onnx:_translate"],
@@ -49,14 +49,14 @@ PARTS = {
 
 
 class Clock:
-    """Seconds by part, each without those of the parts inside it."""
+    """Seconds by part, each without the parts inside it."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
         self._inside = [0.0]
 
     def around(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function` with the clock around it."""
+        """Return `function` with a timer around it."""
 
         @functools.wraps(function)
         def timed(*arguments: Any, **named: Any) -> Any:
@@ -74,7 +74,7 @@ class Clock:
 
 @contextlib.contextmanager
 def watched(clock: Clock) -> Iterator[None]:
-    """Time the functions of `PARTS` while the block runs."""
+    """Add timers to the functions of `PARTS` while the block runs."""
     before = []
     for part, places in PARTS.items():
         for place in places:
@@ -91,7 +91,7 @@ def watched(clock: Clock) -> Iterator[None]:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Return the seconds of each part, the longest first, and their sum."""
+    """Return the seconds of each part, longest first, and their sum."""
     clock = Clock()
     if not quick:
         clock.spent["imports"] = seconds(lambda: subprocess.run([sys.executable, "-c", IMPORTS], check=True))

@@ -1,7 +1,7 @@
-"""How long does `committee discover` take for a store of 1,000 entries, beyond the imports?
+"""Seconds of `committee discover` for a store with 1,000 entries, without imports.
 
 Nine of ten entries are small members, each with three folds, a refit and predictions; the others are
-ensembles of them.
+ensembles of these members.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ print(code, time.perf_counter() - start, file=sys.stderr)
 
 
 def make_store(folder: Path, entries: int) -> Store:
-    """Make a store whose members are copies of one, and whose ensembles are of three members each."""
+    """Make a store whose members are copies of one member, and whose ensembles have three members each."""
     store, ensembles = Store(folder), entries // 10
     names = [f"member_{index:04}" for index in range(entries - ensembles)]
     _make_member(store, names[0])
@@ -82,17 +82,17 @@ def _make_ensemble(store: Store, name: str, members: list[str], source: str) -> 
 
 
 def discover_seconds(store: Store, entries: int) -> float:
-    """Return how long the command took once its modules were imported."""
-    words = [sys.executable, "-c", CHILD, str(store.root)]
-    said = subprocess.run(words, capture_output=True, text=True, check=True)
-    code, seconds = said.stderr.split()[-2:]
-    catalog = json.loads(said.stdout)
-    assert (int(code), len(catalog["members"]) + len(catalog["ensembles"])) == (0, entries), said.stderr
+    """Return the seconds of the command after its imports."""
+    command = [sys.executable, "-c", CHILD, str(store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    code, seconds = done.stderr.split()[-2:]
+    catalog = json.loads(done.stdout)
+    assert (int(code), len(catalog["members"]) + len(catalog["ensembles"])) == (0, entries), done.stderr
     return float(seconds)
 
 
 def measure(quick: bool) -> list[Row]:
-    """Discover the same store again and again."""
+    """Run the command on the same store several times."""
     entries, rounds = (20, 2) if quick else (1000, 5)
     with tempfile.TemporaryDirectory() as folder:
         store = make_store(Path(folder), entries)

@@ -1,7 +1,7 @@
-"""How much memory does `committee evaluate` need for 2, 8 and 32 members and their ensemble?
+"""Peak memory of `committee evaluate` with 2, 8 and 32 members and their ensemble.
 
-Each member is a ResNet-18 with random weights and predictions of its own; an ensemble of all of them votes.
-The real command runs in a process of its own, and the system says what that process needed at most.
+Each member is a ResNet-18 with random weights and stored predictions of its own; the ensemble contains all
+of them. The command runs in a process of its own, whose peak memory the operating system reports.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from committee.store.layout import Store
 
 QUESTION = "memory of evaluating N members"
 GROWTH = 1.1
-"""What may come on top of the least, relative: the names and reports of more members are longer."""
+"""Allowed relative increase over the smallest peak, for the names and reports of more members."""
 
 CHILD = """
 import json, sys
@@ -36,7 +36,7 @@ print(json.dumps({"code": code, "peak_mb": peak_memory_mb()}), file=sys.stderr)
 
 
 def make_store(folder: Path, members: int, backbone: str, rows: int, classes: int) -> Store:
-    """Make a store of untrained members, with predictions as large as those of a real one."""
+    """Make a store of untrained members with predictions of realistic size."""
     store, random = Store(folder), np.random.default_rng(0)
     labels, names = random.integers(0, classes, rows), [f"class_{index}" for index in range(classes)]
     facts = {"backbone": backbone, "seed": 0, "pretrained": False, "inference": "refit"}
@@ -53,16 +53,16 @@ def make_store(folder: Path, members: int, backbone: str, rows: int, classes: in
 
 
 def peak_mb(store: Store) -> float:
-    """Return the most memory that `committee evaluate` had."""
-    words = [sys.executable, "-c", CHILD, str(store.root)]
-    said = subprocess.run(words, capture_output=True, text=True, check=True)
-    found = json.loads(said.stderr.splitlines()[-1])
-    assert found["code"] == 0, said.stderr
+    """Return the peak memory of `committee evaluate`."""
+    command = [sys.executable, "-c", CHILD, str(store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stderr.splitlines()[-1])
+    assert found["code"] == 0, done.stderr
     return float(found["peak_mb"])
 
 
 def measure(quick: bool) -> list[Row]:
-    """Measure one store after another; each is gone before the next is made."""
+    """Measure one store after another; each is deleted before the next is made."""
     backbone, rows, classes = ("timm:test_resnet", 500, 10) if quick else ("timm:resnet18", 20_000, 100)
     result: list[Row] = []
     peaks: list[float] = []

@@ -1,7 +1,7 @@
-"""Which one drives the epoch loop, Lightning Fabric or Accelerate: import time and cost of a training step.
+"""Import time and cost per training step of Lightning Fabric and of Accelerate.
 
-Both over torch alone: what the import of each adds in a fresh process, and what a step of a network so small
-that the loop around it shows takes more. One thread.
+Both are compared with torch alone: the additional time of the import in a new process, and the additional
+time of a step of a network that is so small that the overhead is visible. One thread.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Step = Callable[[torch.Tensor, torch.Tensor], Any]
 
 
 def network() -> tuple[nn.Module, torch.optim.Optimizer]:
-    """Return a network small enough that the loop around it shows, and its optimizer."""
+    """Return a network small enough to make the overhead of a step visible, and its optimizer."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     return net, torch.optim.AdamW(net.parameters(), fused=True)
 
 
 def plain() -> Step:
-    """One step with torch alone."""
+    """Return a step with torch alone."""
     net, optimizer = network()
 
     def step(x: torch.Tensor, y: torch.Tensor) -> None:
@@ -44,7 +44,7 @@ def plain() -> Step:
 
 
 def accelerate() -> Step:
-    """The same step through Accelerate."""
+    """Return the same step with Accelerate."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
@@ -60,7 +60,7 @@ def accelerate() -> Step:
 
 
 def fabric() -> Step:
-    """The same step through Lightning Fabric."""
+    """Return the same step with Lightning Fabric."""
     from lightning_fabric import Fabric
 
     engine = Fabric(accelerator="cpu", devices=1)
@@ -76,19 +76,19 @@ def fabric() -> Step:
 
 
 def import_seconds(name: str) -> float:
-    """Return how long a fresh interpreter takes that imports one of them."""
+    """Return the seconds of a new interpreter that imports one of them."""
     command = [sys.executable, "-W", "ignore", "-c", STATEMENTS[name]]
     return seconds(lambda: subprocess.run(command, check=True))
 
 
 def step_seconds(step: Step, steps: int = 300) -> float:
-    """Return how long one of many steps takes."""
+    """Return the mean seconds of a step."""
     x, y = torch.randn(32, 1, 8, 8), torch.randint(0, 10, (32,))
     return seconds(lambda: [step(x, y) for _ in range(steps)]) / steps
 
 
 def measure(quick: bool) -> list[Row]:
-    """Take turns; what each adds to torch alone is a difference of neighbors in time."""
+    """Measure in alternation; the cost is the difference between consecutive measurements."""
     rounds, makes = 1 if quick else 5, (plain, fabric, accelerate)
     there = [make for make in makes if make is not accelerate or installed("accelerate")]
     steps = {make.__name__: make() for make in there}

@@ -1,12 +1,13 @@
-"""A boosted forest as tensors against XGBoost's own predict: 1,000 trees, 4,000 rows, 150 features.
+"""Prediction of a boosted forest as tensors, compared with XGBoost: 1,000 trees, 4,000 rows, 150 features.
 
-XGBoost predicts a numpy array (`inplace_predict`); ours walks all trees at once, as it does in an ensemble,
-from features to probabilities. That both say the same is checked before. One thread each.
+XGBoost predicts a numpy array (`inplace_predict`); the tensors walk all trees at once, from features to
+probabilities, as in an ensemble. The results are compared before the measurement. One thread each.
 
-What was tried, at this size on two cores of an AMD EPYC (ratio of our time to XGBoost's): single numbers
-taken by a flat index, all rows at once, 6.8; in blocks of 256 rows 4.6; perfect trees (children by
-arithmetic, no pointers) taken so 4.0; `index_select` and `gather` on perfect trees 2.2, and on trees with
-pointers, which need no padding and hold unbalanced trees too, 2.4: these are what `leaves` does.
+Implementations that were tried at this size on two cores of an AMD EPYC, as the ratio of their time to
+XGBoost's: indexing single numbers by a flat index, all rows at once, 6.8; in blocks of 256 rows, 4.6; the
+same on perfect trees (children by arithmetic, without pointers), 4.0; `index_select` and `gather` on
+perfect trees, 2.2, and on trees with pointers, which need no padding and also represent unbalanced trees,
+2.4. The function `leaves` uses the last one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ QUESTION, PEER, TARGET = "a forest of XGBoost as tensors", "XGBoost's own predic
 
 
 def measure(quick: bool) -> list[Row]:
-    """Fit a booster, check that its tensors say the same, and compare."""
+    """Fit a booster, check that its tensors agree with it, and compare the times."""
     rounds, rows = (5, 200) if quick else (100, 4000)
     work = f"{rounds} rounds x 10 classes, depth 6, {rows:,} rows x 150, 1 thread"
     if not installed("xgboost"):

@@ -1,7 +1,8 @@
-"""Fusion heads on stored embeddings against training head and backbones end to end, for as many epochs.
+"""Training of fusion heads on stored embeddings, compared with training head and backbones end to end.
 
-Scikit-learn's digits; two backbones of random weights, since their quality does not matter here. Both ways in
-turns, in one process; how long the embeddings took, once for all heads, is in the note.
+Uses scikit-learn's digits, the same number of epochs, and two backbones with random weights, since their
+quality does not matter here. Both run in alternation in one process; the note has the time to extract the
+embeddings once for all heads.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from committee.store.layout import Store
 from committee.training.fit.resume import forget
 from committee.training.plans.fusion import FusionPlan
 
-QUESTION, PEER, TARGET = "a fusion head", "the same end to end", 1
+QUESTION, PEER, TARGET = "a fusion head", "training end to end", 1
 
 
 def measure(quick: bool) -> list[Row]:
-    """Compare, for one fit on all training rows."""
+    """Compare one fit on all training rows."""
     names = ("test_resnet", "test_vit") if quick else ("resnet18", "mobilenetv3_small_100")
     size, epochs, repeats = (32, 1, 1) if quick else (64, 3, 3)
     device = resolve("auto")
@@ -70,9 +71,7 @@ def measure(quick: bool) -> list[Row]:
     middle, low, high = spread(ratios)
     where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     work = f"{' + '.join(names)}, {size} px, {len(rows)} rows, {epochs} epochs, {where}"
-    note = (
-        f"embeddings once, by one network each: {extracting:.1f} s; a head's epochs are tried on 3 folds too"
-    )
+    note = f"extraction of embeddings: {extracting:.1f} s; a head includes the choice of epochs"
     return [Row(QUESTION, work, PEER, sorted(heads)[len(heads) // 2], middle, low, high, TARGET, note)]
 
 

@@ -1,11 +1,11 @@
-"""Greedy selection against AutoGluon's EnsembleSelection: 15 simulated models, 50,000 rows, 100 classes.
+"""Greedy selection, compared with AutoGluon's EnsembleSelection: 15 models, 50,000 rows, 100 classes.
 
-Both make 100 rounds without an early stop. AutoGluon is given float32 probabilities; ours, logits, which it
-has to read and normalize first. At full size AutoGluon is timed for a few rounds, and told is 100 times the
-time of one, for all of its rounds do the same work. That both select the same is checked before: all rounds
-on some of the rows and in the few on all of them; by accuracy, where models tie and AutoGluon draws one of
-them, its choice must be one of our best. Extra memory is the peak of what Python and numpy hold beyond the
-logits. One thread.
+Both run 100 rounds without early stopping. AutoGluon receives float32 probabilities; `committee` receives
+logits, which it has to normalize first. At full size, AutoGluon is timed for a few rounds, and the reported
+time is 100 times that of one round, because all of its rounds do the same work. The selections are compared
+before: all rounds on a part of the rows, and a few rounds on all of them. By accuracy, models tie and
+AutoGluon chooses one of them at random; its choice must be one of the best. Extra memory is the peak of
+what Python and numpy allocate in addition to the logits. One thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROUNDS, TARGETS, MOST_MB = 100, {"log_loss": 1000, "accuracy": 20}, 25
 
 
 def simulated(members: int, rows: int, classes: int) -> Predictions:
-    """Return members that share what they see of the class, each with noise and confidence of its own."""
+    """Return members with a shared signal of the class, and individual noise and confidence."""
     random = np.random.default_rng(0)
     labels = random.integers(0, classes, rows)
     shared = random.standard_normal((rows, classes), np.float32)
@@ -66,12 +66,12 @@ def theirs(predictions: Predictions, probs: Probs, metric: str, rounds: int) -> 
 
 
 def ours(predictions: Predictions, metric: str) -> GreedySelection:
-    """Return our fitted selection; what was found out about the predictions before is forgotten."""
+    """Return a selection fitted on predictions without cached results."""
     return GreedySelection(metric=metric, rounds=ROUNDS, patience=ROUNDS).fit(replace(predictions))
 
 
 def check(predictions: Predictions, probs: Probs, metric: str, rounds: int) -> None:
-    """Fail unless each member that AutoGluon adds is one that we could add, or, by log-loss, would."""
+    """Fail unless each member that AutoGluon adds has the best score of the round."""
     search, everyone = search_for(predictions, metric), np.arange(len(predictions.members))
     for size, pick in enumerate(theirs(predictions, probs, metric, rounds), start=1):
         scores = search.scores(everyone, 1)
@@ -82,7 +82,7 @@ def check(predictions: Predictions, probs: Probs, metric: str, rounds: int) -> N
 
 
 def extra_memory(call: Callable[[], Any]) -> float:
-    """Return the most memory, in MB, that one call holds beyond what was there."""
+    """Return the peak of the additional memory of one call, in MB."""
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]
@@ -91,8 +91,8 @@ def extra_memory(call: Callable[[], Any]) -> float:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Check, compare and weigh, for each metric."""
-    size, few, allows_negative_weights = ((4, 500, 10), 2, 2) if quick else ((15, 50_000, 100), 3, 3)
+    """Check the selections, and compare time and memory, for each metric."""
+    size, few, repeats = ((4, 500, 10), 2, 2) if quick else ((15, 50_000, 100), 3, 3)
     predictions = simulated(*size)
     part = predictions.rows(np.arange(size[1] // 25))
     probs, answers = probabilities(predictions), []
@@ -101,7 +101,7 @@ def measure(quick: bool) -> list[Row]:
         if installed("autogluon.core"):
             check(part, probabilities(part), metric, ROUNDS)
             check(predictions, probs, metric, few)
-            answers.append(_compare(predictions, probs, metric, few, allows_negative_weights, work, target))
+            answers.append(_compare(predictions, probs, metric, few, repeats, work, target))
         else:
             answers.append(absent(QUESTION, work, PEER, target, "autogluon.core"))
         memory = extra_memory(lambda metric=metric: ours(predictions, metric))
@@ -114,16 +114,16 @@ def _compare(
     probs: Probs,
     metric: str,
     few: int,
-    allows_negative_weights: int,
+    repeats: int,
     work: str,
     target: float,
 ) -> Row:
     own, all_ratios = [], []
-    for _ in range(allows_negative_weights):
+    for _ in range(repeats):
         own.append(seconds(lambda: ours(predictions, metric)))
         one_round = seconds(lambda: theirs(predictions, probs, metric, few)) / few
         all_ratios.append(one_round * ROUNDS / own[-1])
-    note = f"same selections; AutoGluon's time is that of {few} rounds times {ROUNDS / few:.3g}"
+    note = f"same selections; the time of AutoGluon is that of {few} rounds, times {ROUNDS / few:.3g}"
     return Row(QUESTION, work, PEER, spread(own)[0], *spread(all_ratios), target, note)
 
 

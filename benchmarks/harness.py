@@ -1,4 +1,4 @@
-"""What benchmark files share: a row of the table, runs in turns, and the table with its machine."""
+"""Shared code of the benchmarks: rows of the table, alternating measurements, and the printed table."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm")
 
 @dataclass(frozen=True)
 class Row:
-    """One answer.
+    """One result.
 
     Attributes
     ----------
     question : str
-        What is asked, in a few words: rows of one question stand together.
+        The subject in a few words; rows with the same question are listed together.
     work : str
-        What is done, how large, and with how many threads.
+        The task, its size, and the number of threads.
     peer : str
-        Whom it is compared with; empty where `ours` itself is the answer.
+        The program that is compared; empty if `ours` alone is the result.
     ours : float or None
-        What ours takes, in `unit`; None where the peer is not installed.
+        Cost of `committee`, in `unit`; None if the peer is not installed.
     ratio : float or None
-        The peer's cost over ours, median of the rounds; None without a peer.
+        Cost of the peer divided by that of `committee`, median of the rounds; None without a peer.
     low, high : float or None
-        Quartiles over the rounds: of the ratio, or of `ours` where there is no peer.
+        Quartiles over the rounds, of the ratio, or of `ours` if there is no peer.
     target : float or None
-        The least ratio that is wanted; without a peer, the most that `ours` may be.
+        The minimum ratio; without a peer, the maximum of `ours`.
     note : str
-        What a reader must know, such as that the results are equal.
+        Further information, such as that the results are equal.
     unit : str
-        Of `ours`: s, MB, ...
+        Unit of `ours`: s, MB, ...
     """
 
     question: str
@@ -63,14 +63,14 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the target is reached; None where there is none, or nothing to compare."""
+        """Whether the target is reached; None without a target or a result."""
         if self.target is None or self.ours is None:
             return None
         return self.ratio >= self.target if self.ratio is not None else self.ours <= self.target
 
 
 def absent(question: str, work: str, peer: str, target: float | None, package: str) -> Row:
-    """Return the row of a peer that is not installed."""
+    """Return the row for a peer that is not installed."""
     return Row(question, work, peer, None, target=target, note=f"{package} is not installed")
 
 
@@ -83,7 +83,7 @@ def installed(module: str) -> bool:
 
 
 def seconds(call: Callable[[], Any]) -> float:
-    """Return how long one call takes."""
+    """Return the seconds of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -92,12 +92,12 @@ def seconds(call: Callable[[], Any]) -> float:
 def compare(
     ours: Callable[[], Any], theirs: Callable[[], Any], rounds: int, *, warm_up: bool = True
 ) -> tuple[float, float, float, float]:
-    """Run both in turns, so that a busy machine slows both; a ratio is of neighbors in time.
+    """Run both in alternation, and compare consecutive runs, so that a busy machine slows both down.
 
     Returns
     -------
     tuple of float
-        Median seconds of ours; median, lower and upper quartile of theirs over ours.
+        Median seconds of `ours`; median, lower and upper quartile of the ratio of `theirs` to `ours`.
     """
     if warm_up:
         ours(), theirs()
@@ -117,7 +117,7 @@ def spread(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the name of the processor, if the system provides it."""
     table = Path("/proc/cpuinfo")
     if table.exists() and (found := re.search(r"model name\s*: (.*)", table.read_text(encoding="utf-8"))):
         return found[1].strip()
@@ -131,7 +131,7 @@ def slug() -> str:
 
 
 def about(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the machine, how busy it is, and the versions of what takes part."""
+    """Return the machine, its load, and the versions of the packages."""
     versions = {"python": platform.python_version()}
     for name in (*PACKAGES, *packages):
         try:
@@ -151,20 +151,22 @@ def about(packages: Sequence[str] = ()) -> dict[str, Any]:
 def main(
     measure: Callable[[bool], list[Row]], *, packages: Sequence[str] = (), threads: int | None = 1
 ) -> None:
-    """Run one benchmark file: `--quick` for small sizes, `--json FILE` to keep the rows.
+    """Run one benchmark file; `--quick` uses small sizes, and `--json FILE` writes the rows.
 
     Parameters
     ----------
     measure : callable
-        Whether to be quick -> rows.
+        Function from `quick` to rows.
     packages : sequence of str
-        Peers whose versions are told, besides those that all share.
+        Additional packages whose versions are reported.
     threads : int, optional
-        Of BLAS, OpenMP and torch in this process; None leaves them alone.
+        Threads of BLAS, OpenMP and torch in this process; None keeps the defaults.
     """
     parser = argparse.ArgumentParser(description=sys.modules[measure.__module__].__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes: does it run at all?")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    parser.add_argument(
+        "--quick", action="store_true", help="use small sizes to check that the benchmark runs"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows to FILE")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     if threads is not None:
@@ -179,7 +181,7 @@ def main(
 
 
 def print_table(rows: Sequence[Row], facts: dict[str, Any]) -> None:
-    """Print rows under the machine they were measured on."""
+    """Print the machine and the rows."""
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     print(
         f"{facts['machine']}, {facts['cores']} cores, {facts['system']}, load {facts['load']}; {versions}\n"

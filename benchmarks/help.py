@@ -1,4 +1,4 @@
-"""How long does `committee --help` take, and that of a verb? Python's own start is beside it: the floor."""
+"""Seconds of `committee --help` and of the help of a verb, compared with the start of Python itself."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ASKED = {
 
 
 def answer(words: tuple[str, ...]) -> float:
-    """Return how long one answer takes, from the start of the process to its end."""
+    """Return the seconds of one call, from the start of the process to its end."""
     command = [sys.executable, *words]
     return seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
 
 def measure(quick: bool) -> list[Row]:
-    """Query in turns."""
+    """Measure in alternation."""
     times: dict[str, list[float]] = {asked: [] for asked in ASKED}
     for _ in range(3 if quick else 15):
         for asked, words in ASKED.items():

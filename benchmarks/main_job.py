@@ -1,8 +1,9 @@
-"""The main job, from photo files to out-of-fold and test predictions, against a straightforward script.
+"""The main job, from image files to out-of-fold and test predictions, compared with a plain script.
 
-`committee train` and `peers/plain_script.py` carry out the same recipe, each in a process of its own, imports
-and decoding included, in turns, once a seed: two small networks of timm, three folds and a refit. The images
-are JPEG files: scikit-learn's scanned digits, each in a light color over a dimmed piece of a photograph.
+`committee train` and `peers/plain_script.py` run the same recipe, each in a process of its own including
+imports and decoding, in alternation, once per seed: two small networks of timm, three folds and a refit.
+The images are JPEG files: scikit-learn's scanned digits, each in a light color on a dimmed part of a
+photograph.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ Settings = dict[str, Any]
 
 
 def write_photos(root: Path, count: int) -> None:
-    """Write `count` JPEG files of 10 classes, a fifth of them to test on."""
+    """Write `count` JPEG files of 10 classes, a fifth of them as a test split."""
     rng, digits, photos = np.random.default_rng(0), load_digits(), load_sample_images().images
     for row in range(count):
         photo, digit = photos[row % 2], Image.fromarray((digits.images[row] * 15.9).astype(np.uint8))
@@ -60,7 +61,7 @@ def write_photos(root: Path, count: int) -> None:
 
 
 def run(script: list[str], words: list[str], apart: bool) -> None:
-    """Run a script, or `-m` and a module: in a process with the machine's default threads, or in this one."""
+    """Run a script, or a module with `-m`, in a process with default threads, or in this one."""
     if apart:
         limits = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
         environment = {key: value for key, value in os.environ.items() if key not in limits}
@@ -100,13 +101,13 @@ def theirs(data: Path, out: Path, given: Settings, apart: bool) -> None:
 
 
 def accuracy_of_ours(store: Path, name: str) -> tuple[float, float]:
-    """Return accuracy on out-of-fold rows and on the test split."""
+    """Return the accuracy on out-of-fold rows and on the test split."""
     found = [Predictions.load(store / "kfold" / name / what) for what in ("oof", "test_refit")]
     return _accuracy(found[0].logits[0], found[0].labels), _accuracy(found[1].logits[0], found[1].labels)
 
 
 def accuracy_of_theirs(out: Path, name: str) -> tuple[float, float]:
-    """Return accuracy on out-of-fold rows and on the test split."""
+    """Return the accuracy on out-of-fold rows and on the test split."""
     with np.load(out / f"{name}.npz") as found:
         return _accuracy(found["oof"], found["labels"]), _accuracy(found["test"], found["truth"])
 
@@ -116,7 +117,7 @@ def _accuracy(scores: NDArray[Any], labels: NDArray[Any]) -> float:
 
 
 def floor(given: Settings, rows: int) -> float:
-    """Return the seconds of forward and backward of all training images, with every core at work."""
+    """Return the seconds of the forward and backward passes alone, on all cores."""
     passes = given["epochs"] * given["folds"] * rows  # folds - 1 times all rows, and the refit
     images = torch.randn(given["batch"], 3, given["size"], given["size"])
     total = 0.0
@@ -131,7 +132,7 @@ def floor(given: Settings, rows: int) -> float:
 
 
 def summary(name: str, figures: list[tuple[float, float]]) -> str:
-    """Return mean and standard deviation over the seeds, of both accuracies."""
+    """Return mean and standard deviation of both accuracies over the seeds."""
     both = []
     for what, values in zip(("out-of-fold", "test"), zip(*figures, strict=True), strict=True):
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
@@ -142,7 +143,7 @@ def summary(name: str, figures: list[tuple[float, float]]) -> str:
 def one_round(
     root: Path, given: Settings, apart: bool
 ) -> tuple[float, float, dict[str, tuple[float, float]]]:
-    """Run both with one seed; return seconds of ours, of the script, and the accuracies of each network."""
+    """Run both with one seed; return their seconds, and the accuracies of each network."""
     data, store, out = root / "data", root / f"store_{given['seed']}", root / f"out_{given['seed']}"
     own = seconds(lambda: ours(data, store, given, apart))
     other = seconds(lambda: theirs(data, out, given, apart))
@@ -154,7 +155,7 @@ def one_round(
 
 
 def measure(quick: bool) -> list[Row]:
-    """Return the ratio of the wall clocks, and the accuracies beside each other."""
+    """Return the ratio of the wall-clock times, and the accuracies."""
     base, count, seeds = (QUICK, 60, 1) if quick else (FULL, 1200, 3)
     with tempfile.TemporaryDirectory() as folder:
         write_photos(Path(folder) / "data", count)

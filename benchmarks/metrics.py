@@ -1,8 +1,8 @@
-"""All metrics at once against torchmetrics and scikit-learn: 50,000 rows of 100 classes.
+"""All metrics at once, compared with torchmetrics and scikit-learn: 50,000 rows of 100 classes.
 
-torchmetrics twice: each metric by itself, and as a collection that shares its counts among metrics, which is
-its fastest way; once with the area under the ROC curve, which sorts, and once without, which is one pass for
-ours. The numbers are compared before anything is timed. One thread.
+torchmetrics is measured twice: each metric alone, and as a collection that shares its counts, which is its
+fastest mode; once with the area under the ROC curve, which needs sorting, and once without. The numbers are
+compared before the measurement. One thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Call = Callable[[], Figures]
 
 
 def draw(rows: int, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return log-probabilities of a model that is right about half of the time, and labels."""
+    """Return log-probabilities of a model with an accuracy of about one half, and labels."""
     random = np.random.default_rng(0)
     labels = random.integers(0, classes, rows)
     logits = 2 * random.standard_normal((rows, classes), np.float32)
@@ -35,7 +35,7 @@ def draw(rows: int, classes: int) -> tuple[NDArray[np.float32], NDArray[np.int64
 
 
 def with_sklearn(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> Call:
-    """Return a call that computes the metrics which scikit-learn has."""
+    """Return a function that computes the metrics of scikit-learn."""
 
     def call() -> Figures:
         probabilities, predicted = np.exp(log_probs), log_probs.argmax(axis=1)
@@ -56,7 +56,7 @@ def with_sklearn(log_probs: NDArray[np.float32], labels: NDArray[np.int64]) -> C
 def with_torchmetrics(
     log_probs: NDArray[np.float32], labels: NDArray[np.int64], *, shared: bool, area: bool
 ) -> Call:
-    """Return a call that computes those which torchmetrics has, from probabilities that it is given."""
+    """Return a function that computes the metrics of torchmetrics from given probabilities."""
     from torchmetrics import MetricCollection
     from torchmetrics import classification as tm
 
@@ -83,14 +83,14 @@ def with_torchmetrics(
 
 
 def check(ours: Figures, theirs: Figures) -> None:
-    """Fail unless both have the same numbers."""
+    """Fail unless both give the same numbers."""
     for name, value in theirs.items():
         if abs(value - ours[name]) > 1e-4:
             raise SystemExit(f"{name} is {value:.6f}, committee has {ours[name]:.6f}")
 
 
 def measure(quick: bool) -> list[Row]:
-    """Compare with each peer in turns."""
+    """Compare with each peer in alternation."""
     rows, rounds = (2000, 2) if quick else (50_000, 20)
     data = draw(rows, 100)
     work = f"{rows:,} x 100, 1 thread"
@@ -104,7 +104,7 @@ def measure(quick: bool) -> list[Row]:
         ),
         (
             ONE_PASS,
-            "torchmetrics, each by itself",
+            "torchmetrics, each metric alone",
             "torchmetrics",
             partial(with_torchmetrics, shared=False, area=False),
             10,

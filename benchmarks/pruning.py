@@ -1,7 +1,7 @@
-"""Pruning 60 members on 50,000 rows of 10 classes: the path, judged by cross-validation, and the choice.
+"""Pruning 60 members on 50,000 rows of 10 classes, with a cross-validated path and choice.
 
-Each method follows its path six times: on all rows, and on those outside of each of five folds. One thread.
-Extra memory is the peak of what Python and numpy hold beyond the logits.
+Each method computes its path six times: on all rows, and without each of five folds. One thread. Extra
+memory is the peak of what Python and numpy allocate in addition to the logits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ QUESTION, MEMORY, MOST_SECONDS = "pruning", "pruning, extra memory", 10
 
 
 def measure(quick: bool) -> list[Row]:
-    """Time and weigh a fit by each method."""
+    """Measure time and memory of a fit by each method."""
     members, rows, rounds = (6, 400, 1) if quick else (60, 50_000, 3)
     predictions = simulated(members, rows, 10)
     costs = {

