@@ -137,10 +137,7 @@ def _inner(section: type[Section], name: str) -> type[Section] | None:
 
 def _of_one_member() -> Iterator[str]:
     own = [name for name in Model.model_fields if name not in Override.model_fields]
-    yield (
-        f"## models[]\n\n{_summary(Model)} Further keys are those of `overrides`.\n\n"
-        + _keys(Model, own)
-    )
+    yield (f"## models[]\n\n{_summary(Model)} Further keys are those of `overrides`.\n\n" + _keys(Model, own))
     sizes = ["img_size", "batch_size"]
     yield (
         "## overrides.NAME\n\nWhat differs for one backbone or member: every key of `training` but `folds`, "
@@ -184,9 +181,9 @@ def _all_families() -> Iterator[Family[Any]]:
 
 def _family(family: Family[Any]) -> str:
     base = next(each for each in family.load(family.names()[0]).__mro__ if each.__module__.endswith(".base"))
-    about = f"Base class: `{base.__module__}.{base.__name__}`. Entry-point group: `{family.package}`."
+    about = f"Base class `{base.__module__}.{base.__name__}`, entry-point group `{family.package}`."
     entries = (_entry(name, family) for name in family.names())
-    return f"## {family.what.capitalize()}\n\n{_summary(base)} {about}\n\n" + "\n".join(entries)
+    return f"## {family.what.capitalize()}\n\n{about}\n\n{_summary(base)}\n\n" + "\n".join(entries)
 
 
 def _entry(name: str, family: Family[Any]) -> str:

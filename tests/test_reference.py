@@ -45,7 +45,7 @@ def test_every_combiner_and_option_is_described() -> None:
 
 def test_entries_of_other_packages_are_listed(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("guest_voting", "committee.combiners.soft_voting:SoftVoting", COMBINERS.package)
-    monkeypatch.setitem(COMBINERS._foreign, "guest_voting", point)
+    monkeypatch.setitem(COMBINERS._external, "guest_voting", point)
     assert "### guest_voting\n" in script.families()
 
 
