@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
 # Read when numpy and scipy load their BLAS: two threads that wait for each other are 20 times slower here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -138,5 +139,6 @@ def own_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "    return small(classes - 1, channels)\n"
     )
     (tmp_path / "own_nets.py").write_text(text, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "own_nets", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     return "python:own_nets"

@@ -91,4 +91,6 @@ def test_the_leaderboard_marks_what_flatters(
     wide = cli("leaderboard", "--store", trained.root, "--wide").out.splitlines()
     (line,) = (line for line in wide if line.startswith("guest"))
     assert "]+" in line and "adopted" in line
-    assert "+ flattering: an adopted member may have been trained on some of these images." in said.out
+    assert (
+        "+ May be too good: an adopted member may have been trained on some of the test images." in said.out
+    )

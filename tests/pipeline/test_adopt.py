@@ -333,4 +333,4 @@ def test_an_average_that_is_not_there_is_not_replaced_in_silence(
         adopt(recipe(), trained, foreign(tmp_path, net, ema=True))
     said = str(caught.value)
     assert "expected weights under one of state_dict_ema, model_ema, ema_state_dict, ema, got" in said
-    assert said.endswith("Take the plain weights, or name another file.")
+    assert said.endswith("Load the plain weights, or give another file.")

@@ -59,7 +59,7 @@ def test_foreign_errors_say_their_class_and_first_line_alone() -> None:
 
 def test_an_error_after_a_signal_is_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = Outcome()
-    monkeypatch.setattr(interrupt, "asked", lambda: True)
+    monkeypatch.setattr(interrupt, "requested", lambda: True)
     with pytest.raises(KeyboardInterrupt), outcome.attempt("resnet18"):
         raise ValueError("could not determine the shape of object type 'torch.storage.UntypedStorage'")
     assert not outcome.failed

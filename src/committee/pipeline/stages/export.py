@@ -128,6 +128,7 @@ class Export(Stage):
         UnknownNameError
             The store has no such model.
         """
+        require_store(store)
         outcome = Outcome(unbuilt=self.unbuilt(recipe))
         with store.hold():
             wanted = list(dict.fromkeys(models(store, self.models)))
@@ -147,14 +148,15 @@ class Export(Stage):
         """Return the files that were written, with their sizes and the largest difference from the model."""
         folders = {name: package_folder(store, name, self.out) for name in outcome.done}
         packages = [{**(read_status(folder) or {}), "folder": str(folder)} for folder in folders.values()]
-        rows = [
-            _row(package, key, entry)
-            for package in packages
-            for key, entry in package["formats"].items()
-            if entry["status"] != "failed"
-        ]
+        entries = [(each, key, its) for each in packages for key, its in each["formats"].items()]
+        rows = [_row(*each) for each in entries if each[2]["status"] != "failed"]
         columns = ["name", "format", "file", "MB", "seconds", "largest difference"]
-        return Summary({"packages": packages}, [Table("Packages", columns, rows)])
+        unbuilt = [
+            f"failed: {package['name']} ({key}): {its['reason']}"
+            for package, key, its in entries
+            if its["status"] == "failed" and key not in EXPORTERS.names()
+        ]
+        return Summary({"packages": packages}, [Table("Packages", columns, rows), *unbuilt])
 
 
 def _row(package: Mapping[str, Any], key: str, entry: Mapping[str, Any]) -> list[object]:
