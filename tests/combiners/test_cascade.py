@@ -128,7 +128,7 @@ def test_what_cannot_be(digits: Predictions) -> None:
     with pytest.raises(UsageError) as caught:
         Cascade(keep=1.2).fit(digits)
     assert str(caught.value) == (
-        "cascade.keep: expected above 0 and at most 1, got 1.2. "
+        "cascade.keep: expected a number above 0 and at most 1, got 1.2. "
         "It is a share of the accuracy of all members together."
     )
     with pytest.raises(UsageError) as caught:

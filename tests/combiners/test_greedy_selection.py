@@ -86,7 +86,10 @@ def test_unknown_metric(digits):
     [
         ({"rounds": 0}, "greedy_selection.rounds: expected at least 1, got 0."),
         ({"bags": -1}, "greedy_selection.bags: expected at least 1, got -1."),
-        ({"bag_fraction": 2}, "greedy_selection.bag_fraction: expected above 0 and at most 1, got 2."),
+        (
+            {"bag_fraction": 2},
+            "greedy_selection.bag_fraction: expected a number above 0 and at most 1, got 2.",
+        ),
     ],
 )
 def test_bad_counts(options, sentence, digits):

@@ -53,16 +53,10 @@ class Attention(Stacker):
 
     Examples
     --------
-    >>> import numpy as np
     >>> import torch
     >>> from committee.combiners import Attention
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> logits = random.normal(size=(2, 300, 3)) + 2 * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"a": 2.0, "b": 2.0})
     >>> fitted = Attention(hidden_dim=4, epochs=5).fit(rows)
     >>> weights = fitted.attend(torch.from_numpy(rows.logits))
     >>> weights.shape, bool(weights.sum(dim=1).allclose(torch.ones(300)))

@@ -63,16 +63,9 @@ class Cascade(Combiner):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import Cascade
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> strength = np.array([4, 6])[:, None, None]
-    >>> logits = random.normal(size=(2, 300, 3)) + strength * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["small", "large"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"small": 4.0, "large": 6.0})
     >>> costs = {"small": {"latency_ms": 1.0}, "large": {"latency_ms": 10.0}}
     >>> found = Cascade(costs=costs).fit(rows).notes()
     >>> found["order"], found["fit"]["mean_cost"] < 5.5
@@ -129,7 +122,7 @@ class Cascade(Combiner):
         if not 0 < self.keep <= 1:
             raise UsageError(
                 "cascade.keep",
-                expected="above 0 and at most 1",
+                expected="a number above 0 and at most 1",
                 got=str(self.keep),
                 todo="It is a share of the accuracy of all members together.",
             )

@@ -53,16 +53,9 @@ class GreedySelection(WeightedPool):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import GreedySelection
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> strength = np.array([2, 2, 0])[:, None, None]
-    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["a", "b", "random"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"a": 2.0, "b": 2.0, "random": 0.0})
     >>> weights = GreedySelection(rounds=20).fit(rows).member_weights()
     >>> weights["a"] > 0.3, weights["b"] > 0.3, weights["random"]
     (True, True, 0.0)
@@ -110,7 +103,9 @@ class GreedySelection(WeightedPool):
                 )
         if not 0 < self.bag_fraction <= 1:
             raise UsageError(
-                "greedy_selection.bag_fraction", expected="above 0 and at most 1", got=str(self.bag_fraction)
+                "greedy_selection.bag_fraction",
+                expected="a number above 0 and at most 1",
+                got=str(self.bag_fraction),
             )
 
     def _pools(self, members: int) -> list[NDArray[np.int64]]:

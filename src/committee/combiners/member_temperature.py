@@ -48,16 +48,10 @@ class MemberTemperature(Calibrator):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import MemberTemperature
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> logits = random.normal(size=(2, 300, 3)) + np.eye(3)[labels]
-    >>> logits[1] *= 5
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["calibrated", "overconfident"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"calibrated": 1.0, "overconfident": 1.0})
+    >>> rows.logits[1] *= 5
     >>> temperatures = MemberTemperature("soft_voting").fit(rows).notes()["temperatures"]
     >>> {name: round(value) for name, value in temperatures.items()}
     {'calibrated': 1, 'overconfident': 5}

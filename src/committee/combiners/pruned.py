@@ -72,16 +72,9 @@ class Pruned(Selection):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import Pruned
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> strength = np.array([3, 2, 0])[:, None, None]
-    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["good", "fair", "random"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"good": 3.0, "fair": 2.0, "random": 0.0})
     >>> fitted = Pruned("greedy_forward", target_size=2).fit(rows)
     >>> fitted.notes()["chosen"]["members"]
     ['good', 'fair']

@@ -56,20 +56,14 @@ class StackingLr(Stacker):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import StackingLr
     >>> from committee.metrics import evaluate
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> logits = random.normal(size=(2, 300, 3)) + 2 * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"a": 2.0, "b": 2.0})
     >>> fitted = StackingLr().fit(rows)
     >>> fitted.notes()["C"]
     1.0
-    >>> evaluate(fitted.combine(rows.logits), labels)["accuracy"] > 0.9
+    >>> evaluate(fitted.combine(rows.logits), rows.labels)["accuracy"] > 0.9
     True
     """
 

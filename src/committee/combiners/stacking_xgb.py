@@ -56,18 +56,12 @@ class StackingXgb(ForestStacker):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import StackingXgb
     >>> from committee.metrics import evaluate
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> logits = random.normal(size=(2, 300, 3)) + 2 * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"a": 2.0, "b": 2.0})
     >>> fitted = StackingXgb(n_estimators=10, max_depth=2).fit(rows)
-    >>> evaluate(fitted.combine(rows.logits), labels)["accuracy"] > 0.9
+    >>> evaluate(fitted.combine(rows.logits), rows.labels)["accuracy"] > 0.9
     True
     """
 

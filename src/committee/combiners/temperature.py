@@ -41,15 +41,10 @@ class Temperature(Calibrator):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import Temperature
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> overconfident = 5 * (random.normal(size=(2, 300, 3)) + np.eye(3)[labels])
-    >>> rows = Predictions.from_logits(
-    ...     overconfident, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"a": 1.0, "b": 1.0})
+    >>> rows.logits[:] *= 5  # make both members overconfident
     >>> fitted = Temperature("soft_voting").fit(rows)
     >>> fitted.notes()["temperature"] > 2
     True

@@ -53,16 +53,9 @@ class Weighted(WeightedPool):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import Weighted
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> strength = np.array([2, 2, 0])[:, None, None]
-    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["a", "b", "random"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"a": 2.0, "b": 2.0, "random": 0.0})
     >>> fitted = Weighted().fit(rows)
     >>> weights = fitted.member_weights()
     >>> weights["a"] > 0.3, weights["b"] > 0.3, weights["random"]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from committee.base.lazy import reexport
 
 if TYPE_CHECKING:
+    from committee.predictions.simulation import simulate as simulate
     from committee.predictions.table import Predictions as Predictions
 
 __getattr__, __dir__ = reexport(__name__)

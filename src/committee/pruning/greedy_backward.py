@@ -15,16 +15,9 @@ class GreedyBackward(Pruner):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import Pruned
-    >>> from committee.predictions import Predictions
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 300)
-    >>> strength = np.array([3, 2.5, 0.5])[:, None, None]
-    >>> logits = random.normal(size=(3, 300, 3)) + strength * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["good", "fair", "weak"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"good": 3.0, "fair": 2.5, "weak": 0.5})
     >>> fitted = Pruned("greedy_backward", target_size=2).fit(rows)
     >>> sorted(fitted.notes()["chosen"]["members"])
     ['fair', 'good']

@@ -168,16 +168,11 @@ class Baselines:
     Examples
     --------
     >>> import numpy as np
-    >>> from committee.predictions import Predictions
+    >>> from committee.predictions import simulate
     >>> from committee.scoring import Baselines
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 200)
-    >>> logits = random.normal(size=(2, 200, 3)) + 2 * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> rows = simulate({"a": 2.0, "b": 2.0}, rows=200)
     >>> baselines = Baselines(rows, folds=np.arange(200) % 5, seed=0)
-    >>> perfect = np.log(np.eye(3)[labels] * 0.97 + 0.01).astype(np.float32)
+    >>> perfect = np.log(np.eye(3)[rows.labels] * 0.97 + 0.01).astype(np.float32)
     >>> baselines.gains(perfect)["accuracy"].proven
     True
     """

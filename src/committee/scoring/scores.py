@@ -45,16 +45,10 @@ class Scores:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from committee.combiners import Weighted
-    >>> from committee.predictions import Predictions
+    >>> from committee.predictions import simulate
     >>> from committee.scoring import score
-    >>> random = np.random.default_rng(0)
-    >>> labels = random.integers(0, 3, 200)
-    >>> logits = random.normal(size=(2, 200, 3)) + 2 * np.eye(3)[labels]
-    >>> rows = Predictions.from_logits(
-    ...     logits, members=["a", "b"], class_names=["x", "y", "z"], labels=labels
-    ... )
+    >>> rows = simulate({"a": 2.0, "b": 2.0}, rows=200)
     >>> fitted, scores = score(Weighted(), rows)
     >>> round(scores.cross_fitted["accuracy"].value, 2)
     0.96

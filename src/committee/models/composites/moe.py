@@ -48,16 +48,11 @@ class Moe(Composite):
     --------
     >>> import torch
     >>> from committee.images.view import View
-    >>> from committee.models import Member
     >>> from committee.models.composites import Moe
-    >>> def network(seed):
-    ...     torch.manual_seed(seed)
-    ...     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
-    ...     return Member.from_module(net, classes=["cat", "dog"], size=8, name=f"net_{seed}")
-    >>> images = torch.randint(0, 256, (4, 3, 20, 30), dtype=torch.uint8)
-    >>> experts = [network(seed) for seed in range(3)]
-    >>> moe = Moe(experts, ["cat", "dog"], "moe", View(size=8, mean=0.5, std=0.25), hidden_dim=4, top_k=1)
-    >>> weights = moe.eval().weights(images)
+    >>> experts = [torch.nn.Identity() for _ in range(3)]
+    >>> gate_view = View(size=8, mean=0.5, std=0.25)
+    >>> moe = Moe(experts, ["cat", "dog"], "moe", gate_view, hidden_dim=4, top_k=1).eval()
+    >>> weights = moe.weights(torch.randint(0, 256, (4, 3, 20, 30), dtype=torch.uint8))
     >>> weights.shape, (weights > 0).sum(dim=1).tolist()
     (torch.Size([4, 3]), [1, 1, 1, 1])
     """

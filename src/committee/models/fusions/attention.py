@@ -15,10 +15,7 @@ class Attention(FusionHead):
 
     The weights are computed from the projected embeddings of each image; `attend` returns them.
 
-    Parameters
-    ----------
-    sizes, classes, hidden_dims, dropout
-        As for `FusionHead`.
+    The parameters are those of `FusionHead`.
 
     See Also
     --------

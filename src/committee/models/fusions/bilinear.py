@@ -17,10 +17,7 @@ class Bilinear(FusionHead):
     sum and the sum of squares (Rendle 2010). So it needs M projections and not M (M - 1) / 2 products. The
     sum of the projections is a second input of the hidden layers.
 
-    Parameters
-    ----------
-    sizes, classes, hidden_dims, dropout
-        As for `FusionHead`.
+    The parameters are those of `FusionHead`.
 
     See Also
     --------

@@ -26,10 +26,7 @@ class CcaAligned(FusionHead):
     they are therefore most correlated. The mean of the projected embeddings is the input of the hidden
     layers. The projections do not depend on labels.
 
-    Parameters
-    ----------
-    sizes, classes, hidden_dims, dropout
-        As for `FusionHead`.
+    The parameters are those of `FusionHead`.
 
     See Also
     --------

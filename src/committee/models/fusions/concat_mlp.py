@@ -13,10 +13,7 @@ from committee.models.fusions.base import FusionHead, mlp
 class ConcatMlp(FusionHead):
     """A multilayer perceptron with GELU and dropout on the concatenated embeddings.
 
-    Parameters
-    ----------
-    sizes, classes, hidden_dims, dropout
-        As for `FusionHead`.
+    The parameters are those of `FusionHead`.
 
     See Also
     --------
