@@ -87,3 +87,17 @@ def test_fits_at_once_share_the_hours(
         found = estimate(load_recipe(None, [*words, f"workers={workers}"]), store)
         assert found["workers"] == expected and set_to[-2:] == [threads, 4]
         assert found["hours"] == pytest.approx(sum(cost["hours"] for cost in found["members"]) / expected)
+
+
+def test_published_weights_are_fetched_before_hours_are_promised(
+    store: Store, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make(*given: object, **named: object) -> None:
+        assert named.get("pretrained", given[-1]) is True
+        raise StoreError("timm:test_vit", expected="published weights", got="no connection")
+
+    monkeypatch.setattr("committee.backbones.sources.timm.TimmSource.make", make)
+    settings = [*tiny_settings, "training.pretrained=true", "backbones.include=[timm:test_vit]"]
+    (cost,) = estimate(load_recipe(None, settings), store)["members"]
+    assert cost["hours"] is None
+    assert cost["reason"] == "timm:test_vit: expected published weights, got no connection."

@@ -22,6 +22,7 @@ from committee.store.layout import Store
 from committee.training.crossfit.crossfit import foresee
 from committee.training.crossfit.crossfits import division_of
 from committee.training.fit.smoke import check_shape, first_logits
+from committee.training.fit.start import starting_weights
 from committee.training.plans._of_backbone import OfBackbone
 
 MEGABYTE = 1e6
@@ -60,7 +61,8 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     dict
         `device`, `rows`, `classes`; `workers`, the fits at once; `members`, a `Cost` each; the totals `fits`,
         `hours` and `disk_mb`, the decoded images included. Hours are those of a batch of random images, times
-        the batches; in total, divided by the workers.
+        the batches; in total, divided by the workers. Published weights are fetched, so that a member whose
+        weights are not available has a reason instead.
 
     Raises
     ------
@@ -102,6 +104,7 @@ def _cost(plan: OfBackbone) -> Cost:
             size=spec.img_size,
             channels=dataset.channels,
             fit=dataset.fit,
+            pretrained=starting_weights(spec),
             name=spec.name,
             trusted=True,
             seed=spec.seed,
