@@ -1,12 +1,14 @@
-# make env, make demo, make test, make check, make bench, make clean. PYTHON=... chooses the interpreter.
+# make env, make demo, make test, make test-fast, make check, make bench, make clean.
+# PYTHON=... chooses the interpreter, WORKERS=... the number of processes that share the tests (2).
 PYTHON ?= $(shell for each in python3.11 python3.12 python3; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed
+WORKERS ?= 2
 BENCH := .venv-bench/bin
 BENCH_STAMP := .venv-bench/.installed
 
-.PHONY: env demo test check bench clean
+.PHONY: env demo test test-fast check bench clean
 
 env: $(STAMP)
 
@@ -19,8 +21,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: env
 	$(BIN)/committee run examples/digits/recipe.yaml --store demo/store
 
+# Every test. A process whose tests are done takes over half of those that another has left.
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# Without what trains networks and without the snippets of the docs: what is not marked `slow`.
+test-fast: env
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 check: env
 	$(BIN)/ruff format --check .

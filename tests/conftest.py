@@ -1,10 +1,15 @@
-"""What every test starts from: one thread, a store of its own, and the command line in process."""
+"""Settings and fixtures of all tests: one thread, stores that are trained once per run, the command line."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
 import os
+import shutil
+import signal
 import sys
+import time
 
 # Read when numpy and scipy load their BLAS: two threads that wait for each other are 20 times slower here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -18,11 +23,15 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from committee.cli.main import main
+from committee.store.lock import HeldError, hold
 
 if TYPE_CHECKING:
     from committee.store.layout import Store
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell has what it starts in the background ignore SIGINT: tests and their subprocesses send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(
     "committee",
     deadline=None,
@@ -33,12 +42,36 @@ settings.register_profile(
 settings.load_profile("committee")
 
 
+SLOW = {"once", "nets"}
+"""Fixtures of all tests that train networks, or run the snippets of a page."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what has such a fixture: `make test-fast` leaves it out."""
+    for item in items:
+        if not SLOW.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 class Said(NamedTuple):
     """What a command answered."""
 
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _frozen() -> Iterator[None]:
+    """Exempt what exists before a test file from garbage collection: each fit collects garbage.
+
+    Hundreds of thousands of objects of modules and collected tests made that half of the time of a fit.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
@@ -76,17 +109,56 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in a block of the same folder, and keep others out of this block."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(hold(folder))
+                break
+            except HeldError:
+                time.sleep(0.1)
+        yield
+
+
 @pytest.fixture(scope="session")
-def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Fill a folder once per run, also where several processes share the run: `once(name, fill) -> folder`.
+
+    The folder is to be read only: tests that write take a copy of it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+
+    def make(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = shared / name / "folder", shared / name / "done"
+        with alone(shared / name):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def digits_file(once: Once) -> Path:
     """240 scans of digits, 8 x 8 pixels, as a data set of arrays."""
     import numpy as np
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    path = tmp_path_factory.mktemp("digits") / "digits.npz"
-    images = (digits.images[:240] * 15.9).astype(np.uint8)
-    np.savez(path, images=images, labels=digits.target[:240])
-    return path
+    def save(folder: Path) -> None:
+        digits = load_digits()
+        images = (digits.images[:240] * 15.9).astype(np.uint8)
+        np.savez(folder / "digits.npz", images=images, labels=digits.target[:240])
+
+    return once("digits", save) / "digits.npz"
 
 
 @pytest.fixture(scope="session")
@@ -106,23 +178,22 @@ def tiny_settings(digits_file: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def trained_root(tmp_path_factory: pytest.TempPathFactory, tiny_settings: list[str]) -> Path:
+def trained_root(once: Once, tiny_settings: list[str]) -> Path:
     """The folder of a store with those two members, trained once: to be read only."""
     from committee.pipeline.stages.train import Train
     from committee.recipe.load import load_recipe
     from committee.store.layout import Store
 
-    root = tmp_path_factory.mktemp("trained") / "store"
-    outcome = Train().run(load_recipe(None, tiny_settings), Store(root))
-    assert outcome.done == ["test_resnet", "test_vit"], outcome.failed
-    return root
+    def fill(folder: Path) -> None:
+        outcome = Train().run(load_recipe(None, tiny_settings), Store(folder / "store"))
+        assert outcome.done == ["test_resnet", "test_vit"], outcome.failed
+
+    return once("trained", fill) / "store"
 
 
 @pytest.fixture
 def trained(trained_root: Path, tmp_path: Path) -> Store:
     """A copy of that store, to do anything with."""
-    import shutil
-
     from committee.store.layout import Store
 
     return Store(shutil.copytree(trained_root, tmp_path / "trained"))

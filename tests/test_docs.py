@@ -2,13 +2,20 @@
 
 A page is one session: its blocks run in order, in one empty folder and one namespace. A fenced block whose
 info string ends in `file=NAME` is written to that file first. A line followed by `# exit N` must end with N.
+Pages that begin with the same files and commands share them: they run once, and each page goes on in a copy
+of the folder that they leave.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -20,26 +27,70 @@ BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)")
 
 
-def run_console(text: str) -> None:
-    for line in text.replace("\\\n", " ").splitlines():
-        if not line.startswith("$ committee "):
-            continue
-        command, _, expected = line[2:].partition("  # exit ")
-        code = main(shlex.split(command)[1:])
-        assert code == int(expected or 0), f"{line} ended with exit code {code}"
+class Step(NamedTuple):
+    """A file to write, a command, or a block of Python: `kind` is "file", "command" or "python"."""
+
+    kind: str
+    text: str
+    file: str = ""
+
+
+def steps_of(page: Path) -> Iterator[Step]:
+    for language, info, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language == "python":
+            yield Step("python", text)
+        elif language == "console":
+            lines = text.replace("\\\n", " ").splitlines()
+            yield from (Step("command", line[2:]) for line in lines if line.startswith("$ committee "))
+        elif "file=" in info:
+            yield Step("file", text, info.split("file=")[1].strip())
+
+
+def beginnings(steps: list[Step]) -> dict[str, int]:
+    """Return a key of the steps up to each command before the first Python block, and their number."""
+    found, key = {}, hashlib.sha256()
+    for number, step in enumerate(steps, 1):
+        if step.kind == "python":
+            break
+        key.update(repr(step).encode())
+        if step.kind == "command":
+            found[key.hexdigest()[:16]] = number
+    return found
+
+
+STEPS = {page: list(steps_of(page)) for page in PAGES}
+USES = Counter(key for steps in STEPS.values() for key in beginnings(steps))
+
+
+def run(steps: Iterable[Step], name: str) -> None:
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for step in steps:
+        if step.kind == "python":
+            exec(compile(step.text, f"{name}:python", "exec"), namespace)
+        elif step.kind == "file":
+            Path(step.file).write_text(step.text, encoding="utf-8")
+        else:
+            command, _, expected = step.text.partition("  # exit ")
+            code = main(shlex.split(command)[1:])
+            assert code == int(expected or 0), f"$ {step.text} ended with exit code {code}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_snippets_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    namespace: dict[str, object] = {"__name__": "__main__"}
-    for language, info, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if language == "python":
-            exec(compile(text, f"{page.name}:{language}", "exec"), namespace)
-        elif language == "console":
-            run_console(text)
-        elif "file=" in info:
-            Path(info.split("file=")[1].strip()).write_text(text, encoding="utf-8")
+def test_snippets_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: Callable[..., Path]
+) -> None:
+    steps, before, done = STEPS[page], None, 0
+
+    def go_on(folder: Path, end: int | None) -> None:
+        if before is not None:
+            shutil.copytree(before, folder, dirs_exist_ok=True)
+        monkeypatch.chdir(folder)
+        run(steps[done:end], page.name)
+
+    for key, end in beginnings(steps).items():
+        if USES[key] > 1:
+            before, done = once(f"docs-{key}", lambda folder, end=end: go_on(folder, end)), end
+    go_on(tmp_path, None)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

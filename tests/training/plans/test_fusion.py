@@ -1,5 +1,7 @@
 """Fusions as plans: frozen embeddings, then end to end; originals stay as they are."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,37 +10,27 @@ from committee.errors import UsageError
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Fusion, Network
 from committee.store.manifest import hash_file
-from committee.training.crossfit.crossfit import CrossFit
 from committee.training.fit.embeddings import extract
 from committee.training.fit.predict import logits_of
 from committee.training.plans._derived import Inputs
 from committee.training.plans.fusion import FusionPlan, _together
-from committee.training.plans.single import Single
 
 CONFIG = Network(hidden_dims=[16], epochs=3, lr=0.01, dropout=0.1)
 
 
 @pytest.fixture
-def members(making, dataset, store, cpu, tmp_path):
+def members(add_single, dataset, store, cpu, tmp_path, once):
     """Cross-fit two members, and extract their embeddings."""
-    places = {}
     for name, size in (("a", 8), ("b", 10)):
-        spec = making.make_spec("training.epochs=2", f"seed={size}", f"dataset.img_size={size}")
-        plan = Single(spec, dataset, store, cpu)
-        plan.name = name
-        crossfitted(plan, store)
-        networks = {fit: store.checkpoint(name, fit) for fit in store.folds(name)}
-        places[name] = tmp_path / "embeddings" / name
-        extract(networks, dataset, places[name], batch_size=64, device=cpu)
-    return places
+        add_single(name, "training.epochs=2", f"seed={size}", f"dataset.img_size={size}")
 
+    def fill(folder):
+        for name in ("a", "b"):
+            networks = {fit: store.checkpoint(name, fit) for fit in store.folds(name)}
+            extract(networks, dataset, folder / name, batch_size=64, device=cpu)
 
-def crossfitted(plan, store):
-    fits = CrossFit(plan, store)
-    with store.hold():
-        for each in fits.names:
-            fits.make(each)
-        fits.finish()
+    places = shutil.copytree(once("embeddings", fill), tmp_path / "embeddings")
+    return {name: places / name for name in ("a", "b")}
 
 
 def fusion(members, dataset, store, cpu, making, end_to_end=False):
@@ -60,14 +52,14 @@ def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu, 
     assert not torch.equal(refit.parts[0].network.net[0].weight, made.parts[0].network.net[0].weight)
 
 
-def test_its_backbones_are_on_disk_once(members, dataset, store, cpu, making):
+def test_its_backbones_are_on_disk_once(members, dataset, store, cpu, making, crossfitted):
     crossfitted(fusion(members, dataset, store, cpu, making), store)
     own = store.checkpoint("fused", "fold_1") / "parts" / "tiny_nets_tiny" / "weights.safetensors"
     size = own.stat().st_size
     assert own.exists() and (size < 2**16 or own.samefile(store.checkpoint("a", 1) / "weights.safetensors"))
 
 
-def test_it_stands_in_the_table_as_any_member(members, dataset, store, cpu, making):
+def test_it_stands_in_the_table_as_any_member(members, dataset, store, cpu, making, crossfitted):
     crossfitted(fusion(members, dataset, store, cpu, making), store)
     oof = Predictions.load(store.kfold("fused") / "oof")
     assert len(oof) == 240 and not oof.seen.any()

@@ -8,31 +8,19 @@ from committee.errors import UsageError
 from committee.models.member import Member
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe
-from committee.training.crossfit.crossfit import CrossFit
 from committee.training.fit.predict import logits_of
 from committee.training.plans._derived import Inputs
 from committee.training.plans.moe import MoePlan, gate_loss
-from committee.training.plans.single import Single
 
 SECTION = Moe(num_experts=2, top_k=1, gating_hidden_dim=8, epochs=5)
 
 
 @pytest.fixture
-def candidates(making, dataset, store, cpu):
+def candidates(add_single, store):
     """Cross-fit three members; return their joined out-of-fold predictions."""
     for seed in range(3):
-        plan = Single(making.make_spec(f"training.epochs={seed + 1}", f"seed={seed}"), dataset, store, cpu)
-        plan.name = f"m{seed}"
-        crossfitted(plan, store)
+        add_single(f"m{seed}", f"training.epochs={seed + 1}", f"seed={seed}")
     return Predictions.join([Predictions.load(store.kfold(f"m{seed}") / "oof") for seed in range(3)])
-
-
-def crossfitted(plan, store):
-    fits = CrossFit(plan, store)
-    with store.hold():
-        for each in fits.names:
-            fits.make(each)
-        fits.finish()
 
 
 def mixture(candidates, dataset, store, cpu, section=SECTION, split="oof"):
@@ -67,7 +55,7 @@ def test_the_report_says_who_is_asked_and_what_is_saved(candidates, dataset, sto
     assert report["summary"].startswith("by greedy_forward: ")
 
 
-def test_it_has_out_of_fold_rows(candidates, dataset, store, cpu):
+def test_it_has_out_of_fold_rows(candidates, dataset, store, cpu, crossfitted):
     crossfitted(mixture(candidates, dataset, store, cpu), store)
     oof = Predictions.load(store.kfold("moe") / "oof")
     assert len(oof) == 240 and not oof.seen.any()
@@ -130,7 +118,7 @@ def test_one_member_is_no_mixture(candidates, dataset, store, cpu):
         mixture(candidates.select(["m0"]), dataset, store, cpu)
 
 
-def test_rows_of_a_val_split_that_it_learned_from_count_as_seen(candidates, dataset, store, cpu):
+def test_rows_of_a_val_split_that_it_learned_from_count_as_seen(candidates, dataset, store, cpu, crossfitted):
     val = Predictions.join([Predictions.load(store.kfold(f"m{seed}") / "val_refit") for seed in range(3)])
     plan = mixture(val, dataset, store, cpu, split="val")
     assert plan.folds == 0

@@ -7,29 +7,19 @@ import torch
 from committee.errors import TrainingError, UsageError
 from committee.predictions.table import Predictions
 from committee.recipe.runs import ModelSoup
-from committee.training.crossfit.crossfit import CrossFit
 from committee.training.plans._derived import Inputs
-from committee.training.plans.single import Single
 from committee.training.plans.soup import SoupPlan
 
 
 @pytest.fixture
-def cooked(making, dataset, store, cpu):
-    """Cross-fit members `a` and `b` from one start, and `far` from another."""
+def cooked(add_single):
+    """Cross-fit members `a` and `b` from one start, and `far` from another; return the facts of one."""
 
-    def fit(name, start, seed, epochs):
-        words = [f"training.epochs={epochs}", f"training.start_seed={start}", f"seed={seed}"]
-        plan = Single(making.make_spec(*words), dataset, store, cpu)
-        plan.name = name
-        fits = CrossFit(plan, store)
-        with store.hold():
-            for each in fits.names:
-                fits.make(each)
-            fits.finish()
-        return plan
+    def add(name, start, seed):
+        return add_single(name, "training.epochs=8", f"training.start_seed={start}", f"seed={seed}")
 
     def make(far=False):
-        plans = [fit("a", 5, 1, 8), fit("b", 5, 2, 8)] + ([fit("far", 77, 3, 8)] if far else [])
+        plans = [add("a", 5, 1), add("b", 5, 2), *([add("far", 77, 3)] if far else [])]
         return dict(plans[0].facts())
 
     return make
@@ -40,16 +30,7 @@ def soup(names, dataset, store, cpu, facts, method="uniform", **changes):
     return SoupPlan("soup", method, inputs, ModelSoup(num_batches=4, barrier=0.3, **changes))
 
 
-def crossfitted(plan, store):
-    fits = CrossFit(plan, store)
-    with store.hold():
-        for each in fits.names:
-            fits.make(each)
-        fits.finish()
-    return fits
-
-
-def test_a_soup_of_members_is_made_fold_by_fold(cooked, dataset, store, cpu):
+def test_a_soup_of_members_is_made_fold_by_fold(cooked, dataset, store, cpu, crossfitted):
     facts = cooked()
     fits = crossfitted(soup(["a", "b"], dataset, store, cpu, facts), store)
     assert fits.names == ("fold_0", "fold_1", "fold_2", "refit")
@@ -58,13 +39,15 @@ def test_a_soup_of_members_is_made_fold_by_fold(cooked, dataset, store, cpu):
     assert not Predictions.load(store.kfold("soup") / "val_refit").seen.any()
 
 
-def test_one_that_chooses_on_val_rows_has_seen_them(cooked, dataset, store, cpu):
+def test_one_that_chooses_on_val_rows_has_seen_them(cooked, dataset, store, cpu, crossfitted):
     crossfitted(soup(["a", "b"], dataset, store, cpu, cooked(), "greedy"), store)
     assert Predictions.load(store.kfold("soup") / "val_refit").seen.all()
     assert not Predictions.load(store.kfold("soup") / "oof").seen.any()
 
 
-def test_the_soup_of_a_members_folds_has_no_rows_that_it_did_not_see(cooked, dataset, store, cpu):
+def test_the_soup_of_a_members_folds_has_no_rows_that_it_did_not_see(
+    cooked, dataset, store, cpu, crossfitted
+):
     fits = crossfitted(soup(["a"], dataset, store, cpu, cooked()), store)
     assert fits.names == ("refit",)
     assert sorted(path.name for path in store.kfold("soup").iterdir()) == ["test_refit", "val_refit"]
