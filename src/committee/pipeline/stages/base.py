@@ -55,8 +55,9 @@ class Stage(ABC):
         The place in a run: stages run in ascending order.
     verbs : dict
         The command-line verbs that run the stage; each maps flags to the arguments of
-        `ArgumentParser.add_argument`. An option is passed to the constructor, unless `sets` names the recipe
-        key that it replaces; `enables` then names a key that is set to true, and `many` marks a list.
+        `ArgumentParser.add_argument`. An option is passed to the constructors of the stages of the verb that
+        have a parameter of its name, unless `sets` names the recipe key that it replaces; `enables` then
+        names a key that is set to true, and `many` marks a list.
     todo : str
         What the error advises where the section is not enabled.
     debug : str

@@ -50,16 +50,7 @@ class ModelSoup(Stage):
 
     sections = ("runs.model_soup",)
     order = 20
-    verbs: ClassVar[Verbs] = {
-        "build-ensemble": {
-            "--method": {
-                "action": "append",
-                "dest": "methods",
-                "metavar": "NAME",
-                "help": "build this method in place of the recipe's; may be repeated",
-            }
-        }
-    }
+    verbs: ClassVar[Verbs] = {"build-ensemble": {}}
     debug = "soups"
     todo = "Name a soup: --method soup_uniform"
 

@@ -51,14 +51,7 @@ class Stacking(Stage):
                 "enables": "runs.stacking.enable",
             }
         },
-        "build-ensemble": {
-            "--method": {
-                "action": "append",
-                "dest": "methods",
-                "metavar": "NAME",
-                "help": "build this method in place of the recipe's; may be repeated",
-            }
-        },
+        "build-ensemble": {},
     }
     debug = "stack"
     todo = "Add the section to the recipe, or name a learner: --meta-learner lr"
