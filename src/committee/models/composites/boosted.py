@@ -18,8 +18,10 @@ class Boosted(Composite):
     ----------
     parts : sequence of nn.Module
         The stages.
-    class_names, name
-        As for `Composite`.
+    class_names : sequence of str
+        Names of the classes, in the order of the logits.
+    name : str
+        Name of the composite; a slug that is unique in an ensemble.
     weights : sequence of float, optional
         Weights of the stages; by default zeros, which are overwritten when a composite is loaded.
     votes : bool

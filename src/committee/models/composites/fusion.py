@@ -21,8 +21,10 @@ class Fusion(Composite):
     ----------
     parts : sequence of Member
         The members, whose embeddings are the input of the head.
-    class_names, name
-        As for `Composite`.
+    class_names : sequence of str
+        Names of the classes, in the order of the logits.
+    name : str
+        Name of the composite; a slug that is unique in an ensemble.
     head : FusionHead
         The head: a module from embeddings to logits.
     method : str

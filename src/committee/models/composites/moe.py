@@ -26,8 +26,10 @@ class Moe(Composite):
     ----------
     parts : sequence of nn.Module
         The experts.
-    class_names, name
-        As for `Composite`.
+    class_names : sequence of str
+        Names of the classes, in the order of the logits.
+    name : str
+        Name of the composite; a slug that is unique in an ensemble.
     view : View
         The preprocessing of the gate.
     hidden_dim : int
