@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from committee.errors import CommitteeError
-from committee.images.copies import merge, originals
+from committee.images.copies import first_occurrences, merge
 from committee.images.dataset import open_dataset
 
 
@@ -58,7 +58,9 @@ def test_copies_stay_together_and_are_counted(make_folder, settings, opened, sto
             assert of[place[copy]] == of[place[original]]
     assert len(set(data.groups.tolist())) == 60
     path = store.root / "copies.csv"
-    assert caplog.messages == [f"6 of 66 images repeat another one ({path}): copies stay together"]
+    assert caplog.messages == [
+        f"6 of 66 images are copies of another image and stay in the same fold ({path})"
+    ]
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["id", "split", "label", "same_as", "split_of_same", "label_of_same"]
@@ -98,11 +100,11 @@ def crossing(make_folder):
 def test_the_same_content_in_train_and_test_is_an_error(make_folder, settings, opened, store):
     path = store.root / "copies.csv"
     assert said(opened, settings(crossing(make_folder), val="apart")) == (
-        "images of the same content: expected each in one split, "
+        "duplicate images: expected all copies in one split, "
         "got 'train/cat/1.png' (train) = 'test/cat/new.png' (test), "
         "'train/dog/2.png' (train) = 'test/dog/1.png' (test), "
         "'train/dog/3.png' (train) = 'val/dog/1.png' (val). "
-        f"All are listed in {path.as_posix()}: remove them, or leave them out of train with "
+        f"All are listed in {path.as_posix()}: remove them, or drop them from the training split with "
         "dataset.duplicates: drop."
     )
     assert len(path.read_text("utf-8").splitlines()) == 4
@@ -117,14 +119,14 @@ def test_an_option_drops_them_from_train(make_folder, settings, opened, caplog, 
     assert gone == ["train/cat/1.png", "train/dog/2.png", "train/dog/3.png"][:dropped]
     assert len(data.rows("test")) == 7 and (data.folds[data.splits == "dropped"] == -1).all()
     assert len(data.rows("train")) == 16 - dropped + (4 if val == "join" else 0)
-    assert caplog.messages[-1].endswith(f"copies stay together, {dropped} of them were dropped")
+    assert caplog.messages[-1].endswith(f"; dropped from the training or val split: {dropped}")
 
 
 def test_copies_of_another_class_are_named(make_folder, settings, opened, caplog):
     root = make_folder("root", {"cat": 9, "dog": 9})
     shutil.copy(root / "cat" / "4.png", root / "dog" / "4.png")
     opened(settings(root))
-    assert caplog.messages == ["1 image repeats one of another class: 'dog/4.png' (dog) = 'cat/4.png' (cat)"]
+    assert caplog.messages == ["1 image has a copy with another label: 'dog/4.png' (dog) = 'cat/4.png' (cat)"]
 
 
 def test_own_folds_that_part_copies(make_table, settings, opened):
@@ -134,9 +136,9 @@ def test_own_folds_that_part_copies(make_table, settings, opened):
     shutil.copy(table.parent / "images/0.png", table.parent / "images/2.png")
     shutil.copy(table.parent / "images/1.png", table.parent / "images/7.png")
     assert said(opened, settings(table, test_size=0.01)) == (
-        "fold column: expected images of the same content in one fold, "
+        "fold column: expected all copies of an image in one fold, "
         "got 'images/2.png' (fold 1) = 'images/0.png' (fold 0). "
-        "Correct it, leave it out, or remove the copies."
+        "Correct the column, leave it out, or remove the copies."
     )
 
 
@@ -145,9 +147,9 @@ def test_a_class_of_one_picture(make_folder, settings, opened):
     for number in range(8):
         resave(root / "dog" / "0.png", root / "dog" / f"copy{number}.png")
     assert said(opened, settings(root)) == (
-        "groups: expected every class in at least 2 of them, so that one can be held out, "
-        "got 'dog' in one (images of the same content count as one). "
-        "Add samples, give splits and folds of your own, or leave the class out."
+        "groups: expected at least 2 groups in every class, so that one can be held out, "
+        "got 1 in 'dog' (copies of an image are one group). "
+        "Add samples, provide splits and folds, or leave the class out."
     )
 
 
@@ -155,7 +157,7 @@ def test_a_class_of_one_picture(make_folder, settings, opened):
 @settings_of(max_examples=40)
 def test_merged_groups_are_the_finest_that_keep_both(contents, given_groups):
     prints = np.array([[content * 7, content] for content in contents], dtype=np.uint64)
-    first = originals(prints)
+    first = first_occurrences(prints)
     assert first.tolist() == [contents.index(content) for content in contents]
     groups = np.unique(given_groups[: len(contents)], return_inverse=True)[1]
     merged = merge(groups, first)

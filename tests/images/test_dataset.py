@@ -98,7 +98,7 @@ def test_the_store_may_know_the_data_without_the_source(make_folder, settings, o
 def test_no_data_anywhere(store, said):
     sentence = (
         f"dataset.path: expected the folder or file of the images, got none, and the store "
-        f"{store.root.as_posix()} has none. Name it: --set dataset.path=FOLDER"
+        f"{store.root.as_posix()} contains no data set. Set it: --set dataset.path=FOLDER"
     )
     assert said(None) == (2, sentence)
 
@@ -108,11 +108,11 @@ def test_one_store_one_data_set(make_folder, settings, opened, store, said):
     opened(settings(root))
     assert said(settings(make_folder("other", {"cat": 9, "dog": 10}))) == (
         1,
-        f"{store.root.as_posix()}: expected its own data set, root of 18 images, "
+        f"{store.root.as_posix()}: expected the data set of this store, root with 18 images, "
         "got 19 images with other content or labels. Use another --store for other data.",
     )
     (root / "cat" / "0.png").write_bytes((root / "dog" / "0.png").read_bytes())
-    assert said(settings(root))[1].startswith(f"{store.root.as_posix()}: expected its own data set")
+    assert said(settings(root))[1].startswith(f"{store.root.as_posix()}: expected the data set of this store")
 
 
 def test_the_splits_of_a_store_do_not_change(make_folder, settings, opened, said):
@@ -120,12 +120,12 @@ def test_the_splits_of_a_store_do_not_change(make_folder, settings, opened, said
     opened(settings(root))
     assert said(settings(root, test_size=0.4)) == (
         1,
-        "dataset.test_size: expected 0.2, as the rows of this store were split, got 0.4. "
+        "dataset.test_size: expected 0.2, as in the first run with this store, got 0.4. "
         "Use another --store for another split.",
     )
     assert said(settings(root), folds=2) == (
         1,
-        "training.folds: expected 3, as the rows of this store are dealt, got 2. "
+        "training.folds: expected 3, the number of folds in this store, got 2. "
         "Use another --store for other folds.",
     )
 
@@ -156,7 +156,7 @@ def test_a_class_only_in_test(make_folder, settings, said):
     assert said(settings(root)) == (
         1,
         "training rows: expected rows of every class, got none of 'emu'. "
-        "Add some, or remove the class from val and test.",
+        "Add some, or remove the class from the val and test splits.",
     )
 
 
@@ -187,7 +187,7 @@ def test_own_folds_must_be_complete(make_table, settings, said):
     table = make_table(["path", "label", "fold"], lambda row: [f"images/{row}.png", row % 2, row % 3 or ""])
     code, sentence = said(settings(table))
     assert code == 1 and sentence.startswith(
-        "fold column: expected a fold in each training row, got none for 'images/3.png', 'images/"
+        "fold column: expected a fold for each training row, got none for 'images/3.png', 'images/"
     )
     assert sentence.endswith(" more. Complete the column, or leave it out.")
 
@@ -206,9 +206,9 @@ def test_a_class_in_one_group(make_table, settings, said):
     table = make_table(["path", "label", "group"], lambda row: [f"images/{row}.png", row % 2, row % 2 * row])
     assert said(settings(table)) == (
         1,
-        "groups: expected every class in at least 2 of them, so that one can be held out, "
-        "got '0' in one (images of the same content count as one). "
-        "Add samples, give splits and folds of your own, or leave the class out.",
+        "groups: expected at least 2 groups in every class, so that one can be held out, "
+        "got 1 in '0' (copies of an image are one group). "
+        "Add samples, provide splits and folds, or leave the class out.",
     )
 
 
@@ -219,7 +219,8 @@ def test_a_group_in_two_splits(make_table, settings, said):
     )
     assert said(settings(table)) == (
         1,
-        "groups: expected each in one split, got 'g5' in several. Move the rows of a group to one split.",
+        "groups: expected each group in one split, got 'g5' in several. "
+        "Move the rows of a group to one split.",
     )
 
 
@@ -237,8 +238,8 @@ def test_a_folder_beside_the_splits(make_folder, settings, said):
     root = make_folder("split", {"train/cat": 4, "train/dog": 4, "test/cat": 2, "test/dog": 2, "notes": 1})
     assert said(settings(root)) == (
         1,
-        f"{root}: expected train, val and test alone, or a folder for each class, "
-        "got 'notes' beside them. Move what is no split elsewhere.",
+        f"{root}: expected only train, val and test, or a folder for each class, "
+        "got also 'notes'. Move folders that are not splits elsewhere.",
     )
 
 

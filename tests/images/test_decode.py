@@ -107,8 +107,7 @@ def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError) as caught:
         decode(tmp_path / "gone.png")
     assert str(caught.value) == (
-        f"{tmp_path / 'gone.png'}: expected a JPEG, PNG or WebP image, got no such file. "
-        "Replace it or leave it out."
+        f"{tmp_path / 'gone.png'}: the file does not exist. Replace it or leave it out."
     )
 
 

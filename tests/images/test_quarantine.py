@@ -11,7 +11,7 @@ import torch
 
 from committee.errors import CommitteeError
 from committee.images import cache
-from committee.images.dataset import foresee_dataset, open_dataset
+from committee.images.dataset import open_dataset, preview_dataset
 from committee.images.decode import decode
 from committee.images.view import canvas
 
@@ -50,7 +50,7 @@ BROKEN = {
     "cat/5.png": "a damaged file: image file is truncated",
     "dog/11.png": "a GIF image",
 }
-SENTENCE = "3 of 24 images: expected at most 1.00% broken ones, got " + ", ".join(
+SENTENCE = "broken images: expected at most 1.00% of 24, got 3: " + ", ".join(
     f"'{name}' ({reason})" for name, reason in BROKEN.items()
 )
 
@@ -112,13 +112,13 @@ def test_taken_away_they_do_not_matter_and_repaired_they_are_refused(root, setti
     assert again.fingerprint == first.fingerprint and again.quarantined == BROKEN
     (root / "cat" / "5.png").write_bytes((root / "cat" / "1.png").read_bytes())
     assert said(opened, settings(root)) == (
-        f"{store.root.as_posix()}: expected the broken images that root was first read without, "
+        f"{store.root.as_posix()}: expected the images of root that were left out as broken to be unchanged, "
         "got repaired ones: 'cat/5.png'. "
         "Use another --store to train with them, or take them away to go on without them."
     )
     (root / "cat" / "5.png").unlink()
     assert opened(settings(root)).fingerprint == first.fingerprint
-    assert len(foresee_dataset(settings(root), store, canvas_size=8, folds=2, seed=1).labels) == 21
+    assert len(preview_dataset(settings(root), store, canvas_size=8, folds=2, seed=1).labels) == 21
 
 
 def test_replaced_before_the_data_set_is_frozen_they_are_read(root, settings, opened, store):
@@ -138,7 +138,7 @@ def test_one_stops_a_run_only_where_none_may_be_broken(make_folder, settings, op
     (root / "dog" / "3.png").write_bytes(b"nothing")
     if stops:
         assert said(opened, settings(root, max_broken=limit)).startswith(
-            "1 of 18 images: expected at most 0.00% broken ones, got 'dog/3.png' (something else). "
+            "broken images: expected at most 0.00% of 18, got 1: 'dog/3.png' (something else). "
         )
     else:
         assert opened(settings(root, max_broken=limit)).quarantined == {"dog/3.png": "something else"}
@@ -149,7 +149,7 @@ def test_all_broken(make_folder, settings, opened):
     for path in root.rglob("*.png"):
         path.write_bytes(b"")
     sentence = said(opened, settings(root))
-    assert sentence.startswith("4 of 4 images: expected at most 1.00% broken ones, got 'cat/0.png' (an empty")
+    assert sentence.startswith("broken images: expected at most 1.00% of 4, got 4: 'cat/0.png' (an empty")
 
 
 def test_a_class_that_loses_all_its_images(make_folder, settings, opened):
@@ -157,7 +157,7 @@ def test_a_class_that_loses_all_its_images(make_folder, settings, opened):
     (root / "dog" / "0.png").write_bytes(b"")
     assert said(opened, settings(root)) == (
         "training rows: expected rows of every class, got none of 'dog'. "
-        "Add some, or remove the class from val and test."
+        "Add some, or remove the class from the val and test splits."
     )
 
 
@@ -196,4 +196,4 @@ def test_the_file_of_a_row_may_vanish_between_the_looks(make_folder, settings, o
         return real(images, workers)
 
     monkeypatch.setattr("committee.images.dataset.hash_images", late)
-    assert opened(settings(root)).quarantined == {"dog/3.png": "no such file"}
+    assert opened(settings(root)).quarantined == {"dog/3.png": "the file does not exist"}

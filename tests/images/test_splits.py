@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from committee.errors import DataError
-from committee.images.dataset import foresee_dataset, open_dataset
+from committee.images.dataset import open_dataset, preview_dataset
 from committee.images.splits import hold_out
 
 HEADER = ["path", "label", "fold", "group", "split"]
@@ -36,17 +36,18 @@ LIES = {
     "a class in test alone": (
         cells(lambda n: "rare" if n < 2 else odd(n), group=lambda n: n, split=lambda n: "test" * (n < 2)),
         "training rows: expected rows of every class, got none of 'rare'. "
-        "Add some, or remove the class from val and test.",
+        "Add some, or remove the class from the val and test splits.",
     ),
     "a class in one group": (
         cells(lambda n: "rare" if n < 6 else odd(n), group=lambda n: max(n, 6)),
-        "groups: expected every class in at least 2 of them, so that one can be held out, "
-        "got 'rare' in one (images of the same content count as one). "
-        "Add samples, give splits and folds of your own, or leave the class out.",
+        "groups: expected at least 2 groups in every class, so that one can be held out, "
+        "got 1 in 'rare' (copies of an image are one group). "
+        "Add samples, provide splits and folds, or leave the class out.",
     ),
     "a group in two splits": (
         cells(odd, group=lambda n: f"g{n // 2}", split=lambda n: "test" * (n > 20)),
-        "groups: expected each in one split, got 'g10' in several. Move the rows of a group to one split.",
+        "groups: expected each group in one split, got 'g10' in several. "
+        "Move the rows of a group to one split.",
     ),
     "a group in two folds": (
         cells(odd, lambda n: n // 3 % 2, lambda n: f"g{n // 2}", lambda n: "test" * (n > 19)),
@@ -58,7 +59,7 @@ LIES = {
     ),
     "a training row without a fold": (
         cells(odd, lambda n: "" if n == 7 else n % 3, split=lambda n: "test" * (n > 19)),
-        "fold column: expected a fold in each training row, got none for 'images/7.png'. "
+        "fold column: expected a fold for each training row, got none for 'images/7.png'. "
         "Complete the column, or leave it out.",
     ),
     "one fold": (
@@ -74,7 +75,7 @@ def test_named_before_training(make_table, settings, store, lie, look):
     row, sentence = LIES[lie]
     used = [n for n, name in enumerate(HEADER) if len({str(row(k)[n]) for k in range(24)}) > 1 or row(0)[n]]
     table = make_table([HEADER[n] for n in used], lambda k: [row(k)[n] for n in used])
-    open_it = open_dataset if look == "run" else foresee_dataset
+    open_it = open_dataset if look == "run" else preview_dataset
     with pytest.raises(DataError) as caught:
         open_it(settings(table), store, canvas_size=8, folds=4, seed=3)
     assert str(caught.value) == sentence

@@ -135,4 +135,4 @@ def test_unknown_fit_is_named():
 def test_wrong_number_of_means_is_named():
     with pytest.raises(UsageError) as caught:
         View(8, mean=(0.1, 0.2))
-    assert str(caught.value) == "view.mean: expected 3 numbers, got 2. Give one a channel."
+    assert str(caught.value) == "view.mean: expected 3 numbers, got 2. Give one per channel."

@@ -90,21 +90,21 @@ def test_what_ends_a_worker_is_tried_once_more_and_then_named(make_folder, tmp_p
     with Workers(1) as workers:
         assert said(DataError, workers, tmp_path / "kill.png", "a/kill.png") == (
             "a/kill.png: expected a JPEG, PNG or WebP image, "
-            f"got one that ends its decoder ({DEATH}), twice. Replace it or leave it out."
+            f"got an image that crashed its process ({DEATH}) twice. Replace it or leave it out."
         )
         assert workers.decode(tmp_path / "kill_once.png", 1, "once").shape == (1, 8, 8)
         with monkeypatch.context() as impatient:
             impatient.setattr(module, "PATIENCE", 0.5)
             assert said(DataError, workers, tmp_path / "hang.png", "a/hang.png") == (
                 "a/hang.png: expected a JPEG, PNG or WebP image, "
-                "got one that leaves its decoder without an answer for 0.5 seconds, twice. "
+                "got an image that took more than 0.5 seconds twice. "
                 "Replace it or leave it out."
             )
-        monkeypatch.setattr(module, "MOST_LOST", 2)
+        monkeypatch.setattr(module, "MOST_CRASHES", 2)
         assert said(WorkersFailed, workers, tmp_path / "kill.png", "again") == (
-            f"data workers: expected at most 2 images that end the process that decodes them, got one more, "
-            f"again, that ends its decoder ({DEATH}). "
-            "Look at memory and disk, or use fewer: --set dataset.num_workers=1"
+            f"data workers: expected at most 2 images that crash a worker, got one more: "
+            f"again crashed its process ({DEATH}). "
+            "Check memory and disk, or use fewer workers: --set dataset.num_workers=1"
         )
 
 
@@ -112,8 +112,8 @@ def test_workers_that_do_not_start(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     with Workers(2) as workers:
         assert said(WorkersFailed, workers, tmp_path / "a.png", "a.png") == (
-            "data workers: expected processes that decode images, "
-            "got one that ends its decoder (exit code 3). "
+            "data workers: expected processes that start, "
+            "got one that crashed its process (exit code 3). "
             "Decode in this process: --set dataset.num_workers=0"
         )
 
@@ -123,7 +123,7 @@ def test_a_data_set_goes_on_without_what_kills_workers(root, settings, store):
     (root / "cat" / "7.png").rename(root / "cat" / "kill.png")
     (root / "dog" / "7.png").rename(root / "dog" / "kill_once.png")
     with_workers = open_dataset(settings(root, num_workers=2), store, canvas_size=8, folds=2, seed=0)
-    assert with_workers.quarantined == {"cat/kill.png": f"one that ends its decoder ({DEATH}), twice"}
+    assert with_workers.quarantined == {"cat/kill.png": f"an image that crashed its process ({DEATH}) twice"}
     assert len(with_workers.labels) == 299 and "dog/kill_once.png" in with_workers.sample_ids
 
 

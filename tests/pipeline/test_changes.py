@@ -111,12 +111,12 @@ def test_what_a_change_touches_is_made_again(
     [
         (
             "training.folds=3",
-            "training.folds: expected 2, as the rows of this store are dealt, got 3. "
+            "training.folds: expected 2, the number of folds in this store, got 3. "
             "Use another --store for other folds.",
         ),
         (
             "dataset.test_size=0.3",
-            "dataset.test_size: expected 0.2, as the rows of this store were split, "
+            "dataset.test_size: expected 0.2, as in the first run with this store, "
             "got 0.3. Use another --store for another split.",
         ),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from committee.store import links
-from committee.store.links import link_twins
+from committee.store.links import link_duplicates
 
 BIG = bytes(2**16)
 
@@ -23,7 +23,7 @@ def folders(tmp_path):
 
 def test_large_equal_files_become_one(folders):
     one, other = folders
-    assert link_twins(other, [one, one.parent / "absent"]) == 1
+    assert link_duplicates(other, [one, one.parent / "absent"]) == 1
     assert (one / "weights").samefile(other / "parts" / "same")
     assert not (one / "small").samefile(other / "parts" / "small")
     assert (other / "parts" / "differs").read_bytes()[:1] == b"1"
@@ -32,7 +32,7 @@ def test_large_equal_files_become_one(folders):
 
 def test_removing_one_leaves_the_other(folders):
     one, other = folders
-    link_twins(other, [one])
+    link_duplicates(other, [one])
     (one / "weights").unlink()
     assert (other / "parts" / "same").read_bytes() == BIG
 
@@ -43,5 +43,5 @@ def test_without_links_the_copies_stay(folders, monkeypatch):
 
     monkeypatch.setattr(links.os, "link", no_links)
     one, other = folders
-    assert link_twins(other, [one]) == 0
+    assert link_duplicates(other, [one]) == 0
     assert (other / "parts" / "same").read_bytes() == BIG

@@ -220,7 +220,7 @@ class Source(ABC):
     >>> from committee.backbones.base import SOURCES
     >>> SOURCES.names()
     ('python', 'timm', 'torchvision')
-    >>> SOURCES.make("torchvision").knows("resnet50")
+    >>> SOURCES.make("torchvision").has("resnet50")
     True
     """
 
@@ -240,7 +240,7 @@ class Source(ABC):
         """Convert the state dict of a weights file to the names and shapes of `net`."""
         return state
 
-    def knows(self, key: str) -> bool:
+    def has(self, key: str) -> bool:
         """Return whether the source has an architecture of this name."""
         return key in self.names()
 

@@ -37,7 +37,7 @@ def resolve(name: str) -> Architecture:
         timm_name, options = PRESETS[name]
         return Architecture(name, "timm", timm_name, options)
     for source in BARE:
-        if SOURCES.make(source).knows(name):
+        if SOURCES.make(source).has(name):
             return Architecture(f"{source}:{name}", source, name)
     known = (*PRESETS, *SOURCES.make("torchvision").names(), *SOURCES.make("timm").names())
     raise UnknownNameError(
@@ -164,7 +164,7 @@ def _prefixed(name: str, prefix: str, key: str) -> Architecture:
         )
     key = name if prefix == "hf-hub" else key
     source = SOURCES.make(sources[prefix])
-    if source.knows(key):
+    if source.has(key):
         return Architecture(name, sources[prefix], key)
     untagged = key.partition(".")[0]
     raise UnknownNameError(

@@ -1,4 +1,4 @@
-"""Variations of training images: each sample draws its own, by seed and id, not by its place in a batch."""
+"""Random augmentation of training images; draws depend on seed and sample id, not on the batch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 from committee.base.randomness import uniform
 from committee.images import randaugment
 from committee.images.enhance import jitter
-from committee.images.resample import resize, warp, whole
+from committee.images.resample import resize, to_uint8, warp
 from committee.images.view import View, canvas_size, frame
 from committee.recipe.training import Augment
 
 ASPECT = 4 / 3
 _DRAWS = 8
 _SMALL = 32
-"""Side of images up to which a call for each costs more than looking up all of them, in pixels."""
+"""Largest side in pixels of images for which resampling the whole batch is faster than resizing each."""
 
 
 def augment(
@@ -30,21 +30,22 @@ def augment(
     seed: int,
     layout: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """Vary a batch of canvases, as a member's view would show them.
+    """Augment a batch of canvases and apply the member's preprocessing.
 
     Parameters
     ----------
     images : uint8 `[B, c, S, S]`
-        Fastest with the colors last in memory, as the cache has them.
+        Canvases of the cache. The channels-last memory format is fastest.
     keys : uint64 `[B]`
         `randomness.sample_keys` of the samples.
     view : View
-        Of the member. With everything off the result is `view(images)`.
-    settings : recipe section `training.augment`
+        Preprocessing of the member. With all augmentation disabled, the result is `view(images)`.
+    settings : Augment
+        Section `training.augment` of the recipe.
     seed : int
-        Of this member and epoch.
+        Seed of this member and epoch.
     layout : torch.memory_format
-        Of the result.
+        Memory format of the result.
 
     Returns
     -------
@@ -52,9 +53,24 @@ def augment(
 
     Notes
     -----
-    Crop and flip are one resampling from bytes to bytes; where RandAugment rotates, shears or shifts, that is
-    part of it. Color jitter and normalization are one change of colors. Random resized crop: Szegedy et
-    al., Going Deeper with Convolutions (2015); RandAugment: Cubuk et al. (2020).
+    Crop, flip, and the rotations, shears and translations of RandAugment are one resampling from uint8 to
+    uint8. Color jitter and normalization are one linear map of colors. Random resized crop: Szegedy et al.,
+    Going Deeper with Convolutions (2015); RandAugment: Cubuk et al. (2020).
+
+    See Also
+    --------
+    committee.images.view.View : The same preprocessing without augmentation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.base.randomness import sample_keys
+    >>> from committee.images.augment import augment
+    >>> from committee.images.view import View
+    >>> from committee.recipe.training import Augment
+    >>> images = torch.zeros(2, 3, 37, 37, dtype=torch.uint8)
+    >>> augment(images, sample_keys(["a", "b"]), View(32), Augment(), seed=0).shape
+    torch.Size([2, 3, 32, 32])
     """
     drawn = uniform(seed, keys, _DRAWS + randaugment.DRAWS)
     draws = torch.from_numpy(drawn).to(images.device).unbind(1)
@@ -62,10 +78,10 @@ def augment(
     pixels = _place(images, view, settings, draws, plan)
     factors = 1 + settings.color_jitter * (2 * torch.stack(draws[5:8]) - 1)
     if plan is not None:
-        # Its operations are fast where the colors lie apart.
+        # The operations of RandAugment are faster with contiguous channels.
         varied = pixels.to(torch.float32, memory_format=torch.contiguous_format)
         varied = jitter(varied, factors) if settings.color_jitter else varied
-        return view.normalize(whole(plan.recolor(varied)), layout)
+        return view.normalize(to_uint8(plan.recolor(varied)), layout)
     if settings.color_jitter:
         return jitter(pixels, factors, view, layout)
     return view.normalize(pixels, layout)
@@ -74,7 +90,7 @@ def augment(
 def _place(
     images: Tensor, view: View, settings: Augment, draws: tuple[Tensor, ...], plan: randaugment.Plan | None
 ) -> Tensor:
-    """Return the pixels where each sample shows them, before any change of color."""
+    """Apply the geometric part of the augmentation."""
     flipped = draws[4] < (0.5 if settings.flip else 0)
     if settings.random_resized_crop == 1 and plan is None:
         return _mirror(view.cut(images), flipped.nonzero()[:, 0])
@@ -91,13 +107,13 @@ def _place(
 
 
 def _mirror(images: Tensor, rows: Tensor) -> Tensor:
-    """Return images of which some are mirrored, left and right."""
+    """Mirror the images in `rows` horizontally."""
     pixels = images.permute(0, 2, 3, 1)
     return pixels.index_copy(0, rows, pixels.index_select(0, rows).flip(2)).permute(0, 3, 1, 2)
 
 
 def _window(view: View, smallest: float, draws: tuple[Tensor, ...]) -> Tensor:
-    """Return which box of its canvas each sample shows, as maps `[B, 3, 3]`."""
+    """Return the box that is cut from each canvas, as affine maps `[B, 3, 3]`."""
     area, aspect, across, down = draws
     width = height = torch.full_like(area, view.size / canvas_size(view.size, view.fit))
     x = y = torch.zeros_like(area)

@@ -1,4 +1,4 @@
-"""Pixels in the order of memory, and batches in pieces that stay in the processor's cache."""
+"""Processing of batches in memory order, and in blocks that fit into the processor's cache."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import torch
 from torch import Tensor
 
 _CACHE = 1 << 20
-"""Bytes of float32 that a core keeps near: several passes over so many cost little more than one."""
+"""Bytes of float32 that fit into the cache of a core, so that several passes cost little more than one."""
 
 
 def blocks(images: Tensor) -> Iterator[slice]:
-    """Return slices of a batch `[B, c, H, W]`: of a few images on a CPU, of all elsewhere."""
+    """Return slices of a batch `[B, c, H, W]`: a few images each on a CPU, all images on other devices."""
     step = max(1, _CACHE // (4 * images[0].numel())) if images.device.type == "cpu" else len(images)
     return (slice(start, start + step) for start in range(0, len(images), step))
 
 
 def colors_last(pixels: Tensor) -> bool:
-    """Return whether pixels `[B, c, H, W]` lie color by color in memory, as photos do."""
+    """Return whether pixels `[B, c, H, W]` have the channels-last memory format."""
     return not pixels.is_contiguous() and pixels.is_contiguous(memory_format=torch.channels_last)
 
 
 def lines(pixels: Tensor, *channels: Tensor) -> tuple[Tensor, ...]:
-    """Return pixels `[B, c, H, W]` as they lie in memory, and numbers `[c]` of the channels in that order.
+    """Return a view of pixels `[B, c, H, W]` in memory order, and values `[c]` that broadcast to it.
 
-    Torch needs a long innermost axis to be fast: where the colors are last, that is a line of pixels.
+    Torch is fast only on long innermost axes; with channels last, the innermost axis is a row of pixels.
     """
     if colors_last(pixels):
         width = pixels.shape[-1]

@@ -1,4 +1,4 @@
-"""Every image decoded once, to a square a little larger than the largest member needs."""
+"""The cache of decoded images: squares slightly larger than the input of the largest member."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from committee.base import progress
 from committee.errors import DataError, StoreError, first_five
-from committee.images.decode import decode, open_file
+from committee.images.decode import ImageError, decode, open_file
 from committee.images.readers.base import Images
 from committee.images.threads import in_order
 from committee.images.view import Fit, canvas
-from committee.images.workers import Workers, WorkersFailed
+from committee.images.workers import Workers
 from committee.store.commit import commit, remove
 from committee.store.disk import require_room
 from committee.store.layout import Store
@@ -32,21 +32,25 @@ FILE, BROKEN, PRINTS = "canvas.npy", "broken.json", "prints.npy"
 AHEAD = 16
 _CORES = os.cpu_count() or 1
 IMAGES_A_WORKER = 64
-"""A worker takes a tenth of a second to start: as long as this many small photos take."""
+"""Number of images per worker that justifies a worker: starting one takes as long as decoding these."""
 
 
 @dataclass(frozen=True, eq=False)
 class Canvas:
-    """Decoded images: K of the N that were read.
+    """The K images of N that could be decoded.
 
     Parameters
     ----------
     pixels : uint8 `[K, size, size, channels]`, memory-mapped
-        Colors last: a crop of it is rows of bytes, which resize two and a half times as fast.
+        The images, channels last: crops of rows resize two and a half times as fast.
     prints : uint64 `[K, 2]`
-        A digest of each: equal for the same pixels.
+        Hash of each image; equal for equal pixels.
     broken : dict
-        Sample id -> reason, of the other N - K.
+        Sample id -> reason, for the other N - K images.
+
+    See Also
+    --------
+    open_canvas : Open or create the cache of decoded images.
     """
 
     pixels: NDArray[np.uint8]
@@ -55,14 +59,14 @@ class Canvas:
 
 
 def hash_images(images: Images, workers: int) -> list[str]:
-    """Return the SHA-256 of each image, or what the disk said instead of giving it."""
+    """Return the SHA-256 of each image, or the system's error message if it cannot be read."""
     with _pool(workers) as pool:
         hashes = in_order(pool, _hash, images, AHEAD)
         return list(progress.track(hashes, len(images), "hashing images"))
 
 
 def content_digest(sample_ids: Sequence[str], hashes: Sequence[str]) -> str:
-    """Return the SHA-256 of all images: of their hashes, in order, with their ids."""
+    """Return the SHA-256 of all hashes and ids, in order."""
     total = hashlib.sha256()
     for name, one in zip(sample_ids, hashes, strict=True):
         total.update(f"{name}\0{one}\n".encode())
@@ -70,13 +74,13 @@ def content_digest(sample_ids: Sequence[str], hashes: Sequence[str]) -> str:
 
 
 def cache_folder(store: Store, content: str, size: int, fit: Fit, channels: int) -> tuple[Path, str]:
-    """Return the folder of a canvas cache, and the digest of what makes it."""
+    """Return the folder of a cache of decoded images, and the fingerprint of its settings."""
     fingerprint = digest({"content": content, "size": size, "fit": fit, "channels": channels, "order": "HWc"})
     return store.cache(f"canvas-{size}-{fit}-{channels}-{fingerprint[:12]}"), fingerprint
 
 
 def is_cached(store: Store, content: str, size: int, fit: Fit, channels: int) -> bool:
-    """Return whether the images with this content were decoded to this canvas already."""
+    """Return whether the images with this content are already decoded to this size."""
     return is_done(*cache_folder(store, content, size, fit, channels))
 
 
@@ -92,27 +96,29 @@ def open_canvas(
     workers: int,
     all_good: bool = False,
 ) -> Canvas:
-    """Return the canvas of all images that can be decoded; decode them if that was not done before.
+    """Return the decoded images; decode them if they are not in the cache.
 
     Parameters
     ----------
+    store : Store
     content : str
-        `content_digest` of the images as they were first read.
-    sample_ids : N strings
-    images : N images, or None where `is_cached`
+        `content_digest` of the images when they were first read.
+    sample_ids : sequence of N str
+    images : sequence of N images or None
+        None if `is_cached`.
     size, fit, channels
-        The canvas: `[size, size, channels]`.
+        Size and kind of the decoded images, `[size, size, channels]`.
     workers : int
-        Processes that decode; 0 decodes here. Arrays need no decoding, and are only resized, in threads.
+        Number of processes that decode; 0 decodes in this process. Arrays are only resized, in threads.
     all_good : bool
-        Whether all of them were decoded before, to another canvas.
+        Whether all images could be decoded before, to another size.
 
     Raises
     ------
     DataError
-        Some of those cannot be decoded now.
+        `all_good`, and some images cannot be decoded now.
     WorkersFailed
-        Workers do not start, or too many died.
+        Workers do not start, or too many crashed.
     """
     folder, fingerprint = cache_folder(store, content, size, fit, channels)
     if images is not None and not is_done(folder, fingerprint):
@@ -122,9 +128,9 @@ def open_canvas(
             if broken and all_good:
                 raise DataError(
                     f"{len(broken)} of {len(sample_ids)} images",
-                    expected="images to decode again",
-                    got=f"broken {first_five(broken)}",
-                    todo="Look at memory and disk, and run it again.",
+                    expected="images that can be decoded as before",
+                    got=f"errors for {first_five(broken)}",
+                    todo="Check memory and disk, and run the command again.",
                 )
     return Canvas(
         pixels=np.load(folder / FILE, mmap_mode="r", allow_pickle=False),
@@ -133,8 +139,8 @@ def open_canvas(
     )
 
 
-def forget_others(store: Store, content: str) -> None:
-    """Remove what was decoded of other images: of these before they were replaced, say."""
+def remove_other_caches(store: Store, content: str) -> None:
+    """Remove the caches of other images, such as earlier versions of these."""
     with store.hold():
         for folder in store.root.glob("cache/canvas-*"):
             with contextlib.suppress(StoreError):
@@ -146,7 +152,7 @@ def forget_others(store: Store, content: str) -> None:
 def _fill(
     place: Path, ids: Sequence[str], images: Images, shape: tuple[int, Fit, int], workers: int
 ) -> dict[str, str]:
-    """Write square after square: where a disk is full that is an error, and with a memory map a crash."""
+    """Write the images one by one: on a full disk this raises an error, while a memory map would crash."""
     size, fit, channels = shape
     broken: dict[str, str] = {}
     prints: list[bytes] = []
@@ -155,10 +161,8 @@ def _fill(
         def square(row: int) -> tuple[NDArray[np.uint8], bytes] | str:
             try:
                 image = torch.from_numpy(decode_row(row, ids[row]))
-            except WorkersFailed:
-                raise
-            except DataError as error:
-                return error.got
+            except ImageError as error:
+                return error.reason
             pixels = canvas(image[None], size, fit)[0].permute(1, 2, 0).contiguous().numpy()
             return pixels, hashlib.sha256(pixels.data).digest()[:16]
 
@@ -178,7 +182,7 @@ def _fill(
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
-    """Write the header of a `.npy` file; numpy leaves room in it for any number of rows."""
+    """Write the header of a `.npy` file; NumPy reserves space in it for any number of rows."""
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
@@ -186,18 +190,18 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
 def _decoding(
     images: Images, channels: int, workers: int
 ) -> Iterator[tuple[ThreadPoolExecutor, Callable[[int, str], NDArray[np.uint8]]]]:
-    """Yield threads, and what each of them decodes a row with: data workers, or itself."""
+    """Yield a pool of threads, and the function that decodes a row, in the thread or in a worker."""
     with _pool(workers) as pool:
         if not workers or isinstance(images, np.ndarray):
             yield pool, lambda row, name: decode(images[row], channels, name=name)
             return
-        # Workers end before the threads that wait for them, so that Ctrl-C need not wait for a slow image.
+        # Workers are closed before the threads that wait for them, so that Ctrl-C does not wait for an image.
         with Workers(min(workers, _CORES, 1 + len(images) // IMAGES_A_WORKER)) as processes:
             yield pool, lambda row, name: processes.decode(images[row], channels, name)
 
 
 def _pool(workers: int) -> ThreadPoolExecutor:
-    """Return threads: Pillow, torch and hashlib let go of Python's lock."""
+    """Return a pool of threads; Pillow, torch and hashlib release the global interpreter lock."""
     return ThreadPoolExecutor(max(1, min(workers, _CORES)))
 
 

@@ -1,4 +1,4 @@
-"""Images of the same content: found, listed, kept on one side of every split."""
+"""Detection of duplicate images, which stay in the same fold and split."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ log = logging.getLogger(__name__)
 
 FILE = "copies.csv"
 DROPPED = "dropped"
-"""The split of a row that is left out because another split has its content."""
+"""Split of the rows that are left out because another split contains a copy."""
 _RANK = {"train": 0, "val": 1, "test": 2}
 
 Rows = NDArray[np.int64]
 Texts = NDArray[np.str_]
 
 
-def originals(prints: NDArray[np.uint64]) -> Rows:
-    """Return the first row `[N]` with the content of each row: itself where nothing comes before it."""
+def first_occurrences(prints: NDArray[np.uint64]) -> Rows:
+    """Return for each row the first row with equal content `[N]`."""
     _, first, inverse = np.unique(prints, axis=0, return_index=True, return_inverse=True)
     return first[inverse.reshape(-1)].astype(np.int64)
 
 
 def merge(groups: Rows | None, first: Rows) -> Rows | None:
-    """Return groups `[N]` that keep copies together, and what was together before; None where nothing is."""
+    """Merge the groups `[N]` of copies; return None if there are neither groups nor copies."""
     rows = np.flatnonzero(first != np.arange(len(first)))
     if not len(rows):
         return groups
@@ -44,7 +44,7 @@ def merge(groups: Rows | None, first: Rows) -> Rows | None:
     return connected_components(links, directed=False)[1].astype(np.int64)[groups]
 
 
-def settle(
+def resolve_copies(
     ids: Texts,
     labels: Texts,
     splits: Texts,
@@ -53,37 +53,37 @@ def settle(
     drop: bool,
     store: Store,
 ) -> tuple[Texts, Rows]:
-    """Find copies, list them in the store's `copies.csv`, and see that no two splits share content.
+    """Find copies, list them in the store's `copies.csv`, and check that no two splits share content.
 
     Parameters
     ----------
     ids, labels : str arrays `[N]`
     splits : str array `[N]`
-        As the data give them: "train", "val" or "test".
+        Splits of the data: "train", "val" or "test".
     prints : uint64 array `[N, 2]`
-        Equal for equal content.
+        Hashes, equal for equal content.
     drop : bool
-        Whether a row goes where the test (or, for a training row, val) split has its content.
+        Whether to drop rows with a copy in the test split, or, for training rows, in the val split.
     store : Store
 
     Returns
     -------
     splits : str array `[N]`
-        With `DROPPED` for the rows that go.
+        With `DROPPED` for the dropped rows.
     first : int64 array `[N]`
-        The first row with the content of each, among those that stay.
+        The first row with equal content, among the rows that are not dropped.
 
     Raises
     ------
     DataError
-        Two splits share content, and `drop` is not set.
+        Two splits share content, and `drop` is false.
     """
-    first = originals(prints)
-    crossing, same = _keepers(splits, first)
+    first = first_occurrences(prints)
+    crossing, same = _kept_copies(splits, first)
     copies = np.flatnonzero(same != np.arange(len(ids)))
     path = store.root / FILE
     if not len(copies):
-        path.unlink(missing_ok=True)  # of an earlier try
+        path.unlink(missing_ok=True)  # from an earlier attempt
         return splits, first
     with store.hold():
         _write(path, ids, labels, splits, copies, same)
@@ -91,27 +91,28 @@ def settle(
     if crossing.any() and not drop:
         rows = np.flatnonzero(crossing)
         raise DataError(
-            "images of the same content",
-            expected="each in one split",
+            "duplicate images",
+            expected="all copies in one split",
             got=_pairs(ids, splits, rows, same),
-            todo=f"All are listed in {path.as_posix()}: remove them, or "
-            "leave them out of train with dataset.duplicates: drop.",
+            todo=f"All are listed in {path.as_posix()}: remove them, or drop them from the training split "
+            "with dataset.duplicates: drop.",
         )
-    gone = int(crossing.sum())
+    dropped = int(crossing.sum())
     log.info(
-        "%d of %d images %s another one (%s): copies stay together%s",
+        "%d of %d images %s of another image and %s in the same fold (%s)%s",
         len(copies),
         len(ids),
-        "repeats" if len(copies) == 1 else "repeat",
+        "is a copy" if len(copies) == 1 else "are copies",
+        "stays" if len(copies) == 1 else "stay",
         path,
-        f", {gone} of them {'was' if gone == 1 else 'were'} dropped" if gone else "",
+        f"; dropped from the training or val split: {dropped}" if dropped else "",
     )
     same[crossing] = np.flatnonzero(crossing)
     return np.where(crossing, DROPPED, splits), same
 
 
-def _keepers(splits: Texts, first: Rows) -> tuple[NDArray[np.bool_], Rows]:
-    """Return whether a higher split has a row's content, and the first row of the highest that has it."""
+def _kept_copies(splits: Texts, first: Rows) -> tuple[NDArray[np.bool_], Rows]:
+    """Return whether a higher split contains a copy of each row, and the first copy in the highest split."""
     rank = np.array([_RANK[split] for split in splits.tolist()])
     highest = np.zeros(len(splits), dtype=np.int64)
     np.maximum.at(highest, first, rank)
@@ -123,20 +124,14 @@ def _keepers(splits: Texts, first: Rows) -> tuple[NDArray[np.bool_], Rows]:
 
 
 def check_folds(ids: Texts, folds: Rows, first: Rows) -> None:
-    """Refuse folds of the data's own `[N]` that part copies.
-
-    Raises
-    ------
-    DataError
-        Images of the same content are in several folds.
-    """
+    """Raise DataError if copies are in different folds of the data's fold column `[N]`."""
     rows = np.flatnonzero(folds != folds[first])
     if len(rows):
         raise DataError(
             "fold column",
-            expected="images of the same content in one fold",
+            expected="all copies of an image in one fold",
             got=_pairs(ids, np.char.add("fold ", folds.astype(np.str_)), rows, first),
-            todo="Correct it, leave it out, or remove the copies.",
+            todo="Correct the column, leave it out, or remove the copies.",
         )
 
 
@@ -149,12 +144,12 @@ def _write(path: Path, ids: Texts, labels: Texts, splits: Texts, copies: Rows, s
 def _warn_of_labels(ids: Texts, labels: Texts, copies: Rows, same: Rows) -> None:
     rows = copies[labels[copies] != labels[same[copies]]]
     if len(rows):
-        repeat = "1 image repeats" if len(rows) == 1 else f"{len(rows)} images repeat"
-        log.warning("%s one of another class: %s", repeat, _pairs(ids, labels, rows, same))
+        start = "1 image has" if len(rows) == 1 else f"{len(rows)} images have"
+        log.warning("%s a copy with another label: %s", start, _pairs(ids, labels, rows, same))
 
 
 def _pairs(ids: Texts, what: Texts, rows: Rows, same: Rows) -> str:
-    """Return the first five of `rows` and what they repeat, and how many more there are."""
+    """Return the first five of `rows` with their copies, and the number of further ones."""
     named = [
         f"{str(ids[row])!r} ({what[row]}) = {str(ids[other])!r} ({what[other]})"
         for row, other in zip(rows[:5], same[rows[:5]], strict=True)

@@ -1,4 +1,4 @@
-"""The one data set of a store: decoded once, split once, and read by every epoch, fold and member."""
+"""The data set of a store: decoded and split once, then used by every epoch, fold and member."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import Tensor
 from committee.images.cache import (
     Canvas,
     content_digest,
-    forget_others,
     hash_images,
     is_cached,
     open_canvas,
+    remove_other_caches,
 )
 from committee.images.quarantine import check_broken, report_broken
 from committee.images.readers.base import Samples
@@ -38,43 +38,67 @@ from committee.store.manifest import digest
 
 
 class _Mapped:
-    """Where a file's mapped array is."""
+    """The location of a memory-mapped array, for pickling."""
 
     def __init__(self, array: Any) -> None:
         self.file, self.offset, self.shape = str(array.filename), array.offset, array.shape
 
     def open(self) -> NDArray[np.uint8]:
-        """Map it again, to be read only."""
+        """Return the array, mapped read-only."""
         return np.memmap(self.file, np.uint8, "r", offset=self.offset, shape=self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Decoded images with all that is known of them; N rows.
+    """N decoded images with labels, splits, folds and groups.
 
     Parameters
     ----------
     name : str
+        Name of the data set.
     fingerprint : str
-        Digest of contents, ids, labels, classes and splits. Folds have their own (`folds.fingerprint`).
+        Digest of contents, ids, labels, classes and splits. Folds have their own digest
+        (`folds.fingerprint`).
     canvas : uint8 `[N, S, S, channels]`, memory-mapped
+        Decoded images.
     labels : int64 `[N]`
+        Index of each image's class in `class_names`.
     sample_ids : str `[N]`
+        Unique ids of the images.
     class_names : tuple of str
+        Names of the classes.
     splits : str `[N]`
-        "train", "val" or "test"; "dropped" where another split has the content, and the recipe drops it here.
+        "train", "val" or "test"; "dropped" for copies of images in another split that the recipe drops.
     folds : int64 `[N]`
-        -1 outside the training rows, and everywhere where there is no cross-fit.
+        Fold of each training row; -1 for other rows and without cross-fitting.
     groups : int64 `[N]`, optional
+        Group of each image.
     canvas_size : int
-        S, in pixels.
+        The side S in pixels.
     fit : "crop", "squash" or "pad"
+        How images became square.
     channels : int
         1 or 3.
     quarantined : dict
-        Sample id -> reason, of the images that could not be used; they are no rows.
+        Sample id -> reason, for images that could not be decoded, which are not rows.
     copies : dict
-        Sample id -> id of the image that it repeats; both have one group.
+        Sample id -> id of the image of which it is a copy; both are in the same group.
+
+    See Also
+    --------
+    open_dataset : Read, split and decode the images of a recipe.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from committee.images.dataset import open_dataset
+    >>> from committee.recipe.dataset import Dataset as Settings
+    >>> from committee.store.layout import Store
+    >>> settings = Settings(name="digits", channels=1, num_workers=0)
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     dataset = open_dataset(settings, Store(root), canvas_size=9, folds=5, seed=0)
+    ...     dataset.images(dataset.rows("test")[:4]).shape
+    torch.Size([4, 1, 9, 9])
     """
 
     name: str
@@ -93,7 +117,7 @@ class Dataset:
     copies: Mapping[str, str] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Send another process the name of the file of mapped images, not a copy of them."""
+        """Pickle the path of the memory-mapped images in place of their content."""
         file = getattr(self.canvas, "filename", None)
         return {**vars(self), "canvas": self.canvas if file is None else _Mapped(self.canvas)}
 
@@ -102,11 +126,11 @@ class Dataset:
         vars(self).update(state, canvas=canvas.open() if isinstance(canvas, _Mapped) else canvas)
 
     def rows(self, split: Literal["train", "val", "test"]) -> NDArray[np.int64]:
-        """Return the rows of a split, ascending."""
+        """Return the rows of a split in ascending order."""
         return np.flatnonzero(self.splits == split)
 
     def images(self, rows: NDArray[np.int64] | Sequence[int]) -> Tensor:
-        """Return the canvases of `rows`: uint8 `[len(rows), channels, S, S]`, a copy, channels-last."""
+        """Return copies of the images of `rows`, uint8 `[len(rows), channels, S, S]`, channels-last."""
         return torch.from_numpy(self.canvas[np.asarray(rows, dtype=np.int64)]).permute(0, 3, 1, 2)
 
 
@@ -117,26 +141,26 @@ def open_dataset(
 
     Parameters
     ----------
-    settings : recipe section `dataset`, or None
-        None, or one that names no images, takes the data set that the store has.
+    settings : recipe.dataset.Dataset or None
+        Section `dataset` of the recipe. If None or without path and name, the data set of the store is used.
     store : Store
-        Where the record of ids, splits and folds, and the decoded images are kept.
+        Store of the record of ids, splits and folds, and of the decoded images.
     canvas_size : int
-        Side of the decoded squares, in pixels: `view.canvas_size` of the largest member.
+        Side of the decoded images in pixels: `view.canvas_size` of the largest member.
     folds : int
-        Number of folds; 0 is no cross-fit. The data's own fold column goes before it. Rows are dealt to folds
-        once: 0 leaves earlier folds alone, and another number is refused.
+        Number of folds; 0 disables cross-fitting. A fold column of the data takes precedence. Rows are
+        assigned to folds once: 0 keeps existing folds, and another number is an error.
     seed : int
-        Decides the splits and the folds where the data do not. Later calls keep what the first one drew.
+        Seed of splits and folds that the data does not define. Later calls keep those of the first.
 
     Raises
     ------
     StoreError
-        The store has other data, splits or folds.
+        The store contains other data, splits or folds.
     UsageError
-        Neither the recipe nor the store names images.
+        Neither the recipe nor the store has images.
     DataError
-        The data cannot be used, or too many images are broken; the sentence says which file or row.
+        The data cannot be used, or too many images are broken; the message names the file or row.
     """
     record = load_record(store)
     settings, named = _settings(settings, record, store)
@@ -167,7 +191,7 @@ def _first(
     folds: int,
     seed: int,
 ) -> tuple[Record, Canvas]:
-    """Decode what was read, set aside what is broken, and split the rest."""
+    """Decode the images, leave out broken ones, and split the others."""
     as_read = _digest(samples, hashes)
     canvas = open_canvas(
         store,
@@ -188,7 +212,7 @@ def _first(
         quarantined=canvas.broken,
         left_out={name: hashes[name] for name in canvas.broken},
     )
-    forget_others(store, as_read)
+    remove_other_caches(store, as_read)
     return with_folds(record, kept, folds=folds, seed=seed), canvas
 
 
@@ -196,17 +220,17 @@ def _digest(samples: Samples, hashes: Mapping[str, str]) -> str:
     return content_digest(samples.ids, [hashes[name] for name in samples.ids])
 
 
-def foresee_dataset(
+def preview_dataset(
     settings: Settings | None, store: Store, *, canvas_size: int, folds: int, seed: int
 ) -> Dataset:
-    """Return what `open_dataset` would, with no images in it; nothing is written.
+    """Return the data set that `open_dataset` would return, without its images, and without writing.
 
-    Parameters and errors are those of `open_dataset`. Images are not read: if the store has a data set, their
-    content is taken to be the same.
+    Parameters and errors are those of `open_dataset`. Images are not read: if the store contains a data set,
+    their content is assumed to be unchanged.
     """
     record = load_record(store)
     settings, named = _settings(settings, record, store)
-    if record is None or named or (folds and not record.is_dealt(folds)):
+    if record is None or named or (folds and not record.has_folds(folds)):
         samples = read(settings)
         if record is None:
             record = first_record(samples, "", None, settings, store, folds=folds, seed=seed)
@@ -219,16 +243,16 @@ def foresee_dataset(
 
 
 def _settings(settings: Settings | None, record: Record | None, store: Store) -> tuple[Settings, bool]:
-    """Return where the images come from, and whether the recipe says so."""
+    """Return the settings of the images, and whether the recipe contains them."""
     if settings is not None and settings.is_named:
         return settings, True
     return recorded_settings(record, settings, store), False
 
 
 def _suffices(record: Record, settings: Settings, store: Store, size: int, folds: int) -> bool:
-    """Return whether all that is asked for can be had without the images' source."""
+    """Return whether the store contains the decoded images and folds, so that files need not be read."""
     cached = is_cached(store, record.cached_as, size, settings.fit, settings.channels)
-    return cached and (not folds or record.is_dealt(folds))
+    return cached and (not folds or record.has_folds(folds))
 
 
 def _canvas(record: Record, samples: Samples | None, settings: Settings, store: Store, size: int) -> Canvas:

@@ -1,4 +1,4 @@
-"""Image files, as pixels: JPEG, PNG and WebP, upright, in one channel or three. Needs no torch."""
+"""Decoding of JPEG, PNG and WebP images to pixels. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from committee.errors import DataError, printable
+from committee.errors import DataError, missing, printable, system_reason
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 50_000_000
 _MAX_BYTES = 8 * MAX_PIXELS
 _TOO_MANY = f"more than {MAX_PIXELS // 10**6} million pixels"
+ABSENT = "the file does not exist"
 Source = Path | str | bytes | Image.Image | NDArray[np.uint8]
 
 _MODES = {1: "L", 3: "RGB"}
@@ -38,34 +39,41 @@ _OTHERS = (
     (b"icns", "an ICNS icon"),
     (b"\0\0\1\0", "an ICO icon"),
     (b"PK\3\4", "a ZIP file"),
-    (b"version https://git-lfs", "a pointer of Git LFS, without its file"),
+    (b"version https://git-lfs", "a Git LFS pointer in place of the file"),
     (b"<", "an HTML or XML file"),
 )
 
 
 def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.uint8]:
-    """Return the pixels of one image.
+    """Decode one image.
 
     Parameters
     ----------
     source : path, bytes of a file, PIL image, or uint8 array `[H, W]` or `[H, W, 1 | 3 | 4]`
-        The content decides the format, not the file's suffix. Of a JPEG that holds several pictures (a
-        preview, a map of depth) it is the first.
+        The format is detected from the content, not from the file's suffix. The first picture of a JPEG
+        with several (such as a preview or a depth map) is used.
     channels : int
         1 (luma, ITU-R 601) or 3 (RGB).
     name : str, optional
-        What errors call the image where `source` is not a path.
+        Name of the image in errors; the path by default.
 
     Returns
     -------
     uint8 array `[channels, H, W]`
-        Upright by its EXIF orientation; transparent parts on white; 16 bits cut to the upper 8.
+        Rotated by its EXIF orientation; transparent parts are white; of 16 bits, the upper 8.
 
     Raises
     ------
-    DataError
-        It is no such image, it is damaged or animated, or has more than 50 million pixels (which its header
-        tells, before anything is decoded); the sentence names the file.
+    ImageError
+        The image is missing, damaged or animated, has another format, or has more than 50 million pixels
+        (checked in its header, before decoding).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.images.decode import decode
+    >>> decode(np.zeros((4, 6), np.uint8), channels=3).shape
+    (3, 4, 6)
     """
     try:
         with _open(source) as image:
@@ -74,26 +82,47 @@ def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.u
     except MemoryError:
         raise
     except Exception as error:  # a hostile file may raise anything in Pillow
-        raise refusal(name or _name(source), _reason(error)) from error
+        raise image_error(name or _name(source), _reason(error)) from error
     return np.array(pixels.transpose(2, 0, 1) if channels == 3 else pixels[None], order="C")
 
 
-def refusal(name: str, got: str) -> DataError:
-    """Return the error of an image that cannot be used."""
-    return DataError(
-        printable(name), expected="a JPEG, PNG or WebP image", got=got, todo="Replace it or leave it out."
+class ImageError(DataError):
+    """An image that cannot be decoded.
+
+    Attributes
+    ----------
+    reason : str
+        The reason, as listed in `quarantine.csv`.
+
+    See Also
+    --------
+    decode : Decode an image.
+    """
+
+    reason: str = ""
+
+
+def image_error(name: str, reason: str) -> ImageError:
+    """Return the error for an image that cannot be decoded."""
+    todo = "Replace it or leave it out."
+    error = (
+        missing(ImageError, name, todo)
+        if reason == ABSENT
+        else ImageError(printable(name), expected="a JPEG, PNG or WebP image", got=reason, todo=todo)
     )
+    error.reason = reason
+    return error
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return all files below `folder` that are named like images, sorted by posix path, but for hidden ones.
+    """Return all files below `folder` with the suffix of an image, except hidden ones, sorted by posix path.
 
-    Links to nothing and pipes are among them, so that they are refused by name when they are read.
+    Broken links and pipes are included, so that reading them raises an error with their name.
 
     Raises
     ------
     OSError
-        A folder below cannot be read.
+        A folder cannot be read.
     """
     found = []
     for top, folders, files in os.walk(folder, onerror=_raise):
@@ -104,30 +133,30 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def open_file(path: Path) -> io.BufferedReader:
-    """Open a file to be read; a pipe, which would wait for a writer, is not opened.
+    """Open a file for reading; a pipe is not opened, since that would wait for a writer.
 
     Raises
     ------
     OSError
-        It is not there, no file, or may not be read.
+        The file does not exist, is not a regular file, or cannot be read.
     """
     if not path.is_file() and os.path.lexists(path):
         raise OSError(errno.EINVAL, "not a file", str(path))
     return path.open("rb")
 
 
-class _Unfit(ValueError):
-    """What was given is not to be decoded; the text says what it is."""
+class _Unsupported(ValueError):
+    """An image that is not decoded; the message describes what it is."""
 
 
 @contextlib.contextmanager
 def _open(source: Source) -> Iterator[Image.Image]:
-    """Yield the image in `source`: of a file the header alone is read by then."""
+    """Yield the image in `source`; of a file, only the header has been read."""
     if isinstance(source, Image.Image):
         yield source.copy()
     elif isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
-            raise _Unfit(f"an array of {source.dtype}, not of uint8")
+            raise _Unsupported(f"an array of {source.dtype}, not of uint8")
         yield Image.fromarray(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
     else:
         with io.BytesIO(source) if isinstance(source, bytes) else open_file(Path(source)) as file:
@@ -135,30 +164,31 @@ def _open(source: Source) -> Iterator[Image.Image]:
 
 
 def _begin(file: IO[bytes]) -> Image.Image:
-    """Return the image in a file, not decoded yet.
+    """Return the image in a file, before it is decoded.
 
-    Pillow's own `open` would ask the plugins of other formats, and let pass 89 million pixels without a word.
+    Pillow's own `open` would try the plugins of other formats, and accept 89 million pixels without a
+    warning.
     """
     start = file.read(32)
     if file.seek(0, os.SEEK_END) > _MAX_BYTES:
-        raise _Unfit(f"a file of more than {_MAX_BYTES // 10**6} MB")
+        raise _Unsupported(f"a file of more than {_MAX_BYTES // 10**6} MB")
     file.seek(0)
     plugin = next((plugin for magic, plugin in _FORMATS if start.startswith(magic)), None)
     if plugin is None or (plugin is WebPImageFile and start[8:12] != b"WEBP"):
-        raise _Unfit(_kind(start))
+        raise _Unsupported(_kind(start))
     image = plugin(file)
     if image.width * image.height > MAX_PIXELS:
-        raise _Unfit(f"{_TOO_MANY}: {image.width} x {image.height}")
+        raise _Unsupported(f"{_TOO_MANY}: {image.width} x {image.height}")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise _Unfit(f"an animation of {frames} frames")
+        raise _Unsupported(f"an animation of {frames} frames")
     return image
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the image in 8 bits without transparency."""
+    """Return the image with 8 bits per channel and without transparency."""
     if image.mode.startswith("I"):
-        # Pillow clips 16-bit values at 255 when it converts them, which turns a radiograph white.
+        # Pillow clips 16-bit values at 255 when it converts them, which would make a radiograph white.
         return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         colored = image.convert("RGBA")
@@ -171,7 +201,7 @@ def _name(source: Source) -> str:
 
 
 def _kind(start: bytes) -> str:
-    """Say what a file is that starts so."""
+    """Describe a file by its first bytes."""
     if not start:
         return "an empty file"
     if start[4:8] == b"ftyp":
@@ -181,12 +211,12 @@ def _kind(start: bytes) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "no such file"
+        return ABSENT
     if isinstance(error, OSError) and error.errno:
-        return str(error.strerror)
+        return system_reason(error)
     if isinstance(error, Image.DecompressionBombError):
         return _TOO_MANY
-    if isinstance(error, _Unfit):
+    if isinstance(error, _Unsupported):
         return str(error)
     reason = printable(str(error).partition("\n")[0].partition(" (")[0].rstrip("."))
     return f"a damaged file: {reason or type(error).__name__}"

@@ -1,4 +1,4 @@
-"""Changes of color, each sample by its own amount: float32 `[B, c, H, W]` in 0..255, amounts `[B]`."""
+"""Color operations with an amount `[B]` for each sample, on float32 `[B, c, H, W]` in 0..255."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from committee.images.view import View
 
 
 def _mix(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
-    """Return `other` at factor 0, `pixels` at 1, and beyond above it."""
+    """Interpolate from `other` (factor 0) to `pixels` (factor 1); extrapolate above 1."""
     return torch.lerp(other, pixels, factor[:, None, None, None]).clamp_(0, 255)
 
 
 def _luma(like: Tensor, channels: int) -> Tensor:
-    """Return how much each channel adds to gray, `[c]` (ITU-R 601)."""
+    """Return the weight of each channel in the luma, `[c]` (ITU-R 601)."""
     return like.new_tensor([0.299, 0.587, 0.114] if channels == 3 else [1.0])
 
 
@@ -32,19 +32,20 @@ def jitter(
     view: View | None = None,
     layout: torch.memory_format = torch.preserve_format,
 ) -> Tensor:
-    """Change brightness, then contrast, then saturation, and normalize as `view` does, in one pass.
+    """Change brightness, then contrast, then saturation, and normalize like `view`, in one pass.
 
-    Each is linear in the colors of a pixel, so all are one matrix; only the end is cut to 0..255.
+    All of these are linear in the color of a pixel and are applied as one matrix; only the result is clipped
+    to 0..255.
 
     Parameters
     ----------
     pixels : uint8 or float32 `[B, c, H, W]`, in 0..255
     factors : float32 `[3, B]`
-        Of brightness, contrast and saturation; 1 changes nothing.
+        Factors of brightness, contrast and saturation; 1 has no effect.
     view : View, optional
-        Without one, the result is in 0..255.
+        The normalization. If omitted, the result is in 0..255.
     layout : torch.memory_format
-        Of the result.
+        Memory format of the result.
 
     Returns
     -------
@@ -72,17 +73,17 @@ def jitter(
 
 
 def _mean_gray(pixels: Tensor, luma: Tensor) -> Tensor:
-    """Return the mean gray of images `[B, c, H, W]`, `[B]`; `luma` as `lines` gives it."""
+    """Return the mean luma `[B]` of images `[B, c, H, W]`; `luma` is in the order of `lines`."""
     mean = lines(pixels)[0].mean(1 if colors_last(pixels) else (2, 3), keepdim=True)
     return (mean * luma).flatten(1).sum(1) / luma.sum()
 
 
 def _add_products(result: Tensor, mixing: Tensor, pixels: Tensor) -> None:
-    """Add mixing `[B, c, c]` @ pixels to the result, both `[B, c, H, W]`."""
+    """Add `mixing` `[B, c, c]` @ `pixels` to `result`, both `[B, c, H, W]`."""
     if not colors_last(pixels):
         result.flatten(2).baddbmm_(mixing, pixels.flatten(2))
         return
-    # Products with a 3 x 3 matrix are slow, so four pixels side by side share one of 12 x 12.
+    # Products with 3 x 3 matrices are slow, so four adjacent pixels are multiplied by one 12 x 12 matrix.
     side = math.gcd(4, pixels.shape[2] * pixels.shape[3])
     shape = (len(pixels), -1, side * pixels.shape[1])
     several = torch.kron(torch.eye(side, device=pixels.device), mixing.mT.contiguous())
@@ -90,22 +91,22 @@ def _add_products(result: Tensor, mixing: Tensor, pixels: Tensor) -> None:
 
 
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Mix with black."""
+    """Interpolate with black."""
     return _mix(pixels, torch.zeros_like(pixels), factor)
 
 
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Mix with the image's mean gray."""
+    """Interpolate with the mean luma of the image."""
     return _mix(pixels, _gray(pixels).mean((1, 2, 3), keepdim=True).expand_as(pixels), factor)
 
 
 def saturation(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Mix with the gray image."""
+    """Interpolate with the grayscale image."""
     return _mix(pixels, _gray(pixels).expand_as(pixels), factor)
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Mix with the image blurred by [[1,1,1],[1,5,1],[1,1,1]] / 13, its border kept."""
+    """Interpolate with the image blurred by [[1,1,1],[1,5,1],[1,1,1]] / 13, except at its border."""
     channels = pixels.shape[1]
     kernel = pixels.new_ones(3, 3)
     kernel[1, 1] = 5
@@ -127,14 +128,14 @@ def solarize(pixels: Tensor, threshold: Tensor) -> Tensor:
 
 
 def autocontrast(pixels: Tensor, amount: Tensor) -> Tensor:
-    """Stretch each channel to 0..255; `amount` has no say."""
+    """Stretch each channel to 0..255; `amount` is ignored."""
     low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
     flat = high <= low
     return torch.where(flat, pixels, (pixels - low) * (255 / (high - low).masked_fill(flat, 1)))
 
 
 def equalize(pixels: Tensor, amount: Tensor) -> Tensor:
-    """Make each channel's histogram flat; `amount` has no say."""
+    """Equalize the histogram of each channel; `amount` is ignored."""
     levels = pixels.round().long().flatten(2)
     histogram = torch.zeros(*levels.shape[:2], 256, device=pixels.device)
     histogram.scatter_add_(2, levels, torch.ones_like(levels, dtype=torch.float32))

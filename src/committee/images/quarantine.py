@@ -1,4 +1,4 @@
-"""Images that cannot be used: named, listed in a file, left out; too many of them stop the run."""
+"""Handling of broken images, which are listed in a file and left out; too many of them are an error."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ FILE = "quarantine.csv"
 
 
 def check_broken(broken: Mapping[str, str], count: int, max_broken: float, store: Store) -> None:
-    """List images that are left out in the store's `quarantine.csv`, and see that they are few.
+    """List broken images in the store's `quarantine.csv`, and check that there are not too many.
 
     Parameters
     ----------
     broken : dict
         Sample id -> reason.
     count : int
-        How many images were read.
+        Number of all images.
     max_broken : float
-        Largest share of them that may be broken. One image alone stops a run only where it is 0.
+        Largest fraction of broken images. A single one is an error only if this is 0.
     store : Store
 
     Raises
     ------
     DataError
-        More are broken than may be.
+        There are more broken images.
     """
     path = store.root / FILE
     if not broken:
-        path.unlink(missing_ok=True)  # of an earlier try
+        path.unlink(missing_ok=True)  # from an earlier attempt
         return
     with store.hold():
         write_rows(path, ("id", "reason"), list(broken.items()))
     if len(broken) > max(max_broken * count, bool(max_broken)):
         raise DataError(
-            f"{len(broken)} of {count} images",
-            expected=f"at most {max_broken:.2%} broken ones",
-            got=_listed(broken),
+            "broken images",
+            expected=f"at most {max_broken:.2%} of {count}",
+            got=f"{len(broken)}: {_listed(broken)}",
             todo=f"All are listed in {path.as_posix()}: replace or remove them, or raise dataset.max_broken.",
         )
 
 
 def report_broken(broken: Mapping[str, str], count: int, store: Store) -> None:
-    """Say in the log which images of a data set of `count` rows are left out, if any are."""
+    """Log a warning with the images that are left out of a data set of `count` rows."""
     if broken:
         log.warning(
             "%d of %d images are broken and left out (%s): %s",
@@ -63,13 +63,13 @@ def report_broken(broken: Mapping[str, str], count: int, store: Store) -> None:
 
 
 def _listed(broken: Mapping[str, str]) -> str:
-    """Return the first five with their reasons, and how many more there are."""
+    """Return the first five with their reasons, and the number of further ones."""
     named = [f"{name!r} ({reason})" for name, reason in list(broken.items())[:5]]
     return ", ".join(named) + (f" and {len(broken) - 5} more" if len(broken) > 5 else "")
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a CSV file for people to look through."""
+    """Write a CSV file with a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([header, *rows])

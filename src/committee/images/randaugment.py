@@ -1,4 +1,4 @@
-"""RandAugment: two of fourteen operations at one magnitude (Cubuk, Zoph, Shlens, Le 2020)."""
+"""RandAugment: two of fourteen operations with one magnitude (Cubuk, Zoph, Shlens, Le 2020)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from committee.images import enhance
 ROUNDS = 2
 DRAWS = 2 * ROUNDS
 GEOMETRY = ("rotate", "shear_x", "shear_y", "translate_x", "translate_y")
-COLOUR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+COLOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "brightness": enhance.brightness,
     "saturation": enhance.saturation,
     "contrast": enhance.contrast,
@@ -24,19 +24,19 @@ COLOUR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "autocontrast": enhance.autocontrast,
     "equalize": enhance.equalize,
 }
-OPERATIONS = ("identity", *GEOMETRY, *COLOUR)
+OPERATIONS = ("identity", *GEOMETRY, *COLOR)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What was drawn for a batch.
+    """The operations drawn for a batch.
 
     Parameters
     ----------
     operations : int64 `[B, ROUNDS]`
-        Numbers into `OPERATIONS`.
+        Indices into `OPERATIONS`.
     strengths : float32 `[B, ROUNDS]`
-        In -1..1: the magnitude, with a sign of its own.
+        The magnitude in 0..1 with a random sign.
     """
 
     operations: Tensor
@@ -44,18 +44,18 @@ class Plan:
 
     @property
     def moved(self) -> Tensor:
-        """Which samples are rotated, sheared or shifted, bool `[B]`."""
+        """Mask `[B]` of the samples that are rotated, sheared or translated."""
         return ((self.operations >= 1) & (self.operations <= len(GEOMETRY))).any(1)
 
     @property
     def geometry(self) -> Tensor:
-        """All rotations, shears and shifts of a sample as one affine map `[B, 3, 3]`."""
-        first, second = (self._maps(turn) for turn in range(ROUNDS))
+        """All rotations, shears and translations of a sample as one affine map `[B, 3, 3]`."""
+        first, second = (self._maps(number) for number in range(ROUNDS))
         return first @ second
 
-    def _maps(self, turn: int) -> Tensor:
+    def _maps(self, number: int) -> Tensor:
         amounts = {
-            name: self.strengths[:, turn] * (self.operations[:, turn] == OPERATIONS.index(name))
+            name: self.strengths[:, number] * (self.operations[:, number] == OPERATIONS.index(name))
             for name in GEOMETRY
         }
         angle = amounts["rotate"] * math.radians(30)
@@ -70,18 +70,18 @@ class Plan:
         )
 
     def recolor(self, pixels: Tensor) -> Tensor:
-        """Apply the operations on color, in their order, each to the samples that drew it: in place."""
-        for turn in range(ROUNDS):
-            for name, change in COLOUR.items():
-                rows = (self.operations[:, turn] == OPERATIONS.index(name)).nonzero()[:, 0]
+        """Apply the color operations in place, each to the samples for which it was drawn."""
+        for number in range(ROUNDS):
+            for name, change in COLOR.items():
+                rows = (self.operations[:, number] == OPERATIONS.index(name)).nonzero()[:, 0]
                 if len(rows):
-                    changed = change(pixels.index_select(0, rows), _amount(name, self.strengths[rows, turn]))
-                    pixels.index_copy_(0, rows, changed)
+                    amount = _amount(name, self.strengths[rows, number])
+                    pixels.index_copy_(0, rows, change(pixels.index_select(0, rows), amount))
         return pixels
 
 
 def plan(draws: Sequence[Tensor], magnitude: int) -> Plan:
-    """Turn `DRAWS` uniforms `[B]` into operations at `magnitude` 1..10."""
+    """Return the operations for `DRAWS` uniform numbers `[B]` and a magnitude in 1..10."""
     drawn = torch.stack(tuple(draws), dim=1)
     operations = (drawn[:, :ROUNDS] * len(OPERATIONS)).long()
     signs = torch.where(drawn[:, ROUNDS:] < 0.5, -1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The store's one data set, frozen: ids, labels, splits and folds, as the first run found them."""
+"""The record of a store's data set: ids, labels, splits and folds, fixed by the first run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError, UsageError, first_five
-from committee.images.copies import check_folds, merge, settle
+from committee.images.copies import check_folds, merge, resolve_copies
 from committee.images.readers.base import Samples
 from committee.images.splits import assign_folds, assign_splits, check_splits, join_val, own_folds
 from committee.recipe.dataset import Dataset as Settings
@@ -23,35 +23,42 @@ from committee.store.manifest import digest, read_manifest
 
 FILE = "samples.json"
 FROZEN = ("test_size", "val", "val_size")
-"""Keys of the recipe that decide the splits, and so cannot change on a store."""
+"""Keys of the recipe that determine the splits and therefore cannot change in a store."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What `dataset/samples.json` holds.
+    """The content of `dataset/samples.json`.
 
     Parameters
     ----------
     name : str
+        Name of the data set.
     fingerprint : str
-        Digest of all the source said: contents, ids, labels, its own splits, folds and groups.
+        Digest of the source: contents, ids, labels, and its splits, folds and groups.
     content : str
         Digest of the images alone.
     source : dict
-        The recipe's `dataset` section, to read it again.
+        The recipe's `dataset` section, to read the images again.
     ids, labels, splits, groups, folds : lists of length N
-        `labels` are numbers into `class_names`; folds are -1 outside the training rows.
+        `labels` are indices into `class_names`; folds are -1 for rows outside the training split.
     class_names : list of str
+        Names of the classes.
     own_folds : bool
-        Whether the data have a fold column.
+        Whether the data has a fold column.
     as_read : str
-        Digest of all images, the quarantined ones among them: what the cache goes by.
+        Digest of all images including the quarantined ones, which identifies the cache.
     quarantined : dict
-        Sample id -> reason, of the images that could not be used; they are in none of the lists.
+        Sample id -> reason, for images that could not be decoded; they are not in the lists.
     left_out : dict
-        Sample id -> SHA-256, of the same images: to see whether they have been repaired.
+        Sample id -> SHA-256 of the same images, to detect that they have been repaired.
     copies : dict
-        Sample id -> id of the image that it repeats.
+        Sample id -> id of the image of which it is a copy.
+
+    See Also
+    --------
+    load_record : Load the record of a store.
+    committee.images.dataset.open_dataset : Open the data set of a store.
     """
 
     name: str
@@ -72,29 +79,29 @@ class Record:
 
     @property
     def cached_as(self) -> str:
-        """What the cache of decoded images goes by."""
+        """Digest that identifies the cache of decoded images."""
         return self.as_read or self.content
 
-    def is_dealt(self, folds: int) -> bool:
-        """Return whether the rows are in folds; refuse another number of them than asked for.
+    def has_folds(self, folds: int) -> bool:
+        """Return whether the rows are assigned to folds, and check the number of folds.
 
         Raises
         ------
         StoreError
-            They were dealt to another number of folds, and not by a column of the data.
+            The number of folds is not `folds`, and the data has no fold column.
         """
-        dealt = max(self.folds) + 1
-        if dealt and not self.own_folds and dealt != folds:
+        count = max(self.folds) + 1
+        if count and not self.own_folds and count != folds:
             raise StoreError(
                 "training.folds",
-                expected=f"{dealt}, as the rows of this store are dealt",
+                expected=f"{count}, the number of folds in this store",
                 got=str(folds),
                 todo="Use another --store for other folds.",
             )
-        return dealt > 0
+        return count > 0
 
     def save(self, store: Store) -> None:
-        """Put the record in the store, in the place of an earlier one."""
+        """Write the record to the store, replacing an earlier one."""
         with (
             store.hold(),
             commit(
@@ -111,12 +118,12 @@ class Record:
 
 
 def load_record(store: Store) -> Record | None:
-    """Return the store's record; None where there is no data set yet.
+    """Return the record of the store, or None if it contains no data set.
 
     Raises
     ------
     StoreError
-        It is damaged.
+        The record is damaged.
     """
     folder = store.dataset_folder()
     if not folder.is_dir():
@@ -129,19 +136,19 @@ def load_record(store: Store) -> Record | None:
 
 
 def recorded_settings(record: Record | None, settings: Settings | None, store: Store) -> Settings:
-    """Return where the store's data set came from, with what the recipe says on top.
+    """Return the settings of the store's data set, updated with those of the recipe.
 
     Raises
     ------
     UsageError
-        The store has none yet.
+        The store contains no data set.
     """
     if record is None:
         raise UsageError(
             "dataset.path",
             expected="the folder or file of the images",
-            got=f"none, and the store {store.root.as_posix()} has none",
-            todo="Name it: --set dataset.path=FOLDER",
+            got=f"none, and the store {store.root.as_posix()} contains no data set",
+            todo="Set it: --set dataset.path=FOLDER",
         )
     source = Settings.model_validate(dict(record.source))
     return source if settings is None else overlay(source, settings)
@@ -157,23 +164,23 @@ def first_record(
     folds: int,
     seed: int,
 ) -> Record:
-    """Return the record of a data set that the store sees for the first time; its rows are not in folds yet.
+    """Return the record of a new data set, whose rows are not assigned to folds yet.
 
     Parameters
     ----------
     samples : Samples
-        Those that can be used.
+        The samples whose images can be decoded.
     content : str
         Digest of their images.
     prints : uint64 `[N, 2]` or None
-        What tells copies; None where nothing was decoded.
+        Hashes that identify copies; None if images were not decoded.
     settings, store, folds, seed
-        As `open_dataset` has them.
+        As in `open_dataset`.
 
     Raises
     ------
     DataError
-        The data cannot be split, or two of their splits share content.
+        The data cannot be split, or two of its splits share images.
     """
     numbers = {name: number for number, name in enumerate(samples.class_names)}
     labels = np.array([numbers[label] for label in samples.labels], dtype=np.int64)
@@ -182,7 +189,7 @@ def first_record(
     first = np.arange(len(ids))
     if prints is not None:
         drop = settings.duplicates == "drop"
-        splits, first = settle(ids, np.array(samples.labels), splits, prints, drop=drop, store=store)
+        splits, first = resolve_copies(ids, np.array(samples.labels), splits, prints, drop=drop, store=store)
     groups = merge(None if names is None else np.unique(names, return_inverse=True)[1], first)
     splits = assign_splits(
         ids,
@@ -215,31 +222,33 @@ def first_record(
 
 
 def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Record:
-    """Return the record with its training rows in folds, if they are asked for and were not dealt before.
+    """Return the record with its training rows assigned to folds, unless they are already or `folds` is 0.
 
     Raises
     ------
     StoreError
-        They were dealt to another number of folds.
+        They are assigned to another number of folds.
     DataError
-        They cannot be dealt, or the data's own folds cannot be used.
+        They cannot be assigned to folds, or the fold column of the data is not valid.
     """
-    if not folds or record.is_dealt(folds):
+    if not folds or record.has_folds(folds):
         return record
     ids, labels, splits = np.array(record.ids), np.array(record.labels), np.array(record.splits)
     if samples.folds is None:
         groups = None if record.groups is None else np.array(record.groups)
-        dealt = assign_folds(labels, splits, groups, folds=folds, seed=seed, class_names=record.class_names)
+        assigned = assign_folds(
+            labels, splits, groups, folds=folds, seed=seed, class_names=record.class_names
+        )
     else:
-        dealt = own_folds(samples.folds, ids, labels, splits, _names(samples), record.class_names)
+        assigned = own_folds(samples.folds, ids, labels, splits, _names(samples), record.class_names)
         places = {name: row for row, name in enumerate(record.ids)}
         first = np.array([places[record.copies.get(name, name)] for name in record.ids])
-        check_folds(ids, dealt, first)
-    return replace(record, folds=dealt.tolist())
+        check_folds(ids, assigned, first)
+    return replace(record, folds=assigned.tolist())
 
 
 def fingerprint(samples: Samples, content: str) -> str:
-    """Return the digest of all that a source says, and of the images with this `content`."""
+    """Return the digest of the samples and of their images' `content`."""
     return digest(
         [
             content,
@@ -254,16 +263,11 @@ def fingerprint(samples: Samples, content: str) -> str:
 
 
 def check_same(record: Record, samples: Samples, content: str, settings: Settings, store: Store) -> None:
-    """Refuse samples, but for those quarantined, or settings that are not those of the store.
-
-    Raises
-    ------
-    StoreError
-    """
+    """Raise StoreError if the samples (without quarantined ones) or the splits differ from the store's."""
     if record.fingerprint != fingerprint(samples, content):
         raise StoreError(
             store.root.as_posix(),
-            expected=f"its own data set, {record.name} of {len(record.ids)} images",
+            expected=f"the data set of this store, {record.name} with {len(record.ids)} images",
             got=f"{len(samples.ids)} images with other content or labels",
             todo="Use another --store for other data.",
         )
@@ -272,27 +276,21 @@ def check_same(record: Record, samples: Samples, content: str, settings: Setting
         if before != now:
             raise StoreError(
                 f"dataset.{key}",
-                expected=f"{before}, as the rows of this store were split",
+                expected=f"{before}, as in the first run with this store",
                 got=str(now),
                 todo="Use another --store for another split.",
             )
 
 
 def check_left_out(record: Record, hashes: Mapping[str, str], store: Store) -> None:
-    """Refuse images that were broken and are others now; that they are gone does not matter.
-
-    Raises
-    ------
-    StoreError
-        Some were repaired or replaced.
-    """
+    """Raise StoreError if broken images were repaired or replaced; removing them is allowed."""
     changed = [name for name, before in record.left_out.items() if hashes.get(name, before) != before]
     if changed:
         raise StoreError(
             store.root.as_posix(),
-            expected=f"the broken images that {record.name} was first read without",
+            expected=f"the images of {record.name} that were left out as broken to be unchanged",
             got=f"repaired ones: {first_five(changed)}",
-            todo="Use another --store to train with them, or take them away to go on without them.",
+            todo="Use another --store to train with them, or remove them to continue without them.",
         )
 
 
@@ -301,6 +299,6 @@ def _names(samples: Samples) -> NDArray[np.str_] | None:
 
 
 def _source(settings: Settings) -> dict[str, Any]:
-    """Return the settings as JSON; the path absolute, since the next command may run elsewhere."""
+    """Return the settings as JSON, with an absolute path, since the current folder may change."""
     path = settings.path and Path(settings.path).expanduser().absolute().as_posix()
     return {**settings.model_dump(mode="json"), "path": path}

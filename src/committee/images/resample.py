@@ -1,4 +1,4 @@
-"""Images resampled by affine maps, which say where each place of the result looks; coordinates are -1..1."""
+"""Resampling by affine maps from output to input positions, with coordinates in -1..1."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch.nn import functional
 
 
 def resize(images: Tensor, maps: Tensor, size: int) -> Tensor:
-    """Cut a box out of each image and resize it, from bytes to bytes: bilinear, antialiased.
+    """Crop a box of each image and resize it (uint8, bilinear, antialiased).
 
     Parameters
     ----------
     images : uint8 `[B, c, S, S]`, on a CPU
-        More than twice as fast where the colors are last in memory.
+        The channels-last memory format is more than twice as fast.
     maps : float32 `[B, 3, 3]`
-        Of boxes inside the images, cut at whole pixels; neither rotated nor sheared. A negative width
-        mirrors.
+        Boxes inside the images, without rotation or shear, rounded to whole pixels. A negative width
+        mirrors horizontally.
     size : int
         Side of the result, in pixels.
 
@@ -41,12 +41,13 @@ def _resize(image: Tensor, box: list[int], mirrored: bool, size: int) -> Tensor:
 
 
 def warp(pixels: Tensor, maps: Tensor, size: int) -> Tensor:
-    """Look up each place where its map says: bilinear, mirrored at the border.
+    """Sample each image at the positions given by its map (bilinear, reflected at the border).
 
     Parameters
     ----------
     pixels : float32 `[B, c, S, S]`, in 0..255
     maps : float32 `[B, 3, 3]`
+        Affine maps.
     size : int
         Side of the result, in pixels.
 
@@ -55,11 +56,11 @@ def warp(pixels: Tensor, maps: Tensor, size: int) -> Tensor:
     uint8 `[B, c, size, size]`
     """
     grid = _grid(maps, size)
-    return whole(functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False))
+    return to_uint8(functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False))
 
 
 def _grid(maps: Tensor, size: int) -> Tensor:
-    """Return `affine_grid` of maps `[B, 3, 3]`, three times as fast: each axis is a sum of two lines."""
+    """Return `affine_grid` of maps `[B, 3, 3]`; summing one row and one column is three times as fast."""
     line = (torch.arange(size, device=maps.device) * 2 + 1) / size - 1
     along, down = maps[:, :2, 0:1] * line + maps[:, :2, 2:3], maps[:, :2, 1:2] * line
     grid = maps.new_empty(len(maps), size, size, 2)
@@ -68,6 +69,6 @@ def _grid(maps: Tensor, size: int) -> Tensor:
     return grid
 
 
-def whole(pixels: Tensor) -> Tensor:
-    """Return float32 pixels rounded to whole levels, uint8; they are overwritten."""
+def to_uint8(pixels: Tensor) -> Tensor:
+    """Round float32 pixels to uint8; the argument is overwritten."""
     return pixels.round_().clamp_(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""What the recipe's `dataset` section points at, as samples."""
+"""Reading of the samples that the recipe's `dataset` section describes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from committee.errors import (
     UnknownNameError,
     UsageError,
     first_five,
+    missing,
     nearest,
-    printable,
+    unreadable,
 )
 from committee.images.readers.base import READERS, Reader, Samples
 from committee.recipe.dataset import Dataset as Settings
@@ -25,26 +26,23 @@ _ORDER = ("metadata", "numpy", "csv", "parquet", "folder")
 
 
 def read(settings: Settings) -> Samples:
-    """Find the images that `settings` name; none is decoded.
+    """Return the samples that `settings` describe, without decoding images.
 
     Raises
     ------
     UsageError
-        The path is not there, or names no data set.
+        The path does not exist, or its format is unknown.
     DataError
-        The data are not as they must be.
+        The data is not valid.
     """
     try:
         samples = _reader(settings).read()
     except CommitteeError:
         raise
     except OSError as error:
-        raise DataError(
-            printable(str(error.filename or settings.path)),
-            expected="what can be read",
-            got=str(error.strerror),
-            todo="Look at its name, its rights and the disk.",
-        ) from error
+        path = Path(error.filename or settings.path or "")
+        todo = "Check its name, its permissions and the disk."
+        raise unreadable(DataError, path, error, todo, _what(path)) from error
     _report_classes(samples, settings)
     return samples
 
@@ -67,11 +65,11 @@ def _built_in(settings: Settings) -> str:
             "dataset.path",
             expected="the folder or file of the images",
             got="none",
-            todo="Name it: --set dataset.path=FOLDER",
+            todo="Set it: --set dataset.path=FOLDER",
         )
     raise UnknownNameError(
         "dataset.name",
-        expected=f"{', '.join(BUILT_IN)} or a dataset.path beside it",
+        expected=f"{', '.join(BUILT_IN)}, or dataset.path as well",
         got=f"'{settings.name}'",
         todo=nearest(settings.name, BUILT_IN),
     )
@@ -80,11 +78,17 @@ def _built_in(settings: Settings) -> str:
 def _check_path(path: Path) -> None:
     if path.exists():
         return
-    folder = path.parent
+    what, folder = _what(path), path.parent
     while not folder.exists():
-        path, folder = folder, folder.parent
-    todo = nearest(path.name, [other.name for other in folder.iterdir()]) if folder.is_dir() else ""
-    raise UsageError("dataset.path", expected="a folder or file", got=f"no '{path.as_posix()}'", todo=todo)
+        what, path, folder = "folder", folder, folder.parent
+    others = [other.name for other in folder.iterdir()] if folder.is_dir() else []
+    todo = nearest(path.name, others) or "Correct dataset.path."
+    raise missing(UsageError, path.as_posix(), todo, what)
+
+
+def _what(path: Path) -> str:
+    """Return the word for a path that cannot be examined."""
+    return "file" if path.suffix else "folder"
 
 
 def _detect(path: Path) -> str:
@@ -96,16 +100,16 @@ def _detect(path: Path) -> str:
         "dataset.path",
         expected="a folder, or a .csv, .parquet or .npz file",
         got=f"'{path.as_posix()}'",
-        todo="Name a reader: --set dataset.reader=NAME",
+        todo="Give its format: --set dataset.reader=NAME",
     )
 
 
 def _report_classes(samples: Samples, settings: Settings) -> None:
-    """Report classes that may not be meant: another number than expected, or names that look alike."""
+    """Warn of an unexpected number of classes, and of class names that differ in case or Unicode form."""
     found = len(samples.class_names)
     if settings.n_classes not in (None, found):
         log.warning(
-            "dataset.n_classes: expected %d classes, got %d: %s. All of the data's classes are used.",
+            "dataset.n_classes: expected %d classes, got %d: %s. All classes of the data are used.",
             settings.n_classes,
             found,
             first_five(samples.class_names),
@@ -115,4 +119,4 @@ def _report_classes(samples: Samples, settings: Settings) -> None:
         alike.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
     for names in alike.values():
         if len(names) > 1:
-            log.warning("classes %s: names that look alike are different classes", first_five(names))
+            log.warning("classes %s: similar names are different classes", first_five(names))

@@ -1,4 +1,4 @@
-"""Which rows train, which stay apart for combiners, which test; all by sample id, so that it can be kept."""
+"""Assignment of rows to train, val and test splits and to folds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rows = NDArray[np.bool_]
 
 
 def join_val(splits: NDArray[np.str_], *, val: str, folds: int) -> NDArray[np.str_]:
-    """Return the splits `[N]` with val rows in train, where `val` is "join" and there are folds."""
+    """Return the splits `[N]`, with val rows in the training split if `val` is "join" and there are folds."""
     return np.where(splits == "val", "train", splits) if val == "join" and folds else splits.copy()
 
 
@@ -33,21 +33,24 @@ def assign_splits(
     class_names: Sequence[str],
     val_size: float | None = None,
 ) -> NDArray[np.str_]:
-    """Complete the splits that the data give.
+    """Hold out the splits that the data does not contain.
 
     Parameters
     ----------
     sample_ids, labels, splits, groups : arrays `[N]`
-        `splits` as `join_val` left them.
+        `splits` are those returned by `join_val`.
     test_size : float
-        Share of the training rows to hold out where there is no test row.
+        Fraction of the training rows to hold out if there is no test split.
     folds : int
-        Number of folds; 0 is no cross-fit. Then a val split is held out where there is none: nothing else is
-        left to fit combiners on.
+        Number of folds; 0 disables cross-fitting. Then a val split is always held out, since combiners must
+        be fitted on rows that members have not seen.
     seed : int
+        Seed of the draws.
+    class_names : sequence of str
+        Names of classes, for error messages.
     val_size : float, optional
-        Share of the training rows to hold out where there is no val row, before the rest is dealt to folds;
-        left out, none with folds, and `test_size` without.
+        Fraction of the training rows to hold out if there is no val split. By default no rows with folds,
+        and `test_size` without.
 
     Returns
     -------
@@ -56,13 +59,13 @@ def assign_splits(
     Raises
     ------
     DataError
-        All rows of a class stay together, so that none can be held out.
+        All rows of a class are in one group, so that none can be held out.
     """
     splits = splits.copy()
-    lacking = {} if (splits == "test").any() else {"test": test_size}
+    absent = {} if (splits == "test").any() else {"test": test_size}
     if (val_size or not folds) and not (splits == "val").any():
-        lacking["val"] = val_size or test_size
-    for split, share in lacking.items():
+        absent["val"] = val_size or test_size
+    for split, share in absent.items():
         _check_variety(labels, splits, groups, class_names)
         train = splits == "train"
         splits[hold_out(sample_ids, labels, train, groups, share, derive(seed, split))] = split
@@ -77,10 +80,10 @@ def hold_out(
     share: float,
     seed: int,
 ) -> Rows:
-    """Return a mask `[N]` of a stratified `share` of the rows in `pool`, groups kept whole.
+    """Return a mask `[N]` of a stratified fraction `share` of the rows in `pool`, without splitting groups.
 
-    Where few rows share a group, a row's place in its class depends on `seed` and the id of the first of its
-    group alone: the order in which the rows came does not matter.
+    If few rows share a group, the draw depends only on `seed` and on the id of the first row of each group,
+    not on the order of the rows.
     """
     held = np.zeros(len(labels), dtype=bool)
     rows = np.flatnonzero(pool)
@@ -101,7 +104,7 @@ def hold_out(
 def _grouped_parts(
     labels: NDArray[np.int64], groups: NDArray[np.int64], share: float, seed: int
 ) -> NDArray[np.int64]:
-    """Deal rows to parts of about `share`: folds are what balances classes and keeps groups whole."""
+    """Assign rows to parts of about `share` with `make_folds`, which balances classes and respects groups."""
     pairs = np.unique(np.stack([labels, groups]), axis=1)
     fewest = int(np.unique(pairs[0], return_counts=True)[1].min())
     return make_folds(labels, max(2, min(round(1 / share), fewest)), groups=groups, seed=seed)
@@ -116,12 +119,12 @@ def assign_folds(
     seed: int,
     class_names: Sequence[str],
 ) -> NDArray[np.int64]:
-    """Return the fold of each row `[N]`, drawn; -1 outside the training rows.
+    """Draw the fold of each row `[N]`; -1 for rows outside the training split.
 
     Raises
     ------
     DataError
-        More folds than the smallest class has rows, or a class with all rows in one group.
+        A class has fewer rows than folds, or all its rows are in one group.
     """
     rows = np.flatnonzero(splits == "train")
     within = None if groups is None else groups[rows]
@@ -140,19 +143,19 @@ def own_folds(
     groups: NDArray[np.str_] | None,
     class_names: Sequence[str],
 ) -> NDArray[np.int64]:
-    """Return the fold of each row `[N]` from a column of the data: 0, 1, ... in the order of its values.
+    """Return the fold of each row `[N]` from a column of the data, numbered in the order of its values.
 
     Raises
     ------
     DataError
-        A training row has none, a class has no row outside of a fold, or a group is in two folds.
+        A training row has no fold, all rows of a class are in one fold, or a group is in several folds.
     """
     rows = np.flatnonzero(splits == "train")
     names = np.array(own)[rows]
     if (names == "").any():
         raise DataError(
             "fold column",
-            expected="a fold in each training row",
+            expected="a fold for each training row",
             got=f"none for {first_five(sample_ids[rows[names == '']])}",
             todo="Complete the column, or leave it out.",
         )
@@ -170,7 +173,7 @@ def _check_variety(
     groups: NDArray[np.int64] | None,
     class_names: Sequence[str],
 ) -> None:
-    """Refuse a class whose training rows all stay together."""
+    """Raise DataError for a class whose training rows are all in one group."""
     if groups is None:
         return
     rows = splits == "train"
@@ -180,9 +183,9 @@ def _check_variety(
     if alone:
         raise DataError(
             "groups",
-            expected="every class in at least 2 of them, so that one can be held out",
-            got=f"{first_five(alone)} in one (images of the same content count as one)",
-            todo="Add samples, give splits and folds of your own, or leave the class out.",
+            expected="at least 2 groups in every class, so that one can be held out",
+            got=f"1 in {first_five(alone)} (copies of an image are one group)",
+            todo="Add samples, provide splits and folds, or leave the class out.",
         )
 
 
@@ -192,13 +195,7 @@ def check_splits(
     splits: NDArray[np.str_],
     groups: NDArray[np.str_] | None,
 ) -> None:
-    """Refuse splits that cannot be learned from, or that leak.
-
-    Raises
-    ------
-    DataError
-        A class has no training row, or a group is on both sides of a split.
-    """
+    """Raise DataError if a class has no training row, or a group is in several splits."""
     counts = np.bincount(labels[splits == "train"], minlength=len(class_names))
     absent = [name for name, count in zip(class_names, counts, strict=True) if not count]
     if absent:
@@ -206,7 +203,7 @@ def check_splits(
             "training rows",
             expected="rows of every class",
             got=f"none of {first_five(absent)}",
-            todo="Add some, or remove the class from val and test.",
+            todo="Add some, or remove the class from the val and test splits.",
         )
     if groups is not None:
         kept = splits != DROPPED
@@ -215,7 +212,7 @@ def check_splits(
         if (counts > 1).any():
             raise DataError(
                 "groups",
-                expected="each in one split",
+                expected="each group in one split",
                 got=f"{first_five(names[counts > 1])} in several",
                 todo="Move the rows of a group to one split.",
             )

@@ -1,4 +1,4 @@
-"""The geometry that training, inference and every exported file share: any photo in, one square out."""
+"""Preprocessing shared by training, inference and exported files: resizing, cropping and normalization."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.nn import functional
 
 from committee.errors import DataError, UsageError
 from committee.images.blocks import blocks, lines
-from committee.images.resample import whole
+from committee.images.resample import to_uint8
 
 Fit = Literal["crop", "squash", "pad"]
 MARGIN = 1.15
 
 
 def canvas_size(size: int, fit: Fit = "crop") -> int:
-    """Return the side of the canvas that a view of `size` pixels is cut from."""
+    """Return the side of the canvas for an input of `size` pixels."""
     return math.ceil(round(MARGIN * size, 6)) if fit == "crop" else size
 
 
 def frame(images: Tensor, size: int, fit: Fit) -> Tensor:
-    """Bring images of any height and width to a square of `size`: the project's only resize.
+    """Resize images of any height and width to squares; all resizing of images uses this function.
 
     Parameters
     ----------
@@ -32,12 +32,13 @@ def frame(images: Tensor, size: int, fit: Fit) -> Tensor:
     size : int
         Side of the square, in pixels.
     fit : "crop", "squash" or "pad"
-        Keep the middle square; keep all and change the aspect; keep all on a black square.
+        Keep the central square, change the aspect ratio, or add black borders.
 
     Returns
     -------
     float32 `[B, c, size, size]`, in 0..255
-        Bilinear, antialiased. Images that have this size already come back as they were: uint8 stays uint8.
+        Bilinear, antialiased. Images that already have this size are returned unchanged, so uint8 stays
+        uint8.
     """
     if fit == "crop":
         images = _middle_square(images)
@@ -47,20 +48,20 @@ def frame(images: Tensor, size: int, fit: Fit) -> Tensor:
 
 
 def canvas(images: Tensor, size: int, fit: Fit) -> Tensor:
-    """Return what the cache keeps of images: uint8 `[B, c, size, size]`, cut by `frame`."""
+    """Return the canvas that is cached for images, uint8 `[B, c, size, size]`; see `frame`."""
     framed = frame(images, size, fit)
-    return framed if framed.dtype == torch.uint8 else whole(framed)
+    return framed if framed.dtype == torch.uint8 else to_uint8(framed)
 
 
 def center(images: Tensor, size: int) -> Tensor:
-    """Return the middle `[B, c, size, size]` of square images."""
+    """Return the central square `[B, c, size, size]` of square images."""
     start = (images.shape[-1] - size) // 2
     return images[..., start : start + size, start : start + size]
 
 
 def _middle_square(images: Tensor) -> Tensor:
-    # Cropping comes before resizing, so a panorama costs no more than its middle. index_select, since a slice
-    # of symbolic length loses the static shape of what follows when the graph is exported.
+    # Cropping precedes resizing, so that the rest of a panorama is not resized. index_select is used since a
+    # slice of symbolic length would lose the static shape of later operations in exported graphs.
     height, width = images.shape[-2:]
     if not torch.compiler.is_compiling() and height == width:
         return images
@@ -85,20 +86,37 @@ def _pad(images: Tensor, size: int) -> Tensor:
 
 
 class View(nn.Module):
-    """What a network sees of a photo: the geometry of its training, then its own scale.
+    """Preprocessing of a network's input: resizing, central crop and normalization.
 
-    The shorter side goes to 1.15 x `size` (bilinear, antialiased), the middle is cut out (`fit="crop"`), and
-    the channels are normalized. `squash` and `pad` show the whole image, so they need no margin.
+    The shorter side is resized to 1.15 x `size` (bilinear, antialiased), the central square is cropped
+    (`fit="crop"`), and the channels are normalized. `squash` and `pad` use the whole image, without margin.
 
     Parameters
     ----------
     size : int
-        Side of the square that the network takes, in pixels.
+        Side of the network's input in pixels.
     mean, std : float or sequence of `channels` floats
-        Of the channels, for pixels in 0..1.
+        Mean and standard deviation of the channels, for pixels in 0..1.
     fit : "crop", "squash" or "pad"
+        How images become square.
     channels : int
         1 or 3.
+
+    Raises
+    ------
+    UsageError
+        `fit` is unknown, or `mean` or `std` has another length than `channels`.
+
+    See Also
+    --------
+    committee.images.augment.augment : The same preprocessing with random augmentation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.images.view import View
+    >>> View(224)(torch.zeros(1, 3, 300, 500, dtype=torch.uint8)).shape
+    torch.Size([1, 3, 224, 224])
     """
 
     scale: Tensor
@@ -124,7 +142,7 @@ class View(nn.Module):
         self.register_buffer("shift", shift.float(), persistent=False)
 
     def options(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as plain JSON values."""
+        """Return the constructor's arguments as JSON values."""
         return {
             "size": self.size,
             "mean": list(self.mean),
@@ -134,11 +152,11 @@ class View(nn.Module):
         }
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn uint8 `[B, c, H, W]` of any height and width into float32 `[B, c, size, size]`."""
+        """Preprocess uint8 `[B, c, H, W]` of any height and width to float32 `[B, c, size, size]`."""
         return self.normalize(self.cut(images))
 
     def cut(self, images: Tensor) -> Tensor:
-        """Return the geometry alone: `[B, c, size, size]` in 0..255, uint8 unless it had to be resized."""
+        """Resize and crop to `[B, c, size, size]` in 0..255; uint8 unless images must be resized."""
         if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
             raise DataError(
                 "images",
@@ -150,13 +168,13 @@ class View(nn.Module):
         return center(square, self.size)
 
     def normalize(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
-        """Scale pixels by the channels' mean and deviation.
+        """Normalize pixels by the mean and standard deviation of the channels.
 
         Parameters
         ----------
         pixels : uint8 or float32 `[B, c, H, W]`, in 0..255
         layout : torch.memory_format
-            Of the result.
+            Memory format of the result.
 
         Returns
         -------
@@ -177,6 +195,6 @@ def _per_channel(who: str, values: float | Sequence[float], channels: int) -> tu
         listed = (sum(listed) / 3,)
     if len(listed) != channels:
         raise UsageError(
-            who, expected=f"{channels} numbers", got=str(len(listed)), todo="Give one a channel."
+            who, expected=f"{channels} numbers", got=str(len(listed)), todo="Give one per channel."
         )
     return listed

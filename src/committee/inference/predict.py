@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from committee.errors import DataError, UsageError, printable
 from committee.exporters._onnx_file import OnnxPredictor
 from committee.exporters._predictor import Images, Predictor
-from committee.images.decode import decode, find_images, refusal
+from committee.images.decode import decode, find_images, image_error
 from committee.images.threads import in_order
 from committee.store.manifest import NAME, read_manifest
 
@@ -138,7 +138,7 @@ def _decode(path: Path, channels: int) -> Images | str:
     except DataError as error:
         return str(error)
     except MemoryError:
-        return str(refusal(str(path), "more than the memory holds"))
+        return str(image_error(str(path), "more than the memory holds"))
 
 
 def _answer(model: Predictor, window: Sequence[tuple[str, Images | str]]) -> Iterator[Prediction]:

@@ -13,7 +13,7 @@ LEAST = 2**16
 """Smallest size in bytes of a file that is linked."""
 
 
-def link_twins(folder: Path, others: Iterable[Path]) -> int:
+def link_duplicates(folder: Path, others: Iterable[Path]) -> int:
     """Replace large files of a folder by hard links to equal files in others; return their number.
 
     Stored files are never changed in place, so a link is as safe as a copy. On a file system without links
@@ -31,9 +31,9 @@ def link_twins(folder: Path, others: Iterable[Path]) -> int:
         known.setdefault(file.stat().st_size, []).append(file)
     linked = 0
     for file in _large([folder]):
-        twin = next((each for each in known.get(file.stat().st_size, ()) if _same(file, each)), None)
-        if twin is not None:
-            linked += _replace(file, twin)
+        duplicate = next((each for each in known.get(file.stat().st_size, ()) if _same(file, each)), None)
+        if duplicate is not None:
+            linked += _replace(file, duplicate)
     return linked
 
 
@@ -46,10 +46,10 @@ def _same(one: Path, other: Path) -> bool:
     return filecmp.cmp(one, other, shallow=False)
 
 
-def _replace(file: Path, twin: Path) -> bool:
+def _replace(file: Path, duplicate: Path) -> bool:
     new = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
-        os.link(twin, new)
+        os.link(duplicate, new)
         new.replace(file)
     except OSError:
         with contextlib.suppress(OSError):

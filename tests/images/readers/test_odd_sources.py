@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from committee.errors import CommitteeError
-from committee.images.dataset import foresee_dataset
+from committee.images.dataset import preview_dataset
 from committee.images.readers.base import READERS, Samples
 from committee.images.source import read
 from committee.recipe.dataset import Dataset as Settings
@@ -41,7 +41,7 @@ def attempt(path: Path, key: str) -> Samples | str:
         samples = read(Settings(path=str(path), reader=key))
         with contextlib.suppress(CommitteeError):
             settings = Settings(path=str(path), reader=key)
-            foresee_dataset(settings, Store(path.parent / "store"), canvas_size=3, folds=2, seed=0)
+            preview_dataset(settings, Store(path.parent / "store"), canvas_size=3, folds=2, seed=0)
     except CommitteeError as error:
         return str(error)
     return samples
@@ -155,7 +155,7 @@ def test_a_parquet_cell_may_be_anything(folder):
             table = table.set_column(0, "image", pyarrow.array(column, pyarrow.timestamp("ns")))
         parquet.write_table(table, folder / "odd.parquet")
         sentence = attempt(folder / "odd.parquet", "parquet")
-        assert isinstance(sentence, str) and "no file" in sentence, kind
+        assert isinstance(sentence, str) and "do not exist" in sentence, kind
 
 
 def test_pickles_do_not_run(tmp_path):
@@ -214,7 +214,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
         Image.new("L", (3, 3)).save(tmp_path / "root" / label / "0.png")
     shutil.copy(tmp_path / "root/cat/0.png", os.fsencode(tmp_path / "root/cat") + b"/caf\xe9.png")
     assert attempt(tmp_path / "root", "folder") == (
-        "names of images and classes: expected Unicode text, got 'cat/caf\\udce9.png'. Rename them."
+        "names of images and classes: expected valid Unicode, got 'cat/caf\\udce9.png'. Rename them."
     )
 
 
@@ -226,8 +226,8 @@ def test_classes_that_look_alike_are_reported(tmp_path, caplog):
     found = read(Settings(path=str(tmp_path)))
     assert len(found.class_names) == 5
     assert caplog.messages == [
-        "classes 'Cat', 'cat': names that look alike are different classes",
-        "classes 'e\u0301', 'é': names that look alike are different classes",
+        "classes 'Cat', 'cat': similar names are different classes",
+        "classes 'e\u0301', 'é': similar names are different classes",
     ]
 
 
@@ -236,15 +236,15 @@ def test_a_name_in_another_unicode_form_is_explained(tmp_path):
     Image.new("L", (3, 3)).save(tmp_path / "e\u0301.png")
     (tmp_path / "t.csv").write_text("path,label\né.png,a\n", encoding="utf-8")
     assert attempt(tmp_path / "t.csv", "csv") == (
-        f"{tmp_path / 't.csv'}: column 'path': expected files below {tmp_path.as_posix()}, "
-        "got no file 'é.png'. The file's name is the same in another Unicode form (NFC, NFD): rename it."
+        f"{tmp_path / 't.csv'}: column 'path': files that do not exist in {tmp_path.as_posix()}: "
+        "'é.png'. There is a file with this name in another Unicode form (NFC or NFD): rename it."
     )
 
 
 def test_names_that_no_disk_takes(tmp_path):
     (tmp_path / "t.csv").write_text("path,label\n" + "x" * 400 + ".png,a\n", encoding="utf-8")
     sentence = attempt(tmp_path / "t.csv", "csv")
-    assert isinstance(sentence, str) and "got no file 'xxx" in sentence
+    assert isinstance(sentence, str) and "do not exist in" in sentence and ": 'xxx" in sentence
     for path in ("x" * 400, "a\0b"):
         with pytest.raises(CommitteeError):
             read(Settings(path=str(tmp_path / path)))
@@ -258,8 +258,8 @@ def test_a_folder_that_may_not_be_read(tmp_path):
     (tmp_path / "cat/deep").chmod(0)
     try:
         assert attempt(tmp_path, "folder") == (
-            f"{tmp_path / 'cat/deep'}: expected what can be read, got Permission denied. "
-            "Look at its name, its rights and the disk."
+            f"{tmp_path / 'cat/deep'}: the folder cannot be read (permission denied). "
+            "Check its name, its permissions and the disk."
         )
     finally:
         (tmp_path / "cat/deep").chmod(0o700)

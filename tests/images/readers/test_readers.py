@@ -108,14 +108,14 @@ def test_empty_class(make_folder, settings):
     assert said(settings(root)) == (
         1,
         f"{root / 'dog'}: expected JPEG, PNG or WebP images, got none. "
-        "Add images of this class or remove its folder.",
+        "Add images of this class, or remove its folder.",
     )
 
 
 def test_empty_folder(tmp_path, settings):
     assert said(settings(tmp_path)) == (
         1,
-        f"{tmp_path}: expected a folder of images for each class, got no folder in it. "
+        f"{tmp_path}: expected a folder of images for each class, got no folder. "
         f"Put the JPEG, PNG or WebP images of each class into {tmp_path.as_posix()}/CLASS/.",
     )
 
@@ -125,7 +125,7 @@ def test_empty_split(make_folder, settings):
     (root / "test").mkdir()
     assert said(settings(root)) == (
         1,
-        f"{root / 'test'}: expected a folder of images for each class, got no folder in it.",
+        f"{root / 'test'}: expected a folder of images for each class, got no folder.",
     )
 
 
@@ -144,8 +144,7 @@ def test_missing_path(make_folder, settings):
     wrong = root.with_name("flower") / "train"
     assert said(settings(wrong)) == (
         2,
-        f"dataset.path: expected a folder or file, got no '{wrong.parent.as_posix()}'. "
-        "Did you mean 'flowers'?",
+        f"{wrong.parent.as_posix()}: the folder does not exist. Did you mean 'flowers'?",
     )
 
 
@@ -153,14 +152,14 @@ def test_no_path(settings):
     assert said(settings()) == (
         2,
         "dataset.path: expected the folder or file of the images, got none. "
-        "Name it: --set dataset.path=FOLDER",
+        "Set it: --set dataset.path=FOLDER",
     )
 
 
 def test_unknown_built_in(settings):
     assert said(settings(name="digit")) == (
         2,
-        "dataset.name: expected digits or a dataset.path beside it, got 'digit'. Did you mean 'digits'?",
+        "dataset.name: expected digits, or dataset.path as well, got 'digit'. Did you mean 'digits'?",
     )
 
 
@@ -170,7 +169,7 @@ def test_unknown_kind_of_file(tmp_path, settings):
     assert said(settings(file)) == (
         2,
         f"dataset.path: expected a folder, or a .csv, .parquet or .npz file, got '{file.as_posix()}'. "
-        "Name a reader: --set dataset.reader=NAME",
+        "Give its format: --set dataset.reader=NAME",
     )
 
 
@@ -191,7 +190,7 @@ def test_a_folder_has_no_columns(make_folder, settings):
 def test_number_of_classes(make_folder, settings, caplog):
     read(settings(make_folder("root", {"a": 1, "b": 1}), n_classes=3))
     assert caplog.messages == [
-        "dataset.n_classes: expected 3 classes, got 2: 'a', 'b'. All of the data's classes are used."
+        "dataset.n_classes: expected 3 classes, got 2: 'a', 'b'. All classes of the data are used."
     ]
 
 
@@ -241,8 +240,8 @@ def test_missing_image(make_table, settings):
     )
     assert said(settings(table)) == (
         1,
-        f"{table}: column 'path': expected files below {table.parent.as_posix()}, "
-        "got no file 'images/0.jpg'. Did you mean '0.png'?",
+        f"{table}: column 'path': files that do not exist in {table.parent.as_posix()}: "
+        "'images/0.jpg'. Did you mean '0.png'?",
     )
 
 
@@ -251,7 +250,7 @@ def test_missing_label(make_table, settings):
     assert said(settings(table)) == (
         1,
         f"{table}: column 'label': expected a label in each row, got none in row 4, 6. "
-        "Label these rows or remove them.",
+        "Label or remove these rows.",
     )
 
 
@@ -259,7 +258,7 @@ def test_repeated_image(make_table, settings):
     table = make_table(["path", "label"], lambda row: [f"images/{row // 2}.png", row % 2])
     assert said(settings(table)) == (
         1,
-        "sample ids: expected each once, got again 'images/0.png', 'images/1.png', 'images/2.png', "
+        "sample ids: expected unique ids, got more than one 'images/0.png', 'images/1.png', 'images/2.png', "
         "'images/3.png', 'images/4.png' and 7 more. Remove the repeated rows.",
     )
 
@@ -276,7 +275,7 @@ def test_ragged_row(make_table, settings):
     table = make_table(["path", "label"], lambda row: [f"images/{row}.png", "a", *["b"] * (row == 2)])
     assert said(settings(table)) == (
         1,
-        f"{table}:4: expected 2 fields, got more. Put text that has commas in quotes.",
+        f"{table}:4: expected 2 fields, got more. Put text that contains commas in quotes.",
     )
 
 
@@ -370,7 +369,7 @@ def test_whole_floats_are_numbers(tmp_path, settings):
             ": images: expected uint8 [N, H, W], [N, H, W, c] or "
             "[N, c, H, W], got float64 [6, 4, 5, 3]. Scale them to 0..255.",
         ),
-        ({"images": IMAGES, "labels": np.arange(5)}, ": labels: expected [6], one value an image, got [5]."),
+        ({"images": IMAGES, "labels": np.arange(5)}, ": labels: expected [6], one value per image, got [5]."),
         (
             {"images": IMAGES, "labels": np.arange(6), "class_names": np.array(["a", "b"])},
             ": labels: expected whole numbers 0..1, for its 2 class_names, got 0..5.",

@@ -64,7 +64,7 @@ def test_only_what_the_same_settings_made_is_stored(trained: Store, tiny_setting
 
 
 def test_it_refuses_what_training_would(trained: Store, store: Store, tiny_settings: list[str]) -> None:
-    with pytest.raises(StoreError, match=r"training\.folds: expected 3, as the rows of this store are dealt"):
+    with pytest.raises(StoreError, match=r"training\.folds: expected 3, the number of folds in this store"):
         estimate(load_recipe(None, [*tiny_settings, "training.folds=2"]), trained)
     with pytest.raises(DataError, match="900"):
         estimate(load_recipe(None, [*tiny_settings, "training.folds=900"]), store)

@@ -76,7 +76,7 @@ def test_an_absent_device_stops_before_anything_runs(
     with pytest.raises(DeviceError) as caught:
         Train().run(load_recipe(None, [*tiny_settings, "device=cuda"]), store)
     assert str(caught.value) == (
-        "device: expected an available device (cpu), got 'cuda'. Use the best one with --set device=auto."
+        "device: expected an available device (cpu), got 'cuda'. Use the fastest one with --set device=auto."
     )
     assert not store.root.exists()
 

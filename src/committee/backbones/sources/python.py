@@ -31,7 +31,7 @@ class PythonSource(Source):
     Examples
     --------
     >>> from committee.backbones.sources.python import PythonSource
-    >>> PythonSource().knows("my_package.networks:small_cnn")
+    >>> PythonSource().has("my_package.networks:small_cnn")
     True
     """
 
@@ -41,7 +41,7 @@ class PythonSource(Source):
         """Return an empty tuple: the builders that can be imported are not known beforehand."""
         return ()
 
-    def knows(self, key: str) -> bool:
+    def has(self, key: str) -> bool:
         """Return whether `key` has the form `package.module:builder`."""
         module, _, builder = key.partition(":")
         return builder.isidentifier() and all(part.isidentifier() for part in module.split("."))

@@ -31,7 +31,7 @@ class TimmSource(Source):
     Examples
     --------
     >>> from committee.backbones.sources.timm import TimmSource
-    >>> TimmSource().knows("resnet18.a1_in1k")
+    >>> TimmSource().has("resnet18.a1_in1k")
     True
     """
 
@@ -39,7 +39,7 @@ class TimmSource(Source):
         """Return the names of all architectures, without tags of weights."""
         return timm.list_models()
 
-    def knows(self, key: str) -> bool:
+    def has(self, key: str) -> bool:
         """Return whether timm has the architecture `key`, and its weights if it contains a tag."""
         if key.startswith(HUB):
             return True

@@ -34,7 +34,7 @@ class TorchvisionSource(Source):
     Examples
     --------
     >>> from committee.backbones.sources.torchvision import TorchvisionSource
-    >>> TorchvisionSource().knows("resnet50")
+    >>> TorchvisionSource().has("resnet50")
     True
     """
 

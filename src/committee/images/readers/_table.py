@@ -1,4 +1,4 @@
-"""Rows of a table, as samples: what CSV, metadata.csv and Parquet share."""
+"""Shared code of the readers of tables: CSV, metadata.csv and Parquet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def read_csv(path: Path) -> list[Row]:
     Raises
     ------
     DataError
-        It is no UTF-8 text, or a row has more or fewer fields than the header; the sentence has the line.
+        The file is not UTF-8 text, or a row has another number of fields than the header; the message has
+        the line.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -33,7 +34,7 @@ def read_csv(path: Path) -> list[Row]:
                         f"{path}:{reader.line_num}",
                         expected=f"{len(reader.fieldnames or ())} fields",
                         got="more" if None in row else "fewer",
-                        todo="Put text that has commas in quotes.",
+                        todo="Put text that contains commas in quotes.",
                     )
                 rows.append({key.strip(): value.strip() for key, value in row.items()})
     except (UnicodeDecodeError, csv.Error) as error:
@@ -42,14 +43,14 @@ def read_csv(path: Path) -> list[Row]:
 
 
 class Table(Reader):
-    """A table of images and their labels.
+    """Base class of readers of a table with one image and label per row.
 
     Parameters
     ----------
     path : Path
-        The table, or the folder it is in.
+        The table, or the folder that contains it.
     fold_column, group_column : str, optional
-        Columns of these names; None takes `fold` and `group` where they are there.
+        Names of columns; by default `fold` and `group` if they exist.
     """
 
     image_column: ClassVar[str] = "path"
@@ -60,7 +61,7 @@ class Table(Reader):
 
     @abstractmethod
     def table(self) -> tuple[Path, list[Row]]:
-        """Return the file and its rows: mappings from column to cell."""
+        """Return the path of the table and its rows, as mappings from column to cell."""
 
     def read(self) -> Samples:
         file, rows = self.table()
@@ -103,13 +104,13 @@ def _labels(rows: Sequence[Row], file: Path) -> list[str]:
             f"{file}: column 'label'",
             expected="a label in each row",
             got=f"none in row {', '.join(map(str, empty[:5]))}",
-            todo="Label these rows or remove them.",
+            todo="Label or remove these rows.",
         )
     return labels
 
 
 def text(value: object) -> str:
-    """Return a cell as text; whole numbers that missing cells turned into floats are whole again."""
+    """Return a cell as text; integers that missing cells turned into floats have no decimals."""
     if value is None or value != value:
         return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
@@ -122,13 +123,11 @@ def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Imag
         return [str(row) for row in range(len(cells))], list(cells)
     names = [Path(str(cell).replace("\\", "/")) for cell in cells]
     paths = [root / name for name in names]
-    missing = [name.as_posix() for name, path in zip(names, paths, strict=True) if not _is_file(path)]
-    if missing:
+    absent = [name.as_posix() for name, path in zip(names, paths, strict=True) if not _is_file(path)]
+    if absent:
+        todo = _most_similar(root / absent[0]) or "Correct the paths, which are relative to the table."
         raise DataError(
-            who,
-            expected=f"files below {root.as_posix()}",
-            got=f"no file {first_five(missing)}",
-            todo=_neighbor(root / missing[0]),
+            f"{who}: files that do not exist in {root.as_posix()}: {first_five(absent)}", todo=todo
         )
     return [_relative(name, root) for name in names], paths
 
@@ -140,16 +139,16 @@ def _relative(name: Path, root: Path) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that no disk takes
+    except (OSError, ValueError):  # a name that the file system does not allow
         return False
 
 
-def _neighbor(path: Path) -> str:
-    """Name the file that was meant, perhaps."""
+def _most_similar(path: Path) -> str:
+    """Return advice that names the most similar file in the folder of `path`, or an empty string."""
     try:
         names = [other.name for other in path.parent.iterdir()]
     except (OSError, ValueError):
         return ""
     if unicodedata.normalize("NFC", path.name) in (unicodedata.normalize("NFC", name) for name in names):
-        return "The file's name is the same in another Unicode form (NFC, NFD): rename it."
+        return "There is a file with this name in another Unicode form (NFC or NFD): rename it."
     return nearest(path.name, names)

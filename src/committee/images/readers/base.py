@@ -1,4 +1,4 @@
-"""A reader finds the images of a data set, their labels and what else its files say of them."""
+"""Base class of readers, and the samples that they return."""
 
 from __future__ import annotations
 
@@ -30,26 +30,40 @@ Images = Sequence[Path | bytes] | NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What a reader found: N images, in the order of its source.
+    """N images with their labels, in the order of the source.
 
     Parameters
     ----------
     ids : list of str
-        Stable and unique: a path relative to the data set, with `/`, or the row's number.
-    images : N paths, N contents of files, or uint8 array `[N, H, W]` or `[N, H, W, c]`
+        Stable, unique ids: the path relative to the data set, with `/`, or the row number.
+    images : sequence of N Path or bytes, or uint8 array `[N, H, W]` or `[N, H, W, c]`
+        Paths or contents of image files, or pixels.
     labels : list of str
-        The class of each.
+        Class of each image.
     splits : list of str
         "train", "val" or "test".
     class_names : tuple of str
-        Every class, in the order of the outputs.
+        All classes, in the order of a network's outputs.
     folds, groups : list of str, optional
-        The source's own columns; a fold may be empty outside the training rows.
+        Columns of the source; a fold may be empty for rows outside the training split.
 
     Raises
     ------
     DataError
-        Ids repeat, there are no images, or there are fewer than two classes.
+        There are no images or fewer than two classes, or ids are not unique.
+
+    See Also
+    --------
+    Reader : Read samples from files.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from committee.images.readers.base import Samples
+    >>> paths = [Path("cat.png"), Path("dog.png")]
+    >>> samples = Samples(["cat.png", "dog.png"], paths, ["cat", "dog"], ["train", "train"], ("cat", "dog"))
+    >>> len(samples.ids), samples.class_names
+    (2, ('cat', 'dog'))
     """
 
     ids: list[str]
@@ -67,25 +81,25 @@ class Samples:
         if repeated:
             raise DataError(
                 "sample ids",
-                expected="each once",
-                got=f"again {first_five(repeated)}",
+                expected="unique ids",
+                got=f"more than one {first_five(repeated)}",
                 todo="Remove the repeated rows.",
             )
-        odd = [text for text in {*self.ids, *self.class_names} if not _is_text(text)]
-        if odd:
+        invalid = [text for text in {*self.ids, *self.class_names} if not _is_text(text)]
+        if invalid:
             raise DataError(
                 "names of images and classes",
-                expected="Unicode text",
-                got=first_five(sorted(odd)),
+                expected="valid Unicode",
+                got=first_five(sorted(invalid)),
                 todo="Rename them.",
             )
         if len(set(self.class_names)) < len(self.class_names):
-            raise DataError("class names", expected="each once", got=first_five(self.class_names))
+            raise DataError("class names", expected="unique names", got=first_five(self.class_names))
         if len(self.class_names) < 2:
             raise DataError("data set", expected="at least 2 classes", got=first_five(self.class_names))
 
     def without(self, names: Container[str]) -> Samples:
-        """Return the samples but for those of these ids."""
+        """Return the samples except those with these ids."""
         rows = [row for row, name in enumerate(self.ids) if name not in names]
         if len(rows) == len(self.ids):
             return self
@@ -106,12 +120,27 @@ class Samples:
 
 
 class Reader(ABC):
-    """One layout of labeled images on disk.
+    """Base class of readers; each reads one format of labeled images.
+
+    A reader is one file in `committee/images/readers`, and its file name is the value of `dataset.reader` in
+    a recipe.
 
     Parameters
     ----------
     path : Path
-        The file or folder that the recipe names.
+        The file or folder in `dataset.path`.
+
+    See Also
+    --------
+    Samples : The result of `read`.
+    committee.images.source.read : Select a reader and read the samples of a recipe.
+
+    Examples
+    --------
+    >>> from committee.images.readers.base import READERS
+    >>> samples = READERS.make("digits").read()
+    >>> samples.images.shape, len(samples.class_names)
+    ((1797, 8, 8), 10)
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,16 +149,16 @@ class Reader(ABC):
     @classmethod
     @abstractmethod
     def accepts(cls, path: Path) -> bool:
-        """Return whether `path` looks like this layout."""
+        """Return whether `path` has the format of this reader."""
 
     @abstractmethod
     def read(self) -> Samples:
-        """Find the samples; no image is decoded.
+        """Return the samples without decoding images.
 
         Raises
         ------
         DataError
-            The layout is not as it must be.
+            The files do not have the format of this reader.
         """
 
 
@@ -137,7 +166,7 @@ READERS: Family[Reader] = Family("committee.images.readers", "reader")
 
 
 def sorted_classes(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes in their one order: by number where all are whole numbers, else by name."""
+    """Return the sorted classes: by number if all are whole numbers, else by name."""
     names = set(labels)
     if all(len(name) < 19 and name.removeprefix("-").isdecimal() for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
@@ -145,12 +174,12 @@ def sorted_classes(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def split_name(name: str, who: str) -> str:
-    """Return "train", "val" or "test" for the names that people give them; "" is "train".
+    """Return "train", "val" or "test" for a name of a split such as "validation"; "" is "train".
 
     Raises
     ------
     DataError
-        It is none of them; the sentence names the nearest.
+        The name is unknown; the message contains the most similar one.
     """
     known = _SPLIT_NAMES.get(name.strip().lower() or "train")
     if known is None:
@@ -159,7 +188,7 @@ def split_name(name: str, who: str) -> str:
 
 
 def _is_text(name: str) -> bool:
-    """Tell whether a name can be kept: files have bytes for names, which may be no text."""
+    """Return whether a name is valid Unicode; names of files are bytes and may be invalid."""
     try:
         return "\0" not in name and bool(name.encode())
     except UnicodeEncodeError:
@@ -167,5 +196,5 @@ def _is_text(name: str) -> bool:
 
 
 def is_split(name: str) -> bool:
-    """Return whether a folder's name is that of a split."""
+    """Return whether a folder has the name of a split."""
     return name.lower() in _SPLIT_NAMES

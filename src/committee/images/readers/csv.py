@@ -1,4 +1,4 @@
-"""A CSV table of image files: `path,label[,fold][,group][,split]`."""
+"""Reader of CSV files with paths and labels: `path,label[,fold][,group][,split]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,34 @@ from committee.images.readers._table import Row, Table, read_csv
 
 
 class Csv(Table):
-    """A CSV file; the paths in it count from its folder, and are the sample ids."""
+    """Reader of a CSV file with paths of images.
+
+    Paths are relative to the folder of the file and are the sample ids.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV file.
+    fold_column, group_column : str, optional
+        Names of columns; by default `fold` and `group` if they exist.
+
+    See Also
+    --------
+    committee.images.readers.base.Samples : The result of `read`.
+    committee.images.source.read : Select a reader and read the samples of a recipe.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.images.readers.csv import Csv
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ("a.png", "b.png"):
+    ...         Path(root, name).touch()
+    ...     _ = Path(root, "labels.csv").write_text("path,label\\na.png,cat\\nb.png,dog\\n")
+    ...     Csv(Path(root, "labels.csv")).read().labels
+    ['cat', 'dog']
+    """
 
     @classmethod
     def accepts(cls, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The scans of handwritten digits that scikit-learn ships: 1,797 of 8 x 8 pixels, 10 classes."""
+"""Reader of scikit-learn's handwritten digits: 1,797 images of 8 x 8 pixels in 10 classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,29 @@ from committee.images.readers.base import Reader, Samples, sorted_classes
 
 
 class Digits(Reader):
-    """Built-in data: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits (UCI, 1998)."""
+    """Reader of the built-in handwritten digits (Alpaydin and Kaynak, UCI 1998).
+
+    Parameters
+    ----------
+    path : None
+        The data has no path.
+
+    Raises
+    ------
+    UsageError
+        `path` is not None.
+
+    See Also
+    --------
+    committee.images.readers.base.Samples : The result of `read`.
+    committee.images.source.read : Select a reader and read the samples of a recipe.
+
+    Examples
+    --------
+    >>> from committee.images.readers.digits import Digits
+    >>> Digits().read().images.shape
+    (1797, 8, 8)
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         if path is not None:

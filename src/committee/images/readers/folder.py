@@ -1,4 +1,4 @@
-"""A folder of images for each class: `root/<class>/*`, or `root/{train,val,test}/<class>/*`."""
+"""Reader of folders with one subfolder per class: `root/<class>/*`, or `root/{train,val,test}/<class>/*`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,31 @@ FORMATS = "JPEG, PNG or WebP images"
 
 
 class Folder(Reader):
-    """An image folder, with or without a folder for each split; the paths below it are the sample ids.
+    """Reader of an image folder, with or without a folder for each split.
+
+    Paths relative to the root are the sample ids. Folders below the folder of a class belong to this class.
 
     Parameters
     ----------
     path : Path
-        The root. Folders below a class belong to it.
+        The root.
+
+    See Also
+    --------
+    committee.images.readers.base.Samples : The result of `read`.
+    committee.images.source.read : Select a reader and read the samples of a recipe.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.images.readers.folder import Folder
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ("cat/a.png", "dog/b.png"):
+    ...         Path(root, name).parent.mkdir()
+    ...         Path(root, name).touch()
+    ...     Folder(Path(root)).read().ids
+    ['cat/a.png', 'dog/b.png']
     """
 
     @classmethod
@@ -30,29 +49,29 @@ class Folder(Reader):
             raise DataError(
                 str(self.path),
                 expected="a folder of images for each class",
-                got="no folder in it",
+                got="no folder",
                 todo=f"Put the {FORMATS} of each class into {self.path.as_posix()}/CLASS/.",
             )
         split = all(is_split(folder.name) for folder in folders)
         if not split:
-            self._refuse_strangers(folders)
+            self._check_mixed(folders)
         found = self._splits(folders) if split else [("train", folder) for folder in folders]
         return self._samples(found)
 
-    def _refuse_strangers(self, folders: list[Path]) -> None:
-        """Refuse a folder beside a `train` of classes: all of them would pass for classes."""
+    def _check_mixed(self, folders: list[Path]) -> None:
+        """Raise DataError for other folders next to a `train` with classes, which would become classes."""
         parents = [folder.name for folder in folders if is_split(folder.name) and _subfolders(folder)]
-        strangers = [folder.name for folder in folders if not is_split(folder.name)]
+        others = [folder.name for folder in folders if not is_split(folder.name)]
         if "train" in (split_name(name, "") for name in parents):
             raise DataError(
                 str(self.path),
-                expected="train, val and test alone, or a folder for each class",
-                got=f"{first_five(strangers)} beside them",
-                todo="Move what is no split elsewhere.",
+                expected="only train, val and test, or a folder for each class",
+                got=f"also {first_five(others)}",
+                todo="Move folders that are not splits elsewhere.",
             )
 
     def _splits(self, folders: list[Path]) -> list[tuple[str, Path]]:
-        """Return split and folder of each class in each split."""
+        """Return the split and the folder of each class in each split."""
         splits = {split_name(folder.name, str(folder)): folder for folder in folders}
         if "train" not in splits or len(splits) < len(folders):
             raise DataError(
@@ -65,9 +84,7 @@ class Folder(Reader):
         for split, folder in splits.items():
             classes = _subfolders(folder)
             if not classes:
-                raise DataError(
-                    str(folder), expected="a folder of images for each class", got="no folder in it"
-                )
+                raise DataError(str(folder), expected="a folder of images for each class", got="no folder")
             found += [(split, path) for path in classes]
         return found
 
@@ -80,7 +97,7 @@ class Folder(Reader):
                     str(folder),
                     expected=FORMATS,
                     got="none",
-                    todo="Add images of this class or remove its folder.",
+                    todo="Add images of this class, or remove its folder.",
                 )
             ids += [path.relative_to(self.path).as_posix() for path in images]
             paths += images

@@ -1,4 +1,4 @@
-"""NumPy arrays: a folder with `images.npy` and `labels.npy`, or one `.npz` with these names."""
+"""Reader of NumPy arrays: a folder with `images.npy` and `labels.npy`, or one `.npz` file."""
 
 from __future__ import annotations
 
@@ -16,15 +16,32 @@ OPTIONAL = ("splits", "folds", "groups", "class_names")
 
 
 class Numpy(Reader):
-    """Arrays of equal-sized images; row numbers are the sample ids.
+    """Reader of arrays of images of equal size; row numbers are the sample ids.
 
-    `images` is uint8 `[N, H, W]`, `[N, H, W, c]` or `[N, c, H, W]`; `labels` whole numbers or names `[N]`.
-    `splits`, `folds` and `groups` `[N]` may be there, and `class_names` `[C]` for numbers 0..C-1.
+    `images` is uint8 `[N, H, W]`, `[N, H, W, c]` or `[N, c, H, W]`; `labels` are integers or names `[N]`.
+    Optional arrays are `splits`, `folds` and `groups` `[N]`, and `class_names` `[C]` for labels 0..C-1.
 
     Parameters
     ----------
     path : Path
         The folder or the `.npz` file.
+
+    See Also
+    --------
+    committee.images.readers.base.Samples : The result of `read`.
+    committee.images.source.read : Select a reader and read the samples of a recipe.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from committee.images.readers.numpy import Numpy
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     path = Path(root, "data.npz")
+    ...     np.savez(path, images=np.zeros((4, 8, 8), np.uint8), labels=[0, 1, 0, 1])
+    ...     Numpy(path).read().class_names
+    ('0', '1')
     """
 
     @classmethod
@@ -82,7 +99,7 @@ class Numpy(Reader):
         for name in ("labels", "splits", "folds", "groups"):
             if name in arrays and arrays[name].shape != (count,):
                 got = str(list(arrays[name].shape))
-                raise DataError(f"{self.path}: {name}", expected=f"[{count}], one value an image", got=got)
+                raise DataError(f"{self.path}: {name}", expected=f"[{count}], one value per image", got=got)
         classes = _texts(arrays, "class_names")
         if labels.dtype.kind == "f" and np.isnan(labels).any():
             raise DataError(f"{self.path}: labels", expected="a label for each image", got="NaN for some")

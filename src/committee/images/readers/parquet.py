@@ -1,4 +1,4 @@
-"""A Parquet table: `path,label`, or `image,label` with the files inside, as data hubs keep them."""
+"""Reader of Parquet files with `path,label`, or `image,label` with the contents of image files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,34 @@ from committee.images.readers._table import Row, Table
 
 
 class Parquet(Table):
-    """A Parquet file; paths in it count from its folder, and contents go by their `path` or row number."""
+    """Reader of a Parquet file.
+
+    Paths are relative to the folder of the file and are the sample ids. Images that are contained in the file
+    have their `path` or row number as ids.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    fold_column, group_column : str, optional
+        Names of columns; by default `fold` and `group` if they exist.
+
+    Raises
+    ------
+    DependencyError
+        The optional package pyarrow is not installed (by `read`).
+
+    See Also
+    --------
+    committee.images.readers.base.Samples : The result of `read`.
+    committee.images.source.read : Select a reader and read the samples of a recipe.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from committee.images.readers.parquet import Parquet
+    >>> samples = Parquet(Path("labels.parquet")).read()  # doctest: +SKIP
+    """
 
     @classmethod
     def accepts(cls, path: Path) -> bool:
@@ -22,7 +49,7 @@ class Parquet(Table):
             raise require("pyarrow", "parquet", str(self.path)) from error
         try:
             rows = parquet.read_table(self.path).to_pylist()
-        except Exception as error:  # a damaged file fails in pyarrow, in Python or in the conversion between
+        except Exception as error:  # a damaged file may raise errors of pyarrow, Python or the conversion
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise DataError(str(self.path), expected="a Parquet table", got=reason) from error
         return self.path, rows

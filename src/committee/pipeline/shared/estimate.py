@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from committee.base.devices import resolve as resolve_device
 from committee.errors import CommitteeError
-from committee.images.dataset import foresee_dataset
+from committee.images.dataset import preview_dataset
 from committee.images.view import canvas_size
 from committee.models.measure import size_mb
 from committee.models.member import Member
@@ -72,7 +72,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     specs = not_adopted(members_to_train(recipe, store), store)
     device = resolve_device(recipe.device)
     side = canvas_size(max(spec.img_size for spec in specs), recipe.dataset.fit)
-    dataset = foresee_dataset(
+    dataset = preview_dataset(
         recipe.dataset, store, canvas_size=side, folds=recipe.training.folds, seed=recipe.seed
     )
     plans = plans_of(recipe, specs, dataset, store, device)

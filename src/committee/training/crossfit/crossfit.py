@@ -17,7 +17,7 @@ from committee.errors import StoreError, TrainingError
 from committee.predictions.table import Predictions
 from committee.store.commit import commit, remove
 from committee.store.layout import Store
-from committee.store.links import link_twins
+from committee.store.links import link_duplicates
 from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
 from committee.training.fit.batches import Rows
 from committee.training.fit.journal import CSV_NAME
@@ -168,7 +168,7 @@ class CrossFit:
         fingerprint = self.fingerprint(name, member)
         with commit(self.folder(name, member), kind="checkpoint", fingerprint=fingerprint, **facts) as new:
             module.save(new)
-            link_twins(new, self._relatives(member, name))
+            link_duplicates(new, self._relatives(member, name))
             apart = {split: self.plan.dataset.rows(split) for split in APART}
             for what, wanted in ((HELD_OUT, held_out), *apart.items()):
                 if len(wanted):
