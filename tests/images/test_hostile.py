@@ -78,7 +78,7 @@ FILES = {
     "icns.png": (saved("ICNS"), "an ICNS icon"),
     "avif.jpg": (b"\0\0\0\x20ftypavif" + b"\0" * 40, "a HEIC, AVIF or video file"),
     "page.jpg": (b"<!DOCTYPE html><html>404</html>", "an HTML or XML file"),
-    "lfs.png": (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS, without its file"),
+    "lfs.png": (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer in place of the file"),
     "sound.webp": (b"RIFF\0\0\0\0WAVEfmt " + b"\0" * 40, "something else"),
     "animated.png": (saved("PNG", frames=3), "an animation of 3 frames"),
     "animated.webp": (saved("WEBP", frames=2), "an animation of 2 frames"),

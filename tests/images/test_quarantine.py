@@ -12,7 +12,7 @@ import torch
 from committee.errors import CommitteeError
 from committee.images import cache
 from committee.images.dataset import open_dataset, preview_dataset
-from committee.images.decode import decode
+from committee.images.decode import decode, image_error
 from committee.images.view import canvas
 
 HINT = "Replace it or leave it out."
@@ -114,7 +114,7 @@ def test_taken_away_they_do_not_matter_and_repaired_they_are_refused(root, setti
     assert said(opened, settings(root)) == (
         f"{store.root.as_posix()}: expected the images of root that were left out as broken to be unchanged, "
         "got repaired ones: 'cat/5.png'. "
-        "Use another --store to train with them, or take them away to go on without them."
+        "Use another --store to train with them, or remove them to continue without them."
     )
     (root / "cat" / "5.png").unlink()
     assert opened(settings(root)).fingerprint == first.fingerprint
@@ -166,11 +166,11 @@ def test_an_image_that_is_broken_later_stops_the_run(make_folder, settings, open
     opened(settings(root))
 
     def tired(*args, **keys):
-        raise cache.DataError("x", expected="y", got="no memory")
+        raise image_error("x", "no memory")
 
     monkeypatch.setattr(cache, "decode", tired)
     assert said(opened, settings(root), size=12).startswith(
-        "18 of 18 images: expected images to decode again, got broken 'cat/0.png', 'cat/1.png'"
+        "18 of 18 images: expected images that can be decoded as before, got errors for 'cat/0.png', 'cat/1.png'"
     )
     assert len(list((store.root / "cache").iterdir())) == 1
 
