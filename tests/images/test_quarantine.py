@@ -170,7 +170,8 @@ def test_an_image_that_is_broken_later_stops_the_run(make_folder, settings, open
 
     monkeypatch.setattr(cache, "decode", tired)
     assert said(opened, settings(root), size=12).startswith(
-        "18 of 18 images: expected images that can be decoded as before, got errors for 'cat/0.png', 'cat/1.png'"
+        "18 of 18 images: expected images that can be decoded as before, "
+        "got errors for 'cat/0.png', 'cat/1.png'"
     )
     assert len(list((store.root / "cache").iterdir())) == 1
 
