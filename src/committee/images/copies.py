@@ -88,27 +88,29 @@ def resolve_copies(
     with store.hold():
         _write(path, ids, labels, splits, copies, same)
     _warn_of_labels(ids, labels, copies, same)
-    if crossing.any() and not drop:
-        rows = np.flatnonzero(crossing)
+    dropped = np.flatnonzero(crossing)
+    if len(dropped) and not drop:
         raise DataError(
             "duplicate images",
             expected="all copies in one split",
-            got=_pairs(ids, splits, rows, same),
+            got=_pairs(ids, splits, dropped, same),
             todo=f"All are listed in {path.as_posix()}: remove them, or drop them from the training split "
             "with dataset.duplicates: drop.",
         )
-    dropped = int(crossing.sum())
+    _log_counts(len(copies), len(ids), len(dropped), path)
+    same[dropped] = dropped
+    return np.where(crossing, DROPPED, splits), same
+
+
+def _log_counts(copies: int, images: int, dropped: int, path: Path) -> None:
     log.info(
-        "%d of %d images %s of another image and %s in the same fold (%s)%s",
-        len(copies),
-        len(ids),
-        "is a copy" if len(copies) == 1 else "are copies",
-        "stays" if len(copies) == 1 else "stay",
+        "%d of %d images %s in the same fold (%s)%s",
+        copies,
+        images,
+        "is a copy of another image and stays" if copies == 1 else "are copies of another image and stay",
         path,
         f"; dropped from the training or val split: {dropped}" if dropped else "",
     )
-    same[crossing] = np.flatnonzero(crossing)
-    return np.where(crossing, DROPPED, splits), same
 
 
 def _kept_copies(splits: Texts, first: Rows) -> tuple[NDArray[np.bool_], Rows]:

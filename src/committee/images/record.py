@@ -185,11 +185,7 @@ def first_record(
     numbers = {name: number for number, name in enumerate(samples.class_names)}
     labels = np.array([numbers[label] for label in samples.labels], dtype=np.int64)
     ids, names = np.array(samples.ids), _names(samples)
-    splits = join_val(np.array(samples.splits), val=settings.val, folds=folds)
-    first = np.arange(len(ids))
-    if prints is not None:
-        drop = settings.duplicates == "drop"
-        splits, first = resolve_copies(ids, np.array(samples.labels), splits, prints, drop=drop, store=store)
+    splits, first = _given_splits(samples, prints, settings, store, folds)
     groups = merge(None if names is None else np.unique(names, return_inverse=True)[1], first)
     splits = assign_splits(
         ids,
@@ -219,6 +215,18 @@ def first_record(
         as_read=content,
         copies={samples.ids[row]: samples.ids[first[row]] for row in copies},
     )
+
+
+def _given_splits(
+    samples: Samples, prints: NDArray[np.uint64] | None, settings: Settings, store: Store, folds: int
+) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Return the splits of the data, without copies in several splits, and the first copy of each row."""
+    ids = np.array(samples.ids)
+    splits = join_val(np.array(samples.splits), val=settings.val, folds=folds)
+    if prints is None:
+        return splits, np.arange(len(ids))
+    drop = settings.duplicates == "drop"
+    return resolve_copies(ids, np.array(samples.labels), splits, prints, drop=drop, store=store)
 
 
 def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Record:
