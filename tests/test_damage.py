@@ -1,4 +1,4 @@
-"""A store that is damaged, or from a stranger: what is wrong is named, refused or made again, never used."""
+"""Damaged and untrusted stores: errors are reported, and damaged results are recomputed, never used."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from committee.store.manifest import Manifest, list_files, read_manifest
 
 @pytest.fixture(scope="module")
 def full_root(trained_root: Path, tiny_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a thing of every kind: to be read only."""
+    """A store with results of every kind, which tests only read."""
     store = Store(shutil.copytree(trained_root, tmp_path_factory.mktemp("full") / "store"))
     recipe = load_recipe(None, [*tiny_settings, "exports.formats=[state_dict, checkpoint]"])
     for outcome in (
@@ -51,7 +51,7 @@ def full_root(trained_root: Path, tiny_settings: list[str], tmp_path_factory: py
 
 @pytest.fixture
 def full(full_root: Path, tmp_path: Path) -> Store:
-    """A copy of that store, to do anything with."""
+    """A copy of that store, which tests may change."""
     return Store(shutil.copytree(full_root, tmp_path / "store"))
 
 
@@ -216,7 +216,7 @@ def test_a_read_only_store_fails_at_the_start(full: Store, cli, tiny_settings, v
 
 
 def seal(folder: Path, **changes: Any) -> None:
-    """Write a manifest that fits what is in a folder now: a stranger can do that."""
+    """Write a manifest that matches the present files of a folder, as an attacker could."""
     before = read_manifest(folder, verify=False)
     facts = {**before.facts, **changes}
     sealed = Manifest(before.kind, before.fingerprint, list_files(folder), facts)

@@ -1,4 +1,4 @@
-"""Nothing is learned from rows that a member has seen; and where nothing is to learn, nothing is found."""
+"""No combiner is fitted on rows that a member has seen, and no gain is found on random labels."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def rows() -> Predictions:
 
 @pytest.fixture(scope="module")
 def stained(rows: Predictions) -> Predictions:
-    """The same, but 7 rows were trained on by `near`."""
+    """The same, with 7 rows on which `near` was trained."""
     seen = np.zeros((2, 400), bool)
     seen[0, 100:107] = True
     return replace(rows, seen=seen)
@@ -160,7 +160,7 @@ def test_files_say_what_was_seen(suffix: str, stained: Predictions, tmp_path: Pa
 
 
 def write(path: Path, rows: Predictions) -> None:
-    """Write the first member's logits and what it has seen in any format."""
+    """Write the first member's logits and its seen rows in any format."""
     probs, seen = softmax(rows.logits[0].astype(np.float64), axis=1), rows.seen[0]
     if path.suffix == ".npz":
         np.savez(path, ids=rows.sample_ids, probs=probs, labels=rows.labels, seen=seen)
@@ -204,7 +204,7 @@ def test_a_build_leaves_out_stored_rows_that_were_seen(trained: Store, tiny_sett
         combine(Predictions.load(folder), methods=["soft_voting"])
 
 
-# --- the same as scikit-learn's cross-validation -----------------------------------------------------------
+# --- equal to scikit-learn's cross-validation -----------------------------------------------------------
 
 
 def features(rows: Predictions) -> np.ndarray:
@@ -213,7 +213,7 @@ def features(rows: Predictions) -> np.ndarray:
 
 
 def splits_of(rows: Predictions) -> Any:
-    """The folds of the rows, as scikit-learn takes them; no group is in two of them."""
+    """Return the folds in scikit-learn's form; no group is in two of them."""
     for _, held_out in PredefinedSplit(rows.folds).split():
         rest = np.setdiff1d(np.arange(len(rows)), held_out)
         assert not set(rows.groups[held_out]) & set(rows.groups[rest])
@@ -236,7 +236,7 @@ def test_stacking_is_scikit_learns_cross_validated_regression(rows: Predictions)
 def test_stacking_of_members_that_know_nothing_stays_within_the_folds_of_the_networks(
     rows: Predictions,
 ) -> None:
-    """With members that predict by chance, a regression must not score better than chance."""
+    """With members that predict at random, a regression must not score better than chance."""
     labels = np.random.default_rng(0).permutation(rows.labels)
     nothing = replace(rows, labels=labels, groups=None)
     assert evidence(nothing).max() < ENOUGH_EVIDENCE < evidence(rows).min()
@@ -284,7 +284,7 @@ def test_a_temperature_is_the_best_of_the_other_folds(rows: Predictions) -> None
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-# --- nothing is found where there is nothing ---------------------------------------------------------------
+# --- no gain is found on random labels ---------------------------------------------------------------
 
 SEEDS = 20
 METHODS = (
@@ -307,12 +307,12 @@ def layers(classes, channels):
 
 @pytest.fixture(scope="module")
 def shuffled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[list[dict[str, Any]]]]:
-    """The leaderboards of the whole pipeline on digits whose labels mean nothing, one a seed."""
+    """The leaderboards of the whole pipeline on digits with random labels, one per seed."""
     folder = tmp_path_factory.mktemp("shuffled")
     (folder / "leak_nets.py").write_text(NETS, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
-        # Neither the disk's patience nor what a member contributes is asked here.
+        # Neither flushing to disk nor the contributions of members are tested here.
         patch.setattr(store_commit, "_flush", lambda path: None)
         patch.setattr(build_module, "contributions", lambda *given, **named: {})
         yield [_leaderboard(folder / str(seed), seed) for seed in range(SEEDS)]
@@ -355,7 +355,7 @@ def _leaderboard(folder: Path, seed: int) -> list[dict[str, Any]]:
 def test_shuffled_labels_give_nothing_to_any_row_of_the_leaderboard(
     shuffled: list[list[dict[str, Any]]],
 ) -> None:
-    """The mean over the seeds lies within 4.5 of its own standard errors of 0.5.
+    """The mean over the seeds is within 4.5 standard errors of 0.5.
 
     Were all means 0.5, one of 20 normal draws would lie outside of that with probability 0.00025; of the ten
     rows, twice each, some with 0.005 at most.
@@ -377,7 +377,7 @@ def test_shuffled_labels_give_nothing_to_any_row_of_the_leaderboard(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_shuffled_labels_prove_a_gain_as_rarely_as_they_may(shuffled: list[list[dict[str, Any]]]) -> None:
-    """A gain is proven where a 95% interval lies above zero: by chance in 1 of 40.
+    """A gain is proven if its 95% interval is above zero, which happens by chance in 1 of 40 cases.
 
     In each of the 24 rows (8 ensembles, 3 metrics), 5 or more of 20 have probability 0.0001 then.
     """
@@ -390,7 +390,7 @@ def test_shuffled_labels_prove_a_gain_as_rarely_as_they_may(shuffled: list[list[
 
 
 def test_the_interval_of_a_gain_has_its_nominal_coverage() -> None:
-    """Two equally good members on 300 rows, 200 times: the interval misses zero on either side as it may.
+    """For two equally good members on 300 rows, the interval excludes zero on each side as often as allowed.
 
     Each side is missed with probability 0.025 then: 13 or more of 200 have probability 0.002.
     """
@@ -407,12 +407,12 @@ def test_the_interval_of_a_gain_has_its_nominal_coverage() -> None:
             assert found.proven == (found.low > 0)
     for side in (above, below):
         assert all(count <= 12 for count in side.values()), (above, below)
-    # Nor may it be so wide that nothing is ever proven.
+    # The interval must not be so wide that no gain is ever proven.
     assert all(above[metric] + below[metric] >= 2 for metric in above), (above, below)
 
 
 def test_copies_that_share_a_wrong_label_leak_only_across_folds() -> None:
-    """Each image four times, with one meaningless label: what remembers images is found out by the groups."""
+    """Each image four times with one random label: groups reveal that a member memorizes images."""
     images, random = np.repeat(load_digits().data[:60], 4, axis=0), np.random.default_rng(0)
     groups = np.repeat(np.arange(60), 4)
     labels = np.repeat(random.permutation(np.arange(60) % 4), 4)

@@ -1,4 +1,4 @@
-"""Names to networks: where a name is looked up, what weights it gets, and what is said when that fails."""
+"""Building of backbones by name: lookup, weights and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CondConv exports for any batch and says what timm's layer says."""
+"""CondConv can be exported with any batch size and equals timm's layer."""
 
 from __future__ import annotations
 

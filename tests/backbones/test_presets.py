@@ -1,4 +1,4 @@
-"""Every preset is what it says, and can be trained, embedded, saved and loaded at 224 pixels."""
+"""Every preset has the expected size, and can be trained, embedded, saved and loaded at 224 pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from committee.backbones.build import build, pretrained_default, resolve
 from committee.backbones.presets import PRESETS
 from committee.models.member import Member
 
-# Parameters in millions with 1000 classes, as the papers and their published ImageNet weights have them.
+# Millions of parameters with 1000 classes, from the papers and the published ImageNet weights.
 PUBLISHED = {
     "CustomConvNeXt": 28.6,
     "CustomEfficientNetV4": 7.1,

@@ -1,4 +1,4 @@
-"""Weights files go in strictly, and nothing is unpickled."""
+"""Weights files must match the network, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def legacy(path: Path, payload: object) -> None:
 
 
 def tarred(path: Path, payload: object) -> None:
-    """The oldest format of all: pickles in a tar archive."""
+    """The oldest format of torch: pickles in a tar archive."""
     with tarfile.open(path, "w") as archive:
         for name, value in (("storages", 0), ("tensors", 0), ("pickle", payload)):
             content = pickle.dumps(value, protocol=2)
@@ -177,13 +177,13 @@ def test_the_numbers_of_a_new_file_stay_on_disk_until_they_are_copied(tmp_path: 
 
 
 def memory_in_files() -> float:
-    """Megabytes that this process has in memory now; 0 where the system does not tell."""
+    """Return the memory of this process in megabytes; 0 if the system does not report it."""
     status = Path("/proc/self/statm")
     return int(status.read_text().split()[1]) * 4096 / 1e6 if status.exists() else 0.0
 
 
 def test_a_tensor_that_only_looks_huge_is_refused_by_its_shape(tmp_path: Path):
-    """A stride of zero makes petabytes of one number; gray would sum it up over its channels."""
+    """A stride of zero makes petabytes of one number, and grayscale would sum over its channels."""
     huge = torch.zeros(1).expand(10**12, 3, 1, 1)
     torch.save({"stem.weight": huge, "stem.bias": torch.zeros(4)}, tmp_path / "w.pt")
     backbone = tiny()

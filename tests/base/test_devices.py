@@ -1,4 +1,4 @@
-"""Devices by name."""
+"""Lookup of devices by name."""
 
 from __future__ import annotations
 

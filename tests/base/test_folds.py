@@ -1,4 +1,4 @@
-"""Folds: stratified, grouped, the user's own."""
+"""Folds: stratified, grouped, and given by the user."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_where_many_rows_share_a_group_the_groups_are_dealt() -> None:
 
 
 def test_a_class_whose_rows_follow_those_of_another_is_dealt_by_groups() -> None:
-    """One picture under two labels, and no other picture of the second."""
+    """One image with two labels, which is the only image of the second."""
     labels = np.array([0, 1] * 30 + [2, 2, 2])
     groups = np.array([*range(60), 0, 7, 20])
     folds = make_folds(labels, 3, groups=groups)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are not
 
 @pytest.fixture
 def receive():
-    """Send this process a signal, and return whether that interrupted it."""
+    """Send a signal to this process, and return whether it was interrupted."""
 
     def send(number):
         try:
@@ -27,7 +27,7 @@ def receive():
 
 
 def looked_after(receive, signals):
-    """Receive signals where somebody looks, each of which should interrupt or not."""
+    """Receive signals in a deferred block, each of which should interrupt or not."""
     with interrupt.deferred():
         assert not interrupt.requested()
         for number, interrupted in signals:

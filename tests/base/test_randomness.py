@@ -1,4 +1,4 @@
-"""Seeds split by purpose, and numbers that belong to a sample."""
+"""Derived seeds, and random numbers that depend on the sample."""
 
 from __future__ import annotations
 

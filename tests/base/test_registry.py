@@ -1,4 +1,4 @@
-"""A folder is a family and a file an entry."""
+"""Families: a folder is a family, and a file an entry."""
 
 from __future__ import annotations
 

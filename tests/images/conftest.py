@@ -1,4 +1,4 @@
-"""Real photographs in small, written in the layouts that readers know."""
+"""Small real photographs, written in the formats of the readers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make_folder(tmp_path):
 
 @pytest.fixture
 def make_table(make_folder):
-    """Write `table.csv` beside 24 scans in `images/`: `make_table(header, row -> cells)`."""
+    """Write `table.csv` next to 24 images in `images/`: `make_table(header, row -> cells)`."""
 
     def write(header: list[str], cells) -> Path:
         root = make_folder("tabled", {"images": 24})

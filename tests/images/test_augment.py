@@ -102,7 +102,7 @@ def test_flip_mirrors_about_every_second(images):
 def test_a_flip_mirrors_what_the_resampling_gives(large, options):
     images = large.expand(24, -1, -1, -1)
     plain, flipped = (vary(images, size=224, flip=flip, **options) for flip in (False, True))
-    # A threshold of color may fall on the other side of a value that the mirrored grid rounds differently.
+    # The mirrored grid rounds differently, so that a value may be on the other side of a color threshold.
     apart = [(one - other).abs().mean() for one, other in zip(plain, flipped, strict=True)]
     mirrored = [(one - other.flip(-1)).abs().mean() for one, other in zip(plain, flipped, strict=True)]
     assert all(min(pair) < 0.1 < max(pair) for pair in zip(apart, mirrored, strict=True))
@@ -163,7 +163,7 @@ def test_jitter_is_its_three_changes_in_one_pass(images, channels):
     ],
 )
 def test_operations_agree_with_pillow(large, ours, amount, theirs):
-    image = large  # on small images Pillow's equalize suffers from whole-number steps
+    image = large  # on small images Pillow's equalize is inaccurate because of integer steps
     changed = getattr(enhance, ours)(image.float(), torch.tensor([amount]))
     reference = np.array(theirs(Image.fromarray(image[0].permute(1, 2, 0).numpy())))
     reference = torch.from_numpy(reference).permute(2, 0, 1)[None].float()
@@ -185,7 +185,7 @@ def test_a_flat_image_survives_every_operation():
 
 
 def boxes(side):
-    """Return maps of boxes of whole pixels, and where they are: left, top, width, height, mirrored."""
+    """Return maps of boxes of whole pixels, and the boxes: left, top, width, height, mirrored."""
     found = [(0, 0, side, side, False), (3, 8, 40, 61, False), (20, 1, 90, 70, True), (7, 30, 25, 25, True)]
     maps = torch.zeros(4, 3, 3)
     for place, (left, top, width, height, mirrored) in zip(maps, found, strict=True):
@@ -210,7 +210,7 @@ def test_boxes_are_resized_as_torchvision_does(large, channels):
 def test_what_is_looked_up_is_where_the_resized_box_is(large):
     maps, _ = boxes(400)
     images = large.expand(3, -1, -1, -1)
-    # These are enlarged: antialiasing makes no difference.
+    # These are enlarged, so antialiasing has no effect.
     resized, looked_up = resize(images, maps[1:], 96), warp(images.float(), maps[1:], 96)
     assert (resized.float() - looked_up.float()).abs()[..., 2:-2, 2:-2].max() <= 1
 

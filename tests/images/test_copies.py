@@ -1,4 +1,4 @@
-"""Images of the same content: one fold, one side of every split, counted and named."""
+"""Duplicate images are in one fold and split, counted and listed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def said(opened, settings, **keys) -> str:
 
 
 def resave(source, target) -> None:
-    """Write the same pixels as another file: other compression, other metadata."""
+    """Write the same pixels to another file, with another compression and other metadata."""
     notes = PngInfo()
     notes.add_text("comment", "edited")
     with Image.open(source) as image:
@@ -162,7 +162,7 @@ def test_merged_groups_are_the_finest_that_keep_both(contents, given_groups):
     groups = np.unique(given_groups[: len(contents)], return_inverse=True)[1]
     merged = merge(groups, first)
     expected = list(range(len(contents)))
-    for _ in contents:  # slow and plain: take over the smallest number among those that are together
+    for _ in contents:  # slow and simple: propagate the smallest number of each group
         for row in range(len(contents)):
             with_row = (np.array(contents) == contents[row]) | (groups == groups[row])
             lowest = min(np.array(expected)[with_row])

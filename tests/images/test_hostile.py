@@ -1,4 +1,4 @@
-"""Files that lie: refused by name, from their header alone, whatever they are called."""
+"""Hostile files are refused by their header alone, whatever their name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PHOTO = Image.fromarray(load_sample_images().images[0][150:210, 200:290])
 
 
 def saved(kind: str, *, frames: int = 1, **options: object) -> bytes:
-    """Return the photo as a file, turned a little in each further frame."""
+    """Return the photo as a file with several frames, each slightly rotated."""
     file = io.BytesIO()
     more = [PHOTO.rotate(5 * frame) for frame in range(1, frames)]
     PHOTO.save(file, kind, **({"save_all": True, "append_images": more} if more else {}), **options)
@@ -67,7 +67,7 @@ def damaged(content: bytes) -> bytes:
 
 
 TOO_LARGE = "more than 50 million pixels"
-# Name -> content, and how the reason begins.
+# Name -> content, and the start of the reason.
 FILES = {
     "empty.jpg": (b"", "an empty file"),
     "one_byte.jpg": (b"\xff", "something else"),
@@ -126,7 +126,7 @@ def test_no_other_plugin_is_asked(monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="asks the system for the peak of memory")
 def test_a_bomb_takes_no_memory(tmp_path):
-    """177 million pixels in 170 kB would be 177 MB and more: the header is enough."""
+    """177 million pixels in 170 kB would be 177 MB or more; only the header is read."""
     (tmp_path / "bomb.png").write_bytes(FILES["bomb.png"][0])
     (tmp_path / "fine.png").write_bytes(saved("PNG"))
     code = (
@@ -168,7 +168,7 @@ def test_one_frame_is_no_animation():
 
 
 def test_a_jpeg_with_a_second_picture_is_its_first():
-    """Phones put previews and maps of depth behind the photo (MPO)."""
+    """Phones append previews and depth maps to the photo (MPO)."""
     pixels = decode(saved("MPO", frames=2))
     assert np.array_equal(pixels, decode(saved("JPEG")))
 

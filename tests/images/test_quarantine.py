@@ -1,4 +1,4 @@
-"""Broken images: set aside by name, remembered, never replaced by a neighbor; too many stop the run."""
+"""Broken images are listed, remembered and left out; too many of them are an error."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_replaced_before_the_data_set_is_frozen_they_are_read(root, settings, op
     said(opened, settings(root))
     good = (root / "cat" / "1.png").read_bytes()
     for name in BROKEN:
-        (root / name).write_bytes(good + name.encode())  # bytes behind the end of a PNG are nothing
+        (root / name).write_bytes(good + name.encode())  # bytes after the end of a PNG are ignored
     data = opened(settings(root))
     assert len(data.labels) == 24 and data.quarantined == {}
     assert not (store.root / "quarantine.csv").exists()
@@ -187,7 +187,7 @@ def test_what_is_no_file_is_named_and_a_pipe_is_not_opened(make_folder, settings
 
 
 def test_the_file_of_a_row_may_vanish_between_the_looks(make_folder, settings, opened, monkeypatch):
-    """An unreadable file has no hash: it is set aside like any other that is broken."""
+    """An unreadable file has no hash, and is left out like other broken images."""
     root = make_folder("root", {"cat": 9, "dog": 9})
     gone = root / "dog" / "3.png"
     real = cache.hash_images

@@ -1,4 +1,4 @@
-"""What cannot be learned from is named before training, by a dry run too."""
+"""Data that cannot be trained on is an error before training, and in a dry run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OWN = "Correct the fold column, or leave it out."
 
 
 def cells(label="", fold="", group="", split=""):
-    """A row of a table from functions of its number; rows without a group are alone in theirs."""
+    """Return a row of a table from functions of its number; rows without a group are groups of their own."""
 
     def row(number: int) -> list[object]:
         each = (label, fold, group, split)

@@ -10,7 +10,7 @@ SIZES = [(300, 200), (200, 300), (333, 517), (8, 8), (37, 37), (1, 90), (90, 37)
 
 
 def photo(height, width, *, batch=1, channels=3):
-    """Return smooth colored waves with noise: resizing has something to get right or wrong."""
+    """Return smooth colored waves with noise, on which errors of resizing are visible."""
     rows, columns = np.mgrid[:height, :width] / 9
     waves = np.stack([np.sin(rows + c) * np.cos(columns - c) for c in range(channels)])
     noise = np.random.default_rng(height * width).normal(0, 0.2, (batch, channels, height, width))
@@ -56,7 +56,7 @@ def test_a_member_sees_the_same_in_its_canvas_as_in_the_photo(fit, shape):
     image = photo(*shape)
     cached = canvas(image, canvas_size(32, fit), fit)
     assert cached.dtype == torch.uint8 and cached.shape == (1, 3, *[canvas_size(32, fit)] * 2)
-    assert (view(cached) - view(image)).abs().max() <= 0.5001  # the canvas is rounded to whole levels
+    assert (view(cached) - view(image)).abs().max() <= 0.5001  # the canvas is rounded to uint8
     torch.testing.assert_close(view(cached), center(cached, 32).float(), rtol=0, atol=1e-4)
 
 

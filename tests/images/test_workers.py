@@ -1,4 +1,4 @@
-"""Data workers: what ends one is tried once more, then named; what stops the run stops them."""
+"""Data workers: an image that crashes one is tried again, then left out; interrupts end all workers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ DEATH = "exit code 9" if sys.platform == "win32" else "signal 9"
 
 @pytest.fixture
 def fatal(monkeypatch):
-    """Workers that die of files named `kill...`, and hang on those named `hang...`; `...once`: only once."""
+    """Workers that crash on files named `kill...` and hang on `hang...`; with `...once`, only once."""
     monkeypatch.setattr(module, "COMMAND", (sys.executable, "-c", FATAL))
 
 

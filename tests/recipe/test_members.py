@@ -1,4 +1,4 @@
-"""From a recipe to its members, and to those of a trained store."""
+"""Members of a recipe, and selection of trained members."""
 
 from __future__ import annotations
 

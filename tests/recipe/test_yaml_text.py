@@ -1,4 +1,4 @@
-"""YAML 1.2 with positions; hostile texts stop early."""
+"""YAML 1.2 with positions, and limits for hostile texts."""
 
 from __future__ import annotations
 

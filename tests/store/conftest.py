@@ -1,4 +1,4 @@
-"""A file system between the code and the real one: it stops, loses power, or fails at any call."""
+"""A simulated file system that stops, loses power or fails at any call."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 
 
 class Stopped(BaseException):
-    """The process is gone: nothing it does from here on has an effect."""
+    """The process has ended: none of its later calls has an effect."""
 
 
 CALLS = ("mkdir", "rename", "replace", "unlink", "remove", "rmdir", "fsync", "truncate", "open")
 
 
 class Disk:
-    """Counts calls to the file system; from call `stop` on none happens, and call `fail` alone fails.
+    """Counts calls to the file system; calls from `stop` on have no effect, and call `fail` raises.
 
     It knows what a power cut may take: the content of files, and the names in folders, that were not flushed.
     """
@@ -73,7 +73,7 @@ class Disk:
                 yield parent.stat().st_ino, parent
 
     def cut_power(self, root: Path, kept: int = 0) -> None:
-        """Take what was not flushed: half of such files, and such names but the first `kept`."""
+        """Drop what was not flushed: half of such files, and such names except the first `kept`."""
         for file in [path for path in root.rglob("*") if path.is_file()]:
             if file.stat().st_ino in self.loose:
                 os.truncate(file, file.stat().st_size // 2)
@@ -102,7 +102,7 @@ def _exists(path: Any) -> bool:
 
 @contextmanager
 def watched(**settings: Any) -> Iterator[Disk]:
-    """Put a disk of these settings in the way of the block; a stop ends the block."""
+    """Run the block on a disk with these settings; a stop ends the block."""
     disk = Disk()
     for name, value in settings.items():
         setattr(disk, name, value)

@@ -84,7 +84,7 @@ Stop = Callable[..., None]
 
 
 def every_stop(tmp_path, watched, work: Callable[[Path], None], prepare: Callable[[Path], None]):
-    """Yield a folder for each call to the file system that `work` makes, with `work` stopped right there."""
+    """Yield a folder for each call to the file system in `work`, with `work` stopped at this call."""
     for at in range(1000):
         root = tmp_path / str(at)
         root.mkdir()
@@ -201,7 +201,7 @@ def test_an_error_of_the_disk_at_any_call_harms_nothing(tmp_path, watched, write
                 make(root, "two")
         except StoreError as caught:
             assert re.fullmatch(str(root) + r"/[\w/.]+" + said, str(caught)), str(caught)  # noqa: PT017
-            # A single file whose last flush failed is there, new and whole: only a power cut may undo it.
+            # A single file whose last flush failed is new and complete; only a power failure may undo it.
             assert look(root) == before or (writer == "file" and look(root) == "two")
             raised += 1
         else:
@@ -227,7 +227,7 @@ def text_file(new: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of one megabyte, where this user may mount one."""
+    """A file system of one megabyte, if this user may mount one."""
     place = tmp_path / "small"
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
@@ -333,7 +333,7 @@ for _ in range(rounds):
                     (new / "a.bin").write_bytes(bytes([number % 256]) * 200_000)
                 write_file(root / "number", str(number).encode())
             os.write(outlet, b"x")
-    # On any machine: within three commits after some that were promised.
+    # At most three commits after the last one that was reported.
     known, start = 0, time.monotonic()
     for _ in range(draw.randrange(1, 3)):
         known += len(os.read(inlet, 1))

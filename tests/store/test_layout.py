@@ -184,7 +184,7 @@ def test_a_read_only_file_system_is_said_at_the_start(filled):
 def test_a_reader_mends_what_a_killed_writer_left(filled):
     place = filled.checkpoint("resnet18", 0)
     place.rename(place.with_name(f".{place.name}.abcd{OLD}"))
-    assert filled.folds("resnet18") == ("fold_0", "refit")  # it is being replaced, as far as one can tell
+    assert filled.folds("resnet18") == ("fold_0", "refit")  # it seems to be in the middle of a replacement
     filled.mend()
     assert read_manifest(place).kind == "x"
     (filled.root / "other").mkdir()

@@ -1,4 +1,4 @@
-"""Equal files are one on disk."""
+"""Equal files are stored once."""
 
 import pytest
 

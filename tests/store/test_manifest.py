@@ -93,7 +93,7 @@ JSON = st.recursive(
 
 
 def sealed(folder: Path, record: dict[str, object]) -> None:
-    """Write a manifest whose digest is right: a stranger can do that."""
+    """Write a manifest with a valid digest, as an attacker could."""
     text = json.dumps({**record, "digest": digest(record)})
     (folder / "manifest.json").write_text(text, encoding="utf-8")
 
@@ -125,7 +125,7 @@ def test_nothing_but_our_error_comes_out_of_a_stranger_s_manifest(tmp_path_facto
     folder = tmp_path_factory.getbasetemp()
     try:
         sealed(folder, record)
-    except ValueError:  # NaN: no manifest has it
+    except ValueError:  # NaN is not valid JSON
         return
     refused(folder)
 
@@ -203,7 +203,7 @@ import sys
 from pathlib import Path
 from committee.store import manifest
 from committee.store.manifest import read_whole
-# No writer of ours replaces a folder all the time: a reader on a busy machine needs more turns for that.
+# Real writers do not replace a folder continuously, so a reader on a busy machine needs more attempts here.
 manifest.PATIENCE *= 50
 seen = set()
 while len(seen) < 12:

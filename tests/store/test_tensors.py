@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from committee.errors import StoreError
 from committee.store import tensors
 
 
@@ -57,3 +58,12 @@ def test_a_fused_optimizer_goes_on_in_its_memory_format(tmp_path):
 def test_what_is_no_tensor_nor_plain_is_refused(tmp_path):
     with pytest.raises(TypeError, match="object cannot be stored"):
         tensors.save({"a": object()}, tmp_path)
+
+
+def test_a_missing_or_damaged_state_is_named(tmp_path):
+    with pytest.raises(StoreError) as caught:
+        tensors.load(tmp_path)
+    assert str(caught.value) == f"{tmp_path / 'state.safetensors'}: the file does not exist."
+    (tmp_path / "state.safetensors").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"expected a saved state, got a header of 0 bytes in a file of 0"):
+        tensors.load(tmp_path)

@@ -26,7 +26,7 @@ def refused(path: Path) -> str:
 
 
 def is_quick(seconds: float, path: Path) -> bool:
-    """Tell whether a refusal took less than a second; on a slow machine, than a few times the JSON alone."""
+    """Return whether a refusal took less than a second, or on a slow machine a few times the JSON alone."""
     if seconds < 1:
         return True
     start = time.process_time()

@@ -34,6 +34,10 @@ class Family(Generic[Entry]):
     what : str
         Name of one entry in error messages, such as `combiner`.
 
+    See Also
+    --------
+    committee.recipe.section.entry_of : The type of an entry's name in a recipe.
+
     Examples
     --------
     >>> from committee.base.registry import Family

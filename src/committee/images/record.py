@@ -20,6 +20,7 @@ from committee.recipe.section import overlay
 from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.manifest import digest, read_manifest
+from committee.untrusted.documents import build, read_json
 
 FILE = "samples.json"
 FROZEN = ("test_size", "val", "val_size")
@@ -129,10 +130,8 @@ def load_record(store: Store) -> Record | None:
     if not folder.is_dir():
         return None
     read_manifest(folder)
-    try:
-        return Record(**json.loads((folder / FILE).read_text(encoding="utf-8")))
-    except (ValueError, TypeError, OSError) as error:
-        raise StoreError(str(folder / FILE), expected="the record of a data set", got=str(error)) from error
+    path, expected = folder / FILE, "the record of a data set"
+    return build(lambda: Record(**read_json(path, expected)), path, expected)
 
 
 def recorded_settings(record: Record | None, settings: Settings | None, store: Store) -> Settings:

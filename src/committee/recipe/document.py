@@ -26,6 +26,17 @@ class Document:
         entry is at the place of the nearest value around it.
     keys : dict
         Path of a value -> place of its key.
+
+    See Also
+    --------
+    committee.recipe.yaml_text.parse : Read a document.
+
+    Examples
+    --------
+    >>> from committee.recipe.yaml_text import parse
+    >>> document = parse("training: {lr: 0.1}", "recipe.yaml")
+    >>> document.get(("training", "lr")), document.where(("training", "lr"))
+    (0.1, 'recipe.yaml:1:16')
     """
 
     value: Any

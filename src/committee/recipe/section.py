@@ -27,6 +27,15 @@ class Section(BaseModel):
     See Also
     --------
     committee.recipe.load.load_recipe : Load and validate a recipe.
+
+    Examples
+    --------
+    >>> from pydantic import Field
+    >>> from committee.recipe.section import Section
+    >>> class Size(Section):
+    ...     width: int = Field(8, ge=1, description="Width in pixels.")
+    >>> Size(width=4).width
+    4
     """
 
     model_config = ConfigDict(

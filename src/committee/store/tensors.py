@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from committee.errors import StoreError
+from committee.errors import StoreError, unreadable
 from committee.untrusted.documents import build
 from committee.untrusted.safetensors_header import read_header
 
@@ -47,8 +47,10 @@ def load(folder: Path, name: str = "state") -> Any:
     try:
         read_header(path)
         tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except SafetensorError as error:
         raise StoreError(str(path), expected="a saved state", got=str(error)) from error
+    except OSError as error:
+        raise unreadable(StoreError, path, error) from error
     shape = folder / f"{name}.json"
     return build(
         lambda: _decode(json.loads(shape.read_text(encoding="utf-8")), tensors), shape, "a saved state"

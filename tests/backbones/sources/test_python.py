@@ -1,4 +1,4 @@
-"""Builders of one's own: called with what they name, and only when this run's recipe names them."""
+"""Python builders: called with the arguments that they have, and only if the recipe contains them."""
 
 from __future__ import annotations
 

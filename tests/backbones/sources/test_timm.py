@@ -1,4 +1,4 @@
-"""timm's networks, and the hub's through timm."""
+"""Networks of timm, and of the Hugging Face hub through timm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One network of every classification family of torchvision: logits, embedding, one channel."""
+"""One network of every classification family of torchvision: logits, embedding, grayscale images."""
 
 from __future__ import annotations
 

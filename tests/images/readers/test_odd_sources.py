@@ -1,4 +1,4 @@
-"""Whatever is in the files that a reader is given: samples, or one of our sentences."""
+"""Readers return samples or raise a CommitteeError, whatever their files contain."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def folder():
 
 
 def attempt(path: Path, key: str) -> Samples | str:
-    """Read, and plan the splits; return the samples or the sentence."""
+    """Read, and preview the splits; return the samples or the error message."""
     try:
         samples = read(Settings(path=str(path), reader=key))
         with contextlib.suppress(CommitteeError):

@@ -1,4 +1,4 @@
-"""The contract of every reader, and the sentence of everything that can be wrong."""
+"""The contract of every reader, and the errors of invalid data."""
 
 import sys
 from pathlib import Path

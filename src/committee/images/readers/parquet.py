@@ -35,7 +35,8 @@ class Parquet(Table):
     --------
     >>> from pathlib import Path
     >>> from committee.images.readers.parquet import Parquet
-    >>> samples = Parquet(Path("labels.parquet")).read()  # doctest: +SKIP
+    >>> Parquet.accepts(Path("labels.csv"))
+    False
     """
 
     @classmethod
