@@ -254,8 +254,8 @@ STRANGE = [
         "addresses, got 'weights'",
     ),
     ({"source": "os"}, "expected one of"),
-    ({"source": None}, "expected the description of a member, got another"),
-    ({"nonsense": 1}, "expected the description of a member, got another"),
+    ({"source": None}, "expected the description of a member, got invalid content"),
+    ({"nonsense": 1}, "expected the description of a member, got invalid content"),
 ]
 
 

@@ -51,7 +51,7 @@ def test_nothing_but_our_error_comes_out(tmp_path_factory, content):
 def test_what_is_missing_is_said_and_our_errors_pass(tmp_path):
     with pytest.raises(StoreError) as caught:
         build(lambda: {}["name"], tmp_path, "a description")  # type: ignore[misc]
-    assert str(caught.value) == f"{tmp_path}: expected a description, got another (KeyError: 'name')."
+    assert str(caught.value) == f"{tmp_path}: expected a description, got invalid content (KeyError: 'name')."
 
     def refuse() -> None:
         raise DataError("x", expected="y", got="z")
