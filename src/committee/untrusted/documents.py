@@ -62,4 +62,6 @@ def build(make: Callable[[], Made], path: Path, expected: str, todo: str = "") -
     # Untrusted values can raise any exception in code that expects valid ones.
     except Exception as error:
         detail = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise StoreError(str(path), expected=expected, got=f"invalid content ({detail})", todo=todo) from error
+        raise StoreError(
+            str(path), expected=expected, got=f"invalid content ({detail})", todo=todo
+        ) from error
