@@ -1,0 +1,59 @@
+"""The shipped configuration `configs/ensemble_config.yaml` works with every verb that reads a recipe."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committee.cli.main import verb_of, verbs
+from committee.store.layout import Store
+
+CONFIG = Path(__file__).parents[1] / "configs" / "ensemble_config.yaml"
+
+
+def options(verb: str) -> set[str]:
+    parser = ArgumentParser()
+    verb_of(verb).add_arguments(parser)
+    return {option for action in parser._actions for option in action.option_strings}
+
+
+# These two need arguments of their own: a checkpoint, or a model and images.
+PLANNED = [verb for verb in verbs() if {"--config", "--dry-run"} <= options(verb) - {"--weights"}]
+PLANNED = [verb for verb in PLANNED if verb not in ("adopt", "predict")]
+
+
+@pytest.fixture
+def on_small_networks(tiny_settings: list[str]) -> list[str]:
+    """The arguments that replace the fifteen backbones by two that a test can afford."""
+    settings = [*tiny_settings, "runs.moe.num_experts=2", "pruning.target_size=2"]
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+@pytest.mark.parametrize("verb", PLANNED)
+def test_dry_run_names_what_is_not_built_and_plans_the_rest(
+    verb: str, cli: Callable[..., Any], trained: Store, on_small_networks: list[str]
+) -> None:
+    found = cli(verb, "--config", CONFIG, "--store", trained.root, *on_small_networks, "--dry-run")
+    assert found.code in (0, 3), found.err
+    assert found.out
+
+
+def test_a_run_names_sections_and_formats_that_are_not_built(
+    cli: Callable[..., Any], trained: Store, on_small_networks: list[str]
+) -> None:
+    found = cli("run", "--config", CONFIG, "--store", trained.root, *on_small_networks, "--dry-run")
+    for name in ("distillation", "torchscript", "tflite"):
+        assert name in found.err + found.out
+
+
+@pytest.mark.parametrize("verb", ["discover", "predictions"])
+def test_verbs_that_read_the_store_accept_it(
+    verb: str, cli: Callable[..., Any], trained: Store, on_small_networks: list[str], tmp_path: Path
+) -> None:
+    more = ["--csv", tmp_path / "oof.csv"] if verb == "predictions" else []
+    found = cli(verb, "--config", CONFIG, "--store", trained.root, *on_small_networks, *more)
+    assert found.code == 0, found.err
