@@ -19,7 +19,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: env
-	$(BIN)/committee run examples/digits/recipe.yaml --store demo/store
+	$(BIN)/python examples/demo/prepare.py --out demo/mnist.npz
+	$(BIN)/committee run examples/demo/recipe.yaml --store demo/store
 
 # Every test. A process whose tests are done takes over half of those that another has left.
 test: env
