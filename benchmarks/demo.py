@@ -100,9 +100,9 @@ def measure(quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder, watched(clock):
         run.run(recipe, Store(Path(folder) / "store"))
     total = sum(clock.spent.values())
-    rows = [Row("make demo", "all", "", total)]
+    rows = [Row("the digits example", "all", "", total)]
     for part, spent in sorted(clock.spent.items(), key=lambda pair: -pair[1]):
-        rows.append(Row("make demo", f"{part} ({spent / total:.0%})", "", spent))
+        rows.append(Row("the digits example", f"{part} ({spent / total:.0%})", "", spent))
     return rows
 
 
