@@ -89,7 +89,8 @@ def _gain(each: Combined, metric: str) -> Gain:
 
 def _conclusion(found: Combination) -> str:
     """Return by how much the best method is better than the best single member."""
-    gain = _gain(found.best, found.metric)
+    gain, name = _gain(found.best, found.metric), found.best.method
+    subject = f"The best method, {name}," if len(found.methods) > 1 else name
     if not gain.proven:
-        return f"The best method, {found.best.method}, has no proven gain over the {gain.against}."
-    return f"The best method, {found.best.method}, is better than the {gain.against}: {gain.text}."
+        return f"{subject} has no proven gain over the {gain.against}."
+    return f"{subject} is better than the {gain.against}: {gain.text}."

@@ -1,4 +1,4 @@
-"""Show the evaluated members and ensembles of a store, best first.
+"""Show the evaluated models of a store, best first.
 
 Models are ranked by cross-fitted scores: those of rows that neither the networks nor the combiner were
 fitted on. Each row also shows whether the gain over the best single member is proven, the score on the test
