@@ -57,7 +57,7 @@ def test_the_best_proven_gain(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
     assert chosen(store, monkeypatch, VIT, RESNET, FUSION, STACK, VOTE) == Recommendation(
         "fusion",
         "Use fusion: log_loss 0.3000 [0.2800, 0.3200] cross-fitted, 84.0 ms for an image and 84.0 MB. "
-        "It is better than the best single member (vit) by 0.1 [0.09, 0.11].",
+        "It is better than the best single member (vit) by 0.1000 [0.0900, 0.1100].",
     )
 
 
@@ -67,7 +67,7 @@ def test_the_best_within_the_budget(store: Store, monkeypatch: pytest.MonkeyPatc
         "stack",
         "Use stack, the best model within the budget (30 ms, 100 MB): log_loss 0.3500 [0.3300, 0.3700] "
         "cross-fitted, 25.0 ms for an image and 25.0 MB. It is better than the best single member (vit) by "
-        "0.05 [0.04, 0.06].",
+        "0.0500 [0.0400, 0.0600].",
     )
 
 

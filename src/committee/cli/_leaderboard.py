@@ -11,7 +11,6 @@ from committee.cli._output import print_failed, print_json, print_table, print_t
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from committee.recipe.model import CostBudget
     from committee.store.layout import Store
 
 
@@ -62,14 +61,3 @@ def print_data(data: Mapping[str, int]) -> None:
         print(
             f"{count(data['copies'], 'image')} of the data set {verb} another: see copies.csv in the store."
         )
-
-
-def print_recommendation(store: Store, metric: str, budget: CostBudget | None = None) -> str | None:
-    """Print which model to use and why; return its name, or None if no model can be recommended."""
-    from committee.report.recommendation import recommend
-
-    found = recommend(store, metric, budget)
-    if found is None:
-        return None
-    print_text(f"\n{found.text}")
-    return found.name

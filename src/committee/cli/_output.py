@@ -9,9 +9,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from committee.base.text import count as count
-from committee.base.text import duration as duration
-from committee.base.text import two_digits as two_digits
 from committee.cli._table import table_lines, wrap
 
 if TYPE_CHECKING:

@@ -49,6 +49,7 @@ class StageVerb:
             key=lambda name: facts[name]["order"],
         )
         self.main = [name for name in self.names if next(iter(facts[name]["verbs"])) == verb][-1]
+        self.order: int = facts[self.main]["order"]
         self.options: dict[str, Mapping[str, Any]] = {}
         for name in self.names:
             self.options |= facts[name]["verbs"][verb]

@@ -1,7 +1,8 @@
-"""Run one stage alone, step by step, and write to debug_tmp/ of the store only.
+"""Run one stage alone on little data, step by step.
 
-With --fast a stage works on 16 synthetic samples for one epoch; without, on links to the files of the
-store. --verbose tells shapes, statistics and paths of each step.
+With --fast, a stage works on 16 synthetic samples for one epoch; without it, on links to the files of the
+store. Only the folder debug_tmp of the store is written to. --verbose shows shapes, statistics and paths of
+each step.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class Verb(Protocol):
 
 
 def verbs() -> tuple[str, ...]:
-    """Return all verbs, sorted: the files of this folder, dashes for underscores, and those of stages."""
+    """Return all verbs, sorted: files of this folder, with dashes for underscores, and stages."""
     return tuple(sorted({*_files(), *stage_verbs()}))
 
 
@@ -99,8 +99,8 @@ def _lines(module: Verb) -> list[str]:
 def _overview() -> str:
     """Return the text of `committee --help`."""
     groups: dict[str, dict[str, str]] = {group: {} for group in GROUPS}
-    for verb in verbs():
-        module = verb_of(verb)
+    modules = {verb: verb_of(verb) for verb in verbs()}
+    for verb, module in sorted(modules.items(), key=lambda each: getattr(each[1], "order", 0)):
         groups[getattr(module, "GROUP", _STAGES)][verb] = _lines(module)[0].rstrip(".")
     parts = [f"usage: committee VERB [OPTIONS]\n       committee VERB --help\n\n{_DESCRIPTION}"]
     parts += [_listed(group, summaries) for group, summaries in [*groups.items(), ("Options", _OPTIONS)]]

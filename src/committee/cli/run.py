@@ -1,4 +1,7 @@
-"""Run everything that a recipe enables: train, combine, evaluate, export, leaderboard.
+"""Run all stages that a recipe enables, and show the leaderboard.
+
+The stages train members, combine them, evaluate the results on the test split and export packages. The last
+lines name the model to use, within the budget of pruning.cost_budget if the recipe has one.
 
 A stage goes on without whatever failed in an earlier one. What is in the store already is not made again, so
 the same command resumes an interrupted run.
@@ -10,12 +13,13 @@ import logging
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from committee.cli._leaderboard import add_metric, print_leaderboard, print_recommendation
+from committee.cli._leaderboard import add_metric, print_leaderboard
 from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
-from committee.cli._output import print_json, print_summary
+from committee.cli._output import print_json, print_summary, print_text
 
 if TYPE_CHECKING:
     from committee.pipeline.shared.summary import Summary
+    from committee.recipe.model import CostBudget
     from committee.store.layout import Store
 
 log = logging.getLogger("committee")
@@ -49,8 +53,7 @@ def run(arguments: Namespace) -> int:
     code = print_leaderboard(store, arguments.metric, arguments.json, arguments.wide)
     if not arguments.json:
         budget = recipe.pruning.cost_budget if recipe.pruning is not None else None
-        if name := print_recommendation(store, arguments.metric, budget):
-            _print_files(store, name)
+        _print_recommendation(store, arguments.metric, budget)
     return outcome.exit_code or code
 
 
@@ -62,15 +65,29 @@ def _print_plan(summary: Summary, as_json: bool) -> int:
     return 0
 
 
+def _print_recommendation(store: Store, metric: str, budget: CostBudget | None) -> None:
+    """Print files and commands and, as the last lines, which model to use and why."""
+    from committee.report.recommendation import recommend
+
+    found = recommend(store, metric, budget)
+    if found is None:
+        return
+    if found.name is not None:
+        _print_files(store, found.name)
+    print_text(f"\n{found.text}")
+
+
 def _print_files(store: Store, name: str) -> None:
     """Print the exported files of a model, and the commands to try with it."""
-    files = sorted(store.deploy(name).glob("onnx/*.onnx"))
-    lines = [f"{file}: {name} as one file, from images to probabilities" for file in files]
-    lines += [f"{store.catalog}: the catalog of the store", f"{store.root / 'metrics'}: all metrics"]
-    print("\nFiles:", *lines, sep="\n  ")
+    exported = sorted(store.deploy(name).glob("onnx/*.onnx"))
+    files = [f"{file}: {name} as one file, from images to probabilities" for file in exported]
+    files += [f"{store.catalog}: the catalog of the store", f"{store.root / 'metrics'}: all metrics"]
+    print("\nFiles:", *files, sep="\n  ")
     commands = [
-        f"committee predict {files[0] if files else name} IMAGE... --store {store.root}",
+        f"committee predict {exported[0] if exported else name} IMAGE... --store {store.root}",
         f"committee leaderboard --model-name {name} --store {store.root}",
         f"committee predictions --csv FILE --store {store.root}",
     ]
-    print("Try next:", *commands, sep="\n  ")
+    if not exported:
+        commands.insert(1, f"committee export --model-name {name} --store {store.root}")
+    print("\nTry next:", *commands, sep="\n  ")

@@ -134,10 +134,9 @@ def _none_within(ranked: Sequence[Report], terms: _Terms) -> Recommendation:
 
 def _better(report: Report, terms: _Terms) -> Recommendation:
     gain = report["gain"][terms.metric]
-    low, high = two_digits(gain["low"]), two_digits(gain["high"])
     text = (
         f"Use {report['name']}{_best(terms)}: {terms.figures(report)}. It is better than the "
-        f"{gain['against']} by {two_digits(gain['value'])} [{low}, {high}]."
+        f"{gain['against']} by {interval(gain)}."
     )
     return Recommendation(report["name"], text)
 

@@ -105,7 +105,7 @@ class Material:
 
 def build_all(methods: Sequence[Method], material: Material, outcome: Outcome) -> None:
     """Build and score an ensemble for each method; one that fails is named in the outcome."""
-    for method in track(methods, what="ensembles"):
+    for method in track(methods, what="ensembles", name=full_name):
         name = full_name(method)
         with outcome.attempt(name):
             build_ensemble(name, method, material)

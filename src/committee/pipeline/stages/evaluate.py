@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -128,10 +129,10 @@ class Evaluate(Stage):
         with store.hold():
             bench = _Bench(recipe, store, discover(store), self.batch)
             set_aside(bench.catalog, outcome, needed=(*MEMBERS, "ensembles"))
-            for name in track(bench.members, what="members"):
+            for name in track(bench.members, what="members", name=str):
                 with outcome.attempt(name):
                     _write(store, store.member_metrics(name), bench.member(name))
-            for entry in track(bench.catalog["ensembles"], what="ensembles"):
+            for entry in track(bench.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
                 with outcome.attempt(entry["name"]):
                     _write(store, store.ensemble_metrics(entry["name"]), bench.ensemble(entry["name"]))
         return outcome

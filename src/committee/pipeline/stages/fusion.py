@@ -159,7 +159,7 @@ def extracted(bench: Bench, members: Sequence[str], *, keep: bool = True) -> Ite
     """
     with contextlib.ExitStack() as stack:
         places = {}
-        for name in track(members, what="embeddings"):
+        for name in track(members, what="embeddings of members", name=str):
             place = bench.store.fusion_embeddings(name)
             fingerprint = digest(
                 [bench.sources([name]), bench.dataset.fingerprint, bench.dataset.canvas_size]

@@ -26,12 +26,12 @@ FAST_INPUTS = ("soft_voting", "logit_averaging")
 
 
 class MetaFuser(Stage):
-    """Train a meta-fuser: a learner on the outputs of ensembles, which is an ensemble again.
+    """Train a meta-fuser: a learner on the outputs of ensembles.
 
-    Its inputs are the ensembles and members of the store that runs.meta_fuser.input_ensembles names. Each is
-    fitted again within each fold, so that the learner is trained only on outputs for rows that no fit saw.
-    Inputs that the store lacks are reported by name, and the exit code is 3. A member that several inputs
-    share runs once.
+    The result is an ensemble again. Its inputs are the ensembles and members of the store that
+    runs.meta_fuser.input_ensembles names. Each is fitted again within each fold, so that the learner is
+    trained only on outputs for rows that no fit saw. Inputs that the store lacks are reported by name, and
+    the exit code is 3. A member that several inputs share runs once.
 
     See Also
     --------

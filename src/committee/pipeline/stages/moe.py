@@ -25,11 +25,11 @@ FAST_EPOCHS = 2
 
 
 class Moe(Stage):
-    """Train a mixture of experts: a gate that sends each image to a few of the members.
+    """Train a mixture of experts: a gate that selects a few members.
 
-    The experts are chosen among the members by the pruning method of runs.moe in the recipe. The gate is
-    trained on stored out-of-fold predictions, so no expert runs meanwhile. The mixture becomes the member
-    moe.
+    The gate sends each image to a few of the experts. The experts are chosen among the members by the pruning
+    method of runs.moe in the recipe. The gate is trained on stored out-of-fold predictions, so no expert runs
+    meanwhile. The mixture becomes the member moe.
 
     References
     ----------

@@ -19,7 +19,7 @@ from committee.store.layout import Store
 
 
 class Pruning(Stage):
-    """Choose the members worth keeping, within budgets of latency and size.
+    """Choose the members to keep, within budgets of latency and size.
 
     Each method follows a path, a subset of the members for each size. The score of a path is cross-fitted:
     the subset that predicts a row was chosen without it. The choice becomes the ensemble pruned_METHOD of the

@@ -16,7 +16,7 @@ from committee.store.layout import Store
 
 
 class ScoreEnsemble(Stage):
-    """Build ensembles of the members in the store, and score them by cross-fitting.
+    """Build ensembles of stored members, and cross-fit their scores.
 
     The methods are those of the recipe (runs.score_ensemble, runs.stacking and runs.model_soup), or those
     named with --method. Ensembles are fitted on stored out-of-fold predictions, or on the val split where

@@ -15,10 +15,11 @@ from committee.store.layout import Store
 
 
 class Stacking(Stage):
-    """Train meta-learners on the out-of-fold predictions of the members, and score them by cross-fitting.
+    """Train meta-learners on out-of-fold predictions of the members.
 
-    The learners are those of runs.stacking in the recipe, or those named with --meta-learner. The strength of
-    the regularization of each is chosen inside the rows of a fit. No network is run.
+    The learners are those of runs.stacking in the recipe, or those named with --meta-learner. Their scores
+    are cross-fitted. The strength of the regularization of each is chosen inside the rows of a fit. No
+    network is run.
 
     Parameters
     ----------
