@@ -134,7 +134,7 @@ def score_all(
     held_out = fitting.cross_fit_all(list(combiners.values()), predictions, folds, names=list(combiners))
     result = {}
     pairs = list(zip(combiners, held_out, strict=True))
-    for name, log_probs in track(pairs, what="methods", name=itemgetter(0)):
+    for name, log_probs in track(pairs, what="methods", name=itemgetter(0)) if len(pairs) > 1 else pairs:
         combiner = combiners[name]
         fitted = combiner.clone().fit(predictions)
         on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
