@@ -5,25 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError
 from committee.predictions.checks import check_labels, check_seen, check_shape, check_unique, whole_numbers
+from committee.predictions.fields import Fields
 from committee.untrusted.documents import build, read_json
 from committee.untrusted.growth import text_array
 from committee.untrusted.npy import load_npy
-
-if TYPE_CHECKING:
-    from committee.predictions.table import Predictions
 
 PROTOCOL = 1
 _COLUMNS = ("labels", "folds", "groups", "seen")
 
 
-def write(predictions: Predictions, folder: Path) -> None:
+def write(predictions: Fields, folder: Path) -> None:
     """Write `logits.npy`, an NPY file for each column, and `predictions.json` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "logits.npy", predictions.logits)

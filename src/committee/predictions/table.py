@@ -28,7 +28,7 @@ from committee.predictions.checks import (
     group_numbers,
     whole_numbers,
 )
-from committee.predictions.join import align, common_column
+from committee.predictions.join import common_column
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,7 +344,7 @@ class Predictions:
             raise DataError("predictions", expected="at least one member", got="none")
         first = parts[0]
         check_unique(np.array([name for part in parts for name in part.members]), "members")
-        aligned = [first, *(align(part, first) for part in parts[1:])]
+        aligned = [first, *(part._aligned(first) for part in parts[1:])]
         if len(aligned) == 1:
             return first
         return Predictions(
@@ -357,6 +357,27 @@ class Predictions:
             common_column(aligned, "groups"),
             np.concatenate([part.seen for part in aligned]),
         )
+
+    def _aligned(self, first: Predictions) -> Predictions:
+        """Return these predictions with the samples and the classes in the order of `first`.
+
+        Raises
+        ------
+        DataError
+            The two do not have the same samples and classes.
+        """
+        who, of = f"predictions of {first_five(self.members)}", f"of {first_five(first.members)}"
+        places, missing = find(self.sample_ids, first.sample_ids)
+        if missing.any() or len(self) != len(first):
+            extra = self.sample_ids[find(first.sample_ids, self.sample_ids)[1]]
+            lacks = f"none for {first_five(first.sample_ids[missing])}" if missing.any() else ""
+            raise DataError(
+                who,
+                expected=f"the samples {of}",
+                got=" and ".join(filter(None, (lacks, f"also {first_five(extra)}" if len(extra) else ""))),
+            )
+        part = self.with_classes(first.class_names, of=of)
+        return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
 
     def save(self, folder: str | Path) -> None:
         """Write `logits.npy`, `labels.npy`, `folds.npy`, `groups.npy`, `seen.npy` and `predictions.json`."""
