@@ -31,6 +31,8 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family[object]:
         "two": "class A: pass\nclass B: pass",
     }.items():
         (folder / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
+    for name in [name for name in sys.modules if name.startswith("shapes_of_test")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(tmp_path)
     return Family("shapes_of_test", "shape")
 

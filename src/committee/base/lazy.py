@@ -7,7 +7,6 @@ import pkgutil
 import re
 from collections.abc import Callable
 from functools import cache
-from importlib.abc import InspectLoader
 from importlib.util import find_spec
 from typing import Any
 
@@ -72,6 +71,5 @@ def entries(package: str) -> tuple[str, ...]:
 
 
 def _source(module: str) -> str:
-    spec = find_spec(module)
-    loader = spec.loader if spec else None
-    return (loader.get_source(module) or "") if isinstance(loader, InspectLoader) else ""
+    loader: Any = getattr(find_spec(module), "loader", None)
+    return loader.get_source(module) or ""
