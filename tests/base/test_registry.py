@@ -33,6 +33,8 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Family[object]:
         (folder / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
     for name in [name for name in sys.modules if name.startswith("shapes_of_test")]:
         monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shapes_of_test"]:
+        monkeypatch.delitem(sys.modules, name)  # The folder of the test before is not there any more.
     monkeypatch.syspath_prepend(tmp_path)
     return Family("shapes_of_test", "shape")
 
