@@ -16,7 +16,8 @@ from committee import _version
 from committee.cli import main as frame
 from committee.errors import DataError
 
-VERBS = (
+VERBS = frame.verbs()
+DOCUMENTED = {
     "adopt",
     "build-ensemble",
     "combine",
@@ -36,7 +37,7 @@ VERBS = (
     "schema",
     "stack",
     "train",
-)
+}
 
 
 def verb(does) -> ModuleType:
@@ -68,7 +69,7 @@ def fail(error: BaseException):
 
 
 def test_all_verbs_are_there() -> None:
-    assert frame.verbs() == VERBS
+    assert set(VERBS) >= DOCUMENTED and list(VERBS) == sorted(VERBS)
 
 
 def test_help_lists_every_verb_with_its_summary(cli) -> None:

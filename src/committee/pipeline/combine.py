@@ -47,6 +47,10 @@ class Combined:
     calibration : dict or None
         The effect of calibration: `method`, and the cross-fitted `log_loss` and `ece`, each `before` and
         `after`.
+
+    See Also
+    --------
+    Combination : All methods on the same predictions.
     """
 
     method: str
@@ -80,6 +84,10 @@ class Combination:
         The metric that ranks the methods.
     test : Predictions or None
         The members' predictions of the test rows.
+
+    See Also
+    --------
+    combine : Return this result.
     """
 
     predictions: Predictions
@@ -174,6 +182,21 @@ def combine(
         A file, method or option does not exist, or there are no labels.
     DataError
         Ids, classes or sums of probabilities do not agree.
+
+    See Also
+    --------
+    committee.scoring.score_all : Score combiners on predictions that are joined already.
+
+    Examples
+    --------
+    >>> from committee import combine
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"a": 2.0, "b": 2.0, "c": 2.0}, rows=900)
+    >>> found = combine(rows, methods=["soft_voting", "weighted"])
+    >>> found.best.method
+    'weighted'
+    >>> found.best.scores.gain["log_loss"].proven
+    True
     """
     get_metric(metric)
     check_choice("calibrate", calibrate, tuple(CALIBRATIONS))
