@@ -193,6 +193,20 @@ def test_loudness_is_logging(trying) -> None:
     assert trying(speak, "-q").err == "cry\n"
 
 
+def test_messages_on_a_terminal_are_remembered(trying, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log(arguments: Namespace) -> int:
+        logging.getLogger("committee.some.place").error("cry")
+        return 0
+
+    trying(log)
+    assert set() == frame.LOGGED
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    trying(log)
+    assert {"cry"} == frame.LOGGED
+    trying(lambda arguments: 0)
+    assert set() == frame.LOGGED
+
+
 @pytest.mark.skipif(os.name == "nt", reason="pipes close otherwise there")
 def test_a_closed_pipe_is_quiet() -> None:
     code = "import sys\nfrom committee.cli.main import main\nsys.exit(main(['schema']))"

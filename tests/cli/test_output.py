@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from committee.base.text import count, duration, two_digits
+from committee.cli import _output
 from committee.cli._output import cell, print_failed, print_json, print_table, print_text
 
 
@@ -81,3 +82,15 @@ def test_counts_and_failures(capsys: pytest.CaptureFixture[str]) -> None:
     assert (count(0, "row"), count(1, "row"), count(2, "row")) == ("0 rows", "1 row", "2 rows")
     print_failed({"a": "out of memory.", "b": "b: expected x, got y."})
     assert capsys.readouterr().out == "failed: a: out of memory.\nfailed: b: expected x, got y.\n"
+
+
+def test_a_reason_on_the_terminal_is_not_repeated(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_output, "LOGGED", {"a: out of memory."})
+    failed = {"a": "out of memory.", "b": "b: expected x, got y."}
+    print_failed(failed)
+    assert capsys.readouterr().out.startswith("failed: a: out of memory.\n")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    print_failed(failed)
+    assert capsys.readouterr().out == "failed: a (see above)\nfailed: b: expected x, got y.\n"

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from committee.pipeline.shared.summary import Summary
 
 
+LOGGED: set[str] = set()
+"""Messages of the log that were written to a terminal."""
+
+
 def print_json(value: Any) -> None:
     """Print `value` as JSON; numbers that JSON lacks (NaN, infinities) become null."""
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
@@ -44,10 +48,11 @@ def print_summary(summary: Summary) -> None:
 
 
 def print_failed(failed: Mapping[str, str]) -> None:
-    """Print what failed and why, a line each: in a table a sentence would widen its column for all."""
+    """Print what failed and why, one line each; a reason that the terminal shows already is not repeated."""
     for name, reason in failed.items():
         known = reason.startswith((f"{name}:", f"{name}/"))
-        print(f"failed: {reason if known else f'{name}: {reason}'}")
+        text = reason if known else f"{name}: {reason}"
+        print(f"failed: {name} (see above)" if text in LOGGED and sys.stdout.isatty() else f"failed: {text}")
 
 
 def print_text(text: str) -> None:

@@ -98,9 +98,9 @@ class _Table:
         return self._changed(columns, notes)
 
     def without_constants(self) -> _Table:
-        """Return the table without the columns, except the first, that have the same value in all rows."""
+        """Return the table without the columns of text, except the first, that are the same in all rows."""
         first, *others = self.columns
-        kept = [column for column in others if len(self.rows) < 2 or len({*column[1:]}) > 1 or not column[1]]
+        kept = [column for column in others if not _is_constant(column[1:])]
         notes = [f"({column[0]} in all rows: {column[1]})" for column in others if column not in kept]
         return self._changed([first, *kept], notes)
 
@@ -131,6 +131,10 @@ class _Table:
             heights = {place: sum(_height(row, narrower[place]) for row in sample) for place in wide}
             widths = narrower[min(wide, key=lambda place: (heights[place], -widths[place]))]
         return widths
+
+
+def _is_constant(cells: Sequence[str]) -> bool:
+    return len(cells) > 1 and len({*cells}) == 1 and bool(re.fullmatch(r"[^\W\d_][^\d]*", cells[0]))
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -20,6 +20,7 @@ from typing import NoReturn, Protocol, cast
 
 from committee._version import __version__
 from committee.base.interrupt import EXIT_CODE, SENTENCE, handled
+from committee.cli._output import LOGGED
 from committee.cli._stage_verb import StageVerb, stage_verbs
 from committee.cli._table import wrap
 from committee.errors import CommitteeError, UsageError, nearest
@@ -59,7 +60,10 @@ class _StderrHandler(logging.Handler):
     """Write messages to the current `sys.stderr`, which a progress bar replaces while it is shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr)
+        text = self.format(record)
+        print(text, file=sys.stderr)
+        if sys.stderr.isatty():
+            LOGGED.add(text)
 
 
 class Verb(Protocol):
@@ -139,6 +143,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
 
 
 def _set_up_logging(verbose: bool, quiet: bool) -> None:
+    LOGGED.clear()
     logger = logging.getLogger("committee")
     logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
     if not any(isinstance(each, _StderrHandler) for each in logger.handlers):

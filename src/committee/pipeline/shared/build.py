@@ -248,7 +248,7 @@ def build_ensemble(name: str, method: Method, material: Material) -> None:
     ) as folder:
         combiners.save(shipped, folder)
         write_json(folder / RECORD, record)
-    log.info("%s: log-loss %.4f cross-fitted", name, scores.cross_fitted["log_loss"].value)
+    log.debug("%s: log-loss %.4f cross-fitted", name, scores.cross_fitted["log_loss"].value)
 
 
 def priced(method: Method, material: Material) -> Method:
