@@ -39,7 +39,11 @@ COMMANDS = """# Command line
 
 `committee VERB --help` prints the text of this page. Every verb also takes `-v`/`--verbose` (more log
 messages, and tracebacks) and `-q`/`--quiet` (errors only, no progress bars). `committee --version` prints
-the version. Exit codes: [errors and exit codes](errors-and-exit-codes.md).
+the version, and `committee --install-completion` lets bash, zsh or fish complete verbs and options. Exit
+codes: [errors and exit codes](errors-and-exit-codes.md).
+
+A verb that takes a recipe uses `./recipe.yaml` if none is named and that file exists. Tables are as wide as
+the terminal, or as the variable `COLUMNS`, or 80 columns if the output is a file or a pipe.
 """
 
 RECIPE = """# Recipe
@@ -87,7 +91,7 @@ def _usage(verb: str, parser: ArgumentParser) -> str:
 
 def _word(action: Action) -> str:
     name = str(action.metavar or action.dest)
-    return {"?": f"[{name}]", "+": f"{name} ..."}.get(str(action.nargs), name)
+    return {"?": f"[{name}]", "+": f"{name} ...", "*": f"[{name} ...]"}.get(str(action.nargs), name)
 
 
 def _written(action: Action) -> str:

@@ -49,7 +49,7 @@ def install(shell: str, text: str) -> str:
 
 
 def _places() -> dict[str, tuple[Path, str]]:
-    """Return for each shell the file of its completion script, and how a new shell comes to read it."""
+    """Return, for each shell, the file of its completion script and how to make the shell read it."""
     home = Path.home()
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
@@ -59,13 +59,13 @@ def _places() -> dict[str, tuple[Path, str]]:
     return {
         "bash": (
             bash,
-            "New shells read it where the package bash-completion is installed; elsewhere, add this line to "
-            f"~/.bashrc: source {shlex.quote(str(bash))}",
+            "New shells read it if the package bash-completion is installed. Otherwise, add this line to "
+            f"~/.bashrc:\n  source {shlex.quote(str(bash))}",
         ),
         "zsh": (
             zsh,
-            "Add this line to ~/.zshrc, before any other line with compinit, and start a new shell: "
-            "fpath+=(~/.zfunc); autoload -Uz compinit && compinit",
+            "Add these lines to ~/.zshrc, before any other line with compinit, and start a new shell:\n"
+            "  fpath+=(~/.zfunc)\n  autoload -Uz compinit && compinit",
         ),
         "fish": (fish, "New shells read it."),
     }
