@@ -24,6 +24,8 @@ DOCUMENTED = (
     "committee.predictions.files",
     "committee.pruning",
     "committee.scoring",
+    "committee.training.plans",
+    "committee.training.soups",
 )
 """The packages whose public classes must have `Examples` and `See Also`: add one when its classes do."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +23,7 @@ NETS = Path(__file__).parent / "nets"
 def nets(monkeypatch):
     """Make `python:tiny_nets:...` importable, here and in processes that a test starts."""
     monkeypatch.syspath_prepend(str(NETS))
-    monkeypatch.setenv("PYTHONPATH", str(NETS))
+    monkeypatch.setenv("PYTHONPATH", str(NETS), prepend=os.pathsep)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 

@@ -1,31 +1,40 @@
-"""An error as a value, which keeps nothing else alive and may go to another process."""
+"""Errors as values, which hold no other objects alive and can be sent to another process."""
 
 from __future__ import annotations
 
 import pickle
 import traceback
 from collections.abc import Callable
+from typing import TypeVar
 
 from committee.base import interrupt
 
+Result = TypeVar("Result")
 
-def attempt(work: Callable[[], object]) -> Exception | None:
-    """Do `work`; return None, or the error with its traceback as a note.
 
-    The error itself would hold its frames, and they the tensors in them.
+def attempt(work: Callable[[], Result]) -> Result | Exception:
+    """Call `work`; return its result, or the error with its traceback as a note.
+
+    The error is copied, since the original holds the frames of `work`, and they hold its tensors.
 
     Raises
     ------
     KeyboardInterrupt
-        It was asked to end: native code may have made an error of its own out of that.
+        A signal asked the process to end. Native code may have turned that into an error of its own.
+
+    Examples
+    --------
+    >>> attempt(lambda: 1 + 1)
+    2
+    >>> attempt(lambda: 1 / 0)
+    ZeroDivisionError('division by zero')
     """
     try:
-        work()
+        return work()
     except Exception as error:
         interrupt.raise_if_requested()
         error.add_note("".join(traceback.format_exception(error)).rstrip())
         return _copied(error)
-    return None
 
 
 def _copied(error: Exception) -> Exception:

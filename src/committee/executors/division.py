@@ -1,4 +1,4 @@
-"""How the threads of this process are divided among tasks that run at once."""
+"""Division of the threads of this process among tasks that run at once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,25 @@ import torch
 Workers = int | Literal["auto"]
 
 MOST = 8
-"""Tasks at once, unless the recipe says so: each is a process that needs memory of its own."""
+"""Largest number of tasks at once with `auto`: each is a process that needs its own memory."""
 
 
 @dataclass(frozen=True)
 class Division:
-    """So many tasks at once, each in a process of its own with so many threads.
+    """Number of tasks that run at once, each in its own process, and of the threads of each.
 
-    What a task makes depends on its threads to the last bit, and not on how many tasks run at once.
+    The number of threads can change the last bits of a result; the number of tasks at once cannot.
+
+    Attributes
+    ----------
+    workers : int
+        Tasks at once.
+    threads : int
+        Threads of each.
+
+    See Also
+    --------
+    divide : Choose a division.
     """
 
     workers: int
@@ -27,7 +38,7 @@ class Division:
 
     @contextlib.contextmanager
     def threads_set(self) -> Iterator[None]:
-        """Run the block with a task's share of the threads."""
+        """Run the block with the number of threads of one task."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -42,11 +53,18 @@ def divide(wanted: Workers, tasks: int, device: torch.device) -> Division:
     Parameters
     ----------
     wanted : int or "auto"
-        The recipe's `workers`. `auto` is one for each thread of a CPU, as small networks gain little from a
-        second thread and lose much on a busy machine; and one on a GPU.
+        `workers` of the recipe. `auto` is one task per thread on a CPU, since small networks gain little from
+        a second thread and lose much on a busy machine, and a single task on a GPU.
     tasks : int
-        All of the run, those that are done included: so a run that goes on divides as it did before.
+        Number of all tasks of the run, including those that are done, so that a continued run is divided as
+        before.
     device : torch.device
+
+    Examples
+    --------
+    >>> import torch
+    >>> divide(2, tasks=1, device=torch.device("cpu")).workers
+    1
     """
     threads = torch.get_num_threads()
     most = min(threads, MOST) if device.type == "cpu" else 1

@@ -9,10 +9,32 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 
 from committee.base.registry import Family
 from committee.errors import nearest
-from committee.recipe.section import Section, entry_of, or_text, refuse
+from committee.recipe.section import Section, one_of, or_text, refuse
 
 PLANS: Family[Any] = Family("committee.training.plans", "plan")
-PlanName = entry_of(PLANS.package)
+
+
+def _check_plan(value: str) -> str:
+    """Return the name of a plan that trains a backbone; refuse those that derive members from stored ones."""
+    if value not in PLANS.names():
+        return one_of(_backbone_plans(), value)
+    plan = PLANS.load(value)
+    if plan.derives:
+        todo = f"The plan {value} derives a member from trained members: use the section {plan.section}."
+        raise refuse(f"one of {', '.join(_backbone_plans())}", todo)
+    return value
+
+
+def _backbone_plans() -> list[str]:
+    """Return the names of the plans that train a backbone."""
+    return [name for name in PLANS.names() if not PLANS.load(name).derives]
+
+
+def _list_plans(schema: dict[str, Any]) -> None:
+    schema["enum"] = _backbone_plans()
+
+
+PlanName = Annotated[str, AfterValidator(_check_plan), Field(json_schema_extra=_list_plans)]
 GIVEN_TO_PLANS = ("spec", "dataset", "store", "device")
 """Arguments of plans that come from the run, not from the recipe."""
 
@@ -90,9 +112,7 @@ class Plan(Section):
 
     model_config = ConfigDict(extra="allow")
 
-    name: PlanName = Field(  # type: ignore[valid-type]
-        "single", description="Name of the plan; further keys are its options."
-    )
+    name: PlanName = Field("single", description="Name of the plan; further keys are its options.")
 
     @model_validator(mode="after")
     def _check_options(self) -> Plan:

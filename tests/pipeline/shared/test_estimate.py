@@ -39,8 +39,8 @@ def test_a_size_that_a_backbone_cannot_take_is_said(store: Store, tiny_settings:
     words = [*tiny_settings, "dataset.img_size=24", "backbones.include=[timm:test_vit]"]
     [cost] = estimate(load_recipe(None, words), store)["members"]
     assert cost["reason"] == (
-        "timm:test_vit: expected a network that takes 24 pixels, got Input height (24) should be divisible "
-        "by patch size (16). Give another dataset.img_size."
+        "timm:test_vit: expected a network that accepts images of 24 pixels, got Input height (24) should be "
+        "divisible by patch size (16). Use another dataset.img_size."
     )
 
 

@@ -77,8 +77,8 @@ def test_one_that_chooses_fails_by_name_and_the_others_are_made(trained: Store) 
     )
     assert outcome.done == ["soup_uniform_test_vit"] and outcome.exit_code == 3
     assert outcome.failed["soup_greedy_test_vit"] == (
-        "soup_greedy_test_vit: expected rows kept apart, to choose on, got none. "
-        "Keep some apart, in another store: --set dataset.val_size=0.1; or make it uniform."
+        "soup_greedy_test_vit: expected a validation split, on which the soup chooses networks, got none. "
+        "Set dataset.val_size=0.1 and train in another store, or use the uniform soup."
     )
 
 

@@ -36,7 +36,7 @@ def test_one_failing_backbone_does_not_stop_the_others(
     assert outcome.done == ["test_vit"] and outcome.exit_code == 3
     why = (
         "own_nets_short: expected logits of shape [32, 10], got [32, 9]. "
-        "Check the backbone: its last layer must give one number a class."
+        "Check the backbone: its last layer must have one output per class."
     )
     assert outcome.failed == {"own_nets_short": why}
     assert failures(trained) == [{"name": "own_nets_short", "reason": why}]

@@ -137,7 +137,9 @@ def test_what_other_settings_left_is_removed(run, store, caplog):
     run("training.folds=0", "training.epochs=2")
     assert store.folds(name) == ("refit",)
     assert sorted(path.name for path in store.kfold(name).iterdir()) == ["test_refit", "val_refit"]
-    assert f"{store.kfold(name) / 'oof'} was made from other settings or data: removed" in caplog.messages
+    assert (
+        f"{store.kfold(name) / 'oof'} was made with other settings or data and is removed" in caplog.messages
+    )
 
 
 def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):

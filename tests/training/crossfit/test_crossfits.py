@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from committee.errors import CommitteeError
 from committee.images.dataset import Dataset
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest
+from committee.training.crossfit import crossfits as module
 from committee.training.crossfit.crossfit import CrossFit
 from committee.training.crossfit.crossfits import crossfit
 from committee.training.plans.base import Plan
@@ -87,15 +89,41 @@ def test_a_process_that_dies_twice_in_a_fit_costs_that_fit_alone(
     leave_to_others: Callable[[Callable[[], bool]], None],
 ) -> None:
     monkeypatch.setenv("MORTAL_LIVES_IN", str(os.getpid()))
-    ended = "tiny_nets_mortal/fold_1: its process ended (exit code 7)"
+    ended = "tiny_nets_mortal/fold_1: its worker process ended (exit code 7)"
     leave_to_others(lambda: caplog.messages.count(ended) == 2)
     [(_, mortal), (_, tiny)] = crossfit(plans_of(making, dataset, store, "mortal", "tiny"), store, 2)
     assert isinstance(mortal, CommitteeError) and str(mortal) == (
-        "tiny_nets_mortal/fold_1: expected a process that does it, got two that ended (exit code 7). "
-        "Memory may be short: set workers=1, or a smaller batch_size."
+        "tiny_nets_mortal/fold_1: expected a worker process that finishes it, got two that ended (exit code "
+        "7). If memory is short, set workers=1 or a smaller batch_size."
     )
     assert tiny is None
     assert store.folds("tiny_nets_mortal") == ("fold_0",)
+
+
+def test_the_log_has_each_epoch_and_the_time_left(
+    making: ModuleType,
+    dataset: Dataset,
+    store: Store,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO, "committee")
+    monkeypatch.setattr(module, "LEAST_SECONDS", 0.0)
+    plans = plans_of(making, dataset, store, "tiny")
+    assert [error for _, error in crossfit(plans, store, 1)] == [None]
+    first, *lines = caplog.messages
+    assert first == "4 fits on cpu, 1 at once"
+    epoch = r"tiny_nets_tiny/%s: epoch %d/3, loss \d\.\d{3}, accuracy [01]\.\d\d, \d+\.\d s"
+    expected = list[str]()
+    for done, fit in enumerate(("fold_0", "fold_1", "fold_2", "refit"), 1):
+        expected += [epoch % (fit, number) for number in (1, 2, 3)]
+        expected.append(rf"{done} of 4 fits done, about \d+ seconds? left")
+    assert len(lines) == len(expected) - 1, "nothing is left after the last fit"
+    for pattern, line in zip(expected[:-1], lines, strict=True):
+        assert re.fullmatch(pattern, line)
+    caplog.clear()
+    assert [error for _, error in crossfit(plans, store, 1)] == [None]
+    assert caplog.messages == ["4 fits on cpu, 1 at once"]
 
 
 RUN = """

@@ -40,7 +40,7 @@ def test_memory_that_runs_out_halves_the_batch(place, dataset, cpu, tmp_path, mo
 
     monkeypatch.setattr(embeddings.Member, "embed", hungry)
     extract({"refit": place}, dataset, tmp_path / "e", batch_size=64, device=cpu)
-    assert "out of memory; on with 16 images at a time" in caplog.text
+    assert "out of memory; continuing with 16 images at a time" in caplog.text
     assert np.isfinite(read(tmp_path / "e", "refit", "val", 40)).all()
 
 
@@ -63,6 +63,6 @@ def test_several_networks_have_no_one_embedding(making, dataset, store):
     member = start_member(making.make_spec(), dataset, "fold_0").eval()
     with store.hold(), commit(folder, kind="checkpoint", fingerprint="x") as new:
         Ensemble([member], name="bag").save(new)
-    said = "bag: expected a member that is one network, got Ensemble. Leave it out: backbones.exclude."
+    said = "bag: expected a member that is a single network, got Ensemble. Exclude it: add it to"
     with pytest.raises(UsageError, match=said):
         one_network(folder)

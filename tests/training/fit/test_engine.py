@@ -18,7 +18,7 @@ def test_half_precision_needs_a_gpu():
         number_format(CPU, "fp16")
     assert str(caught.value) == (
         "training.precision: expected auto, fp32 or bf16 on a CPU, got 'fp16'. "
-        "Take auto: it is the fastest that keeps the accuracy."
+        "Use auto: it is the fastest format that keeps the accuracy."
     )
 
 

@@ -39,8 +39,8 @@ def test_no_memory_names_the_setting():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nGPU 0")
 
     said = (
-        "head: expected memory for the network and a batch of 256 rows, got CUDA out of memory. Tried to "
-        "allocate 2 GiB. Lower hidden_dims."
+        "head: expected enough memory for the network and a batch of 256 rows, got CUDA out of memory. Tried "
+        "to allocate 2 GiB. Lower hidden_dims."
     )
     with pytest.raises(TrainingError, match=said):
         train(make(), hungry)

@@ -6,7 +6,7 @@ import pytest
 
 from committee.errors import TrainingError
 from committee.training.fit.journal import Tracker, write_csv
-from committee.training.fit.loop import train
+from committee.training.fit.train import train
 
 ROW = {"epoch": 1, "phase": "all", "lr": 0.1, "train_loss": 2.0, "seconds": 0.5}
 
@@ -30,7 +30,7 @@ def test_a_missing_mlflow_is_a_warning(monkeypatch, caplog):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     Tracker("m/fold_0").log(ROW)
     assert caplog.messages == [
-        "MLFLOW_TRACKING_URI is set, but MLflow is missing: pip install 'committee[mlflow]'"
+        "MLFLOW_TRACKING_URI is set, but MLflow is not installed: pip install 'committee[mlflow]'"
     ]
 
 
@@ -65,7 +65,7 @@ def test_a_failing_mlflow_does_not_end_the_fit(monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "no-such-scheme://x")
     Tracker("m/fold_0").log(ROW)
     (message,) = caplog.messages
-    assert message.startswith("MLflow gets no more of this fit (its CSV does): ")
+    assert message.startswith("MLflow failed and records no more of this fit; its CSV file continues: ")
 
 
 @pytest.mark.filterwarnings("default")

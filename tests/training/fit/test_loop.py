@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from committee.errors import TrainingError
-from committee.training.fit.loop import train
 from committee.training.fit.predict import logits_of
 from committee.training.fit.start import start_member
+from committee.training.fit.train import train
 
 
 @pytest.fixture
@@ -192,12 +192,12 @@ def test_a_loss_that_stays_no_number_ends_the_fit(fit, caplog):
         fit(name, net="exploding")
     assert str(caught.value) == (
         "bad/fold_0: expected a finite loss, got a loss of nan in epoch 1, also after the learning rate was "
-        "halved 3 times, from 0.01 to 0.00125. Lower training.lr by far, set training.clip_grad=1.0, or take "
+        "halved 3 times, from 0.01 to 0.00125. Lower training.lr by far, set training.clip_grad=1.0, or use "
         "training.precision=fp32."
     )
     assert caplog.messages == [
-        "bad/fold_0: a loss of nan in epoch 1; back to the last good epoch, with half the learning rate: "
-        f"{rate} (rollback {n} of 3)"
+        "bad/fold_0: a loss of nan in epoch 1; continuing from the last good epoch with half the learning "
+        f"rate, {rate} (rollback {n} of 3)"
         for n, rate in ((1, "0.005"), (2, "0.0025"), (3, "0.00125"))
     ]
 
@@ -207,8 +207,8 @@ def test_a_network_that_fails_is_named_with_its_fold_and_its_words(fit):
     with pytest.raises(TrainingError) as caught:
         fit(name, net="fussy")
     assert str(caught.value) == (
-        "hostile_nets_fussy/fold_0: expected a network that takes 8 pixels, got shape '[30, 49]' is invalid "
-        "for input of size 1920. Give another dataset.img_size."
+        "hostile_nets_fussy/fold_0: expected a network that accepts images of 8 pixels, got shape "
+        "'[30, 49]' is invalid for input of size 1920. Use another dataset.img_size."
     )
     assert isinstance(caught.value.__cause__, RuntimeError)
 
@@ -218,8 +218,8 @@ def test_no_rows_to_spare_for_an_inner_slice_is_said(fit, making, tmp_path):
     with pytest.raises(TrainingError) as caught:
         fit("training.early_stop={patience: 2}", data=data)
     assert str(caught.value) == (
-        "tiny_nets_tiny/fold_0: expected spare rows to judge epochs by, got one group, or a row a class. "
-        "Set training.early_stop=null and training.best_checkpoint=false."
+        "tiny_nets_tiny/fold_0: expected enough rows to set some aside for judging epochs, got a single "
+        "group, or one row per class. Set training.early_stop=null and training.best_checkpoint=false."
     )
 
 

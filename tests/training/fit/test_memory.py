@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from committee.errors import TrainingError
-from committee.training.fit.loop import train
 from committee.training.fit.memory import halving
 from committee.training.fit.smoke import smoke
+from committee.training.fit.train import train
 
 MODELS = "backbones.include=['python:hostile_nets:hungry']"
 
@@ -41,7 +41,9 @@ def test_every_way_to_lack_memory_halves_the_work(error, caplog):
 
     assert halving(work, 50, "m") == ("done", 7)
     assert asked == [50, 25, 13, 7]
-    assert caplog.messages == [f"m: out of memory; on with {size} images at a time" for size in (25, 13, 7)]
+    assert caplog.messages == [
+        f"m: out of memory; continuing with {size} images at a time" for size in (25, 13, 7)
+    ]
 
 
 def test_other_errors_pass():
@@ -58,8 +60,8 @@ def test_a_short_memory_changes_nothing_but_the_rounding(fit, tmp_path, caplog):
     assert "micro_batch" not in roomy.provenance
     short = fit(11, *settings, folder=tmp_path / "state")
     assert caplog.messages == [
-        "hostile_nets_hungry/fold_0: out of memory; on with 15 images at a time",
-        "hostile_nets_hungry/fold_0: out of memory; on with 8 images at a time",
+        "hostile_nets_hungry/fold_0: out of memory; continuing with 15 images at a time",
+        "hostile_nets_hungry/fold_0: out of memory; continuing with 8 images at a time",
     ]
     assert short.provenance["micro_batch"] == 8
     for one, other in zip(roomy.parameters(), short.parameters(), strict=True):
@@ -79,8 +81,9 @@ def test_no_memory_for_one_image_is_named(fit):
     with pytest.raises(TrainingError) as caught:
         fit(0)
     assert str(caught.value) == (
-        "hostile_nets_hungry/fold_0: expected memory for one image at a time, got CUDA out of memory. Tried "
-        "to allocate 2.00 GiB. Lower its img_size, take a smaller backbone, or free the device."
+        "hostile_nets_hungry/fold_0: expected enough memory for one image at a time, got CUDA out of memory. "
+        "Tried to allocate 2.00 GiB. Lower its img_size, use a smaller backbone, or free memory of the "
+        "device."
     )
 
 
@@ -92,8 +95,8 @@ def test_no_memory_for_the_optimizer_is_named_too(fit, monkeypatch):
     with pytest.raises(TrainingError) as caught:
         fit(1000)
     assert str(caught.value) == (
-        "hostile_nets_hungry/fold_0: expected memory for the network and its optimizer, got CUDA out of "
-        "memory. Lower its img_size, take a smaller backbone, or free the device."
+        "hostile_nets_hungry/fold_0: expected enough memory for the network and its optimizer, got CUDA out "
+        "of memory. Lower its img_size, use a smaller backbone, or free memory of the device."
     )
 
 
@@ -101,5 +104,5 @@ def test_the_first_check_goes_on_with_less_too(making, dataset, cpu, monkeypatch
     monkeypatch.setenv("MOST_IMAGES", "9")
     smoke(making.make_spec(MODELS), dataset, cpu)
     assert caplog.messages == [
-        f"hostile_nets_hungry: out of memory; on with {size} images at a time" for size in (16, 8)
+        f"hostile_nets_hungry: out of memory; continuing with {size} images at a time" for size in (16, 8)
     ]

@@ -3,24 +3,7 @@ import torch
 from torch import nn
 
 from committee.recipe.training import Training
-from committee.training.fit.optimizer import learning_rate, make_optimizer
-
-
-def test_the_rate_rises_then_falls_as_a_cosine():
-    settings = Training(lr=1.0, warmup_epochs=2, epochs=12)
-    rates = [learning_rate(settings, epoch, 12) for epoch in (0.5, 1, 2, 7, 12)]
-    assert rates == pytest.approx([0.25, 0.5, 1.0, 0.5, 0.0])
-
-
-def test_the_rate_stays_where_it_is_constant():
-    settings = Training(lr=1.0, warmup_epochs=0, scheduler="constant")
-    assert [learning_rate(settings, epoch, 5) for epoch in (0.1, 5)] == [1.0, 1.0]
-
-
-@pytest.mark.parametrize("epochs", [1, 4])
-def test_a_warm_up_takes_a_fifth_of_a_short_fit(epochs):
-    rates = [learning_rate(Training(lr=1.0), share * epochs, epochs) for share in (0.1, 0.2, 0.6)]
-    assert rates == pytest.approx([0.5, 1.0, 0.5])
+from committee.training.fit.optimizer import make_optimizer, set_rate
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
@@ -36,3 +19,10 @@ def test_norms_and_biases_do_not_decay(name, kind):
     assert all(group["fused"] for group in optimizer.param_groups)
     if name == "sgd":
         assert all(group["momentum"] == 0.8 and group["nesterov"] for group in optimizer.param_groups)
+
+
+def test_the_rate_of_a_group_is_scaled():
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    optimizer = make_optimizer(net.parameters(), Training(body_lr=0.1), net[1].parameters())
+    set_rate(optimizer, 0.5)
+    assert {group["lr_scale"]: group["lr"] for group in optimizer.param_groups} == {1.0: 0.5, 0.1: 0.05}

@@ -41,5 +41,5 @@ def test_where_memory_is_short_fewer_go_at_once(making, dataset, cpu, monkeypatc
         whole, logits_of(member, dataset, rows, batch_size=1000, device=cpu), atol=1e-6
     )
     assert caplog.messages == [
-        f"hostile_nets_hungry: out of memory; on with {size} images at a time" for size in (40, 20)
+        f"hostile_nets_hungry: out of memory; continuing with {size} images at a time" for size in (40, 20)
     ]

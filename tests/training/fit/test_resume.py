@@ -2,7 +2,7 @@ import pytest
 
 from committee.store.manifest import read_manifest
 from committee.training.fit import loop, resume
-from committee.training.fit.loop import train
+from committee.training.fit.train import train
 
 SETTINGS = (
     "training.epochs=6",
@@ -71,7 +71,9 @@ def test_a_damaged_or_foreign_state_is_not_used(fit, tmp_path, caplog):
     undisturbed = fit(folder=tmp_path / "state")
     caplog.clear()
     assert resume.restore(tmp_path / "state", "y") is None
-    assert caplog.messages == [f"{tmp_path.name}/state: a kept state of other settings or data is not used"]
+    assert caplog.messages == [
+        f"{tmp_path.name}/state: its stored state was made with other settings or data and is not used"
+    ]
     for place in (tmp_path / "state", resume.previous(tmp_path / "state")):
         with (place / "state.safetensors").open("r+b") as file:
             file.seek(2000)
@@ -91,7 +93,9 @@ def test_where_the_newest_is_damaged_the_one_before_is_used(fit, stop_after, mon
     assert [read_manifest(each).facts["epoch"] for each in (state, resume.previous(state))] == [3, 2]
     (state / "state.safetensors").write_bytes((state / "state.safetensors").read_bytes()[:-9])
     epochs = []
-    monkeypatch.setattr(loop.resume, "keep", lambda *args: (epochs.append(len(args[3])), real(*args)))
+    monkeypatch.setattr(
+        loop.resume, "keep", lambda *args: (epochs.append(len(args[2]["history"])), real(*args))
+    )
     assert fit(folder=state) == undisturbed
     assert epochs == [3, 4, 5, 6]
     assert caplog.messages[0].startswith(f"{state / 'state.safetensors'}: expected ")
@@ -102,9 +106,9 @@ def test_where_the_newest_is_damaged_the_one_before_is_used(fit, stop_after, mon
 def test_a_state_of_mid_epoch_leaves_the_last_whole_one(tmp_path):
     state = tmp_path / "fold_0.resume"
     for epoch, batch in ((1, 0), (2, 0), (2, 3), (2, 7)):
-        resume.keep(state, "x", {"at": batch}, [{"epoch": n} for n in range(epoch)], "", batch)
-    assert resume.restore(state, "x")[0]["at"] == 7
-    whole, _ = resume.restore(state, "x", whole=True)
-    assert (whole["at"], len(whole["history"])) == (0, 2)
-    resume.keep(state, "x", {"at": 0}, [{"epoch": n} for n in range(3)], "")
+        resume.keep(state, "x", {"history": [{"epoch": n} for n in range(epoch)], "batch": batch})
+    assert resume.restore(state, "x")["batch"] == 7
+    whole = resume.restore(state, "x", whole=True)
+    assert (whole["batch"], len(whole["history"])) == (0, 2)
+    resume.keep(state, "x", {"history": [{"epoch": n} for n in range(3)], "batch": 0})
     assert [read_manifest(each).facts["epoch"] for each in (state, resume.previous(state))] == [3, 2]

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from committee.training.fit import resume
-from committee.training.fit.loop import train
 from committee.training.fit.start import start_member
+from committee.training.fit.train import train
 
 MODELS = "backbones.include=['python:hostile_nets:skittish']"
 # The rate rises for two epochs: too high at the start of the third one.
@@ -37,8 +37,8 @@ def history(folder):
 def test_it_goes_on_from_the_last_good_epoch_with_half_the_rate(fit, tmp_path, caplog):
     member = fit()
     assert caplog.messages == [
-        "hostile_nets_skittish/fold_0: a loss of nan in epoch 3; back to the last good epoch, with half the "
-        "learning rate: 0.005 (rollback 1 of 3)"
+        "hostile_nets_skittish/fold_0: a loss of nan in epoch 3; continuing from the last good epoch with "
+        "half the learning rate, 0.005 (rollback 1 of 3)"
     ]
     assert member.provenance == {"epochs": 10, "rollbacks": 1}
     lines = history(tmp_path / "state")
@@ -56,8 +56,8 @@ def test_a_rollback_is_kept_at_once(fit, tmp_path, monkeypatch):
 
     real = resume.keep
 
-    def keep(folder, fingerprint, state, *rest):
-        real(folder, fingerprint, state, *rest)
+    def keep(folder, fingerprint, state):
+        real(folder, fingerprint, state)
         if state["rollbacks"]:
             raise Stop
 
@@ -65,7 +65,7 @@ def test_a_rollback_is_kept_at_once(fit, tmp_path, monkeypatch):
     with pytest.raises(Stop):
         fit()
     monkeypatch.undo()
-    state, _ = resume.restore(tmp_path / "state", "x")
+    state = resume.restore(tmp_path / "state", "x")
     assert (len(state["history"]), state["rollbacks"], state["batch"]) == (2, 1, 0)
     undisturbed = fit(folder="other")
     for one, other in zip(fit().parameters(), undisturbed.parameters(), strict=True):
@@ -84,12 +84,12 @@ def test_a_rollback_in_the_first_epoch_starts_anew(fit, making, dataset, tmp_pat
         assert not torch.equal(one, first)
 
 
-@pytest.mark.parametrize("what", ["a weight without end", "scores that are no numbers"])
+@pytest.mark.parametrize("what", ["an infinite weight", "scores that are not finite"])
 def test_a_finite_loss_alone_is_no_good_epoch(fit, monkeypatch, caplog, what):
     from committee.training.fit import loop
 
     real = loop.inner_log_probs
-    if what == "scores that are no numbers":
+    if what == "scores that are not finite":
         monkeypatch.setattr(loop, "inner_log_probs", lambda job, *rest: broken(real(job, *rest)))
     else:
         monkeypatch.setattr(torch, "_foreach_norm", lambda each: broken([torch.ones(())]))
@@ -104,7 +104,7 @@ def test_a_finite_loss_alone_is_no_good_epoch(fit, monkeypatch, caplog, what):
         return values
 
     member = fit("training.early_stop={patience: null}", "training.epochs=1", largest=9)
-    assert f"fold_0: {what} in epoch 1; back to" in caplog.messages[0]
+    assert f"fold_0: {what} in epoch 1; continuing from" in caplog.messages[0]
     assert member.provenance["rollbacks"] == 1
 
 

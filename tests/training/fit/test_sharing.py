@@ -6,8 +6,8 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from committee.errors import TrainingError
 from committee.training.fit import sharing
-from committee.training.fit.loop import train
 from committee.training.fit.predict import logits_of
+from committee.training.fit.train import train
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_failure_in_a_process_is_one_sentence(making, dataset, cpu, two, monke
         train(making.make_spec(), dataset, dataset.rows("train"), fold="fold_0", device=cpu)
     assert str(caught.value) == (
         "tiny_nets_tiny/fold_0: expected all processes to finish, got ValueError: broken. "
-        "What was trained is kept: run it again, or on one GPU with CUDA_VISIBLE_DEVICES=0."
+        "Finished epochs are stored: run it again, or use one GPU with CUDA_VISIBLE_DEVICES=0."
     )
 
 
@@ -59,7 +59,7 @@ def test_where_memory_is_short_all_processes_start_again_with_less(
     train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu)
     assert asked == [32, 8, 4]
     assert caplog.messages == [
-        f"tiny_nets_tiny/fold_0: out of memory; on with {size} images at a time" for size in (8, 4)
+        f"tiny_nets_tiny/fold_0: out of memory; continuing with {size} images at a time" for size in (8, 4)
     ]
 
 

@@ -26,7 +26,7 @@ def test_on_a_gpu(making, dataset, precision):
         (
             "wrong_shape",
             "wrong_shape: expected logits of shape [32, 10], got [32, 11]. "
-            "Check the backbone: its last layer must give one number a class.",
+            "Check the backbone: its last layer must have one output per class.",
         ),
         (
             "exploding",
@@ -35,7 +35,7 @@ def test_on_a_gpu(making, dataset, precision):
         ),
         (
             "detached",
-            "detached: expected weights that learn, got no gradient at all. "
+            "detached: expected a gradient for at least one weight, got none. "
             "Check that the backbone does not detach its output.",
         ),
     ],
@@ -62,5 +62,6 @@ def test_images_too_small_for_a_backbone(making, dataset, cpu, backbone, reason)
     with pytest.raises(TrainingError) as caught:
         smoke(making.make_spec(f"backbones.include=[{backbone}]"), dataset, cpu)
     assert str(caught.value) == (
-        f"{backbone}: expected a network that takes 8 pixels, got {reason}. Give another dataset.img_size."
+        f"{backbone}: expected a network that accepts images of 8 pixels, got {reason}. "
+        "Use another dataset.img_size."
     )

@@ -67,11 +67,13 @@ def test_other_architectures_are_refused(averager, siblings, context):
     with torch.no_grad():
         odd = copy.deepcopy(others["plain"])
         odd.network.net[9] = torch.nn.Linear(128, 10, bias=False)
-    said = "soup: expected networks of one architecture, got a and odd, which differ. Name members of one"
+    said = (
+        "soup: expected networks with the same architecture, got a and odd, which differ. Choose members of"
+    )
     with pytest.raises(DataError, match=said):
         WeightAverager({"a": averager.members["a"], "odd": odd}, context(), "soup")
 
 
 def test_statistics_that_are_not_estimated_are_warned_of(averager, context, caplog):
     WeightAverager(averager.members, context(recompute_bn=False), "soup")
-    assert "soup: batch norm's statistics do not belong to averaged weights" in caplog.text
+    assert "soup: batch-norm statistics do not fit averaged weights; set" in caplog.text

@@ -19,10 +19,10 @@ from making import make_dataset, make_spec
 
 from committee.store.commit import sweep
 from committee.training.fit import resume
-from committee.training.fit.loop import train
 from committee.training.fit.predict import logits_of
 from committee.training.fit.start import start_member
 from committee.training.fit.steps import Step
+from committee.training.fit.train import train
 
 CPU = torch.device("cpu")
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "open"}
@@ -52,10 +52,10 @@ def arrange(moment):
         if kept and event in CHANGES and (event != "open" or (args[2] or 0) & os.O_WRONLY):
             tick()
 
-    def keep_and_count(folder, *args):
-        if len(args[2]) == 3:
+    def keep_and_count(folder, fingerprint, state):
+        if len(state["history"]) == 3:
             kept.append(True)
-        keep(folder, *args)
+        keep(folder, fingerprint, state)
         kept.clear()
 
     resume.keep = keep_and_count

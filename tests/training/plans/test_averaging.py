@@ -51,5 +51,5 @@ def test_the_average_of_steps_is_the_textbooks():
         with torch.no_grad():
             net.weight.fill_(step)
         average.step()
-        values.append(average.found()["ema"]["weight"][0, 0].item())
+        values.append(average.collected()["ema"]["weight"][0, 0].item())
     assert values[-1] < 3 and np.all(np.diff(values) > 0)

@@ -69,7 +69,7 @@ def test_out_of_bag_predictions_are_those_of_single_networks(bag, dataset, store
     logits, seen = bag.out_of_bag(member, rows)
     drew = np.stack([np.isin(rows, each) for each in bag.bags(rows, "refit")])
     assert np.array_equal(seen, drew.all(0)) and 0.05 < seen.mean() < 0.35  # 0.632^4 is 0.16
-    assert f"{seen.sum()} of {len(rows)} rows were drawn by all of its networks" in caplog.text
+    assert f"{seen.sum()} of {len(rows)} rows were drawn by all networks and count as seen" in caplog.text
     each = np.stack(
         [
             torch.from_numpy(logits_of(net, dataset, rows, batch_size=32, device=bag.device))
@@ -108,18 +108,18 @@ def test_a_bag_that_misses_a_class_is_named(making, store, cpu, tmp_path, caplog
     dataset = making.make_dataset(tmp_path / "rare", labels=labels)
     plan = Bagging(making.make_spec("training.epochs=1"), dataset, store, cpu, networks=6)
     plan.run(dataset.rows("train"), "refit", fingerprint="x")
-    said = [record.message for record in caplog.records if "drew no image" in record.message]
-    assert said and all(text.endswith("drew no image of 9: it will find none") for text in said)
+    said = [record.message for record in caplog.records if "has no image" in record.message]
+    assert said and all(text.endswith("has no image of 9") for text in said)
 
 
 def test_early_stopping_keeps_copies_of_a_row_together(making, dataset, store, cpu):
-    from committee.training.fit.early_stopping import divide
+    from committee.training.fit.early_stopping import split_rows
     from committee.training.fit.job import Job
 
     rows = bootstrap(dataset.rows("train"), None, 0)
     spec = making.make_spec("training.early_stop={patience: 2}")
     job = Job(spec, dataset, rows, "refit", cpu, store.root, "x", None, 32)
-    kept, judged = divide(job)
+    kept, judged = split_rows(job)
     assert len(judged) and not np.intersect1d(kept, judged).size
     assert np.array_equal(np.sort(np.concatenate([kept, judged])), rows)
 

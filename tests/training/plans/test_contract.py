@@ -1,49 +1,34 @@
-"""What every plan promises, over every entry of the family."""
+"""The promises of plans, over every entry that trains a backbone; derived plans have tests of their own."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from committee.models.ensemble import load
-from committee.training.plans.base import PLANS, Plan
+from committee.errors import RecipeError
+from committee.recipe.load import load_recipe
+from committee.training.plans.base import PLANS
 
-OPTIONS = {
-    "averaging": {},
+OF_BACKBONE = [name for name in PLANS.names() if not PLANS.load(name).derives]
+DERIVED = [name for name in PLANS.names() if PLANS.load(name).derives]
+SMALL = {
     "bagging": {"networks": 2},
     "boosting": {"stages": 2},
-    "single": {},
     "snapshot": {"n_snapshots": 2, "epochs_per_cycle": 1},
 }
+"""Options that make plans fast; others have their defaults."""
 
 
-@pytest.fixture(params=PLANS.names())
+@pytest.fixture(params=OF_BACKBONE)
 def plan(request, making, dataset, store, cpu):
+    options = SMALL.get(request.param, {})
     spec = making.make_spec("training.epochs=2")
-    return PLANS.make(
-        request.param, spec=spec, dataset=dataset, store=store, device=cpu, **OPTIONS[request.param]
-    )
+    return PLANS.make(request.param, spec=spec, dataset=dataset, store=store, device=cpu, **options)
 
 
-def test_it_says_what_it_is(plan):
-    assert isinstance(plan, Plan)
-    assert plan.name and plan.folds >= 0 and plan.inference in ("refit", "folds") and plan.batch_size > 0
-    assert plan.settings()["plan"] == plan.facts()["plan"]
-
-
-def test_rows_become_members_and_the_same_rows_the_same(plan, dataset, tmp_path):
-    rows = dataset.rows("train")[:64]
-    made, same = (plan.run(rows, "fold_0", fingerprint=by) for by in ("a", "b"))
-    assert set(made) == {plan.name, *plan.others}
-    images = dataset.images(np.arange(5))
-    for name, one in made.items():
-        assert one.name == name and one.class_names == dataset.class_names
-        assert one.provenance["epochs"] >= 1
-        one.save(tmp_path / name)
-        with torch.inference_mode():
-            logits = one(images)
-            assert logits.shape == (5, len(dataset.class_names))
-            assert torch.equal(logits, same[name](images))
-            assert torch.equal(logits, load(tmp_path / name, trusted=True)(images))
+def test_rows_become_members_and_the_same_rows_the_same(plan, contract):
+    contract(plan)
 
 
 def test_a_run_of_the_same_goes_on_from_what_is_kept(plan, dataset, monkeypatch):
@@ -55,3 +40,35 @@ def test_a_run_of_the_same_goes_on_from_what_is_kept(plan, dataset, monkeypatch)
     with torch.inference_mode():
         for name, one in made.items():
             assert torch.equal(one(images), again[name](images))
+
+
+def test_there_are_plans_of_both_kinds():
+    assert OF_BACKBONE and DERIVED
+    assert "single" in OF_BACKBONE and {PLANS.load(name).section for name in OF_BACKBONE} == {"training.plan"}
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_a_derived_plan_checks_its_contract_in_its_own_file(name):
+    text = Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8")
+    assert "    contract(" in text
+
+
+@pytest.mark.parametrize("name", OF_BACKBONE)
+def test_training_plan_accepts_a_plan_that_trains_a_backbone(name):
+    assert load_recipe(None, [f"training.plan={name}"]).training.plan.name == name
+
+
+@pytest.mark.parametrize("name", DERIVED)
+def test_training_plan_refuses_a_derived_plan_and_names_its_section(name):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, [f"training.plan={name}"])
+    assert str(caught.value) == (
+        f"training.plan: expected one of {', '.join(OF_BACKBONE)}, got '{name}'. The plan {name} "
+        f"derives a member from trained members: use the section {PLANS.load(name).section}. "
+        f"(--set training.plan={name})"
+    )
+
+
+def test_an_unknown_plan_is_refused_with_the_nearest():
+    with pytest.raises(RecipeError, match=r"got 'bagginng'\. Did you mean 'bagging'\?"):
+        load_recipe(None, ["training.plan=bagginng"])

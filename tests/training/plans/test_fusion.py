@@ -40,6 +40,10 @@ def fusion(members, dataset, store, cpu, making, end_to_end=False):
     return FusionPlan("fused", "concat_mlp", inputs, section, members, making.make_spec().training)
 
 
+def test_it_keeps_the_contract(members, dataset, store, cpu, making, contract):
+    contract(fusion(members, dataset, store, cpu, making))
+
+
 def test_each_fold_has_a_head_on_its_own_networks(members, dataset, store, cpu, making):
     plan = fusion(members, dataset, store, cpu, making)
     rows = dataset.rows("train")
@@ -106,6 +110,6 @@ def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, c
 
 
 def test_one_backbone_has_nothing_to_be_fused_with(members, dataset, store, cpu, making):
-    said = "fused: expected two members or more, got a. Train another backbone: one network alone"
+    said = "fused: expected at least two members, got a. Train another backbone: a single network"
     with pytest.raises(UsageError, match=said):
         fusion({"a": members["a"]}, dataset, store, cpu, making)

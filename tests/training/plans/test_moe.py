@@ -23,15 +23,19 @@ def candidates(add_single, store):
     return Predictions.join([Predictions.load(store.kfold(f"m{seed}") / "oof") for seed in range(3)])
 
 
-def mixture(candidates, dataset, store, cpu, section=SECTION, split="oof"):
+def moe(candidates, dataset, store, cpu, section=SECTION, split="oof"):
     names = candidates.members
     facts = {name: {"img_size": 8} for name in names}
     inputs = Inputs(names, facts, dict.fromkeys(names, "x"), dataset, store, cpu)
     return MoePlan("moe", inputs, section, candidates, split)
 
 
+def test_it_keeps_the_contract(candidates, dataset, store, cpu, contract):
+    contract(moe(candidates, dataset, store, cpu))
+
+
 def test_no_expert_runs_while_the_gate_learns(candidates, dataset, store, cpu, monkeypatch):
-    plan = mixture(candidates, dataset, store, cpu)
+    plan = moe(candidates, dataset, store, cpu)
     monkeypatch.setattr("committee.training.plans.moe.call_times", lambda *_: [1.0])
     monkeypatch.setattr(Member, "forward", lambda self, images: pytest.fail("an expert ran"))
     rows = dataset.rows("train")
@@ -44,9 +48,7 @@ def test_no_expert_runs_while_the_gate_learns(candidates, dataset, store, cpu, m
 
 
 def test_the_report_says_who_is_asked_and_what_is_saved(candidates, dataset, store, cpu):
-    made = mixture(candidates, dataset, store, cpu).run(dataset.rows("train"), "refit", fingerprint="x")[
-        "moe"
-    ]
+    made = moe(candidates, dataset, store, cpu).run(dataset.rows("train"), "refit", fingerprint="x")["moe"]
     report = made.provenance
     assert len(report["experts"]) == 2 and report["chosen_by"] == "greedy_forward"
     assert "m2" in report["experts"], "the best of the members"
@@ -56,7 +58,7 @@ def test_the_report_says_who_is_asked_and_what_is_saved(candidates, dataset, sto
 
 
 def test_it_has_out_of_fold_rows(candidates, dataset, store, cpu, crossfitted):
-    crossfitted(mixture(candidates, dataset, store, cpu), store)
+    crossfitted(moe(candidates, dataset, store, cpu), store)
     oof = Predictions.load(store.kfold("moe") / "oof")
     assert len(oof) == 240 and not oof.seen.any()
 
@@ -77,7 +79,7 @@ def test_the_gate_learns_who_is_right(dataset, store, cpu, candidates):
         folds=candidates.folds,
     )
     section = Moe(num_experts=2, top_k=1, gating_hidden_dim=32, epochs=60)
-    made = mixture(known, dataset, store, cpu, section).run(dataset.rows("train"), "refit", fingerprint="x")[
+    made = moe(known, dataset, store, cpu, section).run(dataset.rows("train"), "refit", fingerprint="x")[
         "moe"
     ]
     order = [made.provenance["experts"].index(name) for name in ("m0", "m1")]
@@ -106,21 +108,21 @@ def test_shares_that_differ_cost():
 
 
 def test_more_experts_than_members_are_as_many_as_there_are(candidates, dataset, store, cpu, caplog):
-    plan = mixture(candidates, dataset, store, cpu, Moe(num_experts=9, top_k=2, epochs=1))
+    plan = moe(candidates, dataset, store, cpu, Moe(num_experts=9, top_k=2, epochs=1))
     assert plan.experts == 3
-    assert "moe: 3 experts, since there are no more members" in caplog.text
+    assert "moe: only 3 experts, since there are no more members" in caplog.text
 
 
-def test_one_member_is_no_mixture(candidates, dataset, store, cpu):
+def test_one_member_is_no_moe(candidates, dataset, store, cpu):
     with pytest.raises(
-        UsageError, match=r"runs\.moe: expected at least 2 members, top_k of them for a photo"
+        UsageError, match=r"runs\.moe: expected at least 2 members, since top_k is 1, got m0\."
     ):
-        mixture(candidates.select(["m0"]), dataset, store, cpu)
+        moe(candidates.select(["m0"]), dataset, store, cpu)
 
 
 def test_rows_of_a_val_split_that_it_learned_from_count_as_seen(candidates, dataset, store, cpu, crossfitted):
     val = Predictions.join([Predictions.load(store.kfold(f"m{seed}") / "val_refit") for seed in range(3)])
-    plan = mixture(val, dataset, store, cpu, split="val")
+    plan = moe(val, dataset, store, cpu, split="val")
     assert plan.folds == 0
     crossfitted(plan, store)
     assert Predictions.load(store.kfold("moe") / "val_refit").seen.all()

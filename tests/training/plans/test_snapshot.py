@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from committee.errors import TrainingError, UsageError
-from committee.training.fit.optimizer import learning_rate
 from committee.training.fit.resume import forget
+from committee.training.fit.schedule import Schedule
 from committee.training.fit.weight_trackers import Snapshots
 from committee.training.plans.snapshot import Snapshot
 
@@ -19,10 +19,11 @@ def plan(making, dataset, store, cpu):
 
 def test_the_rate_restarts_with_each_cycle(plan):
     training = plan.spec.training.model_copy(update={"warmup_epochs": 0})
-    rates = [learning_rate(training, epoch, 6) / training.lr for epoch in (0, 1, 1.999, 2, 3, 4)]
+    rates = [Schedule(training).rate(epoch) / training.lr for epoch in (0, 1, 1.999, 2, 3, 4)]
     np.testing.assert_allclose(rates, [1, 0.5, 0, 1, 0.5, 1], atol=1e-3)
     warm = plan.spec.training.model_copy(update={"warmup_epochs": 1})
-    assert learning_rate(warm, 0.1, 6) < 0.3 * warm.lr < 0.9 * warm.lr < learning_rate(warm, 2.05, 6)
+    rate = Schedule(warm).rate
+    assert rate(0.1) < 0.3 * warm.lr < 0.9 * warm.lr < rate(2.05)
 
 
 def test_a_run_yields_the_mean_and_its_parts(plan, dataset):
@@ -47,8 +48,8 @@ def test_the_last_snapshot_is_the_network_at_the_end(plan, dataset, store):
 
 
 def test_a_run_that_was_cut_short_is_named(plan, dataset, monkeypatch):
-    monkeypatch.setattr(Snapshots, "found", lambda self: {"1": self.copies[0]})
-    said = "tiny_nets_tiny/fold_0: expected 3 snapshots, got 1: the run was cut short. Run it again"
+    monkeypatch.setattr(Snapshots, "collected", lambda self: {"1": self.copies[0]})
+    said = "tiny_nets_tiny/fold_0: expected 3 snapshots, got 1: the run was interrupted. Run the command"
     with pytest.raises(TrainingError, match=said):
         plan.run(dataset.rows("train"), "fold_0", fingerprint="x")
 

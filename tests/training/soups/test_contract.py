@@ -30,7 +30,7 @@ def test_ingredients_stay_as_they_are(soup, averager):
 
 
 def test_one_that_chooses_is_no_worse_than_the_best_network_on_its_rows(soup, averager):
-    if not soup.needs_apart:
+    if not soup.needs_validation:
         return
     losses = {name: averager.loss(member) for name, member in averager.members.items()}
     made = averager.blend(soup.weights(averager, losses))

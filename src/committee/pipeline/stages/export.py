@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from committee.errors import CommitteeError, ExportError, StoreError
 from committee.executors.attempt import attempt
-from committee.executors.line import do_all
+from committee.executors.do_all import do_all
 from committee.exporters._module import ModulePredictor
 from committee.exporters._package import Status, failures, package
 from committee.exporters._parity import several_sizes

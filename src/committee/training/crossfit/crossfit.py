@@ -1,4 +1,4 @@
-"""Any plan, fold by fold, then on all rows; each fit and its predictions are kept, and none is made twice."""
+"""Cross-fit of one plan: its fits on the folds and on all rows, stored with their predictions."""
 
 from __future__ import annotations
 
@@ -27,35 +27,40 @@ from committee.training.plans.base import Plan, Stored
 HELD_OUT = "held_out"
 SEEN = "seen"
 REFIT = "refit"
-APART: tuple[Literal["test", "val"], ...] = ("test", "val")
+OTHER_SPLITS: tuple[Literal["test", "val"], ...] = ("test", "val")
 log = logging.getLogger(__name__)
 
 
 class CrossFit:
-    """A plan run on the other rows of each fold, then on all; what it makes is stored.
+    """Runs a plan on the training rows of each fold, then on all rows, and stores the results.
 
-    `checkpoints/<name>/<fold>/` gets the weights and that network's logits on the rows it did not see;
-    `kfold/<name>/` gets `oof` (every training row by the fold network that did not train on it) and, for each
-    split that is kept apart, `test_refit` and `test_folds` (the mean probability of the fold networks). The
-    refit is left out where the folds speak at inference. With no folds there is the refit alone; a bag of
-    networks then has `oof` from those that did not draw a row. Where a run makes several members, each gets
-    all of this.
+    The weights of each fit, and its logits on the rows that it did not see, are stored in
+    `checkpoints/<name>/<fit>/`. Joined predictions are stored in `kfold/<name>/`: `oof` has each training row
+    by the fold network that did not train on it; `test_refit` and `test_folds` have the test split by the
+    refit and by the mean probability of the fold networks, and likewise for a validation split. There is no
+    refit if the fold networks are deployed (`inference: folds`), and only the refit if there are no folds. A
+    bag of networks has `oof` from those that did not draw a row. If a plan makes several members, all of this
+    is stored for each.
 
     Parameters
     ----------
     plan : Plan
     store : Store
-        Held by this process, or by the one that this one helps. What it has, undamaged and made from the
-        same, stays as it is.
+        Held by this process, or by the one that started it. Undamaged results that were made from the same
+        inputs are not made again.
 
     Attributes
     ----------
     folds : dict
-        Name of each fold -> rows that it trains on, rows held out from it; empty without a cross-fit.
+        Name of each fold -> rows that it trains on, rows held out from it; empty without folds.
     names : tuple of str
-        The fits, in the order in which one process makes them: the folds, then `refit`.
+        Names of the fits in the order in which a single process makes them: the folds, then `refit`.
     members : tuple of str
-        What a fit makes: the plan's own member, then the others.
+        Names of the members that a fit makes: the plan's own, then the others.
+
+    See Also
+    --------
+    committee.training.crossfit.crossfits.crossfit : Cross-fits several plans, in several processes.
     """
 
     def __init__(self, plan: Plan, store: Store) -> None:
@@ -68,48 +73,50 @@ class CrossFit:
         self._checked = False
 
     def folder(self, name: str, member: str | None = None) -> Path:
-        """Return where a fit of a member is stored; left out, of the plan's own."""
+        """Return the folder of a fit of a member, by default of the plan's own member."""
         return self.store.checkpoint(member or self.plan.name, name)
 
     def needs(self, name: str) -> tuple[str, ...]:
-        """Return the fits that must be made before a fit: a refit needs folds that choose its epochs."""
+        """Return the fits that must be made before a fit: the folds, if they choose the epochs of a refit."""
         return tuple(self.folds) if name == REFIT and self.plan.epochs is None else ()
 
     def has(self, name: str) -> bool:
-        """Return whether the store has a fit, undamaged."""
+        """Return whether the store has an undamaged fit."""
         return all(is_done(self.folder(name, each), self.fingerprint(name, each)) for each in self.members)
 
-    def make(self, name: str) -> None:
-        """Carry out one run and predict all rows that it did not see, unless that is done.
+    def make(self, name: str) -> bool:
+        """Make one fit and predict all rows that it did not see; return False if the store had it already.
 
         Raises
         ------
         CommitteeError
-            The plan cannot be carried out.
+            The fit cannot be made.
         """
         resume = self.store.resume(self.plan.name, name)
-        if not self.has(name):
+        missing = not self.has(name)
+        if missing:
             self._check_once()
             rows, _ = self._rows(name)
             made = self.plan.run(rows, name, fingerprint=self.fingerprint(name), epochs=self._epochs(name))
             for member in self.members:
                 self._commit(member, made[member], name, resume)
         forget(resume)
+        return missing
 
     def finish(self) -> None:
-        """Join the predictions of all fits, and remove what other settings or data made of the member."""
+        """Join the predictions of all fits, and remove results of other settings or data."""
         for member in self.members:
             if self.folds:
                 self._store_oof(member)
-                self._store_apart(member, tuple(self.folds), "folds")
+                self._store_splits(member, tuple(self.folds), "folds")
             if REFIT in self.names:
-                self._store_apart(member, (REFIT,), "refit")
+                self._store_splits(member, (REFIT,), "refit")
                 if not self.folds:
                     self._store_out_of_bag(member)
             _drop_outdated(member, self.store, self.source)
 
     def fingerprint(self, name: str, member: str | None = None) -> str:
-        """Return the digest of all that one fit of a member is made from; those that it `needs` are made."""
+        """Return the digest of all inputs of a fit of a member. The fits that it `needs` must be made."""
         own = self._made_from(name)
         return own if member in (None, self.plan.name) else digest([own, member])
 
@@ -123,7 +130,7 @@ class CrossFit:
         return self._digests[name]
 
     def _common(self) -> dict[str, Any]:
-        """Return what all fits of the member are made from."""
+        """Return the inputs that all fits of the member share."""
         dataset = self.plan.dataset
         return {
             "protocol": PROTOCOL,
@@ -139,7 +146,7 @@ class CrossFit:
         return self.folds.get(name, (rows, rows[:0]))
 
     def _epochs(self, name: str) -> int | None:
-        """Return the number of epochs that a refit takes over from the folds: their median, rounded down."""
+        """Return the number of epochs of a refit, which is the median of the folds, rounded down."""
         if name != REFIT or not self.folds:
             return None
         if self.plan.epochs is not None:
@@ -169,15 +176,15 @@ class CrossFit:
         with commit(self.folder(name, member), kind="checkpoint", fingerprint=fingerprint, **facts) as new:
             module.save(new)
             link_duplicates(new, self._relatives(member, name))
-            apart = {split: self.plan.dataset.rows(split) for split in APART}
-            for what, wanted in ((HELD_OUT, held_out), *apart.items()):
+            splits = {split: self.plan.dataset.rows(split) for split in OTHER_SPLITS}
+            for what, wanted in ((HELD_OUT, held_out), *splits.items()):
                 if len(wanted):
                     np.save(new / f"{what}.npy", self._predict(module, name, wanted))
             self._commit_out_of_bag(module, name, new)
             _copy_journals(resume, new)
 
     def _relatives(self, member: str, name: str) -> list[Path]:
-        """Return the folders of fits whose weights a member may hold: of what it comes of, and of its run."""
+        """Return the folders of fits that may hold the same weights: of its inputs, and of the same run."""
         of = self.plan.facts().get("of", ())
         run = (each for each in self.members if each != member)
         return [self.store.checkpoint(each, name) for each in of] + [self.folder(name, each) for each in run]
@@ -200,7 +207,7 @@ class CrossFit:
                 np.save(folder / f"{what}.npy", array)
 
     def _logits(self, member: str, name: str, what: str) -> NDArray[np.float32]:
-        """Return a network's logits on the rows held out from it, or on a split."""
+        """Return the stored logits of a fit on its held-out rows, or on a split."""
         return np.load(self.folder(name, member) / f"{what}.npy", allow_pickle=False)
 
     def _store_oof(self, member: str) -> None:
@@ -211,15 +218,15 @@ class CrossFit:
         self._store(member, "oof", rows, logits, tuple(self.folds))
 
     def _store_out_of_bag(self, member: str) -> None:
-        """Store predictions of training rows by the networks that did not draw them, where there are any."""
+        """Store predictions of training rows by the networks that did not draw them, if the fit has any."""
         file, rows = self.folder(REFIT, member) / f"{SEEN}.npy", self.plan.dataset.rows("train")
         if file.exists():
             seen = np.load(file, allow_pickle=False)
             self._store(member, "oof", rows, self._logits(member, REFIT, HELD_OUT), (REFIT,), seen)
 
-    def _store_apart(self, member: str, names: Collection[str], inference: str) -> None:
-        """Store predictions of the splits that no fit has seen, by the networks `names`: their mean."""
-        for split in APART:
+    def _store_splits(self, member: str, names: Collection[str], inference: str) -> None:
+        """Store the mean predictions of the networks `names` for the splits that no fit trains on."""
+        for split in OTHER_SPLITS:
             rows = self.plan.dataset.rows(split)
             if len(rows):
                 logits = mean_probability([self._logits(member, name, split) for name in names])
@@ -257,9 +264,9 @@ class CrossFit:
 
 
 def foresee(plan: Plan, store: Store) -> dict[str, bool]:
-    """Return the fits that a cross-fit would go through, and whether the store has them.
+    """Return the fits of a plan, and whether the store has them.
 
-    A refit that follows the number of epochs of the folds counts as absent where one of them is.
+    A refit whose number of epochs is chosen by the folds counts as missing if one of the folds is missing.
     """
     fits, found = CrossFit(plan, store), dict[str, bool]()
     for name in fits.names:
@@ -268,13 +275,13 @@ def foresee(plan: Plan, store: Store) -> dict[str, bool]:
 
 
 def fit_names(plan: Plan) -> tuple[str, ...]:
-    """Return the names of a plan's fits, in the order in which one process makes them."""
+    """Return the names of a plan's fits in the order in which a single process makes them."""
     folds = tuple(_folds(plan))
     return (*folds, *[REFIT] * (not folds or plan.inference == "refit"))
 
 
 def _folds(plan: Plan) -> dict[str, tuple[Rows, Rows]]:
-    """Return the rows that each fold trains on, and those held out from it; none without a cross-fit."""
+    """Return the rows that each fold trains on, and those held out from it; empty without folds."""
     rows = plan.dataset.rows("train")
     folds = plan.dataset.folds[rows]
     if not plan.folds:
@@ -283,7 +290,7 @@ def _folds(plan: Plan) -> dict[str, tuple[Rows, Rows]]:
 
 
 def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the log of the mean probability of networks, each with logits `[N, C]`; of one, its logits."""
+    """Return the log of the mean probability of networks with logits `[N, C]`; of one, its logits."""
     if len(logits) == 1:
         return logits[0]
     stacked = torch.from_numpy(np.stack(logits)).log_softmax(2)
@@ -291,7 +298,7 @@ def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float3
 
 
 def _copy_journals(resume: Path, folder: Path) -> None:
-    """Take over what the epochs came to; of several networks of one run, a file each."""
+    """Copy the CSV files of the epochs, one for each network of the run."""
     for csv in sorted(resume.rglob(CSV_NAME)):
         if csv.parent.suffixes[:-1] == [".previous"]:
             continue
@@ -300,11 +307,11 @@ def _copy_journals(resume: Path, folder: Path) -> None:
 
 
 def _drop_outdated(member: str, store: Store, source: str) -> None:
-    """Remove what other settings or data made of the member, and this run did not replace."""
+    """Remove results of other settings or data that this run did not replace."""
     for top in (store.checkpoint(member, REFIT).parent, store.kfold(member)):
         for path in top.glob(f"[!.]*/{NAME}"):
             if not _has_fingerprint(path.parent, source):
-                log.warning("%s was made from other settings or data: removed", path.parent)
+                log.warning("%s was made with other settings or data and is removed", path.parent)
                 remove(path.parent)
 
 

@@ -1,75 +1,123 @@
-"""Several plans cross-fitted: by this process, and by others beside it where that is faster."""
+"""Cross-fits of several plans, by this process and, where that is faster, by worker processes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any, NamedTuple
 
 from committee.base.progress import bar
+from committee.base.text import duration
 from committee.executors.attempt import attempt
-from committee.executors.crew import Crew
 from committee.executors.division import Division, Workers, divide
+from committee.executors.pool import WorkerPool
+from committee.executors.scheduler import Scheduler
 from committee.store.layout import Store
-from committee.training.crossfit.board import FINISH, Board, Task
 from committee.training.crossfit.crossfit import CrossFit, fit_names
 from committee.training.plans.base import Plan
 
+LEAST_SECONDS = 10.0
+"""Shortest remaining time that is logged."""
+
+log = logging.getLogger(__name__)
+
+
+class Task(NamedTuple):
+    """The fit `fit` of the plan with the index `plan`."""
+
+    plan: int
+    fit: str
+
 
 class Fits:
-    """The fits of several plans, for any process that helps.
+    """The fits of several plans, as tasks for any process.
 
     Parameters
     ----------
     plans : sequence of Plan
     store : Store
-        Held by the process that began.
+        Held by the process that started the run.
     """
 
     def __init__(self, plans: Sequence[Plan], store: Store) -> None:
-        self._made_from = (plans, store)
+        self._plans, self._store = plans, store
         self.crossfits = [CrossFit(plan, store) for plan in plans]
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Send the plans: the rows of each fold follow from them."""
-        return Fits, self._made_from
+        """Pickle the plans only: the rows of each fold follow from them."""
+        return Fits, (self._plans, self._store)
 
-    def do(self, task: Task) -> Exception | None:
-        """Make a fit; return why it cannot be made."""
-        return attempt(partial(self.crossfits[task.member].make, task.name))
+    def tasks(self) -> list[list[Task]]:
+        """Return the fits of each plan."""
+        return [[Task(index, fit) for fit in each.names] for index, each in enumerate(self.crossfits)]
+
+    def needs(self, task: Task) -> list[Task]:
+        """Return the fits that must be made before a fit."""
+        return [Task(task.plan, fit) for fit in self.crossfits[task.plan].needs(task.fit)]
+
+    def do(self, task: Task) -> bool | Exception:
+        """Make a fit; return False if the store had it already, or the reason why it cannot be made."""
+        return attempt(partial(self.crossfits[task.plan].make, task.fit))
 
     def name(self, task: Task) -> str:
-        """Return member and fold."""
-        return f"{self.crossfits[task.member].plan.name}/{task.name}"
+        """Return the names of member and fit."""
+        return f"{self.crossfits[task.plan].plan.name}/{task.fit}"
 
 
 def division_of(plans: Sequence[Plan], workers: Workers) -> Division:
-    """Return how many fits of plans run at once, and with how many threads: see `divide`."""
+    """Return how many fits of plans run at once, and with how many threads; see `divide`."""
     return divide(workers, sum(len(fit_names(plan)) for plan in plans), plans[0].device)
 
 
 def crossfit(
     plans: Sequence[Plan], store: Store, workers: Workers = "auto"
 ) -> Iterator[tuple[Plan, Exception | None]]:
-    """Carry out plans, and yield each with None when it is done, or with the reason why it cannot be.
+    """Cross-fit plans; yield each plan once it is finished, with None or the reason why it failed.
 
     Parameters
     ----------
     plans : sequence of Plan
-        Of one data set and one device.
+        Plans on one data set and one device.
     store : Store
         Held by this process.
     workers : int or "auto"
-        Fits at once: see `division_of`.
+        Number of fits at once; see `division_of`.
+
+    See Also
+    --------
+    committee.training.crossfit.crossfit.CrossFit : The cross-fit of one plan.
     """
     fits, division = Fits(plans, store), division_of(plans, workers)
-    board, count = Board(fits.crossfits), sum(len(each.names) for each in fits.crossfits)
-    crew = Crew(board, fits, division.workers - 1, division.threads, at_once=workers != "auto")
-    with bar(count, "fits") as step, division.threads_set(), crew:
-        while (task := board.take(finishing=True)) is not None:
-            if task.name != FINISH:
-                board.put(task, fits.do(task))
-                continue
-            done = fits.crossfits[task.member]
-            error = board.error(task.member) or attempt(done.finish)
+    tasks = fits.tasks()
+    scheduler = Scheduler(tasks, fits.needs)
+    pool = WorkerPool(scheduler, fits, division.workers - 1, division.threads, at_once=workers != "auto")
+    start, count = time.monotonic(), sum(map(len, tasks))
+    log.info("%d fits on %s, %d at once", count, plans[0].device, division.workers)
+
+    def do(task: Task) -> bool | Exception:
+        result = fits.do(task)
+        _log_time_left({**scheduler.results, task: result}, count, time.monotonic() - start)
+        return result
+
+    with bar(count, "fits") as step, division.threads_set(), pool:
+        for index in scheduler.run(do):
+            done = fits.crossfits[index]
+            error = first_error(scheduler.results, tasks[index]) or attempt(done.finish)
             step(len(done.names))
             yield done.plan, error
+
+
+def first_error(results: Mapping[Task, Any], tasks: Sequence[Task]) -> Exception | None:
+    """Return the reason of the first fit that failed, or None."""
+    found = (results[task] for task in tasks if task in results)
+    return next((result for result in found if isinstance(result, Exception)), None)
+
+
+def _log_time_left(results: Mapping[Task, Any], count: int, seconds: float) -> None:
+    """Log how many fits are done, and an estimate of the time that the others will take."""
+    made = sum(result is not False for result in results.values())
+    left = (count - len(results)) * seconds / max(made, 1)
+    if made and left and left >= LEAST_SECONDS:
+        log.info("%d of %d fits done, about %s left", len(results), count, duration(left / 3600))

@@ -1,4 +1,4 @@
-"""Memory that a training step frees, kept for the next step."""
+"""Reuse of the memory that a training step frees."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _LARGEST = -1, -3, 2**31 - 1
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed, until the process ends; elsewhere than on glibc, do nothing.
+    """Make the C library keep freed memory until the process ends; do nothing without glibc.
 
-    It would give every tensor above 32 MB back to the system at once, and a step would spend up to a quarter
-    of its time on getting empty pages again. The peak was within 3% of what it is otherwise.
+    By default, glibc returns every tensor above 32 MB to the system at once, and a step spends up to a
+    quarter of its time on obtaining empty pages again. The peak of memory was within 3% of the default.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Batch norm's statistics, estimated again for weights that no training step has seen."""
+"""Estimation of batch-norm statistics for averaged weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from committee.training.fit.batches import Rows
 
 
 def has_batch_norm(module: nn.Module) -> bool:
-    """Return whether a network keeps statistics of its activations."""
+    """Return whether a network has batch norm with running statistics."""
     return any(isinstance(each, _BatchNorm) and each.track_running_stats for each in module.modules())
 
 
@@ -31,36 +31,40 @@ def recompute(
     num_batches: int = 100,
     seed: int = 0,
 ) -> int:
-    """Estimate the statistics of all batch norms in place: their cumulative mean over training images.
+    """Estimate the statistics of all batch norms in place, as their cumulative mean over training images.
 
-    Averaged weights have other activations than those they were averaged from, so that the statistics of
-    neither belong to them (Izmailov et al. 2018). A network without batch norm stays as it is.
+    Averaged weights have other activations than the weights they were averaged from, so neither statistics
+    belong to them (Izmailov et al. 2018). A network without batch norm is not changed.
 
     Parameters
     ----------
     member : Member
-        It comes back on the CPU, in evaluation mode. No gradient is computed.
+        It is on the CPU and in evaluation mode afterwards. No gradients are computed.
     dataset : Dataset
     rows : int64 `[N]`
-        Training rows, drawn without replacement as far as `num_batches` go.
+        Training rows, from which images are drawn without replacement.
     batch_size : int
-        Images at once.
+        Images in a batch.
     device : torch.device
     num_batches : int
-        Most batches.
+        Largest number of batches.
     seed : int
-        Of the order of rows.
+        Seed of the draw.
 
     Returns
     -------
     int
-        Images that the statistics are of; 0 without batch norm.
+        Number of images that the statistics were estimated from; 0 without batch norm.
+
+    See Also
+    --------
+    torch.optim.swa_utils.update_bn : The function that does this for a loader.
     """
     at_least("num_batches", num_batches, 1)
     if not has_batch_norm(member.network):
         return 0
     order = np.random.default_rng(seed).permutation(rows)[: num_batches * batch_size]
-    # A batch of a single image would have no variance.
+    # A batch of a single image has no variance.
     parts = np.array_split(order, max(1, round(len(order) / batch_size)))
 
     def batches() -> Iterator[Tensor]:
@@ -69,7 +73,7 @@ def recompute(
 
     member.to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)  # dropout draws
+        torch.manual_seed(seed)  # for dropout
         update_bn(batches(), member.network)
     member.to("cpu").eval()
     return len(order)

@@ -1,4 +1,4 @@
-"""Which rows come together in an epoch, and which of them are set aside to judge it."""
+"""Batches of an epoch, the validation slice that judges epochs, and class weights."""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ Rows = NDArray[np.int64]
 
 
 def epoch_batches(labels: Rows, size: int, sampler: str, seed: int) -> list[Rows]:
-    """Return the positions of an epoch, batch by batch.
+    """Return the positions of the rows of an epoch, batch by batch.
 
     Parameters
     ----------
     labels : int64 `[N]`
     size : int
-        Most rows in a batch. All batches of an epoch are of nearly the same size, since a last one of a
-        single row would break batch normalization.
+        Largest number of rows in a batch. All batches of an epoch have nearly the same size, since a last
+        batch of a single row would break batch normalization.
     sampler : "shuffle" or "balanced"
-        Each row once; or N draws with replacement in which classes come equally often.
+        Each row once, or N draws with replacement in which all classes are equally frequent.
     seed : int
-        Of this epoch alone.
+        Seed of this epoch.
+
+    Returns
+    -------
+    list of int64 arrays
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [len(batch) for batch in epoch_batches(np.zeros(10, np.int64), size=4, sampler="shuffle", seed=0)]
+    [4, 3, 3]
     """
     generator = np.random.default_rng(seed)
     if sampler == "balanced":
@@ -34,14 +44,14 @@ def epoch_batches(labels: Rows, size: int, sampler: str, seed: int) -> list[Rows
 
 
 def inner_slice(labels: Rows, groups: Rows | None, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Split the positions of training rows: those to train on, and a slice that judges epochs.
+    """Split the positions of training rows into those to train on and a validation slice that judges epochs.
 
     Parameters
     ----------
     labels : int64 `[N]`
-        The slice has at least one row of each class that has two or more; each class keeps one to train on.
+        The slice has at least one row of each class with two or more rows, and leaves at least one.
     groups : int64 `[N]` or None
-        Rows of one group stay together; the slice is then of whole groups, drawn at random.
+        Rows of one group stay together; the slice then consists of whole groups, drawn at random.
     fraction : float
         Share of the rows in the slice.
     seed : int
@@ -76,9 +86,20 @@ def _whole_groups(groups: Rows, fraction: float, generator: np.random.Generator)
 def class_weights(
     labels: Rows, class_names: tuple[str, ...], wanted: str | dict[str, float]
 ) -> NDArray[np.float32] | None:
-    """Return the weight of each class in the loss, float32 `[C]`, of mean 1 over the rows; None if equal.
+    """Return the weight of each class in the loss, or None where all are equal.
 
-    `balanced` weighs a class by the inverse of its count; a dict names classes, and the others weigh 1.
+    Parameters
+    ----------
+    labels : int64 `[N]`
+    class_names : tuple of str
+    wanted : "none", "balanced" or dict of str to float
+        `balanced` weights a class by the inverse of its count. In a dict, classes that are not named have
+        the weight 1.
+
+    Returns
+    -------
+    float32 array `[C]`
+        Its mean over the rows is 1.
     """
     if wanted == "none":
         return None

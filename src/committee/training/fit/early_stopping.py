@@ -1,4 +1,4 @@
-"""When to stop, and which epoch to keep: judged on a slice of the training rows, never on held-out ones."""
+"""Choice of the best epoch on a validation slice of the training rows, never on held-out rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 
 from committee.errors import TrainingError
@@ -16,105 +16,130 @@ from committee.metrics.classification import METRICS
 from committee.models.member import Member
 from committee.recipe.training import EarlyStop, Training
 from committee.training.fit.batches import Rows, inner_slice
-from committee.training.fit.input_errors import taking
+from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.job import Job
+from committee.training.fit.weight_trackers import Weights
 
-Weights = dict[str, Tensor]
 
-
-def judges(settings: Training, epochs: int | None) -> EarlyStop | None:
-    """Return how epochs are judged; None where the number of epochs is fixed, as in a refit after folds."""
+def stopping_rule(settings: Training, epochs: int | None) -> EarlyStop | None:
+    """Return how epochs are judged; None if their number is fixed, as in a refit after folds."""
     if epochs is not None or not (settings.early_stop or settings.best_checkpoint):
         return None
     return settings.early_stop or EarlyStop(patience=None)
 
 
-def divide(job: Job) -> tuple[Rows, Rows]:
-    """Return the rows that a fit learns from, and those that judge its epochs.
+def split_rows(job: Job) -> tuple[Rows, Rows]:
+    """Return the rows that a fit trains on, and the validation slice that judges its epochs.
 
     Raises
     ------
     TrainingError
-        There are none to spare.
+        There are too few rows, or groups, to set any aside.
     """
-    rule = judges(job.spec.training, job.epochs)
+    rule = stopping_rule(job.spec.training, job.epochs)
     if rule is None:
         return job.rows, job.rows[:0]
     groups = None if job.dataset.groups is None else job.dataset.groups[job.rows]
     if groups is None and len(np.unique(job.rows)) < len(job.rows):
-        groups = job.rows  # of a bag: copies of a row stay together
-    kept, judged = inner_slice(job.dataset.labels[job.rows], groups, rule.fraction, job.seed("inner"))
-    if not len(judged):
+        groups = job.rows  # A bootstrap sample: copies of a row stay together.
+    kept, inner = inner_slice(job.dataset.labels[job.rows], groups, rule.fraction, job.seed("inner"))
+    if not len(inner):
         raise TrainingError(
             job.name,
-            expected="spare rows to judge epochs by",
-            got="one group, or a row a class",
+            expected="enough rows to set some aside for judging epochs",
+            got="a single group, or one row per class",
             todo="Set training.early_stop=null and training.best_checkpoint=false.",
         )
-    return job.rows[kept], job.rows[judged]
+    return job.rows[kept], job.rows[inner]
 
 
 @torch.no_grad()
 def inner_log_probs(
-    job: Job, member: Member, weights: Weights, rows: Rows, size: int, heed: Callable[[], None]
+    job: Job, member: Member, weights: Weights, rows: Rows, size: int, check_interrupt: Callable[[], None]
 ) -> NDArray[np.float32]:
-    """Return log-probabilities `[N, C]` of rows, by a member's network with other weights.
+    """Return log-probabilities of rows, by the network of a member with the given weights.
 
     Parameters
     ----------
+    job : Job
+    member : Member
+        Its network is in evaluation mode afterwards.
+    weights : mapping of str to Tensor
+        State dict that is used instead of the network's own.
+    rows : int64 `[N]`
+        Rows of the data set.
     size : int
-        Images at once.
-    heed : callable
+        Images in a batch.
+    check_interrupt : callable
         Called before each batch.
+
+    Returns
+    -------
+    float32 array `[N, C]`
     """
     network: nn.Module = member.network.eval()
     device = next(iter(weights.values())).device
     parts = []
     for start in range(0, len(rows), size):
-        heed()
+        check_interrupt()
         images = member.view(job.dataset.images(rows[start : start + size]).to(device))
-        with taking(job.name, images.shape[-1]):
+        with as_training_error(job.name, images.shape[-1]):
             logits = functional_call(network, weights, (images,))
         parts.append(logits.float().log_softmax(1).cpu().numpy())
     return np.concatenate(parts)
 
 
-class Choice:
-    """The best epoch so far, by a metric on the inner slice.
+class BestEpoch:
+    """The best epoch so far, by a metric on the validation slice.
 
     Parameters
     ----------
     rule : EarlyStop
         Metric and patience.
     keep_weights : bool
-        Whether the best epoch's weights are wanted (`best_checkpoint`).
+        Whether the weights of the best epoch are kept (`best_checkpoint`).
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the best epoch, or 0.
+    score : float
+        Its score, with the sign changed where lower is better.
+    weights : dict of str to Tensor, or None
+        Its state dict, if weights are kept.
+
+    Examples
+    --------
+    >>> from committee.recipe.training import EarlyStop
+    >>> best = BestEpoch(EarlyStop(patience=1, metric="log_loss"), keep_weights=False)
+    >>> for epoch, loss in enumerate([0.9, 0.7, 0.8], start=1):
+    ...     best.update(epoch, {"log_loss": loss}, weights={})
+    >>> best.epoch, best.should_stop(3)
+    (2, True)
     """
 
     def __init__(self, rule: EarlyStop, keep_weights: bool) -> None:
         self.rule, self.keep_weights = rule, keep_weights
         self.sign = 1.0 if METRICS[rule.metric].higher_is_better else -1.0
-        self.epoch, self.score, self.weights = 0, -float("inf"), None
+        self.epoch, self.score = 0, -float("inf")
+        self.weights: Weights | None = None
 
-    epoch: int
-    score: float
-    weights: Weights | None
-
-    def judge(self, epoch: int, scores: dict[str, float], weights: Weights) -> None:
-        """Take in an epoch; ties go to the earlier one."""
+    def update(self, epoch: int, scores: dict[str, float], weights: Weights) -> None:
+        """Compare an epoch with the best one so far; the earlier of two equal epochs stays the best."""
         score = self.sign * scores[self.rule.metric]
         if score > self.score:
             self.epoch, self.score = epoch, score
             if self.keep_weights:
                 self.weights = {name: value.detach().clone() for name, value in weights.items()}
 
-    def stop(self, epoch: int) -> bool:
-        """Return whether patience is at an end."""
+    def should_stop(self, epoch: int) -> bool:
+        """Return whether the best epoch is `patience` epochs ago."""
         return self.rule.patience is not None and epoch - self.epoch >= self.rule.patience
 
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` takes."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, for `load_state_dict`."""
         return {"epoch": self.epoch, "score": self.score, "weights": self.weights}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a kept state."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
         self.epoch, self.score, self.weights = state["epoch"], state["score"], state["weights"]

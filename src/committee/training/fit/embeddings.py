@@ -1,4 +1,4 @@
-"""Embeddings of a data set by trained networks, in files that are mapped into memory."""
+"""Embeddings of a data set by trained networks, stored in memory-mapped files."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 def extract(
     networks: Mapping[str, Path], dataset: Dataset, folder: Path, *, batch_size: int, device: torch.device
 ) -> None:
-    """Write what each network of a member makes of all rows: one network in memory at a time.
+    """Write the embeddings of all rows by each network of a member, with one network in memory at a time.
 
     Parameters
     ----------
     networks : mapping of str to Path
-        Fit -> where it is stored: `fold_0`, ..., `refit`.
+        Fit (`fold_0`, ..., `refit`) -> folder where its network is stored.
     dataset : Dataset
     folder : Path
-        Gets `train.npy`, `val.npy` and `test.npy`, float32 `[N, D]`, rows as in the data set, of the refit;
-        those of each fold network are in a folder of its name.
+        `train.npy`, `val.npy` and `test.npy`, float32 `[N, D]` in the row order of the data set, are written
+        to it for the refit, and to a subfolder for each fold network.
     batch_size : int
-        Images at once; fewer where memory runs out.
+        Images in a batch; fewer where memory runs out.
     device : torch.device
 
     Raises
     ------
     UsageError
-        The member is not one network, or has no embedding.
+        The member is not a single network, or has no embedding.
     TrainingError
         There is no memory for a single image, or an embedding is not finite.
     """
@@ -58,36 +58,40 @@ def extract(
 
 
 def one_network(place: Path) -> Member:
-    """Load a stored member that is one network.
+    """Load a stored member that is a single network.
 
     Raises
     ------
     UsageError
-        It is several, or something trained on others.
+        The member consists of several networks.
     """
     member = read_whole(place, lambda whole: load(whole, trusted=True))
     if not isinstance(member, Member):
         raise UsageError(
             str(member.name),
-            expected="a member that is one network",
+            expected="a member that is a single network",
             got=type(member).__name__,
-            todo="Leave it out: backbones.exclude.",
+            todo="Exclude it: add it to backbones.exclude.",
         )
     return member
 
 
 def file_of(folder: Path, fit: str, split: Split) -> Path:
-    """Return where the embeddings of a split by one network of a member are."""
+    """Return the file with the embeddings of a split by one network of a member."""
     return (folder if fit == "refit" else folder / fit) / f"{split}.npy"
 
 
 def read(folder: Path, fit: str, split: Split, rows: int) -> NDArray[np.float32]:
-    """Map embeddings `[N, D]`, to be read only.
+    """Map stored embeddings into memory, read-only.
+
+    Returns
+    -------
+    float32 array `[N, D]`
 
     Raises
     ------
     DataError
-        They are of other rows.
+        The number of rows is not the expected one.
     """
     found: NDArray[np.float32] = np.load(file_of(folder, fit, split), mmap_mode="r", allow_pickle=False)
     if found.ndim != 2 or len(found) != rows:
@@ -95,7 +99,7 @@ def read(folder: Path, fit: str, split: Split, rows: int) -> NDArray[np.float32]
             str(file_of(folder, fit, split)),
             expected=f"embeddings of {rows} rows",
             got=f"an array {list(found.shape)}",
-            todo="Remove the folder, and run it again.",
+            todo="Remove the folder and run the command again.",
         )
     return found
 
@@ -119,5 +123,5 @@ def _write(
         start += len(part)
     if mapped is not None:
         mapped.flush()
-        # Windows renames no folder with a mapped file in it.
+        # Windows does not rename a folder that contains a mapped file.
         del mapped

@@ -1,8 +1,8 @@
 """Device, number format and several GPUs, through Lightning Fabric.
 
-Fabric was chosen over Accelerate by measurement (`benchmarks/fabric_or_accelerate.py`): a sixth of its cost
-per step, no process-wide state that a second member with another precision would trip over, and several GPUs
-without a launcher of its own; against that, its import takes a second longer.
+Fabric was chosen over Accelerate by measurement (`benchmarks/fabric_or_accelerate.py`): its cost per step is
+a sixth, it has no process-wide state that would conflict with a second member of another precision, and it
+uses several GPUs without a separate launcher. Its import takes a second longer.
 """
 
 from __future__ import annotations
@@ -17,24 +17,31 @@ from torch import nn
 from committee.errors import RecipeError
 from committee.training.fit.allocator import keep_freed_memory
 
-# It announces each fit on stderr; what people should read goes through our own loggers.
+# Fabric announces each fit on stderr; messages for users go through the loggers of this package.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
 
 _FORMATS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 def processes(device: torch.device) -> int:
-    """Return how many processes share a fit: one a GPU where the device is `cuda`, without a number."""
+    """Return how many processes share a fit: one per GPU if the device is `cuda` without a number."""
     return max(1, torch.cuda.device_count()) if device.type == "cuda" and device.index is None else 1
 
 
 def make_fabric(device: torch.device, precision: str, count: int = 1) -> Fabric:
-    """Return the Fabric that places a fit on `device` in the number format that the recipe asks for.
+    """Return the Fabric that runs a fit on `device` in the number format of the recipe.
+
+    Parameters
+    ----------
+    device : torch.device
+    precision : "auto", "fp32", "bf16" or "fp16"
+    count : int
+        Number of processes that share the fit.
 
     Raises
     ------
     RecipeError
-        The device has no such number format.
+        The device does not support the number format.
     """
     if device.type == "cpu":
         keep_freed_memory()
@@ -44,13 +51,13 @@ def make_fabric(device: torch.device, precision: str, count: int = 1) -> Fabric:
         devices=devices,
         strategy="ddp_spawn" if count > 1 else "auto",
         precision=_FORMATS[number_format(device, precision)],
-        # Without, a cluster's environment variables would decide how many processes there are.
+        # Otherwise a cluster's environment variables would decide the number of processes.
         plugins=[LightningEnvironment()] if count == 1 else [],
     )
 
 
 def number_format(device: torch.device, precision: str) -> str:
-    """Return what `precision` means on `device`: `auto` is bf16 on a GPU that has it, else fp32."""
+    """Return the number format of `precision`: `auto` is bf16 on GPUs that support it, else fp32."""
     if precision == "auto":
         bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16" if bf16 else "fp32"
@@ -59,7 +66,7 @@ def number_format(device: torch.device, precision: str) -> str:
             "training.precision",
             expected="auto, fp32 or bf16 on a CPU",
             got="'fp16'",
-            todo="Take auto: it is the fastest that keeps the accuracy.",
+            todo="Use auto: it is the fastest format that keeps the accuracy.",
         )
     return precision
 
@@ -67,9 +74,10 @@ def number_format(device: torch.device, precision: str) -> str:
 def memory_format(
     network: nn.Module, wanted: bool | str, device: torch.device, form: str
 ) -> torch.memory_format:
-    """Return the memory format of images and kernels; `auto` is channels-last where convolutions gain.
+    """Return the memory format of images and kernels; `auto` is channels-last where it is faster.
 
-    That is on CPUs, and on GPUs in half precision; not for depthwise or 1x1 kernels alone, nor without any.
+    It is faster on CPUs, and on GPUs in half precision, for networks with at least one convolution that is
+    neither depthwise nor 1x1.
     """
     if wanted == "auto":
         dense = any(

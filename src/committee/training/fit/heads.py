@@ -1,4 +1,4 @@
-"""Training of small networks on arrays that were computed before: heads on embeddings, gates."""
+"""Training of small networks, such as fusion heads and gates, on arrays computed beforehand."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from committee.solvers.small_networks import Rows, descend, train_chosen
 from committee.training.fit.memory import ran_out_of_memory
 
 INNER = 3
-"""Folds that the number of epochs is chosen on."""
+"""Folds of the cross-validation that chooses the number of epochs."""
 
 Inputs = Callable[[Tensor], Any]
-"""Rows int64 `[B]` -> what the network takes."""
+"""Rows int64 `[B]` -> input of the network."""
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""What the network gives `[B, K]`, and its rows -> the mean loss."""
+"""Output of the network `[B, K]` and its rows -> mean loss."""
 
 
-class _Lesson:
-    """A network and its loss, as `descend` takes them."""
+class _Objective:
+    """Network and loss in the form that `descend` expects."""
 
     def __init__(self, network: nn.Module, inputs: Inputs, loss: Loss) -> None:
-        self.network, self.inputs, self.of = network, inputs, loss
+        self.network, self.inputs, self.loss_of = network, inputs, loss
         self.names = [name for name, _ in network.named_parameters()]
 
     def loss(self, parameters: Sequence[Tensor], rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return the mean loss of rows, with dropout where there is a generator."""
+        """Return the mean loss of rows, with dropout if a generator is given."""
         self.network.train(generator is not None)
         given = dict(zip(self.names, parameters, strict=True))
-        return self.of(functional_call(self.network, given, (self.inputs(rows),)), rows)
+        return self.loss_of(functional_call(self.network, given, (self.inputs(rows),)), rows)
 
 
 def train_head(
@@ -53,68 +53,73 @@ def train_head(
     lower: str,
     pairs: Sequence[tuple[Rows, Rows]] = (),
 ) -> dict[str, Any]:
-    """Train a network in place, by AdamW on batches of 256 rows, its rate falling to zero as a cosine.
+    """Train a network in place by AdamW on batches of 256 rows; the learning rate falls to zero as a cosine.
 
     Parameters
     ----------
     network : nn.Module
-        In evaluation mode afterwards.
+        It is in evaluation mode afterwards.
     inputs, loss : callables
     rows : int
-        N.
+        Number of rows N.
     epochs : int
-        At most: the number is chosen by cross-validation on `pairs`, where there are any.
-    lr, seed
-        Dropout and the order of rows are drawn by `seed`.
+        Largest number of epochs. If there are `pairs`, the number is chosen by cross-validation on them.
+    lr : float
+        Learning rate at the start.
+    seed : int
+        Seed of dropout and of the order of rows.
     who, lower : str
-        For people: whose network it is, and which setting to lower where memory runs out.
+        For messages: the member and fold, and the setting to lower where memory runs out.
     pairs : sequence of (int64 array, int64 array)
-        Rows to train on, and rows to judge by.
+        Rows to train on and rows to judge by, for each fold of the cross-validation.
 
     Returns
     -------
     dict
-        `epochs`, and the `log_loss` of rows held out after as many, where it was chosen.
+        `epochs`, and if they were chosen, the `log_loss` of held-out rows after that number.
 
     Raises
     ------
     TrainingError
-        Memory runs out, or the loss is not finite.
+        Memory runs out, or the weights are not finite.
     """
-    lesson, begun = _Lesson(network, inputs, loss), [each.detach().clone() for each in network.parameters()]
+    objective, initial = (
+        _Objective(network, inputs, loss),
+        [each.detach().clone() for each in network.parameters()],
+    )
 
     def start(_: torch.Generator) -> list[Tensor]:
-        return [each.clone() for each in begun]
+        return [each.clone() for each in initial]
 
     with seeded(seed):
         try:
             if pairs:
-                learned, notes = train_chosen(lesson, start, pairs, rows, epochs=epochs, lr=lr, seed=seed)
+                trained, notes = train_chosen(objective, start, pairs, rows, epochs=epochs, lr=lr, seed=seed)
             else:
-                generator, learned, notes = torch.Generator().manual_seed(seed), start(torch.Generator()), {}
-                descend(lesson, learned, torch.arange(rows), epochs, epochs, lr, generator, None)
+                generator, trained, notes = torch.Generator().manual_seed(seed), start(torch.Generator()), {}
+                descend(objective, trained, torch.arange(rows), epochs, epochs, lr, generator, None)
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
             raise TrainingError(
                 who,
-                expected="memory for the network and a batch of 256 rows",
+                expected="enough memory for the network and a batch of 256 rows",
                 got=str(error).partition("\n")[0],
                 todo=f"Lower {lower}.",
             ) from error
-    if not all(bool(each.isfinite().all()) for each in learned):
+    if not all(bool(each.isfinite().all()) for each in trained):
         raise TrainingError(who, expected="a finite loss", got="NaN or infinity", todo="Lower its lr.")
     with torch.no_grad():
-        for own, value in zip(network.parameters(), learned, strict=True):
+        for own, value in zip(network.parameters(), trained, strict=True):
             own.copy_(value)
     network.eval()
     return {"epochs": notes.get("epochs", epochs), **({"log_loss": notes["log_loss"]} if notes else {})}
 
 
 def inner_pairs(labels: Rows, groups: Rows | None, seed: int) -> list[tuple[Rows, Rows]]:
-    """Return, for each of some folds of labeled rows, the positions of the others and of its own.
+    """Return the positions of the other folds' rows and of its own rows, for each fold of labeled rows.
 
-    None where the rows are too few, or of one group.
+    The list is empty if there are too few rows, or only one group.
     """
     few = np.bincount(labels)[labels].min() < INNER
     try:
@@ -126,7 +131,7 @@ def inner_pairs(labels: Rows, groups: Rows | None, seed: int) -> list[tuple[Rows
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global generators, and leave them as they were."""
+    """Seed torch's global generators in the block, and restore their state after it."""
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -134,11 +139,11 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def slices(rows: int, size: int) -> Iterator[slice]:
-    """Go through rows a few at a time."""
+    """Yield consecutive slices of at most `size` rows."""
     for start in range(0, rows, size):
         yield slice(start, min(rows, start + size))
 
 
 def tensor(array: NDArray[np.float32]) -> Tensor:
-    """Return a copy of an array that may be mapped, as a tensor."""
+    """Return a copy of an array, which may be memory-mapped, as a tensor."""
     return torch.from_numpy(np.array(array))

@@ -1,4 +1,4 @@
-"""What a network says of images that it cannot take, as one sentence of ours."""
+"""Conversion of a network's error on unsupported image sizes into a TrainingError."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from committee.training.fit.memory import ran_out_of_memory
 
 
 @contextlib.contextmanager
-def taking(who: str, size: int) -> Iterator[None]:
-    """Run a network on images of `size` pixels for `who`, a backbone or a fit.
+def as_training_error(who: str, size: int) -> Iterator[None]:
+    """Turn any error of a network in the block into a TrainingError about the image size.
+
+    A network that fails on its input nearly always does so because its feature maps shrink to nothing or its
+    patches do not divide the image. The message of the network is quoted.
+
+    Parameters
+    ----------
+    who : str
+        Backbone or fit, for the message.
+    size : int
+        Side of the images in pixels.
 
     Raises
     ------
     TrainingError
-        It cannot take them: nearly always, since its maps shrink to nothing or its patches do not fit. Its
-        own words are the reason. A lack of memory stays what it is.
+        The network raised an error. A lack of memory, and any CommitteeError, is passed on unchanged.
     """
     try:
         yield
@@ -29,7 +38,7 @@ def taking(who: str, size: int) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip("!.")
         raise TrainingError(
             who,
-            expected=f"a network that takes {size} pixels",
+            expected=f"a network that accepts images of {size} pixels",
             got=reason,
-            todo="Give another dataset.img_size.",
+            todo="Use another dataset.img_size.",
         ) from error

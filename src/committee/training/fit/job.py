@@ -1,4 +1,4 @@
-"""What a fit is given."""
+"""Inputs and result of one fit."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
-from committee.training.fit.weight_trackers import Follow, Weights
+from committee.training.fit.weight_trackers import MakeTracker, Weights
 
 
 @dataclass(frozen=True, eq=False)
 class Extra:
-    """What a plan adds to a plain fit.
+    """Additions of a plan to a fit.
 
     Attributes
     ----------
     begin : callable or None
-        Gives the member to start from, instead of an untrained backbone.
-    weights : float32 `[N]` or None
-        Of each row in the loss, beside those of its class.
-    offsets : float32 `[N, C]` or None
-        Logits of each row to which the network's are added: it learns what is missing.
-    follow : tuple of callables
-        From a network to a `Follower`, which goes along with its weights.
+        Returns the member to start from, instead of an untrained backbone.
+    weights : float32 array `[N]` or None
+        Weight of each row in the loss, multiplied by that of its class.
+    offsets : float32 array `[N, C]` or None
+        Logits of each row, to which those of the network are added in the loss.
+    trackers : tuple of callable
+        Each makes a `WeightTracker` from a network.
 
     Notes
     -----
-    All of it must be fit to be sent to the processes that share a fit.
+    Everything must be picklable, since it is sent to the processes that share a fit.
     """
 
     begin: Callable[[], Member] | None = None
     weights: NDArray[np.float32] | None = None
     offsets: NDArray[np.float32] | None = None
-    follow: tuple[Follow, ...] = ()
+    trackers: tuple[MakeTracker, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """What a fit is given; the parameters are those of `loop.train`.
+    """Inputs of a fit; see the parameters of `train`.
 
-    `micro_batch` images go through the network together; a batch of more is divided.
+    `micro_batch` is the largest number of images that pass through the network at once. Larger batches are
+    divided.
     """
 
     spec: MemberSpec
@@ -64,24 +65,24 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Member and fold, for people."""
+        """Member and fold, for messages."""
         return f"{self.spec.name}/{self.fold}"
 
     def seed(self, *purpose: str | int) -> int:
-        """Return the seed of one purpose of this fit."""
+        """Return the seed for one purpose within this fit."""
         return derive(self.spec.seed, self.spec.name, self.fold, *purpose)
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a fit came to.
+    """Result of a fit.
 
     Attributes
     ----------
     member : Member
-    found : dict
-        Name -> state dict of its network, of each member that followers made of the same run.
+    tracked : dict of str to dict
+        State dicts that the trackers collected, by name.
     """
 
     member: Member
-    found: dict[str, Weights]
+    tracked: dict[str, Weights]

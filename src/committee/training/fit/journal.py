@@ -1,4 +1,4 @@
-"""What each epoch came to: a CSV file, and MLflow where it is asked for."""
+"""Records of the epochs of a fit: a CSV file, a line of the log, and MLflow where it is configured."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ Row = Mapping[str, Any]
 
 
 def write_csv(path: Path, history: Sequence[Row]) -> None:
-    """Write a line for each epoch; the inner columns are empty where no slice judges epochs.
+    """Write one line for each epoch; the inner columns are empty where no validation slice judges epochs.
 
-    `rollbacks` is how often the learning rate had been halved by then, `micro_batch` how many images went
-    through the network together.
+    `rollbacks` is how often the learning rate had been halved by then, `micro_batch` the largest number of
+    images that passed through the network at once.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS, restval="")
@@ -42,17 +42,39 @@ def write_csv(path: Path, history: Sequence[Row]) -> None:
         writer.writerows(history)
 
 
-class Tracker:
-    """One MLflow run for a fit, which ends with the block.
+def describe_epoch(row: Row, epochs: int) -> str:
+    """Return the results of an epoch for the log.
 
-    It is silent unless MLFLOW_TRACKING_URI is set and MLflow is installed.
+    Examples
+    --------
+    >>> row = {"epoch": 3, "train_loss": 0.4118, "train_accuracy": 0.9093, "seconds": 2.1}
+    >>> describe_epoch(row, epochs=8)
+    'epoch 3/8, loss 0.412, accuracy 0.91, 2.1 s'
+    """
+    text = (
+        f"epoch {row['epoch']}/{epochs}, loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.2f}"
+    )
+    if "inner_log_loss" in row:
+        text += f", validation slice: loss {row['inner_log_loss']:.3f}, accuracy {row['inner_accuracy']:.2f}"
+    return f"{text}, {row['seconds']:.1f} s"
+
+
+class Tracker:
+    """One MLflow run for a fit; it ends with the `with` block.
+
+    Nothing is tracked unless MLFLOW_TRACKING_URI is set and MLflow is installed.
 
     Parameters
     ----------
     name : str
-        Of the run: `member/fold`.
+        Name of the run: `member/fold`.
     run_id : str
-        The run that an interrupted fit began, or empty.
+        Run that an interrupted fit began, or empty.
+
+    Attributes
+    ----------
+    run_id : str
+        The run, or empty.
     """
 
     def __init__(self, name: str, run_id: str = "") -> None:
@@ -61,7 +83,9 @@ class Tracker:
         if not os.environ.get("MLFLOW_TRACKING_URI"):
             return
         if importlib.util.find_spec("mlflow") is None:
-            log.warning("MLFLOW_TRACKING_URI is set, but MLflow is missing: pip install 'committee[mlflow]'")
+            log.warning(
+                "MLFLOW_TRACKING_URI is set, but MLflow is not installed: pip install 'committee[mlflow]'"
+            )
             return
         with self._optional():
             self._start(name)
@@ -80,13 +104,13 @@ class Tracker:
 
     @contextlib.contextmanager
     def _optional(self) -> Iterator[None]:
-        """Go on without MLflow when it fails: a night of training is worth more than its log."""
+        """Continue without MLflow when it fails: the training is worth more than its log."""
         try:
             yield
         except Exception as error:
             self._client = None
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            log.warning("MLflow gets no more of this fit (its CSV does): %s", reason)
+            log.warning("MLflow failed and records no more of this fit; its CSV file continues: %s", reason)
 
     def log(self, row: Row) -> None:
         """Log the numbers of one epoch."""

@@ -1,4 +1,4 @@
-"""When memory runs out: the same work again, on half as many images at once."""
+"""Handling of a lack of memory: work is repeated with half as many images at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that the device, or the machine, has no more memory."""
+    """Return whether an error means that the device or the machine has run out of memory."""
     # On a CPU, torch raises a plain RuntimeError: "DefaultCPUAllocator: can't allocate memory".
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
@@ -24,21 +24,30 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def halving(work: Callable[[int], Result], size: int, who: str) -> tuple[Result, int]:
-    """Return what `work(size)` returns, and the size; with half of it as long as memory runs out.
+    """Call `work(size)`, with half the size as long as memory runs out; return its result and the size.
 
     Parameters
     ----------
     work : callable
-        Takes how many images it may hold at once. It may be called again after an error.
+        Takes the number of images that it may process at once. It may be called again after an error.
     size : int
-        How many to try first.
+        First size to try.
     who : str
-        Whose work it is, for people.
+        Member or fit, for messages.
 
     Raises
     ------
     TrainingError
         There is no memory for a single image.
+
+    Examples
+    --------
+    >>> def work(size):
+    ...     if size > 4:
+    ...         raise MemoryError
+    ...     return "done"
+    >>> halving(work, 16, "member/fold_0")
+    ('done', 4)
     """
     while True:
         try:
@@ -48,19 +57,19 @@ def halving(work: Callable[[int], Result], size: int, who: str) -> tuple[Result,
                 raise
             if size == 1:
                 raise no_memory(who, "one image at a time", error) from error
-        # Only now: the error held the frames, and they held the tensors.
+        # Not inside `except`: the error holds the frames, and they hold the tensors.
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         size = (size + 1) // 2
-        log.warning("%s: out of memory; on with %d images at a time", who, size)
+        log.warning("%s: out of memory; continuing with %d images at a time", who, size)
 
 
 def no_memory(who: str, purpose: str, error: BaseException) -> TrainingError:
-    """Return the error for memory that does not suffice for `purpose`, whatever is tried."""
+    """Return the error that memory does not suffice for `purpose`."""
     return TrainingError(
         who,
-        expected=f"memory for {purpose}",
+        expected=f"enough memory for {purpose}",
         got=str(error).strip().partition("\n")[0] or type(error).__name__,
-        todo="Lower its img_size, take a smaller backbone, or free the device.",
+        todo="Lower its img_size, use a smaller backbone, or free memory of the device.",
     )

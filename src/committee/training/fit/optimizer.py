@@ -1,8 +1,7 @@
-"""The optimizer of a fit, and the learning rate of each of its steps."""
+"""Optimizer of a fit."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -14,9 +13,20 @@ from committee.recipe.training import Training
 def make_optimizer(
     parameters: Iterable[nn.Parameter], settings: Training, head: Iterable[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
-    """Return AdamW or SGD, fused into one kernel; norms and biases have no weight decay.
+    """Return AdamW or SGD in its fused implementation, without weight decay of norms and biases.
 
-    Each group has an `lr_scale`: 1, or `body_lr` for what is not of the head, where there is one.
+    Parameters
+    ----------
+    parameters : iterable of nn.Parameter
+        Those that require no gradient are left out.
+    settings : Training
+    head : iterable of nn.Parameter
+        Parameters of the head. If there are any, the learning rate of the others is scaled by `body_lr`.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+        Each parameter group has an `lr_scale`, by which `set_rate` multiplies the learning rate.
     """
     of_head = set(map(id, head))
     found = dict[tuple[float, float], list[nn.Parameter]]()
@@ -34,22 +44,7 @@ def make_optimizer(
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
 
 
-def learning_rate(settings: Training, epoch: float, epochs: int) -> float:
-    """Return the learning rate after `epoch` of `epochs` epochs; both may be counted in parts of an epoch.
-
-    It rises from near zero through `warmup_epochs`, or a fifth of `epochs` where that is shorter, then falls
-    to zero as half a cosine, or stays, or falls so again and again, in cycles of `cycle_epochs` (Loshchilov
-    and Hutter 2017); the first of these begins with the warm-up.
-    """
-    if settings.scheduler == "cyclic":
-        cycle = settings.cycle_epochs
-        warmup = min(settings.warmup_epochs, cycle / 5)
-        ramp = epoch / warmup if epoch < warmup else 1.0
-        return settings.lr * ramp * 0.5 * (1 + math.cos(math.pi * (epoch % cycle) / cycle))
-    # A short fit would else be a warm-up and little more.
-    warmup = min(settings.warmup_epochs, epochs / 5)
-    if epoch < warmup:
-        return settings.lr * epoch / warmup
-    if settings.scheduler == "constant":
-        return settings.lr
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every parameter group to `rate`, times the group's `lr_scale`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_scale"]

@@ -1,4 +1,4 @@
-"""A trained module's logits on rows of a data set."""
+"""Prediction of rows of a data set by a trained module."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from committee.training.fit.memory import halving
 def logits_of(
     module: nn.Module, dataset: Dataset, rows: Rows, *, batch_size: int, device: torch.device
 ) -> NDArray[np.float32]:
-    """Return logits, float32 `[N, C]`, in evaluation mode and full precision.
+    """Return logits of rows, computed in evaluation mode and full precision.
 
     Parameters
     ----------
     module : nn.Module
-        uint8 `[B, c, H, W]` -> logits `[B, C]`. It comes back on the device and in the mode that it had.
+        Maps uint8 `[B, c, H, W]` to logits `[B, C]`. Its device and mode are restored afterwards.
     dataset : Dataset
     rows : int64 `[N]`
-        Rows of the data set, in the order that the logits shall have.
+        Rows of the data set; the logits are in their order.
     batch_size : int
-        Images at once; fewer where memory runs out.
+        Images in a batch; fewer where memory runs out.
     device : torch.device
+
+    Returns
+    -------
+    float32 array `[N, C]`
 
     Raises
     ------

@@ -1,22 +1,24 @@
-"""A loss that is no number: back to the last good epoch with half the learning rate, three times at most."""
+"""Divergence of a fit: the training continues from the last good epoch at half the learning rate."""
 
 from __future__ import annotations
 
 from committee.errors import TrainingError
+from committee.training.fit.schedule import halved
 
 MOST = 3
+"""Rollbacks of a fit, at most."""
 
 
 class Diverged(ArithmeticError):
-    """An epoch came to no number.
+    """The loss, a weight or a score of an epoch is not finite.
 
     Parameters
     ----------
     epoch : int
     what : str
-        Where it shows, such as `a loss of nan`.
+        What is not finite, such as `a loss of nan`.
     rollbacks : int
-        How often the fit went back before.
+        Number of rollbacks before this one.
     """
 
     def __init__(self, epoch: int, what: str, rollbacks: int) -> None:
@@ -24,18 +26,13 @@ class Diverged(ArithmeticError):
         self.epoch, self.what, self.rollbacks = epoch, what, rollbacks
 
 
-def rate(lr: float, rollbacks: int) -> float:
-    """Return the learning rate `lr` after so many rollbacks, each of which halves it."""
-    return lr / 2**rollbacks
-
-
-def lower(diverged: Diverged, who: str, lr: float) -> str:
-    """Return what is done about it, for the log.
+def describe_rollback(diverged: Diverged, who: str, lr: float) -> str:
+    """Return the log message of a rollback.
 
     Raises
     ------
     TrainingError
-        It was done three times already.
+        The fit has been rolled back `MOST` times already.
     """
     tried = diverged.rollbacks
     if tried == MOST:
@@ -43,10 +40,10 @@ def lower(diverged: Diverged, who: str, lr: float) -> str:
             who,
             expected="a finite loss",
             got=f"{diverged.what} in epoch {diverged.epoch}, also after the learning rate was halved "
-            f"{MOST} times, from {lr:g} to {rate(lr, MOST):g}",
-            todo="Lower training.lr by far, set training.clip_grad=1.0, or take training.precision=fp32.",
+            f"{MOST} times, from {lr:g} to {halved(lr, MOST):g}",
+            todo="Lower training.lr by far, set training.clip_grad=1.0, or use training.precision=fp32.",
         ) from diverged
     return (
-        f"{who}: {diverged.what} in epoch {diverged.epoch}; back to the last good epoch, with half the "
-        f"learning rate: {rate(lr, tried + 1):g} (rollback {tried + 1} of {MOST})"
+        f"{who}: {diverged.what} in epoch {diverged.epoch}; continuing from the last good epoch with half "
+        f"the learning rate, {halved(lr, tried + 1):g} (rollback {tried + 1} of {MOST})"
     )

@@ -1,4 +1,4 @@
-"""One fit on several GPUs: each batch is divided among processes, one a GPU."""
+"""One fit on several GPUs: each batch is divided among processes, one per GPU."""
 
 from __future__ import annotations
 
@@ -22,18 +22,24 @@ Result = TypeVar("Result")
 
 
 def share(job: Job, fit: Callable[[Fabric, Job], Result]) -> Result:
-    """Carry out `job`, with the help of other processes where there are several GPUs.
+    """Carry out `job`, in several processes if there are several GPUs.
 
-    What they come to is read from the state that the first of them keeps: this process then finds a fit with
-    no epoch left to do.
+    The first of those processes stores the state of the fit. This process then continues from the state,
+    in which no epoch is left to train, and so obtains the result.
+
+    Parameters
+    ----------
+    job : Job
+    fit : callable
+        From a Fabric and a job to the result of the fit.
 
     Raises
     ------
     TrainingError
-        A process failed; the sentence has its last line.
+        A process failed; the message quotes the last line of its error.
     """
     precision = job.spec.training.precision
-    # Each process needs rows of every batch, also of the smallest that `epoch_batches` makes.
+    # Each process needs rows of every batch, including the smallest one that `epoch_batches` makes.
     count = min(processes(job.device), max(1, min(job.spec.batch_size, len(job.rows)) // 2))
     if count > 1:
         fabric = make_fabric(job.device, precision, count)
@@ -42,7 +48,7 @@ def share(job: Job, fit: Callable[[Fabric, Job], Result]) -> Result:
         def launch(size: int) -> None:
             _launch(fabric, job if size == share_of_each else replace(job, micro_batch=size), fit)
 
-        # A process that lacks memory would leave the others waiting: all of them start again with less.
+        # If one process ran out of memory, the others would wait for it: all of them start again with less.
         halving(launch, share_of_each, job.name)
     return fit(make_fabric(job.device, precision), job)
 
@@ -50,29 +56,29 @@ def share(job: Job, fit: Callable[[Fabric, Job], Result]) -> Result:
 def _launch(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
     others = set(multiprocessing.active_children())
     try:
-        # Bound rather than passed: Fabric looks into what is passed, and refuses frozen dataclasses.
+        # Bound by `partial`, since Fabric inspects arguments and refuses frozen dataclasses.
         fabric.launch(partial(_work, job=job, fit=fit))
     except ProcessException as error:
-        said = str(error).strip()
-        last = said.splitlines()[-1]
-        if "OutOfMemoryError: " in said or "allocate memory" in said:
+        message = str(error).strip()
+        last = message.splitlines()[-1]
+        if "OutOfMemoryError: " in message or "allocate memory" in message:
             raise torch.OutOfMemoryError(last) from None
         raise TrainingError(
             job.name,
             expected="all processes to finish",
             got=last,
-            todo="What was trained is kept: run it again, or on one GPU with CUDA_VISIBLE_DEVICES=0.",
+            todo="Finished epochs are stored: run it again, or use one GPU with CUDA_VISIBLE_DEVICES=0.",
         ) from error
     finally:
         for process in set(multiprocessing.active_children()) - others:
-            process.kill()  # after an interrupt; what they kept is whole
+            process.kill()  # After an interrupt. The state that they stored is complete.
 
 
 def _work(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
     fit(fabric, job)
-    # The first process keeps the store through which they find each other: where it leaves while another
-    # still talks, or where one ends with its connections open, that one aborts. After an error there is
-    # nobody to wait for: the launcher ends the others.
+    # The first process holds the key-value store through which the processes connect. If it leaves while
+    # another still communicates, or if one ends with open connections, that process aborts. After an error
+    # this code is not reached, and the launcher ends the other processes.
     fabric.barrier()
     gc.collect()
     torch.distributed.destroy_process_group()

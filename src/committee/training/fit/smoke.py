@@ -1,4 +1,4 @@
-"""One batch forward and backward, before a night is spent on a network that cannot learn."""
+"""Smoke test of a backbone: one batch forward and backward, before the first fit."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from committee.images.dataset import Dataset
 from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
 from committee.training.fit.engine import make_fabric
-from committee.training.fit.input_errors import taking
+from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.memory import halving
 from committee.training.fit.start import BatchLoader, start_member
 
 
 def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
-    """Run one batch through a fresh network and back.
+    """Run one batch forward and backward through an untrained network.
 
     Raises
     ------
     TrainingError
-        The network does not take images of this size, not even one of them fits into memory, its logits are
-        not `[batch, classes]`, the loss or a gradient is not finite, or there is no gradient.
+        The network does not accept images of this size, there is no memory for a single image, the logits are
+        not of shape `[batch, classes]`, the loss or a gradient is not finite, or there is no gradient.
     """
     rows = dataset.rows("train")[: max(2, spec.batch_size)]
     halving(lambda size: _one_batch(spec, dataset, device, rows[:size]), len(rows), spec.name)
@@ -40,39 +40,39 @@ def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: R
     check_shape(spec, logits, (len(rows), len(dataset.class_names)))
     loss = functional.cross_entropy(logits, torch.as_tensor(dataset.labels[rows]).to(device))
     _check_finite(spec, "loss", loss)
-    with taking(spec.backbone, spec.img_size):
+    with as_training_error(spec.backbone, spec.img_size):
         fabric.backward(loss)
     gradients = [each.grad for each in member.network.parameters() if each.grad is not None]
     if not gradients:
         raise TrainingError(
             spec.name,
-            expected="weights that learn",
-            got="no gradient at all",
+            expected="a gradient for at least one weight",
+            got="none",
             todo="Check that the backbone does not detach its output.",
         )
     _check_finite(spec, "gradient", torch.stack([each.norm() for each in gradients]).sum())
 
 
 def first_logits(spec: MemberSpec, network: nn.Module, images: Tensor) -> Tensor:
-    """Return the logits of a network's first batch, whose size it may never have met.
+    """Return the logits of a network's first batch.
 
     Raises
     ------
     TrainingError
-        It cannot take the batch.
+        The network does not accept images of this size.
     """
-    with taking(spec.backbone, spec.img_size):
+    with as_training_error(spec.backbone, spec.img_size):
         return network(images)
 
 
 def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, int]) -> None:
-    """Raise TrainingError unless a network gives one number a class."""
+    """Raise TrainingError unless the logits have one column per class."""
     if tuple(logits.shape) != expected:
         raise TrainingError(
             spec.name,
             expected=f"logits of shape {list(expected)}",
             got=str(list(logits.shape)),
-            todo="Check the backbone: its last layer must give one number a class.",
+            todo="Check the backbone: its last layer must have one output per class.",
         )
 
 

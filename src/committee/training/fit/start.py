@@ -1,6 +1,8 @@
-"""Where a fit starts: an untrained member, and what it is shown."""
+"""Start of a fit: the untrained member, and the loader of its training images."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,20 +14,32 @@ from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
+from committee.training.fit.engine import memory_format, number_format
+from committee.training.fit.job import Job
 
 
 def starting_weights(spec: MemberSpec) -> bool | str:
-    """Return whether a member starts from published weights, or the path of its own."""
+    """Return whether a member starts from published weights, or the path of a file with its weights."""
     return pretrained_default(spec.backbone) if spec.pretrained is None else spec.pretrained
 
 
+def head_epochs(spec: MemberSpec) -> int:
+    """Return the number of first epochs in which only the head of a pretrained network is trained.
+
+    At least one epoch remains for the whole network. There are none if the body is frozen throughout.
+    """
+    training = spec.training
+    wanted = training.head_epochs if starting_weights(spec) and training.body_lr > 0 else 0
+    return min(wanted, training.epochs - 1)
+
+
 def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:
-    """Return the member before its training; all folds get the same weights unless `shared_start` is false.
+    """Return the untrained member. All folds have the same weights unless `shared_start` is false.
 
     Raises
     ------
     CommitteeError
-        The backbone cannot be built, or its published weights cannot be fetched.
+        The backbone cannot be built, or its published weights cannot be downloaded.
     """
     return Member.build(
         spec.backbone,
@@ -47,18 +61,29 @@ def start_seed(spec: MemberSpec, fold: str) -> int:
     return derive(spec.seed if own is None else own, spec.backbone, part, "start")
 
 
+def place_member(job: Job, device: torch.device) -> tuple[Member, torch.memory_format]:
+    """Return the member that a fit starts from, on `device`, and the memory format of its images."""
+    member = (job.extra.begin or partial(start_member, job.spec, job.dataset, job.fold))()
+    settings = job.spec.training
+    form = number_format(job.device, settings.precision)
+    layout = memory_format(member.network, settings.channels_last, job.device, form)
+    member.to(device)
+    member.network.to(memory_format=layout)
+    return member, layout
+
+
 class BatchLoader:
-    """The images of a fit as its network sees them: varied anew in each epoch, then normalized.
+    """Loads batches of training images: augmented differently in each epoch, then normalized.
 
     Parameters
     ----------
     member : Member
-        Its view has the size and the scale.
+        Its view decides the size and the normalization of the images.
     spec : MemberSpec
     dataset : Dataset
     device : torch.device
     layout : torch.memory_format
-        Of the batches.
+        Memory format of the batches.
     """
 
     def __init__(
@@ -69,17 +94,22 @@ class BatchLoader:
         device: torch.device,
         layout: torch.memory_format,
     ) -> None:
-        self.view, self.spec, self.dataset, self.device, self.layout = (
-            member.view,
-            spec,
-            dataset,
-            device,
-            layout,
-        )
+        self.view, self.spec, self.dataset = member.view, spec, dataset
+        self.device, self.layout = device, layout
         self.keys = sample_keys(dataset.sample_ids)
 
     def batch(self, rows: Rows, epoch: int) -> Tensor:
-        """Return float32 `[B, c, size, size]` of rows of the data set; their ids decide the variations."""
+        """Return images of rows of the data set, augmented by sample id and epoch.
+
+        Parameters
+        ----------
+        rows : int64 `[B]`
+        epoch : int
+
+        Returns
+        -------
+        float32 tensor `[B, c, size, size]`
+        """
         pixels = self.dataset.images(rows).to(self.device, non_blocking=True)
         seed = derive(self.spec.seed, self.spec.name, "augment", epoch)
         return augment(pixels, self.keys[rows], self.view, self.spec.training.augment, seed, self.layout)

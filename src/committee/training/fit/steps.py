@@ -1,4 +1,4 @@
-"""One batch forward and backward, in parts where memory is short: their gradients add up to the batch's."""
+"""Gradients of one batch, which may be divided into parts where memory is short."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from committee.training.fit.batches import Rows
-from committee.training.fit.input_errors import taking
+from committee.training.fit.input_errors import as_training_error
 
 
 class Step:
-    """Adds the gradients of a batch to those of a network.
+    """Forward and backward pass of a batch, which adds its gradients to those of a network.
 
     Parameters
     ----------
     fabric : Fabric
-    shown : callable
+    loader : callable
         From positions int64 `[B]` to images float32 `[B, c, size, size]`.
-    targets : int64 `[N]`
-        Labels, by position.
-    weights : float32 `[C]` or None
-        Of each class in the loss.
-    row_weights : float32 `[N]` or None
-        Of each row in the loss, by position.
-    offsets : float32 `[N, C]` or None
-        Logits to which the network's are added, by position.
+    targets : int64 tensor `[N]`
+        Label of each position.
+    weights : float32 tensor `[C]` or None
+        Weight of each class in the loss.
+    row_weights : float32 tensor `[N]` or None
+        Weight of each position in the loss.
+    offsets : float32 tensor `[N, C]` or None
+        Logits of each position, to which those of the network are added.
     smoothing : float
         Share of the label that is spread over all classes.
     who : str
-        Whose network it is, for people.
+        Member and fold, for messages.
     """
 
     def __init__(
@@ -54,18 +54,24 @@ class Step:
         self.smoothing, self.who = smoothing, who
 
     def __call__(self, model: nn.Module, positions: Rows, size: int) -> Tensor:
-        """Go forward and backward, at most `size` images at once.
+        """Compute the gradients of a batch, with at most `size` images at once.
+
+        Parameters
+        ----------
+        model : nn.Module
+        positions : int64 `[B]`
+        size : int
 
         Returns
         -------
-        float32 `[2]`
-            Loss and accuracy of the batch. However it is divided, the loss is the mean over all of it,
-            weighted by class.
+        float32 tensor `[2]`
+            Loss and accuracy of the batch. The loss is the weighted mean over the whole batch, however it is
+            divided.
 
         Raises
         ------
         TrainingError
-            The network cannot take the images.
+            The network does not accept images of this size.
         """
         if size >= len(positions):
             return self._part(model, positions)
@@ -78,9 +84,9 @@ class Step:
         return total
 
     def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
-        """Return loss and accuracy of rows at once; their gradients count by their share of the batch."""
+        """Return loss and accuracy of rows processed at once; `share` scales their gradients."""
         images, rows = self.loader(positions), torch.from_numpy(positions)
-        with taking(self.who, images.shape[-1]):
+        with as_training_error(self.who, images.shape[-1]):
             logits, labels = model(images), self.targets[rows]
             if self.offsets is not None:
                 logits = logits + self.offsets[rows]
@@ -98,7 +104,7 @@ class Step:
         return (each * self.row_weights[rows]).sum() / self._weight(rows)
 
     def _weight(self, positions: Rows | Tensor) -> Tensor:
-        """Return what the sum of these rows' losses is divided by, for their mean."""
+        """Return the sum of the weights of rows, which divides the sum of their losses."""
         rows = torch.as_tensor(positions)
         weights = self.targets.new_ones(len(rows), dtype=torch.float32)
         if self.weights is not None:

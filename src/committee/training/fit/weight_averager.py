@@ -1,4 +1,4 @@
-"""Networks of one architecture, what their averages come to, and how rough the way between them is."""
+"""Weighted averages of networks of one architecture, and the loss barriers between them."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from committee.training.fit.weight_trackers import Weights
 log = logging.getLogger(__name__)
 
 STOPS = (0.25, 0.5, 0.75)
-"""Where the loss is measured on the line between two networks."""
-MOST = 2000
-"""Training rows that losses are measured on."""
+"""Points on the line between two networks at which the loss is measured."""
+MOST_ROWS = 2000
+"""Largest number of training rows that losses are measured on."""
 FEW = 20
-"""Batches that statistics are estimated from for a measurement."""
+"""Batches from which batch-norm statistics are estimated for a measurement."""
 
 
 @dataclass(frozen=True, eq=False)
 class SoupContext:
-    """What soups of one fit share.
+    """Data and settings that the soups of one fit share.
 
     Attributes
     ----------
     dataset : Dataset
     rows : int64 `[N]`
-        Training rows: statistics are estimated on them.
+        Training rows, on which batch-norm statistics are estimated.
     judged : int64 `[n]`
-        Rows that losses are measured on: those kept apart where a soup chooses by them.
+        Rows on which losses are measured: the validation split if a soup chooses by losses.
     batch_size : int
     device : torch.device
     recompute_bn : bool
-        Whether batch norm's statistics are estimated again after averaging.
+        Whether batch-norm statistics are estimated again after averaging.
     num_batches : int
-        From so many batches.
+        Number of batches from which they are estimated.
     seed : int
     """
 
@@ -62,32 +62,34 @@ class SoupContext:
 
 
 class WeightAverager:
-    """The ingredients of a soup.
+    """Averages the weights of networks, and measures the averages.
 
     Parameters
     ----------
     members : mapping of str to Member
-        In evaluation mode, on the CPU.
-    kitchen : SoupContext
+        Networks that are averaged, in evaluation mode and on the CPU.
+    context : SoupContext
     who : str
-        The soup, for people.
+        Name of the soup, for messages.
 
     Raises
     ------
     DataError
-        They are not of one architecture, one view and one order of classes.
+        The members differ in architecture, view or classes.
+
+    See Also
+    --------
+    committee.training.soups.base.Soup : Chooses the weights of an average.
     """
 
     def __init__(self, members: Mapping[str, Member], context: SoupContext, who: str) -> None:
         self.members, self.context, self.who = dict(members), context, who
-        self._require_alike()
+        self._require_same_kind()
         self.batch_norm = has_batch_norm(next(iter(self.members.values())).network)
         if self.batch_norm and not context.recompute_bn:
-            log.warning(
-                "%s: batch norm's statistics do not belong to averaged weights: set recompute_bn", who
-            )
+            log.warning("%s: batch-norm statistics do not fit averaged weights; set recompute_bn=true", who)
 
-    def _require_alike(self) -> None:
+    def _require_same_kind(self) -> None:
         first, *others = self.members.items()
         for name, member in others:
             for what, one, other in zip(
@@ -96,26 +98,27 @@ class WeightAverager:
                 if one != other:
                     raise DataError(
                         self.who,
-                        expected=f"networks of one {what}",
+                        expected=f"networks with the same {what}",
                         got=f"{first[0]} and {name}, which differ",
-                        todo="Name members of one backbone and size, trained on the same classes.",
+                        todo="Choose members of one backbone and image size, trained on the same classes.",
                     )
 
     def only(self, names: Sequence[str]) -> WeightAverager:
-        """Return the pot with some of the ingredients."""
+        """Return an averager of some of the members."""
         some = copy.copy(self)
         some.members = {name: self.members[name] for name in names}
         return some
 
     def blend(self, weights: Mapping[str, float], num_batches: int | None = None) -> Member:
-        """Return the member whose weights are the weighted mean of the ingredients'.
+        """Return a member whose network has the weighted mean of the members' weights.
 
         Parameters
         ----------
         weights : mapping of str to float
-            They sum to 1.
+            Weight of each member; they sum to 1.
         num_batches : int, optional
-            Batches that statistics are estimated from, where that is wanted; 0 leaves their mean.
+            Number of batches from which batch-norm statistics are estimated, if `recompute_bn` is set; 0
+            keeps their weighted mean. By default that of the context.
         """
         states = {name: self.members[name].network.state_dict() for name in weights}
         blended = copy.deepcopy(self.members[next(iter(weights))])
@@ -127,7 +130,7 @@ class WeightAverager:
         return blended
 
     def recompute(self, member: Member, num_batches: int) -> None:
-        """Estimate batch norm's statistics of a member again, in place."""
+        """Estimate the batch-norm statistics of a member again, in place."""
         context = self.context
         recompute(
             member,
@@ -140,7 +143,7 @@ class WeightAverager:
         )
 
     def loss(self, member: Member) -> float:
-        """Return a member's log-loss on the judged rows; infinite where its logits are no numbers."""
+        """Return the log-loss of a member on the judged rows; infinite if its logits are not finite."""
         context = self.context
         logits = logits_of(
             member, context.dataset, context.judged, batch_size=context.batch_size, device=context.device
@@ -151,9 +154,16 @@ class WeightAverager:
         return evaluate(log_probs, context.dataset.labels[context.judged], ["log_loss"])["log_loss"]
 
     def barrier(self, one: str, other: str, losses: Mapping[str, float]) -> float:
-        """Return how far the loss on the line between two networks rises above the one between their losses.
+        """Return the linear loss barrier between two members (Frankle et al. 2020).
 
-        The linear barrier of Frankle et al. (2020), at three stops, with statistics estimated anew at each.
+        It is the largest difference, at three points on the line between their weights, between the loss of
+        the average and the interpolated losses of the two. Batch-norm statistics are estimated at each point.
+
+        Parameters
+        ----------
+        one, other : str
+        losses : mapping of str to float
+            Log-loss of each of the two.
         """
         rises = []
         for share in STOPS:
@@ -163,12 +173,12 @@ class WeightAverager:
 
 
 def some_rows(rows: Rows, seed: int) -> Rows:
-    """Return rows to measure losses on: some of these, where they are many."""
-    return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST])
+    """Return at most `MOST_ROWS` of the given rows, drawn at random, to measure losses on."""
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_ROWS])
 
 
 def mean_of(states: Mapping[str, Weights], weights: Mapping[str, float]) -> Weights:
-    """Return the weighted mean of state dicts; counters are those of the first."""
+    """Return the weighted mean of state dicts; integer counters are those of the first."""
     first = next(iter(states))
     mean: dict[str, Tensor] = {}
     for key, value in states[first].items():
@@ -180,5 +190,6 @@ def mean_of(states: Mapping[str, Weights], weights: Mapping[str, float]) -> Weig
 
 
 def _kind(member: Member) -> tuple[Any, ...]:
+    """Return the properties in which averaged members must agree."""
     shapes = {key: tuple(value.shape) for key, value in member.network.state_dict().items()}
     return shapes, member.view.options(), member.class_names

@@ -1,4 +1,4 @@
-"""What goes along with a network's weights while it trains, and becomes members of its own."""
+"""Weights that are collected while a network is trained, and become members of their own."""
 
 from __future__ import annotations
 
@@ -10,55 +10,77 @@ import torch
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
+"""A state dict."""
 
 
-class Follower(ABC):
-    """Follows the weights of a network from where all of it begins to learn.
+class WeightTracker(ABC):
+    """Collects weights of a network during its training.
+
+    The steps and epochs in which only the head is trained are left out.
 
     Parameters
     ----------
     network : nn.Module
-        Whose weights are followed.
+        The network that is trained.
+
+    See Also
+    --------
+    MovingAverage : Exponential moving average over all steps (EMA).
+    TailAverage : Mean over the last epochs (SWA).
+    Snapshots : Copies at the end of each cycle.
     """
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
 
-    def step(self) -> None:  # noqa: B027, most follow one of the two
-        """Take in that the optimizer made a step."""
+    def step(self) -> None:  # noqa: B027, most trackers override one of the two
+        """Update after a step of the optimizer."""
 
     def epoch(self, epoch: int) -> None:  # noqa: B027
-        """Take in that an epoch, counted from 1 where all of the network learns, has ended."""
+        """Update after an epoch, counted from 1, the first in which the whole network is trained."""
 
     @abstractmethod
-    def found(self) -> dict[str, Weights]:
-        """Return name -> state dict, of each member that came of it."""
+    def collected(self) -> dict[str, Weights]:
+        """Return the collected state dicts by name."""
 
     @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` takes."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, for `load_state_dict`."""
 
     @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a kept state."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
 
 
-Follow = Callable[[nn.Module], Follower]
+MakeTracker = Callable[[nn.Module], WeightTracker]
 
 
-class MovingAverage(Follower):
-    """An exponential moving average of weights and of batch norm's statistics: EMA.
+class MovingAverage(WeightTracker):
+    """Exponential moving average of weights and of batch-norm statistics (EMA).
 
     Parameters
     ----------
     network : nn.Module
     decay : float
-        Share of the average that a step keeps; smaller in the first steps, when it is mostly the start:
-        `min(decay, (1 + step) / (10 + step))`.
+        Share of the average that is kept in a step. It is smaller in the first steps, in which the average
+        consists mostly of the initial weights: `min(decay, (1 + step) / (10 + step))`.
+
+    See Also
+    --------
+    TailAverage : Mean over the last epochs.
 
     Notes
     -----
-    Statistics are averaged like weights: those of the last step belong to other weights than the average's.
+    Batch-norm statistics are averaged like weights: those of the last step belong to other weights.
+
+    Examples
+    --------
+    >>> import torch
+    >>> layer = torch.nn.Linear(1, 1)
+    >>> average = MovingAverage(layer, decay=0.9)
+    >>> average.step()
+    >>> sorted(average.collected()["ema"])
+    ['bias', 'weight']
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -74,42 +96,56 @@ class MovingAverage(Follower):
 
     @torch.no_grad()
     def step(self) -> None:
-        """Take a step's weights into the average."""
+        """Add the weights after a step to the average."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_(*self._pairs, 1 - decay)
 
     def weights(self) -> Weights:
-        """Return the averaged state dict; counters are the network's own."""
+        """Return the averaged state dict; integer counters are those of the network."""
         return {**self.network.state_dict(), **{name: self.values[name] for name in self._floats}}
 
-    def found(self) -> dict[str, Weights]:
-        """Return the average, as `ema`."""
+    def collected(self) -> dict[str, Weights]:
+        """Return the average under the name `ema`."""
         return {"ema": self.weights()}
 
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` takes."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, for `load_state_dict`."""
         return {"steps": self.steps, "values": self.values}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a kept state."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
         self.steps = int(state["steps"])
         for name, value in state["values"].items():
             self.values[name].copy_(value)
 
 
-class TailAverage(Follower):
-    """The mean of the weights at the end of each of the last epochs: SWA (Izmailov et al. 2018).
+class TailAverage(WeightTracker):
+    """Mean of the weights at the ends of the last epochs: SWA (Izmailov et al. 2018).
 
     Parameters
     ----------
     network : nn.Module
     start : int
-        First epoch that counts.
+        First epoch that is averaged.
+
+    See Also
+    --------
+    MovingAverage : Exponential moving average over all steps.
+    committee.training.fit.batch_norm.recompute : Estimate batch-norm statistics for averaged weights.
 
     Notes
     -----
-    Batch norm's statistics are averaged too, and belong to no network: estimate them again.
+    The averaged batch-norm statistics do not belong to the averaged weights and must be estimated again.
+
+    Examples
+    --------
+    >>> import torch
+    >>> average = TailAverage(torch.nn.Linear(1, 1), start=3)
+    >>> for epoch in (1, 2, 3, 4):
+    ...     average.epoch(epoch)
+    >>> average.count
+    2
     """
 
     def __init__(self, network: nn.Module, start: int) -> None:
@@ -119,7 +155,7 @@ class TailAverage(Follower):
 
     @torch.no_grad()
     def epoch(self, epoch: int) -> None:
-        """Take the weights at the end of an epoch into the mean."""
+        """Add the weights at the end of an epoch to the mean."""
         if epoch < self.start:
             return
         self.count += 1
@@ -130,20 +166,20 @@ class TailAverage(Follower):
             if value.is_floating_point():
                 self.values[name].lerp_(value, 1 / self.count)
 
-    def found(self) -> dict[str, Weights]:
-        """Return the mean, as `swa`; nothing where no epoch counted."""
+    def collected(self) -> dict[str, Weights]:
+        """Return the mean under the name `swa`, or nothing before the first averaged epoch."""
         return {"swa": self.values} if self.values else {}
 
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` takes."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, for `load_state_dict`."""
         return {"count": self.count, "values": self.values}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a kept state."""
-        self.count, self.values = int(state["count"]), _onto(self.network, state["values"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
+        self.count, self.values = int(state["count"]), _moved(state["values"], self.network)
 
 
-class Snapshots(Follower):
+class Snapshots(WeightTracker):
     """Copies of the weights at the end of each cycle of the learning rate (Huang et al. 2017).
 
     Parameters
@@ -151,6 +187,19 @@ class Snapshots(Follower):
     network : nn.Module
     cycle : int
         Epochs of a cycle.
+
+    See Also
+    --------
+    committee.training.plans.snapshot.Snapshot : The plan that combines the copies.
+
+    Examples
+    --------
+    >>> import torch
+    >>> snapshots = Snapshots(torch.nn.Linear(1, 1), cycle=2)
+    >>> for epoch in (1, 2, 3, 4):
+    ...     snapshots.epoch(epoch)
+    >>> list(snapshots.collected())
+    ['1', '2']
     """
 
     def __init__(self, network: nn.Module, cycle: int) -> None:
@@ -159,22 +208,22 @@ class Snapshots(Follower):
         self.copies: list[Weights] = []
 
     def epoch(self, epoch: int) -> None:
-        """Copy the weights where a cycle ends."""
+        """Copy the weights if a cycle ends with this epoch."""
         if epoch % self.cycle == 0:
             self.copies.append(
                 {name: value.cpu() for name, value in _copy(self.network.state_dict()).items()}
             )
 
-    def found(self) -> dict[str, Weights]:
-        """Return the copies, as `1`, `2`, ..."""
+    def collected(self) -> dict[str, Weights]:
+        """Return the copies under the names `1`, `2`, ..."""
         return {str(index): weights for index, weights in enumerate(self.copies, 1)}
 
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` takes."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, for `load_state_dict`."""
         return {"copies": self.copies}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a kept state."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` returned."""
         self.copies = list(state["copies"])
 
 
@@ -182,7 +231,7 @@ def _copy(weights: Weights) -> Weights:
     return {name: value.detach().clone() for name, value in weights.items()}
 
 
-def _onto(network: nn.Module, weights: Weights) -> Weights:
-    """Bring kept weights to where the network's are."""
+def _moved(weights: Weights, network: nn.Module) -> Weights:
+    """Return weights on the devices of a network's own."""
     own = network.state_dict()
     return {name: value.to(own[name].device) for name, value in weights.items()}

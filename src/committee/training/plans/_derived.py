@@ -57,13 +57,17 @@ class Inputs:
 
 
 class Derived(Plan):
-    """A plan that derives a member from stored members.
+    """A plan that derives a new member from stored members.
 
     Parameters
     ----------
     name : str
         Name of the new member.
     inputs : Inputs
+
+    See Also
+    --------
+    SoupPlan, FusionPlan, MoePlan : The plans that derive members.
     """
 
     derives = True

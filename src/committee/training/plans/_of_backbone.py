@@ -1,4 +1,4 @@
-"""What the plans of one backbone share: the member of a recipe, and fits of its network."""
+"""Base of the plans that train a backbone: settings of the recipe's member, and fits of its network."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from committee.recipe.training import Training
 from committee.store.layout import Store
 from committee.store.manifest import digest, hash_file
 from committee.training.fit.batches import Rows
-from committee.training.fit.early_stopping import judges
+from committee.training.fit.early_stopping import stopping_rule
 from committee.training.fit.job import Extra, Trained
-from committee.training.fit.loop import train
 from committee.training.fit.smoke import smoke
 from committee.training.fit.start import start_seed, starting_weights
+from committee.training.fit.train import train
 from committee.training.fit.weight_trackers import Weights
 from committee.training.plans.base import Plan
 
-# These say which fits there are and which of them are used, not what one fit comes to.
+# Settings that decide which fits there are and which are deployed, but not the result of one fit.
 _OTHER_FITS = {"folds", "inference", "pretrained", "plan"}
 
 
@@ -36,10 +36,16 @@ class OfBackbone(Plan):
     Parameters
     ----------
     spec : MemberSpec
+        Backbone and settings.
     dataset : Dataset
     store : Store
-        Keeps the state of a fit between epochs.
+        Keeps the state of unfinished fits.
     device : torch.device
+
+    Attributes
+    ----------
+    of : list of str
+        Names of the members that this one repeats with another plan, if any.
     """
 
     def __init__(self, spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device) -> None:
@@ -47,7 +53,7 @@ class OfBackbone(Plan):
         self.spec = spec
         self.name, self.batch_size = spec.name, spec.batch_size
         self.folds, self.inference = spec.training.folds, spec.training.inference
-        self.epochs = None if judges(spec.training, None) else spec.training.epochs
+        self.epochs = None if stopping_rule(spec.training, None) else spec.training.epochs
         self.of: list[str] = []
 
     @property
@@ -60,7 +66,7 @@ class OfBackbone(Plan):
         return {}
 
     def settings(self) -> Mapping[str, Any]:
-        """Return backbone, start, sizes and every key of `training` that a fit follows."""
+        """Return backbone, initial weights, sizes and every key of `training` that affects a fit."""
         spec = self.spec
         return {
             "plan": self.key,
@@ -74,7 +80,7 @@ class OfBackbone(Plan):
         }
 
     def facts(self) -> Mapping[str, Any]:
-        """Return what the recipe said of the member."""
+        """Return the settings of the member in the recipe."""
         spec = self.spec
         of = {"of": self.of} if self.of else {}
         return {
@@ -88,7 +94,7 @@ class OfBackbone(Plan):
         }
 
     def check(self) -> None:
-        """Run one batch forward and backward."""
+        """Run one batch forward and backward; see the base class."""
         smoke(self.spec, self.dataset, self.device)
 
     def fit(
@@ -101,10 +107,17 @@ class OfBackbone(Plan):
         number: int | None = None,
         extra: Extra | None = None,
     ) -> Trained:
-        """Train one network; of several, the one of a `number`, which starts and is shown images as no other.
+        """Train one network.
 
-        A network that is done is not trained again when a later one was interrupted: its kept state has no
-        epoch left to do.
+        Parameters
+        ----------
+        rows, fold, fingerprint, epochs
+            See `run`.
+        number : int, optional
+            Index of the network, if a run trains several. Each has its own initial weights and augmentation.
+            When a later network was interrupted, a finished one is loaded from its stored state.
+        extra : Extra, optional
+            Additions to the fit.
         """
         spec, folder = self.spec, self.store.resume(self.name, fold)
         if number is not None:
@@ -125,14 +138,14 @@ class OfBackbone(Plan):
         return trained
 
     def fixed(self, **update: Any) -> MemberSpec:
-        """Return the spec with a fixed number of epochs, and with other settings of `training`."""
+        """Return the spec with a fixed number of epochs and with updated settings of `training`."""
         settings: dict[str, Any] = {"early_stop": None, "best_checkpoint": False, **update}
         training: Training = self.spec.training.model_copy(update=settings)
         return replace(self.spec, training=training)
 
 
 def with_weights(member: Member, weights: Weights, name: str) -> Member:
-    """Return a copy of a member with other weights, under another name."""
+    """Return a copy of a member with other weights and another name."""
     twin = copy.deepcopy(member)
     twin.network.load_state_dict(weights)
     twin.name = name
@@ -140,7 +153,7 @@ def with_weights(member: Member, weights: Weights, name: str) -> Member:
 
 
 def start_of(spec: MemberSpec, fold: str) -> str:
-    """Return a digest of the weights that a fit starts from: equal ones share a start."""
+    """Return a digest of the initial weights of a fit, equal for fits with the same initial weights."""
     return digest([spec.backbone, spec.img_size, _start(spec), start_seed(spec, fold)])
 
 

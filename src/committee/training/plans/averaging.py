@@ -1,4 +1,4 @@
-"""One network, and the averages of its weights on the way: SWA over the last epochs, EMA over all steps."""
+"""Plan that trains a backbone once, and also averages its weights (SWA and EMA)."""
 
 from __future__ import annotations
 
@@ -15,28 +15,49 @@ from committee.store.layout import Store
 from committee.training.fit.batch_norm import recompute
 from committee.training.fit.batches import Rows
 from committee.training.fit.job import Extra
-from committee.training.fit.start import starting_weights
+from committee.training.fit.start import head_epochs
 from committee.training.fit.weight_trackers import MovingAverage, TailAverage
 from committee.training.plans._of_backbone import OfBackbone, with_weights
 from committee.training.plans.base import Stored
 
 
 class Averaging(OfBackbone):
-    """A single fit, and two members of the same run: `swa_<name>` and `ema_<name>`.
+    """A single fit, with two further members of the same run: `swa_<name>` and `ema_<name>`.
 
-    SWA (Izmailov et al. 2018) is the mean of the weights at the end of each of the last epochs; it gains most
-    where the learning rate stays up, as with `scheduler: constant`. Both get batch norm's statistics anew.
+    Stochastic weight averaging (SWA, Izmailov et al. 2018) is the mean of the weights at the ends of the last
+    epochs. It gains most where the learning rate stays high, as with `scheduler: constant`. EMA is an
+    exponential moving average over all steps. Batch-norm statistics are estimated again for both.
 
     Parameters
     ----------
-    spec, dataset, store, device
-        See the base class. Nothing stops early.
+    spec : MemberSpec
+        Early stopping is ignored.
+    dataset : Dataset
+    store : Store
+    device : torch.device
     start : float
-        Share of the epochs before SWA begins.
+        Share of the epochs before SWA begins, between 0 and 1.
     decay : float
-        Share of the EMA that a step keeps.
+        Share of the EMA that is kept in a step, between 0 and 1.
     num_batches : int
-        Batches that batch norm's statistics are estimated from.
+        Number of batches from which batch-norm statistics are estimated.
+
+    Raises
+    ------
+    UsageError
+        A share is not between 0 and 1.
+
+    See Also
+    --------
+    Snapshot : Several networks of one run as an ensemble.
+    SoupPlan : Averages of networks of different runs.
+
+    Examples
+    --------
+    >>> from committee.training.plans._example import example_arguments
+    >>> plan = Averaging(**example_arguments(), decay=0.99)
+    >>> plan.name, plan.others
+    ('test_resnet', ('swa_test_resnet', 'ema_test_resnet'))
     """
 
     def __init__(
@@ -59,20 +80,19 @@ class Averaging(OfBackbone):
         self.others = (self.swa, self.ema)
 
     def options(self) -> dict[str, Any]:
-        """Return what decides the averages."""
+        """Return start, decay and number of batches."""
         return {"start": self.start, "decay": self.decay, "num_batches": self.num_batches}
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train once, following the weights."""
+        """Train once, and average the weights; see the base class."""
         spec = self.spec
-        head = min(spec.training.head_epochs, spec.training.epochs - 1) if starting_weights(spec) else 0
-        learning = spec.training.epochs - head
+        learning = spec.training.epochs - head_epochs(spec)
         first = min(learning, math.floor(self.start * learning) + 1)
-        follow = (partial(TailAverage, start=first), partial(MovingAverage, decay=self.decay))
-        trained = self.fit(rows, fold, fingerprint, extra=Extra(follow=follow))
+        trackers = (partial(TailAverage, start=first), partial(MovingAverage, decay=self.decay))
+        trained = self.fit(rows, fold, fingerprint, extra=Extra(trackers=trackers))
         made: dict[str, Stored] = {self.name: trained.member}
         for name, kind in ((self.swa, "swa"), (self.ema, "ema")):
-            averaged = with_weights(trained.member, trained.found[kind], name)
+            averaged = with_weights(trained.member, trained.tracked[kind], name)
             recompute(
                 averaged,
                 self.dataset,

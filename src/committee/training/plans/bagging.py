@@ -1,4 +1,4 @@
-"""Networks on bootstrap samples, which answer together (Breiman 1996)."""
+"""Plan that trains a backbone on several bootstrap samples (bagging)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,36 @@ log = logging.getLogger(__name__)
 
 
 class Bagging(OfBackbone):
-    """A bag of networks, each trained on rows drawn with replacement: as many as there are.
+    """Mean probability of networks on bootstrap samples (Breiman 1996).
 
-    Where images come in groups, groups are drawn. There are no folds: a training row is predicted by the
-    networks that did not draw it (about 36.8% of them), and rows that all drew count as seen.
+    Each network is trained on as many rows as there are, drawn with replacement; if images have groups,
+    groups are drawn. There are no folds: a training row is predicted by the networks that did not draw it
+    (about 36.8% of them), and rows that all of them drew count as seen.
 
     Parameters
     ----------
-    spec, dataset, store, device
-        See the base class.
+    spec : MemberSpec
+    dataset : Dataset
+    store : Store
+    device : torch.device
     networks : int
-        In the bag.
+        Number of networks, at least 2.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two networks.
+
+    See Also
+    --------
+    Boosting : Networks that are trained one after the other.
+
+    Examples
+    --------
+    >>> from committee.training.plans._example import example_arguments
+    >>> plan = Bagging(**example_arguments(), networks=3)
+    >>> [len(rows) for rows in plan.bags(plan.dataset.rows("train"), "refit")]
+    [8, 8, 8]
     """
 
     def __init__(
@@ -45,14 +64,14 @@ class Bagging(OfBackbone):
         self.folds, self.inference = 0, "refit"
 
     def options(self) -> dict[str, Any]:
-        """Return the size of the bag."""
+        """Return the number of networks."""
         return {"networks": self.networks}
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train all networks of the bag."""
+        """Train all networks; see the base class."""
         members = []
         for number, bag in enumerate(self.bags(rows, fold)):
-            self._name_absent(rows, bag, number)
+            self._warn_of_absent_classes(rows, bag, number)
             members.append(self.fit(bag, fold, fingerprint, epochs, number=number).member)
         done = [member.provenance["epochs"] for member in members]
         bagged = Ensemble(
@@ -64,10 +83,10 @@ class Bagging(OfBackbone):
         return {self.name: bagged.eval()}
 
     def out_of_bag(self, member: Stored, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return what the networks that did not draw a row say of it, and which rows all of them drew."""
+        """Return predictions by the networks that did not draw a row; see the base class."""
         assert isinstance(member, Ensemble)
         drew = np.stack([np.isin(rows, bag) for bag in self.bags(rows, "refit")])
-        answers = (
+        probabilities = (
             np.exp(
                 _log_softmax(
                     logits_of(network, self.dataset, rows, batch_size=self.batch_size, device=self.device)
@@ -75,36 +94,40 @@ class Bagging(OfBackbone):
             )
             for network in member.members
         )
-        mean, seen = mean_of_others(answers, drew)
-        log.info("%s: %d of %d rows were drawn by all of its networks", self.name, seen.sum(), len(rows))
+        mean, seen = mean_of_others(probabilities, drew)
+        log.info(
+            "%s: %d of %d rows were drawn by all networks and count as seen", self.name, seen.sum(), len(rows)
+        )
         return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32), seen
 
     def bags(self, rows: Rows, fold: str) -> list[Rows]:
-        """Return the rows that each network draws, repeated ones repeated; sorted."""
+        """Return the bootstrap sample of each network: sorted rows, some of them repeated."""
         groups = None if self.dataset.groups is None else self.dataset.groups[rows]
         seeds = (derive(self.spec.seed, self.name, fold, "bag", number) for number in range(self.networks))
         return [bootstrap(rows, groups, seed) for seed in seeds]
 
-    def _name_absent(self, rows: Rows, bag: Rows, number: int) -> None:
+    def _warn_of_absent_classes(self, rows: Rows, bag: Rows, number: int) -> None:
+        """Log the classes of which a network has no training image."""
         labels = self.dataset.labels
         absent = np.setdiff1d(labels[rows], labels[bag])
         if len(absent):
             names = ", ".join(self.dataset.class_names[label] for label in absent)
-            log.warning("%s: its network %d drew no image of %s: it will find none", self.name, number, names)
+            log.warning("%s: the bootstrap sample of network %d has no image of %s", self.name, number, names)
 
 
 def bootstrap(rows: Rows, groups: NDArray[np.int64] | None, seed: int) -> Rows:
-    """Draw as many rows as there are, with replacement; of grouped rows, as many groups as there are.
+    """Draw as many rows, or groups of rows, as there are, with replacement.
 
     Parameters
     ----------
     rows : int64 `[N]`
     groups : int64 `[N]` or None
+    seed : int
 
     Returns
     -------
     int64 array, sorted
-        A row is there as often as it was drawn.
+        Each row is repeated as often as it was drawn.
     """
     generator = np.random.default_rng(seed)
     if groups is None:
@@ -114,29 +137,29 @@ def bootstrap(rows: Rows, groups: NDArray[np.int64] | None, seed: int) -> Rows:
     return np.repeat(rows, times[place])
 
 
-def mean_of_others(answers: Any, drew: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Average, for each row, the answers of the networks that did not draw it.
+def mean_of_others(outputs: Any, drew: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Average the outputs of those networks that did not draw a row, for each row.
 
     Parameters
     ----------
-    answers : iterable of arrays `[N, ...]`
-        Of each network in turn: probabilities or numbers.
+    outputs : iterable of arrays `[N, ...]`
+        Outputs of each network, such as probabilities.
     drew : bool `[B, N]`
-        Which network drew which row.
+        Whether a network drew a row.
 
     Returns
     -------
-    mean : float64 `[N, ...]`
-        Of a row that all drew: of all networks.
-    seen : bool `[N]`
-        Rows that all drew.
+    mean : float64 array `[N, ...]`
+        For a row that all networks drew, the mean of all.
+    seen : bool array `[N]`
+        The rows that all networks drew.
     """
     seen: NDArray[np.bool_] = np.asarray(drew.all(axis=0))
     counts = ~drew | seen
     total: NDArray[np.float64] = np.zeros(1)
-    for answer, counted in zip(answers, counts, strict=True):
-        answer = np.asarray(answer, np.float64)
-        total = total + answer * counted.reshape(-1, *[1] * (answer.ndim - 1))
+    for output, counted in zip(outputs, counts, strict=True):
+        output = np.asarray(output, np.float64)
+        total = total + output * counted.reshape(-1, *[1] * (output.ndim - 1))
     shape = (-1, *[1] * (total.ndim - 1))
     return total / counts.sum(axis=0).reshape(shape), seen
 

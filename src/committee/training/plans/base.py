@@ -1,4 +1,4 @@
-"""What every plan gives: a member, or several of one run, from the rows that it may learn from."""
+"""Base class of plans, which turn training rows into members."""
 
 from __future__ import annotations
 
@@ -20,34 +20,57 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.predict import logits_of
 
 Stored = Member | Ensemble | Composite
-"""What a plan makes: photos in, logits out, with `class_names`, `provenance` and `save`."""
+"""A module that a plan makes: it maps images to logits, and has `class_names`, `provenance` and `save`."""
 
 
 class Plan(ABC):
-    """How rows become a member.
+    """Turns training rows into a member, or into several members of one run.
+
+    `CrossFit` runs a plan on the training rows of each fold, and then on all rows. Entries of the family are
+    files of this folder. A plan either trains a backbone (`training.plan` of the recipe names it), or derives
+    a member from stored members (`derives`; a section of `runs` asks for it).
+
+    Parameters
+    ----------
+    dataset : Dataset
+    store : Store
+        Keeps the state of unfinished fits.
+    device : torch.device
 
     Attributes
     ----------
     name : str
-        The member's.
+        Name of the member.
     others : tuple of str
-        Members that come of the same run, if any.
+        Names of further members of the same run.
     folds : int
-        Folds of its cross-fit; 0 trains on all rows alone.
+        Number of folds of the cross-fit; 0 trains on all rows only.
     inference : "refit" or "folds"
-        Which networks will speak for it.
+        Which networks are deployed.
     epochs : int or None
-        Of every fit; None where its rows decide. Of a boosted series, stages.
+        Number of epochs of every fit; None if each fit chooses it by its rows. For a boosted series, the
+        number of stages.
     batch_size : int
-        Images at once, when it predicts.
+        Images in a batch of a prediction.
     networks : int
-        That a fit trains, at most.
+        Largest number of networks that a fit trains.
     chooses_on : tuple of str
-        Splits kept apart that its fits choose on: their rows count as seen.
+        Splits on which the fits make choices. Their rows count as seen.
     derives : bool
         Whether the plan derives a member from stored members, instead of training a backbone.
     section : str
         Section of the recipe that asks for the plan.
+
+    See Also
+    --------
+    committee.training.crossfit.crossfit.CrossFit : Runs a plan on folds and on all rows.
+    committee.training.plans.single.Single : The simplest plan.
+
+    Examples
+    --------
+    >>> from committee.training.plans.base import PLANS
+    >>> [name for name in PLANS.names() if not PLANS.load(name).derives]
+    ['averaging', 'bagging', 'boosting', 'single', 'snapshot']
     """
 
     derives: ClassVar[bool] = False
@@ -66,24 +89,24 @@ class Plan(ABC):
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
-        """Return all but rows and data that decides what `run` makes, as plain JSON values."""
+        """Return everything but rows and data that decides what `run` makes, as plain JSON values."""
 
     @abstractmethod
     def facts(self) -> Mapping[str, Any]:
-        """Return what listings show of the member, as plain JSON values.
+        """Return the properties of the member that listings show, as plain JSON values.
 
-        `of` names the members that it comes from, where it comes from members.
+        `of` has the names of the members that it is derived from, if any.
         """
 
     @abstractmethod
     def check(self) -> None:
-        """Refuse, in a few seconds, what could not be trained anyway."""
+        """Raise a CommitteeError, within seconds, if the fits cannot succeed."""
 
     @abstractmethod
     def run(
         self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None
     ) -> Mapping[str, Stored]:
-        """Train on `rows`, or go on where an interrupted run of the same `fingerprint` stopped.
+        """Train on `rows`, or continue an interrupted run with the same `fingerprint`.
 
         Parameters
         ----------
@@ -94,23 +117,29 @@ class Plan(ABC):
         fingerprint : str
             Digest of settings, data and rows.
         epochs : int, optional
-            The number of epochs, where the folds have chosen it.
+            The number of epochs, if the folds have chosen it.
 
         Returns
         -------
         mapping of str to Stored
-            `name` and each of `others`; `provenance["epochs"]` says how long each was trained.
+            `name` and each of `others`. `provenance["epochs"]` is the number of epochs of each.
         """
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
-        """Return the logits `[N, C]` of a member that `run` made for a fold, on rows of one split."""
+        """Return the logits `[N, C]` of rows of one split by a member that `run` made for a fold."""
         return logits_of(member, self.dataset, rows, batch_size=self.batch_size, device=self.device)
 
     def out_of_bag(self, member: Stored, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-        """Return logits `[N, C]` of training rows by networks that have not seen them, where there are such.
+        """Return the predictions of training rows by those networks of a member that have not seen them.
 
-        Beside them, bool `[N]`: rows that all networks have seen, whose logits are those of all. None where
-        every network has seen every row.
+        Returns
+        -------
+        logits : float32 array `[N, C]`
+            For a row that all networks have seen, by all networks.
+        seen : bool array `[N]`
+            The rows that all networks have seen.
+
+        None is returned instead if every network has seen every row.
         """
         return None
 

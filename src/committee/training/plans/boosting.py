@@ -1,4 +1,4 @@
-"""Networks that learn one after the other what those before them got wrong."""
+"""Plan that trains a boosted series of networks."""
 
 from __future__ import annotations
 
@@ -30,31 +30,54 @@ from committee.training.plans.base import Stored
 log = logging.getLogger(__name__)
 
 SMALLEST = 1e-10
-"""Least weighted error that a stage's weight is computed from: one without error would weigh without end."""
+"""Smallest weighted error in the weight of a stage: without errors, the weight would be infinite."""
 
 
 class Boosting(OfBackbone):
-    """A boosted series of a backbone.
+    """A boosted series: each network is trained to correct the errors of those before it.
 
-    An inner slice of the training rows judges after each stage; the series ends with the stage after which
-    it was best, once `patience` further ones did not help. A refit takes over the folds' median of stages.
+    An validation slice of the training rows judges the series after each stage. Training ends when `patience`
+    stages in a row have brought no improvement, and the series is cut after its best stage. A refit has the
+    median number of stages of the folds.
 
     Parameters
     ----------
-    spec, dataset, store, device
-        See the base class. Within a stage nothing stops early.
+    spec : MemberSpec
+        Early stopping is ignored.
+    dataset : Dataset
+    store : Store
+    device : torch.device
     method : "samme" or "gradient"
-        SAMME (Zhu et al. 2009): rows that were misclassified weigh more in the next stage, and stages vote by
-        their weighted errors. Gradient boosting (Friedman 2001): each stage learns the logits that those
-        before it lack, by the log-loss itself, and a `shrinkage` share of them is added.
+        SAMME (Zhu et al. 2009): misclassified rows have larger weights in the next stage, and stages vote
+        with weights that follow from their weighted errors. Gradient boosting (Friedman 2001): the logits of
+        a stage are added to those of the stages before it, multiplied by `shrinkage`, and the stage minimizes
+        the log-loss of the sum.
     how : "weights" or "resample"
-        How rows weigh more in SAMME: in the loss, or in being drawn more often.
+        Whether rows of larger weight count more in the loss of SAMME, or are drawn more often.
     stages : int
-        At most.
-    shrinkage : float
+        Largest number of stages, at least 2.
+    shrinkage : float, optional
+        Factor of the weight of each stage. By default 1 for SAMME and 0.5 for gradient boosting.
     patience : int
+        Number of stages without improvement after which training ends.
     fraction : float
-        Share of the rows in the inner slice.
+        Share of the rows in the validation slice, between 0 and 1.
+
+    Raises
+    ------
+    UsageError
+        A parameter is out of its range.
+
+    See Also
+    --------
+    Bagging : Networks that are trained independently of each other.
+    committee.models.composites.boosted.Boosted : The member that it makes.
+
+    Examples
+    --------
+    >>> from committee.training.plans._example import example_arguments
+    >>> Boosting(**example_arguments(), method="gradient", stages=3).shrinkage
+    0.5
     """
 
     def __init__(
@@ -84,22 +107,23 @@ class Boosting(OfBackbone):
         self.epochs, self.networks = None, stages
 
     def options(self) -> dict[str, Any]:
-        """Return what decides the series."""
+        """Return the parameters of the series."""
         names = ("method", "how", "stages", "shrinkage", "patience", "fraction")
         return {name: getattr(self, name) for name in names}
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train the stages; `epochs` of them, on all rows, where the folds have chosen."""
-        learned, judged = (rows, rows[:0]) if epochs is not None else self._divide(rows, fold)
-        series = _Series(self, learned, judged)
+        """Train the stages: `epochs` of them on all rows, if the folds have chosen; see the base class."""
+        kept, judged = (rows, rows[:0]) if epochs is not None else self._split(rows, fold)
+        series = _Series(self, kept, judged)
         for stage in range(self.stages if epochs is None else epochs):
             extra, drawn = series.next(derive(self.spec.seed, self.name, fold, "draw", stage))
             member = self.fit(drawn, fold, fingerprint, number=stage, extra=extra).member
-            if not series.take(member) or series.is_over():
+            if not series.add(member) or series.is_finished():
                 break
         return {self.name: series.boosted(fold)}
 
-    def _divide(self, rows: Rows, fold: str) -> tuple[Rows, Rows]:
+    def _split(self, rows: Rows, fold: str) -> tuple[Rows, Rows]:
+        """Return the rows to train on, and the validation slice."""
         data = self.dataset
         groups = None if data.groups is None else data.groups[rows]
         seed = derive(self.spec.seed, self.name, fold, "inner")
@@ -107,16 +131,30 @@ class Boosting(OfBackbone):
         if not len(judged):
             raise TrainingError(
                 f"{self.name}/{fold}",
-                expected="spare rows to judge stages by",
-                got="one group, or a row a class",
-                todo="Add samples, or take another plan.",
+                expected="enough rows to set some aside for judging stages",
+                got="a single group, or one row per class",
+                todo="Add samples, or use another plan.",
             )
         return rows[kept], rows[judged]
 
 
 @dataclass
 class _Series:
-    """A series in progress."""
+    """A series in training.
+
+    Parameters
+    ----------
+    plan : Boosting
+    rows : int64 `[N]`
+        Training rows.
+    judged : int64 `[n]`
+        Rows of the validation slice, or none.
+    members : list of Member
+        Stages so far.
+    stage_weights : list of float
+    curve : list of float
+        Score of the series on the validation slice after each stage; lower is better.
+    """
 
     plan: Boosting
     rows: Rows
@@ -131,10 +169,10 @@ class _Series:
         self.labels = labels[self.rows]
         self.row_weights = np.full(len(self.rows), 1 / len(self.rows))
         self.total = np.zeros((len(self.rows), classes), np.float32)
-        self.answers = list[NDArray[np.float32]]()
+        self.judged_logits = list[NDArray[np.float32]]()
 
     def next(self, seed: int) -> tuple[Extra, Rows]:
-        """Return what the next stage is given, and the rows that it learns from."""
+        """Return the additions to the fit of the next stage, and its training rows."""
         if not self.votes:
             return Extra(offsets=self.total.copy()), self.rows
         if self.plan.how == "resample":
@@ -143,32 +181,37 @@ class _Series:
             return Extra(), self.rows[np.sort(drawn)]
         return Extra(weights=(self.row_weights * len(self.rows)).astype(np.float32)), self.rows
 
-    def take(self, member: Member) -> bool:
-        """Take in a stage; return False where it is left out, since it is no better than chance."""
+    def add(self, member: Member) -> bool:
+        """Add a stage; return False if it is no better than chance, which ends the series without it."""
         logits = self._logits(member, self.rows)
-        weight = self._weigh_votes(logits) if self.votes else self.plan.shrinkage
+        weight = self._update_row_weights(logits) if self.votes else self.plan.shrinkage
         if weight <= 0 and self.members:
             return False
-        # A first stage that is no better than chance is all there is.
+        # A first stage is kept even if it is no better than chance.
         self.members.append(member)
         self.stage_weights.append(weight if weight > 0 else 1.0)
         if not self.votes:
             self.total += np.float32(weight) * logits
         if len(self.judged):
-            self.answers.append(self._logits(member, self.judged))
+            self.judged_logits.append(self._logits(member, self.judged))
             self.curve.append(self._score())
         return weight > 0
 
-    def is_over(self) -> bool:
-        """Return whether the inner slice got no better for long enough."""
+    def is_finished(self) -> bool:
+        """Return whether the score has not improved for `patience` stages."""
         return bool(self.curve) and len(self.curve) - 1 - int(np.argmin(self.curve)) >= self.plan.patience
 
     def boosted(self, fold: str) -> Boosted:
-        """Return the series up to the stage after which it was best."""
+        """Return the series up to its best stage."""
         count = int(np.argmin(self.curve)) + 1 if self.curve else len(self.members)
         who = f"{self.plan.name}/{fold}"
         if self.curve:
-            log.info("%s: %d of %d stages, the inner slice's best", who, count, len(self.members))
+            log.info(
+                "%s: the first %d of %d stages are kept, the best number on the validation slice",
+                who,
+                count,
+                len(self.members),
+            )
         made = Boosted(
             self.members[:count],
             self.plan.dataset.class_names,
@@ -184,8 +227,8 @@ class _Series:
         }
         return made.eval()
 
-    def _weigh_votes(self, logits: NDArray[np.float32]) -> float:
-        """Return the weight of a stage in SAMME, and give the rows that it gets wrong more of theirs."""
+    def _update_row_weights(self, logits: NDArray[np.float32]) -> float:
+        """Increase the weights of misclassified rows by SAMME; return the weight of the stage."""
         wrong = logits.argmax(1) != self.labels
         weight = stage_weight(float(self.row_weights[wrong].sum()), logits.shape[1]) * self.plan.shrinkage
         if weight > 0:
@@ -194,9 +237,11 @@ class _Series:
         return weight
 
     def _score(self) -> float:
-        """Return the error rate of the series on the inner slice with votes, else its log-loss."""
+        """Return the error rate (SAMME) or the log-loss of the series on the validation slice."""
         weights = torch.tensor(self.stage_weights, dtype=torch.float32)
-        log_probs = combine(torch.from_numpy(np.stack(self.answers)), weights, self.votes).log_softmax(1)
+        log_probs = combine(torch.from_numpy(np.stack(self.judged_logits)), weights, self.votes).log_softmax(
+            1
+        )
         labels = self.plan.dataset.labels[self.judged]
         if self.votes:
             return 1 - evaluate(log_probs.numpy(), labels, ["accuracy"])["accuracy"]
@@ -208,7 +253,7 @@ class _Series:
 
 
 def stage_weight(error: float, classes: int) -> float:
-    """Return SAMME's weight of a stage with a weighted error rate; 0 where it is no better than chance."""
+    """Return the weight of a stage in SAMME, from its weighted error rate; 0 if no better than chance."""
     if error >= 1 - 1 / classes:
         return 0.0
     error = max(error, SMALLEST)

@@ -1,4 +1,4 @@
-"""A plan that trains a head on the embeddings of members, and with them end to end where asked for."""
+"""Plan that trains a fusion head on embeddings by stored networks, optionally end to end."""
 
 from __future__ import annotations
 
@@ -28,21 +28,22 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.embeddings import Split, one_network, read
 from committee.training.fit.heads import inner_pairs, seeded, slices, tensor, train_head
 from committee.training.fit.job import Extra
-from committee.training.fit.loop import train
+from committee.training.fit.train import train
 from committee.training.plans._derived import Derived, Inputs
 from committee.training.plans.base import Stored
 
 CHUNK = 1024
 """Rows of embeddings in memory at once."""
 BODY = 0.1
-"""Learning rate of the backbones, end to end, as a share of the head's."""
+"""Learning rate of the backbones in end-to-end training, as a share of that of the head."""
 
 
 class FusionPlan(Derived):
-    """A head on what the networks of members say before their last layer.
+    """Fusion head on the embeddings of stored networks.
 
-    Each fold's head is trained on the embeddings by that fold's networks: the spaces of two networks have
-    nothing in common.
+    The head of each fold is trained on embeddings by the networks of that fold, since the embedding spaces of
+    two networks are unrelated. If `section.end_to_end` is set, the head and copies of the backbones are then
+    trained on images; the stored networks are not changed.
 
     Parameters
     ----------
@@ -56,8 +57,28 @@ class FusionPlan(Derived):
     embeddings : mapping of str to Path
         Member -> the folder that `extract` wrote.
     training : Training
-        Settings of the recipe for training on images, used where `section.end_to_end` is set. Copies of the
-        backbones are then trained together with the head, starting from the trained head.
+        Settings of end-to-end training.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two members.
+
+    See Also
+    --------
+    committee.models.fusions.base.FusionHead : Base class of the heads.
+    committee.models.composites.fusion.Fusion : The member that it makes.
+    MoePlan : Chooses a few members for each image instead.
+
+    Examples
+    --------
+    >>> from committee.recipe.runs import Fusion as FusionSection
+    >>> from committee.recipe.training import Training
+    >>> from committee.training.plans._example import example_inputs
+    >>> inputs, section = example_inputs("first", "second"), FusionSection()
+    >>> plan = FusionPlan("fused", "concat_mlp", inputs, section, {}, Training())
+    >>> plan.facts()["backbone"]
+    'first + second'
     """
 
     section = "runs.fusion"
@@ -75,9 +96,9 @@ class FusionPlan(Derived):
         if len(self.members) < 2:
             raise UsageError(
                 name,
-                expected="two members or more",
+                expected="at least two members",
                 got=", ".join(self.members) or "none",
-                todo="Train another backbone: one network alone has nothing to be fused with.",
+                todo="Train another backbone: a single network cannot be fused.",
             )
         self.method, self.config, self.places = method, section.fusion_config, dict(embeddings)
         self.training = training if section.end_to_end else None
@@ -97,7 +118,7 @@ class FusionPlan(Derived):
         }
 
     def facts(self) -> Mapping[str, Any]:
-        """Return whose embeddings they are."""
+        """Return the names of the members."""
         return {
             "plan": f"fusion_{self.method}",
             "backbone": " + ".join(self.members),
@@ -108,10 +129,10 @@ class FusionPlan(Derived):
         }
 
     def check(self) -> None:
-        """Nothing can be wrong that the embeddings did not show."""
+        """Do nothing: problems with the networks appeared when their embeddings were computed."""
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train the head on the rows' embeddings, then all of it on their images where asked for."""
+        """Train the head on embeddings, then optionally everything on images; see the base class."""
         head, notes = self._head(rows, fold)
         parts = [one_network(self.store.checkpoint(member, fold)) for member in self.members]
         fusion = Fusion(parts, self.dataset.class_names, self.name, head, self.method)
@@ -120,16 +141,16 @@ class FusionPlan(Derived):
         fusion.provenance = {
             **notes,
             "end_to_end": self.training is not None,
-            "summary": self._words(head, notes["epochs"]),
+            "summary": self._summary(head, notes["epochs"]),
         }
         return {self.name: fusion.eval()}
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
-        """Return logits of rows of one split from their stored embeddings, but for backbones that learned."""
+        """Return logits of rows, from stored embeddings unless backbones were trained; see the base class."""
         if self.training is not None:
             return super().predict(member, rows, fold)
         split = cast("Split", str(self.dataset.splits[rows[0]]))
-        views, head = self._views(split, fold), cast("Fusion", member).head
+        views, head = self._embeddings(split, fold), cast("Fusion", member).head
         places = np.searchsorted(self.dataset.rows(split), rows)
         with torch.inference_mode():
             parts = [
@@ -138,13 +159,13 @@ class FusionPlan(Derived):
             ]
         return np.concatenate(parts)
 
-    def _views(self, split: Split, fold: str) -> list[NDArray[np.float32]]:
+    def _embeddings(self, split: Split, fold: str) -> list[NDArray[np.float32]]:
         count = len(self.dataset.rows(split))
         return [read(self.places[member], fold, split, count) for member in self.members]
 
     def _head(self, rows: Rows, fold: str) -> tuple[FusionHead, dict[str, Any]]:
-        """Return the head, trained, and how long: chosen on some of the rows, none of them held out."""
-        views = self._views("train", fold)
+        """Return the trained head and the notes of `train_head`, which chooses the epochs inside the rows."""
+        views = self._embeddings("train", fold)
         places = np.searchsorted(self.dataset.rows("train"), rows)
         labels = torch.from_numpy(self.dataset.labels[rows]).to(self.device)
         config, seed = self.config, derive(self.seed, self.name, fold)
@@ -182,7 +203,7 @@ class FusionPlan(Derived):
         return head.to("cpu"), notes
 
     def _end_to_end(self, fusion: Fusion, rows: Rows, fold: str, fingerprint: str) -> None:
-        """Train head and copies of the backbones on images; the weights go back into the fusion's parts."""
+        """Train copies of head and backbones on images, and load the weights into the parts of the fusion."""
         assert self.training is not None
         size = max(part.view.size for part in cast("Sequence[Member]", fusion.parts))
         training = self.training.model_copy(
@@ -207,12 +228,12 @@ class FusionPlan(Derived):
             folder=self.store.resume(self.name, fold),
             extra=Extra(begin=partial(_together, fusion, size)),
         ).member
-        learned = cast("_Together", trained.network.net)
-        for part, body in zip(fusion.parts, learned.bodies, strict=True):
+        together = cast("_Together", trained.network.net)
+        for part, body in zip(fusion.parts, together.bodies, strict=True):
             cast("Member", part).network.load_state_dict(body.state_dict())
-        fusion.head.load_state_dict(learned.head.state_dict())
+        fusion.head.load_state_dict(together.head.state_dict())
 
-    def _words(self, head: FusionHead, epochs: int) -> str:
+    def _summary(self, head: FusionHead, epochs: int) -> str:
         widths = " + ".join(map(str, head.sizes))
         how = f"for {epochs} epochs on stored embeddings"
         how += ", then all end to end" if self.training is not None else ""
@@ -221,7 +242,7 @@ class FusionPlan(Derived):
 
 
 class _Together(nn.Module):
-    """Backbones and the head on them, as one network on images in 0..1 of one size."""
+    """Backbones and head as one network, whose input are images of one size with values in [0, 1]."""
 
     def __init__(self, fusion: Fusion, size: int) -> None:
         super().__init__()
@@ -237,19 +258,19 @@ class _Together(nn.Module):
             self.register_buffer(f"std_{place}", scale, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn images `[B, c, size, size]` into logits `[B, C]`."""
+        """Return logits `[B, C]` of images `[B, c, size, size]`."""
         embeddings = []
         for place, body in enumerate(self.bodies):
-            shown, size = images, self.sizes[place]
+            own, size = images, self.sizes[place]
             if images.shape[-1] != size:
-                shown = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
-            shown = (shown - getattr(self, f"mean_{place}")) / getattr(self, f"std_{place}")
-            embeddings.append(cast("Backbone", body).embed(shown))
+                own = functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+            own = (own - getattr(self, f"mean_{place}")) / getattr(self, f"std_{place}")
+            embeddings.append(cast("Backbone", body).embed(own))
         return self.head(embeddings)
 
 
 def _together(fusion: Fusion, size: int) -> Member:
-    """Return the member to begin with: copies of all that will learn."""
+    """Return the member from which end-to-end training starts: copies of head and backbones."""
     own = copy.deepcopy(fusion)
     channels = cast("Member", own.parts[0]).view.channels
     net = _Together(own, size)

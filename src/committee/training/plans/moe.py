@@ -1,4 +1,4 @@
-"""A plan that trains a gate over members, on what they said of rows that they had not seen."""
+"""Plan that trains the gate of a mixture of experts on stored out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -30,35 +30,59 @@ from committee.training.plans.base import Stored
 log = logging.getLogger(__name__)
 
 SIDE = 32
-"""Most pixels of a side of what a gate sees."""
+"""Largest side of the images that a gate sees, in pixels."""
 BALANCE = 0.01
-"""Weight of the loss that spreads photos over the experts."""
+"""Weight of the loss that spreads images over the experts."""
 CHUNK = 1024
-"""Photos that are made small at once."""
+"""Number of images that are reduced at once."""
 RATE = 1e-3
 LEAST = -20.0
-"""Least log-probability of the right class that counts: one sure mistake shall not be all that is learned."""
+"""Smallest log-probability of the true class in the loss, so that single confident errors do not dominate."""
 
 
 class MoePlan(Derived):
-    """A gate over experts: it learns from stored answers, so that no expert runs while it does.
+    """Mixture of experts: a gate that chooses a few stored members for each image (Shazeer et al. 2017).
 
-    In each fold the experts are chosen anew among the members, by a pruning method on the rows of the fit;
-    their answers to those are out-of-fold, and the gate's loss is that of the mixture. Noise on its logits
-    lets it try experts (noisy top-k), and the squared variation of their shares is added to the loss, so that
-    it does not forget any (Shazeer et al. 2017).
+    The gate is trained on stored predictions of the experts, so no expert runs meanwhile. In each fold, a
+    pruning method chooses the experts among the members on the rows of the fit, for which their predictions
+    are out-of-fold. The loss is that of the mixture. Noise on the logits of the gate makes it try different
+    experts (noisy top-k), and the squared coefficient of variation of their shares is added to the loss to
+    balance them.
 
     Parameters
     ----------
     name : str
     inputs : Inputs
-        Candidates among which the experts are chosen.
+        Members among which the experts are chosen.
     section : MoeSection
         `runs.moe` of the recipe.
     predictions : Predictions
-        Of the candidates, on rows that none of them has seen.
+        Predictions of the members on rows that none of them has seen.
     split : "oof" or "val"
-        What those rows are.
+        Whether these are out-of-fold predictions, or those of the validation split.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two members, or fewer than `section.top_k`.
+
+    See Also
+    --------
+    committee.models.composites.moe.Moe : The member that it makes.
+    FusionPlan : A head on the embeddings of all members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.predictions.table import Predictions
+    >>> from committee.recipe.runs import Moe as MoeSection
+    >>> from committee.training.plans._example import example_inputs
+    >>> logits, classes = np.zeros((2, 8, 2), np.float32), ("cat", "dog")
+    >>> predictions = Predictions.from_logits(logits, members=["first", "second"], class_names=classes)
+    >>> inputs, section = example_inputs("first", "second"), MoeSection(num_experts=2, top_k=1)
+    >>> plan = MoePlan("moe", inputs, section, predictions, "oof")
+    >>> plan.experts, plan.folds
+    (2, 2)
     """
 
     section = "runs.moe"
@@ -73,19 +97,19 @@ class MoePlan(Derived):
         if self.experts < 2 or section.top_k > self.experts:
             raise UsageError(
                 "runs.moe",
-                expected=f"at least {max(2, section.top_k)} members, top_k of them for a photo",
+                expected=f"at least {max(2, section.top_k)} members, since top_k is {section.top_k}",
                 got=", ".join(self.members) or "none",
                 todo="Train another backbone, or lower runs.moe.top_k.",
             )
         if self.experts < section.num_experts:
-            log.warning("%s: %d experts, since there are no more members", name, self.experts)
+            log.warning("%s: only %d experts, since there are no more members", name, self.experts)
         self.epochs = section.epochs
         self.folds = inputs.dealt_folds() if split == "oof" else 0
         self.chooses_on = ("val",) if split == "val" else ()
         self._row = {str(name): row for row, name in enumerate(self.dataset.sample_ids)}
 
     def settings(self) -> Mapping[str, Any]:
-        """Return the candidates, what they said, and how the gate is trained."""
+        """Return the members, their rows, and how the gate is trained."""
         known = digest([self.predictions.sample_ids, self.chooses_on])
         return {
             "plan": "moe",
@@ -97,7 +121,7 @@ class MoePlan(Derived):
         }
 
     def facts(self) -> Mapping[str, Any]:
-        """Return among which members the experts are."""
+        """Return the names of the members."""
         return {
             "plan": "moe",
             "backbone": " | ".join(self.members),
@@ -109,25 +133,24 @@ class MoePlan(Derived):
         }
 
     def check(self) -> None:
-        """Nothing can be wrong that the constructor did not see."""
+        """Do nothing: the constructor has checked everything."""
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Choose the experts, and train the gate."""
-        known = np.array([self._row[str(name)] for name in self.predictions.sample_ids])
-        chosen = np.isin(known, rows) if self.folds else np.ones(len(known), bool)
-        learned = self.predictions.rows(chosen)
+        """Choose the experts, and train the gate; see the base class."""
+        own = np.array([self._row[str(name)] for name in self.predictions.sample_ids])
+        within = np.isin(own, rows) if self.folds else np.ones(len(own), bool)
+        predictions = self.predictions.rows(within)
         choice = Pruned(
             str(self.config.method), target_size=self.experts, seed=derive(self.seed, self.name, fold)
-        ).fit(learned)
+        ).fit(predictions)
         names = list(choice.restrict_to_used().member_names)
-        parts = [self._load(name, fold) for name in names]
-        mixture = self._untrained(parts, fold)
-        usage, notes = self._train(mixture, learned.select(names), known[chosen], fold)
-        mixture.provenance = {**notes, **_report(mixture, names, usage, self.config)}
-        return {self.name: mixture.eval()}
+        moe = self._untrained([self._load(name, fold) for name in names], fold)
+        usage, notes = self._train(moe, predictions.select(names), own[within], fold)
+        moe.provenance = {**notes, **_report(moe, names, usage, self.config)}
+        return {self.name: moe.eval()}
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
-        """Return logits of rows of one split: what the experts said of them is stored."""
+        """Return logits of rows, from stored predictions of the experts if possible; see the base class."""
         assert isinstance(member, Moe)
         names = member.provenance["experts"]
         split = str(self.dataset.splits[rows[0]])
@@ -135,14 +158,14 @@ class MoePlan(Derived):
         files = [self.store.checkpoint(name, fold) / f"{what}.npy" for name in names]
         if not all(file.exists() for file in files):
             return super().predict(member, rows, fold)
-        answers = [np.load(file, allow_pickle=False) for file in files]
-        if any(len(answer) != len(rows) for answer in answers):
+        logits = [np.load(file, allow_pickle=False) for file in files]
+        if any(len(each) != len(rows) for each in logits):
             return super().predict(member, rows, fold)
         with torch.inference_mode():
             weights = torch.cat(
                 [member.weights(self.dataset.images(rows[part])) for part in slices(len(rows), CHUNK)]
             )
-            return mix(torch.from_numpy(np.stack(answers, 1)), weights).numpy()
+            return mix(torch.from_numpy(np.stack(logits, 1)), weights).numpy()
 
     def _load(self, name: str, fold: str) -> Any:
         return read_whole(self.store.checkpoint(name, fold), lambda whole: load(whole, trusted=True))
@@ -156,29 +179,26 @@ class MoePlan(Derived):
             )
 
     def _train(
-        self, mixture: Moe, learned: Predictions, rows: Rows, fold: str
+        self, moe: Moe, predictions: Predictions, rows: Rows, fold: str
     ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-        """Train the gate; return the share of the photos that each expert gets, and for how many epochs."""
-        device, view = self.device, mixture.view.to(self.device)
+        """Train the gate; return the share of the images that each expert gets, and the notes."""
+        device, view, gate = self.device, moe.view.to(self.device), moe.gate.to(self.device)
+        parts = list(slices(len(rows), CHUNK))
         small = torch.cat(
-            [
-                mixture.view.cut(self.dataset.images(rows[part])).round().to(torch.uint8)
-                for part in slices(len(rows), CHUNK)
-            ]
+            [view.cut(self.dataset.images(rows[part])).round().to(torch.uint8) for part in parts]
         )
-        labels = learned.require_labels(self.name)
-        index = torch.from_numpy(labels).reshape(1, -1, 1).expand(len(learned.members), -1, 1)
-        log_right = torch.from_numpy(learned.logits).log_softmax(2).gather(2, index)[:, :, 0]
-        log_right = log_right.T.clamp(min=LEAST).contiguous().to(device)
-        gate = mixture.gate.to(device)
+        labels = predictions.require_labels(self.name)
+        log_right = _log_right(predictions.logits, labels).to(device)
+
+        def inputs(chosen: Tensor | slice) -> Tensor:
+            return view.normalize(small[chosen].to(device))
 
         def loss(output: Tensor, chosen: Tensor) -> Tensor:
             return gate_loss(output, log_right[chosen], self.config.top_k)
 
-        groups = learned.groups
         notes = train_head(
             gate,
-            lambda chosen: view.normalize(small[chosen].to(device)),
+            inputs,
             loss,
             len(rows),
             epochs=self.config.epochs,
@@ -186,15 +206,20 @@ class MoePlan(Derived):
             seed=derive(self.seed, self.name, fold, "gate"),
             who=f"{self.name}/{fold}",
             lower="runs.moe.gating_hidden_dim",
-            pairs=inner_pairs(labels, groups, derive(self.seed, self.name, fold, "inner")),
+            pairs=inner_pairs(labels, predictions.groups, derive(self.seed, self.name, fold, "inner")),
         )
         with torch.inference_mode():
-            logits = torch.cat(
-                [gate(view.normalize(small[part].to(device))) for part in slices(len(rows), CHUNK)]
-            )
-        mixture.to("cpu")
-        asked = sparse(logits[:, : len(mixture.parts)], self.config.top_k) > 0
-        return asked.double().mean(0).cpu().numpy(), notes
+            logits = torch.cat([gate(inputs(part)) for part in parts])
+        moe.to("cpu")
+        chosen = sparse(logits[:, : len(moe.parts)], self.config.top_k) > 0
+        return chosen.double().mean(0).cpu().numpy(), notes
+
+
+def _log_right(logits: NDArray[np.float32], labels: Rows) -> Tensor:
+    """Return the log-probability of the true class by each expert, float32 `[N, E]`."""
+    index = torch.from_numpy(labels).reshape(1, -1, 1).expand(len(logits), -1, 1)
+    log_right = torch.from_numpy(logits).log_softmax(2).gather(2, index)[:, :, 0]
+    return log_right.T.clamp(min=LEAST).contiguous()
 
 
 def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
@@ -202,13 +227,18 @@ def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
 
     Parameters
     ----------
-    output : float32 `[B, 2 E]`
-        A logit for each expert, and how noisy it is.
-    log_right : float32 `[B, E]`
-        Log-probability that each expert gave the right class.
+    output : float32 tensor `[B, 2 E]`
+        A logit for each expert, and the scale of its noise before a softplus.
+    log_right : float32 tensor `[B, E]`
+        Log-probability of the true class by each expert.
     top_k : int
-        Of two or more, the loss is that of their mixture. The weight of a single one is 1 whatever the gate
-        says, which teaches it nothing: then it is the loss to be expected, were the expert drawn.
+        Number of experts for an image. With two or more, the loss is that of their mixture. A single expert
+        always has the weight 1, which has no gradient; then it is the expected loss of an expert that is
+        drawn by the probabilities of the gate.
+
+    Returns
+    -------
+    float32 tensor, a scalar
     """
     logits, spread = output.chunk(2, dim=1)
     tried = logits + torch.randn_like(logits) * functional.softplus(spread)
@@ -223,19 +253,19 @@ def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
 
 
 def _report(
-    mixture: Moe, names: Sequence[str], usage: NDArray[np.float64], section: MoeSection
+    moe: Moe, names: Sequence[str], usage: NDArray[np.float64], section: MoeSection
 ) -> dict[str, Any]:
-    """Return who the experts are, how often each is asked, and the share of their time that is saved."""
-    side = max((view.size for view in mixture.modules() if isinstance(view, View)), default=SIDE)
-    image = torch.randint(0, 256, (1, mixture.view.channels, side, side), dtype=torch.uint8)
-    times = np.array([np.median(call_times(part, image, 5, 1)) for part in mixture.parts])
+    """Return names and usage of the experts, and the share of their time that is saved."""
+    side = max((view.size for view in moe.modules() if isinstance(view, View)), default=SIDE)
+    image = torch.randint(0, 256, (1, moe.view.channels, side, side), dtype=torch.uint8)
+    times = np.array([np.median(call_times(part, image, 5, 1)) for part in moe.parts])
     saved = 1 - float((usage * times).sum() / times.sum())
     shares = dict(zip(names, usage.round(4).tolist(), strict=True))
-    words = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    usages = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     return {
         "experts": list(names),
         "chosen_by": str(section.method),
         "usage": shares,
         "saved": round(saved, 4),
-        "summary": f"by {section.method}: {words} of the rows; {saved:.0%} of the experts' time saved",
+        "summary": f"by {section.method}: {usages} of the rows; {saved:.0%} of the experts' time saved",
     }

@@ -1,4 +1,4 @@
-"""Networks from one run with a cyclic learning rate, which answer together (Huang et al. 2017)."""
+"""Plan that trains a backbone once with a cyclic learning rate, and keeps a snapshot of each cycle."""
 
 from __future__ import annotations
 
@@ -22,15 +22,36 @@ from committee.training.plans.base import Stored
 
 
 class Snapshot(OfBackbone):
-    """The mean of a network's snapshots, one at the end of each cycle; each is a member `<name>_<n>` too.
+    """Mean probability of the snapshots of one run, one at the end of each cycle (Huang et al. 2017).
+
+    Each snapshot is also a member of its own, `<name>_<n>`.
 
     Parameters
     ----------
-    spec, dataset, store, device
-        See the base class. Epochs and schedule follow from the cycles; nothing stops early.
+    spec : MemberSpec
+        The number of epochs and the schedule follow from the cycles; early stopping is ignored.
+    dataset : Dataset
+    store : Store
+    device : torch.device
     n_snapshots : int
-        Cycles.
+        Number of cycles, at least 2.
     epochs_per_cycle : int
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two cycles, or a cycle has no epoch.
+
+    See Also
+    --------
+    Averaging : Averages of the weights of one run.
+
+    Examples
+    --------
+    >>> from committee.training.plans._example import example_arguments
+    >>> plan = Snapshot(**example_arguments(), n_snapshots=3, epochs_per_cycle=4)
+    >>> plan.epochs, plan.others
+    (12, ('test_resnet_1', 'test_resnet_2', 'test_resnet_3'))
     """
 
     def __init__(
@@ -53,22 +74,22 @@ class Snapshot(OfBackbone):
         self.others = tuple(f"{self.name}_{number}" for number in range(1, n_snapshots + 1))
 
     def options(self) -> dict[str, Any]:
-        """Return the cycles."""
+        """Return number and length of the cycles."""
         return {"n_snapshots": self.n_snapshots, "epochs_per_cycle": self.epochs_per_cycle}
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train once, and take the snapshots."""
-        extra = Extra(follow=(partial(Snapshots, cycle=self.epochs_per_cycle),))
+        """Train once, and combine the snapshots; see the base class."""
+        extra = Extra(trackers=(partial(Snapshots, cycle=self.epochs_per_cycle),))
         trained = self.fit(rows, fold, fingerprint, extra=extra)
-        if len(trained.found) < self.n_snapshots:
+        if len(trained.tracked) < self.n_snapshots:
             raise TrainingError(
                 f"{self.name}/{fold}",
                 expected=f"{self.n_snapshots} snapshots",
-                got=f"{len(trained.found)}: the run was cut short",
-                todo="Run it again: it goes on where it stopped.",
+                got=f"{len(trained.tracked)}: the run was interrupted",
+                todo="Run the command again: it continues where it stopped.",
             )
         parts = {
-            name: with_weights(trained.member, trained.found[str(number)], name)
+            name: with_weights(trained.member, trained.tracked[str(number)], name)
             for number, name in enumerate(self.others, 1)
         }
         for number, part in enumerate(parts.values(), 1):

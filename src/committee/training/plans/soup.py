@@ -1,4 +1,4 @@
-"""A plan that makes one network of several, by averaging their weights."""
+"""Plan that averages the weights of stored networks (model soup)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 
 class SoupPlan(Derived):
-    """The average of networks, with the way between them measured first.
+    """Average of the weights of stored networks: a model soup (Wortsman et al. 2022).
 
-    Networks between which the log-loss rises by more than `barrier` are left out, and named. Soups of members
-    are made fold by fold, of networks of the same fold, and so have out-of-fold predictions. The soup of a
-    member's own folds has seen every row: it has none.
+    The loss barriers between the networks are measured first, and those behind a barrier of more than
+    `section.barrier` are left out. A soup of members averages networks of the same fold, so it has
+    out-of-fold predictions. A soup of the fold networks of one member has none: they have seen all rows.
 
     Parameters
     ----------
@@ -37,6 +37,26 @@ class SoupPlan(Derived):
         Members whose networks are averaged; of one member, the networks of its folds.
     section : ModelSoup
         `runs.model_soup` of the recipe.
+
+    Raises
+    ------
+    UsageError
+        The method chooses networks by their losses, but the data set has no validation split (`check`).
+    TrainingError
+        There are barriers between all networks (`run`).
+
+    See Also
+    --------
+    committee.training.soups.base.Soup : Base class of the methods.
+    Averaging : Averages of the weights of one run.
+
+    Examples
+    --------
+    >>> from committee.recipe.runs import ModelSoup
+    >>> from committee.training.plans._example import example_inputs
+    >>> plan = SoupPlan("soup", "uniform", example_inputs("first", "second"), ModelSoup(barrier=0.2))
+    >>> plan.facts()["of"], plan.settings()["barrier"]
+    (['first', 'second'], 0.2)
     """
 
     section = "runs.model_soup"
@@ -44,7 +64,7 @@ class SoupPlan(Derived):
     def __init__(self, name: str, method: str, inputs: Inputs, section: ModelSoup) -> None:
         super().__init__(name, inputs)
         self.method, self.config, self.soup = method, section, SOUPS.make(method)
-        self.chooses_on = ("val",) if self.soup.needs_apart else ()
+        self.chooses_on = ("val",) if self.soup.needs_validation else ()
         self.epochs = 0
         self.of_folds = len(self.members) == 1
         if self.of_folds:
@@ -65,24 +85,24 @@ class SoupPlan(Derived):
         }
 
     def facts(self) -> Mapping[str, Any]:
-        """Return what is known of the members, and whose soup it is."""
+        """Return the properties of the members, and their names."""
         first = self.inputs.facts[self.members[0]]
         kept = {key: first[key] for key in ("backbone", "seed", "img_size", "pretrained") if key in first}
         return {**kept, "plan": f"soup_{self.method}", "inference": self.inference, "of": self.members}
 
     def check(self) -> None:
-        """Refuse a soup that chooses by scores where no rows were kept apart."""
-        if self.soup.needs_apart and not len(self.dataset.rows("val")):
+        """Raise UsageError if the soup chooses by losses and there is no validation split."""
+        if self.soup.needs_validation and not len(self.dataset.rows("val")):
             raise UsageError(
                 self.name,
-                expected="rows kept apart, to choose on",
+                expected="a validation split, on which the soup chooses networks",
                 got="none",
-                todo="Keep some apart, in another store: --set dataset.val_size=0.1; or make it uniform.",
+                todo="Set dataset.val_size=0.1 and train in another store, or use the uniform soup.",
             )
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Measure, choose, average, and estimate batch norm's statistics again."""
-        judged = self.dataset.rows("val") if self.soup.needs_apart else some_rows(rows, self.seed)
+        """Measure barriers, choose weights, average, and measure the result; see the base class."""
+        judged = self.dataset.rows("val") if self.soup.needs_validation else some_rows(rows, self.seed)
         context = SoupContext(
             self.dataset,
             rows,
@@ -94,19 +114,19 @@ class SoupPlan(Derived):
             self.seed,
         )
         averager = WeightAverager(self._networks(fold), context, self.name)
-        losses, report = self._without_barriers(averager, fold)
+        losses, report = self._connected(averager, fold)
         weights = self.soup.weights(averager.only(list(losses)), losses)
         soup = averager.blend(weights)
         report |= {"weights": weights, "losses": losses, "rows": "val" if self.chooses_on else "train"}
-        report |= self._with_and_without(averager, soup, weights)
+        report |= self._measured(averager, soup, weights)
         lengths = [averager.members[name].provenance.get("epochs", 0) for name in weights]
-        summary = _words(report)
+        summary = _summary(report)
         soup.provenance = {"epochs": int(max(lengths)), "soup": report, "summary": summary}
         log.debug("%s/%s: %s", self.name, fold, summary)
         return {self.name: soup}
 
     def _networks(self, fold: str) -> dict[str, Member]:
-        """Return the networks of a fit, by name."""
+        """Return the networks that are averaged for a fit, by name."""
         store = self.store
         if self.of_folds:
             (member,) = self.members
@@ -115,77 +135,92 @@ class SoupPlan(Derived):
             places = {member: store.checkpoint(member, fold) for member in self.members}
         return {name: one_network(place) for name, place in places.items()}
 
-    def _without_barriers(
-        self, averager: WeightAverager, fold: str
-    ) -> tuple[dict[str, float], dict[str, Any]]:
-        """Return the losses of networks that can be averaged, the best first, and why others are left out.
+    def _connected(self, averager: WeightAverager, fold: str) -> tuple[dict[str, float], dict[str, Any]]:
+        """Choose the networks that are averaged: the anchor, and those without a barrier to it.
 
-        They are the best network that any other can be averaged with, and all that can be with it.
+        The anchor is the best network to which at least one other has no barrier.
+
+        Returns
+        -------
+        losses : dict of str to float
+            Losses of the chosen networks, the best first.
+        report : dict
+            Barriers to the anchor, and why networks are left out.
         """
         losses = {name: averager.loss(member) for name, member in averager.members.items()}
-        left_out = {name: "its outputs are no numbers" for name, loss in losses.items() if np.isinf(loss)}
+        left_out = {name: "its outputs are not finite" for name, loss in losses.items() if np.isinf(loss)}
         order = sorted(losses.keys() - left_out.keys(), key=lambda name: (losses[name], name))
-        barriers = _Barriers(averager, losses)
-        anchor = next((name for name in order if barriers.mates(name, order, self.config.barrier)), None)
+        barriers = _Barriers(averager, losses, self.config.barrier)
+        anchor = next((name for name in order if barriers.connected(name, order)), None)
         if anchor is None:
-            left_out |= {name: barriers.words(name, order[0]) for name in order[1:]}
+            left_out |= {name: barriers.describe(name, order[0]) for name in order[1:]}
             raise TrainingError(
                 f"{self.name}/{fold}",
-                expected=f"two networks without a barrier (above {self.config.barrier:g})",
+                expected=f"two networks without a loss barrier above {self.config.barrier:g}",
                 got="; ".join(f"{name}: {why}" for name, why in left_out.items()) or ", ".join(order),
-                todo="Let them share a start (training.start_seed, or pretrained weights), or let them vote.",
+                todo="Train them from the same initial weights (training.start_seed, or pretrained weights), "
+                "or combine their predictions instead.",
             )
-        mates = barriers.mates(anchor, order, self.config.barrier)
-        kept = {name: losses[name] for name in order if name == anchor or name in mates}
-        left_out |= {name: barriers.words(name, anchor) for name in order if name not in kept}
+        connected = barriers.connected(anchor, order)
+        kept = {name: losses[name] for name in order if name == anchor or name in connected}
+        left_out |= {name: barriers.describe(name, anchor) for name in order if name not in kept}
         for name, why in left_out.items():
-            log.warning("%s/%s: without %s: %s", self.name, fold, name, why)
-        return kept, {"barriers": barriers.of(anchor, order), "left_out": left_out}
+            log.warning("%s/%s: %s is left out: %s", self.name, fold, name, why)
+        return kept, {"barriers": barriers.to_others(anchor, order), "left_out": left_out}
 
-    def _with_and_without(
+    def _measured(
         self, averager: WeightAverager, soup: Member, weights: Mapping[str, float]
     ) -> dict[str, Any]:
-        """Return the log-loss of the soup with statistics estimated again, and with their mean."""
+        """Return the log-loss of the soup, with estimated and with averaged batch-norm statistics."""
         if not averager.batch_norm or len(weights) < 2:
             return {"log_loss": averager.loss(soup)}
         other = averager.blend(weights, 0)
         if not self.config.recompute_bn:
             averager.recompute(other, max(FEW, self.config.num_batches))
-        shipped, measured = averager.loss(soup), averager.loss(other)
-        anew, mean = (shipped, measured) if self.config.recompute_bn else (measured, shipped)
-        return {"log_loss": shipped, "recomputed_bn": anew, "averaged_bn": mean}
+        stored, compared = averager.loss(soup), averager.loss(other)
+        estimated, averaged = (stored, compared) if self.config.recompute_bn else (compared, stored)
+        return {"log_loss": stored, "recomputed_bn": estimated, "averaged_bn": averaged}
 
 
 class _Barriers:
-    """The barriers between networks, each measured when it is asked for, and once."""
+    """Loss barriers between networks, each measured at most once.
 
-    def __init__(self, averager: WeightAverager, losses: Mapping[str, float]) -> None:
-        self.averager, self.losses = averager, losses
-        self.known = dict[frozenset[str], float]()
+    Parameters
+    ----------
+    averager : WeightAverager
+    losses : mapping of str to float
+        Log-loss of each network.
+    most : float
+        Largest barrier between networks that are averaged.
+    """
+
+    def __init__(self, averager: WeightAverager, losses: Mapping[str, float], most: float) -> None:
+        self.averager, self.losses, self.most = averager, losses, most
+        self._measured = dict[frozenset[str], float]()
 
     def between(self, one: str, other: str) -> float:
         """Return the barrier between two networks."""
         pair = frozenset((one, other))
-        if pair not in self.known:
-            self.known[pair] = self.averager.barrier(one, other, self.losses)
-        return self.known[pair]
+        if pair not in self._measured:
+            self._measured[pair] = self.averager.barrier(one, other, self.losses)
+        return self._measured[pair]
 
-    def of(self, anchor: str, names: Sequence[str]) -> dict[str, float]:
-        """Return the barriers between a network and others."""
+    def to_others(self, anchor: str, names: Sequence[str]) -> dict[str, float]:
+        """Return the barriers between the anchor and each other network."""
         return {name: self.between(anchor, name) for name in names if name != anchor}
 
-    def mates(self, anchor: str, names: Sequence[str], most: float) -> list[str]:
-        """Return the networks between which and a network there is no barrier."""
-        return [name for name, barrier in self.of(anchor, names).items() if barrier <= most]
+    def connected(self, anchor: str, names: Sequence[str]) -> list[str]:
+        """Return the other networks without a barrier to the anchor."""
+        return [name for name, barrier in self.to_others(anchor, names).items() if barrier <= self.most]
 
-    def words(self, name: str, anchor: str) -> str:
-        """Return why a network is left out."""
+    def describe(self, name: str, anchor: str) -> str:
+        """Return why a network is not averaged with the anchor."""
         starts = [self.averager.members[each].provenance.get("start") for each in (name, anchor)]
-        other = "" if starts[0] == starts[1] else "; they do not share a start"
-        return f"a barrier of {self.between(anchor, name):.3f} between it and {anchor}{other}"
+        other = "" if starts[0] == starts[1] else "; their initial weights differ"
+        return f"the loss barrier to {anchor} is {self.between(anchor, name):.3f}{other}"
 
 
-def _words(report: Mapping[str, Any]) -> str:
+def _summary(report: Mapping[str, Any]) -> str:
     parts = ", ".join(f"{name} {weight:.2f}" for name, weight in report["weights"].items())
     text = f"{parts}; log-loss {report['log_loss']:.4f} on {report['rows']} rows"
     if "averaged_bn" in report:

@@ -1,4 +1,4 @@
-"""What every soup does: say how much of each network goes in."""
+"""Base class of soups, which choose the weights of averaged networks."""
 
 from __future__ import annotations
 
@@ -11,26 +11,36 @@ from committee.training.fit.weight_averager import WeightAverager
 
 
 class Soup(ABC):
-    """A way to choose among networks that can be averaged.
+    """Chooses the weight of each network in an average of networks (Wortsman et al. 2022).
 
     Attributes
     ----------
-    needs_apart : bool
-        Whether it chooses by scores, on rows that no network has seen.
+    needs_validation : bool
+        Whether the choice is made by losses, on rows that no network has seen.
+
+    See Also
+    --------
+    committee.training.plans.soup.SoupPlan : The plan that makes soups.
+
+    Examples
+    --------
+    >>> from committee.training.soups.base import SOUPS
+    >>> {name: SOUPS.load(name).needs_validation for name in ("uniform", "greedy")}
+    {'uniform': False, 'greedy': True}
     """
 
-    needs_apart: ClassVar[bool] = False
+    needs_validation: ClassVar[bool] = False
 
     @abstractmethod
     def weights(self, averager: WeightAverager, losses: Mapping[str, float]) -> dict[str, float]:
-        """Return the weight of each network that goes in; they sum to 1.
+        """Return the weight of each network in the average; they sum to 1.
 
         Parameters
         ----------
-        pot : WeightAverager
-            Networks without a barrier between them.
+        averager : WeightAverager
+            Networks without loss barriers to the best of them.
         losses : mapping of str to float
-            Of each, best first.
+            Log-loss of each network, the best first.
         """
 
 

@@ -1,4 +1,4 @@
-"""A weight for each network, by gradient descent on rows kept apart."""
+"""Soup with learned weights."""
 
 from __future__ import annotations
 
@@ -14,21 +14,32 @@ from committee.training.fit.weight_averager import WeightAverager
 from committee.training.soups.base import Soup
 
 PASSES = 5
-"""Over the rows kept apart."""
+"""Passes over the validation split."""
 RATE = 0.1
+"""Learning rate of the weights."""
 
 
 class Learned(Soup):
-    """The learned soup (Wortsman et al. 2022, appendix I): weights on the simplex that make the loss least.
+    """Learned soup (Wortsman et al. 2022, appendix I): weights on the simplex that minimize the log-loss.
 
-    Batch norm takes the statistics of each batch meanwhile. The result is taken only where it is better than
-    the uniform soup and the best network.
+    The weights are learned by gradient descent on a validation split; batch norm uses the statistics of each
+    batch meanwhile. If the uniform soup or the best single network has a lower loss, it is returned instead.
+
+    See Also
+    --------
+    Greedy : Equal weights of those networks that improve the average.
+
+    Examples
+    --------
+    >>> from committee.training.soups.base import SOUPS
+    >>> SOUPS.make("learned").needs_validation
+    True
     """
 
-    needs_apart = True
+    needs_validation = True
 
     def weights(self, averager: WeightAverager, losses: Mapping[str, float]) -> dict[str, float]:
-        """Return the weights; see the base class."""
+        """Return the learned weights, or those of a better alternative; see the base class."""
         names = list(losses)
         learned = dict(zip(names, _descend(averager, names), strict=True))
         best = min(names, key=lambda name: losses[name])
@@ -38,9 +49,10 @@ class Learned(Soup):
 
 
 def _descend(averager: WeightAverager, names: list[str]) -> list[float]:
+    """Return the weight of each network after gradient descent."""
     context = averager.context
     network = averager.members[names[0]].network
-    # With their own statistics, averaged weights would be judged by those of no network at all.
+    # In evaluation mode, averaged weights would be combined with batch-norm statistics of another network.
     network.train(averager.batch_norm)
     stacked = {
         key: torch.stack([dict(averager.members[name].network.named_parameters())[key] for name in names])

@@ -1,0 +1,141 @@
+"""Distribution of tasks among threads and processes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+Task = TypeVar("Task", bound=Hashable)
+
+
+@dataclass
+class _Group(Generic[Task]):
+    """Tasks of one group that are not finished."""
+
+    waiting: list[Task]
+    running: set[Task] = field(default_factory=set)
+
+
+class Scheduler(Generic[Task]):
+    """Hands out tasks in their order, each as soon as the tasks that it needs are finished.
+
+    Any number of threads take tasks with `take` and return results with `put`. The thread that owns the
+    scheduler does tasks in `run`, and learns there which groups are finished.
+
+    Parameters
+    ----------
+    groups : sequence of sequences of tasks
+        All tasks are different. If the result of a task is an Exception, the tasks of its group that have not
+        been started are dropped.
+    needs : callable, optional
+        From a task to the tasks of its group that must be finished before. By default, there are none.
+
+    Attributes
+    ----------
+    results : dict
+        Result of each finished task.
+
+    See Also
+    --------
+    committee.executors.pool.WorkerPool : Processes that take tasks from a scheduler.
+
+    Examples
+    --------
+    >>> from committee.executors.scheduler import Scheduler
+    >>> scheduler = Scheduler([["a", "b"], ["c"]])
+    >>> for group in scheduler.run(str.upper):
+    ...     print("group", group, "is finished")
+    group 0 is finished
+    group 1 is finished
+    >>> scheduler.results
+    {'a': 'A', 'b': 'B', 'c': 'C'}
+    """
+
+    def __init__(
+        self, groups: Sequence[Sequence[Task]], needs: Callable[[Task], Collection[Task]] = lambda task: ()
+    ) -> None:
+        self.results: dict[Task, Any] = {}
+        self._groups = [_Group(list(tasks)) for tasks in groups]
+        self._group_of = {task: group for group in self._groups for task in group.waiting}
+        self._unfinished = list(range(len(groups)))
+        self._needs = needs
+        self._change = threading.Condition()
+        self._closed = False
+
+    def run(self, do: Callable[[Task], Any]) -> Iterator[int]:
+        """Do tasks in this thread until all are finished; yield the index of each group once it is finished.
+
+        Parameters
+        ----------
+        do : callable
+            From a task to its result.
+        """
+        while (found := self._task_or_group()) is not None:
+            task, group = found
+            if task is None:
+                yield group
+            else:
+                self.put(task, do(task))
+
+    def take(self) -> Task | None:
+        """Return the next task, waiting until one is ready; None if no task is left to start."""
+        with self._change:
+            while not self._closed and any(group.waiting for group in self._groups):
+                for group in self._groups:
+                    if (task := self._start(group)) is not None:
+                        return task
+                self._wait()
+        return None
+
+    def put(self, task: Task, result: Any) -> None:
+        """Store the result of a task that was taken."""
+        with self._change:
+            group = self._group_of[task]
+            group.running.remove(task)
+            self.results[task] = result
+            if isinstance(result, Exception):
+                group.waiting.clear()
+            self._change.notify_all()
+
+    def put_back(self, task: Task) -> None:
+        """Return an unfinished task, so that it is handed out again."""
+        with self._change:
+            group = self._group_of[task]
+            group.running.remove(task)
+            group.waiting.insert(0, task)
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Hand out no more tasks."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def _task_or_group(self) -> tuple[Task | None, int] | None:
+        """Return the next task, or None with the index of a finished group; None at the end."""
+        with self._change:
+            while self._unfinished and not self._closed:
+                for index in self._unfinished:
+                    group = self._groups[index]
+                    if not group.waiting and not group.running:
+                        self._unfinished.remove(index)
+                        return None, index
+                    if (task := self._start(group)) is not None:
+                        return task, index
+                self._wait()
+        return None
+
+    def _start(self, group: _Group[Task]) -> Task | None:
+        """Move the first task of a group whose needs are finished from waiting to running."""
+        for task in group.waiting:
+            if all(each in self.results for each in self._needs(task)):
+                group.waiting.remove(task)
+                group.running.add(task)
+                return task
+        return None
+
+    def _wait(self) -> None:
+        """Wait for a change, but not without a limit: Windows cannot interrupt that."""
+        self._change.wait(0.5)

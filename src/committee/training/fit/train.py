@@ -1,0 +1,116 @@
+"""One fit of a network: repeated after a divergence, and shared by several GPUs."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from committee.errors import TrainingError
+from committee.images.dataset import Dataset
+from committee.recipe.members import MemberSpec
+from committee.training.fit.batches import Rows
+from committee.training.fit.job import Extra, Job, Trained
+from committee.training.fit.loop import Loop
+from committee.training.fit.memory import no_memory, ran_out_of_memory
+from committee.training.fit.rollback import Diverged, describe_rollback
+from committee.training.fit.sharing import share
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    spec: MemberSpec,
+    dataset: Dataset,
+    rows: Rows,
+    *,
+    fold: str,
+    device: torch.device,
+    folder: Path | None = None,
+    fingerprint: str = "",
+    epochs: int | None = None,
+    extra: Extra | None = None,
+) -> Trained:
+    """Fit one network.
+
+    Of a pretrained network, only the head is trained during the first `head_epochs`, in evaluation mode, so
+    that the random head does not distort the published weights. Then the whole network is trained, with a new
+    optimizer.
+
+    Parameters
+    ----------
+    spec : MemberSpec
+        Backbone and settings.
+    dataset : Dataset
+    rows : int64 `[N]`
+        Training rows of the data set. Early stopping and the best checkpoint set some of them aside.
+    fold : str
+        `fold_0`, ..., or `refit`: which fit of the member this is. Its random seeds are derived from it.
+    device : torch.device
+        `cuda` without a number means all visible GPUs.
+    folder : Path, optional
+        Where the state is stored after each epoch, and looked for at the start. A temporary folder by
+        default.
+    fingerprint : str
+        Digest of everything that decides the result. A stored state with another digest is not used.
+    epochs : int, optional
+        A fixed number of epochs on all rows, regardless of `early_stop`: the median of the folds, in a refit.
+    extra : Extra, optional
+        Additions of a plan to the fit.
+
+    Returns
+    -------
+    Trained
+        The member is on the CPU and in evaluation mode; `member.provenance["epochs"]` is the epoch that its
+        weights are from.
+
+    Raises
+    ------
+    TrainingError
+        The loss is not finite at any of the learning rates tried, memory does not suffice for a single image,
+        or the network does not accept images of this size.
+    KeyboardInterrupt
+        A signal asked the process to end. The state has been stored.
+    """
+    try:
+        with _preserved_generators(device), tempfile.TemporaryDirectory() as temporary:
+            place = folder or Path(temporary) / "state"
+            size, extra = spec.batch_size, extra or Extra()
+            return share(Job(spec, dataset, rows, fold, device, place, fingerprint, epochs, size, extra), fit)
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error) or isinstance(error, TrainingError):
+            raise
+        raise no_memory(f"{spec.name}/{fold}", "the network and its optimizer", error) from error
+    finally:
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def fit(fabric: Fabric, job: Job) -> Trained:
+    """Carry out `job` on the devices of `fabric`, with a rollback after each divergence."""
+    precision = dict(fabric.strategy.precision.state_dict())
+    rollbacks = 0
+    while True:
+        try:
+            return Loop(job, fabric).run(rollbacks)
+        except Diverged as error:
+            message = describe_rollback(error, job.name, job.spec.training.lr)
+            if fabric.global_rank == 0:
+                log.warning(message)
+            rollbacks = error.rollbacks + 1
+        gc.collect()
+        fabric.strategy.precision.load_state_dict(precision)
+
+
+@contextlib.contextmanager
+def _preserved_generators(device: torch.device) -> Iterator[None]:
+    """Restore the state of torch's global generators after the block."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

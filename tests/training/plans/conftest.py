@@ -1,0 +1,35 @@
+"""The promises that every plan keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from committee.models.ensemble import load
+from committee.training.plans.base import Plan
+
+
+@pytest.fixture
+def contract(dataset, tmp_path):
+    """Return a function that checks a plan, whose members are trained on some rows of `dataset`."""
+
+    def check(plan):
+        assert isinstance(plan, Plan)
+        assert plan.name and plan.folds >= 0 and plan.inference in ("refit", "folds") and plan.batch_size > 0
+        assert plan.settings()["plan"] == plan.facts()["plan"]
+        assert plan.derives == bool(plan.section != "training.plan") == ("of" in plan.facts())
+        rows, images = dataset.rows("train")[:64], dataset.images(np.arange(5))
+        made, same = (plan.run(rows, "fold_0", fingerprint=by) for by in ("a", "b"))
+        assert set(made) == {plan.name, *plan.others}
+        for name, one in made.items():
+            assert one.name == name and one.class_names == dataset.class_names
+            assert one.provenance["epochs"] >= (0 if plan.derives else 1)
+            one.save(tmp_path / "made" / name)
+            with torch.inference_mode():
+                logits = one(images)
+                assert logits.shape == (5, len(dataset.class_names))
+                assert torch.equal(logits, same[name](images))
+                assert torch.equal(logits, load(tmp_path / "made" / name, trusted=True)(images))
+
+    return check
