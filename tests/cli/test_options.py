@@ -58,6 +58,16 @@ def test_the_recipe_of_the_current_folder_is_the_default(
     assert caplog.messages == ["Recipe: recipe.yaml"]
 
 
+def test_a_required_recipe_has_to_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        recipe_of(parsed(), required=True)
+    assert str(caught.value) == (
+        "recipe.yaml: the file does not exist. Write it with: committee init IMAGES, or name another recipe."
+    )
+    assert recipe_of(parsed("--set", "seed=3"), required=True).seed == 3
+
+
 def test_a_verb_that_needs_no_recipe_checks_the_one_that_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from committee.errors import UsageError
+from committee.errors import UsageError, missing
 
 if TYPE_CHECKING:
     from committee.recipe.model import Recipe
@@ -39,13 +39,20 @@ def add_set(parser: ArgumentParser, purpose: str) -> None:
     )
 
 
-def recipe_of(arguments: Namespace) -> Recipe:
+def recipe_of(arguments: Namespace, required: bool = False) -> Recipe:
     """Load the recipe that the arguments name; by default `./recipe.yaml`, or an empty recipe.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        The parsed arguments.
+    required : bool
+        Whether to refuse an empty recipe without overrides.
 
     Raises
     ------
     UsageError
-        RECIPE and `--config` name two files.
+        RECIPE and `--config` name two files, or a required recipe does not exist.
     RecipeError
         A key or a value is not valid.
     """
@@ -55,6 +62,8 @@ def recipe_of(arguments: Namespace) -> Recipe:
     if named is None and RECIPE.is_file():
         log.info("Recipe: %s", RECIPE)
         named = RECIPE
+    if required and named is None and not arguments.overrides:
+        raise missing(UsageError, RECIPE, "Write it with: committee init IMAGES, or name another recipe.")
     return load_recipe(named, arguments.overrides)
 
 

@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
     from committee.report.leaderboard import check_metric
 
     check_metric(arguments.metric)
-    recipe, store = recipe_of(arguments), store_of(arguments)
+    recipe, store = recipe_of(arguments, required=True), store_of(arguments)
     for key in unbuilt(recipe):
         log.warning("%s: not built in this version; the rest runs", key)
     if arguments.dry_run:
