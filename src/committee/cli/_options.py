@@ -20,13 +20,14 @@ RECIPE = Path("recipe.yaml")
 """The recipe that is used if none is named."""
 
 
-def add_recipe(parser: ArgumentParser) -> None:
+def add_recipe(parser: ArgumentParser, is_used: bool = True) -> None:
     """Add RECIPE, `--config FILE` and `--set KEY=VALUE`."""
+    default = f"(default: ./{RECIPE} if it exists, otherwise a recipe of defaults)"
     parser.add_argument(
         "recipe",
         nargs="?",
         metavar="RECIPE",
-        help=f"recipe file (default: ./{RECIPE} if it exists, else the default of every key)",
+        help=f"recipe file {default}" if is_used else "recipe file; this verb only checks it",
     )
     parser.add_argument("--config", metavar="FILE", help="the recipe file, instead of RECIPE")
     add_set(parser, "replace one value of the recipe, such as training.epochs=5; may be repeated")

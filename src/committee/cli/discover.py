@@ -17,7 +17,7 @@ GROUP = "Results"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the recipe, the store and `--json`."""
-    add_recipe(parser)
+    add_recipe(parser, is_used=False)
     add_store(parser)
     add_json(parser)
 

@@ -27,7 +27,7 @@ GROUP = "Results"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the recipe, the store, `--metric`, `--wide`, `--model-name` and `--json`."""
-    add_recipe(parser)
+    add_recipe(parser, is_used=False)
     add_store(parser)
     add_metric(parser)
     parser.add_argument(

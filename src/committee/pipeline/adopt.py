@@ -253,7 +253,7 @@ def _selected(dataset: Dataset, images: str, option: str) -> NDArray[np.bool_]:
 
 
 def _open(recipe: Recipe, store: Store, foreign: Foreign) -> Dataset:
-    """Open the data set of the store; if it has no folds yet, they are drawn as the recipe says."""
+    """Open the data set of the store; if it has no folds yet, the folds of the recipe are drawn."""
     record = load_record(store)
     has_folds = record is not None and any(fold >= 0 for fold in record.folds)
     size = canvas_size(foreign.size or recipe.dataset.img_size, recipe.dataset.fit)
