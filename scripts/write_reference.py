@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 import committee
 from committee.base.registry import Family
 from committee.cli.main import verb_of, verbs
+from committee.combiners.base import COMBINERS
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.recipe.overrides import SHORT
@@ -61,9 +62,9 @@ FAMILIES = """# Families and their entries
 
 A family is an extension point: a folder of the package in which each file is one entry, with the file name
 as its key. Other packages add entries through entry points of the same name; [how to add
-one](../how-to/extend.md). This page lists all registered entries. The parameters are those of the
-constructor, and options of the entry in a recipe or in Python. Those without a default must be given;
-paths, data, members and devices are given by `committee` itself.
+one](../how-to/extend.md). This page lists all registered entries with their options, which are parameters
+of the constructor. (Parameters without a default, such as paths and data, are passed by `committee` itself
+and not listed, except for combiners.)
 """
 
 
@@ -196,12 +197,13 @@ def _entry(name: str, family: Family[Any]) -> str:
     rows = [
         [
             f"`{key}`",
-            "(needed)" if each.default is each.empty else f"`{_plain(each.default)}`",
-            meanings.get(key, ""),
+            f"`{_plain(each.default)}`" if each.default is not each.empty else "(needed)",
+            meanings[key],
         ]
         for key, each in family.options(name).items()
+        if each.default is not each.empty or family is COMBINERS
     ]
-    table = "\n" + _table(("parameter", "default", "meaning"), rows) if rows else ""
+    table = "\n" + _table(("option", "default", "meaning"), rows) if rows else ""
     return f"### {name}\n\n{_summary(entry)}\n{table}"
 
 

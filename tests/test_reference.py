@@ -43,6 +43,11 @@ def test_every_combiner_and_option_is_described() -> None:
         assert section and not missing, f"families.md: {name} lacks {missing or 'its section'}"
 
 
+def test_every_option_has_a_meaning() -> None:
+    page = (REFERENCE / "families.md").read_text(encoding="utf-8")
+    assert not [line for line in page.splitlines() if line.startswith("| `") and line.endswith("|  |")]
+
+
 def test_entries_of_other_packages_are_listed(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("guest_voting", "committee.combiners.soft_voting:SoftVoting", COMBINERS.package)
     monkeypatch.setitem(COMBINERS._external, "guest_voting", point)

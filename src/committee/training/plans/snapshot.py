@@ -36,6 +36,7 @@ class Snapshot(OfBackbone):
     n_snapshots : int
         Number of cycles, at least 2.
     epochs_per_cycle : int
+        Number of epochs of each cycle.
 
     Raises
     ------
