@@ -31,6 +31,13 @@ class Division:
     See Also
     --------
     divide : Choose a division.
+
+    Examples
+    --------
+    >>> import torch
+    >>> with Division(workers=2, threads=1).threads_set():
+    ...     torch.get_num_threads()
+    1
     """
 
     workers: int

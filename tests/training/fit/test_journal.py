@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from committee.errors import TrainingError
-from committee.training.fit.journal import Tracker, write_csv
+from committee.training.fit.journal import MlflowRun, write_csv
 from committee.training.fit.train import train
 
 ROW = {"epoch": 1, "phase": "all", "lr": 0.1, "train_loss": 2.0, "seconds": 0.5}
@@ -20,7 +20,7 @@ def test_a_line_an_epoch(tmp_path):
 
 
 def test_nothing_is_tracked_unless_asked_for():
-    with Tracker("m/fold_0") as tracker:
+    with MlflowRun("m/fold_0") as tracker:
         tracker.log(ROW)
     assert tracker.run_id == ""
 
@@ -28,7 +28,7 @@ def test_nothing_is_tracked_unless_asked_for():
 def test_a_missing_mlflow_is_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///x")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    Tracker("m/fold_0").log(ROW)
+    MlflowRun("m/fold_0").log(ROW)
     assert caplog.messages == [
         "MLFLOW_TRACKING_URI is set, but MLflow is not installed: pip install 'committee[mlflow]'"
     ]
@@ -44,7 +44,7 @@ def test_mlflow_gets_each_epoch_and_a_resumed_fit_its_own_run(tmp_path, monkeypa
     runs = []
     for error, epoch in ((KeyboardInterrupt, 1), (ArithmeticError, 2), (None, 3)):
         ending = pytest.raises(error) if error else contextlib.nullcontext()
-        with ending, Tracker("m/fold_0", runs[0].info.run_id if runs else "") as tracker:
+        with ending, MlflowRun("m/fold_0", runs[0].info.run_id if runs else "") as tracker:
             tracker.log({**ROW, "epoch": epoch, "train_loss": 3.0 - epoch})
             assert client.get_run(tracker.run_id).info.status == "RUNNING"
             runs.append(client.get_run(tracker.run_id))
@@ -63,7 +63,7 @@ def test_mlflow_gets_each_epoch_and_a_resumed_fit_its_own_run(tmp_path, monkeypa
 def test_a_failing_mlflow_does_not_end_the_fit(monkeypatch, caplog):
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "no-such-scheme://x")
-    Tracker("m/fold_0").log(ROW)
+    MlflowRun("m/fold_0").log(ROW)
     (message,) = caplog.messages
     assert message.startswith("MLflow failed and records no more of this fit; its CSV file continues: ")
 

@@ -94,7 +94,7 @@ def crossfit(
     scheduler = Scheduler(tasks, fits.needs)
     pool = WorkerPool(scheduler, fits, division.workers - 1, division.threads, at_once=workers != "auto")
     start, count = time.monotonic(), sum(map(len, tasks))
-    log.info("%d fits on %s, %d at once", count, plans[0].device, division.workers)
+    log.info("%d fits on %s, %d at a time", count, plans[0].device, division.workers)
 
     def do(task: Task) -> bool | Exception:
         result = fits.do(task)

@@ -59,8 +59,8 @@ def describe_epoch(row: Row, epochs: int) -> str:
     return f"{text}, {row['seconds']:.1f} s"
 
 
-class Tracker:
-    """One MLflow run for a fit; it ends with the `with` block.
+class MlflowRun:
+    """The MLflow run of a fit; it ends with the `with` block.
 
     Nothing is tracked unless MLFLOW_TRACKING_URI is set and MLflow is installed.
 

@@ -18,7 +18,7 @@ from committee.training.fit import resume
 from committee.training.fit.batches import Rows, class_weights, epoch_batches
 from committee.training.fit.early_stopping import inner_log_probs, split_rows
 from committee.training.fit.job import Job, Trained
-from committee.training.fit.journal import Row, Tracker, describe_epoch
+from committee.training.fit.journal import MlflowRun, Row, describe_epoch
 from committee.training.fit.memory import halving
 from committee.training.fit.optimizer import set_rate
 from committee.training.fit.rollback import Diverged
@@ -67,16 +67,16 @@ class Loop:
         self._restore(rollbacks)
         state, count = self.state, len(self.rows)
         with (
-            Tracker(self.job.name, state.run_id) as tracker,
+            MlflowRun(self.job.name, state.run_id) as run,
             bar(self.epochs * count, f"images of {self.job.name}") as advance,
             interrupt.deferred(),
         ):
-            state.run_id = tracker.run_id
+            state.run_id = run.run_id
             advance(len(state.history) * count + state.batch * self.job.spec.batch_size)
             while not self._is_finished():
                 row = self._epoch(advance)
                 state.end_epoch(row)
-                tracker.log(row)
+                run.log(row)
                 if self.fabric.global_rank == 0:
                     log.info("%s: %s", self.job.name, describe_epoch(row, self.epochs))
                 self._store()
