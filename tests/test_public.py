@@ -15,7 +15,9 @@ import pytest
 import committee
 
 DOCUMENTED = (
+    "committee.backbones.sources",
     "committee.combiners",
+    "committee.images.readers",
     "committee.metrics",
     "committee.models",
     "committee.models.composites",

@@ -161,6 +161,11 @@ def open_dataset(
         Neither the recipe nor the store has images.
     DataError
         The data cannot be used, or too many images are broken; the message names the file or row.
+
+    See Also
+    --------
+    Dataset : The result, with an example.
+    preview_dataset : The same without images.
     """
     record = load_record(store)
     settings, named = _settings(settings, record, store)

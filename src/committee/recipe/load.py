@@ -36,6 +36,10 @@ def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     UsageError
         An override is not `KEY=VALUE`.
 
+    See Also
+    --------
+    committee.recipe.model.Recipe : The loaded recipe.
+
     Examples
     --------
     >>> from committee.recipe.load import load_recipe

@@ -19,7 +19,7 @@ class Folder(Reader):
     Parameters
     ----------
     path : Path
-        The root.
+        The folder that contains a folder for each class, or for each split.
 
     See Also
     --------
