@@ -42,8 +42,8 @@ PARTS = {
     "building: contribution of each member": ["pipeline.shared.build:contributions"],
     "evaluating: test scores, intervals, latency": ["pipeline.stages.evaluate:Evaluate.run"],
     "exporting: files and records": ["pipeline.stages.export:Export.run"],
-    "exporting: translation to ONNX": ["exporters.onnx:_translate"],
-    "exporting: parity": ["exporters._package:check_parity"],
+    "exporting: translation to ONNX": ["exporters._onnx_graph:_translate"],
+    "exporting: parity": ["pipeline.shared.package:check_parity"],
     "catalog": ["pipeline.run:discover"],
 }
 

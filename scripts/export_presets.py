@@ -18,10 +18,10 @@ from sklearn.datasets import load_sample_images
 
 from committee.backbones.presets import PRESETS
 from committee.errors import CommitteeError
-from committee.exporters._module import ModulePredictor
-from committee.exporters._parity import check_parity, several_sizes
 from committee.exporters.base import EXPORTERS, Card
 from committee.models.member import Member
+from committee.models.predictor import ModulePredictor
+from committee.pipeline.shared.parity import check_parity, several_sizes
 
 
 def main() -> int:

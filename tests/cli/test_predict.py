@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from committee.exporters._package import package
-from committee.exporters._parity import several_sizes
 from committee.exporters.base import Card
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
+from committee.pipeline.shared.package import package
+from committee.pipeline.shared.parity import several_sizes
 from committee.predictions.files.base import read
 from committee.store.commit import commit
 from committee.store.layout import Store
@@ -162,11 +162,11 @@ def test_an_onnx_file_needs_no_torch(photos, files):
 def test_a_folder_becomes_a_table_that_goes_on(cli, photos, files, tmp_path):
     table = tmp_path / "out.csv"
     first = cli("predict", files["pair"], photos / "b.png", "--csv", table)
-    assert (first.code, first.out) == (0, f"{table}: 1 new, 0 there already, 0 unreadable\n")
+    assert (first.code, first.out) == (0, f"{table}: 1 new, 0 already in the file, 0 unreadable\n")
     said = cli("predict", files["pair"], photos, "--csv", table)
     assert said.code == 3
     listed = tmp_path / "out.unreadable.csv"
-    assert said.out == f"{table}: 2 new, 1 there already, 1 unreadable, listed in {listed}\n"
+    assert said.out == f"{table}: 2 new, 1 already in the file, 1 unreadable, listed in {listed}\n"
     assert said.err == (
         f"{photos / 'below' / 'd.jpg'}: expected a JPEG, PNG or WebP image, got something else. "
         "Replace it or leave it out.\n"
@@ -207,7 +207,7 @@ def test_json_names_what_could_not_be_read(cli, photos, files):
 def test_a_table_for_people(cli, photos, files):
     said = cli("predict", files["pair"], photos / "b.png")
     lines = said.out.splitlines()
-    assert lines[0].split() == ["photo", "prediction", "probability"]
+    assert lines[0].split() == ["image", "prediction", "probability"]
     assert lines[1].split()[0] == (photos / "b.png").as_posix()
     assert lines[1].split()[1] in CLASSES
 
@@ -228,7 +228,7 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
     table = tmp_path / "out.csv"
     said = cli("predict", files["pair"], folder, "--csv", table)
     assert said.code == 3 and said.out.startswith(
-        f"{table}: 5 new, 0 there already, 2 unreadable, listed in "
+        f"{table}: 5 new, 0 already in the file, 2 unreadable, listed in "
     )
     assert said.err.splitlines() == [
         f"{folder / 'bomb.png'}: expected a JPEG, PNG or WebP image, "
@@ -257,7 +257,7 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
     [
         (
             ["nowhere.onnx", "{photos}"],
-            "nowhere.onnx: expected an ONNX file, got no such file.",
+            "nowhere.onnx: the file does not exist.",
         ),
         (
             ["convnot", "{photos}", "--store", "{store}"],
@@ -269,7 +269,7 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
         ),
         (
             ["{file}", "{photos}/nothing"],
-            "{photos}/nothing: expected an image or a folder of images, got no such file.",
+            "{photos}/nothing: the file or folder does not exist.",
         ),
         (
             ["{file}", "{photos}", "--csv", "a.csv", "--json"],
@@ -288,11 +288,11 @@ def test_a_dry_run_counts_the_photos_that_are_left(cli, photos, files, tmp_path)
     table = tmp_path / "out.csv"
     words = ("predict", files["pair"], photos, "--csv", table)
     said = cli(*words, "--dry-run")
-    assert said.code == 0 and said.out.startswith("pair would predict 4 of 4 photos in about ")
+    assert said.code == 0 and said.out.startswith("pair would predict 4 of 4 images in about ")
     assert not table.exists()
     cli(*words)
     before = table.read_bytes()
-    assert cli(*words, "--dry-run").out.startswith("pair would predict 1 of 4 photos in about ")
+    assert cli(*words, "--dry-run").out.startswith("pair would predict 1 of 4 images in about ")
     assert table.read_bytes() == before
     found = json.loads(cli("predict", files["pair"], photos, "--dry-run", "--json").out)
     assert (found["model"], found["photos"]) == ("pair", 4) and found["hours"] > 0

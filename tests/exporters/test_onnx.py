@@ -1,4 +1,4 @@
-"""One file that answers as the module does."""
+"""The ONNX file of a module, which predicts what the module predicts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from committee.errors import DeviceError, ExportError, StoreError
-from committee.exporters import onnx as onnx_format
-from committee.exporters._module import ModulePredictor
+from committee.exporters import _onnx_graph
 from committee.exporters._onnx_file import OnnxPredictor
-from committee.exporters._parity import check_parity, several_sizes
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
+from committee.models.predictor import ModulePredictor
+from committee.pipeline.shared.parity import check_parity, several_sizes
 
 CARD = Card("vote", ("ant", "bee", "été", "no"), {"kind": "ensemble", "inference": "refit"})
 
@@ -26,16 +26,16 @@ def file(tmp_path_factory, vote, photos) -> Path:
     return Onnx().export(vote, torch.from_numpy(photos), tmp_path_factory.mktemp("onnx"), CARD)
 
 
-def test_says_what_the_module_says_at_every_size_and_batch(file, vote, photos):
+def test_parity_at_every_size_and_batch(file, vote, photos):
     batches = [*several_sizes(photos), photos[:1, :, :31, :47], photos[:, :, :64, :64], photos[[0] * 9]]
     reference = ModulePredictor(vote, "vote", CARD.class_names)
     parity = check_parity(reference, OnnxPredictor(file), batches, "onnx of vote")
     assert 0 < parity["max_abs_diff"] < 1e-6
     spread = np.concatenate([reference(images) for images in batches])
-    assert spread.std(0).max() > 1e-3, "the test is blind if all photos look the same to the network"
+    assert spread.std(0).max() > 1e-3, "the test cannot fail if all images have the same probabilities"
 
 
-def test_the_file_knows_its_classes_and_where_it_is_from(file):
+def test_the_file_contains_class_names_and_provenance(file):
     predictor = OnnxPredictor(file)
     assert predictor.name == "vote"
     assert predictor.class_names == CARD.class_names
@@ -52,7 +52,7 @@ def test_is_one_file(file):
 
 
 def test_weights_past_the_limit_lie_beside_it(tmp_path, vote, photos, monkeypatch):
-    monkeypatch.setattr(onnx_format, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(_onnx_graph, "LARGEST_FILE", 1000)
     file = Onnx().export(vote, torch.from_numpy(photos), tmp_path, CARD)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
     reference = ModulePredictor(vote, "vote", CARD.class_names)
@@ -90,8 +90,8 @@ def test_a_damaged_file_is_named(tmp_path):
     with pytest.raises(StoreError) as caught:
         OnnxPredictor(path)
     assert str(caught.value) == (
-        f"{path}: expected a whole ONNX file, got a damaged one. "
-        "Make it again with: committee export --model-name NAME"
+        f"{path}: expected a complete ONNX file, got a damaged one. "
+        "Write it again with: committee export --model-name NAME"
     )
 
 
@@ -105,7 +105,7 @@ def test_a_foreign_file_is_named(tmp_path, file):
         OnnxPredictor(tmp_path / "other.onnx")
     assert str(caught.value) == (
         f"{tmp_path / 'other.onnx'}: expected an ONNX file that committee wrote, "
-        "got one without class names. Make one with: committee export --model-name NAME"
+        "got one without class names. Write one with: committee export --model-name NAME"
     )
 
 
@@ -113,8 +113,8 @@ def test_an_absent_device_is_named(file):
     with pytest.raises(DeviceError) as caught:
         OnnxPredictor(file, "mps")
     assert str(caught.value) == (
-        "device: expected one that onnxruntime has here (cpu), got 'mps'. "
-        "Take the best one with --device auto."
+        "device: expected one that onnxruntime supports here (cpu), got 'mps'. "
+        "Use the best one with --set device=auto."
     )
 
 

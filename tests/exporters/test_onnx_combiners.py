@@ -1,4 +1,4 @@
-"""Every combiner goes into the file with its members: votes, weights, stackers, temperatures, compounds."""
+"""The ONNX file of every combiner with its members."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from committee.combiners.base import COMBINERS, build
-from committee.exporters._module import ModulePredictor
-from committee.exporters._parity import check_parity, several_sizes
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
+from committee.models.predictor import ModulePredictor
+from committee.pipeline.shared.parity import check_parity, several_sizes
 from committee.predictions.table import Predictions
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -61,7 +61,7 @@ def test_every_combiner(key, members, rows, photos, tmp_path):
 
 
 def test_a_member_of_weight_zero(members, photos, tmp_path, recwarn):
-    """The logarithm of its weight is -inf, of which nobody need be warned."""
+    """The logarithm of its weight is -inf, which must not cause a warning."""
     check(Ensemble(members, weights=[0.5, 0.0, 0.5]), photos, tmp_path)
     assert [str(each.message) for each in recwarn] == []
 

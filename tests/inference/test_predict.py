@@ -1,4 +1,4 @@
-"""Photos in any number, size and state: one answer each, in order."""
+"""Images in any number, size and state: one prediction each, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from committee.inference.predict import find_photos, predict
 
 
 class Brightness:
-    """A predictor that answers with the mean of each photo, and remembers its batches."""
+    """A predictor that returns the mean of each image, and records the shapes of its batches."""
 
     name, class_names, channels = "brightness", ("dark", "light"), 3
 
@@ -84,15 +84,15 @@ def test_photos_are_found_once_in_folders_and_by_name(folder):
 def test_a_path_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError) as caught:
         find_photos([tmp_path / "nowhere"])
-    assert str(caught.value) == (
-        f"{tmp_path / 'nowhere'}: expected an image or a folder of images, got no such file."
-    )
+    assert str(caught.value) == (f"{tmp_path / 'nowhere'}: the file or folder does not exist.")
 
 
 def test_a_folder_without_images_is_named(tmp_path):
     with pytest.raises(DataError) as caught:
         find_photos([tmp_path])
-    assert str(caught.value) == f"{tmp_path}: expected JPEG, PNG or WebP images, got a folder without any."
+    assert str(caught.value) == (
+        f"{tmp_path}: expected a folder that contains JPEG, PNG or WebP images, got one that contains none."
+    )
 
 
 def test_no_photos_no_answers():
@@ -110,11 +110,12 @@ def test_a_photo_larger_than_the_memory_is_named(folder, monkeypatch):
     monkeypatch.setattr(predict_module, "decode", small_memory)
     bad = [each for each in predict(Brightness(), find_photos([folder / "3"])) if each.probabilities is None]
     assert [each.reason for each in bad] == [
-        f"{folder / '3' / '07.png'}: expected a JPEG, PNG or WebP image, got more than the memory holds. "
-        "Replace it or leave it out."
+        f"{folder / '3' / '07.png'}: expected a JPEG, PNG or WebP image, "
+        "got one that does not fit in memory. Replace it or leave it out."
     ]
 
 
-def test_a_name_that_no_disk_takes():
-    with pytest.raises(UsageError, match="expected what can be read, got"):
+def test_a_name_that_the_file_system_refuses():
+    with pytest.raises(UsageError) as caught:
         find_photos(["x" * 300])
+    assert str(caught.value) == f"{'x' * 300}: the path cannot be read (file name too long)."

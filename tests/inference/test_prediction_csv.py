@@ -57,7 +57,7 @@ def test_another_header_is_refused_and_left_alone(tmp_path):
         write(path)
     assert str(caught.value) == (
         f"{path}: expected the header 'id,prediction,ant,\"bee, wasp\",model', got 'id,p0,p1,label'. "
-        "Name another file, or remove this one."
+        "Give another file, or remove this one."
     )
     assert path.read_text(encoding="utf-8") == "id,p0,p1,label\n1,2,3,4"
 
@@ -69,7 +69,7 @@ def test_rows_of_another_model_are_refused(tmp_path):
         write(path)
     assert str(caught.value) == (
         f"{path}: expected predictions of vote, got those of stacking_lr. "
-        "Name another file, or remove this one."
+        "Give another file, or remove this one."
     )
 
 

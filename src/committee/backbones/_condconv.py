@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from timm.layers import CondConv2d
 from timm.layers.padding import pad_same
-from torch import Tensor, compiler, nn
+from torch import Tensor, nn
 from torch.nn import functional
+
+from committee.base.tracing import is_tracing
 
 
 class ExpertConv2d(CondConv2d):
@@ -23,7 +25,7 @@ class ExpertConv2d(CondConv2d):
 
     def forward(self, x: Tensor, routing_weights: Tensor) -> Tensor:
         """Convolve `[B, c, H, W]` with kernels mixed by `[B, experts]`."""
-        if not compiler.is_compiling():
+        if not is_tracing():
             return super().forward(x, routing_weights)
         if self.dynamic_padding:
             x = pad_same(x, self.kernel_size, self.stride, self.dilation)

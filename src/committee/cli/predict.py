@@ -1,8 +1,9 @@
-"""Predict photos with a model of the store, or with an exported ONNX file.
+"""Predict images with a model of the store or an exported file.
 
-NAME is a member or an ensemble, by full or short name, or the path of an .onnx file. Folders are searched
-through. With --csv a run that was stopped goes on where it was. A photo that cannot be read is named and left
-out; with --csv it is listed beside FILE, in one that ends in .unreadable.csv.
+NAME is a member or an ensemble of the store, in full or in short, or the path of an exported file. Folders
+are searched recursively. With --csv, an interrupted run continues where it stopped. An image that cannot be
+read is reported and skipped; with --csv it is also listed in a second file, FILE with the ending
+.unreadable.csv.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from committee.cli._output import print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from committee.exporters._predictor import Predictor
     from committee.inference.answers import Answers
     from committee.inference.predict import Prediction
+    from committee.models.predictor import Predictor
 
 log = logging.getLogger("committee")
 
@@ -30,36 +31,44 @@ GROUP = "Results"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the model, the photos, and how to answer."""
-    parser.add_argument("name", metavar="NAME", help="member, ensemble or .onnx file")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="photos, and folders of photos")
-    answer = parser.add_mutually_exclusive_group()
-    answer.add_argument(
+    """Add the model, the images, and the form of the predictions."""
+    parser.add_argument("name", metavar="NAME", help="member, ensemble, or path of an exported file")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="images, and folders of images")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
         "--csv", type=Path, metavar="FILE", help="append rows id,prediction,<class>,...,model to FILE"
     )
-    answer.add_argument("--json", action="store_true", help="print the result as JSON")
+    output.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
-        "--batch-size", type=int, default=32, metavar="N", help="most photos at once (default: 32)"
+        "--batch-size",
+        type=int,
+        default=32,
+        metavar="N",
+        help="largest number of images in one batch (default: 32)",
     )
     parser.add_argument(
         "--coverage",
         type=float,
-        metavar="SHARE",
-        help="show sets of classes that hold the right one with this probability, such as 0.95",
+        metavar="P",
+        help="add prediction sets, which contain the true class with probability P, such as 0.95",
     )
     parser.add_argument(
         "--sets",
         choices=("lac", "aps"),
         default="lac",
-        help="kind of sets: lac are smallest on average, aps grow where the model is unsure (lac)",
+        help="kind of prediction sets: lac are smallest on average, aps are larger for uncertain images "
+        "(default: lac)",
     )
     parser.add_argument(
-        "--abstain-below", type=float, metavar="P", help="answer nothing where the best class has less"
+        "--abstain-below",
+        type=float,
+        metavar="P",
+        help="leave the prediction empty where the probability of the top class is below P",
     )
     add_store(parser)
     add_dry_run(parser)
     parser.add_argument(
-        "--config", dest="recipe", metavar="FILE", help="recipe: its device and python: backbones"
+        "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
     )
     parser.add_argument(
         "--set",
@@ -73,7 +82,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Predict; return 3 where a photo could not be read, 1 where none could."""
+    """Predict; return 3 if some images could not be read, 1 if none could."""
     from committee.base import progress
     from committee.errors import UsageError
     from committee.inference.answers import answers
@@ -83,7 +92,7 @@ def run(arguments: Namespace) -> int:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
     photos = find_photos(arguments.paths)
     model = open_model(arguments.name, store_of(arguments), recipe_of(arguments))
-    how = answers(
+    rule = answers(
         model.class_names,
         model.provenance,
         model.name,
@@ -94,47 +103,47 @@ def run(arguments: Namespace) -> int:
     if arguments.dry_run:
         return _print_plan(model, photos, arguments)
     if arguments.csv:
-        return _to_csv(model, photos, how, arguments)
+        return _to_csv(model, photos, rule, arguments)
     found = predict(model, photos, batch_size=arguments.batch_size)
     predictions = list(progress.track(found, len(photos), "predicting"))
     failed = {each.id: each.reason for each in predictions if each.probabilities is None}
-    (_print_json if arguments.json else _print_table)(model, predictions, how, failed)
+    (_print_json if arguments.json else _print_table)(model, predictions, rule, failed)
     return _exit_code(len(predictions) - len(failed), failed)
 
 
-def _to_csv(model: Predictor, photos: list[Path], how: Answers, arguments: Namespace) -> int:
+def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Namespace) -> int:
     from committee.base import progress
     from committee.images.quarantine import write_rows
     from committee.inference.predict import photo_id, predict
     from committee.inference.prediction_csv import PredictionCsv
 
     failed: dict[str, str] = {}
-    name = f"{model.name}{how.in_words()}"
-    with PredictionCsv(arguments.csv, model.class_names, name, how.limit is not None) as rows:
+    name = f"{model.name}{rule.suffix()}"
+    with PredictionCsv(arguments.csv, model.class_names, name, rule.limit is not None) as rows:
         new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
         found = predict(model, new, batch_size=arguments.batch_size)
-        for answer in progress.track(found, len(new), "predicting"):
-            if answer.probabilities is None:
-                failed[answer.id] = answer.reason
-                log.error("%s", answer.reason)
+        for each in progress.track(found, len(new), "predicting"):
+            if each.probabilities is None:
+                failed[each.id] = each.reason
+                log.error("%s", each.reason)
             else:
-                shown = how.best(answer.probabilities), how.set_of(answer.probabilities)
-                rows.write(answer.id, *shown, answer.probabilities)
+                predicted = rule.best(each.probabilities), rule.set_of(each.probabilities)
+                rows.write(each.id, *predicted, each.probabilities)
     done = len(new) - len(failed)
     unreadable = f"{len(failed)} unreadable"
     if failed:
         listed = arguments.csv.with_suffix(".unreadable.csv")
         write_rows(listed, ("id", "reason"), list(failed.items()))
         unreadable += f", listed in {listed}"
-    print(f"{arguments.csv}: {done} new, {skipped} there already, {unreadable}")
-    if how.note:
-        print(how.note)
+    print(f"{arguments.csv}: {done} new, {skipped} already in the file, {unreadable}")
+    if rule.note:
+        print(rule.note)
     return _exit_code(done + skipped, failed)
 
 
 def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
-    """Print how many photos would be predicted, and how long that takes: as long as the first, each."""
+    """Print how many images would be predicted, and the time that takes, estimated from the first one."""
     from time import perf_counter
 
     from committee.inference.predict import photo_id, predict
@@ -148,47 +157,49 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     if arguments.json:
         print_json({"model": model.name, "photos": len(new), "hours": hours})
     else:
-        print(f"{model.name} would predict {len(new)} of {len(photos)} photos in about {duration(hours)}.")
+        print(f"{model.name} would predict {len(new)} of {len(photos)} images in about {duration(hours)}.")
     return 0
 
 
-def _print_json(model: Predictor, found: Iterable[Prediction], how: Answers, failed: dict[str, str]) -> None:
+def _print_json(model: Predictor, found: Iterable[Prediction], rule: Answers, failed: dict[str, str]) -> None:
     predictions = []
     for each in found:
         if each.probabilities is not None:
             by_class = dict(zip(model.class_names, each.probabilities.tolist(), strict=True))
-            answer: dict[str, Any] = {"id": each.id, "prediction": how.best(each.probabilities)}
-            answer["probabilities"] = by_class
-            if how.limit is not None:
-                answer["set"] = how.set_of(each.probabilities)
-            predictions.append(answer)
+            entry: dict[str, Any] = {"id": each.id, "prediction": rule.best(each.probabilities)}
+            entry["probabilities"] = by_class
+            if rule.limit is not None:
+                entry["set"] = rule.set_of(each.probabilities)
+            predictions.append(entry)
     left_out = [{"id": name, "reason": reason} for name, reason in failed.items()]
     result = {"model": model.name, "predictions": predictions, "failed": left_out}
-    print_json({**result, "sets": how.note} if how.note else result)
+    print_json({**result, "sets": rule.note} if rule.note else result)
 
 
-def _print_table(model: Predictor, found: Iterable[Prediction], how: Answers, failed: dict[str, str]) -> None:
+def _print_table(
+    model: Predictor, found: Iterable[Prediction], rule: Answers, failed: dict[str, str]
+) -> None:
     from committee.errors import printable
 
-    columns = ["photo", "prediction", "probability", *["set"] * (how.limit is not None)]
+    columns = ["image", "prediction", "probability", *["set"] * (rule.limit is not None)]
     rows = [
         [
             printable(each.id),
-            how.best(each.probabilities) or "abstains",
+            rule.best(each.probabilities) or "abstained",
             float(each.probabilities.max()),
-            *([] if how.limit is None else [", ".join(how.set_of(each.probabilities) or ())]),
+            *([] if rule.limit is None else [", ".join(rule.set_of(each.probabilities) or ())]),
         ]
         for each in found
         if each.probabilities is not None
     ]
     print_table("", columns, rows)
-    if how.note:
-        print(how.note)
+    if rule.note:
+        print(rule.note)
     for reason in failed.values():
         log.error("%s", reason)
 
 
-def _exit_code(answered: int, failed: dict[str, str]) -> int:
+def _exit_code(predicted: int, failed: dict[str, str]) -> int:
     if failed:
-        return 3 if answered else 1
+        return 3 if predicted else 1
     return 0

@@ -1,4 +1,4 @@
-"""A model in an ONNX file, run by onnxruntime alone: no torch, no store."""
+"""A model in an ONNX file, run by onnxruntime without torch and without a store."""
 
 from __future__ import annotations
 
@@ -8,32 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from committee.errors import DeviceError, StoreError, UsageError, require
-from committee.exporters._predictor import Images, Probabilities
+from committee.errors import DeviceError, StoreError, UsageError, missing, require
+from committee.models.predictor import Images, Probabilities
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxPredictor:
-    """An exported file, ready to predict.
+    """An exported ONNX file as a `Predictor`.
 
     Parameters
     ----------
     path : Path
-        The `.onnx` file; weights past 2 GiB lie in a file beside it.
+        The `.onnx` file; weights beyond 2 GiB are in a second file beside it.
     device : {"cpu", "cuda", "auto"}
-        Where it runs; `auto` is CUDA where onnxruntime was installed with it.
+        Device that runs the graph; `auto` is CUDA if the installed onnxruntime supports it.
 
     Raises
     ------
     UsageError
-        There is no such file.
+        The file does not exist.
     StoreError
-        It is damaged, or was not made by committee.
+        The file is damaged, or was not written by committee.
     DeviceError
-        onnxruntime has no such device.
+        onnxruntime does not support the device.
     DependencyError
         onnxruntime is not installed.
+
+    See Also
+    --------
+    committee.exporters.onnx.Onnx : Writes such files, with an example.
     """
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
@@ -44,7 +48,7 @@ class OnnxPredictor:
                 str(path),
                 expected="an ONNX file that committee wrote",
                 got="one without class names",
-                todo="Make one with: committee export --model-name NAME",
+                todo="Write one with: committee export --model-name NAME",
             )
         self.class_names: tuple[str, ...] = tuple(json.loads(facts["class_names"]))
         self.name: str = facts["name"]
@@ -52,11 +56,10 @@ class OnnxPredictor:
         self.channels: int = self._session.get_inputs()[0].shape[1]
 
     def __call__(self, images: Images) -> Probabilities:
-        """Turn uint8 `[B, c, H, W]`, any H and W, into probabilities float32 `[B, C]`."""
-        answer: Probabilities = self._session.run(
-            ["probabilities"], {"images": np.ascontiguousarray(images)}
-        )[0]
-        return answer
+        """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size."""
+        inputs = {"images": np.ascontiguousarray(images)}
+        probabilities: Probabilities = self._session.run(["probabilities"], inputs)[0]
+        return probabilities
 
 
 def _open(path: Path, device: str) -> Any:
@@ -64,24 +67,29 @@ def _open(path: Path, device: str) -> Any:
         import onnxruntime
     except ImportError:
         raise require("onnxruntime", "onnx", "running an ONNX file") from None
-    here = onnxruntime.get_available_providers()
-    names = [name for name, provider in _PROVIDERS.items() if provider in here]
+    provider = _provider(device, onnxruntime.get_available_providers())
+    if not path.is_file():
+        raise missing(UsageError, path)
+    try:
+        return onnxruntime.InferenceSession(str(path), providers=[provider])
+    except Exception as error:  # onnxruntime raises a different class for each kind of damage
+        raise StoreError(
+            str(path),
+            expected="a complete ONNX file",
+            got="a damaged one",
+            todo="Write it again with: committee export --model-name NAME",
+        ) from error
+
+
+def _provider(device: str, available: list[str]) -> str:
+    """Return onnxruntime's name of a device."""
+    names = [name for name, provider in _PROVIDERS.items() if provider in available]
     chosen = names[-1] if device == "auto" else device
     if chosen not in names:
         raise DeviceError(
             "device",
-            expected=f"one that onnxruntime has here ({', '.join(names)})",
+            expected=f"one that onnxruntime supports here ({', '.join(names)})",
             got=f"'{device}'",
-            todo="Take the best one with --device auto.",
+            todo="Use the best one with --set device=auto.",
         )
-    if not path.is_file():
-        raise UsageError(str(path), expected="an ONNX file", got="no such file")
-    try:
-        return onnxruntime.InferenceSession(str(path), providers=[_PROVIDERS[chosen]])
-    except Exception as error:  # onnxruntime has a class of its own for each way to fail
-        raise StoreError(
-            str(path),
-            expected="a whole ONNX file",
-            got="a damaged one",
-            todo="Make it again with: committee export --model-name NAME",
-        ) from error
+    return _PROVIDERS[chosen]

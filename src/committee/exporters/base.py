@@ -1,4 +1,4 @@
-"""What every export format does: write a module to a folder, and read it back for comparison."""
+"""Base class of export formats, and how an exported file is opened. Importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -6,26 +6,40 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from committee.base.registry import Family
-from committee.exporters._predictor import Predictor
+from committee.errors import UsageError, missing
+from committee.store.manifest import NAME, read_manifest
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from committee.models.predictor import Predictor
 
 
 @dataclass(frozen=True)
 class Card:
-    """What an exported file says about itself.
+    """Name, classes and origin of a model, as written into an exported file.
 
     Parameters
     ----------
     name : str
-        Of the member or ensemble.
+        Name of the member or ensemble.
     class_names : tuple of str, length C
-        In the order of the probabilities.
-    facts : dict
-        Where it comes from: plain JSON values.
+        Class of each column of the probabilities.
+    facts : mapping, optional
+        Origin of the model, as plain JSON values.
+
+    See Also
+    --------
+    Exporter : Writes a module and its card.
+
+    Examples
+    --------
+    >>> from committee.exporters.base import Card
+    >>> Card("vote", ("cat", "dog"), {"kind": "ensemble"}).class_names
+    ('cat', 'dog')
     """
 
     name: str
@@ -34,48 +48,176 @@ class Card:
 
 
 class Exporter(ABC):
-    """One format.
+    """Base class of export formats: a format writes a module to a file, and opens that file.
+
+    A new format is one file in `committee/exporters/`, or an entry point of the group `committee.exporters`
+    in another package. Import torch and other heavy packages inside the methods: `open_exported` imports all
+    formats to compare suffixes, and must not import torch for a file that runs without it.
 
     Attributes
     ----------
+    suffix : str
+        Ending of the file's name, such as `.onnx`, by which `open_exported` recognizes the format; empty for
+        a format that writes a folder.
     graph : bool
-        Whether its file is a fixed graph, in which every network runs on every photo.
+        Whether the file contains a fixed graph, in which every network runs on every image. Such a format
+        records the module inside `committee.base.tracing.tracing`, so that preprocessing keeps free sizes.
+
+    self_contained : bool
+        Whether the file contains the whole model. If not, `open` raises UsageError.
+
+    See Also
+    --------
+    open_exported : Open a file of any format.
+    committee.pipeline.shared.package.package : Write several formats of a model, each compared with it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from committee.exporters.base import Card, Exporter
+    >>> class Brightness(Exporter):
+    ...     suffix = ".txt"
+    ...
+    ...     def export(self, module, example, folder, card):
+    ...         file = folder / "model.txt"
+    ...         file.write_text(str(float(module(example).mean())))
+    ...         return file
+    ...
+    ...     def open(self, file, device="cpu"):
+    ...         value = float(file.read_text())
+    ...         return lambda images: np.full((len(images), 1), value, np.float32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     example = np.full((2, 3, 8, 8), 3, np.uint8)
+    ...     file = Brightness().export(lambda images: images, example, Path(folder), Card("mean", ("light",)))
+    ...     Brightness().open(file)(example).tolist()
+    [[3.0], [3.0]]
     """
 
+    suffix: ClassVar[str] = ""
     graph: ClassVar[bool] = False
+    self_contained: ClassVar[bool] = True
 
     @abstractmethod
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
-        """Write `module` into `folder` and return the main file.
+        """Write a module into a folder and return the main file, whose name ends with `suffix`.
 
         Parameters
         ----------
         module : torch.nn.Module
             Images uint8 `[B, c, H, W]` -> logits `[B, C]`; on the CPU, in evaluation mode.
         example : uint8 Tensor `[B, c, H, W]`
-            Real images to trace with; B, H and W at least 2.
+            Real images to record a graph with; B, H and W at least 2.
         folder : Path
-            An existing, empty folder.
+            An existing, empty folder. A format with an empty `suffix` returns it.
         card : Card
-            What the file shall say about itself.
+            Name, classes and origin of the model, to be stored in the file.
 
         Raises
         ------
         ExportError
-            The module does not fit the format.
+            The module cannot be written in this format.
+        DependencyError
+            A package that the format needs is not installed.
         """
 
     @abstractmethod
-    def load(self, file: Path, module: nn.Module) -> Predictor:
-        """Read what `export` wrote.
+    def open(self, file: Path, device: str = "cpu") -> Predictor:
+        """Open an exported file for prediction.
 
         Parameters
         ----------
         file : Path
-            What `export` returned.
-        module : torch.nn.Module
-            The module that was exported: a format that holds weights alone takes the architecture from it.
+            A file that `export` returned, which exists, or a copy of it.
+        device : str
+            "cpu", "cuda", "mps" or "auto", the best that is available.
+
+        Raises
+        ------
+        StoreError
+            The file is damaged, or was not written by `export`.
+        UsageError
+            The format is not `self_contained`.
+        DeviceError
+            The device is not available.
+        DependencyError
+            A package that the format needs is not installed.
         """
+
+    def load(self, file: Path, module: nn.Module) -> Predictor:
+        """Open what `export` wrote in this process, to compare it with the module that was exported.
+
+        A format that stores a part of a module takes the rest from `module`.
+        """
+        return self.open(file)
 
 
 EXPORTERS: Family[Exporter] = Family("committee.exporters", "export format")
+
+
+def format_of(path: Path) -> str | None:
+    """Return the format of an exported file, or of a folder that `committee export` wrote, or None.
+
+    A folder is recognized by its manifest, a file by the suffix of its name, whether or not it exists.
+    """
+    if path.is_dir():
+        facts = read_manifest(path, verify=False).facts if (path / NAME).is_file() else {}
+        return str(facts["format"]) if "format" in facts else None
+    name = path.name.lower()
+    suffixes = {key: EXPORTERS.load(key).suffix for key in EXPORTERS.names()}
+    return next((key for key, suffix in suffixes.items() if suffix and name.endswith(suffix)), None)
+
+
+def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
+    """Open an exported file of any format for prediction.
+
+    Parameters
+    ----------
+    path : str or Path
+        An exported file, or the folder of one format in a package, such as `deploy/NAME/onnx`. A file in such
+        a folder is compared with its checksums first.
+    device : str
+        "cpu", "cuda", "mps" or "auto", the best that is available.
+
+    Returns
+    -------
+    Predictor
+
+    Raises
+    ------
+    UsageError
+        The path does not exist, or has no known format.
+    StoreError
+        The file is damaged.
+    DeviceError, DependencyError
+        The file cannot be run here.
+
+    See Also
+    --------
+    Exporter : The formats, with an example.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise missing(UsageError, path)
+    key = format_of(path)
+    if key is None:
+        raise UsageError(
+            str(path),
+            expected=f"an exported file ({', '.join(_suffixes())}) or the folder of one format",
+            got="another",
+            todo="Write one with: committee export --model-name NAME",
+        )
+    exporter = EXPORTERS.make(key)
+    folder = path if path.is_dir() else path.parent
+    if (folder / NAME).is_file():  # a copy of the file elsewhere has no checksums
+        read_manifest(folder)
+    return exporter.open(_main_file(folder, exporter.suffix) if path.is_dir() else path, device)
+
+
+def _suffixes() -> list[str]:
+    return sorted(filter(None, (EXPORTERS.load(key).suffix for key in EXPORTERS.names())))
+
+
+def _main_file(folder: Path, suffix: str) -> Path:
+    return next(iter(sorted(folder.glob(f"*{suffix}"))), folder) if suffix else folder

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from committee.base.tracing import is_tracing
 from committee.errors import DataError, UsageError
 from committee.images.blocks import blocks, lines
 from committee.images.resample import to_uint8
@@ -63,7 +64,7 @@ def _middle_square(images: Tensor) -> Tensor:
     # Cropping precedes resizing, so that the rest of a panorama is not resized. index_select is used since a
     # slice of symbolic length would lose the static shape of later operations in exported graphs.
     height, width = images.shape[-2:]
-    if not torch.compiler.is_compiling() and height == width:
+    if not is_tracing() and height == width:
         return images
     side = torch.sym_min(height, width)
     steps = torch.arange(side, device=images.device)
@@ -71,7 +72,7 @@ def _middle_square(images: Tensor) -> Tensor:
 
 
 def _resize(images: Tensor, height: Any, width: Any) -> Tensor:
-    if not torch.compiler.is_compiling() and images.shape[-2:] == (height, width):
+    if not is_tracing() and images.shape[-2:] == (height, width):
         return images
     return functional.interpolate(images.float(), (height, width), mode="bilinear", antialias=True)
 
@@ -180,7 +181,7 @@ class View(nn.Module):
         -------
         float32 `[B, c, H, W]`
         """
-        if torch.compiler.is_compiling():
+        if is_tracing():
             return torch.addcmul(self.shift[:, None, None], pixels, self.scale[:, None, None])
         result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)
         for part in blocks(result):

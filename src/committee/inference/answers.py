@@ -1,4 +1,4 @@
-"""How a photo's probabilities become an answer: a class, a set that holds the right one, or none at all."""
+"""Predictions from the probabilities of an image: one class, a set of classes, or no class."""
 
 from __future__ import annotations
 
@@ -17,21 +17,39 @@ SMALLEST = np.finfo(np.float32).tiny
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What is answered to probabilities.
+    """Rule that turns probabilities into a predicted class and a prediction set.
 
-    Attributes
+    Parameters
     ----------
     class_names : sequence of str, length C
-    limit : float or None
-        Threshold of the sets; None where none are asked for.
-    method : str
-        `lac` or `aps`.
-    abstain_below : float or None
-        The least probability of the best class with which it is answered.
+        Class of each column of the probabilities.
+    limit : float, optional
+        Threshold of the prediction sets; None for no sets.
+    method : {"lac", "aps"}
+        Kind of the prediction sets.
+    abstain_below : float, optional
+        Smallest probability of the top class with which it is predicted, in 0..1; None predicts always.
     note : str
-        What the sets' promise is worth, in a sentence.
-    coverage : float or None
-        Of the sets.
+        Sentence about the guarantee of the prediction sets.
+    coverage : float, optional
+        Probability with which a set contains the true class, in 0..1.
+
+    See Also
+    --------
+    answers : Build the rule from the thresholds that are stored with a model.
+    committee.metrics.conformal.sets : The prediction sets.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.inference.answers import Answers
+    >>> rule = Answers(["cat", "dog", "fox"], limit=0.75, abstain_below=0.5)
+    >>> rule.best(np.array([0.6, 0.3, 0.1], np.float32))
+    'cat'
+    >>> rule.set_of(np.array([0.6, 0.3, 0.1], np.float32))
+    ['cat', 'dog']
+    >>> rule.best(np.array([0.4, 0.3, 0.3], np.float32)) is None
+    True
     """
 
     class_names: Sequence[str]
@@ -41,25 +59,28 @@ class Answers:
     note: str = ""
     coverage: float | None = None
 
-    def in_words(self) -> str:
-        """Return what tells answers of one model apart: ` (lac 0.95, abstain below 0.5)`, or nothing."""
-        sets = [] if self.coverage is None else [f"{self.method} {self.coverage:g}"]
-        below = [] if self.abstain_below is None else [f"abstain below {self.abstain_below:g}"]
-        return f" ({', '.join(sets + below)})" if sets or below else ""
+    def suffix(self) -> str:
+        """Return the settings as ` (lac 0.95, abstain below 0.5)`, or an empty string for the defaults.
+
+        It distinguishes predictions of one model that were made with different settings.
+        """
+        set_part = [] if self.coverage is None else [f"{self.method} {self.coverage:g}"]
+        abstain_part = [] if self.abstain_below is None else [f"abstain below {self.abstain_below:g}"]
+        return f" ({', '.join(set_part + abstain_part)})" if set_part or abstain_part else ""
 
     def best(self, probabilities: NDArray[np.float32]) -> str | None:
-        """Return the most probable class, or None where the answer is withheld."""
-        place = int(probabilities.argmax())
-        unsure = self.abstain_below is not None and probabilities[place] < self.abstain_below
-        return None if unsure else self.class_names[place]
+        """Return the most probable class of probabilities `[C]`, or None below `abstain_below`."""
+        index = int(probabilities.argmax())
+        unsure = self.abstain_below is not None and probabilities[index] < self.abstain_below
+        return None if unsure else self.class_names[index]
 
     def set_of(self, probabilities: NDArray[np.float32]) -> list[str] | None:
-        """Return the classes of the set, most probable first; None where none are asked for."""
+        """Return the prediction set of probabilities `[C]`, most probable class first; None without sets."""
         if self.limit is None:
             return None
         inside = sets(np.log(np.maximum(probabilities, SMALLEST))[None], self.limit, self.method)[0]
         order = np.argsort(-probabilities, kind="stable")
-        return [self.class_names[place] for place in order if inside[place]]
+        return [self.class_names[index] for index in order if inside[index]]
 
 
 def answers(
@@ -71,17 +92,31 @@ def answers(
     method: str = "lac",
     abstain_below: float | None = None,
 ) -> Answers:
-    """Return how to answer with sets of a coverage, or none, from what a model says about itself.
+    """Return the rule for a model, with the thresholds of prediction sets from its provenance.
+
+    Parameters
+    ----------
+    class_names : sequence of str, length C
+    provenance : mapping
+        Facts about the model; `sets` contains the thresholds.
+    who : str
+        Name of the model in errors.
+    coverage : float or None
+        Probability with which a set shall contain the true class; None for no sets.
+    method : {"lac", "aps"}
+        Kind of the sets.
+    abstain_below : float, optional
+        Smallest probability of the top class with which it is predicted.
 
     Raises
     ------
     UsageError
-        A coverage or a probability that cannot be.
+        The coverage or the probability is not valid.
     DataError
         The model has no thresholds.
     """
     if abstain_below is not None and not 0 <= abstain_below <= 1:
-        raise UsageError("--abstain-below", expected="a probability", got=f"{abstain_below:g}")
+        raise UsageError("--abstain-below", expected="a probability in 0..1", got=f"{abstain_below:g}")
     if coverage is None:
         return Answers(class_names, None, method, abstain_below)
     check_coverage(coverage)
@@ -89,13 +124,13 @@ def answers(
     if found is None:
         raise DataError(
             who,
-            expected="thresholds of prediction sets",
-            got="none",
+            expected="a model with thresholds of prediction sets",
+            got="one without",
             todo="Build the ensemble again (committee build-ensemble), and export it again.",
         )
     table = SetTable.from_json(found, who)
     limit = table.limit(coverage, method)
-    note = f"sets hold the right class with a probability of {coverage:g} ({table.note})"
+    note = f"Each set contains the true class with a probability of {coverage:g} ({table.note})."
     if np.isinf(limit):
-        note = f"{table.n} rows are too few for a coverage of {coverage:g}: sets hold all classes"
+        note = f"{table.n} rows are too few for a coverage of {coverage:g}: each set contains all classes."
     return Answers(class_names, limit, method, abstain_below, note, coverage)

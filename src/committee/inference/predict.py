@@ -1,4 +1,7 @@
-"""Predict photos with a stored model or an exported file. With an ONNX file, no torch is imported."""
+"""Prediction of images with a stored model or an exported file.
+
+An exported file whose runtime is not torch is opened and run without importing torch.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,43 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import DataError, UsageError, printable
-from committee.exporters._onnx_file import OnnxPredictor
-from committee.exporters._predictor import Images, Predictor
+from committee.errors import DataError, UsageError, missing, unreadable
+from committee.exporters.base import format_of, open_exported
 from committee.images.decode import decode, find_images, image_error
 from committee.images.threads import in_order
-from committee.store.manifest import NAME, read_manifest
+from committee.models.predictor import Images, Predictor
 
 if TYPE_CHECKING:
     from committee.recipe.model import Recipe
     from committee.store.layout import Store
 
 PIXELS_AT_ONCE = 2**24
-"""Limit of a batch: photos of 12 megapixels go one by one, whatever the batch size."""
+"""Largest number of pixels in a batch; an image of 12 megapixels is predicted alone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The answer for one photo.
+    """The probabilities of one image.
 
-    Attributes
+    Parameters
     ----------
     id : str
-        `photo_id`: its path as it was given or found, with `/`.
-    probabilities : float32 array [C] or None
-        None where the photo could not be read.
+        `photo_id` of the image: its path as given or found, with `/` between its parts.
+    probabilities : float32 array [C], or None
+        None if the image could not be read.
     reason : str
-        Why it could not.
+        Why the image could not be read.
+
+    See Also
+    --------
+    predict : Yields one for each image.
+    Answers : Turns the probabilities into a class.
+
+    Examples
+    --------
+    >>> from committee.inference.predict import Prediction
+    >>> Prediction("a.jpg", None, "a.jpg: the file does not exist.").probabilities is None
+    True
     """
 
     id: str
@@ -47,85 +60,126 @@ class Prediction:
 
 
 def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
-    """Open a model of the store, by full or short name, or an ONNX file, by a path that ends in `.onnx`.
+    """Open a model of a store or an exported file for prediction.
+
+    Parameters
+    ----------
+    name : str
+        Name of a member or an ensemble of the store, in full or short; or the path of an exported file, or of
+        a folder that `committee export` wrote.
+    store : Store
+    recipe : Recipe
+        Its device, and the `python:` backbones that may be built.
 
     Raises
     ------
-    UnknownNameError, StoreError, DeviceError, DependencyError
-        There is no such model, it is damaged, or cannot run here.
+    UsageError
+        The path does not exist, or is not an exported file.
+    UnknownNameError
+        The store has no such model.
+    StoreError
+        A file is damaged.
+    DeviceError, DependencyError
+        The model cannot be run here.
     """
-    if name.lower().endswith(".onnx"):
-        if (Path(name).parent / NAME).is_file():  # where `export` put it; a copy elsewhere has no checksums
-            read_manifest(Path(name).parent)
-        return OnnxPredictor(name, recipe.device)
+    path = Path(name)
+    if len(path.parts) > 1 or format_of(path) is not None:  # names of models contain no separator
+        return open_exported(path, recipe.device)
     from committee.base.devices import resolve
-    from committee.exporters._module import ModulePredictor
+    from committee.models.predictor import ModulePredictor
     from committee.pipeline.shared.choose import trusted_backbones
     from committee.pipeline.shared.models import load_model
     from committee.pipeline.shared.sets import model_table
 
     module, facts = load_model(store, name, trusted=trusted_backbones(recipe))
-    known = {**facts, "sets": model_table(store, facts)}
-    return ModulePredictor(module, facts["name"], facts["class_names"], resolve(recipe.device), known)
+    provenance = {**facts, "sets": model_table(store, facts)}
+    return ModulePredictor(module, facts["name"], facts["class_names"], resolve(recipe.device), provenance)
 
 
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the files named and the images in the folders named, each once; folders are searched through.
+    """Return the given files, and the images in the given folders and below, each once.
 
     Raises
     ------
     UsageError
-        A path is not there, or a folder cannot be read.
+        A path does not exist, or cannot be read.
     DataError
-        A folder holds no image.
+        A folder contains no image.
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         try:
             inside = find_images(path) if path.is_dir() else [path] if path.exists() else None
         except OSError as error:
-            where = printable(str(error.filename or path))
-            raise UsageError(where, expected="what can be read", got=str(error.strerror)) from error
+            raise unreadable(UsageError, error.filename or path, error, what="path") from error
         if inside is None:
-            raise UsageError(str(path), expected="an image or a folder of images", got="no such file")
+            raise missing(UsageError, path, what="file or folder")
         if not inside:
-            raise DataError(str(path), expected="JPEG, PNG or WebP images", got="a folder without any")
+            raise DataError(
+                str(path),
+                expected="a folder that contains JPEG, PNG or WebP images",
+                got="one that contains none",
+            )
         found |= dict.fromkeys(inside)
     return list(found)
 
 
 def predict(model: Predictor, photos: Sequence[Path], *, batch_size: int = 32) -> Iterator[Prediction]:
-    """Predict photos of any sizes, in their order, as the answers come.
+    """Predict images of any sizes, in order.
 
     Parameters
     ----------
     model : Predictor
     photos : sequence of Path
+        Image files.
     batch_size : int
-        Most photos that go through the model at once: those of a batch have one size.
+        Largest number of images in one call of the model. Images of a batch have the same size.
 
     Yields
     ------
     Prediction
-        One a photo. One that cannot be read has the reason, and does not end the run.
+        One for each image, as soon as its batch is predicted. For an image that cannot be read it contains
+        the reason.
+
+    See Also
+    --------
+    open_model : Open the model.
+    find_photos : Find the images.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from torch import nn
+    >>> from committee.inference.predict import find_photos, predict
+    >>> from committee.models.member import Member
+    >>> from committee.models.predictor import ModulePredictor
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    >>> member = Member.from_module(net, classes=["cat", "dog"], size=8)
+    >>> model = ModulePredictor(member, "pets", member.class_names)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (40, 30)).save(Path(folder) / "black.png")
+    ...     [prediction.probabilities.shape for prediction in predict(model, find_photos([folder]))]
+    [(2,)]
     """
     window: list[tuple[str, Images | str]] = []
     for entry in _decoded(photos, model.channels):
         window.append(entry)
         pixels = sum(image[0].size for _, image in window if not isinstance(image, str))
         if len(window) >= batch_size or pixels >= PIXELS_AT_ONCE:
-            yield from _answer(model, window)
+            yield from _predict_window(model, window)
             window = []
-    yield from _answer(model, window)
+    yield from _predict_window(model, window)
 
 
 def photo_id(path: Path) -> str:
-    """Return what a photo is called in answers: bytes in its name that are no text become escapes."""
+    """Return the id of an image: its path with `/`, in which bytes that are not valid UTF-8 are escaped."""
     return path.as_posix().encode(errors="backslashreplace").decode()
 
 
 def _decoded(photos: Sequence[Path], channels: int) -> Iterator[tuple[str, Images | str]]:
-    """Decode in threads, a few photos ahead; one that cannot be read becomes its error's sentence."""
+    """Yield the id and the pixels of each image, or the text of its error; decode a few ahead in threads."""
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         images = in_order(pool, lambda path: _decode(path, channels), photos, 2 * threads)
@@ -138,21 +192,21 @@ def _decode(path: Path, channels: int) -> Images | str:
     except DataError as error:
         return str(error)
     except MemoryError:
-        return str(image_error(str(path), "more than the memory holds"))
+        return str(image_error(str(path), "one that does not fit in memory"))
 
 
-def _answer(model: Predictor, window: Sequence[tuple[str, Images | str]]) -> Iterator[Prediction]:
-    """Run the photos of a window, those of one size together; answer in the order they came."""
+def _predict_window(model: Predictor, window: Sequence[tuple[str, Images | str]]) -> Iterator[Prediction]:
+    """Yield the predictions of some images in their order; those of one size are predicted together."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, (_, image) in enumerate(window):
         if not isinstance(image, str):
             by_shape.setdefault(image.shape, []).append(index)
-    answers: dict[int, NDArray[np.float32]] = {}
+    probabilities: dict[int, NDArray[np.float32]] = {}
     for indices in by_shape.values():
         batch = np.stack([window[index][1] for index in indices])
-        answers |= dict(zip(indices, model(batch), strict=True))
+        probabilities |= dict(zip(indices, model(batch), strict=True))
     for index, (name, image) in enumerate(window):
         if isinstance(image, str):
             yield Prediction(name, None, image)
         else:
-            yield Prediction(name, answers[index])
+            yield Prediction(name, probabilities[index])

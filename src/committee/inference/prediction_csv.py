@@ -1,4 +1,4 @@
-"""Predictions as a CSV file that grows row by row, so that a run that was stopped goes on where it was."""
+"""A CSV file of predictions that is written row by row, so that an interrupted run can be continued."""
 
 from __future__ import annotations
 
@@ -15,30 +15,50 @@ from committee.errors import DataError
 
 
 class PredictionCsv:
-    """Rows `id,prediction,<class>,...,model`, appended and flushed one by one.
+    """A CSV file with a row `id,prediction,<class>,...,model` for each image, flushed after every row.
 
-    With sets, `prediction_set` follows `prediction`: its classes, joined by `|`, which in a name becomes
-    `\\|`. The prediction is empty where the answer was withheld.
+    With prediction sets, the column `prediction_set` follows `prediction`: the classes of the set, joined by
+    `|`; a `|` in a class name is written as `\\|`. The prediction is empty where the rule abstains.
 
     Parameters
     ----------
     path : Path
-        A new file, or one that an earlier run wrote: its rows stay, and a row cut short is dropped.
+        A new file, or one that an earlier run wrote, which is continued: its rows are kept, and an incomplete
+        last row is removed.
     class_names : sequence of str, length C
+        Class of each column of the probabilities.
     model : str
-        Name of the model: a file of another one is not continued.
+        Name of the model. A file with the predictions of another model is not continued.
     with_sets : bool
-        Whether rows have a set.
+        Whether the rows contain a prediction set.
 
     Attributes
     ----------
     done : set of str
-        The ids that the file has already.
+        Ids of the rows that the file already contained.
 
     Raises
     ------
     DataError
-        The file is something else: its header or its model is another.
+        The file has another header, or predictions of another model.
+
+    See Also
+    --------
+    ids_in : Read the ids alone.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from committee.inference.prediction_csv import PredictionCsv
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "out.csv"
+    ...     with PredictionCsv(path, ["cat", "dog"], "vote") as rows:
+    ...         rows.write("a.jpg", "dog", None, np.array([0.25, 0.75], np.float32))
+    ...     print(path.read_text(encoding="utf-8"), end="")
+    id,prediction,cat,dog,model
+    a.jpg,dog,0.25,0.75,vote
     """
 
     def __init__(self, path: Path, class_names: Sequence[str], model: str, with_sets: bool = False) -> None:
@@ -61,9 +81,20 @@ class PredictionCsv:
     def write(
         self, name: str, best: str | None, members: Sequence[str] | None, probabilities: NDArray[np.float32]
     ) -> None:
-        """Append one row; it is with the system when this returns."""
-        some = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
-        self._file.write(_line([name, best or "", *some, *map(str, probabilities), self.model]))
+        """Append one row and flush it.
+
+        Parameters
+        ----------
+        name : str
+            Id of the image.
+        best : str or None
+            The predicted class; None if the rule abstains.
+        members : sequence of str or None
+            Classes of the prediction set; None without sets.
+        probabilities : float32 array [C]
+        """
+        set_cell = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
+        self._file.write(_line([name, best or "", *set_cell, *map(str, probabilities), self.model]))
         self._file.flush()
 
     def _check_model(self, found: set[str]) -> None:
@@ -73,12 +104,12 @@ class PredictionCsv:
                 str(self.path),
                 expected=f"predictions of {self.model}",
                 got=f"those of {min(others)}",
-                todo="Name another file, or remove this one.",
+                todo="Give another file, or remove this one.",
             )
 
 
 def ids_in(path: Path) -> set[str]:
-    """Return the ids that a file of predictions has already; none where there is no file."""
+    """Return the ids in a file of predictions; an empty set if the file does not exist."""
     if not path.exists():
         return set()
     with path.open(encoding="utf-8", newline="") as file:
@@ -92,10 +123,10 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _whole_rows(path: Path, header: str) -> list[list[str]]:
-    """Return the complete rows of a file, and cut off what follows the last of them."""
+    """Return the complete rows of a file, and remove an incomplete last row from it."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    while whole.count(b'"') % 2:  # the end of a line inside of quotes is no end of a row
+    while whole.count(b'"') % 2:  # a line break inside quotes does not end a row
         whole = whole[: whole.rfind(b"\n", 0, -1) + 1]
     text = whole.decode("utf-8", errors="replace")
     cut_header = not whole and header.encode().startswith(content)
@@ -105,7 +136,7 @@ def _whole_rows(path: Path, header: str) -> list[list[str]]:
             str(path),
             expected=f"the header '{_short(header.rstrip())}'",
             got=f"'{_short(found)}'",
-            todo="Name another file, or remove this one.",
+            todo="Give another file, or remove this one.",
         )
     if whole != content:
         with path.open("r+b") as file:

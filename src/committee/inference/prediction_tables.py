@@ -1,4 +1,4 @@
-"""Stored predictions as the tables that people exchange: `id,p0..pC,label`."""
+"""Export of stored predictions to CSV tables `id,p0..pC,label`."""
 
 from __future__ import annotations
 
@@ -30,25 +30,27 @@ def write_tables(
     Parameters
     ----------
     recipe : Recipe
-        Which members, and which of their networks speak.
+        Selects the members, and which of their networks are deployed.
     store : Store
     path : Path
-        The file for one table; several get the member's name, and the fold's, at the end of its stem.
+        File of the table. If there are several tables, the names of the member and of the fold are appended
+        to its stem.
     member : str, optional
         One member instead of those of the recipe.
     split : {"oof", "test", "val"}
+        Which predictions.
     per_fold : bool
-        Out-of-fold rows in a table a fold.
+        Whether to write the out-of-fold rows of each fold to a table of its own.
 
     Returns
     -------
     list of dict
-        `file`, `member`, `networks` (`folds` or `refit`: who speaks) and `rows` of each table.
+        `file`, `member`, `networks` (`folds` or `refit`) and number of `rows` of each table.
 
     Raises
     ------
     StoreError
-        A member has no such predictions.
+        A member has no predictions on the split.
     """
     catalog = look_through(store)
     for entry in catalog["left_out"]:

@@ -133,7 +133,9 @@ def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) ->
             answers.append(json.loads(said.out))
         one, other = answers
         assert one["sets"] == other["sets"]
-        assert one["sets"].startswith("sets hold the right class with a probability of 0.9 (approximate: cal")
+        assert one["sets"].startswith(
+            "Each set contains the true class with a probability of 0.9 (approximate: c"
+        )
         for here, there in zip(one["predictions"], other["predictions"], strict=True):
             assert here["set"] == there["set"] and here["prediction"] == here["set"][0]
 
@@ -142,8 +144,8 @@ def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Pat
     run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     words = ("predict", "soft_voting", photos, "--store", trained.root)
     said = cli(*words, "--coverage", "0.95", "--abstain-below", "1")
-    assert "abstains" in said.out and "set" in said.out.splitlines()[0].split()
-    assert said.out.splitlines()[-1].startswith("sets hold the right class with a probability of 0.95")
+    assert "abstained" in said.out and "set" in said.out.splitlines()[0].split()
+    assert said.out.splitlines()[-1].startswith("Each set contains the true class with a probability of 0.95")
     said = cli(*words, "--csv", tmp_path / "out.csv", "--coverage", "0.95", "--abstain-below", "1")
     first = (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].split(",")
     assert first[1] == "" and first[2]
@@ -154,11 +156,16 @@ def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Pat
         "soft_voting_ensemble (lac 0.95, abstain below 1)"
     ) in said.err
     said = cli(*words, "--coverage", "0.999")
-    assert said.out.splitlines()[-1] == "191 rows are too few for a coverage of 0.999: sets hold all classes"
+    assert said.out.splitlines()[-1] == (
+        "191 rows are too few for a coverage of 0.999: each set contains all classes."
+    )
     said = cli(*words, "--coverage", "95")
     assert (said.code, said.err) == (
         2,
         "committee: coverage: expected a number above 0 and below 1, such as 0.95, got 95.\n",
     )
     said = cli(*words, "--abstain-below", "2")
-    assert (said.code, said.err) == (2, "committee: --abstain-below: expected a probability, got 2.\n")
+    assert (said.code, said.err) == (
+        2,
+        "committee: --abstain-below: expected a probability in 0..1, got 2.\n",
+    )

@@ -10,11 +10,11 @@ import torch
 
 from committee.combiners import cascade
 from committee.combiners._thresholds import Stages
-from committee.exporters._package import DENSE
 from committee.images.dataset import open_dataset
 from committee.models.ensemble import Ensemble
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.models import load_model
+from committee.pipeline.shared.package import DENSE
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.stages.evaluate import Evaluate
 from committee.pipeline.stages.export import read_status

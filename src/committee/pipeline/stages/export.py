@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from committee.errors import CommitteeError, ExportError, StoreError
 from committee.executors.attempt import attempt
 from committee.executors.do_all import do_all
-from committee.exporters._module import ModulePredictor
-from committee.exporters._package import Status, failures, package
-from committee.exporters._parity import several_sizes
 from committee.exporters.base import EXPORTERS, Card
 from committee.images.cache import FILE
 from committee.images.decode import decode
 from committee.images.record import load_record, recorded_settings
 from committee.images.source import read
+from committee.models.predictor import ModulePredictor
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.choose import trusted_backbones
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.package import Status, failures, package
+from committee.pipeline.shared.parity import several_sizes
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.sets import model_table
 from committee.pipeline.shared.summary import Summary, Table

@@ -1,4 +1,4 @@
-"""Whether an exported file says what its module says, on real images of several sizes and batches."""
+"""Comparison of an exported file with its module, on real images of several sizes and batches."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from committee.errors import ExportError
-from committee.exporters._predictor import Images, Predictor
+from committee.models.predictor import Images, Predictor
 
 TOLERANCE = 1e-5
 
 
 def several_sizes(images: Sequence[Images]) -> list[Images]:
-    """Return batches of several shapes: of 2 or more, single images, and one blown up to an odd size.
+    """Return batches of several shapes: two of several images, one of odd size, and single images.
 
     Parameters
     ----------
@@ -31,17 +31,29 @@ def several_sizes(images: Sequence[Images]) -> list[Images]:
 def check_parity(
     reference: Predictor, exported: Predictor, batches: Sequence[Images], who: str
 ) -> dict[str, Any]:
-    """Compare probabilities, and refuse a file that differs from its module.
+    """Compare the probabilities of an exported file with those of its module.
+
+    Parameters
+    ----------
+    reference : Predictor
+        The module.
+    exported : Predictor
+        The opened file.
+    batches : sequence of uint8 arrays `[B, c, H, W]`
+        Real images, such as those of `several_sizes`.
+    who : str
+        Name of the file in the error.
 
     Returns
     -------
     dict
-        `max_abs_diff` of the probabilities, and the `shapes` they were compared on.
+        `max_abs_diff` of the probabilities, and the `shapes` of the compared batches.
 
     Raises
     ------
     ExportError
-        A probability differs by more than 1e-5, or the best class does (ties within 1e-5 are none).
+        A probability differs by more than 1e-5, or the most probable class differs (classes whose
+        probabilities are within 1e-5 of each other are interchangeable).
     """
     largest = 0.0
     for images in batches:
@@ -51,7 +63,7 @@ def check_parity(
         if not difference <= TOLERANCE or (picked < ours.max(1) - TOLERANCE).any():
             raise ExportError(
                 who,
-                expected=f"probabilities within {TOLERANCE:g} of the module's and the same best class",
+                expected=f"probabilities within {TOLERANCE:g} of the module's and the same top class",
                 got=f"a difference of {difference:.2g} on images {list(images.shape)}",
                 todo="The file was not kept: use another format, and report the backbone.",
             )

@@ -1,4 +1,4 @@
-"""One model in all the formats asked for, each compared with the model before it counts."""
+"""Packages: one model in several export formats, each file compared with the model before it is kept."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from torch import nn
 from committee._version import __version__
 from committee.combiners.base import is_conditional
 from committee.errors import CommitteeError, StoreError
-from committee.exporters._module import ModulePredictor
-from committee.exporters._parity import check_parity
-from committee.exporters._predictor import Images
 from committee.exporters.base import EXPORTERS, Card
+from committee.models.predictor import Images, ModulePredictor
+from committee.pipeline.shared.parity import check_parity
 from committee.store.commit import commit, remove, write_json
 from committee.store.manifest import digest, hash_file, is_done
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
 
-DENSE = "every network runs on every photo: the skipping of this ensemble saves no compute here"
+DENSE = "Every network runs on every image: in this format, skipping networks saves no time."
 
 Status = dict[str, Any]
 
@@ -39,29 +38,35 @@ def package(
     *,
     fingerprint: str = "",
 ) -> Status:
-    """Write a model in several formats, with its names, its provenance and the checksums of all files.
+    """Write a model in several formats, with its class names, its origin and the checksums of all files.
 
     Parameters
     ----------
     module : torch.nn.Module
         Images uint8 `[B, c, H, W]` -> logits `[B, C]`. It is moved to the CPU and put in evaluation mode.
     card : Card
-        Name, class names and provenance.
+        Name, class names and origin.
     folder : Path
-        Such as `store.deploy(name)`; gets a folder a format, and `metadata`, `class_mapping`, `export_status`
-        and `checksums` as JSON.
+        Such as `store.deploy(name)`. Each format is written to a folder of its own in it, beside
+        `metadata.json`, `class_mapping.json`, `export_status.json` and `checksums.json`.
     formats : sequence of str
-        One that does not exist or fails becomes a failed entry with the reason; the others are made.
+        Keys of the family of exporters. A format that does not exist or fails is recorded with the reason,
+        and the others are written.
     batches : sequence of uint8 arrays `[B, c, H, W]`
-        Real images of several sizes for the parity check; the first, of two or more, is traced with.
+        Real images of several sizes for the parity check. Graphs are recorded with the first, which has two
+        images or more.
     fingerprint : str, optional
-        Digest of what the model is. Formats that were made from the same are not made again.
+        Digest of the model. Formats that were written from a model with the same digest are kept as they are.
 
     Returns
     -------
     dict
-        What `export_status.json` holds: `name`, `fingerprint`, and for each format its `status` (`done` or
-        `failed`), `reason`, or `file`, `size_mb`, `seconds` and `parity`, and a `note` where there is one.
+        The content of `export_status.json`: `name`, `fingerprint`, and for each format its `status` (`done`
+        or `failed`) with the `reason`, or with `file`, `size_mb`, `seconds`, `parity` and possibly a `note`.
+
+    See Also
+    --------
+    committee.pipeline.shared.parity.check_parity : The comparison.
     """
     before = _previous(folder, fingerprint)
     job = _Job(module, card, folder, batches, fingerprint)
@@ -75,7 +80,7 @@ def package(
 
 
 def failures(status: Status) -> dict[str, str]:
-    """Return format -> reason of the formats of a package that could not be made."""
+    """Return the formats of a package that could not be written, each with the reason."""
     entries = status["formats"].items()
     return {name: entry["reason"] for name, entry in entries if entry["status"] == "failed"}
 
@@ -89,11 +94,12 @@ class _Job:
         self.fingerprint = fingerprint
 
     def run(self, name: str, before: Status) -> Status:
-        """Make one format, unless it is there; return its entry."""
+        """Write one format, unless it is up to date; return its entry."""
         key = digest([self.fingerprint, name, __version__, str(torch.__version__)])
         if name not in EXPORTERS.names():
-            built = ", ".join(EXPORTERS.names())
-            return {"status": "failed", "reason": f"{name}: not built yet; this version writes {built}."}
+            known = ", ".join(EXPORTERS.names())
+            reason = f"{name}: this version cannot write this format; it writes {known}."
+            return {"status": "failed", "reason": reason}
         if self.fingerprint and before.get("status") == "done" and is_done(self.folder / name, key):
             return before
         try:
@@ -126,7 +132,7 @@ class _Job:
 
 
 def _previous(folder: Path, fingerprint: str) -> dict[str, Status]:
-    """Return the entries of the formats already in `folder` that were made of the same model."""
+    """Return the entries of the formats in `folder` that were written from the same model."""
     place = folder / "export_status.json"
     try:
         status = read_json(place, "the status of an export")
@@ -142,7 +148,7 @@ def _previous(folder: Path, fingerprint: str) -> dict[str, Status]:
 
 
 def _remove_others(folder: Path, status: Status) -> None:
-    """Remove formats that failed, or that an earlier call made of another model."""
+    """Remove formats that failed, or that an earlier call wrote from another model."""
     done = {name for name, entry in status["formats"].items() if entry["status"] == "done"}
     for path in folder.iterdir():
         if path.is_dir() and path.name not in done:

@@ -1,0 +1,141 @@
+"""Models behind one call, from uint8 images to probabilities. Importing this does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Images = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+
+
+class Predictor(Protocol):
+    """A model behind one call, whatever runs it: torch, or the runtime of an exported file.
+
+    `predict`, the parity check of an export and the command line use models through this interface alone.
+
+    Attributes
+    ----------
+    name : str
+        Name of the member or ensemble.
+    class_names : tuple of str, length C
+        Class of each column of the probabilities.
+    channels : int
+        Channels of the images: 1 (gray) or 3 (RGB).
+    provenance : mapping
+        Facts about the model, as plain JSON values: its members, its thresholds of prediction sets, ...
+
+    See Also
+    --------
+    ModulePredictor : A torch module behind this interface.
+    committee.exporters.base.open_exported : An exported file behind this interface.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Brightness:
+    ...     name, class_names, channels, provenance = "brightness", ("dark", "light"), 1, {}
+    ...
+    ...     def __call__(self, images):
+    ...         light = images.mean((1, 2, 3)) / 255
+    ...         return np.stack([1 - light, light], 1).astype(np.float32)
+    >>> model: Predictor = Brightness()
+    >>> model(np.full((1, 1, 8, 8), 255, np.uint8)).tolist()
+    [[0.0, 1.0]]
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Return the probabilities of images.
+
+        Parameters
+        ----------
+        images : uint8 array `[B, channels, H, W]`
+            Any height and width.
+
+        Returns
+        -------
+        float32 array `[B, C]`
+        """
+        ...
+
+
+class ModulePredictor:
+    """A member, an ensemble or any other module of images to logits, as a `Predictor`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Images uint8 `[B, c, H, W]` -> logits `[B, C]`. It is moved to `device` and put in evaluation mode.
+    name : str
+        Name of the model.
+    class_names : sequence of str, length C
+        Class of each column.
+    device : str or torch.device
+        Device that runs the module.
+    provenance : mapping, optional
+        Facts about the model, as plain JSON values.
+
+    See Also
+    --------
+    Predictor : The interface.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from committee.models.member import Member
+    >>> from committee.models.predictor import ModulePredictor
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    >>> member = Member.from_module(net, classes=["cat", "dog"], size=8)
+    >>> predictor = ModulePredictor(member, "pets", member.class_names)
+    >>> predictor(np.zeros((4, 3, 20, 30), np.uint8)).shape
+    (4, 2)
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str,
+        class_names: Sequence[str],
+        device: str | torch.device = "cpu",
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.module = module.to(device).eval()
+        self.provenance = dict(provenance or {})
+        self.name, self.class_names, self.device = name, tuple(class_names), device
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images, from the first `View` of the module; 3 if it contains none."""
+        from committee.images.view import View
+
+        return next((part.channels for part in self.module.modules() if isinstance(part, View)), 3)
+
+    def __call__(self, images: Images) -> Probabilities:
+        """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size."""
+        import torch
+
+        with torch.inference_mode():
+            logits_of = getattr(self.module, "infer", self.module)
+            logits = logits_of(torch.tensor(images, device=self.device))
+            probabilities: Probabilities = logits.float().softmax(1).cpu().numpy()
+        return probabilities

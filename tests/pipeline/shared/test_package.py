@@ -1,0 +1,137 @@
+"""A package: every format compared with its model, all files in the checksums, failures with their reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_sample_images
+from torch import nn
+
+from committee.exporters.base import EXPORTERS, Card
+from committee.models.member import Member
+from committee.models.predictor import ModulePredictor
+from committee.pipeline.shared.package import failures, package
+from committee.pipeline.shared.parity import several_sizes
+from committee.store.manifest import hash_file
+
+CLASSES = ("ant", "bee", "cat")
+
+
+@pytest.fixture(scope="module")
+def batches():
+    """Real photographs, in several sizes."""
+    photos = [image[:360:3, ::4].transpose(2, 0, 1) for image in load_sample_images().images]
+    return several_sizes(photos)
+
+
+@pytest.fixture
+def member() -> Member:
+    return Member.build("timm:test_resnet", classes=CLASSES, size=32, seed=0, name="one").eval()
+
+
+@pytest.fixture(scope="module")
+def made(batches, tmp_path_factory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("deploy") / "one"
+    member = Member.build("timm:test_resnet", classes=CLASSES, size=32, seed=0, name="one").eval()
+    card = Card("one", CLASSES, {"kind": "member", "inference": "refit"})
+    return folder, package(member, card, folder, [*EXPORTERS.names(), "nothing"], batches, fingerprint="abc")
+
+
+def read(folder: Path, name: str):
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_every_format_is_compared(name, made, batches):
+    folder, status = made
+    entry = status["formats"][name]
+    assert entry["status"] == "done", entry
+    assert entry["parity"]["max_abs_diff"] <= 1e-5
+    assert len(entry["parity"]["shapes"]) == len(batches)
+    assert entry["size_mb"] > 0.5 and entry["seconds"] >= 0
+    assert (folder / entry["file"]).exists()
+
+
+def test_the_same_weights_are_the_same_bytes(member, tmp_path):
+    card = Card("one", CLASSES, {})
+    exporter = EXPORTERS.make("state_dict")
+    files = [exporter.export(member, torch.empty(0), tmp_path, card).read_bytes() for _ in range(8)]
+    assert len(set(files)) == 1
+
+
+def test_an_unknown_format_is_a_failed_entry(made):
+    folder, status = made
+    known = ", ".join(EXPORTERS.names())
+    assert failures(status) == {
+        "nothing": f"nothing: this version cannot write this format; it writes {known}."
+    }
+    assert read(folder, "export_status") == status
+    assert not (folder / "nothing").exists()
+
+
+def test_every_file_is_in_the_checksums(made):
+    folder, _ = made
+    sums = read(folder, "checksums")
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert sums.keys() == files - {"checksums.json"}
+    assert all(hash_file(folder / name) == expected for name, expected in sums.items())
+
+
+def test_names_and_provenance(made):
+    folder, _ = made
+    assert read(folder, "class_mapping") == {"0": "ant", "1": "bee", "2": "cat"}
+    facts = read(folder, "metadata")
+    assert (facts["name"], facts["kind"], facts["inference"]) == ("one", "member", "refit")
+    assert set(facts["versions"]) == {"committee", "torch", "torchvision", "timm"}
+
+
+def test_formats_are_added_kept_and_replaced(tmp_path, member, batches):
+    card = Card("one", CLASSES)
+    first = package(member, card, tmp_path, ["checkpoint"], batches, fingerprint="a")
+    both = package(member, card, tmp_path, ["state_dict", "checkpoint"], batches, fingerprint="a")
+    assert both["formats"]["checkpoint"] == first["formats"]["checkpoint"]
+    assert set(both["formats"]) == {"checkpoint", "state_dict"}
+    other = package(member, card, tmp_path, ["state_dict"], batches, fingerprint="b")
+    assert set(other["formats"]) == {"state_dict"}
+    assert not (tmp_path / "checkpoint").exists(), "the checkpoint of another model stayed"
+
+
+def test_a_damaged_format_is_made_again(tmp_path, member, batches):
+    for _ in range(2):
+        status = package(member, Card("one", CLASSES), tmp_path, ["state_dict"], batches, fingerprint="a")
+        path = tmp_path / status["formats"]["state_dict"]["file"]
+        assert hash_file(path) == read(tmp_path, "checksums")["state_dict/weights.safetensors"]
+        path.write_bytes(path.read_bytes()[:-1] + b"\1")
+
+
+@pytest.mark.parametrize("name", EXPORTERS.names())
+def test_a_file_with_other_probabilities_is_not_kept(name, tmp_path, member, batches, monkeypatch):
+    def off(self, file, module):
+        predictor = ModulePredictor(module, "one", CLASSES)
+        return lambda images: predictor(images) + np.float32(0.5)
+
+    monkeypatch.setattr(EXPORTERS.load(name), "load", off)
+    status = package(member, Card("one", CLASSES), tmp_path, [name], batches)
+    assert failures(status) == {
+        name: f"{name} of one: expected probabilities within 1e-05 of the module's and the same top class, "
+        f"got a difference of 0.5 on images {list(batches[0].shape)}. "
+        "The file was not kept: use another format, and report the backbone."
+    }
+    assert not (tmp_path / name).exists()
+
+
+def test_a_bare_module_has_no_checkpoint(tmp_path, batches):
+    class Bare(nn.Module):
+        def forward(self, images):
+            return images.float().mean((2, 3))
+
+    status = package(Bare(), Card("bare", CLASSES), tmp_path, ["checkpoint", "state_dict"], batches)
+    assert failures(status) == {
+        "checkpoint": "checkpoint of bare: expected a Member, an Ensemble or a Composite, got Bare. "
+        "Wrap it with Member.from_module."
+    }
+    assert status["formats"]["state_dict"]["status"] == "done"
