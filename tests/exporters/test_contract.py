@@ -124,13 +124,15 @@ def test_suffixes_differ() -> None:
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in suffixes)
 
 
-def test_no_format_imports_torch_before_it_is_used() -> None:
+def test_a_suffix_is_read_without_importing_a_format() -> None:
     code = (
-        "import sys; from committee.exporters.base import EXPORTERS; "
-        "[EXPORTERS.load(name) for name in EXPORTERS.names()]; print('torch' in sys.modules)"
+        "import sys; from pathlib import Path; from committee.exporters.base import format_of; "
+        "format_of(Path('model.other')); print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+    for name in NAMES:
+        assert EXPORTERS.constants(name).get("suffix", "") == EXPORTERS.load(name).suffix
 
 
 def test_a_path_that_is_no_exported_file_is_named(tmp_path) -> None:

@@ -50,9 +50,9 @@ class Card:
 class Exporter(ABC):
     """Base class of export formats: a format writes a module to a file, and opens that file.
 
-    A new format is one file in `committee/exporters/`, or an entry point of the group `committee.exporters`
-    in another package. Import torch and other heavy packages inside the methods: `open_exported` imports all
-    formats to compare suffixes, and must not import torch for a file that runs without it.
+    A new format is one file in `committee/exporters/`, or an entry point of the group `committee.exporters` in
+    another package. The attributes are literals, since `format_of` reads them from the source file without
+    importing it.
 
     Attributes
     ----------
@@ -165,8 +165,7 @@ def format_of(path: Path) -> str | None:
         facts = read_manifest(path, verify=False).facts if (path / NAME).is_file() else {}
         return str(facts["format"]) if "format" in facts else None
     name = path.name.lower()
-    suffixes = {key: EXPORTERS.load(key).suffix for key in EXPORTERS.names()}
-    return next((key for key, suffix in suffixes.items() if suffix and name.endswith(suffix)), None)
+    return next((key for key, suffix in _suffixes().items() if name.endswith(suffix)), None)
 
 
 def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
@@ -204,7 +203,7 @@ def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
     if key is None:
         raise UsageError(
             str(path),
-            expected=f"an exported file ({', '.join(_suffixes())}) or the folder of one format",
+            expected=f"an exported file ({', '.join(sorted(_suffixes().values()))}) or the folder of one format",
             got="another",
             todo="Write one with: committee export --model-name NAME",
         )
@@ -215,8 +214,10 @@ def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
     return exporter.open(_main_file(folder, exporter.suffix) if path.is_dir() else path, device)
 
 
-def _suffixes() -> list[str]:
-    return sorted(filter(None, (EXPORTERS.load(key).suffix for key in EXPORTERS.names())))
+def _suffixes() -> dict[str, str]:
+    """Return the suffixes of the formats that write files."""
+    found = {key: EXPORTERS.constants(key).get("suffix") for key in EXPORTERS.names()}
+    return {key: suffix for key, suffix in found.items() if suffix}
 
 
 def _main_file(folder: Path, suffix: str) -> Path:

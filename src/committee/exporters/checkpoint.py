@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import Tensor, nn
+
+from committee.base.devices import resolve
 from committee.errors import ExportError
 from committee.exporters.base import Card, Exporter
+from committee.models.composites.base import Composite
+from committee.models.ensemble import Ensemble
+from committee.models.ensemble import load as load_saved
+from committee.models.member import Member, slugs
+from committee.models.predictor import ModulePredictor, Predictor
 from committee.store.commit import write_json
 from committee.untrusted.documents import build, read_json
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from committee.models.predictor import Predictor
 
 CARD = "card.json"
 
@@ -47,10 +50,6 @@ class Checkpoint(Exporter):
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write the folder; see the base class."""
-        from committee.models.composites.base import Composite
-        from committee.models.ensemble import Ensemble
-        from committee.models.member import Member
-
         if not isinstance(module, Member | Ensemble | Composite):
             raise ExportError(
                 f"checkpoint of {card.name}",
@@ -64,13 +63,9 @@ class Checkpoint(Exporter):
 
     def open(self, file: Path, device: str = "cpu") -> Predictor:
         """Build the module from the folder; see the base class."""
-        from committee.base.devices import resolve
-        from committee.models.ensemble import load
-        from committee.models.predictor import ModulePredictor
-
         where = resolve(device)
         facts = read_json(file / CARD, "the card of a checkpoint")
-        module: Any = load(file)
+        module: Any = load_saved(file)
         return build(
             lambda: ModulePredictor(module, str(facts["name"]), module.class_names, where, facts["facts"]),
             file / CARD,
@@ -79,20 +74,14 @@ class Checkpoint(Exporter):
 
     def load(self, file: Path, module: nn.Module) -> Predictor:
         """Read the folder, with copies of the networks of `module` that no name describes."""
-        from committee.models.ensemble import load
-        from committee.models.predictor import ModulePredictor
-
         # The module was built in this run, so the recipe of this run names its builder.
         name = "itself"
-        loaded: Any = load(file, trusted=True, nets=_unnamed({name: module}), name=name)
+        loaded: Any = load_saved(file, trusted=True, nets=_unnamed({name: module}), name=name)
         return ModulePredictor(loaded, loaded.name, loaded.class_names)
 
 
 def _unnamed(modules: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     """Return copies of the networks that cannot be built by name, by the folder of their member."""
-    from committee.models.ensemble import Ensemble
-    from committee.models.member import Member, slugs
-
     found: dict[str, nn.Module] = {}
     for name, module in modules.items():
         parts = module.members if isinstance(module, Ensemble) else getattr(module, "parts", ())

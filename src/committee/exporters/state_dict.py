@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from committee.errors import UsageError
 from committee.exporters.base import Card, Exporter
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from committee.models.predictor import Predictor
+from committee.models.predictor import ModulePredictor, Predictor
 
 
 class StateDict(Exporter):
@@ -46,9 +46,6 @@ class StateDict(Exporter):
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write the weights; see the base class."""
-        import torch
-        from safetensors.torch import save_file
-
         path = folder / f"weights{self.suffix}"
         # safetensors accepts neither shared nor channels-last memory.
         tensors = {
@@ -74,12 +71,6 @@ class StateDict(Exporter):
 
     def load(self, file: Path, module: nn.Module) -> Predictor:
         """Read the weights into a copy of `module`, whose own weights are overwritten with NaN first."""
-        import torch
-        from safetensors import safe_open
-        from safetensors.torch import load_file
-
-        from committee.models.predictor import ModulePredictor
-
         twin = copy.deepcopy(module)
         with torch.no_grad():
             for parameter in twin.parameters():

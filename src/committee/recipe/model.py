@@ -42,6 +42,11 @@ class Exports(Section):
     formats: list[Format] = Field(  # type: ignore[valid-type]
         ["state_dict", "checkpoint", "onnx"], description="Formats of the exported files."
     )
+    which: Literal["best", "all"] | Annotated[list[str], Field(min_length=1)] = Field(
+        "best",
+        description="Models to export: best is the best ensemble and the best single member by cross-fitted "
+        "log-loss, within pruning.cost_budget if it is set; all is every member and ensemble; or a list of names.",
+    )
 
 
 class CostBudget(Section):

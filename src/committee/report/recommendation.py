@@ -8,7 +8,7 @@ from typing import Any
 
 from committee.base.text import two_digits
 from committee.metrics.classification import METRICS
-from committee.pipeline.shared.best import is_within
+from committee.pipeline.shared.best import is_ensemble, is_proven, is_single, is_within
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports, value_of
 from committee.recipe.model import CostBudget
 from committee.report.leaderboard import check_metric
@@ -90,7 +90,7 @@ class _Terms:
 
     def is_proven(self, report: Report) -> bool:
         """Return whether the gain over the best single member is proven."""
-        return bool(report.get("gain", {}).get(self.metric, {}).get("proven"))
+        return is_proven(report, self.metric)
 
     def is_clearly_better(self, report: Report, other: Report) -> bool:
         """Return whether the interval of a score is better than that of another, without overlap."""
@@ -112,15 +112,10 @@ def _choose(ranked: Sequence[Report], terms: _Terms) -> Recommendation:
     proven = next(filter(terms.is_proven, within), None)
     if proven is not None:
         return _better(proven, terms)
-    single = next(filter(_is_single, within), None)
+    single = next(filter(is_single, within), None)
     if single is None or (single is not within[0] and terms.is_clearly_better(within[0], single)):
         return _best_within(within[0], single, terms)
-    return _single(single, next((each for each in within if not _is_single(each)), None), terms)
-
-
-def _is_single(report: Report) -> bool:
-    """Return whether a model is a member that was trained on its own, not derived from others."""
-    return report.get("kind", "member") == "member" and not report.get("of")
+    return _single(single, next(filter(is_ensemble, within), None), terms)
 
 
 def _none_within(ranked: Sequence[Report], terms: _Terms) -> Recommendation:

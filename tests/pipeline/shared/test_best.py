@@ -21,6 +21,7 @@ def report(name: str, loss: float | None, accuracy: float | None, ms: float, mb:
     scores = {"log_loss": loss, "accuracy": accuracy}
     return {
         "name": name,
+        "kind": "ensemble" if name.startswith("vote_") else "member",
         "inference": "refit",
         "rows": "oof" if loss is not None else None,
         "cross_fitted": {

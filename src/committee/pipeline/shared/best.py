@@ -3,44 +3,95 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 
+from committee.errors import StoreError
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
 from committee.recipe.model import CostBudget
 from committee.store.layout import Store
 
 
+def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None) -> list[str]:
+    """Return the names of the best ensemble and of the best single member of a store.
+
+    If the gain of the best ensemble over the best single member is not proven, but that of another ensemble is,
+    the best such ensemble is added. Parameters are those of `best_ensemble`.
+
+    Raises
+    ------
+    StoreError
+        No model is evaluated, or none is within the budget.
+    """
+    reports = read_reports(store)
+    if not reports:
+        raise StoreError(
+            str(store.root),
+            expected="evaluated models, to export the best of them",
+            got="none",
+            todo="Run committee evaluate, or name the models: --model-name NAME",
+        )
+    proven = [each for each in reports if is_proven(each, metric)]
+    found = [
+        _first(reports, is_ensemble, metric, budget),
+        _first(proven, is_ensemble, metric, budget),
+        _first(reports, is_single, metric, budget),
+    ]
+    names = list(dict.fromkeys(str(each["name"]) for each in found if each is not None))
+    if not names:
+        raise StoreError(
+            str(store.root),
+            expected="a model within pruning.cost_budget",
+            got="none",
+            todo="Raise the budget, or name the models: --model-name NAME",
+        )
+    return names
+
+
 def best_ensemble(
     store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None
 ) -> Report | None:
-    """Return the `metrics.json` report of the best evaluated ensemble, or None if there is none.
+    """Return the `metrics.json` report of the best ensemble of a store, or None if there is none.
+
+    Members that are derived from other members, such as a soup or a fusion head, count as ensembles.
 
     Parameters
     ----------
     store : Store
         A store with evaluated models.
     metric : str
-        Key of the metric; its cross-fitted value ranks the models, as on the leaderboard.
+        Key of the metric; its cross-fitted value ranks the models, as on the leaderboard. Models without a
+        value come last, by name.
     budget : CostBudget, optional
         Models whose measured latency or size exceeds it are not considered. A latency that was measured with
         several images a call is compared as it is, so it can only exclude too many models.
 
-    Notes
-    -----
-    Models without a cross-fitted value of the metric come last, by name.
-
     See Also
     --------
-    best_member : The same choice among members.
+    best_member : The same choice among single members.
     """
-    return _best(store, store.ensembles(), metric, budget)
+    return _first(read_reports(store), is_ensemble, metric, budget)
 
 
 def best_member(
     store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None
 ) -> Report | None:
-    """Return the `metrics.json` report of the best evaluated member, or None; see `best_ensemble`."""
-    return _best(store, store.members(), metric, budget)
+    """Return the `metrics.json` report of the best single member, or None; see `best_ensemble`."""
+    return _first(read_reports(store), is_single, metric, budget)
+
+
+def is_single(report: Report) -> bool:
+    """Return whether a model is a member that is not derived from other members."""
+    return report.get("kind", "member") == "member" and not report.get("of")
+
+
+def is_ensemble(report: Report) -> bool:
+    """Return whether a model is an ensemble, or a member that is derived from other members."""
+    return not is_single(report)
+
+
+def is_proven(report: Report, metric: str) -> bool:
+    """Return whether the gain of a model over the best single member is proven."""
+    return bool(report.get("gain", {}).get(metric, {}).get("proven"))
 
 
 def is_within(report: Report, budget: CostBudget | None) -> bool:
@@ -52,7 +103,9 @@ def is_within(report: Report, budget: CostBudget | None) -> bool:
     return bool(report["latency_ms"]["median"] <= latency and report["size_mb"] <= size)
 
 
-def _best(store: Store, names: Iterable[str], metric: str, budget: CostBudget | None) -> Report | None:
-    of_kind = set(names)
-    ranked = rank([each for each in read_reports(store) if each["name"] in of_kind], metric)
-    return next((report for report in ranked if is_within(report, budget)), None)
+def _first(
+    reports: list[Report], is_meant: Callable[[Report], bool], metric: str, budget: CostBudget | None
+) -> Report | None:
+    """Return the best of the reports of a kind that are within the budget."""
+    found = [report for report in reports if is_meant(report) and is_within(report, budget)]
+    return next(iter(rank(found, metric)), None)

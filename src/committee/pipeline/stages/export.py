@@ -21,6 +21,7 @@ from committee.images.record import load_record, recorded_settings
 from committee.images.source import read
 from committee.models.predictor import ModulePredictor
 from committee.pipeline.discover import require_store
+from committee.pipeline.shared.best import best_models
 from committee.pipeline.shared.choose import trusted_backbones
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.outcome import Outcome
@@ -45,7 +46,7 @@ class Export(Stage):
     Parameters
     ----------
     models : sequence of str
-        Members and ensembles, by full or short name; all of the store when empty.
+        Members and ensembles, by full or short name; those of `exports.which` if empty.
     out : path, optional
         The folder that gets a folder for each model; `deploy` of the store when left out.
 
@@ -69,7 +70,7 @@ class Export(Stage):
                 "action": "append",
                 "dest": "models",
                 "metavar": "NAME",
-                "help": "member or ensemble to package; may be repeated (default: all)",
+                "help": "member or ensemble to package; may be repeated (default: exports.which of the recipe)",
             },
             "--formats": {
                 "metavar": "A,B",
@@ -104,7 +105,7 @@ class Export(Stage):
                 "folder": (package_folder(store, name, self.out) / key).as_posix(),
                 "built": key in built,
             }
-            for name in models(store, self.models)
+            for name in models(recipe, store, self.models)
             for key in recipe.exports.formats
         ]
         rows = [
@@ -131,7 +132,7 @@ class Export(Stage):
         require_store(store)
         outcome = Outcome(unbuilt=self.unbuilt(recipe))
         with store.hold():
-            wanted = list(dict.fromkeys(models(store, self.models)))
+            wanted = models(recipe, store, self.models)
             made = do_all(_Packages(recipe, store, self.out), wanted, recipe.workers, "packages")
         for name, result in made.items():
             with outcome.attempt(name):
@@ -186,23 +187,28 @@ class _Packages:
         return _package(self.recipe, self.store, name, package_folder(self.store, name, self.out))
 
 
-def models(store: Store, names: Sequence[str]) -> list[str]:
-    """Return the full names of the models meant: all of the store when `names` is empty.
+def models(recipe: Recipe, store: Store, names: Sequence[str] = ()) -> list[str]:
+    """Return the full names of the models to package: `names`, or those of `exports.which` if it is empty.
 
     Raises
     ------
     UnknownNameError
         The store has no such model.
     StoreError
-        There is no store, or nothing in it.
+        There is no store, it contains no model, or none is evaluated although the best shall be packaged.
     """
     require_store(store)
-    found = [store.resolve(name) for name in names] or [*store.members(), *store.ensembles()]
-    if not found:
+    stored = [*store.members(), *store.ensembles()]
+    if not stored:
         raise StoreError(
             str(store.root), expected="a trained member", got="none", todo="Run: committee train RECIPE"
         )
-    return found
+    which = names or recipe.exports.which
+    if which == "all":
+        return stored
+    if which == "best":
+        return best_models(store, budget=recipe.pruning.cost_budget if recipe.pruning else None)
+    return list(dict.fromkeys(store.resolve(name) for name in which))
 
 
 def package_folder(store: Store, name: str, out: Path | None) -> Path:
