@@ -1,4 +1,4 @@
-"""Out of the store: packages, and what they say about a photo."""
+"""The verb export: which models are packaged, in which formats, and what is reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from committee.exporters.base import EXPORTERS
+from committee.pipeline.shared.records import model_source
+from committee.recipe.model import FORMATS
+from committee.store.commit import commit, write_json
 from committee.store.layout import Store
+
+ALL = ("--set", "exports.which=all")
+
+
+@pytest.fixture
+def later() -> str:
+    """A format that a recipe may name although there is no exporter of that name."""
+    found = [name for name in FORMATS if name not in EXPORTERS.names()]
+    if not found:
+        pytest.skip("every format that a recipe may name has an exporter")
+    return found[0]
 
 
 @pytest.fixture
@@ -16,29 +31,30 @@ def words(tiny_settings, trained) -> list[object]:
     return [*(word for value in tiny_settings for word in ("--set", value)), "--store", trained.root]
 
 
-def test_dry_run_writes_nothing(cli, words, trained):
-    said = cli("export", *words, "--formats", "onnx,tflite", "--dry-run", "--json")
+def test_dry_run_writes_nothing(cli, words, trained, later):
+    said = cli("export", *words, *ALL, "--formats", f"onnx,{later}", "--dry-run", "--json")
     assert said.code == 0
     plan = json.loads(said.out)
     assert [(row["name"], row["format"], row["built"]) for row in plan["packages"]] == [
         ("test_resnet", "onnx", True),
-        ("test_resnet", "tflite", False),
+        ("test_resnet", later, False),
         ("test_vit", "onnx", True),
-        ("test_vit", "tflite", False),
+        ("test_vit", later, False),
     ]
     assert not (trained.root / "deploy").exists()
 
 
-def test_packages_a_member_and_names_what_is_not_built(cli, words, trained: Store):
-    said = cli("export", *words, "--model-name", "test_vit", "--formats", "state_dict,tensorrt", "--json")
+def test_packages_a_member_and_names_what_is_not_built(cli, words, trained: Store, later):
+    said = cli("export", *words, "--model-name", "test_vit", "--formats", f"state_dict,{later}", "--json")
     assert said.code == 3
     answer = json.loads(said.out)
     assert answer["done"] == ["test_vit"]
-    assert answer["unbuilt"] == ["exports.formats: tensorrt"]
+    assert answer["unbuilt"] == [f"exports.formats: {later}"]
     formats = answer["packages"][0]["formats"]
-    assert formats["tensorrt"] == {
+    known = ", ".join(EXPORTERS.names())
+    assert formats[later] == {
         "status": "failed",
-        "reason": "tensorrt: not built yet; this version writes checkpoint, onnx, state_dict.",
+        "reason": f"{later}: this version cannot write this format; it writes {known}.",
     }
     assert formats["state_dict"]["parity"]["max_abs_diff"] == 0
     status = json.loads((trained.deploy("test_vit") / "export_status.json").read_text(encoding="utf-8"))
@@ -47,12 +63,12 @@ def test_packages_a_member_and_names_what_is_not_built(cli, words, trained: Stor
     assert [package["name"] for package in found["packages"]] == ["test_vit"]
 
 
-def test_a_format_that_is_not_made_is_a_line_below_the_table(cli, words):
-    said = cli("export", *words, "--model-name", "test_vit", "--formats", "state_dict,tensorrt")
+def test_a_format_that_is_not_made_is_a_line_below_the_table(cli, words, later):
+    said = cli("export", *words, "--model-name", "test_vit", "--formats", f"state_dict,{later}")
     assert said.code == 3
     table, failed, reason = said.out.partition("failed: ")
-    assert failed and reason.startswith("test_vit (tensorrt): tensorrt: not built yet; ")
-    assert "state_dict" in table.split() and "tensorrt" not in table
+    assert failed and reason.startswith(f"test_vit ({later}): {later}: this version cannot write ")
+    assert "state_dict" in table.split() and later not in table
 
 
 def test_writes_elsewhere_and_not_twice(cli, words, trained, tmp_path):
@@ -112,7 +128,7 @@ def test_a_failed_format_does_not_end_the_run(cli, words, monkeypatch):
         raise ValueError("no ink")
 
     monkeypatch.setattr(Checkpoint, "export", fail)
-    said = cli("export", *words, "--formats", "checkpoint,state_dict", "--json")
+    said = cli("export", *words, *ALL, "--formats", "checkpoint,state_dict", "--json")
     assert said.code == 3
     answer = json.loads(said.out)
     assert answer["done"] == ["test_resnet", "test_vit"]
@@ -151,3 +167,52 @@ def test_a_store_without_models_is_an_error(cli, tmp_path: Path):
     assert said.err == (
         f"committee: {tmp_path}: expected a trained member, got none. Run: committee train RECIPE\n"
     )
+
+
+def evaluate(store: Store, name: str, loss: float, ms: float) -> None:
+    """Write the report of a model."""
+    scores = {"log_loss": {"value": loss, "low": loss, "high": loss}}
+    report = {"name": name, "inference": "refit", "rows": "oof", "cross_fitted": scores, "metrics": {}}
+    report |= {"latency_ms": {"median": ms}, "size_mb": 1.0}
+    with commit(store.member_metrics(name), kind="metrics", fingerprint=model_source(store, name)) as folder:
+        write_json(folder / "metrics.json", report)
+
+
+def test_the_best_are_packaged_unless_the_recipe_names_others(cli, words, trained: Store):
+    words = ["export", *words, "--formats", "state_dict", "--dry-run", "--json"]
+
+    def planned(*more: str) -> list[str]:
+        said = cli(*words, *more)
+        assert said.code == 0, said.err
+        return [row["name"] for row in json.loads(said.out)["packages"]]
+
+    evaluate(trained, "test_resnet", 0.3, 9.0)
+    evaluate(trained, "test_vit", 0.2, 30.0)
+    assert planned() == ["test_vit"]
+    assert planned("--set", "pruning.cost_budget.max_latency_ms=20") == ["test_resnet"]
+    assert planned(*ALL) == ["test_resnet", "test_vit"]
+    assert planned("--set", "exports.which=[test_resnet]") == ["test_resnet"]
+    assert planned("--model-name", "test_resnet", *ALL) == ["test_resnet"]
+    said = cli(*words, "--set", "pruning.cost_budget.max_latency_ms=1")
+    assert (said.code, said.err) == (
+        1,
+        f"committee: {trained.root}: expected a model within pruning.cost_budget, got none. "
+        "Raise the budget, or name the models: --model-name NAME\n",
+    )
+
+
+def test_nothing_is_the_best_before_the_evaluation(cli, words, trained: Store):
+    said = cli("export", *words)
+    assert (said.code, said.err) == (
+        1,
+        f"committee: {trained.root}: expected evaluated models, to export the best of them, got none. "
+        "Run committee evaluate, or name the models: --model-name NAME\n",
+    )
+
+
+@pytest.mark.parametrize("which", ["bset", "[]", "3"])
+def test_an_invalid_choice_of_models_is_named(cli, words, which):
+    said = cli("export", *words, "--set", f"exports.which={which}")
+    assert said.code == 2
+    assert said.err.startswith("committee: exports.which: expected ")
+    print(said.err)

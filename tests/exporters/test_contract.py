@@ -146,6 +146,6 @@ def test_a_path_that_is_no_exported_file_is_named(tmp_path) -> None:
         with pytest.raises(UsageError) as caught:
             open_exported(path)
         assert str(caught.value) == (
-            f"{path}: expected an exported file ({known}) or the folder of one format, got another. "
+            f"{path}: expected an exported file ({known}) or its folder, got another. "
             "Write one with: committee export --model-name NAME"
         )

@@ -50,8 +50,8 @@ class Card:
 class Exporter(ABC):
     """Base class of export formats: a format writes a module to a file, and opens that file.
 
-    A new format is one file in `committee/exporters/`, or an entry point of the group `committee.exporters` in
-    another package. The attributes are literals, since `format_of` reads them from the source file without
+    A new format is one file in `committee/exporters/`, or an entry point of the group `committee.exporters`
+    of another package. The attributes are literals, since `format_of` reads them from the source file without
     importing it.
 
     Attributes
@@ -203,7 +203,7 @@ def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
     if key is None:
         raise UsageError(
             str(path),
-            expected=f"an exported file ({', '.join(sorted(_suffixes().values()))}) or the folder of one format",
+            expected=f"an exported file ({', '.join(sorted(_suffixes().values()))}) or its folder",
             got="another",
             todo="Write one with: committee export --model-name NAME",
         )

@@ -45,7 +45,7 @@ class Exports(Section):
     which: Literal["best", "all"] | Annotated[list[str], Field(min_length=1)] = Field(
         "best",
         description="Models to export: best is the best ensemble and the best single member by cross-fitted "
-        "log-loss, within pruning.cost_budget if it is set; all is every member and ensemble; or a list of names.",
+        "log-loss, within pruning.cost_budget; all is every member and ensemble; a list names them.",
     )
 
 

@@ -33,7 +33,7 @@ def test_it_is_a_member_that_spares_photos_some_networks(trained: Store) -> None
     outcome = run_verb("export", recipe(), trained, models=["moe"])
     assert outcome.failed == {}
     status = json.loads((trained.deploy("moe") / "export_status.json").read_text("utf-8"))
-    assert "every network runs on every photo" in json.dumps(status)
+    assert "Every network runs on every image" in json.dumps(status)
 
 
 def test_it_is_no_candidate_of_itself(trained: Store) -> None:

@@ -14,8 +14,8 @@ from committee.store.layout import Store
 def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None) -> list[str]:
     """Return the names of the best ensemble and of the best single member of a store.
 
-    If the gain of the best ensemble over the best single member is not proven, but that of another ensemble is,
-    the best such ensemble is added. Parameters are those of `best_ensemble`.
+    If the gain of the best ensemble over the best single member is not proven, but that of another ensemble
+    is, the best such ensemble is added. The parameters are those of `best_ensemble`.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class Export(Stage):
                 "action": "append",
                 "dest": "models",
                 "metavar": "NAME",
-                "help": "member or ensemble to package; may be repeated (default: exports.which of the recipe)",
+                "help": "member or ensemble to package; may be repeated (default: exports.which)",
             },
             "--formats": {
                 "metavar": "A,B",
