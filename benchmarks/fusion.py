@@ -16,7 +16,7 @@ from harness import Row, main, seconds, spread
 
 from committee.base.devices import resolve
 from committee.pipeline.discover import discover
-from committee.pipeline.shared.derived_members import open_bench
+from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.stages.fusion import extracted
 from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
@@ -50,16 +50,16 @@ def measure(quick: bool) -> list[Row]:
         store = Store(Path(folder) / "store")
         Train().run(recipe, store)
         with store.hold():
-            bench = open_bench(recipe, store, discover(store))
+            context = open_context(recipe, store, discover(store))
             start = time.perf_counter()
-            with extracted(bench, names) as places:
+            with extracted(context, names) as places:
                 extracting = time.perf_counter() - start
-                rows = bench.dataset.rows("train")
+                rows = context.dataset.rows("train")
 
                 def plan(end_to_end: bool) -> FusionPlan:
                     config = Network(epochs=epochs)
                     section = Fusion(fusion_config=config, end_to_end=end_to_end)
-                    inputs = bench.inputs(names)
+                    inputs = context.inputs(names)
                     return FusionPlan("fusion", "concat_mlp", inputs, section, places, recipe.training)
 
                 heads, ends = [], []

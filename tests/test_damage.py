@@ -129,7 +129,7 @@ def test_the_leaderboard_leaves_a_damaged_report_out(full: Store, caplog) -> Non
     names = [report["name"] for report in leaderboard(full)]
     assert sorted(names) == ["test_resnet", "weighted_ensemble"]
     assert (
-        f"test_vit is left out: {full.member_metrics('test_vit') / 'metrics.json'}: expected" in caplog.text
+        f"test_vit is excluded: {full.member_metrics('test_vit') / 'metrics.json'}: expected" in caplog.text
     )
 
 

@@ -58,7 +58,7 @@ def test_prune(trained: Store, cli) -> None:
     assert lines[0] == "pruned_greedy_forward" and {"size", "log_loss,"} <= set(" ".join(lines[1:3]).split())
     words_of = " ".join(said.out.split())
     assert "pruned_greedy_forward keeps test_" in words_of and "with the choice cross-fitted" in words_of
-    assert "Pareto front of all subsets that were scored" in lines
+    assert "Pareto front of all evaluated subsets" in lines
     said = cli(*words, "--max-latency-ms", "0.00001")
     assert said.code == 1 and "got none: the closest is" in said.out
 

@@ -1,4 +1,4 @@
-"""Networks of other trainers become members: any wrapping, any class order, and what they may have seen."""
+"""Adoption of networks from elsewhere: file layouts, orders of classes, and rows that they may have seen."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def recipe(*overrides: str) -> Recipe:
 
 @pytest.fixture
 def net(trained: Store) -> Member:
-    """A trained network, which plays one that comes from elsewhere."""
+    """A trained network that is adopted as if it came from elsewhere."""
     return load_network(trained.checkpoint("test_vit", "refit"))
 
 
 def foreign(tmp_path: Path, member: Member, **changes) -> Foreign:
-    """The description of that network as somebody would give it, with its files."""
+    """Return a description of the network, with files of its weights and classes."""
     weights, classes = tmp_path / "net.pt", tmp_path / "classes.txt"
     torch.save(member.network.net.state_dict(), weights)
     classes.write_text("\n".join(member.class_names) + "\n", encoding="utf-8")
@@ -133,10 +133,10 @@ def test_classes_in_another_order_are_matched_by_name(trained: Store, net: Membe
     dataset = open_dataset(None, trained, canvas_size=37, folds=0, seed=0)
     rows = dataset.rows("test")
     with torch.inference_mode():
-        said = module(dataset.images(rows)).argmax(1).numpy()
+        predicted = module(dataset.images(rows)).argmax(1).numpy()
     Evaluate().run(recipe(), trained)
     report = json.loads((trained.ensemble_metrics("stacking_lr") / "metrics.json").read_text("utf-8"))
-    assert (said == dataset.labels[rows]).mean() == pytest.approx(report["metrics"]["accuracy"]["value"])
+    assert (predicted == dataset.labels[rows]).mean() == pytest.approx(report["metrics"]["accuracy"]["value"])
 
 
 def test_other_classes_are_listed(trained: Store, net: Member, tmp_path: Path) -> None:
@@ -191,7 +191,9 @@ def test_a_pickle_payload_is_not_run(trained: Store, net: Member, tmp_path: Path
         assert not canary.exists()
 
 
-def test_unknown_means_that_nothing_is_fitted(trained: Store, net: Member, tmp_path: Path) -> None:
+def test_nothing_is_fitted_on_rows_that_may_have_been_seen(
+    trained: Store, net: Member, tmp_path: Path
+) -> None:
     found = adopt(recipe(), trained, foreign(tmp_path, net))
     assert found.fresh == {"train": 0, "val": 0, "test": 0} and set(found.agrees) == {"seen"}
     with pytest.raises(LeakError):
@@ -199,8 +201,8 @@ def test_unknown_means_that_nothing_is_fitted(trained: Store, net: Member, tmp_p
     with pytest.raises(StoreError) as caught:
         run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     assert str(caught.value) == (
-        "guest: expected rows that no member has seen, to learn from, got 0 of 191. "
-        "Say which are fresh (committee adopt --fresh FILE), or leave it out: backbones.exclude."
+        "guest: expected rows that no member was trained on, got 0 of 191. "
+        "List such rows with committee adopt --fresh FILE, or use backbones.exclude."
     )
     assert (
         run_verb(
@@ -213,7 +215,7 @@ def test_unknown_means_that_nothing_is_fitted(trained: Store, net: Member, tmp_p
     assert report["seen"] == report["n"] == 49
 
 
-def test_fits_use_the_rows_said_to_be_fresh(trained: Store, net: Member, tmp_path: Path, caplog) -> None:
+def test_fits_use_the_fresh_rows(trained: Store, net: Member, tmp_path: Path, caplog) -> None:
     ids = load_predictions(trained, ["test_vit"]).sample_ids
     (tmp_path / "fresh.txt").write_text("\n".join(ids[:80]), encoding="utf-8")
     adopt(recipe(), trained, foreign(tmp_path, net, fresh=str(tmp_path / "fresh.txt")))
@@ -222,7 +224,7 @@ def test_fits_use_the_rows_said_to_be_fresh(trained: Store, net: Member, tmp_pat
         rows, kind = fitting_rows(trained, deployed, deployed)
     assert kind == "oof" and set(rows.sample_ids) == set(ids[:80])
     assert (
-        "80 of 191 rows are left to learn from: the others were, or may have been, seen by guest"
+        "80 of 191 rows are used to fit combiners: the others are, or may be, training rows of guest"
         in caplog.text
     )
     assert run_verb("build-ensemble", recipe(), trained, methods=["weighted"]).exit_code == 0
@@ -232,13 +234,15 @@ def test_fits_use_the_rows_said_to_be_fresh(trained: Store, net: Member, tmp_pat
 @pytest.mark.parametrize(
     ("seen", "train_rows", "test_rows"), [("none", 191, 49), ("train", 0, 49), ("all", 0, 0)]
 )
-def test_what_it_has_seen(seen, train_rows, test_rows, trained, net, tmp_path) -> None:
+def test_seen_rows(seen, train_rows, test_rows, trained, net, tmp_path) -> None:
     found = adopt(recipe(), trained, foreign(tmp_path, net, seen=seen), dry_run=True)
     assert (found.fresh["train"], found.fresh["test"]) == (train_rows, test_rows)
     assert found.state == "would be adopted" and "guest" not in trained.members()
 
 
-def test_once_is_enough_and_other_weights_replace(trained: Store, net: Member, tmp_path: Path) -> None:
+def test_a_member_is_adopted_once_and_replaced_by_other_weights(
+    trained: Store, net: Member, tmp_path: Path
+) -> None:
     given = foreign(tmp_path, net, seen="none")
     assert adopt(recipe(), trained, given).state == "adopted"
     assert adopt(recipe(), trained, given).state == "adopted already"
@@ -249,7 +253,7 @@ def test_once_is_enough_and_other_weights_replace(trained: Store, net: Member, t
     assert not np.array_equal(load_predictions(trained, ["guest"]).logits, before)
 
 
-def test_a_trained_members_name_is_taken_and_training_leaves_it_alone(
+def test_names_of_trained_members_are_refused_and_training_keeps_an_adopted_member(
     trained: Store, net: Member, tmp_path: Path, tiny_settings: list[str]
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -265,8 +269,8 @@ def test_a_trained_members_name_is_taken_and_training_leaves_it_alone(
 
 def test_a_store_of_its_own(store: Store, net: Member, tmp_path: Path, tiny_settings: list[str]) -> None:
     given = foreign(tmp_path, net, seen="none")
-    asked = load_recipe(None, tiny_settings)
-    assert adopt(asked, store, given).rows["train"] == 191
+    own = load_recipe(None, tiny_settings)
+    assert adopt(own, store, given).rows["train"] == 191
     assert (
         run_verb(
             "build-ensemble", load_recipe(None, ["device=cpu"]), store, methods=["soft_voting"]
@@ -276,7 +280,7 @@ def test_a_store_of_its_own(store: Store, net: Member, tmp_path: Path, tiny_sett
     assert isinstance(Predictions.load(store.kfold("guest") / "oof").folds, np.ndarray)
 
 
-def test_ids_that_are_not_there(trained: Store, net: Member, tmp_path: Path) -> None:
+def test_ids_that_do_not_exist(trained: Store, net: Member, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("nobody\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
         adopt(recipe(), trained, foreign(tmp_path, net, seen=str(tmp_path / "ids.txt")))
@@ -314,23 +318,21 @@ def test_a_file_of_classes_that_does_not_exist(tmp_path: Path) -> None:
         read_classes(tmp_path / "other.txt")
 
 
-def test_folds_are_not_asked_of_an_adopted_member(trained: Store, net: Member, tmp_path: Path) -> None:
+def test_an_adopted_member_has_no_fold_networks(trained: Store, net: Member, tmp_path: Path) -> None:
     adopt(recipe(), trained, foreign(tmp_path, net, seen="none"))
-    asked = recipe("training.inference=folds")
-    assert run_verb("build-ensemble", asked, trained, methods=["soft_voting"]).exit_code == 0
+    folds = recipe("training.inference=folds")
+    assert run_verb("build-ensemble", folds, trained, methods=["soft_voting"]).exit_code == 0
     assert ensemble_facts(trained, "soft_voting_ensemble")["inference"] == {
         "guest": "refit",
         "test_resnet": "folds",
         "test_vit": "folds",
     }
-    assert Evaluate().run(asked, trained).exit_code == 0
+    assert Evaluate().run(folds, trained).exit_code == 0
 
 
-def test_an_average_that_is_not_there_is_not_replaced_in_silence(
-    trained: Store, net: Member, tmp_path: Path
-) -> None:
+def test_a_missing_average_is_an_error(trained: Store, net: Member, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         adopt(recipe(), trained, foreign(tmp_path, net, ema=True))
-    said = str(caught.value)
-    assert "expected weights under one of state_dict_ema, model_ema, ema_state_dict, ema, got" in said
-    assert said.endswith("Load the plain weights, or give another file.")
+    text = str(caught.value)
+    assert "expected weights under one of state_dict_ema, model_ema, ema_state_dict, ema, got" in text
+    assert text.endswith("Load the plain weights, or give another file.")

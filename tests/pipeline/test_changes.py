@@ -1,4 +1,4 @@
-"""A recipe that is changed after a stop: what the change touches is made again or refused, the rest stays."""
+"""Recipes that change after an interrupt: affected fits are repeated or refused, the others are kept."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def run(store: Store, settings: list[str], monkeypatch: pytest.MonkeyPatch) -> R
     def go(*changes: str, stop: int = 0) -> dict[str, int]:
         epochs, keep = Counter[str](), loop.resume.keep
 
-        def count(folder: Path, *words: object, **more: object) -> None:
-            keep(folder, *words, **more)
+        def count(folder: Path, *arguments: object, **more: object) -> None:
+            keep(folder, *arguments, **more)
             epochs[f"{folder.parent.name}/{folder.name.removesuffix('.resume')}"] += 1
             if epochs.total() == stop:
                 raise KeyboardInterrupt
@@ -99,7 +99,7 @@ def stopped(run: Run, store: Store) -> Store:
         ),
     ],
 )
-def test_what_a_change_touches_is_made_again(
+def test_fits_that_a_change_affects_are_repeated(
     change: str, made: dict[str, int], run: Run, stopped: Store
 ) -> None:
     assert run(change) == made
@@ -121,7 +121,7 @@ def test_what_a_change_touches_is_made_again(
         ),
     ],
 )
-def test_what_a_store_cannot_change_is_refused_by_name(
+def test_changes_that_a_store_does_not_allow_are_refused(
     change: str, sentence: str, run: Run, stopped: Store
 ) -> None:
     with pytest.raises(StoreError) as caught:

@@ -1,4 +1,4 @@
-"""Combining files: real predictions on digits, joined by id, scored cross-fitted, applied to test rows."""
+"""Combination of files: predictions on digits are joined by id, cross-fitted, and applied to test rows."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_all_methods_by_default(digits: Path) -> None:
     assert methods <= set(COMBINERS.names())
 
 
-def test_what_would_take_long_is_left_out_unless_it_is_named(caplog: pytest.LogCaptureFixture) -> None:
+def test_slow_methods_are_skipped_by_default(caplog: pytest.LogCaptureFixture) -> None:
     labels = np.arange(1200) % 600
     logits = np.random.default_rng(0).normal(size=(1, 1200, 600)) + np.eye(600)[labels]
     made = Predictions.from_logits(
@@ -108,21 +108,21 @@ def test_what_would_take_long_is_left_out_unless_it_is_named(caplog: pytest.LogC
     ]
 
 
-def test_ranked_by_what_cannot_be_optimized(digits: Path) -> None:
+def test_ranking_by_a_metric_that_no_method_optimizes(digits: Path) -> None:
     found = combine(files(digits), digits / "labels.csv", methods=["weighted", "soft_voting"], metric="ece")
     errors = [each.scores.cross_fitted["ece"].value for each in found.methods]
     assert errors == sorted(errors)
 
 
 def test_the_order_of_files_does_not_matter(digits: Path) -> None:
-    straight, turned = (
+    forward, reverse = (
         combine(order, digits / "labels.csv", methods=["weighted"], folds=4).best
         for order in (files(digits), files(digits)[::-1])
     )
-    first, second = straight.combiner.member_weights(), turned.combiner.member_weights()
+    first, second = forward.combiner.member_weights(), reverse.combiner.member_weights()
     assert first == pytest.approx(second, abs=1e-4)
     # Folds are drawn over rows in the order of the first file, so the estimates are equal but for that draw.
-    values = [each.scores.cross_fitted["log_loss"].value for each in (straight, turned)]
+    values = [each.scores.cross_fitted["log_loss"].value for each in (forward, reverse)]
     assert values[0] == pytest.approx(values[1], abs=0.01)
 
 
@@ -146,7 +146,7 @@ def _table(labels: Path) -> tuple[list[str], list[str]]:
     return [row[0] for row in rows], [row[1] for row in rows]
 
 
-def test_test_files_are_known_by_what_tells_their_names_apart(
+def test_test_files_are_matched_by_the_differing_parts_of_their_names(
     digits: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     by_alphabet, by_order = [], []
@@ -197,7 +197,7 @@ def test_calibration_is_measured(digits: Path, calibrate: str) -> None:
         assert change["after"] == found.scores.cross_fitted[name].value
 
 
-def test_calibration_helps_where_members_are_too_sure() -> None:
+def test_calibration_helps_overconfident_members() -> None:
     random, labels = np.random.default_rng(0), np.arange(900) % 3
     logits = 4 * (random.normal(size=(2, 900, 3)) + np.eye(3)[labels])
     made = Predictions.from_logits(logits, members=["a", "b"], class_names="xyz", labels=labels)
@@ -282,7 +282,7 @@ def test_groups_widen_intervals(digits: Path, tmp_path: Path) -> None:
     assert found.best.scores.cross_fitted["accuracy"] != plain.best.scores.cross_fitted["accuracy"]
 
 
-def test_what_does_not_exist(digits: Path) -> None:
+def test_missing_arguments_and_unknown_names(digits: Path) -> None:
     labels = digits / "labels.csv"
     assert sentence(UsageError, lambda: combine(files(digits))) == (
         "combine: expected labels of the samples, got none. "

@@ -1,4 +1,4 @@
-"""The walk through a store: what is whole is listed, the rest is named."""
+"""The catalog of a store: complete entries are listed, and the others are reported with a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def names(entries: list[dict[str, str]], key: str = "name") -> list[str]:
     return [entry[key] for entry in entries]
 
 
-def test_the_catalog_has_what_is_whole(trained: Store) -> None:
+def test_the_catalog_has_the_complete_entries(trained: Store) -> None:
     catalog = discover(trained)
     assert json.loads(trained.catalog.read_text(encoding="utf-8")) == catalog
     assert names(catalog["members"]) == ["test_resnet", "test_vit"]
@@ -40,7 +40,7 @@ def test_the_catalog_has_what_is_whole(trained: Store) -> None:
     assert catalog["ensembles"] == catalog["packages"] == catalog["failed"] == catalog["left_out"] == []
 
 
-def test_looking_writes_nothing(trained: Store) -> None:
+def test_reading_writes_nothing(trained: Store) -> None:
     before = sorted(trained.root.rglob("*"))
     look_through(trained)
     assert sorted(trained.root.rglob("*")) == before
@@ -113,7 +113,7 @@ def test_a_member_that_failed_is_listed_with_the_reason(trained: Store) -> None:
     assert names(catalog["members"]) == ["test_resnet"]
     assert catalog["failed"] == [failure] and catalog["left_out"] == []
     (trained.root / "checkpoints" / "test_vit" / "failure.json").write_text("{", encoding="utf-8")
-    failure["reason"] = "failure.json is damaged: train it again"
+    failure["reason"] = "failure.json is damaged: train the member again"
     assert discover(trained)["failed"] == [failure]
 
 
@@ -130,21 +130,21 @@ def test_predictions_without_networks_are_named(trained: Store) -> None:
     ]
 
 
-def test_what_is_left_out_is_said_once(trained: Store, cli: Callable[..., object]) -> None:
+def test_an_excluded_entry_is_reported_once(trained: Store, cli: Callable[..., object]) -> None:
     shutil.rmtree(trained.checkpoint("test_vit", 0).parent)
-    said = cli("discover", "--store", trained.root)
-    assert said.code == 3
-    assert (said.out + said.err).count("expected the networks that made these predictions") == 1
+    result = cli("discover", "--store", trained.root)
+    assert result.code == 3
+    assert (result.out + result.err).count("expected the networks that made these predictions") == 1
 
 
-def test_a_store_that_cannot_be_written_is_looked_through(trained: Store, cli: Callable[..., object]) -> None:
+def test_a_store_that_is_not_writable_is_read(trained: Store, cli: Callable[..., object]) -> None:
     catalog = trained.catalog.read_bytes() if trained.catalog.exists() else None
     (trained.root / ".lock").unlink(missing_ok=True)
     (trained.root / ".lock").mkdir()  # refuses root as well
-    said = cli("discover", "--store", trained.root)
+    result = cli("discover", "--store", trained.root)
     unwritten = f"The catalog is not written. {trained.root}: not writable ("
-    assert said.code == 0 and said.out.count(unwritten) == 1 and "Written to" not in said.out
-    assert "test_resnet" in said.out
+    assert result.code == 0 and result.out.count(unwritten) == 1 and "Written to" not in result.out
+    assert "test_resnet" in result.out
     assert (trained.catalog.read_bytes() if trained.catalog.exists() else None) == catalog
 
 
@@ -195,7 +195,7 @@ def test_a_checksum_file_cannot_lead_outside(trained: Store, tmp_path: Path) -> 
     assert "expected names of files in this folder" in discover(trained)["left_out"][0]["reason"]
 
 
-def test_packages_out_of_date_are_no_news_to_what_reads_none(trained: Store, caplog) -> None:
+def test_outdated_packages_are_not_reported_to_stages_that_read_none(trained: Store, caplog) -> None:
     make_package(trained, "0" * 64)
     outcome = Outcome()
     set_aside(discover(trained), outcome, needed=("checkpoints", "kfold"))

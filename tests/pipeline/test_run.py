@@ -1,4 +1,4 @@
-"""The whole road, from the command line and from Python."""
+"""Whole runs, from the command line and from Python."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ ENSEMBLES = ["hard_voting_ensemble", "logit_averaging_ensemble", "soft_voting_en
 
 
 @pytest.fixture
-def words(trained: Store, tiny_settings: list[str]) -> list[str]:
-    """The words of every command: the recipe and the store."""
+def arguments(trained: Store, tiny_settings: list[str]) -> list[str]:
+    """The arguments of every command: the recipe and the store."""
     settings = [*tiny_settings, "exports.formats=[state_dict]"]
-    return ["--store", str(trained.root), *(word for each in settings for word in ("--set", each))]
+    return ["--store", str(trained.root), *(each for setting in settings for each in ("--set", setting))]
 
 
-def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., object]) -> None:
-    said = cli("train", *words)
-    assert (said.code, said.out) == (
+def test_stage_by_stage(trained: Store, arguments: list[str], cli: Callable[..., object]) -> None:
+    result = cli("train", *arguments)
+    assert (result.code, result.out) == (
         0,
         "Members\nname         result\ntest_resnet  trained\ntest_vit     trained\n"
         "Next: committee build-ensemble\n",
     )
-    assert cli("discover", *words).code == 0
-    built = cli("build-ensemble", *words, "--json")
+    assert cli("discover", *arguments).code == 0
+    built = cli("build-ensemble", *arguments, "--json")
     assert built.code == 0 and sorted(json.loads(built.out)["done"]) == ENSEMBLES
-    rows = json.loads(cli("evaluate", *words, "--json").out)
+    rows = json.loads(cli("evaluate", *arguments, "--json").out)
     assert sorted(row["name"] for row in rows) == sorted([*ENSEMBLES, "test_resnet", "test_vit"])
     board = cli("leaderboard", "--store", trained.root, "--wide")
     assert board.code == 0
@@ -55,11 +55,11 @@ def test_stage_by_stage(trained: Store, words: list[str], cli: Callable[..., obj
     ]
     found = cli("leaderboard", "--store", trained.root, "--model-name", "weighted", "--json")
     assert json.loads(found.out) == next(row for row in rows if row["name"] == "weighted_ensemble")
-    assert cli("export", *words, "--model-name", "soft_voting").code == 0
+    assert cli("export", *arguments, "--model-name", "soft_voting").code == 0
     assert json.loads((trained.deploy("soft_voting_ensemble") / "export_status.json").read_text("utf-8"))
 
 
-def test_where_every_backbone_fails_nothing_is_said_to_be_made(
+def test_where_every_backbone_fails_nothing_is_reported_as_made(
     tmp_path: Path, digits_file: Path, own_nets: str, cli: Callable[..., object]
 ) -> None:
     settings = [
@@ -69,19 +69,19 @@ def test_where_every_backbone_fails_nothing_is_said_to_be_made(
         "device=cpu",
         f"backbones.include=['{own_nets}:short']",
     ]
-    words = [word for each in settings for word in ("--set", each)]
-    said = cli("run", "--store", tmp_path / "store", *words)
-    assert said.code == 1
-    assert "Made:" not in said.out and "own_nets_short" in said.out
+    arguments = [each for setting in settings for each in ("--set", setting)]
+    result = cli("run", "--store", tmp_path / "store", *arguments)
+    assert result.code == 1
+    assert "Made:" not in result.out and "own_nets_short" in result.out
 
 
 def test_one_command_with_a_failing_backbone(
-    trained: Store, words: list[str], own_nets: str, cli: Callable[..., object]
+    trained: Store, arguments: list[str], own_nets: str, cli: Callable[..., object]
 ) -> None:
     include = f"backbones.include=[{own_nets}:short, timm:test_resnet, timm:test_vit]"
-    said = cli("run", *words, "--set", include, "--json")
-    assert said.code == 3
-    rows = json.loads(said.out)
+    result = cli("run", *arguments, "--set", include, "--json")
+    assert result.code == 3
+    rows = json.loads(result.out)
     assert rows[-1]["name"] == "own_nets_short" and "logits of shape" in rows[-1]["failed"]
     assert sorted(row["name"] for row in rows[:-1]) == sorted([*ENSEMBLES, "test_resnet", "test_vit"])
     packages = {path.name for path in (trained.root / "deploy").iterdir()}
@@ -94,7 +94,7 @@ def test_one_command_with_a_failing_backbone(
     assert not any(line.startswith("own_nets_short") for line in lines)
 
 
-def test_a_builder_of_ones_own_needs_a_recipe_that_names_it(
+def test_a_python_builder_needs_a_recipe_that_names_it(
     store: Store, tiny_settings: list[str], own_nets: str
 ) -> None:
     settings = [*tiny_settings, "exports.enable=false", f"backbones.include=[{own_nets}:small]"]
@@ -114,76 +114,76 @@ def test_from_python(trained: Store, tiny_settings: list[str]) -> None:
 
 @pytest.mark.parametrize("verb", ["train", "run"])
 def test_a_dry_run_counts_and_writes_nothing(
-    store: Store, words: list[str], cli: Callable[..., object], verb: str
+    store: Store, arguments: list[str], cli: Callable[..., object], verb: str
 ) -> None:
-    said = cli(verb, *words, "--store", store.root, "--dry-run")
-    assert said.code == 0 and not store.root.exists()
-    assert "In total 8 fits, about " in said.out
-    found = json.loads(cli(verb, *words, "--store", store.root, "--dry-run", "--json").out)
+    result = cli(verb, *arguments, "--store", store.root, "--dry-run")
+    assert result.code == 0 and not store.root.exists()
+    assert "In total 8 fits, about " in result.out
+    found = json.loads(cli(verb, *arguments, "--store", store.root, "--dry-run", "--json").out)
     assert found["fits"] == 8 and found["hours"] > 0 and found["disk_mb"] > 0
 
 
 def test_a_dry_run_names_what_would_fail_below_the_table(
-    store: Store, words: list[str], own_nets: str, cli: Callable[..., object]
+    store: Store, arguments: list[str], own_nets: str, cli: Callable[..., object]
 ) -> None:
     include = f"backbones.include=[{own_nets}:short, timm:test_vit]"
-    said = cli("train", *words, "--store", store.root, "--set", include, "--dry-run")
-    lines = said.out.splitlines()
+    result = cli("train", *arguments, "--store", store.root, "--set", include, "--dry-run")
+    lines = result.out.splitlines()
     assert lines[1] == "Members that would be trained"
     assert [line.split()[0] for line in lines[3:5]] == ["test_vit", "own_nets_short:"]
 
 
 def test_a_trained_store_needs_no_data_set_in_the_recipe(trained: Store, cli: Callable[..., object]) -> None:
-    said = cli("build-ensemble", "--store", trained.root, "--set", "backbones.include=[test_vit, resnet50]")
-    assert said.code == 0
-    assert f"resnet50 is not in the store {trained.root}: it is left out" in said.err
+    result = cli("build-ensemble", "--store", trained.root, "--set", "backbones.include=[test_vit, resnet50]")
+    assert result.code == 0
+    assert f"resnet50 is not in the store {trained.root}: it is left out" in result.err
 
 
 def test_plans_of_later_stages(trained: Store, cli: Callable[..., object]) -> None:
-    said = cli("build-ensemble", "--store", trained.root, "--dry-run", "--method", "weighted")
-    assert (said.code, said.out) == (
+    result = cli("build-ensemble", "--store", trained.root, "--dry-run", "--method", "weighted")
+    assert (result.code, result.out) == (
         0,
         (
-            "On 191 oof rows of test_resnet, test_vit; networks are not run.\n"
+            "Fitted on 191 out-of-fold rows of test_resnet, test_vit; no network is run.\n"
             "Ensembles that would be built\nensemble           fits\nweighted_ensemble  4\n"
         ),
     )
-    said = cli("evaluate", "--store", trained.root, "--dry-run", "--json")
-    assert json.loads(said.out) == {"members": ["test_resnet", "test_vit"], "ensembles": []}
+    result = cli("evaluate", "--store", trained.root, "--dry-run", "--json")
+    assert json.loads(result.out) == {"members": ["test_resnet", "test_vit"], "ensembles": []}
     assert trained.ensembles() == () and not trained.catalog.exists()
 
 
 def test_sections_that_are_not_built_are_named_first_by_a_run_alone(
-    trained: Store, words: list[str], cli: Callable[..., object]
+    trained: Store, arguments: list[str], cli: Callable[..., object]
 ) -> None:
     unbuilt = ("--set", "distillation.enable=true")
-    said = cli("run", *words, *unbuilt)
-    assert said.code == 3
-    assert said.err.splitlines()[0] == "distillation: not built in this version; the rest runs"
-    said = cli("train", *words, *unbuilt)
-    assert said.code == 0 and "distillation" not in said.err
+    result = cli("run", *arguments, *unbuilt)
+    assert result.code == 3
+    assert result.err.splitlines()[0] == "distillation: not built in this version; the rest runs"
+    result = cli("train", *arguments, *unbuilt)
+    assert result.code == 0 and "distillation" not in result.err
 
 
-def test_nothing_to_show(store: Store, cli: Callable[..., object]) -> None:
+def test_no_evaluated_model(store: Store, cli: Callable[..., object]) -> None:
     store.root.mkdir()
-    said = cli("leaderboard", "--store", store.root)
-    assert said.code == 1
-    assert said.err == (
+    result = cli("leaderboard", "--store", store.root)
+    assert result.code == 1
+    assert result.err == (
         f"committee: {store.root}: expected evaluated models, got none. "
         "Train some with: committee run RECIPE\n"
     )
 
 
-def test_no_such_metric(trained: Store, words: list[str], cli: Callable[..., object]) -> None:
-    said = cli("leaderboard", "--store", trained.root, "--metric", "acuracy")
-    assert said.code == 2 and "Did you mean 'accuracy'?" in said.err
+def test_no_such_metric(trained: Store, arguments: list[str], cli: Callable[..., object]) -> None:
+    result = cli("leaderboard", "--store", trained.root, "--metric", "acuracy")
+    assert result.code == 2 and "Did you mean 'accuracy'?" in result.err
 
 
 def test_no_store(tmp_path: Path, cli: Callable[..., object]) -> None:
     for verb in ("discover", "build-ensemble", "evaluate"):
-        said = cli(verb, "--store", tmp_path / "nowhere")
-        assert said.code == 1
-        assert said.err == (
+        result = cli(verb, "--store", tmp_path / "nowhere")
+        assert result.code == 1
+        assert result.err == (
             f"committee: {tmp_path / 'nowhere'}: the store does not exist. "
             "Create a store with: committee train RECIPE, or name another with --store.\n"
         )
@@ -191,7 +191,7 @@ def test_no_store(tmp_path: Path, cli: Callable[..., object]) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-def test_a_killed_run_goes_on_to_the_same_bytes(
+def test_a_killed_run_is_resumed_to_the_same_bytes(
     tiny_settings: list[str], tmp_path: Path, cli: Callable[..., object]
 ) -> None:
     settings = [
@@ -201,10 +201,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
         "runs.score_ensemble.methods=[soft_voting]",
         "exports.formats=[state_dict]",
     ]
-    words = ["run", *(word for each in settings for word in ("--set", each)), "--store"]
+    arguments = ["run", *(each for setting in settings for each in ("--set", setting)), "--store"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen(
-        [sys.executable, "-m", "committee", *words, killed],
+        [sys.executable, "-m", "committee", *arguments, killed],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -215,33 +215,33 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     process.kill()
     process.wait()
     assert not (killed / "ensembles").exists()
-    assert cli(*words, killed).code == cli(*words, whole).code == 0
+    assert cli(*arguments, killed).code == cli(*arguments, whole).code == 0
     assert stored_bytes(killed) == stored_bytes(whole)
 
 
 def stored_bytes(root: Path) -> dict[str, bytes]:
-    """Return all arrays and weights of a store; other files say also how long things took."""
+    """Return all arrays and weights of a store; other files contain times."""
     files = [*root.rglob("*.npy"), *root.rglob("*.safetensors")]
     assert len(files) > 15
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize(
-    ("file", "restrict_to_used"),
+    ("file", "backbone"),
     [
         ("orchestration.yaml", "backbones.include=[timm:test_resnet]"),
         ("short.yaml", "models=[{name: timm:test_resnet, lr: 3e-4}]"),
     ],
 )
-def test_recipes_in_the_layouts_people_know_run(
-    file: str, restrict_to_used: str, store: Store, digits_file: Path, cli: Callable[..., object]
+def test_recipes_in_both_layouts_run(
+    file: str, backbone: str, store: Store, digits_file: Path, cli: Callable[..., object]
 ) -> None:
     settings = [
         f"dataset.path={digits_file}",
         "dataset.channels=1",
         "img_size=32",
         "n_classes=10",
-        restrict_to_used,
+        backbone,
         "folds=2",
         "epochs=3",
         "training.lr=0.003",
@@ -260,14 +260,14 @@ def test_recipes_in_the_layouts_people_know_run(
     else:
         settings.append("exports.formats=[state_dict]")
     recipe = Path(__file__).parents[1] / "recipe" / "data" / file
-    words = [word for each in settings for word in ("--set", each)]
-    said = cli("run", recipe, "--store", store.root, *words)
-    assert said.code == (3 if later else 0)
-    assert "soft_voting_ensemble" in said.out
+    arguments = [each for setting in settings for each in ("--set", setting)]
+    result = cli("run", recipe, "--store", store.root, *arguments)
+    assert result.code == (3 if later else 0)
+    assert "soft_voting_ensemble" in result.out
     if later:
-        assert "meta_fuser without fusion_concat_mlp: " in said.err
+        assert "meta_fuser without fusion_concat_mlp: " in result.err
         assert {"meta_fuser", "pruned_greedy_forward"} <= set(store.ensembles())
-        lines = said.err.splitlines()
+        lines = result.err.splitlines()
         unbuilt = load_recipe(recipe).unbuilt()
         assert lines[: len(unbuilt)] == [
             f"{name}: not built in this version; the rest runs" for name in unbuilt
@@ -287,18 +287,20 @@ def test_recipes_in_the_layouts_people_know_run(
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "leaderboard"])
 def test_a_metric_is_checked_before_anything_runs(
-    verb: str, store: Store, words: list[str], cli: Callable[..., object]
+    verb: str, store: Store, arguments: list[str], cli: Callable[..., object]
 ) -> None:
-    said = cli(verb, *words, "--store", store.root, "--metric", "acuracy")
-    assert said.code == 2 and said.err.endswith("got 'acuracy'. Did you mean 'accuracy'?\n")
+    result = cli(verb, *arguments, "--store", store.root, "--metric", "acuracy")
+    assert result.code == 2 and result.err.endswith("got 'acuracy'. Did you mean 'accuracy'?\n")
     assert not store.root.exists()
 
 
 def test_a_dry_run_of_all_stages_says_what_follows(
-    store: Store, words: list[str], cli: Callable[..., object]
+    store: Store, arguments: list[str], cli: Callable[..., object]
 ) -> None:
-    said = cli("run", *words, "--store", store.root, "--set", "exports.formats=[onnx, tflite]", "--dry-run")
-    words_of = said.out.partition("Stages that would follow")[2].split()
-    assert words_of[:4] == ["stage", "makes", "score_ensemble", "soft_voting_ensemble,"]
-    assert words_of[-3:] == ["evaluate", "export", "onnx"]
+    result = cli(
+        "run", *arguments, "--store", store.root, "--set", "exports.formats=[onnx, tflite]", "--dry-run"
+    )
+    later_stages = result.out.partition("Stages that would follow")[2].split()
+    assert later_stages[:4] == ["stage", "makes", "score_ensemble", "soft_voting_ensemble,"]
+    assert later_stages[-3:] == ["evaluate", "export", "onnx"]
     assert not store.root.exists()

@@ -93,12 +93,12 @@ def test_prediction_sets_abstention_and_skipped_networks() -> None:
         "abstain": [{"confidence": 0.5, "answered": 0.75, "accuracy": None}],
     }
     times = dict.fromkeys(("mean", "median", "p95", "dense_mean", "dense_median", "dense_p95"), 2.0)
-    skipping = {
+    conditional = {
         "accuracy_kept": {"cross_fitted": 0.99, "test": 0.98},
         "used_members": {"a": 1.0, "b": 0.25},
         "latency_ms": [{"batch": 1, **times}],
     }
-    found = {title: rows for title, _, rows in tables({**ENSEMBLE, "sets": sets, "skipping": skipping})}
+    found = {title: rows for title, _, rows in tables({**ENSEMBLE, "sets": sets, "conditional": conditional})}
     assert found["Prediction sets on the test split, approximate"] == [["lac", "0.9", HALF, HALF]]
     assert next(rows for title, rows in found.items() if "Abstention" in title)[0][1:] == ["0.7500", None]
     (title,) = (title for title in found if title.startswith("Networks that run."))

@@ -14,8 +14,8 @@ import pytest
 
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import rank
+from committee.pipeline.shared.summary import interval
 from committee.report.leaderboard import leaderboard, table
-from committee.report.text import interval
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
@@ -163,7 +163,7 @@ def test_a_damaged_report_is_named_and_left_out(trained: Store, caplog: pytest.L
     file.unlink()
     assert [each["name"] for each in leaderboard(trained)] == ["test_resnet"]
     assert caplog.messages == [
-        f"test_vit is left out: {file}: the file does not exist. "
+        f"test_vit is excluded: {file}: the file does not exist. "
         "Remove its folder and run the command that made it again."
     ]
 

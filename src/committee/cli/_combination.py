@@ -62,7 +62,7 @@ def _narrow(found: Combination) -> dict[str, Column]:
 
 
 def _wide(found: Combination) -> dict[str, Column]:
-    from committee.report.text import interval
+    from committee.pipeline.shared.summary import interval
 
     def scores(name: str) -> Column:
         return lambda each: interval(vars(each.scores.cross_fitted[name]))

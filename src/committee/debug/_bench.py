@@ -1,4 +1,4 @@
-"""Where debug sections work: in `debug_tmp/`, on links to the user's files or on synthetic samples."""
+"""The scratch store of debug sections: links to the files of the user's store, or synthetic samples."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ DEFAULT_BACKBONE = "timm:test_resnet"
 
 @dataclass(frozen=True)
 class Bench:
-    """Where sections work, and on what.
+    """The stores and the recipe of debug sections.
 
     Attributes
     ----------
     store : Store
-        The user's store: read, never written.
+        The user's store, which is only read.
     scratch : Store
-        A store of its own in `debug_tmp/`: written.
+        The store in `debug_tmp/` to which sections write.
     recipe : Recipe
-        The user's, or the small one of `--fast`.
+        The user's recipe, or the small one of `--fast`.
     fast : bool
-        Whether the scratch store starts empty, on synthetic samples, or as a copy of the user's.
+        Whether the scratch store starts with synthetic samples in place of the content of the user's store.
     """
 
     store: Store
@@ -46,9 +46,9 @@ class Bench:
     fast: bool
 
     def open(self) -> None:
-        """Fill the scratch store: with synthetic samples, or with links to the files of the user's store.
+        """Fill the scratch store with synthetic samples, or with links to the files of the user's store.
 
-        Stored files are never changed in place, so a link is as safe as a copy.
+        Stored files are replaced and never changed in place, so links are as safe as copies.
         """
         self.scratch.root.mkdir(parents=True)
         if self.fast:
@@ -59,13 +59,13 @@ class Bench:
                 self.store.root, self.scratch.root, copy_function=_link, dirs_exist_ok=True, ignore=_ignore
             )
 
-    def trained(self) -> None:
-        """Have trained members in the scratch store: with `--fast` it makes them.
+    def require_members(self) -> None:
+        """Check that the scratch store has trained members; with `--fast`, train them if it has none.
 
         Raises
         ------
         StoreError
-            The user's store has none.
+            The user's store has no trained members.
         """
         if not self.scratch.members() and self.fast:
             require_done(Train().run(self.recipe, self.scratch))
@@ -79,18 +79,18 @@ class Bench:
 
 
 def require_done(outcome: Outcome) -> None:
-    """Raise the first failure of a stage: debug mode does not go on without it."""
+    """Raise the first failure of a stage, which ends its section."""
     for name, reason in outcome.failed.items():
         raise CommitteeError(name, got=reason.rstrip("."))
 
 
 def names_of(recipe: Recipe) -> str:
-    """Return the backbones of a recipe, for a plan."""
+    """Return the names of the members of a recipe, for a plan."""
     return ", ".join(spec.name for spec in recipe.members()) or "no backbone"
 
 
 def samples_file(scratch: Store) -> Path:
-    """Return where the synthetic samples of a scratch store are."""
+    """Return the path of the synthetic samples of a scratch store."""
     return scratch.root / "samples.npz"
 
 
@@ -102,14 +102,14 @@ def synthetic(channels: int, size: int = 32) -> tuple[np.ndarray[Any, Any], np.n
 
 
 def only(recipe: Recipe, backbone: str) -> Recipe:
-    """Return the recipe with one backbone, as it describes it."""
+    """Return the recipe with one backbone only, with its settings in the recipe."""
     models = [model for model in recipe.models if is_named(backbone, model.alias or "", model.name)]
     chosen = Backbones(include=[] if models else [backbone])
     return recipe.model_copy(update={"models": models, "backbones": chosen})
 
 
 def fast_recipe(recipe: Recipe, scratch: Store) -> Recipe:
-    """Return the recipe for synthetic samples and one epoch; a lone backbone gets two seeds."""
+    """Return the recipe for synthetic samples and one epoch; a single backbone is trained with two seeds."""
     dataset = recipe.dataset.model_copy(
         update={
             "path": str(samples_file(scratch)),
@@ -136,7 +136,7 @@ def fast_recipe(recipe: Recipe, scratch: Store) -> Recipe:
 
 
 def _ignore(top: str, names: list[str]) -> list[str]:
-    """Leave out what is no finished part of a store; an interrupted fit's state is changed in place."""
+    """Return names that are not linked: temporary files, and states of fits, which are changed in place."""
     return [name for name in names if name in NOT_LINKED or name.endswith(".resume") or name[0] == "."]
 
 

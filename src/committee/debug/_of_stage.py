@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from committee.debug._bench import Bench, require_done
-from committee.debug.base import Section, statistics, tell
+from committee.debug.base import Section, log_facts, statistics
 from committee.pipeline.shared.records import ensemble_facts, provenance
 from committee.pipeline.stages.base import Stage
 from committee.predictions.table import Predictions
@@ -16,21 +16,37 @@ class OfStage(Section):
     Parameters
     ----------
     stage : Stage
+
+    See Also
+    --------
+    committee.pipeline.stages.base.Stage.rehearse : Runs the stage in a section.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from committee.debug._bench import Bench
+    >>> from committee.debug._of_stage import OfStage
+    >>> from committee.pipeline.stages.base import STAGES
+    >>> from committee.recipe.load import load_recipe
+    >>> from committee.store.layout import Store
+    >>> bench = Bench(Store(Path("store")), Store(Path("scratch")), load_recipe(None), fast=True)
+    >>> OfStage(STAGES.make("stacking")).plan(bench)
+    'run the stage stacking: stacking_lr'
     """
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
 
     def plan(self, bench: Bench) -> str:
-        """Return the stage, and the names of what it would make."""
+        """Return the name of the stage and the names of what it would make."""
         names = self.stage.names(self.stage.sample(bench.recipe, bench.fast))
         listed = ", ".join((*names.members, *names.ensembles, *names.formats))
         return f"run the stage {self.stage.key}{f': {listed}' if listed else ''}"
 
     def run(self, bench: Bench) -> str:
-        """Run the stage, and describe what it made."""
+        """Run the stage, and log facts of what it made."""
         if not self.stage.required:
-            bench.trained()
+            bench.require_members()
         outcome = self.stage.rehearse(self.stage.sample(bench.recipe, bench.fast), bench.scratch)
         require_done(outcome)
         for name in outcome.done:
@@ -39,15 +55,17 @@ class OfStage(Section):
 
 
 def _describe(store: Store, name: str) -> None:
-    """Log the facts of an ensemble, or the predictions of a member, and the files of its package."""
+    """Log the record of an ensemble or the predictions of a member, and the files of its package."""
     if name in store.ensembles():
         facts = ensemble_facts(store, name)
-        tell(name, members=facts["members"], weights=facts["weights"], rows=facts["n"], notes=facts["notes"])
-        tell(name, path=store.ensemble(name))
+        log_facts(
+            name, members=facts["members"], weights=facts["weights"], rows=facts["n"], notes=facts["notes"]
+        )
+        log_facts(name, path=store.ensemble(name))
     else:
-        tell(name, summary=provenance(store, name).get("summary", "trained"), path=store.kfold(name))
+        log_facts(name, summary=provenance(store, name).get("summary", "trained"), path=store.kfold(name))
         for folder in sorted(store.kfold(name).iterdir()):
-            tell(name, predictions=folder, logits=statistics(Predictions.load(folder).logits))
+            log_facts(name, predictions=folder, logits=statistics(Predictions.load(folder).logits))
     for path in sorted(store.deploy(name).rglob("*")):
         if path.is_file():
-            tell(name, path=path, bytes=path.stat().st_size)
+            log_facts(name, path=path, bytes=path.stat().st_size)

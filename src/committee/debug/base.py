@@ -1,4 +1,4 @@
-"""The base class of debug sections, which run one step on little data and write to `debug_tmp/` only."""
+"""The base class of debug sections, which run one step on few samples and write only to `debug_tmp/`."""
 
 from __future__ import annotations
 
@@ -15,40 +15,56 @@ log = logging.getLogger(__name__)
 
 
 class Section(ABC):
-    """One step of the pipeline, run alone.
+    """One step of the pipeline that `committee debug` runs alone.
 
     Attributes
     ----------
     order : int
-        The place among the sections: they run in ascending order, as the stages of a run do.
+        The position among the sections and stages, which run in ascending order.
+
+    See Also
+    --------
+    committee.debug._of_stage.OfStage : A section that runs a stage of the pipeline.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from committee.debug._bench import Bench
+    >>> from committee.debug.base import SECTIONS
+    >>> from committee.recipe.load import load_recipe
+    >>> from committee.store.layout import Store
+    >>> recipe = load_recipe(None, ["backbones.include=[timm:resnet18]"])
+    >>> bench = Bench(Store(Path("store")), Store(Path("scratch")), recipe, fast=False)
+    >>> SECTIONS.make("smoke").plan(bench)
+    'one batch forward and backward through resnet18'
     """
 
     order: ClassVar[int] = 1000
 
     @abstractmethod
     def plan(self, bench: Bench) -> str:
-        """Return what `run` would do, in one line; nothing is run."""
+        """Return one line on what `run` would do, without running it."""
 
     @abstractmethod
     def run(self, bench: Bench) -> str:
-        """Run the stage; return what came out, in one line.
+        """Run the step, and return one line on the result.
 
         Raises
         ------
         CommitteeError
-            The stage does not work.
+            The step fails.
         """
 
 
 SECTIONS: Family[Section] = Family("committee.debug", "debug section")
 
 
-def tell(what: str, **facts: Any) -> None:
-    """Tell one step with its shapes, statistics and paths, where `--verbose` asks for it."""
-    log.debug("  %s: %s", what, ", ".join(f"{key} {value}" for key, value in facts.items()))
+def log_facts(subject: str, **facts: Any) -> None:
+    """Log shapes, statistics and paths at the level that `--verbose` shows."""
+    log.debug("  %s: %s", subject, ", ".join(f"{key} {value}" for key, value in facts.items()))
 
 
 def statistics(values: Any) -> str:
-    """Return shape, type, range and mean of an array, for `tell`."""
+    """Return the shape, dtype, range and mean of an array as text."""
     array = np.asarray(values)
     return f"{list(array.shape)} {array.dtype} {array.min():.4g}..{array.max():.4g}, mean {array.mean():.4g}"

@@ -1,16 +1,34 @@
-"""Smoke: one batch through each network and back."""
+"""The debug section that runs one training step of each network."""
 
 from __future__ import annotations
 
 from committee.base.devices import resolve
+from committee.base.text import count
 from committee.debug._bench import Bench, names_of
-from committee.debug.base import Section, statistics, tell
+from committee.debug.base import Section, log_facts, statistics
 from committee.pipeline.shared.to_train import members_to_train, open_for
 from committee.training.fit.smoke import smoke
 
 
 class Smoke(Section):
-    """One batch forward and backward: shapes, finite loss and gradients."""
+    """Run one batch forward and backward through each network: shapes, finite loss and gradients.
+
+    See Also
+    --------
+    committee.training.fit.smoke.smoke : The function that it runs.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from committee.debug._bench import Bench
+    >>> from committee.debug.smoke import Smoke
+    >>> from committee.recipe.load import load_recipe
+    >>> from committee.store.layout import Store
+    >>> recipe = load_recipe(None, ["backbones.include=[timm:resnet18]"])
+    >>> bench = Bench(Store(Path("store")), Store(Path("scratch")), recipe, fast=False)
+    >>> Smoke().plan(bench)
+    'one batch forward and backward through resnet18'
+    """
 
     order = 5
 
@@ -20,8 +38,8 @@ class Smoke(Section):
     def run(self, bench: Bench) -> str:
         specs, device = members_to_train(bench.recipe), resolve(bench.recipe.device)
         dataset = open_for(bench.recipe, specs, bench.scratch)
-        tell("data set", images=statistics(dataset.canvas), classes=", ".join(dataset.class_names))
+        log_facts("data set", images=statistics(dataset.canvas), classes=", ".join(dataset.class_names))
         for spec in specs:
             smoke(spec, dataset, device)
-            tell(spec.name, backbone=spec.backbone, img_size=spec.img_size, device=device)
-        return f"{len(specs)} networks can learn"
+            log_facts(spec.name, backbone=spec.backbone, img_size=spec.img_size, device=device)
+        return f"{count(len(specs), 'network')} with finite loss and gradients"

@@ -1,4 +1,4 @@
-"""The stages of a recipe, one after the other."""
+"""Runs of the stages of a recipe, one after the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from committee.store.layout import Store
 def run(recipe: Recipe, store: Store) -> Outcome:
     """Train, combine, evaluate and export everything that a recipe enables, and update the catalog.
 
-    Each stage goes on without whatever failed in an earlier one. What is in the store already is not made
+    A stage continues without the models that failed in an earlier one. Results in the store are not computed
     again, so the same call resumes an interrupted run.
 
     Returns
@@ -29,7 +29,7 @@ def run(recipe: Recipe, store: Store) -> Outcome:
     Raises
     ------
     CommitteeError
-        Two stages would make things of one name, or the first stage cannot start.
+        Two members or ensembles would have the same name, or a required stage cannot start.
     """
     stages = wanted(recipe)
     check_names(stages, recipe)
@@ -62,12 +62,12 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
     Returns
     -------
     Outcome
-        What all of the stages made.
+        The merged outcomes of the stages.
 
     Raises
     ------
     CommitteeError
-        Two stages would make things of one name, or one cannot start.
+        Two members or ensembles would have the same name, or a stage cannot start.
     """
     stages = stages_of(verb, recipe, **options)
     check_names(stages, recipe)
@@ -78,9 +78,9 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
 
 
 def stages_of(verb: str, recipe: Recipe, **options: Any) -> list[Stage]:
-    """Return the stages of a verb that the recipe or an option asks for, in their order.
+    """Return the stages of a verb that the recipe or an option enables, in their order.
 
-    Where none is wanted, it is the main one: the error that it raises says what to do.
+    If none is enabled, this is the main stage of the verb, which raises an error with advice.
     """
     stages = [
         STAGES.make(name, **{key: options[key] for key in STAGES.options(name) if key in options})
@@ -93,12 +93,12 @@ def stages_of(verb: str, recipe: Recipe, **options: Any) -> list[Stage]:
 
 
 def plan_run(recipe: Recipe, store: Store) -> Summary:
-    """Return what `run` would do: the plan of the required stages, and the names of what the others make.
+    """Return the plan of a run: the plans of the required stages, and the names of what the others make.
 
     Raises
     ------
     CommitteeError
-        As `run` would, before it trains.
+        A run would raise the same error before it trains.
     """
     stages = wanted(recipe)
     check_names(stages, recipe)
@@ -117,27 +117,27 @@ def wanted(recipe: Recipe) -> list[Stage]:
 
 
 def check_names(stages: Sequence[Stage], recipe: Recipe) -> None:
-    """Refuse a recipe whose stages would make two members or ensembles of one name.
+    """Check that all members and ensembles of a recipe have different names.
 
     Raises
     ------
     RecipeError
-        Two names are equal, but for case: some file systems do not distinguish it.
+        Two names are equal or differ only in case, which some file systems do not distinguish.
     UsageError
-        A stage is asked for something that cannot be made.
+        A section asks for something that cannot be made.
     """
-    taken: set[str] = set()
+    used: set[str] = set()
     for stage in stages:
         names = stage.names(recipe)
         for name in (*names.members, *names.ensembles):
-            if name.lower() in taken:
+            if name.lower() in used:
                 raise RecipeError(
                     "recipe",
-                    expected="a name of its own for each member and ensemble",
+                    expected="a different name for each member and ensemble",
                     got=f"'{name}' twice",
                     todo="Rename one of them.",
                 )
-            taken.add(name.lower())
+            used.add(name.lower())
 
 
 def _listed(names: Names) -> str:

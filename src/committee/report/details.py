@@ -7,7 +7,7 @@ from typing import Any
 
 from committee.metrics.classification import METRICS
 from committee.pipeline.shared.reports import Report
-from committee.report.text import interval
+from committee.pipeline.shared.summary import interval
 
 Table = tuple[str, list[str], list[list[Any]]]
 
@@ -22,7 +22,7 @@ def tables(report: Report) -> list[Table]:
     """
     found = [_metrics(report), _classes(report), _mistakes(report), *_sets(report)]
     if report["kind"] == "ensemble":
-        found += [_gains(report), _calibration(report), _networks(report), *_skipping(report)]
+        found += [_gains(report), _calibration(report), _networks(report), *_conditional(report)]
         found += [_members(report), _samples(report)]
     return [table for table in found if table[2]]
 
@@ -94,9 +94,9 @@ def _networks(report: Report) -> Table:
     return "Test scores of the refit networks and of the fold networks", columns, rows
 
 
-def _skipping(report: Report) -> list[Table]:
+def _conditional(report: Report) -> list[Table]:
     """Return tables about an ensemble that runs only some of its networks for an image, if it does."""
-    found = report.get("skipping")
+    found = report.get("conditional")
     if not found:
         return []
     kept = found["accuracy_kept"]

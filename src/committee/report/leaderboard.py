@@ -9,7 +9,8 @@ from committee.errors import StoreError, UnknownNameError, nearest
 from committee.metrics.classification import METRICS as KNOWN
 from committee.pipeline.shared.records import failures
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports, value_of
-from committee.report.text import gain_in_words, interval, short_interval
+from committee.pipeline.shared.summary import interval
+from committee.report.text import gain_in_words, short_interval
 from committee.store.layout import Store
 
 Column = Callable[[Report], str]

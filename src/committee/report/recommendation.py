@@ -10,9 +10,10 @@ from committee.base.text import two_digits
 from committee.metrics.classification import METRICS
 from committee.pipeline.shared.best import is_ensemble, is_proven, is_single, is_within
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports, value_of
+from committee.pipeline.shared.summary import interval
 from committee.recipe.model import CostBudget
 from committee.report.leaderboard import check_metric
-from committee.report.text import costs, interval
+from committee.report.text import costs
 from committee.store.layout import Store
 
 

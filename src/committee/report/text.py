@@ -13,11 +13,6 @@ OVER_CALIBRATED = (
 )
 
 
-def interval(found: Facts | None) -> str:
-    """Return `0.9123 [0.8951, 0.9302]`, or an empty text for None."""
-    return "" if found is None else f"{found['value']:z.4f} [{found['low']:z.4f}, {found['high']:z.4f}]"
-
-
 def short_interval(found: Facts | None) -> str:
     """Return `0.9123 [0.895, 0.930]`, or an empty text for None."""
     return "" if found is None else f"{found['value']:z.4f} [{found['low']:z.3f}, {found['high']:z.3f}]"

@@ -1,4 +1,4 @@
-"""The best models of a store: by the leaderboard's ranking, within a budget."""
+"""The best models of a store, by the ranking of the leaderboard and within a budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from committee.recipe.model import CostBudget
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
-FIGURES = {"cheap": (0.5, 0.8, 5.0, 1.0), "dear": (0.3, 0.7, 50.0, 9.0), "unscored": (None, None, 1.0, 1.0)}
+FIGURES = {
+    "cheap": (0.5, 0.8, 5.0, 1.0),
+    "expensive": (0.3, 0.7, 50.0, 9.0),
+    "unscored": (None, None, 1.0, 1.0),
+}
 """Name -> cross-fitted log-loss and accuracy, milliseconds, megabytes."""
 
 
@@ -56,11 +60,11 @@ def evaluated(store: Store) -> Store:
 @pytest.mark.parametrize(
     ("metric", "budget", "expected"),
     [
-        ("log_loss", None, "dear"),
-        ("log_loss", CostBudget(), "dear"),
+        ("log_loss", None, "expensive"),
+        ("log_loss", CostBudget(), "expensive"),
         ("accuracy", None, "cheap"),
         ("log_loss", CostBudget(max_latency_ms=20), "cheap"),
-        ("log_loss", CostBudget(max_size_mb=9), "dear"),
+        ("log_loss", CostBudget(max_size_mb=9), "expensive"),
         ("log_loss", CostBudget(max_size_mb=8.9), "cheap"),
         ("log_loss", CostBudget(max_latency_ms=2), "unscored"),
     ],
@@ -78,11 +82,11 @@ def test_none_where_nothing_fits_or_nothing_was_evaluated(evaluated: Store, tmp_
 
 
 def test_a_report_of_earlier_networks_is_not_considered(evaluated: Store, caplog) -> None:
-    with commit(evaluated.checkpoint("dear", "refit"), kind="fit", fingerprint="trained again"):
+    with commit(evaluated.checkpoint("expensive", "refit"), kind="fit", fingerprint="trained again"):
         pass
     found = best_member(evaluated)
     assert found is not None and found["name"] == "cheap"
-    assert "dear has changed since it was evaluated: run committee evaluate" in caplog.messages
+    assert "expensive has changed since it was evaluated: run committee evaluate" in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -96,8 +100,8 @@ def test_a_report_of_earlier_networks_is_not_considered(evaluated: Store, caplog
         {"inference": 3},
     ],
 )
-def test_a_damaged_report_is_left_out(evaluated: Store, caplog, change) -> None:
-    write(evaluated, "dear", {**report("dear", *FIGURES["dear"]), **change})
+def test_a_damaged_report_is_excluded(evaluated: Store, caplog, change) -> None:
+    write(evaluated, "expensive", {**report("expensive", *FIGURES["expensive"]), **change})
     names = {each["name"] for each in read_reports(evaluated)}
     assert names == {"cheap", "unscored", *(f"vote_{name}" for name in FIGURES)}
-    assert any(message.startswith("dear is left out: ") for message in caplog.messages)
+    assert any(message.startswith("expensive is excluded: ") for message in caplog.messages)

@@ -1,4 +1,4 @@
-"""What a recipe means on a store: members, voices, methods."""
+"""Choice of members, deployed networks and methods."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_name_is_that_of_a_member_or_of_its_backbone(override: str, chosen: li
     assert choose_members(load_recipe(None, [override]), ENTRIES, STORE) == chosen
 
 
-def test_what_the_store_lacks_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_member_that_the_store_lacks_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     recipe = load_recipe(None, ["backbones.include=[vit, resnet50]"])
     with caplog.at_level(logging.WARNING):
         assert choose_members(recipe, ENTRIES, STORE) == ["vit"]
@@ -59,12 +59,12 @@ def test_a_failed_member_is_not_named_again(tmp_path: Path, caplog: pytest.LogCa
     assert not caplog.messages
 
 
-def test_nobody_left() -> None:
+def test_no_member_is_chosen() -> None:
     recipe = load_recipe(None, ["backbones.include=[resnet50]"])
     with pytest.raises(StoreError) as caught:
         choose_members(recipe, ENTRIES, STORE)
     assert str(caught.value) == (
-        "shelf: expected a trained member that the recipe means, got net_s1, net_s2, vit. "
+        "shelf: expected a trained member that the recipe names, got net_s1, net_s2, vit. "
         "Run: committee train RECIPE"
     )
 
@@ -77,7 +77,7 @@ def test_nobody_left() -> None:
         (["models=[{name: timm:test_vit, as: vit, inference: folds}]"], ["refit", "folds", "folds"]),
     ],
 )
-def test_the_recipe_says_who_speaks_or_else_the_training_did(
+def test_the_recipe_chooses_the_deployed_networks_or_else_the_one_of_the_training(
     overrides: list[str], deployed: list[str]
 ) -> None:
     names = [entry["name"] for entry in ENTRIES]
@@ -123,12 +123,12 @@ def test_two_methods_of_one_name_are_refused() -> None:
     with pytest.raises(RecipeError) as caught:
         choose_methods(recipe)
     assert str(caught.value) == (
-        "runs.score_ensemble.methods: expected a name of its own for each ensemble, got 'weighted_ensemble' "
-        "twice. Give one another: {combiner: ..., name: ...}."
+        "runs.score_ensemble.methods: expected a different name for each ensemble, got 'weighted_ensemble' "
+        "twice. Name one of them: {combiner: ..., name: ...}."
     )
 
 
-def test_methods_by_name_are_as_the_recipe_describes_them() -> None:
+def test_methods_by_name_have_the_options_of_the_recipe() -> None:
     recipe = load_recipe(
         None, ["runs.score_ensemble.methods=[{combiner: weighted, name: mine, metric: accuracy}]"]
     )

@@ -1,4 +1,4 @@
-"""Ensembles on stored rows: the same as on all rows at once, and rows that differ are named."""
+"""Outputs of ensembles on stored rows: slices and whole arrays agree, and other rows are refused."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from committee.store.commit import commit
 from committee.store.layout import Store
 
 MEMBERS = ("test_resnet", "test_vit")
-VOICES = dict.fromkeys(MEMBERS, "refit")
+DEPLOYED = dict.fromkeys(MEMBERS, "refit")
 
 
-@pytest.mark.parametrize("at_once", [1, 60, 2**22])
-def test_slices_say_what_the_whole_says(
-    at_once: int, trained: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("values", [1, 60, 2**22])
+def test_slices_and_the_whole_array_agree(
+    values: int, trained: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", at_once)
-    rule = build("logit_averaging").bind(MEMBERS)
-    whole = split_rows(trained, MEMBERS, "test", VOICES)
-    log_probs, rows = combined(trained, rule, MEMBERS, "test", VOICES)
-    np.testing.assert_allclose(log_probs, rule.combine(whole.logits), atol=1e-6)
+    monkeypatch.setattr(module, "SLICE_VALUES", values)
+    combiner = build("logit_averaging").bind(MEMBERS)
+    whole = split_rows(trained, MEMBERS, "test", DEPLOYED)
+    log_probs, rows = combined(trained, combiner, MEMBERS, "test", DEPLOYED)
+    np.testing.assert_allclose(log_probs, combiner.combine(whole.logits), atol=1e-6)
     np.testing.assert_array_equal(rows.labels, whole.labels)
 
 
@@ -38,8 +38,8 @@ def test_predictions_of_other_rows_are_refused(trained: Store) -> None:
     with commit(folder, kind="predictions", fingerprint="other rows") as new:
         replace(stored, labels=stored.labels[::-1].copy()).save(new)
     with pytest.raises(StoreError) as error:
-        combined(trained, build("soft_voting"), MEMBERS, "test", VOICES)
+        combined(trained, build("soft_voting"), MEMBERS, "test", DEPLOYED)
     assert str(error.value) == (
-        "test_vit: expected predictions of the rows that test_resnet has, got others. "
+        "test_vit: expected predictions of the same rows as test_resnet, got predictions of others. "
         "Run: committee train RECIPE"
     )

@@ -1,4 +1,4 @@
-"""What models cost: parts timed alone, added up call by call."""
+"""Costs of models: parts are timed alone, and their times are added call by call."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def make(store: Store) -> Costs:
 
 
 def test_an_ensemble_is_the_sum_of_its_parts(trained: Store, timed: list[nn.Module]) -> None:
-    rule = build("soft_voting").bind(list(BOTH))
-    found = make(trained).of(BOTH, rule)
-    # One refit network, three of folds with their mean, and the vote.
+    combiner = build("soft_voting").bind(list(BOTH))
+    found = make(trained).of(BOTH, combiner)
+    # One refit network, three fold networks with their mean, and the combiner.
     assert len(timed) == 6
     assert found["latency_ms"] == {
         "median": pytest.approx(6 * 19.5),

@@ -5,7 +5,7 @@ from collections import namedtuple
 import pytest
 import torch
 
-from committee.pipeline.shared.disk_space import STATES, warn_of_room
+from committee.pipeline.shared.disk_space import STATES, warn_of_disk_space
 from committee.pipeline.shared.to_train import members_to_train, open_for
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
@@ -24,20 +24,21 @@ def test_weights_that_will_not_fit_are_a_warning(
     shutil.rmtree(trained.checkpoint("test_vit", 0))
     before = torch.random.get_rng_state()
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(0, 0, free))
-    warn_of_room([Single(spec, dataset, trained, torch.device("cpu")) for spec in specs], trained)
+    warn_of_disk_space([Single(spec, dataset, trained, torch.device("cpu")) for spec in specs], trained)
     weights = (trained.checkpoint("test_vit", "refit") / "weights.safetensors").stat().st_size
-    said = [message for message in caplog.messages if "will be written" in message]
+    warnings = [message for message in caplog.messages if "will be written" in message]
     if free > 1000:
-        assert said == []
+        assert warnings == []
     else:
-        assert len(said) == 1 and said[0].endswith(" MB will be written, and its disk has 1000 bytes free")
-        assert float(said[0].split(" about ")[1].split()[0]) == pytest.approx(
+        assert len(warnings) == 1
+        assert warnings[0].endswith(" MB will be written, but the disk has only 1000 bytes free")
+        assert float(warnings[0].split(" about ")[1].split()[0]) == pytest.approx(
             (1 + STATES) * weights / 1e6, rel=0.05
         )
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_a_network_that_cannot_be_built_is_left_to_its_fit(
+def test_a_network_that_cannot_be_built_is_no_error(
     trained: Store, tiny_settings, monkeypatch, caplog
 ) -> None:
     recipe = load_recipe(None, tiny_settings)
@@ -45,5 +46,5 @@ def test_a_network_that_cannot_be_built_is_left_to_its_fit(
     dataset = open_for(recipe, specs, trained)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(0, 0, 0))
     spec = dataclasses.replace(specs[0], name="new", backbone="timm:none_such")
-    warn_of_room([Single(spec, dataset, trained, torch.device("cpu"))], trained)
+    warn_of_disk_space([Single(spec, dataset, trained, torch.device("cpu"))], trained)
     assert not caplog.messages

@@ -1,4 +1,4 @@
-"""What a recipe would cost; nothing is written."""
+"""Estimates of the cost of a recipe; nothing is written."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def test_fits_hours_and_disk_of_an_empty_store(store: Store, tiny_settings: list
     assert not store.root.exists()
 
 
-def test_what_is_stored_is_free(trained: Store, tiny_settings: list[str]) -> None:
+def test_stored_fits_cost_nothing(trained: Store, tiny_settings: list[str]) -> None:
     recipe = load_recipe(None, [*tiny_settings, "backbones.include=[timm:test_vit, timm:test_convnext]"])
     vit, convnext = estimate(recipe, trained)["members"]
     assert (vit["stored"], vit["hours"], vit["disk_mb"]) == (4, 0, 0)
     assert (convnext["stored"], convnext["hours"] > 0) == (0, True)
 
 
-def test_a_backbone_that_cannot_be_built_says_why(store: Store, tiny_settings: list[str]) -> None:
+def test_a_backbone_that_cannot_be_built_has_a_reason(store: Store, tiny_settings: list[str]) -> None:
     recipe = load_recipe(None, [*tiny_settings, "backbones.include=[timm:inception_v4]"])
     [cost] = estimate(recipe, store)["members"]
     assert cost["hours"] is None and cost["reason"]
 
 
-def test_a_size_that_a_backbone_cannot_take_is_said(store: Store, tiny_settings: list[str]) -> None:
+def test_an_unsupported_image_size_is_reported(store: Store, tiny_settings: list[str]) -> None:
     words = [*tiny_settings, "dataset.img_size=24", "backbones.include=[timm:test_vit]"]
     [cost] = estimate(load_recipe(None, words), store)["members"]
     assert cost["reason"] == (
@@ -50,7 +50,7 @@ def test_without_folds_there_is_one_fit_and_a_val_split(store: Store, tiny_setti
     assert found["hours"] == pytest.approx(sum(cost["hours"] for cost in found["members"]))
 
 
-def test_only_what_the_same_settings_made_is_stored(trained: Store, tiny_settings: list[str]) -> None:
+def test_only_fits_with_the_same_settings_count_as_stored(trained: Store, tiny_settings: list[str]) -> None:
     same = [*tiny_settings, "backbones.include=[timm:test_vit]"]
     for other, fits, stored in (
         (["training.lr=0.01"], 4, 0),
@@ -63,7 +63,7 @@ def test_only_what_the_same_settings_made_is_stored(trained: Store, tiny_setting
         assert (cost["fits"], cost["stored"]) == (fits, stored), other
 
 
-def test_it_refuses_what_training_would(trained: Store, store: Store, tiny_settings: list[str]) -> None:
+def test_it_raises_the_errors_of_training(trained: Store, store: Store, tiny_settings: list[str]) -> None:
     with pytest.raises(StoreError, match=r"training\.folds: expected 3, the number of folds in this store"):
         estimate(load_recipe(None, [*tiny_settings, "training.folds=2"]), trained)
     with pytest.raises(DataError, match="900"):
@@ -89,7 +89,7 @@ def test_fits_at_once_share_the_hours(
         assert found["hours"] == pytest.approx(sum(cost["hours"] for cost in found["members"]) / expected)
 
 
-def test_published_weights_are_fetched_before_hours_are_promised(
+def test_published_weights_are_fetched_by_an_estimate(
     store: Store, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make(*given: object, **named: object) -> None:

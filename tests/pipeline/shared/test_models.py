@@ -1,4 +1,4 @@
-"""Members and ensembles out of a store, as modules."""
+"""Members and ensembles that are loaded from a store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def images(store: Store, rows: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("inference", "kind"), [("refit", Member), ("folds", Ensemble)])
-def test_a_member_says_what_its_stored_predictions_say(trained: Store, inference: str, kind: type) -> None:
+def test_a_member_agrees_with_its_stored_predictions(trained: Store, inference: str, kind: type) -> None:
     module, facts = load_model(trained, "test_vit", inference=inference)
     assert isinstance(module, kind) and not module.training
     assert (facts["name"], facts["kind"], facts["inference"]) == ("test_vit", "member", inference)
@@ -35,11 +35,11 @@ def test_a_member_says_what_its_stored_predictions_say(trained: Store, inference
     np.testing.assert_allclose(found, torch.from_numpy(np.array(stored)).softmax(1), atol=1e-6)
 
 
-def test_left_out_it_is_the_networks_that_the_training_asked_for(trained: Store) -> None:
+def test_the_default_networks_are_those_of_the_training(trained: Store) -> None:
     assert load_model(trained, "test_resnet")[1]["inference"] == "refit"
 
 
-def test_unknown_names_and_voices(trained: Store) -> None:
+def test_unknown_names_and_networks(trained: Store) -> None:
     with pytest.raises(UnknownNameError) as caught:
         load_model(trained, "test_resnot")
     assert str(caught.value) == (
@@ -51,7 +51,7 @@ def test_unknown_names_and_voices(trained: Store) -> None:
     assert str(wrong.value) == "inference: expected one of refit, folds, got 'all'."
 
 
-def test_networks_that_are_not_there(trained: Store) -> None:
+def test_missing_networks(trained: Store) -> None:
     for fold in range(3):
         trained.checkpoint("test_vit", fold).joinpath("manifest.json").unlink()
     with pytest.raises(StoreError) as caught:

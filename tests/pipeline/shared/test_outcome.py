@@ -1,4 +1,4 @@
-"""A stage that goes on: what it keeps of failures, and the exit code that follows."""
+"""Outcomes: recorded failures, and the exit code that follows from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from committee.errors import TrainingError
 from committee.pipeline.shared.outcome import Outcome, reason
 
 
-def test_an_error_is_kept_and_the_stage_goes_on() -> None:
+def test_an_error_is_recorded_and_the_stage_continues() -> None:
     outcome = Outcome()
     for name in ("a", "b", "c"):
         with outcome.attempt(name):
@@ -20,7 +20,7 @@ def test_an_error_is_kept_and_the_stage_goes_on() -> None:
     assert outcome.exit_code == 3
 
 
-def test_an_interrupt_is_not_kept() -> None:
+def test_an_interrupt_is_not_recorded() -> None:
     outcome = Outcome()
     with pytest.raises(KeyboardInterrupt), outcome.attempt("a"):
         raise KeyboardInterrupt
@@ -41,7 +41,7 @@ def test_exit_codes(outcome: Outcome, code: int) -> None:
     assert outcome.exit_code == code
 
 
-def test_stages_add_up() -> None:
+def test_outcomes_are_merged() -> None:
     outcome = Outcome(["a"], {}, ["pruning"])
     outcome.merge(Outcome(["a", "b"], {"c": "no"}, ["pruning", "moe"], {"x": "bad"}))
     assert outcome.to_json() == {
@@ -52,12 +52,12 @@ def test_stages_add_up() -> None:
     }
 
 
-def test_foreign_errors_say_their_class_and_first_line_alone() -> None:
+def test_errors_of_other_packages_are_reduced_to_class_and_first_line() -> None:
     assert reason(RuntimeError("out of memory\ntried to allocate")) == "RuntimeError: out of memory"
     assert reason(ValueError()) == "ValueError"
 
 
-def test_an_error_after_a_signal_is_the_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_after_a_signal_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = Outcome()
     monkeypatch.setattr(interrupt, "requested", lambda: True)
     with pytest.raises(KeyboardInterrupt), outcome.attempt("resnet18"):

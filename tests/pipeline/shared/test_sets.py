@@ -1,4 +1,4 @@
-"""Prediction sets of stored models: which rows calibrate them, and the same sets from store and file."""
+"""Prediction sets of stored models: their calibration rows, and equal sets from store and exported file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def recipe(*overrides: str) -> Recipe:
 
 
 @pytest.fixture
-def apart(trained: Store) -> Store:
-    """A store with rows kept apart: its test rows, under other names."""
+def with_val(trained: Store) -> Store:
+    """A store with a val split: its test rows under other ids."""
     for name in trained.members():
         rows = Predictions.load(trained.kfold(name) / "test_refit")
         other = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
@@ -54,23 +54,25 @@ def test_out_of_fold_rows_make_an_approximate_table(trained: Store) -> None:
     assert (sets["rows"], sets["approximate"], sets["n"]) == ("oof", True, 191)
 
 
-def test_rows_kept_apart_make_an_exact_one(apart: Store) -> None:
-    run_verb("build-ensemble", recipe(), apart, methods=["weighted"])
-    facts = ensemble_facts(apart, "weighted_ensemble")
+def test_val_rows_make_an_exact_table(with_val: Store) -> None:
+    run_verb("build-ensemble", recipe(), with_val, methods=["weighted"])
+    facts = ensemble_facts(with_val, "weighted_ensemble")
     assert (facts["sets"]["rows"], facts["sets"]["approximate"]) == ("val", False)
-    rows = split_rows(apart, facts["members"], "val", facts["inference"])
-    log_probs = load(apart.ensemble("weighted_ensemble")).combine(rows.logits)
+    rows = split_rows(with_val, facts["members"], "val", facts["inference"])
+    log_probs = load(with_val.ensemble("weighted_ensemble")).combine(rows.logits)
     expected = SetTable.of(log_probs, rows.labels, rows="val", approximate=False)
     assert facts["sets"] == json.loads(json.dumps(expected.to_json()))
 
 
-def test_a_temperature_and_the_sets_share_no_row(apart: Store) -> None:
-    run_verb("build-ensemble", recipe("runs.score_ensemble.calibrate=pooled"), apart, methods=["soft_voting"])
-    facts = ensemble_facts(apart, "soft_voting_ensemble")
-    rows = split_rows(apart, facts["members"], "val", facts["inference"])
-    some, others = calibration_rows(rows, 0, halve=True)
-    assert not set(some.sample_ids) & set(others.sample_ids)
-    assert facts["sets"]["n"] == len(others) and len(some) + len(others) == len(rows)
+def test_a_temperature_and_the_sets_share_no_row(with_val: Store) -> None:
+    run_verb(
+        "build-ensemble", recipe("runs.score_ensemble.calibrate=pooled"), with_val, methods=["soft_voting"]
+    )
+    facts = ensemble_facts(with_val, "soft_voting_ensemble")
+    rows = split_rows(with_val, facts["members"], "val", facts["inference"])
+    for_temperatures, for_sets = calibration_rows(rows, 0, halve=True)
+    assert not set(for_temperatures.sample_ids) & set(for_sets.sample_ids)
+    assert facts["sets"]["n"] == len(for_sets) and len(for_temperatures) + len(for_sets) == len(rows)
     assert not facts["sets"]["approximate"]
 
 
@@ -83,8 +85,8 @@ def test_halves_keep_groups_whole() -> None:
         labels=labels,
         groups=np.arange(40) // 4,
     )
-    some, others = calibration_rows(rows, 0, halve=True)
-    assert not set(some.groups) & set(others.groups)
+    for_temperatures, for_sets = calibration_rows(rows, 0, halve=True)
+    assert not set(for_temperatures.groups) & set(for_sets.groups)
     assert calibration_rows(rows, 0, halve=False) == (rows, rows)
     together = replace(rows, groups=np.zeros(40, np.int64))
     assert calibration_rows(together, 0, halve=True) == (together, None)
@@ -97,7 +99,7 @@ def test_a_member_alone(trained: Store) -> None:
     assert found is not None and (found["rows"], found["approximate"], found["n"]) == ("oof", True, 191)
 
 
-def test_the_evaluation_says_what_sets_are_worth(trained: Store) -> None:
+def test_the_evaluation_has_coverage_and_size_of_sets(trained: Store) -> None:
     run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
     Evaluate().run(recipe(), trained)
     for path in (trained.member_metrics("test_vit"), trained.ensemble_metrics("soft_voting_ensemble")):
@@ -117,7 +119,7 @@ def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) ->
         file = trained.deploy(full) / "onnx" / "model.onnx"
         answers = []
         for model in (name, file):
-            said = cli(
+            result = cli(
                 "predict",
                 model,
                 photos,
@@ -129,43 +131,40 @@ def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) ->
                 "aps",
                 "--json",
             )
-            assert said.code == 0, said.err
-            answers.append(json.loads(said.out))
+            assert result.code == 0, result.err
+            answers.append(json.loads(result.out))
         one, other = answers
         assert one["sets"] == other["sets"]
         assert one["sets"].startswith(
             "Each set contains the true class with a probability of 0.9 (approximate: c"
         )
-        for here, there in zip(one["predictions"], other["predictions"], strict=True):
-            assert here["set"] == there["set"] and here["prediction"] == here["set"][0]
+        for first, second in zip(one["predictions"], other["predictions"], strict=True):
+            assert first["set"] == second["set"] and first["prediction"] == first["set"][0]
 
 
-def test_the_table_the_csv_and_what_is_withheld(trained: Store, cli, photos: Path, tmp_path: Path) -> None:
+def test_the_table_the_csv_and_abstention(trained: Store, cli, photos: Path, tmp_path: Path) -> None:
     run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
-    words = ("predict", "soft_voting", photos, "--store", trained.root)
-    said = cli(*words, "--coverage", "0.95", "--abstain-below", "1")
-    assert "abstained" in said.out and "set" in said.out.splitlines()[0].split()
-    assert said.out.splitlines()[-1].startswith("Each set contains the true class with a probability of 0.95")
-    said = cli(*words, "--csv", tmp_path / "out.csv", "--coverage", "0.95", "--abstain-below", "1")
+    arguments = ("predict", "soft_voting", photos, "--store", trained.root)
+    result = cli(*arguments, "--coverage", "0.95", "--abstain-below", "1")
+    assert "abstained" in result.out and "set" in result.out.splitlines()[0].split()
+    assert result.out.splitlines()[-1].startswith("Each set contains the true class with a probability of 0.95")
+    result = cli(*arguments, "--csv", tmp_path / "out.csv", "--coverage", "0.95", "--abstain-below", "1")
     first = (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].split(",")
     assert first[1] == "" and first[2]
-    said = cli(*words, "--csv", tmp_path / "out.csv", "--coverage", "0.9", "--abstain-below", "1")
-    assert said.code != 0
+    result = cli(*arguments, "--csv", tmp_path / "out.csv", "--coverage", "0.9", "--abstain-below", "1")
+    assert result.code != 0
     assert (
         "expected predictions of soft_voting_ensemble (lac 0.9, abstain below 1), got those of "
         "soft_voting_ensemble (lac 0.95, abstain below 1)"
-    ) in said.err
-    said = cli(*words, "--coverage", "0.999")
-    assert said.out.splitlines()[-1] == (
-        "191 rows are too few for a coverage of 0.999: each set contains all classes."
+    ) in result.err
+    result = cli(*arguments, "--coverage", "0.999")
+    assert (
+        result.out.splitlines()[-1] == "191 rows are too few for a coverage of 0.999: sets hold all classes"
     )
-    said = cli(*words, "--coverage", "95")
-    assert (said.code, said.err) == (
+    result = cli(*arguments, "--coverage", "95")
+    assert (result.code, result.err) == (
         2,
         "committee: coverage: expected a number above 0 and below 1, such as 0.95, got 95.\n",
     )
-    said = cli(*words, "--abstain-below", "2")
-    assert (said.code, said.err) == (
-        2,
-        "committee: --abstain-below: expected a probability in 0..1, got 2.\n",
-    )
+    result = cli(*arguments, "--abstain-below", "2")
+    assert (result.code, result.err) == (2, "committee: --abstain-below: expected a probability, got 2.\n")

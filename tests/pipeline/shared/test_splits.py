@@ -1,4 +1,4 @@
-"""Which stored rows combiners may learn from."""
+"""The stored rows on which combiners are fitted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from committee.predictions.table import Predictions
 from committee.store.commit import commit
 from committee.store.layout import Store
 
-VOICES = {"a": "refit", "b": "refit"}
+DEPLOYED = {"a": "refit", "b": "refit"}
 
 
 def put(store: Store, member: str, what: str, folds: bool = False) -> None:
@@ -29,18 +29,18 @@ def put(store: Store, member: str, what: str, folds: bool = False) -> None:
 
 
 def test_out_of_fold_rows_where_all_have_them(store: Store) -> None:
-    for name in VOICES:
+    for name in DEPLOYED:
         put(store, name, "oof", folds=True)
         put(store, name, "val_refit")
-    predictions, rows = fitting_rows(store, VOICES, VOICES)
+    predictions, rows = fitting_rows(store, DEPLOYED, DEPLOYED)
     assert (rows, predictions.members, predictions.logits.shape) == ("oof", ("a", "b"), (2, 12, 3))
     assert predictions.folds is not None and predictions.sample_ids[0] == "oof0"
 
 
-def test_val_rows_where_nobody_has_folds(store: Store) -> None:
-    for name in VOICES:
+def test_val_rows_where_no_member_has_folds(store: Store) -> None:
+    for name in DEPLOYED:
         put(store, name, "val_refit")
-    predictions, rows = fitting_rows(store, VOICES, VOICES)
+    predictions, rows = fitting_rows(store, DEPLOYED, DEPLOYED)
     assert (rows, predictions.folds, predictions.sample_ids[0]) == ("val", None, "val0")
 
 
@@ -50,19 +50,19 @@ def test_a_member_without_folds_is_named(store: Store, having: list[str], named:
     for name in having:
         put(store, name, "oof", folds=True)
     with pytest.raises(StoreError) as caught:
-        fitting_rows(store, VOICES, VOICES)
+        fitting_rows(store, DEPLOYED, DEPLOYED)
     assert str(caught.value) == (
         f"No K-fold results for {named}: train it with folds, or name it in backbones.exclude."
     )
 
 
-def test_rows_kept_apart_by_the_networks_that_speak(store: Store) -> None:
+def test_splits_by_the_deployed_networks(store: Store) -> None:
     put(store, "a", "test_folds")
     assert has_split(store, ["a"], "test", {"a": "folds"})
-    assert not has_split(store, ["a"], "test", VOICES)
+    assert not has_split(store, ["a"], "test", DEPLOYED)
     assert len(split_rows(store, ["a"], "test", {"a": "folds"})) == 12
     with pytest.raises(StoreError) as caught:
-        split_rows(store, ["a"], "test", VOICES)
+        split_rows(store, ["a"], "test", DEPLOYED)
     assert str(caught.value) == (
         "a: expected stored predictions of the test split by its refit networks, got none. "
         "Run: committee train RECIPE"
@@ -76,13 +76,13 @@ def test_damaged_predictions_are_refused(store: Store) -> None:
     content[-1] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(StoreError) as caught:
-        fitting_rows(store, ["a"], VOICES)
+        fitting_rows(store, ["a"], DEPLOYED)
     assert str(caught.value) == (
         f"{path}: expected the content that was stored, got other bytes. Run the command that made it again."
     )
 
 
-def test_predictions_are_taken_out_of_a_store_by_name(trained: Store, store: Store) -> None:
+def test_predictions_are_loaded_by_name(trained: Store, store: Store) -> None:
     names = ("test_resnet", "test_vit")
     oof = load_predictions(trained)
     assert (oof.members, oof.logits.shape[1], oof.folds is not None) == (names, 191, True)
@@ -113,18 +113,18 @@ def seen_rows(store: Store, member: str, what: str, seen: int) -> None:
 
 
 @pytest.mark.parametrize(("seen", "rows", "count"), [(0, "oof", 12), (6, "val", 12), (12, "val", 12)])
-def test_val_rows_serve_where_they_teach_more(store: Store, seen: int, rows: str, count: int) -> None:
-    for name in VOICES:
+def test_val_rows_are_used_where_there_are_more(store: Store, seen: int, rows: str, count: int) -> None:
+    for name in DEPLOYED:
         put(store, name, "oof", folds=True)
         put(store, name, "val_refit")
     seen_rows(store, "a", "oof", seen)
-    predictions, kind = fitting_rows(store, VOICES, VOICES)
+    predictions, kind = fitting_rows(store, DEPLOYED, DEPLOYED)
     assert (kind, len(predictions)) == (rows, count)
 
 
-def test_fresh_rows_serve_where_no_split_was_kept_apart(store: Store) -> None:
-    for name in VOICES:
+def test_unseen_rows_are_used_without_a_val_split(store: Store) -> None:
+    for name in DEPLOYED:
         put(store, name, "oof", folds=True)
     seen_rows(store, "a", "oof", 6)
-    predictions, kind = fitting_rows(store, VOICES, VOICES)
+    predictions, kind = fitting_rows(store, DEPLOYED, DEPLOYED)
     assert (kind, len(predictions)) == ("oof", 6)

@@ -22,7 +22,7 @@ def stage(name: str) -> Stage:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_what_the_command_line_reads_is_what_the_class_says(name: str) -> None:
+def test_the_command_line_reads_the_attributes_of_the_class(name: str) -> None:
     facts, kind = STAGES.constants(name), STAGES.load(name)
     assert (kind.sections, kind.order, kind.verbs, kind.debug) == tuple(
         facts[key] for key in ("sections", "order", "verbs", "debug")
@@ -52,7 +52,7 @@ def test_a_disabled_section_is_refused_with_advice_that_is_an_option_or_a_key(na
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_the_sample_of_a_debug_run_wants_the_stage(name: str) -> None:
+def test_the_sample_of_a_debug_run_enables_the_stage(name: str) -> None:
     assert stage(name).is_wanted(stage(name).sample(load_recipe(None), fast=True))
 
 
@@ -111,13 +111,13 @@ def test_the_names_of_all_stages_are_known_before_training() -> None:
         (["runs.meta_fuser={name: Test_ViT}", "backbones.include=[timm:test_vit]"], "Test_ViT"),
     ],
 )
-def test_a_name_that_is_taken(overrides: list[str], twice: str) -> None:
-    said = f"recipe: expected a name of its own for each member and ensemble, got '{twice}' twice"
-    with pytest.raises(RecipeError, match=said):
+def test_a_name_that_is_used_twice(overrides: list[str], twice: str) -> None:
+    text = f"recipe: expected a different name for each member and ensemble, got '{twice}' twice"
+    with pytest.raises(RecipeError, match=text):
         names(*overrides)
 
 
-def test_a_fuser_that_reads_itself() -> None:
+def test_a_fuser_that_is_its_own_input() -> None:
     with pytest.raises(
         RecipeError, match="expected ensembles other than meta_fuser itself, got 'meta_fuser'"
     ):

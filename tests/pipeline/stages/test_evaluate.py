@@ -1,4 +1,4 @@
-"""metrics.json: its schema, its honesty, and who reads the test split."""
+"""metrics.json: its schema and values; only the evaluation reads the test split."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_schema(evaluated: Store) -> None:
     assert ensemble["size_mb"] > member["size_mb"]
 
 
-def test_the_numbers_are_scikit_learns(evaluated: Store) -> None:
+def test_the_values_agree_with_scikit_learn(evaluated: Store) -> None:
     found = report(evaluated.ensemble_metrics("weighted_ensemble"))
     deployed = dict.fromkeys(found["members"], "refit")
     test = split_rows(evaluated, found["members"], "test", deployed)
@@ -97,10 +97,10 @@ def test_the_numbers_are_scikit_learns(evaluated: Store) -> None:
     )
 
 
-def test_folds_can_speak_instead(trained: Store) -> None:
-    said = recipe("training.inference=folds")
-    run_verb("build-ensemble", said, trained, methods=["soft_voting"])
-    Evaluate().run(said, trained)
+def test_fold_networks_can_be_deployed(trained: Store) -> None:
+    folds = recipe("training.inference=folds")
+    run_verb("build-ensemble", folds, trained, methods=["soft_voting"])
+    Evaluate().run(folds, trained)
     rows = leaderboard(trained)
     assert {row["inference"] for row in rows} == {"folds"}
     sizes = {row["name"]: row["size_mb"] for row in rows}
@@ -114,7 +114,7 @@ def test_the_leaderboard_ranks_by_cross_fitted_scores(evaluated: Store) -> None:
     assert by_accuracy == sorted(by_accuracy, reverse=True)
 
 
-def test_reports_of_networks_that_changed_are_left_out(
+def test_reports_of_networks_that_changed_are_excluded(
     evaluated: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(shutil.copytree(evaluated.root, tmp_path / "changed"))
@@ -138,14 +138,14 @@ def test_damaged_predictions_are_named_and_the_others_are_evaluated(trained: Sto
     assert all(str(file) in why for why in outcome.failed.values())
 
 
-def test_an_evaluation_that_was_stopped_goes_on(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped at the second entry, the first one stays, and the next run makes all of them."""
+def test_an_interrupted_evaluation_is_resumed(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an interrupt at the second model the first report is stored, and the next run makes all."""
     run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
-    of, asked = Costs.of, []
+    of, calls = Costs.of, []
 
     def stop(self: Costs, *given: object) -> object:
-        asked.append(given)
-        if len(asked) == 2:
+        calls.append(given)
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return of(self, *given)
 
@@ -158,7 +158,7 @@ def test_an_evaluation_that_was_stopped_goes_on(trained: Store, monkeypatch: pyt
     assert len(leaderboard(trained)) == 3
 
 
-def test_what_the_data_lack_is_in_every_report(trained: Store) -> None:
+def test_quarantined_images_and_copies_are_in_every_report(trained: Store) -> None:
     record = load_record(trained)
     assert record is not None
     bad = replace(record, quarantined={"a.jpg": "truncated"}, copies={"b.jpg": "c.jpg", "d.jpg": "c.jpg"})

@@ -1,4 +1,4 @@
-"""Fusion in a store: embeddings once, heads on them, and the table that they stand in."""
+"""Fusion in a store: embeddings that are extracted once, and heads that are trained on them."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ def test_each_head_is_a_member_like_any_other(trained: Store) -> None:
     assert run_verb("export", recipe(), trained, models=["fusion_attention", "meta_fuser"]).failed == {}
 
 
-def test_embeddings_are_where_people_look_for_them_and_made_once(
-    trained: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_embeddings_are_stored_and_extracted_once(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     Fusion().run(recipe(), trained)
     folder = trained.root / "ensembles" / "fusion_embeddings" / "test_vit"
     assert folder == trained.fusion_embeddings("test_vit")
@@ -61,7 +59,7 @@ def test_embeddings_are_where_people_look_for_them_and_made_once(
     assert Fusion().run(recipe("runs.fusion.fusion_methods=[bilinear]"), trained).done == ["fusion_bilinear"]
 
 
-def test_embeddings_of_other_networks_are_made_again(
+def test_embeddings_of_other_networks_are_extracted_again(
     trained: Store, tiny_settings: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     Fusion().run(recipe(), trained)
@@ -72,10 +70,10 @@ def test_embeddings_of_other_networks_are_made_again(
     outcome = Fusion().run(recipe(), trained)
     assert outcome.done == ["fusion_concat_mlp"]
     assert not np.allclose(old, np.load(trained.fusion_embeddings("test_vit") / "train.npy"))
-    assert "of other networks or images: made again" in caplog.text
+    assert "the embeddings are of other networks or images and are replaced" in caplog.text
 
 
-def test_damaged_embeddings_are_made_again(trained: Store) -> None:
+def test_damaged_embeddings_are_extracted_again(trained: Store) -> None:
     Fusion().run(recipe(), trained)
     file = trained.fusion_embeddings("test_vit") / "train.npy"
     good = file.read_bytes()
@@ -84,7 +82,7 @@ def test_damaged_embeddings_are_made_again(trained: Store) -> None:
     assert file.read_bytes() == good
 
 
-def test_without_extract_embeddings_none_are_kept(trained: Store) -> None:
+def test_without_extract_embeddings_none_are_stored(trained: Store) -> None:
     assert Fusion().run(recipe("runs.fusion.extract_embeddings=false"), trained).done == ["fusion_concat_mlp"]
     assert not trained.fusion_embeddings("test_vit").exists()
 
@@ -103,7 +101,7 @@ def test_too_few_images_for_cca_are_named_and_other_heads_go_on(
 
 def test_one_backbone_only(trained: Store) -> None:
     with pytest.raises(
-        UsageError, match=r"runs\.fusion: expected two members or more, got test_vit\. Train another"
+        UsageError, match=r"runs\.fusion: expected at least two members, got test_vit\. Train another"
     ):
         Fusion().run(recipe("backbones.include=[timm:test_vit]"), trained)
 
@@ -121,12 +119,14 @@ def test_a_plan_extracts_nothing(trained: Store) -> None:
 
 
 def test_the_command_line(trained: Store, cli: Callable[..., object]) -> None:
-    words = ("fusion-train", "--store", trained.root, "--set", SMALL, "--set", "device=cpu")
-    said = cli(*words, "--dry-run")
-    assert said.code == 0 and said.out.endswith("Heads that would be trained on them: fusion_concat_mlp.\n")
-    said = cli(*words)
-    assert said.code == 0
-    assert "fusion_concat_mlp test_resnet, concat_mlp of 96 + 64 values" in " ".join(said.out.split())
+    arguments = ("fusion-train", "--store", trained.root, "--set", SMALL, "--set", "device=cpu")
+    result = cli(*arguments, "--dry-run")
+    assert result.code == 0 and result.out.endswith(
+        "Heads that would be trained on them: fusion_concat_mlp.\n"
+    )
+    result = cli(*arguments)
+    assert result.code == 0
+    assert "fusion_concat_mlp test_resnet, concat_mlp of 96 + 64 values" in " ".join(result.out.split())
 
 
 def test_its_files_take_part_in_discovery(trained: Store) -> None:

@@ -1,4 +1,4 @@
-"""The meta-fuser: an ensemble of ensembles, fitted on what its inputs say of rows that they did not see."""
+"""The meta-fuser: an ensemble of ensembles, fitted on outputs of its inputs for unseen rows."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def test_it_reads_ensembles_and_members_by_full_and_short_name(built: Store) -> 
     assert {"fit", "cross_fitted", "gain"} <= set(facts["scores"])
 
 
-def test_inputs_that_are_not_there_are_set_aside_by_name(built: Store) -> None:
-    asked = recipe("runs.meta_fuser.input_ensembles=[soft_voting, fusion_concat_mlp]")
-    plan = MetaFuser().plan(asked, built).facts
+def test_missing_inputs_are_reported_by_name(built: Store) -> None:
+    with_missing = recipe("runs.meta_fuser.input_ensembles=[soft_voting, fusion_concat_mlp]")
+    plan = MetaFuser().plan(with_missing, built).facts
     assert (plan["inputs"], list(plan["set_aside"])) == (["soft_voting_ensemble"], ["fusion_concat_mlp"])
-    outcome = MetaFuser().run(asked, built)
+    outcome = MetaFuser().run(with_missing, built)
     assert (outcome.done, outcome.exit_code) == (["meta_fuser"], 3)
     assert list(outcome.failed) == ["meta_fuser without fusion_concat_mlp"]
     assert "got 'fusion_concat_mlp'" in outcome.failed["meta_fuser without fusion_concat_mlp"]
@@ -61,7 +61,7 @@ def test_without_any_input(trained: Store) -> None:
     with pytest.raises(StoreError) as caught:
         MetaFuser().run(recipe("runs.meta_fuser.input_ensembles=[hard_voting, moe]"), trained)
     assert str(caught.value) == (
-        "meta_fuser: expected one of its inputs hard_voting, moe in the store, got none. "
+        "meta_fuser: expected at least one of the inputs hard_voting, moe in the store, got none. "
         "Run: committee build-ensemble RECIPE, or name others in runs.meta_fuser.input_ensembles."
     )
 
@@ -80,11 +80,11 @@ def test_a_fuser_that_names_itself(built: Store) -> None:
         MetaFuser().run(recipe("runs.meta_fuser.input_ensembles=[soft_voting, meta_fuser]"), built)
     assert str(caught.value) == (
         "runs.meta_fuser.input_ensembles[1]: expected ensembles other than meta_fuser itself, got "
-        "'meta_fuser'. Remove it, or give the new one another runs.meta_fuser.name."
+        "'meta_fuser'. Remove it, or set another runs.meta_fuser.name."
     )
 
 
-def test_a_fuser_that_would_read_itself_through_another(built: Store) -> None:
+def test_a_fuser_that_is_an_input_of_its_input(built: Store) -> None:
     MetaFuser().run(
         recipe("runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]"), built
     )
@@ -94,7 +94,7 @@ def test_a_fuser_that_would_read_itself_through_another(built: Store) -> None:
     assert ensemble_facts(built, "two")["notes"]["inputs"]["one"]["inputs"]
     with pytest.raises(RecipeError) as caught:
         MetaFuser().run(recipe("runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[two]"), built)
-    assert "got 'two', which reads 'one'." in str(caught.value)
+    assert "got 'two', which has the input 'one'." in str(caught.value)
 
 
 def test_nested_ensembles_run_shared_members_once_and_export_as_one_graph(
@@ -113,9 +113,9 @@ def test_nested_ensembles_run_shared_members_once_and_export_as_one_graph(
     dataset = open_dataset(None, built, canvas_size=37, folds=0, seed=0)
     images = dataset.images(dataset.rows("test")[:5])
     with torch.inference_mode():
-        dense, asked = module(images), module.infer(images)
+        dense, lazy = module(images), module.infer(images)
     assert len(runs) == 4
-    torch.testing.assert_close(dense, asked, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(dense, lazy, atol=1e-5, rtol=1e-5)
     exporter = EXPORTERS.make("onnx")
     package = tmp_path / "package"
     package.mkdir()
@@ -132,7 +132,7 @@ def test_it_is_evaluated_like_any_other(built: Store) -> None:
 
 
 def noisy(rows: int, seed: int, members: int = 12) -> Predictions:
-    """Members that know a little, each with noise of its own: enough for a stack to learn it by heart."""
+    """Return weak members with independent noise, on which a stack overfits."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, rows)
     logits = rng.normal(size=(members, rows, 3)) * 1.5
@@ -145,8 +145,8 @@ def noisy(rows: int, seed: int, members: int = 12) -> Predictions:
     )
 
 
-def test_a_naive_fuser_is_better_on_its_own_rows_and_worse_on_fresh_ones() -> None:
-    """Naive: the learner is fitted on what inputs say of the very rows that they were fitted on."""
+def test_a_naive_fuser_is_better_on_its_own_rows_and_worse_on_new_ones() -> None:
+    """The learner of a naive fuser is fitted on outputs for the rows on which the inputs were fitted."""
     inputs = {"stack": {"combiner": "stacking_lr", "C": 100.0}, "soft": "soft_voting"}
 
     def loss(log_probs: np.ndarray, rows: Predictions) -> float:
@@ -157,9 +157,9 @@ def test_a_naive_fuser_is_better_on_its_own_rows_and_worse_on_fresh_ones() -> No
         rows, fresh = noisy(150, seed), noisy(4000, 1000 + seed)
         ours = build_combiner({"combiner": "compose", "inputs": inputs, "final": "stacking_lr"}).fit(rows)
         parts = [build_combiner(spec).fit(rows) for spec in inputs.values()]
-        final = build_combiner("stacking_lr").fit(_said(parts, rows))
-        naive_own.append(loss(final.combine(_said(parts, rows).logits), rows))
-        naive_fresh.append(loss(final.combine(_said(parts, fresh).logits), fresh))
+        final = build_combiner("stacking_lr").fit(_outputs(parts, rows))
+        naive_own.append(loss(final.combine(_outputs(parts, rows).logits), rows))
+        naive_fresh.append(loss(final.combine(_outputs(parts, fresh).logits), fresh))
         ours_own.append(loss(ours.combine(rows.logits), rows))
         ours_fresh.append(loss(ours.combine(fresh.logits), fresh))
     assert np.mean(naive_own) < np.mean(ours_own) - 0.05
@@ -167,7 +167,7 @@ def test_a_naive_fuser_is_better_on_its_own_rows_and_worse_on_fresh_ones() -> No
     assert all(naive > our for naive, our in zip(naive_fresh, ours_fresh, strict=True))
 
 
-def _said(parts: list, rows: Predictions) -> Predictions:
+def _outputs(parts: list, rows: Predictions) -> Predictions:
     return Predictions.from_logits(
         np.stack([part.combine(rows.logits) for part in parts]),
         members=["stack", "soft"],
@@ -176,7 +176,7 @@ def _said(parts: list, rows: Predictions) -> Predictions:
     )
 
 
-def test_the_stored_rule_is_for_the_members_it_hears(built: Store) -> None:
+def test_the_stored_combiner_is_for_the_members_that_it_uses(built: Store) -> None:
     MetaFuser().run(recipe("runs.meta_fuser.input_ensembles=[test_vit]"), built)
     facts = ensemble_facts(built, "meta_fuser")
     assert facts["members"] == ["test_vit"]

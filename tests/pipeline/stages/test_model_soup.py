@@ -1,4 +1,4 @@
-"""Soups in a store: which groups there are, and that they are members like any other."""
+"""Soups in a store: their groups of networks, and their use as members."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_unknown_soup(trained: Store) -> None:
         run_verb("build-ensemble", recipe(FOLDS), trained, methods=["soup_uniform_vit"])
 
 
-def test_one_that_chooses_fails_by_name_and_the_others_are_made(trained: Store) -> None:
+def test_a_soup_that_needs_val_rows_fails_and_the_others_are_made(trained: Store) -> None:
     section = "runs.model_soup={methods: [uniform, greedy], over: [folds], barrier: 9, num_batches: 3}"
     outcome = run_verb(
         "build-ensemble", recipe(section), trained, methods=["soup_uniform_test_vit", "soup_greedy_test_vit"]
@@ -90,7 +90,7 @@ def test_nothing_to_average(trained: Store) -> None:
     assert "soft_voting_ensemble" in outcome.done
 
 
-def test_groups_of_seeds_of_snapshots_and_of_a_name_that_is_taken(
+def test_groups_of_seeds_of_snapshots_and_of_a_name_that_is_used(
     store: Store, tiny_settings: list[str]
 ) -> None:
     models = (
@@ -98,9 +98,9 @@ def test_groups_of_seeds_of_snapshots_and_of_a_name_that_is_taken(
         " {name: timm:test_resnet, as: large, img_size: 48},"
         " {name: timm:test_resnet, as: snap, plan: {name: snapshot, n_snapshots: 2, epochs_per_cycle: 1}}]"
     )
-    words = [*tiny_settings, "backbones.include=[]", models, "training.epochs=1", "training.folds=2"]
-    assert Train().run(load_recipe(None, words), store).failed == {}
-    groups = soup_groups(ModelSoup(), load_recipe(None, words), store, discover(store))
+    settings = [*tiny_settings, "backbones.include=[]", models, "training.epochs=1", "training.folds=2"]
+    assert Train().run(load_recipe(None, settings), store).failed == {}
+    groups = soup_groups(ModelSoup(), load_recipe(None, settings), store, discover(store))
     assert groups == [
         ("test_resnet_members", ["test_resnet", "twin"]),
         ("snap", ["snap_1", "snap_2"]),
@@ -110,15 +110,15 @@ def test_groups_of_seeds_of_snapshots_and_of_a_name_that_is_taken(
     ]
 
 
-def test_the_command_line_shows_what_went_in(trained: Store, cli: Callable[..., object]) -> None:
-    words = ("build-ensemble", "--store", trained.root, "--method", "soup_uniform_test_resnet")
+def test_the_command_line_shows_the_averaged_networks(trained: Store, cli: Callable[..., object]) -> None:
+    arguments = ("build-ensemble", "--store", trained.root, "--method", "soup_uniform_test_resnet")
     settings = ("--set", FOLDS, "--set", "device=cpu")
-    said = cli(*words, *settings, "--dry-run")
-    assert said.code == 0 and "soup_uniform_test_resnet  test_resnet" in said.out
-    said = cli(*words, *settings)
-    assert said.code == 0 and "Ensembles" not in said.out
-    assert said.out.startswith("Members\n")
-    words_of = " ".join(said.out.split())
-    assert "soup_uniform_test_resnet test_resnet fold_" in words_of and "(batch norm: " in words_of
-    said = cli(*words, *settings, "--json")
-    assert "soup" in json.loads(said.out)["members"]["soup_uniform_test_resnet"]
+    result = cli(*arguments, *settings, "--dry-run")
+    assert result.code == 0 and "soup_uniform_test_resnet  test_resnet" in result.out
+    result = cli(*arguments, *settings)
+    assert result.code == 0 and "Ensembles" not in result.out
+    assert result.out.startswith("Members\n")
+    shown = " ".join(result.out.split())
+    assert "soup_uniform_test_resnet test_resnet fold_" in shown and "(batch norm: " in shown
+    result = cli(*arguments, *settings, "--json")
+    assert "soup" in json.loads(result.out)["members"]["soup_uniform_test_resnet"]

@@ -22,13 +22,13 @@ def recipe(*overrides: str) -> Recipe:
     return load_recipe(None, ["device=cpu", "exports.formats=[onnx]", *overrides])
 
 
-def test_it_is_a_member_that_spares_photos_some_networks(trained: Store) -> None:
+def test_it_is_a_conditional_member(trained: Store) -> None:
     assert Moe().run(recipe(SMALL), trained).done == ["moe"]
     assert "moe" in Evaluate().run(recipe(), trained).done
     report = json.loads((trained.member_metrics("moe") / "metrics.json").read_text("utf-8"))
-    assert set(report["skipping"]["used_members"]) == {"test_resnet", "test_vit"}
-    assert sum(report["skipping"]["used_members"].values()) == pytest.approx(1, abs=1e-3)
-    assert [each["batch"] for each in report["skipping"]["latency_ms"]] == [1, 32]
+    assert set(report["conditional"]["used_members"]) == {"test_resnet", "test_vit"}
+    assert sum(report["conditional"]["used_members"].values()) == pytest.approx(1, abs=1e-3)
+    assert [each["batch"] for each in report["conditional"]["latency_ms"]] == [1, 32]
     assert report["cross_fitted"]["log_loss"]["value"] > 0
     outcome = run_verb("export", recipe(), trained, models=["moe"])
     assert outcome.failed == {}
@@ -51,21 +51,21 @@ def test_a_plan_trains_nothing(trained: Store, cli: Callable[..., object]) -> No
         "rows": "oof",
         "n": 191,
     }
-    said = cli("moe-train", "--store", trained.root, "--set", SMALL, "--dry-run")
-    assert said.code == 0 and " ".join(said.out.split()) == (
-        "2 experts would be chosen by greedy_forward among test_resnet, test_vit, and a gate would be "
-        "trained on 191 oof rows to send each image to 1."
+    result = cli("moe-train", "--store", trained.root, "--set", SMALL, "--dry-run")
+    assert result.code == 0 and " ".join(result.out.split()) == (
+        "2 experts would be chosen by greedy_forward on 191 out-of-fold rows of test_resnet, test_vit, and a "
+        "gate would be trained on them to send each image to 1."
     )
     assert "moe" not in trained.members()
 
 
 def test_the_command_line(trained: Store, cli: Callable[..., object]) -> None:
-    said = cli("moe-train", "--store", trained.root, "--set", SMALL, "--set", "device=cpu")
-    assert said.code == 0
-    assert "by greedy_forward: " in said.out and said.out.rstrip().endswith("of the experts' time saved")
+    result = cli("moe-train", "--store", trained.root, "--set", SMALL, "--set", "device=cpu")
+    assert result.code == 0
+    assert "by greedy_forward: " in result.out and result.out.rstrip().endswith("of the experts' time saved")
 
 
-def test_one_member_is_no_mixture(trained: Store) -> None:
+def test_a_mixture_needs_two_members(trained: Store) -> None:
     with pytest.raises(UsageError, match=r"runs\.moe: expected at least 2 members"):
         Moe().run(recipe(SMALL, "backbones.include=[test_vit]"), trained)
 

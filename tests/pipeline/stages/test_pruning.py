@@ -1,4 +1,4 @@
-"""Pruning in a store: measured costs, the kept members alone, and the front."""
+"""Pruning in a store: measured costs, the chosen members, and the Pareto front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ensembles from stored predictions: saved, scored by cross-fitting, marked for what they are."""
+"""Ensembles on stored predictions: their records, cross-fitted scores and notes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_method_of_the_recipe(trained: Store) -> None:
     assert trained.ensembles() == tuple(sorted([*NAMES, "stacking_lr"]))
 
 
-def test_the_record_says_all_that_a_reader_must_know(trained: Store) -> None:
+def test_the_record_is_complete(trained: Store) -> None:
     run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     facts = ensemble_facts(trained, "weighted_ensemble")
     assert (facts["method"], facts["members"], facts["rows"], facts["n"]) == (
@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_joined_rows(trained: Store) -> None:
     assert stored == json.loads(json.dumps(scores.to_json()))
 
 
-def test_the_module_says_what_the_combiner_says_of_stored_predictions(trained: Store) -> None:
+def test_the_module_agrees_with_the_combiner_on_stored_predictions(trained: Store) -> None:
     run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     module, facts = load_model(trained, "weighted")
     assert (facts["kind"], facts["inference"], facts["name"]) == ("ensemble", "refit", "weighted_ensemble")
@@ -79,7 +79,7 @@ def test_the_module_says_what_the_combiner_says_of_stored_predictions(trained: S
 
 
 @pytest.mark.parametrize(("calibrate", "key"), [("pooled", "temperature"), ("members", "temperatures")])
-def test_a_temperature_fitted_out_of_fold_is_marked(trained: Store, calibrate: str, key: str) -> None:
+def test_a_temperature_fitted_out_of_fold_has_a_note(trained: Store, calibrate: str, key: str) -> None:
     outcome = run_verb(
         "build-ensemble",
         recipe(f"runs.score_ensemble.calibrate={calibrate}"),
@@ -94,12 +94,12 @@ def test_a_temperature_fitted_out_of_fold_is_marked(trained: Store, calibrate: s
     assert key in facts["notes"]
 
 
-def test_a_temperature_fitted_on_rows_kept_apart_is_exact(trained: Store) -> None:
+def test_a_temperature_fitted_on_val_rows_is_exact(trained: Store) -> None:
     for name in trained.members():
         rows = Predictions.load(trained.kfold(name) / "test_refit")
-        apart = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
+        val = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
         with commit(trained.kfold(name) / "val_refit", kind="predictions", fingerprint="val") as folder:
-            apart.save(folder)
+            val.save(folder)
     outcome = run_verb(
         "build-ensemble", recipe("runs.score_ensemble.calibrate=pooled"), trained, methods=["soft_voting"]
     )
@@ -121,7 +121,7 @@ def test_no_method_at_all(trained: Store) -> None:
     )
 
 
-def test_without_folds_the_val_split_serves(store: Store, tiny_settings: list[str]) -> None:
+def test_without_folds_the_val_split_is_used(store: Store, tiny_settings: list[str]) -> None:
     settings = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=0"]
     Train().run(load_recipe(None, settings), store)
     outcome = run_verb(
@@ -156,7 +156,7 @@ def test_an_ensemble_of_networks_that_changed_is_refused(trained: Store) -> None
     )
 
 
-def test_an_ensemble_that_is_built_anew_is_not_said_to_be_out_of_date(
+def test_an_ensemble_that_is_built_again_is_not_reported_as_outdated(
     trained: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_verb("build-ensemble", recipe(), trained, methods=["soft_voting", "hard_voting"])
@@ -164,8 +164,8 @@ def test_an_ensemble_that_is_built_anew_is_not_said_to_be_out_of_date(
         (new / "weights.safetensors").write_bytes(b"")
     caplog.clear()
     run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
-    told = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
-    assert len(told) == 1 and told[0].startswith("left out ensembles/hard_voting_ensemble: ")
+    warnings = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(warnings) == 1 and warnings[0].startswith("left out ensembles/hard_voting_ensemble: ")
 
 
 def test_a_damaged_member_is_named_and_the_others_are_built(trained: Store) -> None:

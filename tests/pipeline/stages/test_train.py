@@ -104,7 +104,7 @@ def test_memory_is_back_after_each_member(
         return dataset
 
     monkeypatch.setattr("committee.pipeline.stages.train.open_for", open_and_count)
-    monkeypatch.setattr("committee.pipeline.shared.fits.remember", count)
+    monkeypatch.setattr("committee.pipeline.shared.fits.record_failure", count)
     explodes = ["overrides.test_vit.lr=1e30", "overrides.test_vit.clip_grad=null"]
     quick = ["training.epochs=1", "training.folds=2", "backbones.include=[timm:test_vit]"]
     twice = "models=[{name: timm:test_resnet, seeds: [1, 2]}]"

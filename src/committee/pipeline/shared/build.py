@@ -1,4 +1,4 @@
-"""Fit ensembles on stored predictions, and score them by cross-fitting."""
+"""Ensembles that are fitted on stored predictions, with cross-fitted scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,14 @@ from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import RECORD, member_source
 from committee.pipeline.shared.sets import calibration_rows, table
-from committee.pipeline.shared.splits import fitting_rows, has_split, is_enough, split_rows, unseen
+from committee.pipeline.shared.splits import (
+    fitting_rows,
+    has_split,
+    is_enough,
+    rows_in_words,
+    split_rows,
+    unseen,
+)
 from committee.pipeline.shared.summary import Summary, Table
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
@@ -48,54 +55,54 @@ from committee.store.manifest import digest
 
 log = logging.getLogger(__name__)
 
-APPROXIMATE = "fitted on out-of-fold rows: an approximation for the networks that speak"
-EXACT = "fitted on rows kept apart, on the networks that speak"
+APPROXIMATE = "fitted on out-of-fold rows: an approximation for the deployed networks"
+EXACT = "fitted on predictions of the val split by the deployed networks"
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """What all ensembles of one build learn from.
+class BuildContext:
+    """Predictions and settings that all ensembles of one build share.
 
     Attributes
     ----------
     store : Store
     predictions : Predictions
-        Of the candidates: rows that none of them has seen.
+        Predictions of the candidates for rows that none of them was trained on.
     rows : str
-        What they are: `oof` or `val`.
-    voices : mapping of str to str
-        Which networks of each candidate speak: `refit` or `folds`.
-    apart : Predictions or None
-        Rows of the `val` split, by those networks, where combiners learn from other rows.
+        The kind of these rows: `oof` or `val`.
+    deployed : mapping of str to str
+        The deployed networks of each candidate: `refit` or `folds`.
+    val : Predictions or None
+        Predictions of the `val` split by the deployed networks, if combiners are fitted on other rows.
     calibrate : str
         `pooled`, `members` or `none`.
     seed : int
     clock : Costs
-        Measures what members cost.
+        Measures the latency and size of members.
     """
 
     store: Store
     predictions: Predictions
     rows: str
     deployed: Mapping[str, str]
-    apart: Predictions | None
+    val: Predictions | None
     calibrate: str
     seed: int
     clock: Costs
 
     @cached_property
     def disagreement(self) -> list[dict[str, Any]]:
-        """The rows on which members disagree most: the same for all methods."""
+        """The rows on which members disagree most; they are the same for all methods."""
         return disagreement(self.predictions)
 
     @cached_property
     def sources(self) -> dict[str, str]:
-        """One digest a candidate of what made its networks."""
+        """The digest of the networks of each candidate; see `member_source`."""
         return {name: member_source(self.store, name) for name in self.predictions.members}
 
     @cached_property
     def costs(self) -> dict[str, dict[str, float]]:
-        """What each candidate costs: `latency_ms`, median of one image a call, and `size_mb`."""
+        """The costs of each candidate: `latency_ms`, the median for one image per call, and `size_mb`."""
         measured = {name: self.clock.of({name: inference}) for name, inference in self.deployed.items()}
         return {
             name: {"latency_ms": round(cost["latency_ms"]["median"], 3), "size_mb": cost["size_mb"]}
@@ -103,39 +110,39 @@ class Material:
         }
 
 
-def build_all(methods: Sequence[Method], material: Material, outcome: Outcome) -> None:
-    """Build and score an ensemble for each method; one that fails is named in the outcome."""
+def build_all(methods: Sequence[Method], context: BuildContext, outcome: Outcome) -> None:
+    """Build and score an ensemble for each method; a failure is recorded in the outcome."""
     for method in track(methods, what="ensembles", name=full_name):
         name = full_name(method)
         with outcome.attempt(name):
-            build_ensemble(name, method, material)
+            build_ensemble(name, method, context)
 
 
-def planned_fits(methods: Sequence[Method], material: Material) -> dict[str, int]:
+def planned_fits(methods: Sequence[Method], context: BuildContext) -> dict[str, int]:
     """Return how many fits each ensemble would take.
 
-    A method that learns is fitted on all rows but those of each fold, and once on all; another one on none.
+    A combiner with fitted parameters is fitted once without each fold and once on all rows; others are not.
     """
-    rows = material.predictions
-    folds = redraw_folds(rows, material.seed) if rows.folds is None else rows.folds
-    rules = {
-        full_name(method): calibrated(combiner_of(method), material.calibrate, material.seed)
+    rows = context.predictions
+    folds = redraw_folds(rows, context.seed) if rows.folds is None else rows.folds
+    fitted = {
+        full_name(method): calibrated(combiner_of(method), context.calibrate, context.seed)
         for method in methods
     }
     return {
-        name: 1 + len(splits(rows, folds, within_folds=allows_negative_weights(rule))) if rule.learns else 0
-        for name, rule in rules.items()
+        name: 1 + len(splits(rows, folds, within_folds=allows_negative_weights(each))) if each.learns else 0
+        for name, each in fitted.items()
     }
 
 
 def plan_of(methods: Sequence[Method], recipe: Recipe, store: Store) -> Summary:
-    """Return what building an ensemble for each method would take."""
-    material = gather(recipe, store, look_through(store))
-    members, fits = list(material.predictions.members), planned_fits(methods, material)
-    facts = {"members": members, "rows": material.rows, "n": len(material.predictions), "ensembles": fits}
-    where = f"On {facts['n']} {material.rows} rows of {', '.join(members)}; networks are not run."
+    """Return a summary of the ensembles that `build` would make, with the number of fits of each."""
+    context = gather(recipe, store, look_through(store))
+    members, fits = list(context.predictions.members), planned_fits(methods, context)
+    facts = {"members": members, "rows": context.rows, "n": len(context.predictions), "ensembles": fits}
+    text = f"Fitted on {rows_in_words(context.predictions, context.rows)}; no network is run."
     return Summary(
-        facts, [where, Table("Ensembles that would be built", ["ensemble", "fits"], list(fits.items()))]
+        facts, [text, Table("Ensembles that would be built", ["ensemble", "fits"], list(fits.items()))]
     )
 
 
@@ -145,162 +152,163 @@ def build(methods: Sequence[Method], recipe: Recipe, store: Store) -> Outcome:
     Returns
     -------
     Outcome
-        The full names of the ensembles made, and the methods that failed with their reasons.
+        The full names of the ensembles, and the methods that failed with their reasons.
 
     Raises
     ------
     StoreError
-        There are no members, or some have no predictions to fit on.
+        The store has no members, or some have no predictions to fit on.
     """
     require_store(store)
     outcome = Outcome()
     with store.hold():
         catalog = discover(store)
         set_aside(catalog, outcome, needed=MEMBERS, renewed=[full_name(method) for method in methods])
-        material = gather(recipe, store, catalog)
-        _keep(material)
-        build_all(methods, material, outcome)
+        context = gather(recipe, store, catalog)
+        _store_predictions(context)
+        build_all(methods, context, outcome)
     return outcome
 
 
-def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str] = ()) -> Material:
-    """Return what ensembles learn from: predictions of the members that a recipe means, or of those named.
+def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str] = ()) -> BuildContext:
+    """Return the predictions and settings for a build, on the given members or those that the recipe names.
 
     Raises
     ------
     StoreError
-        There are no members, or some have no predictions to learn from.
+        The store has no members, or some have no predictions to fit on.
     """
     members = members or choose_members(recipe, catalog["members"], store)
     deployed = choose_deployed(recipe, catalog["members"], members)
     predictions, rows = fitting_rows(store, members, deployed)
-    apart = None
+    val = None
     if rows == "oof" and has_split(store, members, "val", deployed):
-        apart = unseen(split_rows(store, members, "val", deployed))
-    return Material(
+        val = unseen(split_rows(store, members, "val", deployed))
+    return BuildContext(
         store,
         predictions,
         rows,
         deployed,
-        apart=apart if apart is not None and is_enough(apart) else None,
+        val=val if val is not None and is_enough(val) else None,
         calibrate=recipe.runs.score_ensemble.calibrate,
         seed=recipe.seed,
         clock=Costs(store, 1, resolve_device(recipe.device), trusted_backbones(recipe)),
     )
 
 
-def _keep(material: Material) -> None:
-    """Store the joined predictions, for `committee combine` and for people's own tools."""
+def _store_predictions(context: BuildContext) -> None:
+    """Store the joined predictions, for `committee combine` and other programs."""
     with commit(
-        material.store.oof_predictions(),
+        context.store.oof_predictions(),
         kind="predictions",
-        fingerprint=digest([material.sources, material.rows]),
-        rows=material.rows,
-        members=list(material.predictions.members),
+        fingerprint=digest([context.sources, context.rows]),
+        rows=context.rows,
+        members=list(context.predictions.members),
     ) as folder:
-        material.predictions.save(folder)
+        context.predictions.save(folder)
 
 
-def build_ensemble(name: str, method: Method, material: Material) -> None:
-    """Fit, score and store one ensemble: the members that its rule hears, and that rule for them.
+def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
+    """Fit, score and store one ensemble: the members that its combiner uses, and the combiner for them.
 
-    The scores are those of the whole method, cross-fitted: where it selects members, each fold's rows are
-    combined by what was selected on the others.
+    The cross-fitted scores are those of the whole method. If the method selects members, the rows of each
+    fold are combined by the selection that was made on the other folds.
     """
-    plain = combiner_of(priced(method, material))
-    rules = {"calibrated": calibrated(plain, material.calibrate, material.seed)}
-    if material.calibrate != "none":
-        rules["plain"] = plain
-    found = score_all(rules, material.predictions, seed=material.seed)
+    plain = combiner_of(with_costs(method, context))
+    variants = {"calibrated": calibrated(plain, context.calibrate, context.seed)}
+    if context.calibrate != "none":
+        variants["plain"] = plain
+    found = score_all(variants, context.predictions, seed=context.seed)
     fitted, scores = found["calibrated"]
-    sets = _settle(fitted, scores, material)
+    sets = _prediction_sets(fitted, scores, context)
     shipped = fitted.restrict_to_used()
     members = list(shipped.member_names)
-    spec = {"combiner": rules["calibrated"].key, **rules["calibrated"].options()}
+    combiner = variants["calibrated"]
+    spec = {"combiner": combiner.key, **combiner.options()}
     record = {
         "name": name,
         "method": plain.key,
         "members": members,
-        "inference": {member: material.deployed[member] for member in members},
-        "calibrate": material.calibrate,
-        "rows": material.rows,
-        "n": len(material.predictions),
-        "class_names": list(material.predictions.class_names),
-        "sources": {member: material.sources[member] for member in members},
+        "inference": {member: context.deployed[member] for member in members},
+        "calibrate": context.calibrate,
+        "rows": context.rows,
+        "n": len(context.predictions),
+        "class_names": list(context.predictions.class_names),
+        "sources": {member: context.sources[member] for member in members},
         "spec": spec,
-        "candidates": dict(material.deployed),
-        "calibration": _calibration(found["plain"][1], scores, material) if "plain" in found else None,
+        "candidates": dict(context.deployed),
+        "calibration": _calibration(found["plain"][1], scores, context) if "plain" in found else None,
         "weights": fitted.member_weights(),
         "notes": fitted.notes(),
         "scores": scores.to_json(),
         "sets": sets,
-        "contributions": _contributions(rules["calibrated"], material),
-        "disagreement": material.disagreement,
+        "contributions": _contributions(combiner, context),
+        "disagreement": context.disagreement,
     }
-    fingerprint = digest([material.sources, spec, material.seed, material.rows])
+    fingerprint = digest([context.sources, spec, context.seed, context.rows])
     with commit(
-        material.store.ensemble(name),
+        context.store.ensemble(name),
         kind="ensemble",
         fingerprint=fingerprint,
         method=plain.key,
         members=members,
-        rows=material.rows,
+        rows=context.rows,
     ) as folder:
         combiners.save(shipped, folder)
         write_json(folder / RECORD, record)
-    log.debug("%s: log-loss %.4f cross-fitted", name, scores.cross_fitted["log_loss"].value)
+    log.debug("%s: cross-fitted log-loss %.4f", name, scores.cross_fitted["log_loss"].value)
 
 
-def priced(method: Method, material: Material) -> Method:
-    """Return a method with measured costs, where a rule in it takes them and nobody gave them."""
-    # The last rule of a composite asks its inputs, not members: it has no measured costs.
+def with_costs(method: Method, context: BuildContext) -> Method:
+    """Return a method in which combiners with the option `costs` get the measured costs, unless it is set."""
+    # The final combiner of a composition combines its inputs, not members, so measured costs do not apply.
     inner = {
-        key: value if key in ("combiner", "name", "final") else _priced_within(value, material)
+        key: value if key in ("combiner", "name", "final") else _with_costs_within(value, context)
         for key, value in method.items()
     }
-    takes = "costs" in combiners.COMBINERS.options(method["combiner"])
-    return {**inner, "costs": material.costs} if takes and method.get("costs") is None else inner
+    accepts = "costs" in combiners.COMBINERS.options(method["combiner"])
+    return {**inner, "costs": context.costs} if accepts and method.get("costs") is None else inner
 
 
-def _priced_within(value: Any, material: Material) -> Any:
-    """Return an option's value, with costs in the rules that it holds: by name, described, or several."""
+def _with_costs_within(value: Any, context: BuildContext) -> Any:
+    """Return the value of an option, with costs in the combiners in it: a name, a method, or a mapping."""
     if isinstance(value, str) and "costs" in _options_of(value):
-        return priced({"combiner": value}, material)
+        return with_costs({"combiner": value}, context)
     if not isinstance(value, Mapping):
         return value
     if "combiner" in value:
-        return priced(dict(value), material)
-    return {key: _priced_within(each, material) for key, each in value.items()}
+        return with_costs(dict(value), context)
+    return {key: _with_costs_within(each, context) for key, each in value.items()}
 
 
 def _options_of(name: str) -> Collection[str]:
-    """Return the options of a combiner; none where there is none of that name."""
+    """Return the names of the options of a combiner; empty if no combiner has that name."""
     return combiners.COMBINERS.options(name) if name in combiners.COMBINERS.names() else ()
 
 
-def _settle(fitted: Combiner, scores: Scores, material: Material) -> dict[str, Any]:
-    """Fit temperatures on rows kept apart, where there are; return the table of prediction sets."""
+def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) -> dict[str, Any]:
+    """Fit temperatures on the val rows, if there are any; return the table of prediction sets."""
     calibrator = isinstance(fitted, Calibrator)
-    some, others = calibration_rows(material.apart, material.seed, halve=calibrator)
-    if isinstance(fitted, Calibrator) and some is not None:
-        fitted.recalibrate(some)
-    if others is not None:
-        labels = others.require_labels("sets")
-        return table(fitted.combine(others.logits), labels, rows="val", approximate=False)
-    labels = material.predictions.require_labels("sets")
-    return table(scores.held_out, labels, rows=material.rows, approximate=True)
+    for_temperatures, for_sets = calibration_rows(context.val, context.seed, halve=calibrator)
+    if isinstance(fitted, Calibrator) and for_temperatures is not None:
+        fitted.recalibrate(for_temperatures)
+    if for_sets is not None:
+        labels = for_sets.require_labels("sets")
+        return table(fitted.combine(for_sets.logits), labels, rows="val", approximate=False)
+    labels = context.predictions.require_labels("sets")
+    return table(scores.held_out, labels, rows=context.rows, approximate=True)
 
 
-def _contributions(rule: Combiner, material: Material) -> dict[str, float]:
-    """Return what each member adds, where fits without each of them take seconds together; else nothing."""
-    members, rows, classes = material.predictions.logits.shape
-    if not rule.affordable(members, rows * members, classes):
+def _contributions(combiner: Combiner, context: BuildContext) -> dict[str, float]:
+    """Return the contribution of each member, or nothing if the fits without each of them would take long."""
+    members, rows, classes = context.predictions.logits.shape
+    if not combiner.affordable(members, rows * members, classes):
         return {}
-    return contributions(rule, material.predictions, seed=material.seed)
+    return contributions(combiner, context.predictions, seed=context.seed)
 
 
-def _calibration(before: Scores, after: Scores, material: Material) -> dict[str, Any]:
-    """Return what the temperatures changed, cross-fitted, and how far they can be relied on."""
-    exact = material.rows == "val" or material.apart is not None
+def _calibration(before: Scores, after: Scores, context: BuildContext) -> dict[str, Any]:
+    """Return the cross-fitted effect of the temperatures, and a note on the rows that they were fitted on."""
+    exact = context.rows == "val" or context.val is not None
     note = EXACT if exact else APPROXIMATE
-    return {"method": material.calibrate, "note": note, **calibration_change(before, after)}
+    return {"method": context.calibrate, "note": note, **calibration_change(before, after)}

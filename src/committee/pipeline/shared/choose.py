@@ -1,4 +1,4 @@
-"""What a recipe means on a trained store: which members, which of their networks, which methods."""
+"""Choice of the members, deployed networks and methods that a recipe names."""
 
 from __future__ import annotations
 
@@ -21,43 +21,45 @@ log = logging.getLogger(__name__)
 Entry = Mapping[str, Any]
 Method = dict[str, Any]
 SOUP = "soup_"
-"""The names of soups begin with this."""
+"""Prefix of the names of soups."""
 
 
 def choose_members(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
-    """Return the names of the catalog's members that the recipe means.
+    """Return the names of the members of the catalog that the recipe selects.
 
-    A recipe that names no backbones means all of them, but for `backbones.exclude`; members that come of
-    others it means only by name, in `runs.members`. What it names and the store lacks is named in the log,
-    but for members that failed: their reason was given.
+    A recipe without backbones selects all of them, except for `backbones.exclude`. Members that are derived
+    from others are selected only by name, in `runs.members`. Members that the recipe names and the store
+    lacks are logged, except for those whose training failed, since that was reported.
 
     Raises
     ------
     StoreError
-        None is left.
+        The recipe selects no member of the store.
     """
     if recipe.runs.members is None:
         return choose_backbones(recipe, entries, store)
-    return _some(*_by_name(recipe.runs.members, entries), entries, store)
+    return _require_some(*_by_name(recipe.runs.members, entries), entries, store)
 
 
 def choose_backbones(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
-    """Return the names of the members that the recipe's backbones and models mean; see `choose_members`."""
-    own = {spec.name: spec.backbone for spec in recipe.members()}
-    failed = {entry["name"]: own.get(entry["name"], "") for entry in failures(store)}
+    """Return the names of the members that the backbones and models of the recipe select."""
+    backbones = {spec.name: spec.backbone for spec in recipe.members()}
+    failed = {entry["name"]: backbones.get(entry["name"], "") for entry in failures(store)}
     trained = {entry["name"]: str(entry.get("backbone", "")) for entry in entries if "of" not in entry}
     named, missing = recipe.select(failed | trained)
-    return _some([name for name in named if name in trained], missing, entries, store)
+    return _require_some([name for name in named if name in trained], missing, entries, store)
 
 
-def _some(chosen: list[str], missing: Sequence[str], entries: Sequence[Entry], store: Store) -> list[str]:
-    """Name what is missing; refuse where nothing is left."""
+def _require_some(
+    chosen: list[str], missing: Sequence[str], entries: Sequence[Entry], store: Store
+) -> list[str]:
+    """Return the chosen members, log the missing ones, and raise StoreError if none is chosen."""
     for name in missing:
         log.warning("%s is not in the store %s: it is left out", name, store.root)
     if not chosen:
         raise StoreError(
             str(store.root),
-            expected="a trained member that the recipe means",
+            expected="a trained member that the recipe names",
             got=", ".join(str(entry["name"]) for entry in entries) or "none",
             todo="Run: committee train RECIPE",
         )
@@ -65,18 +67,18 @@ def _some(chosen: list[str], missing: Sequence[str], entries: Sequence[Entry], s
 
 
 def _by_name(wanted: Sequence[str], entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
-    """Return the members that are named, and the names of which there is none."""
+    """Return the members that are wanted by name or backbone, and the names that match none."""
 
-    def means(pattern: str, entry: Entry) -> bool:
+    def matches(pattern: str, entry: Entry) -> bool:
         name = str(entry["name"])
         return pattern == name if "of" in entry else is_named(pattern, name, str(entry.get("backbone", "")))
 
-    chosen = [str(entry["name"]) for entry in entries if any(means(each, entry) for each in wanted)]
-    return chosen, [each for each in wanted if not any(means(each, entry) for entry in entries)]
+    chosen = [str(entry["name"]) for entry in entries if any(matches(each, entry) for each in wanted)]
+    return chosen, [each for each in wanted if not any(matches(each, entry) for entry in entries)]
 
 
 def choose_all(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
-    """Return the members that a recipe means in any way, and those that come of these alone."""
+    """Return all members that a recipe selects, and the members that are derived from these alone."""
     found = choose_backbones(recipe, entries, store)
     if recipe.runs.members is not None:
         found += [name for name in _by_name(recipe.runs.members, entries)[0] if name not in found]
@@ -88,19 +90,20 @@ def choose_all(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[s
 
 
 def choose_deployed(recipe: Recipe, entries: Sequence[Entry], members: Iterable[str]) -> dict[str, str]:
-    """Return which networks speak for each member: `refit` or `folds`.
+    """Return the deployed networks of each member: `refit` or `folds`.
 
-    The recipe decides where it says `inference`, for all or for the member; else what trained it does.
+    The key `inference` of the recipe, for all members or for the member, takes precedence over the recipe
+    that trained the member.
     """
     stored = {entry["name"]: str(entry.get("inference", "refit")) for entry in entries}
-    own = {spec.name: spec.training for spec in recipe.members()}
-    alone = {entry["name"] for entry in entries if "adopted" in entry or _has_no_folds(entry)}
+    trainings = {spec.name: spec.training for spec in recipe.members()}
+    fixed = {entry["name"] for entry in entries if "adopted" in entry or _has_no_folds(entry)}
     deployed = {}
     for name in members:
-        training = own.get(name, recipe.training)
-        # What was adopted, or made by a plan without folds, has no other networks to ask for.
-        said = "inference" in training.model_fields_set and name not in alone
-        deployed[name] = training.inference if said else stored[name]
+        training = trainings.get(name, recipe.training)
+        # Adopted members, and those of plans without folds, have one kind of networks only.
+        is_set = "inference" in training.model_fields_set and name not in fixed
+        deployed[name] = training.inference if is_set else stored[name]
     return deployed
 
 
@@ -109,7 +112,7 @@ def _has_no_folds(entry: Entry) -> bool:
 
 
 def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:
-    """Return the `python:` backbones that this recipe names, and that may therefore be built."""
+    """Return the `python:` backbones that this recipe names; only these may be built."""
     return tuple(spec.backbone for spec in recipe.members() if spec.backbone.startswith("python:"))
 
 
@@ -124,23 +127,22 @@ def choose_methods(recipe: Recipe, names: Sequence[str] = ()) -> list[Method]:
     Parameters
     ----------
     recipe : Recipe
-        Where one of its methods leaves out an option that `runs.score_ensemble` has for all (metric, space,
-        weights), it takes that one.
+        The options metric, space and weights of `runs.score_ensemble` are the defaults of its methods.
     names : sequence of str
-        Methods instead of the recipe's, by the name of a combiner or an ensemble; as the recipe describes
-        them, where it does.
+        Names of combiners or ensembles to build in place of the recipe's methods. A method that the recipe
+        describes has the options of the recipe.
 
     Raises
     ------
     UnknownNameError
-        There is no such combiner.
+        A combiner does not exist.
     UsageError
-        An option has a value that the combiner refuses: here, before anything is trained.
+        A combiner refuses the value of an option. This is checked before anything is trained.
     RecipeError
-        Two methods would make ensembles of the same name.
+        Two ensembles would have the same name.
     """
     methods = _recipe_methods(recipe)
-    chosen = _named(recipe, methods, names) if names else _each_once(methods)
+    chosen = _named(recipe, methods, names) if names else _require_unique(methods)
     for method in chosen:
         combiner_of(method)
     return chosen
@@ -156,21 +158,21 @@ def _named(recipe: Recipe, methods: Sequence[Method], names: Sequence[str]) -> l
     return [known[name] if name in known else _method(recipe, name) for name in names]
 
 
-def _each_once(methods: list[Method]) -> list[Method]:
+def _require_unique(methods: list[Method]) -> list[Method]:
     names = [full_name(method) for method in methods]
     for name in names:
         if names.count(name) > 1:
             raise RecipeError(
                 "runs.score_ensemble.methods",
-                expected="a name of its own for each ensemble",
+                expected="a different name for each ensemble",
                 got=f"'{name}' twice",
-                todo="Give one another: {combiner: ..., name: ...}.",
+                todo="Name one of them: {combiner: ..., name: ...}.",
             )
     return methods
 
 
 def full_name(method: Method) -> str:
-    """Return the name of the ensemble that a method makes: its own, or that of its combiner."""
+    """Return the name of the ensemble of a method: the name in the method, or that of its combiner."""
     return str(method.get("name") or COMBINERS.load(method["combiner"]).ensemble_name)
 
 
@@ -186,12 +188,12 @@ def _recipe_methods(recipe: Recipe) -> list[Method]:
 
 
 def stacks(section: Stacking) -> list[Method]:
-    """Return the methods of the meta-learners that a section names."""
+    """Return the methods of the meta-learners in a section."""
     return [learner(section, kind) for kind in dict.fromkeys(section.meta_learners)]
 
 
 def learner(section: Stacking | MetaFuser, kind: str) -> Method:
-    """Return the method of a learner (`lr`, `xgb`, ...) with the settings that a section has."""
+    """Return the method of a learner (`lr`, `xgb`, ...) with its settings in a section."""
     key = f"stacking_{kind}" if f"stacking_{kind}" in COMBINERS.names() else kind
     config: Section | None = getattr(section, f"{kind}_config", None)
     given = {**section.model_dump(), **(config.model_dump() if config else {})}
@@ -202,6 +204,9 @@ def _method(recipe: Recipe, name: str) -> Method:
     key = name if name in COMBINERS.names() else name.removesuffix("_ensemble")
     if key.startswith("stacking_"):
         return learner(recipe.runs.stacking or Stacking(), key.removeprefix("stacking_"))
-    scores, taken = recipe.runs.score_ensemble, COMBINERS.options(key)
+    scores, options = recipe.runs.score_ensemble, COMBINERS.options(key)
     shared = {"metric": scores.optimization_metric, "space": scores.space, "weights": scores.weights}
-    return {"combiner": key, **{k: value for k, value in shared.items() if k in taken and value is not None}}
+    return {
+        "combiner": key,
+        **{k: value for k, value in shared.items() if k in options and value is not None},
+    }

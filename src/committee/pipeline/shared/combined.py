@@ -1,4 +1,4 @@
-"""What an ensemble says of stored rows: some rows of all members are in memory at a time, never all."""
+"""Outputs of ensembles on stored predictions, computed in slices of rows to bound memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from committee.predictions.store_format import read_logits
 from committee.predictions.table import Predictions
 from committee.store.layout import Store
 
-AT_ONCE = 2**22
-"""Numbers read at a time, 16 MB: a slice of every member's file, which is closed again."""
+SLICE_VALUES = 2**22
+"""Values that are read at a time from the files of all members: 16 MB."""
 
 
 def combined(
@@ -30,44 +30,44 @@ def combined(
     -------
     log_probs : float32 [N, C]
     rows : Predictions
-        Those of the first member, which say what the rows are.
+        The predictions of the first member, with the ids and labels of the rows.
 
     Raises
     ------
     StoreError
-        A member lacks them, they are damaged, or they are of other rows.
+        A member has no such predictions, they are damaged, or they are of other rows.
     """
     first = split_rows(store, members[:1], split, deployed)
     for name in members[1:]:
-        _require_alike(split_rows(store, [name], split, deployed), first)
+        _require_same_rows(split_rows(store, [name], split, deployed), first)
     folders = [split_folder(store, name, split, deployed[name]) for name in members]
     return _combined(combiner, folders, first.logits.shape[1:]), first
 
 
-def asked(
+def usage(
     store: Store, combiner: Combiner, members: Sequence[str], split: str, deployed: Mapping[str, str]
 ) -> dict[str, float]:
-    """Return the share of the rows of a split that a rule asks each member about.
+    """Return the share of the rows of a split for which lazy evaluation queries each member.
 
     Raises
     ------
     StoreError
-        A member lacks predictions of them, or they are damaged.
+        A member has no predictions of the split, or they are damaged.
     """
     first = split_rows(store, members[:1], split, deployed)
     folders = [split_folder(store, name, split, deployed[name]) for name in members]
     counts = dict.fromkeys(members, 0)
     for _, logits in _tiles(folders, first.logits.shape[1:]):
         tile = torch.from_numpy(logits)
-        said = torch.zeros(tile.shape[:2], dtype=torch.bool)
+        used = torch.zeros(tile.shape[:2], dtype=torch.bool)
 
-        def query(member: int, rows: Tensor | None, tile: Tensor = tile, said: Tensor = said) -> Tensor:
-            # Several rules may ask: a network runs on a row once.
-            said[member, slice(None) if rows is None else rows] = True
+        def query(member: int, rows: Tensor | None, tile: Tensor = tile, used: Tensor = used) -> Tensor:
+            # Several combiners may query a member for a row; the network runs once.
+            used[member, slice(None) if rows is None else rows] = True
             return tile[member] if rows is None else tile[member][rows]
 
         combiner.forward_lazy(query)
-        for name, rows in zip(members, said, strict=True):
+        for name, rows in zip(members, used, strict=True):
             counts[name] += int(rows.sum())
     return {name: number / len(first) for name, number in counts.items()}
 
@@ -80,14 +80,14 @@ def _combined(combiner: Combiner, folders: Sequence[Path], shape: tuple[int, ...
 
 
 def _tiles(folders: Sequence[Path], shape: tuple[int, ...]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Return some rows after the other, and all members' logits of them, `[M, R, C, ...]`."""
-    step = max(1, AT_ONCE // (len(folders) * int(np.prod(shape[1:]))))
+    """Yield slices of the rows, each with the logits of all members, `[M, R, C, ...]`."""
+    step = max(1, SLICE_VALUES // (len(folders) * int(np.prod(shape[1:]))))
     for start in range(0, shape[0], step):
         span = slice(start, start + step)
         yield span, np.concatenate([read_logits(folder, span) for folder in folders])
 
 
-def _require_alike(rows: Predictions, first: Predictions) -> None:
+def _require_same_rows(rows: Predictions, first: Predictions) -> None:
     same = rows.class_names == first.class_names and all(
         np.array_equal(getattr(rows, column), getattr(first, column))
         for column in ("sample_ids", "labels", "groups")
@@ -95,7 +95,7 @@ def _require_alike(rows: Predictions, first: Predictions) -> None:
     if not same:
         raise StoreError(
             rows.members[0],
-            expected=f"predictions of the rows that {first.members[0]} has",
-            got="others",
+            expected=f"predictions of the same rows as {first.members[0]}",
+            got="predictions of others",
             todo="Run: committee train RECIPE",
         )

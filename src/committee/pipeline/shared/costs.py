@@ -1,4 +1,4 @@
-"""What models cost: each network is timed alone, with no other in memory, and the times are added up."""
+"""Latency, size and number of parameters of models, as sums over networks that are measured one by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from committee.store.layout import Store
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """One network, or one combiner."""
+    """Measurements of one network or one combiner."""
 
     times: NDArray[np.float64]
     size_mb: float
@@ -33,19 +33,19 @@ class _Part:
 
 
 class Costs:
-    """Time, size and parameters of members and ensembles, as they answer one call.
+    """Latency, size and number of parameters of members and ensembles.
 
-    Networks of an ensemble run one after the other. So each is loaded, timed and let go, and the k-th call of
-    the whole is the sum of the k-th calls of its parts: an ensemble of any number of members needs the memory
-    of one. A network that takes part in several models is timed once for each size of image.
+    The networks of an ensemble run one after the other. Each is loaded, timed and released, and the k-th
+    latency of an ensemble is the sum of the k-th latencies of its parts, so the measurement needs the memory
+    of one network only. A network of several models is timed once for each image size.
 
     Parameters
     ----------
     store : Store
     batch : int
-        Images a call.
+        Images per call.
     device : torch.device
-        Where the networks run.
+        The device on which the networks run.
     trusted : collection of str
         The `python:` backbones that may be built.
     """
@@ -55,19 +55,19 @@ class Costs:
         self._networks: dict[tuple[Path, tuple[int, ...]], _Part] = {}
 
     def of(self, deployed: Mapping[str, str], combiner: Combiner | None = None) -> dict[str, Any]:
-        """Return `latency_ms`, `size_mb` and `parameters` of members, and of the combiner of their answers.
+        """Return `latency_ms`, `size_mb` and `parameters` of members together with their combiner.
 
         Parameters
         ----------
-        voices : mapping of str to str
-            Which networks of each member answer: `refit` or `folds`.
+        deployed : mapping of str to str
+            The deployed networks of each member: `refit` or `folds`.
         combiner : Combiner, optional
-            Left out: of the one member alone.
+            The combiner of the members; None for a single member.
 
         Raises
         ------
         StoreError
-            A network is gone or damaged.
+            A network does not exist or is damaged.
         """
         networks = {
             name: [self.store.checkpoint(name, fold) for fold in deployed_folds(self.store, name, inference)]
@@ -79,9 +79,9 @@ class Costs:
         parts = [self._network(folder, shape) for folder in folders]
         pools = [(SoftVoting(), len(networks[name])) for name in deployed if deployed[name] == "folds"]
         classes = parts[0].classes
-        parts += [self._vote(rule, answers, classes) for rule, answers in pools]
+        parts += [self._combiner(pool, members, classes) for pool, members in pools]
         if combiner is not None:
-            parts.append(self._vote(combiner, len(deployed), classes))
+            parts.append(self._combiner(combiner, len(deployed), classes))
         times = np.sum([part.times for part in parts], axis=0)
         return {
             "latency_ms": {
@@ -109,13 +109,13 @@ class Costs:
             )
         return self._networks[key]
 
-    def _vote(self, combiner: Combiner, answers: int, classes: int) -> _Part:
-        rule = copy.deepcopy(combiner).to(self.device)  # the caller's own goes on where it is
-        logits = torch.zeros(answers, self.batch, classes, device=self.device)
-        return _Part(call_times(rule, logits), size_mb(rule), parameters(rule), classes)
+    def _combiner(self, combiner: Combiner, members: int, classes: int) -> _Part:
+        moved = copy.deepcopy(combiner).to(self.device)  # `to` would move the caller's combiner
+        logits = torch.zeros(members, self.batch, classes, device=self.device)
+        return _Part(call_times(moved, logits), size_mb(moved), parameters(moved), classes)
 
 
 def _image_shape(views: Sequence[View]) -> tuple[int, int, int]:
-    """Return `(c, S, S)` of images as large as the cached ones of the largest network."""
+    """Return the shape `(c, S, S)` of the cached images of the network with the largest input."""
     side = max(canvas_size(view.size, view.fit) for view in views)
     return views[0].channels, side, side

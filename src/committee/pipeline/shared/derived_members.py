@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,32 +13,27 @@ from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
 from committee.images.view import canvas_size
 from committee.pipeline.discover import Catalog
-from committee.pipeline.shared.fits import fit_all
-from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import member_source
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.plans._derived import Inputs
-from committee.training.plans.base import Plan
-
-log = logging.getLogger(__name__)
 
 Entry = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
-    """What plans on stored members need.
+class DerivedContext:
+    """Store, data set and settings of the plans that derive members from stored ones.
 
     Attributes
     ----------
     recipe : Recipe
     store : Store
-        Held by this process.
+        The store, locked by this process.
     entries : mapping of str to mapping
-        Member -> what the catalog says of it.
+        Member -> its entry in the catalog.
     dataset : Dataset
-        The store's.
+        The data set of the store.
     device : torch.device
     """
 
@@ -50,11 +44,11 @@ class Bench:
     device: torch.device
 
     def sources(self, members: Sequence[str]) -> dict[str, str]:
-        """Return member -> digest of what made its networks."""
+        """Return the digest of the networks of each member; see `member_source`."""
         return {name: member_source(self.store, name) for name in members}
 
     def inputs(self, members: Sequence[str], inference: str | None = None) -> Inputs:
-        """Return what a plan on stored members is given; `inference` is by default the first member's."""
+        """Return the inputs of a plan on stored members; `inference` defaults to that of the first member."""
         first = self.entries[members[0]]
         return Inputs(
             members=members,
@@ -69,13 +63,13 @@ class Bench:
         )
 
 
-def open_bench(recipe: Recipe, store: Store, catalog: Catalog) -> Bench:
-    """Open the data set of a store that has trained members, as they saw it.
+def open_context(recipe: Recipe, store: Store, catalog: Catalog) -> DerivedContext:
+    """Open the data set of a store, at the largest image size of its members.
 
     Raises
     ------
     DataError, StoreError
-        It cannot be read any more.
+        The data set cannot be read.
     """
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     sizes = [int(entry["img_size"]) for entry in entries.values() if "img_size" in entry]
@@ -85,10 +79,4 @@ def open_bench(recipe: Recipe, store: Store, catalog: Catalog) -> Bench:
     dataset = open_dataset(
         settings, store, canvas_size=canvas_size(size, settings.fit), folds=folds, seed=recipe.seed
     )
-    return Bench(recipe, store, entries, dataset, resolve_device(recipe.device))
-
-
-def carry_out(plans: Sequence[Plan], bench: Bench, outcome: Outcome) -> None:
-    """Cross-fit plans; one that fails is named in the outcome, and the others go on."""
-    if plans:
-        fit_all(plans, bench.store, bench.recipe.workers, outcome)
+    return DerivedContext(recipe, store, entries, dataset, resolve_device(recipe.device))

@@ -1,4 +1,4 @@
-"""Whether the disk has room for what a run is about to write: a night is long, and a full disk ends it."""
+"""Check of the free disk space before a run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from committee.training.plans._of_backbone import OfBackbone
 log = logging.getLogger(__name__)
 
 STATES = 8
-"""Copies of the weights that an unfinished fit keeps: two states, each with optimizer and average."""
+"""Size of the state of an unfinished fit, in copies of the weights: two states with optimizer and average."""
 
 
-def warn_of_room(plans: Sequence[OfBackbone], store: Store) -> None:
-    """Say at the start when the weights that are missing will hardly fit on the store's disk."""
+def warn_of_disk_space(plans: Sequence[OfBackbone], store: Store) -> None:
+    """Log a warning if the weights that are still to be trained exceed the free space on the disk."""
     needed = sum(_bytes_missing(plan) for plan in plans)
     free = free_bytes(store.root)
     if needed > free:
         log.warning(
-            "%s: about %s will be written, and its disk has %s free",
+            "%s: about %s will be written, but the disk has only %s free",
             store.root,
             in_words(needed),
             in_words(free),
@@ -39,7 +39,7 @@ def _bytes_missing(plan: OfBackbone) -> int:
 
 
 def _weights_bytes(plan: OfBackbone) -> int:
-    """Return the size of a network, built without memory; 0 where that fails, which the fit will explain."""
+    """Return the size of a network; 0 if it cannot be built, since its fit reports the reason."""
     spec, dataset = plan.spec, plan.dataset
     try:
         with torch.device("meta"):

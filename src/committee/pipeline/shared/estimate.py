@@ -1,4 +1,4 @@
-"""What a recipe would cost: fits, hours and disk, from timed batches of each backbone. Nothing is stored."""
+"""Estimates of the fits, hours and disk space of a recipe, from timed batches of each backbone."""
 
 from __future__ import annotations
 
@@ -27,21 +27,24 @@ from committee.training.plans._of_backbone import OfBackbone
 
 MEGABYTE = 1e6
 BATCHES = 2
-"""Timed batches, after one that is not."""
+"""Timed batches, after one for warm-up."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What the fits of one member would cost.
+    """Estimated cost of the fits of one member.
 
     Attributes
     ----------
+    member, backbone : str
     fits : int
-        Folds and the refit.
+        Number of fits: the folds and the refit.
     stored : int
-        How many of those the store has, undamaged and made from the same data and settings.
+        Number of fits in the store that are undamaged and have the same data and settings.
     hours, disk_mb : float or None
-        Of those not stored, one after the other; None when the backbone cannot be built, for the `reason`.
+        Time and disk space of the other fits, one after the other; None if the backbone cannot be built.
+    reason : str
+        Why the backbone cannot be built; empty if it can.
     """
 
     member: str
@@ -54,20 +57,20 @@ class Cost:
 
 
 def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
-    """Return what `train` would do with a recipe.
+    """Estimate the cost of training the members of a recipe.
 
     Returns
     -------
     dict
-        `device`, `rows`, `classes`; `workers`, the fits at once; `members`, a `Cost` each; the totals `fits`,
-        `hours` and `disk_mb`, the decoded images included. Hours are those of a batch of random images, times
-        the batches; in total, divided by the workers. Published weights are fetched, so that a member whose
-        weights are not available has a reason instead.
+        `device`, `rows`, `classes`; `workers`, the number of parallel fits; `members`, a `Cost` each; and the
+        totals `fits`, `hours` and `disk_mb`, which includes the decoded images. The hours of a member are the
+        time of a batch of random images, times the number of batches; the total is divided by the workers.
+        Published weights are downloaded; a member whose weights are not available has a `reason` instead.
 
     Raises
     ------
     UsageError, DataError, StoreError
-        As `train` would.
+        Training the recipe would raise the same error.
     """
     specs = not_adopted(members_to_train(recipe, store), store)
     device = resolve_device(recipe.device)
@@ -109,15 +112,17 @@ def _cost(plan: OfBackbone) -> Cost:
             trusted=True,
             seed=spec.seed,
         )
-        seconds = _seconds_a_row(member.to(plan.device), spec, plan.device)
+        seconds = _seconds_per_row(member.to(plan.device), spec, plan.device)
     except (CommitteeError, RuntimeError) as error:
         return replace(cost, reason=str(error).partition("\n")[0])
-    train, apart = len(dataset.rows("train")), len(dataset.rows("test")) + len(dataset.rows("val"))
-    # A fold trains on (k - 1)/k of the rows, so all folds on k - 1 times them; prediction costs a third.
+    train, held_out = len(dataset.rows("train")), len(dataset.rows("test")) + len(dataset.rows("val"))
+    # Each of k folds trains on (k - 1)/k of the rows; prediction takes a third of the time of training.
     folds = sum(name != "refit" for name in fits)
-    passes = spec.training.epochs * (max(0, folds - 1) + ("refit" in fits)) + (1 + folds * apart / train) / 3
+    passes = (
+        spec.training.epochs * (max(0, folds - 1) + ("refit" in fits)) + (1 + folds * held_out / train) / 3
+    )
     share = 1 - cost.stored / cost.fits
-    predictions = 4 * len(dataset.class_names) * (train + 2 * apart) / MEGABYTE
+    predictions = 4 * len(dataset.class_names) * (train + 2 * held_out) / MEGABYTE
     return replace(
         cost,
         hours=share * seconds * train * passes * plan.networks / 3600,
@@ -125,8 +130,8 @@ def _cost(plan: OfBackbone) -> Cost:
     )
 
 
-def _seconds_a_row(member: Member, spec: MemberSpec, device: torch.device) -> float:
-    """Time forward and backward of a batch of random images."""
+def _seconds_per_row(member: Member, spec: MemberSpec, device: torch.device) -> float:
+    """Return the time of a training step on random images, divided by the batch size."""
     size = member.view.size
     images = torch.randn(spec.batch_size, member.view.channels, size, size, device=device)
     labels = torch.arange(spec.batch_size, device=device) % len(member.class_names)

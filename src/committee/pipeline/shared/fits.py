@@ -1,4 +1,4 @@
-"""Cross-fits of plans, and the record of what each came to."""
+"""Cross-fitting of several plans, with a record of their failures in the store."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from committee.training.crossfit.crossfits import crossfit
 from committee.training.plans.base import Plan
 
 
-def fit_all(plans: Sequence[Plan], store: Store, workers: Workers, outcome: Outcome) -> None:
-    """Cross-fit plans; one that fails is named in the outcome and in the store, and the others go on."""
-    with _settled_memory():
+def fit_plans(plans: Sequence[Plan], store: Store, workers: Workers, outcome: Outcome) -> None:
+    """Cross-fit plans; a failure is recorded in the outcome and in the store, and the other plans go on."""
+    if not plans:
+        return
+    with _frozen_memory():
         for plan, error in crossfit(plans, store, workers):
             for name in (plan.name, *plan.others) if error is None else (plan.name,):
-                outcome.take(name, error)
-            remember(store, plan.name, outcome.failed.get(plan.name))
+                outcome.record(name, error)
+            record_failure(store, plan.name, outcome.failed.get(plan.name))
 
 
-def remember(store: Store, member: str, why: str | None) -> None:
-    """Keep the reason why a member could not be made, or forget the one that there was."""
+def record_failure(store: Store, member: str, reason: str | None) -> None:
+    """Store the reason why a member could not be fitted, or remove an earlier one if it is None."""
     path = failure_file(store, member)
-    if why is None:
+    if reason is None:
         path.unlink(missing_ok=True)
     else:
-        write_json(path, {"name": member, "reason": why})
+        write_json(path, {"name": member, "reason": reason})
 
 
 @contextlib.contextmanager
-def _settled_memory() -> Iterator[None]:
-    """Keep what is loaded by now from the garbage collector, which runs after each fit and would walk it."""
+def _frozen_memory() -> Iterator[None]:
+    """Exclude existing objects from garbage collection, which runs after each fit and would traverse them."""
     gc.freeze()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Summaries of what stages made: ensembles with their scores, and members."""
+"""Summaries of the ensembles and members that a stage made."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import ensemble_facts, member_facts, provenance
-from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.shared.summary import Summary, Table, interval
 from committee.store.layout import Store
 
 
 def made(outcome: Outcome, store: Store) -> Summary:
-    """Return the ensembles that a stage made, with cross-fitted scores and gains, and the members."""
+    """Return a summary of the ensembles of an outcome, with scores and gains, and of its members."""
     ensembles = store.ensembles()
     records = [ensemble_facts(store, name) for name in outcome.done if name in ensembles]
     members = {name: provenance(store, name) for name in outcome.done if name not in ensembles}
@@ -33,8 +33,3 @@ def _row(record: Mapping[str, Any]) -> list[object]:
     scores = record["scores"]
     cross_fitted = [interval(scores["cross_fitted"][metric]) for metric in ("log_loss", "accuracy")]
     return [record["name"], len(record["members"]), *cross_fitted, scores["gain"]["log_loss"]["text"]]
-
-
-def interval(found: Mapping[str, float]) -> str:
-    """Return a score with its 95% interval, such as `0.123 [0.101, 0.145]`."""
-    return f"{found['value']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"

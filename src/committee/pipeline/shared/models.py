@@ -1,4 +1,4 @@
-"""Take a member or an ensemble out of a store, as the module that predicts."""
+"""Loading of stored members and ensembles as PyTorch modules."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ def load_model(
     Parameters
     ----------
     store : Store
-        Where to look.
     name : str
-        Name of a member or an ensemble; a method's short name will do.
-    speaks : {"refit", "folds"}, optional
-        Which networks of each member answer. Left out: those the ensemble was built for, or the recipe that
-        trained the member asked for.
+        Full or short name of a member or an ensemble.
+    inference : {"refit", "folds"}, optional
+        The deployed networks of each member. The default is that of the ensemble, or of the recipe that
+        trained the member.
     trusted : bool or collection of str
-        The `python:` backbones that may be built: those that the recipe of this run names. True is all.
+        The `python:` backbones that may be built; True allows all of them.
 
     Returns
     -------
     module : torch.nn.Module
         Images uint8 `[B, c, H, W]` -> logits `[B, C]`; in evaluation mode.
     facts : dict
-        `name`, `kind` (`member` or `ensemble`), `speaks`, `class_names`; a member's `backbone`, an ensemble's
-        `method`, `members`, `calibrate` and `rows`.
+        `name`, `kind` (`member` or `ensemble`), `inference`, `class_names`; the `backbone` of a member; the
+        `method`, `members`, `calibrate` and `rows` of an ensemble.
 
     Raises
     ------
@@ -73,7 +72,7 @@ def _member(
 
 
 def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Any:
-    """Load one fit of a member from its folder in a store, most often one network; see `load_model`.
+    """Load one fit of a member, usually one network, from its folder in a store; see `load_model`.
 
     Returns
     -------
@@ -91,10 +90,12 @@ def _ensemble(
     store: Store, name: str, inference: str | None, trusted: bool | Collection[str]
 ) -> tuple[nn.Module, dict[str, Any]]:
     facts = ensemble_facts(store, name)
-    deployed: Mapping[str, str] = {member: inference or own for member, own in facts["inference"].items()}
+    deployed: Mapping[str, str] = {
+        member: inference or stored for member, stored in facts["inference"].items()
+    }
     modules = [_member(store, member, deployed[member], trusted)[0] for member in facts["members"]]
     combiner = read_whole(store.ensemble(name), load_combiner)
-    # The rule was fitted on classes in this order; a member that was adopted may have another.
+    # The combiner was fitted on this order of classes; adopted members may have another one.
     ensemble = Ensemble(
         modules, combiner, names=facts["members"], class_names=facts["class_names"], name=name
     )

@@ -1,4 +1,4 @@
-"""What a stage did, what failed and why, and what was asked for but is not there yet."""
+"""The result of a stage: what was made, what failed, and what this version does not build."""
 
 from __future__ import annotations
 
@@ -14,18 +14,32 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Outcome:
-    """The result of a stage that goes on when one of its parts fails.
+    """The result of a stage that continues when one of its parts fails.
 
     Attributes
     ----------
     done : list of str
-        Names of what was made.
-    failed : dict
-        Name -> reason of what could not be made.
+        Names of the models and packages that were made.
+    failed : dict of str to str
+        Name -> reason of each failure.
     unbuilt : list of str
-        Enabled parts of the recipe that this version does not have.
-    quarantined : dict
-        Sample id -> reason, of the images that were left out.
+        Enabled parts of the recipe that this version does not build.
+    quarantined : dict of str to str
+        Sample id -> reason of each image that was excluded.
+
+    See Also
+    --------
+    committee.pipeline.stages.base.Stage.run : Returns an outcome.
+
+    Examples
+    --------
+    >>> from committee.pipeline.shared.outcome import Outcome
+    >>> outcome = Outcome()
+    >>> for name, divisor in {"a": 2, "b": 0}.items():
+    ...     with outcome.attempt(name):
+    ...         _ = 1 / divisor
+    >>> outcome.done, outcome.failed, outcome.exit_code
+    (['a'], {'b': 'ZeroDivisionError: division by zero'}, 3)
     """
 
     done: list[str] = field(default_factory=list)
@@ -35,49 +49,49 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0: all done; 1: nothing done; 3: some."""
+        """0 if everything was made, 1 if nothing was, and 3 if some parts failed or were excluded."""
         if self.failed and not self.done:
             return 1
         return 3 if self.failed or self.unbuilt or self.quarantined else 0
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
-        """Run the block for `name`; an error is kept as the reason, and the stage goes on."""
+        """Run the block for `name`, and record an error instead of raising it."""
         try:
             yield
         except Exception as error:
             interrupt.raise_if_requested()
-            self.take(name, error)
+            self.record(name, error)
         else:
-            self.take(name, None)
+            self.record(name, None)
 
-    def take(self, name: str, error: Exception | None) -> None:
-        """Keep that `name` was made, or why it could not be."""
+    def record(self, name: str, error: Exception | None) -> None:
+        """Record the success of `name`, or its failure if there is an error."""
         if error is None:
             self.done.append(name)
         else:
             self.fail(name, error)
 
     def fail(self, name: str, error: Exception) -> None:
-        """Keep and log why `name` could not be made."""
+        """Record and log the failure of `name`."""
         log.debug("%s failed", name, exc_info=error)
-        self.failed[name] = why = reason(error)
-        log.error("%s", why if why.startswith((f"{name}:", f"{name}/")) else f"{name}: {why}")
+        self.failed[name] = text = reason(error)
+        log.error("%s", text if text.startswith((f"{name}:", f"{name}/")) else f"{name}: {text}")
 
     def merge(self, other: Outcome) -> None:
-        """Add what another stage did; what both name is named once."""
+        """Add the outcome of another stage; names in both are listed once."""
         self.done += [name for name in other.done if name not in self.done]
         self.failed |= other.failed
         self.quarantined |= other.quarantined
         self.unbuilt += [name for name in other.unbuilt if name not in self.unbuilt]
 
     def to_json(self) -> dict[str, object]:
-        """Return plain JSON values."""
+        """Return the attributes as plain JSON values."""
         return asdict(self)
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of an error, with its class where the text alone would say too little."""
+    """Return the first line of an error; for errors of other packages, preceded by the class."""
     text = str(error).strip().partition("\n")[0]
-    known = type(error).__module__.startswith("committee.")
-    return text if known and text else f"{type(error).__name__}: {text}".rstrip(": ")
+    is_own = type(error).__module__.startswith("committee.")
+    return text if is_own and text else f"{type(error).__name__}: {text}".rstrip(": ")

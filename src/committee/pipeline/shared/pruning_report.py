@@ -1,4 +1,4 @@
-"""What pruning found: the path and choice of each method, and the Pareto front."""
+"""Summary of pruning: the path and choice of each method, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import ensemble_facts
-from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.shared.summary import Summary, Table, interval
 from committee.pruning._front import not_dominated
 from committee.store.layout import Store
 
 SHOWN = 4
-"""Members named in a cell of a table."""
+"""Members that are listed in a cell of a table."""
 
 
 def pruning_report(outcome: Outcome, store: Store) -> Summary:
-    """Return the path and choice of each pruned ensemble that was made, and the front of all."""
+    """Return the path and choice of each pruned ensemble of an outcome, and their common Pareto front."""
     records = [ensemble_facts(store, name) for name in outcome.done]
     metric = records[0]["notes"]["metric"] if records else "log_loss"
     front = read_front(store, outcome.done, metric)
     blocks = [block for record in records for block in _path(record)]
     if front:
         columns = ["size", f"{metric} of the fit", "latency ms", "MB", "members"]
-        rows = [[len(each["members"]), *_cells(each, "fit"), _some(each["members"])] for each in front]
-        blocks.append(Table("Pareto front of all subsets that were scored", columns, rows))
+        rows = [[len(each["members"]), *_cells(each, "fit"), _shortened(each["members"])] for each in front]
+        blocks.append(Table("Pareto front of all evaluated subsets", columns, rows))
     return Summary({"ensembles": records, "front": front}, blocks)
 
 
 def read_front(store: Store, names: Sequence[str], metric: str) -> list[dict[str, Any]]:
-    """Return the Pareto front of all subsets that some pruned ensembles looked at, cheapest first."""
+    """Return the Pareto front of all subsets that pruned ensembles evaluated, cheapest first."""
     points: list[Mapping[str, Any]] = []
     for name in names:
         points += ensemble_facts(store, name)["notes"]["front"]
@@ -41,15 +41,14 @@ def _path(record: Mapping[str, Any]) -> list[Table | str]:
     metric, chosen = notes["metric"], notes["chosen"]
     columns = ["size", f"{metric}, cross-fitted", "of the fit", "latency ms", "MB", "", "members"]
     rows = [
-        [each["size"], each[metric], *_cells(each, "fit"), _mark(each, chosen), _some(each["members"])]
+        [each["size"], each[metric], *_cells(each, "fit"), _mark(each, chosen), _shortened(each["members"])]
         for each in notes["path"]
     ]
-    found, gain = scores["cross_fitted"][metric], scores["gain"][metric]
+    score = interval(scores["cross_fitted"][metric])
     instead = f" in place of {chosen['instead_of']}" if "instead_of" in chosen else ""
     text = (
-        f"{record['name']} keeps {', '.join(chosen['members'])}{instead}: {metric} {found['value']:.4f} "
-        f"[{found['low']:.4f}, {found['high']:.4f}] with the choice cross-fitted; gain over the best single "
-        f"member: {gain['text']}."
+        f"{record['name']} keeps {', '.join(chosen['members'])}{instead}: {metric} {score} with the "
+        f"choice cross-fitted; gain over the best single member: {scores['gain'][metric]['text']}."
     )
     return [Table(str(record["name"]), columns, rows), text]
 
@@ -64,6 +63,6 @@ def _mark(entry: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
     return "" if entry["meets"] else "over budget"
 
 
-def _some(members: Sequence[str]) -> str:
+def _shortened(members: Sequence[str]) -> str:
     more = f" and {len(members) - SHOWN} more" if len(members) > SHOWN else ""
     return ", ".join(members[:SHOWN]) + more

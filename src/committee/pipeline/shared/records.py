@@ -1,4 +1,4 @@
-"""What a store says about its members and ensembles, read without building a network."""
+"""Records of the members and ensembles of a store, read without building a network."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from committee.store.layout import Store
 from committee.store.manifest import NAME, Manifest, digest, read_manifest, read_whole
 from committee.untrusted.documents import build, read_json
 
-SPEAKS = ("refit", "folds")
+INFERENCE = ("refit", "folds")
+"""The kinds of deployed networks of a member: the refit, or the networks of the folds."""
 RECORD = "ensemble.json"
 METRICS = "metrics.json"
 REBUILD = "Run: committee build-ensemble"
 
 
 def ensemble_facts(store: Store, name: str, source: Callable[[str], str] | None = None) -> dict[str, Any]:
-    """Return the record of a stored ensemble, checked against the checksums and its members.
+    """Return the record of a stored ensemble, after a check of its files and members.
 
     Parameters
     ----------
     store : Store
     name : str
     source : callable, optional
-        Member -> its `member_source`, where the caller knows it.
+        Returns the `member_source` of a member; by default it is read from the store.
 
     Raises
     ------
     StoreError
-        A file is damaged, a member is gone, or was trained again since.
+        A file is damaged, or a member was deleted or trained again after the ensemble was built.
     """
     folder = store.ensemble(name)
     facts = read_whole(folder, lambda whole: read_json(whole / RECORD, "the record of an ensemble", REBUILD))
@@ -45,32 +46,32 @@ def ensemble_facts(store: Store, name: str, source: Callable[[str], str] | None 
 
 
 def _checked(facts: dict[str, Any], name: str, find: Callable[[str], str]) -> dict[str, Any]:
-    """Return the facts, if they are all there, and the members are those that they were when it was built."""
+    """Return the record, or raise if a key is missing or a member has changed since the build."""
     for member, fingerprint in facts["sources"].items():
         if fingerprint != find(member):
             raise StoreError(
                 name, expected=f"the networks of {member} that it was built from", got="others", todo=REBUILD
             )
     for key in ("method", "members", "inference", "calibrate", "rows"):
-        facts[key]
+        facts[key]  # a missing key raises KeyError
     if set(facts["members"]) != set(facts["sources"]) or set(facts["inference"]) != set(facts["members"]):
-        raise ValueError("members that do not agree")
+        raise ValueError("different members under different keys")
     return facts
 
 
 def member_source(store: Store, member: str) -> str:
-    """Return one digest of what made all networks of a member; another digest means other networks."""
+    """Return a digest of the inputs of all fits of a member, which changes if any network changes."""
     return digest({fold: _manifest(store, member, fold).fingerprint for fold in store.folds(member)})
 
 
 def member_facts(store: Store, member: str) -> dict[str, Any]:
-    """Return what the manifest of a member's networks says: backbone, seed, settings."""
+    """Return the facts in the manifest of a member: backbone, seed and settings."""
     folds = store.folds(member)
     return dict(_manifest(store, member, folds[-1]).facts) if folds else {}
 
 
 def provenance(store: Store, member: str) -> dict[str, Any]:
-    """Return what was written down when a member's network was made; of folds alone, of the last."""
+    """Return the provenance of the refit of a member, or of its last fold if it has no refit."""
     folds = store.folds(member)
     return provenance_of(store.checkpoint(member, folds[-1])) if folds else {}
 
@@ -81,24 +82,24 @@ def is_adopted(store: Store, member: str) -> bool:
 
 
 def deployed_folds(store: Store, member: str, inference: str) -> tuple[str, ...]:
-    """Return the names of the fits that answer for a member.
+    """Return the names of the fits that are the deployed networks of a member.
 
     Raises
     ------
     UsageError
-        `speaks` is neither word.
+        `inference` is neither `refit` nor `folds`.
     StoreError
-        The store lacks those networks.
+        The store has no such networks.
     """
-    if inference not in SPEAKS:
+    if inference not in INFERENCE:
         raise UsageError("inference", expected="one of refit, folds", got=f"'{inference}'")
-    there = store.folds(member)
-    chosen = tuple(fold for fold in there if (fold == "refit") == (inference == "refit"))
+    folds = store.folds(member)
+    chosen = tuple(fold for fold in folds if (fold == "refit") == (inference == "refit"))
     if not chosen:
         raise StoreError(
             member,
             expected="a refit network" if inference == "refit" else "fold networks",
-            got=", ".join(there) or "no networks",
+            got=", ".join(folds) or "no networks",
             todo="Run: committee train",
         )
     return chosen
@@ -109,32 +110,34 @@ def _manifest(store: Store, member: str, fold: str) -> Manifest:
 
 
 def common_inference(deployed: Mapping[str, str]) -> str:
-    """Return the word for which networks speak when members may differ: `refit`, `folds` or `mixed`."""
-    words = set(deployed.values())
-    return words.pop() if len(words) == 1 else "mixed"
+    """Return the kind of deployed networks of all members: `refit`, `folds`, or `mixed` if they differ."""
+    kinds = set(deployed.values())
+    return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
 def failure_file(store: Store, member: str) -> Path:
-    """Return where the reason is kept why a member could not be trained."""
+    """Return the path of the file with the reason why a member could not be trained."""
     return store.checkpoint(member, "refit").with_name("failure.json")
 
 
 def failures(store: Store) -> list[dict[str, Any]]:
     """Return `{"name", "reason"}` of each member that could not be trained, by name."""
     files = sorted((store.root / "checkpoints").glob("[!.]*/failure.json"))
-    return [{"name": file.parent.name, "reason": _why(file)} for file in files]
+    return [{"name": file.parent.name, "reason": _reason(file)} for file in files]
 
 
-def _why(file: Path) -> str:
+def _reason(file: Path) -> str:
     try:
         return str(read_json(file, "the reason of a failure")["reason"])
     except (StoreError, KeyError):
-        return f"{file.name} is damaged: train it again"
+        return f"{file.name} is damaged: train the member again"
 
 
 def model_source(store: Store, name: str) -> str:
-    """Return one digest of what made a member or an ensemble, its members included."""
+    """Return a digest of the inputs of a member or an ensemble, including those of its members."""
     if not (store.ensemble(name) / NAME).is_file():
         return member_source(store, name)
-    made = read_manifest(store.ensemble(name), verify=False)
-    return digest([made.fingerprint, [member_source(store, member) for member in made.facts["members"]]])
+    manifest = read_manifest(store.ensemble(name), verify=False)
+    return digest(
+        [manifest.fingerprint, [member_source(store, member) for member in manifest.facts["members"]]]
+    )

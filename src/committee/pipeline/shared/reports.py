@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
 DEFAULT_METRIC = "log_loss"
-"""The metric that ranks models where the caller names no other."""
+"""The metric that ranks models by default."""
 
 
 def read_reports(store: Store, only: str = "") -> list[Report]:
     """Return the reports of the evaluated models of a store, or of the model `only`.
 
-    A report that is damaged, or that describes networks that have changed since, is named in the log and left
-    out. Members whose last training failed are left out too.
+    Damaged reports, and reports of models that have changed since, are logged and excluded. Members whose
+    last training failed are excluded too.
     """
     failed = {entry["name"] for entry in failures(store)}
     folders = {name: store.member_metrics(name) for name in store.members() if name not in failed}
@@ -39,7 +39,7 @@ def read_reports(store: Store, only: str = "") -> list[Report]:
             report = read_whole(folder, _read)
             current = read_manifest(folder, verify=False).fingerprint == model_source(store, name)
         except StoreError as error:
-            log.warning("%s is left out: %s", name, error)
+            log.warning("%s is excluded: %s", name, error)
             continue
         if current:
             reports.append(report)
@@ -80,7 +80,7 @@ def _read(folder: Path) -> Report:
 
 
 def _checked(report: Report, name: str) -> Report:
-    """Return a report, or raise where it lacks what the leaderboard shows."""
+    """Return a report, or raise if a value that the leaderboard shows is missing or has another type."""
     if report["name"] != name:
         raise ValueError("the name of another model")
     scores = [*report["cross_fitted"].values(), *report["metrics"].values()]

@@ -1,4 +1,4 @@
-"""Prediction sets of stored models: which rows calibrate them, and what they are worth on test."""
+"""Prediction sets of stored models: the rows that calibrate them, and their coverage on the test split."""
 
 from __future__ import annotations
 
@@ -20,46 +20,49 @@ COVERAGES = (0.9, 0.95)
 
 
 def calibration_rows(
-    apart: Predictions | None, seed: int, *, halve: bool
+    val: Predictions | None, seed: int, *, halve: bool
 ) -> tuple[Predictions | None, Predictions | None]:
-    """Return the rows kept apart that temperatures are fitted on, and those that calibrate sets.
+    """Return the val rows on which temperatures are fitted, and those that calibrate prediction sets.
 
-    Where both need them each gets a half, dealt within classes, groups whole: rows that a temperature was
-    fitted on are no longer rows that nothing was fitted on.
+    If both are needed, each gets one half, stratified by class, with whole groups: rows on which a
+    temperature was fitted cannot calibrate sets.
 
     Parameters
     ----------
-    apart : Predictions or None
+    val : Predictions or None
+        Predictions of the val split, if there is one.
     seed : int
-        Deals them.
+        Seed of the division.
     halve : bool
-        Whether temperatures are to be fitted.
+        Whether temperatures are fitted.
     """
-    if apart is None or not halve:
-        return apart, apart
-    labels = apart.require_labels("sets")
+    if val is None or not halve:
+        return val, val
+    labels = val.require_labels("sets")
     few = np.bincount(labels)[labels].min() < 2
     try:
-        half = make_folds(np.zeros_like(labels) if few else labels, 2, groups=apart.groups, seed=seed)
-    except DataError:  # one row, or one group: the temperature has them
-        return apart, None
-    return apart.rows(half == 0), apart.rows(half == 1)
+        half = make_folds(np.zeros_like(labels) if few else labels, 2, groups=val.groups, seed=seed)
+    except DataError:  # one row or one group cannot be divided
+        return val, None
+    return val.rows(half == 0), val.rows(half == 1)
 
 
 def table(
     log_probs: NDArray[np.float32], labels: NDArray[np.int64], *, rows: str, approximate: bool
 ) -> dict[str, Any]:
-    """Return the table of prediction sets that labeled rows give, as JSON."""
+    """Return the table of prediction sets that labeled rows calibrate, as JSON."""
     return SetTable.of(log_probs, labels, rows=rows, approximate=approximate).to_json()
 
 
 def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | None:
-    """Return the table of a member: of rows kept apart, or else out of fold; None where it has neither.
+    """Return the table of a member, from the val split or else out-of-fold rows; None without either.
 
     Parameters
     ----------
-    speaks : {"refit", "folds"}
-        Which of its networks answer.
+    store : Store
+    name : str
+    inference : {"refit", "folds"}
+        The deployed networks of the member.
     """
     deployed, rows, kind = {name: inference}, None, "val"
     if has_split(store, [name], "val", deployed):
@@ -74,27 +77,27 @@ def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | No
 
 
 def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the table of a loaded member or ensemble, whose `facts` `load_model` gave."""
+    """Return the table of a member or ensemble from the `facts` that `load_model` returned."""
     if facts["kind"] == "ensemble":
         return facts.get("sets")
     return member_table(store, facts["name"], facts["inference"])
 
 
 def on_test(
-    found: Mapping[str, Any], log_probs: NDArray[np.float32], labels: NDArray[np.int64], who: str
+    found: Mapping[str, Any], log_probs: NDArray[np.float32], labels: NDArray[np.int64], name: str
 ) -> dict[str, Any]:
-    """Return what a table is worth on labeled rows: coverage and size of its sets, and of abstaining.
+    """Evaluate a table on labeled rows: coverage and size of the sets, and the effect of abstention.
 
     Returns
     -------
     dict
         `rows`, `n`, `approximate`, `note`; by method and coverage, `coverage` and `mean_size` with intervals;
-        `abstain`: for each confidence, the share `answered` and the `accuracy` of those.
+        `abstain`: for each confidence, the share `answered` and the `accuracy` of these answers.
     """
-    known = SetTable.from_json(found, who)
+    sets = SetTable.from_json(found, name)
     by_method = {
         method: {
-            f"{coverage:g}": coverage_and_size(log_probs, labels, known.limit(coverage, method), method)
+            f"{coverage:g}": coverage_and_size(log_probs, labels, sets.limit(coverage, method), method)
             for coverage in COVERAGES
         }
         for method in METHODS

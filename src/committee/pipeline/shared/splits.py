@@ -1,4 +1,4 @@
-"""The stored predictions of several members, joined: the rows a combiner may learn from, and the others."""
+"""Joined predictions of stored members: the rows on which combiners are fitted, and the other splits."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ log = logging.getLogger(__name__)
 def fitting_rows(
     store: Store, members: Iterable[str], deployed: Mapping[str, str]
 ) -> tuple[Predictions, str]:
-    """Return the rows that combiners learn from, and what they are: `oof` or `val`.
+    """Return the rows on which combiners are fitted, and their kind: `oof` or `val`.
 
-    Out-of-fold rows where every member has them. Members trained with `folds: 0` have none: if no member has
-    any, the rows of a `val` split that was kept apart serve instead; also where adopted members may have seen
-    so many of the others that the split has more rows, or more classes. Rows that some member has seen are
-    left out.
+    These are the out-of-fold rows if every member has them. Members trained with `folds: 0` have none: if no
+    member has any, the rows of the val split are used. The val split is also used if adopted members may have
+    been trained on so many out-of-fold rows that the val split has more rows or classes left. Rows that a
+    member was trained on are excluded.
 
     Raises
     ------
     StoreError
-        Some members have no out-of-fold predictions, and no rows kept apart serve instead.
+        Some members have no out-of-fold predictions and the val split cannot replace them, or too few rows
+        are left.
     """
     members = list(members)
     has_val = has_split(store, members, "val", deployed)
     trained = [name for name in members if not is_adopted(store, name)] or members
-    if not any(_there(_oof(store, name)) for name in trained) and has_val:
-        return _enough(split_rows(store, members, "val", deployed)), "val"
+    if not any(_exists(_oof(store, name)) for name in trained) and has_val:
+        return _require_enough(split_rows(store, members, "val", deployed)), "val"
     rows = oof_rows(store, members)
     if has_val and rows.seen.any():
-        apart = split_rows(store, members, "val", deployed)
-        if _teaches_more(unseen(apart), unseen(rows)):
-            return _enough(apart), "val"
-    return _enough(rows), "oof"
+        val = split_rows(store, members, "val", deployed)
+        if _is_larger(unseen(val), unseen(rows)):
+            return _require_enough(val), "val"
+    return _require_enough(rows), "oof"
 
 
-def _teaches_more(rows: Predictions, others: Predictions) -> bool:
+def _is_larger(rows: Predictions, others: Predictions) -> bool:
     """Return whether rows have more classes than others, or as many classes and more rows."""
 
     def size(of: Predictions) -> tuple[int, int]:
@@ -60,30 +61,35 @@ def unseen(rows: Predictions) -> Predictions:
 
 
 def is_enough(rows: Predictions) -> bool:
-    """Return whether there are rows to learn from: two of each of two classes."""
+    """Return whether a combiner can be fitted on the rows: two classes with two rows each."""
     return len(rows) > 0 and int((np.bincount(rows.require_labels("rows")) >= 2).sum()) >= 2
 
 
-def _enough(rows: Predictions) -> Predictions:
-    """Return the rows that no member has seen, and say how many they are; refuse too few."""
+def _require_enough(rows: Predictions) -> Predictions:
+    """Return the rows that no member was trained on, and log their number; raise StoreError for too few."""
     fresh = unseen(rows)
     if len(fresh) == len(rows):
         return rows
-    blamed = [name for name, seen in zip(rows.members, rows.seen, strict=True) if seen.any()]
+    trained_on_rows = [name for name, seen in zip(rows.members, rows.seen, strict=True) if seen.any()]
     if not is_enough(fresh):
         raise StoreError(
-            ", ".join(blamed),
-            expected="rows that no member has seen, to learn from",
+            ", ".join(trained_on_rows),
+            expected="rows that no member was trained on",
             got=f"{len(fresh)} of {len(rows)}",
-            todo="Say which are fresh (committee adopt --fresh FILE), or leave it out: backbones.exclude.",
+            todo="List such rows with committee adopt --fresh FILE, or use backbones.exclude.",
         )
     log.info(
-        "%d of %d rows are left to learn from: the others were, or may have been, seen by %s",
+        "%d of %d rows are used to fit combiners: the others are, or may be, training rows of %s",
         len(fresh),
         len(rows),
-        ", ".join(blamed),
+        ", ".join(trained_on_rows),
     )
     return fresh
+
+
+def rows_in_words(rows: Predictions, kind: str) -> str:
+    """Return the number and kind of rows, and their members, such as `191 out-of-fold rows of a, b`."""
+    return f"{len(rows)} {'out-of-fold' if kind == 'oof' else kind} rows of {', '.join(rows.members)}"
 
 
 def oof_rows(store: Store, members: Iterable[str]) -> Predictions:
@@ -92,12 +98,12 @@ def oof_rows(store: Store, members: Iterable[str]) -> Predictions:
     Raises
     ------
     StoreError
-        Some members have none.
+        Some members have no out-of-fold predictions.
     """
     members = list(members)
-    lacking = [name for name in members if not _there(_oof(store, name))]
-    if lacking:
-        names = ", ".join(lacking)
+    missing = [name for name in members if not _exists(_oof(store, name))]
+    if missing:
+        names = ", ".join(missing)
         raise StoreError(
             f"No K-fold results for {names}: train it with folds, or name it in backbones.exclude"
         )
@@ -107,23 +113,23 @@ def oof_rows(store: Store, members: Iterable[str]) -> Predictions:
 def load_predictions(
     store: Store, members: Iterable[str] = (), split: str = "oof", *, inference: str | None = None
 ) -> Predictions:
-    """Take the stored predictions of members out of a store, joined.
+    """Load the joined predictions of stored members.
 
     Parameters
     ----------
     store : Store
     members : iterable of str
-        Their names; none means all members of the store.
+        Names of members; all members of the store if empty.
     split : {"oof", "test", "val"}
-        `oof`: every training row, by the fold network that did not see it.
+        `oof` are the training rows, each predicted by the network of the fold that was trained without it.
     inference : {"refit", "folds"}, optional
-        By which networks the rows of `test` and `val` are predicted. Left out: those that the recipe that
-        trained the member asked for.
+        The networks that predict the rows of `test` and `val`. The default is that of the recipe that trained
+        the member.
 
     Raises
     ------
     UnknownNameError
-        The store has no member of a name.
+        The store has no member with one of the names.
     StoreError
         The store has no members, or a member has no such predictions.
     """
@@ -135,26 +141,26 @@ def load_predictions(
     if split == "oof":
         return oof_rows(store, names)
     trained = {name: str(member_facts(store, name).get("inference", "refit")) for name in names}
-    return split_rows(store, names, split, {name: inference or own for name, own in trained.items()})
+    return split_rows(store, names, split, {name: inference or stored for name, stored in trained.items()})
 
 
 def has_split(store: Store, members: Iterable[str], split: str, deployed: Mapping[str, str]) -> bool:
-    """Tell whether every member has stored predictions of `split` (`test` or `val`)."""
-    return all(_there(split_folder(store, name, split, deployed[name])) for name in members)
+    """Return whether every member has stored predictions of `split` (`test` or `val`)."""
+    return all(_exists(split_folder(store, name, split, deployed[name])) for name in members)
 
 
 def split_rows(store: Store, members: Iterable[str], split: str, deployed: Mapping[str, str]) -> Predictions:
-    """Return the joined predictions of `split` by the networks that speak for each member.
+    """Return the joined predictions of `split` by the deployed networks of each member.
 
     Raises
     ------
     StoreError
-        A member lacks them, or they are damaged.
+        A member has no such predictions, or they are damaged.
     """
     found = []
     for name in members:
         folder = split_folder(store, name, split, deployed[name])
-        if not _there(folder):
+        if not _exists(folder):
             raise StoreError(
                 name,
                 expected=f"stored predictions of the {split} split by its {deployed[name]} networks",
@@ -170,11 +176,11 @@ def _oof(store: Store, member: str) -> Path:
 
 
 def split_folder(store: Store, member: str, split: str, inference: str) -> Path:
-    """Return where a member's predictions of `split` by its `refit` or `folds` networks are."""
+    """Return the folder of the predictions of `split` by the `refit` or `folds` networks of a member."""
     return store.kfold(member) / f"{split}_{inference}"
 
 
-def _there(folder: Path) -> bool:
+def _exists(folder: Path) -> bool:
     return (folder / NAME).exists()
 
 

@@ -1,4 +1,4 @@
-"""Results for people and for programs: tables and sentences beside plain JSON values."""
+"""Summaries of stages: tables and sentences for the terminal, and JSON values for programs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,22 @@ class Table:
     Attributes
     ----------
     title : str
-        The heading; empty for none.
+        The heading; it may be empty.
     columns : sequence of str
+        The names of the columns.
     rows : sequence of sequence
-        Cells, one a column: text, numbers, or None where there is no value.
+        The cells of each row: text, numbers, or None for a missing value.
+
+    See Also
+    --------
+    Summary : Contains tables.
+
+    Examples
+    --------
+    >>> from committee.pipeline.shared.summary import Table
+    >>> table = Table("Members", ["name", "MB"], [["resnet18", 44.7], ["vit", None]])
+    >>> [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    [{'name': 'resnet18', 'MB': 44.7}, {'name': 'vit', 'MB': None}]
     """
 
     title: str
@@ -27,14 +39,27 @@ class Table:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a stage would do, or has done.
+    """The plan or the result of a stage.
 
     Attributes
     ----------
-    facts : mapping
-        Plain JSON values, for programs.
+    facts : mapping of str to Any
+        JSON values, which `--json` prints.
     blocks : sequence of Table or str
-        The same for people: tables and sentences, in the order in which they are printed.
+        The same as tables and sentences, in the order in which they are printed.
+
+    See Also
+    --------
+    merged : Merges summaries.
+    committee.pipeline.stages.base.Stage.plan : Returns a summary.
+
+    Examples
+    --------
+    >>> from committee.pipeline.shared.summary import Summary, merged
+    >>> fits = Summary({"ensembles": {"weighted": 4}}, ["4 fits."])
+    >>> both = merged([fits, Summary({"ensembles": {"soft_voting": 0}}, ["4 fits.", "No fit."])])
+    >>> both.facts, both.blocks
+    ({'ensembles': {'weighted': 4, 'soft_voting': 0}}, ['4 fits.', 'No fit.'])
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -42,7 +67,7 @@ class Summary:
 
 
 def merged(summaries: Iterable[Summary]) -> Summary:
-    """Return several summaries as one; what they have in common is said once."""
+    """Return several summaries as one; blocks in several of them are included once."""
     facts: dict[str, Any] = {}
     blocks: list[Table | str] = []
     for summary in summaries:
@@ -51,3 +76,8 @@ def merged(summaries: Iterable[Summary]) -> Summary:
             facts[key] = {**facts[key], **value} if both else value
         blocks += [block for block in summary.blocks if block not in blocks]
     return Summary(facts, blocks)
+
+
+def interval(found: Mapping[str, float] | None) -> str:
+    """Return a value and its 95% interval, such as `0.9123 [0.8951, 0.9302]`; an empty text for None."""
+    return "" if found is None else f"{found['value']:z.4f} [{found['low']:z.4f}, {found['high']:z.4f}]"

@@ -1,4 +1,4 @@
-"""The members that a recipe trains, their data set, and their plans."""
+"""The members that a recipe trains, with their data set and plans."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ log = logging.getLogger(__name__)
 
 
 def members_to_train(recipe: Recipe, store: Store | None = None) -> list[MemberSpec]:
-    """Return the members that a recipe names, each with a backbone, and a file of weights, that exists.
+    """Return the members that a recipe names, after a check of their backbones and files of weights.
 
-    Those that the store adopted need none.
+    Members that the store adopted are not checked.
 
     Raises
     ------
     RecipeError
-        It names none.
+        The recipe names no backbone.
     UsageError
-        There is no such file.
+        A file of weights does not exist.
     UnknownNameError
-        A backbone is unknown; the sentence has the nearest name.
+        A backbone does not exist; the error suggests the nearest name.
     """
     specs = list(recipe.members())
     if not specs:
@@ -58,23 +58,29 @@ def members_to_train(recipe: Recipe, store: Store | None = None) -> list[MemberS
 
 
 def not_adopted(specs: Sequence[MemberSpec], store: Store) -> list[MemberSpec]:
-    """Leave out members that were adopted: to train would be to replace them."""
+    """Return the members that were not adopted, since training an adopted member would replace it.
+
+    Raises
+    ------
+    RecipeError
+        All of the members were adopted.
+    """
     adopted = [spec.name for spec in specs if is_adopted(store, spec.name)]
     if adopted:
-        log.info("adopted, and not trained: %s", ", ".join(adopted))
+        log.info("Adopted members are not trained: %s", ", ".join(adopted))
     left = [spec for spec in specs if spec.name not in adopted]
     if not left:
         raise RecipeError(
             "backbones.include",
             expected="a backbone to train",
-            got="adopted members alone",
+            got="only adopted members",
             todo="Run: committee build-ensemble RECIPE",
         )
     return left
 
 
 def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Dataset:
-    """Open the recipe's data set, with a canvas large enough for every member."""
+    """Open the data set of a recipe, with cached images that are large enough for every member."""
     settings = recipe.dataset
     size = canvas_size(max(spec.img_size for spec in specs), settings.fit)
     return open_dataset(settings, store, canvas_size=size, folds=recipe.training.folds, seed=recipe.seed)
@@ -83,14 +89,14 @@ def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Datas
 def plans_of(
     recipe: Recipe, specs: Sequence[MemberSpec], dataset: Dataset, store: Store, device: torch.device
 ) -> list[OfBackbone]:
-    """Return the plan of each member, and of its snapshots where the recipe asks for them.
+    """Return the plan of each member, and of its snapshots if the recipe enables them.
 
     Raises
     ------
     UsageError
-        A plan has an option that cannot be.
+        A plan refuses the value of an option.
     RecipeError
-        Two plans would make members of one name.
+        Two members would have the same name.
     """
     plans = [_plan(spec, dataset, store, device) for spec in specs]
     section = recipe.runs.snapshot_ensemble
@@ -108,10 +114,10 @@ def plans_of(
 
 def _plan(spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device) -> OfBackbone:
     choice = spec.training.plan
-    made = PLANS.make(
+    plan = PLANS.make(
         str(choice.name), spec=spec, dataset=dataset, store=store, device=device, **choice.options
     )
-    return cast("OfBackbone", made)
+    return cast("OfBackbone", plan)
 
 
 def _check_names(plans: Sequence[Plan]) -> None:
@@ -122,7 +128,7 @@ def _check_names(plans: Sequence[Plan]) -> None:
             if other != plan.name:
                 raise RecipeError(
                     "models",
-                    expected="a name of its own for every member",
-                    got=f"'{name}' of both {other} and {plan.name}",
-                    todo="Give one another name: as.",
+                    expected="a different name for each member",
+                    got=f"'{name}' for both {other} and {plan.name}",
+                    todo="Rename one of them with the key as: models: [{name: ..., as: ...}].",
                 )

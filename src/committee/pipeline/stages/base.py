@@ -30,6 +30,18 @@ class Names:
     ----------
     members, ensembles, formats : tuple of str
         Names of members and ensembles, and formats of packages.
+
+    See Also
+    --------
+    Stage.names : Returns the names of a stage.
+    committee.pipeline.run.check_names : Checks that all names of a recipe are different.
+
+    Examples
+    --------
+    >>> from committee.pipeline.stages.base import STAGES
+    >>> from committee.recipe.load import load_recipe
+    >>> STAGES.make("moe").names(load_recipe(None, ["runs.moe.num_experts=3"]))
+    Names(members=('moe',), ensembles=(), formats=())
     """
 
     members: tuple[str, ...] = ()
@@ -52,20 +64,20 @@ class Stage(ABC):
         The recipe sections that the stage serves, as dotted keys. The first one enables it; a stage that
         serves none is always part of a run.
     order : int
-        The place in a run: stages run in ascending order.
+        The position in a run; stages run in ascending order.
     verbs : dict
         The command-line verbs that run the stage; each maps flags to the arguments of
         `ArgumentParser.add_argument`. An option is passed to the constructors of the stages of the verb that
         have a parameter of its name, unless `sets` names the recipe key that it replaces; `enables` then
         names a key that is set to true, and `many` marks a list.
     todo : str
-        What the error advises where the section is not enabled.
+        The advice of the error that is raised if the section is not enabled.
     debug : str
         The name of the section of `committee debug` that runs the stage alone.
     shows : str
-        What the verb prints afterwards: `made` (the report of the stage) or `leaderboard`.
+        The result that the verb prints: `made` (the report of the stage) or `leaderboard`.
     required : bool
-        Whether a run ends where this stage makes nothing.
+        Whether a run ends if this stage makes nothing.
 
     See Also
     --------
@@ -94,7 +106,7 @@ class Stage(ABC):
         cls.key = cls.__module__.rpartition(".")[2]
 
     def is_wanted(self, recipe: Recipe) -> bool:
-        """Return whether a run of the recipe includes this stage: whether its section is enabled."""
+        """Return whether a run of the recipe includes this stage, which its section enables."""
         if not self.sections:
             return True
         section = attrgetter(self.sections[0])(recipe)
@@ -113,17 +125,17 @@ class Stage(ABC):
         return attrgetter(self.sections[0])(recipe)
 
     def unbuilt(self, recipe: Recipe) -> list[str]:
-        """Return what the sections of this stage ask for and this version does not build."""
+        """Return the keys of the sections of this stage that this version does not build."""
         return [key for key in unbuilt(recipe) if key.startswith(self.sections)]
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe of a debug run: with the section of this stage enabled.
+        """Return the recipe of a debug run, with the section of this stage enabled.
 
         Parameters
         ----------
         recipe : Recipe
         fast : bool
-            Whether the run works on 16 synthetic images; then the section is reduced to what takes seconds.
+            Whether the run uses 16 synthetic images; the section then has settings that take seconds.
         """
         return enabled(recipe, self.sections[0]) if self.sections else recipe
 
@@ -139,12 +151,12 @@ class Stage(ABC):
 
     @abstractmethod
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return what `run` would do; nothing is run and nothing is written.
+        """Return a summary of what `run` would do, without running or writing anything.
 
         Raises
         ------
         CommitteeError
-            As `run` would before it starts.
+            `run` would raise the same error before it starts.
         """
 
     @abstractmethod
@@ -154,7 +166,7 @@ class Stage(ABC):
         Returns
         -------
         Outcome
-            The names of what was made, and the reasons of what could not be made.
+            The names of what was made, and the failures with their reasons.
 
         Raises
         ------
@@ -167,7 +179,7 @@ class Stage(ABC):
         return self.run(recipe, store)
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
-        """Return what `run` made: the ensembles with their scores, and the members."""
+        """Return a summary of what `run` made: the ensembles with their scores, and the members."""
         return made(outcome, store)
 
 
@@ -175,15 +187,15 @@ STAGES: Family[Stage] = Family("committee.pipeline.stages", "stage")
 
 
 def enabled(recipe: Recipe, key: str, **values: Any) -> Recipe:
-    """Return a recipe with a section enabled, and with some of its values replaced.
+    """Return a recipe with a section enabled and some of its values replaced.
 
     Parameters
     ----------
     recipe : Recipe
     key : str
-        The dotted key of the section; it gets its defaults where the recipe lacks it.
+        The dotted key of the section, which has its default values if the recipe lacks it.
     **values
-        Values of keys of the section.
+        Keys of the section with their values.
     """
     return _replaced(recipe, key.split("."), {"enable": True, **values})
 

@@ -33,18 +33,18 @@ from committee.pipeline.discover import (
 )
 from committee.pipeline.shared.choose import choose_all, choose_deployed, trusted_backbones
 from committee.pipeline.shared.combined import combined
+from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import (
+    INFERENCE,
     METRICS,
-    SPEAKS,
     common_inference,
     ensemble_facts,
     model_source,
     provenance,
 )
 from committee.pipeline.shared.sets import member_table, on_test
-from committee.pipeline.shared.skipping import latencies, shares
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs
@@ -71,7 +71,7 @@ class Evaluate(Stage):
     Parameters
     ----------
     batch : int
-        Images a call in the measurement of latency.
+        Images per call in the measurement of latency.
 
     See Also
     --------
@@ -92,7 +92,7 @@ class Evaluate(Stage):
                 "type": "int",
                 "default": 1,
                 "metavar": "N",
-                "help": "images a call in the measurement of latency (default: 1)",
+                "help": "images per call in the measurement of latency (default: 1)",
             }
         }
     }
@@ -107,7 +107,7 @@ class Evaluate(Stage):
         return Names()
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return which members and ensembles would be evaluated."""
+        """Return the members and ensembles that would be evaluated."""
         catalog = look_through(store)
         facts = {
             "members": choose_all(recipe, catalog["members"], store),
@@ -122,24 +122,24 @@ class Evaluate(Stage):
         Raises
         ------
         StoreError
-            There is no store, or it cannot be written.
+            The store does not exist or is not writable.
         """
         outcome = Outcome()
         require_store(store)
         with store.hold():
-            bench = _Bench(recipe, store, discover(store), self.batch)
-            set_aside(bench.catalog, outcome, needed=(*MEMBERS, "ensembles"))
-            for name in track(bench.members, what="members", name=str):
+            evaluator = _Evaluator(recipe, store, discover(store), self.batch)
+            set_aside(evaluator.catalog, outcome, needed=(*MEMBERS, "ensembles"))
+            for name in track(evaluator.members, what="members", name=str):
                 with outcome.attempt(name):
-                    _write(store, store.member_metrics(name), bench.member(name))
-            for entry in track(bench.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
+                    _write(store, store.member_metrics(name), evaluator.member(name))
+            for entry in track(evaluator.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
                 with outcome.attempt(entry["name"]):
-                    _write(store, store.ensemble_metrics(entry["name"]), bench.ensemble(entry["name"]))
+                    _write(store, store.ensemble_metrics(entry["name"]), evaluator.ensemble(entry["name"]))
         return outcome
 
 
-class _Bench:
-    """One store under one clock: what all reports share."""
+class _Evaluator:
+    """The reports of the models of one store, which share measured costs."""
 
     def __init__(self, recipe: Recipe, store: Store, catalog: Catalog, batch: int) -> None:
         self.store, self.catalog = store, catalog
@@ -155,7 +155,7 @@ class _Bench:
         }
 
     def member(self, name: str) -> Report:
-        """Return the report of one member. Nothing was fitted on its held-out rows, so `fit` is empty."""
+        """Return the report of a member; its `fit` is empty, since it has no combiner."""
         deployed = {name: self.deployed[name]}
         entry = self.entries[name]
         return {
@@ -176,11 +176,11 @@ class _Bench:
         }
 
     def ensemble(self, name: str) -> Report:
-        """Return the report of one ensemble; its held-out scores are those that `build` cross-fitted."""
+        """Return the report of an ensemble, with the cross-fitted scores of its record."""
         record = ensemble_facts(self.store, name)
         combiner = load_combiner(self.store.ensemble(name))
         members, deployed, scores = record["members"], record["inference"], record["scores"]
-        kept = (
+        copied = (
             "method",
             "members",
             "rows",
@@ -196,7 +196,7 @@ class _Bench:
             "kind": "ensemble",
             "data": self.data,
             "inference": common_inference(deployed),
-            **{key: record[key] for key in kept},
+            **{key: record[key] for key in copied},
             **self._on_test(combiner, members, deployed, record["sets"]),
             "cross_fitted": scores["cross_fitted"],
             "fit": scores["fit"],
@@ -206,11 +206,11 @@ class _Bench:
         }
 
     def _by_networks(self, combiner: Combiner, members: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Return the test scores with the refits speaking, and with the fold networks, where both are stored.
+        """Return the test scores with the refit networks and with the fold networks, if both are stored.
 
-        A rule is fitted on what single fold networks say of rows held out from them: neither is quite that.
+        A combiner is fitted on outputs of single fold networks for held-out rows, which differ from both.
         """
-        all_of = {inference: dict.fromkeys(members, inference) for inference in SPEAKS}
+        all_of = {inference: dict.fromkeys(members, inference) for inference in INFERENCE}
         if not all(has_split(self.store, members, "test", deployed) for deployed in all_of.values()):
             return {}
         return {inference: self._brief(combiner, members, deployed) for inference, deployed in all_of.items()}
@@ -226,7 +226,7 @@ class _Bench:
         }
 
     def _gain(self, name: str) -> dict[str, Any]:
-        """Return by what a member that comes of others is better than the best of those; else nothing."""
+        """Return the gain of a derived member over the best of its sources; empty for other members."""
         of = [each for each in self.entries[name].get("of", []) if each in self.entries]
         if not of or any("oof" not in self.entries[each]["predictions"] for each in (name, *of)):
             return {}
@@ -238,7 +238,7 @@ class _Bench:
         return {metric: gain.to_json() for metric, gain in found.items()}
 
     def _member_costs(self, name: str, deployed: Mapping[str, str]) -> Report:
-        """Return time, size and parameters; of a member that spares photos some parts, on real photos."""
+        """Return latency, size and parameters; of a conditional member, also the latency on real images."""
         costs = self.costs.of(deployed)
         if not self.entries[name].get("is_conditional"):
             return costs
@@ -247,21 +247,21 @@ class _Bench:
         usage = provenance(self.store, name)
         return {
             **costs,
-            "skipping": {"used_members": usage["usage"], "saved": usage["saved"], "latency_ms": timed},
+            "conditional": {"used_members": usage["usage"], "saved": usage["saved"], "latency_ms": timed},
         }
 
     def _costs(self, name: str, combiner: Combiner, record: Report) -> Report:
-        """Return time, size and parameters; of a rule that spares photos some networks, on real photos."""
+        """Return latency, size and parameters; of a conditional combiner, also the latency on real images."""
         costs = self.costs.of(record["inference"], combiner)
-        everyone = record["candidates"]
-        if not is_conditional(combiner) or not has_split(self.store, everyone, "test", everyone):
+        candidates = record["candidates"]
+        if not is_conditional(combiner) or not has_split(self.store, candidates, "test", candidates):
             return costs
         side = costs["latency_ms"]["image"][1]
         timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
-        alone = next((each for each in timed if each["batch"] == 1), None)
-        if alone is not None and self.costs.batch == 1:
-            costs["latency_ms"] |= {key: alone[key] for key in ("mean", "median", "p95")}
-        return {**costs, "skipping": {**shares(self.store, combiner, record), "latency_ms": timed}}
+        single = next((each for each in timed if each["batch"] == 1), None)
+        if single is not None and self.costs.batch == 1:
+            costs["latency_ms"] |= {key: single[key] for key in ("mean", "median", "p95")}
+        return {**costs, "conditional": {**savings(self.store, combiner, record), "latency_ms": timed}}
 
     def _on_test(
         self,
@@ -298,7 +298,7 @@ class _Bench:
         try:
             held_out, rows = fitting_rows(self.store, [name], deployed)
         except StoreError as error:
-            # A soup of folds, or one chosen on the val rows, has none: that is what it is, and no fault.
+            # A soup of folds, or one that was selected on the val split, has no held-out rows.
             log.log(logging.DEBUG if "of" in self.entries[name] else logging.WARNING, "%s", error)
             return {"rows": None, "cross_fitted": {}}
         return {

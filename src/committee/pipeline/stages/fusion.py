@@ -13,7 +13,8 @@ from committee.base.progress import track
 from committee.errors import UsageError
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.choose import choose_backbones
-from committee.pipeline.shared.derived_members import Bench, carry_out, open_bench
+from committee.pipeline.shared.derived_members import DerivedContext, open_context
+from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
@@ -57,7 +58,7 @@ class Fusion(Stage):
     todo = "Add the section to the recipe, or: --set runs.fusion.fusion_methods=[concat_mlp]"
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe with its heads, or with concat_mlp; two epochs where it must be fast."""
+        """Return the recipe with its heads, or with concat_mlp; a fast run has two epochs."""
         config = (recipe.runs.fusion or Section()).fusion_config
         update = {"epochs": FAST_EPOCHS} if fast else {}
         return enabled(recipe, self.sections[0], fusion_config=config.model_copy(update=update))
@@ -67,7 +68,7 @@ class Fusion(Stage):
         return Names(members=tuple(names_of(self.section(recipe))))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return which members would be fused, and whether their embeddings are stored."""
+        """Return the members that would be fused, and whether their embeddings are stored."""
         section, catalog = self.section(recipe), look_through(store)
         entries = {str(entry["name"]): entry for entry in catalog["members"]}
         members = [
@@ -97,7 +98,7 @@ class Fusion(Stage):
         UsageError
             The recipe does not enable the section, or fewer than two members can be fused.
         StoreError
-            There are no members.
+            The store has no members.
         """
         section = self.section(recipe)
         require_store(store)
@@ -106,87 +107,94 @@ class Fusion(Stage):
             catalog = discover(store)
             set_aside(catalog, outcome, needed=MEMBERS)
             members = fused_members(recipe, store, catalog)
-            bench = open_bench(recipe, store, catalog)
-            with extracted(bench, members, keep=section.extract_embeddings) as places:
-                carry_out(_plans(section, members, places, bench), bench, outcome)
+            context = open_context(recipe, store, catalog)
+            with extracted(context, members, keep=section.extract_embeddings) as places:
+                plans = _plans(section, members, places, context)
+                fit_plans(plans, store, recipe.workers, outcome)
             discover(store)
         return outcome
 
 
 def names_of(section: Section) -> list[str]:
-    """Return the names of the fusions that a section asks for."""
+    """Return the names of the fusions in a section."""
     return [f"{PREFIX}{method}" for method in dict.fromkeys(section.fusion_methods)]
 
 
 def fused_members(recipe: Recipe, store: Store, catalog: Catalog) -> list[str]:
-    """Return the members whose embeddings are fused: those that the recipe means and that are one network.
+    """Return the members whose embeddings are fused: those that the recipe selects and that have one network.
 
     Raises
     ------
     UsageError
-        They are fewer than two, or some have fold networks and others none.
+        There are fewer than two, or some of them have fold networks and others have none.
     """
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     chosen = choose_backbones(recipe, catalog["members"], store)
-    alone = [name for name in chosen if entries[name].get("plan", "single") in ("single", "averaging")]
-    for name in sorted(set(chosen) - set(alone)):
-        log.warning("fusion goes without %s: it is several networks", name)
-    if len(alone) < 2:
+    single = [name for name in chosen if entries[name].get("plan", "single") in ("single", "averaging")]
+    for name in sorted(set(chosen) - set(single)):
+        log.warning("fusion excludes %s, which consists of several networks", name)
+    if len(single) < 2:
         raise UsageError(
             "runs.fusion",
-            expected="two members or more",
-            got=", ".join(alone) or "none",
-            todo="Train another backbone: one network alone has nothing to be fused with.",
+            expected="at least two members",
+            got=", ".join(single) or "none",
+            todo="Train another backbone.",
         )
-    folded = [name for name in alone if len(entries[name]["fits"]) > 1 or "fold_0" in entries[name]["fits"]]
-    if folded and len(folded) < len(alone):
-        names = ", ".join(name for name in alone if name not in folded)
+    folded = [name for name in single if len(entries[name]["fits"]) > 1 or "fold_0" in entries[name]["fits"]]
+    if folded and len(folded) < len(single):
+        names = ", ".join(name for name in single if name not in folded)
         raise UsageError(
             "runs.fusion",
             expected="members that all have fold networks",
-            got=f"none of {names}",
-            todo="Leave them out: backbones.exclude.",
+            got=f"{names} without any",
+            todo="Exclude members without them: backbones.exclude.",
         )
-    return alone
+    return single
 
 
 @contextlib.contextmanager
-def extracted(bench: Bench, members: Sequence[str], *, keep: bool = True) -> Iterator[dict[str, Path]]:
-    """Have the embeddings of members in files: yield the folder of each.
+def extracted(
+    context: DerivedContext, members: Sequence[str], *, keep: bool = True
+) -> Iterator[dict[str, Path]]:
+    """Extract the embeddings of members to files, and yield the folder of each member.
 
-    Those in the store that were made by the same networks of the same images are taken; others are made
-    again. Without `keep`, they are gone after the block.
+    Stored embeddings are reused if they are of the same networks and images, and replaced otherwise. If
+    `keep` is false, missing embeddings are extracted to temporary folders, which are deleted after the block.
     """
     with contextlib.ExitStack() as stack:
         places = {}
         for name in track(members, what="embeddings of members", name=str):
-            place = bench.store.fusion_embeddings(name)
+            place = context.store.fusion_embeddings(name)
             fingerprint = digest(
-                [bench.sources([name]), bench.dataset.fingerprint, bench.dataset.canvas_size]
+                [context.sources([name]), context.dataset.fingerprint, context.dataset.canvas_size]
             )
             if not is_done(place, fingerprint):
                 if keep:
                     if place.exists():
-                        log.warning("%s: of other networks or images: made again", place)
+                        log.warning(
+                            "%s: the embeddings are of other networks or images and are replaced", place
+                        )
                     with commit(place, kind="embeddings", fingerprint=fingerprint, member=name) as new:
-                        _extract(bench, name, new)
+                        _extract(context, name, new)
                 else:
                     place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                    _extract(bench, name, place)
+                    _extract(context, name, place)
             places[name] = place
         yield places
 
 
-def _extract(bench: Bench, name: str, folder: Path) -> None:
-    networks = {fit: bench.store.checkpoint(name, fit) for fit in bench.store.folds(name)}
-    extract(networks, bench.dataset, folder, batch_size=bench.recipe.dataset.batch_size, device=bench.device)
+def _extract(context: DerivedContext, name: str, folder: Path) -> None:
+    networks = {fit: context.store.checkpoint(name, fit) for fit in context.store.folds(name)}
+    extract(
+        networks, context.dataset, folder, batch_size=context.recipe.dataset.batch_size, device=context.device
+    )
 
 
 def _plans(
-    section: Section, members: Sequence[str], places: dict[str, Path], bench: Bench
+    section: Section, members: Sequence[str], places: dict[str, Path], context: DerivedContext
 ) -> list[FusionPlan]:
-    inputs = bench.inputs(members)
+    inputs = context.inputs(members)
     return [
-        FusionPlan(f"{PREFIX}{method}", str(method), inputs, section, places, bench.recipe.training)
+        FusionPlan(f"{PREFIX}{method}", str(method), inputs, section, places, context.recipe.training)
         for method in dict.fromkeys(section.fusion_methods)
     ]

@@ -12,6 +12,7 @@ from committee.pipeline.shared.build import build, build_all, gather
 from committee.pipeline.shared.choose import Method, choose_methods, learner
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import REBUILD, ensemble_facts
+from committee.pipeline.shared.splits import rows_in_words
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.model import Recipe
@@ -52,7 +53,7 @@ class MetaFuser(Stage):
     todo = "Add the section to the recipe, or: --set runs.meta_fuser.fuser_type=lr"
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe with its fuser; where it must be fast, it reads two ensembles."""
+        """Return the recipe with its fuser; a fast run has two ensembles as inputs."""
         inputs = {"input_ensembles": list(FAST_INPUTS)} if fast else {}
         return enabled(recipe, self.sections[0], **inputs)
 
@@ -64,32 +65,32 @@ class MetaFuser(Stage):
         return Names(ensembles=(section.name,))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return on which inputs and rows the learner would be trained."""
+        """Return the inputs and rows on which the learner would be trained."""
         section = self.section(recipe)
         catalog = look_through(store)
         inputs, missing = _inputs(section, store)
         members = _union(inputs, [str(entry["name"]) for entry in catalog["members"]])
-        material = gather(recipe, store, catalog, members)
+        context = gather(recipe, store, catalog, members)
         facts = {
             "name": section.name,
             "learner": section.fuser_type,
             "inputs": list(inputs),
             "set_aside": {name: str(error) for name, error in missing.items()},
             "members": members,
-            "rows": material.rows,
-            "n": len(material.predictions),
+            "rows": context.rows,
+            "n": len(context.predictions),
         }
         text = (
-            f"{section.name} would train {section.fuser_type} on {', '.join(inputs)}: {facts['n']} "
-            f"{material.rows} rows of {', '.join(members)}; networks are not run."
+            f"{section.name} would train {section.fuser_type} on {', '.join(inputs)}: "
+            f"{rows_in_words(context.predictions, context.rows)}; no network is run."
         )
         return Summary(facts, [text, *(f"Without {name}: {error}" for name, error in missing.items())])
 
     def run(self, recipe: Recipe, store: Store) -> Outcome:
         """Build the meta-fuser.
 
-        Each input is taken as the method that built it, not as it was fitted: within each fold it is fitted
-        again without the rows that the learner is trained on.
+        Each input is the method of a stored ensemble. Within each fold it is fitted again, without the rows
+        on which the learner is trained.
 
         Returns
         -------
@@ -101,9 +102,9 @@ class MetaFuser(Stage):
         UsageError
             The recipe does not enable the section.
         RecipeError
-            The fuser would read itself.
+            The fuser would be an input of itself.
         StoreError
-            There are no members, or none of the inputs is in the store.
+            The store has no members, or none of the inputs.
         """
         section = self.section(recipe)
         require_store(store)
@@ -119,10 +120,9 @@ class MetaFuser(Stage):
         return outcome
 
     def rehearse(self, recipe: Recipe, store: Store) -> Outcome:
-        """Build the inputs that the store lacks, and then the fuser."""
+        """Build two inputs if the store has none of those in the recipe, and then the fuser."""
         section = self.section(recipe)
-        lacking = [name for name in section.input_ensembles if not _is_stored(name, store)]
-        if lacking == list(section.input_ensembles):
+        if not any(_is_stored(name, store) for name in section.input_ensembles):
             build(choose_methods(recipe, FAST_INPUTS), recipe, store)
             recipe = enabled(recipe, self.sections[0], input_ensembles=list(FAST_INPUTS))
         return self.run(recipe, store)
@@ -136,23 +136,23 @@ def _is_stored(name: str, store: Store) -> bool:
 
 
 def _inputs(fuser: Section, store: Store) -> tuple[Inputs, dict[str, CommitteeError]]:
-    """Return each input's method and the members it is for, by full name; and why others are not there."""
+    """Return the method and members of each input, by full name, and the errors of missing inputs."""
     found, missing = Inputs(), dict[str, CommitteeError]()
     for place, name in enumerate(dict.fromkeys(fuser.input_ensembles)):
         refuse_itself(fuser, place, name, name)
         try:
             full = store.resolve(name)
-            method, members = _taken(store, full)
+            method, members = _method_and_members(store, full)
         except CommitteeError as error:
             missing[name] = error
             continue
-        for inner in [full, *_named(method)]:
+        for inner in [full, *_input_names(method)]:
             refuse_itself(fuser, place, name, inner)
         found[full] = method, members
     if not found:
         raise StoreError(
             fuser.name,
-            expected=f"one of its inputs {', '.join(fuser.input_ensembles)} in the store",
+            expected=f"at least one of the inputs {', '.join(fuser.input_ensembles)} in the store",
             got="none",
             todo=f"{REBUILD} RECIPE, or name others in runs.meta_fuser.input_ensembles.",
         )
@@ -160,46 +160,46 @@ def _inputs(fuser: Section, store: Store) -> tuple[Inputs, dict[str, CommitteeEr
 
 
 def refuse_itself(fuser: Section, place: int, given: str, name: str) -> None:
-    """Raise RecipeError where the input `given` is, or reads by `name`, the fuser that is to be made."""
+    """Raise RecipeError if the input `given`, or `name` within it, is the fuser itself."""
     if name == fuser.name:
-        through = "" if given == name else f", which reads '{name}'"
+        through = "" if given == name else f", which has the input '{name}'"
         raise RecipeError(
             f"runs.meta_fuser.input_ensembles[{place}]",
             expected=f"ensembles other than {fuser.name} itself",
             got=f"'{given}'{through}",
-            todo="Remove it, or give the new one another runs.meta_fuser.name.",
+            todo="Remove it, or set another runs.meta_fuser.name.",
         )
 
 
-def _taken(store: Store, name: str) -> tuple[Method, list[str]]:
-    """Return the method that makes a stored ensemble, or that stands for a member, and its members."""
+def _method_and_members(store: Store, name: str) -> tuple[Method, list[str]]:
+    """Return the method of a stored ensemble, or one that selects a member, and its members."""
     if name not in store.ensembles():
         return {"combiner": "subset", "members": [name]}, [name]
     facts = ensemble_facts(store, name)
     if "spec" not in facts:
-        raise StoreError(name, expected="the method it was built by", got="none", todo=f"{REBUILD} RECIPE")
+        raise StoreError(name, expected="a record of the method", got="none", todo=f"{REBUILD} RECIPE")
     return dict(facts["spec"]), list(facts["candidates"])
 
 
-def _named(method: Mapping[str, Any]) -> Iterator[str]:
-    """Return the names of the inputs of a method, and of those inside them."""
+def _input_names(method: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the inputs of a method, including nested ones."""
     for key, value in method.items():
         if isinstance(value, Mapping):
             if key == "inputs":
                 yield from map(str, value)
-            yield from _named(value)
+            yield from _input_names(value)
 
 
-def _union(inputs: Inputs, there: Sequence[str]) -> list[str]:
+def _union(inputs: Inputs, stored: Sequence[str]) -> list[str]:
     wanted = {member for _, members in inputs.values() for member in members}
-    return [name for name in there if name in wanted]
+    return [name for name in stored if name in wanted]
 
 
 def _method(fuser: Section, inputs: Inputs, members: Sequence[str]) -> Method:
-    """Return the composite: each input among its own members, and the learner on what they say."""
+    """Return the composition of the inputs, each on its own members, and of the learner on their outputs."""
     parts = {
-        name: method if own == list(members) else {"combiner": "subset", "members": own, "inner": method}
-        for name, (method, own) in inputs.items()
+        name: method if its == list(members) else {"combiner": "subset", "members": its, "inner": method}
+        for name, (method, its) in inputs.items()
     }
     final = learner(fuser, fuser.fuser_type)
     return {"combiner": "compose", "name": fuser.name, "inputs": parts, "final": final}

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.pipeline.discover import Catalog, discover, look_through, require_store
 from committee.pipeline.shared.choose import SOUP, choose_backbones, is_soup
-from committee.pipeline.shared.derived_members import carry_out, open_bench
+from committee.pipeline.shared.derived_members import open_context
+from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
@@ -21,7 +22,7 @@ from committee.training.soups.base import SOUPS
 
 Group = tuple[str, list[str]]
 FAST = {"methods": ["uniform"], "over": ["members", "folds"], "num_batches": 2, "barrier": 100.0}
-"""The section in a fast debug run: networks of one epoch are seldom connected."""
+"""The section in a fast debug run; the barrier is high, since averages after one epoch are often poor."""
 
 
 class ModelSoup(Stage):
@@ -30,7 +31,7 @@ class ModelSoup(Stage):
     Parameters
     ----------
     methods : sequence of str
-        Soups to make in place of the recipe's, by name or by `soup_<method>`; other names are skipped.
+        Soups to make in place of the recipe's, by name or as `soup_<method>`; other names are ignored.
 
     References
     ----------
@@ -58,19 +59,19 @@ class ModelSoup(Stage):
         self.methods = tuple(methods)
 
     def is_wanted(self, recipe: Recipe) -> bool:
-        """Return whether there is a soup to make."""
+        """Return whether the section, or a method that was given, asks for a soup."""
         return any(map(is_soup, self.methods)) if self.methods else super().is_wanted(recipe)
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe with its soups; where it must be fast, uniform ones whatever their barrier."""
+        """Return the recipe with its soups; a fast run has uniform soups without a check of the barrier."""
         return enabled(recipe, self.sections[0], **(FAST if fast else {}))
 
     def names(self, recipe: Recipe) -> Names:
-        """Return no names: those of soups depend on the members of the store."""
+        """Return no names, since those of soups depend on the members of the store."""
         return Names()
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return which members each soup would average."""
+        """Return the members that each soup would average."""
         section, catalog = self._section(recipe), look_through(store)
         groups = soup_groups(section, recipe, store, catalog)
         soups = {name: members for name, (_, members) in _planned(section, groups, self.methods).items()}
@@ -83,9 +84,9 @@ class ModelSoup(Stage):
         Raises
         ------
         StoreError
-            There are no members.
+            The store has no members.
         UnknownNameError
-            There is no soup of a name that was given.
+            A soup that was given does not exist.
         """
         section = self._section(recipe)
         require_store(store)
@@ -96,13 +97,13 @@ class ModelSoup(Stage):
             if not groups:
                 outcome.fail("runs.model_soup", _nothing_to_average())
                 return outcome
-            bench = open_bench(recipe, store, catalog)
+            context = open_context(recipe, store, catalog)
             planned = _planned(section, groups, self.methods)
             plans = [
-                SoupPlan(name, kind, bench.inputs(members), section)
+                SoupPlan(name, kind, context.inputs(members), section)
                 for name, (kind, members) in planned.items()
             ]
-            carry_out(plans, bench, outcome)
+            fit_plans(plans, store, recipe.workers, outcome)
             discover(store)
         return outcome
 
@@ -111,22 +112,22 @@ class ModelSoup(Stage):
 
 
 def soup_groups(section: Section, recipe: Recipe, store: Store, catalog: Catalog) -> list[Group]:
-    """Return each group of networks that is averaged: its name, and the members; of one, its folds."""
+    """Return the name and members of each group to average; a single member stands for its folds."""
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     members = choose_backbones(recipe, catalog["members"], store)
-    makers = {"members": _members, "snapshots": _snapshots, "folds": _folds}
-    return [group for kind in section.over for group in makers[kind](members, entries)]
+    grouping = {"members": _members, "snapshots": _snapshots, "folds": _folds}
+    return [group for kind in section.over for group in grouping[kind](members, entries)]
 
 
 def _planned(
     section: Section, groups: Sequence[Group], methods: Sequence[str]
 ) -> dict[str, tuple[str, list[str]]]:
-    """Return name -> kind and members of each soup.
+    """Return the method and members of each soup, by name.
 
     Raises
     ------
     UnknownNameError
-        Something is named that no soup is.
+        A soup does not exist.
     """
     every = {f"{SOUP}{kind}_{name}": (kind, members) for kind in SOUPS.names() for name, members in groups}
     wanted = list(filter(is_soup, methods)) or [f"{SOUP}{kind}" for kind in section.methods]
@@ -154,7 +155,7 @@ def _nothing_to_average() -> StoreError:
 
 
 def _members(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
-    """Return members of one backbone and size, where there are several."""
+    """Yield groups of members with the same backbone and image size."""
     alike: dict[tuple[str, Any], list[str]] = {}
     for name in members:
         entry = entries[name]
@@ -167,7 +168,7 @@ def _members(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]
 
 
 def _snapshots(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
-    """Return the snapshots of each run."""
+    """Yield the snapshots of each training run."""
     for name, entry in entries.items():
         parts = [each for each, its in entries.items() if its.get("of") == [name]]
         if (
@@ -179,7 +180,7 @@ def _snapshots(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Grou
 
 
 def _folds(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
-    """Return members that have fold networks."""
+    """Yield each member that has several fold networks."""
     for name in members:
         folds = [fold for fold in entries[name]["fits"] if fold != "refit"]
         if len(folds) > 1 and entries[name].get("plan", "single") in ("single", "averaging"):

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.choose import choose_deployed, choose_members
-from committee.pipeline.shared.derived_members import carry_out, open_bench
+from committee.pipeline.shared.derived_members import open_context
+from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
-from committee.pipeline.shared.splits import fitting_rows
+from committee.pipeline.shared.splits import fitting_rows, rows_in_words
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.predictions.table import Predictions
@@ -54,7 +55,7 @@ class Moe(Stage):
     todo = "Add the section to the recipe, or: --set runs.moe.num_experts=3"
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe with its mixture, or with the default one; two experts where it must be fast."""
+        """Return the recipe with its mixture, or with the default one; a fast run has two experts."""
         small = {"num_experts": 2, "top_k": 1, "epochs": FAST_EPOCHS} if fast else {}
         return enabled(recipe, self.sections[0], **small)
 
@@ -63,7 +64,7 @@ class Moe(Stage):
         return Names(members=(NAME,))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return among which members the experts would be chosen, and on which rows the gate is trained."""
+        """Return the candidates for the experts, and the rows on which the gate would be trained."""
         section = self.section(recipe)
         predictions, rows, _ = _candidates(recipe, store, look_through(store))
         members = list(predictions.members)
@@ -77,8 +78,8 @@ class Moe(Stage):
             "n": len(predictions),
         }
         text = (
-            f"{experts} experts would be chosen by {section.method} among {', '.join(members)}, and a gate "
-            f"would be trained on {len(predictions)} {rows} rows to send each image to {section.top_k}."
+            f"{experts} experts would be chosen by {section.method} on {rows_in_words(predictions, rows)}, "
+            f"and a gate would be trained on them to send each image to {section.top_k}."
         )
         return Summary(facts, [text])
 
@@ -90,7 +91,7 @@ class Moe(Stage):
         UsageError
             The recipe does not enable the section, or there are too few members.
         StoreError
-            There are no members, or some have no predictions to train on.
+            The store has no members, or some have no predictions to train on.
         """
         section = self.section(recipe)
         require_store(store)
@@ -99,25 +100,24 @@ class Moe(Stage):
             catalog = discover(store)
             set_aside(catalog, outcome, needed=MEMBERS)
             predictions, rows, deployed = _candidates(recipe, store, catalog)
-            bench = open_bench(recipe, store, catalog)
             inference = "folds" if set(deployed.values()) == {"folds"} else "refit"
-            inputs = bench.inputs(list(predictions.members), inference)
-            carry_out([MoePlan(NAME, inputs, section, predictions, rows)], bench, outcome)
+            inputs = open_context(recipe, store, catalog).inputs(list(predictions.members), inference)
+            fit_plans([MoePlan(NAME, inputs, section, predictions, rows)], store, recipe.workers, outcome)
             discover(store)
         return outcome
 
 
 def _candidates(recipe: Recipe, store: Store, catalog: Catalog) -> tuple[Predictions, str, dict[str, str]]:
-    """Return the predictions to learn from, what rows they are, and which networks speak.
+    """Return the predictions on which the gate is trained, the kind of their rows, and the deployed networks.
 
-    Where some members have fold networks, those without are left out: what speaks for them in a fold has seen
-    its rows.
+    If some members have fold networks, those without are excluded: in each fold, their only network would
+    have been trained on the held-out rows.
     """
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     chosen = [name for name in choose_members(recipe, catalog["members"], store) if name != NAME]
     folded = [name for name in chosen if "fold_0" in entries[name]["fits"]]
     for name in sorted(set(chosen) - set(folded)) if folded else []:
-        log.warning("%s goes without %s: it has no fold networks", NAME, name)
+        log.warning("%s excludes %s, which has no fold networks", NAME, name)
     members = folded or chosen
     deployed = choose_deployed(recipe, catalog["members"], members)
     predictions, rows = fitting_rows(store, members, deployed)

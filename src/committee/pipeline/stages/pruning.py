@@ -1,4 +1,4 @@
-"""The stage that chooses the members worth keeping."""
+"""The stage that selects members within budgets of latency and size."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
-from committee.pipeline.shared.build import Material, build_all, gather
+from committee.pipeline.shared.build import BuildContext, build_all, gather
 from committee.pipeline.shared.choose import Method
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.pruning_report import pruning_report, read_front
+from committee.pipeline.shared.splits import rows_in_words
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.recipe.model import Pruning as Section
@@ -22,8 +23,8 @@ class Pruning(Stage):
     """Choose the members to keep, within budgets of latency and size.
 
     Each method follows a path, a subset of the members for each size. The score of a path is cross-fitted:
-    the subset that predicts a row was chosen without it. The choice becomes the ensemble pruned_METHOD of the
-    members kept. Costs are measured: the median latency of one image a call, and the size of the weights.
+    the subset that predicts a row was chosen without it. The chosen members become the ensemble
+    pruned_METHOD. Costs are measured: the median latency for one image per call, and the size of the weights.
 
     See Also
     --------
@@ -77,14 +78,14 @@ class Pruning(Stage):
         return Names(ensembles=tuple(str(each["name"]) for each in methods_of(self.section(recipe))))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return among which members each method would choose; nothing is timed."""
+        """Return the candidates of each method; nothing is timed."""
         names = self.names(recipe).ensembles
-        material = gather(recipe, store, look_through(store))
-        members, n = list(material.predictions.members), len(material.predictions)
-        facts = {"ensembles": list(names), "members": members, "rows": material.rows, "n": n}
+        context = gather(recipe, store, look_through(store))
+        members, n = list(context.predictions.members), len(context.predictions)
+        facts = {"ensembles": list(names), "members": members, "rows": context.rows, "n": n}
         text = (
-            f"The members of {', '.join(names)} would be chosen among {', '.join(members)} on {n} "
-            f"{material.rows} rows; each network would be timed."
+            f"The members of {', '.join(names)} would be chosen on "
+            f"{rows_in_words(context.predictions, context.rows)}; each network would be timed."
         )
         return Summary(facts, [text])
 
@@ -94,15 +95,15 @@ class Pruning(Stage):
         Returns
         -------
         Outcome
-            The ensembles made, and the methods that failed, also those whose budget no subset meets. The
-            Pareto front of all subsets that were scored is in `metrics/pruning.json` of the store.
+            The ensembles, and the methods that failed, including those whose budget no subset meets. The
+            Pareto front of all evaluated subsets is in `metrics/pruning.json` of the store.
 
         Raises
         ------
         UsageError
             The recipe does not enable the section.
         StoreError
-            There are no members, or some have no predictions to choose on.
+            The store has no members, or some have no predictions on which subsets are scored.
         """
         section = self.section(recipe)
         require_store(store)
@@ -111,10 +112,10 @@ class Pruning(Stage):
             catalog = discover(store)
             methods = methods_of(section)
             set_aside(catalog, outcome, needed=MEMBERS, renewed=[str(each["name"]) for each in methods])
-            material = gather(recipe, store, catalog)
-            build_all(methods, material, outcome)
+            context = gather(recipe, store, catalog)
+            build_all(methods, context, outcome)
             if outcome.done:
-                _write_front(outcome.done, section, material)
+                _write_front(outcome.done, section, context)
         return outcome
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
@@ -140,14 +141,14 @@ def methods_of(section: Section) -> list[Method]:
     ]
 
 
-def _write_front(names: Sequence[str], section: Section, material: Material) -> None:
+def _write_front(names: Sequence[str], section: Section, context: BuildContext) -> None:
     report = {
         "metric": section.metric,
-        "rows": material.rows,
-        "costs": material.costs,
+        "rows": context.rows,
+        "costs": context.costs,
         "methods": list(names),
-        "front": read_front(material.store, names, section.metric),
+        "front": read_front(context.store, names, section.metric),
     }
-    place = material.store.pruning_report()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_json(place, report)
+    path = context.store.pruning_report()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, report)

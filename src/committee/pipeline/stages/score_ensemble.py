@@ -60,7 +60,7 @@ class ScoreEnsemble(Stage):
         self.methods = tuple(methods)
 
     def is_wanted(self, recipe: Recipe) -> bool:
-        """Return whether there is a method to build that is not a soup."""
+        """Return whether the recipe, or the methods that were given, contain one that is not a soup."""
         if self.methods:
             return not all(map(is_soup, self.methods))
         return recipe.runs.score_ensemble.enable and bool(recipe.runs.score_ensemble.methods)
@@ -74,7 +74,7 @@ class ScoreEnsemble(Stage):
         return Names(ensembles=tuple(map(full_name, self.chosen(recipe))))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return how many fits each ensemble would take."""
+        """Return the number of fits of each ensemble that would be built."""
         return plan_of(self._required(recipe), recipe, store)
 
     def run(self, recipe: Recipe, store: Store) -> Outcome:
@@ -83,9 +83,11 @@ class ScoreEnsemble(Stage):
         Raises
         ------
         UsageError
-            There is no method, or one that does not exist.
+            No method is enabled.
+        UnknownNameError
+            A method does not exist.
         StoreError
-            There are no members, or some have no predictions to fit on.
+            The store has no members, or some have no predictions to fit on.
         """
         return build(self._required(recipe), recipe, store)
 

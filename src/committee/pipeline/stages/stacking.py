@@ -24,8 +24,8 @@ class Stacking(Stage):
     Parameters
     ----------
     methods : sequence of str
-        Methods that are built in place of the recipe's: then the stage is not wanted, since ScoreEnsemble
-        builds them.
+        Methods to build in place of the recipe's. If there are any, this stage is not part of a run, since
+        ScoreEnsemble builds them.
 
     See Also
     --------
@@ -65,7 +65,7 @@ class Stacking(Stage):
         return not self.methods and super().is_wanted(recipe)
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe with its learners, or with logistic regression where it has none."""
+        """Return the recipe with its learners, or with logistic regression if it has none."""
         return recipe if self.is_wanted(recipe) else enabled(recipe, self.sections[0], meta_learners=["lr"])
 
     def chosen(self, recipe: Recipe) -> list[Method]:
@@ -77,7 +77,7 @@ class Stacking(Stage):
         return Names(ensembles=tuple(map(full_name, self.chosen(recipe))))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return how many fits each learner would take."""
+        """Return the number of fits of each learner."""
         return plan_of(self.chosen(recipe), recipe, store)
 
     def run(self, recipe: Recipe, store: Store) -> Outcome:
@@ -88,6 +88,6 @@ class Stacking(Stage):
         UsageError
             The recipe does not enable the section.
         StoreError
-            There are no members, or some have no predictions to fit on.
+            The store has no members, or some have no predictions to fit on.
         """
         return build(self.chosen(recipe), recipe, store)

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from committee.base.devices import resolve as resolve_device
 from committee.base.text import count, duration, two_digits
-from committee.pipeline.shared.disk_space import warn_of_room
+from committee.pipeline.shared.disk_space import warn_of_disk_space
 from committee.pipeline.shared.estimate import estimate
-from committee.pipeline.shared.fits import fit_all
+from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.shared.to_train import members_to_train, not_adopted, open_for, plans_of
@@ -25,8 +25,8 @@ class Train(Stage):
     """Train the members of a recipe, with out-of-fold predictions.
 
     Each backbone is checked on one batch, trained once per fold and once on all rows, and its predictions of
-    the rows that it did not see are stored. What is in the store already, made from the same data and
-    settings, is left as it is, so the same command resumes an interrupted run. A backbone that fails is
+    the rows on which it was not trained are stored. Results in the store with the same data and settings are
+    not computed again, so the same command resumes an interrupted run. A backbone that fails is
     reported with the reason; the others are still trained.
 
     See Also
@@ -49,11 +49,11 @@ class Train(Stage):
     required = True
 
     def is_wanted(self, recipe: Recipe) -> bool:
-        """Return True: a run always trains its members."""
+        """Return True, since a run always trains its members."""
         return True
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe: what `fast` reduces is reduced already."""
+        """Return the recipe unchanged, since the recipe of a debug run trains few epochs already."""
         return recipe
 
     def names(self, recipe: Recipe) -> Names:
@@ -108,12 +108,12 @@ class Train(Stage):
             dataset = open_for(recipe, specs, store)
             outcome.quarantined = dict(dataset.quarantined)
             plans = plans_of(recipe, specs, dataset, store, device)
-            warn_of_room(plans, store)
-            fit_all(plans, store, recipe.workers, outcome)
+            warn_of_disk_space(plans, store)
+            fit_plans(plans, store, recipe.workers, outcome)
         return outcome
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
-        """Return which members were trained."""
+        """Return a table of the members that were trained and that failed."""
         rows = [[name, "trained"] for name in dict.fromkeys(outcome.done) if name not in outcome.failed]
         rows += [[name, "failed"] for name in outcome.failed]
         blocks: list[Table | str] = [Table("Members", ["name", "result"], rows)]
@@ -122,5 +122,5 @@ class Train(Stage):
 
 def _total(found: dict[str, Any]) -> str:
     fits, hours = count(found["fits"], "fit"), duration(found["hours"])
-    at_once = found["workers"]
-    return f"In total {fits}, about {hours} with {at_once} at a time, and {found['disk_mb']:.0f} MB."
+    workers = found["workers"]
+    return f"In total {fits}, about {hours} with {workers} at a time, and {found['disk_mb']:.0f} MB."

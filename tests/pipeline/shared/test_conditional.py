@@ -1,4 +1,4 @@
-"""What a cascade saves in a store: measured on photos, and marked in the exported file."""
+"""Savings of a stored cascade, measured on images, and the note in its exported file."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def recipe(*overrides: str) -> Recipe:
     return load_recipe(None, ["device=cpu", *overrides])
 
 
-def half_leave(stages: Stages, *_: object) -> np.ndarray:
-    """Thresholds by which half of the rows leave in the first stage: tiny networks give no reason to."""
+def half_exit(stages: Stages, *_: object) -> np.ndarray:
+    """Return thresholds with which half of the rows exit at the first stage, as tiny networks do not."""
     return np.full(len(stages.cost), int(np.median(stages.passed[0])))
 
 
 @pytest.fixture
 def built(trained: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(cascade, "search", half_leave)
+    monkeypatch.setattr(cascade, "search", half_exit)
     outcome = run_verb("build-ensemble", recipe(CASCADES), trained)
     assert outcome.exit_code == 0, outcome.failed
     return trained
@@ -54,7 +54,7 @@ def test_members_are_ordered_by_measured_cost(built: Store) -> None:
     assert order == sorted(order, key=lambda name: costs[name]["latency_ms"])
 
 
-def test_infer_runs_each_network_on_the_photos_that_are_left(built: Store) -> None:
+def test_infer_runs_each_network_on_the_remaining_images(built: Store) -> None:
     module, facts = load_model(built, "cascade_ensemble")
     assert isinstance(module, Ensemble)
     dataset = open_dataset(None, built, canvas_size=37, folds=0, seed=0)
@@ -64,19 +64,19 @@ def test_infer_runs_each_network_on_the_photos_that_are_left(built: Store) -> No
         member.register_forward_hook(lambda _, given, __, name=name: seen.update({name: len(given[0])}))
     with torch.inference_mode():
         answer = module.infer(images)
-        asked = dict(seen)
+        lazy = dict(seen)
         dense = module(images)
     torch.testing.assert_close(answer, dense, atol=1e-4, rtol=1e-4)
     first, second = facts["notes"]["order"]
-    assert asked[first] == len(images) and 0 < asked[second] < len(images)
+    assert lazy[first] == len(images) and 0 < lazy[second] < len(images)
     assert seen[second] == len(images)
 
 
-def test_the_evaluation_says_what_is_saved(built: Store) -> None:
+def test_the_evaluation_reports_the_savings(built: Store) -> None:
     Evaluate().run(recipe(), built)
     path = built.ensemble_metrics("cascade_ensemble") / "metrics.json"
     report = json.loads(path.read_text("utf-8"))
-    found = report["skipping"]
+    found = report["conditional"]
     order = report["notes"]["order"]
     assert found["used_members"][order[0]] == 1.0 and 0 < found["used_members"][order[1]] < 1
     assert found["exit_rates"] == pytest.approx(
@@ -88,7 +88,7 @@ def test_the_evaluation_says_what_is_saved(built: Store) -> None:
     for timed in (single, batch):
         assert 0 < timed["median"] <= timed["p95"] and timed["dense_mean"] > 0 and timed["mean"] > 0
     assert report["latency_ms"]["mean"] == single["mean"]
-    assert "skipping" not in json.loads(
+    assert "conditional" not in json.loads(
         (built.ensemble_metrics("soft_voting_ensemble") / "metrics.json").read_text("utf-8")
     )
 
@@ -104,7 +104,7 @@ def test_refits_and_fold_networks_are_compared_on_test(built: Store) -> None:
     assert 0 < found["refit"]["confidence"] < 1
 
 
-def test_the_exported_graph_says_that_it_saves_nothing(built: Store) -> None:
+def test_the_exported_graph_has_a_note_that_it_saves_nothing(built: Store) -> None:
     outcome = run_verb(
         "export", recipe("exports.formats=[onnx, checkpoint]"), built, models=["cascade_ensemble"]
     )
@@ -114,7 +114,7 @@ def test_the_exported_graph_says_that_it_saves_nothing(built: Store) -> None:
 
 
 def test_a_cascade_of_ensembles_is_evaluated_too(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cascade, "search", half_leave)
+    monkeypatch.setattr(cascade, "search", half_exit)
     nested = (
         "runs.score_ensemble.methods=[{combiner: compose, name: nested, final: {combiner: cascade}, "
         "inputs: {one: {combiner: subset, members: [test_vit]}, all: soft_voting}}]"
@@ -122,11 +122,13 @@ def test_a_cascade_of_ensembles_is_evaluated_too(trained: Store, monkeypatch: py
     assert run_verb("build-ensemble", recipe(nested), trained).failed == {}
     assert Evaluate().run(recipe(), trained).failed == {}
     report = json.loads((trained.ensemble_metrics("nested") / "metrics.json").read_text("utf-8"))
-    assert "exit_rates" not in report["skipping"]
-    assert all(0 < share <= 1 for share in report["skipping"]["used_members"].values()), "a network runs once"
+    assert "exit_rates" not in report["conditional"]
+    assert all(0 < share <= 1 for share in report["conditional"]["used_members"].values()), (
+        "a network runs once"
+    )
 
 
-def test_costs_reach_a_cascade_inside_another_rule(trained: Store) -> None:
+def test_costs_reach_a_cascade_inside_another_combiner(trained: Store) -> None:
     inside = (
         "runs.score_ensemble.methods=[{combiner: compose, name: nested, final: soft_voting, "
         "inputs: {one: cascade, all: soft_voting}}, {combiner: pruned, name: few, inner: cascade}]"

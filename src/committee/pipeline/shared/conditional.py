@@ -1,4 +1,4 @@
-"""What a rule saves that spares photos some networks: who is asked how often, how long real photos take"""
+"""Savings of conditional evaluation: how often each member is evaluated, and the latency on real images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from committee.errors import CommitteeError
 from committee.images.dataset import Dataset, open_dataset
 from committee.metrics.classification import evaluate
 from committee.models.measure import batch_times
-from committee.pipeline.shared.combined import asked, combined
+from committee.pipeline.shared.combined import combined, usage
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.splits import fitting_rows
 from committee.store.layout import Store
@@ -24,53 +24,53 @@ from committee.store.layout import Store
 log = logging.getLogger(__name__)
 
 BATCHES = {1: 200, 32: 12}
-"""Photos a call, and how many calls are timed."""
+"""Images per call, and the number of timed calls."""
 
 Facts = Mapping[str, Any]
 
 
-def shares(store: Store, combiner: Combiner, facts: Facts) -> dict[str, Any]:
-    """Return, on the test split, who is asked how often, and the accuracy that is kept.
+def savings(store: Store, combiner: Combiner, facts: Facts) -> dict[str, Any]:
+    """Return how often each member is evaluated on the test split, and the accuracy that is kept.
 
     Parameters
     ----------
     store : Store
     combiner : Combiner
-        The rule of a stored ensemble.
+        The combiner of a stored ensemble.
     facts : mapping
-        The ensemble's record.
+        The record of the ensemble.
 
     Returns
     -------
     dict
-        `asked`: member -> share of the photos; `exit_rates` of a cascade, in the order of its stages;
-        `accuracy_kept`, `cross_fitted` and `test`: as a share of the accuracy of all its members together.
+        `used_members`: member -> share of the images; `exit_rates` of a cascade, in the order of its stages;
+        `accuracy_kept`, `cross_fitted` and `test`: relative to the accuracy of all members together.
     """
     members, deployed = facts["members"], facts["inference"]
-    found: dict[str, Any] = {"used_members": asked(store, combiner, members, "test", deployed)}
+    found: dict[str, Any] = {"used_members": usage(store, combiner, members, "test", deployed)}
     order = _order_of_members(facts)
     if order:
         reached = [found["used_members"].get(name, 0.0) for name in order]
         found["exit_rates"] = (-np.diff([*reached, 0.0])).round(12).tolist()
-    return {**found, "accuracy_kept": _kept(store, combiner, facts)}
+    return {**found, "accuracy_kept": _accuracy_kept(store, combiner, facts)}
 
 
 def _order_of_members(facts: Facts) -> list[str]:
-    """Return the members in the order of a cascade's stages; none where its stages are ensembles."""
+    """Return the members in the order of the stages of a cascade; empty if the stages are ensembles."""
     order = list(facts["notes"].get("order", ()))
     return order if set(order) <= set(facts["candidates"]) else []
 
 
-def _kept(store: Store, combiner: Combiner, facts: Facts) -> dict[str, float]:
+def _accuracy_kept(store: Store, combiner: Combiner, facts: Facts) -> dict[str, float]:
     candidates = _order_of_members(facts) or list(facts["candidates"])
     deployed = {name: facts["candidates"][name] for name in candidates}
-    everyone = SoftVoting().bind(candidates)
-    learned, _ = fitting_rows(store, candidates, deployed)
+    voting = SoftVoting().bind(candidates)
+    rows, _ = fitting_rows(store, candidates, deployed)
     own, test = combined(store, combiner, facts["members"], "test", deployed)
-    whole = combined(store, everyone, candidates, "test", deployed)[0]
+    whole = combined(store, voting, candidates, "test", deployed)[0]
     cross_fitted = facts["scores"]["cross_fitted"]["accuracy"]["value"]
     return {
-        "cross_fitted": cross_fitted / _accuracy(everyone.combine(learned.logits), learned.labels),
+        "cross_fitted": cross_fitted / _accuracy(voting.combine(rows.logits), rows.labels),
         "test": _accuracy(own, test.labels) / _accuracy(whole, test.labels),
     }
 
@@ -83,12 +83,15 @@ def _accuracy(log_probs: NDArray[np.float32], labels: NDArray[np.int64] | None) 
 def latencies(
     store: Store, name: str, side: int, device: torch.device, trusted: Collection[str]
 ) -> list[dict[str, float]]:
-    """Time a model on photos of the test split: as it answers, and with all networks on all photos.
+    """Time a model on images of the test split, with conditional evaluation and without it.
 
     Parameters
     ----------
+    store : Store
+    name : str
+        The name of a member or an ensemble.
     side : int
-        Side of the photos in pixels.
+        Height and width of the images in pixels.
     device : torch.device
     trusted : collection of str
         The `python:` backbones that may be built.
@@ -96,13 +99,13 @@ def latencies(
     Returns
     -------
     list of dict
-        For 1 and for 32 photos a call: `batch`, `calls`, and milliseconds a call, `mean`, `median` and `p95`,
-        and the same with `dense_` before it. Empty where the photos are gone.
+        For 1 and for 32 images per call: `batch`, `calls`, and the milliseconds per call, `mean`, `median`
+        and `p95`; with the prefix `dense_`, the same if all networks run. Empty if the images cannot be read.
     """
     try:
         dataset = open_dataset(None, store, canvas_size=side, folds=0, seed=0)
     except CommitteeError as error:
-        log.warning("%s is not timed on photos: %s", name, error)
+        log.warning("%s is not timed on real images: %s", name, error)
         return []
     module = load_model(store, name, trusted=trusted)[0].to(device)
     return [_timed(module, _batches(dataset, size, calls, device)) for size, calls in BATCHES.items()]
@@ -116,8 +119,8 @@ def _batches(dataset: Dataset, size: int, calls: int, device: torch.device) -> l
 
 
 def _timed(module: Any, batches: Sequence[torch.Tensor]) -> dict[str, float]:
-    skipping, dense = batch_times([module.infer, module], batches)
-    found = {"batch": len(batches[0]), "calls": len(dense), **_summary(skipping)}
+    conditional, dense = batch_times([module.infer, module], batches)
+    found = {"batch": len(batches[0]), "calls": len(dense), **_summary(conditional)}
     return {**found, **{f"dense_{key}": value for key, value in _summary(dense).items()}}
 
 
