@@ -36,8 +36,8 @@ def test_a_backbone_that_cannot_be_built_has_a_reason(store: Store, tiny_setting
 
 
 def test_an_unsupported_image_size_is_reported(store: Store, tiny_settings: list[str]) -> None:
-    words = [*tiny_settings, "dataset.img_size=24", "backbones.include=[timm:test_vit]"]
-    [cost] = estimate(load_recipe(None, words), store)["members"]
+    settings = [*tiny_settings, "dataset.img_size=24", "backbones.include=[timm:test_vit]"]
+    [cost] = estimate(load_recipe(None, settings), store)["members"]
     assert cost["reason"] == (
         "timm:test_vit: expected a network that accepts images of 24 pixels, got Input height (24) should be "
         "divisible by patch size (16). Use another dataset.img_size."
@@ -82,9 +82,9 @@ def test_fits_at_once_share_the_hours(
     set_to: list[int] = []
     monkeypatch.setattr("torch.get_num_threads", lambda: 4)
     monkeypatch.setattr("torch.set_num_threads", set_to.append)
-    words = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=2"]
+    settings = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=2"]
     for workers, expected, threads in (("auto", 3, 1), ("2", 2, 2), ("1", 1, 4)):
-        found = estimate(load_recipe(None, [*words, f"workers={workers}"]), store)
+        found = estimate(load_recipe(None, [*settings, f"workers={workers}"]), store)
         assert found["workers"] == expected and set_to[-2:] == [threads, 4]
         assert found["hours"] == pytest.approx(sum(cost["hours"] for cost in found["members"]) / expected)
 

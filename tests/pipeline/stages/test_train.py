@@ -1,4 +1,4 @@
-"""Training all members of a recipe: what fails is named, what is done is kept."""
+"""Training of all members of a recipe: failures are reported, and finished fits are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def state(root: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in root.rglob("manifest.json")}
 
 
-def test_what_is_done_is_not_done_again(trained: Store, tiny_settings: list[str]) -> None:
+def test_finished_fits_are_not_repeated(trained: Store, tiny_settings: list[str]) -> None:
     before = state(trained.root)
     outcome = Train().run(load_recipe(None, tiny_settings), trained)
     assert outcome.done == ["test_resnet", "test_vit"] and outcome.exit_code == 0
@@ -81,14 +81,12 @@ def test_an_absent_device_stops_before_anything_runs(
     assert not store.root.exists()
 
 
-def test_sections_of_other_stages_are_no_concern_of_training(
-    trained: Store, tiny_settings: list[str]
-) -> None:
+def test_sections_of_other_stages_are_ignored(trained: Store, tiny_settings: list[str]) -> None:
     outcome = Train().run(load_recipe(None, [*tiny_settings, "distillation.enable=true"]), trained)
     assert outcome.unbuilt == [] and outcome.exit_code == 0
 
 
-def test_memory_is_back_after_each_member(
+def test_memory_is_released_after_each_member(
     store: Store, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened, alive = open_for, []
