@@ -147,7 +147,9 @@ def test_the_table_the_csv_and_abstention(trained: Store, cli, photos: Path, tmp
     arguments = ("predict", "soft_voting", photos, "--store", trained.root)
     result = cli(*arguments, "--coverage", "0.95", "--abstain-below", "1")
     assert "abstained" in result.out and "set" in result.out.splitlines()[0].split()
-    assert result.out.splitlines()[-1].startswith("Each set contains the true class with a probability of 0.95")
+    assert result.out.splitlines()[-1].startswith(
+        "Each set contains the true class with a probability of 0.95"
+    )
     result = cli(*arguments, "--csv", tmp_path / "out.csv", "--coverage", "0.95", "--abstain-below", "1")
     first = (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].split(",")
     assert first[1] == "" and first[2]
@@ -158,8 +160,8 @@ def test_the_table_the_csv_and_abstention(trained: Store, cli, photos: Path, tmp
         "soft_voting_ensemble (lac 0.95, abstain below 1)"
     ) in result.err
     result = cli(*arguments, "--coverage", "0.999")
-    assert (
-        result.out.splitlines()[-1] == "191 rows are too few for a coverage of 0.999: sets hold all classes"
+    assert result.out.splitlines()[-1] == (
+        "191 rows are too few for a coverage of 0.999: each set contains all classes."
     )
     result = cli(*arguments, "--coverage", "95")
     assert (result.code, result.err) == (
@@ -167,4 +169,7 @@ def test_the_table_the_csv_and_abstention(trained: Store, cli, photos: Path, tmp
         "committee: coverage: expected a number above 0 and below 1, such as 0.95, got 95.\n",
     )
     result = cli(*arguments, "--abstain-below", "2")
-    assert (result.code, result.err) == (2, "committee: --abstain-below: expected a probability, got 2.\n")
+    assert (result.code, result.err) == (
+        2,
+        "committee: --abstain-below: expected a probability in 0..1, got 2.\n",
+    )
