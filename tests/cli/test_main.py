@@ -95,6 +95,13 @@ def test_help_groups_the_verbs(cli) -> None:
         )
 
 
+def test_each_summary_is_one_line_of_a_terminal(cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cli("--help").out.splitlines()
+    assert sum(line.startswith("   ") for line in lines) == 3, "only the names of two options take a line"
+    assert max(map(len, lines)) <= 80
+
+
 @pytest.mark.parametrize("columns", [72, 80, 120])
 def test_help_fits_the_terminal(cli, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,10 @@ PARITY_IMAGES = 3
 
 
 class Export(Stage):
-    """Package members and ensembles: weights, a folder that can be loaded again, and one ONNX file for all.
+    """Package members and ensembles for use elsewhere.
 
-    Each file is compared with the model that it was made from, on real images of several sizes, before it
+    The formats are weights, a folder that can be loaded again, and one ONNX file for a whole ensemble. Each
+    file is compared with the model that it was made from, on real images of several sizes, before it
     counts. What is packaged already is left as it is.
 
     Parameters
@@ -150,19 +151,19 @@ class Export(Stage):
         folders = {name: package_folder(store, name, self.out) for name in outcome.done}
         packages = [{**(read_status(folder) or {}), "folder": str(folder)} for folder in folders.values()]
         entries = [(each, key, its) for each in packages for key, its in each["formats"].items()]
-        rows = [_row(*each) for each in entries if each[2]["status"] != "failed"]
-        columns = ["name", "format", "file", "MB", "seconds", "largest difference"]
+        rows = [
+            [f"{package['name']}/{its['file']}", its["size_mb"], its["parity"]["max_abs_diff"]]
+            for package, _, its in entries
+            if its["status"] != "failed"
+        ]
+        title = f"Packages in {(self.out or store.root / 'deploy').as_posix()}"
+        columns = ["file", "MB", "largest difference"]
         unbuilt = [
             f"failed: {package['name']} ({key}): {its['reason']}"
             for package, key, its in entries
             if its["status"] == "failed" and key not in EXPORTERS.names()
         ]
-        return Summary({"packages": packages}, [Table("Packages", columns, rows), *unbuilt])
-
-
-def _row(package: Mapping[str, Any], key: str, entry: Mapping[str, Any]) -> list[object]:
-    file = (Path(package["folder"]) / entry["file"]).as_posix()
-    return [package["name"], key, file, entry["size_mb"], entry["seconds"], entry["parity"]["max_abs_diff"]]
+        return Summary({"packages": packages}, [Table(title, columns, rows), *unbuilt])
 
 
 @dataclass(frozen=True)
