@@ -80,7 +80,7 @@ def test_help_lists_the_verb_of_a_stage_and_its_options(found) -> None:
 
 @pytest.mark.parametrize("key", keys())
 def test_the_reference_names_them(found, key: str) -> None:
-    assert f"`{key}`" in found["reference"]
+    assert f"`{key}`" in found["reference"] or f"### {key}\n" in found["reference"]
 
 
 def test_a_dry_run_names_what_they_would_make(found) -> None:

@@ -16,6 +16,7 @@ from committee.pipeline.shared.choose import choose_backbones
 from committee.pipeline.shared.derived_members import DerivedContext, open_context
 from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.records import is_single_network
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.model import Recipe
@@ -130,7 +131,7 @@ def fused_members(recipe: Recipe, store: Store, catalog: Catalog) -> list[str]:
     """
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     chosen = choose_backbones(recipe, catalog["members"], store)
-    single = [name for name in chosen if entries[name].get("plan", "single") in ("single", "averaging")]
+    single = [name for name in chosen if is_single_network(store, name)]
     for name in sorted(set(chosen) - set(single)):
         log.warning("fusion excludes %s, which consists of several networks", name)
     if len(single) < 2:

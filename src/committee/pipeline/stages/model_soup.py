@@ -11,6 +11,7 @@ from committee.pipeline.shared.choose import SOUP, choose_backbones, is_soup
 from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.records import is_single_network
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.members import slug
@@ -115,8 +116,13 @@ def soup_groups(section: Section, recipe: Recipe, store: Store, catalog: Catalog
     """Return the name and members of each group to average; a single member stands for its folds."""
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
     members = choose_backbones(recipe, catalog["members"], store)
-    grouping = {"members": _members, "snapshots": _snapshots, "folds": _folds}
-    return [group for kind in section.over for group in grouping[kind](members, entries)]
+    single = [name for name in members if is_single_network(store, name)]
+    groups = {
+        "members": lambda: _members(single, entries),
+        "snapshots": lambda: _snapshots(members, entries),
+        "folds": lambda: _folds(single, entries),
+    }
+    return [group for kind in section.over for group in groups[kind]()]
 
 
 def _planned(
@@ -155,12 +161,11 @@ def _nothing_to_average() -> StoreError:
 
 
 def _members(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
-    """Yield groups of members with the same backbone and image size."""
+    """Yield groups of single networks with the same backbone and image size."""
     alike: dict[tuple[str, Any], list[str]] = {}
     for name in members:
         entry = entries[name]
-        if entry.get("plan", "single") in ("single", "averaging") or "adopted" in entry:
-            alike.setdefault((str(entry["backbone"]), entry.get("img_size")), []).append(name)
+        alike.setdefault((str(entry["backbone"]), entry.get("img_size")), []).append(name)
     for (backbone, _), names in alike.items():
         if len(names) > 1:
             name = slug(backbone)
@@ -182,6 +187,5 @@ def _snapshots(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Grou
 def _folds(members: Sequence[str], entries: dict[str, Any]) -> Iterator[Group]:
     """Yield each member that has several fold networks."""
     for name in members:
-        folds = [fold for fold in entries[name]["fits"] if fold != "refit"]
-        if len(folds) > 1 and entries[name].get("plan", "single") in ("single", "averaging"):
+        if sum(fold != "refit" for fold in entries[name]["fits"]) > 1:
             yield name, [name]
