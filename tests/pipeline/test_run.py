@@ -272,7 +272,7 @@ def test_recipes_in_both_layouts_run(
         assert lines[: len(unbuilt)] == [
             f"{name}: not built in this version; the rest runs" for name in unbuilt
         ]
-        assert lines[len(unbuilt)].startswith("test_resnet: ")
+        assert lines[len(unbuilt)] == "3 fits of 1 member on cpu, 1 at a time"
         status = json.loads((store.deploy("stacking_lr") / "export_status.json").read_text("utf-8"))[
             "formats"
         ]

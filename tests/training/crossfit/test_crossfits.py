@@ -112,7 +112,7 @@ def test_the_log_has_each_epoch_and_the_time_left(
     plans = plans_of(making, dataset, store, "tiny")
     assert [error for _, error in crossfit(plans, store, 1)] == [None]
     first, *lines = caplog.messages
-    assert first == "4 fits on cpu, 1 at a time"
+    assert first == "4 fits of 1 member on cpu, 1 at a time"
     epoch = r"tiny_nets_tiny/%s: epoch %d/3, loss \d\.\d{3}, accuracy [01]\.\d\d, \d+\.\d s"
     expected = list[str]()
     for done, fit in enumerate(("fold_0", "fold_1", "fold_2", "refit"), 1):
@@ -123,7 +123,7 @@ def test_the_log_has_each_epoch_and_the_time_left(
         assert re.fullmatch(pattern, line)
     caplog.clear()
     assert [error for _, error in crossfit(plans, store, 1)] == [None]
-    assert caplog.messages == ["4 fits on cpu, 1 at a time"]
+    assert caplog.messages == ["4 fits of 1 member on cpu, 1 at a time"]
 
 
 RUN = """

@@ -12,7 +12,7 @@ from committee.recipe.runs import Fusion, Network
 from committee.store.manifest import hash_file
 from committee.training.fit.embeddings import extract
 from committee.training.fit.predict import logits_of
-from committee.training.plans._derived import Inputs
+from committee.training.plans.base import Inputs
 from committee.training.plans.fusion import FusionPlan, _together
 
 CONFIG = Network(hidden_dims=[16], epochs=3, lr=0.01, dropout=0.1)

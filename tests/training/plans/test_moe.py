@@ -9,7 +9,7 @@ from committee.models.member import Member
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe
 from committee.training.fit.predict import logits_of
-from committee.training.plans._derived import Inputs
+from committee.training.plans.base import Inputs
 from committee.training.plans.moe import MoePlan, gate_loss
 
 SECTION = Moe(num_experts=2, top_k=1, gating_hidden_dim=8, epochs=5)

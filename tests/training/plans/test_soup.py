@@ -7,7 +7,7 @@ import torch
 from committee.errors import TrainingError, UsageError
 from committee.predictions.table import Predictions
 from committee.recipe.runs import ModelSoup
-from committee.training.plans._derived import Inputs
+from committee.training.plans.base import Inputs
 from committee.training.plans.soup import SoupPlan
 
 

@@ -16,7 +16,7 @@ from committee.pipeline.discover import Catalog
 from committee.pipeline.shared.records import member_source
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
-from committee.training.plans._derived import Inputs
+from committee.training.plans.base import Inputs
 
 Entry = Mapping[str, Any]
 

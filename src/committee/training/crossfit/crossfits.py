@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from committee.base.progress import bar
-from committee.base.text import duration
+from committee.base.progress import Step, bar
+from committee.base.text import count, duration
 from committee.executors.attempt import attempt
 from committee.executors.division import Division, Workers, divide
 from committee.executors.pool import WorkerPool
@@ -93,19 +93,20 @@ def crossfit(
     tasks = fits.tasks()
     scheduler = Scheduler(tasks, fits.needs)
     pool = WorkerPool(scheduler, fits, division.workers - 1, division.threads, at_once=workers != "auto")
-    start, count = time.monotonic(), sum(map(len, tasks))
-    log.info("%d fits on %s, %d at a time", count, plans[0].device, division.workers)
+    total = sum(map(len, tasks))
+    fits_of_members = f"{count(total, 'fit')} of {count(len(plans), 'member')}"
+    log.info("%s on %s, %d at a time", fits_of_members, plans[0].device, division.workers)
+    with bar(total, "fits") as advance, division.threads_set(), pool:
+        progress = _Progress(total, advance)
 
-    def do(task: Task) -> bool | Exception:
-        result = fits.do(task)
-        _log_time_left({**scheduler.results, task: result}, count, time.monotonic() - start)
-        return result
+        def do(task: Task) -> bool | Exception:
+            result = fits.do(task)
+            progress.update({**scheduler.results, task: result})
+            return result
 
-    with bar(count, "fits") as step, division.threads_set(), pool:
         for index in scheduler.run(do):
             done = fits.crossfits[index]
             error = first_error(scheduler.results, tasks[index]) or attempt(done.finish)
-            step(len(done.names))
             yield done.plan, error
 
 
@@ -115,9 +116,28 @@ def first_error(results: Mapping[Task, Any], tasks: Sequence[Task]) -> Exception
     return next((result for result in found if isinstance(result, Exception)), None)
 
 
-def _log_time_left(results: Mapping[Task, Any], count: int, seconds: float) -> None:
-    """Log how many fits are done, and an estimate of the time that the others will take."""
-    made = sum(result is not False for result in results.values())
-    left = (count - len(results)) * seconds / max(made, 1)
-    if made and left and left >= LEAST_SECONDS:
-        log.info("%d of %d fits done, about %s left", len(results), count, duration(left / 3600))
+class _Progress:
+    """Shows how many fits are done, and logs an estimate of the time that the others will take.
+
+    Parameters
+    ----------
+    total : int
+        Number of all fits.
+    advance : Step
+        Advances the progress bar.
+    """
+
+    def __init__(self, total: int, advance: Step) -> None:
+        self.total, self.advance = total, advance
+        self.start, self.shown = time.monotonic(), 0
+
+    def update(self, results: Mapping[Task, bool | Exception]) -> None:
+        """Show the results so far, of which False is a fit that the store had already."""
+        self.advance(len(results) - self.shown)
+        self.shown = len(results)
+        made = sum(result is not False for result in results.values())
+        left = self.total - len(results)
+        seconds = left * (time.monotonic() - self.start) / max(made, 1)
+        if made and left and seconds >= LEAST_SECONDS:
+            text = duration(seconds / 3600)
+            log.info("%d of %d fits done, about %s left", len(results), self.total, text)

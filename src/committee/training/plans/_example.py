@@ -10,7 +10,7 @@ import torch
 from committee.images.dataset import Dataset
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
-from committee.training.plans._derived import Inputs
+from committee.training.plans.base import Inputs
 
 
 def example_dataset() -> Dataset:

@@ -29,8 +29,7 @@ from committee.training.fit.embeddings import Split, one_network, read
 from committee.training.fit.heads import inner_pairs, seeded, slices, tensor, train_head
 from committee.training.fit.job import Extra
 from committee.training.fit.train import train
-from committee.training.plans._derived import Derived, Inputs
-from committee.training.plans.base import Stored
+from committee.training.plans.base import Derived, Inputs, Stored
 
 CHUNK = 1024
 """Rows of embeddings in memory at once."""

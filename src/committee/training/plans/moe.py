@@ -24,8 +24,7 @@ from committee.recipe.runs import Moe as MoeSection
 from committee.store.manifest import digest, read_whole
 from committee.training.fit.batches import Rows
 from committee.training.fit.heads import inner_pairs, seeded, slices, train_head
-from committee.training.plans._derived import Derived, Inputs
-from committee.training.plans.base import Stored
+from committee.training.plans.base import Derived, Inputs, Stored
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,7 @@ from committee.recipe.runs import ModelSoup
 from committee.training.fit.batches import Rows
 from committee.training.fit.embeddings import one_network
 from committee.training.fit.weight_averager import FEW, SoupContext, WeightAverager, some_rows
-from committee.training.plans._derived import Derived, Inputs
-from committee.training.plans.base import Stored
+from committee.training.plans.base import Derived, Inputs, Stored
 from committee.training.soups.base import SOUPS
 
 log = logging.getLogger(__name__)
