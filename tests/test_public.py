@@ -17,7 +17,9 @@ import committee
 DOCUMENTED = (
     "committee.backbones.sources",
     "committee.combiners",
+    "committee.exporters",
     "committee.images.readers",
+    "committee.inference",
     "committee.metrics",
     "committee.models",
     "committee.models.composites",

@@ -11,8 +11,11 @@ import timm
 import torch
 from torchvision.models import _api
 
+from committee.backbones.base import SOURCES
 from committee.backbones.build import build, pretrained_default, resolve
 from committee.errors import TrainingError, UnknownNameError, UsageError
+
+PREFIXES = ", ".join(f"{name}:" for name in SOURCES.names())
 
 
 @pytest.mark.parametrize(
@@ -43,8 +46,8 @@ def test_name_is_found_where_the_rule_says(name: str, full: str, source: str, ke
         ),
         (
             "tim:resnet18",
-            "backbone tim:resnet18: expected one of python:, timm:, torchvision:, hf-hub: or a name without "
-            "source, got 'tim:'. Did you mean 'timm:'?",
+            f"backbone tim:resnet18: expected one of {PREFIXES}, hf-hub: or a name without source, got "
+            "'tim:'. Did you mean 'timm:'?",
         ),
         (
             "timm:resnt18",

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from committee.combiners.base import COMBINERS
 from committee.store.layout import Store
+
+STACKING = "stacking_"
+LEARNERS = [name.removeprefix(STACKING) for name in COMBINERS.names() if name.startswith(STACKING)]
 
 
 def test_stack(trained: Store, cli) -> None:
@@ -32,7 +36,7 @@ def test_stack(trained: Store, cli) -> None:
     )
     said = cli(*words, "--meta-learner", "xbg")
     assert said.err.splitlines()[-1] == (
-        "committee: runs.stacking.meta_learners[0]: expected one of lr, xgb, rf, mlp, got 'xbg'. "
+        f"committee: runs.stacking.meta_learners[0]: expected one of {', '.join(LEARNERS)}, got 'xbg'. "
         "Did you mean 'xgb'? (--set runs.stacking.meta_learners=[xbg])"
     )
 

@@ -1,4 +1,4 @@
-"""One photo, one answer: through the module, the store and the exported file."""
+"""The verb predict: one image has the same probabilities through the module, the store and exported files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from committee.exporters.base import Card
+from committee.exporters.base import EXPORTERS, Card
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.pipeline.shared.package import package
@@ -89,17 +89,28 @@ def store(members, tmp_path_factory) -> Store:
     return store
 
 
+FORMATS = [name for name in EXPORTERS.names() if EXPORTERS.load(name).self_contained]
+"""The formats whose files predict on their own."""
+
+
 @pytest.fixture(scope="module")
-def files(members, ensemble, pictures, tmp_path_factory) -> dict[str, Path]:
-    """The ONNX file of one member and of both."""
+def packages(members, ensemble, pictures, tmp_path_factory) -> dict[str, dict[str, Path]]:
+    """The files of one member and of both, by format and name."""
     top = tmp_path_factory.mktemp("deploy")
     batches = several_sizes([picture.transpose(2, 0, 1)[:, :60, :80] for picture in pictures])
-    found = {}
+    found: dict[str, dict[str, Path]] = {name: {} for name in FORMATS}
     for module in (members[0], ensemble):
-        card = Card(module.name, CLASSES)
-        status = package(module, card, top / module.name, ["onnx"], batches)
-        found[module.name] = top / module.name / status["formats"]["onnx"]["file"]
+        folder = top / module.name
+        status = package(module, Card(module.name, CLASSES), folder, FORMATS, batches)
+        for name in FORMATS:
+            found[name][module.name] = folder / status["formats"][name]["file"]
     return found
+
+
+@pytest.fixture(scope="module")
+def files(packages) -> dict[str, Path]:
+    """The ONNX file of one member and of both."""
+    return packages["onnx"]
 
 
 def answers(out: str) -> dict[str, list[float]]:
@@ -122,16 +133,18 @@ def seen_by(module: torch.nn.Module, path: Path) -> NDArray[np.float32]:
         return module(images).softmax(1)[0].numpy()
 
 
-def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, members, ensemble, files):
-    """The pixel test: an odd-sized JPEG with EXIF rotation through module, command line and ONNX."""
+def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, members, ensemble, packages):
+    """The pixel test: a rotated JPEG of odd size through module, command line and exported files."""
     names = ["a_turned.jpg", "b.png", "c.webp"]
     paths = [photos / "a_turned.jpg", photos / "b.png", photos / "below" / "c.webp"]
     with Image.open(paths[0]) as image:
         assert image.size == (333, 517), "the JPEG must lie on its side"
+    exported = [
+        (module, [files[module.name]]) for files in packages.values() for module in (members[0], ensemble)
+    ]
     for module, where in (
         (members[0], ["convnet", "--store", store.root, "--set", "device=cpu"]),
-        (members[0], [files["convnet"]]),
-        (ensemble, [files["pair"]]),
+        *exported,
     ):
         said = cli("predict", where[0], *paths, *where[1:], "--json")
         assert said.code == 0, said.err
@@ -142,6 +155,26 @@ def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, membe
         # Lossless and upright, it is the same picture; so is it, but for JPEG's loss, when it is turned.
         assert np.abs(expected[0] - expected[1]).max() < 0.02
         assert np.abs(expected[1] - expected[2]).max() > 0.02, "the test is blind to pixels"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_folder_of_a_format_is_opened_too(cli, photos, packages, name):
+    file = packages[name]["pair"]
+    folder = file if file.is_dir() else file.parent
+    found = [cli("predict", path, photos / "b.png", "--json") for path in (file, folder)]
+    assert found[0] == found[1] and found[0].code == 0
+
+
+def test_a_file_without_architecture_is_refused(cli, photos, ensemble, tmp_path):
+    name = next(each for each in EXPORTERS.names() if each not in FORMATS)
+    exporter = EXPORTERS.make(name)
+    file = exporter.export(ensemble, torch.empty(0), tmp_path, Card("pair", CLASSES))
+    said = cli("predict", file, photos / "b.png")
+    assert (said.code, said.err) == (
+        2,
+        f"committee: {file}: expected a file that contains a whole model, got the weights alone. "
+        "Use another format of the package, or a model of a store by its name.\n",
+    )
 
 
 def test_the_python_interface_agrees(photos, ensemble):

@@ -14,33 +14,25 @@ from committee.combiners.base import COMBINERS, Combiner, build, from_json, load
 from committee.errors import DataError, LeakError, UsageError
 from committee.predictions.table import Predictions
 
-OPTIONS: dict[str, list[dict[str, Any]]] = {
+FURTHER: dict[str, list[dict[str, Any]]] = {
     "weighted": [
-        {},
         {"metric": "accuracy"},
         {"metric": "f1_macro"},
         {"space": "logit"},
         {"metric": "accuracy", "space": "logit"},
         {"weights": {"near": 2, "tree": 1}},
     ],
-    "greedy_selection": [{}, {"metric": "accuracy"}, {"metric": "f1_macro"}, {"bags": 3}],
-    "stacking_lr": [{}, {"C": 0.01, "features": "probability", "extras": True}],
-    "stacking_xgb": [{"n_estimators": 6, "max_depth": 3}, {"n_estimators": 3, "extras": True}],
-    "stacking_rf": [{"n_estimators": 20}],
-    "stacking_mlp": [{"hidden_dims": [8], "epochs": 3}, {"hidden_dims": [], "epochs": 2, "lr": 0.01}],
-    "attention": [{"epochs": 3, "hidden_dim": 4}],
-    "temperature": [{}, {"inner": "weighted"}, {"inner": "cascade"}],
-    "member_temperature": [{}, {"inner": "greedy_selection"}],
-    "subset": [{"members": ["near", "tree"]}, {"members": ["near"], "inner": "weighted"}],
+    "greedy_selection": [{"metric": "accuracy"}, {"metric": "f1_macro"}, {"bags": 3}],
+    "stacking_lr": [{"C": 0.01, "features": "probability", "extras": True}],
+    "temperature": [{"inner": "weighted"}, {"inner": "cascade"}],
+    "member_temperature": [{"inner": "greedy_selection"}],
     "pruned": [
         {"target_size": 1, "folds": 2},
         {"method": "greedy_backward", "folds": 2, "inner": "weighted"},
-        {"method": "diversity_max", "folds": 2},
         {"method": "clustering", "folds": 2, "metric": "accuracy"},
     ],
-    "cascade": [{}, {"keep": 0.95}, {"members": ["near", "tree"], "mean_cost": 1.2}],
+    "cascade": [{"keep": 0.95}, {"members": ["near", "tree"], "mean_cost": 1.2}],
     "compose": [
-        {"inputs": {"soft": "soft_voting", "hard": "hard_voting"}},
         {"inputs": {"a": {"combiner": "subset", "members": ["near"]}, "b": "greedy_selection"}},
         {"inputs": {"meta": "weighted", "b.c": {"combiner": "stacking_lr", "C": 0.1}}, "final": "weighted"},
         {
@@ -49,7 +41,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }
-SPECS = [{"combiner": key, **options} for key in COMBINERS.names() for options in OPTIONS.get(key, [{}])]
+"""Options of single entries, beside the `examples` of each."""
+SPECS = [
+    {"combiner": key, **options}
+    for key in COMBINERS.names()
+    for options in [*COMBINERS.load(key).examples(("near", "tree")), *FURTHER.get(key, [])]
+]
+POOLS = [key for key in COMBINERS.names() if not COMBINERS.options(key)]
+"""Combiners without options, which do not learn, and apply to dense outputs too."""
 every = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: "-".join(map(str, spec.values()))[:60])
 # An L-BFGS fit stops at a gradient of 1e-4, so its result depends on the order of classes; others do not.
 CLOSE = {"stacking_lr": 0.02, "compose": 0.02}
@@ -237,7 +236,7 @@ def test_another_number_of_members_is_refused(spec, rows):
     )
 
 
-@pytest.mark.parametrize("key", ["soft_voting", "hard_voting", "logit_averaging"])
+@pytest.mark.parametrize("key", POOLS)
 def test_trailing_axes(key):
     logits = torch.randn(3, 2, 5, 4, 6, generator=torch.Generator().manual_seed(0))
     combiner = build(key)

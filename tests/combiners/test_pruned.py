@@ -8,6 +8,7 @@ import pytest
 from committee.combiners.pruned import Pruned
 from committee.errors import DataError, UsageError
 from committee.predictions.table import Predictions
+from committee.pruning.base import PRUNERS
 from committee.scoring.scores import score
 
 COSTS = {
@@ -16,9 +17,7 @@ COSTS = {
     "near": {"latency_ms": 4.0, "size_mb": 8.0},
     "tree": {"latency_ms": 8.0, "size_mb": 4.0},
 }
-METHODS = pytest.mark.parametrize(
-    "method", ["greedy_forward", "greedy_backward", "diversity_max", "clustering"]
-)
+METHODS = pytest.mark.parametrize("method", PRUNERS.names())
 
 
 @METHODS
@@ -83,7 +82,7 @@ def test_what_cannot_be(digits: Predictions) -> None:
     )
     with pytest.raises(UsageError) as caught:
         Pruned("forward").fit(digits)
-    assert str(caught.value).startswith("pruned.method: expected one of clustering, diversity_max, greedy_b")
+    assert str(caught.value).startswith(f"pruned.method: expected one of {', '.join(PRUNERS.names())}, got")
 
 
 def test_more_than_there_are(digits: Predictions) -> None:

@@ -11,16 +11,14 @@ from scipy.special import rel_entr, softmax
 from scipy.stats import entropy
 
 from committee.combiners._meta_features import meta_features
-from committee.combiners.base import build
+from committee.combiners._stacker import Stacker
+from committee.combiners.base import COMBINERS, build
 from committee.errors import DataError, UsageError
 from committee.predictions.table import Predictions
 
+STACKERS = [name for name in COMBINERS.names() if issubclass(COMBINERS.load(name), Stacker)]
 QUICK: dict[str, dict[str, Any]] = {
-    "stacking_lr": {},
-    "stacking_xgb": {"n_estimators": 5, "max_depth": 2},
-    "stacking_rf": {"n_estimators": 10},
-    "stacking_mlp": {"hidden_dims": [8], "epochs": 2},
-    "attention": {"epochs": 2, "hidden_dim": 4},
+    name: COMBINERS.load(name).examples(("near", "tree"))[0] for name in STACKERS
 }
 every = pytest.mark.parametrize(
     "spec", [{"combiner": key, **options} for key, options in QUICK.items()], ids=list(QUICK)

@@ -21,8 +21,7 @@ from committee.predictions.table import Predictions
 
 CLASSES = ("ant", "bee", "cat", "dog")
 NAMES = ("a", "b", "c")
-OPTIONS: dict[str, dict[str, Any]] = {
-    "subset": {"members": ["c", "a"]},
+FURTHER: dict[str, dict[str, Any]] = {
     "compose": {"inputs": {"vote": "hard_voting", "mean": "weighted"}, "final": "stacking_lr"},
     "temperature": {"inner": "greedy_selection"},
     "member_temperature": {"inner": "logit_averaging"},
@@ -56,7 +55,8 @@ def check(module: nn.Module, photos, folder) -> None:
 
 @pytest.mark.parametrize("key", COMBINERS.names())
 def test_every_combiner(key, members, rows, photos, tmp_path):
-    combiner = build({"combiner": key, **OPTIONS.get(key, {})}).fit(rows)
+    options = {**COMBINERS.load(key).examples(("c", "a"))[0], **FURTHER.get(key, {})}
+    combiner = build({"combiner": key, **options}).fit(rows)
     check(Ensemble(members, combiner, class_names=CLASSES), photos, tmp_path)
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from committee.exporters.base import EXPORTERS
 from committee.pipeline.run import run
 from committee.pipeline.shared.best import best_models
 from committee.pipeline.stages.evaluate import Evaluate
 from committee.recipe.load import load_recipe
+from committee.recipe.model import FORMATS
+from committee.recipe.unbuilt import served_sections
 from committee.store.layout import Store
 
 ENSEMBLES = ["hard_voting_ensemble", "logit_averaging_ensemble", "soft_voting_ensemble", "weighted_ensemble"]
@@ -156,6 +159,8 @@ def test_plans_of_later_stages(trained: Store, cli: Callable[..., object]) -> No
 def test_sections_that_are_not_built_are_named_first_by_a_run_alone(
     trained: Store, arguments: list[str], cli: Callable[..., object]
 ) -> None:
+    if "distillation" in served_sections():
+        pytest.skip("this version builds all sections of a recipe")
     unbuilt = ("--set", "distillation.enable=true")
     result = cli("run", *arguments, *unbuilt)
     assert result.code == 3
@@ -277,12 +282,10 @@ def test_recipes_in_both_layouts_run(
             "formats"
         ]
         assert {name: entry["status"] for name, entry in status.items()} == {
-            "state_dict": "done",
-            "checkpoint": "done",
-            "onnx": "done",
-            "torchscript": "failed",
-            "tflite": "failed",
+            name: "done" if name in EXPORTERS.names() else "failed"
+            for name in load_recipe(recipe).exports.formats
         }
+        assert {"state_dict", "checkpoint", "onnx"} <= status.keys()
 
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "leaderboard"])
@@ -297,9 +300,9 @@ def test_a_metric_is_checked_before_anything_runs(
 def test_a_dry_run_of_all_stages_says_what_follows(
     store: Store, arguments: list[str], cli: Callable[..., object]
 ) -> None:
-    result = cli(
-        "run", *arguments, "--store", store.root, "--set", "exports.formats=[onnx, tflite]", "--dry-run"
-    )
+    later = [name for name in FORMATS if name not in EXPORTERS.names()][:1]
+    formats = f"exports.formats=[{', '.join([*later, 'onnx'])}]"
+    result = cli("run", *arguments, "--store", store.root, "--set", formats, "--dry-run")
     later_stages = result.out.partition("Stages that would follow")[2].split()
     assert later_stages[:4] == ["stage", "makes", "score_ensemble", "soft_voting_ensemble,"]
     assert later_stages[-3:] == ["evaluate", "export", "onnx"]

@@ -210,6 +210,9 @@ class Source(ABC):
     ----------
     pretrained_default : bool
         Whether networks start from published weights by default.
+    search_order : int or None
+        Place of the source in the search for a name without prefix, such as `resnet18`; None for a source
+        whose names need the prefix.
 
     See Also
     --------
@@ -218,13 +221,14 @@ class Source(ABC):
     Examples
     --------
     >>> from committee.backbones.base import SOURCES
-    >>> SOURCES.names()
-    ('python', 'timm', 'torchvision')
+    >>> "timm" in SOURCES.names()
+    True
     >>> SOURCES.make("torchvision").has("resnet50")
     True
     """
 
     pretrained_default: ClassVar[bool] = True
+    search_order: ClassVar[int | None] = None
 
     @abstractmethod
     def names(self) -> Sequence[str]:

@@ -11,13 +11,12 @@ from committee.backbones.base import SOURCES, Architecture, Backbone
 from committee.backbones.presets import PRESETS
 from committee.errors import CommitteeError, TrainingError, UnknownNameError, UsageError, nearest
 
-BARE = ("torchvision", "timm")
-
 
 def resolve(name: str) -> Architecture:
     """Return the architecture called `name`, without fetching weights or importing builders.
 
-    A name without source is looked up among the presets, then in torchvision, then in timm.
+    A name without source is looked up among the presets, then in the sources with a `search_order`:
+    torchvision, then timm.
 
     Raises
     ------
@@ -36,16 +35,24 @@ def resolve(name: str) -> Architecture:
     if name in PRESETS:
         timm_name, options = PRESETS[name]
         return Architecture(name, "timm", timm_name, options)
-    for source in BARE:
+    searched = _searched()
+    for source in searched:
         if SOURCES.make(source).has(name):
             return Architecture(f"{source}:{name}", source, name)
-    known = (*PRESETS, *SOURCES.make("torchvision").names(), *SOURCES.make("timm").names())
+    known = [*PRESETS, *(each for source in searched for each in SOURCES.make(source).names())]
     raise UnknownNameError(
         "backbone",
-        expected="a preset or a name of torchvision or timm",
+        expected=f"a preset or a name of {' or '.join(searched)}",
         got=f"'{name}'",
         todo=nearest(name, known),
     )
+
+
+def _searched() -> list[str]:
+    """Return the sources in which a name without prefix is looked up, in their order."""
+    orders = {source: SOURCES.load(source).search_order for source in SOURCES.names()}
+    found = {source: order for source, order in orders.items() if order is not None}
+    return sorted(found, key=lambda source: (found[source], source))
 
 
 def build(

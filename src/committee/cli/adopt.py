@@ -36,7 +36,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--backbone",
         required=True,
         metavar="NAME",
-        help="architecture: timm:NAME, torchvision:NAME, a preset, or python:MODULE:FUNCTION",
+        help="architecture: a preset, or a name with its source, such as timm:resnet18 or "
+        "python:MODULE:FUNCTION",
     )
     add("--weights", required=True, type=Path, metavar="FILE", help="checkpoint of the network")
     add(

@@ -16,6 +16,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Any
 
+from committee.base.registry import Family
 from committee.base.text import count
 from committee.cli._combination import print_combination
 from committee.cli._options import add_json
@@ -31,12 +32,13 @@ GROUP = "Networks and predictions from elsewhere"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add files, labels, methods, and how to score them."""
     add = parser.add_argument
+    formats: Family[object] = Family("committee.predictions.files", "prediction file format")
+    suffixes = [each for name in formats.names() for each in formats.constants(name)["suffixes"]]
     add(
         "files",
         nargs="+",
         metavar="FILE",
-        help="predictions of one model: a .npz, .csv, .parquet or .safetensors file, or a folder of saved "
-        "predictions",
+        help=f"predictions of one model: a file ({', '.join(suffixes)}), or a folder of saved predictions",
     )
     add("--labels", metavar="FILE", help="file of ids and labels (default: the labels in the files)")
     add(

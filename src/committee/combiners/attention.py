@@ -75,6 +75,11 @@ class Attention(Stacker):
         self.epochs = epochs
         self.lr = lr
 
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests; see the base class."""
+        return [{"epochs": 3, "hidden_dim": 4}]
+
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:

@@ -193,6 +193,15 @@ class Combiner(nn.Module, ABC):
         """Return the constructor's arguments as plain JSON values, nested combiners included."""
         return {name: _plain(getattr(self, name)) for name in inspect.signature(type(self)).parameters}
 
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options with which the combiner can be fitted in a moment, for members of these names.
+
+        The contract tests build the combiner with each of them. A combiner whose constructor needs arguments,
+        or whose fit takes long by default, overrides this method.
+        """
+        return [{}]
+
     def member_weights(self) -> dict[str, float] | None:
         """Return the weight of each member (sum 1), or None if the rule has no such weights."""
         return None

@@ -73,6 +73,11 @@ class Compose(Combiner):
         self.learns = any(part.learns for part in parts)
         self.calibrates = any(part.calibrates for part in parts)
 
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests; see the base class."""
+        return [{"inputs": {"soft": "soft_voting", "hard": "hard_voting"}}]
+
     def bind(self, members: Sequence[str]) -> Self:
         """Bind the members to all inputs, and the inputs to `final`."""
         for part in self.inputs.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -110,6 +110,11 @@ class Pruned(Selection):
             self.inner.calibrates,
             self.inner.allows_negative_weights,
         )
+
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests, with each pruning method; see the base class."""
+        return [{"method": name, "folds": 2} for name in PRUNERS.names()]
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
         """Return False, because a fit runs the pruning method once for each fold."""

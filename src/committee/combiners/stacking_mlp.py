@@ -87,6 +87,11 @@ class StackingMlp(Stacker):
         self.lr = lr
         self.dropout = dropout
 
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests; see the base class."""
+        return [{"hidden_dims": [8], "epochs": 3}, {"hidden_dims": [], "epochs": 2, "lr": 0.01}]
+
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
     ) -> dict[str, Any]:

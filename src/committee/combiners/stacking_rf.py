@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +77,11 @@ class StackingRf(ForestStacker):
         seed: int = 0,
     ) -> None:
         super().__init__(n_estimators, max_depth, features, extras, folds, seed)
+
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests; see the base class."""
+        return [{"n_estimators": 20}]
 
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,11 @@ class StackingXgb(ForestStacker):
     ) -> None:
         super().__init__(n_estimators, max_depth, features, extras, folds, seed)
         self.learning_rate = learning_rate
+
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests; see the base class."""
+        return [{"n_estimators": 6, "max_depth": 3}, {"n_estimators": 3, "extras": True}]
 
     def train_on(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions

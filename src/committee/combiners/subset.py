@@ -58,6 +58,11 @@ class Subset(Selection):
         self.inner = build(inner)
         self.learns, self.calibrates = self.inner.learns, self.inner.calibrates
 
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests; see the base class."""
+        return [{"members": list(members)}, {"members": [members[0]], "inner": "weighted"}]
+
     def bind(self, members: Sequence[str]) -> Self:
         """Bind the members, and the selected ones in `inner`."""
         for name in self.members:

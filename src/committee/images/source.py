@@ -21,9 +21,6 @@ from committee.recipe.dataset import Dataset as Settings
 
 log = logging.getLogger(__name__)
 
-BUILT_IN = ("digits",)
-_ORDER = ("metadata", "numpy", "csv", "parquet", "folder")
-
 
 def read(settings: Settings) -> Samples:
     """Return the samples that `settings` describe, without decoding images.
@@ -58,7 +55,8 @@ def _reader(settings: Settings) -> Reader:
 
 
 def _built_in(settings: Settings) -> str:
-    if settings.reader in BUILT_IN or settings.name in BUILT_IN:
+    known = [name for name in READERS.names() if READERS.load(name).built_in]
+    if settings.reader in known or settings.name in known:
         return settings.reader or settings.name or ""
     if settings.name is None:
         raise UsageError(
@@ -69,9 +67,9 @@ def _built_in(settings: Settings) -> str:
         )
     raise UnknownNameError(
         "dataset.name",
-        expected=f"{', '.join(BUILT_IN)}, or dataset.path as well",
+        expected=f"{', '.join(known)}, or dataset.path as well",
         got=f"'{settings.name}'",
-        todo=nearest(settings.name, BUILT_IN),
+        todo=nearest(settings.name, known),
     )
 
 
@@ -92,13 +90,13 @@ def _what(path: Path) -> str:
 
 
 def _detect(path: Path) -> str:
-    others = sorted({*READERS.names()} - {*_ORDER})
-    for name in (*others, *_ORDER):
-        if READERS.load(name).accepts(path):
+    readers = {name: READERS.load(name) for name in READERS.names() if not READERS.load(name).built_in}
+    for name in sorted(readers, key=lambda each: (readers[each].detection_order, each)):
+        if readers[name].accepts(path):
             return name
     raise UsageError(
         "dataset.path",
-        expected="a folder, or a .csv, .parquet or .npz file",
+        expected=f"a folder or file in one of the formats {', '.join(readers)}",
         got=f"'{path.as_posix()}'",
         todo="Give its format: --set dataset.reader=NAME",
     )

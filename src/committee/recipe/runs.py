@@ -134,17 +134,18 @@ class Forest(Section):
     max_depth: int = Field(10, ge=1, description="Maximum depth of a tree.")
 
 
-Learner = Literal["lr", "xgb", "rf", "mlp"]
+Learner = entry_of(COMBINERS.package, prefix="stacking_")
+Fuser = entry_of(COMBINERS.package, "attention", prefix="stacking_")
 
 
 class Stacking(Section):
     """Meta-learners fitted on the members' out-of-fold predictions (Wolpert 1992)."""
 
     enable: bool = Field(True, description="Build these ensembles.")
-    meta_learners: list[Learner] = Field(
+    meta_learners: list[Learner] = Field(  # type: ignore[valid-type]
         ["lr"],
         min_length=1,
-        description="Meta-learners to build: logistic regression, XGBoost, random forest, neural network.",
+        description="Meta-learners to build, such as lr for logistic regression: combiners named stacking_*.",
     )
     features: Literal["log_probability", "probability"] = Field(
         "log_probability", description="Features computed from each member's prediction."
@@ -246,7 +247,7 @@ class MetaFuser(Section):
         min_length=1,
         description="Inputs: ensembles and members of the store, by full or short name.",
     )
-    fuser_type: Literal["lr", "xgb", "rf", "mlp", "attention"] = Field(
+    fuser_type: Fuser = Field(  # type: ignore[valid-type]
         "lr", description="The meta-learner; attention computes the weights of the inputs for each image."
     )
     mlp_config: Network = Field(default_factory=Network, description="Settings of mlp.")

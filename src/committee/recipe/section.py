@@ -75,15 +75,29 @@ def one_of(choices: Sequence[str], value: str) -> str:
     return value
 
 
-def entry_of(package: str, *later: str) -> Any:
-    """Return the type of a name in the family `package`; `later` are names that are not implemented yet."""
+def entry_of(package: str, *others: str, prefix: str = "") -> Any:
+    """Return the type of a name in the family `package`.
+
+    Parameters
+    ----------
+    package : str
+        Import path of the family.
+    *others : str
+        Further names that are valid, such as those of entries that are not implemented yet.
+    prefix : str
+        Entries whose names start with it are valid, by the rest of their names.
+    """
     family: Family[Any] = Family(package, "")
 
+    def choices() -> list[str]:
+        entries = (name.removeprefix(prefix) for name in family.names() if name.startswith(prefix))
+        return sorted({*entries, *others})
+
     def check(value: str) -> str:
-        return one_of(sorted({*family.names(), *later}), value)
+        return one_of(choices(), value)
 
     def list_names(schema: dict[str, Any]) -> None:
-        schema["enum"] = sorted({*family.names(), *later})
+        schema["enum"] = choices()
 
     return Annotated[str, AfterValidator(check), Field(json_schema_extra=list_names)]
 

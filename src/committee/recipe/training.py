@@ -144,8 +144,7 @@ class Fit(Section):
 
     plan: Annotated[Plan, or_text(Plan, "name")] = Field(
         default_factory=Plan,
-        description="Training plan: single, bagging, boosting, snapshot or averaging; a name, or "
-        "{name: ..., ...options}.",
+        description="Training plan: a name such as bagging, or {name: ..., ...options}.",
     )
     epochs: int = Field(
         20, ge=1, description="Number of passes over the training rows, including head_epochs."
@@ -275,8 +274,8 @@ class Model(Override):
 
     name: str = Field(
         min_length=1,
-        description="Backbone: timm:NAME, torchvision:NAME, hf-hub:OWNER/NAME, "
-        "python:package.module:builder, a preset, or a name without source.",
+        description="Backbone: a preset, a name without source, or a name with its source, such as "
+        "timm:resnet18, hf-hub:OWNER/NAME or python:package.module:builder.",
     )
     alias: Slug | None = Field(
         None, alias="as", description="Name of the member; null uses the backbone's name."

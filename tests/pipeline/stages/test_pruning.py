@@ -11,11 +11,12 @@ from committee.errors import UsageError
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.stages.evaluate import Evaluate
 from committee.pipeline.stages.pruning import Pruning
+from committee.pruning.base import PRUNERS
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
-ALL = "pruning.methods=[greedy_forward, greedy_backward, diversity_max, clustering]"
+ALL = f"pruning.methods=[{', '.join(PRUNERS.names())}]"
 
 
 def recipe(*overrides: str) -> Recipe:
@@ -24,9 +25,7 @@ def recipe(*overrides: str) -> Recipe:
 
 def test_each_method_makes_an_ensemble_of_the_members_it_keeps(trained: Store) -> None:
     outcome = Pruning().run(recipe(ALL, "pruning.target_size=1"), trained)
-    names = [
-        f"pruned_{name}" for name in ("greedy_forward", "greedy_backward", "diversity_max", "clustering")
-    ]
+    names = [f"pruned_{name}" for name in PRUNERS.names()]
     assert (outcome.done, outcome.exit_code) == (names, 0)
     for name in names:
         facts = ensemble_facts(trained, name)
@@ -50,7 +49,7 @@ def test_budgets_that_nothing_meets_fail_by_name(trained: Store) -> None:
 
 def test_a_plan_times_nothing(trained: Store) -> None:
     plan = Pruning().plan(recipe(ALL), trained).facts
-    assert plan["ensembles"][0] == "pruned_greedy_forward" and plan["n"] == 191
+    assert plan["ensembles"][0] == f"pruned_{PRUNERS.names()[0]}" and plan["n"] == 191
     assert trained.ensembles() == ()
 
 

@@ -35,6 +35,8 @@ class TimmSource(Source):
     True
     """
 
+    search_order = 2
+
     def names(self) -> Sequence[str]:
         """Return the names of all architectures, without tags of weights."""
         return timm.list_models()

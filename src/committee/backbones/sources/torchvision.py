@@ -38,6 +38,8 @@ class TorchvisionSource(Source):
     True
     """
 
+    search_order = 1
+
     def names(self) -> Sequence[str]:
         """Return the names of all classification architectures."""
         return models.list_models(module=models)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,13 @@ class Reader(ABC):
     path : Path
         The file or folder in `dataset.path`.
 
+    Attributes
+    ----------
+    built_in : bool
+        Whether the reader takes no path, and its name is a value of `dataset.name`.
+    detection_order : int
+        Readers with a smaller number are asked first whether they accept a path.
+
     See Also
     --------
     Samples : The result of `read`.
@@ -142,6 +150,9 @@ class Reader(ABC):
     >>> samples.images.shape, len(samples.class_names)
     ((1797, 8, 8), 10)
     """
+
+    built_in: ClassVar[bool] = False
+    detection_order: ClassVar[int] = 0
 
     def __init__(self, path: Path) -> None:
         self.path = path

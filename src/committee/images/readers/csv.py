@@ -37,6 +37,8 @@ class Csv(Table):
     ['cat', 'dog']
     """
 
+    detection_order = 3
+
     @classmethod
     def accepts(cls, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() == ".csv"

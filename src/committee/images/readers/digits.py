@@ -35,6 +35,8 @@ class Digits(Reader):
     (1797, 8, 8)
     """
 
+    built_in = True
+
     def __init__(self, path: Path | None = None) -> None:
         if path is not None:
             raise UsageError(

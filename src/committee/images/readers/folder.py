@@ -39,6 +39,8 @@ class Folder(Reader):
     ['cat/a.png', 'dog/b.png']
     """
 
+    detection_order = 5
+
     @classmethod
     def accepts(cls, path: Path) -> bool:
         return path.is_dir()

@@ -40,6 +40,8 @@ class Metadata(Table):
 
     image_column: ClassVar[str] = "file_name"
 
+    detection_order = 1
+
     @classmethod
     def accepts(cls, path: Path) -> bool:
         return (path / NAME).is_file()

@@ -44,6 +44,8 @@ class Numpy(Reader):
     ('0', '1')
     """
 
+    detection_order = 2
+
     @classmethod
     def accepts(cls, path: Path) -> bool:
         return (path / "images.npy").is_file() or (path.is_file() and path.suffix.lower() == ".npz")

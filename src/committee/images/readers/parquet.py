@@ -39,6 +39,8 @@ class Parquet(Table):
     False
     """
 
+    detection_order = 4
+
     @classmethod
     def accepts(cls, path: Path) -> bool:
         return path.is_file() and path.suffix.lower() in (".parquet", ".pq")

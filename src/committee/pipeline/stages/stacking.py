@@ -47,7 +47,7 @@ class Stacking(Stage):
             "--meta-learner": {
                 "action": "append",
                 "metavar": "NAME",
-                "help": "train this learner (lr, xgb, rf, mlp) in place of the recipe's; may be repeated",
+                "help": "train this learner, such as lr, in place of the recipe's; may be repeated",
                 "sets": "runs.stacking.meta_learners",
                 "enables": "runs.stacking.enable",
             }

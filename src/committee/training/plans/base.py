@@ -59,6 +59,8 @@ class Plan(ABC):
         Splits on which the fits make choices. Their rows count as seen.
     derives : bool
         Whether the plan derives a member from stored members, instead of training a backbone.
+    single_network : bool
+        Whether the member is one network of a backbone, which can be fused and averaged with others.
     section : str
         Section of the recipe that asks for the plan.
 
@@ -70,11 +72,12 @@ class Plan(ABC):
     Examples
     --------
     >>> from committee.training.plans.base import PLANS
-    >>> [name for name in PLANS.names() if not PLANS.load(name).derives]
-    ['averaging', 'bagging', 'boosting', 'single', 'snapshot']
+    >>> PLANS.load("bagging").derives, PLANS.load("soup").derives
+    (False, True)
     """
 
     derives: ClassVar[bool] = False
+    single_network: ClassVar[bool] = False
     section: ClassVar[str] = "training.plan"
     name: str
     others: tuple[str, ...] = ()
