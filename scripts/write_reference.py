@@ -24,8 +24,8 @@ import committee
 from committee.base.registry import Family
 from committee.cli.main import verb_of, verbs
 from committee.combiners.base import COMBINERS
+from committee.recipe.extension import recipe_type
 from committee.recipe.load import load_recipe
-from committee.recipe.model import Recipe
 from committee.recipe.overrides import SHORT
 from committee.recipe.schema import schema
 from committee.recipe.section import Section
@@ -109,7 +109,7 @@ def _choices(action: Action) -> str:
 def recipe() -> str:
     """Return the page of all keys of a recipe."""
     short = ", ".join(f"`{key}` (`{section}.{key}`)" for key, section in SHORT.items())
-    parts = [NOTE, RECIPE, *_sections(Recipe, ""), *_of_one_member()]
+    parts = [NOTE, RECIPE, *_sections(recipe_type(), ""), *_of_one_member()]
     parts.append(
         "## Short form\n\nThese keys may stand at the top of the recipe, for those of a section: "
         f"{short}. A value given twice and differently is an error.\n"
@@ -160,7 +160,7 @@ def _later() -> str:
 
 def _unbuilt() -> list[str]:
     """Return what a recipe with every section and every export format asks for in vain."""
-    optional = [*_optional(Recipe, ""), *_optional(type(Recipe().runs), "runs.")]
+    optional = [*_optional(recipe_type(), ""), *_optional(type(recipe_type()().runs), "runs.")]
     formats = schema()["$defs"]["Exports"]["properties"]["formats"]["items"]["enum"]
     return load_recipe(None, [*optional, f"exports.formats=[{', '.join(formats)}]"]).unbuilt()
 
@@ -198,7 +198,7 @@ def _entry(name: str, family: Family[Any]) -> str:
         [
             f"`{key}`",
             f"`{_plain(each.default)}`" if each.default is not each.empty else "(needed)",
-            meanings[key],
+            meanings.get(key, ""),
         ]
         for key, each in family.options(name).items()
         if each.default is not each.empty or family is COMBINERS
@@ -224,9 +224,7 @@ def _meanings(entry: type) -> dict[str, str]:
 
 
 def _keys(section: type[Section], names: Iterable[str]) -> str:
-    described = schema()["$defs"]
-    properties = Recipe.model_json_schema()["properties"] if section is Recipe else None
-    properties = properties or described[section.__name__]["properties"]
+    properties = section.model_json_schema()["properties"]
     rows = []
     for name in names:
         field = section.model_fields[name]

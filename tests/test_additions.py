@@ -1,116 +1,278 @@
-"""An addition is one file: new entries of each family work everywhere, through entry points alone."""
+"""Adding an entry means adding one file, which everything that is derived from the families then uses.
+
+The package `guest` has one file for an entry of each family. It is installed beside the project, with entry
+points, and used in other processes, since a process reads entry points once.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from committee.base.registry import Family
+import committee
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = Path(__file__).parent / "additions"
-ENTRIES = {
-    "committee.combiners": "second:Second",
-    "committee.exporters": "sealed:Sealed",
-    "committee.training.plans": "plain:Plain",
-    "committee.training.soups": "newest:Newest",
-    "committee.models.fusions": "summed:Summed",
-    "committee.pruning": "last_first:LastFirst",
-    "committee.images.readers": "blobs:Blobs",
-    "committee.predictions.files": "pairs:Pairs",
-    "committee.backbones.sources": "own:Own",
-    "committee.pipeline.stages": "farewell:Farewell",
-    "committee.debug": "greeting:Greeting",
+GROUPS = {
+    "guest_audit": "committee.pipeline.stages",
+    "guest_count": "committee.debug",
+    "guest_grays": "committee.images.readers",
+    "guest_lines": "committee.predictions.files",
+    "guest_median": "committee.combiners",
+    "guest_nets": "committee.backbones.sources",
+    "guest_order": "committee.pruning",
+    "guest_plan": "committee.training.plans",
+    "guest_program": "committee.exporters",
+    "guest_soup": "committee.training.soups",
+    "guest_sum": "committee.models.fusions",
 }
-"""Family -> module and class of its new entry in `tests/additions`; the module's name is the key."""
+"""The entry points of the package: file -> family."""
+RECIPE = """
+dataset: {path: data.grays, channels: 1, img_size: 16, batch_size: 16}
+device: cpu
+seed: 3
+models: [{name: "guest_nets:tiny", as: one}, {name: "guest_nets:tiny", as: two}]
+training: {folds: 2, epochs: 1, warmup_epochs: 0, lr: 1e-2, plan: {name: guest_plan, motto: more is more}}
+runs:
+  score_ensemble: {methods: [guest_median, soft_voting]}
+  model_soup: {methods: [guest_soup], over: [folds], barrier: 9, num_batches: 2}
+  fusion: {fusion_methods: [guest_sum], fusion_config: {epochs: 1, hidden_dims: [8]}}
+pruning: {methods: [guest_order]}
+exports: {formats: [guest_program], which: [guest_median]}
+guest_audit: {file: counted.txt}
+"""
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """Install the package, use it in a new process, and return what was found."""
-    place = tmp_path_factory.mktemp("additions")
-    facts = place / "additions-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: additions\nVersion: 1.0\n", encoding="utf-8"
+def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the package is installed in."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(Path(__file__).with_name("guest"), folder / "guest")
+    info = folder / "guest-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n", encoding="utf-8")
+    lines = []
+    for name, group in GROUPS.items():
+        attribute = "".join(part.capitalize() for part in name.split("_"))
+        lines.append(f"[{group}]\n{name} = guest.{name}:{attribute}\n")
+    (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+class Result:
+    """The exit code and the texts of a process."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def json(self) -> Any:
+        """Return the output as JSON."""
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a recipe, images in the format of the guest's reader, and a photo."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = np.clip(random.normal(60, 20, (60, 12, 12)) + 60 * labels[:, None, None], 0, 255).astype(
+        np.uint8
     )
-    lines = [
-        f"[{family}]\n{entry.partition(':')[0]} = additions.{entry}\n" for family, entry in ENTRIES.items()
-    ]
-    (facts / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
-    paths = [str(place), str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
-    done = subprocess.run(
-        [sys.executable, str(PACKAGE / "_use.py"), str(ROOT / "scripts")],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
+    with (folder / "data.grays").open("wb") as file:
+        np.savez(file, images=images, labels=labels)
+    Image.fromarray(images[0].repeat(3, 0).repeat(2, 1)).save(folder / "photo.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def python(guest: Path, work: Path):
+    """Run Python with the project and the guest in its path, in the folder of the recipe."""
+    path = os.pathsep.join([str(Path(committee.__file__).parents[1]), str(guest)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+    def run(*words: object, cwd: Path = work) -> Result:
+        command = [sys.executable, *map(str, words)]
+        return Result(subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def command(python):
+    """Run `committee` with the guest installed."""
+    return lambda *words: python("-m", "committee", *words)
+
+
+@pytest.fixture(scope="module")
+def store(command, work: Path) -> Path:
+    """The store of a run of the recipe."""
+    done = command("run", "recipe.yaml", "--store", "store")
+    assert done.code == 0, done.err + done.out
+    return work / "store"
+
+
+def enums(schema: Any) -> set[str]:
+    """Return all values of enumerations in a JSON Schema."""
+    if isinstance(schema, list):
+        return set().union(*map(enums, schema))
+    if not isinstance(schema, dict):
+        return set()
+    return {*map(str, schema.get("enum", ()))} | set().union(*map(enums, schema.values()))
+
+
+def test_the_guest_is_one_file_for_each_entry() -> None:
+    files = {path.stem for path in Path(__file__).with_name("guest").glob("*.py")} - {"__init__"}
+    assert files == set(GROUPS)
+
+
+def test_the_schema_has_the_names_and_the_section_of_the_stage(command) -> None:
+    schema = command("schema").json()
+    named = {
+        "guest_median",
+        "guest_program",
+        "guest_plan",
+        "guest_order",
+        "guest_soup",
+        "guest_sum",
+        "guest_grays",
+    }
+    assert named <= enums(schema)
+    section = schema["$defs"]["Settings"]
+    assert section["properties"]["file"]["default"] == "audit.txt"
+    assert "guest_audit" in schema["properties"]
+
+
+def test_help_has_the_verb_of_the_stage_and_the_suffix_of_the_format(command) -> None:
+    overview = command("--help")
+    assert re.search(r"guest-audit +Count the ensembles of the store", overview.out)
+    verb = command("guest-audit", "--help")
+    assert verb.code == 0 and "--file FILE" in verb.out and "Count the ensembles of the store" in verb.out
+    assert ".lines" in command("combine", "--help").out
+    debug = command("debug", "--help").out
+    assert "guest_count" in debug and "guest_audit" in debug
+
+
+def test_the_reference_names_every_entry(python) -> None:
+    script = str(ROOT / "scripts" / "write_reference.py")
+    code = (
+        f"import json, runpy; pages = runpy.run_path({script!r})['PAGES']; "
+        "print(json.dumps({name: page() for name, page in pages.items()}))"
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads((place / "found.json").read_text(encoding="utf-8"))
+    pages = python("-c", code).json()
+    for name in GROUPS:
+        assert f"### {name}\n" in pages["families.md"]
+    assert "## guest-audit\n" in pages["command-line.md"]
+    assert "## guest_audit\n\nAudit of the ensembles of a store." in pages["recipe.md"]
+    assert "`guest_program`" in pages["recipe.md"]
 
 
-def keys() -> list[str]:
-    return [entry.partition(":")[0] for entry in ENTRIES.values()]
+def test_a_dry_run_names_what_the_entries_make(command, work: Path) -> None:
+    done = command("run", "recipe.yaml", "--store", "nowhere", "--dry-run")
+    assert done.code == 0, done.err
+    for name in (
+        "guest_median_ensemble",
+        "fusion_guest_sum",
+        "pruned_guest_order",
+        "guest_program",
+        "guest_audit",
+    ):
+        assert name in done.out
+    assert not (work / "nowhere").exists()
 
 
-def test_every_family_of_the_package_that_a_recipe_or_the_command_line_names_has_an_addition() -> None:
-    for family in ENTRIES:
-        assert Family(family, "entry").names()
+def test_a_misspelled_name_is_corrected(command) -> None:
+    done = command("run", "recipe.yaml", "--set", "guest_audti.file=x", "--dry-run")
+    assert done.code == 2 and "Did you mean 'guest_audit'?" in done.err
+    done = command("run", "recipe.yaml", "--set", "guest_audit.fiel=x", "--dry-run")
+    assert done.code == 2 and "Did you mean 'file'?" in done.err
+    done = command("run", "recipe.yaml", "--set", "exports.formats=[guest_progam]", "--dry-run")
+    assert done.code == 2 and "Did you mean 'guest_program'?" in done.err
 
 
-def test_the_registry_loads_them_and_reads_their_constants(found) -> None:
-    assert found["loaded"] == {family: entry.partition(":")[2] for family, entry in ENTRIES.items()}
+def test_a_run_uses_all_entries(store: Path, command) -> None:
+    names = {report["name"] for report in command("leaderboard", "--store", "store", "--json").json()}
+    assert {"one", "two", "guest_median_ensemble", "fusion_guest_sum", "pruned_guest_order"} <= names
+    assert any(name.startswith("soup_guest_soup") for name in names)
+    report = command("leaderboard", "--store", "store", "--model-name", "one", "--json").json()
+    assert report["provenance"]["motto"] == "more is more" and report["backbone"] == "guest_nets:tiny"
+    assert (store / "counted.txt").read_text() == "3 ensembles\n"
+    assert (store / "deploy" / "guest_median_ensemble" / "guest_program" / "model.pt2").is_file()
+    assert command("discover", "--store", "store", "--json").json()["left_out"] == []
 
 
-@pytest.mark.parametrize("key", ["sealed", "plain", "newest", "summed", "last_first", "blobs", "second"])
-def test_the_schema_of_the_recipe_accepts_them(found, key: str) -> None:
-    assert f'"{key}"' in found["schema"]
+def test_predict_opens_the_file_of_the_new_format(store: Path, command) -> None:
+    folder = store / "deploy" / "guest_median_ensemble" / "guest_program"
+    expected = command("predict", "guest_median", "photo.png", "--store", "store", "--json").json()
+    for path in (folder, folder / "model.pt2"):
+        found = command("predict", path, "photo.png", "--json").json()
+        assert found["model"] == "guest_median_ensemble"
+        for one, other in zip(found["predictions"], expected["predictions"], strict=True):
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
 
 
-def test_help_lists_the_verb_of_a_stage_and_its_options(found) -> None:
-    assert "  farewell        Write a farewell" in found["help"]
-    assert "--name NAME" in found["farewell --help"] and "who leaves" in found["farewell --help"]
+def test_the_verb_of_the_stage_runs_it_alone(store: Path, command) -> None:
+    done = command("guest-audit", "recipe.yaml", "--store", "store", "--file", "again.txt", "--json")
+    assert done.json()["ensembles"] == 3 and (store / "again.txt").is_file()
+    plan = command("guest-audit", "recipe.yaml", "--store", "store", "--dry-run")
+    assert plan.out == "The audit would be written to counted.txt.\n"
 
 
-@pytest.mark.parametrize("key", keys())
-def test_the_reference_names_them(found, key: str) -> None:
-    assert f"`{key}`" in found["reference"] or f"### {key}\n" in found["reference"]
+def test_combine_reads_the_new_prediction_file(command, work: Path) -> None:
+    random = np.random.default_rng(1)
+    labels = np.arange(90) % 3
+    for name in ("a", "b", "c"):
+        values = random.dirichlet(np.ones(3), 90) + 2 * np.eye(3)[labels]
+        rows = [
+            f"r{row} "
+            + " ".join(f"k{index}={share:.6f}" for index, share in enumerate(each))
+            + f" true=k{label}"
+            for row, (each, label) in enumerate(
+                zip(values / values.sum(1, keepdims=True), labels, strict=True)
+            )
+        ]
+        (work / f"{name}.lines").write_text("\n".join(rows), encoding="utf-8")
+    found = command("combine", "a.lines", "b.lines", "c.lines", "--method", "guest_median", "--json").json()
+    assert found["method"] == "guest_median" and found["n"] == 90
 
 
-def test_a_dry_run_names_what_they_would_make(found) -> None:
-    text = found["run --dry-run"]
-    assert "own:tiny" in text and "second_ensemble" in text and "pruned_last_first" in text
-    assert "farewell" in text and "fusion_summed" in text
+@pytest.mark.parametrize("section", ["guest_count", "guest_audit"])
+def test_debug_runs_the_sections(section: str, store: Path, command) -> None:
+    done = command("debug", "recipe.yaml", "--store", "store", "--section", section, "--json")
+    (row,) = done.json()
+    assert (row["section"], row["result"]) == (section, "ok")
 
 
-def test_a_run_makes_it(found) -> None:
-    assert {"tiny_s0", "tiny_s1", "fusion_summed", "soup_newest_tiny_s0"} <= set(found["members"])
-    assert {"second_ensemble", "pruned_last_first"} <= set(found["ensembles"])
-    assert found["farewell"] == "Goodbye, world\n"
-
-
-def test_predict_opens_the_file_of_the_new_format(found) -> None:
-    assert found["file"].endswith(".sealed")
-    answers = found["predict"]["predictions"]
-    assert len(answers) == 1 and answers[0]["prediction"] in ("dark", "light")
-
-
-def test_the_new_combiner_saves_and_loads(found) -> None:
-    assert found["difference"] == 0
-
-
-def test_combine_reads_the_new_prediction_format(found) -> None:
-    assert "soft_voting" in found["combine"]
-
-
-def test_debug_runs_the_new_section_and_the_new_stage(found) -> None:
-    assert [(row["section"], row["result"]) for row in found["debug"]] == [
-        ("greeting", "ok"),
-        ("farewell", "ok"),
-    ]
+@pytest.mark.slow
+def test_the_contract_tests_cover_the_entries(python, work: Path) -> None:
+    folders = {
+        "combiners/test_contract.py": "guest_median",
+        "exporters/test_contract.py": "guest_program",
+        "exporters/test_onnx_combiners.py": "guest_median",
+        "models/fusions/test_contract.py": "guest_sum",
+        "pruning/test_contract.py": "guest_order",
+        "training/soups/test_contract.py": "guest_soup",
+        "training/plans/test_contract.py": "guest_plan",
+        "pipeline/stages/test_contract.py": "guest_audit",
+        "images/readers/test_readers.py": "guest_grays",
+        "predictions/files/test_prediction_files.py": "test_every_format_is_tested",
+        "test_reference.py": "test_every_combiner",
+    }
+    tests = [f"tests/{file}" for file in folders]
+    chosen = " or ".join(dict.fromkeys(folders.values()))
+    options = ["-p", "no:cacheprovider", "--rootdir", ROOT, "-q", "-rA", "-k", chosen]
+    done = python("-m", "pytest", *options, *tests, cwd=ROOT)
+    assert done.code == 0, done.out[-4000:]
+    for file, name in folders.items():
+        assert re.search(rf"PASSED tests/{re.escape(file)}\S*{name}", done.out), file

@@ -79,7 +79,9 @@ def _print_recommendation(store: Store, metric: str, budget: CostBudget | None) 
 
 def _print_files(store: Store, name: str) -> None:
     """Print the exported files of a model, and the commands to try with it."""
-    exported = sorted(store.deploy(name).glob("onnx/*.onnx"))
+    from committee.pipeline.shared.package import single_files
+
+    exported = single_files(store.deploy(name))
     files = [f"{file}: {name} as one file, from images to probabilities" for file in exported]
     files += [f"{store.catalog}: the catalog of the store", f"{store.root / 'metrics'}: all metrics"]
     print("\nFiles:", *files, sep="\n  ")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from committee.errors import RecipeError, missing, nearest, unreadable
 from committee.recipe.document import Document, describe
+from committee.recipe.extension import recipe_type
 from committee.recipe.members import slug
 from committee.recipe.model import Recipe
 from committee.recipe.overrides import SET, expand_short_form, override
@@ -66,9 +67,9 @@ def complete(document: Document, overrides: Iterable[str] = ()) -> Recipe:
     for assignment in overrides:
         override(document, assignment)
     try:
-        recipe = Recipe.model_validate(document.value)
+        recipe = recipe_type().model_validate(document.value)
     except ValidationError as error:
-        raise recipe_error(error, document, Recipe) from None
+        raise recipe_error(error, document, recipe_type()) from None
     _check_members(recipe, document)
     _warn_of_unknown_names(recipe, document)
     return recipe

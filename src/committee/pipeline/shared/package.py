@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 DENSE = "Every network runs on every image: in this format, skipping networks saves no time."
 
+STATUS = "export_status.json"
+
 Status = dict[str, Any]
 
 
@@ -85,6 +87,16 @@ def failures(status: Status) -> dict[str, str]:
     return {name: entry["reason"] for name, entry in entries if entry["status"] == "failed"}
 
 
+def single_files(folder: Path) -> list[Path]:
+    """Return the files of a package that predict on their own, by format; an empty list without a package."""
+    if not (folder / STATUS).is_file():
+        return []
+    formats = read_json(folder / STATUS, "the status of an export")["formats"]
+    built = {name: EXPORTERS.load(name) for name in formats if name in EXPORTERS.names()}
+    alone = [name for name, kind in built.items() if kind.suffix and kind.self_contained]
+    return [folder / formats[name]["file"] for name in sorted(alone) if formats[name]["status"] == "done"]
+
+
 class _Job:
     def __init__(
         self, module: nn.Module, card: Card, folder: Path, batches: Sequence[Images], fingerprint: str
@@ -133,7 +145,7 @@ class _Job:
 
 def _previous(folder: Path, fingerprint: str) -> dict[str, Status]:
     """Return the entries of the formats in `folder` that were written from the same model."""
-    place = folder / "export_status.json"
+    place = folder / STATUS
     try:
         status = read_json(place, "the status of an export")
         if not fingerprint or status.get("fingerprint") != fingerprint:
@@ -162,7 +174,7 @@ def _write_records(folder: Path, card: Card, status: Status) -> None:
         {"name": card.name, **card.facts, "versions": {"committee": __version__, **versions}},
     )
     write_json(folder / "class_mapping.json", {str(k): name for k, name in enumerate(card.class_names)})
-    write_json(folder / "export_status.json", status)
+    write_json(folder / STATUS, status)
     sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(_files(folder))}
     write_json(folder / "checksums.json", sums)
 

@@ -63,6 +63,8 @@ class Stage(ABC):
     sections : tuple of str
         The recipe sections that the stage serves, as dotted keys. The first one enables it; a stage that
         serves none is always part of a run.
+    Settings : type of Section
+        The class of the first section, which a stage defines if the recipe does not have the section.
     order : int
         The position in a run; stages run in ascending order.
     verbs : dict
@@ -94,6 +96,7 @@ class Stage(ABC):
 
     key: ClassVar[str]
     sections: ClassVar[tuple[str, ...]]
+    Settings: ClassVar[type[Section]]
     order: ClassVar[int]
     verbs: ClassVar[Verbs]
     debug: ClassVar[str]
