@@ -1,8 +1,9 @@
-"""Carry every preset to ONNX at 224 pixels and compare it with its module on real photos.
+"""Export every preset at 224 pixels, and compare each file with its module on real photographs.
 
-    python scripts/export_presets.py [NAME ...] [--out FOLDER]
+    python scripts/export_presets.py [NAME ...] [--format FORMAT] [--out FOLDER]
 
-Prints a line a preset: seconds, size, largest difference in probability. Ends with 1 when one failed.
+Prints one line for each preset: seconds, size, largest difference of a probability. The exit code is 1 if
+one failed.
 """
 
 from __future__ import annotations
@@ -25,43 +26,47 @@ from committee.pipeline.shared.parity import check_parity, several_sizes
 
 
 def main() -> int:
-    """Export the named presets, or all."""
+    """Export the given presets, or all; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"presets: {', '.join(PRESETS)}; left out: all"
+        "names", nargs="*", metavar="NAME", help=f"presets (default: all): {', '.join(PRESETS)}"
     )
-    parser.add_argument("--out", type=Path, help="where the files stay; left out: a temporary folder")
+    parser.add_argument("--format", choices=EXPORTERS.names(), default="onnx", help="format (default: onnx)")
+    parser.add_argument("--out", type=Path, help="folder of the files (default: a temporary one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        results = [carry(name, arguments.out or Path(temporary)) for name in arguments.names or PRESETS]
+        out = arguments.out or Path(temporary)
+        results = [export(name, arguments.format, out) for name in arguments.names or PRESETS]
     return 0 if all(results) else 1
 
 
-def carry(name: str, out: Path) -> bool:
-    """Export one preset and say how it went."""
+def export(name: str, key: str, out: Path) -> bool:
+    """Export one preset, print the result, and return whether it succeeded."""
     start = time.perf_counter()
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
-    member = awake(Member.build(name, classes=[str(index) for index in range(10)], size=224, seed=0))
+    member = with_active_norms(Member.build(name, classes=[str(k) for k in range(10)], size=224, seed=0))
     photos = [image[::2, ::2].transpose(2, 0, 1).copy() for image in load_sample_images().images]
     try:
-        exporter = EXPORTERS.make("onnx")
+        exporter = EXPORTERS.make(key)
         card = Card(name, member.class_names)
-        file = exporter.export(member, torch.from_numpy(photos[0])[None].repeat(2, 1, 1, 1), folder, card)
+        example = torch.from_numpy(photos[0])[None].repeat(2, 1, 1, 1)
+        file = exporter.export(member, example, folder, card)
         reference = ModulePredictor(member, name, member.class_names)
         parity = check_parity(reference, exporter.load(file, member), several_sizes(photos), name)
     except CommitteeError as error:
         print(f"{name:24} failed: {error}", flush=True)
         return False
-    seconds, megabytes = time.perf_counter() - start, file.stat().st_size / 1e6
-    print(f"{name:24} {seconds:6.0f} s {megabytes:7.1f} MB {parity['max_abs_diff']:9.1e}", flush=True)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    seconds = time.perf_counter() - start
+    print(f"{name:24} {seconds:6.0f} s {size:7.1f} MB {parity['max_abs_diff']:9.1e}", flush=True)
     return True
 
 
-def awake(member: Member) -> Member:
-    """Shake the norms: an error in a block would not show where the block ends in one that starts at zero."""
+def with_active_norms(member: Member) -> Member:
+    """Add noise to the parameters of all norms: a norm of zero at the end of a block would hide errors."""
     generator = torch.Generator().manual_seed(0)
     for layer in member.modules():
         if "Norm" in type(layer).__name__:

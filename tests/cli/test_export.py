@@ -26,15 +26,15 @@ def later() -> str:
 
 
 @pytest.fixture
-def words(tiny_settings, trained) -> list[object]:
+def arguments(tiny_settings, trained) -> list[object]:
     """The options that every verb here takes: the recipe's values, and a trained store."""
     return [*(word for value in tiny_settings for word in ("--set", value)), "--store", trained.root]
 
 
-def test_dry_run_writes_nothing(cli, words, trained, later):
-    said = cli("export", *words, *ALL, "--formats", f"onnx,{later}", "--dry-run", "--json")
-    assert said.code == 0
-    plan = json.loads(said.out)
+def test_dry_run_writes_nothing(cli, arguments, trained, later):
+    result = cli("export", *arguments, *ALL, "--formats", f"onnx,{later}", "--dry-run", "--json")
+    assert result.code == 0
+    plan = json.loads(result.out)
     assert [(row["name"], row["format"], row["built"]) for row in plan["packages"]] == [
         ("test_resnet", "onnx", True),
         ("test_resnet", later, False),
@@ -44,13 +44,15 @@ def test_dry_run_writes_nothing(cli, words, trained, later):
     assert not (trained.root / "deploy").exists()
 
 
-def test_packages_a_member_and_names_what_is_not_built(cli, words, trained: Store, later):
-    said = cli("export", *words, "--model-name", "test_vit", "--formats", f"state_dict,{later}", "--json")
-    assert said.code == 3
-    answer = json.loads(said.out)
-    assert answer["done"] == ["test_vit"]
-    assert answer["unbuilt"] == [f"exports.formats: {later}"]
-    formats = answer["packages"][0]["formats"]
+def test_packages_a_member_and_names_what_is_not_built(cli, arguments, trained: Store, later):
+    result = cli(
+        "export", *arguments, "--model-name", "test_vit", "--formats", f"state_dict,{later}", "--json"
+    )
+    assert result.code == 3
+    found = json.loads(result.out)
+    assert found["done"] == ["test_vit"]
+    assert found["unbuilt"] == [f"exports.formats: {later}"]
+    formats = found["packages"][0]["formats"]
     known = ", ".join(EXPORTERS.names())
     assert formats[later] == {
         "status": "failed",
@@ -59,22 +61,22 @@ def test_packages_a_member_and_names_what_is_not_built(cli, words, trained: Stor
     assert formats["state_dict"]["parity"]["max_abs_diff"] == 0
     status = json.loads((trained.deploy("test_vit") / "export_status.json").read_text(encoding="utf-8"))
     assert status["formats"] == formats
-    found = json.loads(cli("discover", *words, "--json").out)
+    found = json.loads(cli("discover", *arguments, "--json").out)
     assert [package["name"] for package in found["packages"]] == ["test_vit"]
 
 
-def test_a_format_that_is_not_made_is_a_line_below_the_table(cli, words, later):
-    said = cli("export", *words, "--model-name", "test_vit", "--formats", f"state_dict,{later}")
-    assert said.code == 3
-    table, failed, reason = said.out.partition("failed: ")
+def test_a_format_that_is_not_made_is_a_line_below_the_table(cli, arguments, later):
+    result = cli("export", *arguments, "--model-name", "test_vit", "--formats", f"state_dict,{later}")
+    assert result.code == 3
+    table, failed, reason = result.out.partition("failed: ")
     assert failed and reason.startswith(f"test_vit ({later}): {later}: this version cannot write ")
     assert "test_vit/state_dict/weights.safetensors" in table.split() and later not in table
 
 
-def test_writes_elsewhere_and_not_twice(cli, words, trained, tmp_path):
+def test_writes_elsewhere_and_not_twice(cli, arguments, trained, tmp_path):
     command = [
         "export",
-        *words,
+        *arguments,
         "--model-name",
         "test_vit",
         "--formats",
@@ -82,9 +84,9 @@ def test_writes_elsewhere_and_not_twice(cli, words, trained, tmp_path):
         "--out",
         tmp_path / "out",
     ]
-    said = cli(*command)
-    assert said.code == 0
-    title, _, row = said.out.splitlines()
+    result = cli(*command)
+    assert result.code == 0
+    title, _, row = result.out.splitlines()
     assert title == f"Packages in {(tmp_path / 'out').as_posix()}" and row.split()[0] == "test_vit/checkpoint"
     manifest = tmp_path / "out" / "test_vit" / "checkpoint" / "manifest.json"
     first = manifest.stat().st_mtime_ns
@@ -97,61 +99,61 @@ def test_a_store_far_from_its_images_is_exported_all_the_same(cli, trained):
     record = trained.dataset_folder() / "samples.json"
     assert "digits.npz" in record.read_text(encoding="utf-8")
     moved = ["--set", "dataset.path=nowhere.npz", "--store", trained.root]
-    said = cli("export", *moved, "--model-name", "test_vit", "--formats", "state_dict", "--json")
-    assert said.code == 0, said
-    shapes = json.loads(said.out)["packages"][0]["formats"]["state_dict"]["parity"]["shapes"]
+    result = cli("export", *moved, "--model-name", "test_vit", "--formats", "state_dict", "--json")
+    assert result.code == 0, result
+    shapes = json.loads(result.out)["packages"][0]["formats"]["state_dict"]["parity"]["shapes"]
     assert shapes[0] == "4x1x37x37"
 
 
-def test_an_unknown_model_is_named(cli, words, trained):
-    said = cli("export", *words, "--model-name", "test_wit")
-    assert said.code == 2
-    assert said.err == (
+def test_an_unknown_model_is_named(cli, arguments, trained):
+    result = cli("export", *arguments, "--model-name", "test_wit")
+    assert result.code == 2
+    assert result.err == (
         f"committee: {trained.root}: expected one of test_resnet, test_vit, got 'test_wit'. "
         "Did you mean 'test_vit'?\n"
     )
 
 
-def test_an_unknown_format_is_named(cli, words):
-    said = cli("export", *words, "--formats", "onxx")
-    assert said.code == 2
-    assert "'onxx'" in said.err and "Did you mean 'onnx'?" in said.err
+def test_an_unknown_format_is_named(cli, arguments):
+    result = cli("export", *arguments, "--formats", "onxx")
+    assert result.code == 2
+    assert "'onxx'" in result.err and "Did you mean 'onnx'?" in result.err
 
 
-def test_a_failed_format_does_not_end_the_run(cli, words, monkeypatch):
+def test_a_failed_format_does_not_end_the_run(cli, arguments, monkeypatch):
     from committee.exporters.checkpoint import Checkpoint
 
     def fail(*_: object) -> Path:
         raise ValueError("no ink")
 
     monkeypatch.setattr(Checkpoint, "export", fail)
-    said = cli("export", *words, *ALL, "--formats", "checkpoint,state_dict", "--json")
-    assert said.code == 3
-    answer = json.loads(said.out)
-    assert answer["done"] == ["test_resnet", "test_vit"]
-    assert answer["failed"] == {
+    result = cli("export", *arguments, *ALL, "--formats", "checkpoint,state_dict", "--json")
+    assert result.code == 3
+    found = json.loads(result.out)
+    assert found["done"] == ["test_resnet", "test_vit"]
+    assert found["failed"] == {
         "test_resnet (checkpoint)": "ValueError: no ink",
         "test_vit (checkpoint)": "ValueError: no ink",
     }
 
 
-def test_nothing_but_failures_is_a_failure(cli, words, monkeypatch):
+def test_nothing_but_failures_is_a_failure(cli, arguments, monkeypatch):
     from committee.exporters.checkpoint import Checkpoint
 
     def fail(*_: object) -> Path:
         raise ValueError("no ink")
 
     monkeypatch.setattr(Checkpoint, "export", fail)
-    said = cli("export", *words, "--model-name", "test_vit", "--formats", "checkpoint", "--json")
-    assert said.code == 1
+    result = cli("export", *arguments, "--model-name", "test_vit", "--formats", "checkpoint", "--json")
+    assert result.code == 1
     reason = "test_vit: expected a format that can be made, got ValueError: no ink."
-    assert json.loads(said.out)["failed"] == {"test_vit": reason}
+    assert json.loads(result.out)["failed"] == {"test_vit": reason}
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_a_store_that_is_not_there_is_named(cli, tmp_path, dry):
-    said = cli("export", "--store", tmp_path / "none", *dry)
-    assert (said.code, said.err) == (
+    result = cli("export", "--store", tmp_path / "none", *dry)
+    assert (result.code, result.err) == (
         1,
         f"committee: {tmp_path / 'none'}: the store does not exist. Create a store with: "
         "committee train RECIPE, or name another with --store.\n",
@@ -159,9 +161,9 @@ def test_a_store_that_is_not_there_is_named(cli, tmp_path, dry):
 
 
 def test_a_store_without_models_is_an_error(cli, tmp_path: Path):
-    said = cli("export", "--store", tmp_path)
-    assert (said.code, said.out) == (1, "")
-    assert said.err == (
+    result = cli("export", "--store", tmp_path)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
         f"committee: {tmp_path}: expected a trained member, got none. Run: committee train RECIPE\n"
     )
 
@@ -175,13 +177,13 @@ def evaluate(store: Store, name: str, loss: float, ms: float) -> None:
         write_json(folder / "metrics.json", report)
 
 
-def test_the_best_are_packaged_unless_the_recipe_names_others(cli, words, trained: Store):
-    words = ["export", *words, "--formats", "state_dict", "--dry-run", "--json"]
+def test_the_best_are_packaged_unless_the_recipe_names_others(cli, arguments, trained: Store):
+    arguments = ["export", *arguments, "--formats", "state_dict", "--dry-run", "--json"]
 
     def planned(*more: str) -> list[str]:
-        said = cli(*words, *more)
-        assert said.code == 0, said.err
-        return [row["name"] for row in json.loads(said.out)["packages"]]
+        result = cli(*arguments, *more)
+        assert result.code == 0, result.err
+        return [row["name"] for row in json.loads(result.out)["packages"]]
 
     evaluate(trained, "test_resnet", 0.3, 9.0)
     evaluate(trained, "test_vit", 0.2, 30.0)
@@ -190,17 +192,17 @@ def test_the_best_are_packaged_unless_the_recipe_names_others(cli, words, traine
     assert planned(*ALL) == ["test_resnet", "test_vit"]
     assert planned("--set", "exports.which=[test_resnet]") == ["test_resnet"]
     assert planned("--model-name", "test_resnet", *ALL) == ["test_resnet"]
-    said = cli(*words, "--set", "pruning.cost_budget.max_latency_ms=1")
-    assert (said.code, said.err) == (
+    result = cli(*arguments, "--set", "pruning.cost_budget.max_latency_ms=1")
+    assert (result.code, result.err) == (
         1,
         f"committee: {trained.root}: expected a model within pruning.cost_budget, got none. "
         "Raise the budget, or name the models: --model-name NAME\n",
     )
 
 
-def test_nothing_is_the_best_before_the_evaluation(cli, words, trained: Store):
-    said = cli("export", *words)
-    assert (said.code, said.err) == (
+def test_nothing_is_the_best_before_the_evaluation(cli, arguments, trained: Store):
+    result = cli("export", *arguments)
+    assert (result.code, result.err) == (
         1,
         f"committee: {trained.root}: expected evaluated models, to export the best of them, got none. "
         "Run committee evaluate, or name the models: --model-name NAME\n",
@@ -208,8 +210,8 @@ def test_nothing_is_the_best_before_the_evaluation(cli, words, trained: Store):
 
 
 @pytest.mark.parametrize("which", ["bset", "[]", "3"])
-def test_an_invalid_choice_of_models_is_named(cli, words, which):
-    said = cli("export", *words, "--set", f"exports.which={which}")
-    assert said.code == 2
-    assert said.err.startswith("committee: exports.which: expected ")
-    print(said.err)
+def test_an_invalid_choice_of_models_is_named(cli, arguments, which):
+    result = cli("export", *arguments, "--set", f"exports.which={which}")
+    assert result.code == 2
+    assert result.err.startswith("committee: exports.which: expected ")
+    print(result.err)

@@ -27,7 +27,7 @@ from committee.store.commit import commit
 from committee.store.layout import Store
 
 CLASSES = ("temple", "flower", "été", "no")
-LIES_ON_ITS_SIDE = 6  # EXIF: turn by 90 degrees to see it upright
+ROTATED = 6  # EXIF: rotate by 90 degrees to see it upright
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +39,10 @@ def pictures() -> list[NDArray[np.uint8]]:
 
 @pytest.fixture(scope="module")
 def photos(pictures, tmp_path_factory) -> Path:
-    """A folder with a JPEG that lies on its side, a PNG, a WebP, and a broken file in a folder below."""
+    """A folder with a rotated JPEG, a PNG, and a folder with a WebP and a broken file."""
     folder = tmp_path_factory.mktemp("photos")
     exif = Image.Exif()
-    exif[0x0112] = LIES_ON_ITS_SIDE
+    exif[0x0112] = ROTATED
     turned = Image.fromarray(pictures[0]).transpose(Image.Transpose.ROTATE_90)
     turned.save(folder / "a_turned.jpg", exif=exif, quality=95)
     Image.fromarray(pictures[0]).save(folder / "b.png")
@@ -52,7 +52,7 @@ def photos(pictures, tmp_path_factory) -> Path:
     return folder
 
 
-def shaken(member: Member) -> Member:
+def with_active_norms(member: Member) -> Member:
     """Move all weights of normalizations: timm starts the last of a block at zero, which hides the block."""
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def members() -> list[Member]:
     torch.manual_seed(0)
     convnet = Member.build("timm:test_resnet", classes=CLASSES, size=96, name="convnet")
     transformer = Member.build("timm:test_vit", classes=CLASSES, size=64, fit="pad", name="transformer")
-    return [shaken(convnet), shaken(transformer)]
+    return [with_active_norms(convnet), with_active_norms(transformer)]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def files(packages) -> dict[str, Path]:
     return packages["onnx"]
 
 
-def answers(out: str) -> dict[str, list[float]]:
+def probabilities_of(out: str) -> dict[str, list[float]]:
     """Return the probabilities by file name, in the order of the classes."""
     found = {}
     for row in json.loads(out)["predictions"]:
@@ -122,8 +122,8 @@ def answers(out: str) -> dict[str, list[float]]:
     return found
 
 
-def seen_by(module: torch.nn.Module, path: Path) -> NDArray[np.float32]:
-    """Return what a module says of a photo that was opened by Pillow and turned upright here."""
+def probabilities_in(module: torch.nn.Module, path: Path) -> NDArray[np.float32]:
+    """Return the probabilities of an image that Pillow opens and that is rotated here."""
     with Image.open(path) as image:
         pixels = np.array(image.convert("RGB"))
     if path.suffix == ".jpg":
@@ -138,7 +138,7 @@ def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, membe
     names = ["a_turned.jpg", "b.png", "c.webp"]
     paths = [photos / "a_turned.jpg", photos / "b.png", photos / "below" / "c.webp"]
     with Image.open(paths[0]) as image:
-        assert image.size == (333, 517), "the JPEG must lie on its side"
+        assert image.size == (333, 517), "the JPEG must be rotated"
     exported = [
         (module, [files[module.name]]) for files in packages.values() for module in (members[0], ensemble)
     ]
@@ -146,15 +146,17 @@ def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, membe
         (members[0], ["convnet", "--store", store.root, "--set", "device=cpu"]),
         *exported,
     ):
-        said = cli("predict", where[0], *paths, *where[1:], "--json")
-        assert said.code == 0, said.err
-        found = answers(said.out)
+        result = cli("predict", where[0], *paths, *where[1:], "--json")
+        assert result.code == 0, result.err
+        found = probabilities_of(result.out)
         assert list(found) == names
-        expected = [seen_by(module, path) for path in paths]
+        expected = [probabilities_in(module, path) for path in paths]
         np.testing.assert_allclose(list(found.values()), expected, atol=1e-6)
         # Lossless and upright, it is the same picture; so is it, but for JPEG's loss, when it is turned.
         assert np.abs(expected[0] - expected[1]).max() < 0.02
-        assert np.abs(expected[1] - expected[2]).max() > 0.02, "the test is blind to pixels"
+        assert np.abs(expected[1] - expected[2]).max() > 0.02, (
+            "the test cannot fail if the pixels have no effect"
+        )
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -169,8 +171,8 @@ def test_a_file_without_architecture_is_refused(cli, photos, ensemble, tmp_path)
     name = next(each for each in EXPORTERS.names() if each not in FORMATS)
     exporter = EXPORTERS.make(name)
     file = exporter.export(ensemble, torch.empty(0), tmp_path, Card("pair", CLASSES))
-    said = cli("predict", file, photos / "b.png")
-    assert (said.code, said.err) == (
+    result = cli("predict", file, photos / "b.png")
+    assert (result.code, result.err) == (
         2,
         f"committee: {file}: expected a file that contains a whole model, got the weights alone. "
         "Use another format of the package, or a model of a store by its name.\n",
@@ -179,7 +181,7 @@ def test_a_file_without_architecture_is_refused(cli, photos, ensemble, tmp_path)
 
 def test_the_python_interface_agrees(photos, ensemble):
     path = photos / "a_turned.jpg"
-    np.testing.assert_allclose(ensemble.predict([path])[0], seen_by(ensemble, path), atol=1e-6)
+    np.testing.assert_allclose(ensemble.predict([path])[0], probabilities_in(ensemble, path), atol=1e-6)
 
 
 def test_an_onnx_file_needs_no_torch(photos, files):
@@ -196,18 +198,18 @@ def test_a_folder_becomes_a_table_that_goes_on(cli, photos, files, tmp_path):
     table = tmp_path / "out.csv"
     first = cli("predict", files["pair"], photos / "b.png", "--csv", table)
     assert (first.code, first.out) == (0, f"{table}: 1 new, 0 already in the file, 0 unreadable\n")
-    said = cli("predict", files["pair"], photos, "--csv", table)
-    assert said.code == 3
+    result = cli("predict", files["pair"], photos, "--csv", table)
+    assert result.code == 3
     listed = tmp_path / "out.unreadable.csv"
-    assert said.out == f"{table}: 2 new, 1 already in the file, 1 unreadable, listed in {listed}\n"
-    assert said.err == (
+    assert result.out == f"{table}: 2 new, 1 already in the file, 1 unreadable, listed in {listed}\n"
+    assert result.err == (
         f"{photos / 'below' / 'd.jpg'}: expected a JPEG, PNG or WebP image, got something else. "
         "Replace it or leave it out.\n"
     )
     with listed.open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file)) == [
             ["id", "reason"],
-            [(photos / "below" / "d.jpg").as_posix(), said.err.rstrip("\n")],
+            [(photos / "below" / "d.jpg").as_posix(), result.err.rstrip("\n")],
         ]
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
@@ -228,18 +230,18 @@ def test_a_table_can_be_combined(cli, photos, files, tmp_path):
 
 
 def test_json_names_what_could_not_be_read(cli, photos, files):
-    said = cli("predict", files["pair"], photos / "below", "--json")
-    assert said.code == 3
-    answer = json.loads(said.out)
-    assert answer["model"] == "pair"
+    result = cli("predict", files["pair"], photos / "below", "--json")
+    assert result.code == 3
+    found = json.loads(result.out)
+    assert found["model"] == "pair"
     bad = photos / "below" / "d.jpg"
     reason = f"{bad}: expected a JPEG, PNG or WebP image, got something else. Replace it or leave it out."
-    assert answer["failed"] == [{"id": bad.as_posix(), "reason": reason}]
+    assert found["failed"] == [{"id": bad.as_posix(), "reason": reason}]
 
 
-def test_a_table_for_people(cli, photos, files):
-    said = cli("predict", files["pair"], photos / "b.png")
-    lines = said.out.splitlines()
+def test_the_table(cli, photos, files):
+    result = cli("predict", files["pair"], photos / "b.png")
+    lines = result.out.splitlines()
     assert lines[0].split() == ["image", "prediction", "probability"]
     assert lines[1].split()[0] == (photos / "b.png").as_posix()
     assert lines[1].split()[1] in CLASSES
@@ -250,7 +252,7 @@ def test_nothing_readable_is_a_failure(cli, photos, files):
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="a disk that takes any name")
-def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, files, tmp_path, monkeypatch):
+def test_odd_names_are_predicted_and_hostile_files_are_skipped(cli, photos, files, tmp_path, monkeypatch):
     folder = tmp_path / "odd"
     folder.mkdir()
     names = [b"new\nline.png", b"esc\x1b[2J.png", b"caf\xe9.png", b"x" * 251 + b".png", b'quote".png']
@@ -259,11 +261,11 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
     Image.new("1", (7_100, 7_100)).save(folder / "bomb.png")
     (folder / "eps.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n")
     table = tmp_path / "out.csv"
-    said = cli("predict", files["pair"], folder, "--csv", table)
-    assert said.code == 3 and said.out.startswith(
+    result = cli("predict", files["pair"], folder, "--csv", table)
+    assert result.code == 3 and result.out.startswith(
         f"{table}: 5 new, 0 already in the file, 2 unreadable, listed in "
     )
-    assert said.err.splitlines() == [
+    assert result.err.splitlines() == [
         f"{folder / 'bomb.png'}: expected a JPEG, PNG or WebP image, "
         "got more than 50 million pixels: 7100 x 7100. Replace it or leave it out.",
         f"{folder / 'eps.jpg'}: expected a JPEG, PNG or WebP image, got an EPS file. "
@@ -280,13 +282,13 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
     monkeypatch.setenv("COLUMNS", "500")
     shown = cli("predict", files["pair"], folder)
     assert "\x1b" not in shown.out and "new\\nline.png" in shown.out and len(shown.out.splitlines()) == 6
-    answer = json.loads(cli("predict", files["pair"], folder, "--json").out)
-    assert {Path(row["id"]).name for row in answer["predictions"]} == expected
-    assert [Path(row["id"]).name for row in answer["failed"]] == ["bomb.png", "eps.jpg"]
+    found = json.loads(cli("predict", files["pair"], folder, "--json").out)
+    assert {Path(row["id"]).name for row in found["predictions"]} == expected
+    assert [Path(row["id"]).name for row in found["failed"]] == ["bomb.png", "eps.jpg"]
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("arguments", "sentence"),
     [
         (
             ["nowhere.onnx", "{photos}"],
@@ -310,22 +312,22 @@ def test_odd_names_are_answered_and_hostile_files_are_set_aside(cli, photos, fil
         ),
     ],
 )
-def test_wrong_usage_is_one_sentence(cli, photos, store, files, words, sentence):
+def test_wrong_usage_is_one_sentence(cli, photos, store, files, arguments, sentence):
     known = {"photos": photos, "store": store.root, "file": files["pair"]}
-    said = cli("predict", *(word.format(**known) for word in words))
-    assert (said.code, said.out) == (2, "")
-    assert said.err == f"committee: {sentence.format(**known)}\n"
+    result = cli("predict", *(word.format(**known) for word in arguments))
+    assert (result.code, result.out) == (2, "")
+    assert result.err == f"committee: {sentence.format(**known)}\n"
 
 
 def test_a_dry_run_counts_the_photos_that_are_left(cli, photos, files, tmp_path):
     table = tmp_path / "out.csv"
-    words = ("predict", files["pair"], photos, "--csv", table)
-    said = cli(*words, "--dry-run")
-    assert said.code == 0 and said.out.startswith("pair would predict 4 of 4 images in about ")
+    arguments = ("predict", files["pair"], photos, "--csv", table)
+    result = cli(*arguments, "--dry-run")
+    assert result.code == 0 and result.out.startswith("pair would predict 4 of 4 images in about ")
     assert not table.exists()
-    cli(*words)
+    cli(*arguments)
     before = table.read_bytes()
-    assert cli(*words, "--dry-run").out.startswith("pair would predict 1 of 4 images in about ")
+    assert cli(*arguments, "--dry-run").out.startswith("pair would predict 1 of 4 images in about ")
     assert table.read_bytes() == before
     found = json.loads(cli("predict", files["pair"], photos, "--dry-run", "--json").out)
     assert (found["model"], found["photos"]) == ("pair", 4) and found["hours"] > 0

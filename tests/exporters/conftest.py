@@ -1,4 +1,4 @@
-"""Real photographs, and small networks whose normalization does something."""
+"""Real photographs, and small networks whose normalization layers are not the identity."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from committee.images.view import View
 
 
-class Seeing(nn.Module):
-    """The least that can be exported: a view and a network."""
+class WithView(nn.Module):
+    """A view and a network."""
 
     def __init__(self, backbone: str, size: int, fit: str = "crop", channels: int = 3) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Seeing(nn.Module):
 
 
 class Vote(nn.Module):
-    """Several of them, pooled."""
+    """The mean of several of them."""
 
     def __init__(self, members: list[nn.Module]) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Vote(nn.Module):
 
 
 def perturbed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Shake all normalizations: timm starts the last of a block at zero, which hides half of the network."""
+    """Change all normalizations, since timm starts the last one of a block at zero, which hides the block."""
     shaken = torch.Generator().manual_seed(0)
     out = {}
     for key, value in state.items():
@@ -59,7 +59,7 @@ def photos() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def shaken() -> Callable[[nn.Module], nn.Module]:
-    """Shake the normalizations of a module, and put it in evaluation mode."""
+    """Change the normalizations of a module, and put it in evaluation mode."""
 
     def shake(module: nn.Module) -> nn.Module:
         module.load_state_dict(perturbed(module.state_dict()))
@@ -69,13 +69,13 @@ def shaken() -> Callable[[nn.Module], nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def seeing() -> type[Seeing]:
-    return Seeing
+def with_view() -> type[WithView]:
+    return WithView
 
 
 @pytest.fixture(scope="session")
 def vote() -> Vote:
     """A convolutional network and a transformer of different input size."""
     torch.manual_seed(0)
-    members = [Seeing("test_resnet.r160_in1k", 64), Seeing("test_vit.r160_in1k", 160, "squash")]
+    members = [WithView("test_resnet.r160_in1k", 64), WithView("test_vit.r160_in1k", 160, "squash")]
     return Vote(members).eval()

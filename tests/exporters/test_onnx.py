@@ -60,8 +60,8 @@ def test_weights_past_the_limit_lie_beside_it(tmp_path, vote, photos, monkeypatc
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_gray_images_and_channels_last_weights(tmp_path, seeing, photos, fit):
-    module = seeing("test_efficientnet.r160_in1k", 48, fit, 1).to(memory_format=torch.channels_last).eval()
+def test_gray_images_and_channels_last_weights(tmp_path, with_view, photos, fit):
+    module = with_view("test_efficientnet.r160_in1k", 48, fit, 1).to(memory_format=torch.channels_last).eval()
     gray = photos[:, :1]
     file = Onnx().export(module, torch.from_numpy(gray), tmp_path, CARD)
     assert OnnxPredictor(file).channels == 1
@@ -70,14 +70,14 @@ def test_gray_images_and_channels_last_weights(tmp_path, seeing, photos, fit):
 
 
 def test_a_module_that_cannot_be_traced_is_named(tmp_path, photos):
-    class Moody(nn.Module):
+    class Untraceable(nn.Module):
         def forward(self, images):
             means = images.float().mean((1, 2, 3))
             return torch.stack([means, means + (1 if means.sum() > 3 else 2)], 1)
 
     with pytest.raises(ExportError) as caught:
-        Onnx().export(Moody(), torch.from_numpy(photos), tmp_path, Card("moody", ("a", "b")))
-    assert str(caught.value).startswith("onnx of moody: expected a module that torch.export can trace, got ")
+        Onnx().export(Untraceable(), torch.from_numpy(photos), tmp_path, Card("net", ("a", "b")))
+    assert str(caught.value).startswith("onnx of net: expected a module that torch.export can trace, got ")
     assert "Next steps" not in str(caught.value) and "\x1b" not in str(caught.value)
     assert str(caught.value).endswith(
         "Leave 'onnx' out of exports.formats, or name the backbone in backbones.exclude."

@@ -40,20 +40,20 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 100])
-def test_answers_in_order_whatever_the_batches(folder, batch_size):
+def test_predictions_in_order_whatever_the_batches(folder, batch_size):
     model = Brightness()
     photos = find_photos([folder])
-    answers = list(predict(model, photos, batch_size=batch_size))
-    assert [answer.id for answer in answers] == [photo.as_posix() for photo in photos]
-    for answer in answers:
-        if answer.probabilities is None:
-            assert answer.id.endswith("broken.JPG")
-            assert answer.reason == (
-                f"{Path(answer.id)}: expected a JPEG, PNG or WebP image, got something else. "
+    predictions = list(predict(model, photos, batch_size=batch_size))
+    assert [each.id for each in predictions] == [photo.as_posix() for photo in photos]
+    for each in predictions:
+        if each.probabilities is None:
+            assert each.id.endswith("broken.JPG")
+            assert each.reason == (
+                f"{Path(each.id)}: expected a JPEG, PNG or WebP image, got something else. "
                 "Replace it or leave it out."
             )
         else:
-            assert answer.probabilities[1] == pytest.approx(8 * int(answer.id[-6:-4]) / 255)
+            assert each.probabilities[1] == pytest.approx(8 * int(each.id[-6:-4]) / 255)
     assert sum(shape[0] for shape in model.batches) == 30
     assert max(shape[0] for shape in model.batches) <= batch_size
 
@@ -65,7 +65,7 @@ def test_large_photos_go_one_by_one(folder, monkeypatch):
     assert {shape[0] for shape in model.batches} == {1}
 
 
-def test_the_first_answers_come_before_the_last_photos_are_read(folder):
+def test_the_first_predictions_come_before_the_last_photos_are_read(folder):
     model = Brightness()
     photos = find_photos([folder])
     stream = predict(model, photos * 20, batch_size=2)
@@ -95,7 +95,7 @@ def test_a_folder_without_images_is_named(tmp_path):
     )
 
 
-def test_no_photos_no_answers():
+def test_no_photos_no_predictions():
     assert list(predict(Brightness(), [])) == []
 
 

@@ -73,7 +73,7 @@ def test_rows_of_another_model_are_refused(tmp_path):
     )
 
 
-def test_sets_and_withheld_answers(tmp_path):
+def test_sets_and_abstentions(tmp_path):
     path = tmp_path / "out.csv"
     classes = ("ant", "bee|wasp")
     with PredictionCsv(path, classes, "vote", with_sets=True) as rows:
