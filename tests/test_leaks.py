@@ -29,8 +29,8 @@ from committee.combiners.temperature import Temperature
 from committee.errors import LeakError
 from committee.pipeline.combine import combine
 from committee.pipeline.run import run, run_verb
+from committee.pipeline.shared import build as build_module
 from committee.pipeline.shared.records import ensemble_facts
-from committee.pipeline.stages import score_ensemble as build_module
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard

@@ -60,8 +60,6 @@ class Averaging(OfBackbone):
     ('test_resnet', ('swa_test_resnet', 'ema_test_resnet'))
     """
 
-    single_network = True
-
     def __init__(
         self,
         spec: MemberSpec,

@@ -59,8 +59,6 @@ class Plan(ABC):
         Splits on which the fits make choices. Their rows count as seen.
     derives : bool
         Whether the plan derives a member from stored members, instead of training a backbone.
-    single_network : bool
-        Whether the member is one network of a backbone, which can be fused and averaged with others.
     section : str
         Section of the recipe that asks for the plan.
 
@@ -77,7 +75,6 @@ class Plan(ABC):
     """
 
     derives: ClassVar[bool] = False
-    single_network: ClassVar[bool] = False
     section: ClassVar[str] = "training.plan"
     name: str
     others: tuple[str, ...] = ()

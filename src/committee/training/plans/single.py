@@ -31,8 +31,6 @@ class Single(OfBackbone):
     ('test_resnet', 8)
     """
 
-    single_network = True
-
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Fit the backbone on `rows`; see the base class."""
         return {self.name: self.fit(rows, fold, fingerprint, epochs).member}
