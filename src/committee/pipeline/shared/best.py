@@ -63,7 +63,7 @@ def best_ensemble(
         value come last, by name.
     budget : CostBudget, optional
         Models whose measured latency or size exceeds it are not considered. A latency that was measured with
-        several images a call is compared as it is, so it can only exclude too many models.
+        several images per call is compared unchanged, so it can only exclude too many models.
 
     See Also
     --------

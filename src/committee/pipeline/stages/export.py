@@ -97,7 +97,7 @@ class Export(Stage):
         return Names(formats=tuple(name for name in recipe.exports.formats if name in EXPORTERS.names()))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return which packages would be written."""
+        """Return the packages that would be written."""
         built = EXPORTERS.names()
         packages = [
             {
@@ -168,14 +168,14 @@ class Export(Stage):
 
 @dataclass(frozen=True)
 class _Packages:
-    """The packages of several models, for any process that helps."""
+    """The packages of several models, as tasks of one or more processes."""
 
     recipe: Recipe
     store: Store
     out: Path | None
 
     def do(self, name: str) -> Status | Exception:
-        """Package a model; return the status of its formats, or why there is none."""
+        """Package a model; return the status of its formats, or the error."""
         made: list[Status] = []
         error = attempt(lambda: made.append(self._package(name)))
         return made[0] if error is None else error
@@ -213,12 +213,12 @@ def models(recipe: Recipe, store: Store, names: Sequence[str] = ()) -> list[str]
 
 
 def package_folder(store: Store, name: str, out: Path | None) -> Path:
-    """Return where the package of a model goes."""
+    """Return the folder of the package of a model."""
     return store.deploy(name) if out is None else out / name
 
 
 def read_status(folder: Path) -> Status | None:
-    """Return what `export_status.json` of a package says; None where there is none."""
+    """Return the content of `export_status.json` of a package; None if the file does not exist."""
     path = folder / "export_status.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
@@ -239,15 +239,15 @@ def _package(recipe: Recipe, store: Store, name: str, folder: Path) -> Status:
 
 
 def _failed(name: str, status: Status) -> dict[str, str]:
-    """Return the formats that failed although they are built; raise where no other is left."""
+    """Return the formats that failed although they are built; raise ExportError if all formats failed."""
     failed = {key: reason for key, reason in failures(status).items() if key in EXPORTERS.names()}
     if failed and len(failures(status)) == len(status["formats"]):
-        raise ExportError(name, expected="a format that can be made", got=next(iter(failed.values())))
+        raise ExportError(name, expected="a format that can be written", got=next(iter(failed.values())))
     return {f"{name} ({key})": reason for key, reason in failed.items()}
 
 
 def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np.uint8]]:
-    """Return some images of the data set, uint8 `[c, H, W]`: as their files hold them, or else as cached."""
+    """Return some images of the data set, uint8 `[c, H, W]`, from their files or else from the cache."""
     try:
         settings = recipe.dataset
         if not settings.is_named:
@@ -256,7 +256,7 @@ def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np
         rows = [row for row, split in enumerate(samples.splits) if split == "train"]
         return [decode(samples.images[row], channels, name=samples.ids[row]) for row in _spread(rows)]
     except CommitteeError:
-        # A store may be taken to where its images are not.
+        # A copy of a store may be used where the images do not exist.
         for path in sorted(store.root.glob(f"cache/*/{FILE}")):
             canvas = np.load(path, mmap_mode="r", allow_pickle=False)
             if canvas.shape[3] == channels:
@@ -265,6 +265,6 @@ def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np
 
 
 def _spread(rows: Sequence[int]) -> list[int]:
-    """Return some rows from the first to the last."""
+    """Return a few evenly spaced rows, including the first and the last."""
     places = np.linspace(0, len(rows) - 1, PARITY_IMAGES).round().astype(int)
     return [rows[place] for place in dict.fromkeys(places.tolist())]
