@@ -125,7 +125,7 @@ def test_the_leaderboard_fits_80_columns(trained: Store, cli: Callable[..., Said
     for words in ((), ("--wide",)):
         lines = cli("leaderboard", "--store", trained.root, *words).out.splitlines()
         assert max(map(len, lines[1:])) <= 80 and "no proven gain" in "\n".join(lines)
-    assert "test accuracy" in "\n".join(lines)
+    assert "latency ms" in "\n".join(lines)
 
 
 def test_an_empty_leaderboard_is_a_sentence(store: Store, trained: Store, cli: Callable[..., Said]) -> None:
