@@ -244,7 +244,8 @@ def test_combine_reads_the_new_prediction_file(command, work: Path) -> None:
         ]
         (work / f"{name}.lines").write_text("\n".join(rows), encoding="utf-8")
     found = command("combine", "a.lines", "b.lines", "c.lines", "--method", "guest_median", "--json").json()
-    assert found["method"] == "guest_median" and found["n"] == 90
+    assert found["method"] == "guest_median" and found["members"] == ["a", "b", "c"]
+    assert found["scores"]["cross_fitted"]["accuracy"]["value"] > 0.9
 
 
 @pytest.mark.parametrize("section", ["guest_count", "guest_audit"])
