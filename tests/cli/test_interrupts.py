@@ -102,7 +102,10 @@ def test_decoding_predicting_and_storing_stop_at_once(
     [
         (("build-ensemble", "--method", "weighted"), "committee.combiners.weighted:Weighted.fit"),
         (("evaluate",), "committee.pipeline.stages.evaluate:intervals"),
-        (("export", "--model-name", "test_vit", "--formats", "onnx"), "committee.exporters._onnx_graph:_translate"),
+        (
+            ("export", "--model-name", "test_vit", "--formats", "onnx"),
+            "committee.exporters._onnx_graph:_translate",
+        ),
     ],
     ids=["build-ensemble", "evaluate", "export"],
 )

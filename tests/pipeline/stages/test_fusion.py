@@ -126,7 +126,9 @@ def test_the_command_line(trained: Store, cli: Callable[..., object]) -> None:
     )
     result = cli(*arguments)
     assert result.code == 0
-    assert "fusion_concat_mlp test_resnet, concat_mlp of 96 + 64 values" in " ".join(result.out.split())
+    assert "fusion_concat_mlp test_resnet, test_vit concat_mlp of 96 + 64 values" in " ".join(
+        result.out.split()
+    )
 
 
 def test_its_files_take_part_in_discovery(trained: Store) -> None:
