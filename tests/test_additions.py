@@ -12,9 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +21,6 @@ from PIL import Image
 
 import committee
 
-pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 GROUPS = {
     "guest_audit": "committee.pipeline.stages",
@@ -38,47 +36,6 @@ GROUPS = {
     "guest_sum": "committee.models.fusions",
 }
 """The entry points of the package: file -> family."""
-FILE = "store/deploy/guest_median_ensemble/guest_program"
-RUN, STORE = ("run", "recipe.yaml"), ("--store", "store")
-COMMANDS: dict[str, Sequence[str]] = {
-    "schema": ["schema"],
-    "help": ["--help"],
-    "help of the verb": ["guest-audit", "--help"],
-    "help of combine": ["combine", "--help"],
-    "help of debug": ["debug", "--help"],
-    "dry run": [*RUN, "--store", "nowhere", "--dry-run"],
-    "misspelled section": [*RUN, "--set", "guest_audti.file=x", "--dry-run"],
-    "misspelled key": [*RUN, "--set", "guest_audit.fiel=x", "--dry-run"],
-    "misspelled format": [*RUN, "--set", "exports.formats=[guest_progam]", "--dry-run"],
-    "combine": ["combine", "a.lines", "b.lines", "c.lines", "--method", "guest_median", "--json"],
-    "run": [*RUN, *STORE],
-    "leaderboard": ["leaderboard", *STORE, "--json"],
-    "one member": ["leaderboard", *STORE, "--model-name", "one", "--json"],
-    "discover": ["discover", *STORE, "--json"],
-    "predict with the store": ["predict", "guest_median", "photo.png", *STORE, "--json"],
-    "predict with the folder": ["predict", FILE, "photo.png", "--json"],
-    "predict with the file": ["predict", f"{FILE}/model.pt2", "photo.png", "--json"],
-    "dry run of the verb": ["guest-audit", "recipe.yaml", *STORE, "--dry-run"],
-    "verb": ["guest-audit", "recipe.yaml", *STORE, "--file", "again.txt", "--json"],
-    "debug guest_count": ["debug", "recipe.yaml", *STORE, "--section", "guest_count", "--json"],
-    "debug guest_audit": ["debug", "recipe.yaml", *STORE, "--section", "guest_audit", "--json"],
-}
-"""What is run, in this order."""
-PROGRAM = """
-import contextlib, io, json, pickle, runpy, sys
-from committee.cli.main import main
-from committee.recipe.load import load_recipe
-
-results = []
-for words in json.load(open("commands.json")):
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(words)
-    results.append([code, out.getvalue(), err.getvalue()])
-pages = {name: page() for name, page in runpy.run_path(sys.argv[1])["PAGES"].items()}
-json.dump([results, pages], open("results.json", "w"))
-pickle.dump(load_recipe("recipe.yaml"), open("recipe.pickle", "wb"))
-"""
 RECIPE = """
 dataset: {path: data.grays, channels: 1, img_size: 16, batch_size: 16}
 device: cpu
@@ -111,12 +68,11 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Result(NamedTuple):
-    """The exit code and the texts of a command."""
+class Result:
+    """The exit code and the texts of a process."""
 
-    code: int
-    out: str
-    err: str
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
 
     def json(self) -> Any:
         """Return the output as JSON."""
@@ -137,50 +93,33 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "data.grays").open("wb") as file:
         np.savez(file, images=images, labels=labels)
     Image.fromarray(images[0].repeat(3, 0).repeat(2, 1)).save(folder / "photo.png")
-    for name in ("a", "b", "c"):
-        (folder / f"{name}.lines").write_text(lines_of(random), encoding="utf-8")
     return folder
 
 
-def lines_of(random: np.random.Generator) -> str:
-    """Return predictions of 90 samples and 3 classes in the format of the guest."""
-    labels = np.arange(90) % 3
-    values = random.dirichlet(np.ones(3), 90) + 2 * np.eye(3)[labels]
-    rows = []
-    for row, (each, label) in enumerate(zip(values / values.sum(1, keepdims=True), labels, strict=True)):
-        shares = " ".join(f"k{index}={share:.6f}" for index, share in enumerate(each))
-        rows.append(f"r{row} {shares} true=k{label}")
-    return "\n".join(rows)
-
-
 @pytest.fixture(scope="module")
-def environment(guest: Path) -> dict[str, str]:
-    """The environment of a process that has the project and the guest in its path."""
+def python(guest: Path, work: Path):
+    """Run Python with the project and the guest in its path, in the folder of the recipe."""
     path = os.pathsep.join([str(Path(committee.__file__).parents[1]), str(guest)])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+    def run(*words: object, cwd: Path = work) -> Result:
+        command = [sys.executable, *map(str, words)]
+        return Result(subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True))
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def used(environment: dict[str, str], work: Path) -> dict[str, Any]:
-    """The results of `COMMANDS`, run one after the other in one process, and the pages of the reference."""
-    (work / "commands.json").write_text(json.dumps(list(COMMANDS.values())), encoding="utf-8")
-    script = ROOT / "scripts" / "write_reference.py"
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(script)],
-        cwd=work,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    results, pages = json.loads((work / "results.json").read_text(encoding="utf-8"))
-    return {**{name: Result(*each) for name, each in zip(COMMANDS, results, strict=True)}, "pages": pages}
+def command(python):
+    """Run `committee` with the guest installed."""
+    return lambda *words: python("-m", "committee", *words)
 
 
 @pytest.fixture(scope="module")
-def store(used: dict[str, Any], work: Path) -> Path:
-    """The store of the run of the recipe."""
-    assert used["run"].code == 0, used["run"].err
+def store(command, work: Path) -> Path:
+    """The store of a run of the recipe."""
+    done = command("run", "recipe.yaml", "--store", "store")
+    assert done.code == 0, done.err + done.out
     return work / "store"
 
 
@@ -198,8 +137,8 @@ def test_the_guest_is_one_file_for_each_entry() -> None:
     assert files == set(GROUPS)
 
 
-def test_the_schema_has_the_names_and_the_section_of_the_stage(used) -> None:
-    schema = used["schema"].json()
+def test_the_schema_has_the_names_and_the_section_of_the_stage(command) -> None:
+    schema = command("schema").json()
     named = {
         "guest_median",
         "guest_program",
@@ -215,18 +154,23 @@ def test_the_schema_has_the_names_and_the_section_of_the_stage(used) -> None:
     assert "guest_audit" in schema["properties"]
 
 
-def test_help_has_the_verb_of_the_stage_and_the_suffix_of_the_format(used) -> None:
-    overview = used["help"]
+def test_help_has_the_verb_of_the_stage_and_the_suffix_of_the_format(command) -> None:
+    overview = command("--help")
     assert re.search(r"guest-audit +Count the ensembles of the store", overview.out)
-    verb = used["help of the verb"]
+    verb = command("guest-audit", "--help")
     assert verb.code == 0 and "--file FILE" in verb.out and "Count the ensembles of the store" in verb.out
-    assert ".lines" in used["help of combine"].out
-    debug = used["help of debug"].out
+    assert ".lines" in command("combine", "--help").out
+    debug = command("debug", "--help").out
     assert "guest_count" in debug and "guest_audit" in debug
 
 
-def test_the_reference_names_every_entry(used) -> None:
-    pages = used["pages"]
+def test_the_reference_names_every_entry(python) -> None:
+    script = str(ROOT / "scripts" / "write_reference.py")
+    code = (
+        f"import json, runpy; pages = runpy.run_path({script!r})['PAGES']; "
+        "print(json.dumps({name: page() for name, page in pages.items()}))"
+    )
+    pages = python("-c", code).json()
     for name in GROUPS:
         assert f"### {name}\n" in pages["families.md"]
     assert "## guest-audit\n" in pages["command-line.md"]
@@ -234,8 +178,8 @@ def test_the_reference_names_every_entry(used) -> None:
     assert "`guest_program`" in pages["recipe.md"]
 
 
-def test_a_dry_run_names_what_the_entries_make(used, work: Path) -> None:
-    done = used["dry run"]
+def test_a_dry_run_names_what_the_entries_make(command, work: Path) -> None:
+    done = command("run", "recipe.yaml", "--store", "nowhere", "--dry-run")
     assert done.code == 0, done.err
     for name in (
         "guest_median_ensemble",
@@ -248,64 +192,72 @@ def test_a_dry_run_names_what_the_entries_make(used, work: Path) -> None:
     assert not (work / "nowhere").exists()
 
 
-def test_a_misspelled_name_is_corrected(used) -> None:
-    done = used["misspelled section"]
+def test_a_misspelled_name_is_corrected(command) -> None:
+    done = command("run", "recipe.yaml", "--set", "guest_audti.file=x", "--dry-run")
     assert done.code == 2 and "Did you mean 'guest_audit'?" in done.err
-    done = used["misspelled key"]
+    done = command("run", "recipe.yaml", "--set", "guest_audit.fiel=x", "--dry-run")
     assert done.code == 2 and "Did you mean 'file'?" in done.err
-    done = used["misspelled format"]
+    done = command("run", "recipe.yaml", "--set", "exports.formats=[guest_progam]", "--dry-run")
     assert done.code == 2 and "Did you mean 'guest_program'?" in done.err
 
 
-def test_a_recipe_with_the_section_is_read_by_another_process(store, work, environment) -> None:
-    """Fits and packages are made by several processes, which get the recipe pickled."""
-    read = "import pickle; print(pickle.load(open('recipe.pickle', 'rb')).guest_audit.file)"
-    done = subprocess.run(
-        [sys.executable, "-c", read], cwd=work, env=environment, capture_output=True, text=True
-    )
-    assert done.stdout == "counted.txt\n", done.stderr
-
-
-def test_a_run_uses_all_entries(store: Path, used) -> None:
-    names = {report["name"] for report in used["leaderboard"].json()}
+def test_a_run_uses_all_entries(store: Path, command) -> None:
+    names = {report["name"] for report in command("leaderboard", "--store", "store", "--json").json()}
     assert {"one", "two", "guest_median_ensemble", "fusion_guest_sum", "pruned_guest_order"} <= names
     assert any(name.startswith("soup_guest_soup") for name in names)
-    report = used["one member"].json()
+    report = command("leaderboard", "--store", "store", "--model-name", "one", "--json").json()
     assert report["provenance"]["motto"] == "more is more" and report["backbone"] == "guest_nets:tiny"
     assert (store / "counted.txt").read_text() == "3 ensembles\n"
     assert (store / "deploy" / "guest_median_ensemble" / "guest_program" / "model.pt2").is_file()
-    assert used["discover"].json()["left_out"] == []
+    assert command("discover", "--store", "store", "--json").json()["left_out"] == []
 
 
-@pytest.mark.parametrize("path", ["folder", "file"])
-def test_predict_opens_the_file_of_the_new_format(path: str, used) -> None:
-    expected = used["predict with the store"].json()
-    found = used[f"predict with the {path}"].json()
-    assert found["model"] == "guest_median_ensemble"
-    (one,), (other,) = found["predictions"], expected["predictions"]
-    assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+def test_predict_opens_the_file_of_the_new_format(store: Path, command) -> None:
+    folder = store / "deploy" / "guest_median_ensemble" / "guest_program"
+    expected = command("predict", "guest_median", "photo.png", "--store", "store", "--json").json()
+    for path in (folder, folder / "model.pt2"):
+        found = command("predict", path, "photo.png", "--json").json()
+        assert found["model"] == "guest_median_ensemble"
+        for one, other in zip(found["predictions"], expected["predictions"], strict=True):
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
 
 
-def test_the_verb_of_the_stage_runs_it_alone(store: Path, used) -> None:
-    done = used["verb"]
+def test_the_verb_of_the_stage_runs_it_alone(store: Path, command) -> None:
+    done = command("guest-audit", "recipe.yaml", "--store", "store", "--file", "again.txt", "--json")
     assert done.json()["ensembles"] == 3 and (store / "again.txt").is_file()
-    plan = used["dry run of the verb"]
+    plan = command("guest-audit", "recipe.yaml", "--store", "store", "--dry-run")
     assert plan.out == "The audit would be written to counted.txt.\n"
 
 
-def test_combine_reads_the_new_prediction_file(used) -> None:
-    found = used["combine"].json()
+def test_combine_reads_the_new_prediction_file(command, work: Path) -> None:
+    random = np.random.default_rng(1)
+    labels = np.arange(90) % 3
+    for name in ("a", "b", "c"):
+        values = random.dirichlet(np.ones(3), 90) + 2 * np.eye(3)[labels]
+        rows = [
+            f"r{row} "
+            + " ".join(f"k{index}={share:.6f}" for index, share in enumerate(each))
+            + f" true=k{label}"
+            for row, (each, label) in enumerate(
+                zip(values / values.sum(1, keepdims=True), labels, strict=True)
+            )
+        ]
+        (work / f"{name}.lines").write_text("\n".join(rows), encoding="utf-8")
+    found = command("combine", "a.lines", "b.lines", "c.lines", "--method", "guest_median", "--json").json()
     assert found["method"] == "guest_median" and found["members"] == ["a", "b", "c"]
+    assert found["scores"]["cross_fitted"]["accuracy"]["value"] > 0.9
 
 
 @pytest.mark.parametrize("section", ["guest_count", "guest_audit"])
-def test_debug_runs_the_sections(section: str, used) -> None:
-    done = used[f"debug {section}"]
+def test_debug_runs_the_sections(section: str, store: Path, command) -> None:
+    done = command("debug", "recipe.yaml", "--store", "store", "--section", section, "--json")
     (row,) = done.json()
     assert (row["section"], row["result"]) == (section, "ok")
 
 
-def test_the_contract_tests_cover_the_entries(environment: dict[str, str]) -> None:
+# Readers and prediction files are tested on files of their own format, which only their own tests can write.
+@pytest.mark.slow
+def test_the_contract_tests_cover_the_entries(python, work: Path) -> None:
     folders = {
         "combiners/test_contract.py": "guest_median",
         "exporters/test_contract.py": "guest_program",
@@ -318,9 +270,8 @@ def test_the_contract_tests_cover_the_entries(environment: dict[str, str]) -> No
     }
     tests = [f"tests/{file}" for file in folders]
     chosen = " or ".join(dict.fromkeys(folders.values()))
-    options = ["-p", "no:cacheprovider", "-rA", "-k", chosen]
-    command = [sys.executable, "-m", "pytest", *options, *tests]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-4000:]
+    options = ["-p", "no:cacheprovider", "--rootdir", ROOT, "-q", "-rA", "-k", chosen]
+    done = python("-m", "pytest", *options, *tests, cwd=ROOT)
+    assert done.code == 0, done.out[-4000:]
     for file, name in folders.items():
-        assert re.search(rf"PASSED tests/{re.escape(file)}\S*{name}", done.stdout), file
+        assert re.search(rf"PASSED tests/{re.escape(file)}\S*{name}", done.out), file

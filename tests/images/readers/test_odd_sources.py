@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from committee.base.lazy import entries
 from committee.errors import CommitteeError
 from committee.images.dataset import preview_dataset
 from committee.images.readers.base import READERS, Samples
@@ -269,5 +268,5 @@ def test_a_folder_that_may_not_be_read(tmp_path):
 def test_every_reader_is_tested_with_invalid_data():
     """A reader that is not tested here has a test file of its own."""
     here = {"csv", "digits", "folder", "metadata", "numpy", "parquet"}
-    others = set(entries(READERS.package)) - here
+    others = set(READERS.names()) - here
     assert all(Path(__file__).with_name(f"test_{name}.py").is_file() for name in others)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from committee.base.lazy import entries
 from committee.errors import CommitteeError
 from committee.images.decode import decode
 from committee.images.readers.base import READERS, Samples, sorted_classes
@@ -42,7 +41,7 @@ def parquet_of(table: Path) -> Path:
     return table.with_suffix(".parquet")
 
 
-@pytest.mark.parametrize("key", entries(READERS.package))
+@pytest.mark.parametrize("key", READERS.names())
 def test_contract(layouts, settings, key):
     if key not in layouts:
         assert Path(__file__).with_name(f"test_{key}.py").is_file(), (

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from safetensors.numpy import save_file
 
-from committee.base.lazy import entries
 from committee.errors import CommitteeError, DataError, DependencyError, UsageError
 from committee.predictions.files._write import write_csv
 from committee.predictions.files.base import FILES, member_names, read, read_labels
@@ -78,7 +77,7 @@ WRITERS = {"npz": write_npz, "safetensors": write_safetensors, "parquet": write_
 def test_every_format_is_tested() -> None:
     """A format that is not written here has a test file of its own."""
     here = Path(__file__).parent
-    assert all(name in WRITERS or (here / f"test_{name}.py").is_file() for name in entries(FILES.package))
+    assert all(name in WRITERS or (here / f"test_{name}.py").is_file() for name in FILES.names())
 
 
 @pytest.mark.parametrize("name", WRITERS)
