@@ -124,7 +124,8 @@ def test_the_leaderboard_fits_80_columns(trained: Store, cli: Callable[..., Said
             write_json(folder / "metrics.json", report(name, 0.5, gain=UNPROVEN, data={}))
     for words in ((), ("--wide",)):
         lines = cli("leaderboard", "--store", trained.root, *words).out.splitlines()
-        assert max(map(len, lines[1:])) <= 80 and "no proven gain" in "\n".join(lines)
+        lines = [line for line in lines if str(trained.root) not in line]  # a path cannot be wrapped
+        assert max(map(len, lines)) <= 80 and "no proven gain" in "\n".join(lines)
     assert "latency ms" in "\n".join(lines)
 
 

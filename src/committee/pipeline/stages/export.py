@@ -28,6 +28,7 @@ from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.package import Status, failures, package
 from committee.pipeline.shared.parity import several_sizes
 from committee.pipeline.shared.records import model_source
+from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.sets import model_table
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs
@@ -97,7 +98,13 @@ class Export(Stage):
         return Names(formats=tuple(name for name in recipe.exports.formats if name in EXPORTERS.names()))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
-        """Return the packages that would be written."""
+        """Return the packages that would be written.
+
+        The best models are known once models are evaluated; before, only the formats are known.
+        """
+        require_store(store)
+        if not self.models and recipe.exports.which == "best" and not read_reports(store):
+            return _plan_without_scores(recipe)
         built = EXPORTERS.names()
         packages = [
             {
@@ -186,6 +193,15 @@ class _Packages:
 
     def _package(self, name: str) -> Status:
         return _package(self.recipe, self.store, name, package_folder(self.store, name, self.out))
+
+
+def _plan_without_scores(recipe: Recipe) -> Summary:
+    formats = ", ".join(recipe.exports.formats)
+    text = (
+        "The best ensemble and the best single member would be packaged after they are evaluated "
+        f"(exports.which: best). Formats: {formats}."
+    )
+    return Summary({"packages": [], "formats": list(recipe.exports.formats)}, [text])
 
 
 def models(recipe: Recipe, store: Store, names: Sequence[str] = ()) -> list[str]:
