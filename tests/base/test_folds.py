@@ -136,3 +136,44 @@ def test_a_class_whose_rows_follow_those_of_another_is_dealt_by_groups() -> None
     folds = make_folds(labels, 3, groups=groups)
     assert all(folds[60 + row] == folds[group] for row, group in enumerate(groups[60:]))
     assert len(set(folds[60:].tolist())) > 1
+
+
+@given(st.integers(0, 1000), st.lists(st.integers(1, 4), min_size=1, max_size=5), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_rare_classes_are_spread_and_the_others_stay_stratified(
+    seed: int, counts: list[int], grouped: bool
+) -> None:
+    labels = np.concatenate([np.repeat([0, 1], [60, 40]), np.repeat(np.arange(2, 2 + len(counts)), counts)])
+    groups = np.arange(len(labels)) if grouped else None
+    folds = make_folds(labels, 5, groups=groups, seed=seed, rare=True)
+    for label, count in ((0, 60), (1, 40)):
+        in_fold = np.bincount(folds[labels == label], minlength=5)
+        assert np.abs(in_fold - count / 5).max() <= 2
+    for label, count in enumerate(counts, start=2):
+        assert len(set(folds[labels == label].tolist())) == count
+    sizes = np.bincount(folds)
+    assert sizes.max() - sizes.min() <= 2 + len(counts)
+
+
+def test_folds_of_many_small_classes_and_of_few_rows() -> None:
+    assert np.bincount(make_folds(np.arange(20) // 2, 5, rare=True)).tolist() == [4] * 5
+    assert _sentence(DataError, make_folds, [0, 0, 1], 5, rare=True) == (
+        "folds: expected at least 5 rows, got 3. Use fewer folds."
+    )
+
+
+def test_classes_in_one_fold_are_named_where_they_are_accepted(caplog) -> None:
+    labels, folds = [0, 0, 0, 1, 1, 1, 2, 3, 3], [0, 1, 2, 0, 1, 2, 1, 0, 0]
+    check_folds(folds, labels, class_names=["a", "b", "c", "d"], rare=True)
+    assert caplog.messages == [
+        "All rows of 'c', 'd' are in one fold: what is fitted for that fold has not seen the class"
+    ]
+    assert _sentence(DataError, check_folds, folds, labels, class_names=["a", "b", "c", "d"]) == (
+        "folds: class 'c': expected rows in at least 2 folds, got all in fold 1. "
+        "Correct the fold column, or leave it out."
+    )
+    sorted_labels = np.repeat([0, 1], 5)
+    assert _sentence(DataError, check_folds, sorted_labels, sorted_labels, rare=True) == (
+        "folds: class '0': expected rows in at least 2 folds, got all in fold 0. "
+        "Correct the fold column, or leave it out."
+    )

@@ -255,9 +255,8 @@ def test_folds_come_from_the_files_or_are_drawn(digits: Path, tmp_path: Path) ->
 
 
 def test_folds_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
-    assert sentence(DataError, lambda: combine(files(digits), digits / "labels.csv", folds=90)) == (
-        "folds: expected at most 57, the number of training samples of class 'four', got 90. "
-        "Use 57 folds, or add samples."
+    assert sentence(DataError, lambda: combine(files(digits), digits / "labels.csv", folds=900)) == (
+        "folds: expected at least 900 rows, got 600. Use fewer folds."
     )
     assert sentence(UsageError, lambda: combine(files(digits), digits / "labels.csv", folds=1)) == (
         "folds: expected at least 2, got 1."
@@ -269,6 +268,27 @@ def test_folds_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
         "folds: class 'two': expected rows in at least 2 folds, got all in fold 0. "
         "Correct the fold column, or leave it out."
     )
+
+
+def test_a_class_of_one_row_is_named_and_changes_nothing_else(digits: Path, tmp_path: Path, caplog) -> None:
+    ids, labels = _table(digits / "labels.csv")
+    labels = [label if row else "ten" for row, label in enumerate(labels)]
+    rows = zip(ids, labels, np.arange(len(ids)) % 5, strict=True)
+    lines = [f"{name},{label},{fold}" for name, label, fold in rows]
+    (tmp_path / "y.csv").write_text("\n".join(["id,label,fold", *lines]), encoding="utf-8")
+    with pytest.raises(DataError, match="ten"):  # the members do not have this class
+        combine(files(digits), tmp_path / "y.csv", methods=["weighted"])
+    labels = ["one" if label in ("one", "two") and row else label for row, label in enumerate(labels)]
+    labels[0], labels[7] = "one", "two"
+    lines = [f"{name},{label}" for name, label in zip(ids, labels, strict=True)]
+    (tmp_path / "z.csv").write_text("\n".join(["id,label", *lines]), encoding="utf-8")
+    for folds in (None, 5):
+        caplog.clear()
+        found = combine(files(digits), tmp_path / "z.csv", methods=["weighted"], folds=folds)
+        assert np.isfinite(found.best.scores.cross_fitted["log_loss"].value)
+    assert caplog.messages == [
+        "All rows of 'two' are in one fold: what is fitted for that fold has not seen the class"
+    ]
 
 
 def test_groups_widen_intervals(digits: Path, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError, UsageError, first_five
+
+log = logging.getLogger(__name__)
 
 _ADVICE_GROUPS = "Use fewer folds or smaller groups, or correct the fold column."
 _ADVICE_COLUMN = "Correct the fold column, or leave it out."
@@ -25,6 +29,7 @@ def make_folds(
     groups: ArrayLike | None = None,
     seed: int = 0,
     class_names: Sequence[str] | None = None,
+    rare: bool = False,
 ) -> NDArray[np.int64]:
     """Draw stratified folds, in which every class has about the same proportion.
 
@@ -40,6 +45,9 @@ def make_folds(
         Seed of the shuffling.
     class_names : sequence of str, optional
         Names of classes, for error messages.
+    rare : bool
+        Whether a class may have fewer rows or groups than folds. Its rows are then in as many folds as
+        possible, and the other classes are stratified as usual. Otherwise, such a class is refused.
 
     Returns
     -------
@@ -51,8 +59,8 @@ def make_folds(
     UsageError
         `k` is less than 2.
     DataError
-        The smallest class has fewer rows than folds, there are fewer groups than folds, or all rows of a
-        class are in the groups of one fold.
+        There are fewer rows or groups than folds. Unless `rare`: the smallest class has fewer rows than
+        folds, or all rows of a class are in the groups of one fold.
 
     See Also
     --------
@@ -63,11 +71,13 @@ def make_folds(
     >>> from committee.base.folds import make_folds
     >>> sorted(make_folds([0, 0, 1, 1], 2).tolist())
     [0, 0, 1, 1]
+    >>> sorted(make_folds([0, 0, 0, 1], 2, rare=True).tolist())
+    [0, 0, 1, 1]
     """
     labels = np.asarray(labels)
     if k < 2:
         raise UsageError("folds", expected="at least 2", got=str(k))
-    _check_size(labels, k, class_names)
+    labels = _stratification(labels, k) if rare else _checked_size(labels, k, class_names)
     if groups is None:
         return _split(labels, k, None, seed)
     _, groups = np.unique(_column(groups, "groups", len(labels)), return_inverse=True)
@@ -78,8 +88,9 @@ def make_folds(
             got=str(k),
             todo="Use fewer folds.",
         )
-    folds = _split_groups(labels, k, groups, seed)
-    check_folds(folds, labels, groups, class_names=class_names)
+    folds = _split_groups(labels, k, groups, seed, rare)
+    if not rare:
+        check_folds(folds, labels, groups, class_names=class_names)
     return folds
 
 
@@ -95,6 +106,7 @@ def check_folds(
     groups: ArrayLike | None = None,
     *,
     class_names: Sequence[str] | None = None,
+    rare: bool = False,
 ) -> None:
     """Raise DataError for folds that cannot be used for cross-fitting, or that leak.
 
@@ -108,12 +120,15 @@ def check_folds(
         Group of each row.
     class_names : sequence of str, optional
         Names of classes, for error messages.
+    rare : bool
+        Whether the rows of a class that has fewer rows or groups than there are folds may all be in one fold.
+        The log names such classes.
 
     Raises
     ------
     DataError
-        There are fewer than two folds, a fold is negative, all rows of a class are in one fold, or a group
-        is in several folds.
+        There are fewer than two folds, a fold is negative, a group is in several folds or, unless `rare`, all
+        rows of a class are in one fold.
     """
     labels = np.asarray(labels)
     folds = _column(folds, "folds", len(labels))
@@ -122,20 +137,32 @@ def check_folds(
     names, fold = np.unique(folds, return_inverse=True)
     if len(names) < 2:
         raise DataError("folds", expected="at least 2", got=str(len(names)), todo=_ADVICE_COLUMN)
-    classes, row_class = np.unique(labels, return_inverse=True)
-    counts = np.bincount(fold * len(classes) + row_class, minlength=len(names) * len(classes))
-    counts = counts.reshape(len(names), len(classes))
-    alone = np.argwhere((counts == counts.sum(axis=0)).T)
-    if len(alone):
-        which, where = alone[0]
+    units = np.arange(len(labels)) if groups is None else _column(groups, "groups", len(labels))
+    alone = _in_one_fold(fold, labels)
+    refused = [each for each in alone if not rare or len({*units[labels == each].tolist()}) >= len(names)]
+    if refused:
+        label, where = refused[0], alone[refused[0]]
         raise DataError(
-            f"folds: class {_name(classes[which], class_names)}",
+            f"folds: class {_name(label, class_names)}",
             expected="rows in at least 2 folds",
             got=f"all in fold {names[where]}",
             todo=_ADVICE_GROUPS if groups is not None else _ADVICE_COLUMN,
         )
     if groups is not None:
-        _check_groups(fold, _column(groups, "groups", len(labels)))
+        _check_groups(fold, units)
+    if alone:
+        log.warning(
+            "All rows of %s are in one fold: what is fitted for that fold has not seen the class",
+            ", ".join(_name(label, class_names) for label in [*alone][:5]) + ", ..." * (len(alone) > 5),
+        )
+
+
+def _in_one_fold(fold: NDArray[np.int64], labels: NDArray[Any]) -> dict[Any, int]:
+    """Return the classes whose rows are all in one fold, with the number of that fold."""
+    classes, row_class, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    pairs, in_pair = np.unique(np.stack([row_class, fold]), axis=1, return_counts=True)
+    whole = pairs[:, in_pair == counts[pairs[0]]]
+    return {classes[which]: int(where) for which, where in whole.T.tolist()}
 
 
 def fingerprint(sample_ids: ArrayLike, folds: ArrayLike) -> str:
@@ -145,7 +172,15 @@ def fingerprint(sample_ids: ArrayLike, folds: ArrayLike) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None) -> None:
+def _stratification(labels: NDArray[Any], k: int) -> NDArray[Any]:
+    """Return the labels by which folds are stratified: all equal if every class has fewer rows than folds."""
+    if len(labels) < k:
+        raise DataError("folds", expected=f"at least {k} rows", got=str(len(labels)), todo="Use fewer folds.")
+    largest = np.unique(labels, return_counts=True)[1].max()
+    return labels if largest >= k else np.zeros(len(labels), np.int64)
+
+
+def _checked_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None) -> NDArray[Any]:
     if not len(labels):
         raise DataError("folds", expected="labeled rows", got="none")
     classes, counts = np.unique(labels, return_counts=True)
@@ -162,6 +197,7 @@ def _check_size(labels: NDArray[Any], k: int, class_names: Sequence[str] | None)
             todo=(f"Use {has} folds, or add samples." if has > 1 else "Add samples, or leave this class out.")
             + also,
         )
+    return labels
 
 
 def _split(labels: NDArray[Any], k: int, groups: NDArray[np.int64] | None, seed: int) -> NDArray[np.int64]:
@@ -171,21 +207,26 @@ def _split(labels: NDArray[Any], k: int, groups: NDArray[np.int64] | None, seed:
         k, shuffle=True, random_state=seed % 2**32
     )
     folds = np.empty(len(labels), np.int64)
-    for fold, (_, held_out) in enumerate(splitter.split(np.empty((len(labels), 0)), labels, groups)):
-        folds[held_out] = fold
+    with warnings.catch_warnings():
+        # A class with fewer rows than folds is meant here: `make_folds` refuses it, or is asked to accept it.
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        for fold, (_, held_out) in enumerate(splitter.split(np.empty((len(labels), 0)), labels, groups)):
+            folds[held_out] = fold
     return folds
 
 
-def _split_groups(labels: NDArray[Any], k: int, groups: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def _split_groups(
+    labels: NDArray[Any], k: int, groups: NDArray[np.int64], seed: int, rare: bool
+) -> NDArray[np.int64]:
     first = first_in_group(groups)
     if first is None:
         return _split(labels, k, groups, seed)
     lead = first == np.arange(len(labels))
     classes, counts = np.unique(labels[lead], return_counts=True)
-    if counts.min() < k or len(classes) < len(np.unique(labels)):
+    if not rare and (counts.min() < k or len(classes) < len(np.unique(labels))):
         return _split(labels, k, groups, seed)
     folds = np.empty(len(labels), np.int64)
-    folds[lead] = _split(labels[lead], k, None, seed)
+    folds[lead] = _split(_stratification(labels[lead], k), k, None, seed)
     return folds[first]
 
 

@@ -297,9 +297,11 @@ def _shared(names: Sequence[str]) -> int:
 def _folds(predictions: Predictions, folds: int | None, seed: int) -> NDArray[np.int64] | None:
     labels, classes = predictions.require_labels("combine"), predictions.class_names
     if folds is not None:
-        return make_folds(labels, folds, groups=predictions.groups, seed=seed, class_names=classes)
+        drawn = make_folds(labels, folds, groups=predictions.groups, seed=seed, rare=True)
+        check_folds(drawn, labels, predictions.groups, class_names=classes, rare=True)
+        return drawn
     if predictions.folds is not None:
-        check_folds(predictions.folds, labels, predictions.groups, class_names=classes)
+        check_folds(predictions.folds, labels, predictions.groups, class_names=classes, rare=True)
     return predictions.folds
 
 

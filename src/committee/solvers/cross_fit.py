@@ -116,21 +116,18 @@ def cross_fit_all(
 def redraw_folds(predictions: Predictions, seed: int = 0, most: int = 5) -> NDArray[np.int64]:
     """Draw folds inside the given rows: stratified by class, groups kept together, at most `most` folds.
 
+    A class with fewer rows or groups than folds does not change the folds of the other classes.
+
     Returns
     -------
     int64 array [N]
         Fold of each row.
     """
-    labels = predictions.require_labels("folds")
-    counts = np.bincount(labels)
-    smallest = int(counts[counts > 0].min())
-    if predictions.groups is not None:
-        smallest = min(smallest, len(np.unique(predictions.groups)))
-    try:
-        return make_folds(labels, max(2, min(most, smallest)), groups=predictions.groups, seed=seed)
-    except DataError:
-        # A class with one row or one group cannot be in two folds. Folds without stratification leak nothing.
-        return make_folds(np.zeros_like(labels), 2, groups=predictions.groups, seed=seed)
+    labels, groups = predictions.require_labels("folds"), predictions.groups
+    # More folds than the largest class has rows could not be stratified.
+    largest = int(np.bincount(labels).max(initial=0))
+    units = len(labels) if groups is None else len(np.unique(groups))
+    return make_folds(labels, max(2, min(most, largest, units)), groups=groups, seed=seed, rare=True)
 
 
 def splits(predictions: Predictions, folds: NDArray[np.int64], *, within_folds: bool = False) -> Pairs:

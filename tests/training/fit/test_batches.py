@@ -42,6 +42,14 @@ def test_the_inner_slice_keeps_groups_whole():
     assert len(judged) == 20 and not set(groups[kept]) & set(groups[judged])
 
 
+def test_one_repeated_row_leaves_the_inner_slice_stratified():
+    labels, groups = np.arange(300) // 3, np.arange(300)
+    groups[1] = 0  # one image occurs twice
+    kept, judged = inner_slice(labels, groups, 0.1, 0)
+    assert set(labels[kept]) == set(labels[judged]) == set(labels)
+    assert not set(groups[kept]) & set(groups[judged])
+
+
 def test_class_weights_have_mean_one_over_the_rows():
     labels = np.repeat([0, 1, 2], [6, 3, 1])
     assert class_weights(labels, ("a", "b", "c"), "none") is None

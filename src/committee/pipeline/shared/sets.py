@@ -39,9 +39,8 @@ def calibration_rows(
     if val is None or not halve:
         return val, val
     labels = val.require_labels("sets")
-    few = np.bincount(labels)[labels].min() < 2
     try:
-        half = make_folds(np.zeros_like(labels) if few else labels, 2, groups=val.groups, seed=seed)
+        half = make_folds(labels, 2, groups=val.groups, seed=seed, rare=True)
     except DataError:  # one row or one group cannot be divided
         return val, None
     return val.rows(half == 0), val.rows(half == 1)

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.folds import first_in_group
+
 Rows = NDArray[np.int64]
 
 
@@ -51,7 +53,8 @@ def inner_slice(labels: Rows, groups: Rows | None, fraction: float, seed: int) -
     labels : int64 `[N]`
         The slice has at least one row of each class with two or more rows, and leaves at least one.
     groups : int64 `[N]` or None
-        Rows of one group stay together; the slice then consists of whole groups, drawn at random.
+        Rows of one group stay together. If few rows share a group, the first rows of the groups are drawn by
+        class, and the others follow; otherwise whole groups are drawn at random.
     fraction : float
         Share of the rows in the slice.
     seed : int
@@ -60,14 +63,16 @@ def inner_slice(labels: Rows, groups: Rows | None, fraction: float, seed: int) -
     -------
     kept, judged : int64 arrays, sorted
     """
-    generator = np.random.default_rng(seed)
-    if groups is not None:
+    generator, rows = np.random.default_rng(seed), np.arange(len(labels))
+    first = rows if groups is None else first_in_group(groups)
+    if first is None:
+        assert groups is not None
         judged = _whole_groups(groups, fraction, generator)
     else:
-        judged = np.concatenate(
-            [_share(np.flatnonzero(labels == each), fraction, generator) for each in np.unique(labels)]
-        )
-    return np.setdiff1d(np.arange(len(labels)), judged), np.sort(judged)
+        lead = np.flatnonzero(first == rows)
+        drawn = [_share(lead[labels[lead] == each], fraction, generator) for each in np.unique(labels[lead])]
+        judged = np.flatnonzero(np.isin(first, np.concatenate(drawn)))
+    return np.setdiff1d(rows, judged), np.sort(judged)
 
 
 def _share(rows: Rows, fraction: float, generator: np.random.Generator) -> Rows:

@@ -121,9 +121,8 @@ def inner_pairs(labels: Rows, groups: Rows | None, seed: int) -> list[tuple[Rows
 
     The list is empty if there are too few rows, or only one group.
     """
-    few = np.bincount(labels)[labels].min() < INNER
     try:
-        dealt = make_folds(np.zeros_like(labels) if few else labels, INNER, groups=groups, seed=seed)
+        dealt = make_folds(labels, INNER, groups=groups, seed=seed, rare=True)
     except DataError:
         return []
     return [(np.flatnonzero(dealt != fold), np.flatnonzero(dealt == fold)) for fold in range(INNER)]
