@@ -130,9 +130,14 @@ def test_the_splits_of_a_store_do_not_change(make_folder, settings, opened, said
     )
 
 
-def test_folds_may_come_later(make_folder, settings, opened):
+def test_folds_may_come_later(make_folder, settings, opened, caplog):
     root = make_folder("root", {"cat": 20, "dog": 20})
+    caplog.set_level("INFO")
     without = opened(settings(root), folds=0)
+    assert caplog.messages[0] == (
+        "Without folds, ensembles are fitted on a val split: 6 of 40 images are held out for it "
+        "(dataset.val_size)"
+    )
     assert (without.folds == -1).all() and len(without.rows("val")) == 6 and len(without.rows("test")) == 8
     dealt = opened(settings(root))
     assert np.array_equal(dealt.splits, without.splits) and dealt.fingerprint == without.fingerprint

@@ -224,7 +224,7 @@ def test_fits_use_the_fresh_rows(trained: Store, net: Member, tmp_path: Path, ca
         rows, kind = fitting_rows(trained, deployed, deployed)
     assert kind == "oof" and set(rows.sample_ids) == set(ids[:80])
     assert (
-        "80 of 191 rows are used to fit combiners: the others are, or may be, training rows of guest"
+        "80 of 191 rows are used to fit combiners: the others were, or may have been, used to train guest"
         in caplog.text
     )
     assert run_verb("build-ensemble", recipe(), trained, methods=["weighted"]).exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.manifest import digest, read_manifest
 from committee.untrusted.documents import build, read_json
+
+log = logging.getLogger(__name__)
 
 FILE = "samples.json"
 FROZEN = ("test_size", "val", "val_size")
@@ -198,6 +201,13 @@ def first_record(
         class_names=samples.class_names,
     )
     check_splits(samples.class_names, labels, splits, names)
+    if not folds and not settings.val_size and "val" not in samples.splits:
+        log.info(
+            "Without folds, ensembles are fitted on a val split: %d of %d images are held out for it "
+            "(dataset.val_size)",
+            (splits == "val").sum(),
+            len(splits),
+        )
     copies = np.flatnonzero(first != np.arange(len(ids)))
     return Record(
         name=settings.name or Path(settings.path or "").stem,

@@ -38,7 +38,8 @@ class Dataset(Section):
         gt=0,
         lt=1,
         description="Fraction of the training rows held out as val split if the data has none; greedy soups "
-        "are selected on it. Null holds out no rows with cross-validation, and test_size without.",
+        "are selected on it. Null holds out no rows with cross-validation, and test_size without: ensembles "
+        "are then fitted on it, and early stopping uses half of it.",
     )
     fold_column: str | None = Field(
         None,

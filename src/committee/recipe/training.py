@@ -91,7 +91,7 @@ class Augment(Section):
 
 
 class EarlyStop(Section):
-    """Early stopping on a validation slice of the training rows."""
+    """Early stopping on a validation slice of the training rows, or on half of the val split without folds."""
 
     patience: int | None = Field(
         5,
@@ -100,7 +100,11 @@ class EarlyStop(Section):
         "epochs; the slice then serves best_checkpoint only.",
     )
     fraction: float = Field(
-        0.1, gt=0, lt=1, description="Fraction of the training rows in the validation slice."
+        0.1,
+        gt=0,
+        lt=1,
+        description="Fraction of the training rows in the validation slice. Without folds, half of the val "
+        "split judges epochs instead.",
     )
     metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
         "log_loss", description="Metric on the validation slice that must improve."
@@ -214,8 +218,7 @@ class Fit(Section):
     )
     early_stop: EarlyStop | None = Field(
         None,
-        description="Early stopping on a validation slice of the training rows; null trains all epochs on "
-        "all rows.",
+        description="Early stopping on rows that are not trained on; null trains all epochs on all rows.",
     )
     best_checkpoint: bool = Field(
         False,

@@ -13,8 +13,10 @@ from committee.predictions.table import Predictions
 from committee.store.manifest import read_manifest
 from committee.training.crossfit import crossfit as module
 from committee.training.crossfit.crossfit import CrossFit
+from committee.training.fit.early_stopping import judging_rows
 from committee.training.fit.predict import logits_of
 from committee.training.plans import _of_backbone
+from committee.training.plans.base import PLANS
 from committee.training.plans.single import Single
 
 
@@ -157,6 +159,57 @@ def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):
     assert asked == {"fold_0": None, "fold_1": None, "fold_2": None, "refit": 3}
 
 
+@pytest.mark.parametrize("plan", ["single", "bagging", "boosting"])
+def test_without_folds_half_of_the_val_split_judges_epochs_and_counts_as_seen(
+    making, dataset, store, cpu, plan, monkeypatch
+):
+    given, real = {}, _of_backbone.train
+
+    def spy(spec, dataset, rows, **kwargs):
+        given[spec.name] = rows
+        return real(spec, dataset, rows, **kwargs)
+
+    monkeypatch.setattr(_of_backbone, "train", spy)
+    monkeypatch.setattr(type(dataset), "images", watched := Watched(type(dataset).images))
+    rule = "training.early_stop=null" if plan == "boosting" else "training.early_stop={patience: 2}"
+    made = PLANS.make(
+        plan, spec=making.make_spec("training.folds=0", rule), dataset=dataset, store=store, device=cpu
+    )
+    fits = CrossFit(made, store)
+    fits.make("refit")
+    judging = judging_rows(dataset)
+    train, val = dataset.rows("train"), dataset.rows("val")
+    assert set(judging) < set(val) and len(judging) == pytest.approx(len(val) / 2, abs=5)
+    assert all(np.isin(rows, train).all() for rows in given.values())
+    if plan == "single":
+        assert np.array_equal(given[made.name], train)  # no row is set aside
+    assert set(judging) <= watched.rows
+    fits.finish()
+    stored = Predictions.load(store.kfold(made.name) / "val_refit")
+    assert set(stored.sample_ids[stored.seen[0]]) == set(dataset.sample_ids[judging])
+    assert not Predictions.load(store.kfold(made.name) / "test_refit").seen.any()
+
+
+class Watched:
+    """A replacement of `Dataset.images` that records the rows that are read."""
+
+    def __init__(self, real):
+        self.real, self.rows = real, set()
+
+    def __get__(self, dataset, owner=None):
+        def images(rows):
+            self.rows |= set(rows)
+            return self.real(dataset, rows)
+
+        return images
+
+
+@pytest.mark.parametrize("setting", ["training.folds=0", "training.early_stop={patience: 2}"])
+def test_otherwise_no_val_row_is_seen(run, store, setting):
+    name = run(setting)
+    assert not Predictions.load(store.kfold(name) / "val_refit").seen.any()
+
+
 def test_a_checkpoint_says_what_made_it(run, store):
     name = run("training.folds=0")
     folder = store.checkpoint(name, "refit")
@@ -197,6 +250,7 @@ from pathlib import Path
 from making import make_dataset, make_spec
 from committee.store.layout import Store
 from committee.training.crossfit.crossfit import CrossFit
+from committee.training.plans.base import PLANS
 from committee.training.plans.single import Single
 root = Path(sys.argv[1])
 store = Store(root / "store")

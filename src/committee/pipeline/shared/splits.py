@@ -79,7 +79,7 @@ def _require_enough(rows: Predictions) -> Predictions:
             todo="List such rows with committee adopt --fresh FILE, or use backbones.exclude.",
         )
     log.info(
-        "%d of %d rows are used to fit combiners: the others are, or may be, training rows of %s",
+        "%d of %d rows are used to fit combiners: the others were, or may have been, used to train %s",
         len(fresh),
         len(rows),
         ", ".join(trained_on_rows),

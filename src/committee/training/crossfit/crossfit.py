@@ -126,6 +126,8 @@ class CrossFit:
             groups = None if dataset.groups is None else dataset.groups[rows]
             known = digest([dataset.sample_ids[rows], dataset.labels[rows], groups])
             inputs = {"source": self.source, "fold": name, "epochs": self._epochs(name), "rows": known}
+            if len(judging := self.plan.choosing_rows("val")):
+                inputs["judging"] = digest(dataset.sample_ids[judging])
             self._digests[name] = digest(inputs)
         return self._digests[name]
 
@@ -230,7 +232,7 @@ class CrossFit:
             rows = self.plan.dataset.rows(split)
             if len(rows):
                 logits = mean_probability([self._logits(member, name, split) for name in names])
-                seen = np.full(len(rows), split in self.plan.chooses_on)
+                seen = np.isin(rows, self.plan.choosing_rows(split))
                 self._store(member, f"{split}_{inference}", rows, logits, names, seen)
 
     def _store(

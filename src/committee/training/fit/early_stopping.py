@@ -12,6 +12,7 @@ from torch import nn
 from torch.func import functional_call
 
 from committee.errors import TrainingError
+from committee.images.dataset import Dataset
 from committee.metrics.classification import METRICS
 from committee.models.member import Member
 from committee.recipe.training import EarlyStop, Training
@@ -19,6 +20,9 @@ from committee.training.fit.batches import Rows, inner_slice
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.job import Job
 from committee.training.fit.weight_trackers import Weights
+
+JUDGING = 0.5
+"""Share of the val split that judges epochs if there are no folds."""
 
 
 def stopping_rule(settings: Training, epochs: int | None) -> EarlyStop | None:
@@ -28,8 +32,24 @@ def stopping_rule(settings: Training, epochs: int | None) -> EarlyStop | None:
     return settings.early_stop or EarlyStop(patience=None)
 
 
+def judging_rows(dataset: Dataset) -> Rows:
+    """Return the val rows that judge epochs if there are no folds: half of them, the same for all members.
+
+    The other half stays unseen, so that combiners and temperatures can be fitted on it. The result is empty
+    if there is no val split.
+    """
+    rows = dataset.rows("val")
+    if not len(rows):
+        return rows
+    groups = None if dataset.groups is None else dataset.groups[rows]
+    return rows[inner_slice(dataset.labels[rows], groups, JUDGING, seed=0)[1]]
+
+
 def split_rows(job: Job) -> tuple[Rows, Rows]:
-    """Return the rows that a fit trains on, and the validation slice that judges its epochs.
+    """Return the rows that a fit trains on, and those that judge its epochs.
+
+    The latter are half of the val split if there are no folds and a val split, and else a slice of the
+    training rows.
 
     Raises
     ------
@@ -39,6 +59,8 @@ def split_rows(job: Job) -> tuple[Rows, Rows]:
     rule = stopping_rule(job.spec.training, job.epochs)
     if rule is None:
         return job.rows, job.rows[:0]
+    if not job.spec.training.folds and len(judging := judging_rows(job.dataset)):
+        return job.rows, judging
     groups = None if job.dataset.groups is None else job.dataset.groups[job.rows]
     if groups is None and len(np.unique(job.rows)) < len(job.rows):
         groups = job.rows  # A bootstrap sample: copies of a row stay together.

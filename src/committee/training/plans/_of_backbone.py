@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,7 +18,7 @@ from committee.recipe.training import Training
 from committee.store.layout import Store
 from committee.store.manifest import digest, hash_file
 from committee.training.fit.batches import Rows
-from committee.training.fit.early_stopping import stopping_rule
+from committee.training.fit.early_stopping import judging_rows, stopping_rule
 from committee.training.fit.job import Extra, Trained
 from committee.training.fit.smoke import smoke
 from committee.training.fit.start import start_seed, starting_weights
@@ -92,6 +92,11 @@ class OfBackbone(Plan):
             "inference": self.inference,
             **of,
         }
+
+    def choosing_rows(self, split: Literal["val", "test"]) -> Rows:
+        """Return the val rows that judge epochs or stages; see the base class."""
+        judges = split == "val" and self.epochs is None and not self.spec.training.folds
+        return judging_rows(self.dataset) if judges else super().choosing_rows(split)
 
     def check(self) -> None:
         """Run one batch forward and backward; see the base class."""

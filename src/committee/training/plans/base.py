@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -55,8 +55,6 @@ class Plan(ABC):
         Images in a batch of a prediction.
     networks : int
         Largest number of networks that a fit trains.
-    chooses_on : tuple of str
-        Splits on which the fits make choices. Their rows count as seen.
     derives : bool
         Whether the plan derives a member from stored members, instead of training a backbone.
     section : str
@@ -83,7 +81,6 @@ class Plan(ABC):
     epochs: int | None
     batch_size: int
     networks: int = 1
-    chooses_on: tuple[str, ...] = ()
 
     def __init__(self, dataset: Dataset, store: Store, device: torch.device) -> None:
         self.dataset, self.store, self.device = dataset, store, device
@@ -129,6 +126,10 @@ class Plan(ABC):
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
         """Return the logits `[N, C]` of rows of one split by a member that `run` made for a fold."""
         return logits_of(member, self.dataset, rows, batch_size=self.batch_size, device=self.device)
+
+    def choosing_rows(self, split: Literal["val", "test"]) -> Rows:
+        """Return the rows of a split on which the fits make choices, int64 `[n]`; they count as seen."""
+        return self.dataset.rows(split)[:0]
 
     def out_of_bag(self, member: Stored, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
         """Return the predictions of training rows by those networks of a member that have not seen them.

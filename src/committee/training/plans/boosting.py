@@ -22,6 +22,7 @@ from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows, inner_slice
+from committee.training.fit.early_stopping import judging_rows
 from committee.training.fit.job import Extra
 from committee.training.fit.predict import logits_of
 from committee.training.plans._of_backbone import OfBackbone
@@ -123,8 +124,10 @@ class Boosting(OfBackbone):
         return {self.name: series.boosted(fold)}
 
     def _split(self, rows: Rows, fold: str) -> tuple[Rows, Rows]:
-        """Return the rows to train on, and the validation slice."""
+        """Return the rows to train on, and those that judge the stages."""
         data = self.dataset
+        if not self.spec.training.folds and len(judging := judging_rows(data)):
+            return rows, judging
         groups = None if data.groups is None else data.groups[rows]
         seed = derive(self.spec.seed, self.name, fold, "inner")
         kept, judged = inner_slice(data.labels[rows], groups, self.fraction, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -104,12 +104,12 @@ class MoePlan(Derived):
             log.warning("%s: only %d experts, since there are no more members", name, self.experts)
         self.epochs = section.epochs
         self.folds = inputs.dealt_folds() if split == "oof" else 0
-        self.chooses_on = ("val",) if split == "val" else ()
+        self.split = split
         self._row = {str(name): row for row, name in enumerate(self.dataset.sample_ids)}
 
     def settings(self) -> Mapping[str, Any]:
         """Return the members, their rows, and how the gate is trained."""
-        known = digest([self.predictions.sample_ids, self.chooses_on])
+        known = digest([self.predictions.sample_ids, self.split])
         return {
             "plan": "moe",
             "sources": dict(self.inputs.sources),
@@ -133,6 +133,10 @@ class MoePlan(Derived):
 
     def check(self) -> None:
         """Do nothing: the constructor has checked everything."""
+
+    def choosing_rows(self, split: Literal["val", "test"]) -> Rows:
+        """Return the val rows if the gate is trained on them; see the base class."""
+        return self.dataset.rows("val") if split == self.split == "val" else super().choosing_rows(split)
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Choose the experts, and train the gate; see the base class."""

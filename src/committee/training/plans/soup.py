@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,7 +63,6 @@ class SoupPlan(Derived):
     def __init__(self, name: str, method: str, inputs: Inputs, section: ModelSoup) -> None:
         super().__init__(name, inputs)
         self.method, self.config, self.soup = method, section, SOUPS.make(method)
-        self.chooses_on = ("val",) if self.soup.needs_validation else ()
         self.epochs = 0
         self.of_folds = len(self.members) == 1
         if self.of_folds:
@@ -99,6 +98,11 @@ class SoupPlan(Derived):
                 todo="Set dataset.val_size=0.1 and train in another store, or use the uniform soup.",
             )
 
+    def choosing_rows(self, split: Literal["val", "test"]) -> Rows:
+        """Return the val rows if the soup is selected on them; see the base class."""
+        chooses = split == "val" and self.soup.needs_validation
+        return self.dataset.rows("val") if chooses else super().choosing_rows(split)
+
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Measure barriers, choose weights, average, and measure the result; see the base class."""
         judged = self.dataset.rows("val") if self.soup.needs_validation else some_rows(rows, self.seed)
@@ -116,7 +120,11 @@ class SoupPlan(Derived):
         losses, report = self._connected(averager, fold)
         weights = self.soup.weights(averager.only(list(losses)), losses)
         soup = averager.blend(weights)
-        report |= {"weights": weights, "losses": losses, "rows": "val" if self.chooses_on else "train"}
+        report |= {
+            "weights": weights,
+            "losses": losses,
+            "rows": "val" if self.soup.needs_validation else "train",
+        }
         report |= self._measured(averager, soup, weights)
         lengths = [averager.members[name].provenance.get("epochs", 0) for name in weights]
         summary = _summary(report)
