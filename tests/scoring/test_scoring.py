@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 
 from committee.base.folds import make_folds
 from committee.combiners.base import build
-from committee.errors import LeakError
+from committee.errors import DataError, LeakError
 from committee.metrics.classification import METRICS, evaluate
 from committee.predictions.table import Predictions
 from committee.scoring.divergence import disagreement
@@ -72,6 +72,61 @@ def test_rows_that_a_member_has_seen_are_refused(noisy):
         "soft_voting: expected rows that no member was trained on, "
         "got 600 of 600 rows that 'solid' was trained on. Use out-of-fold predictions or held-out rows."
     )
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (np.zeros(600, int), "folds: expected at least 2, got 1. Correct the fold column, or leave it out."),
+        (
+            np.full(600, np.nan),
+            "folds: expected whole numbers from 0, got 'nan', 'nan', 'nan', 'nan', 'nan' and 595 more.",
+        ),
+        (
+            np.arange(600) % 2 - 1,
+            "folds: expected whole numbers from 0, got '-1', '-1', '-1', '-1', '-1' and 295 more.",
+        ),
+        (np.arange(6) % 2, "folds: expected one value per row [600], got an array [6]."),
+        (
+            "class",
+            "folds: class 'a': expected rows in at least 2 folds, got all in fold 1. "
+            "Correct the fold column, or leave it out.",
+        ),
+        (
+            "groups",
+            "folds: expected each group in one fold, got several for '0', '1', '2', '3', '4' and 295 more. "
+            "Correct the fold column, or leave it out.",
+        ),
+    ],
+    ids=["one fold", "nan", "negative", "shape", "class", "groups"],
+)
+def test_given_folds_are_checked(folds, message, noisy):
+    if isinstance(folds, str):
+        noisy = replace(noisy, groups=np.arange(600) // 2) if folds == "groups" else noisy
+        folds = np.arange(600) % 2 if folds == "groups" else (noisy.labels == 0).astype(int)
+    for scored in (
+        lambda rows, folds: score(build("soft_voting"), rows, folds=folds),
+        lambda rows, folds: cross_fit(build("weighted"), rows, folds=folds),
+        lambda rows, folds: contributions(build("weighted"), rows, folds=folds),
+    ):
+        with pytest.raises(DataError) as error:
+            scored(noisy, folds)
+        assert str(error.value) == message
+
+
+def test_folds_of_predictions_are_checked(noisy):
+    with pytest.raises(DataError, match="expected rows in at least 2 folds"):
+        score(build("weighted"), replace(noisy, folds=(noisy.labels == 0).astype(int)))
+
+
+def test_a_class_with_one_row_is_named(noisy, caplog):
+    labels = np.minimum(noisy.labels, 3)
+    labels[7] = 4
+    rare = replace(noisy, labels=labels)
+    score(build("soft_voting"), rare)
+    score(build("soft_voting"), rare, folds=np.arange(600) % 3)
+    score(build("soft_voting"), replace(rare, groups=np.arange(600) // 2), folds=np.arange(600) // 2 % 3)
+    assert len(caplog.messages) == 3 and all("'e'" in message for message in caplog.messages)
 
 
 def test_score(noisy):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.base.folds import check_folds, make_folds
+from committee.base.folds import make_folds
 from committee.combiners.base import COMBINERS, Combiner, build, check_choice
 from committee.errors import UsageError, first_five
 from committee.metrics.classification import evaluate, get_metric
@@ -295,14 +295,10 @@ def _shared(names: Sequence[str]) -> int:
 
 
 def _folds(predictions: Predictions, folds: int | None, seed: int) -> NDArray[np.int64] | None:
-    labels, classes = predictions.require_labels("combine"), predictions.class_names
-    if folds is not None:
-        drawn = make_folds(labels, folds, groups=predictions.groups, seed=seed, rare=True)
-        check_folds(drawn, labels, predictions.groups, class_names=classes, rare=True)
-        return drawn
-    if predictions.folds is not None:
-        check_folds(predictions.folds, labels, predictions.groups, class_names=classes, rare=True)
-    return predictions.folds
+    if folds is None:
+        return None
+    labels = predictions.require_labels("combine")
+    return make_folds(labels, folds, groups=predictions.groups, seed=seed, rare=True)
 
 
 def _combiners(methods: Sequence[Method], options: Mapping[str, Any]) -> dict[str, Combiner]:

@@ -8,8 +8,9 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from committee.base.folds import check_folds
 from committee.base.progress import track
 from committee.combiners.base import Combiner
 from committee.metrics.bootstrap import Interval, intervals
@@ -144,8 +145,17 @@ def score_all(
     return result
 
 
-def folds_of(predictions: Predictions, folds: Folds | None, seed: int) -> Folds:
-    """Return the given folds, those of the predictions, or new ones, in this order of preference."""
-    if folds is not None:
-        return folds
-    return fitting.redraw_folds(predictions, seed) if predictions.folds is None else predictions.folds
+def folds_of(predictions: Predictions, folds: ArrayLike | None, seed: int) -> Folds:
+    """Return the given folds, those of the predictions, or new ones, in this order of preference.
+
+    Raises
+    ------
+    DataError
+        Folds are not one whole number from 0 per row, there are fewer than two, a group is in several, or a
+        class that could be in several is in one; see `committee.base.folds.check_folds`.
+    """
+    labels = predictions.require_labels("score")
+    folds = predictions.folds if folds is None else folds
+    found = fitting.redraw_folds(predictions, seed) if folds is None else np.asarray(folds)
+    check_folds(found, labels, predictions.groups, class_names=predictions.class_names, rare=True)
+    return found.astype(np.int64, copy=False)
