@@ -6,7 +6,7 @@ import logging
 import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from committee.errors import UsageError, missing
 
@@ -117,3 +117,19 @@ def add_dry_run(parser: ArgumentParser) -> None:
         action="store_true",
         help="print what would run, with the number of fits, hours and disk space; run nothing",
     )
+
+
+def method_of(text: str) -> str | dict[str, Any]:
+    """Return the method that `--method` names: a name, or the mapping that the text contains, as in a recipe.
+
+    Raises
+    ------
+    RecipeError
+        The text begins with a brace and is not valid YAML.
+    """
+    from committee.recipe.yaml_text import parse
+
+    if not text.startswith("{"):
+        return text
+    described: dict[str, Any] = parse(text, "--method", lines=False).value
+    return described

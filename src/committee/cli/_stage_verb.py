@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from committee.base.registry import Family
 from committee.cli._leaderboard import add_metric, print_leaderboard
-from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
+from committee.cli._options import (
+    add_dry_run,
+    add_json,
+    add_recipe,
+    add_store,
+    method_of,
+    recipe_of,
+    store_of,
+)
 from committee.cli._output import print_failed, print_json, print_summary
 
 if TYPE_CHECKING:
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("committee")
 
 STAGES: Family[Any] = Family("committee.pipeline.stages", "stage")
-OURS = ("sets", "enables", "many")
+OURS = ("sets", "enables", "many", "mappings")
 """What an option has beside the arguments of `ArgumentParser.add_argument`."""
 TYPES = {"int": int, "float": float, "path": Path}
 
@@ -91,8 +99,13 @@ class StageVerb:
 
     def _given(self, arguments: Namespace) -> dict[str, Any]:
         """Return the options that go to the constructors of the stages."""
-        targets = [_target(flag, option) for flag, option in self.options.items() if "sets" not in option]
-        return {target: getattr(arguments, target) for target in targets}
+        given = {}
+        for flag, option in self.options.items():
+            target = _target(flag, option)
+            value = getattr(arguments, target)
+            if "sets" not in option:
+                given[target] = list(map(method_of, value)) if option.get("mappings") else value
+        return given
 
     def _overrides(self, arguments: Namespace) -> Iterator[str]:
         """Yield what the options replace in the recipe."""

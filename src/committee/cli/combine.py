@@ -14,17 +14,13 @@ and a list, best first, otherwise.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING, Any
 
 from committee.base.registry import Family
 from committee.base.text import count
 from committee.cli._combination import print_combination
-from committee.cli._options import add_json
+from committee.cli._options import add_json, method_of
 from committee.cli._output import print_json
 from committee.errors import UsageError
-
-if TYPE_CHECKING:
-    from committee.pipeline.combine import Method
 
 GROUP = "Networks and predictions from elsewhere"
 
@@ -87,7 +83,7 @@ def run(arguments: Namespace) -> int:
 
     if arguments.out and not arguments.test:
         raise UsageError("--out", expected="--test FILES to combine", got="none")
-    methods = [_method(text) for text in arguments.method]
+    methods = [method_of(text) for text in arguments.method]
     found = combine(
         arguments.files,
         arguments.labels,
@@ -111,16 +107,6 @@ def run(arguments: Namespace) -> int:
     if found.test is not None:
         print(f"\n{out}: {count(len(found.test), 'sample')} combined by {found.best.method}")
     return 0
-
-
-def _method(text: str) -> Method:
-    """Return the name of a combiner, or the mapping that the text contains, as in a recipe."""
-    from committee.recipe.yaml_text import parse
-
-    if not text.startswith("{"):
-        return text
-    described: Any = parse(text, "--method", lines=False).value
-    return described
 
 
 def _weights(text: str | None) -> dict[str, float] | None:

@@ -91,7 +91,7 @@ class Augment(Section):
 
 
 class EarlyStop(Section):
-    """Early stopping on a validation slice of the training rows, or on half of the val split without folds."""
+    """Early stopping on a validation slice of the training rows; without folds, on half of the val split."""
 
     patience: int | None = Field(
         5,

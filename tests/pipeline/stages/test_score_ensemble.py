@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +113,39 @@ def test_a_temperature_fitted_on_val_rows_is_exact(trained: Store) -> None:
     found = load(trained.ensemble("soft_voting_ensemble"))
     expected = Temperature("soft_voting").fit(joined).notes()["temperature"]
     assert found.notes()["temperature"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_methods_may_be_mappings(trained: Store, cli: Callable[..., Any]) -> None:
+    given = ["{combiner: greedy_selection, bags: 3, name: bagged}", "{combiner: weighted, space: logit}"]
+    words = [word for each in given for word in ("--method", each)]
+    found = cli("build-ensemble", "--store", trained.root, *words)
+    assert found.code == 0, found.err
+    assert load(trained.ensemble("bagged")).options()["bags"] == 3
+    assert load(trained.ensemble("weighted_ensemble")).options()["space"] == "logit"
+    run_verb("build-ensemble", recipe(), trained, methods=[{"combiner": "greedy_selection", "rounds": 5}])
+    assert load(trained.ensemble("greedy_selection_ensemble")).options()["rounds"] == 5
+
+
+@pytest.mark.parametrize(
+    ("methods", "text"),
+    [
+        (
+            ["{combiner: weighted, spice: logit}"],
+            "spice: expected an option of weighted (metric, space, weights), got 'logit'. "
+            "Did you mean 'space'?",
+        ),
+        (["{combiner: wighted}"], "Did you mean 'weighted'?"),
+        (["{combiner: weighted, name: ../up}"], "name: expected"),
+        (["weighted", "{combiner: weighted, space: logit}"], "methods: expected a different name"),
+        (["{combiner: weighted"], "invalid YAML: expected ',' or '}'"),
+    ],
+)
+def test_a_mapping_is_checked_as_in_a_recipe(
+    trained: Store, cli: Callable[..., Any], methods: list[str], text: str
+) -> None:
+    words = [word for each in methods for word in ("--method", each)]
+    found = cli("build-ensemble", "--store", trained.root, *words)
+    assert found.code == 2 and text in found.err
 
 
 def test_no_method_at_all(trained: Store) -> None:

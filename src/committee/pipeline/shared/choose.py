@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
+
+from pydantic import ValidationError
 
 from committee.combiners.base import COMBINERS, Combiner
 from committee.combiners.base import build as build_combiner
 from committee.errors import RecipeError, StoreError
 from committee.pipeline.shared.records import failures
+from committee.recipe.document import Document
 from committee.recipe.members import is_named
 from committee.recipe.model import Recipe
 from committee.recipe.runs import MetaFuser, Stacking
+from committee.recipe.runs import Method as MethodSection
 from committee.recipe.section import Section
+from committee.recipe.validation_errors import recipe_error
 from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
@@ -116,21 +121,21 @@ def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:
     return tuple(spec.backbone for spec in recipe.members() if spec.backbone.startswith("python:"))
 
 
-def is_soup(method: str) -> bool:
-    """Return whether the name of a method is that of a soup."""
-    return method.startswith(SOUP)
+def is_soup(method: str | Method) -> TypeGuard[str]:
+    """Return whether a method is the name of a soup."""
+    return isinstance(method, str) and method.startswith(SOUP)
 
 
-def choose_methods(recipe: Recipe, names: Sequence[str] = ()) -> list[Method]:
+def choose_methods(recipe: Recipe, given: Sequence[str | Method] = ()) -> list[Method]:
     """Return the methods to build: `{"combiner": key, "name"?: name, **options}`.
 
     Parameters
     ----------
     recipe : Recipe
         The options metric, space and weights of `runs.score_ensemble` are the defaults of its methods.
-    names : sequence of str
-        Names of combiners or ensembles to build in place of the recipe's methods. A method that the recipe
-        describes has the options of the recipe.
+    given : sequence of str or mapping
+        Names of combiners or ensembles to build in place of the recipe's methods, or mappings as in the
+        recipe. A method that is given by name and described in the recipe has the options of the recipe.
 
     Raises
     ------
@@ -142,10 +147,10 @@ def choose_methods(recipe: Recipe, names: Sequence[str] = ()) -> list[Method]:
         Two ensembles would have the same name.
     """
     methods = _recipe_methods(recipe)
-    chosen = _named(recipe, methods, names) if names else _require_unique(methods)
+    chosen = _given(recipe, methods, given) if given else methods
     for method in chosen:
         combiner_of(method)
-    return chosen
+    return _require_unique(chosen, "methods" if given else "runs.score_ensemble.methods")
 
 
 def combiner_of(method: Method) -> Combiner:
@@ -153,17 +158,34 @@ def combiner_of(method: Method) -> Combiner:
     return build_combiner({key: value for key, value in method.items() if key != "name"})
 
 
-def _named(recipe: Recipe, methods: Sequence[Method], names: Sequence[str]) -> list[Method]:
+def _given(recipe: Recipe, methods: Sequence[Method], given: Sequence[str | Method]) -> list[Method]:
     known = {name: method for method in reversed(methods) for name in (method["combiner"], full_name(method))}
-    return [known[name] if name in known else _method(recipe, name) for name in names]
+    return [
+        known.get(each) or _method(recipe, each) if isinstance(each, str) else _described(recipe, each)
+        for each in given
+    ]
 
 
-def _require_unique(methods: list[Method]) -> list[Method]:
+def _described(recipe: Recipe, mapping: Method) -> Method:
+    """Return the method of a mapping, which is checked as one in a recipe."""
+    try:
+        found = MethodSection.model_validate(mapping)
+    except ValidationError as error:
+        raise recipe_error(error, Document(dict(mapping)), MethodSection) from None
+    return _with_options(recipe, found)
+
+
+def _with_options(recipe: Recipe, method: MethodSection) -> Method:
+    named = {"name": method.name} if method.name else {}
+    return {**_method(recipe, method.combiner), **named, **method.options}
+
+
+def _require_unique(methods: list[Method], who: str) -> list[Method]:
     names = [full_name(method) for method in methods]
     for name in names:
         if names.count(name) > 1:
             raise RecipeError(
-                "runs.score_ensemble.methods",
+                who,
                 expected="a different name for each ensemble",
                 got=f"'{name}' twice",
                 todo="Name one of them: {combiner: ..., name: ...}.",
@@ -180,11 +202,7 @@ def _recipe_methods(recipe: Recipe) -> list[Method]:
     section = recipe.runs.score_ensemble
     if not section.enable:
         return []
-    named = [{"name": method.name} if method.name else {} for method in section.methods]
-    return [
-        {**_method(recipe, method.combiner), **name, **method.options}
-        for method, name in zip(section.methods, named, strict=True)
-    ]
+    return [_with_options(recipe, method) for method in section.methods]
 
 
 def stacks(section: Stacking) -> list[Method]:

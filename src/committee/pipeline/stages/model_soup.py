@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.pipeline.discover import Catalog, discover, look_through, require_store
-from committee.pipeline.shared.choose import SOUP, choose_backbones, is_soup
+from committee.pipeline.shared.choose import SOUP, Method, choose_backbones, is_soup
 from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
@@ -56,7 +56,7 @@ class ModelSoup(Stage):
     debug = "soups"
     todo = "Name a soup: --method soup_uniform"
 
-    def __init__(self, methods: Sequence[str] = ()) -> None:
+    def __init__(self, methods: Sequence[str | Method] = ()) -> None:
         self.methods = tuple(methods)
 
     def is_wanted(self, recipe: Recipe) -> bool:
@@ -126,7 +126,7 @@ def soup_groups(section: Section, recipe: Recipe, store: Store, catalog: Catalog
 
 
 def _planned(
-    section: Section, groups: Sequence[Group], methods: Sequence[str]
+    section: Section, groups: Sequence[Group], methods: Sequence[str | Method]
 ) -> dict[str, tuple[str, list[str]]]:
     """Return the method and members of each soup, by name.
 

@@ -24,8 +24,9 @@ class ScoreEnsemble(Stage):
 
     Parameters
     ----------
-    methods : sequence of str
-        Methods to build in place of the recipe's, by the name of a combiner or an ensemble.
+    methods : sequence of str or mapping
+        Methods to build in place of the recipe's: names of combiners or ensembles, or mappings as in the
+        recipe, such as `{"combiner": "greedy_selection", "bags": 20, "name": "bagged"}`.
 
     See Also
     --------
@@ -49,14 +50,16 @@ class ScoreEnsemble(Stage):
                 "action": "append",
                 "dest": "methods",
                 "metavar": "NAME",
-                "help": "build this method in place of the recipe's; may be repeated",
+                "mappings": True,
+                "help": "build this method in place of the recipe's: a name, or a mapping with options such "
+                "as '{combiner: greedy_selection, bags: 20}'; may be repeated",
             }
         }
     }
     debug = "build_ensemble"
     todo = "Name a method: --method soft_voting"
 
-    def __init__(self, methods: Sequence[str] = ()) -> None:
+    def __init__(self, methods: Sequence[str | Method] = ()) -> None:
         self.methods = tuple(methods)
 
     def is_wanted(self, recipe: Recipe) -> bool:
@@ -67,7 +70,7 @@ class ScoreEnsemble(Stage):
 
     def chosen(self, recipe: Recipe) -> list[Method]:
         """Return the methods to build."""
-        return choose_methods(recipe, [name for name in self.methods if not is_soup(name)])
+        return choose_methods(recipe, [each for each in self.methods if not is_soup(each)])
 
     def names(self, recipe: Recipe) -> Names:
         """Return the names of the ensembles."""

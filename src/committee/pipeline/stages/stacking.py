@@ -57,7 +57,7 @@ class Stacking(Stage):
     debug = "stack"
     todo = "Add the section to the recipe, or name a learner: --meta-learner lr"
 
-    def __init__(self, methods: Sequence[str] = ()) -> None:
+    def __init__(self, methods: Sequence[str | Method] = ()) -> None:
         self.methods = tuple(methods)
 
     def is_wanted(self, recipe: Recipe) -> bool:
