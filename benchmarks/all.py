@@ -36,7 +36,10 @@ def main() -> int:
     """Run the files, print the table, and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "files", nargs="*", metavar="NAME", help="benchmarks to run, such as metrics (default: all)"
+        "files",
+        nargs="*",
+        metavar="NAME",
+        help="benchmarks to run, such as metrics or 'statistics_*' (default: all)",
     )
     parser.add_argument(
         "--quick",
@@ -44,9 +47,12 @@ def main() -> int:
         help="use small sizes to check that the benchmarks run; write no results",
     )
     arguments = parser.parse_args()
-    files = [HERE / f"{name}.py" for name in arguments.files] or [
-        file for file in sorted(HERE.glob("*.py")) if file.name not in NO_QUESTIONS
-    ]
+    files = []
+    for name in arguments.files or ["*"]:
+        found = [file for file in sorted(HERE.glob(f"{name}.py")) if file.name not in NO_QUESTIONS]
+        if not found:
+            parser.error(f"there is no benchmark '{name}'")
+        files += found
     answers = {file.stem: run(file, arguments.quick) for file in files}
     done = {name: answer for name, answer in answers.items() if answer is not None}
     facts = about()

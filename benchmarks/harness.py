@@ -41,7 +41,8 @@ class Row:
     ratio : float or None
         Cost of the peer divided by that of `committee`, median of the rounds; None without a peer.
     low, high : float or None
-        Quartiles over the rounds, of the ratio, or of `ours` if there is no peer.
+        Quartiles over the rounds, of the ratio, or of `ours` if there is no peer. Of a simulated figure: one
+        standard error below and above.
     target : float or None
         The minimum ratio; without a peer, the maximum of `ours`.
     note : str
