@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from committee.models.ensemble import load
-from committee.training.plans.base import Plan
+from committee.training.plans.base import PLANS, Plan
 
 
 @pytest.fixture
@@ -18,13 +18,18 @@ def contract(dataset, tmp_path):
         assert isinstance(plan, Plan)
         assert plan.name and plan.folds >= 0 and plan.inference in ("refit", "folds") and plan.batch_size > 0
         assert plan.settings()["plan"] == plan.facts()["plan"]
-        assert plan.derives == bool(plan.section != "training.plan") == ("of" in plan.facts())
+        derives = plan.section != "training.plan"
+        assert (
+            PLANS.constants(type(plan).__module__.rpartition(".")[2]).get("section", "training.plan")
+            == plan.section
+        )
+        assert derives == ("of" in plan.facts())
         rows, images = dataset.rows("train")[:64], dataset.images(np.arange(5))
         made, same = (plan.run(rows, "fold_0", fingerprint=by) for by in ("a", "b"))
         assert set(made) == {plan.name, *plan.others}
         for name, one in made.items():
             assert one.name == name and one.class_names == dataset.class_names
-            assert one.provenance["epochs"] >= (0 if plan.derives else 1)
+            assert one.provenance["epochs"] >= (0 if derives else 1)
             one.save(tmp_path / "made" / name)
             with torch.inference_mode():
                 logits = one(images)

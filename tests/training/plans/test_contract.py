@@ -10,8 +10,8 @@ from committee.errors import RecipeError
 from committee.recipe.load import load_recipe
 from committee.training.plans.base import PLANS
 
-OF_BACKBONE = [name for name in PLANS.names() if not PLANS.load(name).derives]
-DERIVED = [name for name in PLANS.names() if PLANS.load(name).derives]
+OF_BACKBONE = [name for name in PLANS.names() if PLANS.load(name).section == "training.plan"]
+DERIVED = [name for name in PLANS.names() if name not in OF_BACKBONE]
 SMALL = {
     "bagging": {"networks": 2},
     "boosting": {"stages": 2},

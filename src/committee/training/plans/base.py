@@ -29,7 +29,7 @@ class Plan(ABC):
 
     `CrossFit` runs a plan on the training rows of each fold, and then on all rows. Entries of the family are
     files of this folder. A plan either trains a backbone (`training.plan` of the recipe names it), or derives
-    a member from stored members (`derives`; a section of `runs` asks for it).
+    a member from stored members (its class states the section of `runs` that asks for it).
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ class Plan(ABC):
         Images in a batch of a prediction.
     networks : int
         Largest number of networks that a fit trains.
-    derives : bool
-        Whether the plan derives a member from stored members, instead of training a backbone.
     section : str
-        Section of the recipe that asks for the plan.
+        Section of the recipe that asks for the plan: `training.plan`, or a section of `runs` for a plan that
+        derives a member from stored members. A plan states it as a literal, since recipes read it from the
+        source.
 
     See Also
     --------
@@ -68,11 +68,10 @@ class Plan(ABC):
     Examples
     --------
     >>> from committee.training.plans.base import PLANS
-    >>> PLANS.load("bagging").derives, PLANS.load("soup").derives
-    (False, True)
+    >>> PLANS.load("bagging").section, PLANS.load("soup").section
+    ('training.plan', 'runs.model_soup')
     """
 
-    derives: ClassVar[bool] = False
     section: ClassVar[str] = "training.plan"
     name: str
     others: tuple[str, ...] = ()
@@ -202,8 +201,6 @@ class Derived(Plan):
     --------
     SoupPlan, FusionPlan, MoePlan : The plans that derive members.
     """
-
-    derives = True
 
     def __init__(self, name: str, inputs: Inputs) -> None:
         super().__init__(inputs.dataset, inputs.store, inputs.device)
