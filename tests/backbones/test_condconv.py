@@ -6,7 +6,7 @@ import pytest
 import torch
 from timm.layers import CondConv2d
 
-from committee.backbones._condconv import make_exportable
+from committee.backbones.condconv import make_exportable
 
 
 @pytest.mark.parametrize(("padding", "stride", "groups"), [("same", 2, 1), ("", 1, 4), (1, 2, 2)])

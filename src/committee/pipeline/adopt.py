@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.backbones._checkpoint import load_checkpoint
-from committee.backbones._weights import WRAPPERS, read_weights
+from committee.backbones.checkpoint import load_checkpoint
+from committee.backbones.weights import WRAPPERS, read_weights
 from committee.base.devices import resolve as resolve_device
 from committee.errors import DataError, UsageError, first_five, unreadable
 from committee.images.dataset import Dataset, open_dataset

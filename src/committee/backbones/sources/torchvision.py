@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from committee.backbones._weights import load_weights
+from committee.backbones.weights import load_weights
 from committee.backbones.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,

@@ -10,7 +10,7 @@ from typing import cast
 
 import torch
 
-from committee.backbones._weights import require_file
+from committee.backbones.weights import require_file
 from committee.backbones.build import resolve as resolve_backbone
 from committee.errors import RecipeError
 from committee.images.dataset import Dataset, open_dataset
