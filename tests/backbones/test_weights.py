@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.backbones.base import Architecture, Backbone
+from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.errors import DataError
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.backbones.base import SOURCES, Architecture, Backbone
 from committee.backbones.presets import PRESETS
+from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.errors import CommitteeError, TrainingError, UnknownNameError, UsageError, nearest
 
 

@@ -14,8 +14,8 @@ from huggingface_hub import constants
 from timm.models import load_model_config_from_hf
 from torch import Tensor, nn
 
-from committee.backbones.condconv import make_exportable
 from committee.backbones.base import Architecture, Backbone, Source, find_head
+from committee.backbones.condconv import make_exportable
 from committee.errors import UsageError
 
 HUB = "hf-hub:"

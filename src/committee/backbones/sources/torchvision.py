@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from committee.backbones.weights import load_weights
 from committee.backbones.base import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -18,6 +17,7 @@ from committee.backbones.base import (
     Source,
     find_head,
 )
+from committee.backbones.weights import load_weights
 
 # The published weights of these expect pixels in -1..1; torchvision's networks rescale their inputs.
 INCEPTIONS = ("googlenet", "inception_v3")

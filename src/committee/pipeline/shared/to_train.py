@@ -10,8 +10,8 @@ from typing import cast
 
 import torch
 
-from committee.backbones.weights import require_file
 from committee.backbones.build import resolve as resolve_backbone
+from committee.backbones.weights import require_file
 from committee.errors import RecipeError
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.view import canvas_size
