@@ -275,8 +275,11 @@ def test_a_temperature_is_the_best_of_the_other_folds(rows: Predictions) -> None
     for others, held_out in splits_of(rows).split():
 
         def loss(log_temperature: float, others: Any = others) -> float:
-            probs = softmax(pooled[others] / np.exp(log_temperature), axis=1)
-            return float(log_loss(rows.labels[others], probs, labels=range(10)))
+            logits = pooled[others]
+            probs = softmax(logits / np.exp(log_temperature), axis=1)
+            variance = (probs * logits**2).sum(axis=1) - (probs * logits).sum(axis=1) ** 2
+            total = log_loss(rows.labels[others], probs, labels=range(10), normalize=False)
+            return float(total - np.log(variance.sum()) / 2)  # with Firth's penalty
 
         best = minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-9})
         expected[held_out] = softmax(pooled[held_out] / np.exp(best.x), axis=1)

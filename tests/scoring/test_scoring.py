@@ -44,7 +44,7 @@ def test_each_row_is_combined_by_a_fit_without_it(noisy):
 def test_labels_of_a_fold_do_not_reach_its_predictions(noisy):
     folds = make_folds(noisy.labels, 3)
     wrong = np.where(folds == 1, (noisy.labels + 1) % 5, noisy.labels)
-    for spec in ("weighted", "greedy_selection", {"combiner": "temperature", "inner": "weighted"}):
+    for spec in ("weighted", "greedy_selection", {"combiner": "temperature", "inner": "soft_voting"}):
         one = cross_fit(build(spec), noisy, folds=folds)
         other = cross_fit(build(spec), replace(noisy, labels=wrong), folds=folds)
         np.testing.assert_array_equal(one[folds == 1], other[folds == 1])

@@ -1,4 +1,4 @@
-"""The base class of combiners that calibrate another combiner by temperatures."""
+"""The base classes of combiners that calibrate another combiner, or its output."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from committee.combiners.base import Combiner, build
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from committee.combiners.base import Combiner, Query, build
+from committee.solvers.cross_fit import cross_fit, redraw_folds
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
 
 
 class Calibrator(Combiner):
-    """A combiner that applies `inner` and makes it more or less confident by temperatures.
+    """A combiner that applies `inner` and makes it more or less confident.
 
     Parameters
     ----------
@@ -41,7 +47,7 @@ class Calibrator(Combiner):
         return super().bind(members)
 
     def recalibrate(self, predictions: Predictions) -> Self:
-        """Fit the temperatures only, on rows that neither the members nor `inner` were fitted on."""
+        """Fit the calibration only, on rows that neither the members nor `inner` were fitted on."""
         predictions.require_unseen(self.key)
         predictions.require_labels(self.key)
         self.calibrate(predictions)
@@ -49,16 +55,78 @@ class Calibrator(Combiner):
 
     @abstractmethod
     def calibrate(self, predictions: Predictions) -> None:
-        """Set the temperatures that are best for checked rows with `inner` as it is."""
+        """Fit the calibration on checked rows, with `inner` as it is."""
 
     def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds; `inner` is fitted on each inner fold and on all rows."""
-        return self.inner.affordable(members, 5 * rows, classes)
+        """Return whether a fit of `inner` takes seconds."""
+        return self.inner.affordable(members, rows, classes)
 
     def member_weights(self) -> dict[str, float] | None:
         """Return the weights of `inner`."""
         return self.inner.member_weights()
 
     def notes(self) -> dict[str, Any]:
-        """Return the notes of `inner` and the temperatures."""
+        """Return the notes of `inner` and of the calibration."""
         return {**self.inner.notes(), **self._notes}
+
+
+class OutputCalibrator(Calibrator):
+    """A calibrator of the combined output, fitted on cross-fitted outputs of `inner`.
+
+    A subclass implements `fit_outputs` and `calibrate_outputs`.
+    """
+
+    def _fit(self, predictions: Predictions) -> None:
+        """Fit the calibration on cross-fitted outputs, and `inner` on all rows."""
+        outputs = cross_fit(self.inner, predictions, self._folds(predictions))
+        self.inner.fit(predictions)
+        self.fit_outputs(outputs, predictions.require_labels(self.key))
+
+    def _folds(self, predictions: Predictions) -> NDArray[np.int64]:
+        """Return the folds of the predictions or, if these have one fold or none, folds that are drawn."""
+        folds = predictions.folds
+        if folds is None or len(np.unique(folds)) < 2:
+            return redraw_folds(predictions, self.seed)
+        return folds
+
+    def fit_around(self, inner: Combiner, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Self:
+        """Fit the calibration on outputs `[N, C]` of rows that these were not fitted on, and set `inner`."""
+        self.inner = inner
+        self.bind(inner.member_names)
+        self.fit_outputs(outputs, labels)
+        return self
+
+    def calibrate(self, predictions: Predictions) -> None:
+        """Fit the calibration on the outputs of `inner`."""
+        labels = predictions.require_labels(self.key)
+        self.fit_outputs(self.inner.combine(predictions.logits), labels)
+
+    @torch.no_grad()
+    def calibrated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the calibrated log-probabilities for outputs `[N, C]` of `inner`."""
+        return self.calibrate_outputs(torch.from_numpy(outputs)).numpy()
+
+    @abstractmethod
+    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+        """Fit the calibration on outputs `[N, C]` of `inner` for rows that it was not fitted on."""
+
+    @abstractmethod
+    def calibrate_outputs(self, outputs: Tensor) -> Tensor:
+        """Return the calibrated log-probabilities for outputs `[B, C, ...]` of `inner`."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
+        return self.calibrate_outputs(self.inner(logits))
+
+    def forward_lazy(self, query: Query) -> Tensor:
+        """Return the same as `forward`, requesting the logits that `inner` requests."""
+        return self.calibrate_outputs(self.inner.forward_lazy(query))
+
+    def restrict_to_used(self) -> Combiner:
+        """Return the same calibration around the restricted `inner`."""
+        inner = self.inner.restrict_to_used()
+        if inner is self.inner:
+            return self
+        rule = type(self)(**{**self.options(), "inner": inner})
+        own = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        return self.rebind(inner.member_names, rule, **own)

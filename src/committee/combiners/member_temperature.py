@@ -13,7 +13,7 @@ from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner, Query
 from committee.solvers.columns import take
 from committee.solvers.cross_fit import redraw_folds
-from committee.solvers.newton import best_temperature
+from committee.solvers.newton import best_temperature, fit_temperature
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -65,9 +65,14 @@ class MemberTemperature(Calibrator):
 
     def calibrate(self, predictions: Predictions) -> None:
         """Set the best temperature of each member on some rows."""
-        found = _temperatures(predictions)
-        self.set_buffers(inverse_temperature=1 / found)
-        self._notes = {"temperatures": dict(zip(predictions.members, found.tolist(), strict=True))}
+        labels = predictions.require_labels(self.key)
+        found = [fit_temperature(logits, labels) for logits in predictions.logits]
+        self.set_buffers(inverse_temperature=np.array([1 / each.value for each in found], np.float32))
+        named = dict(zip(predictions.members, found, strict=True))
+        self._notes = {"temperatures": {name: each.value for name, each in named.items()}}
+        notes = {name: each.note for name, each in named.items() if each.note}
+        if notes:
+            self._notes["temperature_notes"] = notes
 
     def _cross_scaled(self, predictions: Predictions) -> NDArray[np.float32]:
         folds = redraw_folds(predictions, self.seed)

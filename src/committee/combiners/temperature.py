@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._calibrator import Calibrator
-from committee.combiners.base import Combiner, Query
-from committee.solvers.cross_fit import cross_fit
-from committee.solvers.newton import best_temperature
-
-if TYPE_CHECKING:
-    from committee.predictions.table import Predictions
+from committee.combiners._calibrator import OutputCalibrator
+from committee.solvers.newton import fit_temperature
 
 
-class Temperature(Calibrator):
+class Temperature(OutputCalibrator):
     """Divide the log-probabilities of `inner` by a temperature (Guo et al. 2017), fitted after pooling.
 
-    The temperature is fitted on cross-fitted outputs of `inner`, with folds drawn inside the given rows;
-    `inner` is then fitted on all of them. So the temperature is never fitted on a row that its `inner` was
-    fitted on.
+    The temperature is fitted on cross-fitted outputs of `inner`, and `inner` is then fitted on all rows. So
+    the temperature is never fitted on an output for a row that `inner` was fitted on. `score` and `score_all`
+    use the cross-fit that they need anyway, so the temperature is nearly free there.
+
+    If the rows hardly determine the temperature, `notes` has a `temperature_note`; see
+    `committee.solvers.newton.fit_temperature`.
 
     Parameters
     ----------
     inner : Combiner, str or mapping
         The combiner to calibrate, its key, or `{"combiner": key, **options}`.
     seed : int
-        Seed of the inner folds.
+        Seed of folds that are drawn if the predictions have none.
 
     See Also
     --------
     MemberTemperature : Calibrate each member before they are combined.
-    committee.solvers.newton.best_temperature : The fit of a temperature.
+    committee.solvers.newton.fit_temperature : The fit of a temperature.
 
     References
     ----------
@@ -50,37 +48,14 @@ class Temperature(Calibrator):
     True
     """
 
-    def _fit(self, predictions: Predictions) -> None:
-        """Fit the temperature on cross-fitted outputs, then `inner` on all rows."""
-        pooled = cross_fit(self.inner, predictions, seed=self.seed)
-        self._set(best_temperature(pooled, predictions.require_labels(self.key)))
-        self.inner.fit(predictions)
+    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+        """Set the best temperature of outputs `[N, C]` of `inner`."""
+        found = fit_temperature(outputs, labels)
+        self.set_buffers(inverse_temperature=torch.tensor(1 / found.value))
+        self._notes = {"temperature": found.value}
+        if found.note:
+            self._notes["temperature_note"] = found.note
 
-    def calibrate(self, predictions: Predictions) -> None:
-        """Set the temperature that is best for the outputs of `inner` on some rows."""
-        labels = predictions.require_labels(self.key)
-        self._set(best_temperature(self.inner.combine(predictions.logits), labels))
-
-    def _set(self, temperature: float) -> None:
-        self.set_buffers(inverse_temperature=torch.tensor(1 / temperature))
-        self._notes = {"temperature": temperature}
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        return self._tempered(self.inner(logits))
-
-    def forward_lazy(self, query: Query) -> Tensor:
-        """Return the same as `forward`, requesting the logits that `inner` requests."""
-        return self._tempered(self.inner.forward_lazy(query))
-
-    def _tempered(self, pooled: Tensor) -> Tensor:
-        return (pooled * self.learned("inverse_temperature").to(pooled.dtype)).log_softmax(dim=1)
-
-    def restrict_to_used(self) -> Combiner:
-        """Return the same temperature around the restricted `inner`."""
-        inner = self.inner.restrict_to_used()
-        if inner is self.inner:
-            return self
-        scale = self.learned("inverse_temperature")
-        rule = Temperature(inner, self.seed)
-        return self.rebind(inner.member_names, rule, inverse_temperature=scale)
+    def calibrate_outputs(self, outputs: Tensor) -> Tensor:
+        """Return `softmax(outputs / T)` as log-probabilities."""
+        return (outputs * self.learned("inverse_temperature").to(outputs.dtype)).log_softmax(dim=1)

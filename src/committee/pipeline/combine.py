@@ -359,20 +359,13 @@ def _scored(
     folds: NDArray[np.int64] | None,
     seed: int,
 ) -> list[Combined]:
-    if calibrate == "none":
-        found = score_all(combiners, predictions, folds=folds, seed=seed)
-        return [Combined(key, *found[key], None) for key in combiners]
-    # Each method is scored with and without its calibration, which shows the effect.
-    wrapped = {f"{key}+": calibrated(each, calibrate, seed) for key, each in combiners.items()}
-    found = score_all({**combiners, **wrapped}, predictions, folds=folds, seed=seed)
-    return [
-        Combined(
-            key,
-            *found[f"{key}+"],
-            {"method": calibrate, **calibration_change(found[key][1], found[f"{key}+"][1])},
-        )
-        for key in combiners
-    ]
+    wrapped = {key: calibrated(each, calibrate, seed) for key, each in combiners.items()}
+    found = score_all(wrapped, predictions, folds=folds, seed=seed)
+    return [Combined(key, *found[key], _calibration(calibrate, found[key][1])) for key in combiners]
+
+
+def _calibration(how: str, scores: Scores) -> dict[str, Any] | None:
+    return None if how == "none" else {"method": how, **calibration_change(scores)}
 
 
 def _rank(value: float, metric: str) -> float:

@@ -15,7 +15,10 @@ def calibrated(combiner: Combiner, how: str, seed: int = 0) -> Combiner:
     return combiner if key is None else build({"combiner": key, "inner": combiner, "seed": seed})
 
 
-def calibration_change(before: Scores, after: Scores) -> dict[str, dict[str, float]]:
-    """Return the cross-fitted `log_loss` and `ece` `before` and `after` a calibration."""
-    old, new = before.cross_fitted, after.cross_fitted
-    return {name: {"before": old[name].value, "after": new[name].value} for name in ("log_loss", "ece")}
+def calibration_change(scores: Scores) -> dict[str, dict[str, float]]:
+    """Return the cross-fitted `log_loss` and `ece` of a calibrator, `before` and `after` its calibration."""
+    assert scores.uncalibrated is not None
+    return {
+        name: {"before": value, "after": scores.cross_fitted[name].value}
+        for name, value in scores.uncalibrated.items()
+    }

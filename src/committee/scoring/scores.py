@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.base.folds import check_folds
 from committee.base.progress import track
+from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner
 from committee.metrics.bootstrap import Interval, intervals
 from committee.metrics.classification import evaluate
@@ -38,6 +39,8 @@ class Scores:
         metric. For a combiner that calibrates, that member is calibrated inside the folds too.
     held_out : float32 array [N, C]
         Log-probabilities of the rows, each combined by a fit on other rows.
+    uncalibrated : dict of str to float or None
+        Cross-fitted `log_loss` and `ece` of the combiner inside a calibrator; None for other combiners.
 
     See Also
     --------
@@ -61,6 +64,7 @@ class Scores:
     cross_fitted: dict[str, Interval]
     gain: dict[str, Gain]
     held_out: LogProbs = field(repr=False, compare=False)
+    uncalibrated: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; each gain includes its `text`."""
@@ -132,16 +136,20 @@ def score_all(
     labels = predictions.require_labels("score")
     folds = folds_of(predictions, folds, seed)
     baselines = Baselines(predictions, folds, seed)
-    held_out = fitting.cross_fit_all(list(combiners.values()), predictions, folds, names=list(combiners))
+    inside = {name: each.inner for name, each in combiners.items() if isinstance(each, Calibrator)}
+    rules = [*combiners.values(), *inside.values()]
+    fits = fitting.CrossFits(rules, predictions, folds, names=[*combiners, *inside])
     result = {}
-    pairs = list(zip(combiners, held_out, strict=True))
-    for name, log_probs in track(pairs, what="methods", name=itemgetter(0)) if len(pairs) > 1 else pairs:
-        combiner = combiners[name]
-        fitted = combiner.clone().fit(predictions)
+    pairs = list(combiners.items())
+    for name, combiner in track(pairs, what="methods", name=itemgetter(0)) if len(pairs) > 1 else pairs:
+        log_probs, fitted = fits.held_out(combiner), fits.fit(combiner)
         on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
         cross_fitted = intervals(log_probs, labels, groups=predictions.groups, seed=seed)
         gains = baselines.gains(log_probs, combiner.calibrates)
-        result[name] = fitted, Scores(evaluate(on_fit, labels), cross_fitted, gains, log_probs)
+        before = None
+        if name in inside:
+            before = evaluate(fits.held_out(inside[name]), labels, ("log_loss", "ece"))
+        result[name] = fitted, Scores(evaluate(on_fit, labels), cross_fitted, gains, log_probs, before)
     return result
 
 

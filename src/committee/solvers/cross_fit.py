@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ ENOUGH_EVIDENCE = 5.0
 """Standard errors. A member that predicts by chance has up to 1.4, since each pair of rows counts twice."""
 
 Pairs = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+LogProbs = NDArray[np.float32]
 
 
 class Rule(Protocol):
@@ -42,6 +45,9 @@ class Rule(Protocol):
 
     def modules(self) -> Iterator[nn.Module]:
         """Yield the rule and the rules inside it."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the constructor's arguments as plain JSON values."""
 
     def clone(self) -> Self:
         """Return an unfitted rule with the same options."""
@@ -60,32 +66,118 @@ def allows_negative_weights(rule: Rule) -> bool:
     return any(getattr(part, "allows_negative_weights", False) is True for part in rule.modules())
 
 
+@runtime_checkable
+class OutputCalibrator(Rule, Protocol):
+    """A rule that changes only the output of another one, and is fitted on cross-fitted outputs of it."""
+
+    inner: Any
+
+    def fit_around(self, inner: Any, outputs: LogProbs, labels: NDArray[np.int64]) -> Self:
+        """Fit the rule on outputs `[N, C]` of rows that these were not fitted on, around a fitted `inner`."""
+
+    def calibrated(self, outputs: LogProbs) -> LogProbs:
+        """Return the log-probabilities for outputs of `inner`."""
+
+
+R = TypeVar("R", bound=Rule)
+
+
+class CrossFits(Generic[R]):
+    """Rules that are fitted and cross-fitted on the same rows and folds, each of them once.
+
+    A calibrator of an output needs no cross-fit of its own: for each fold, it is fitted on the cross-fitted
+    outputs of the rule inside it on the other folds. So the calibrated and the plain variants of a rule share
+    its fits. (The rule that predicted another fold was fitted on rows of this fold too. One number per class,
+    or one for all, learns nothing from it: see `docs/explanation/calibration.md`.)
+
+    Parameters
+    ----------
+    rules : sequence of Rule
+        They are cloned and not changed.
+    predictions : Predictions
+        Rows that no member was trained on.
+    folds : int64 array [N] or None
+        Fold of each row; None if no rule learns.
+    names : sequence of str
+        Names of the rules for a progress bar.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[R],
+        predictions: Predictions,
+        folds: NDArray[np.int64] | None,
+        *,
+        names: Sequence[str] = (),
+    ) -> None:
+        for rule in rules:
+            predictions.require_unseen(rule.key)
+        self._predictions, self._folds = predictions, folds
+        plain: dict[tuple[type, str], tuple[R, str]] = {}
+        for rule, name in zip(rules, names or [""] * len(rules), strict=True):
+            inside = _inside(rule)
+            plain.setdefault(_identity(inside), (inside, name))
+        each = [rule for rule, _ in plain.values()]
+        found = _cross_fit(each, predictions, folds, [name for _, name in plain.values() if names])
+        self._outputs = dict(zip(plain, found, strict=True))
+        self._fitted: dict[tuple[type, str], R] = {}
+
+    def held_out(self, rule: R) -> LogProbs:
+        """Return the log-probabilities of a rule, float32 `[N, C]`, each row combined by a fit on others."""
+        if not isinstance(rule, OutputCalibrator):
+            return self._outputs[_identity(rule)]
+        outputs, labels = self.held_out(rule.inner), self._predictions.require_labels(rule.key)
+        assert self._folds is not None
+        result = np.empty_like(outputs)
+        for fold in np.unique(self._folds):
+            others, rows = self._folds != fold, self._folds == fold
+            fitted = rule.clone().fit_around(rule.inner, outputs[others], labels[others])
+            result[rows] = fitted.calibrated(outputs[rows])
+        return result
+
+    def fit(self, rule: R) -> R:
+        """Return a rule that is fitted on all rows."""
+        if isinstance(rule, OutputCalibrator):
+            labels = self._predictions.require_labels(rule.key)
+            inner = copy.deepcopy(self.fit(rule.inner))
+            return rule.clone().fit_around(inner, self.held_out(rule.inner), labels)
+        key = _identity(rule)
+        if key not in self._fitted:
+            self._fitted[key] = rule.clone().fit(self._predictions)
+        return self._fitted[key]
+
+
+def _inside(rule: R) -> R:
+    """Return the rule whose output is calibrated, once or several times, or the rule itself."""
+    inside: R = _inside(rule.inner) if isinstance(rule, OutputCalibrator) else rule
+    return inside
+
+
+def _identity(rule: Rule) -> tuple[type, str]:
+    """Return a key that is the same for rules whose fits are the same."""
+    return type(rule), json.dumps(rule.options(), sort_keys=True, default=repr)
+
+
 def cross_fit(
     rule: Rule, predictions: Predictions, folds: NDArray[np.int64] | None = None, seed: int = 0
-) -> NDArray[np.float32]:
+) -> LogProbs:
     """Return log-probabilities, float32 `[N, C]`, each row combined by a fit on other rows.
 
     Without `folds`, a rule that learns gets folds drawn inside the given rows.
     """
     if folds is None and rule.learns:
         folds = redraw_folds(predictions, seed)
-    return cross_fit_all([rule], predictions, folds)[0]
+    return CrossFits([rule], predictions, folds).held_out(rule)
 
 
-def cross_fit_all(
-    rules: Sequence[Rule],
-    predictions: Predictions,
-    folds: NDArray[np.int64] | None,
-    *,
-    names: Sequence[str] = (),
-) -> list[NDArray[np.float32]]:
+def _cross_fit(
+    rules: Sequence[Rule], predictions: Predictions, folds: NDArray[np.int64] | None, names: Sequence[str]
+) -> list[LogProbs]:
     """Cross-fit several rules on the same folds, and read the rows of each fold once.
 
     A rule that learns nothing is applied to all rows at once, with the same result. A progress bar is shown
     if the rules have `names`.
     """
-    for rule in rules:
-        predictions.require_unseen(rule.key)
     results = [
         np.empty(predictions.logits.shape[1:], np.float32)
         if rule.learns

@@ -47,7 +47,7 @@ from committee.recipe.model import Recipe
 from committee.scoring.calibrations import calibrated, calibration_change
 from committee.scoring.divergence import disagreement
 from committee.scoring.leave_one_out import contributions
-from committee.scoring.scores import Scores, score_all
+from committee.scoring.scores import Scores, score
 from committee.solvers.cross_fit import allows_negative_weights, redraw_folds, splits
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
@@ -215,15 +215,11 @@ def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
     fold are combined by the selection that was made on the other folds.
     """
     plain = combiner_of(with_costs(method, context))
-    variants = {"calibrated": calibrated(plain, context.calibrate, context.seed)}
-    if context.calibrate != "none":
-        variants["plain"] = plain
-    found = score_all(variants, context.predictions, seed=context.seed)
-    fitted, scores = found["calibrated"]
+    combiner = calibrated(plain, context.calibrate, context.seed)
+    fitted, scores = score(combiner, context.predictions, seed=context.seed)
     sets = _prediction_sets(fitted, scores, context)
     shipped = fitted.restrict_to_used()
     members = list(shipped.member_names)
-    combiner = variants["calibrated"]
     spec = {"combiner": combiner.key, **combiner.options()}
     record = {
         "name": name,
@@ -237,7 +233,7 @@ def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
         "sources": {member: context.sources[member] for member in members},
         "spec": spec,
         "candidates": dict(context.deployed),
-        "calibration": _calibration(found["plain"][1], scores, context) if "plain" in found else None,
+        "calibration": _calibration(scores, context) if context.calibrate != "none" else None,
         "weights": fitted.member_weights(),
         "notes": fitted.notes(),
         "scores": scores.to_json(),
@@ -307,8 +303,8 @@ def _contributions(combiner: Combiner, context: BuildContext) -> dict[str, float
     return contributions(combiner, context.predictions, seed=context.seed)
 
 
-def _calibration(before: Scores, after: Scores, context: BuildContext) -> dict[str, Any]:
-    """Return the cross-fitted effect of the temperatures, and a note on the rows that they were fitted on."""
+def _calibration(scores: Scores, context: BuildContext) -> dict[str, Any]:
+    """Return the cross-fitted effect of the calibration, and a note on the rows that they were fitted on."""
     exact = context.rows == "val" or context.val is not None
     note = EXACT if exact else APPROXIMATE
-    return {"method": context.calibrate, "note": note, **calibration_change(before, after)}
+    return {"method": context.calibrate, "note": note, **calibration_change(scores)}
