@@ -19,8 +19,8 @@ from scipy.stats import binom, norm
 from simulations.problems import Problem, problem
 from simulations.rows import share
 
-from committee.metrics.bootstrap import intervals
 from committee.metrics.classification import evaluate
+from committee.metrics.confidence import intervals
 
 NAMES = ("log_loss", "brier", "f1_macro", "balanced_accuracy")
 

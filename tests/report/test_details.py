@@ -17,7 +17,7 @@ MEMBER: dict[str, Any] = {
         {"class": "cat", "precision": 0.5, "recall": 1.0, "f1": 0.75, "n": 1},
         {"class": "dog", "precision": 0.5, "recall": 0.0, "f1": 0.0, "n": 3},
     ],
-    "confusion": [[1, 0], [3, 0]],
+    "mistakes": [{"class": "dog", "predicted": "cat", "n": 3}],
 }
 ENSEMBLE: dict[str, Any] = {
     **MEMBER,
@@ -108,7 +108,7 @@ def test_prediction_sets_abstention_and_skipped_networks() -> None:
 
 
 def test_what_there_is_nothing_of_has_no_table() -> None:
-    nothing = {"metrics": {}, "cross_fitted": {}, "per_class": [], "confusion": []}
+    nothing = {"metrics": {}, "cross_fitted": {}, "per_class": [], "mistakes": []}
     assert tables({**MEMBER, **nothing}) == []
     titles = [title for title, *_ in tables({**ENSEMBLE, **nothing, "calibration": None, "weights": None})]
     assert titles[0] == "Cross-fitted gains" and titles[1] == "Members"

@@ -1,18 +1,18 @@
-"""Metrics: classification, bootstrap intervals, ranking, diversity and conformal prediction sets."""
+"""Metrics: classification, confidence intervals, ranking, diversity and conformal prediction sets."""
 
 from typing import TYPE_CHECKING
 
 from committee.base.lazy import reexport
 
 if TYPE_CHECKING:
-    from committee.metrics.bootstrap import Interval as Interval
-    from committee.metrics.bootstrap import intervals as intervals
     from committee.metrics.classification import METRICS as METRICS
     from committee.metrics.classification import Metric as Metric
     from committee.metrics.classification import confusion as confusion
     from committee.metrics.classification import evaluate as evaluate
     from committee.metrics.classification import get_metric as get_metric
+    from committee.metrics.classification import mistakes as mistakes
     from committee.metrics.classification import per_class as per_class
+    from committee.metrics.confidence import intervals as intervals
     from committee.metrics.conformal import SetTable as SetTable
     from committee.metrics.conformal import coverage_and_size as coverage_and_size
     from committee.metrics.conformal import nonconformity as nonconformity
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from committee.metrics.diversity import error_correlation as error_correlation
     from committee.metrics.diversity import pairwise_diversity as pairwise_diversity
     from committee.metrics.ranking import Ranking as Ranking
+    from committee.metrics.sampling import Interval as Interval
     from committee.metrics.summaries import Summary as Summary
     from committee.metrics.summaries import resampled as resampled
     from committee.metrics.summaries import summary as summary

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
 
-from committee.errors import UnknownNameError, nearest
-from committee.metrics.summaries import Floats, Summary, summary
+from committee.errors import DataError, UnknownNameError, nearest
+from committee.metrics.averages import ClassAverage
+from committee.metrics.binning import CalibrationError
+from committee.metrics.sampling import Interval, Rates, Sample, one_rate
+from committee.metrics.summaries import Floats, Rows, Summary, summary
+
+MOST_CLASSES = 4096
+"""Largest number of classes of a whole confusion matrix."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,11 @@ class Metric:
         From a `Summary` to a float array `[...]`: one value, or one for each resample.
     higher_is_better : bool
         Whether larger values are better.
+    influence : callable
+        From `Rows` to a float array `[N]`: N times the derivative of the metric with respect to the weight of
+        each row. It sums to 0, and its mean over other rows is the difference of their metric to first order.
+    interval : callable
+        From `Rows`, a `Sample`, a number of resamples and their seed to an `Interval`.
 
     See Also
     --------
@@ -42,62 +56,95 @@ class Metric:
 
     name: str
     function: Callable[[Summary], Floats]
-    higher_is_better: bool = True
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    """Divide, with 0 / 0 = 0 as in scikit-learn."""
-    return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole != 0)
-
-
-def _precision(found: Summary) -> Floats:
-    return _ratio(found.hit, found.predicted)
-
-
-def _recall(found: Summary) -> Floats:
-    return _ratio(found.hit, found.actual)
-
-
-def _f1(found: Summary) -> Floats:
-    return _ratio(2 * found.hit, found.actual + found.predicted)
-
-
-def _macro(by_class: Callable[[Summary], Floats]) -> Callable[[Summary], Floats]:
-    """Return the mean over the classes that occur among the labels or the predictions."""
-
-    def function(found: Summary) -> Floats:
-        present = (found.actual + found.predicted) > 0
-        return _ratio((by_class(found) * present).sum(axis=-1), present.sum(axis=-1).astype(float))
-
-    return function
-
-
-def _weighted(by_class: Callable[[Summary], Floats]) -> Callable[[Summary], Floats]:
-    """Return the mean over classes, weighted by their number of labels."""
-    return lambda found: _ratio((by_class(found) * found.actual).sum(axis=-1), found.count)
-
-
-def _balanced(found: Summary) -> Floats:
-    present = found.actual > 0
-    return _ratio((_recall(found) * present).sum(axis=-1), present.sum(axis=-1).astype(float))
+    higher_is_better: bool
+    influence: Callable[[Rows], Floats]
+    interval: Callable[[Rows, Sample, int, int], Interval]
 
 
 def _all() -> Iterable[Metric]:
-    yield Metric("accuracy", lambda found: _ratio(found.hit.sum(axis=-1), found.count))
-    yield Metric("balanced_accuracy", _balanced)
-    for name, by_class in (("f1", _f1), ("precision", _precision), ("recall", _recall)):
-        yield Metric(f"{name}_macro", _macro(by_class))
-        yield Metric(f"{name}_weighted", _weighted(by_class))
-    yield Metric("log_loss", lambda found: _ratio(found.log_loss, found.count), higher_is_better=False)
-    yield Metric("brier", lambda found: _ratio(found.brier, found.count), higher_is_better=False)
-    for name in ("gap", "gap_mass"):
-        yield Metric(name.replace("gap", "ece"), _calibration_error(name), higher_is_better=False)
-    yield Metric("auroc", lambda found: found.area())
+    yield _averaged("accuracy", "recall", "weighted")
+    yield _averaged("balanced_accuracy", "recall", "labels")
+    for rate in ("f1", "precision", "recall"):
+        for average in ("macro", "weighted"):
+            yield _averaged(f"{rate}_{average}", rate, average)
+    yield _loss("log_loss", lambda rows: max(float(rows.log_loss.max()), math.log(rows.log_probs.shape[1])))
+    yield _loss("brier", lambda rows: 2.0)
+    for name, kind in (("ece", ""), ("ece_mass", "_mass")):
+        found = CalibrationError(kind)
+        yield Metric(name, found, False, found.influence, found.interval)
+    yield Metric("auroc", lambda found: found.area(), True, lambda rows: rows.ranking.influence, _area)
+    yield _risk("aurc", 1.0)
+    yield _risk("augrc", 0.5)
 
 
-def _calibration_error(field: str) -> Callable[[Summary], Floats]:
-    """Return the expected calibration error of the top class (Naeini et al. 2015; Guo et al. 2017)."""
-    return lambda found: _ratio(np.abs(getattr(found, field)).sum(axis=-1), found.count)
+def _averaged(name: str, rate: str, average: str) -> Metric:
+    found = ClassAverage(rate, average)
+
+    def exact(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
+        return sample.proportion(rows.correct)
+
+    def score(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
+        return sample.score(float(found(rows.whole)), found.influence(rows), found.rates(rows))
+
+    # The recall weighted by class size is the accuracy.
+    is_accuracy = (rate, average) == ("recall", "weighted")
+    return Metric(name, found, True, found.influence, exact if is_accuracy else score)
+
+
+def _loss(name: str, most: Callable[[Rows], float]) -> Metric:
+    def function(found: Summary) -> Floats:
+        sums: Floats = getattr(found, name)
+        return sums / found.count
+
+    def influence(rows: Rows) -> Floats:
+        terms: Floats = getattr(rows, name)
+        return terms - terms.mean(dtype=float)
+
+    def interval(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
+        return sample.mean(getattr(rows, name), most(rows))
+
+    return Metric(name, function, False, influence, interval)
+
+
+def _area(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
+    """Return the area under the ROC curve with its score interval.
+
+    The variance of an area near 1 is that of a rate of `4 m n / (m + n + 2)` rows, for m positives and n
+    negatives (Hanley and McNeil 1982, with the balanced terms of Newcombe 2006).
+    """
+    areas, above = rows.ranking.areas, rows.ranking.positives.astype(float)
+    totals = 4 * above * (sample.rows - above) / (sample.rows + 2)
+    rates = Rates(areas * totals, totals, np.full(len(areas), 1 / max(len(areas), 1)))
+    return sample.score(rows.ranking.area, _few(rows, rows.ranking.influence), rates)
+
+
+def _few(rows: Rows, influence: Floats) -> Floats:
+    """Return influences scaled for classes of few rows.
+
+    The variance of the rows of a class is divided by their number minus one, and the quantile of the sum of
+    these variances is that of Student's t with Satterthwaite's degrees of freedom.
+    """
+    number = np.maximum(rows.whole.actual, 2)
+    influence = influence * np.sqrt(number / (number - 1))[rows.labels]
+    parts = np.bincount(rows.labels, influence**2, len(number))
+    freedom = parts.sum() ** 2 / max((parts**2 / (number - 1)).sum(), np.finfo(float).tiny)
+    return influence * student.ppf(0.975, max(freedom, 1)) / norm.ppf(0.975)
+
+
+def _risk(name: str, most: float) -> Metric:
+    def function(found: Summary) -> Floats:
+        area: Callable[[], Floats] = getattr(found, name)
+        return area()
+
+    def influence(rows: Rows) -> Floats:
+        values: Floats = getattr(rows.risk, f"{name}_influence")
+        return values
+
+    def interval(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
+        value = float(function(rows.whole))
+        return sample.score(value, influence(rows), one_rate(value / most, sample.rows, most))
+
+    return Metric(name, function, False, influence, interval)
 
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _all()}
@@ -147,7 +194,10 @@ def values(found: Summary, names: Iterable[str]) -> dict[str, float]:
 
 def per_class(found: Summary, class_names: Sequence[str]) -> list[dict[str, Any]]:
     """Return `precision`, `recall`, `f1` and the number of labels `n` of each class."""
-    columns = (_precision(found), _recall(found), _f1(found), found.actual)
+    columns = (
+        *(ClassAverage(rate, "macro").by_class(found) for rate in ("precision", "recall", "f1")),
+        found.actual,
+    )
     return [
         {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1), "n": int(n)}
         for name, precision, recall, f1, n in zip(class_names, *columns, strict=True)
@@ -155,6 +205,55 @@ def per_class(found: Summary, class_names: Sequence[str]) -> list[dict[str, Any]
 
 
 def confusion(found: Summary) -> NDArray[np.int64]:
-    """Return the confusion matrix, int64 `[C, C]`: a row is a label, a column a predicted class."""
-    assert found.cells is not None, "resampled summaries have no confusion matrix"
-    return found.cells
+    """Return the confusion matrix, int64 `[C, C]`: a row is a label, a column a predicted class.
+
+    Raises
+    ------
+    DataError
+        There are more than 4,096 classes; `mistakes` has no such limit.
+    """
+    classes = len(found.actual)
+    if classes > MOST_CLASSES:
+        raise DataError(
+            "confusion",
+            expected=f"at most {MOST_CLASSES:,} classes",
+            got=f"{classes:,}",
+            todo="Use committee.metrics.mistakes, which lists the cells that are not zero.",
+        )
+    pairs, cells = _cells(found), np.zeros((classes, classes), np.int64)
+    cells[pairs[:, 0], pairs[:, 1]] = pairs[:, 2]
+    return cells
+
+
+def mistakes(found: Summary, most: int | None = None) -> NDArray[np.int64]:
+    """Return the nonzero cells of the confusion matrix off its diagonal, most frequent first, int64 `[K, 3]`.
+
+    Parameters
+    ----------
+    found : Summary
+        Of all rows, not of resamples.
+    most : int, optional
+        Largest number of cells; all by default.
+
+    Returns
+    -------
+    int64 array [K, 3]
+        Label, predicted class and number of rows of each cell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import mistakes, summary
+    >>> log_probs = np.log([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
+    >>> mistakes(summary(log_probs, [0, 1, 1])).tolist()
+    [[1, 0, 1]]
+    """
+    pairs = _cells(found)
+    wrong = pairs[pairs[:, 0] != pairs[:, 1]]
+    return wrong[np.argsort(-wrong[:, 2], kind="stable")][:most]
+
+
+def _cells(found: Summary) -> NDArray[np.int64]:
+    """Return the nonzero cells of the confusion matrix; see `Summary.pairs`."""
+    assert found.pairs is not None, "resampled summaries have no confusion matrix"
+    return found.pairs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
+_BLOCK = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,11 @@ class Ranking:
     See Also
     --------
     committee.metrics.evaluate : All metrics, the area under the ROC curve included.
+
+    Notes
+    -----
+    The mean is over the classes that some rows have and some have not. The area of a class that no row has,
+    or all rows have, is not defined.
 
     References
     ----------
@@ -46,16 +53,19 @@ class Ranking:
     labels: NDArray[np.int64]
 
     @cached_property
-    def _classes(self) -> list[tuple[int, Floats]]:
-        # Log-odds still rank rows whose probability is rounded to 1.
-        if self.log_probs.shape[1] == 2:
-            return [(1, self.log_probs[:, 1] - self.log_probs[:, 0])]
-        return list(enumerate(np.ascontiguousarray(self.log_probs.T)))
+    def positives(self) -> NDArray[np.int64]:
+        """Number of rows of each class of the mean, `[K]`."""
+        return self._counts[self._classes]
+
+    @cached_property
+    def areas(self) -> Floats:
+        """Area of each class of the mean, float64 `[K]`."""
+        return np.array([_area(score, self.labels == index) for index, score in self._scores()])
 
     @cached_property
     def area(self) -> float:
-        """The mean area over classes; NaN if a class has no rows or all of them."""
-        return float(np.mean([_area(score, self.labels == index) for index, score in self._classes]))
+        """The mean of `areas`; NaN if there are none."""
+        return float(self.areas.mean()) if len(self.areas) else float("nan")
 
     @cached_property
     def influence(self) -> Floats:
@@ -64,19 +74,40 @@ class Ranking:
         The sum is 0. To first order, the area of rows with weights `w` is `area + (w * influence).sum() /
         w.sum()`; DeLong's variance is the variance of this sum.
         """
+        if not len(self._classes):
+            return np.full(len(self.labels), np.nan)
         result = np.zeros(len(self.labels))
-        for index, score in self._classes:
+        for index, score in self._scores():
             order, part = _influence(score, self.labels == index)
             result[order] += part
         return result * (len(result) / len(self._classes))
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        return np.bincount(self.labels, minlength=self.log_probs.shape[1])
+
+    @cached_property
+    def _classes(self) -> NDArray[np.int64]:
+        """The classes of the mean; with two classes, the second one alone."""
+        defined = np.flatnonzero((self._counts > 0) & (self._counts < len(self.labels)))
+        return defined[-1:] if len(self._counts) == 2 else defined
+
+    def _scores(self) -> Iterator[tuple[int, Floats]]:
+        """Yield each class of the mean with the scores of all rows."""
+        if len(self._counts) == 2:
+            # Log-odds still rank rows whose probability is rounded to 1.
+            for index in self._classes:
+                yield int(index), self.log_probs[:, 1] - self.log_probs[:, 0]
+            return
+        for start in range(0, len(self._classes), _BLOCK):
+            block = self._classes[start : start + _BLOCK]
+            yield from zip(block.tolist(), np.ascontiguousarray(self.log_probs[:, block].T), strict=True)
 
 
 def _area(score: Floats, positive: NDArray[np.bool_]) -> float:
     """Return the share of pairs in which the positive has the higher score; ties count half."""
     above = int(positive.sum())
     below = len(positive) - above
-    if not above or not below:
-        return float("nan")
     everything, own = np.sort(score), np.sort(score[positive])
     ranks = np.searchsorted(everything, own, "left") + np.searchsorted(everything, own, "right")
     # The positives form above**2 / 2 pairs among themselves, with ties counted half.
@@ -88,8 +119,6 @@ def _influence(score: Floats, positive: NDArray[np.bool_]) -> tuple[NDArray[np.i
     order = np.argsort(score)
     above = int(positive.sum())
     below = len(positive) - above
-    if not above or not below:
-        return order, np.full(len(order), np.nan)
     is_positive = positive[order]
     positives_below, rows_below = _middle_ranks(score[order], is_positive)
     part = (above - positives_below) / (above * below)

@@ -12,11 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError, first_five
 from committee.metrics.ranking import Ranking
+from committee.metrics.risk import RiskCoverage
 
 BINS = 15
 SUM_TOLERANCE = 1e-3
 _TILE = 2**17
 _MOST_UNITS = 2048
+_MOST_CELLS = 2**20
 
 Floats = NDArray[np.floating[Any]]
 
@@ -33,14 +35,16 @@ class Summary:
         Sums of the negative log-probability of the label (nats), and of the squared distance between the
         probabilities and the one-hot label.
     hit, actual, predicted : float array [..., C]
-        Number of correct predictions, of labels and of predictions of each class.
+        Number of correct predictions, of labels and of predictions of each class. Resamples have only the
+        classes that occur among the labels or the predictions.
     gap, gap_mass : float array [..., 15]
         Sum of confidence minus correctness in bins of equal width and of equal mass.
-    area : callable
-        Returns the macro one-versus-rest area under the ROC curve, `[...]`. It sorts the rows, so it is only
-        computed on demand.
-    cells : int64 array [C, C] or None
-        Confusion matrix; None for resamples.
+    area, aurc, augrc : callable
+        Return the macro one-versus-rest area under the ROC curve, and the areas under the risk-coverage curve
+        and its generalized form, `[...]`. They sort the rows, so they are only computed on demand.
+    pairs : callable or None
+        Returns the nonzero cells of the confusion matrix, int64 `[K, 3]`: label, predicted class and number
+        of rows, in the order of the first two. None for resamples.
 
     See Also
     --------
@@ -65,7 +69,9 @@ class Summary:
     gap: Floats
     gap_mass: Floats
     area: Callable[[], Floats]
-    cells: NDArray[np.int64] | None = None
+    aurc: Callable[[], Floats]
+    augrc: Callable[[], Floats]
+    pairs: Callable[[], NDArray[np.int64]] | None = None
 
 
 def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
@@ -83,7 +89,7 @@ def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
     DataError
         The shapes do not match, a label is out of range, or a row does not hold log-probabilities.
     """
-    return Rows.read(log_probs, labels).total()
+    return Rows.read(log_probs, labels).whole
 
 
 def resampled(
@@ -164,27 +170,33 @@ class Rows:
         _check_sums(total)
         return cls(array, truth, predicted, -label, square - 2 * np.exp(label) + 1, confidence)
 
-    def total(self) -> Summary:
-        """Return the summary of all rows."""
+    @cached_property
+    def whole(self) -> Summary:
+        """The summary of all rows."""
         classes, labels = self.log_probs.shape[1], self.labels
-        cells = np.bincount(labels * classes + self.predicted, minlength=classes * classes)
-        cells = cells.reshape(classes, classes)
+        counts = (
+            np.bincount(each, minlength=classes) for each in (labels[self.correct], labels, self.predicted)
+        )
+        hit, actual, predicted = (each.astype(float) for each in counts)
         return Summary(
             np.array(float(len(labels))),
             self.log_loss.sum(dtype=float),
             self.brier.sum(dtype=float),
-            cells.diagonal().astype(float),
-            cells.sum(axis=1).astype(float),
-            cells.sum(axis=0).astype(float),
-            _binned(self._bins, self._gap),
-            _binned(self._bins_mass, self._gap),
-            lambda: np.array(self._ranking.area),
-            cells,
+            hit,
+            actual,
+            predicted,
+            _binned(self.bins, self.gap),
+            _binned(self.bins_mass, self.gap),
+            lambda: np.array(self.ranking.area),
+            lambda: np.array(self.risk.aurc),
+            lambda: np.array(self.risk.augrc),
+            self._pairs,
         )
 
     def resampled(self, groups: ArrayLike | None, resamples: int, seed: int) -> Summary:
         """Return the summaries of bootstrap resamples; see the function of this name."""
-        classes, random = self.log_probs.shape[1], np.random.default_rng(seed)
+        labels, predicted, classes = self._compact()
+        random = np.random.default_rng(seed)
         unit, units = _units(len(self.labels), groups, classes, random)
         draws = random.integers(0, units, (resamples, units)) + np.arange(resamples)[:, None] * units
         times = np.bincount(draws.ravel(), minlength=resamples * units).astype(np.float32)
@@ -200,40 +212,70 @@ class Rows:
 
         count = sums()
 
-        def area() -> Floats:
-            return self._ranking.area + sums(self._ranking.influence) / count
+        def linear(value: float, influence: Floats) -> Floats:
+            return value + sums(influence) / count
 
         return Summary(
             count,
             sums(self.log_loss),
             sums(self.brier),
-            sums(self._correct, self.labels, classes),
-            sums(None, self.labels, classes),
-            sums(None, self.predicted, classes),
-            sums(self._gap, self._bins, BINS),
-            sums(self._gap, self._bins_mass, BINS),
-            area,
+            sums(self.correct, labels, classes),
+            sums(None, labels, classes),
+            sums(None, predicted, classes),
+            sums(self.gap, self.bins, BINS),
+            sums(self.gap, self.bins_mass, BINS),
+            lambda: linear(self.ranking.area, self.ranking.influence),
+            lambda: linear(self.risk.aurc, self.risk.aurc_influence),
+            lambda: linear(self.risk.augrc, self.risk.augrc_influence),
         )
 
+    def _compact(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Return labels and predictions as indices of the classes that occur, and the number of these."""
+        occurs = np.zeros(self.log_probs.shape[1], bool)
+        occurs[self.labels] = occurs[self.predicted] = True
+        place = np.cumsum(occurs) - 1
+        return place[self.labels], place[self.predicted], int(occurs.sum())
+
+    def _pairs(self) -> NDArray[np.int64]:
+        classes = self.log_probs.shape[1]
+        cells = self.labels * classes + self.predicted
+        if classes * classes <= _MOST_CELLS:
+            counts = np.bincount(cells)
+            found = np.flatnonzero(counts)
+            counts = counts[found]
+        else:
+            found, counts = np.unique(cells, return_counts=True)
+        return np.stack([found // classes, found % classes, counts], axis=1)
+
     @cached_property
-    def _ranking(self) -> Ranking:
+    def ranking(self) -> Ranking:
+        """The areas under ROC curves."""
         return Ranking(self.log_probs, self.labels)
 
     @cached_property
-    def _correct(self) -> NDArray[np.bool_]:
+    def risk(self) -> RiskCoverage:
+        """The areas under risk-coverage curves."""
+        return RiskCoverage(self.confidence, self.correct)
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the predicted class is the label, `[N]`."""
         return self.predicted == self.labels
 
     @cached_property
-    def _gap(self) -> Floats:
-        return self.confidence - self._correct
+    def gap(self) -> Floats:
+        """Confidence minus correctness, `[N]`."""
+        return self.confidence - self.correct
 
     @cached_property
-    def _bins(self) -> NDArray[np.int64]:
+    def bins(self) -> NDArray[np.int64]:
+        """Bin of equal width of each confidence, `[N]`."""
         # Bins are closed above, as in Guo et al. (2017). This is much faster than searching among the edges.
         return np.maximum(np.ceil(self.confidence * BINS).astype(np.int64) - 1, 0)
 
     @cached_property
-    def _bins_mass(self) -> NDArray[np.int64]:
+    def bins_mass(self) -> NDArray[np.int64]:
+        """Bin of equal mass of each confidence, `[N]`."""
         # The edges are quantiles, so equal confidences share a bin whatever the order of the rows.
         ordered = np.sort(self.confidence)
         place = np.linspace(0, len(ordered) - 1, BINS + 1)[1:-1]

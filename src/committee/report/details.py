@@ -46,16 +46,8 @@ def _classes(report: Report) -> Table:
 
 
 def _mistakes(report: Report) -> Table:
-    """Return the ten largest entries of the confusion matrix off its diagonal."""
-    names = [each["class"] for each in report["per_class"]]
-    entries = [
-        [names[true], names[predicted], number]
-        for true, row in enumerate(report["confusion"])
-        for predicted, number in enumerate(row)
-        if number and predicted != true
-    ]
-    entries.sort(key=lambda entry: -entry[2])
-    return "Most frequent mistakes on the test split", ["class", "predicted as", "n"], entries[:10]
+    rows = [[each["class"], each["predicted"], each["n"]] for each in report["mistakes"][:10]]
+    return "Most frequent mistakes on the test split", ["class", "predicted as", "n"], rows
 
 
 def _sets(report: Report) -> list[Table]:

@@ -14,8 +14,9 @@ from committee.base.folds import check_folds
 from committee.base.progress import track
 from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner
-from committee.metrics.bootstrap import Interval, intervals
 from committee.metrics.classification import evaluate
+from committee.metrics.confidence import intervals
+from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
 from committee.scoring.gains import Baselines, Gain
 from committee.solvers import cross_fit as fitting

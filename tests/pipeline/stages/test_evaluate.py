@@ -14,11 +14,12 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from committee.combiners.base import load
 from committee.images.record import load_record
 from committee.metrics.classification import METRICS
+from committee.metrics.summaries import summary
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import split_rows
-from committee.pipeline.stages.evaluate import Evaluate
+from committee.pipeline.stages.evaluate import Evaluate, _confusions
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
@@ -37,6 +38,8 @@ KEYS = {
     "cross_fitted",
     "fit",
     "per_class",
+    "absent_classes",
+    "mistakes",
     "confusion",
     "latency_ms",
     "size_mb",
@@ -95,6 +98,20 @@ def test_the_values_agree_with_scikit_learn(evaluated: Store) -> None:
     np.testing.assert_array_equal(
         found["confusion"], confusion_matrix(test.labels, probs.argmax(1), labels=range(10))
     )
+    assert found["absent_classes"] == []
+    wrong = np.array(found["confusion"]) - np.diag(np.diag(found["confusion"]))
+    assert sum(each["n"] for each in found["mistakes"]) == wrong.sum()
+    worst = found["mistakes"][0]
+    place = [test.class_names.index(worst[key]) for key in ("class", "predicted")]
+    assert worst["n"] == wrong.max() == wrong[*place]
+
+
+def test_with_many_classes_only_the_mistakes_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = summary(np.log([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.1, 0.7]]), [0, 1, 1])
+    assert _confusions(found, "abc")["confusion"] == [[1, 0, 0], [1, 0, 1], [0, 0, 0]]
+    monkeypatch.setattr("committee.pipeline.stages.evaluate.CONFUSION_CLASSES", 2)
+    listed = [{"class": "b", "predicted": each, "n": 1} for each in "ac"]
+    assert _confusions(found, "abc") == {"mistakes": listed, "confusion": []}
 
 
 def test_fold_networks_can_be_deployed(trained: Store) -> None:

@@ -19,9 +19,10 @@ from committee.combiners.base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import StoreError
 from committee.images.record import load_record
-from committee.metrics.bootstrap import intervals
-from committee.metrics.classification import confusion, per_class
+from committee.metrics.classification import confusion, mistakes, per_class
 from committee.metrics.classification import evaluate as evaluate_metrics
+from committee.metrics.confidence import intervals
+from committee.metrics.summaries import Summary as Sums
 from committee.metrics.summaries import summary
 from committee.pipeline.discover import (
     MEMBERS,
@@ -58,6 +59,9 @@ from committee.store.layout import Store
 log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
+CONFUSION_CLASSES = 1000
+"""Largest number of classes whose confusion matrix is written; it has the square of this number of values."""
+LISTED_MISTAKES = 100
 BRIEF = ("accuracy", "log_loss", "ece")
 
 
@@ -277,6 +281,8 @@ class _Evaluator:
                 "n": 0,
                 "metrics": {},
                 "per_class": [],
+                "absent_classes": [],
+                "mistakes": [],
                 "confusion": [],
                 "sets": None,
             }
@@ -290,7 +296,8 @@ class _Evaluator:
             "seen": int(np.any(seen, axis=0).sum()),
             "metrics": self._intervals(log_probs, test),
             "per_class": per_class(found, test.class_names),
-            "confusion": confusion(found).tolist(),
+            "absent_classes": [test.class_names[index] for index in np.flatnonzero(found.actual == 0)],
+            **_confusions(found, test.class_names),
             "sets": None if sets is None else on_test(sets, log_probs, labels, members[0]),
         }
 
@@ -310,6 +317,17 @@ class _Evaluator:
         labels = rows.require_labels("evaluate")
         found = intervals(log_probs, labels, groups=rows.groups, seed=self.seed)
         return {metric: asdict(interval) for metric, interval in found.items()}
+
+
+def _confusions(found: Sums, class_names: Sequence[str]) -> Report:
+    """Return the most frequent mistakes, and the confusion matrix unless there are very many classes."""
+    pairs = mistakes(found, LISTED_MISTAKES).tolist()
+    listed = [
+        {"class": class_names[true], "predicted": class_names[guess], "n": n} for true, guess, n in pairs
+    ]
+    if len(class_names) > CONFUSION_CLASSES:
+        return {"mistakes": listed, "confusion": []}
+    return {"mistakes": listed, "confusion": confusion(found).tolist()}
 
 
 def _start(entry: Mapping[str, Any]) -> str:

@@ -1,0 +1,115 @@
+"""Risk-coverage curves: the error of a classifier that predicts only the rows it is most certain of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RiskCoverage:
+    """Areas under the risk-coverage curve and under its generalized form.
+
+    The rows are ordered by falling confidence. Rows with equal confidences are in any order; the areas are
+    their expectations over the orders.
+
+    Attributes
+    ----------
+    confidence : float array [N]
+        Probability of the predicted class.
+    correct : bool array [N]
+        Whether the predicted class is the label.
+
+    See Also
+    --------
+    committee.metrics.evaluate : All metrics, these areas included.
+
+    References
+    ----------
+    Y. Geifman, G. Uziel, R. El-Yaniv (2019). Bias-reduced uncertainty estimation for deep neural classifiers.
+    ICLR.
+    J. Traub et al. (2024). Overcoming common flaws in the evaluation of selective classification systems.
+    NeurIPS.
+
+    Examples
+    --------
+    Of four rows, the third most certain one is wrong: the errors are 0, 0, 1/3 and 1/4 of the predicted rows.
+
+    >>> import numpy as np
+    >>> from committee.metrics.risk import RiskCoverage
+    >>> curve = RiskCoverage(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]))
+    >>> round(curve.aurc, 4), curve.augrc
+    (0.1458, 0.09375)
+    """
+
+    confidence: NDArray[np.floating]
+    correct: NDArray[np.bool_]
+
+    @cached_property
+    def aurc(self) -> float:
+        """Mean error rate of the `k` most certain rows over `k` from 1 to N."""
+        return float((self._errors / self._places).mean())
+
+    @cached_property
+    def augrc(self) -> float:
+        """Area under the errors among the `k` most certain rows, as a share of N, over the share `k / N`.
+
+        It is the mean, over thresholds of confidence, of the risk that a row is predicted and wrong.
+        """
+        return float((self._errors - self._error / 2).mean() / len(self._error))
+
+    @cached_property
+    def aurc_influence(self) -> Floats:
+        """N times the derivative of `aurc` with respect to the weight of each row, `[N]`; the sum is 0."""
+        rest = self._errors / self._places - _from_here(self._errors / self._places**2)
+        return self._influence(_from_here(1 / self._places), rest)
+
+    @cached_property
+    def augrc_influence(self) -> Floats:
+        """N times the derivative of `augrc` with respect to the weight of each row, `[N]`; the sum is 0."""
+        rows = len(self._places)
+        return self._influence((rows - self._places + 0.5) / rows, (self._errors - self._error / 2) / rows)
+
+    @cached_property
+    def _order(self) -> NDArray[np.intp]:
+        return np.argsort(-self.confidence, kind="stable")
+
+    @cached_property
+    def _places(self) -> Floats:
+        return np.arange(1, len(self._order) + 1, dtype=float)
+
+    @cached_property
+    def _ties(self) -> NDArray[np.intp]:
+        """Index of the block of equal confidences of each place."""
+        ordered = self.confidence[self._order]
+        return np.append(0, np.cumsum(ordered[1:] != ordered[:-1]))
+
+    @cached_property
+    def _error(self) -> Floats:
+        """Share of wrong rows among those with the confidence of each place."""
+        return self._tied((~self.correct[self._order]).astype(float))
+
+    @cached_property
+    def _errors(self) -> Floats:
+        """Expected number of wrong rows up to each place."""
+        return np.cumsum(self._error)
+
+    def _tied(self, values: Floats) -> Floats:
+        """Return the mean over equal confidences of the values of places."""
+        return (np.bincount(self._ties, values) / np.bincount(self._ties))[self._ties]
+
+    def _influence(self, of_error: Floats, rest: Floats) -> Floats:
+        """Return `of_error` where a row is wrong, plus `rest`, both by place, centered and in row order."""
+        result = np.empty(len(self._order))
+        result[self._order] = ~self.correct[self._order] * self._tied(of_error) + self._tied(rest)
+        return result - result.mean()
+
+
+def _from_here(values: Floats) -> Floats:
+    """Return the sum of each value and those after it."""
+    return np.cumsum(values[::-1])[::-1]

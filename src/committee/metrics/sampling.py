@@ -1,0 +1,205 @@
+"""Intervals of metrics of independent rows, or of independent groups of rows, in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta, norm
+from scipy.stats import t as student
+
+Floats = NDArray[np.floating[Any]]
+Ends = tuple[float, float]
+
+
+class Rates(NamedTuple):
+    """A metric as a weighted mean of rates `hits / totals`, times a scale.
+
+    Attributes
+    ----------
+    hits, totals, weights : float array [K]
+        Numerator, denominator and weight of each rate; a denominator is the number of rows whose rate would
+        be as certain.
+    scale : float
+        The largest value of the metric.
+    """
+
+    hits: Floats
+    totals: Floats
+    weights: Floats
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and its confidence interval.
+
+    Attributes
+    ----------
+    value : float
+        The metric of all rows.
+    low, high : float
+        The ends of the interval.
+
+    See Also
+    --------
+    committee.metrics.intervals : Compute metrics with their intervals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import intervals
+    >>> labels = np.arange(90) % 3
+    >>> guess = np.where(np.arange(90) % 10 == 0, (labels + 1) % 3, labels)
+    >>> log_probs = np.log(np.eye(3)[guess] * 0.7 + 0.1)
+    >>> found = intervals(log_probs, labels, names=["accuracy"])["accuracy"]
+    >>> found.value, round(found.low, 3), round(found.high, 3)
+    (0.9, 0.819, 0.953)
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """How rows were drawn: one by one, or in groups whose rows are dependent.
+
+    Attributes
+    ----------
+    rows : int
+        Number of rows N.
+    groups : array [N] or None
+        Group of each row.
+    level : float
+        Nominal coverage of intervals.
+
+    Notes
+    -----
+    With groups, the variance is that between groups, times G / (G - 1), and at least that of single rows;
+    quantiles are those of Student's t with G - 1 degrees of freedom. One group has no variance: the interval
+    is the range of the metric.
+
+    References
+    ----------
+    E. B. Wilson (1927). Probable inference, the law of succession, and statistical inference. JASA 22.
+    E. L. Korn, B. I. Graubard (1998). Confidence intervals for proportions with small expected number of
+    positive counts estimated from survey data. Survey Methodology 24.
+
+    Examples
+    --------
+    Nine of ten rows are right, as single rows, and as five patients with two rows each:
+
+    >>> import numpy as np
+    >>> from committee.metrics.sampling import Sample
+    >>> right = np.arange(10) > 0
+    >>> alone, grouped = Sample(10).proportion(right), Sample(10, np.arange(10) // 2).proportion(right)
+    >>> [round(end, 2) for each in (alone, grouped) for end in (each.low, each.high)]
+    [0.55, 1.0, 0.35, 1.0]
+    """
+
+    rows: int
+    groups: ArrayLike | None = None
+    level: float = 0.95
+
+    @cached_property
+    def unit(self) -> NDArray[np.intp] | None:
+        """Index of the group of each row, `[N]`; None for single rows."""
+        return None if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
+
+    @cached_property
+    def units(self) -> int:
+        """Number of groups, or of rows."""
+        return self.rows if self.unit is None else int(self.unit.max()) + 1
+
+    @cached_property
+    def quantile(self) -> float:
+        """Half the width of an interval in standard errors."""
+        tail = (1 + self.level) / 2
+        if self.unit is None:
+            return float(norm.ppf(tail))
+        return float(student.ppf(tail, self.units - 1)) if self.units > 1 else float("inf")
+
+    def variance(self, influence: Floats) -> float:
+        """Return the variance of the mean of centered values of rows, `[N]`."""
+        single = float(np.square(influence, dtype=float).sum())
+        if self.unit is None:
+            return single / self.rows**2
+        between = float(np.square(np.bincount(self.unit, influence)).sum())
+        return max(single, between * self.units / max(self.units - 1, 1)) / self.rows**2
+
+    def proportion(self, right: NDArray[np.bool_]) -> Interval:
+        """Return the share of true values `[N]` with its exact interval.
+
+        It is that of Clopper and Pearson, for groups with the effective number of rows (Korn and Graubard
+        1998).
+        """
+        value = float(right.mean())
+        rates = one_rate(value, self.rows)
+        count = (
+            _effective(rates, self.variance(right - value))
+            * (norm.ppf((1 + self.level) / 2) / self.quantile) ** 2
+        )
+        if count <= 0:
+            return Interval(value, 0.0, 1.0)
+        hits, misses, tail = value * count, (1 - value) * count, (1 - self.level) / 2
+        low = float(beta.ppf(tail, hits, misses + 1)) if value > 0 else 0.0
+        high = float(beta.ppf(1 - tail, hits + 1, misses)) if value < 1 else 1.0
+        return Interval(value, min(low, value), max(high, value))
+
+    def mean(self, values: Floats, most: float, least: float = 0.0) -> Interval:
+        """Return the mean of values `[N]` between `least` and `most` with its score interval."""
+        value, scale = float(values.mean(dtype=float)), most - least
+        if not np.isfinite(value):
+            return Interval(value, least, value)
+        share = (value - least) / scale
+        found = self.score(share, (values - value) / scale, one_rate(share, self.rows))
+        return Interval(value, least + scale * found.low, least + scale * found.high)
+
+    def score(self, value: float, influence: Floats, rates: Rates) -> Interval:
+        """Return Wilson's score interval of a mean of rates, with the effective number of rows.
+
+        Parameters
+        ----------
+        value : float
+            The metric, from 0 to the scale of the rates.
+        influence : float array [N]
+            Its centered influences.
+        rates : Rates
+            What it is a mean of.
+        """
+        if np.isnan(value):
+            return Interval(value, value, value)
+        share = value / rates.scale
+        if not np.isfinite(self.quantile):
+            return Interval(value, 0.0, rates.scale)
+        more = self.quantile**2 / _effective(rates, self.variance(influence) / rates.scale**2)
+        middle = (share + more / 2) / (1 + more)
+        reach = np.sqrt(more * max(share * (1 - share), 0.0) + more**2 / 4) / (1 + more)
+        low, high = (rates.scale * float(np.clip(end, 0, 1)) for end in (middle - reach, middle + reach))
+        return Interval(value, min(low, value), max(high, value))
+
+
+def one_rate(share: float, rows: int, scale: float = 1.0) -> Rates:
+    """Return a mean of N rows as one rate."""
+    return Rates(np.array([share * rows]), np.array([float(rows)]), np.ones(1), scale)
+
+
+def _effective(rates: Rates, variance: float) -> float:
+    """Return the number of independent rows whose rate is as certain as a mean of rates.
+
+    A rate of 0 or 1 has no variance in the sample. So two hits and two misses are added to each rate (Agresti
+    and Coull 1998); the hits of the others decide how these four are divided. What this adds to the variance
+    of rates is added to the variance of the mean.
+    """
+    hits, totals, weights, _ = rates
+    plain = hits / totals
+    others = (hits.sum() - hits + 2) / (totals.sum() - totals + 4)
+    smooth = (hits + 4 * others) / (totals + 4)
+    added = np.maximum(smooth * (1 - smooth) - plain * (1 - plain), 0) / totals
+    middle, variance = float((weights * smooth).sum()), variance + float((weights**2 * added).sum())
+    return middle * (1 - middle) / variance if variance else float(totals.sum())
