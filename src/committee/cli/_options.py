@@ -115,7 +115,7 @@ def add_dry_run(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="print what would run, with the number of fits, hours and disk space; run nothing",
+        help="print what would be done, and do nothing",
     )
 
 
