@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
 
-from committee.errors import DataError, UsageError
+from committee.errors import UsageError
 from committee.metrics.conformal import (
     METHODS,
-    SetTable,
-    coverage_and_size,
+    class_thresholds,
+    label_scores,
     nonconformity,
-    selective,
     sets,
     threshold,
 )
 
-both = pytest.mark.parametrize("method", METHODS)
+both = pytest.mark.parametrize("method", ["lac", "aps", "raps"])
 
 
 def simulated(rows: int, seed: int, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +39,75 @@ def test_worked_scores() -> None:
     np.testing.assert_allclose(
         nonconformity(log_probs, "aps"), [[0.0, 0.5, 0.8], [0.8, 0.9, 0.0]], atol=1e-15
     )
+
+
+def test_raps_adds_a_penalty_to_the_places_after_the_fifth() -> None:
+    log_probs = np.log(np.array([[0.3, 0.2, 0.15, 0.12, 0.1, 0.08, 0.05]]))
+    plain, penalized = (nonconformity(log_probs, method) for method in ("aps", "raps"))
+    np.testing.assert_allclose(penalized - plain, [[0, 0, 0, 0, 0, 0.01, 0.02]], atol=1e-15)
+
+
+def test_raps_makes_the_largest_sets_smaller() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 100, 4000)
+    logits = random.normal(size=(4000, 100))
+    logits[np.arange(4000), labels] += 2.5 * random.gamma(2, 1, 4000)
+    largest = {}
+    for method in ("aps", "raps"):
+        limit = threshold(label_scores(logits[:2000], labels[:2000], method), 0.9)
+        size = sets(logits[2000:], limit, method).sum(axis=1)
+        largest[method] = size.max()
+    assert largest["raps"] < largest["aps"]
+
+
+def test_scores_of_labels_are_those_of_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_probs, labels = simulated(50, 0)
+    monkeypatch.setattr("committee.metrics.conformal._TILE", 40)  # six rows at a time
+    for method in METHODS:
+        expected = nonconformity(log_probs, method)[np.arange(50), labels]
+        np.testing.assert_array_equal(label_scores(log_probs, labels, method), expected)
+
+
+@given(st.integers(1, 40), st.integers(1, 999), st.integers(0, 1000))
+def test_groups_of_one_row_are_rows(n: int, thousandth: int, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(size=n)
+    assert threshold(scores, thousandth / 1000, np.arange(n)) == threshold(scores, thousandth / 1000)
+
+
+def test_a_worked_threshold_of_groups() -> None:
+    scores, groups = np.array([0.1, 0.2, 0.3, 0.9]), ["a", "a", "b", "c"]
+    # Weights 1/8, 1/8, 1/4, 1/4, and 1/4 at infinity.
+    found = [threshold(scores, coverage, groups) for coverage in (0.125, 0.25, 0.5, 0.75, 0.8)]
+    assert found == [0.1, 0.2, 0.3, 0.9, math.inf]
+
+
+@pytest.mark.parametrize("groups", [19, 30, 100])
+def test_the_promise_is_kept_for_new_groups(groups: int) -> None:
+    """Scores of groups of different difficulty and size; a quantile of rows covers too little."""
+    random, held = np.random.default_rng(0), {"rows": [], "groups": []}
+    for _ in range(400):
+        unit = np.repeat(np.arange(groups), random.integers(1, 40, groups))
+        scores = random.normal(size=len(unit)) + 2 * random.normal(size=groups)[unit]
+        new = random.normal(size=20) + 2 * random.normal()
+        for name, units in (("rows", None), ("groups", unit)):
+            held[name].append((new <= threshold(scores, 0.9, units)).mean())
+    errors = np.std(held["groups"]) / 20
+    assert 0.9 - 3 * errors < np.mean(held["groups"]) < 0.9 + 1 / groups + 3 * errors
+    if groups < 50:
+        assert np.mean(held["rows"]) < np.mean(held["groups"])
+
+
+def test_each_class_is_covered_by_thresholds_of_its_own() -> None:
+    random, held = np.random.default_rng(0), []
+    difficulty = np.array([0.0, 1.0, 3.0])
+    for _ in range(300):
+        labels = np.repeat(np.arange(3), [40, 25, 9])
+        scores = random.normal(size=len(labels)) + difficulty[labels]
+        found = np.array(class_thresholds(scores, labels, 3, [0.8, 0.95]))
+        assert np.isinf(found[2, 1]) and np.isfinite(found[:2]).all()
+        held.append(random.normal(size=3) + difficulty <= found[:, 0])
+    assert (np.mean(held, axis=0) > 0.8 - 3 * 0.023).all() and np.mean(held) < 0.9
+    assert class_thresholds(np.ones(3), np.zeros(3, int), 2, [0.5])[1].tolist() == [math.inf]
 
 
 def test_a_worked_threshold() -> None:
@@ -100,57 +166,6 @@ def test_a_model_that_is_almost_certain_keeps_its_order() -> None:
         assert (np.diff(scores, axis=1) > 0).all()
 
 
-@both
-def test_a_table_is_the_threshold_at_the_next_thousandth(method: str) -> None:
-    log_probs, labels = simulated(300, 3)
-    table = SetTable.of(log_probs, labels, rows="val", approximate=False)
-    scores = nonconformity(log_probs, method)[np.arange(300), labels]
-    assert table.limit(0.9, method) == threshold(scores, 0.9)
-    assert table.limit(0.9001, method) == threshold(scores, 0.901)
-    assert table.limit(0.9995, method) == math.inf
-    again = SetTable.from_json(json.loads(json.dumps(table.to_json())), "it")
-    assert again == table
-
-
-def test_what_a_table_says_of_itself() -> None:
-    log_probs, labels = simulated(50, 0)
-    exact = SetTable.of(log_probs, labels, rows="val", approximate=False)
-    about = SetTable.of(log_probs, labels, rows="oof", approximate=True)
-    assert exact.note == "calibrated on 50 rows that no model was fitted on"
-    assert about.note == ("approximate: calibrated on 50 cross-fitted rows that were predicted by other fits")
-
-
-def test_a_table_of_anybodys() -> None:
-    good = SetTable.of(*simulated(20, 0), rows="val", approximate=False).to_json()
-    for bad in ({}, {**good, "thresholds": {"lac": [0.5], "aps": [0.5]}}, {**good, "n": "many"}):
-        with pytest.raises(DataError) as caught:
-            SetTable.from_json(bad, "model.onnx")
-        assert str(caught.value) == (
-            "model.onnx: expected thresholds of prediction sets, got missing or invalid ones. "
-            "Build the ensemble again, and export it."
-        )
-
-
-def test_coverage_and_size_have_intervals() -> None:
-    log_probs, labels = simulated(400, 5)
-    found = coverage_and_size(log_probs, labels, math.inf, "lac")
-    assert found["coverage"]["value"] == 1 and found["coverage"]["low"] > 0.98
-    assert found["mean_size"] == {"value": 6.0, "low": 6.0, "high": 6.0}
-    found = coverage_and_size(log_probs, labels, -1.0, "lac")["coverage"]
-    low, high = binom.ppf([0.025, 0.975], 400, found["value"]) / 400
-    assert found["low"] == pytest.approx(low, abs=0.006) and found["high"] == pytest.approx(high, abs=0.006)
-
-
-def test_answering_only_when_sure() -> None:
-    log_probs = np.log(np.array([[0.6, 0.4], [0.9, 0.1], [0.2, 0.8], [0.55, 0.45]]))
-    found = selective(log_probs, np.array([0, 1, 1, 1]), [0.5, 0.7, 0.95])
-    assert found == [
-        {"confidence": 0.5, "answered": 1.0, "accuracy": 0.5},
-        {"confidence": 0.7, "answered": 0.5, "accuracy": 0.5},
-        {"confidence": 0.95, "answered": 0.0, "accuracy": None},
-    ]
-
-
 @pytest.mark.parametrize("coverage", [0.0, 1.0, 95.0])
 def test_a_coverage_that_cannot_be(coverage: float) -> None:
     with pytest.raises(UsageError) as caught:
@@ -158,5 +173,5 @@ def test_a_coverage_that_cannot_be(coverage: float) -> None:
     assert str(caught.value) == (
         f"coverage: expected a number above 0 and below 1, such as 0.95, got {coverage:g}."
     )
-    with pytest.raises(UsageError, match="sets: expected one of lac, aps, got 'raps'"):
-        nonconformity(np.zeros((1, 2)), "raps")
+    with pytest.raises(UsageError, match="sets: expected one of lac, aps, raps, classwise, got 'rap'"):
+        nonconformity(np.zeros((1, 2)), "rap")

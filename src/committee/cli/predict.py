@@ -54,10 +54,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sets",
-        choices=("lac", "aps"),
+        choices=("lac", "aps", "raps", "classwise"),
         default="lac",
-        help="kind of prediction sets: lac are smallest on average, aps are larger for uncertain images "
-        "(default: lac)",
+        help="kind of prediction sets: lac are smallest on average, aps are larger for uncertain images, "
+        "raps are aps without very large sets, classwise have the coverage for each class (default: lac)",
     )
     parser.add_argument(
         "--abstain-below",

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import DataError, UsageError
-from committee.metrics.conformal import SetTable, check_coverage, sets
+from committee.errors import DataError, UsageError, first_five
+from committee.metrics.conformal import Floats, check_coverage, sets
+from committee.metrics.set_table import MIN_GROUPS, SetTable
 
 SMALLEST = np.finfo(np.float32).tiny
 
@@ -23,9 +24,9 @@ class Answers:
     ----------
     class_names : sequence of str, length C
         Class of each column of the probabilities.
-    limit : float, optional
-        Threshold of the prediction sets; None for no sets.
-    method : {"lac", "aps"}
+    limit : float or float array [C], optional
+        Threshold of the prediction sets, or of each class; None for no sets.
+    method : {"lac", "aps", "raps", "classwise"}
         Kind of the prediction sets.
     abstain_below : float, optional
         Smallest probability of the top class with which it is predicted, in 0..1; None predicts always.
@@ -53,7 +54,7 @@ class Answers:
     """
 
     class_names: Sequence[str]
-    limit: float | None = None
+    limit: float | Floats | None = None
     method: str = "lac"
     abstain_below: float | None = None
     note: str = ""
@@ -103,7 +104,7 @@ def answers(
         Name of the model in errors.
     coverage : float or None
         Probability with which a set shall contain the true class; None for no sets.
-    method : {"lac", "aps"}
+    method : {"lac", "aps", "raps", "classwise"}
         Kind of the sets.
     abstain_below : float, optional
         Smallest probability of the top class with which it is predicted.
@@ -129,8 +130,25 @@ def answers(
             todo="Build the ensemble again (committee build-ensemble), and export it again.",
         )
     table = SetTable.from_json(found, who)
+    if len(table.by_class) != len(class_names):
+        raise DataError(
+            who, expected=f"thresholds of {len(class_names)} classes", got=f"those of {len(table.by_class)}"
+        )
     limit = table.limit(coverage, method)
-    note = f"Each set contains the true class with a probability of {coverage:g} ({table.note})."
-    if np.isinf(limit):
-        note = f"{table.n} rows are too few for a coverage of {coverage:g}: each set contains all classes."
+    note = _note(table, coverage, method, np.asarray(limit), class_names)
     return Answers(class_names, limit, method, abstain_below, note, coverage)
+
+
+def _note(table: SetTable, coverage: float, method: str, limits: Floats, class_names: Sequence[str]) -> str:
+    """Return the sentence about the guarantee of the sets."""
+    if np.isinf(limits).all():
+        grouped = table.groups is not None and table.groups >= MIN_GROUPS and method != "classwise"
+        few = f"{table.groups} groups" if grouped else f"{table.n} rows"
+        return f"{few} are too few for a coverage of {coverage:g}: each set contains all classes."
+    promise = f"Each set contains the true class with a probability of {coverage:g}"
+    if method != "classwise":
+        return f"{promise} ({table.note})."
+    note = f"{promise}, whichever class it is ({table.note}"
+    note += ")." if table.groups is None else "; rows of one group are treated as independent)."
+    always = first_five(name for name, limit in zip(class_names, limits, strict=True) if np.isinf(limit))
+    return f"{note} Each set contains the classes of too few rows: {always}." if always else note

@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from committee.metrics.classification import mistakes as mistakes
     from committee.metrics.classification import per_class as per_class
     from committee.metrics.confidence import intervals as intervals
-    from committee.metrics.conformal import SetTable as SetTable
-    from committee.metrics.conformal import coverage_and_size as coverage_and_size
+    from committee.metrics.conformal import class_thresholds as class_thresholds
     from committee.metrics.conformal import nonconformity as nonconformity
-    from committee.metrics.conformal import selective as selective
     from committee.metrics.conformal import sets as sets
     from committee.metrics.conformal import threshold as threshold
     from committee.metrics.diversity import error_correlation as error_correlation
     from committee.metrics.diversity import pairwise_diversity as pairwise_diversity
     from committee.metrics.ranking import Ranking as Ranking
     from committee.metrics.sampling import Interval as Interval
+    from committee.metrics.set_table import SetTable as SetTable
+    from committee.metrics.set_table import coverage_and_size as coverage_and_size
+    from committee.metrics.set_table import selective as selective
     from committee.metrics.summaries import Summary as Summary
     from committee.metrics.summaries import resampled as resampled
     from committee.metrics.summaries import summary as summary

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from committee.metrics.classification import METRICS
+from committee.metrics.conformal import METHODS
 from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.summary import interval
 
@@ -57,8 +58,8 @@ def _sets(report: Report) -> list[Table]:
         return []
     rows = [
         [method, coverage, interval(each["coverage"]), interval(each["mean_size"])]
-        for method in ("lac", "aps")
-        for coverage, each in found[method].items()
+        for method in METHODS
+        for coverage, each in found.get(method, {}).items()
     ]
     kept = [
         [each["confidence"], _four(each["answered"]), _four(each["accuracy"])] for each in found["abstain"]

@@ -12,7 +12,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from committee.combiners.base import load
-from committee.metrics.conformal import SetTable
+from committee.metrics.conformal import METHODS
+from committee.metrics.set_table import SetTable
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.sets import calibration_rows, member_table
@@ -104,8 +105,8 @@ def test_the_evaluation_has_coverage_and_size_of_sets(trained: Store) -> None:
     Evaluate().run(recipe(), trained)
     for path in (trained.member_metrics("test_vit"), trained.ensemble_metrics("soft_voting_ensemble")):
         sets = json.loads((path / "metrics.json").read_text("utf-8"))["sets"]
-        assert set(sets) == {"rows", "n", "approximate", "note", "lac", "aps", "abstain"}
-        for method in ("lac", "aps"):
+        assert set(sets) == {"rows", "n", "groups", "approximate", "note", *METHODS, "abstain"}
+        for method in METHODS:
             wide, narrow = sets[method]["0.95"], sets[method]["0.9"]
             assert wide["mean_size"]["value"] >= narrow["mean_size"]["value"] >= 1
             assert wide["coverage"]["low"] <= wide["coverage"]["value"] <= wide["coverage"]["high"]
@@ -118,6 +119,7 @@ def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) ->
     for name, full in (("soft_voting", "soft_voting_ensemble"), ("test_vit", "test_vit")):
         file = trained.deploy(full) / "onnx" / "model.onnx"
         answers = []
+        kind = "classwise" if full == name else "aps"
         for model in (name, file):
             result = cli(
                 "predict",
@@ -128,7 +130,7 @@ def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) ->
                 "--coverage",
                 "0.9",
                 "--sets",
-                "aps",
+                kind,
                 "--json",
             )
             assert result.code == 0, result.err
@@ -136,7 +138,8 @@ def test_store_and_file_give_the_same_sets(trained: Store, cli, photos: Path) ->
         one, other = answers
         assert one["sets"] == other["sets"]
         assert one["sets"].startswith(
-            "Each set contains the true class with a probability of 0.9 (approximate: c"
+            "Each set contains the true class with a probability of 0.9"
+            f"{', whichever class it is' * (kind == 'classwise')} (approximate: c"
         )
         for first, second in zip(one["predictions"], other["predictions"], strict=True):
             assert first["set"] == second["set"] and first["prediction"] == first["set"][0]

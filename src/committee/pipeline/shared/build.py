@@ -289,10 +289,8 @@ def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) ->
     if isinstance(fitted, Calibrator) and for_temperatures is not None:
         fitted.recalibrate(for_temperatures)
     if for_sets is not None:
-        labels = for_sets.require_labels("sets")
-        return table(fitted.combine(for_sets.logits), labels, rows="val", approximate=False)
-    labels = context.predictions.require_labels("sets")
-    return table(scores.held_out, labels, rows=context.rows, approximate=True)
+        return table(fitted.combine(for_sets.logits), for_sets, rows="val", approximate=False)
+    return table(scores.held_out, context.predictions, rows=context.rows, approximate=True)
 
 
 def _contributions(combiner: Combiner, context: BuildContext) -> dict[str, float]:

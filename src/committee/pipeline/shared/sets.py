@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from committee.base.folds import make_folds
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import DataError, StoreError
-from committee.metrics.conformal import METHODS, SetTable, coverage_and_size, selective
+from committee.metrics.conformal import METHODS
+from committee.metrics.set_table import SetTable, coverage_and_size, selective
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows, unseen
 from committee.predictions.table import Predictions
 from committee.store.layout import Store
@@ -47,10 +49,11 @@ def calibration_rows(
 
 
 def table(
-    log_probs: NDArray[np.float32], labels: NDArray[np.int64], *, rows: str, approximate: bool
+    log_probs: NDArray[np.float32], predicted: Predictions, *, rows: str, approximate: bool
 ) -> dict[str, Any]:
-    """Return the table of prediction sets that labeled rows calibrate, as JSON."""
-    return SetTable.of(log_probs, labels, rows=rows, approximate=approximate).to_json()
+    """Return the table of prediction sets that the `predicted` rows calibrate, as JSON; see `SetTable.of`."""
+    labels, groups = predicted.require_labels("sets"), predicted.groups
+    return SetTable.of(log_probs, labels, rows=rows, approximate=approximate, groups=groups).to_json()
 
 
 def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | None:
@@ -71,8 +74,7 @@ def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | No
             rows, kind = fitting_rows(store, [name], deployed)
         except StoreError:
             return None
-    labels = rows.require_labels("sets")
-    return table(SoftVoting().combine(rows.logits), labels, rows=kind, approximate=kind != "val")
+    return table(SoftVoting().combine(rows.logits), rows, rows=kind, approximate=kind != "val")
 
 
 def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -83,23 +85,37 @@ def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def on_test(
-    found: Mapping[str, Any], log_probs: NDArray[np.float32], labels: NDArray[np.int64], name: str
+    found: Mapping[str, Any], log_probs: NDArray[np.float32], test: Predictions, name: str
 ) -> dict[str, Any]:
-    """Evaluate a table on labeled rows: coverage and size of the sets, and the effect of abstention.
+    """Evaluate a table on test rows: coverage and size of the sets, and the effect of abstention.
+
+    Parameters
+    ----------
+    found : mapping
+        The table, as JSON.
+    log_probs : float32 array [N, C]
+        Predictions of the rows.
+    test : Predictions
+        The rows, of which labels and groups are used.
+    name : str
+        Name of the model in errors.
 
     Returns
     -------
     dict
-        `rows`, `n`, `approximate`, `note`; by method and coverage, `coverage` and `mean_size` with intervals;
+        `rows`, `n`, `groups`, `approximate`, `note`; by method and coverage, `coverage` and `mean_size` with
+        intervals;
         `abstain`: for each confidence, the share `answered` and the `accuracy` of these answers.
     """
-    sets = SetTable.from_json(found, name)
+    sets, labels = SetTable.from_json(found, name), test.require_labels("sets")
+
+    def measured(method: str, coverage: float) -> dict[str, Any]:
+        limit = sets.limit(coverage, method)
+        both = coverage_and_size(log_probs, labels, limit, method, test.groups)
+        return {key: asdict(interval) for key, interval in both.items()}
+
     by_method = {
-        method: {
-            f"{coverage:g}": coverage_and_size(log_probs, labels, sets.limit(coverage, method), method)
-            for coverage in COVERAGES
-        }
-        for method in METHODS
+        method: {f"{coverage:g}": measured(method, coverage) for coverage in COVERAGES} for method in METHODS
     }
-    facts = {key: found[key] for key in ("rows", "n", "approximate", "note")}
+    facts = {key: found[key] for key in ("rows", "n", "groups", "approximate", "note")}
     return {**facts, **by_method, "abstain": selective(log_probs, labels)}

@@ -298,7 +298,7 @@ class _Evaluator:
             "per_class": per_class(found, test.class_names),
             "absent_classes": [test.class_names[index] for index in np.flatnonzero(found.actual == 0)],
             **_confusions(found, test.class_names),
-            "sets": None if sets is None else on_test(sets, log_probs, labels, members[0]),
+            "sets": None if sets is None else on_test(sets, log_probs, test, members[0]),
         }
 
     def _held_out(self, name: str, deployed: Mapping[str, str]) -> Report:
