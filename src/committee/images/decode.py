@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from committee.base.text import count
 from committee.errors import DataError, missing, printable, system_reason
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 MAX_PIXELS = 50_000_000
@@ -28,6 +32,21 @@ Source = Path | str | bytes | Image.Image | NDArray[np.uint8]
 
 _MODES = {1: "L", 3: "RGB"}
 _FORMATS = ((b"\xff\xd8\xff", JpegImageFile), (b"\x89PNG\r\n\x1a\n", PngImageFile), (b"RIFF", WebPImageFile))
+_START = 32
+"""Bytes of a file that tell its format."""
+_ORIENTATION = 0x0112
+_ROTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""The transposition that undoes each EXIF orientation."""
+_DEPTHS = {"1": 255, "L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
+"""Factor from values in a PNG file to Pillow's pixels, by the raw mode of the file."""
 _OTHERS = (
     (b"GIF8", "a GIF image"),
     (b"BM", "a BMP image"),
@@ -60,7 +79,9 @@ def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.u
     Returns
     -------
     uint8 array `[channels, H, W]`
-        Rotated by its EXIF orientation; transparent parts are white; of 16 bits, the upper 8.
+        Rotated by its EXIF orientation; other metadata is ignored. Transparent parts are white. Of 16 bits,
+        the upper 8 are kept if a value needs more than 12 bits; values of up to 12 bits, as radiographs have,
+        keep the upper 8 of 12, and values of up to 8 bits are unchanged.
 
     Raises
     ------
@@ -77,8 +98,8 @@ def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.u
     """
     try:
         with _open(source) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            pixels = np.asarray(_plain(image).convert(_MODES[channels]))
+            image.load()
+            pixels = np.asarray(_upright(_plain(image)).convert(_MODES[channels]))
     except MemoryError:
         raise
     except Exception as error:  # a hostile file may raise anything in Pillow
@@ -114,22 +135,55 @@ def image_error(name: str, reason: str) -> ImageError:
     return error
 
 
-def find_images(folder: Path) -> list[Path]:
-    """Return all files below `folder` with the suffix of an image, except hidden ones, sorted by posix path.
+class Found(NamedTuple):
+    """The images below a folder, and the other files there with a description of each."""
 
-    Broken links and pipes are included, so that reading them raises an error with their name.
+    images: list[Path]
+    others: dict[Path, str]
+
+
+def find_images(folder: Path) -> Found:
+    """Return all images below `folder`, except hidden ones, sorted by posix path.
+
+    An image has the suffix or the content of a JPEG, PNG or WebP file. Broken links and pipes with such a
+    suffix are included, so that reading them raises an error with their name.
 
     Raises
     ------
     OSError
-        A folder cannot be read.
+        A folder or a file cannot be read.
     """
-    found = []
+    images, others = [], {}
     for top, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        images = (name for name in files if not name.startswith(".") and name.lower().endswith(SUFFIXES))
-        found += [Path(top, name) for name in images]
-    return sorted(found, key=Path.as_posix)
+        for path in (Path(top, name) for name in files if not name.startswith(".")):
+            if path.name.lower().endswith(SUFFIXES):
+                images.append(path)
+            elif path.is_file():
+                with path.open("rb") as file:
+                    start = file.read(_START)
+                if _plugin(start) is None:
+                    others[path] = _kind(start)
+                else:
+                    images.append(path)
+    return Found(sorted(images, key=Path.as_posix), others)
+
+
+def warn_of_others(folder: Path, others: Mapping[Path, str]) -> None:
+    """Log how many files of a folder are left out since they are not images, and the first of them."""
+    if not others:
+        return
+    # Images of another format come first, and are worth a warning.
+    ordered = sorted(others, key=lambda path: ("image" not in others[path], path.as_posix()))
+    named = [f"{path.relative_to(folder).as_posix()} ({others[path]})" for path in ordered[:5]]
+    more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+    log.log(
+        logging.WARNING if "image" in others[ordered[0]] else logging.INFO,
+        "%s: left out %s, not JPEG, PNG or WebP: %s",
+        printable(folder.as_posix()),
+        count(len(others), "file"),
+        printable(", ".join(named)) + more,
+    )
 
 
 def open_file(path: Path) -> io.BufferedReader:
@@ -169,12 +223,12 @@ def _begin(file: IO[bytes]) -> Image.Image:
     Pillow's own `open` would try the plugins of other formats, and accept 89 million pixels without a
     warning.
     """
-    start = file.read(32)
+    start = file.read(_START)
     if file.seek(0, os.SEEK_END) > _MAX_BYTES:
         raise _Unsupported(f"a file of more than {_MAX_BYTES // 10**6} MB")
     file.seek(0)
-    plugin = next((plugin for magic, plugin in _FORMATS if start.startswith(magic)), None)
-    if plugin is None or (plugin is WebPImageFile and start[8:12] != b"WEBP"):
+    plugin = _plugin(start)
+    if plugin is None:
         raise _Unsupported(_kind(start))
     image = plugin(file)
     if image.width * image.height > MAX_PIXELS:
@@ -182,18 +236,57 @@ def _begin(file: IO[bytes]) -> Image.Image:
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         raise _Unsupported(f"an animation of {frames} frames")
+    if isinstance(image, PngImageFile) and "transparency" in image.info and image.tile:
+        _scale_transparency(image)
     return image
+
+
+def _plugin(start: bytes) -> Any:
+    """Return Pillow's class for a file with these first bytes, or None."""
+    plugin = next((plugin for magic, plugin in _FORMATS if start.startswith(magic)), None)
+    return None if plugin is WebPImageFile and start[8:12] != b"WEBP" else plugin
+
+
+def _scale_transparency(image: PngImageFile) -> None:
+    """Convert the transparent color of a PNG from the depth of the file to that of Pillow's pixels."""
+    scale = _DEPTHS.get(str(image.tile[0][3]))
+    color = image.info["transparency"]
+    if scale is not None and isinstance(color, int):
+        image.info["transparency"] = int(color * scale)
+    elif scale is not None and isinstance(color, tuple):
+        image.info["transparency"] = tuple(int(value * scale) for value in color)
 
 
 def _plain(image: Image.Image) -> Image.Image:
     """Return the image with 8 bits per channel and without transparency."""
     if image.mode.startswith("I"):
         # Pillow clips 16-bit values at 255 when it converts them, which would make a radiograph white.
-        return Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+        values = np.asarray(image).clip(0, 2**16 - 1)
+        depth = next(bits for bits in (8, 12, 16) if values.max(initial=0) < 2**bits)
+        gray = (values >> (depth - 8)).astype(np.uint8)
+        gray[values == image.info.get("transparency", -1)] = 255
+        return _with_info(Image.fromarray(gray), image)
     if "A" in image.getbands() or "transparency" in image.info:
         colored = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
+        flat = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
+        return _with_info(flat, image)
     return image
+
+
+def _with_info(image: Image.Image, other: Image.Image) -> Image.Image:
+    """Return an image with the metadata of another, for its orientation."""
+    image.info = {key: value for key, value in other.info.items() if key != "transparency"}
+    return image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the image rotated by its EXIF orientation; metadata that cannot be read does not rotate it."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # broken metadata may raise anything, and is no part of the picture
+        return image
+    method = _ROTATIONS.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
 
 
 def _name(source: Source) -> str:

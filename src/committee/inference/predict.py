@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from committee.errors import DataError, UsageError, missing, unreadable
 from committee.exporters.base import format_of, open_exported
-from committee.images.decode import decode, find_images, image_error
+from committee.images.decode import decode, find_images, image_error, warn_of_others
 from committee.images.threads import in_order
 from committee.models.predictor import Images, Predictor
 
@@ -109,7 +109,7 @@ def find_photos(paths: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         try:
-            inside = find_images(path) if path.is_dir() else [path] if path.exists() else None
+            inside = _inside(path) if path.is_dir() else [path] if path.exists() else None
         except OSError as error:
             raise unreadable(UsageError, error.filename or path, error, what="path") from error
         if inside is None:
@@ -122,6 +122,12 @@ def find_photos(paths: Iterable[str | Path]) -> list[Path]:
             )
         found |= dict.fromkeys(inside)
     return list(found)
+
+
+def _inside(folder: Path) -> list[Path]:
+    images, others = find_images(folder)
+    warn_of_others(folder, others)
+    return images
 
 
 def predict(model: Predictor, photos: Sequence[Path], *, batch_size: int = 32) -> Iterator[Prediction]:

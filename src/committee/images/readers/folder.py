@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from committee.errors import DataError, first_five
-from committee.images.decode import find_images
+from committee.images.decode import find_images, warn_of_others
 from committee.images.readers.base import Reader, Samples, is_split, sorted_classes, split_name
 
 FORMATS = "JPEG, PNG or WebP images"
@@ -92,8 +92,10 @@ class Folder(Reader):
 
     def _samples(self, found: list[tuple[str, Path]]) -> Samples:
         ids, paths, labels, splits = [], [], [], []
+        left_out: dict[Path, str] = {}
         for split, folder in found:
-            images = find_images(folder)
+            images, others = find_images(folder)
+            left_out |= others
             if not images:
                 raise DataError(
                     str(folder),
@@ -105,6 +107,7 @@ class Folder(Reader):
             paths += images
             labels += [folder.name] * len(images)
             splits += [split] * len(images)
+        warn_of_others(self.path, left_out)
         return Samples(ids, paths, labels, splits, sorted_classes(labels))
 
 
