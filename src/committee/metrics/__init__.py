@@ -27,5 +27,6 @@ if TYPE_CHECKING:
     from committee.metrics.summaries import Summary as Summary
     from committee.metrics.summaries import resampled as resampled
     from committee.metrics.summaries import summary as summary
+    from committee.metrics.uncertainty import mutual_information as mutual_information
 
 __getattr__, __dir__ = reexport(__name__)

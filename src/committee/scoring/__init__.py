@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from committee.scoring.calibrations import calibrated as calibrated
     from committee.scoring.calibrations import calibration_change as calibration_change
     from committee.scoring.divergence import disagreement as disagreement
+    from committee.scoring.equivalent import Equivalent as Equivalent
+    from committee.scoring.equivalent import deep_ensemble_equivalent as deep_ensemble_equivalent
     from committee.scoring.gains import Baselines as Baselines
     from committee.scoring.gains import Gain as Gain
     from committee.scoring.gains import best_single as best_single

@@ -15,6 +15,7 @@ from committee.combiners.base import load
 from committee.images.record import load_record
 from committee.metrics.classification import METRICS
 from committee.metrics.summaries import summary
+from committee.metrics.uncertainty import mutual_information
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.records import ensemble_facts
@@ -83,7 +84,21 @@ def test_the_schema(evaluated: Store) -> None:
     assert ensemble["kind"] == "ensemble" and set(ensemble["fit"]) == set(METRICS)
     assert set(ensemble["contributions"]) == {"test_resnet", "test_vit"}
     assert ensemble["disagreement"][0]["sample_id"]
+    assert not {"mutual_information", "deep_ensemble_equivalent"} & set(member)
+    assert ensemble["mutual_information"] is None and ensemble["members"] == ["test_vit"]
     assert ensemble["size_mb"] > member["size_mb"]
+
+
+def test_measures_of_the_members_together(evaluated: Store) -> None:
+    found = report(evaluated.ensemble_metrics("soft_voting_ensemble"))
+    test = split_rows(evaluated, found["members"], "test", dict.fromkeys(found["members"], "refit"))
+    information = found["mutual_information"]
+    assert information["value"] == pytest.approx(mutual_information(test.logits).mean())
+    assert 0 < information["low"] < information["value"] < information["high"] < np.log(2)
+    equivalent = found["deep_ensemble_equivalent"]
+    assert len(equivalent["curve"]) == 2
+    # It is the vote of all candidates, unless that is worse than one of them on these few rows.
+    assert equivalent["value"] == pytest.approx(2, abs=1e-3) or "worse" in equivalent["note"]
 
 
 def test_the_values_agree_with_scikit_learn(evaluated: Store) -> None:

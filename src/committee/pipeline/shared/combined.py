@@ -57,7 +57,7 @@ def usage(
     first = split_rows(store, members[:1], split, deployed)
     folders = [split_folder(store, name, split, deployed[name]) for name in members]
     counts = dict.fromkeys(members, 0)
-    for _, logits in _tiles(folders, first.logits.shape[1:]):
+    for _, logits in tiles(folders, first.logits.shape[1:]):
         tile = torch.from_numpy(logits)
         used = torch.zeros(tile.shape[:2], dtype=torch.bool)
 
@@ -74,12 +74,12 @@ def usage(
 
 def _combined(combiner: Combiner, folders: Sequence[Path], shape: tuple[int, ...]) -> NDArray[np.float32]:
     result = np.empty(shape, np.float32)
-    for span, logits in _tiles(folders, shape):
+    for span, logits in tiles(folders, shape):
         result[span] = combiner.combine(logits)
     return result
 
 
-def _tiles(folders: Sequence[Path], shape: tuple[int, ...]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def tiles(folders: Sequence[Path], shape: tuple[int, ...]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield slices of the rows, each with the logits of all members, `[M, R, C, ...]`."""
     step = max(1, SLICE_VALUES // (len(folders) * int(np.prod(shape[1:]))))
     for start in range(0, shape[0], step):

@@ -48,6 +48,7 @@ from committee.pipeline.shared.records import (
 from committee.pipeline.shared.sets import member_table, on_test
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows
 from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.shared.together import together
 from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
@@ -201,7 +202,7 @@ class _Evaluator:
             "data": self.data,
             "inference": common_inference(deployed),
             **{key: record[key] for key in copied},
-            **self._on_test(combiner, members, deployed, record["sets"]),
+            **self._on_test(combiner, members, deployed, record["sets"], record),
             "cross_fitted": scores["cross_fitted"],
             "fit": scores["fit"],
             "gain": scores["gain"],
@@ -273,7 +274,9 @@ class _Evaluator:
         members: Sequence[str],
         deployed: Mapping[str, str],
         sets: Mapping[str, Any] | None,
+        record: Mapping[str, Any] | None = None,
     ) -> Report:
+        """Return what the test split says about a model; `record` is that of an ensemble."""
         if not has_split(self.store, members, "test", deployed):
             return {
                 "split": "test",
@@ -299,6 +302,7 @@ class _Evaluator:
             "absent_classes": [test.class_names[index] for index in np.flatnonzero(found.actual == 0)],
             **_confusions(found, test.class_names),
             "sets": None if sets is None else on_test(sets, log_probs, test, members[0]),
+            **({} if record is None else together(self.store, record, log_probs, test, self.seed)),
         }
 
     def _held_out(self, name: str, deployed: Mapping[str, str]) -> Report:
