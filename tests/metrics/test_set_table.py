@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom
 
 from committee.errors import DataError
-from committee.metrics.conformal import nonconformity, sets, threshold
+from committee.metrics.conformal import METHODS, nonconformity, sets, threshold
 from committee.metrics.set_table import CLASS_COVERAGES, SetTable, coverage_and_size, selective
 
 
@@ -57,21 +57,34 @@ def test_a_table_of_anybodys() -> None:
 
 def test_coverage_and_size_have_intervals() -> None:
     log_probs, labels = simulated(400, 5)
-    found = coverage_and_size(log_probs, labels, math.inf, "lac")
+    found = coverage_and_size(log_probs, labels, [math.inf], "lac")[0]
     assert found["coverage"].value == 1 and found["coverage"].low > 0.98
     size = found["mean_size"]
     assert size.value == size.high == 6.0 and 5.9 < size.low < 6
-    found = coverage_and_size(log_probs, labels, -1.0, "lac")["coverage"]
+    found = coverage_and_size(log_probs, labels, [-1.0], "lac")[0]["coverage"]
     low, high = binom.ppf([0.025, 0.975], 400, found.value) / 400
     assert found.low == pytest.approx(low, abs=0.006) and found.high == pytest.approx(high, abs=0.006)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_coverage_and_size_are_those_of_the_sets(method: str) -> None:
+    log_probs, labels = simulated(300, 4, classes=9)
+    log_probs[:50] = log_probs[:50].round(0)  # equal probabilities
+    table = SetTable.of(log_probs, labels, rows="val", approximate=False)
+    limits = [table.limit(coverage, method) for coverage in (0.5, 0.9)]
+    found = coverage_and_size(log_probs, labels, limits, method)
+    for limit, each in zip(limits, found, strict=True):
+        inside = sets(log_probs, limit, method)
+        assert each["coverage"].value == inside[np.arange(300), labels].mean()
+        assert each["mean_size"].value == inside.sum(axis=1).mean()
 
 
 def test_the_coverage_of_groups_has_a_wider_interval() -> None:
     log_probs, labels = simulated(20, 5)
     log_probs, labels, groups = (np.repeat(each, 20, 0) for each in (log_probs, labels, np.arange(20)))
     limit = threshold(nonconformity(log_probs, "lac")[np.arange(400), labels], 0.8)
-    alone = coverage_and_size(log_probs, labels, limit, "lac")
-    grouped = coverage_and_size(log_probs, labels, limit, "lac", groups)
+    alone = coverage_and_size(log_probs, labels, [limit], "lac")[0]
+    grouped = coverage_and_size(log_probs, labels, [limit], "lac", groups)[0]
     for key in ("coverage", "mean_size"):
         assert grouped[key].value == alone[key].value
         assert grouped[key].high - grouped[key].low > 2.5 * (alone[key].high - alone[key].low)
@@ -127,7 +140,7 @@ def test_uneven_groups_are_not_called_exact() -> None:
         table = SetTable.of(logits[old], labels[old], rows="val", approximate=False, groups=groups[old])
         assert table.approximate
         limit = table.limit(0.95, "lac")
-        held.append(coverage_and_size(logits[new], labels[new], limit, "lac")["coverage"].value)
+        held.append(coverage_and_size(logits[new], labels[new], [limit], "lac")[0]["coverage"].value)
     assert np.mean(held) < 0.95
 
 

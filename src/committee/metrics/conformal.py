@@ -16,6 +16,7 @@ from committee.errors import UsageError
 
 Floats = NDArray[np.float64]
 METHODS = ("lac", "aps", "raps", "classwise")
+BY_PROBABILITY = ("lac", "classwise")
 EVERYTHING = math.inf
 PENALTY, UNPENALIZED = 0.01, 5
 """The penalty of `raps` for each class after the first ones of a set, and the number of these first ones."""
@@ -48,28 +49,66 @@ def nonconformity(log_probs: NDArray[np.floating], method: str) -> Floats:
     [[0.5, 0.75, 0.75]]
     """
     check_method(method)
-    exact = log_probs.astype(np.float64)
-    exact -= np.logaddexp.reduce(exact, axis=1, keepdims=True)
-    if method in ("lac", "classwise"):
+    exact = _normalized(log_probs)
+    if method in BY_PROBABILITY:
         return -np.expm1(exact)
     order = np.argsort(-exact, axis=1, kind="stable")
-    # Summing from the small end is more exact: a sum that starts with the large terms is soon rounded to 1.
-    probs = np.exp(np.take_along_axis(exact, order, 1))
-    before = np.maximum(1 - np.cumsum(probs[:, ::-1], axis=1)[:, ::-1], 0)
-    if method == "raps":
-        before += PENALTY * np.maximum(np.arange(1, exact.shape[1] + 1) - UNPENALIZED, 0)
+    scores = _cumulative(np.take_along_axis(exact, order, 1)[:, ::-1], method)
     result = np.empty_like(exact)
-    np.put_along_axis(result, order, before, 1)
+    np.put_along_axis(result, order, scores, 1)
     return result
 
 
 def label_scores(log_probs: NDArray[np.floating], labels: NDArray[np.int64], method: str) -> Floats:
     """Return the nonconformity scores of the labels `[N]` of log-probabilities `[N, C]`, float64 `[N]`."""
+    check_method(method)
     result = np.empty(len(labels))
     for span in tiles(log_probs):
-        scores = nonconformity(log_probs[span], method)
-        result[span] = scores[np.arange(len(scores)), labels[span]]
+        exact, own = _normalized(log_probs[span]), labels[span, None]
+        at = np.take_along_axis(exact, own, 1)
+        if method in BY_PROBABILITY:
+            result[span] = -np.expm1(at[:, 0])
+            continue
+        # The place of a label needs no order of the classes; equal probabilities keep theirs.
+        place = (exact > at).sum(axis=1) + ((exact == at) & (np.arange(exact.shape[1]) < own)).sum(axis=1)
+        exact.sort(axis=1)
+        result[span] = np.take_along_axis(_cumulative(exact, method), place[:, None], 1)[:, 0]
     return result
+
+
+def set_sizes(log_probs: NDArray[np.floating], limits: Sequence[float | Floats], method: str) -> Floats:
+    """Return the sizes of the `sets` for several limits, `[K, N]`, faster than the sets themselves."""
+    check_method(method)
+    result = np.empty((len(limits), len(log_probs)))
+    for span in tiles(log_probs):
+        exact = _normalized(log_probs[span])
+        if method in BY_PROBABILITY:
+            scores, top = -np.expm1(exact), exact.argmax(axis=1)
+        else:
+            exact.sort(axis=1)
+            scores, top = _cumulative(exact, method), np.zeros(len(exact), np.intp)
+        first = scores[np.arange(len(scores)), top]
+        for place, limit in enumerate(limits):
+            outside = first > np.broadcast_to(limit, scores.shape[1])[top]
+            result[place, span] = (scores <= limit).sum(axis=1) + outside
+    return result
+
+
+def _normalized(log_probs: NDArray[np.floating]) -> Floats:
+    """Return float64 log-probabilities of logits `[N, C]`."""
+    exact = log_probs.astype(np.float64)
+    exact -= exact.max(axis=1, keepdims=True)
+    exact -= np.log(np.exp(exact).sum(axis=1, keepdims=True))
+    return exact
+
+
+def _cumulative(ascending: Floats, method: str) -> Floats:
+    """Return the scores of `aps` or `raps`, most probable class first, from ascending log-probabilities."""
+    # Summing from the small end is more exact: a sum that starts with the large terms is soon rounded to 1.
+    before = np.maximum(1 - np.cumsum(np.exp(ascending), axis=1)[:, ::-1], 0)
+    if method == "raps":
+        before += PENALTY * np.maximum(np.arange(1, ascending.shape[1] + 1) - UNPENALIZED, 0)
+    return before
 
 
 def threshold(scores: NDArray[np.floating], coverage: float, groups: ArrayLike | None = None) -> float:

@@ -19,9 +19,8 @@ from committee.metrics.conformal import (
     check_method,
     class_thresholds,
     label_scores,
-    sets,
+    set_sizes,
     thresholds,
-    tiles,
 )
 from committee.metrics.sampling import Interval, Sample
 
@@ -108,9 +107,9 @@ class SetTable:
         number = None if groups is None else len(np.unique(groups))
         units = groups if number is not None and number >= MIN_GROUPS else None
         levels = np.arange(1, LEVELS) / LEVELS
-        scores = {method: label_scores(log_probs, labels, method) for method in METHODS}
+        scores = {method: label_scores(log_probs, labels, method) for method in _OF_ROWS}
         found = {method: _finite(thresholds(scores[method], levels.tolist(), units)) for method in _OF_ROWS}
-        by_class = class_thresholds(scores["classwise"], labels, log_probs.shape[1], CLASS_COVERAGES)
+        by_class = class_thresholds(scores["lac"], labels, log_probs.shape[1], CLASS_COVERAGES)
         finite = [each[np.isfinite(each)].tolist() for each in by_class]
         return cls(len(labels), rows, approximate, number, found, finite, selective(log_probs, labels))
 
@@ -215,21 +214,22 @@ def selective(
 def coverage_and_size(
     log_probs: NDArray[np.floating],
     labels: NDArray[np.int64],
-    limit: float | Floats,
+    limits: Sequence[float | Floats],
     method: str,
     groups: ArrayLike | None = None,
-) -> dict[str, Interval]:
-    """Return the `coverage` and the `mean_size` of the sets of labeled rows, with 95% intervals.
+) -> list[dict[str, Interval]]:
+    """Return the `coverage` and the `mean_size` of the sets of labeled rows, for each of several limits.
 
-    With `groups [N]`, the intervals are those of independent groups.
+    The intervals of 95% are those of independent rows or, with `groups [N]`, of independent groups.
     """
-    rows, classes = log_probs.shape
-    held, size = np.empty(rows, bool), np.empty(rows)
-    for span in tiles(log_probs):
-        inside = sets(log_probs[span], limit, method)
-        held[span], size[span] = inside[np.arange(len(inside)), labels[span]], inside.sum(axis=1)
-    sample = Sample(rows, groups)
-    return {"coverage": sample.proportion(held), "mean_size": sample.mean(size, float(classes), least=1.0)}
+    sample, classes = Sample(len(labels), groups), log_probs.shape[1]
+    scores, is_top = label_scores(log_probs, labels, method), log_probs.argmax(axis=1) == labels
+    result = []
+    for limit, size in zip(limits, set_sizes(log_probs, limits, method), strict=True):
+        held = (scores <= np.broadcast_to(limit, classes)[labels]) | is_top
+        coverage = sample.proportion(held)
+        result.append({"coverage": coverage, "mean_size": sample.mean(size, float(classes), least=1.0)})
+    return result
 
 
 def _finite(values: Floats) -> list[float | None]:

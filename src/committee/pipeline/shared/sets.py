@@ -109,13 +109,14 @@ def on_test(
     """
     sets, labels = SetTable.from_json(found, name), test.require_labels("sets")
 
-    def measured(method: str, coverage: float) -> dict[str, Any]:
-        limit = sets.limit(coverage, method)
-        both = coverage_and_size(log_probs, labels, limit, method, test.groups)
-        return {key: asdict(interval) for key, interval in both.items()}
+    def measured(method: str) -> dict[str, Any]:
+        limits = [sets.limit(coverage, method) for coverage in COVERAGES]
+        found = coverage_and_size(log_probs, labels, limits, method, test.groups)
+        return {
+            f"{coverage:g}": {key: asdict(interval) for key, interval in each.items()}
+            for coverage, each in zip(COVERAGES, found, strict=True)
+        }
 
-    by_method = {
-        method: {f"{coverage:g}": measured(method, coverage) for coverage in COVERAGES} for method in METHODS
-    }
+    by_method = {method: measured(method) for method in METHODS}
     facts = {key: found[key] for key in ("rows", "n", "groups", "approximate", "note")}
     return {**facts, **by_method, "abstain": selective(log_probs, labels)}
