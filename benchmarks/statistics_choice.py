@@ -73,12 +73,12 @@ def ours(rows: Predictions, new: Predictions, found: Results) -> None:
     plain = {}
     for each in made.methods:
         assert isinstance(each.combiner, Temperature) and each.calibration is not None
-        found.rules[f"{each.method}, calibrated"] = loss(each.combiner.combine(new.logits), new)
+        found.rules[f"{each.method} + temperature"] = loss(each.combiner.combine(new.logits), new)
         found.rules[each.method] = loss(each.combiner.inner.combine(new.logits), new)
         plain[each.method] = each.calibration["log_loss"]["before"]
-    found.programs["committee"] = found.rules[f"{made.best.method}, calibrated"]
-    found.choices["best score"] = found.rules[f"{made.methods[0].method}, calibrated"]
-    found.choices["best score, not calibrated"] = found.rules[min(plain, key=plain.__getitem__)]
+    found.programs["committee"] = found.rules[f"{made.best.method} + temperature"]
+    found.choices["best score"] = found.rules[f"{made.methods[0].method} + temperature"]
+    found.choices["best score without temperature"] = found.rules[min(plain, key=plain.__getitem__)]
 
 
 def autogluon(rows: Predictions, new: Predictions) -> LogProbs:
@@ -130,7 +130,7 @@ PEERS: dict[str, Callable[[Predictions, Predictions], LogProbs]] = {
     "best member": best_member,
 }
 if installed("autogluon.core"):
-    PEERS |= {"AutoGluon greedy": autogluon, "AutoGluon greedy, temperature": autogluon_calibrated}
+    PEERS |= {"AutoGluon greedy": autogluon, "AutoGluon greedy + temperature": autogluon_calibrated}
 
 
 def results(structure: str, rows: int, seed: int) -> Results:
@@ -146,21 +146,22 @@ def results(structure: str, rows: int, seed: int) -> Results:
     return found
 
 
-def summaries(found: dict[tuple[str, int], list[Results]], count: int) -> Iterable[Row]:
+def summaries(found: dict[tuple[str, int], list[Results]]) -> Iterable[Row]:
     """Yield regrets, ranks and seconds over all data sets, then the regrets of each structure."""
     every = [each for many in found.values() for each in many]
-    programs, total = list(every[0].programs), f"{len(every)} data sets"
-    ranks = [rankdata([each.programs[name] for name in programs], method="min") for each in every]
+    programs, question = list(every[0].programs), f"choice, {len(every)} data sets"
     for name in [*programs, *every[0].choices, *every[0].rules]:
-        yield mean(f"regret, {total}", name, [1000 * each.regret(name) for each in every], "millinats")
+        yield mean(question, f"{name}, regret", [1000 * each.regret(name) for each in every], "millinats")
+    ranks = [rankdata([each.programs[name] for name in programs], method="min") for each in every]
     for place, name in enumerate(programs):
-        yield mean(f"rank, {total}", name, [each[place] for each in ranks], "")
-        yield mean(f"time, {total}", name, [each.seconds[name] for each in every], "s")
+        yield mean(question, f"{name}, rank", [each[place] for each in ranks], "")
+        yield mean(question, f"{name}, time", [each.seconds[name] for each in every], "s")
     for structure in dict.fromkeys(key for key, _ in found):
         of = [each for key, many in found.items() for each in many if key[0] == structure]
+        question = f"regret by structure, {len(of)} data sets each"
         for name in programs:
-            question = f"regret, {structure}, 2 x {count} data sets"
-            yield mean(question, name, [1000 * each.regret(name) for each in of], "millinats")
+            regrets = [1000 * each.regret(name) for each in of]
+            yield mean(question, f"{structure}, {name}", regrets, "millinats")
 
 
 def measure(quick: bool) -> list[Row]:
@@ -171,7 +172,7 @@ def measure(quick: bool) -> list[Row]:
         for structure in ["few rows"] if quick else STRUCTURES:
             for rows in sizes(structure)[: 1 if quick else 2]:
                 found[structure, rows] = [results(structure, rows, seed) for seed in range(count)]
-    answers = list(summaries(found, count))
+    answers = list(summaries(found))
     if not installed("autogluon.core"):
         answers.append(absent("regret", "all", "AutoGluon greedy", None, "autogluon.core"))
     return answers

@@ -6,7 +6,8 @@ exactly equal. "One good member" has four useless ones beside it, so that no rul
 member. With a true gain, two equal members share a part of their noise, and the claim is that of soft
 voting, alone or beside six other methods. The size of a gain is its mean over the data sets divided by its
 standard deviation, and the oracle is the one-sided test at 2.5% that knows this deviation. The last rows
-compare two fixed predictions with the tests of mlxtend, one-sided at 2.5% too. The brackets are the share
+compare two fixed predictions with mlxtend's `mcnemar` and
+paired `permutation_test`, one-sided at 2.5% too. The brackets are the share
 plus and minus one standard error; the target is the promise plus two standard errors.
 """
 
@@ -28,6 +29,7 @@ from committee.scoring.gains import gain
 from committee.scoring.scores import score_all
 
 ROWS, MOST = 300, 5.0
+FALSE, TRUE = 300, 150
 SEVEN = {
     "soft_voting": {"combiner": "soft_voting"},
     "logit_averaging": {"combiner": "logit_averaging"},
@@ -68,16 +70,20 @@ def false_claims(count: int, quick: bool) -> Iterable[Row]:
         equal = problem([1.5] * members, classes=3)
         for methods in (1, 7):
             names = list(SEVEN)[:methods]
-            work = f"{members} members that predict at random, {methods} rules"
+            work = f"{members} members that predict at random, {_methods(methods)}"
             yield from _claims(work, chance, lambda _, names=names: rules(names), ("accuracy",), count)
-        for methods in (1, min(members, 7)):
-            work = f"{members} equal members, {methods} of them as methods"
+        for methods in (1, 7):
+            work = f"{members} equal members, {_methods(methods)}"
             yield from _claims(
                 work, equal, lambda rows, most=methods: singles(rows, most), ("accuracy", "log_loss"), count
             )
     good = problem([2.0, 0, 0, 0, 0], classes=3)
-    work = "one good member and four useless ones, 7 rules"
+    work = f"one good member and four useless ones, {_methods(7)}"
     yield from _claims(work, good, lambda _: rules(), ("accuracy", "log_loss"), count)
+
+
+def _methods(count: int) -> str:
+    return "1 method" if count == 1 else f"{count} methods"
 
 
 def _claims(
@@ -101,8 +107,8 @@ def power(count: int, quick: bool) -> Iterable[Row]:
     """Yield the shares of data sets in which the gain of soft voting is proven."""
     question = f"true gains that are proven, {count:,} data sets"
     family = [name for name in SEVEN if not name.startswith("greedy")]
-    for shared in (0.9,) if quick else (0.98, 0.9, 0.8, 0.6, 0.3, 0.0):
-        random, source = np.random.default_rng(8), problem([1.5] * 2, shared=shared, classes=3)
+    for shared in (0.9,) if quick else (0.98, 0.9, 0.75, 0.5, 0.2):
+        random, source = np.random.default_rng(8), problem([1.5] * 2, limit=1.5 / shared**0.5, classes=3)
         alone, beside = [], []
         for seed in range(count):
             predictions = source.draw(ROWS, random)
@@ -158,8 +164,8 @@ def _mcnemar_tests() -> dict[str, Callable[[int, int], bool]]:
         return bool(better > worse and found[1] < 0.05)
 
     return {
-        "mlxtend mcnemar, exact": lambda better, worse: test(better, worse, True),
-        "mlxtend mcnemar, corrected chi-square": lambda better, worse: test(better, worse, False),
+        "mcnemar exact": lambda better, worse: test(better, worse, True),
+        "mcnemar chi-square": lambda better, worse: test(better, worse, False),
     }
 
 
@@ -168,15 +174,15 @@ def fixed_log_loss(count: int) -> Iterable[Row]:
     question = f"claims about two fixed predictions, 100 rows, {count:,} data sets"
     for truth, signal in (("equal", 1.5), ("better", 1.9)):
         random = np.random.default_rng(10)
-        source = problem([signal, 1.5], shared=0.5, classes=3)
-        found: dict[str, list[bool]] = {"committee": [], "mlxtend permutation_test, paired": []}
+        source = problem([signal, 1.5], limit=2.2, classes=3)
+        found: dict[str, list[bool]] = {"committee": [], "permutation_test": []}
         for seed in range(count):
             predictions = source.draw(100, random)
             labels = predictions.require_labels("benchmark")
             first, second = log_softmax(predictions.logits, axis=2)
             found["committee"].append(gain(first, second, labels, seed=seed).proven)
             if installed("mlxtend"):
-                found["mlxtend permutation_test, paired"].append(_permuted(first, second, labels, seed))
+                found["permutation_test"].append(_permuted(first, second, labels, seed))
         for program, proven in found.items():
             if proven:
                 yield share(
@@ -196,7 +202,7 @@ def _permuted(
 
 def measure(quick: bool) -> list[Row]:
     """Return the shares of claims without and with a true gain."""
-    found = [*false_claims(2 if quick else 400, quick), *power(2 if quick else 250, quick)]
+    found = [*false_claims(2 if quick else FALSE, quick), *power(2 if quick else TRUE, quick)]
     found += [*fixed_accuracy(30 if quick else 2000), *fixed_log_loss(5 if quick else 300)]
     if not installed("mlxtend"):
         found.append(absent("claims about two fixed predictions", "all", "mlxtend", None, "mlxtend"))

@@ -67,8 +67,8 @@ def mixtures(count: int, quick: bool) -> Iterable[Row]:
     """Yield the coverage of metrics of three classes."""
     question = f"coverage of 95% intervals, other metrics, {count:,} data sets"
     kinds = {
-        "balanced classes": problem([1.8], shared=0, classes=3),
-        "rare classes": problem([1.8], shared=0, classes=3, prior=[0.8, 0.12, 0.08]),
+        "balanced classes": problem([1.8], classes=3),
+        "rare classes": problem([1.8], classes=3, prior=[0.8, 0.12, 0.08]),
     }
     for kind, source in kinds.items():
         truth = true_values(source)
@@ -112,7 +112,7 @@ def grouped(count: int, quick: bool) -> Iterable[Row]:
                         hits[name].append(found[name].low <= value <= found[name].high)
                 for name in truth:
                     work = (
-                        f"{name} (accuracy {accuracy:g}), {groups} groups, {shared:g} of the variance shared"
+                        f"{name} (accuracy {accuracy:g}), {shared:g} of the variance shared, {groups} groups"
                     )
                     yield share(question, work, hits[name])
 

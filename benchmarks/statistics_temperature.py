@@ -22,12 +22,12 @@ from simulations.rows import mean
 from committee.combiners.temperature import Temperature
 
 KINDS = {
-    "calibrated": problem([1.5], shared=0),
-    "overconfident": problem([1.5], shared=0, scale=4),
-    "underconfident": problem([1.5], shared=0, scale=0.25),
-    "easy": problem([4.2], shared=0),
-    "cosine": problem([2.5], shared=0, scale=0.004),
-    "worse than chance": problem([-0.5], shared=0, scale=4),
+    "calibrated": problem([1.5]),
+    "overconfident": problem([1.5], scale=4),
+    "underconfident": problem([1.5], scale=0.25),
+    "easy": problem([4.2]),
+    "cosine": problem([2.5], scale=0.004),
+    "worse than chance": problem([-0.5], scale=4),
 }
 
 

@@ -15,45 +15,50 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Problem:
-    """Members whose logits are a signal at the label plus normal noise, part of which members share.
+    """Members whose logits are a signal at the label plus normal noise of variance 1.
+
+    A part of the noise comes from the sample itself, and all members see it: a member with the strength
+    `limit` has no other. So the noise of weak members is mostly their own, and no weighted difference of
+    members removes the shared part.
 
     Attributes
     ----------
     strength : float array [M, C]
         Signal of each member on rows of each class.
-    shared : float array [M]
-        Share of the variance of the noise of each member that comes from its block.
+    limit : float
+        Strength of a member that sees all that the sample shows; infinite if members share no noise.
     block : int array [M]
-        Members of the same block share noise.
+        Members of the same block share the part `within` of their other noise.
+    within : float
+        Share of the variance.
     scale : float array [M]
-        Factor of the logits: above 1, a member is more confident than it was.
+        Factor of the logits: above 1, a member is overconfident.
     prior : float array [C]
         Share of each class.
     """
 
     strength: Floats
-    shared: Floats
+    limit: float
     block: NDArray[np.int64]
+    within: float
     scale: Floats
     prior: Floats
 
     def draw(self, rows: int, random: np.random.Generator, least: int = 0) -> Predictions:
         """Return labeled predictions of new rows, at least `least` of each class."""
         members, classes = self.strength.shape
-        labels = random.choice(classes, rows, p=self.prior)
-        for label in range(classes):
-            missing = max(0, least - int((labels == label).sum()))
-            common = np.flatnonzero(labels == np.bincount(labels).argmax())
-            labels[common[:missing]] = label
-        shared = random.standard_normal((self.block.max() + 1, rows, classes), np.float32)
+        labels = self._labels(rows, random, least)
+        sample = random.standard_normal((rows, classes), np.float32)
+        blocks = random.standard_normal((self.block.max() + 1, rows, classes), np.float32)
         logits = np.empty((members, rows, classes), np.float32)
-        for member in range(members):
+        for member, signal in enumerate(self.strength):
             own = random.standard_normal((rows, classes), np.float32)
-            part = np.float32(self.shared[member])
-            logits[member] = np.sqrt(part) * shared[self.block[member]] + np.sqrt(1 - part) * own
-            logits[member, np.arange(rows), labels] += self.strength[member, labels].astype(np.float32)
-            # With equal strengths, the log-likelihood of a class is its signal times its logit.
-            logits[member] *= np.float32(self.scale[member] * max(self.strength[member].mean(), 0.3))
+            own = self.within**0.5 * blocks[self.block[member]] + (1 - self.within) ** 0.5 * own
+            shared = (signal[labels, None] / self.limit) ** 2
+            logits[member] = np.sqrt(shared) * sample + np.sqrt(1 - shared) * own
+            logits[member, np.arange(rows), labels] += signal[labels]
+            # With equal strengths, the log-likelihood of a class is its logit times the strength.
+            logits[member] *= self.scale[member] * max(abs(signal.mean()), 0.3)
         return Predictions.from_logits(
             logits,
             members=[f"member{place:02d}" for place in range(members)],
@@ -61,32 +66,46 @@ class Problem:
             labels=labels,
         )
 
+    def _labels(self, rows: int, random: np.random.Generator, least: int) -> NDArray[np.int64]:
+        classes = len(self.prior)
+        labels = random.choice(classes, rows, p=self.prior)
+        for label in range(classes):
+            missing = max(0, least - int((labels == label).sum()))
+            common = np.flatnonzero(labels == np.bincount(labels).argmax())
+            labels[common[:missing]] = label
+        return labels
+
 
 def problem(
     strength: ArrayLike,
     *,
-    shared: ArrayLike = 0.7,
-    block: ArrayLike = 0,
-    scale: ArrayLike = 1.0,
     classes: int = 4,
+    limit: float | None = None,
+    block: ArrayLike = 0,
+    within: float = 0.0,
+    scale: ArrayLike = 1.0,
     prior: ArrayLike | None = None,
 ) -> Problem:
-    """Return a problem; numbers count for all members and classes."""
+    """Return a problem; single numbers count for all members and classes, and `limit` is 1.3 of the best."""
     signal = np.asarray(strength, float)
     if signal.ndim == 1:
         signal = np.repeat(signal[:, None], classes, axis=1)
     members, classes = signal.shape
-    shares = np.full(classes, 1 / classes) if prior is None else np.asarray(prior, float)
-    blocks = np.broadcast_to(np.asarray(block, np.int64), members)
-    each = [np.broadcast_to(np.asarray(value, float), members) for value in (shared, scale)]
-    return Problem(signal, each[0], blocks, each[1], shares)
+    return Problem(
+        signal,
+        max(1.3 * float(np.abs(signal).max()), 1.0) if limit is None else limit,
+        np.broadcast_to(np.asarray(block, np.int64), members),
+        within,
+        np.broadcast_to(np.asarray(scale, float), members),
+        np.full(classes, 1 / classes) if prior is None else np.asarray(prior, float),
+    )
 
 
 def specialized(random: np.random.Generator) -> Problem:
     """Return members that each recognize two of six classes well."""
     signal = np.full((6, 6), 0.9)
     for member in range(6):
-        signal[member, [member, (member + 1) % 6]] = 3.0
+        signal[member, [member, (member + 1) % 6]] = 2.5
     return problem(signal + random.uniform(-0.1, 0.1, signal.shape))
 
 
@@ -101,7 +120,7 @@ STRUCTURES: dict[str, Callable[[np.random.Generator], Problem]] = {
     "specialized by class": specialized,
     "miscalibrated": lambda random: problem(several([1.5] * 6, random), scale=[4, 0.25, 1, 1, 1, 1]),
     "correlated blocks": lambda random: problem(
-        several([1.5] * 8, random), shared=[0.9] * 6 + [0.1] * 2, block=[0] * 6 + [1, 2]
+        several([1.5] * 8, random), within=0.9, block=[0] * 6 + [1, 2]
     ),
     "many useless members": lambda random: problem(several([1.8] * 4 + [0.05] * 16, random)),
     "few rows": lambda random: problem(several([2, 1.6, 1.6, 1.2, 1.2], random)),
