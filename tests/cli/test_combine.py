@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,13 +135,15 @@ def test_progress_names_the_method_that_is_fitted(
 def test_slow_methods_run_when_asked_for(
     folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Weighted, "affordable", lambda self, members, rows, classes: False)
+    monkeypatch.setattr(Weighted, "seconds", lambda self, members, rows, classes: 7.0)
     monkeypatch.setattr(pipeline, "plain_methods", lambda: ["soft_voting", "weighted"])
     said = cli("combine", *FILES)
-    assert " 90 rows and 3 classes: weighted. Run one with --method NAME, or all with --slow.\n" in said.err
+    assert "Left out to stay within a budget of 10 seconds: weighted (about 42 seconds). Run one" in said.err
     assert "weighted" not in said.out and "soft_voting" in said.out
-    said = cli("combine", *FILES, "--slow")
-    assert "Skipped" not in said.err and "weighted" in said.out
+    for words in (["--slow"], ["--budget", "50"]):
+        said = cli("combine", *FILES, *words)
+        assert "Left out" not in said.err and "weighted" in said.out
+        assert re.search("Fitting 2 methods takes about 4[23] seconds, most of it: weighted", said.err)
 
 
 def test_test_files_give_a_csv(folder: Path, cli: Callable[..., Any]) -> None:
@@ -182,6 +185,13 @@ def test_given_weights(folder: Path, cli: Callable[..., Any]) -> None:
         ((*FILES, "--out", "x.csv"), 2, "--out: expected --test FILES to combine, got none."),
         ((*FILES, "--weights", "a"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a'."),
         ((*FILES, "--weights", "a=x"), 2, "--weights: expected NAME=WEIGHT,NAME=WEIGHT,..., got 'a=x'."),
+        (
+            (*FILES, "--budget", "3", "--slow"),
+            2,
+            "--budget: expected neither --method nor --slow beside it, got --slow. "
+            "A budget chooses among the methods that nobody named.",
+        ),
+        ((*FILES, "--budget", "0"), 2, "budget: expected a number above 0, got 0.0."),
         ((*FILES, "--folds", "1"), 2, "folds: expected at least 2, got 1."),
         (
             (*FILES, "--folds", "91"),

@@ -161,7 +161,9 @@ def random_stages(seed: int, count: int) -> Stages:
         logits = rng.normal(size=(600, 3))
         logits[np.arange(600), labels] += 1 + stage
         probabilities.append((np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float32))
-    return Stages.of(probabilities, labels, list(rng.uniform(1, 5, count)))
+    confidence = np.stack([each.max(axis=1) for each in probabilities])
+    correct = np.stack([each.argmax(axis=1) == labels for each in probabilities])
+    return Stages.of(confidence, correct, list(rng.uniform(1, 5, count)))
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5), st.data())

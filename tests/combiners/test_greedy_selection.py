@@ -76,7 +76,8 @@ def test_unknown_metric(digits):
     with pytest.raises(UsageError) as error:
         GreedySelection(metric="acuracy").fit(digits)
     assert str(error.value) == (
-        "greedy_selection.metric: expected one of log_loss, accuracy, f1_macro, got 'acuracy'. "
+        "greedy_selection.metric: expected one of log_loss, brier, accuracy, balanced_accuracy, f1_macro, "
+        "auroc, or python:module.function, got 'acuracy'. "
         "Did you mean 'accuracy'?"
     )
 

@@ -53,8 +53,8 @@ def test_one_class_is_not_enough():
     assert str(error.value) == "stacking_lr: expected rows of at least two classes, got one class."
 
 
-def test_is_affordable_for_few_features():
-    assert StackingLr().affordable(3, 50_000, 10) and not StackingLr().affordable(15, 50_000, 100)
+def test_takes_seconds_for_few_features_and_minutes_for_many():
+    assert StackingLr().seconds(3, 50_000, 10) < 10 < 120 < StackingLr().seconds(15, 50_000, 100)
 
 
 def test_a_strength_is_positive(digits):

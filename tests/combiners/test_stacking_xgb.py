@@ -93,8 +93,11 @@ def test_without_xgboost(digits, monkeypatch):
     )
 
 
-def test_it_is_never_run_unasked():
-    assert not StackingXgb().affordable(1, 10, 2)
+def test_the_estimated_time_of_a_fit(monkeypatch):
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    assert StackingXgb().seconds(5, 1500, 10) == np.inf
+    monkeypatch.undo()
+    assert 2 < StackingXgb().seconds(5, 1500, 10) < 10 and StackingXgb().seconds(5, 5000, 2000) == np.inf
 
 
 def test_identical_members_and_one_alone(digits):

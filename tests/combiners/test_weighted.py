@@ -123,7 +123,8 @@ def test_given_weights(digits):
         ),
         (
             {"metric": "f1_makro"},
-            "weighted.metric: expected one of log_loss, accuracy, f1_macro, got 'f1_makro'. "
+            "weighted.metric: expected one of log_loss, brier, accuracy, balanced_accuracy, f1_macro, "
+            "auroc, or python:module.function, got 'f1_makro'. "
             "Did you mean 'f1_macro'?",
         ),
         (

@@ -13,9 +13,14 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
+from committee.base.text import duration
 from committee.combiners.base import COMBINERS
+from committee.combiners.greedy_selection import GreedySelection
+from committee.combiners.weighted import Weighted
 from committee.errors import CommitteeError, DataError, UnknownNameError, UsageError
 from committee.pipeline.combine import combine, plain_methods
+from committee.pipeline.shared.budget import announce, estimates, within
+from committee.predictions.simulation import simulate
 from committee.predictions.table import Predictions
 
 MODELS = {
@@ -99,13 +104,50 @@ def test_slow_methods_are_skipped_by_default(caplog: pytest.LogCaptureFixture) -
     made = Predictions.from_logits(
         logits, members=["a"], class_names=[f"class {index}" for index in range(600)], labels=labels
     )
+    seconds = {name: 6 * COMBINERS.make(name).seconds(1, 1200, 600) for name in plain_methods()}
     with caplog.at_level("INFO", logger="committee"):
         found = combine(made)
-    skipped = [name for name in plain_methods() if not COMBINERS.make(name).affordable(1, 1200, 600)]
-    assert "stacking_lr" in skipped and not {*skipped} & {each.method for each in found.methods}
+    left_out = [name for name in plain_methods() if seconds[name] > 10]
+    assert set(left_out) == {*plain_methods()} - {each.method for each in found.methods}
+    times = {name: f"about {duration(seconds[name] / 3600)}" for name in left_out if name != "stacking_rf"}
+    assert seconds["stacking_rf"] == np.inf and times["stacking_lr"].endswith(" minutes")
+    times["stacking_rf"] = "cannot be fitted"
+    listed = ", ".join(f"{name} ({times[name]})" for name in left_out)
     assert caplog.messages == [
-        f"Skipped, since they take long for 1200 rows and 600 classes: {', '.join(skipped)}. "
-        "Run one with --method NAME, or all with --slow."
+        f"Left out to stay within a budget of 10 seconds: {listed}. "
+        "Run one with --method NAME, those within another budget with --budget SECONDS, or all with --slow."
+    ]
+
+
+def test_the_cheapest_methods_run_within_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Weighted, "seconds", lambda self, *sizes: 3.0)
+    monkeypatch.setattr(GreedySelection, "seconds", lambda self, *sizes: 2.0)
+    combiners = {name: COMBINERS.make(name) for name in ("weighted", "greedy_selection", "soft_voting")}
+    rows = simulate({"a": 2.0, "b": 2.0}, rows=60)
+    folds = np.arange(60) % 4
+    seconds = estimates(combiners, rows, folds)
+    assert seconds["weighted"] == 15 and seconds["greedy_selection"] == 10
+    calibrated = estimates(combiners, rows, folds, "members")
+    assert seconds["weighted"] < calibrated["weighted"] < 1.1 * seconds["weighted"]
+    chosen = {budget: set(within(combiners, seconds, budget)) for budget in (1e-9, 11.0, 14.9, 26.0, None)}
+    assert chosen == {
+        1e-9: {"soft_voting"},
+        11.0: {"greedy_selection", "soft_voting"},
+        14.9: {"greedy_selection", "soft_voting"},
+        26.0: set(combiners),
+        None: set(combiners),
+    }
+    with pytest.raises(UsageError, match=r"^budget: expected a number above 0, got 0\.$"):
+        within(combiners, seconds, 0)
+
+
+def test_the_log_says_what_takes_long(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="committee"):
+        announce({"weighted": 0.5, "greedy_selection": 1.5})
+        announce({"weighted": 0.5, "stacking_xgb": 49.0, "stacking_mlp": 12.0})
+    assert caplog.messages == [
+        "Fitting 3 methods takes about 1 minute, most of it: stacking_xgb (about 49 seconds), "
+        "stacking_mlp (about 12 seconds)."
     ]
 
 
@@ -370,4 +412,29 @@ def test_predictions_that_do_not_fit(digits: Path, tmp_path: Path) -> None:
     assert sentence(DataError, lambda: combine([nameless], labels)) == (
         f"{labels}: expected classes among '0', '1', '2', '3', '4' and 5 more, "
         "got 'eight', 'five', 'four', 'nine', 'one' and 5 more. Name the classes in the predictions."
+    )
+
+
+def test_ranking_by_a_function(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_metrics.py").write_text(
+        "def squares(labels, probs):\n    return (probs[range(len(labels)), labels] ** 2).mean()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    metric = "python:own_metrics.squares"
+    found = combine(files(digits), digits / "labels.csv", methods=["soft_voting", "weighted"], metric=metric)
+    values = [each.scores.cross_fitted[metric].value for each in found.methods]
+    assert values == sorted(values, reverse=True) and 0.3 < values[0] < 1
+    assert (
+        found.methods[0].scores.cross_fitted[metric].low
+        < values[0]
+        < found.methods[0].scores.fit[metric] + 0.1
+    )
+    weighted = next(each for each in found.methods if each.method == "weighted")
+    assert weighted.combiner.options()["metric"] == metric
+    assert set(found.alone) == {"bayes", "linear", "neighbors"}
+    assert sentence(
+        UsageError, lambda: combine(files(digits), digits / "labels.csv", metric="python:own.f")
+    ) == (
+        "metric: expected 'python:own.f' with a module that can be imported, got ModuleNotFoundError: "
+        "No module named 'own'. Install it, or put its folder on PYTHONPATH."
     )

@@ -16,7 +16,7 @@ from committee.metrics.classification import METRICS, evaluate
 from committee.predictions.table import Predictions
 from committee.scoring.divergence import disagreement
 from committee.scoring.gains import GAINS, Gain, best_single, gain
-from committee.scoring.leave_one_out import contributions, without
+from committee.scoring.leave_one_out import contribution_seconds, contributions, without
 from committee.scoring.scores import cross_fit, score, score_all
 
 
@@ -300,3 +300,20 @@ def test_disagreement(noisy):
     assert second["sample_id"] == "near" and 0 < second["disagreement"] < first["disagreement"]
     assert disagreement(replace(rows, labels=None), top=1)[0]["label"] is None
     assert len(disagreement(noisy)) == 20
+
+
+@pytest.mark.parametrize("key", ["weighted", "cascade", "hard_voting", "pruned"])
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_contributions_are_those_of_selected_predictions(noisy, key, calibrated):
+    spec = {"combiner": key, **({"folds": 2} if key == "pruned" else {})}
+    rule = build({"combiner": "temperature", "inner": spec} if calibrated else spec)
+    folds = np.arange(len(noisy)) % 3
+    found = contributions(rule, noisy, folds=folds)
+    for member in noisy.members[:1]:
+        rest = noisy.select([name for name in noisy.members if name != member])
+        losses = [
+            evaluate(cross_fit(rule, rows, folds=folds), rows.labels, ["log_loss"])["log_loss"]
+            for rows in (noisy, rest)
+        ]
+        assert found[member] == pytest.approx(losses[1] - losses[0], abs=1e-6)
+    assert contribution_seconds(rule, noisy) > 3 * rule.seconds(2, len(noisy), 3)

@@ -10,12 +10,12 @@ from scipy.special import log_softmax
 
 from committee.predictions.table import Predictions
 from committee.solvers.columns import columns
-from committee.solvers.mixture import Mixture, count_score
+from committee.solvers.mixture import COUNT_METRICS, Mixture, count_score
 
 
 @given(
     st.integers(0, 100_000),
-    st.sampled_from(["accuracy", "f1_macro"]),
+    st.sampled_from(sorted(COUNT_METRICS)),
     st.sampled_from(["probability", "logit"]),
     st.integers(2, 12),
     st.floats(0.1, 8),
@@ -29,7 +29,7 @@ def test_moves_against_a_dense_computation(seed, metric, space, classes, scale):
     )
     values = log_softmax(logits.astype(np.float64), axis=2)
     values = values if space == "logit" else np.exp(values)
-    mixture = Mixture(predictions.logits, columns(predictions), labels, metric, space)
+    mixture = Mixture(columns(predictions), labels, metric, space)
     weight = np.zeros(3)
 
     def expected(weight):

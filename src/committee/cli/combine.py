@@ -37,15 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"predictions of one model: a file ({', '.join(suffixes)}), or a folder of saved predictions",
     )
     add("--labels", metavar="FILE", help="file of ids and labels (default: the labels in the files)")
-    add(
-        "--method",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="combiner such as weighted, or a mapping with options such as '{combiner: greedy_selection, "
-        "bags: 20}'; may be repeated (default: all methods that do not take long)",
-    )
-    add("--slow", action="store_true", help="run the methods that take long, too")
+    _add_methods(parser)
     add("--test", nargs="+", metavar="FILE", help="predictions of other rows by the same models, to combine")
     add("--out", metavar="FILE", help="CSV file of the combined test rows (default: combined.csv)")
     add(
@@ -62,7 +54,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "they are combined; none (default: none)",
     )
     add("--weights", metavar="NAME=W,...", help="weights for the method weighted (default: learned weights)")
-    add("--metric", default="log_loss", metavar="NAME", help="metric to rank by (default: log_loss)")
+    add(
+        "--metric",
+        default="log_loss",
+        metavar="NAME",
+        help="metric to rank by and to optimize, or python:module.function (default: log_loss)",
+    )
     add(
         "--space",
         default="probability",
@@ -74,20 +71,50 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
 
 
+def _add_methods(parser: ArgumentParser) -> None:
+    """Add the methods, and the time that may be spent on those that are not named."""
+    add = parser.add_argument
+    add(
+        "--method",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="combiner such as weighted, or a mapping with options such as '{combiner: greedy_selection, "
+        "bags: 20}'; may be repeated (default: all methods within the budget)",
+    )
+    add(
+        "--budget",
+        type=float,
+        metavar="SECONDS",
+        help="time for all fits together, if no --method is named; the cheapest methods run, and the others "
+        "are listed with their times (default: 10)",
+    )
+    add("--slow", action="store_true", help="run all methods, however long they take")
+
+
 def run(arguments: Namespace) -> int:
     """Combine and print; with `--test`, write the combined rows."""
     from pathlib import Path
 
-    from committee.pipeline.combine import combine, plain_methods
+    from committee.pipeline.combine import combine
+    from committee.pipeline.shared.budget import DEFAULT
     from committee.predictions.files._write import write_csv
 
     if arguments.out and not arguments.test:
         raise UsageError("--out", expected="--test FILES to combine", got="none")
     methods = [method_of(text) for text in arguments.method]
+    if arguments.budget is not None and (methods or arguments.slow):
+        raise UsageError(
+            "--budget",
+            expected="neither --method nor --slow beside it",
+            got="--method" if methods else "--slow",
+            todo="A budget chooses among the methods that nobody named.",
+        )
+    budget = DEFAULT if arguments.budget is None else arguments.budget
     found = combine(
         arguments.files,
         arguments.labels,
-        methods=methods or (plain_methods() if arguments.slow else ()),
+        methods=methods,
         test=arguments.test,
         folds=arguments.folds,
         calibrate=arguments.calibrate,
@@ -95,6 +122,7 @@ def run(arguments: Namespace) -> int:
         metric=arguments.metric,
         space=arguments.space,
         seed=arguments.seed,
+        budget=None if arguments.slow else budget,
     )
     out = Path(arguments.out or "combined.csv")
     if found.test is not None:

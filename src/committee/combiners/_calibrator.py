@@ -57,9 +57,9 @@ class Calibrator(Combiner):
     def calibrate(self, predictions: Predictions) -> None:
         """Fit the calibration on checked rows, with `inner` as it is."""
 
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit of `inner` takes seconds."""
-        return self.inner.affordable(members, rows, classes)
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes: a fit of `inner`, and some passes for the temperatures."""
+        return super().seconds(members, rows, classes) + self.inner.seconds(members, rows, classes)
 
     def member_weights(self) -> dict[str, float] | None:
         """Return the weights of `inner`."""
@@ -91,8 +91,7 @@ class OutputCalibrator(Calibrator):
 
     def fit_around(self, inner: Combiner, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Self:
         """Fit the calibration on outputs `[N, C]` of rows that these were not fitted on, and set `inner`."""
-        self.inner = inner
-        self.bind(inner.member_names)
+        self.inner, self.member_names = inner, inner.member_names
         self.fit_outputs(outputs, labels)
         return self
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
+
 from torch import Tensor
 
 from committee.base.limits import at_least
 from committee.combiners._stacker import Stacker
-from committee.solvers.forest import check_forest, in_blocks, leaves
+from committee.solvers.forest import MOST_NUMBERS, check_forest, in_blocks, leaves
 
 
 class ForestStacker(Stacker):
@@ -40,9 +43,21 @@ class ForestStacker(Stacker):
         """Raise a UsageError if the forest may have too many values."""
         at_least(f"{self.key}.n_estimators", self.n_estimators, 1)
         at_least(f"{self.key}.max_depth", self.max_depth, 1)
-        nodes = min(2 ** (self.max_depth + 1), 2 * rows)
         setting = f"max_depth or n_estimators of {self.config}"
-        check_forest(self.key, self.n_estimators * nodes * classes, setting)
+        check_forest(self.key, self._numbers(rows, classes), setting)
+
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes; infinite if the forest may have too many values."""
+        too_large = self._numbers(rows, classes) > MOST_NUMBERS
+        return math.inf if too_large else self.growth_seconds(members, rows, classes)
+
+    @abstractmethod
+    def growth_seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit of a forest that is not too large takes."""
+
+    def _numbers(self, rows: int, classes: int) -> int:
+        """Return the largest number of values in the leaves of the forest."""
+        return self.n_estimators * min(2 ** (self.max_depth + 1), 2 * rows) * classes
 
     def infer(self, logits: Tensor) -> Tensor:
         """Return the same as `forward`, computed in blocks of rows."""

@@ -1,4 +1,4 @@
-"""The two weighted opinion pools (Genest and Zidek 1986), and the base class of weighted combiners."""
+"""The base class of combiners with a weight for each member."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import torch
 from torch import Tensor
 
 from committee.combiners.base import Combiner, Query
-
-
-def linear_pool(logits: Tensor, weight: Tensor) -> Tensor:
-    """Return the log of the weighted mean probability: `[M, B, C, ...]`, `[M]` -> `[B, C, ...]`."""
-    return (logits.log_softmax(dim=2) + _along_members(weight.log(), logits)).logsumexp(dim=0)
-
-
-def log_pool(logits: Tensor, weight: Tensor) -> Tensor:
-    """Return the normalized weighted mean of log-probabilities: `[M, B, C, ...]`, `[M]` -> `[B, C, ...]`."""
-    return (logits.log_softmax(dim=2) * _along_members(weight, logits)).sum(dim=0).log_softmax(dim=1)
+from committee.solvers.pools import linear_pool
 
 
 class WeightedPool(Combiner):
@@ -52,7 +43,3 @@ class WeightedPool(Combiner):
     def member_weights(self) -> dict[str, float]:
         """Return the weights."""
         return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
-
-
-def _along_members(weight: Tensor, logits: Tensor) -> Tensor:
-    return weight.to(logits.dtype).reshape(-1, *[1] * (logits.ndim - 1))

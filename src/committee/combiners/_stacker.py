@@ -58,10 +58,6 @@ class Stacker(Combiner):
         self.folds = folds
         self.seed = seed
 
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return False, because a fit trains a model several times to tune it."""
-        return False
-
     def _fit(self, predictions: Predictions) -> None:
         """Order members and classes, and train on the features of all rows."""
         check_choice(f"{self.key}.features", self.features, INPUTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +43,11 @@ class Stages:
     cost: Floats
 
     @classmethod
-    def of(cls, probabilities: list[NDArray[np.float32]], labels: Places, costs: list[float]) -> Stages:
-        """Create stages from their probabilities `[N, C]` and the costs of their members."""
-        return cls(
-            np.stack([np.searchsorted(GRID, each.max(axis=1), side="right") for each in probabilities]),
-            np.stack([each.argmax(axis=1) == labels for each in probabilities]),
-            np.cumsum(costs),
-        )
+    def of(
+        cls, confidence: NDArray[np.float32], correct: NDArray[np.bool_], costs: Sequence[float]
+    ) -> Stages:
+        """Create stages from their highest probabilities `[S, N]`, and the costs of their members."""
+        return cls(np.searchsorted(GRID, confidence, side="right"), correct, np.cumsum(costs))
 
     def exits(self, level: Places) -> Places:
         """Return the exit stage of each row, int64 `[N]`; all remaining rows exit at the last stage."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 PROTOCOL = 1
 TILE = 2**18
+PASS = 2e-8
+"""Seconds in which a few passes read one logit."""
 
 Query = Callable[[int, Tensor | None], Tensor]
 """Returns the logits `[R, C]` of a member, given its position and rows int64 `[R]` (None means all rows)."""
@@ -210,9 +212,13 @@ class Combiner(nn.Module, ABC):
         """Return details of the fit as JSON values, such as a temperature or a chosen penalty."""
         return dict(self._notes)
 
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit takes seconds. Slower rules are left out unless they are requested by name."""
-        return True
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes on one core, in seconds, given the sizes of the predictions.
+
+        The default is the time of a few passes over the logits. An entry whose fit takes longer overrides it,
+        so that callers can compare the time with a budget before they fit.
+        """
+        return PASS * members * rows * classes
 
     def set_buffers(self, **tensors: Tensor | NDArray[Any]) -> None:
         """Store fitted tensors as buffers, replacing those of an earlier fit."""

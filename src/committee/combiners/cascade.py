@@ -74,6 +74,7 @@ class Cascade(Combiner):
 
     calibrates = True
     is_conditional = True
+    needs_logits = False
 
     def __init__(
         self,
@@ -100,13 +101,17 @@ class Cascade(Combiner):
                 )
         return super().bind(members)
 
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes: each stage fits a temperature."""
+        return members * rows * (3e-6 + 2e-8 * classes)
+
     def _fit(self, predictions: Predictions) -> None:
         """Order the members, calibrate each stage, and tune the thresholds."""
         self._check()
         labels = predictions.require_labels(self.key)
         order = self._order(predictions)
-        outputs, temperatures = _stage_probabilities(predictions, order, labels)
-        stages = Stages.of(outputs, labels, [self._cost(predictions.members[member]) for member in order])
+        costs = [self._cost(predictions.members[member]) for member in order]
+        stages, temperatures = _stages(predictions, order, labels, costs)
         target = None if self.mean_cost is not None else self.keep * float(stages.correct[-1].mean())
         level = search(stages, target, self.mean_cost)
         threshold = GRID[level]
@@ -239,17 +244,27 @@ class Cascade(Combiner):
         return output.amax(dim=1).exp() >= self.learned("threshold")[stage]
 
 
-def _stage_probabilities(
-    predictions: Predictions, order: Sequence[int], labels: NDArray[np.int64]
-) -> tuple[list[NDArray[np.float32]], NDArray[np.float64]]:
-    """Return the calibrated probabilities `[N, C]` of each stage on the given rows, and its temperature."""
-    total: Tensor | None = None
-    outputs, temperatures = [], []
-    for count, member in enumerate(order, start=1):
-        log_probs = torch.from_numpy(np.array(predictions.logits[member])).log_softmax(dim=1)
-        total = log_probs if total is None else torch.logaddexp(total, log_probs)
-        pooled = total - math.log(count)
-        temperature = best_temperature(pooled.numpy(), labels)
-        outputs.append((pooled / temperature).softmax(dim=1).numpy())
-        temperatures.append(temperature)
-    return outputs, np.array(temperatures)
+def _stages(
+    predictions: Predictions, order: Sequence[int], labels: NDArray[np.int64], costs: Sequence[float]
+) -> tuple[Stages, NDArray[np.float64]]:
+    """Return the stages of a cascade on the given rows, and their temperatures.
+
+    Of each stage, only what the thresholds depend on is kept.
+    """
+    known, every = columns(predictions), slice(None)
+    shape = len(order), len(labels)
+    confidence, correct, temperatures = (
+        np.empty(shape, np.float32),
+        np.empty(shape, np.bool_),
+        np.empty(shape[0]),
+    )
+    total = torch.full(known.shape[1:], -math.inf)
+    for stage, member in enumerate(order):
+        log_probs = torch.from_numpy(known.part(member, every) - known.normalizer[member, :, None])
+        torch.logaddexp(total, log_probs, out=total)
+        temperatures[stage] = best_temperature(total.numpy(), labels)
+        probs = torch.div(total, temperatures[stage], out=log_probs).softmax(dim=1).numpy()
+        guess = probs.argmax(axis=1)
+        correct[stage] = guess == labels
+        confidence[stage] = np.take_along_axis(probs, guess[:, None], axis=1)[:, 0]
+    return Stages.of(confidence, correct, costs), temperatures

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from committee.base.randomness import derive
 from committee.combiners._pools import WeightedPool
-from committee.combiners.base import Combiner, check_choice
+from committee.combiners.base import Combiner
 from committee.errors import UsageError
+from committee.metrics.objectives import check_objective
 from committee.solvers.columns import by_name
-from committee.solvers.search import METRICS, Search, search_for
+from committee.solvers.search import Search, evaluation_seconds, search_for
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -27,8 +28,8 @@ class GreedySelection(WeightedPool):
 
     Parameters
     ----------
-    metric : {"log_loss", "accuracy", "f1_macro"}
-        The metric that is optimized.
+    metric : str
+        The metric that is optimized, as for `Weighted`.
     rounds : int
         Largest number of additions.
     patience : int
@@ -61,6 +62,8 @@ class GreedySelection(WeightedPool):
     (True, True, 0.0)
     """
 
+    needs_logits = False
+
     def __init__(
         self,
         metric: str = "log_loss",
@@ -77,16 +80,21 @@ class GreedySelection(WeightedPool):
         self.bags = bags
         self.bag_fraction = bag_fraction
         self.seed = seed
-        self.needs_logits = metric != "log_loss"
+
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes, if half of the rounds take place."""
+        steps = self.bags * self.rounds * members / 2
+        passes = super().seconds(members, rows, classes)
+        return passes + steps * evaluation_seconds(self.metric, rows, classes, members)
 
     def _fit(self, predictions: Predictions) -> None:
         """Select among the members in the order of their names, so that their own order has no effect."""
-        check_choice("greedy_selection.metric", self.metric, METRICS)
+        check_objective(self.metric, "greedy_selection.metric")
         self._check_counts()
         order = by_name(predictions)
         weight = np.zeros(len(order))
         selections = []
-        search = search_for(predictions, self.metric)
+        search = search_for(predictions, self.metric, "greedy_selection.metric")
         for pool in self._pools(len(order)):
             search.clear()
             picks, score = self._select(search, order[pool])

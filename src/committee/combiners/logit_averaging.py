@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from committee.combiners.base import Combiner
+from committee.solvers.pools import equal_weights, log_pool
 
 
 class LogitAveraging(Combiner):
@@ -31,7 +32,7 @@ class LogitAveraging(Combiner):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        return logits.log_softmax(dim=2).mean(dim=0).log_softmax(dim=1)
+        return log_pool(logits, equal_weights(logits))
 
     def member_weights(self) -> dict[str, float]:
         """Return equal weights."""

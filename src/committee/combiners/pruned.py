@@ -10,15 +10,15 @@ import torch
 
 from committee.base.limits import above_zero, at_least
 from committee.combiners._selection import Selection
-from committee.combiners.base import Combiner, build, check_choice
+from committee.combiners.base import PASS, Combiner, build, check_choice
 from committee.errors import DataError, UsageError
-from committee.metrics.classification import get_metric
+from committee.metrics.objectives import check_objective
 from committee.pruning._front import front
 from committee.pruning._subsets import TIE, UNITS, Budgets, Costs, Subsets
 from committee.pruning.base import PRUNERS, Pruner
-from committee.solvers.columns import take
+from committee.solvers.columns import pick, take
 from committee.solvers.cross_fit import redraw_folds
-from committee.solvers.search import METRICS
+from committee.solvers.search import evaluation_seconds
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -46,8 +46,9 @@ class Pruned(Selection):
         Budgets: the largest total latency and size of the members.
     costs : mapping, optional
         `{member: {"latency_ms": ..., "size_mb": ...}}`; required for budgets.
-    metric : {"log_loss", "accuracy", "f1_macro"}
-        Metric of the members' mean probability. `f1_macro` is averaged over the folds.
+    metric : str
+        Metric of the members' mean probability, as for `Weighted`. Metrics that are not means over rows are
+        averaged over the folds.
     inner : Combiner, str or mapping
         The combiner of the chosen members, its key, or `{"combiner": key, **options}`.
     measure, floor
@@ -116,16 +117,20 @@ class Pruned(Selection):
         """Return options for the contract tests, with each pruning method; see the base class."""
         return [{"method": name, "folds": 2} for name in PRUNERS.names()]
 
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return False, because a fit runs the pruning method once for each fold."""
-        return False
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes: the pruning method runs on all rows and without each fold."""
+        subsets = members * (members + 1) // 2
+        path = members * PASS * rows * classes + subsets * evaluation_seconds(
+            self.metric, rows, classes, members
+        )
+        return (self.folds + 1) * path + self.inner.seconds(members, rows, classes)
 
     def _fit(self, predictions: Predictions) -> None:
         """Compute the path on all rows, choose a size by cross-validation, and fit `inner`."""
-        check_choice("pruned.metric", self.metric, METRICS)
+        check_objective(self.metric, "pruned.metric")
         pruner = self._pruner()
         budgets = self._budgets(predictions)
-        rows = predictions.select(_candidates(budgets, sorted(predictions.members)))
+        rows = pick(predictions, _candidates(budgets, sorted(predictions.members)))
         subsets = Subsets(rows, self.metric, budgets)
         path = [subsets.names(subset) for subset in pruner.path(subsets)]
         values = self._cross_validated(pruner, rows, budgets, path)
@@ -140,18 +145,19 @@ class Pruned(Selection):
             }
             for place, names in enumerate(path)
         ]
-        chosen = self._choose(entries)
+        chosen = self._choose(entries, subsets.sign)
         self._notes = {
             "method": self.method,
             "metric": self.metric,
+            "higher_is_better": subsets.sign > 0,
             "path": entries,
             "chosen": chosen,
             "left_out": sorted(set(predictions.members) - set(rows.members)),
-            "front": front(subsets, self.metric),
+            "front": front(subsets),
         }
         kept = [name for name in predictions.members if name in chosen["members"]]
         self.set_buffers(position=torch.tensor([predictions.members.index(name) for name in kept]))
-        self.inner.fit(predictions.select(kept))
+        self.inner.fit(pick(predictions, kept))
 
     def _pruner(self) -> Pruner:
         check_choice("pruned.method", self.method, PRUNERS.names())
@@ -198,8 +204,7 @@ class Pruned(Selection):
             total += np.array(values) * len(held_out)
         return (total / len(folds)).tolist()
 
-    def _choose(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        sign = 1 if get_metric(self.metric).higher_is_better else -1
+    def _choose(self, entries: list[dict[str, Any]], sign: int) -> dict[str, Any]:
         within = [entry for entry in entries if entry["meets"]]
         wanted = [entry for entry in within if entry["size"] == self.target_size]
         allowed = wanted or within

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from committee.combiners.base import Combiner
+from committee.solvers.pools import equal_weights, linear_pool
 
 
 class SoftVoting(Combiner):
@@ -33,7 +32,7 @@ class SoftVoting(Combiner):
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        return logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
+        return linear_pool(logits, equal_weights(logits))
 
     def member_weights(self) -> dict[str, float]:
         """Return equal weights."""

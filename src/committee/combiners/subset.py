@@ -10,6 +10,7 @@ import torch
 from committee.combiners._selection import Selection
 from committee.combiners.base import Combiner, build
 from committee.errors import UnknownNameError, nearest
+from committee.solvers.columns import pick
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -57,6 +58,7 @@ class Subset(Selection):
         self.members = members
         self.inner = build(inner)
         self.learns, self.calibrates = self.inner.learns, self.inner.calibrates
+        self.needs_logits = self.inner.needs_logits
 
     @classmethod
     def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
@@ -79,11 +81,11 @@ class Subset(Selection):
 
     def _fit(self, predictions: Predictions) -> None:
         """Fit `inner` on the selected members."""
-        self.inner.fit(predictions.select(list(self.members)))
+        self.inner.fit(pick(predictions, self.members))
 
-    def affordable(self, members: int, rows: int, classes: int) -> bool:
-        """Return whether a fit of `inner` takes seconds."""
-        return self.inner.affordable(len(self.members), rows, classes)
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit of `inner` takes."""
+        return self.inner.seconds(len(self.members), rows, classes)
 
     def notes(self) -> dict[str, Any]:
         """Return the notes of `inner`."""

@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee.combiners._pools import WeightedPool, linear_pool, log_pool
+from committee.combiners._pools import WeightedPool
 from committee.combiners.base import Combiner, check_choice
 from committee.errors import UsageError, nearest
+from committee.metrics.objectives import check_objective
+from committee.solvers.brier import BrierLoss, residual_products
 from committee.solvers.columns import by_name, columns
-from committee.solvers.mixture import COUNT_METRICS, Mixture
 from committee.solvers.pool_losses import LinearPool, LogPool
-from committee.solvers.simplex import minimize
+from committee.solvers.pools import linear_pool, log_pool
+from committee.solvers.search import evaluation_seconds, mixture_for
+from committee.solvers.simplex import Loss, minimize
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -26,18 +29,21 @@ STEPS = (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 class Weighted(WeightedPool):
     """A weighted mean of the members' probabilities or log-probabilities.
 
-    For `log_loss` the weights are the solution of a convex problem; `notes()["certificate"]` is an upper
-    bound on the difference between their log-loss and the optimum. For `accuracy` and `f1_macro` they are
-    found by a local search (coordinate steps), which starts at the best of equal weights, the log-loss
-    weights and the single members on the rows of the fit. Ties are broken by member name.
+    For `log_loss`, and for `brier` in the space of probabilities, the weights are the solution of a convex
+    problem; `notes()["certificate"]` is an upper bound on the difference between their metric and the
+    optimum. For other metrics they are found by a local search (coordinate steps), which starts at the best
+    of equal weights, the log-loss weights and the single members on the rows of the fit. Ties are broken by
+    member name.
 
     Parameters
     ----------
     weights : mapping of str to float, or sequence of float, optional
         Given weights, by member name or in the order of the members. They are scaled to sum 1; members that
         are not named have weight 0. By default the weights are learned.
-    metric : {"log_loss", "accuracy", "f1_macro"}
-        The metric that learned weights optimize.
+    metric : str
+        The metric that learned weights optimize: `log_loss`, `brier`, `accuracy`, `balanced_accuracy`,
+        `f1_macro`, `auroc`, or a function `python:module.function` (see
+        `committee.metrics.custom.CustomMetric`), which is imported by `fit` only.
     space : {"probability", "logit"}
         `probability` for the linear pool, `logit` for the logarithmic pool.
 
@@ -64,6 +70,8 @@ class Weighted(WeightedPool):
     True
     """
 
+    needs_logits = False
+
     def __init__(
         self,
         weights: Mapping[str, float] | Sequence[float] | None = None,
@@ -76,7 +84,6 @@ class Weighted(WeightedPool):
         self.space = space
         self.pool = linear_pool if space == "probability" else log_pool
         self.learns = weights is None
-        self.needs_logits = (metric, space) != ("log_loss", "probability")
 
     def bind(self, members: Sequence[str]) -> Self:
         """Bind the members, and assign the given weights to them."""
@@ -85,34 +92,47 @@ class Weighted(WeightedPool):
             self.set_buffers(weight=torch.from_numpy(_given(self.weights, members)))
         return super().bind(members)
 
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes: a convex problem, and a local search for most metrics."""
+        if self.weights is not None:
+            return 0.0
+        passes = super().seconds(members, rows, classes) * (1 if self.space == "probability" else 8)
+        steps = 0 if self.metric in ("log_loss", "brier") else 20 * members
+        return (
+            passes + 1e-7 * rows * members + steps * evaluation_seconds(self.metric, rows, classes, members)
+        )
+
     def _fit(self, predictions: Predictions) -> None:
         """Find the best weights for the metric, unless weights are given."""
-        check_choice("weighted.metric", self.metric, ("log_loss", *COUNT_METRICS))
+        check_objective(self.metric, "weighted.metric")
         if self.weights is not None:
             return
         order = by_name(predictions)
+        exact = self.metric == "log_loss" or (self.metric, self.space) == ("brier", "probability")
         weight = np.empty(len(order), np.float32)
-        weight[order], certificate = self._convex(predictions, order)
+        weight[order], certificate = minimize(
+            self._loss(predictions, order, self.metric if exact else "log_loss")
+        )
         self._notes = {"search": "convex", "certificate": certificate}
-        if self.metric != "log_loss":
-            weight = self._local(predictions, order, weight)
-            self._notes = {"search": "local", "log_loss_certificate": certificate}
+        if not exact:
+            weight, found = self._local(predictions, order, weight)
+            self._notes = {"search": "local", "log_loss_certificate": certificate, self.metric: found}
         self.set_buffers(weight=torch.from_numpy(weight))
 
-    def _convex(
-        self, predictions: Predictions, order: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], float]:
-        known = columns(predictions)
-        return minimize(
-            LinearPool(known.label[order]) if self.space == "probability" else LogPool(known, order)
-        )
+    def _loss(self, predictions: Predictions, order: NDArray[np.int64], metric: str) -> Loss:
+        known, labels = columns(predictions), predictions.require_labels(self.key)
+        if metric == "brier":
+            products = residual_products(known, labels)
+            return BrierLoss(products[np.ix_(order, order)], len(predictions))
+        if self.space == "probability":
+            return LinearPool(known.label[order])
+        return LogPool(known, labels, order)
 
     def _local(
         self, predictions: Predictions, order: NDArray[np.int64], log_loss: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        """Take the best coordinate step until none helps, then halve the step."""
-        labels = predictions.require_labels(self.key)
-        mixture = Mixture(predictions.logits, columns(predictions), labels, self.metric, self.space)
+    ) -> tuple[NDArray[np.float32], float]:
+        """Take the best coordinate step until none helps, then halve the step; return weights and metric."""
+        mixture = mixture_for(predictions, self.metric, "weighted.metric", self.space)
         starts = np.stack([np.full(len(order), 1 / len(order)), log_loss, *np.eye(len(order))[order]])
         scores = mixture.scores(starts)
         mixture.move(starts[scores.argmax()])
@@ -125,7 +145,7 @@ class Weighted(WeightedPool):
                     break
                 score = scores.max()
                 mixture.move(moves[scores.argmax()])
-        return mixture.weights / mixture.weights.sum()
+        return mixture.weights / mixture.weights.sum(), float(mixture.sign * score)
 
     def restrict_to_used(self) -> Combiner:
         """Return the rule for the members with a positive weight."""

@@ -12,9 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from committee.base.objectives import is_custom
 from committee.errors import DataError, UnknownNameError, nearest
 from committee.metrics.averages import ClassAverage
 from committee.metrics.binning import CalibrationError
+from committee.metrics.custom import CustomMetric
 from committee.metrics.sampling import Interval, Rates, Sample, one_rate
 from committee.metrics.summaries import Floats, Rows, Summary, summary
 
@@ -151,13 +153,18 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _all()}
 
 
 def get_metric(name: str) -> Metric:
-    """Return a metric by name.
+    """Return a metric by name; a function `python:module.function` is imported.
 
     Raises
     ------
     UnknownNameError
         There is no metric of this name; the message suggests the nearest one.
+    UsageError
+        The function cannot be imported.
     """
+    if is_custom(name):
+        found = CustomMetric.load(name, "metric")
+        return Metric(name, found.of_summary, found.higher_is_better, found.influence, found.interval)
     if name not in METRICS:
         raise UnknownNameError(
             "metric", expected=f"one of {', '.join(METRICS)}", got=f"'{name}'", todo=nearest(name, METRICS)

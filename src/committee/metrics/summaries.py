@@ -45,6 +45,8 @@ class Summary:
     pairs : callable or None
         Returns the nonzero cells of the confusion matrix, int64 `[K, 3]`: label, predicted class and number
         of rows, in the order of the first two. None for resamples.
+    rows : Rows or None
+        The rows, for metrics that are functions of the user. None for resamples.
 
     See Also
     --------
@@ -72,6 +74,7 @@ class Summary:
     aurc: Callable[[], Floats]
     augrc: Callable[[], Floats]
     pairs: Callable[[], NDArray[np.int64]] | None = None
+    rows: Rows | None = None
 
 
 def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
@@ -191,6 +194,7 @@ class Rows:
             lambda: np.array(self.risk.aurc),
             lambda: np.array(self.risk.augrc),
             self._pairs,
+            self,
         )
 
     def resampled(self, groups: ArrayLike | None, resamples: int, seed: int) -> Summary:

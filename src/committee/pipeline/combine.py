@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.base.folds import make_folds
+from committee.base.objectives import OBJECTIVES, is_custom
 from committee.combiners.base import COMBINERS, Combiner, build, check_choice
 from committee.errors import UsageError, first_five
 from committee.metrics.classification import evaluate, get_metric
+from committee.metrics.confidence import intervals
+from committee.pipeline.shared.budget import DEFAULT as DEFAULT_BUDGET
+from committee.pipeline.shared.budget import announce, estimates, within
 from committee.predictions.files.base import member_names, read, read_labels
 from committee.predictions.table import Predictions
 from committee.scoring.calibrations import CALIBRATIONS, calibrated, calibration_change
 from committee.scoring.scores import Scores, score_all
-from committee.solvers.mixture import COUNT_METRICS
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +140,7 @@ def combine(
     metric: str = "log_loss",
     space: str = "probability",
     seed: int = 0,
+    budget: float | None = DEFAULT_BUDGET,
 ) -> Combination:
     """Combine the predictions of several models, and score each method by cross-fitting.
 
@@ -150,8 +154,8 @@ def combine(
         A file of ids and labels, and optionally of folds and groups. By default, those in `files`.
     methods : sequence of str or mapping
         Names of combiners, or mappings with options as in a recipe, such as `{"combiner": "greedy_selection",
-        "bags": 20}`; a `name` distinguishes two methods with the same combiner. By default, all combiners of
-        members whose fit does not take long; the log names the others.
+        "bags": 20}`; a `name` distinguishes two methods with the same combiner. By default, the combiners of
+        members whose fits take less than `budget` together.
     test : sequence of paths, or Predictions, optional
         Predictions of other rows by the same models. They are matched by file name without the shared prefix
         and suffix (`a_oof`, `b_oof` match `a_test`, `b_test`) or, if the names do not match, by order.
@@ -164,12 +168,16 @@ def combine(
     weights : mapping of str to float, optional
         Weights for the method `weighted`; they are learned by default.
     metric : str
-        The metric that ranks the methods. Methods that learn weights or select members optimize it if it is
-        `accuracy` or `f1_macro`, and the log-loss otherwise.
+        The metric that ranks the methods, or `python:module.function` (see
+        `committee.metrics.custom.CustomMetric`). Methods that learn weights or select members optimize it if
+        it is a function or one of `committee.base.objectives.OBJECTIVES`, and the log-loss otherwise.
     space : str
         The space in which `weighted` averages: `probability` or `logit`.
     seed : int
         Seed of drawn folds and of bootstrap resamples.
+    budget : float, optional
+        Estimated seconds for all fits together, if no methods are named. The cheapest methods run, and the
+        log names the others with their times. None runs all methods.
 
     Returns
     -------
@@ -200,7 +208,7 @@ def combine(
     """
     get_metric(metric)
     check_choice("calibrate", calibrate, tuple(CALIBRATIONS))
-    aim = metric if metric in COUNT_METRICS else "log_loss"
+    aim = metric if metric in OBJECTIVES or is_custom(metric) else "log_loss"
     options = {"metric": aim, "space": space, "weights": weights, "seed": seed}
     combiners = _combiners(methods or plain_methods(), options)
     if weights is not None and "weighted" not in (each.key for each in combiners.values()):
@@ -211,10 +219,15 @@ def combine(
             todo="Add --method weighted.",
         )
     predictions = _labeled(files, labels)
-    if not methods:
-        combiners = _affordable(combiners, predictions)
     test_rows = None if test is None else _same_members(_joined(test), predictions)
-    scored = _scored(combiners, calibrate, predictions, _folds(predictions, folds, seed), seed)
+    rows_by_fold = _folds(predictions, folds, seed)
+    seconds = estimates(combiners, predictions, rows_by_fold, calibrate)
+    if not methods:
+        combiners = within(combiners, seconds, budget)
+    announce({name: seconds[name] for name in combiners})
+    scored = _scored(combiners, calibrate, predictions, rows_by_fold, seed)
+    if is_custom(metric):
+        scored = [replace(each, scores=_with_metric(each, metric, predictions)) for each in scored]
     ranked = sorted(scored, key=lambda each: _rank(each.scores.cross_fitted[metric].value, metric))
     return Combination(predictions, ranked, metric, test_rows)
 
@@ -336,22 +349,6 @@ def plain_methods() -> list[str]:
     return [name for name in COMBINERS.names() if not {*_NESTED} & {*COMBINERS.options(name)}]
 
 
-def _affordable(combiners: Mapping[str, Combiner], predictions: Predictions) -> dict[str, Combiner]:
-    """Return the combiners whose fit does not take long; the log names the others."""
-    members, rows, classes = predictions.logits.shape
-    kept = {key: each for key, each in combiners.items() if each.affordable(members, rows, classes)}
-    skipped = [key for key in combiners if key not in kept]
-    if skipped:
-        log.info(
-            "Skipped, since they take long for %d rows and %d classes: %s. "
-            "Run one with --method NAME, or all with --slow.",
-            rows,
-            classes,
-            ", ".join(skipped),
-        )
-    return kept
-
-
 def _scored(
     combiners: Mapping[str, Combiner],
     calibrate: str,
@@ -366,6 +363,18 @@ def _scored(
 
 def _calibration(how: str, scores: Scores) -> dict[str, Any] | None:
     return None if how == "none" else {"method": how, **calibration_change(scores)}
+
+
+def _with_metric(found: Combined, metric: str, predictions: Predictions) -> Scores:
+    """Return the scores of a method with a metric that is a function of the user."""
+    scores, labels = found.scores, predictions.require_labels("combine")
+    on_fit = found.combiner.combine(predictions.logits)
+    held_out = intervals(scores.held_out, labels, groups=predictions.groups, names=[metric])
+    return replace(
+        scores,
+        fit={**scores.fit, **evaluate(on_fit, labels, [metric])},
+        cross_fitted={**scores.cross_fitted, **held_out},
+    )
 
 
 def _rank(value: float, metric: str) -> float:

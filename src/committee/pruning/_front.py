@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from committee.metrics.classification import get_metric
 from committee.pruning._subsets import TIE, UNITS, Subsets
 
 
-def front(subsets: Subsets, metric: str) -> list[dict[str, Any]]:
+def front(subsets: Subsets) -> list[dict[str, Any]]:
     """Return the Pareto front of all evaluated subsets, cheapest first.
 
     Returns
@@ -29,18 +28,22 @@ def front(subsets: Subsets, metric: str) -> list[dict[str, Any]]:
         }
         for subset, value in subsets.evaluated.items()
     ]
-    return not_dominated(points, metric)
+    return not_dominated(points, subsets.sign)
 
 
-def not_dominated(points: Iterable[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
-    """Return the points that no other point dominates: is as good in score and costs, and better in one."""
+def not_dominated(points: Iterable[Mapping[str, Any]], sign: int) -> list[dict[str, Any]]:
+    """Return the points that no other point dominates: is as good in score and costs, and better in one.
+
+    `sign` is 1 if larger values of the metric are better, and -1 otherwise.
+    """
     listed = sorted(map(dict, points), key=lambda point: (point["size"], point["members"]))
     if not listed:
         return []
-    sign = -1 if get_metric(metric).higher_is_better else 1
     costs = [key for key in UNITS if key in listed[0]] or ["size"]
     # Scores that differ by less than a tie are equal, so that the cheaper subset dominates.
-    table = np.array([[round(sign * point["fit"] / TIE), *(point[key] for key in costs)] for point in listed])
+    table = np.array(
+        [[round(-sign * point["fit"] / TIE), *(point[key] for key in costs)] for point in listed]
+    )
     kept: list[int] = []
     # In the order of score, then costs, a point that dominates another comes before it. So it is enough to
     # compare with the points that are kept.

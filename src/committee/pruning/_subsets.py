@@ -57,8 +57,8 @@ class Subsets:
     ----------
     rows : Predictions
         The rows. Methods break ties in favor of members that come first.
-    metric : {"log_loss", "accuracy", "f1_macro"}
-        The metric of the members' mean probability.
+    metric : str
+        The metric of the members' mean probability; see `committee.metrics.objectives`.
     budgets : Budgets
         The costs of the members and their limits.
 
@@ -66,11 +66,14 @@ class Subsets:
     ----------
     evaluated : dict of tuple to float
         The metric on these rows of each subset that was evaluated.
+    sign : int
+        1 if larger values of the metric are better, and -1 otherwise.
     """
 
     def __init__(self, rows: Predictions, metric: str, budgets: Budgets) -> None:
         self.rows, self.members, self.budgets = rows, rows.members, budgets
-        self._search = search_for(rows, metric)
+        self._search = search_for(rows, metric, "pruned.metric")
+        self.sign = self._search.sign
         self.evaluated: dict[tuple[int, ...], float] = {}
 
     def names(self, subset: Sequence[int]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from committee.recipe.dataset import Dataset
 from committee.recipe.members import MemberSpec, check_unique, expand, is_named, select
+from committee.recipe.objective import Objective
 from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, entry_of, or_text
 from committee.recipe.training import Model, Override, Training
@@ -67,8 +68,10 @@ class Pruning(Section):
     methods: list[PruningMethod] = Field(
         ["greedy_forward"], min_length=1, description="Methods that select members."
     )
-    metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
-        "log_loss", description="Metric that the selection optimizes."
+    metric: Objective = Field(
+        "log_loss",
+        description="Metric that the selection optimizes; `python:module.function` is a function of labels "
+        "and probabilities.",
     )
     inner: Combiner = Field("soft_voting", description="Combiner of the selected members.")
     measure: Literal["disagreement", "double_fault", "q_statistic", "correlation", "kl"] = Field(

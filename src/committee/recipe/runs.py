@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from committee.base.registry import Family
 from committee.errors import nearest
+from committee.recipe.objective import Objective
 from committee.recipe.section import Section, entry_of, one_of, or_text, refuse
 from committee.recipe.training import Slug
 
@@ -82,13 +83,21 @@ class ScoreEnsemble(Section):
     space: Literal["probability", "logit"] = Field(
         "probability", description="Whether `weighted` averages probabilities or logits."
     )
-    optimization_metric: Literal["f1_macro", "accuracy", "log_loss"] = Field(
-        "log_loss", description="Metric that fitted weights and selections of members optimize."
+    optimization_metric: Objective = Field(
+        "log_loss",
+        description="Metric that fitted weights and selections of members optimize; "
+        "`python:module.function` is a function of labels and probabilities.",
     )
     calibrate: Literal["pooled", "members", "none"] = Field(
         "none",
         description="Temperature scaling: `pooled` fits one temperature for the output of the ensemble, "
         "`members` one for each member before they are combined.",
+    )
+    contributions_budget: float | None = Field(
+        30.0,
+        ge=0,
+        description="Seconds that the fits without each of the members of an ensemble may take, by estimate, "
+        "to report how much each member contributes; null is no limit.",
     )
 
     @model_validator(mode="after")

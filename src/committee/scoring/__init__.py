@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from committee.scoring.gains import Gain as Gain
     from committee.scoring.gains import best_single as best_single
     from committee.scoring.gains import gain as gain
+    from committee.scoring.leave_one_out import contribution_seconds as contribution_seconds
     from committee.scoring.leave_one_out import contributions as contributions
     from committee.scoring.scores import Scores as Scores
     from committee.scoring.scores import cross_fit as cross_fit

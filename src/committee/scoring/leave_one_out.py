@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from committee.base.progress import track
+from committee.combiners._calibrator import OutputCalibrator
 from committee.combiners.base import Combiner, build
 from committee.metrics.classification import evaluate, get_metric
 from committee.predictions.table import Predictions
@@ -38,22 +40,33 @@ def contributions(
         Fold of each row; by default as in `committee.scoring.cross_fit`.
     seed : int
         Seed of folds that are drawn.
+
+    See Also
+    --------
+    contribution_seconds : About how long this takes; each member costs as much as a cross-fit.
     """
     labels = predictions.require_labels("contributions")
     folds = folds_of(predictions, folds, seed)
     sign = 1 if get_metric(metric).higher_is_better else -1
 
-    def value(rule: Combiner, rows: Predictions) -> float:
-        held_out = cross_fit(rule, rows, folds=folds)
+    def value(rule: Combiner) -> float:
+        held_out = cross_fit(rule, predictions, folds=folds)
         return sign * evaluate(held_out, labels, [metric])[metric]
 
-    whole, result = value(combiner, predictions), {}
-    for member in predictions.members:
+    whole, result = value(combiner), {}
+    for member in track(predictions.members, what="contributions", name=str):
         smaller = without(combiner, member, predictions.members)
         if smaller is not None:
             rest = [name for name in predictions.members if name != member]
-            result[member] = whole - value(smaller, predictions.select(rest))
+            result[member] = whole - value(_on(rest, smaller))
     return result
+
+
+def contribution_seconds(combiner: Combiner, predictions: Predictions, folds: int = 5) -> float:
+    """Return about how many seconds `contributions` takes, with that number of folds."""
+    members, rows, classes = predictions.logits.shape
+    fits = members * (folds if combiner.learns else 1)
+    return fits * combiner.seconds(max(1, members - 1), rows, classes)
 
 
 def without(combiner: Combiner, member: str, members: Sequence[str]) -> Combiner | None:
@@ -65,6 +78,13 @@ def without(combiner: Combiner, member: str, members: Sequence[str]) -> Combiner
         return None
     spec = _without({"combiner": combiner.key, **combiner.options()}, member, list(members).index(member))
     return None if spec is None else build(spec)
+
+
+def _on(members: Sequence[str], rule: Combiner) -> Combiner:
+    """Return a rule of some of the members; the calibration of an output stays outside, to share its fits."""
+    if isinstance(rule, OutputCalibrator):
+        return build({"combiner": rule.key, **rule.options(), "inner": _on(members, rule.inner)})
+    return build({"combiner": "subset", "members": list(members), "inner": rule})
 
 
 def _without(spec: Spec, member: str, place: int) -> Spec | None:

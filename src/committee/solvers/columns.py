@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -25,12 +26,16 @@ class Columns:
 
     Attributes
     ----------
-    logits : float32 array [M, N, C]
-        The logits themselves.
+    logits : float32 array [A, B, C]
+        The logits of all members and rows, in place.
     normalizer : float32 array [M, N]
         Log of the sum of exponentials over the classes: logits minus this are log-probabilities.
     label : float32 array [M, N]
         Log-probability of the label of each row. The log-loss of a mixture depends on nothing else.
+    rows : int64 array [N], optional
+        The rows of `logits` that are meant; all of them by default.
+    places : int64 array [M], optional
+        The members of `logits` that are meant; all of them by default.
 
     See Also
     --------
@@ -40,11 +45,35 @@ class Columns:
     logits: NDArray[np.float32]
     normalizer: NDArray[np.float32]
     label: NDArray[np.float32]
+    rows: NDArray[np.int64] | None = None
+    places: NDArray[np.int64] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of members, rows and classes."""
+        return *self.label.shape, self.logits.shape[2]
 
     @cached_property
     def guess(self) -> NDArray[np.int64]:
         """The most probable class, int64 `[M, N]`."""
-        return np.stack([logits.argmax(axis=1) for logits in self.logits])
+        members, rows, classes = self.shape
+        guess = np.empty((members, rows), np.int64)
+        for span in spans(rows, classes):
+            for member in range(members):
+                guess[member, span] = self.part(member, span).argmax(axis=1)
+        return guess
+
+    def part(self, member: int, span: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the logits `[B, C]` of a member on some of the rows."""
+        return self.whole(member)[span if self.rows is None else self.rows[span]]
+
+    def whole(self, member: int) -> NDArray[np.float32]:
+        """Return the logits `[B, C]` of a member on all rows, also on those that are not meant."""
+        return self.logits[member if self.places is None else self.places[member]]
+
+    def tile(self, members: Iterable[int], span: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return a copy of the logits `[S, B, C]` of some members on some of the rows."""
+        return np.stack([self.part(member, span) for member in members])
 
 
 _known: WeakKeyDictionary[Predictions, Columns] = WeakKeyDictionary()
@@ -73,15 +102,37 @@ def take(predictions: Predictions, rows: NDArray[np.int64], *, logits: bool = Tr
     """Return `predictions.rows(rows)` with the columns of those rows, if they are known.
 
     With `logits=False` the logits are left out (the result has zero classes), so that a large array is not
-    copied for fits that read the columns only.
+    copied for fits that read the columns only; `columns(result)` reads logits from the whole array.
     """
     whole = _known.get(predictions)
     if whole is not None and not logits:
         predictions = replace(predictions, logits=predictions.logits[:, :, :0])
     part = predictions.rows(rows)
     if whole is not None:
-        _known[part] = Columns(part.logits, whole.normalizer[:, rows], whole.label[:, rows])
+        parts = whole.normalizer[:, rows], whole.label[:, rows]
+        if logits:
+            _known[part] = Columns(part.logits, *parts)
+        else:
+            rows = rows if whole.rows is None else whole.rows[rows]
+            _known[part] = replace(whole, normalizer=parts[0], label=parts[1], rows=rows)
     return part
+
+
+def pick(predictions: Predictions, members: Sequence[str]) -> Predictions:
+    """Return `predictions.select(members)` with the columns of those members, if they are known."""
+    part, whole = predictions.select(members), _known.get(predictions)
+    if whole is not None:
+        chosen = np.array([predictions.members.index(name) for name in members])
+        places = chosen if whole.places is None else whole.places[chosen]
+        parts = whole.normalizer[chosen], whole.label[chosen]
+        _known[part] = replace(whole, normalizer=parts[0], label=parts[1], places=places)
+    return part
+
+
+def spans(rows: int, classes: int) -> list[slice]:
+    """Return consecutive spans of the rows, of which `[B, classes]` values fit in the cache."""
+    block = max(16, TILE // classes)
+    return [slice(start, start + block) for start in range(0, rows, block)]
 
 
 def by_name(predictions: Predictions) -> NDArray[np.int64]:

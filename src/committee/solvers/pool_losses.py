@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.solvers.columns import Columns, log_sum
+from committee.solvers.columns import Columns, log_sum, spans
 from committee.solvers.simplex import Loss, Matrix, Part, Places, Vector
 
 BLOCK = 2**13
-TILE = 2**18
 
 
 class LinearPool(Loss):
@@ -74,46 +73,52 @@ class _LinearPart(Part):
 class LogPool(Loss):
     """The log-loss of the logarithmic pool; each evaluation reads all logits of the members.
 
+    A constant of a row does not matter to this pool, so logits are read relative to that of the label: the
+    loss of a row is then the log of a sum, and its gradient is not a difference of large numbers, which
+    float32 would round.
+
     Parameters
     ----------
     known : Columns
-        Logits, normalizers and log-probabilities of the labels.
+        The columns of the logits.
+    labels : int64 array [N]
+        Class indices.
     order : int64 array [M]
         Positions of the members.
-    rows : int64 array or slice
-        The rows that are used.
+    rows : int64 array, optional
+        The rows that are used; all by default.
 
     See Also
     --------
     committee.solvers.simplex.minimize : Find the best weights.
     """
 
-    def __init__(self, known: Columns, order: Places, rows: Places | slice = slice(None)) -> None:
-        self._known, self._order, self._picked = known, order, rows
-        self.members, self.rows = len(order), known.label[0, rows].size
+    def __init__(
+        self, known: Columns, labels: NDArray[np.int64], order: Places, rows: Places | None = None
+    ) -> None:
+        self._known, self._labels, self._order, self._picked = known, labels, order, rows
+        self.members, self.rows = len(order), len(labels) if rows is None else len(rows)
 
     def gradient(self, weights: Vector) -> Vector:
         """Return the gradient at weights `[M]`."""
         total = np.zeros(self.members)
-        for tile, label in self._tiles():
+        for tile in self._tiles():
             _, probs = _pooled(weights, tile)
-            total += tile.reshape(self.members, -1) @ probs.ravel() - label.sum(axis=1)
+            total += tile.reshape(self.members, -1) @ probs.ravel()
         return total / self.rows
 
     def part(self, some: Places, *, thin: bool = False) -> Part:
         """Return the loss of some members; with `thin`, on a sixteenth of the rows."""
-        return _LogPart(self._known, self._order[some], _some_rows(self.rows) if thin else self._picked)
+        rows = _some_rows(self.rows) if thin else self._picked
+        return _LogPart(self._known, self._labels, self._order[some], rows)
 
-    def _tiles(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Yield log-probabilities `[M, B, C]`, and those of the labels `[M, B]`."""
-        logits, normalizer, label = self._known.logits, self._known.normalizer, self._known.label
-        rows = np.arange(logits.shape[1])[self._picked]
-        for some in np.split(
-            rows, range(0, len(rows), max(16, TILE // (self.members * logits.shape[2])))[1:]
-        ):
-            part = slice(some[0], some[-1] + 1) if some[-1] - some[0] + 1 == len(some) else some
-            tile = np.stack([logits[m, part] - normalizer[m, part, None] for m in self._order])
-            yield tile, label[self._order][:, part]
+    def _tiles(self) -> Iterator[NDArray[np.float32]]:
+        """Yield logits minus those of the labels, `[M, B, C]`."""
+        labels = self._labels if self._picked is None else self._labels[self._picked]
+        for span in spans(self.rows, self.members * self._known.shape[2]):
+            tile = self._known.tile(self._order, span if self._picked is None else self._picked[span])
+            tile -= np.take_along_axis(tile, labels[None, span, None], axis=2)
+            yield tile
 
 
 class _LogPart(LogPool, Part):
@@ -122,12 +127,12 @@ class _LogPart(LogPool, Part):
     def at(self, weights: Vector) -> tuple[float, Vector, Matrix]:
         """Return value, gradient and Hessian at weights `[M]`."""
         value, slope, curvature = 0.0, np.zeros(self.members), np.zeros((self.members, self.members))
-        for tile, label in self._tiles():
+        for tile in self._tiles():
             normalizer, probs = _pooled(weights, tile)
             weighted = tile * probs
             expected = weighted.sum(axis=2)
-            value += float((normalizer - weights @ label).sum(dtype=np.float64))
-            slope += (expected - label).sum(axis=1)
+            value += float(normalizer.sum(dtype=np.float64))
+            slope += expected.sum(axis=1, dtype=np.float64)
             curvature += weighted.reshape(self.members, -1) @ tile.reshape(self.members, -1).T
             curvature -= expected @ expected.T
         return value / self.rows, slope / self.rows, curvature / self.rows
@@ -137,7 +142,8 @@ def _pooled(weights: Vector, tile: NDArray[np.float32]) -> tuple[NDArray[np.floa
     """Return the log-normalizer of the pool `[B]`, and its probabilities `[B, C]`."""
     pooled = np.tensordot(weights.astype(np.float32), tile, 1)
     normalizer = log_sum(pooled)
-    return normalizer, np.exp(pooled - normalizer[:, None])
+    pooled -= normalizer[:, None]
+    return normalizer, np.exp(pooled, out=pooled)
 
 
 def _some_rows(rows: int) -> Places:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.metrics.objectives import Objective
+from committee.solvers.brier import residual_products
 from committee.solvers.columns import columns
 from committee.solvers.mixture import COUNT_METRICS, Mixture
+from committee.solvers.pooled import Pooled
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
 
-METRICS = ("log_loss", *COUNT_METRICS)
 TILE = 2**12
 SMALLEST = np.float32(1e-30)
 
@@ -22,11 +24,18 @@ SMALLEST = np.float32(1e-30)
 class Search(ABC):
     """A multiset of members, and the score of their mean probability on some rows; larger is better.
 
+    Attributes
+    ----------
+    sign : int
+        1 if larger values of the metric are better, and -1 otherwise.
+
     See Also
     --------
     search_for : Create the search for a metric.
     committee.combiners.GreedySelection, committee.pruning.GreedyForward : Methods that use it.
     """
+
+    sign: int
 
     @abstractmethod
     def clear(self) -> None:
@@ -45,13 +54,44 @@ class Search(ABC):
         """Return the metric that corresponds to a score."""
 
 
-def search_for(predictions: Predictions, metric: str) -> Search:
-    """Return a search by `log_loss`, `accuracy` or `f1_macro` on labeled rows."""
-    return _LogLoss(predictions) if metric == "log_loss" else _Counts(predictions, metric)
+def search_for(predictions: Predictions, metric: str, who: str = "search.metric") -> Search:
+    """Return a search by a metric on labeled rows; see `committee.metrics.objectives`.
+
+    Raises
+    ------
+    UsageError
+        The metric is unknown; `who` is the option that names it.
+    """
+    if metric == "log_loss":
+        return _LogLoss(predictions)
+    return _Brier(predictions) if metric == "brier" else _Weights(mixture_for(predictions, metric, who))
+
+
+def mixture_for(
+    predictions: Predictions, metric: str, who: str, space: str = "probability"
+) -> Mixture | Pooled:
+    """Return the mixtures of members with the metric, for a search among weights."""
+    known, labels = columns(predictions), predictions.require_labels("search")
+    if metric in COUNT_METRICS:
+        return Mixture(known, labels, metric, space)
+    return Pooled(known, labels, Objective.named(metric, who), space)
+
+
+def evaluation_seconds(metric: str, rows: int, classes: int, members: int) -> float:
+    """Return about how long one score of a search takes, in seconds."""
+    if metric == "brier":
+        return 1e-6
+    if metric == "log_loss":
+        return 4e-9 * rows
+    if metric in COUNT_METRICS:
+        return 2e-8 * rows * (1 + members * classes / 2000)
+    return rows * classes * (2e-7 + 1e-8 * members)
 
 
 class _LogLoss(Search):
     """Search by log-loss, which depends on the probabilities of the labels `[M, N]` only."""
+
+    sign = -1
 
     def __init__(self, predictions: Predictions) -> None:
         label = columns(predictions).label
@@ -86,13 +126,38 @@ class _LogLoss(Search):
         return -score - float(self._shift.mean(dtype=np.float64))
 
 
-class _Counts(Search):
-    """Search by a metric of counts: accuracy or F1."""
+class _Brier(Search):
+    """Search by the Brier score, which depends on the products of the members' residuals only."""
 
-    def __init__(self, predictions: Predictions, metric: str) -> None:
-        labels = predictions.require_labels("search")
-        self._mixture = Mixture(predictions.logits, columns(predictions), labels, metric)
-        self._steps = np.eye(len(predictions.members), dtype=np.float32)
+    sign = -1
+
+    def __init__(self, predictions: Predictions) -> None:
+        self._products = residual_products(columns(predictions), predictions.require_labels("search"))
+        self.clear()
+
+    def clear(self) -> None:
+        self._votes = np.zeros(len(self._products))
+
+    def move(self, member: int, votes: int) -> None:
+        self._votes[member] += votes
+
+    def scores(self, members: NDArray[np.int64], votes: int) -> NDArray[np.float64]:
+        cross = self._products @ self._votes
+        own = self._products[members, members]
+        squares = cross @ self._votes + 2 * votes * cross[members] + votes**2 * own
+        # Without the last digits, equal members have equal scores, whatever the order of the sums.
+        return -np.round(squares / (self._votes.sum() + votes) ** 2, 12)
+
+    def value(self, score: float) -> float:
+        return -score
+
+
+class _Weights(Search):
+    """Search by a metric of predicted classes, or of all probabilities."""
+
+    def __init__(self, mixture: Mixture | Pooled) -> None:
+        self._mixture, self.sign = mixture, mixture.sign
+        self._steps = np.eye(len(mixture.weights), dtype=np.float32)
 
     def clear(self) -> None:
         self._mixture.move(np.zeros_like(self._mixture.weights))
@@ -104,4 +169,4 @@ class _Counts(Search):
         return self._mixture.scores(self._mixture.weights + votes * self._steps[members])
 
     def value(self, score: float) -> float:
-        return score
+        return self.sign * score

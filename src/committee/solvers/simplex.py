@@ -13,6 +13,7 @@ Matrix = NDArray[np.float64]
 TOLERANCE, COARSE = 1e-6, 1e-3
 FEW = 2**13
 STEPS, HALVINGS, BOLD = 100, 20, 3
+ROUNDING = 1e-7
 
 
 class Loss(ABC):
@@ -94,11 +95,15 @@ def minimize(loss: Loss) -> tuple[Vector, float]:
 def _newton(loss: Part, weights: Vector, tolerance: float) -> tuple[Vector, float]:
     """Minimize a loss from given weights; return the new weights and their certificate."""
     value, gradient, curvature = loss.at(weights)
+    before = np.inf
     for _ in range(STEPS):
-        if gradient @ weights - gradient.min() <= tolerance:
-            break
+        gap = gradient @ weights - gradient.min()
         direction = _quadratic(weights, gradient, curvature) - weights
         slope = gradient @ direction
+        # A step that gains less than rounding errors, and no longer reduces the gap, leads nowhere.
+        if gap <= tolerance or (-slope < ROUNDING and gap > before / 2):
+            break
+        before = gap
         # Try a whole step, then a half, a quarter, ...
         for length in 0.5 ** np.arange(HALVINGS):
             tried = weights + length * direction

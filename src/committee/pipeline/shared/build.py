@@ -10,6 +10,7 @@ from typing import Any
 
 from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
+from committee.base.text import duration
 from committee.combiners import base as combiners
 from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner
@@ -46,7 +47,7 @@ from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.scoring.calibrations import calibrated, calibration_change
 from committee.scoring.divergence import disagreement
-from committee.scoring.leave_one_out import contributions
+from committee.scoring.leave_one_out import contribution_seconds, contributions
 from committee.scoring.scores import Scores, score
 from committee.solvers.cross_fit import allows_negative_weights, redraw_folds, splits
 from committee.store.commit import commit, write_json
@@ -79,6 +80,8 @@ class BuildContext:
     seed : int
     clock : Costs
         Measures the latency and size of members.
+    contributions_budget : float or None
+        Largest estimated time of the contributions of one ensemble, in seconds; None is no limit.
     """
 
     store: Store
@@ -89,6 +92,7 @@ class BuildContext:
     calibrate: str
     seed: int
     clock: Costs
+    contributions_budget: float | None = 30.0
 
     @cached_property
     def disagreement(self) -> list[dict[str, Any]]:
@@ -193,6 +197,7 @@ def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str
         calibrate=recipe.runs.score_ensemble.calibrate,
         seed=recipe.seed,
         clock=Costs(store, 1, resolve_device(recipe.device), trusted_backbones(recipe)),
+        contributions_budget=recipe.runs.score_ensemble.contributions_budget,
     )
 
 
@@ -238,7 +243,7 @@ def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
         "notes": fitted.notes(),
         "scores": scores.to_json(),
         "sets": sets,
-        "contributions": _contributions(combiner, context),
+        "contributions": _contributions(name, combiner, context),
         "disagreement": context.disagreement,
     }
     fingerprint = digest([context.sources, spec, context.seed, context.rows])
@@ -293,10 +298,17 @@ def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) ->
     return table(scores.held_out, context.predictions, rows=context.rows, approximate=True)
 
 
-def _contributions(combiner: Combiner, context: BuildContext) -> dict[str, float]:
-    """Return the contribution of each member, or nothing if the fits without each of them would take long."""
-    members, rows, classes = context.predictions.logits.shape
-    if not combiner.affordable(members, rows * members, classes):
+def _contributions(name: str, combiner: Combiner, context: BuildContext) -> dict[str, float]:
+    """Return the contribution of each member, or nothing if they take longer than their budget."""
+    seconds, budget = contribution_seconds(combiner, context.predictions), context.contributions_budget
+    if budget is not None and seconds > budget:
+        log.info(
+            "%s: the contributions of its members are left out, since fits without each of %d members take "
+            "about %s. To compute them, raise runs.score_ensemble.contributions_budget or set it to null.",
+            name,
+            len(context.predictions.members),
+            duration(seconds / 3600),
+        )
         return {}
     return contributions(combiner, context.predictions, seed=context.seed)
 

@@ -19,7 +19,7 @@ def pruning_report(outcome: Outcome, store: Store) -> Summary:
     """Return the path and choice of each pruned ensemble of an outcome, and their common Pareto front."""
     records = [ensemble_facts(store, name) for name in outcome.done]
     metric = records[0]["notes"]["metric"] if records else "log_loss"
-    front = read_front(store, outcome.done, metric)
+    front = read_front(store, outcome.done)
     blocks = [block for record in records for block in _path(record)]
     if front:
         columns = ["size", f"{metric} of the fit", "latency ms", "MB", "members"]
@@ -28,12 +28,13 @@ def pruning_report(outcome: Outcome, store: Store) -> Summary:
     return Summary({"ensembles": records, "front": front}, blocks)
 
 
-def read_front(store: Store, names: Sequence[str], metric: str) -> list[dict[str, Any]]:
+def read_front(store: Store, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the Pareto front of all subsets that pruned ensembles evaluated, cheapest first."""
-    points: list[Mapping[str, Any]] = []
-    for name in names:
-        points += ensemble_facts(store, name)["notes"]["front"]
-    return not_dominated(points, metric)
+    notes = [ensemble_facts(store, name)["notes"] for name in names]
+    points = [point for each in notes for point in each["front"]]
+    # Notes of earlier versions have no direction, and one of three metrics.
+    higher = any(each.get("higher_is_better", each["metric"] != "log_loss") for each in notes)
+    return not_dominated(points, 1 if higher else -1)
 
 
 def _path(record: Mapping[str, Any]) -> list[Table | str]:
@@ -44,11 +45,12 @@ def _path(record: Mapping[str, Any]) -> list[Table | str]:
         [each["size"], each[metric], *_cells(each, "fit"), _mark(each, chosen), _shortened(each["members"])]
         for each in notes["path"]
     ]
-    score = interval(scores["cross_fitted"][metric])
+    shown = metric if metric in scores["gain"] else "log_loss"
+    score = interval(scores["cross_fitted"][shown])
     instead = f" in place of {chosen['instead_of']}" if "instead_of" in chosen else ""
     text = (
-        f"{record['name']} keeps {', '.join(chosen['members'])}{instead}: {metric} {score} with the "
-        f"choice cross-fitted; gain over the best single member: {scores['gain'][metric]['text']}."
+        f"{record['name']} keeps {', '.join(chosen['members'])}{instead}: {shown} {score} with the "
+        f"choice cross-fitted; gain over the best single member: {scores['gain'][shown]['text']}."
     )
     return [Table(str(record["name"]), columns, rows), text]
 

@@ -147,7 +147,7 @@ def _write_front(names: Sequence[str], section: Section, context: BuildContext) 
         "rows": context.rows,
         "costs": context.costs,
         "methods": list(names),
-        "front": read_front(context.store, names, section.metric),
+        "front": read_front(context.store, names),
     }
     path = context.store.pruning_report()
     path.parent.mkdir(parents=True, exist_ok=True)

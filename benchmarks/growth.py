@@ -1,0 +1,124 @@
+"""Time and memory of each rule as members, rows and classes grow.
+
+Each case is fitted in a process of its own. The time is that of the fit on logits in memory, without the time
+to simulate them; the memory is what the process needs in addition to the logits at its peak, as the operating
+system reports it. `score_all` fits and scores four cheap rules. Logits have at most 500 MB. One thread.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import Row, main
+
+SIZES = [
+    *[(members, 10_000, 10) for members in (5, 20, 50, 200)],
+    *[(10, rows, 10) for rows in (1_000, 10_000, 100_000, 1_000_000)],
+    *[(10, 10_000, classes) for classes in (2, 100, 1_000)],
+    (10, 1_000, 10_000),
+    (5, 200, 100_000),
+]
+QUICK = [(5, 400, 4), (3, 100, 30)]
+RULES = {
+    "weighted": {"combiner": "weighted"},
+    "weighted, logit": {"combiner": "weighted", "space": "logit"},
+    "weighted, brier": {"combiner": "weighted", "metric": "brier"},
+    "greedy, log-loss": {"combiner": "greedy_selection"},
+    "greedy, accuracy": {"combiner": "greedy_selection", "metric": "accuracy"},
+    "pruned": {"combiner": "pruned"},
+    "cascade": {"combiner": "cascade"},
+    "stacking_lr": {"combiner": "stacking_lr"},
+    "score_all": {},
+}
+LONGEST = 60.0
+"""Seconds; a case with a longer estimate is left out."""
+MOST_SCORED = 10**8
+"""Largest number of logits of `score_all`, whose intervals need several passes for each rule."""
+PROGRAM = """
+import json, sys, time
+sys.path.insert(0, {folder!r})
+import torch
+from threadpoolctl import threadpool_limits
+from growth import simulated, task
+from committee.models.measure import peak_memory_mb
+torch.set_num_threads(1)
+with threadpool_limits(1):
+    task({name!r}, simulated(3, 60, 4))()
+    run = task({name!r}, simulated({members}, {rows}, {classes}))
+    before, start = peak_memory_mb(), time.perf_counter()
+    run()
+    print(json.dumps([time.perf_counter() - start, peak_memory_mb() - before]))
+"""
+
+
+def simulated(members: int, rows: int, classes: int):  # type: ignore[no-untyped-def]
+    """Return members with a shared signal of the class, and individual noise and confidence."""
+    import numpy as np
+
+    from committee.predictions.table import Predictions
+
+    random = np.random.default_rng(0)
+    labels = np.arange(rows) % classes
+    logits = np.empty((members, rows, classes), np.float32)
+    shared = random.standard_normal((rows, classes), np.float32)
+    shared[np.arange(rows), labels] += 3.6
+    for member in range(members):
+        random.standard_normal(out=logits[member], dtype=np.float32)
+        logits[member] *= 0.5 + 0.03 * (member % 7)
+        logits[member] += shared
+    names = [f"member{place:03d}" for place in range(members)]
+    return Predictions.from_logits(
+        logits, members=names, class_names=[f"class{place}" for place in range(classes)], labels=labels
+    )
+
+
+def task(name: str, predictions):  # type: ignore[no-untyped-def]
+    """Return the call that is measured."""
+    from committee.combiners.base import build
+    from committee.scoring.scores import score_all
+
+    if name == "score_all":
+        rules = {
+            key: build(key) for key in ("soft_voting", "logit_averaging", "weighted", "greedy_selection")
+        }
+        return lambda: score_all(rules, predictions)
+    return lambda: build(RULES[name]).fit(predictions)
+
+
+def affordable(name: str, members: int, rows: int, classes: int) -> bool:
+    """Return whether a case is measured."""
+    from committee.combiners.base import build
+
+    if name == "score_all":
+        return members * rows * classes <= MOST_SCORED
+    return build(RULES[name]).seconds(members, rows, classes) <= LONGEST
+
+
+def case(name: str, members: int, rows: int, classes: int) -> tuple[float, float]:
+    """Return seconds and additional megabytes of one fit."""
+    program = PROGRAM.format(
+        folder=str(Path(__file__).parent), name=name, members=members, rows=rows, classes=classes
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found: tuple[float, float] = tuple(json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+def measure(quick: bool) -> list[Row]:
+    """Measure each rule at each size."""
+    rows = []
+    for sizes in QUICK if quick else SIZES:
+        work = " x ".join(f"{size:,}" for size in sizes)
+        for name in ("weighted", "greedy, accuracy") if quick else RULES:
+            if affordable(name, *sizes):
+                seconds, megabytes = case(name, *sizes)
+                rows.append(Row(f"growth: {name}", work, "", seconds))
+                rows.append(Row(f"growth: {name}, extra memory", work, "", megabytes, unit="MB"))
+    return rows
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,160 @@
+"""Metrics that are functions of the user: `python:module.function`."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+
+from committee.base.objectives import PREFIX
+from committee.errors import UsageError, first_five, nearest
+from committee.metrics.sampling import Interval, Sample
+from committee.metrics.summaries import Floats, Rows, Summary
+
+MOST_BLOCKS = 50
+"""Largest number of blocks of a jackknife; each costs a call of the function."""
+LOWER_IS_BETTER = ("_loss", "_error", "_deviance")
+
+
+@dataclass(frozen=True)
+class CustomMetric:
+    """A metric `function(labels, probabilities) -> float`, labels int64 `[N]` and probabilities `[N, C]`.
+
+    Larger values are better, unless the function has an attribute `higher_is_better` that is False or its
+    name ends with `_loss`, `_error` or `_deviance`, as scikit-learn names what is minimized. The function is
+    called with the rows of a fit, of one fold or of all others, in which a class may be absent.
+
+    Attributes
+    ----------
+    name : str
+        `python:module.function`.
+    function : callable
+        The function.
+    higher_is_better : bool
+        Whether larger values are better.
+    who : str
+        The option that names the metric, for error messages.
+
+    See Also
+    --------
+    committee.metrics.get_metric : Look up a metric by name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics.custom import CustomMetric
+    >>> metric = CustomMetric.load("python:sklearn.metrics.log_loss", who="metric")
+    >>> round(metric.value(np.log([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])), 4)
+    0.4904
+    >>> metric.higher_is_better
+    False
+    """
+
+    name: str
+    function: Callable[..., Any] = field(repr=False)
+    higher_is_better: bool
+    who: str = "metric"
+
+    @classmethod
+    def load(cls, name: str, who: str) -> CustomMetric:
+        """Import a function by its name `python:module.function`.
+
+        Raises
+        ------
+        UsageError
+            The module cannot be imported, or has no such function.
+        """
+        path, _, attribute = name.removeprefix(PREFIX).replace(":", ".").rpartition(".")
+        try:
+            module = importlib.import_module(path)
+        except Exception as error:
+            raise UsageError(
+                who,
+                expected=f"'{name}' with a module that can be imported",
+                got=f"{type(error).__name__}: {error}",
+                todo="Install it, or put its folder on PYTHONPATH.",
+            ) from error
+        function = getattr(module, attribute, None)
+        if not callable(function):
+            raise UsageError(
+                who,
+                expected=f"a function of {path}",
+                got=f"'{attribute}'",
+                todo=nearest(attribute, vars(module)),
+            )
+        minimized = attribute.endswith(LOWER_IS_BETTER)
+        return cls(name, function, bool(getattr(function, "higher_is_better", not minimized)), who)
+
+    def value(self, log_probs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
+        """Return the metric of log-probabilities `[N, C]`.
+
+        Raises
+        ------
+        UsageError
+            The function raises an exception, or does not return one finite number.
+        """
+        probabilities = np.exp(log_probs, dtype=np.float64)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        try:
+            result = self.function(labels, probabilities)
+            number = float(result)
+        except Exception as error:
+            raise self._refusal(f"{type(error).__name__}: {error}", labels, log_probs) from error
+        if not math.isfinite(number):
+            raise self._refusal(str(number), labels, log_probs)
+        return number
+
+    def of_summary(self, found: Summary) -> Floats:
+        """Return the metric of a summary, which must not be that of resamples."""
+        assert found.rows is not None, "resampled summaries have no rows"
+        return np.array(self.value(found.rows.log_probs, found.rows.labels))
+
+    def influence(self, rows: Rows) -> Floats:
+        """Return the influence of each row `[N]`, by leaving out blocks of rows.
+
+        The rows of a block share its influence, so that the variance of the sum is that of independent rows.
+        """
+        block = _blocks(len(rows.labels))
+        counts = np.bincount(block)
+        value, without = self.value(rows.log_probs, rows.labels), self._without_blocks(rows, block)
+        sums = (value - without) * (len(block) - counts)
+        shares = (sums - sums.mean()) / np.sqrt(counts)
+        return shares[block]
+
+    def interval(self, rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
+        """Return the metric of rows with its interval, by the jackknife over blocks of rows or groups."""
+        value = self.value(rows.log_probs, rows.labels)
+        block = _blocks(sample.units)
+        count = int(block.max()) + 1
+        if count == 1:
+            return Interval(value, -math.inf, math.inf)
+        without = self._without_blocks(rows, block if sample.unit is None else block[sample.unit])
+        error = math.sqrt(np.square(without - without.mean()).sum() * (count - 1) / count)
+        reach = float(student.ppf((1 + sample.level) / 2, count - 1)) * error
+        return Interval(value, value - reach, value + reach)
+
+    def _without_blocks(self, rows: Rows, block: NDArray[np.int64]) -> Floats:
+        """Return the metric of all rows without each block, `[B]`."""
+        kept = (block != each for each in range(int(block.max()) + 1))
+        return np.array([self.value(rows.log_probs[each], rows.labels[each]) for each in kept])
+
+    def _refusal(self, got: str, labels: NDArray[np.int64], log_probs: NDArray[np.floating]) -> UsageError:
+        absent = np.flatnonzero(np.bincount(labels, minlength=log_probs.shape[1]) == 0)
+        without = f", none of class {first_five(absent.tolist())}" if len(absent) else ""
+        return UsageError(
+            self.who,
+            expected=f"a finite number from '{self.name}'",
+            got=f"{got} (for {len(labels)} rows{without})",
+            todo="It is called with parts of the rows, such as those of one fold.",
+        )
+
+
+def _blocks(units: int) -> NDArray[np.int64]:
+    """Return the block of each unit, `[U]`, drawn at random with a fixed seed."""
+    return np.random.default_rng(0).permutation(units) % min(units, MOST_BLOCKS)
