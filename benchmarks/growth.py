@@ -1,8 +1,8 @@
 """Time and memory of each rule as members, rows and classes grow.
 
-Each case is fitted in a process of its own. The time is that of the fit on logits in memory, without the time
-to simulate them; the memory is what the process needs in addition to the logits at its peak, as the operating
-system reports it. `score_all` fits and scores four cheap rules. Logits have at most 500 MB. One thread.
+Each size is measured in a process of its own. The time is that of the fit on logits in memory, without the
+time to simulate them; the memory is what the process needs in addition to the logits at its peak, as Linux
+reports it. `score_all` fits and scores four cheap rules. Logits have at most 500 MB. One thread.
 """
 
 from __future__ import annotations
@@ -10,9 +10,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from harness import Row, main
+import numpy as np
+from harness import Row, main, seconds
+
+from committee.combiners.base import build
+from committee.predictions.table import Predictions
+from committee.scoring.scores import score_all
 
 SIZES = [
     *[(members, 10_000, 10) for members in (5, 20, 50, 200)],
@@ -33,33 +40,25 @@ RULES = {
     "stacking_lr": {"combiner": "stacking_lr"},
     "score_all": {},
 }
+QUICK_RULES = ("weighted", "greedy, accuracy")
 LONGEST = 60.0
 """Seconds; a case with a longer estimate is left out."""
 MOST_SCORED = 10**8
 """Largest number of logits of `score_all`, whose intervals need several passes for each rule."""
 PROGRAM = """
-import json, sys, time
+import json, sys
 sys.path.insert(0, {folder!r})
 import torch
 from threadpoolctl import threadpool_limits
-from growth import simulated, task
-from committee.models.measure import peak_memory_mb
+from growth import measured
 torch.set_num_threads(1)
 with threadpool_limits(1):
-    task({name!r}, simulated(3, 60, 4))()
-    run = task({name!r}, simulated({members}, {rows}, {classes}))
-    before, start = peak_memory_mb(), time.perf_counter()
-    run()
-    print(json.dumps([time.perf_counter() - start, peak_memory_mb() - before]))
+    print(json.dumps(measured({names!r}, *{sizes!r})))
 """
 
 
-def simulated(members: int, rows: int, classes: int):  # type: ignore[no-untyped-def]
+def simulated(members: int, rows: int, classes: int) -> Predictions:
     """Return members with a shared signal of the class, and individual noise and confidence."""
-    import numpy as np
-
-    from committee.predictions.table import Predictions
-
     random = np.random.default_rng(0)
     labels = np.arange(rows) % classes
     logits = np.empty((members, rows, classes), np.float32)
@@ -75,11 +74,8 @@ def simulated(members: int, rows: int, classes: int):  # type: ignore[no-untyped
     )
 
 
-def task(name: str, predictions):  # type: ignore[no-untyped-def]
+def task(name: str, predictions: Predictions) -> Callable[[], Any]:
     """Return the call that is measured."""
-    from committee.combiners.base import build
-    from committee.scoring.scores import score_all
-
     if name == "score_all":
         rules = {
             key: build(key) for key in ("soft_voting", "logit_averaging", "weighted", "greedy_selection")
@@ -90,21 +86,28 @@ def task(name: str, predictions):  # type: ignore[no-untyped-def]
 
 def affordable(name: str, members: int, rows: int, classes: int) -> bool:
     """Return whether a case is measured."""
-    from committee.combiners.base import build
-
     if name == "score_all":
         return members * rows * classes <= MOST_SCORED
     return build(RULES[name]).seconds(members, rows, classes) <= LONGEST
 
 
-def case(name: str, members: int, rows: int, classes: int) -> tuple[float, float]:
-    """Return seconds and additional megabytes of one fit."""
-    program = PROGRAM.format(
-        folder=str(Path(__file__).parent), name=name, members=members, rows=rows, classes=classes
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    found: tuple[float, float] = tuple(json.loads(done.stdout.splitlines()[-1]))
+def measured(names: list[str], *sizes: int) -> list[tuple[str, float, float]]:
+    """Return name, seconds, and additional megabytes of each rule, measured in this process."""
+    predictions, small = simulated(*sizes), simulated(3, 60, 4)
+    found = []
+    for name in names:
+        task(name, small)()  # imports
+        run, before = task(name, predictions), memory(reset=True)
+        found.append((name, seconds(run), memory() - before))
     return found
+
+
+def memory(reset: bool = False) -> float:
+    """Return the peak memory of this process in MB, or what it uses now if the peak is reset before."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def measure(quick: bool) -> list[Row]:
@@ -112,11 +115,16 @@ def measure(quick: bool) -> list[Row]:
     rows = []
     for sizes in QUICK if quick else SIZES:
         work = " x ".join(f"{size:,}" for size in sizes)
-        for name in ("weighted", "greedy, accuracy") if quick else RULES:
-            if affordable(name, *sizes):
-                seconds, megabytes = case(name, *sizes)
-                rows.append(Row(f"growth: {name}", work, "", seconds))
-                rows.append(Row(f"growth: {name}, extra memory", work, "", megabytes, unit="MB"))
+        names = (
+            ["weighted", "greedy, accuracy"]
+            if quick
+            else [name for name in RULES if affordable(name, *sizes)]
+        )
+        program = PROGRAM.format(folder=str(Path(__file__).parent), names=names, sizes=sizes)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        for name, time, megabytes in json.loads(done.stdout.splitlines()[-1]):
+            rows.append(Row(f"growth: {name}", work, "", time))
+            rows.append(Row(f"growth: {name}, extra memory", work, "", megabytes, unit="MB"))
     return rows
 
 

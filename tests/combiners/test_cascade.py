@@ -171,13 +171,21 @@ def test_variations_are_what_each_threshold_gives(seed: int, count: int, data: s
     stages = random_stages(seed, count)
     level = np.array(data.draw(st.lists(st.integers(0, len(GRID) - 1), min_size=count, max_size=count)))
     stage = data.draw(st.integers(0, count - 2))
-    accuracy, cost = stages.variations(level, stage)
+    rows, exited = np.arange(600), np.zeros(2)
+    for before in range(stage):
+        rows, more = stages.exit_at(before, level[before], rows)
+        exited += more
+    accuracy, cost = stages.variations(stage, rows, stages.later(level)[stage], exited)
+    together = stages.shared()
     for place in (0, 17, 50, 99, len(GRID) - 1):
         moved = level.copy()
         moved[stage] = place
         exits = stages.exits(moved)
         assert accuracy[place] == pytest.approx(stages.accuracy(exits))
         assert cost[place] == pytest.approx(stages.mean_cost(exits))
+        exits = stages.exits(np.full(count, place))
+        assert together[0][place] == pytest.approx(stages.accuracy(exits))
+        assert together[1][place] == pytest.approx(stages.mean_cost(exits))
 
 
 @given(st.integers(0, 10_000))

@@ -22,6 +22,7 @@ SWEEPS = 4
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
+Rank = Callable[[float, float], tuple[float, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class Stages:
 
     Attributes
     ----------
-    passed : int64 array [S, N]
+    passed : uint8 array [S, N]
         Number of thresholds of the grid that the highest probability of a row reaches.
     correct : bool array [S, N]
         Whether the predicted class is the label.
@@ -38,7 +39,7 @@ class Stages:
         Cost of a row that exits at a stage: that of the members up to this stage.
     """
 
-    passed: Places
+    passed: NDArray[np.uint8]
     correct: NDArray[np.bool_]
     cost: Floats
 
@@ -47,11 +48,14 @@ class Stages:
         cls, confidence: NDArray[np.float32], correct: NDArray[np.bool_], costs: Sequence[float]
     ) -> Stages:
         """Create stages from their highest probabilities `[S, N]`, and the costs of their members."""
-        return cls(np.searchsorted(GRID, confidence, side="right"), correct, np.cumsum(costs))
+        passed = [np.searchsorted(GRID, each, side="right").astype(np.uint8) for each in confidence]
+        return cls(np.stack(passed), correct, np.cumsum(costs))
 
     def exits(self, level: Places) -> Places:
         """Return the exit stage of each row, int64 `[N]`; all remaining rows exit at the last stage."""
-        return self._confident(level).argmax(axis=0)
+        confident = self.passed > level[:, None]
+        confident[-1] = True
+        return confident.argmax(axis=0)
 
     def accuracy(self, exits: Places) -> float:
         """Return the accuracy for given exit stages `[N]`."""
@@ -61,28 +65,61 @@ class Stages:
         """Return the mean cost of a row for given exit stages `[N]`."""
         return float(self.cost[exits].mean())
 
-    def variations(self, level: Places, stage: int) -> tuple[Floats, Floats]:
-        """Return accuracy and mean cost, `[G]` each, for each threshold of the grid at one stage."""
-        confident = self._confident(level)
-        rows = np.flatnonzero(~confident[:stage].any(axis=0))
-        exited = np.setdiff1d(np.arange(confident.shape[1]), rows, assume_unique=True)
-        earlier = confident.argmax(axis=0)[exited]
-        later = confident[stage + 1 :, rows].argmax(axis=0) + stage + 1
-        right, cost = self.correct[later, rows].astype(float), self.cost[later]
-        # Rows that reach more than j thresholds exit here at threshold j; the others continue.
-        change = np.stack([self.correct[stage, rows] - right, self.cost[stage] - cost])
-        by_passed = [np.bincount(self.passed[stage, rows], each, len(GRID) + 1) for each in change]
-        exiting = np.cumsum(np.stack(by_passed)[:, ::-1], axis=1)[:, ::-1][:, 1:]
-        totals = np.array(
-            [self.correct[earlier, exited].sum() + right.sum(), self.cost[earlier].sum() + cost.sum()]
-        )
-        accuracy, mean = (totals[:, None] + exiting) / confident.shape[1]
+    def shared(self) -> tuple[Floats, Floats]:
+        """Return accuracy and mean cost, `[G]` each, for each threshold of the grid at all stages together."""
+        count, totals = len(self.cost), np.zeros((2, len(GRID) + 1))
+        reached = np.zeros_like(self.passed[0])
+        for stage in range(count):
+            # A row exits here at the thresholds that it reaches here, and at no earlier stage.
+            least, reached = reached, np.maximum(reached, self.passed[stage])
+            most = reached if stage < count - 1 else np.full_like(reached, len(GRID))
+            for total, values in zip(totals, self._values(stage), strict=True):
+                total += np.bincount(least, values, len(total)) - np.bincount(most, values, len(total))
+        accuracy, mean = np.cumsum(totals, axis=1)[:, :-1] / len(reached)
         return accuracy, mean
 
-    def _confident(self, level: Places) -> NDArray[np.bool_]:
-        confident = self.passed > level[:, None]
-        confident[-1] = True
-        return confident
+    def later(self, level: Places) -> NDArray[np.int16]:
+        """Return the first stage after each stage at which a row exits, `[S - 1, N]`."""
+        found = np.empty((len(level) - 1, self.passed.shape[1]), np.int16)
+        found[-1:] = len(level) - 1
+        for stage in range(len(level) - 2, 0, -1):
+            found[stage - 1] = np.where(self.passed[stage] > level[stage], stage, found[stage])
+        return found
+
+    def variations(
+        self, stage: int, rows: Places, later: NDArray[np.int16], exited: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return accuracy and mean cost, `[G]` each, for each threshold of the grid at one stage.
+
+        Parameters
+        ----------
+        stage : int
+        rows : int64 array [R]
+            The rows that reach the stage.
+        later : int16 array [N]
+            The stage at which each row exits if it does not exit here.
+        exited : float64 array [2]
+            The number of correct rows, and the cost, of the rows that do not reach the stage.
+        """
+        after = later[rows]
+        staying = np.stack([self.correct[after, rows].astype(float), self.cost[after]])
+        # Rows that reach more than j thresholds exit here at threshold j; the others continue.
+        change = np.stack([values[rows] for values in self._values(stage)]) - staying
+        by_passed = [np.bincount(self.passed[stage, rows], each, len(GRID) + 1) for each in change]
+        exiting = np.cumsum(np.stack(by_passed)[:, ::-1], axis=1)[:, ::-1][:, 1:]
+        accuracy, mean = ((exited + staying.sum(axis=1))[:, None] + exiting) / len(later)
+        return accuracy, mean
+
+    def exit_at(self, stage: int, level: int, rows: Places) -> tuple[Places, Floats]:
+        """Return the rows that continue after a stage, and the correct rows and cost of those that exit."""
+        confident = self.passed[stage, rows] > level
+        exiting = rows[confident]
+        return rows[~confident], np.array([values[exiting].sum() for values in self._values(stage)])
+
+    def _values(self, stage: int) -> tuple[Floats, Floats]:
+        """Return whether each row is correct, and its cost, if it exits at a stage."""
+        right = self.correct[stage].astype(float)
+        return right, np.full(len(right), self.cost[stage])
 
 
 def search(stages: Stages, accuracy: float | None, mean_cost: float | None) -> Places:
@@ -113,22 +150,31 @@ def search(stages: Stages, accuracy: float | None, mean_cost: float | None) -> P
         return rank(stages.accuracy(exits), stages.mean_cost(exits))
 
     count = len(stages.cost)
-    shared = [np.full(count, place) for place in range(len(GRID))]
-    starts = max(shared, key=of), shared[-1]
+    starts = (np.full(count, place) for place in (_first_best(stages.shared(), rank), len(GRID) - 1))
     return max((_climb(stages, start, rank) for start in starts), key=of)
 
 
-def _climb(stages: Stages, level: Places, rank: Callable[[float, float], tuple[float, ...]]) -> Places:
+def _first_best(found: tuple[Floats, Floats], rank: Rank) -> int:
+    """Return the first threshold of the grid with the best accuracy and mean cost."""
+    ranks = [rank(*each) for each in zip(*found, strict=True)]
+    return max(range(len(GRID)), key=lambda each: ranks[each])
+
+
+def _climb(stages: Stages, level: Places, rank: Rank) -> Places:
     """Change the threshold of one stage at a time, while this helps."""
     best: tuple[float, ...] = ()
     for _ in range(SWEEPS):
-        before = best
-        for stage in range(len(stages.cost) - 1):
-            ranks = [rank(*each) for each in zip(*stages.variations(level, stage), strict=True)]
-            place = max(range(len(GRID)), key=lambda each: ranks[each])
-            if ranks[place] > best:
-                best, level = ranks[place], level.copy()
+        before, later = best, stages.later(level)
+        rows, exited = np.arange(stages.passed.shape[1]), np.zeros(2)
+        for stage in range(len(later)):
+            found = stages.variations(stage, rows, later[stage], exited)
+            place = _first_best(found, rank)
+            reached = rank(found[0][place], found[1][place])
+            if reached > best:
+                best, level = reached, level.copy()
                 level[stage] = place
+            rows, more = stages.exit_at(stage, level[stage], rows)
+            exited = exited + more
         if best == before:
             break
     return level
