@@ -66,7 +66,7 @@ class Stages:
         return float(self.cost[exits].mean())
 
     def shared(self) -> tuple[Floats, Floats]:
-        """Return accuracy and mean cost, `[G]` each, for each threshold of the grid at all stages together."""
+        """Return accuracy and mean cost, `[G]` each, for each threshold that all stages share."""
         count, totals = len(self.cost), np.zeros((2, len(GRID) + 1))
         reached = np.zeros_like(self.passed[0])
         for stage in range(count):
