@@ -95,6 +95,22 @@ def test_a_folder_without_images_is_named(tmp_path):
     )
 
 
+def test_an_answer_that_is_no_number_is_no_answer(folder):
+    class Broken(Brightness):
+        def __call__(self, images):
+            found = super().__call__(images)
+            found[found[:, 1] > 0.5] = np.nan
+            return found
+
+    photos = [folder / "0" / "00.png", folder / "0" / "28.png"]
+    fine, bad = predict(Broken(), photos)
+    assert fine.probabilities is not None and bad.probabilities is None
+    assert bad.reason == (
+        f"{photos[1].as_posix()}: expected finite probabilities from brightness, got NaN or infinity. "
+        "Check the weights of the model."
+    )
+
+
 def test_no_photos_no_predictions():
     assert list(predict(Brightness(), [])) == []
 

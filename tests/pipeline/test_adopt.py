@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 from pathlib import Path
@@ -15,9 +16,10 @@ from committee.errors import DataError, LeakError, MismatchError, StoreError, Us
 from committee.images.dataset import open_dataset
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
-from committee.pipeline.adopt import Foreign, adopt, read_classes
+from committee.pipeline.adopt import Foreign, adopt
 from committee.pipeline.discover import look_through
 from committee.pipeline.run import run_verb
+from committee.pipeline.shared.class_names import read_classes
 from committee.pipeline.shared.models import load_model, load_network
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import fitting_rows, load_predictions
@@ -56,6 +58,13 @@ def foreign(tmp_path: Path, member: Member, **changes) -> Foreign:
 
 
 WRAPPED = {
+    "timm": lambda state: {
+        "epoch": 3,
+        "arch": "test_vit",
+        "state_dict": state,
+        "args": argparse.Namespace(lr=0.1, opt="adamw"),
+        "metric": np.float64(77.5),
+    },
     "bare": lambda state: state,
     "state_dict": lambda state: {"state_dict": state, "epoch": 3},
     "ddp": lambda state: {"model": {f"module.{name}": tensor for name, tensor in state.items()}},
@@ -189,6 +198,24 @@ def test_a_pickle_payload_is_not_run(trained: Store, net: Member, tmp_path: Path
         with pytest.raises(DataError, match=r"expected a state dict of tensors"):
             adopt(recipe(), trained, given)
         assert not canary.exists()
+
+
+def test_an_adoption_that_fails_leaves_nothing(trained: Store, net: Member, tmp_path: Path) -> None:
+    given = foreign(tmp_path, net, seen="none")
+    state = torch.load(given.weights)
+    before = trained.members()
+    torch.save({**state, "head.bias": state["head.bias"] * float("nan")}, given.weights)
+    with pytest.raises(DataError) as caught:
+        adopt(recipe(), trained, given)
+    assert str(caught.value) == (
+        f"{given.weights}: expected finite weights, got NaN or infinity in 'head.bias'. "
+        "Give an earlier checkpoint, or train it again with a lower learning rate."
+    )
+    torch.save({**state, "head.weight": state["head.weight"] * 0 + 3e38}, given.weights)
+    with pytest.raises(DataError, match="expected finite numbers, got NaN or infinity"):
+        adopt(recipe(), trained, given)
+    assert trained.members() == before
+    assert not trained.checkpoint("guest", "refit").parent.exists() and not trained.kfold("guest").exists()
 
 
 def test_nothing_is_fitted_on_rows_that_may_have_been_seen(

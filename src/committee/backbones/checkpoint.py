@@ -8,6 +8,7 @@ from itertools import accumulate
 from torch import Tensor
 
 from committee.backbones.base import Backbone
+from committee.backbones.weights import require_finite
 from committee.errors import MismatchError
 
 DEEPEST_PREFIX = 3
@@ -39,6 +40,8 @@ def load_checkpoint(state: State, backbone: Backbone, who: str) -> str:
     ------
     MismatchError
         Tensors are missing, unexpected or have another shape; the message lists all of them.
+    DataError
+        A tensor contains NaN or infinity.
     """
     own = backbone.net.state_dict()
     prefix = _prefix(state, own)
@@ -52,6 +55,7 @@ def load_checkpoint(state: State, backbone: Backbone, who: str) -> str:
             got=f"{len(rows)} that do not match" + (f", with the prefix '{prefix}'" if prefix else ""),
             todo="Give the backbone that was trained, and the names of all its classes.",
         )
+    require_finite(inside, who)
     backbone.net.load_state_dict(inside, strict=False)
     return prefix
 

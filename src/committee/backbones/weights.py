@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -17,6 +19,13 @@ from committee.untrusted.safetensors_header import read_header
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 PREFIXES = ("module.", "network.", "net.")
+INERT: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.bool_)),
+    np.float64(0).__reduce__()[0],
+]
+"""Types that only hold values: arguments of a script, and NumPy numbers such as a best score."""
 
 
 def require_file(path: Path) -> None:
@@ -29,7 +38,9 @@ def require_file(path: Path) -> None:
 def read_weights(
     path: Path, wrappers: Sequence[str] = WRAPPERS, one_of: Sequence[str] = ()
 ) -> dict[str, Tensor]:
-    """Read a state dict from `.safetensors`, or from `.pt`/`.pth` without unpickling objects.
+    """Read a state dict from `.safetensors`, or from `.pt`/`.pth` without running code.
+
+    Of a pickle, tensors, plain values and the types in `INERT` are read, which trainers store beside weights.
 
     Tensors are memory-mapped, so that names and shapes can be compared before they are read; only files of
     torch before version 1.6 are read completely.
@@ -56,7 +67,8 @@ def read_weights(
         if path.suffix == ".safetensors":
             read_header(path)
             return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        with torch.serialization.safe_globals(INERT):
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:  # Its message explains how to disable the protection.
         raise DataError(
             str(path),
@@ -93,7 +105,8 @@ def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> N
     Raises
     ------
     DataError
-        Tensors are missing, unexpected or have another shape; the message lists the first five.
+        Tensors are missing, unexpected, have another shape, or contain NaN or infinity; the message lists the
+        first five.
     """
     own = backbone.net.state_dict()
     heads = tuple(f"{name}." for name in backbone.heads)
@@ -109,7 +122,21 @@ def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> N
             f"{who}: the tensors do not match {backbone.title} ({differences})",
             todo="Use weights of this architecture.",
         )
-    backbone.net.load_state_dict({n: t for n, t in fitting.items() if n not in replaced}, strict=False)
+    copied = {name: tensor for name, tensor in fitting.items() if name not in replaced}
+    require_finite(copied, who)
+    backbone.net.load_state_dict(copied, strict=False)
+
+
+def require_finite(state: Mapping[str, Tensor], who: str) -> None:
+    """Raise DataError if weights contain NaN or infinity; the message lists the first five tensors."""
+    bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
+    if bad:
+        raise DataError(
+            who,
+            expected="finite weights",
+            got=f"NaN or infinity in {first_five(bad)}",
+            todo="Give an earlier checkpoint, or train it again with a lower learning rate.",
+        )
 
 
 def _is_zip(path: Path) -> bool:

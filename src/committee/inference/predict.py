@@ -214,5 +214,17 @@ def _predict_window(model: Predictor, window: Sequence[tuple[str, Images | str]]
     for index, (name, image) in enumerate(window):
         if isinstance(image, str):
             yield Prediction(name, None, image)
+        elif not np.isfinite(probabilities[index]).all():
+            yield Prediction(name, None, _not_finite(model.name, name))
         else:
             yield Prediction(name, probabilities[index])
+
+
+def _not_finite(model: str, image: str) -> str:
+    error = DataError(
+        image,
+        expected=f"finite probabilities from {model}",
+        got="NaN or infinity",
+        todo="Check the weights of the model.",
+    )
+    return str(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,15 +14,16 @@ from numpy.typing import NDArray
 from committee.backbones.checkpoint import load_checkpoint
 from committee.backbones.weights import WRAPPERS, read_weights
 from committee.base.devices import resolve as resolve_device
-from committee.errors import DataError, UsageError, first_five, unreadable
+from committee.errors import CommitteeError, DataError, UsageError, first_five
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
 from committee.images.view import View, canvas_size
 from committee.models.member import Member
+from committee.pipeline.shared.class_names import read_classes
 from committee.pipeline.shared.records import is_adopted
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.store.commit import commit
+from committee.store.commit import commit, remove
 from committee.store.layout import Store
 from committee.store.manifest import PROTOCOL, digest, hash_file, is_done
 from committee.training.fit.predict import logits_of
@@ -172,41 +172,6 @@ def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = Fal
     return found
 
 
-def read_classes(path: Path) -> list[str]:
-    """Return the class names in a file: one per line, a JSON list, or a JSON mapping of numbers to names.
-
-    Raises
-    ------
-    UsageError
-        The file does not exist or cannot be read.
-    DataError
-        The content is not valid JSON or UTF-8, or a name occurs twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise unreadable(UsageError, path, error, "Name a file of class names with --classes.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(str(path), expected="class names in UTF-8", got="other bytes") from error
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if text.lstrip().startswith(("[", "{")):
-        try:
-            found = json.loads(text)
-            if isinstance(found, dict):
-                found = [found[key] for key in sorted(found, key=int)]
-        except ValueError as error:
-            raise DataError(str(path), expected="class names as JSON", got=str(error)) from error
-        names = [str(name) for name in found]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated or not names:
-        raise DataError(
-            str(path),
-            expected="different class names",
-            got=f"{first_five(repeated)} twice" if repeated else "none",
-        )
-    return names
-
-
 def seen_rows(dataset: Dataset, foreign: Foreign) -> NDArray[np.bool_]:
     """Return a mask, bool `[N]`, of the images that the network may have been trained on.
 
@@ -351,12 +316,18 @@ class _Adoption:
         if found.state == "adopted":
             with commit(folder, kind="checkpoint", fingerprint=self.source, **facts) as new:
                 self.member.save(new)
-        for split in SPLITS:
-            rows = self.dataset.rows(split)
-            if len(rows):
-                predictions = self._predict(rows, split)
-                if split == "train":
-                    found.agrees = _agreement(predictions)
+        try:
+            for split in SPLITS:
+                rows = self.dataset.rows(split)
+                if len(rows):
+                    predictions = self._predict(rows, split)
+                    if split == "train":
+                        found.agrees = _agreement(predictions)
+        except CommitteeError:
+            # A member whose predictions cannot be stored is of no use, and must not be listed.
+            remove(folder.parent)
+            remove(self.store.kfold(self.foreign.name))
+            raise
 
     def _predict(self, rows: Rows, split: Literal["train", "val", "test"]) -> Predictions:
         what = "oof" if split == "train" else f"{split}_refit"
