@@ -58,7 +58,7 @@ def foreign(tmp_path: Path, member: Member, **changes) -> Foreign:
 
 
 WRAPPED = {
-    "timm": lambda state: {
+    "timm_with_arguments": lambda state: {
         "epoch": 3,
         "arch": "test_vit",
         "state_dict": state,
