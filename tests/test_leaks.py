@@ -34,9 +34,10 @@ from committee.pipeline.shared.records import ensemble_facts
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.report.leaderboard import leaderboard
-from committee.scoring.gains import best_single, gain
+from committee.scoring.gains import gain
 from committee.scoring.leave_one_out import contributions
 from committee.scoring.scores import cross_fit, score, score_all
+from committee.scoring.singles import best_single
 from committee.solvers.cross_fit import ENOUGH_EVIDENCE, redraw_folds, splits
 from committee.solvers.evidence import evidence
 from committee.store import commit as store_commit

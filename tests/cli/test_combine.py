@@ -87,7 +87,7 @@ def test_a_wide_table_has_all_intervals(
     monkeypatch.setenv("COLUMNS", "200")
     said = cli("combine", *FILES, "--method", "weighted", "--wide", "--metric", "auroc")
     heading, row = said.out.splitlines()[1:3]
-    assert heading.endswith("auroc of the fit  log_loss gain over best single member  compared with")
+    assert heading.endswith("auroc of the fit  gain over best single member  compared with")
     assert row.count("[") >= 4 and row.endswith("best single member (a)")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -438,3 +439,38 @@ def test_ranking_by_a_function(digits: Path, tmp_path: Path, monkeypatch: pytest
         "metric: expected 'python:own.f' with a module that can be imported, got ModuleNotFoundError: "
         "No module named 'own'. Install it, or put its folder on PYTHONPATH."
     )
+
+
+def test_every_metric_that_ranks_has_its_own_gain() -> None:
+    rows = simulate({"a": 2.0, "b": 2.0, "c": 2.0}, rows=300)
+    for metric in ("brier", "auroc", "balanced_accuracy", "ece"):
+        found = combine(rows, methods=["soft_voting", "weighted"], metric=metric)
+        assert found.best.scores.gain[metric].metric == metric
+
+
+def test_the_winner_uses_fewer_networks_within_noise() -> None:
+    """Two of three members are the same: the pair predicts what all three predict."""
+    rows = simulate({"a": 2.0, "b": 2.0}, rows=300)
+    random = np.random.default_rng(0)
+    third = rows.logits[1] + random.normal(size=rows.logits[1].shape).astype(np.float32) / 50
+    three = Predictions.from_logits(
+        np.stack([*rows.logits, third]),
+        members=["a", "b", "c"],
+        class_names=rows.class_names,
+        labels=rows.labels,
+    )
+    given = {"combiner": "weighted", "weights": {"a": 0.5, "b": 0.25, "c": 0.25}}
+    pair = {"combiner": "subset", "members": ["a", "b"]}
+    found = combine(three, methods=[given, pair])
+    losses = {each.method: each.scores.cross_fitted["log_loss"].value for each in found.methods}
+    assert losses["weighted"] == pytest.approx(losses["subset"], abs=0.01)
+    assert found.best.method == "subset"
+    assert found.methods[0].method == min(losses, key=lambda name: losses[name])
+
+
+def test_a_metric_that_is_not_defined_is_refused() -> None:
+    rows = simulate({"a": 2.0, "b": 2.0}, rows=100)
+    labels = np.zeros(100, np.int64)
+    assert sentence(
+        UsageError, lambda: combine(replace(rows, labels=labels), methods=["soft_voting"], metric="auroc")
+    ) == ("metric: expected one that is defined on these rows, got 'auroc', which is not.")

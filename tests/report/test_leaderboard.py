@@ -10,12 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 
+from committee.pipeline.shared.draws import write_draws
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import rank
 from committee.pipeline.shared.summary import interval
 from committee.report.leaderboard import leaderboard, table
+from committee.scoring.baselines import Draws
+from committee.scoring.gains import Gain
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
@@ -121,7 +125,10 @@ def test_the_leaderboard_fits_80_columns(trained: Store, cli: Callable[..., Said
         with commit(
             trained.member_metrics(name), kind="metrics", fingerprint=model_source(trained, name)
         ) as folder:
-            write_json(folder / "metrics.json", report(name, 0.5, gain=UNPROVEN, data={}))
+            gain = Gain("log_loss", 0.1, 0.2, 2.0, 100, "best single member (net)")
+            write_json(folder / "metrics.json", report(name, 0.5, gain={"log_loss": gain.to_json()}, data={}))
+            draws = np.random.default_rng(0).normal(size=(1, 100)).astype(np.float32)
+            write_draws(folder, Draws(("log_loss",), draws, draws))
     for words in ((), ("--wide",)):
         lines = cli("leaderboard", "--store", trained.root, *words).out.splitlines()
         lines = [line for line in lines if str(trained.root) not in line]  # a path cannot be wrapped

@@ -117,7 +117,13 @@ def test_other_metrics(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(each["cross_fitted"], "accuracy", accuracy)
     monkeypatch.setitem(STACK, "gain", gain(0.02, metric="accuracy"))
     assert "accuracy 0.9000" in chosen(store, monkeypatch, VIT, STACK, metric="accuracy").text
-    assert "log_loss 0.3500" in chosen(store, monkeypatch, STACK, metric="ece").text
+    monkeypatch.setitem(STACK, "gain", {})
+    assert chosen(store, monkeypatch, VIT, STACK, metric="accuracy").text.endswith(
+        " Gains of combinations are not evaluated for accuracy. The best of them, stack, has accuracy 0.9000 "
+        "[0.8000, 0.9500] and takes 25.0 ms for an image and 25.0 MB."
+    )
+    monkeypatch.setattr(recommendation, "read_reports", lambda store: [STACK])
+    assert recommend(store, "ece") is None
     with pytest.raises(UnknownNameError):
         recommend(store, "acuracy")
 

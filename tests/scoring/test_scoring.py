@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 
 from committee.base.folds import make_folds
 from committee.combiners.base import build
@@ -15,9 +14,10 @@ from committee.errors import DataError, LeakError
 from committee.metrics.classification import METRICS, evaluate
 from committee.predictions.table import Predictions
 from committee.scoring.divergence import disagreement
-from committee.scoring.gains import GAINS, Gain, best_single, gain
+from committee.scoring.gains import gain
 from committee.scoring.leave_one_out import contribution_seconds, contributions, without
-from committee.scoring.scores import cross_fit, score, score_all
+from committee.scoring.scores import as_family, cross_fit, score, score_all
+from committee.scoring.singles import best_single
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +139,9 @@ def test_score(noisy):
         assert scores.cross_fitted[name].low <= value <= scores.cross_fitted[name].high
     assert set(scores.cross_fitted) == set(scores.fit) == set(METRICS)
     assert scores.fit["log_loss"] < scores.cross_fitted["log_loss"].value
-    assert set(scores.gain) == set(GAINS)
-    assert scores.gain["log_loss"].proven and scores.gain["log_loss"].against == "best single member (solid)"
+    assert list(scores.gain) == [name for name, metric in METRICS.items() if metric.influence is not None]
+    assert scores.draws.metrics == tuple(scores.gain)
+    assert scores.gain["accuracy"].proven and scores.gain["accuracy"].against == "best single member (solid)"
 
 
 def test_a_temperature_is_no_gain_of_the_committee(noisy):
@@ -171,71 +172,28 @@ def test_scores_as_json(noisy):
     assert json.loads(json.dumps(plain)) == plain
     assert set(plain) == {"fit", "cross_fitted", "gain"}
     assert set(plain["cross_fitted"]["accuracy"]) == {"value", "low", "high"}
-    assert set(plain["gain"]["accuracy"]) == {"metric", "value", "low", "high", "proven", "against", "text"}
+    found = plain["gain"]["accuracy"]
+    assert list(found) == [
+        *("metric", "value", "standard_error", "critical", "units", "against"),
+        *("low", "high", "proven", "text"),
+    ]
+    assert found["low"] == found["value"] - found["critical"] * found["standard_error"]
+    assert found["proven"] is (found["low"] > 0)
 
 
 def test_many_at_once_are_scored_as_one_by_one(noisy):
     specs = {"soft": "soft_voting", "weights": "weighted", "greedy": "greedy_selection"}
-    together = score_all({name: build(spec) for name, spec in specs.items()}, noisy)
-    for name, spec in specs.items():
-        assert together[name][1] == score(build(spec), noisy)[1]
-
-
-@pytest.mark.parametrize("metric", ["log_loss", "accuracy", "f1_macro", "brier", "auroc"])
-def test_best_single_is_chosen_on_the_other_folds(metric, noisy):
-    folds = make_folds(noisy.labels, 4)
-    log_probs, chosen = best_single(noisy, folds, metric)
-    logs = log_softmax(noisy.logits, axis=2)
-    sign = 1 if METRICS[metric].higher_is_better else -1
-    for fold in range(4):
-        rest = folds != fold
-        values = [sign * evaluate(member[rest], noisy.labels[rest], [metric])[metric] for member in logs]
-        assert chosen[fold] == noisy.members[int(np.argmax(values))]
-        expected = logs[noisy.members.index(chosen[fold]), folds == fold]
-        np.testing.assert_allclose(log_probs[folds == fold], expected, atol=1e-5)
-
-
-def test_best_single_ties_by_name(noisy):
-    twins = noisy.select(["solid", "fair"])
-    twins = replace(twins, logits=np.repeat(twins.logits[:1], 2, axis=0))
-    assert set(best_single(twins, np.arange(600) % 2)[1].values()) == {"fair"}
-
-
-def test_a_gain_is_paired_and_positive_is_better(noisy):
-    solid, fair, weak = log_softmax(noisy.logits, axis=2)
-    for metric in METRICS:
-        found = gain(solid, weak, noisy.labels, metric=metric)
-        mirrored = gain(weak, solid, noisy.labels, metric=metric)
-        assert found.low <= found.value <= found.high or metric.startswith("ece")
-        assert mirrored.value == pytest.approx(-found.value)
-        assert found.proven or metric.startswith("ece")
-        assert not mirrored.proven
-    nothing = gain(fair, fair, noisy.labels)
-    assert (nothing.value, nothing.low, nothing.high, nothing.proven) == (0, 0, 0, False)
-
-
-def test_a_gain_agrees_with_the_standard_error(noisy):
-    solid, fair, _ = log_softmax(noisy.logits, axis=2)
-    rows = np.arange(600)
-    difference = solid[rows, noisy.labels] - fair[rows, noisy.labels]
-    found = gain(solid, fair, noisy.labels, resamples=4000)
-    error = difference.std() / np.sqrt(600)
-    assert found.value == pytest.approx(difference.mean(), abs=1e-6)
-    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.08)
-
-
-def test_groups_widen_a_gain(noisy):
-    solid, _, weak = log_softmax(np.repeat(noisy.logits[:, :60], 10, axis=1), axis=2)
-    labels = np.repeat(noisy.labels[:60], 10)
-    alone = gain(solid, weak, labels)
-    grouped = gain(solid, weak, labels, groups=np.repeat(np.arange(60), 10))
-    assert (grouped.high - grouped.low) > 2 * (alone.high - alone.low)
-
-
-def test_a_gain_in_words():
-    assert Gain("accuracy", 0.008, 0.002, 0.014, True, "x").text == "+0.8 points accuracy [0.2, 1.4]"
-    assert Gain("log_loss", 0.0123, 0.01, 0.02, True, "x").text == "log_loss lower by 0.0123 [0.0100, 0.0200]"
-    assert Gain("accuracy", 0.008, -0.002, 0.014, False, "x").text == "no proven gain"
+    together = {
+        name: scores
+        for name, (_, scores) in score_all({key: build(spec) for key, spec in specs.items()}, noisy).items()
+    }
+    alone = {name: score(build(spec), noisy)[1] for name, spec in specs.items()}
+    assert as_family(alone) == as_family(together) == together
+    for name in specs:
+        for metric, found in together[name].gain.items():
+            single = alone[name].gain[metric]
+            assert replace(found, critical=single.critical) == single
+            assert found.critical >= single.critical
 
 
 def test_a_member_alone_has_no_gain(noisy):

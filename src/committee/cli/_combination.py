@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from committee.base.text import count
 from committee.cli._output import print_table, print_text
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from committee.scoring.gains import Gain
 
 Column = Callable[["Combined"], str]
+_GAIN = "gain over best single member"
 
 
 def print_combination(found: Combination, wide: bool) -> None:
@@ -29,7 +30,7 @@ def print_combination(found: Combination, wide: bool) -> None:
         list(columns),
         [[column(each) for column in columns.values()] for each in found.methods],
     )
-    if not wide and any(is_over_calibrated(vars(_gain(each, metric))) for each in found.methods):
+    if not wide and any(is_over_calibrated(_facts(each, metric)) for each in found.methods):
         print_text(OVER_CALIBRATED)
     shown = _shown(metric)
     alone = [[name, *(f"{scores[each]:.4f}" for each in shown)] for name, scores in found.alone.items()]
@@ -56,13 +57,14 @@ def _narrow(found: Combination) -> dict[str, Column]:
     return {
         "method": lambda each: each.method,
         metric: lambda each: short_interval(vars(each.scores.cross_fitted[metric])),
-        _gain_heading(found): lambda each: gain_in_words(vars(_gain(each, metric))),
+        _GAIN: lambda each: gain_in_words(_facts(each, metric)),
         **{name: value(name) for name in _shown(metric) if name != metric},
     }
 
 
 def _wide(found: Combination) -> dict[str, Column]:
     from committee.pipeline.shared.summary import interval
+    from committee.report.text import NOT_EVALUATED
 
     def scores(name: str) -> Column:
         return lambda each: interval(vars(each.scores.cross_fitted[name]))
@@ -72,25 +74,38 @@ def _wide(found: Combination) -> dict[str, Column]:
         "method": lambda each: each.method,
         **{name: scores(name) for name in _shown(metric)},
         f"{metric} of the fit": lambda each: f"{each.scores.fit[metric]:.4f}",
-        _gain_heading(found): lambda each: _gain(each, metric).text,
-        "compared with": lambda each: _gain(each, metric).against,
+        _GAIN: lambda each: str((_facts(each, metric) or {"text": NOT_EVALUATED})["text"]),
+        "compared with": lambda each: str((_facts(each, metric) or {"against": ""})["against"]),
     }
 
 
-def _gain_heading(found: Combination) -> str:
-    metric = _gain(found.best, found.metric).metric
-    return f"{'' if metric == found.metric else f'{metric} '}gain over best single member"
-
-
-def _gain(each: Combined, metric: str) -> Gain:
-    """Return the gain in the metric, or in the log-loss if gains in the metric are not tested."""
-    return each.scores.gain.get(metric, each.scores.gain["log_loss"])
+def _facts(each: Combined, metric: str) -> dict[str, Any] | None:
+    """Return the gain of a method as JSON values, or None if it is not evaluated for the metric."""
+    gain = each.scores.gain.get(metric)
+    return None if gain is None else gain.to_json()
 
 
 def _conclusion(found: Combination) -> str:
-    """Return by how much the best method is better than the best single member."""
-    gain, name = _gain(found.best, found.metric), found.best.method
+    """Return why the best method is chosen, and by how much it is better than the best single member."""
+    gain, name = found.best.scores.gain.get(found.metric), found.best.method
     subject = f"The best method, {name}," if len(found.methods) > 1 else name
+    return " ".join([_gain_in_words(subject, gain, found.metric), *_reason(found)])
+
+
+def _gain_in_words(subject: str, gain: Gain | None, metric: str) -> str:
+    if gain is None:
+        return f"{subject} is not compared with the best single member: gains are not evaluated for {metric}."
     if not gain.proven:
         return f"{subject} has no proven gain over the {gain.against}."
     return f"{subject} is better than the {gain.against}: {gain.text}."
+
+
+def _reason(found: Combination) -> list[str]:
+    """Return a sentence if the best method does not have the best score."""
+    first, best = found.methods[0], found.best
+    if best is first:
+        return []
+    networks = count(len(best.combiner.restrict_to_used().member_names), "network")
+    more = len(first.combiner.restrict_to_used().member_names)
+    same = "as many networks" if networks == count(more, "network") else f"{networks} instead of {more}"
+    return [f"Its {found.metric} is within noise of that of {first.method}, and it uses {same}."]

@@ -25,6 +25,7 @@ from committee.pipeline.shared.budget import announce, estimates, within
 from committee.predictions.files.base import member_names, read, read_labels
 from committee.predictions.table import Predictions
 from committee.scoring.calibrations import CALIBRATIONS, calibrated, calibration_change
+from committee.scoring.choice import choose, contenders, ranked
 from committee.scoring.scores import Scores, score_all
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ class Combination:
     predictions : Predictions
         The joined predictions of the members.
     methods : list of Combined
-        The methods, best cross-fitted `metric` first.
+        The methods, best cross-fitted `metric` first. A cascade comes after the vote of all members, unless
+        it is better by more than chance.
     metric : str
         The metric that ranks the methods.
     test : Predictions or None
@@ -98,10 +100,14 @@ class Combination:
     metric: str
     test: Predictions | None
 
-    @property
+    @cached_property
     def best(self) -> Combined:
-        """The method with the best cross-fitted metric."""
-        return self.methods[0]
+        """The winner: of the methods whose metric cannot be told from the best one, that of fewest networks.
+
+        See `committee.scoring.choice.choose`.
+        """
+        name = choose(contenders(self.methods, self.metric))[0].name
+        return next(each for each in self.methods if each.method == name)
 
     @cached_property
     def alone(self) -> dict[str, dict[str, float]]:
@@ -228,8 +234,7 @@ def combine(
     scored = _scored(combiners, calibrate, predictions, rows_by_fold, seed)
     if is_custom(metric):
         scored = [replace(each, scores=_with_metric(each, metric, predictions)) for each in scored]
-    ranked = sorted(scored, key=lambda each: _rank(each.scores.cross_fitted[metric].value, metric))
-    return Combination(predictions, ranked, metric, test_rows)
+    return Combination(predictions, _ranked(scored, metric), metric, test_rows)
 
 
 def _joined(files: Files | Predictions) -> Predictions:
@@ -375,6 +380,15 @@ def _with_metric(found: Combined, metric: str, predictions: Predictions) -> Scor
         fit={**scores.fit, **evaluate(on_fit, labels, [metric])},
         cross_fitted={**scores.cross_fitted, **held_out},
     )
+
+
+def _ranked(methods: Sequence[Combined], metric: str) -> list[Combined]:
+    if all(math.isnan(each.scores.cross_fitted[metric].value) for each in methods):
+        raise UsageError(
+            "metric", expected="one that is defined on these rows", got=f"'{metric}', which is not"
+        )
+    named = {each.method: each for each in methods}
+    return [named[each.name] for each in ranked(contenders(methods, metric))]
 
 
 def _rank(value: float, metric: str) -> float:

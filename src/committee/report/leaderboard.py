@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.metrics.classification import METRICS as KNOWN
 from committee.pipeline.shared.records import failures
-from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports, value_of
+from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, read_reports, value_of
 from committee.pipeline.shared.summary import interval
+from committee.pipeline.shared.winner import order
 from committee.report.text import gain_in_words, short_interval
 from committee.store.layout import Store
 
@@ -21,7 +22,8 @@ def leaderboard(store: Store, metric: str = DEFAULT_METRIC) -> list[Report]:
     """Return the `metrics.json` of all evaluated models, best cross-fitted first, then the failed members.
 
     A report that is damaged, or that describes networks that have changed since, is named in the log and left
-    out. The entry of a failed member has the keys `name`, `kind` and `failed`, the reason.
+    out. A cascade comes after the vote of its members unless it is better by more than chance. The entry of a
+    failed member has the keys `name`, `kind` and `failed`, the reason.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def leaderboard(store: Store, metric: str = DEFAULT_METRIC) -> list[Report]:
     if not reports and not failed:
         todo = _EVALUATE if store.members() else "Train some with: committee run RECIPE"
         raise StoreError(str(store.root), expected="evaluated models", got="none", todo=todo)
-    return rank(reports, metric) + failed
+    return order(store, reports, metric) + failed
 
 
 def _failed(store: Store) -> list[Report]:
@@ -100,7 +102,7 @@ def _narrow(metric: str) -> dict[str, Column]:
         f"{metric} cross-fitted": lambda report: (
             short_interval(report["cross_fitted"].get(metric)) + _other_rows(report)
         ),
-        "gain over best single member": lambda report: gain_in_words(report.get("gain", {}).get(metric)),
+        "gain over best single member": lambda report: _short_gain(report, metric),
         f"test {metric}": lambda report: _test(report, metric) + _seen_test(report),
         "ms": lambda report: f"{report['latency_ms']['median']:.1f}",
         "MB": lambda report: f"{report['size_mb']:.1f}",
@@ -134,7 +136,12 @@ def _test(report: Report, metric: str) -> str:
 
 def _gain(report: Report, metric: str) -> str:
     gain = report.get("gain", {}).get(metric)
-    return interval(gain) if gain is not None and gain["proven"] else gain_in_words(gain)
+    return interval(gain) if gain is not None and gain["proven"] else _short_gain(report, metric)
+
+
+def _short_gain(report: Report, metric: str) -> str:
+    """Return the gain in words; an empty text for a single member, which has no gains."""
+    return gain_in_words(report["gain"].get(metric)) if report.get("gain") else ""
 
 
 def _other_rows(report: Report) -> str:

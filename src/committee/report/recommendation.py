@@ -9,8 +9,9 @@ from typing import Any
 from committee.base.text import two_digits
 from committee.metrics.classification import METRICS
 from committee.pipeline.shared.best import is_ensemble, is_proven, is_single, is_within
-from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports, value_of
+from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, read_reports, value_of
 from committee.pipeline.shared.summary import interval
+from committee.pipeline.shared.winner import order, winner
 from committee.recipe.model import CostBudget
 from committee.report.leaderboard import check_metric
 from committee.report.text import costs
@@ -39,16 +40,16 @@ def recommend(
 ) -> Recommendation | None:
     """Return the model to use, or None if no model has a cross-fitted score.
 
-    Among the models within the budget, this is the best one whose gain over the best single member is proven.
-    If there is no proven gain, it is the best single member.
+    It is the winner of the models within the budget whose gain over the best single member is proven: the
+    fastest of those whose score cannot be told from the best one (`committee.scoring.choice.choose`). Without
+    a proven gain, it is the best single member.
 
     Parameters
     ----------
     store : Store
         A store with evaluated models.
     metric : str
-        Key of the metric that ranks the models. Gains are tested for some metrics only; with another metric,
-        the log-loss ranks the models.
+        Key of the metric that ranks the models.
     budget : CostBudget, optional
         Models whose measured latency or size exceeds it are not considered.
 
@@ -58,13 +59,11 @@ def recommend(
         There is no such metric.
     """
     check_metric(metric)
-    reports = read_reports(store)
-    if not any(metric in report.get("gain", {}) for report in reports):
-        metric = DEFAULT_METRIC
-    ranked = [each for each in rank(reports, metric) if value_of(each, "cross_fitted", metric) is not None]
+    listed = order(store, read_reports(store), metric)
+    ranked = [each for each in listed if value_of(each, "cross_fitted", metric) is not None]
     # Scores on out-of-fold rows cannot be compared with scores on the val split.
     ranked = [each for each in ranked if each.get("rows") == ranked[0].get("rows")]
-    return _choose(ranked, _Terms(metric, budget)) if ranked else None
+    return _choose(store, ranked, _Terms(metric, budget)) if ranked else None
 
 
 @dataclass(frozen=True)
@@ -105,14 +104,14 @@ class _Terms:
         return f"{self.metric} {interval(self.score(report))} cross-fitted, {costs(report)}"
 
 
-def _choose(ranked: Sequence[Report], terms: _Terms) -> Recommendation:
+def _choose(store: Store, ranked: Sequence[Report], terms: _Terms) -> Recommendation:
     """Return the choice among comparable reports, best first."""
     within = [report for report in ranked if is_within(report, terms.budget)]
     if not within:
         return _none_within(ranked, terms)
-    proven = next(filter(terms.is_proven, within), None)
+    proven = winner(store, [*filter(terms.is_proven, within)], terms.metric)
     if proven is not None:
-        return _better(proven, terms)
+        return _better(*proven, terms)
     single = next(filter(is_single, within), None)
     if single is None or (single is not within[0] and terms.is_clearly_better(within[0], single)):
         return _best_within(within[0], single, terms)
@@ -128,12 +127,18 @@ def _none_within(ranked: Sequence[Report], terms: _Terms) -> Recommendation:
     return Recommendation(None, f"No model is{terms.within_budget}. {' '.join(listed)}")
 
 
-def _better(report: Report, terms: _Terms) -> Recommendation:
+def _better(report: Report, best: Report, terms: _Terms) -> Recommendation:
+    """Recommend a model with a proven gain; `best` is the one with the best score."""
     gain = report["gain"][terms.metric]
     text = (
         f"Use {report['name']}{_best(terms)}: {terms.figures(report)}. It is better than the "
         f"{gain['against']} by {interval(gain)}."
     )
+    if best is not report:
+        text += (
+            f" Its score is within noise of the best one, {interval(terms.score(best))} of {best['name']}, "
+            f"which takes {costs(best)}."
+        )
     return Recommendation(report["name"], text)
 
 
@@ -159,8 +164,14 @@ def _single(single: Report, other: Report | None, terms: _Terms) -> Recommendati
     """Recommend a single member; `other` is the best model that combines several."""
     text = f"Use {single['name']}, the best single member{terms.within_budget}: {terms.figures(single)}."
     if other is not None:
+        known = terms.metric in other.get("gain", {})
         text += (
-            f" No combination has a proven gain over it. The best of them, {other['name']}, has "
+            (
+                " No combination has a proven gain over it."
+                if known
+                else f" Gains of combinations are not evaluated for {terms.metric}."
+            )
+            + f" The best of them, {other['name']}, has "
             f"{terms.metric} {interval(terms.score(other))} and takes {costs(other)}."
         )
     return Recommendation(single["name"], text)

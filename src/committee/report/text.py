@@ -8,6 +8,8 @@ from typing import Any
 from committee.base.text import two_digits
 
 Facts = Mapping[str, Any]
+NOT_EVALUATED = "not evaluated"
+"""In place of a gain in a metric whose gains are not tested."""
 OVER_CALIBRATED = (
     "(c) Compared with the best single member after calibration, since this model is calibrated."
 )
@@ -19,12 +21,12 @@ def short_interval(found: Facts | None) -> str:
 
 
 def gain_in_words(found: Facts | None) -> str:
-    """Return `0.012 better`, `no proven gain`, or an empty text for None.
+    """Return `0.012 better`, `no proven gain`, or `not evaluated` for None.
 
     The mark `(c)` of a proven gain refers to the note `OVER_CALIBRATED`.
     """
     if found is None:
-        return ""
+        return NOT_EVALUATED
     if not found["proven"]:
         return "no proven gain"
     return f"{two_digits(found['value'])} better{' (c)' if is_over_calibrated(found) else ''}"

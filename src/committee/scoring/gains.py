@@ -1,27 +1,28 @@
-"""Paired differences between two predictions of the same rows, and the best single member as a baseline."""
+"""Paired differences between two predictions of the same rows, and their limits."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from scipy.special import bdtrc, ndtri, stdtrit
 
-from committee.metrics.classification import evaluate, get_metric
-from committee.metrics.summaries import Summary, resampled, summary
-from committee.predictions.table import Predictions
-from committee.solvers.columns import columns
-from committee.solvers.mixture import COUNT_METRICS, count_score
-from committee.solvers.newton import best_temperature
+from committee.errors import UsageError
+from committee.metrics.classification import get_metric
+from committee.metrics.summaries import Rows
 
-GAINS = ("accuracy", "f1_macro", "log_loss")
-"""The metrics whose gains are part of the scores of a combiner."""
-_IN_POINTS = ("accuracy", "f1", "precision", "recall", "auroc")
+LEVEL = 0.025
+"""Probability that the lower limit of a single gain is above the true gain."""
+EXACT = ("accuracy", "recall_weighted")
+"""The metrics whose differences are counts of rows, so that there is an exact test."""
+_IN_POINTS = ("accuracy", "balanced", "f1", "precision", "recall", "auroc")
 
 LogProbs = NDArray[np.float32]
-Folds = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,15 @@ class Gain:
     ----------
     metric : str
         The metric that is compared.
-    value, low, high : float
-        The difference and its 95% bootstrap interval, positive if the candidate is better.
-    proven : bool
-        Whether the whole interval is above zero.
+    value : float
+        The difference, positive if the candidate is better.
+    standard_error : float
+        Standard error of the difference.
+    critical : float
+        Half of the width of the interval in standard errors. For a single gain, it is the 97.5% quantile of
+        Student's t; for one of several methods it is larger (see `committee.scoring.simultaneous`).
+    units : int
+        Number of rows, or of groups, that are independent.
     against : str
         Description of the baseline.
 
@@ -46,32 +52,49 @@ class Gain:
     Examples
     --------
     >>> from committee.scoring import Gain
-    >>> Gain("accuracy", 0.02, 0.01, 0.03, proven=True, against="best single member (a)").text
-    '+2.0 points accuracy [1.0, 3.0]'
-    >>> Gain("accuracy", 0.02, -0.01, 0.05, proven=False, against="best single member (a)").text
+    >>> found = Gain("accuracy", 0.02, 0.005, 2.0, 500, against="best single member (a)")
+    >>> found.proven, found.text
+    (True, '+2.0 points accuracy [1.0, 3.0]')
+    >>> Gain("accuracy", 0.02, 0.015, 2.0, 500, against="best single member (a)").text
     'no proven gain'
     """
 
     metric: str
     value: float
-    low: float
-    high: float
-    proven: bool
+    standard_error: float
+    critical: float
+    units: int
     against: str
+
+    @property
+    def low(self) -> float:
+        """The lower end of the interval."""
+        return self.value - self.critical * self.standard_error
+
+    @property
+    def high(self) -> float:
+        """The upper end of the interval."""
+        return self.value + self.critical * self.standard_error
+
+    @property
+    def proven(self) -> bool:
+        """Whether the whole interval is above zero."""
+        return self.low > 0
 
     @property
     def text(self) -> str:
         """The gain as text, or `no proven gain`."""
         if not self.proven:
             return "no proven gain"
-        if self.metric.split("_")[0] in _IN_POINTS or self.metric == "balanced_accuracy":
+        if self.metric.split("_")[0] in _IN_POINTS:
             low, value, high = (f"{100 * end:.1f}" for end in (self.low, self.value, self.high))
             return f"+{value} points {self.metric} [{low}, {high}]"
         return f"{self.metric} lower by {self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values, the `text` included."""
-        return {**asdict(self), "text": self.text}
+        """Return plain JSON values, `low`, `high`, `proven` and `text` included."""
+        shown = {name: getattr(self, name) for name in ("low", "high", "proven", "text")}
+        return {**asdict(self), **shown}
 
 
 def gain(
@@ -81,11 +104,9 @@ def gain(
     *,
     metric: str = "log_loss",
     groups: NDArray[np.int64] | None = None,
-    seed: int = 0,
-    resamples: int = 1000,
     against: str = "baseline",
 ) -> Gain:
-    """Return by how much a candidate is better than a baseline, with a paired bootstrap interval.
+    """Return by how much a candidate is better than a baseline that is fixed, with a paired 95% interval.
 
     Parameters
     ----------
@@ -96,157 +117,106 @@ def gain(
     metric : str
         A key of `committee.metrics.classification.METRICS`.
     groups : int64 array [N], optional
-        Groups that are resampled as a whole.
-    seed, resamples : int
-        Seed and number of bootstrap resamples.
+        Groups of rows that are not independent.
     against : str
         Description of the baseline for reports.
-    """
-    better, worse = (_Resampled.of(each, labels, groups, seed, resamples) for each in (candidate, baseline))
-    return _gain(better, worse, against, metric)
-
-
-def best_single(
-    predictions: Predictions, folds: Folds, metric: str = "log_loss", *, calibrated: bool = False
-) -> tuple[LogProbs, dict[int, str]]:
-    """Return the predictions of the best member, which is chosen for each fold on the other folds.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        Labeled rows that no member was trained on.
-    folds : int64 array [N]
-        Fold of each row.
-    metric : str
-        The metric of the choice. Ties are broken by member name.
-    calibrated : bool
-        Whether the member gets a temperature, fitted on the other folds.
-
-    Returns
-    -------
-    log_probs : float32 array [N, C]
-    chosen : dict of int to str
-        Name of the member by fold.
 
     Raises
     ------
-    LeakError
-        A member was trained on one of the rows.
-    """
-    predictions.require_unseen("best_single")
-    known, labels = columns(predictions), predictions.require_labels("best_single")
-    order = sorted(range(len(predictions.members)), key=lambda member: predictions.members[member])
-    result = np.empty(predictions.logits.shape[1:], np.float32)
-    chosen = {}
-    for fold in np.unique(folds):
-        rows, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        best = max(order, key=lambda member: _member_score(predictions, member, others, metric))
-        result[rows] = predictions.logits[best, rows] - known.normalizer[best, rows, None]
-        if calibrated:
-            result[rows] = _tempered(result[rows], predictions.logits[best, others], labels[others])
-        chosen[int(fold)] = predictions.members[best]
-    return result, chosen
+    UsageError
+        The metric has no `influence`, so that a difference in it has no standard error.
 
+    Notes
+    -----
+    The standard error is that of a sum over independent rows or groups. Metrics that are not means over rows
+    are linearized. Two rows or groups are added to the variance, one in favor of each prediction, of the
+    average size of those that differ (Bonett and Price 2012), so that a few rows prove nothing. For the
+    accuracy of rows without groups, the standard error is at least the one for which the interval agrees with
+    the exact test of McNemar (1947). Means over classes assume enough rows of each class for a linearization.
 
-class Baselines:
-    """The best single member by each metric of `GAINS`, resampled once for all candidates.
-
-    Parameters
+    References
     ----------
-    predictions : Predictions
-        Labeled rows that no member was trained on.
-    folds : int64 array [N]
-        The folds in which the best member is chosen.
-    seed : int
-        Seed of the bootstrap.
+    Q. McNemar (1947). Note on the sampling error of the difference between correlated proportions or
+    percentages. Psychometrika 12, 153-157.
 
-    See Also
-    --------
-    best_single : The predictions of the best single member.
-    gain : The gain over any other baseline.
+    D. G. Bonett, R. M. Price (2012). Adjusted Wald confidence interval for a difference of binomial
+    proportions based on paired data. Journal of Educational and Behavioral Statistics 37, 479-488.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from committee.predictions import simulate
-    >>> from committee.scoring import Baselines
-    >>> rows = simulate({"a": 2.0, "b": 2.0}, rows=200)
-    >>> baselines = Baselines(rows, folds=np.arange(200) % 5, seed=0)
-    >>> perfect = np.log(np.eye(3)[rows.labels] * 0.97 + 0.01).astype(np.float32)
-    >>> baselines.gains(perfect)["accuracy"].proven
-    True
+    >>> from committee.scoring import gain
+    >>> labels = np.arange(100) % 2
+    >>> good, bad = (np.log(np.where(np.eye(2)[labels] == 1, p, 1 - p)) for p in (0.9, 0.8))
+    >>> round(gain(good, bad, labels).value, 3)
+    0.118
     """
-
-    def __init__(self, predictions: Predictions, folds: Folds, seed: int) -> None:
-        self._predictions, self._folds, self._seed = predictions, folds, seed
-        self._labels, self._groups = predictions.require_labels("score"), predictions.groups
-        self._known: dict[tuple[str, bool], tuple[_Resampled, str]] = {}
-
-    def gains(self, log_probs: LogProbs, calibrated: bool = False) -> dict[str, Gain]:
-        """Return the gains of log-probabilities `[N, C]` of the same rows over the best single member.
-
-        With `calibrated`, the member is calibrated before its log-loss is compared.
-        """
-        candidate = self._resampled(log_probs)
-        return {name: _gain(candidate, *self._baseline(name, calibrated), name) for name in GAINS}
-
-    def _baseline(self, metric: str, calibrated: bool) -> tuple[_Resampled, str]:
-        # A temperature does not change the predicted class.
-        key = metric, calibrated and metric == "log_loss"
-        if key not in self._known:
-            log_probs, chosen = best_single(self._predictions, self._folds, metric, calibrated=key[1])
-            what = "best single member, calibrated" if key[1] else "best single member"
-            names = ", ".join(sorted(set(chosen.values())))
-            self._known[key] = self._resampled(log_probs), f"{what} ({names})"
-        return self._known[key]
-
-    def _resampled(self, log_probs: LogProbs) -> _Resampled:
-        return _Resampled.of(log_probs, self._labels, self._groups, self._seed)
+    if get_metric(metric).influence is None:
+        raise UsageError("gain", expected="a metric with the influence of each row", got=f"'{metric}'")
+    rows, other = (Rows.read(each, labels) for each in (candidate, baseline))
+    value, known = (signed_values(each, [metric])[0] for each in (rows, other))
+    mine, others = (signed_influences(each, [metric])[0] for each in (rows, other))
+    unit = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sums = np.bincount(unit, mine - others).astype(float)
+    error = math.sqrt(corrected((sums**2).sum(), len(sums))) / len(labels)
+    counts = discordant(rows.correct, other.correct) if metric in EXACT and groups is None else None
+    return paired(metric, value - known, error, sums, against, counts)
 
 
-@dataclass(frozen=True, eq=False)
-class _Resampled:
-    """The summary of a prediction, and the summaries of its bootstrap resamples."""
+def paired(
+    metric: str,
+    value: float,
+    error: float,
+    sums: Floats,
+    against: str,
+    counts: tuple[int, int] | None = None,
+) -> Gain:
+    """Return the gain of a difference in a metric, after the corrections that `gain` describes.
 
-    whole: Summary
-    resamples: Summary
-
-    @classmethod
-    def of(
-        cls,
-        log_probs: LogProbs,
-        labels: NDArray[np.int64],
-        groups: NDArray[np.int64] | None,
-        seed: int,
-        resamples: int = 1000,
-    ) -> _Resampled:
-        draws = resampled(log_probs, labels, groups=groups, resamples=resamples, seed=seed)
-        return cls(summary(log_probs, labels), draws)
-
-
-def _gain(candidate: _Resampled, baseline: _Resampled, against: str, metric: str) -> Gain:
-    measure = get_metric(metric)
-    sign = 1 if measure.higher_is_better else -1
-    value = sign * float(measure.function(candidate.whole) - measure.function(baseline.whole))
-    draws = sign * (measure.function(candidate.resamples) - measure.function(baseline.resamples))
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Gain(metric, value, float(low), float(high), bool(low > 0), against)
-
-
-def _member_score(predictions: Predictions, member: int, rows: NDArray[np.int64], metric: str) -> float:
-    """Return the metric of a member on some rows, with a sign such that larger is better."""
-    known, labels = columns(predictions), predictions.require_labels("score")
-    if metric == "log_loss":
-        return float(known.label[member, rows].mean(dtype=np.float64))
-    if metric in COUNT_METRICS:
-        classes = len(predictions.class_names)
-        return count_score(metric, known.guess[member, rows], labels[rows], classes)
-    log_probs = predictions.logits[member, rows] - known.normalizer[member, rows, None]
-    value = evaluate(log_probs, labels[rows], [metric])[metric]
-    return value if get_metric(metric).higher_is_better else -value
+    Parameters
+    ----------
+    metric : str
+    value, error : float
+        The difference, and its standard error.
+    sums : float array [U]
+        Influences of the difference, summed over each independent row or group.
+    against : str
+        Description of the baseline.
+    counts : (int, int), optional
+        Number of rows that only the candidate predicts correctly, and that only the baseline does, for the
+        exact test.
+    """
+    squares = sums**2
+    if squares.any():
+        error *= math.sqrt(1 + 2 * (squares**2).sum() / squares.sum() ** 2)
+    if counts is not None and max(counts):
+        exact = -float(ndtri(bdtrc(max(counts) - 1, sum(counts), 0.5)))
+        # Below one standard error nothing is proven by either test.
+        error = max(error, abs(value) / exact) if exact > 1 else error
+    critical = float(stdtrit(max(len(sums) - 1, 1), 1 - LEVEL))
+    return Gain(metric, float(value), float(error), critical, len(sums), against)
 
 
-def _tempered(log_probs: LogProbs, others: LogProbs, labels: NDArray[np.int64]) -> LogProbs:
-    """Return log-probabilities scaled by the best temperature of other rows of the same member."""
-    scaled = torch.from_numpy(log_probs) / best_temperature(np.asarray(others), labels)
-    return scaled.log_softmax(dim=1).numpy()
+def corrected(variance: float, units: int) -> float:
+    """Return a variance of `units` values around their mean, divided by `units - 1` and not `units`."""
+    return float(variance) * units / (units - 1) if units > 1 else math.inf
+
+
+def discordant(correct: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return how many rows only the first prediction has right, and how many only the second."""
+    return int((correct & ~other).sum()), int((other & ~correct).sum())
+
+
+def signed_values(rows: Rows, metrics: Sequence[str]) -> Floats:
+    """Return metrics `[K]`, such that larger is better."""
+    return np.array([_sign(name) * float(get_metric(name).function(rows.whole)) for name in metrics])
+
+
+def signed_influences(rows: Rows, metrics: Sequence[str]) -> Floats:
+    """Return the influence of each row on metrics, `[K, N]`, such that larger is better."""
+    found = [(name, get_metric(name).influence) for name in metrics]
+    return np.array([_sign(name) * influence(rows) for name, influence in found if influence is not None])
+
+
+def _sign(metric: str) -> int:
+    return 1 if get_metric(metric).higher_is_better else -1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from operator import itemgetter
 from typing import Any
 
@@ -18,7 +18,9 @@ from committee.metrics.classification import evaluate
 from committee.metrics.confidence import intervals
 from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
-from committee.scoring.gains import Baselines, Gain
+from committee.scoring.baselines import Draws, baselines
+from committee.scoring.family import simultaneous
+from committee.scoring.gains import Gain
 from committee.solvers import cross_fit as fitting
 
 LogProbs = NDArray[np.float32]
@@ -37,9 +39,12 @@ class Scores:
         Metrics of rows that were combined by fits on other rows.
     gain : dict of str to Gain
         Cross-fitted difference to the best single member, which is chosen inside the folds by the same
-        metric. For a combiner that calibrates, that member is calibrated inside the folds too.
+        metric. For a combiner that calibrates, members are calibrated inside the folds too. Metrics in which
+        gains are not evaluated are missing.
     held_out : float32 array [N, C]
         Log-probabilities of the rows, each combined by a fit on other rows.
+    draws : Draws
+        Bootstrap draws of the metrics of `gain`, for comparisons of several combiners.
     uncalibrated : dict of str to float or None
         Cross-fitted `log_loss` and `ece` of the combiner inside a calibrator; None for other combiners.
 
@@ -65,6 +70,7 @@ class Scores:
     cross_fitted: dict[str, Interval]
     gain: dict[str, Gain]
     held_out: LogProbs = field(repr=False, compare=False)
+    draws: Draws = field(repr=False, compare=False)
     uncalibrated: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -132,26 +138,39 @@ def score_all(
     Returns
     -------
     dict of str to (Combiner, Scores)
-        Each combiner fitted on all rows, and its scores.
+        Each combiner fitted on all rows, and its scores. The limits of gains hold for all combiners together
+        (`committee.scoring.simultaneous`), so that the best of them may be looked at.
     """
     labels = predictions.require_labels("score")
     folds = folds_of(predictions, folds, seed)
-    baselines = Baselines(predictions, folds, seed)
     inside = {name: each.inner for name, each in combiners.items() if isinstance(each, Calibrator)}
     rules = [*combiners.values(), *inside.values()]
     fits = fitting.CrossFits(rules, predictions, folds, names=[*combiners, *inside])
+    best = baselines(predictions, folds, seed)
     result = {}
     pairs = list(combiners.items())
     for name, combiner in track(pairs, what="methods", name=itemgetter(0)) if len(pairs) > 1 else pairs:
         log_probs, fitted = fits.held_out(combiner), fits.fit(combiner)
         on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
         cross_fitted = intervals(log_probs, labels, groups=predictions.groups, seed=seed)
-        gains = baselines.gains(log_probs, combiner.calibrates)
+        gains, draws = best.gains(log_probs, combiner.calibrates)
         before = None
         if name in inside:
             before = evaluate(fits.held_out(inside[name]), labels, ("log_loss", "ece"))
-        result[name] = fitted, Scores(evaluate(on_fit, labels), cross_fitted, gains, log_probs, before)
-    return result
+        result[name] = fitted, Scores(evaluate(on_fit, labels), cross_fitted, gains, log_probs, draws, before)
+    together = as_family({name: scores for name, (_, scores) in result.items()})
+    return {name: (fitted, together[name]) for name, (fitted, _) in result.items()}
+
+
+def as_family(scores: Mapping[str, Scores]) -> dict[str, Scores]:
+    """Return scores whose gains have limits that hold for all of these combiners together, in each metric."""
+    gains: dict[str, dict[str, Gain]] = {name: {} for name in scores}
+    for metric in dict.fromkeys(metric for each in scores.values() for metric in each.gain):
+        family = {name: each for name, each in scores.items() if metric in each.gain}
+        draws = {name: each.draws.gains[each.draws.metrics.index(metric)] for name, each in family.items()}
+        for name, found in simultaneous({name: family[name].gain[metric] for name in family}, draws).items():
+            gains[name][metric] = found
+    return {name: replace(each, gain=gains[name]) for name, each in scores.items()}
 
 
 def folds_of(predictions: Predictions, folds: ArrayLike | None, seed: int) -> Folds:

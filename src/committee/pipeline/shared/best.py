@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from committee.errors import StoreError
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
+from committee.pipeline.shared.winner import winner
 from committee.recipe.model import CostBudget
 from committee.store.layout import Store
 
 
 def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None) -> list[str]:
     """Return the names of the best ensemble and of the best single member of a store.
+
+    The best ensemble is the fastest of those that cannot be told from the one with the best score.
 
     If the gain of the best ensemble over the best single member is not proven, but that of another ensemble
     is, the best such ensemble is added. The parameters are those of `best_ensemble`.
@@ -32,9 +35,9 @@ def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget |
         )
     proven = [each for each in reports if is_proven(each, metric)]
     found = [
-        _first(reports, is_ensemble, metric, budget),
-        _first(proven, is_ensemble, metric, budget),
-        _first(reports, is_single, metric, budget),
+        _first_ensemble(store, reports, metric, budget),
+        _first_ensemble(store, proven, metric, budget),
+        _first_single(reports, metric, budget),
     ]
     names = list(dict.fromkeys(str(each["name"]) for each in found if each is not None))
     if not names:
@@ -60,7 +63,8 @@ def best_ensemble(
         A store with evaluated models.
     metric : str
         Key of the metric; its cross-fitted value ranks the models, as on the leaderboard. Models without a
-        value come last, by name.
+        value come last, by name. Of ensembles that cannot be told from the one with the best value, the
+        fastest is returned; see `committee.scoring.choice.choose`.
     budget : CostBudget, optional
         Models whose measured latency or size exceeds it are not considered. A latency that was measured with
         several images per call is compared unchanged, so it can only exclude too many models.
@@ -69,14 +73,14 @@ def best_ensemble(
     --------
     best_member : The same choice among single members.
     """
-    return _first(read_reports(store), is_ensemble, metric, budget)
+    return _first_ensemble(store, read_reports(store), metric, budget)
 
 
 def best_member(
     store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None
 ) -> Report | None:
-    """Return the `metrics.json` report of the best single member, or None; see `best_ensemble`."""
-    return _first(read_reports(store), is_single, metric, budget)
+    """Return the report of the single member with the best value, or None; see `best_ensemble`."""
+    return _first_single(read_reports(store), metric, budget)
 
 
 def is_single(report: Report) -> bool:
@@ -103,9 +107,14 @@ def is_within(report: Report, budget: CostBudget | None) -> bool:
     return bool(report["latency_ms"]["median"] <= latency and report["size_mb"] <= size)
 
 
-def _first(
-    reports: list[Report], is_meant: Callable[[Report], bool], metric: str, budget: CostBudget | None
+def _first_ensemble(
+    store: Store, reports: Sequence[Report], metric: str, budget: CostBudget | None
 ) -> Report | None:
-    """Return the best of the reports of a kind that are within the budget."""
-    found = [report for report in reports if is_meant(report) and is_within(report, budget)]
+    found = [report for report in reports if is_ensemble(report) and is_within(report, budget)]
+    chosen = winner(store, found, metric)
+    return None if chosen is None else chosen[0]
+
+
+def _first_single(reports: Sequence[Report], metric: str, budget: CostBudget | None) -> Report | None:
+    found = [report for report in reports if is_single(report) and is_within(report, budget)]
     return next(iter(rank(found, metric)), None)

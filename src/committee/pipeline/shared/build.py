@@ -31,6 +31,7 @@ from committee.pipeline.shared.choose import (
     trusted_backbones,
 )
 from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.draws import write_draws
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import RECORD, member_source
 from committee.pipeline.shared.sets import calibration_rows, table
@@ -257,6 +258,7 @@ def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
     ) as folder:
         combiners.save(shipped, folder)
         write_json(folder / RECORD, record)
+        write_draws(folder, scores.draws)
     log.debug("%s: cross-fitted log-loss %.4f", name, scores.cross_fitted["log_loss"].value)
 
 

@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from committee.errors import StoreError
 from committee.metrics.classification import METRICS as KNOWN
+from committee.pipeline.shared.draws import DRAWS, as_family, read_draws
 from committee.pipeline.shared.records import METRICS, failures, model_source
+from committee.scoring.baselines import Draws
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest, read_whole
 from committee.untrusted.documents import build, read_json
@@ -18,6 +23,7 @@ from committee.untrusted.documents import build, read_json
 log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
+_EVALUATE = "Run: committee evaluate"
 DEFAULT_METRIC = "log_loss"
 """The metric that ranks models by default."""
 
@@ -26,26 +32,46 @@ def read_reports(store: Store, only: str = "") -> list[Report]:
     """Return the reports of the evaluated models of a store, or of the model `only`.
 
     Damaged reports, and reports of models that have changed since, are logged and excluded. Members whose
-    last training failed are excluded too.
+    last training failed are excluded too. The limits of gains hold for all models of the store together.
     """
     failed = {entry["name"] for entry in failures(store)}
     folders = {name: store.member_metrics(name) for name in store.members() if name not in failed}
     folders |= {name: store.ensemble_metrics(name) for name in store.ensembles()}
-    reports = []
+    found: list[tuple[Report, Draws | None]] = []
     for name, folder in folders.items():
-        if only not in ("", name) or not (folder / METRICS).exists():
+        if not (folder / METRICS).exists():
             continue
         try:
-            report = read_whole(folder, _read)
+            read = read_whole(folder, _read)
             current = read_manifest(folder, verify=False).fingerprint == model_source(store, name)
         except StoreError as error:
             log.warning("%s is excluded: %s", name, error)
             continue
         if current:
-            reports.append(report)
+            found.append(read)
         else:
             log.warning("%s has changed since it was evaluated: run committee evaluate", name)
-    return reports
+    gains = as_family(
+        {report["name"]: (report["gain"], draws) for report, draws in found if draws is not None}
+    )
+    shown = [report for report, _ in found if only in ("", report["name"])]
+    return [{**report, "gain": gains.get(report["name"], {})} for report in shown]
+
+
+def score_draws(store: Store, reports: Sequence[Report], metric: str) -> dict[str, NDArray[np.float32]]:
+    """Return the draws `[R]` of the cross-fitted metric of the reports that have draws, by name.
+
+    Draws of models with the same rows are paired, and have a sign such that larger is better.
+    """
+    result = {}
+    for report in reports:
+        name = report["name"]
+        folder = store.ensemble_metrics(name) if name in store.ensembles() else store.member_metrics(name)
+        if report["gain"] and (folder / DRAWS).is_file():
+            draws = read_draws(folder, report["gain"], _EVALUATE).scores_of(metric)
+            if draws is not None:
+                result[name] = draws
+    return result
 
 
 def rank(reports: Sequence[Report], metric: str = DEFAULT_METRIC) -> list[Report]:
@@ -72,23 +98,21 @@ def value_of(report: Report, part: str, metric: str) -> float | None:
     return None if found is None else found["value"]
 
 
-def _read(folder: Path) -> Report:
-    report = read_json(folder / METRICS, "a report", "Run: committee evaluate")
-    return build(
-        lambda: _checked(report, folder.name), folder / METRICS, "a report", "Run: committee evaluate"
-    )
+def _read(folder: Path) -> tuple[Report, Draws | None]:
+    report = read_json(folder / METRICS, "a report", _EVALUATE)
+    report = build(lambda: _checked(report, folder.name), folder / METRICS, "a report", _EVALUATE)
+    return report, read_draws(folder, report["gain"], _EVALUATE) if report["gain"] else None
 
 
 def _checked(report: Report, name: str) -> Report:
     """Return a report, or raise if a value that the leaderboard shows is missing or has another type."""
     if report["name"] != name:
         raise ValueError("the name of another model")
-    scores = [*report["cross_fitted"].values(), *report["metrics"].values()]
-    gains = report.get("gain", {}).values()
-    scores += [gain for gain in gains if gain["proven"]]
+    scores, gains = [*report["cross_fitted"].values(), *report["metrics"].values()], report["gain"].values()
     numbers = [report["latency_ms"]["median"], report["size_mb"]]
     numbers += [score[key] for score in scores for key in ("value", "low", "high")]
-    texts = [report["inference"], *(gain["text"] for gain in gains)]
+    numbers += [gain[key] for gain in gains for key in ("value", "standard_error", "critical", "units")]
+    texts = [report["inference"], *(gain[key] for gain in gains for key in ("metric", "against"))]
     if not all(_is_number(each) for each in numbers) or not all(isinstance(each, str) for each in texts):
         raise TypeError("a value of another type")
     return report

@@ -36,10 +36,12 @@ from committee.pipeline.shared.choose import choose_all, choose_deployed, truste
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.draws import read_draws, write_draws
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import (
     INFERENCE,
     METRICS,
+    REBUILD,
     common_inference,
     ensemble_facts,
     model_source,
@@ -52,8 +54,8 @@ from committee.pipeline.shared.together import together
 from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.scoring.gains import Baselines
-from committee.solvers.cross_fit import redraw_folds
+from committee.scoring.baselines import Baselines, Draws
+from committee.scoring.scores import folds_of
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
@@ -136,10 +138,10 @@ class Evaluate(Stage):
             set_aside(evaluator.catalog, outcome, needed=(*MEMBERS, "ensembles"))
             for name in track(evaluator.members, what="members", name=str):
                 with outcome.attempt(name):
-                    _write(store, store.member_metrics(name), evaluator.member(name))
+                    _write(store, store.member_metrics(name), *evaluator.member(name))
             for entry in track(evaluator.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
                 with outcome.attempt(entry["name"]):
-                    _write(store, store.ensemble_metrics(entry["name"]), evaluator.ensemble(entry["name"]))
+                    _write(store, store.ensemble_metrics(entry["name"]), *evaluator.ensemble(entry["name"]))
         return outcome
 
 
@@ -159,11 +161,12 @@ class _Evaluator:
             "copies": len(record.copies) if record else 0,
         }
 
-    def member(self, name: str) -> Report:
-        """Return the report of a member; its `fit` is empty, since it has no combiner."""
+    def member(self, name: str) -> tuple[Report, Draws | None]:
+        """Return the report of a member and the draws of its gains; `fit` is empty without a combiner."""
         deployed = {name: self.deployed[name]}
         entry = self.entries[name]
-        return {
+        gains, draws = self._gain(name)
+        report = {
             "name": name,
             "kind": "member",
             "data": self.data,
@@ -176,12 +179,13 @@ class _Evaluator:
             **self._on_test(SoftVoting(), [name], deployed, member_table(self.store, name, deployed[name])),
             **self._held_out(name, deployed),
             "fit": {},
-            "gain": self._gain(name),
+            "gain": gains,
             **self._member_costs(name, deployed),
         }
+        return report, draws
 
-    def ensemble(self, name: str) -> Report:
-        """Return the report of an ensemble, with the cross-fitted scores of its record."""
+    def ensemble(self, name: str) -> tuple[Report, Draws]:
+        """Return the report of an ensemble, with the scores of its record, and the draws of its gains."""
         record = ensemble_facts(self.store, name)
         combiner = load_combiner(self.store.ensemble(name))
         members, deployed, scores = record["members"], record["inference"], record["scores"]
@@ -196,7 +200,7 @@ class _Evaluator:
             "contributions",
             "disagreement",
         )
-        return {
+        report = {
             "name": name,
             "kind": "ensemble",
             "data": self.data,
@@ -209,6 +213,7 @@ class _Evaluator:
             "by_networks": self._by_networks(combiner, members),
             **self._costs(name, combiner, record),
         }
+        return report, read_draws(self.store.ensemble(name), scores["gain"], REBUILD)
 
     def _by_networks(self, combiner: Combiner, members: Sequence[str]) -> dict[str, dict[str, float]]:
         """Return the test scores with the refit networks and with the fold networks, if both are stored.
@@ -230,17 +235,16 @@ class _Evaluator:
             "confidence": confidence,
         }
 
-    def _gain(self, name: str) -> dict[str, Any]:
-        """Return the gain of a derived member over the best of its sources; empty for other members."""
+    def _gain(self, name: str) -> tuple[dict[str, Any], Draws | None]:
+        """Return the gains of a derived member over the best of its sources; none for other members."""
         of = [each for each in self.entries[name].get("of", []) if each in self.entries]
         if not of or any("oof" not in self.entries[each]["predictions"] for each in (name, *of)):
-            return {}
+            return {}, None
         deployed = {each: str(self.entries[each].get("inference", "refit")) for each in (name, *of)}
         rows = fitting_rows(self.store, [name, *of], deployed)[0]
         log_probs = SoftVoting().combine(rows.select([name]).logits)
-        folds = rows.folds if rows.folds is not None else redraw_folds(rows, self.seed)
-        found = Baselines(rows.select(of), folds, self.seed).gains(log_probs)
-        return {metric: gain.to_json() for metric, gain in found.items()}
+        gains, draws = Baselines(rows.select(of), folds_of(rows, None, self.seed), self.seed).gains(log_probs)
+        return {metric: gain.to_json() for metric, gain in gains.items()}, draws
 
     def _member_costs(self, name: str, deployed: Mapping[str, str]) -> Report:
         """Return latency, size and parameters; of a conditional member, also the latency on real images."""
@@ -338,6 +342,8 @@ def _start(entry: Mapping[str, Any]) -> str:
     return "adopted" if "adopted" in entry else "pretrained" if entry["pretrained"] else "random"
 
 
-def _write(store: Store, folder: Path, report: Report) -> None:
+def _write(store: Store, folder: Path, report: Report, draws: Draws | None) -> None:
     with commit(folder, kind="metrics", fingerprint=model_source(store, report["name"])) as new:
         write_json(new / METRICS, report)
+        if draws is not None:
+            write_draws(new, draws)

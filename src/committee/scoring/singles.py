@@ -1,0 +1,124 @@
+"""Predictions of the best single member, which is chosen for each fold on the other folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from committee.metrics.summaries import Rows
+from committee.predictions.table import Predictions
+from committee.scoring.gains import Floats, LogProbs, signed_values
+from committee.solvers.columns import by_name, columns
+from committee.solvers.newton import best_temperature
+
+MOST_FITTED = 2**21
+"""Values `N * C` that a temperature of a single member is fitted on at most."""
+
+Folds = NDArray[np.int64]
+
+
+def best_single(
+    predictions: Predictions, folds: Folds, metric: str = "log_loss", *, calibrated: bool = False
+) -> tuple[LogProbs, dict[int, str]]:
+    """Return the predictions of the best member, which is chosen for each fold on the other folds.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Labeled rows that no member was trained on.
+    folds : int64 array [N]
+        Fold of each row.
+    metric : str
+        The metric of the choice. Ties are broken by member name.
+    calibrated : bool
+        Whether each member gets a temperature, fitted on the other folds, before one of them is chosen.
+
+    Returns
+    -------
+    log_probs : float32 array [N, C]
+    chosen : dict of int to str
+        Name of the member by fold.
+
+    Raises
+    ------
+    LeakError
+        A member was trained on one of the rows.
+    """
+    predictions.require_unseen("best_single")
+    singles = Singles(predictions, folds)
+    others = [
+        singles.others(singles.rows(member, calibrated), [metric])[:, 0]
+        for member in range(len(singles.names))
+    ]
+    chosen = tuple(np.argmax(others, axis=0).tolist())
+    names = dict(zip(np.unique(folds).tolist(), (singles.names[member] for member in chosen), strict=True))
+    return singles.composite(chosen, calibrated), names
+
+
+class Singles:
+    """Single members in the order of their names, on request with a temperature of their own in each fold.
+
+    Attributes
+    ----------
+    names : list of str
+    labels, fold : int64 array [N]
+        Class index, and fold from 0, of each row.
+    """
+
+    def __init__(self, predictions: Predictions, folds: Folds) -> None:
+        order = by_name(predictions)
+        self.names = [predictions.members[member] for member in order]
+        self.labels = predictions.require_labels("best_single")
+        self.fold = np.unique(folds, return_inverse=True)[1]
+        self._logits, self._order = predictions.logits, order
+        self._normalizer = columns(predictions).normalizer
+        self._temperatures = cache(self._fitted)
+
+    @property
+    def size(self) -> int:
+        """Number of logits of all members."""
+        return int(self._logits.size)
+
+    def rows(self, member: int, calibrated: bool) -> Rows:
+        """Return the values of each row of a member."""
+        return Rows.read(self._log_probs(member, calibrated), self.labels)
+
+    def others(self, rows: Rows, metrics: Sequence[str]) -> Floats:
+        """Return metrics of the rows outside each fold, `[F, K]`, with a sign such that larger is better."""
+        folds = range(int(self.fold.max()) + 1)
+        return np.array([signed_values(_part(rows, self.fold != fold), metrics) for fold in folds])
+
+    def composite(self, chosen: tuple[int, ...], calibrated: bool) -> LogProbs:
+        """Return log-probabilities `[N, C]` of the member that is chosen for each fold."""
+        result = np.empty(self._logits.shape[1:], np.float32)
+        for member in set(chosen):
+            mine = np.isin(self.fold, np.flatnonzero(np.array(chosen) == member))
+            result[mine] = self._log_probs(member, calibrated)[mine]
+        return result
+
+    def _log_probs(self, member: int, calibrated: bool) -> LogProbs:
+        place = self._order[member]
+        result: LogProbs = self._logits[place] - self._normalizer[place, :, None]
+        if not calibrated:
+            return result
+        scaled = torch.from_numpy(result / self._temperatures(member)[self.fold, None])
+        return scaled.log_softmax(dim=1).numpy()
+
+    def _fitted(self, member: int) -> NDArray[np.float32]:
+        """Return the temperature of each fold, fitted on the other folds."""
+        logits, result = self._logits[self._order[member]], []
+        for fold in range(int(self.fold.max()) + 1):
+            others = np.flatnonzero(self.fold != fold)
+            # A temperature is one number: some thousand rows determine it, if there are many classes.
+            some = others[:: max(1, len(others) * logits.shape[1] // MOST_FITTED)]
+            result.append(best_temperature(np.asarray(logits[some]), self.labels[some]))
+        return np.array(result, np.float32)
+
+
+def _part(rows: Rows, where: NDArray[np.bool_]) -> Rows:
+    return Rows(*(getattr(rows, field.name)[where] for field in fields(rows)))
