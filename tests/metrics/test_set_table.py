@@ -11,7 +11,8 @@ from scipy.stats import binom
 
 from committee.errors import DataError
 from committee.metrics.conformal import METHODS, nonconformity, sets, threshold
-from committee.metrics.set_table import CLASS_COVERAGES, SetTable, coverage_and_size, selective
+from committee.metrics.set_coverage import coverage_and_size
+from committee.metrics.set_table import CLASS_COVERAGES, SetTable, selective
 
 
 def simulated(rows: int, seed: int, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:

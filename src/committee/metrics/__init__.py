@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from committee.metrics.diversity import pairwise_diversity as pairwise_diversity
     from committee.metrics.ranking import Ranking as Ranking
     from committee.metrics.sampling import Interval as Interval
+    from committee.metrics.set_coverage import coverage_and_size as coverage_and_size
     from committee.metrics.set_table import SetTable as SetTable
-    from committee.metrics.set_table import coverage_and_size as coverage_and_size
     from committee.metrics.set_table import selective as selective
     from committee.metrics.summaries import Summary as Summary
     from committee.metrics.summaries import resampled as resampled

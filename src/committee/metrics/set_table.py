@@ -1,4 +1,4 @@
-"""Thresholds of prediction sets for any coverage, and what sets and abstention do on labeled rows."""
+"""Thresholds of prediction sets for any coverage. This module imports neither torch nor scipy."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from committee.metrics.conformal import (
     check_method,
     class_thresholds,
     label_scores,
-    set_sizes,
     thresholds,
 )
-from committee.metrics.sampling import Interval, Sample
 
 LEVELS = 1000
 CLASS_COVERAGES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.98, 0.99, 0.995, 0.999)
@@ -209,27 +207,6 @@ def selective(
         accuracy = float(right[answered].mean()) if answered.any() else None
         found.append({"confidence": least, "answered": float(answered.mean()), "accuracy": accuracy})
     return found
-
-
-def coverage_and_size(
-    log_probs: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    limits: Sequence[float | Floats],
-    method: str,
-    groups: ArrayLike | None = None,
-) -> list[dict[str, Interval]]:
-    """Return the `coverage` and the `mean_size` of the sets of labeled rows, for each of several limits.
-
-    The intervals of 95% are those of independent rows or, with `groups [N]`, of independent groups.
-    """
-    sample, classes = Sample(len(labels), groups), log_probs.shape[1]
-    scores, is_top = label_scores(log_probs, labels, method), log_probs.argmax(axis=1) == labels
-    result = []
-    for limit, size in zip(limits, set_sizes(log_probs, limits, method), strict=True):
-        held = (scores <= np.broadcast_to(limit, classes)[labels]) | is_top
-        coverage = sample.proportion(held)
-        result.append({"coverage": coverage, "mean_size": sample.mean(size, float(classes), least=1.0)})
-    return result
 
 
 def _finite(values: Floats) -> list[float | None]:

@@ -13,7 +13,8 @@ from committee.base.folds import make_folds
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import DataError, StoreError
 from committee.metrics.conformal import METHODS
-from committee.metrics.set_table import SetTable, coverage_and_size, selective
+from committee.metrics.set_coverage import coverage_and_size
+from committee.metrics.set_table import SetTable, selective
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows, unseen
 from committee.predictions.table import Predictions
 from committee.store.layout import Store
