@@ -60,8 +60,7 @@ def test_groups_have_the_interval_of_korn_and_graubard() -> None:
     expected = beta.ppf(0.025, hits, misses + 1), beta.ppf(0.975, hits + 1, misses)
     for names in (groups, np.char.mod("patient %03d", groups)):
         found = Sample(120, names).proportion(correct)
-        # Two hits and two misses more change the effective number a little.
-        assert (found.low, found.high) == pytest.approx(expected, abs=0.005)
+        assert (found.low, found.high) == pytest.approx(expected)
     assert width(found) > 1.3 * width(Sample(120).proportion(correct))
 
 

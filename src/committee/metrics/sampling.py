@@ -99,7 +99,7 @@ class Sample:
     >>> right = np.arange(10) > 0
     >>> alone, grouped = Sample(10).proportion(right), Sample(10, np.arange(10) // 2).proportion(right)
     >>> [round(end, 2) for each in (alone, grouped) for end in (each.low, each.high)]
-    [0.55, 1.0, 0.35, 1.0]
+    [0.55, 1.0, 0.34, 1.0]
     """
 
     rows: int
@@ -124,13 +124,17 @@ class Sample:
             return float(norm.ppf(tail))
         return float(student.ppf(tail, self.units - 1)) if self.units > 1 else float("inf")
 
-    def variance(self, influence: Floats) -> float:
-        """Return the variance of the mean of centered values of rows, `[N]`."""
+    def effective(self, rates: Rates, influence: Floats) -> float:
+        """Return the number of independent rows whose rate is as certain as a mean of rates.
+
+        The variance of groups is larger than that of their rows by the design effect, a factor of at least 1.
+        """
         single = float(np.square(influence, dtype=float).sum())
-        if self.unit is None:
-            return single / self.rows**2
-        between = float(np.square(np.bincount(self.unit, influence)).sum())
-        return max(single, between * self.units / max(self.units - 1, 1)) / self.rows**2
+        effect = 1.0
+        if self.unit is not None and single:
+            between = float(np.square(np.bincount(self.unit, influence)).sum())
+            effect = max(between * self.units / max(self.units - 1, 1) / single, 1.0)
+        return _independent(rates, single / (rates.scale * self.rows) ** 2) / effect
 
     def proportion(self, right: NDArray[np.bool_]) -> Interval:
         """Return the share of true values `[N]` with its exact interval.
@@ -139,11 +143,8 @@ class Sample:
         1998).
         """
         value = float(right.mean())
-        rates = one_rate(value, self.rows)
-        count = (
-            _effective(rates, self.variance(right - value))
-            * (norm.ppf((1 + self.level) / 2) / self.quantile) ** 2
-        )
+        known = norm.ppf((1 + self.level) / 2) / self.quantile
+        count = self.effective(one_rate(value, self.rows), right - value) * known**2
         if count <= 0:
             return Interval(value, 0.0, 1.0)
         hits, misses, tail = value * count, (1 - value) * count, (1 - self.level) / 2
@@ -154,7 +155,7 @@ class Sample:
     def mean(self, values: Floats, most: float, least: float = 0.0) -> Interval:
         """Return the mean of values `[N]` between `least` and `most` with its score interval."""
         value, scale = float(values.mean(dtype=float)), most - least
-        if not np.isfinite(value):
+        if not np.isfinite(value) or not scale:
             return Interval(value, least, value)
         share = (value - least) / scale
         found = self.score(share, (values - value) / scale, one_rate(share, self.rows))
@@ -177,7 +178,7 @@ class Sample:
         share = value / rates.scale
         if not np.isfinite(self.quantile):
             return Interval(value, 0.0, rates.scale)
-        more = self.quantile**2 / _effective(rates, self.variance(influence) / rates.scale**2)
+        more = self.quantile**2 / self.effective(rates, influence)
         middle = (share + more / 2) / (1 + more)
         reach = np.sqrt(more * max(share * (1 - share), 0.0) + more**2 / 4) / (1 + more)
         low, high = (rates.scale * float(np.clip(end, 0, 1)) for end in (middle - reach, middle + reach))
@@ -189,8 +190,8 @@ def one_rate(share: float, rows: int, scale: float = 1.0) -> Rates:
     return Rates(np.array([share * rows]), np.array([float(rows)]), np.ones(1), scale)
 
 
-def _effective(rates: Rates, variance: float) -> float:
-    """Return the number of independent rows whose rate is as certain as a mean of rates.
+def _independent(rates: Rates, variance: float) -> float:
+    """Return the number of rows whose rate is as certain as a mean of rates with this variance.
 
     A rate of 0 or 1 has no variance in the sample. So two hits and two misses are added to each rate (Agresti
     and Coull 1998); the hits of the others decide how these four are divided. What this adds to the variance
