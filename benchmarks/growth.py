@@ -1,8 +1,9 @@
 """Time and memory of each rule as members, rows and classes grow.
 
-Each size is measured in a process of its own. The time is that of the fit on logits in memory, without the
-time to simulate them; the memory is what the process needs in addition to the logits at its peak, as Linux
-reports it. `score_all` fits and scores four cheap rules. Logits have at most 500 MB. One thread.
+Each size is measured in a process of its own. The time is processor time of the fit on logits in memory,
+which depends little on other programs; the memory is what the process needs in addition to the logits at its
+peak, as Linux reports it. `score_all` fits and scores four cheap rules. Logits have at most 400 MB; one
+thread.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, main, seconds
+from harness import Row, main
 
 from committee.combiners.base import build
 from committee.predictions.table import Predictions
@@ -97,8 +99,9 @@ def measured(names: list[str], *sizes: int) -> list[tuple[str, float, float]]:
     found = []
     for name in names:
         task(name, small)()  # imports
-        run, before = task(name, predictions), memory(reset=True)
-        found.append((name, seconds(run), memory() - before))
+        run, before, start = task(name, predictions), memory(reset=True), time.process_time()
+        run()
+        found.append((name, time.process_time() - start, memory() - before))
     return found
 
 
@@ -122,8 +125,8 @@ def measure(quick: bool) -> list[Row]:
         )
         program = PROGRAM.format(folder=str(Path(__file__).parent), names=names, sizes=sizes)
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        for name, time, megabytes in json.loads(done.stdout.splitlines()[-1]):
-            rows.append(Row(f"growth: {name}", work, "", time))
+        for name, spent, megabytes in json.loads(done.stdout.splitlines()[-1]):
+            rows.append(Row(f"growth: {name}", work, "", spent))
             rows.append(Row(f"growth: {name}, extra memory", work, "", megabytes, unit="MB"))
     return rows
 

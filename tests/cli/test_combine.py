@@ -98,7 +98,7 @@ def test_a_proven_gain_is_a_sentence(folder: Path, cli: Callable[..., Any]) -> N
 
 
 def test_all_methods_are_shown_by_default(folder: Path, cli: Callable[..., Any]) -> None:
-    said = cli("combine", *FILES, "--calibrate", "pooled", "--metric", "accuracy")
+    said = cli("combine", *FILES, "--calibrate", "pooled", "--metric", "accuracy", "--budget", "2")
     assert said.code == 0
     shown = {line.split()[0] for line in said.out.splitlines() if line}
     assert {
@@ -111,6 +111,31 @@ def test_all_methods_are_shown_by_default(folder: Path, cli: Callable[..., Any])
     } <= shown
     assert "cross-fitted scores with 95% intervals, calibrated (pooled), best accuracy first" in " ".join(
         said.out.split()
+    )
+
+
+def test_metrics_that_methods_optimize(
+    folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "our_metrics.py").write_text(
+        "def shifted_loss(labels, probs):\n    return 5 - probs[range(len(labels)), labels].mean()\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    for metric in ("auroc", "brier", "balanced_accuracy", "python:our_metrics.shifted_loss"):
+        methods = ("--method", "weighted", "--method", "greedy_selection", "--method", "soft_voting")
+        said = cli("combine", *FILES, *methods, "--metric", metric, "--json", "--folds", "3")
+        assert said.code == 0, said.err
+        found = json.loads(said.out)
+        values = [each["scores"]["cross_fitted"][metric]["value"] for each in found]
+        assert values == sorted(values, reverse=metric in ("auroc", "balanced_accuracy"))
+        greedy = next(each for each in found if each["method"] == "greedy_selection")
+        assert metric in greedy["notes"]["selections"][0]
+        assert cli("combine", *FILES, "--method", "weighted", "--metric", metric, "--wide").code == 0
+    wrong = cli("combine", *FILES, "--metric", "python:our_metrics.shifted", "-q")
+    assert (wrong.code, wrong.err) == (
+        2,
+        "committee: metric: expected a function of our_metrics, got 'shifted'. "
+        "Did you mean 'shifted_loss'?\n",
     )
 
 
