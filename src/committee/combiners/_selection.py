@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from torch import Tensor
 
 from committee.combiners.base import Combiner, Query
+from committee.solvers.columns import columns, pick
+
+if TYPE_CHECKING:
+    from committee.predictions.table import Predictions
 
 
 class Selection(Combiner):
@@ -14,6 +21,13 @@ class Selection(Combiner):
     """
 
     inner: Combiner
+
+    def fit_inner(self, predictions: Predictions, members: Sequence[str]) -> None:
+        """Fit `inner` on some of the members; their logits are copied only if it reads them."""
+        needed = self.inner.learns and self.inner.needs_logits
+        if self.inner.learns and not needed:
+            columns(predictions)
+        self.inner.fit(pick(predictions, members, logits=needed))
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""

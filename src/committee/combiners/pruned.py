@@ -16,7 +16,7 @@ from committee.metrics.objectives import check_objective
 from committee.pruning._front import front
 from committee.pruning._subsets import TIE, UNITS, Budgets, Costs, Subsets
 from committee.pruning.base import PRUNERS, Pruner
-from committee.solvers.columns import pick, take
+from committee.solvers.columns import columns, pick, take
 from committee.solvers.cross_fit import redraw_folds
 from committee.solvers.search import evaluation_seconds
 
@@ -107,6 +107,8 @@ class Pruned(Selection):
         self.floor = floor
         self.folds = folds
         self.seed = seed
+        inner_needs = self.inner.learns and self.inner.needs_logits
+        self.needs_logits = inner_needs or _reads_logits(method)
         self.calibrates, self.allows_negative_weights = (
             self.inner.calibrates,
             self.inner.allows_negative_weights,
@@ -130,7 +132,9 @@ class Pruned(Selection):
         check_objective(self.metric, "pruned.metric")
         pruner = self._pruner()
         budgets = self._budgets(predictions)
-        rows = pick(predictions, _candidates(budgets, sorted(predictions.members)))
+        columns(predictions)
+        names = _candidates(budgets, sorted(predictions.members))
+        rows = pick(predictions, names, logits=pruner.needs_logits)
         subsets = Subsets(rows, self.metric, budgets)
         path = [subsets.names(subset) for subset in pruner.path(subsets)]
         values = self._cross_validated(pruner, rows, budgets, path)
@@ -157,7 +161,7 @@ class Pruned(Selection):
         }
         kept = [name for name in predictions.members if name in chosen["members"]]
         self.set_buffers(position=torch.tensor([predictions.members.index(name) for name in kept]))
-        self.inner.fit(pick(predictions, kept))
+        self.fit_inner(predictions, kept)
 
     def _pruner(self) -> Pruner:
         check_choice("pruned.method", self.method, PRUNERS.names())
@@ -192,13 +196,13 @@ class Pruned(Selection):
         self, pruner: Pruner, rows: Predictions, budgets: Budgets, path: Path
     ) -> list[float]:
         """Return the metric of each size, with subsets that are chosen on the other folds."""
-        folds = redraw_folds(rows, self.seed, self.folds)
+        folds, needed = redraw_folds(rows, self.seed, self.folds), pruner.needs_logits
         total = np.zeros(len(path))
         for fold in np.unique(folds):
             others, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            found = pruner.path(Subsets(take(rows, others), self.metric, budgets))
+            found = pruner.path(Subsets(take(rows, others, logits=needed), self.metric, budgets))
             by_size = {len(subset): subset for subset in found}
-            evaluated = Subsets(take(rows, held_out), self.metric, budgets)
+            evaluated = Subsets(take(rows, held_out, logits=False), self.metric, budgets)
             # If the path on the other folds ends earlier, its largest subset is used instead.
             values = [evaluated.value(by_size.get(len(names), found[-1])) for names in path]
             total += np.array(values) * len(held_out)
@@ -239,3 +243,8 @@ def _candidates(budgets: Budgets, members: list[str]) -> list[str]:
         got=f"none: the closest is '{nearest}' alone with {got}",
         todo="Raise the budget, or train a smaller backbone.",
     )
+
+
+def _reads_logits(method: str) -> bool:
+    """Return whether a pruning method reads logits; an unknown one is an error of the fit."""
+    return method not in PRUNERS.names() or PRUNERS.load(method).needs_logits

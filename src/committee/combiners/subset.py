@@ -10,7 +10,6 @@ import torch
 from committee.combiners._selection import Selection
 from committee.combiners.base import Combiner, build
 from committee.errors import UnknownNameError, nearest
-from committee.solvers.columns import pick
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -58,7 +57,7 @@ class Subset(Selection):
         self.members = members
         self.inner = build(inner)
         self.learns, self.calibrates = self.inner.learns, self.inner.calibrates
-        self.needs_logits = self.inner.needs_logits
+        self.needs_logits = self.inner.learns and self.inner.needs_logits
 
     @classmethod
     def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
@@ -81,7 +80,7 @@ class Subset(Selection):
 
     def _fit(self, predictions: Predictions) -> None:
         """Fit `inner` on the selected members."""
-        self.inner.fit(pick(predictions, self.members))
+        self.fit_inner(predictions, self.members)
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit of `inner` takes."""

@@ -16,6 +16,11 @@ class Pruner(ABC):
     A pruning method returns a path: subsets of the members, one for each size. `Pruned` chooses a size by
     cross-validation, within budgets of latency and size.
 
+    Attributes
+    ----------
+    needs_logits : bool
+        Whether `path` reads `subsets.rows.logits`, and not only scores of subsets.
+
     See Also
     --------
     committee.combiners.Pruned : The combiner that uses a pruning method.
@@ -31,6 +36,8 @@ class Pruner(ABC):
     ...         order = np.argsort(-subsets.alone())
     ...         return [tuple(order[:size].tolist()) for size in range(1, len(order) + 1)]
     """
+
+    needs_logits: bool = True
 
     @abstractmethod
     def path(self, subsets: Subsets) -> list[Subset]:

@@ -23,6 +23,8 @@ class GreedyBackward(Pruner):
     ['fair', 'good']
     """
 
+    needs_logits = False
+
     def path(self, subsets: Subsets) -> list[Subset]:
         """Return nested subsets, one for each size."""
         kept: Subset = tuple(range(len(subsets.members)))

@@ -27,6 +27,8 @@ class GreedyForward(Pruner):
     ['fair', 'good']
     """
 
+    needs_logits = False
+
     def path(self, subsets: Subsets) -> list[Subset]:
         """Return nested subsets, one for each size."""
         chosen: Subset = ()

@@ -118,9 +118,15 @@ def take(predictions: Predictions, rows: NDArray[np.int64], *, logits: bool = Tr
     return part
 
 
-def pick(predictions: Predictions, members: Sequence[str]) -> Predictions:
-    """Return `predictions.select(members)` with the columns of those members, if they are known."""
-    part, whole = predictions.select(members), _known.get(predictions)
+def pick(predictions: Predictions, members: Sequence[str], *, logits: bool = True) -> Predictions:
+    """Return `predictions.select(members)` with the columns of those members, if they are known.
+
+    With `logits=False` the logits are left out, as by `take`.
+    """
+    whole = _known.get(predictions)
+    if not logits:
+        predictions = replace(predictions, logits=predictions.logits[:, :, :0])
+    part = predictions.select(members)
     if whole is not None:
         chosen = np.array([predictions.members.index(name) for name in members])
         places = chosen if whole.places is None else whole.places[chosen]
