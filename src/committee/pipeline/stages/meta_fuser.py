@@ -10,6 +10,7 @@ from committee.errors import CommitteeError, RecipeError, StoreError
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.build import build, build_all, gather
 from committee.pipeline.shared.choose import Method, choose_methods, learner
+from committee.pipeline.shared.functions import check_functions
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import REBUILD, ensemble_facts
 from committee.pipeline.shared.splits import rows_in_words
@@ -68,7 +69,7 @@ class MetaFuser(Stage):
         """Return the inputs and rows on which the learner would be trained."""
         section = self.section(recipe)
         catalog = look_through(store)
-        inputs, missing = _inputs(section, store)
+        inputs, missing = _inputs(section, store, recipe)
         members = _union(inputs, [str(entry["name"]) for entry in catalog["members"]])
         context = gather(recipe, store, catalog, members)
         facts = {
@@ -112,7 +113,7 @@ class MetaFuser(Stage):
         with store.hold():
             catalog = discover(store)
             set_aside(catalog, outcome, needed=MEMBERS, renewed=[section.name])
-            inputs, missing = _inputs(section, store)
+            inputs, missing = _inputs(section, store, recipe)
             for name, error in missing.items():
                 outcome.fail(f"{section.name} without {name}", error)
             members = _union(inputs, [str(entry["name"]) for entry in catalog["members"]])
@@ -135,7 +136,7 @@ def _is_stored(name: str, store: Store) -> bool:
         return False
 
 
-def _inputs(fuser: Section, store: Store) -> tuple[Inputs, dict[str, CommitteeError]]:
+def _inputs(fuser: Section, store: Store, recipe: Recipe) -> tuple[Inputs, dict[str, CommitteeError]]:
     """Return the method and members of each input, by full name, and the errors of missing inputs."""
     found, missing = Inputs(), dict[str, CommitteeError]()
     for place, name in enumerate(dict.fromkeys(fuser.input_ensembles)):
@@ -143,6 +144,7 @@ def _inputs(fuser: Section, store: Store) -> tuple[Inputs, dict[str, CommitteeEr
         try:
             full = store.resolve(name)
             method, members = _method_and_members(store, full)
+            check_functions(method, recipe, full)
         except CommitteeError as error:
             missing[name] = error
             continue
