@@ -72,6 +72,7 @@ FILES = [
     "ensembles/weighted_ensemble/combiner.safetensors",
     "ensembles/weighted_ensemble/combiner.json",
     "ensembles/weighted_ensemble/ensemble.json",
+    "ensembles/weighted_ensemble/gain_draws.npy",
     "deploy/weighted_ensemble/state_dict/weights.safetensors",
     "deploy/weighted_ensemble/metadata.json",
     "deploy/weighted_ensemble/class_mapping.json",
