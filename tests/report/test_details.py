@@ -112,3 +112,22 @@ def test_what_there_is_nothing_of_has_no_table() -> None:
     assert tables({**MEMBER, **nothing}) == []
     titles = [title for title, *_ in tables({**ENSEMBLE, **nothing, "calibration": None, "weights": None})]
     assert titles[0] == "Cross-fitted gains" and titles[1] == "Members"
+
+
+def test_what_the_members_are_together() -> None:
+    equivalent = {"value": 2.5, "note": ""}
+    measures = {"mutual_information": SCORE["accuracy"], "deep_ensemble_equivalent": equivalent}
+    rows = next(
+        rows for title, _, rows in tables({**ENSEMBLE, **measures}) if title.startswith("Members together")
+    )
+    assert rows == [
+        ["mutual information of class and member, nats", HALF],
+        ["candidates with equal weights and the same calibrated log_loss", "2.50"],
+    ]
+    none = {"deep_ensemble_equivalent": {"value": None, "note": "worse than one member on average"}}
+    rows = next(
+        rows for title, _, rows in tables({**ENSEMBLE, **none}) if title.startswith("Members together")
+    )
+    assert rows == [
+        ["candidates with equal weights and the same calibrated log_loss", "worse than one member on average"]
+    ]

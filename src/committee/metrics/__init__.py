@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from committee.metrics.set_table import SetTable as SetTable
     from committee.metrics.set_table import selective as selective
     from committee.metrics.summaries import Summary as Summary
-    from committee.metrics.summaries import resampled as resampled
     from committee.metrics.summaries import summary as summary
     from committee.metrics.uncertainty import mutual_information as mutual_information
 

@@ -37,13 +37,13 @@ class ClassAverage:
     average: str
 
     def __call__(self, found: Summary) -> Floats:
-        """Return the average of a summary, `[...]`."""
+        """Return the average of a summary."""
         if (self.rate, self.average) == ("recall", "weighted"):
-            return ratio(found.hit.sum(axis=-1), found.count)
-        return (self.by_class(found) * self._weights(found)).sum(axis=-1)
+            return ratio(found.hit.sum(), found.count)
+        return (self.by_class(found) * self._weights(found)).sum()
 
     def by_class(self, found: Summary) -> Floats:
-        """Return the rate of each class, `[..., C]`."""
+        """Return the rate of each class, `[C]`."""
         return ratio(found.hit, self._total(found))
 
     def influence(self, rows: Rows) -> Floats:
@@ -72,9 +72,9 @@ class ClassAverage:
 
     def _weights(self, found: Summary) -> Floats:
         if self.average == "weighted":
-            return ratio(found.actual, np.asarray(found.count)[..., None])
+            return found.actual / found.count
         used = (found.actual + found.predicted if self.average == "macro" else found.actual) > 0
-        return ratio(used.astype(float), used.sum(axis=-1, keepdims=True).astype(float))
+        return ratio(used.astype(float), used.sum(keepdims=True).astype(float))
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:

@@ -33,8 +33,8 @@ class CalibrationError:
     kind: str
 
     def __call__(self, found: Summary) -> Floats:
-        """Return the error of a summary, `[...]`."""
-        return np.abs(self._sums(found)).sum(axis=-1) / found.count
+        """Return the error of a summary."""
+        return np.abs(self._sums(found)).sum() / found.count
 
     def influence(self, rows: Rows) -> Floats:
         """Return N times the derivative with respect to the weight of each row, `[N]`; the sum is 0."""

@@ -33,7 +33,7 @@ class Metric:
     name : str
         Its key in `METRICS`.
     function : callable
-        From a `Summary` to a float array `[...]`: one value, or one for each resample.
+        From a `Summary` to a number.
     higher_is_better : bool
         Whether larger values are better.
     influence : callable
@@ -227,7 +227,7 @@ def confusion(found: Summary) -> NDArray[np.int64]:
             got=f"{classes:,}",
             todo="Use committee.metrics.mistakes, which lists the cells that are not zero.",
         )
-    pairs, cells = _cells(found), np.zeros((classes, classes), np.int64)
+    pairs, cells = found.pairs(), np.zeros((classes, classes), np.int64)
     cells[pairs[:, 0], pairs[:, 1]] = pairs[:, 2]
     return cells
 
@@ -238,7 +238,7 @@ def mistakes(found: Summary, most: int | None = None) -> NDArray[np.int64]:
     Parameters
     ----------
     found : Summary
-        Of all rows, not of resamples.
+        The summary of a prediction.
     most : int, optional
         Largest number of cells; all by default.
 
@@ -255,12 +255,6 @@ def mistakes(found: Summary, most: int | None = None) -> NDArray[np.int64]:
     >>> mistakes(summary(log_probs, [0, 1, 1])).tolist()
     [[1, 0, 1]]
     """
-    pairs = _cells(found)
+    pairs = found.pairs()
     wrong = pairs[pairs[:, 0] != pairs[:, 1]]
     return wrong[np.argsort(-wrong[:, 2], kind="stable")][:most]
-
-
-def _cells(found: Summary) -> NDArray[np.int64]:
-    """Return the nonzero cells of the confusion matrix; see `Summary.pairs`."""
-    assert found.pairs is not None, "resampled summaries have no confusion matrix"
-    return found.pairs()

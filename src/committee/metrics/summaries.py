@@ -17,7 +17,6 @@ from committee.metrics.risk import RiskCoverage
 BINS = 15
 SUM_TOLERANCE = 1e-3
 _TILE = 2**17
-_MOST_UNITS = 2048
 _MOST_CELLS = 2**20
 
 Floats = NDArray[np.floating[Any]]
@@ -25,33 +24,31 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Sums over rows; the summary of bootstrap resamples has a leading axis of resamples.
+    """Sums over rows.
 
     Attributes
     ----------
-    count : float array [...]
+    count : float
         Number of rows.
-    log_loss, brier : float array [...]
+    log_loss, brier : float
         Sums of the negative log-probability of the label (nats), and of the squared distance between the
         probabilities and the one-hot label.
-    hit, actual, predicted : float array [..., C]
-        Number of correct predictions, of labels and of predictions of each class. Resamples have only the
-        classes that occur among the labels or the predictions.
-    gap, gap_mass : float array [..., 15]
+    hit, actual, predicted : float array [C]
+        Number of correct predictions, of labels and of predictions of each class.
+    gap, gap_mass : float array [15]
         Sum of confidence minus correctness in bins of equal width and of equal mass.
     area, aurc, augrc : callable
         Return the macro one-versus-rest area under the ROC curve, and the areas under the risk-coverage curve
-        and its generalized form, `[...]`. They sort the rows, so they are only computed on demand.
-    pairs : callable or None
+        and its generalized form. They sort the rows, so they are only computed on demand.
+    pairs : callable
         Returns the nonzero cells of the confusion matrix, int64 `[K, 3]`: label, predicted class and number
-        of rows, in the order of the first two. None for resamples.
-    rows : Rows or None
-        The rows, for metrics that are functions of the user. None for resamples.
+        of rows, in the order of the first two.
+    rows : Rows
+        The rows, for metrics that are functions of the user.
 
     See Also
     --------
     summary : Compute the summary of a prediction.
-    resampled : Compute the summaries of bootstrap resamples.
 
     Examples
     --------
@@ -73,8 +70,8 @@ class Summary:
     area: Callable[[], Floats]
     aurc: Callable[[], Floats]
     augrc: Callable[[], Floats]
-    pairs: Callable[[], NDArray[np.int64]] | None = None
-    rows: Rows | None = None
+    pairs: Callable[[], NDArray[np.int64]]
+    rows: Rows
 
 
 def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
@@ -93,41 +90,6 @@ def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
         The shapes do not match, a label is out of range, or a row does not hold log-probabilities.
     """
     return Rows.read(log_probs, labels).whole
-
-
-def resampled(
-    log_probs: ArrayLike,
-    labels: ArrayLike,
-    *,
-    groups: ArrayLike | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Summary:
-    """Return the summaries of bootstrap resamples.
-
-    Calls that differ in `log_probs` only return paired resamples.
-
-    Parameters
-    ----------
-    log_probs : float array [N, C]
-        As for `summary`.
-    labels : int array [N]
-        As for `summary`.
-    groups : array [N], optional
-        Groups that are resampled as a whole, because rows of one group are not independent.
-    resamples : int
-        Length R of the leading axis of every field.
-    seed : int
-        Seed of the resamples.
-
-    Notes
-    -----
-    More than 2048 rows or groups are first distributed at random over 2048 sets, and the sets are resampled.
-    The variance of a sum over independent rows stays the same, and a resample costs one row of a matrix
-    product. The bins of `gap_mass` are those of all rows, and the area under the ROC curve is linearized
-    (DeLong et al. 1988).
-    """
-    return Rows.read(log_probs, labels).resampled(groups, resamples, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,49 +159,6 @@ class Rows:
             self,
         )
 
-    def resampled(self, groups: ArrayLike | None, resamples: int, seed: int) -> Summary:
-        """Return the summaries of bootstrap resamples; see the function of this name."""
-        labels, predicted, classes = self._compact()
-        random = np.random.default_rng(seed)
-        unit, units = _units(len(self.labels), groups, classes, random)
-        draws = random.integers(0, units, (resamples, units)) + np.arange(resamples)[:, None] * units
-        times = np.bincount(draws.ravel(), minlength=resamples * units).astype(np.float32)
-        times = times.reshape(resamples, units)
-
-        def sums(
-            values: ArrayLike | None = None, kind: NDArray[np.int64] | None = None, kinds: int = 1
-        ) -> Floats:
-            index = unit if kind is None else unit * kinds + kind
-            table = np.bincount(index, None if values is None else np.asarray(values), units * kinds)
-            product = times @ table.reshape(units, kinds).astype(np.float32)
-            return product.astype(float) if kind is not None else product[:, 0].astype(float)
-
-        count = sums()
-
-        def linear(value: float, influence: Floats) -> Floats:
-            return value + sums(influence) / count
-
-        return Summary(
-            count,
-            sums(self.log_loss),
-            sums(self.brier),
-            sums(self.correct, labels, classes),
-            sums(None, labels, classes),
-            sums(None, predicted, classes),
-            sums(self.gap, self.bins, BINS),
-            sums(self.gap, self.bins_mass, BINS),
-            lambda: linear(self.ranking.area, self.ranking.influence),
-            lambda: linear(self.risk.aurc, self.risk.aurc_influence),
-            lambda: linear(self.risk.augrc, self.risk.augrc_influence),
-        )
-
-    def _compact(self) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
-        """Return labels and predictions as indices of the classes that occur, and the number of these."""
-        occurs = np.zeros(self.log_probs.shape[1], bool)
-        occurs[self.labels] = occurs[self.predicted] = True
-        place = np.cumsum(occurs) - 1
-        return place[self.labels], place[self.predicted], int(occurs.sum())
-
     def _pairs(self) -> NDArray[np.int64]:
         classes = self.log_probs.shape[1]
         cells = self.labels * classes + self.predicted
@@ -293,18 +212,6 @@ class Rows:
 
 def _binned(bins: NDArray[np.int64], values: Floats) -> Floats:
     return np.bincount(bins, values, BINS).astype(float)
-
-
-def _units(
-    rows: int, groups: ArrayLike | None, classes: int, random: np.random.Generator
-) -> tuple[NDArray[np.int64], int]:
-    """Return the resampling unit of each row, and the number of units."""
-    most = int(np.clip(2**23 // classes, 256, _MOST_UNITS))
-    unit = np.arange(rows) if groups is None else np.unique(groups, return_inverse=True)[1]
-    units = int(unit.max()) + 1
-    if units <= most:
-        return unit, units
-    return (random.permutation(units) % most)[unit], most
 
 
 def _checked(log_probs: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:

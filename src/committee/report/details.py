@@ -24,6 +24,7 @@ def tables(report: Report) -> list[Table]:
     found = [_metrics(report), _classes(report), _mistakes(report), *_sets(report)]
     if report["kind"] == "ensemble":
         found += [_gains(report), _calibration(report), _networks(report), *_conditional(report)]
+        found.append(_together(report))
         found += [_members(report), _samples(report)]
     return [table for table in found if table[2]]
 
@@ -115,6 +116,20 @@ def _calibration(report: Report) -> Table:
     found = report["calibration"] or {}
     rows = [[name, *map(_four, found[name].values())] for name in ("log_loss", "ece") if name in found]
     return f"Effect of calibration ({report['calibrate']}), cross-fitted", ["metric", "before", "after"], rows
+
+
+def _together(report: Report) -> Table:
+    """Return the mutual information of the members, and how many candidates the ensemble is worth."""
+    information, equivalent = report.get("mutual_information"), report.get("deep_ensemble_equivalent")
+    rows = (
+        []
+        if information is None
+        else [["mutual information of class and member, nats", interval(information)]]
+    )
+    if equivalent is not None:
+        worth = equivalent["note"] if equivalent["value"] is None else f"{equivalent['value']:.2f}"
+        rows.append(["candidates with equal weights and the same calibrated log_loss", worth])
+    return "Members together, on the test split", ["measure", "value"], rows
 
 
 def _members(report: Report) -> Table:
