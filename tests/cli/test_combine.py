@@ -60,6 +60,8 @@ def test_several_methods_are_a_list(folder: Path, cli: Callable[..., Any]) -> No
     found = json.loads(said.out)
     losses = [each["scores"]["cross_fitted"]["log_loss"]["value"] for each in found]
     assert len(found) == 2 and losses == sorted(losses)
+    assert [each["is_best"] for each in found] == [True, False]
+    assert set(found[0]["scores"]["gain"]) >= {"brier", "auroc", "ece", "balanced_accuracy"}
 
 
 def test_the_table(folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,6 +91,44 @@ def test_a_wide_table_has_all_intervals(
     heading, row = said.out.splitlines()[1:3]
     assert heading.endswith("auroc of the fit  gain over best single member  compared with")
     assert row.count("[") >= 4 and row.endswith("best single member (a)")
+
+
+def test_a_gain_is_that_of_the_metric(folder: Path, cli: Callable[..., Any]) -> None:
+    said = cli("combine", "c.npz", "--labels", "labels.csv", "--method", "soft_voting", "--metric", "brier")
+    assert said.out.splitlines()[-1] == "soft_voting has no proven gain over the best single member (c)."
+    found = cli("combine", *FILES, "--method", "weighted", "--metric", "brier", "--json")
+    assert json.loads(found.out)["scores"]["gain"]["brier"]["metric"] == "brier"
+
+
+def test_a_gain_in_a_metric_of_the_user_is_not_evaluated(
+    folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "own_gain.py").write_text(
+        "def right(labels, probabilities):\n    return (probabilities.argmax(axis=1) == labels).mean()\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    said = cli("combine", *FILES, "--method", "soft_voting", "--metric", "python:own_gain.right")
+    assert "not evaluated" in said.out
+    assert " ".join(said.out.splitlines()[-2:]).endswith(
+        "soft_voting is not compared with the best single member: gains are not evaluated for "
+        "python:own_gain.right."
+    )
+
+
+def test_the_output_says_why_a_method_is_the_best(folder: Path, cli: Callable[..., Any]) -> None:
+    """A copy of a member adds nothing, so the vote without it has the same score, and is cheaper."""
+    given = "{combiner: weighted, weights: {a: 0.5, b: 0.5}}"
+    more = "{combiner: weighted, weights: {a: 0.5, b: 0.495, c: 0.005}, name: more}"
+    said = cli("combine", *FILES, "--method", given, "--method", more, "--calibrate", "none")
+    last = " ".join(said.out.splitlines()[-2:])
+    assert "The best method, weighted, " in last
+    if next(line for line in said.out.splitlines() if line.startswith(("more ", "weighted "))).startswith(
+        "more"
+    ):
+        assert last.endswith(
+            "Its log_loss is within noise of that of more, and it uses 2 networks instead of 3."
+        )
 
 
 def test_a_proven_gain_is_a_sentence(folder: Path, cli: Callable[..., Any]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from committee.errors import UnknownNameError
+from committee.pipeline.shared import winner
 from committee.recipe.model import CostBudget
 from committee.report import recommendation
 from committee.report.recommendation import Recommendation, recommend
@@ -58,6 +60,17 @@ def test_the_best_proven_gain(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
         "fusion",
         "Use fusion: log_loss 0.3000 [0.2800, 0.3200] cross-fitted, 84.0 ms for an image and 84.0 MB. "
         "It is better than the best single member (vit) by 0.1000 [0.0900, 0.1100].",
+    )
+
+
+def test_a_faster_model_within_noise_of_the_best(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = dict(zip(("fusion", "stack"), np.random.default_rng(0).normal(size=(2, 1000)), strict=True))
+    monkeypatch.setattr(winner, "score_draws", lambda store, reports, metric: draws)
+    assert chosen(store, monkeypatch, VIT, RESNET, FUSION, STACK, VOTE) == Recommendation(
+        "stack",
+        "Use stack: log_loss 0.3500 [0.3300, 0.3700] cross-fitted, 25.0 ms for an image and 25.0 MB. "
+        "It is better than the best single member (vit) by 0.0500 [0.0400, 0.0600]. Its score is within noise "
+        "of the best one, 0.3000 [0.2800, 0.3200] of fusion, which takes 84.0 ms for an image and 84.0 MB.",
     )
 
 

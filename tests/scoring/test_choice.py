@@ -17,14 +17,14 @@ DRAWS /= DRAWS.std(axis=1, keepdims=True)
 
 def test_ties_go_to_the_cheaper_method() -> None:
     large = Contender("large", 10.0, DRAWS[0], (7.0,))
-    small = Contender("small", 8.7, DRAWS[1], (2.0,))
-    worse = Contender("worse", 8.4, DRAWS[2], (1.0,))
+    small = Contender("small", 9.4, DRAWS[1], (2.0,))
+    worse = Contender("worse", 9.2, DRAWS[2], (1.0,))
     same = Contender("same", 9.5, DRAWS[3], (2.0,))
     assert [each.name for each in choose([worse, small, large])] == ["small", "large"]
     assert [each.name for each in choose([worse, small, large, same])] == ["same", "large"]
     assert [each.name for each in choose([worse, large])] == ["large", "large"]
     # The same difference is no tie where the two scores always move together.
-    paired = Contender("paired", 8.7, DRAWS[0], (2.0,))
+    paired = Contender("paired", 9.4, DRAWS[0], (2.0,))
     assert [each.name for each in choose([paired, large])] == ["large", "large"]
 
 

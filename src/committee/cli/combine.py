@@ -128,7 +128,7 @@ def run(arguments: Namespace) -> int:
     if found.test is not None:
         write_csv(out, found.test.sample_ids, found.test_probabilities(), found.test.class_names)
     if arguments.json:
-        listed = [each.to_json() for each in found.methods]
+        listed = [{**each.to_json(), "is_best": each is found.best} for each in found.methods]
         print_json(listed[0] if len(arguments.method) == 1 else listed)
         return 0
     print_combination(found, arguments.wide)
