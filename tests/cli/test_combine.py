@@ -305,3 +305,14 @@ def test_a_method_with_options(folder: Path, cli: Callable[..., Any]) -> None:
 def test_one_file_is_one_member(folder: Path, cli: Callable[..., Any]) -> None:
     said = cli("combine", "a.npz", "--labels", "labels.csv", "--method", "soft_voting")
     assert said.out.startswith("90 samples, 3 classes, 1 member: ")
+
+
+def test_classes_without_samples_are_named_beside_the_auroc(folder: Path, cli: Callable[..., Any]) -> None:
+    file = folder / "labels.csv"
+    file.write_text(file.read_text("utf-8").replace(",owl", ",dog"), encoding="utf-8")
+    said = cli("combine", *FILES, "--method", "soft_voting", "--metric", "auroc")
+    assert said.code == 0, said.err
+    assert "auroc is the mean over the other classes: no sample is of 'owl'." in said.out.splitlines()
+    assert "nan" not in said.out
+    said = cli("combine", *FILES, "--method", "soft_voting")
+    assert "no sample is of" not in said.out

@@ -32,6 +32,9 @@ def print_combination(found: Combination, wide: bool) -> None:
     )
     if not wide and any(is_over_calibrated(_facts(each, metric)) for each in found.methods):
         print_text(OVER_CALIBRATED)
+    absent = _absent_classes(found)
+    if absent and (wide or metric == "auroc"):
+        print_text(f"auroc is the mean over the other classes: no sample is of {absent}.")
     shown = _shown(metric)
     alone = [[name, *(f"{scores[each]:.4f}" for each in shown)] for name, scores in found.alone.items()]
     print_table("\nEach member alone", ["member", *shown], alone)
@@ -40,6 +43,16 @@ def print_combination(found: Combination, wide: bool) -> None:
     if listed:
         print_text(f"\nWeights of {found.best.method}: {', '.join(listed)}")
     print_text(f"\n{_conclusion(found)}")
+
+
+def _absent_classes(found: Combination) -> str:
+    """Return the classes that no sample has."""
+    from committee.errors import first_five
+
+    present = set(found.predictions.require_labels("combine").tolist())
+    return first_five(
+        name for index, name in enumerate(found.predictions.class_names) if index not in present
+    )
 
 
 def _shown(metric: str) -> list[str]:

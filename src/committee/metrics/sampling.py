@@ -12,7 +12,8 @@ from scipy.stats import beta, norm
 from scipy.stats import t as student
 
 Floats = NDArray[np.floating[Any]]
-Ends = tuple[float, float]
+CORRELATION = 0.1
+"""Intraclass correlation of errors that no row has."""
 
 
 class Rates(NamedTuple):
@@ -128,13 +129,30 @@ class Sample:
         """Return the number of independent rows whose rate is as certain as a mean of rates.
 
         The variance of groups is larger than that of their rows by the design effect, a factor of at least 1.
+        Errors that the rows do not have say nothing about it: the variance that is added for them has at
+        least the design effect of an intraclass correlation of 0.1.
         """
+        middle, added = _smoothed(rates)
+        variance, effect = self._variance(influence)
+        total = variance / rates.scale**2 * effect + added * max(effect, self._assumed_effect)
+        return middle * (1 - middle) / total if total else float(rates.totals.sum())
+
+    def _variance(self, influence: Floats) -> tuple[float, float]:
+        """Return the variance of the mean of independent rows, and the design effect of the groups."""
         single = float(np.square(influence, dtype=float).sum())
         effect = 1.0
         if self.unit is not None and single:
             between = float(np.square(np.bincount(self.unit, influence)).sum())
             effect = max(between * self.units / max(self.units - 1, 1) / single, 1.0)
-        return _independent(rates, single / (rates.scale * self.rows) ** 2) / effect
+        return single / self.rows**2, effect
+
+    @cached_property
+    def _assumed_effect(self) -> float:
+        """The design effect of groups of these sizes for an intraclass correlation of 0.1."""
+        if self.unit is None:
+            return 1.0
+        size = float(np.square(np.bincount(self.unit), dtype=float).sum()) / self.rows
+        return 1 + CORRELATION * (size - 1)
 
     def proportion(self, right: NDArray[np.bool_]) -> Interval:
         """Return the share of true values `[N]` with its exact interval.
@@ -190,17 +208,15 @@ def one_rate(share: float, rows: int, scale: float = 1.0) -> Rates:
     return Rates(np.array([share * rows]), np.array([float(rows)]), np.ones(1), scale)
 
 
-def _independent(rates: Rates, variance: float) -> float:
-    """Return the number of rows whose rate is as certain as a mean of rates with this variance.
+def _smoothed(rates: Rates) -> tuple[float, float]:
+    """Return a mean of rates with two hits and two misses added to each, and the variance that this adds.
 
-    A rate of 0 or 1 has no variance in the sample. So two hits and two misses are added to each rate (Agresti
-    and Coull 1998); the hits of the others decide how these four are divided. What this adds to the variance
-    of rates is added to the variance of the mean.
+    A rate of 0 or 1 has no variance in the sample, which the added rows give it (Agresti and Coull 1998); the
+    hits of the other rates decide how the four are divided.
     """
     hits, totals, weights, _ = rates
     plain = hits / totals
     others = (hits.sum() - hits + 2) / (totals.sum() - totals + 4)
     smooth = (hits + 4 * others) / (totals + 4)
     added = np.maximum(smooth * (1 - smooth) - plain * (1 - plain), 0) / totals
-    middle, variance = float((weights * smooth).sum()), variance + float((weights**2 * added).sum())
-    return middle * (1 - middle) / variance if variance else float(totals.sum())
+    return float((weights * smooth).sum()), float((weights**2 * added).sum())
