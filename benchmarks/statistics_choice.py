@@ -113,7 +113,7 @@ def stack(rows: Predictions, new: Predictions) -> LogProbs:
         log_softmax(each.logits, axis=2).transpose(1, 0, 2).reshape(len(each), -1) for each in (rows, new)
     )
     return (
-        LogisticRegression(max_iter=1000)
+        LogisticRegression(max_iter=300)
         .fit(known, rows.require_labels("benchmark"))
         .predict_log_proba(others)
     )

@@ -60,11 +60,11 @@ def test_no_gain_is_claimed_where_the_best_member_alone_is_right(problems) -> No
     """Calibrated methods against a calibrated member: the default of `combine`.
 
     No method can beat the first member, whose logits are exact; the others predict at random. At most 5% of
-    leaderboards may claim a gain: more than 5 of 30 have a probability of 0.3% then.
+    leaderboards may claim a gain: more than 4 of 20 have a probability of 0.3% then.
     """
     random, claims = np.random.default_rng(0), 0
     source = problems.problem([2.0, 0, 0, 0, 0], classes=3)
-    for seed in range(30):
+    for seed in range(20):
         found = combine(source.draw(200, random), methods=METHODS, calibrate="pooled", seed=seed)
         claims += any(each.scores.gain["log_loss"].proven for each in found.methods)
-    assert claims <= 5
+    assert claims <= 4

@@ -124,7 +124,7 @@ STRUCTURES: dict[str, Callable[[np.random.Generator], Problem]] = {
     ),
     "many useless members": lambda random: problem(several([1.8] * 4 + [0.05] * 16, random)),
     "few rows": lambda random: problem(several([2, 1.6, 1.6, 1.2, 1.2], random)),
-    "many classes": lambda random: problem(several([2.5, 2.2, 2, 1.8], random), classes=20),
+    "many classes": lambda random: problem(several([2.5, 2.2, 2, 1.8], random), classes=12),
     "near chance": lambda random: problem(several([0.35] * 6, random)),
     "rare classes": lambda random: problem(
         several([2, 1.8, 1.6, 1.4], random), prior=[0.55, 0.3, 0.1, 0.03, 0.02], classes=5
@@ -134,4 +134,4 @@ STRUCTURES: dict[str, Callable[[np.random.Generator], Problem]] = {
 
 def sizes(structure: str) -> tuple[int, int]:
     """Return the two numbers of rows of a structure."""
-    return {"few rows": (60, 120), "many classes": (600, 1500)}.get(structure, (300, 1500))
+    return {"few rows": (60, 120)}.get(structure, (300, 1000))
