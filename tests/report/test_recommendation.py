@@ -69,8 +69,9 @@ def test_a_faster_model_within_noise_of_the_best(store: Store, monkeypatch: pyte
     assert chosen(store, monkeypatch, VIT, RESNET, FUSION, STACK, VOTE) == Recommendation(
         "stack",
         "Use stack: log_loss 0.3500 [0.3300, 0.3700] cross-fitted, 25.0 ms for an image and 25.0 MB. "
-        "It is better than the best single member (vit) by 0.0500 [0.0400, 0.0600]. Its score is within noise "
-        "of the best one, 0.3000 [0.2800, 0.3200] of fusion, which takes 84.0 ms for an image and 84.0 MB.",
+        "It is better than the best single member (vit) by 0.0500 [0.0400, 0.0600]. Its score is within "
+        "noise of the best one, 0.3000 [0.2800, 0.3200] of fusion, which takes 84.0 ms for an image and "
+        "84.0 MB.",
     )
 
 
