@@ -12,7 +12,7 @@ from scipy.stats import binom, t
 from committee.errors import UsageError
 from committee.metrics.classification import METRICS
 from committee.predictions.table import Predictions
-from committee.scoring.gains import Gain, gain
+from committee.scoring.gains import Gain, gain, is_by_class
 
 COMPARED = [name for name, metric in METRICS.items() if metric.influence is not None]
 
@@ -83,6 +83,22 @@ def test_an_accuracy_is_proven_only_if_the_exact_test_agrees(rows: int) -> None:
             p = binom.sf(better - 1, better + worse, 0.5)
             assert found.value == pytest.approx((better - worse) / rows)
             assert p <= 0.025 if found.proven else p > 0.02
+
+
+def test_few_discordant_rows_prove_nothing_in_any_metric_of_predicted_classes() -> None:
+    """Some of six rows of a rare class differ, which changes the balanced accuracy by up to a half."""
+    labels = np.zeros(500, np.int64)
+    labels[:6] = 1
+    for wrong, expected in ((2, False), (4, False), (6, True)):
+        first, second = np.ones((2, 500), bool)
+        second[:wrong] = False
+        better, worse = (
+            np.where(labels[:, None] == 1, votes(each)[:, ::-1], votes(each)) for each in (first, second)
+        )
+        found = [gain(better, worse, labels, metric=metric) for metric in COMPARED if is_by_class(metric)]
+        assert len(found) == 8 and all(each.value > 0 for each in found)
+        assert not any(each.proven and not expected for each in found)
+        assert gain(better, worse, labels, metric="accuracy").proven is expected
 
 
 def test_a_loss_that_few_rows_decide_is_not_proven() -> None:

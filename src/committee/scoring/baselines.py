@@ -19,6 +19,7 @@ from committee.scoring.gains import (
     LogProbs,
     corrected,
     discordant,
+    is_by_class,
     paired,
     signed_influences,
     signed_values,
@@ -28,8 +29,6 @@ from committee.scoring.singles import Folds, Singles
 
 MOST_SORTED = 2**24
 """Logits of all members above which areas under ROC curves, for which they are sorted, are not compared."""
-_BY_CLASS = ("accuracy", "balanced", "f1", "precision", "recall")
-"""Beginnings of the names of metrics of the predicted classes, which no temperature changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ class Draws:
 class _Baseline:
     """The best single member of each fold by one metric, such that larger is better."""
 
-    correct: NDArray[np.bool_]
+    predicted: NDArray[np.int64]
     value: float
     sums: Floats
     draws: Floats
@@ -144,17 +143,23 @@ class Baselines:
         for place, (name, base) in enumerate(bases.items()):
             draws.append(scores[:, place] - base.draws)
             error = np.sqrt(corrected(draws[-1].var(), self._resamples.units))
-            counts = (
-                discordant(rows.correct, base.correct) if name in EXACT and not self._has_groups else None
-            )
-            difference = values[name] - base.value
-            gains[name] = paired(name, difference, error, sums[:, place] - base.sums, base.name, counts)
+            difference = values[name] - base.value, float(error), sums[:, place] - base.sums
+            gains[name] = paired(name, *difference, base.name, *self._changed(name, rows, base.predicted))
         return gains, Draws(tuple(gains), scores.T.astype(np.float32), np.array(draws, np.float32))
+
+    def _changed(
+        self, metric: str, rows: Rows, predicted: NDArray[np.int64]
+    ) -> tuple[tuple[int, int] | None, NDArray[np.bool_] | None]:
+        """Return the counts of an exact test, and the units in which predicted classes differ, or None."""
+        exact = metric in EXACT and not self._has_groups
+        counts = discordant(rows.correct, predicted == rows.labels) if exact else None
+        changed = self._resamples.any(rows.predicted != predicted) if is_by_class(metric) else None
+        return counts, changed
 
     def _baselines(self, calibrated: bool) -> dict[str, _Baseline]:
         if calibrated not in self._found:
             plain = self._baselines(False) if calibrated else {}
-            changed = [name for name in self._metrics() if not (calibrated and name.startswith(_BY_CLASS))]
+            changed = [name for name in self._metrics() if not (calibrated and is_by_class(name))]
             both = {**plain, **self._chosen(changed, calibrated)}
             self._found[calibrated] = {name: both[name] for name in METRICS if name in both}
         return self._found[calibrated]
@@ -194,7 +199,7 @@ class Baselines:
             members = ", ".join(self._singles.names[member] for member in sorted(set(chosen)))
             for place, (name, value) in enumerate(zip(names, signed_values(rows, names), strict=True)):
                 result[name] = _Baseline(
-                    rows.correct, value, sums[:, place], draws[name], f"{what} ({members})"
+                    rows.predicted, value, sums[:, place], draws[name], f"{what} ({members})"
                 )
         return result
 

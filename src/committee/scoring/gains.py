@@ -17,6 +17,7 @@ from committee.metrics.summaries import Rows
 
 LEVEL = 0.025
 """Probability that the lower limit of a single gain is above the true gain."""
+TINY = 1e-300
 EXACT = ("accuracy", "recall_weighted")
 """The metrics whose differences are counts of rows, so that there is an exact test."""
 _IN_POINTS = ("accuracy", "balanced", "f1", "precision", "recall", "auroc")
@@ -132,7 +133,8 @@ def gain(
     are linearized. Two rows or groups are added to the variance, one in favor of each prediction, of the
     average size of those that differ (Bonett and Price 2012), so that a few rows prove nothing. For the
     accuracy of rows without groups, the standard error is at least the one for which the interval agrees with
-    the exact test of McNemar (1947). Means over classes assume enough rows of each class for a linearization.
+    the exact test of McNemar (1947). No other metric of the predicted classes is more significant than if all
+    rows (of the average size) in which they differ had the same sign.
 
     References
     ----------
@@ -160,7 +162,8 @@ def gain(
     sums = np.bincount(unit, mine - others).astype(float)
     error = math.sqrt(corrected((sums**2).sum(), len(sums))) / len(labels)
     counts = discordant(rows.correct, other.correct) if metric in EXACT and groups is None else None
-    return paired(metric, value - known, error, sums, against, counts)
+    changed = np.bincount(unit, rows.predicted != other.predicted) > 0 if is_by_class(metric) else None
+    return paired(metric, value - known, error, sums, against, counts, changed)
 
 
 def paired(
@@ -170,6 +173,7 @@ def paired(
     sums: Floats,
     against: str,
     counts: tuple[int, int] | None = None,
+    changed: NDArray[np.bool_] | None = None,
 ) -> Gain:
     """Return the gain of a difference in a metric, after the corrections that `gain` describes.
 
@@ -185,16 +189,30 @@ def paired(
     counts : (int, int), optional
         Number of rows that only the candidate predicts correctly, and that only the baseline does, for the
         exact test.
+    changed : bool array [U], optional
+        Rows or groups in which the predicted classes differ, for a metric of the predicted classes.
     """
     squares = sums**2
     if squares.any():
         error *= math.sqrt(1 + 2 * (squares**2).sum() / squares.sum() ** 2)
     if counts is not None and max(counts):
-        exact = -float(ndtri(bdtrc(max(counts) - 1, sum(counts), 0.5)))
-        # Below one standard error nothing is proven by either test.
-        error = max(error, abs(value) / exact) if exact > 1 else error
+        error = max(error, _least_error(value, float(bdtrc(max(counts) - 1, sum(counts), 0.5))))
+    if changed is not None and changed.any():
+        # The differences of k units have the same sign by chance with a probability of 2 ** -k.
+        sizes = np.abs(sums[changed])
+        error = max(error, _least_error(value, 0.5 ** (sizes.sum() ** 2 / max((sizes**2).sum(), TINY))))
     critical = float(stdtrit(max(len(sums) - 1, 1), 1 - LEVEL))
     return Gain(metric, float(value), float(error), critical, len(sums), against)
+
+
+def is_by_class(metric: str) -> bool:
+    """Return whether a metric depends on the predicted classes only, so that no temperature changes it."""
+    return metric.startswith(("accuracy", "balanced", "f1", "precision", "recall"))
+
+
+def _least_error(value: float, probability: float) -> float:
+    """Return the standard error with which a value is as significant as an event of this probability."""
+    return abs(value) / max(-float(ndtri(probability)), 0.5)
 
 
 def corrected(variance: float, units: int) -> float:

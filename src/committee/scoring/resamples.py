@@ -74,6 +74,10 @@ class Resamples:
         """Return the sums over the rows of each unit, `[U, K]`, of values `[K, N]`."""
         return np.stack([np.bincount(self.unit, each, self.units) for each in values], axis=1)
 
+    def any(self, values: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return whether values `[N]` are true for any row of each unit, `[U]`."""
+        return np.bincount(self.unit, values, self.units) > 0
+
     def means(self, sums: Floats) -> Floats:
         """Return the means of `[U, K]` over the rows of each resample, `[R, K]`."""
         return self.by_fold(sums).sum(axis=1) / self.rows.sum(axis=1, keepdims=True)
