@@ -27,7 +27,7 @@ def test_stack(trained: Store, cli) -> None:
     assert said.code == 0, said.err
     answer = json.loads(said.out)
     assert answer["done"] == ["stacking_lr", "stacking_rf"]
-    assert answer["ensembles"][1]["spec"]["n_estimators"] == 10
+    assert answer["ensembles"][1]["spec"]["inner"]["n_estimators"] == 10
     said = cli(*words)
     assert (said.code, said.err.splitlines()[-1]) == (
         2,

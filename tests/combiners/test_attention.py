@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from committee.combiners.attention import Attention
+from committee.combiners.attention import Attention, _without_some
 from committee.combiners.soft_voting import SoftVoting
 from committee.predictions.table import Predictions
 
@@ -54,3 +54,21 @@ def test_where_nothing_helps_it_stays_soft_voting() -> None:
     rule = Attention(epochs=5).fit(rows)
     np.testing.assert_allclose(rule.combine(rows.logits), SoftVoting().combine(rows.logits), atol=1e-5)
     assert set(rule.notes()["mean_weights"]) == {"a", "b", "c"}
+
+
+def test_members_that_are_left_out() -> None:
+    weights = torch.rand(4000, 5, generator=torch.Generator().manual_seed(0)).softmax(dim=1)
+    left = _without_some(weights, 0.4, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(left.sum(dim=1), torch.ones(4000))
+    out = left < 1e-5
+    assert 0.37 < out.float().mean() < 0.41
+    all_kept = ~out.any(dim=1)
+    torch.testing.assert_close(left[all_kept], weights[all_kept])
+    assert not out.all(dim=1).any()
+
+
+def test_dropout_is_for_training_only() -> None:
+    rows = halves(300, 0)[0]
+    none, some = (Attention(epochs=4, member_dropout=share).fit(rows) for share in (0.0, 0.5))
+    assert none.notes() != some.notes()
+    np.testing.assert_array_equal(some.combine(rows.logits), some.combine(rows.logits))

@@ -25,6 +25,7 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
     "greedy_selection": [{"metric": "accuracy"}, {"metric": "f1_macro"}, {"bags": 3}],
     "stacking_lr": [{"C": 0.01, "features": "probability", "extras": True}],
     "temperature": [{"inner": "weighted"}, {"inner": "cascade"}],
+    "vector_scaling": [{"inner": "greedy_selection", "spread": 0.5}],
     "member_temperature": [{"inner": "greedy_selection"}],
     "pruned": [
         {"target_size": 1, "folds": 2},

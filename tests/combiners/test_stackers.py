@@ -13,6 +13,7 @@ from scipy.stats import entropy
 from committee.combiners._meta_features import meta_features
 from committee.combiners._stacker import Stacker
 from committee.combiners.base import COMBINERS, build
+from committee.combiners.stacking_lr import StackingLr
 from committee.errors import DataError, UsageError
 from committee.predictions.table import Predictions
 
@@ -81,11 +82,62 @@ def test_what_learners_are_shown() -> None:
     np.testing.assert_allclose(shown[:, 18], rel_entr(probs, probs.mean(0)).sum(2).mean(0), atol=1e-12)
 
 
+def wild(rows: int, seed: int) -> Predictions:
+    """A fair member, and one that is right more often, but sometimes wrong and nearly certain."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 4, rows)
+    fair = random.normal(size=(rows, 4)) + 1.5 * np.eye(4)[labels]
+    sure = random.normal(size=(rows, 4)) + 4 * np.eye(4)[labels]
+    wrong = random.random(rows) < 0.1
+    sure[wrong] = random.normal(size=(wrong.sum(), 4)) + 60 * np.eye(4)[random.integers(0, 4, wrong.sum())]
+    return Predictions.from_logits(
+        np.stack([fair, sure]), members=["fair", "sure"], class_names=list("wxyz"), labels=labels
+    )
+
+
+def independent(rows: int, seed: int) -> Predictions:
+    """Two members with independent evidence: the sum of their log-probabilities is exact."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 4, rows)
+    evidence = random.normal(size=(2, rows, 4)) + 1.5 * np.eye(4)[labels]
+    return Predictions.from_logits(
+        1.5 * evidence, members=["a", "b"], class_names=list("wxyz"), labels=labels
+    )
+
+
+@pytest.mark.parametrize(("draw", "form"), [(wild, "probability"), (independent, "log_probability")])
+def test_the_better_form_of_features_is_kept(draw: Any, form: str) -> None:
+    rows, fresh = draw(600, 0), draw(4000, 1)
+    forms = ("auto", "probability", "log_probability")
+    fitted = {name: StackingLr(features=name).fit(rows) for name in forms}
+    losses = {
+        name: -rule.combine(fresh.logits)[np.arange(4000), fresh.labels].mean()
+        for name, rule in fitted.items()
+    }
+    notes = fitted["auto"].notes()
+    by_form = notes["log_loss_by_features"]
+    assert notes["features"] == form == min(by_form, key=by_form.get)
+    assert losses["auto"] == losses[form] == min(losses.values())
+    assert notes["C"] == fitted[form].notes()["C"]
+    assert "log_loss_by_features" not in fitted[form].notes()
+
+
+def test_a_given_strength_is_compared_for_both_forms() -> None:
+    notes = StackingLr(C=0.1).fit(wild(300, 0)).notes()
+    assert notes["C"] == 0.1 and set(notes["log_loss_by_C"]) == {"0.1"}
+    assert set(notes["log_loss_by_features"]) == {"probability", "log_probability"}
+
+
+def test_trees_do_not_compare_forms_that_they_split_alike(digits: Predictions) -> None:
+    notes = build({"combiner": "stacking_rf", "n_estimators": 3}).fit(digits.rows(np.arange(200))).notes()
+    assert notes["features"] == "log_probability" and "log_loss_by_features" not in notes
+
+
 def test_a_form_of_features_that_does_not_exist(digits: Predictions) -> None:
     with pytest.raises(UsageError) as caught:
         build({"combiner": "stacking_lr", "features": "logit"}).fit(digits)
     assert str(caught.value) == (
-        "stacking_lr.features: expected one of log_probability, probability, got 'logit'."
+        "stacking_lr.features: expected one of auto, log_probability, probability, got 'logit'."
     )
 
 
@@ -96,6 +148,11 @@ def test_a_form_of_features_that_does_not_exist(digits: Predictions) -> None:
         ("stacking_xgb", {"max_depth": 0}, "stacking_xgb.max_depth: expected at least 1, got 0."),
         ("stacking_mlp", {"epochs": -1}, "stacking_mlp.epochs: expected at least 0, got -1."),
         ("stacking_mlp", {"dropout": 1.0}, "stacking_mlp.dropout: expected at least 0 and below 1, got 1.0."),
+        (
+            "attention",
+            {"member_dropout": 1.0},
+            "attention.member_dropout: expected at least 0 and below 1, got 1.0.",
+        ),
         ("attention", {"epochs": -1}, "attention.epochs: expected at least 0, got -1."),
     ],
 )

@@ -23,7 +23,7 @@ def test_agrees_with_scikit_learn(strength, classes, digits):
     features = features[:, features.std(axis=0) > 1e-4]
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-8, max_iter=5000))
     expected = model.fit(features, part.labels).predict_proba(features)
-    found = np.exp(StackingLr(C=strength).fit(part).combine(part.logits))
+    found = np.exp(StackingLr(strength, "log_probability").fit(part).combine(part.logits))
     np.testing.assert_allclose(found[:, :classes], expected, atol=1e-3)
     assert found[:, classes:].max(initial=0) < 1e-6
 
@@ -34,7 +34,11 @@ def test_the_strength_is_chosen_inside_the_rows(digits):
     losses = {float(c): loss for c, loss in notes["log_loss_by_C"].items()}
     assert tuple(losses) == STRENGTHS[: len(losses)] and notes["C"] == min(losses, key=losses.get)
     assert len(losses) == len(STRENGTHS) or notes["C"] == STRENGTHS[len(losses) - 2]
-    assert StackingLr(C=0.5).fit(digits).notes() == {"C": 0.5, "log_loss_by_C": {}}
+    assert StackingLr(C=0.5, features="log_probability").fit(digits).notes() == {
+        "C": 0.5,
+        "log_loss_by_C": {},
+        "features": "log_probability",
+    }
     assert fitted.member_weights() is None
 
 

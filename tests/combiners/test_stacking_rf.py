@@ -23,8 +23,10 @@ def test_agrees_with_scikit_learn_on_fresh_rows(classes, options, digits):
     labels = np.argsort(order)[rows.labels]
     model = RandomForestClassifier(
         15, max_depth=6, min_samples_leaf=rule.notes()["least_rows_in_a_leaf"], random_state=0
-    ).fit(on_grid(rule._all_features(rows)), labels)
-    expected = np.maximum(model.predict_proba(on_grid(rule._all_features(fresh))), FLOOR / classes)
+    ).fit(on_grid(rule._all_features(rows, rule.notes()["features"])), labels)
+    expected = np.maximum(
+        model.predict_proba(on_grid(rule._all_features(fresh, rule.notes()["features"]))), FLOOR / classes
+    )
     np.testing.assert_allclose(np.exp(rule.combine(fresh.logits))[:, order], expected, atol=1e-5)
 
 

@@ -29,7 +29,7 @@ def boosters(monkeypatch: pytest.MonkeyPatch) -> list[xgboost.Booster]:
 
 
 def shown(rule: StackingXgb, rows: Predictions) -> np.ndarray:
-    return rule._all_features(rows)
+    return rule._all_features(rows, rule.notes()["features"])
 
 
 @pytest.mark.parametrize("classes", [2, 10])

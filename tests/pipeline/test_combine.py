@@ -228,7 +228,7 @@ def test_one_file_works(digits: Path) -> None:
         assert each.scores.cross_fitted["accuracy"].value == found.alone["linear"]["accuracy"]
 
 
-@pytest.mark.parametrize("calibrate", ["pooled", "members"])
+@pytest.mark.parametrize("calibrate", ["pooled", "vector", "members"])
 def test_calibration_is_measured(digits: Path, calibrate: str) -> None:
     found = combine(files(digits), digits / "labels.csv", methods=["soft_voting"], calibrate=calibrate).best
     assert found.method == "soft_voting" and found.calibration is not None
@@ -364,7 +364,7 @@ def test_missing_arguments_and_unknown_names(digits: Path) -> None:
     unknown = sentence(UnknownNameError, lambda: combine(files(digits), labels, metric="acuracy"))
     assert unknown.endswith(", got 'acuracy'. Did you mean 'accuracy'?")
     assert sentence(UsageError, lambda: combine(files(digits), labels, calibrate="poold")) == (
-        "calibrate: expected one of pooled, members, none, got 'poold'. Did you mean 'pooled'?"
+        "calibrate: expected one of pooled, vector, members, none, got 'poold'. Did you mean 'pooled'?"
     )
     twice = ["weighted", {"combiner": "weighted", "space": "logit"}]
     assert sentence(UsageError, lambda: combine(files(digits), labels, methods=twice)) == (

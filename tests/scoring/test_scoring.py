@@ -10,6 +10,9 @@ import pytest
 
 from committee.base.folds import make_folds
 from committee.combiners.base import build
+from committee.combiners.temperature import Temperature
+from committee.combiners.vector_scaling import VectorScaling
+from committee.combiners.weighted import Weighted
 from committee.errors import DataError, LeakError
 from committee.metrics.classification import METRICS, evaluate
 from committee.predictions.table import Predictions
@@ -48,6 +51,36 @@ def test_labels_of_a_fold_do_not_reach_its_predictions(noisy):
         one = cross_fit(build(spec), noisy, folds=folds)
         other = cross_fit(build(spec), replace(noisy, labels=wrong), folds=folds)
         np.testing.assert_array_equal(one[folds == 1], other[folds == 1])
+
+
+@pytest.mark.parametrize("calibrator", [Temperature, VectorScaling])
+def test_calibrated_and_plain_variants_share_their_fits(noisy, calibrator, monkeypatch):
+    rows, fits, fit = replace(noisy, folds=make_folds(noisy.labels, 4)), [], Weighted._fit
+    monkeypatch.setattr(Weighted, "_fit", lambda self, part: (fits.append(len(part)), fit(self, part)))
+    found = score_all({"plain": Weighted(), "calibrated": calibrator(Weighted())}, rows)
+    assert sorted(fits) == [450] * 4 + [600]
+    outputs = found["plain"][1].held_out
+    np.testing.assert_array_equal(outputs, cross_fit(Weighted(), rows))
+    fitted, scores = found["calibrated"]
+    # The shipped calibration is fitted on all cross-fitted rows; that of a fold on those of the others.
+    expected = calibrator().fit_around(found["plain"][0], outputs, rows.labels)
+    assert fitted.notes() == expected.notes() == calibrator(Weighted()).fit(rows).notes()
+    some, rest = rows.folds == 2, rows.folds != 2
+    expected.fit_around(found["plain"][0], outputs[rest], rows.labels[rest])
+    np.testing.assert_allclose(scores.held_out[some], expected.calibrated(outputs[some]), atol=1e-6)
+    assert scores.uncalibrated == evaluate(outputs, rows.labels, ["log_loss", "ece"])
+    assert found["plain"][1].uncalibrated is None
+    np.testing.assert_array_equal(scores.held_out, cross_fit(calibrator(Weighted()), rows))
+    fitted.inner.fit(rows.select(["solid"]))
+    assert found["plain"][0].member_names == rows.members
+
+
+def test_a_temperature_of_a_temperature(noisy):
+    twice = {"combiner": "temperature", "inner": {"combiner": "temperature", "inner": "soft_voting"}}
+    fitted, scores = score(build(twice), noisy)
+    assert fitted.notes()["temperature"] == pytest.approx(1, abs=0.02)
+    once = score(build("temperature"), noisy)[1].cross_fitted["log_loss"].value
+    assert scores.cross_fitted["log_loss"].value == pytest.approx(once, abs=2e-3)
 
 
 def test_folds_of_the_predictions_are_used(noisy):

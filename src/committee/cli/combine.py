@@ -48,10 +48,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add(
         "--calibrate",
-        default="none",
+        default="pooled",
         metavar="HOW",
-        help="pooled: one temperature for the combined output; members: one temperature per member, before "
-        "they are combined; none (default: none)",
+        help="pooled: one temperature for the combined output; vector: a scale and a bias per class of it; "
+        "members: one temperature per member, before they are combined; none (default: pooled)",
     )
     add("--weights", metavar="NAME=W,...", help="weights for the method weighted (default: learned weights)")
     add(

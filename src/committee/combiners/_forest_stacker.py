@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -31,6 +32,8 @@ class ForestStacker(Stacker):
     """
 
     config: str
+    # The two forms have the same order, so trees can split them alike: a comparison would decide by chance.
+    forms: ClassVar[tuple[str, ...]] = ("log_probability",)
 
     def __init__(
         self, n_estimators: int, max_depth: int, features: str, extras: bool, folds: int, seed: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +24,18 @@ TUNING_ROWS = 5000
 UNSEEN = -20.0
 """Log-probability of a class without rows, before normalization."""
 AT_ONCE = 2**22
+AUTO = "auto"
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
+
+
+class Trained(NamedTuple):
+    """A trained model: its tensors, its notes, and the log-loss of the held-out rows in its tuning."""
+
+    tensors: dict[str, Any]
+    notes: dict[str, Any]
+    log_loss: float
 
 
 class Stacker(Combiner):
@@ -38,16 +47,23 @@ class Stacker(Combiner):
 
     Parameters
     ----------
-    features : {"log_probability", "probability"}
-        The form of the members' outputs.
+    features : {"auto", "log_probability", "probability"}
+        The form of the members' outputs. With "auto", the model is tuned and trained with each of `forms`,
+        and the one with the smaller log-loss on the held-out rows of the tuning is kept.
     extras : bool
         Whether to add entropies, margins and the disagreement of the members; see `meta_features`.
     folds : int
         Largest number of folds for tuning.
     seed : int
         Seed of the folds.
+
+    Attributes
+    ----------
+    forms : tuple of str
+        The forms that "auto" compares.
     """
 
+    forms: ClassVar[tuple[str, ...]] = INPUTS
     calibrates = True
     allows_negative_weights = True
 
@@ -60,7 +76,7 @@ class Stacker(Combiner):
 
     def _fit(self, predictions: Predictions) -> None:
         """Order members and classes, and train on the features of all rows."""
-        check_choice(f"{self.key}.features", self.features, INPUTS)
+        check_choice(f"{self.key}.features", self.features, (AUTO, *INPUTS))
         labels = predictions.require_labels(self.key)
         present = np.unique(labels)
         if len(present) < 2:
@@ -73,16 +89,27 @@ class Stacker(Combiner):
         place[known] = np.arange(len(known))
         places = np.flatnonzero(np.isin(class_order, present))
         self.set_buffers(member_order=order, class_order=class_order, place=place, known_places=places)
-        self._notes = self.train_on(self._all_features(predictions), place[labels], len(known), predictions)
+        trained = {
+            form: self.train_on(self._all_features(predictions, form), place[labels], len(known), predictions)
+            for form in (self.forms if self.features == AUTO else (self.features,))
+        }
+        self._keep_best(trained)
+
+    def _keep_best(self, trained: dict[str, Trained]) -> None:
+        """Keep the model of the form of features with the smallest log-loss."""
+        form = min(trained, key=lambda each: trained[each].log_loss)
+        self.set_buffers(**trained[form].tensors)
+        self._notes = {**trained[form].notes, "features": form}
+        if len(trained) > 1:
+            losses = {each: found.log_loss for each, found in trained.items()}
+            self._notes["log_loss_by_features"] = losses
 
     def check_size(self, members: int, rows: int, classes: int) -> None:
         """Raise a UsageError if the model would become too large, before it is fitted."""
 
     @abstractmethod
-    def train_on(
-        self, features: Floats, labels: Rows, classes: int, predictions: Predictions
-    ) -> dict[str, Any]:
-        """Tune and fit the model, store it with `set_buffers`, and return the notes.
+    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
+        """Tune and fit the model, and return it.
 
         Parameters
         ----------
@@ -125,14 +152,17 @@ class Stacker(Combiner):
         return ordered.index_select(2, self.learned("class_order"))
 
     def _features(self, ordered: Tensor) -> Tensor:
-        return meta_features(ordered, self.features, self.extras)
+        return meta_features(ordered, self._notes["features"], self.extras)
 
-    def _all_features(self, predictions: Predictions) -> Floats:
+    def _all_features(self, predictions: Predictions, form: str) -> Floats:
         members, rows, classes = predictions.logits.shape
         step = max(1, AT_ONCE // (members * classes))
         tiles = (predictions.logits[:, start : start + step] for start in range(0, rows, step))
         return np.concatenate(
-            [self._features(self._ordered(torch.from_numpy(np.array(tile)))).numpy() for tile in tiles]
+            [
+                meta_features(self._ordered(torch.from_numpy(np.array(tile))), form, self.extras).numpy()
+                for tile in tiles
+            ]
         )
 
 

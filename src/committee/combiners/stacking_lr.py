@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn.functional import linear
 
-from committee.combiners._stacker import TUNING_ROWS, Floats, Rows, Stacker
+from committee.combiners._stacker import AUTO, TUNING_ROWS, Floats, Rows, Stacker, Trained
 from committee.errors import UsageError
 from committee.solvers.softmax_regression import SoftmaxRegression
 
@@ -32,10 +33,11 @@ class StackingLr(Stacker):
     C : float, optional
         Inverse strength of the L2 penalty, as in scikit-learn. By default the value with the smallest
         log-loss in a cross-validation inside the given rows (at most 5,000 of them).
-    features : {"log_probability", "probability"}
+    features : {"auto", "log_probability", "probability"}
         The form of the members' outputs among the features. A linear layer on log-probabilities can represent
         all weighted geometric means of the members. A layer on probabilities cannot, but a member that is
-        confidently wrong changes its features by at most 1.
+        confidently wrong changes its features by at most 1. "auto" keeps the form with the smaller log-loss
+        in the cross-validation.
     extras : bool
         Whether to add the entropy and the margin of each member, and the disagreement of the members.
     folds : int
@@ -71,7 +73,7 @@ class StackingLr(Stacker):
     def __init__(
         self,
         C: float | None = None,
-        features: str = "log_probability",
+        features: str = AUTO,
         extras: bool = False,
         folds: int = 5,
         seed: int = 0,
@@ -81,20 +83,21 @@ class StackingLr(Stacker):
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes; a step costs `rows * members * classes**2` operations."""
-        return rows * (6e-5 + 5e-8 * members * classes**2)
+        forms = 2 if self.features == AUTO else 1
+        return forms * rows * (6e-5 + 5e-8 * members * classes**2)
 
-    def train_on(
-        self, features: Floats, labels: Rows, classes: int, predictions: Predictions
-    ) -> dict[str, Any]:
+    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
         """Tune the penalty inside the rows, then fit all of them."""
         if self.C is not None and not self.C > 0:
             raise UsageError("stacking_lr.C", expected="a number above 0", got=str(self.C))
         with _few_threads(features.size * classes):
-            losses = {} if self.C is not None else self._losses(features, labels, classes, predictions)
-            strength = self.C if self.C is not None else min(losses, key=lambda c: losses[c])
+            tuned = self.C is None or self.features == AUTO
+            losses = self._losses(features, labels, classes, predictions) if tuned else {}
+            strength = min(losses, key=lambda c: losses[c]) if self.C is None else self.C
             weight, bias = SoftmaxRegression(features, labels, classes).fit(strength)
-        self.set_buffers(weight=weight, bias=bias)
-        return {"C": strength, "log_loss_by_C": {str(c): loss for c, loss in losses.items()}}
+        by_strength = {str(c): loss for c, loss in losses.items()}
+        notes = {"C": strength, "log_loss_by_C": by_strength}
+        return Trained({"weight": weight, "bias": bias}, notes, losses.get(strength, math.nan))
 
     def _losses(
         self, features: Floats, labels: Rows, classes: int, predictions: Predictions
@@ -106,7 +109,7 @@ class StackingLr(Stacker):
         ]
         count = min(len(labels), TUNING_ROWS)
         losses: dict[float, float] = {}
-        for strength in STRENGTHS:
+        for strength in STRENGTHS if self.C is None else (self.C,):
             total = sum(_loss(part.fit(strength), features[test], labels[test]) for part, test in parts)
             losses[strength] = total / count
             if losses[strength] > min(losses.values()):

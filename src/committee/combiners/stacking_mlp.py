@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, linear
 
 from committee.base.limits import a_share, at_least
 from committee.base.randomness import derive
-from committee.combiners._stacker import Floats, Rows, Stacker
+from committee.combiners._stacker import AUTO, Floats, Rows, Stacker, Trained
 from committee.solvers.small_networks import dropped, layers, train_chosen
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ class StackingMlp(Stacker):
         Initial learning rate of AdamW, which decreases to zero.
     dropout : float
         Share of hidden values that are dropped in training, at least 0 and below 1.
-    features : {"log_probability", "probability"}
+    features : {"auto", "log_probability", "probability"}
         The form of the members' outputs among the features. A confident member changes its
-        log-probabilities much, and its probabilities by at most 1.
+        log-probabilities much, and its probabilities by at most 1. "auto" trains with both, and keeps the
+        form with the smaller log-loss in the cross-validation.
     extras : bool
         Whether to add the entropy and the margin of each member, and the disagreement of the members.
     folds : int
@@ -76,7 +77,7 @@ class StackingMlp(Stacker):
         epochs: int = 50,
         lr: float = 1e-3,
         dropout: float = 0.3,
-        features: str = "log_probability",
+        features: str = AUTO,
         extras: bool = False,
         folds: int = 3,
         seed: int = 0,
@@ -94,17 +95,15 @@ class StackingMlp(Stacker):
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes, of which most are the steps of the optimizer."""
-        return rows * self.epochs * (4e-5 + 8e-8 * members * classes)
+        forms = 2 if self.features == AUTO else 1
+        return forms * rows * self.epochs * (4e-5 + 8e-8 * members * classes)
 
-    def train_on(
-        self, features: Floats, labels: Rows, classes: int, predictions: Predictions
-    ) -> dict[str, Any]:
+    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
         """Tune the number of epochs, then fit all rows."""
         a_share(f"{self.key}.dropout", self.dropout)
         at_least(f"{self.key}.epochs", self.epochs, 0)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale < 1e-4] = 1.0
-        self.set_buffers(mean=mean, scale=scale)
         standardized = torch.from_numpy((features - mean) / scale)
         logits = torch.from_numpy(predictions.logits.copy())
         task = _Task(standardized, self._pool(self._ordered(logits)), torch.from_numpy(labels), self.dropout)
@@ -118,8 +117,8 @@ class StackingMlp(Stacker):
             lr=self.lr,
             seed=derive(self.seed, self.key),
         )
-        self.set_buffers(**{f"layer_{place}": each for place, each in enumerate(parameters)})
-        return notes
+        tensors = {f"layer_{place}": each for place, each in enumerate(parameters)}
+        return Trained({"mean": mean, "scale": scale, **tensors}, notes, notes["log_loss"])
 
     def _pool(self, logits: Tensor) -> Tensor:
         """Return the log of the members' mean probability of the classes that have rows, `[B, K]`."""

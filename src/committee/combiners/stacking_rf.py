@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from committee.combiners._forest_stacker import ForestStacker
-from committee.combiners._stacker import TUNING_ROWS, Floats, Rows
+from committee.combiners._stacker import AUTO, TUNING_ROWS, Floats, Rows, Trained
 from committee.solvers.forest import from_sklearn, on_grid
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class StackingRf(ForestStacker):
         Number of trees.
     max_depth : int
         Largest depth of a tree.
-    features : {"log_probability", "probability"}
+    features : {"auto", "log_probability", "probability"}
         The form of the members' outputs among the features. See `StackingXgb`.
     extras : bool
         Whether to add the entropy and the margin of each member, and the disagreement of the members.
@@ -72,7 +72,7 @@ class StackingRf(ForestStacker):
         self,
         n_estimators: int = 200,
         max_depth: int = 10,
-        features: str = "log_probability",
+        features: str = AUTO,
         extras: bool = False,
         folds: int = 3,
         seed: int = 0,
@@ -88,9 +88,7 @@ class StackingRf(ForestStacker):
         """Return about how long a fit takes; a tree sees the square root of the number of features."""
         return self.n_estimators * (4e-3 + 2e-6 * rows * math.sqrt(members * classes))
 
-    def train_on(
-        self, features: Floats, labels: Rows, classes: int, predictions: Predictions
-    ) -> dict[str, Any]:
+    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
         """Tune the smallest number of rows in a leaf, then fit all rows."""
         rounded = on_grid(features)
         pairs = self.held_out(predictions)
@@ -101,10 +99,10 @@ class StackingRf(ForestStacker):
         least = min(losses, key=lambda each: losses[each])
         # The columns of the values are the classes that have rows, because all of them are in the fit.
         forest = from_sklearn(self._grow(rounded, labels, least, self.n_estimators).estimators_)
-        self.set_buffers(**forest.tensors())
         count = min(len(labels), TUNING_ROWS)
         by_least = {str(each): loss / count for each, loss in losses.items()}
-        return {"least_rows_in_a_leaf": least, "depth": forest.depth, "log_loss_by_least_rows": by_least}
+        notes = {"least_rows_in_a_leaf": least, "depth": forest.depth, "log_loss_by_least_rows": by_least}
+        return Trained(forest.tensors(), notes, by_least[str(least)])
 
     def _grow(self, rounded: Floats, labels: Rows, least: int, trees: int) -> Any:
         from sklearn.ensemble import RandomForestClassifier

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from committee.combiners._forest_stacker import ForestStacker
-from committee.combiners._stacker import TUNING_ROWS, Floats, Rows
+from committee.combiners._stacker import AUTO, TUNING_ROWS, Floats, Rows, Trained
 from committee.errors import require
 from committee.solvers.forest import from_xgboost, on_grid
 
@@ -34,10 +34,10 @@ class StackingXgb(ForestStacker):
         Largest depth of a tree.
     learning_rate : float
         Shrinkage of each round.
-    features : {"log_probability", "probability"}
+    features : {"auto", "log_probability", "probability"}
         The form of the members' outputs among the features. Both have the same order, so trees can split
-        alike. Log-probabilities resolve small values better (1e-3 and 1e-6), probabilities large ones (0.9
-        and 0.99).
+        alike, and "auto" uses log-probabilities. Log-probabilities resolve small values better (1e-3 and
+        1e-6), probabilities large ones (0.9 and 0.99).
     extras : bool
         Whether to add the entropy and the margin of each member, and the disagreement of the members.
         They help trees more than other learners, since one split cannot add up many features.
@@ -76,7 +76,7 @@ class StackingXgb(ForestStacker):
         n_estimators: int = 100,
         max_depth: int = 6,
         learning_rate: float = 0.1,
-        features: str = "log_probability",
+        features: str = AUTO,
         extras: bool = False,
         folds: int = 3,
         seed: int = 0,
@@ -95,9 +95,7 @@ class StackingXgb(ForestStacker):
             return math.inf
         return 4.3e-6 * self.n_estimators * classes * (rows * members * classes) ** 0.61
 
-    def train_on(
-        self, features: Floats, labels: Rows, classes: int, predictions: Predictions
-    ) -> dict[str, Any]:
+    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
         """Tune the number of rounds, then fit all rows."""
         rounded = on_grid(features)
         curve = np.zeros(self.n_estimators)
@@ -107,9 +105,8 @@ class StackingXgb(ForestStacker):
         rounds = int(curve.argmin()) + 1
         booster, _ = self._boost(rounded, labels, classes, np.arange(len(labels)), rounds)
         forest = from_xgboost(booster.save_raw("json"))
-        self.set_buffers(**forest.tensors())
-        count = min(len(labels), TUNING_ROWS)
-        return {"rounds": rounds, "depth": forest.depth, "log_loss": float(curve[rounds - 1] / count)}
+        loss = float(curve[rounds - 1] / min(len(labels), TUNING_ROWS))
+        return Trained(forest.tensors(), {"rounds": rounds, "depth": forest.depth, "log_loss": loss}, loss)
 
     def _boost(
         self,

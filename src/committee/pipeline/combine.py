@@ -141,7 +141,7 @@ def combine(
     methods: Sequence[Method] = (),
     test: Files | Predictions | None = None,
     folds: int | None = None,
-    calibrate: str = "none",
+    calibrate: str = "pooled",
     weights: Mapping[str, float] | None = None,
     metric: str = "log_loss",
     space: str = "probability",
@@ -169,8 +169,8 @@ def combine(
         The number of folds to draw for cross-fitting. By default, the folds in the files or, if there are
         none, up to 5 drawn folds.
     calibrate : str
-        `pooled` (one temperature for the combined output), `members` (one temperature for each member before
-        they are combined) or `none`.
+        `pooled` (one temperature for the combined output), `vector` (a scale and a bias for each class of
+        it), `members` (one temperature for each member before they are combined) or `none`.
     weights : mapping of str to float, optional
         Weights for the method `weighted`; they are learned by default.
     metric : str

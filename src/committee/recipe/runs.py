@@ -88,10 +88,11 @@ class ScoreEnsemble(Section):
         description="Metric that fitted weights and selections of members optimize; "
         "`python:module.function` is a function of labels and probabilities.",
     )
-    calibrate: Literal["pooled", "members", "none"] = Field(
-        "none",
-        description="Temperature scaling: `pooled` fits one temperature for the output of the ensemble, "
-        "`members` one for each member before they are combined.",
+    calibrate: Literal["pooled", "vector", "members", "none"] = Field(
+        "pooled",
+        description="Calibration: `pooled` fits one temperature for the output of the ensemble, `vector` a "
+        "scale and a bias for each class, and `members` one temperature for each member before they are "
+        "combined.",
     )
     contributions_budget: float | None = Field(
         30.0,
@@ -156,8 +157,10 @@ class Stacking(Section):
         min_length=1,
         description="Meta-learners to build, such as lr for logistic regression: combiners named stacking_*.",
     )
-    features: Literal["log_probability", "probability"] = Field(
-        "log_probability", description="Features computed from each member's prediction."
+    features: Literal["auto", "log_probability", "probability"] = Field(
+        "auto",
+        description="Features computed from each member's prediction; `auto` keeps the form with the smaller "
+        "log-loss in a cross-validation inside the rows of the fit.",
     )
     extras: bool = Field(
         False,

@@ -5,7 +5,12 @@ from __future__ import annotations
 from committee.combiners.base import Combiner, build
 from committee.scoring.scores import Scores
 
-CALIBRATIONS = {"pooled": "temperature", "members": "member_temperature", "none": None}
+CALIBRATIONS = {
+    "pooled": "temperature",
+    "vector": "vector_scaling",
+    "members": "member_temperature",
+    "none": None,
+}
 """Key of the combiner for each way to calibrate, as in the recipe."""
 
 

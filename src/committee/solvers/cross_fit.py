@@ -115,7 +115,7 @@ class CrossFits(Generic[R]):
         self._predictions, self._folds = predictions, folds
         plain: dict[tuple[type, str], tuple[R, str]] = {}
         for rule, name in zip(rules, names or [""] * len(rules), strict=True):
-            inside = _inside(rule)
+            inside = uncalibrated(rule)
             plain.setdefault(_identity(inside), (inside, name))
         each = [rule for rule, _ in plain.values()]
         found = _cross_fit(each, predictions, folds, [name for _, name in plain.values() if names])
@@ -147,9 +147,9 @@ class CrossFits(Generic[R]):
         return self._fitted[key]
 
 
-def _inside(rule: R) -> R:
+def uncalibrated(rule: R) -> R:
     """Return the rule whose output is calibrated, once or several times, or the rule itself."""
-    inside: R = _inside(rule.inner) if isinstance(rule, OutputCalibrator) else rule
+    inside: R = uncalibrated(rule.inner) if isinstance(rule, OutputCalibrator) else rule
     return inside
 
 

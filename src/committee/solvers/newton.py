@@ -150,7 +150,8 @@ def _cumulants(logits: NDArray[np.float32], labels: NDArray[np.int64], inverse: 
     rows, classes = logits.shape
     block = max(16, TILE // classes)
     ones, every = np.ones(classes, np.float32), np.arange(block)
-    buffer, sums = np.empty((block, classes), np.float32), np.zeros(3)
+    # Zeros, because BLAS also reads values after the last row, and warns if they are NaN.
+    buffer, sums = np.zeros((block, classes), np.float32), np.zeros(3)
     for start in range(0, rows, block):
         tile = logits[start : start + block]
         if max(-tile.min(), tile.max()) * inverse > SAFE:

@@ -50,7 +50,7 @@ from committee.scoring.calibrations import calibrated, calibration_change
 from committee.scoring.divergence import disagreement
 from committee.scoring.leave_one_out import contribution_seconds, contributions
 from committee.scoring.scores import Scores, score
-from committee.solvers.cross_fit import allows_negative_weights, redraw_folds, splits
+from committee.solvers.cross_fit import allows_negative_weights, redraw_folds, splits, uncalibrated
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 from committee.store.manifest import digest
@@ -77,7 +77,7 @@ class BuildContext:
     val : Predictions or None
         Predictions of the `val` split by the deployed networks, if combiners are fitted on other rows.
     calibrate : str
-        `pooled`, `members` or `none`.
+        `pooled`, `vector`, `members` or `none`.
     seed : int
     clock : Costs
         Measures the latency and size of members.
@@ -127,11 +127,12 @@ def planned_fits(methods: Sequence[Method], context: BuildContext) -> dict[str, 
     """Return how many fits each ensemble would take.
 
     A combiner with fitted parameters is fitted once without each fold and once on all rows; others are not.
+    The calibration of its output uses these fits.
     """
     rows = context.predictions
     folds = redraw_folds(rows, context.seed) if rows.folds is None else rows.folds
     fitted = {
-        full_name(method): calibrated(combiner_of(method), context.calibrate, context.seed)
+        full_name(method): uncalibrated(calibrated(combiner_of(method), context.calibrate, context.seed))
         for method in methods
     }
     return {
