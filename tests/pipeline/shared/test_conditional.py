@@ -47,7 +47,7 @@ def built(trained: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def test_members_are_ordered_by_measured_cost(built: Store) -> None:
     facts = ensemble_facts(built, "by_cost")
-    costs = facts["spec"]["costs"]
+    costs = facts["spec"]["inner"]["costs"]
     assert set(costs) == {"test_resnet", "test_vit"}
     assert all(cost["latency_ms"] > 0 and cost["size_mb"] > 0.5 for cost in costs.values())
     order = facts["notes"]["order"]
@@ -134,8 +134,8 @@ def test_costs_reach_a_cascade_inside_another_combiner(trained: Store) -> None:
         "inputs: {one: cascade, all: soft_voting}}, {combiner: pruned, name: few, inner: cascade}]"
     )
     assert run_verb("build-ensemble", recipe(inside), trained).failed == {}
-    assert set(ensemble_facts(trained, "nested")["spec"]["inputs"]["one"]["costs"]) == {
+    assert set(ensemble_facts(trained, "nested")["spec"]["inner"]["inputs"]["one"]["costs"]) == {
         "test_resnet",
         "test_vit",
     }
-    assert ensemble_facts(trained, "few")["spec"]["inner"]["costs"]["test_vit"]["latency_ms"] > 0
+    assert ensemble_facts(trained, "few")["spec"]["inner"]["inner"]["costs"]["test_vit"]["latency_ms"] > 0

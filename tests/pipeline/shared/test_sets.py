@@ -56,7 +56,7 @@ def test_out_of_fold_rows_make_an_approximate_table(trained: Store) -> None:
 
 
 def test_val_rows_make_an_exact_table(with_val: Store) -> None:
-    run_verb("build-ensemble", recipe(), with_val, methods=["weighted"])
+    run_verb("build-ensemble", recipe("runs.score_ensemble.calibrate=none"), with_val, methods=["weighted"])
     facts = ensemble_facts(with_val, "weighted_ensemble")
     assert (facts["sets"]["rows"], facts["sets"]["approximate"]) == ("val", False)
     rows = split_rows(with_val, facts["members"], "val", facts["inference"])

@@ -43,7 +43,7 @@ def test_it_reads_ensembles_and_members_by_full_and_short_name(built: Store) -> 
     facts = ensemble_facts(built, "meta_fuser")
     assert list(facts["notes"]["inputs"]) == ["soft_voting_ensemble", "weighted_ensemble", "test_vit"]
     assert (facts["method"], facts["members"]) == ("compose", ["test_resnet", "test_vit"])
-    assert facts["spec"]["final"]["combiner"] == "stacking_lr"
+    assert facts["spec"]["inner"]["final"]["combiner"] == "stacking_lr"
     assert {"fit", "cross_fitted", "gain"} <= set(facts["scores"])
 
 

@@ -120,10 +120,10 @@ def test_methods_may_be_mappings(trained: Store, cli: Callable[..., Any]) -> Non
     words = [word for each in given for word in ("--method", each)]
     found = cli("build-ensemble", "--store", trained.root, *words)
     assert found.code == 0, found.err
-    assert load(trained.ensemble("bagged")).options()["bags"] == 3
-    assert load(trained.ensemble("weighted_ensemble")).options()["space"] == "logit"
+    assert load(trained.ensemble("bagged")).options()["inner"]["bags"] == 3
+    assert load(trained.ensemble("weighted_ensemble")).options()["inner"]["space"] == "logit"
     run_verb("build-ensemble", recipe(), trained, methods=[{"combiner": "greedy_selection", "rounds": 5}])
-    assert load(trained.ensemble("greedy_selection_ensemble")).options()["rounds"] == 5
+    assert load(trained.ensemble("greedy_selection_ensemble")).options()["inner"]["rounds"] == 5
 
 
 @pytest.mark.parametrize(
