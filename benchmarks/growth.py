@@ -43,7 +43,7 @@ RULES = {
     "score_all": {},
 }
 QUICK_RULES = ("weighted", "greedy, accuracy")
-LONGEST = 60.0
+LONGEST = 20.0
 """Seconds; a case with a longer estimate is left out."""
 MOST_SCORED = 10**8
 """Largest number of logits of `score_all`, whose intervals need several passes for each rule."""
