@@ -100,7 +100,8 @@ def test_a_wide_table_has_all_intervals(
 
 def test_a_gain_is_that_of_the_metric(folder: Path, cli: Callable[..., Any]) -> None:
     said = cli("combine", "c.npz", "--labels", "labels.csv", "--method", "soft_voting", "--metric", "brier")
-    assert said.out.splitlines()[-1] == "soft_voting has no proven gain over the best single member (c)."
+    last = said.out.splitlines()[-1]
+    assert last == "soft_voting has no proven gain over the best single member, calibrated (c)."
     found = cli("combine", *FILES, "--method", "weighted", "--metric", "brier", "--json")
     assert json.loads(found.out)["scores"]["gain"]["brier"]["metric"] == "brier"
 
@@ -208,7 +209,7 @@ def test_slow_methods_run_when_asked_for(
     monkeypatch.setattr(Weighted, "seconds", lambda self, members, rows, classes: 7.0)
     monkeypatch.setattr(pipeline, "plain_methods", lambda: ["soft_voting", "weighted"])
     said = cli("combine", *FILES)
-    assert "Left out to stay within a budget of 10 seconds: weighted (about 42 seconds). Run one" in said.err
+    assert "Left out to stay within a budget of 10 seconds: weighted (about 43 seconds). Run one" in said.err
     assert "weighted" not in said.out and "soft_voting" in said.out
     for words in (["--slow"], ["--budget", "50"]):
         said = cli("combine", *FILES, *words)

@@ -431,7 +431,7 @@ def test_ranking_by_a_function(digits: Path, tmp_path: Path, monkeypatch: pytest
         < found.methods[0].scores.fit[metric] + 0.1
     )
     weighted = next(each for each in found.methods if each.method == "weighted")
-    assert weighted.combiner.options()["metric"] == metric
+    assert weighted.combiner.options()["inner"]["metric"] == metric
     assert set(found.alone) == {"bayes", "linear", "neighbors"}
     assert sentence(
         UsageError, lambda: combine(files(digits), digits / "labels.csv", metric="python:own.f")
