@@ -208,7 +208,7 @@ def combine(
     >>> rows = simulate({"a": 2.0, "b": 2.0, "c": 2.0}, rows=900)
     >>> found = combine(rows, methods=["soft_voting", "weighted"])
     >>> found.best.method
-    'weighted'
+    'soft_voting'
     >>> found.best.scores.gain["log_loss"].proven
     True
     """
