@@ -156,7 +156,7 @@ def test_files_say_what_was_seen(suffix: str, stained: Predictions, tmp_path: Pa
     write(tmp_path / "bayes.npz", clean)
     said = cli("combine", file, tmp_path / "bayes.npz", "--method", "soft_voting")
     assert said.code == 1
-    assert said.err.splitlines()[-1] == f"committee: {SENTENCE.format(who='soft_voting', count='7 of 400')}"
+    assert said.err.splitlines()[-1] == f"committee: {SENTENCE.format(who='temperature', count='7 of 400')}"
     assert cli("combine", tmp_path / "bayes.npz", "--method", "soft_voting").code == 0
 
 
@@ -227,7 +227,7 @@ def regression_of(rows: Predictions, splits: Any) -> np.ndarray:
 
 
 def test_stacking_is_scikit_learns_cross_validated_regression(rows: Predictions) -> None:
-    rule = build({"combiner": "stacking_lr", "C": 0.1})
+    rule = build({"combiner": "stacking_lr", "C": 0.1, "features": "log_probability"})
     expected = regression_of(rows, splits_of(rows))
     np.testing.assert_allclose(np.exp(cross_fit(rule, rows)), expected, atol=2e-3)
     _, scores = score_all({"it": rule}, rows)["it"]
@@ -246,7 +246,7 @@ def test_stacking_of_members_that_know_nothing_stays_within_the_folds_of_the_net
         held_out = np.flatnonzero(nothing.folds == fold)
         parts = redraw_folds(nothing.rows(held_out))
         inside += [(held_out[parts != part], held_out[parts == part]) for part in np.unique(parts)]
-    rule = build({"combiner": "stacking_lr", "C": 0.1})
+    rule = build({"combiner": "stacking_lr", "C": 0.1, "features": "log_probability"})
     np.testing.assert_allclose(np.exp(cross_fit(rule, nothing)), regression_of(nothing, inside), atol=2e-3)
     apart = replace(nothing, folds=None)
     plain = regression_of(nothing, PredefinedSplit(rows.folds))

@@ -172,7 +172,7 @@ def evaluate(store: Store, name: str, loss: float, ms: float) -> None:
     """Write the report of a model."""
     scores = {"log_loss": {"value": loss, "low": loss, "high": loss}}
     report = {"name": name, "inference": "refit", "rows": "oof", "cross_fitted": scores, "metrics": {}}
-    report |= {"latency_ms": {"median": ms}, "size_mb": 1.0}
+    report |= {"latency_ms": {"median": ms}, "size_mb": 1.0, "gain": {}}
     with commit(store.member_metrics(name), kind="metrics", fingerprint=model_source(store, name)) as folder:
         write_json(folder / "metrics.json", report)
 

@@ -65,12 +65,11 @@ def log_loss_and_gradient(
     """Return the mean log-loss of `scale * logits + bias`, and its gradient by scale and bias, `[2C]`."""
     classes = logits.shape[1]
     block = max(16, TILE // classes)
-    scale32, bias32 = scale.astype(np.float32), bias.astype(np.float32)
     loss, gradient = 0.0, np.zeros((2, classes))
     for start in range(0, len(labels), block):
         tile, truth = logits[start : start + block], labels[start : start + block]
         rows = np.arange(len(tile))
-        scores = tile * scale32 + bias32
+        scores = tile * scale + bias  # float64: rounding to float32 would end the search early
         scores -= scores.max(axis=1, keepdims=True)
         right = scores[rows, truth]
         np.exp(scores, out=scores)
