@@ -28,7 +28,11 @@ INPUTS = "runs.meta_fuser.input_ensembles=[soft_voting, weighted, test_vit]"
 
 
 def recipe(*overrides: str) -> Recipe:
-    return load_recipe(None, ["device=cpu", *overrides])
+    return load_recipe(None, ["device=cpu", "runs.score_ensemble.contributions_budget=0", *overrides])
+
+
+PLAIN = "runs.score_ensemble.calibrate=none"
+"""Fusers of fusers are fitted within fits within fits; calibration would multiply these again."""
 
 
 @pytest.fixture
@@ -86,10 +90,10 @@ def test_a_fuser_that_names_itself(built: Store) -> None:
 
 def test_a_fuser_that_is_an_input_of_its_input(built: Store) -> None:
     MetaFuser().run(
-        recipe("runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]"), built
+        recipe(PLAIN, "runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]"), built
     )
     MetaFuser().run(
-        recipe("runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]"), built
+        recipe(PLAIN, "runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]"), built
     )
     assert ensemble_facts(built, "two")["notes"]["inputs"]["one"]["inputs"]
     with pytest.raises(RecipeError) as caught:
@@ -100,9 +104,11 @@ def test_a_fuser_that_is_an_input_of_its_input(built: Store) -> None:
 def test_nested_ensembles_run_shared_members_once_and_export_as_one_graph(
     built: Store, tmp_path: Path
 ) -> None:
-    MetaFuser().run(recipe("runs.meta_fuser.name=inner", INPUTS), built)
+    MetaFuser().run(recipe(PLAIN, "runs.meta_fuser.name=inner", INPUTS), built)
     MetaFuser().run(
-        recipe("runs.meta_fuser.input_ensembles=[inner, weighted]", "runs.meta_fuser.fuser_type=attention"),
+        recipe(
+            PLAIN, "runs.meta_fuser.input_ensembles=[inner, weighted]", "runs.meta_fuser.fuser_type=attention"
+        ),
         built,
     )
     module, facts = load_model(built, "meta_fuser")
