@@ -7,7 +7,7 @@ the cross-fitted log-loss alone. AutoGluon's greedy selection (Caruana et al. 20
 rounds, also with a temperature that is fitted on the same rows, as AutoGluon does if it calibrates. scikit-
 learn's stack is a logistic regression with its default penalty on the log-probabilities, as in
 `StackingClassifier` with prefit members. The brackets are the mean plus and minus one standard error over
-data sets. One thread.
+data sets; times are medians. One thread.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from statistics import median
 
 import numpy as np
 from harness import Row, absent, installed, main, seconds
@@ -155,7 +156,7 @@ def summaries(found: dict[tuple[str, int], list[Results]]) -> Iterable[Row]:
     ranks = [rankdata([each.programs[name] for name in programs], method="min") for each in every]
     for place, name in enumerate(programs):
         yield mean(question, f"{name}, rank", [each[place] for each in ranks], "")
-        yield mean(question, f"{name}, time", [each.seconds[name] for each in every], "s")
+        yield Row(question, f"{name}, time", "", median(each.seconds[name] for each in every))
     for structure in dict.fromkeys(key for key, _ in found):
         of = [each for key, many in found.items() for each in many if key[0] == structure]
         question = f"regret by structure, {len(of)} data sets each"
