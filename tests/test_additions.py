@@ -21,6 +21,8 @@ from PIL import Image
 
 import committee
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 GROUPS = {
     "guest_audit": "committee.pipeline.stages",

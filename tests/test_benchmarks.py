@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 # These train or evaluate in several processes of their own: more than a test may take.
 LONG = ("demo", "evaluate_memory", "main_job")

@@ -12,6 +12,8 @@ from committee.backbones.build import build, pretrained_default, resolve
 from committee.backbones.presets import PRESETS
 from committee.models.member import Member
 
+pytestmark = pytest.mark.slow
+
 # Millions of parameters with 1000 classes, from the papers and the published ImageNet weights.
 PUBLISHED = {
     "CustomConvNeXt": 28.6,

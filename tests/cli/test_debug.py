@@ -19,6 +19,7 @@ def files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
+@pytest.mark.slow
 def test_all_sections_on_synthetic_samples(store: Store, cli: Callable[..., object]) -> None:
     said = cli("debug", "--fast", "--verbose", "--json", "--store", store.root, *SMALL)
     rows = json.loads(said.out)

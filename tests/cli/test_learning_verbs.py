@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from committee.combiners.base import COMBINERS
 from committee.store.layout import Store
 
@@ -67,6 +69,7 @@ def test_prune(trained: Store, cli) -> None:
     assert said.code == 1 and "got none: the closest is" in said.out
 
 
+@pytest.mark.slow
 def test_debug_sections(tmp_path: Path, cli) -> None:
     for section in ("stack", "prune", "meta_fuse"):
         said = cli("debug", "--section", section, "--fast", "--store", tmp_path / section, "--json")

@@ -133,6 +133,7 @@ def probabilities_in(module: torch.nn.Module, path: Path) -> NDArray[np.float32]
         return module(images).softmax(1)[0].numpy()
 
 
+@pytest.mark.slow
 def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, members, ensemble, packages):
     """The pixel test: a rotated JPEG of odd size through module, command line and exported files."""
     names = ["a_turned.jpg", "b.png", "c.webp"]

@@ -95,6 +95,7 @@ def test_one_member_is_kept(digits: Predictions) -> None:
     assert rule.notes()["chosen"]["members"] == ["near"]
 
 
+@pytest.mark.slow
 @METHODS
 def test_no_path_is_better_than_choosing_on_other_rows_allows(method: str) -> None:
     """Random members: a choice among them is better than chance only on the rows of the choice."""

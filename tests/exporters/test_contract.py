@@ -21,6 +21,8 @@ from committee.models.predictor import ModulePredictor, Predictor
 from committee.pipeline.shared.package import package
 from committee.pipeline.shared.parity import check_parity, several_sizes
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("ant", "bee", "été")
 FACTS = {"kind": "ensemble", "inference": "refit"}
 NAMES = EXPORTERS.names()

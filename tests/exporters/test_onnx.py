@@ -18,6 +18,8 @@ from committee.exporters.onnx import Onnx
 from committee.models.predictor import ModulePredictor
 from committee.pipeline.shared.parity import check_parity, several_sizes
 
+pytestmark = pytest.mark.slow
+
 CARD = Card("vote", ("ant", "bee", "été", "no"), {"kind": "ensemble", "inference": "refit"})
 
 

@@ -19,6 +19,8 @@ from committee.models.predictor import ModulePredictor
 from committee.pipeline.shared.parity import check_parity, several_sizes
 from committee.predictions.table import Predictions
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("ant", "bee", "cat", "dog")
 NAMES = ("a", "b", "c")
 FURTHER: dict[str, dict[str, Any]] = {

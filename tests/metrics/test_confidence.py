@@ -198,6 +198,7 @@ def classes_in_groups(
     return sample, evaluate(log_probs, labels, names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "margin", "groups"),
     [(50, 1.0, None), (50, 3.0, None), (300, 2.0, None), (100, 2.0, 5), (200, 2.0, 10), (500, 2.0, 50)],

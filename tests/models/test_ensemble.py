@@ -173,6 +173,7 @@ def test_folds_speak_together(members: list[Member]):
     assert Ensemble([together, members[0]]).names == ("resnet", "test_resnet")
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("method", COMBINERS.names())
 def test_permuted_members_and_every_combiner(method: str, members: list[Member]):

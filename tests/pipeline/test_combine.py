@@ -99,6 +99,7 @@ def test_all_methods_by_default(digits: Path) -> None:
     assert methods <= set(COMBINERS.names())
 
 
+@pytest.mark.slow
 def test_slow_methods_are_skipped_by_default(caplog: pytest.LogCaptureFixture) -> None:
     labels = np.arange(1200) % 600
     logits = np.random.default_rng(0).normal(size=(1, 1200, 600)) + np.eye(600)[labels]

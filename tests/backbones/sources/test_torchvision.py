@@ -34,6 +34,7 @@ FAMILIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_family_takes_gray_images_and_embeds(name: str):
     backbone = build(f"torchvision:{name}", 5, channels=1, img_size=96, seed=0)
