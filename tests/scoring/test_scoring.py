@@ -23,18 +23,6 @@ from committee.scoring.scores import as_family, cross_fit, score, score_all
 from committee.scoring.singles import best_single
 
 
-@pytest.fixture(scope="module")
-def noisy():
-    """Three members with independent noise; the noise of `weak` is largest."""
-    random = np.random.default_rng(7)
-    labels = random.integers(0, 5, 600)
-    noise = np.array([1.0, 1.1, 3.0])[:, None, None]
-    logits = 2 * np.eye(5)[labels] + random.normal(size=(3, 600, 5)) * noise
-    return Predictions.from_logits(
-        logits, members=["solid", "fair", "weak"], class_names=list("abcde"), labels=labels
-    )
-
-
 def test_each_row_is_combined_by_a_fit_without_it(noisy):
     folds = make_folds(noisy.labels, 4)
     found = cross_fit(build("weighted"), noisy, folds=folds)

@@ -10,20 +10,8 @@ from scipy.special import log_softmax
 
 from committee.base.folds import make_folds
 from committee.metrics.classification import METRICS, evaluate
-from committee.predictions.table import Predictions
 from committee.scoring.singles import best_single
 from committee.solvers.newton import best_temperature
-
-
-@pytest.fixture(scope="module")
-def noisy():
-    random = np.random.default_rng(7)
-    labels = random.integers(0, 5, 600)
-    noise = np.array([1.0, 1.1, 3.0])[:, None, None]
-    logits = 2 * np.eye(5)[labels] + random.normal(size=(3, 600, 5)) * noise
-    return Predictions.from_logits(
-        logits, members=["solid", "fair", "weak"], class_names=list("abcde"), labels=labels
-    )
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "accuracy", "f1_macro", "brier", "auroc"])

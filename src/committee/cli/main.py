@@ -1,4 +1,4 @@
-"""The command line: a file of this folder is a verb, and so is every stage of a run.
+"""The command line. Each file of this folder adds a verb, and so does each stage of a run.
 
 A verb module contains a docstring, whose first line is the summary of the verb, `GROUP`, its heading in
 `committee --help`, `add_arguments(parser)` and `run(arguments) -> int`, which returns the exit code. Heavy

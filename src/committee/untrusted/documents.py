@@ -29,7 +29,6 @@ def read_json(path: Path, expected: str, todo: str = "") -> dict[str, Any]:
     StoreError
         The file does not exist, cannot be read, or does not contain a JSON object.
     """
-    value = None
     try:
         if path.exists() and not path.is_file():
             raise StoreError(str(path), expected=expected, got="something other than a file", todo=todo)
@@ -37,7 +36,7 @@ def read_json(path: Path, expected: str, todo: str = "") -> dict[str, Any]:
     except FileNotFoundError:
         raise missing(StoreError, path, todo) from None
     except (ValueError, RecursionError):
-        pass
+        value = None  # refused below, like JSON that is not an object
     except StoreError:
         raise
     except OSError as error:
