@@ -91,8 +91,12 @@ def test_a_fuser_that_names_itself(built: Store) -> None:
 
 
 def test_a_fuser_that_is_an_input_of_its_input(built: Store) -> None:
-    one = recipe(PLAIN, ATTENTION, "runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]")
-    two = recipe(PLAIN, ATTENTION, "runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]")
+    one = recipe(
+        PLAIN, ATTENTION, "runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]"
+    )
+    two = recipe(
+        PLAIN, ATTENTION, "runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]"
+    )
     MetaFuser().run(one, built)
     MetaFuser().run(two, built)
     assert ensemble_facts(built, "two")["notes"]["inputs"]["one"]["inputs"]
