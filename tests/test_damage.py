@@ -232,7 +232,7 @@ def rewrite(path: Path, **changes: Any) -> None:
 STRANGE = [
     (
         {"source": "python", "key": "canary_nets:build"},
-        "expected a builder that the recipe contains",
+        "expected a builder that the recipe names",
     ),
     (
         {"options": {"checkpoint_path": "evil.pt"}},

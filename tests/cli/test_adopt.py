@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from committee.pipeline.shared.models import load_network
+from committee.models.stored import load_network
 from committee.store.layout import Store
 
 
 def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
-    member = load_network(trained.checkpoint("test_vit", "refit"))
+    member = load_network(trained.checkpoint("test_vit", "refit"), ())
     torch.save(
         {"state_dict": {f"model.{n}": t for n, t in member.network.net.state_dict().items()}},
         tmp_path / "net.ckpt",
@@ -64,7 +64,7 @@ def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
 def test_the_leaderboard_marks_what_flatters(
     trained: Store, cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    member = load_network(trained.checkpoint("test_vit", "refit"))
+    member = load_network(trained.checkpoint("test_vit", "refit"), ())
     torch.save(member.network.net.state_dict(), tmp_path / "net.pt")
     (tmp_path / "classes.txt").write_text("\n".join(member.class_names), encoding="utf-8")
     common = ("--store", trained.root, "--set", "dataset.img_size=32", "--set", "device=cpu")

@@ -16,11 +16,12 @@ from committee.errors import DataError, LeakError, MismatchError, StoreError, Us
 from committee.images.dataset import open_dataset
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
+from committee.models.stored import load_network
 from committee.pipeline.adopt import Foreign, adopt
 from committee.pipeline.discover import look_through
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.class_names import read_classes
-from committee.pipeline.shared.models import load_model, load_network
+from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import fitting_rows, load_predictions
 from committee.pipeline.stages.evaluate import Evaluate
@@ -38,7 +39,7 @@ def recipe(*overrides: str) -> Recipe:
 @pytest.fixture
 def net(trained: Store) -> Member:
     """A trained network that is adopted as if it came from elsewhere."""
-    return load_network(trained.checkpoint("test_vit", "refit"))
+    return load_network(trained.checkpoint("test_vit", "refit"), ())
 
 
 def foreign(tmp_path: Path, member: Member, **changes) -> Foreign:

@@ -105,8 +105,9 @@ def test_a_python_builder_needs_a_recipe_that_names_it(
     assert outcome.exit_code == 0 and set(outcome.done) == {*ENSEMBLES, "own_nets_small"}
     outcome = Evaluate().run(load_recipe(None, ["device=cpu"]), store)
     assert outcome.done == [] and outcome.failed["own_nets_small"] == (
-        f"{own_nets}:small: expected a builder that the recipe contains, got one from a saved file. "
-        "Add it to backbones.include in the recipe, or pass trusted=True."
+        f"{own_nets}:small: expected a builder that the recipe names, got one from a saved file. "
+        f"If you trust this code, allow it with --trust {own_nets}:small, with backbones.trusted in the "
+        "recipe, or with trusted=True in Python."
     )
 
 

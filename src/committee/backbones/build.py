@@ -136,11 +136,13 @@ def build_architecture(
 ) -> Backbone:
     """Build a backbone from its architecture; further parameters are those of `build`."""
     if architecture.source == "python" and not trusted:
+        builder = f"python:{architecture.key}"
         raise UsageError(
-            architecture.name,
-            expected="a builder that the recipe contains",
+            builder,
+            expected="a builder that the recipe names",
             got="one from a saved file",
-            todo="Add it to backbones.include in the recipe, or pass trusted=True.",
+            todo=f"If you trust this code, allow it with --trust {builder}, with backbones.trusted in"
+            " the recipe, or with trusted=True in Python.",
         )
     source = SOURCES.make(architecture.source)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from argparse import ArgumentParser, Namespace
@@ -21,7 +22,7 @@ RECIPE = Path("recipe.yaml")
 
 
 def add_recipe(parser: ArgumentParser, is_used: bool = True) -> None:
-    """Add RECIPE, `--config FILE` and `--set KEY=VALUE`."""
+    """Add RECIPE, `--config FILE`, `--set KEY=VALUE` and `--trust NAME`."""
     default = f"(default: ./{RECIPE} if it exists, otherwise a recipe of defaults)"
     parser.add_argument(
         "recipe",
@@ -31,12 +32,26 @@ def add_recipe(parser: ArgumentParser, is_used: bool = True) -> None:
     )
     parser.add_argument("--config", metavar="FILE", help="the recipe file, instead of RECIPE")
     add_set(parser, "replace one value of the recipe, such as training.epochs=5; may be repeated")
+    add_trust(parser)
 
 
 def add_set(parser: ArgumentParser, purpose: str) -> None:
     """Add `--set KEY=VALUE`."""
     parser.add_argument(
         "--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help=purpose
+    )
+
+
+def add_trust(parser: ArgumentParser) -> None:
+    """Add `--trust NAME`."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        dest="trusted",
+        metavar="NAME",
+        help="python: backbone of a stored member that may be imported, such as python:nets:small, as "
+        "backbones.trusted; may be repeated",
     )
 
 
@@ -65,7 +80,11 @@ def recipe_of(arguments: Namespace, required: bool = False) -> Recipe:
         named = RECIPE
     if required and named is None and not arguments.overrides:
         raise missing(UsageError, RECIPE, "Write it with: committee init IMAGES, or name another recipe.")
-    return load_recipe(named, arguments.overrides)
+    recipe = load_recipe(named, arguments.overrides)
+    if not arguments.trusted:
+        return recipe
+    trusted = json.dumps([*recipe.backbones.trusted, *arguments.trusted])
+    return load_recipe(named, [*arguments.overrides, f"backbones.trusted={trusted}"])
 
 
 def check_recipe(arguments: Namespace) -> None:

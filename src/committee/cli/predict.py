@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from committee.base.text import duration
-from committee.cli._options import add_dry_run, add_store, recipe_of, store_of
+from committee.cli._options import add_dry_run, add_set, add_store, add_trust, recipe_of, store_of
 from committee.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -70,14 +70,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="replace one value of the recipe, such as device=cpu",
-    )
+    add_set(parser, "replace one value of the recipe, such as device=cpu")
+    add_trust(parser)
     parser.set_defaults(config=None)
 
 

@@ -53,7 +53,9 @@ def _batches(bench: Bench) -> int:
 
 
 def _recomputed(context: DerivedContext, bench: Bench, name: str) -> str:
-    member = one_network(bench.scratch.checkpoint(name, bench.scratch.folds(name)[-1]))
+    member = one_network(
+        bench.scratch.checkpoint(name, bench.scratch.folds(name)[-1]), bench.recipe.trusted_backbones()
+    )
     if not has_batch_norm(member.network):
         return f"{name} has no batch-norm layers"
     dataset, size, seed = context.dataset, bench.recipe.dataset.batch_size, bench.recipe.seed

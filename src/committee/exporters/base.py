@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -65,6 +65,8 @@ class Exporter(ABC):
 
     self_contained : bool
         Whether the file contains the whole model. If not, `open` raises UsageError.
+    trusted : bool or collection of str
+        The `python:` backbones that `open` may build; `open_exported` sets it.
 
     See Also
     --------
@@ -98,6 +100,7 @@ class Exporter(ABC):
     suffix: ClassVar[str] = ""
     graph: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
+    trusted: bool | Collection[str] = ()
 
     @abstractmethod
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
@@ -168,7 +171,7 @@ def format_of(path: Path) -> str | None:
     return next((key for key, suffix in _suffixes().items() if name.endswith(suffix)), None)
 
 
-def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
+def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collection[str] = ()) -> Predictor:
     """Open an exported file of any format for prediction.
 
     Parameters
@@ -178,6 +181,8 @@ def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
         a folder is compared with its checksums first.
     device : str
         "cpu", "cuda", "mps" or "auto", the best that is available.
+    trusted : bool or collection of str
+        The `python:` backbones that may be built, if the file names one; True allows all.
 
     Returns
     -------
@@ -208,6 +213,7 @@ def open_exported(path: str | Path, device: str = "cpu") -> Predictor:
             todo="Write one with: committee export --model-name NAME",
         )
     exporter = EXPORTERS.make(key)
+    exporter.trusted = trusted
     folder = path if path.is_dir() else path.parent
     if (folder / NAME).is_file():  # a copy of the file elsewhere has no checksums
         read_manifest(folder)

@@ -26,8 +26,8 @@ CARD = "card.json"
 class Checkpoint(Exporter):
     """A folder that `Member.load` or `Ensemble.load` reads: weights, preprocessing, members and combiner.
 
-    `card.json` contains the facts of the card. Networks that are built by a `python:` function are opened by
-    the model's name in its store instead, since a folder from elsewhere must not choose which code runs.
+    `card.json` contains the facts of the card. A network of a `python:` function is opened if the
+    caller trusts it (`--trust`), since a folder from elsewhere must not choose which code runs.
 
     See Also
     --------
@@ -65,7 +65,7 @@ class Checkpoint(Exporter):
         """Build the module from the folder; see the base class."""
         where = resolve(device)
         facts = read_json(file / CARD, "the card of a checkpoint")
-        module: Any = load_saved(file)
+        module: Any = load_saved(file, trusted=self.trusted)
         return build(
             lambda: ModulePredictor(module, str(facts["name"]), module.class_names, where, facts["facts"]),
             file / CARD,

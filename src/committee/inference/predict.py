@@ -84,14 +84,13 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
     """
     path = Path(name)
     if len(path.parts) > 1 or format_of(path) is not None:  # names of models contain no separator
-        return open_exported(path, recipe.device)
+        return open_exported(path, recipe.device, recipe.trusted_backbones())
     from committee.base.devices import resolve
     from committee.models.predictor import ModulePredictor
-    from committee.pipeline.shared.choose import trusted_backbones
     from committee.pipeline.shared.models import load_model
     from committee.pipeline.shared.sets import model_table
 
-    module, facts = load_model(store, name, trusted=trusted_backbones(recipe))
+    module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
     provenance = {**facts, "sets": model_table(store, facts)}
     return ModulePredictor(module, facts["name"], facts["class_names"], resolve(recipe.device), provenance)
 

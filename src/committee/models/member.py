@@ -339,7 +339,8 @@ def _network(
             todo="Pass a network of the same architecture: Member.load(folder, net=...).",
         )
     architecture = Architecture.from_json(description["architecture"])
-    named = trusted if isinstance(trusted, bool) else f"python:{architecture.key}" in trusted
+    names = {trusted} if isinstance(trusted, str) else trusted
+    named = names if isinstance(names, bool) else f"python:{architecture.key}" in names
     return build_architecture(
         architecture, classes, channels=view.channels, img_size=view.size, trusted=named, seed=0
     )

@@ -34,6 +34,11 @@ class Backbones(Section):
 
     include: list[str] = Field([], description="Backbones to train, or trained members to combine.")
     exclude: list[str] = Field([], description="Backbones and members to leave out.")
+    trusted: list[Annotated[str, Field(pattern="^python:")]] = Field(
+        [],
+        description="`python:` backbones of stored members that may be imported, beside those to train: "
+        "importing a module runs it.",
+    )
 
 
 class Exports(Section):
@@ -181,6 +186,11 @@ class Recipe(Section):
             for model in [*models, *self.models]
             for spec in expand(model, self.training, sizes, self.overrides, self.seed)
         ]
+
+    def trusted_backbones(self) -> tuple[str, ...]:
+        """Return the `python:` backbones that this recipe names: only these are built from a store."""
+        named = [*(spec.backbone for spec in self.members()), *self.backbones.trusted]
+        return tuple(dict.fromkeys(name for name in named if name.startswith("python:")))
 
     def select(self, available: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return the trained members that the recipe names, and the names that match none of them.

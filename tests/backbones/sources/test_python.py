@@ -100,8 +100,9 @@ def test_builder_that_only_a_saved_member_names_is_not_imported(tmp_path: Path):
     with pytest.raises(UsageError) as caught:
         Member.load(tmp_path / "member")
     assert str(caught.value) == (
-        "python:committee_test_nets:net: expected a builder that the recipe contains, got one from a saved"
-        " file. Add it to backbones.include in the recipe, or pass trusted=True."
+        "python:committee_test_nets:net: expected a builder that the recipe names, got one from a saved"
+        " file. If you trust this code, allow it with --trust python:committee_test_nets:net, with"
+        " backbones.trusted in the recipe, or with trusted=True in Python."
     )
     images = torch.randint(0, 256, (2, 3, 20, 30), dtype=torch.uint8)
     assert torch.equal(Member.load(tmp_path / "member", trusted=True)(images), member(images))

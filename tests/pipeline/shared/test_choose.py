@@ -13,7 +13,6 @@ from committee.pipeline.shared.choose import (
     choose_members,
     choose_methods,
     stacks,
-    trusted_backbones,
 )
 from committee.pipeline.shared.records import failure_file
 from committee.recipe.load import load_recipe
@@ -144,4 +143,4 @@ def test_methods_by_name_have_the_options_of_the_recipe() -> None:
 
 def test_only_builders_that_this_recipe_names_are_trusted() -> None:
     recipe = load_recipe(None, ["backbones.include=[timm:resnet18, python:nets:small]"])
-    assert trusted_backbones(recipe) == ("python:nets:small",)
+    assert recipe.trusted_backbones() == ("python:nets:small",)

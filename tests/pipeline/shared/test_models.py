@@ -76,5 +76,5 @@ def test_a_builder_runs_only_where_the_recipe_names_it(trained: Store) -> None:
     before = read_manifest(folder, verify=False)
     sealed = Manifest(before.kind, before.fingerprint, list_files(folder), before.facts)
     (folder / "manifest.json").write_text(json.dumps(sealed.to_json()), encoding="utf-8")
-    with pytest.raises(UsageError, match="expected a builder that the recipe contains"):
+    with pytest.raises(UsageError, match="expected a builder that the recipe names"):
         load_model(trained, "test_vit", trusted=("python:nets:small",))

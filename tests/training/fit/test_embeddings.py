@@ -20,13 +20,15 @@ def place(making, dataset, store):
 
 
 def test_embeddings_are_what_enters_the_head(place, dataset, cpu, tmp_path):
-    extract({"refit": place, "fold_0": place}, dataset, tmp_path / "e", batch_size=50, device=cpu)
+    extract(
+        {"refit": place, "fold_0": place}, dataset, tmp_path / "e", batch_size=50, device=cpu, trusted=True
+    )
     files = {path.relative_to(tmp_path / "e").as_posix() for path in (tmp_path / "e").rglob("*.npy")}
     assert files == {f"{at}{split}.npy" for at in ("", "fold_0/") for split in ("train", "val", "test")}
     found = read(tmp_path / "e", "refit", "train", 240)
     assert isinstance(found, np.memmap) and found.shape == (240, 128) and found.dtype == np.float32
     with torch.inference_mode():
-        expected = one_network(place).embed(dataset.images(dataset.rows("train")[:7])).numpy()
+        expected = one_network(place, True).embed(dataset.images(dataset.rows("train")[:7])).numpy()
     np.testing.assert_allclose(found[:7], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -39,7 +41,7 @@ def test_memory_that_runs_out_halves_the_batch(place, dataset, cpu, tmp_path, mo
         return real(self, images)
 
     monkeypatch.setattr(embeddings.Member, "embed", hungry)
-    extract({"refit": place}, dataset, tmp_path / "e", batch_size=64, device=cpu)
+    extract({"refit": place}, dataset, tmp_path / "e", batch_size=64, device=cpu, trusted=True)
     assert "out of memory; continuing with 16 images at a time" in caplog.text
     assert np.isfinite(read(tmp_path / "e", "refit", "val", 40)).all()
 
@@ -49,7 +51,7 @@ def test_embeddings_that_are_no_numbers(place, dataset, cpu, tmp_path, monkeypat
         embeddings.Member, "embed", lambda self, images: torch.full((len(images), 3), torch.nan)
     )
     with pytest.raises(TrainingError, match="expected finite embeddings, got NaN or infinity"):
-        extract({"refit": place}, dataset, tmp_path / "e", batch_size=64, device=cpu)
+        extract({"refit": place}, dataset, tmp_path / "e", batch_size=64, device=cpu, trusted=True)
 
 
 def test_embeddings_of_other_rows_are_refused(tmp_path):
@@ -65,4 +67,4 @@ def test_several_networks_have_no_one_embedding(making, dataset, store):
         Ensemble([member], name="bag").save(new)
     said = "bag: expected a member that is a single network, got Ensemble. Exclude it: add it to"
     with pytest.raises(UsageError, match=said):
-        one_network(folder)
+        one_network(folder, True)

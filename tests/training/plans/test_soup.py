@@ -26,7 +26,9 @@ def trained(add_single):
 
 
 def soup(names, dataset, store, cpu, facts, method="uniform", **changes):
-    inputs = Inputs(names, dict.fromkeys(names, facts), dict.fromkeys(names, "x"), dataset, store, cpu)
+    inputs = Inputs(
+        names, dict.fromkeys(names, facts), dict.fromkeys(names, "x"), dataset, store, cpu, trusted=True
+    )
     return SoupPlan("soup", method, inputs, ModelSoup(num_batches=4, barrier=0.3, **changes))
 
 

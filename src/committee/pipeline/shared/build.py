@@ -28,7 +28,6 @@ from committee.pipeline.shared.choose import (
     choose_members,
     combiner_of,
     full_name,
-    trusted_backbones,
 )
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.draws import write_draws
@@ -198,7 +197,7 @@ def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str
         val=val if val is not None and is_enough(val) else None,
         calibrate=recipe.runs.score_ensemble.calibrate,
         seed=recipe.seed,
-        clock=Costs(store, 1, resolve_device(recipe.device), trusted_backbones(recipe)),
+        clock=Costs(store, 1, resolve_device(recipe.device), recipe.trusted_backbones()),
         contributions_budget=recipe.runs.score_ensemble.contributions_budget,
     )
 

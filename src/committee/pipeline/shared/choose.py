@@ -116,11 +116,6 @@ def _has_no_folds(entry: Entry) -> bool:
     return entry.get("plan", "single") != "single" and list(entry["fits"]) == ["refit"]
 
 
-def trusted_backbones(recipe: Recipe) -> tuple[str, ...]:
-    """Return the `python:` backbones that this recipe names; only these may be built."""
-    return tuple(spec.backbone for spec in recipe.members() if spec.backbone.startswith("python:"))
-
-
 def is_soup(method: str | Method) -> TypeGuard[str]:
     """Return whether a method is the name of a soup."""
     return isinstance(method, str) and method.startswith(SOUP)

@@ -17,7 +17,7 @@ from committee.combiners.soft_voting import SoftVoting
 from committee.images.view import View, canvas_size
 from committee.models.ensemble import views_of
 from committee.models.measure import call_times, parameters, size_mb
-from committee.pipeline.shared.models import load_network
+from committee.models.stored import load_network
 from committee.pipeline.shared.records import deployed_folds
 from committee.store.layout import Store
 

@@ -60,6 +60,7 @@ class DerivedContext:
             inference=inference or str(first.get("inference", "refit")),
             batch_size=self.recipe.dataset.batch_size,
             seed=self.recipe.seed,
+            trusted=self.recipe.trusted_backbones(),
         )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from committee.combiners.base import load as load_combiner
 from committee.models.ensemble import Ensemble, folds_member
-from committee.models.ensemble import load as load_saved
+from committee.models.stored import load_network
 from committee.pipeline.shared.records import common_inference, deployed_folds, ensemble_facts, member_facts
 from committee.store.layout import Store
 from committee.store.manifest import read_whole
@@ -69,21 +68,6 @@ def _member(
         "inference": inference,
         "class_names": list(networks[0].class_names),
     }
-
-
-def load_network(folder: Path, trusted: bool | Collection[str] = ()) -> Any:
-    """Load one fit of a member, usually one network, from its folder in a store; see `load_model`.
-
-    Returns
-    -------
-    Member, Ensemble or Composite
-
-    Raises
-    ------
-    StoreError
-        A file is damaged.
-    """
-    return read_whole(folder, lambda whole: load_saved(whole, trusted=trusted))
 
 
 def _ensemble(

@@ -32,7 +32,7 @@ from committee.pipeline.discover import (
     require_store,
     set_aside,
 )
-from committee.pipeline.shared.choose import choose_all, choose_deployed, trusted_backbones
+from committee.pipeline.shared.choose import choose_all, choose_deployed
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import Costs
@@ -153,7 +153,7 @@ class _Evaluator:
         self.entries = {entry["name"]: entry for entry in catalog["members"]}
         self.members = choose_all(recipe, catalog["members"], store)
         self.deployed = choose_deployed(recipe, catalog["members"], self.members)
-        self.costs = Costs(store, batch, resolve_device(recipe.device), trusted_backbones(recipe))
+        self.costs = Costs(store, batch, resolve_device(recipe.device), recipe.trusted_backbones())
         self.seed = recipe.seed
         record = load_record(store)
         self.data = {

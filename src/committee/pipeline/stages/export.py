@@ -22,7 +22,6 @@ from committee.images.source import read
 from committee.models.predictor import ModulePredictor
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_models
-from committee.pipeline.shared.choose import trusted_backbones
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.package import Status, failures, package
@@ -240,7 +239,7 @@ def read_status(folder: Path) -> Status | None:
 
 
 def _package(recipe: Recipe, store: Store, name: str, folder: Path) -> Status:
-    module, facts = load_model(store, name, trusted=trusted_backbones(recipe))
+    module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
     facts |= {"project": recipe.project.model_dump(), "sets": model_table(store, facts)}
     card = Card(name, tuple(facts.pop("class_names")), facts)
     images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)

@@ -187,7 +187,12 @@ def extracted(
 def _extract(context: DerivedContext, name: str, folder: Path) -> None:
     networks = {fit: context.store.checkpoint(name, fit) for fit in context.store.folds(name)}
     extract(
-        networks, context.dataset, folder, batch_size=context.recipe.dataset.batch_size, device=context.device
+        networks,
+        context.dataset,
+        folder,
+        batch_size=context.recipe.dataset.batch_size,
+        device=context.device,
+        trusted=context.recipe.trusted_backbones(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from committee.errors import DataError, TrainingError, UsageError
 from committee.images.dataset import Dataset
-from committee.models.ensemble import load
 from committee.models.member import Member
-from committee.store.manifest import read_whole
+from committee.models.stored import load_network
 from committee.training.fit.batches import Rows
 from committee.training.fit.memory import halving
 
@@ -23,7 +22,13 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def extract(
-    networks: Mapping[str, Path], dataset: Dataset, folder: Path, *, batch_size: int, device: torch.device
+    networks: Mapping[str, Path],
+    dataset: Dataset,
+    folder: Path,
+    *,
+    batch_size: int,
+    device: torch.device,
+    trusted: bool | Collection[str],
 ) -> None:
     """Write the embeddings of all rows by each network of a member, with one network in memory at a time.
 
@@ -38,16 +43,18 @@ def extract(
     batch_size : int
         Images in a batch; fewer where memory runs out.
     device : torch.device
+    trusted : bool or collection of str
+        The `python:` backbones that may be built; True allows all.
 
     Raises
     ------
     UsageError
-        The member is not a single network, or has no embedding.
+        The member is not a single network, has no embedding, or has a builder that is not trusted.
     TrainingError
         There is no memory for a single image, or an embedding is not finite.
     """
     for fit, place in networks.items():
-        member = one_network(place)
+        member = one_network(place, trusted)
         member.to(device)
         for split in SPLITS:
             rows = dataset.rows(split)
@@ -57,15 +64,15 @@ def extract(
                 _write(member, dataset, rows, target, batch_size, device)
 
 
-def one_network(place: Path) -> Member:
-    """Load a stored member that is a single network.
+def one_network(place: Path, trusted: bool | Collection[str]) -> Member:
+    """Load a stored member that is a single network; see `load_network`.
 
     Raises
     ------
     UsageError
-        The member consists of several networks.
+        The member consists of several networks, or its builder is not trusted.
     """
-    member = read_whole(place, lambda whole: load(whole, trusted=True))
+    member = load_network(place, trusted)
     if not isinstance(member, Member):
         raise UsageError(
             str(member.name),

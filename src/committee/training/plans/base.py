@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -167,6 +167,8 @@ class Inputs:
         Images in a batch.
     seed : int
         Seed of the recipe.
+    trusted : bool or collection of str
+        The `python:` backbones that may be built from the store.
     """
 
     members: Sequence[str]
@@ -178,6 +180,7 @@ class Inputs:
     inference: str = "refit"
     batch_size: int = 32
     seed: int = 0
+    trusted: bool | Collection[str] = ()
 
     def dealt_folds(self) -> int:
         """Return the number of folds of the data set."""

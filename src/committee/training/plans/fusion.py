@@ -133,7 +133,7 @@ class FusionPlan(Derived):
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train the head on embeddings, then optionally everything on images; see the base class."""
         head, notes = self._head(rows, fold)
-        parts = [one_network(self.store.checkpoint(member, fold)) for member in self.members]
+        parts = [one_network(self.store.checkpoint(name, fold), self.inputs.trusted) for name in self.members]
         fusion = Fusion(parts, self.dataset.class_names, self.name, head, self.method)
         if self.training is not None:
             self._end_to_end(fusion, rows, fold, fingerprint)

@@ -17,11 +17,11 @@ from committee.combiners.pruned import Pruned
 from committee.errors import UsageError
 from committee.images.view import View
 from committee.models.composites.moe import Moe, mix, sparse
-from committee.models.ensemble import load
 from committee.models.measure import call_times
+from committee.models.stored import load_network
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe as MoeSection
-from committee.store.manifest import digest, read_whole
+from committee.store.manifest import digest
 from committee.training.fit.batches import Rows
 from committee.training.fit.heads import inner_pairs, seeded, slices, train_head
 from committee.training.plans.base import Derived, Inputs, Stored
@@ -171,7 +171,7 @@ class MoePlan(Derived):
             return mix(torch.from_numpy(np.stack(logits, 1)), weights).numpy()
 
     def _load(self, name: str, fold: str) -> Any:
-        return read_whole(self.store.checkpoint(name, fold), lambda whole: load(whole, trusted=True))
+        return load_network(self.store.checkpoint(name, fold), self.inputs.trusted)
 
     def _untrained(self, parts: Sequence[Any], fold: str) -> Moe:
         view = View(self.side, 0.5, 0.25, self.dataset.fit, self.dataset.channels)

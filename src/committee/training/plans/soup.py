@@ -140,7 +140,7 @@ class SoupPlan(Derived):
             places = {each: store.checkpoint(member, each) for each in store.folds(member) if each != "refit"}
         else:
             places = {member: store.checkpoint(member, fold) for member in self.members}
-        return {name: one_network(place) for name, place in places.items()}
+        return {name: one_network(place, self.inputs.trusted) for name, place in places.items()}
 
     def _connected(self, averager: WeightAverager, fold: str) -> tuple[dict[str, float], dict[str, Any]]:
         """Choose the networks that are averaged: the anchor, and those without a barrier to it.
