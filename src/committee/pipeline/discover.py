@@ -63,13 +63,16 @@ def set_aside(
     needed : collection of str
         Top folders of the store, such as `checkpoints`, that the caller reads.
     renewed : collection of str
-        Ensembles that the caller is about to build again, and that may therefore be out of date.
+        Members and ensembles that the caller or a later stage makes again, and that may therefore be
+        unfinished or out of date.
     """
-    expected = {f"ensembles/{name}" for name in renewed}
     for path, why in ((entry["path"], entry["reason"]) for entry in catalog["left_out"]):
-        if path.partition("/")[0] in needed:
+        top, name = path.split("/")[:2]
+        if name in renewed:
+            continue
+        if top in needed:
             outcome.fail(path, StoreError(why))
-        elif path not in expected and not path.startswith("deploy/"):
+        elif top != "deploy":
             log.warning("left out %s: %s", path, why)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from committee.base.names import is_reserved
 from committee.base.registry import Family
 from committee.errors import nearest
 from committee.recipe.section import Section, one_of, or_text, refuse
@@ -43,21 +44,13 @@ PlanName = Annotated[str, AfterValidator(_check_plan), Field(json_schema_extra=_
 GIVEN_TO_PLANS = ("spec", "dataset", "store", "device")
 """Arguments of plans that come from the run, not from the recipe."""
 
-_RESERVED = {
-    "ensembles",
-    "con",
-    "prn",
-    "aux",
-    "nul",
-    *(f"{port}{n}" for port in ("com", "lpt") for n in range(10)),
-}
-
-
 def _check_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) or value[-1] == ".":
         raise refuse("at most 100 letters, digits, dots, dashes and underscores, first a letter or digit")
-    if value.lower() in _RESERVED:
-        raise refuse("a name that is not reserved by file systems or the store", f"Use '{value}_1'.")
+    if is_reserved(value):
+        raise refuse(
+            "a name that is not reserved by file systems or the store", f"Use '{value.replace('.', '_')}_1'."
+        )
     return value
 
 

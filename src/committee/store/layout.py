@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from committee.base.names import is_reserved
 from committee.errors import StoreError, UnknownNameError, UsageError, nearest
 from committee.store import lock
 from committee.store.commit import sweep
@@ -15,16 +16,6 @@ from committee.store.inside import inside
 from committee.store.manifest import NAME, OLD, read_manifest
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@=-]{0,99}")
-_RESERVED = {
-    "ensembles",
-    "oof_predictions",
-    "fusion_embeddings",
-    "ensemble_catalog.json",
-    "con",
-    "prn",
-    "aux",
-    "nul",
-}
 
 
 class Store:
@@ -156,7 +147,7 @@ class Store:
 
     def ensembles(self) -> tuple[str, ...]:
         """Return the names of all stored ensembles, sorted."""
-        return tuple(name for name in _committed(self.root / "ensembles") if name not in _RESERVED)
+        return tuple(name for name in _committed(self.root / "ensembles") if not is_reserved(name))
 
     def resolve(self, name: str) -> str:
         """Return the full name of a stored member or ensemble from its full or short name.
@@ -196,7 +187,7 @@ def _committed(folder: Path) -> list[str]:
 
 def _checked(name: str) -> str:
     """Return `name`; raise UsageError unless it is a valid folder name on every operating system."""
-    if not _SAFE.fullmatch(name) or name.endswith(".") or name.lower() in _RESERVED:
+    if not _SAFE.fullmatch(name) or name.endswith(".") or is_reserved(name):
         raise UsageError(
             "name in the store",
             expected="at most 100 letters, digits and . _ + @ = -, and no reserved name",

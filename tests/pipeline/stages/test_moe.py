@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -73,3 +74,18 @@ def test_a_mixture_needs_two_members(trained: Store) -> None:
 def test_without_a_section(trained: Store) -> None:
     with pytest.raises(UsageError, match=r"runs\.moe: expected an enabled section, got none\."):
         Moe().run(recipe(), trained)
+
+
+@pytest.mark.parametrize(("verb", "own"), [("moe-train", "moe"), ("fusion-train", "fusion_concat_mlp")])
+@pytest.mark.parametrize("unfinished", ["moe", "fusion_concat_mlp"])
+def test_what_was_interrupted_is_finished_without_a_complaint_about_it(
+    trained: Store, verb: str, own: str, unfinished: str
+) -> None:
+    settings = ["runs.fusion.fusion_config={hidden_dims: [4], epochs: 1}", SMALL]
+    for each in "test_resnet", "test_vit":  # one fit is stored, and the joined predictions are not
+        shutil.copytree(trained.checkpoint(each, 0), trained.checkpoint(unfinished, 0), dirs_exist_ok=True)
+    outcome = run_verb(verb, recipe(*settings), trained)
+    if own == "moe" != unfinished:  # runs before it, and was not asked for here
+        assert list(outcome.failed) == [f"checkpoints/{unfinished}"]
+    else:
+        assert (outcome.done, outcome.failed, outcome.exit_code) == ([own], {}, 0)

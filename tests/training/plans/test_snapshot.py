@@ -7,6 +7,7 @@ import torch
 from committee.errors import TrainingError, UsageError
 from committee.training.fit.resume import forget
 from committee.training.fit.schedule import Schedule
+from committee.training.fit.start import head_epochs
 from committee.training.fit.weight_trackers import Snapshots
 from committee.training.plans.snapshot import Snapshot
 
@@ -57,3 +58,11 @@ def test_a_run_that_was_cut_short_is_named(plan, dataset, monkeypatch):
 def test_one_cycle_is_no_ensemble(making, dataset, store, cpu):
     with pytest.raises(UsageError, match="tiny_nets_tiny: n_snapshots: expected at least 2, got 1"):
         Snapshot(making.make_spec(), dataset, store, cpu, n_snapshots=1)
+
+
+@pytest.mark.parametrize(("body_lr", "head"), [(1, 2), (0, 0)])
+def test_a_frozen_body_has_no_epochs_of_the_head_alone(making, dataset, store, cpu, body_lr, head):
+    words = (f"training.body_lr={body_lr}", "training.head_epochs=2", "training.pretrained=true")
+    plan = Snapshot(making.make_spec(*words), dataset, store, cpu, n_snapshots=2, epochs_per_cycle=3)
+    assert plan.epochs == plan.spec.training.epochs == head + 6
+    assert head_epochs(plan.spec) == head

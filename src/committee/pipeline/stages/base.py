@@ -152,6 +152,11 @@ class Stage(ABC):
             The section asks for something that cannot be made.
         """
 
+    def renewed(self, recipe: Recipe) -> set[str]:
+        """Return the names of the members that this stage and the later stages of a recipe make."""
+        later = (STAGES.make(name) for name in STAGES.names() if STAGES.load(name).order >= self.order)
+        return {name for each in later if each.is_wanted(recipe) for name in each.names(recipe).members}
+
     @abstractmethod
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return a summary of what `run` would do, without running or writing anything.

@@ -106,7 +106,7 @@ class Fusion(Stage):
         outcome = Outcome()
         with store.hold():
             catalog = discover(store)
-            set_aside(catalog, outcome, needed=MEMBERS)
+            set_aside(catalog, outcome, needed=MEMBERS, renewed=self.renewed(recipe))
             members = fused_members(recipe, store, catalog)
             context = open_context(recipe, store, catalog)
             with extracted(context, members, keep=section.extract_embeddings) as places:

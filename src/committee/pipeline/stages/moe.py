@@ -98,7 +98,7 @@ class Moe(Stage):
         outcome = Outcome()
         with store.hold():
             catalog = discover(store)
-            set_aside(catalog, outcome, needed=MEMBERS)
+            set_aside(catalog, outcome, needed=MEMBERS, renewed=self.renewed(recipe))
             predictions, rows, deployed = _candidates(recipe, store, catalog)
             inference = "folds" if set(deployed.values()) == {"folds"} else "refit"
             inputs = open_context(recipe, store, catalog).inputs(list(predictions.members), inference)

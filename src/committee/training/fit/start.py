@@ -26,11 +26,14 @@ def starting_weights(spec: MemberSpec) -> bool | str:
 def head_epochs(spec: MemberSpec) -> int:
     """Return the number of first epochs in which only the head of a pretrained network is trained.
 
-    At least one epoch remains for the whole network. There are none if the body is frozen throughout.
+    At least one epoch remains for the whole network.
     """
-    training = spec.training
-    wanted = training.head_epochs if starting_weights(spec) and training.body_lr > 0 else 0
-    return min(wanted, training.epochs - 1)
+    return min(wanted_head_epochs(spec), spec.training.epochs - 1)
+
+
+def wanted_head_epochs(spec: MemberSpec) -> int:
+    """Return `head_epochs`; 0 if the initial weights are random, or the body is frozen throughout."""
+    return spec.training.head_epochs if starting_weights(spec) and spec.training.body_lr > 0 else 0
 
 
 def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:

@@ -15,7 +15,7 @@ from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
 from committee.training.fit.job import Extra
-from committee.training.fit.start import starting_weights
+from committee.training.fit.start import wanted_head_epochs
 from committee.training.fit.weight_trackers import Snapshots
 from committee.training.plans._of_backbone import OfBackbone, with_weights
 from committee.training.plans.base import Stored
@@ -67,7 +67,7 @@ class Snapshot(OfBackbone):
         super().__init__(spec, dataset, store, device)
         self.n_snapshots = at_least(f"{spec.name}: n_snapshots", n_snapshots, 2)
         self.epochs_per_cycle = at_least(f"{spec.name}: epochs_per_cycle", epochs_per_cycle, 1)
-        head = spec.training.head_epochs if starting_weights(spec) else 0
+        head = wanted_head_epochs(spec)
         self.epochs = epochs = head + n_snapshots * epochs_per_cycle
         self.spec = self.fixed(
             scheduler="cyclic", cycle_epochs=epochs_per_cycle, epochs=epochs, head_epochs=head, ema=None
