@@ -44,6 +44,7 @@ PlanName = Annotated[str, AfterValidator(_check_plan), Field(json_schema_extra=_
 GIVEN_TO_PLANS = ("spec", "dataset", "store", "device")
 """Arguments of plans that come from the run, not from the recipe."""
 
+
 def _check_name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) or value[-1] == ".":
         raise refuse("at most 100 letters, digits, dots, dashes and underscores, first a letter or digit")

@@ -43,7 +43,7 @@ def test_the_inner_slice_keeps_groups_whole():
 
 
 def test_one_repeated_row_leaves_the_inner_slice_stratified():
-    labels, groups = np.arange(300) // 3, np.arange(300)
+    labels, groups = np.arange(3000) // 3, np.arange(3000)
     groups[1] = 0  # one image occurs twice
     kept, judged = inner_slice(labels, groups, 0.1, 0)
     assert set(labels[kept]) == set(labels[judged]) == set(labels)
