@@ -8,7 +8,7 @@ from committee.base.randomness import derive, sample_keys
 from committee.images import enhance, randaugment
 from committee.images.augment import augment
 from committee.images.resample import _grid, resize, warp
-from committee.images.view import View, canvas, canvas_size
+from committee.images.view import View, canvas_size, frame
 from committee.recipe.training import Augment
 
 OFF = {"flip": False, "color_jitter": 0.0, "random_resized_crop": 1.0, "randaugment": 0}
@@ -20,7 +20,7 @@ def images():
     from sklearn.datasets import load_sample_images
 
     photos = [torch.from_numpy(photo.copy()).permute(2, 0, 1)[None] for photo in load_sample_images().images]
-    cut = [canvas(photo[..., k * 9 :, k * 7 :], 37, "crop") for k in range(12) for photo in photos]
+    cut = [frame(photo[..., k * 9 :, k * 7 :], 37, "crop") for k in range(12) for photo in photos]
     return torch.cat(cut)
 
 
@@ -29,7 +29,7 @@ def large():
     from sklearn.datasets import load_sample_image
 
     photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)[None]
-    return canvas(photo, 400, "crop")
+    return frame(photo, 400, "crop")
 
 
 def vary(images, keys=KEYS, seed=3, size=32, **options):

@@ -10,7 +10,7 @@ from committee.images import cache
 from committee.images.dataset import open_dataset
 from committee.images.decode import decode
 from committee.images.splits import hold_out
-from committee.images.view import canvas
+from committee.images.view import frame
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_rows_images_and_labels_belong_together(make_folder, settings, opened):
         name = data.sample_ids[row]
         assert data.class_names[data.labels[row]] == name.split("/")[0]
         original = torch.from_numpy(decode(root / str(name)))[None]
-        assert torch.equal(image, canvas(original, 10, "crop")[0])
+        assert torch.equal(image, frame(original, 10, "crop")[0])
     splits = [data.rows(split) for split in ("train", "val", "test")]
     assert sorted(np.concatenate(splits)) == list(range(21))
     assert np.bincount(data.labels[data.rows("test")]).tolist() == [2, 2] and len(splits[1]) == 0

@@ -13,7 +13,7 @@ from committee.errors import CommitteeError
 from committee.images import cache
 from committee.images.dataset import open_dataset, preview_dataset
 from committee.images.decode import decode, image_error
-from committee.images.view import canvas
+from committee.images.view import frame
 
 HINT = "Replace it or leave it out."
 
@@ -92,7 +92,7 @@ def test_no_neighbor_takes_the_place_of_a_broken_one(root, settings, opened):
     data = opened(settings(root, max_broken=0.2))
     for row, name in enumerate(data.sample_ids.tolist()):
         original = torch.from_numpy(decode(root / name))[None]
-        assert torch.equal(data.images([row]), canvas(original, 10, "crop"))
+        assert torch.equal(data.images([row]), frame(original, 10, "crop"))
 
 
 def test_they_are_remembered(root, settings, opened, decoded):

@@ -13,7 +13,8 @@ _CACHE = 1 << 20
 
 def blocks(images: Tensor) -> Iterator[slice]:
     """Return slices of a batch `[B, c, H, W]`: a few images each on a CPU, all images on other devices."""
-    step = max(1, _CACHE // (4 * images[0].numel())) if images.device.type == "cpu" else len(images)
+    values = max(1, images.shape[1:].numel())
+    step = max(1, _CACHE // (4 * values) if images.device.type == "cpu" else len(images))
     return (slice(start, start + step) for start in range(0, len(images), step))
 
 

@@ -21,7 +21,7 @@ from committee.errors import DataError, StoreError, first_five
 from committee.images.decode import ImageError, decode, open_file
 from committee.images.readers.base import Images
 from committee.images.threads import in_order
-from committee.images.view import Fit, canvas
+from committee.images.view import PIXELS, Fit, frame
 from committee.images.workers import Workers
 from committee.store.commit import commit, remove
 from committee.store.disk import require_room
@@ -75,7 +75,9 @@ def content_digest(sample_ids: Sequence[str], hashes: Sequence[str]) -> str:
 
 def cache_folder(store: Store, content: str, size: int, fit: Fit, channels: int) -> tuple[Path, str]:
     """Return the folder of a cache of decoded images, and the fingerprint of its settings."""
-    fingerprint = digest({"content": content, "size": size, "fit": fit, "channels": channels, "order": "HWc"})
+    fingerprint = digest(
+        {"content": content, "size": size, "fit": fit, "channels": channels, "pixels": PIXELS}
+    )
     return store.cache(f"canvas-{size}-{fit}-{channels}-{fingerprint[:12]}"), fingerprint
 
 
@@ -163,7 +165,7 @@ def _fill(
                 image = torch.from_numpy(decode_row(row, ids[row]))
             except ImageError as error:
                 return error.reason
-            pixels = canvas(image[None], size, fit)[0].permute(1, 2, 0).contiguous().numpy()
+            pixels = frame(image[None], size, fit)[0].permute(1, 2, 0).contiguous().numpy()
             return pixels, hashlib.sha256(pixels.data).digest()[:16]
 
         _write_header(file, (len(ids), size, size, channels))

@@ -31,7 +31,7 @@ from committee.images.record import (
     with_folds,
 )
 from committee.images.source import read
-from committee.images.view import Fit
+from committee.images.view import PIXELS, Fit
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 from committee.store.manifest import digest
@@ -277,7 +277,7 @@ def _canvas(record: Record, samples: Samples | None, settings: Settings, store: 
 def _dataset(record: Record, settings: Settings, size: int, canvas: Canvas) -> Dataset:
     return Dataset(
         name=record.name,
-        fingerprint=digest([record.fingerprint, record.splits, settings.fit, settings.channels]),
+        fingerprint=digest([record.fingerprint, record.splits, settings.fit, settings.channels, PIXELS]),
         canvas=canvas.pixels,
         labels=np.array(record.labels, dtype=np.int64),
         sample_ids=np.array(record.ids, dtype=np.str_),

@@ -8,15 +8,16 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from committee.base.tracing import is_tracing
 from committee.errors import DataError, UsageError
 from committee.images.blocks import blocks, lines
-from committee.images.resample import to_uint8
+from committee.images.resize import Axis, resize
 
 Fit = Literal["crop", "squash", "pad"]
 MARGIN = 1.15
+PIXELS = 2
+"""Version of the resizing; incremented when the pixels that networks see change, and with them all results."""
 
 
 def canvas_size(size: int, fit: Fit = "crop") -> int:
@@ -25,11 +26,11 @@ def canvas_size(size: int, fit: Fit = "crop") -> int:
 
 
 def frame(images: Tensor, size: int, fit: Fit) -> Tensor:
-    """Resize images of any height and width to squares; all resizing of images uses this function.
+    """Resize images of any height and width to squares; all resizing of whole images uses this function.
 
     Parameters
     ----------
-    images : uint8 `[B, c, H, W]`, or float32 in 0..255
+    images : uint8 `[B, c, H, W]`
     size : int
         Side of the square, in pixels.
     fit : "crop", "squash" or "pad"
@@ -37,53 +38,31 @@ def frame(images: Tensor, size: int, fit: Fit) -> Tensor:
 
     Returns
     -------
-    float32 `[B, c, size, size]`, in 0..255
-        Bilinear, antialiased. Images that already have this size are returned unchanged, so uint8 stays
-        uint8.
+    uint8 `[B, c, size, size]`
+        Bilinear, antialiased and exact (`images.resize`). Images that already have this size are returned
+        unchanged.
     """
-    if fit == "crop":
-        images = _middle_square(images)
+    return _square(images, size, fit, size)
+
+
+def _square(images: Tensor, size: int, fit: Fit, kept: int) -> Tensor:
+    """Return the center, `kept` pixels wide, of the square of `size` pixels that `frame` returns."""
+
+    def first(scaled: Any) -> Any:
+        return (size - kept) // 2 - (size - scaled) // 2
+
+    lengths = images.shape[-2:]
     if fit == "pad":
-        return _pad(images, size)
-    return _resize(images, size, size)
-
-
-def canvas(images: Tensor, size: int, fit: Fit) -> Tensor:
-    """Return the canvas that is cached for images, uint8 `[B, c, size, size]`; see `frame`."""
-    framed = frame(images, size, fit)
-    return framed if framed.dtype == torch.uint8 else to_uint8(framed)
-
-
-def center(images: Tensor, size: int) -> Tensor:
-    """Return the central square `[B, c, size, size]` of square images."""
-    start = (images.shape[-1] - size) // 2
-    return images[..., start : start + size, start : start + size]
-
-
-def _middle_square(images: Tensor) -> Tensor:
-    # Cropping precedes resizing, so that the rest of a panorama is not resized. index_select is used since a
-    # slice of symbolic length would lose the static shape of later operations in exported graphs.
-    height, width = images.shape[-2:]
-    if not is_tracing() and height == width:
-        return images
-    side = torch.sym_min(height, width)
-    steps = torch.arange(side, device=images.device)
-    return images.index_select(2, steps + (height - side) // 2).index_select(3, steps + (width - side) // 2)
-
-
-def _resize(images: Tensor, height: Any, width: Any) -> Tensor:
-    if not is_tracing() and images.shape[-2:] == (height, width):
-        return images
-    return functional.interpolate(images.float(), (height, width), mode="bilinear", antialias=True)
-
-
-def _pad(images: Tensor, size: int) -> Tensor:
-    side: Any = torch.sym_max(*images.shape[-2:])
-    lengths: list[Any] = [torch.sym_max(length * size // side, 1) for length in images.shape[-2:]]
-    height, width = lengths
-    top, left = (size - height) // 2, (size - width) // 2
-    edges = (left, size - width - left, top, size - height - top)
-    return functional.pad(_resize(images, height, width), edges)
+        longest = torch.sym_max(*lengths)
+        scaled: list[Any] = [torch.sym_max(length * size // longest, 1) for length in lengths]
+    else:
+        scaled = [size, size]
+    used = [torch.sym_min(*lengths)] * 2 if fit == "crop" else lengths
+    axes = [
+        Axis((length - part) // 2, part, after, first(after), kept)
+        for length, part, after in zip(lengths, used, scaled, strict=True)
+    ]
+    return resize(images, *axes)
 
 
 class View(nn.Module):
@@ -157,7 +136,7 @@ class View(nn.Module):
         return self.normalize(self.cut(images))
 
     def cut(self, images: Tensor) -> Tensor:
-        """Resize and crop to `[B, c, size, size]` in 0..255; uint8 unless images must be resized."""
+        """Resize and crop to uint8 `[B, c, size, size]`."""
         if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
             raise DataError(
                 "images",
@@ -165,8 +144,7 @@ class View(nn.Module):
                 got=f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}",
                 todo="Give pixels in 0..255, with the member's number of channels.",
             )
-        square = frame(images, canvas_size(self.size, self.fit), self.fit)
-        return center(square, self.size)
+        return _square(images, canvas_size(self.size, self.fit), self.fit, self.size)
 
     def normalize(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
         """Normalize pixels by the mean and standard deviation of the channels.
@@ -182,7 +160,7 @@ class View(nn.Module):
         float32 `[B, c, H, W]`
         """
         if is_tracing():
-            return torch.addcmul(self.shift[:, None, None], pixels, self.scale[:, None, None])
+            return torch.addcmul(self.shift[:, None, None], pixels.float(), self.scale[:, None, None])
         result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)
         for part in blocks(result):
             block, shift, scale = lines(result[part].copy_(pixels[part]), self.shift, self.scale)

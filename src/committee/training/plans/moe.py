@@ -187,9 +187,7 @@ class MoePlan(Derived):
         """Train the gate; return the share of the images that each expert gets, and the notes."""
         device, view, gate = self.device, moe.view.to(self.device), moe.gate.to(self.device)
         parts = list(slices(len(rows), CHUNK))
-        small = torch.cat(
-            [view.cut(self.dataset.images(rows[part])).round().to(torch.uint8) for part in parts]
-        )
+        small = torch.cat([view.cut(self.dataset.images(rows[part])) for part in parts])
         labels = predictions.require_labels(self.name)
         log_right = _log_right(predictions.logits, labels).to(device)
 
