@@ -17,7 +17,7 @@ from committee.images.resize import Axis, resize
 Fit = Literal["crop", "squash", "pad"]
 MARGIN = 1.15
 PIXELS = 2
-"""Version of the resizing; incremented when the pixels that networks see change, and with them all results."""
+"""Version of the resizing; incremented when the pixels that networks see change, and so all results."""
 
 
 def canvas_size(size: int, fit: Fit = "crop") -> int:
