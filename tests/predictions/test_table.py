@@ -160,7 +160,8 @@ def test_labels_attach_by_id() -> None:
     bare = made(rows=3)
     ids = ["s9", "s2", "s0", "s1"]
     for labels in ([0, 2, 0, 1], ["cat", "owl", "cat", "dog"], ["0", "2", "0", "1"]):
-        labeled = bare.with_labels(ids, labels).labels
+        are = "names" if "cat" in labels else "positions"
+        labeled = bare.with_labels(ids, labels, labels_are=are).labels
         assert labeled is not None and labeled.tolist() == [0, 1, 2]
 
 
@@ -185,11 +186,11 @@ def test_labels_that_do_not_fit() -> None:
     assert sentence(DataError, lambda: bare.with_labels(ids, ["cat", "dgo", "dog"])) == (
         "labels: expected classes among 'cat', 'dog', 'owl', got 'dgo'. Did you mean 'dog'?"
     )
-    assert sentence(DataError, lambda: bare.with_labels(ids, [0, 1, 3])) == (
+    assert sentence(DataError, lambda: bare.with_labels(ids, [0, 1, 3], labels_are="positions")) == (
         "labels: expected class indices 0 to 2, got 3."
     )
-    assert sentence(DataError, lambda: bare.with_labels(ids, ["0", "1", "3"])) == (
-        "labels: expected classes among 'cat', 'dog', 'owl', got '3'."
+    assert sentence(DataError, lambda: bare.with_labels(ids, ["cat", "1", "3"])) == (
+        "labels: expected classes among 'cat', 'dog', 'owl', got '1', '3'."
     )
 
 
@@ -259,11 +260,13 @@ def test_probabilities_that_are_none() -> None:
 
     assert making([[0.5, 0.5], [2.0, 1.5], [1.0, 1.0]], who="m.csv") == (
         "m.csv: expected non-negative probabilities that sum to 1, "
-        "got a sum of 3.5 in the first of 2 invalid rows, 'q', 'r'. Give unnormalized scores as logits."
+        "got a sum of 3.5 in the first of 2 invalid rows, 'q', 'r'. Give unnormalized scores as logits: "
+        "--values-are logits, or Predictions.from_logits."
     )
     assert making([[0.5, 0.5], [1.25, -0.25], [1.0, 0.0]]) == (
         "predictions: expected non-negative probabilities that sum to 1, "
-        "got -0.25 in the first of 1 invalid rows, 'q'. Give unnormalized scores as logits."
+        "got -0.25 in the first of 1 invalid rows, 'q'. Give unnormalized scores as logits: "
+        "--values-are logits, or Predictions.from_logits."
     )
     assert making([[np.nan, 0.5], [1, 0], [1, 0]], sample_ids=None).startswith(
         "predictions: expected non-negative probabilities that sum to 1, got "

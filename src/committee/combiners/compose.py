@@ -100,6 +100,7 @@ class Compose(Combiner):
             class_names=predictions.class_names,
             sample_ids=predictions.sample_ids,
             labels=predictions.labels,
+            labels_are="positions",
             groups=predictions.groups,
         )
 

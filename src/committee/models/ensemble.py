@@ -149,7 +149,9 @@ class Ensemble(Vote):
         logits = torch.cat([outputs for outputs, _ in batches], 1).numpy()
         labels = np.concatenate([np.asarray(part, dtype=np.int64) for _, part in batches])
         names = self.class_names or tuple(map(str, range(logits.shape[2])))
-        return Predictions.from_logits(logits, members=self.names, class_names=names, labels=labels)
+        return Predictions.from_logits(
+            logits, members=self.names, class_names=names, labels=labels, labels_are="positions"
+        )
 
     def fit(
         self, loader: Iterable[Sequence[Any]], method: str | Combiner | None = None, **options: Any

@@ -354,7 +354,7 @@ class _Adoption:
             who=self.foreign.name,
         )
         predictions = predictions.with_classes(dataset.class_names).with_labels(
-            dataset.sample_ids[rows], dataset.labels[rows]
+            dataset.sample_ids[rows], dataset.labels[rows], labels_are="positions"
         )
         with commit(
             folder, kind="predictions", fingerprint=fingerprint, source=self.source, what=what

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,10 @@ from committee.metrics.classification import evaluate, get_metric
 from committee.metrics.confidence import intervals
 from committee.pipeline.shared.budget import DEFAULT as DEFAULT_BUDGET
 from committee.pipeline.shared.budget import announce, estimates, within
-from committee.predictions.files.base import member_names, read, read_labels
+from committee.pipeline.shared.test_files import same_members
+from committee.predictions.files.base import read_labels
+from committee.predictions.folds_of_files import read_models
+from committee.predictions.reading import DEFAULT, Reading
 from committee.predictions.table import Predictions
 from committee.scoring.calibrations import CALIBRATIONS, calibrated, calibration_change
 from committee.scoring.choice import choose, contenders, ranked
@@ -147,15 +149,17 @@ def combine(
     space: str = "probability",
     seed: int = 0,
     budget: float | None = DEFAULT_BUDGET,
+    reading: Reading = DEFAULT,
 ) -> Combination:
     """Combine the predictions of several models, and score each method by cross-fitting.
 
     Parameters
     ----------
     files : sequence of paths, or Predictions
-        One file per model (NPZ, CSV, Parquet or safetensors; see `committee.predictions.files`), or folders
-        that `Predictions.save` wrote. The models must not have been trained on the rows: use out-of-fold
-        predictions, or predictions of a validation set.
+        One file per model (NPZ, CSV, Parquet or safetensors; see `committee.predictions.files`), files
+        `<model>_fold<k>` with the out-of-fold rows of one fold each, or folders that `Predictions.save`
+        wrote. The models must not have been trained on the rows: use out-of-fold predictions, or predictions
+        of a validation set.
     labels : path, optional
         A file of ids and labels, and optionally of folds and groups. By default, those in `files`.
     methods : sequence of str or mapping
@@ -184,6 +188,8 @@ def combine(
     budget : float, optional
         Estimated seconds for all fits together, if no methods are named. The cheapest methods run, and the
         log names the others with their times. None runs all methods.
+    reading : Reading
+        What the caller knows about the files: columns of ids and labels, and whether labels are positions.
 
     Returns
     -------
@@ -224,8 +230,10 @@ def combine(
             got=first_five(combiners),
             todo="Add --method weighted.",
         )
-    predictions = _labeled(files, labels)
-    test_rows = None if test is None else _same_members(_joined(test), predictions)
+    predictions = _labeled(files, labels, reading)
+    test_rows = None
+    if test is not None:
+        test_rows = same_members(_joined(test, reading, average_folds=True), predictions)
     rows_by_fold = _folds(predictions, folds, seed)
     seconds = estimates(combiners, predictions, rows_by_fold, calibrate)
     if not methods:
@@ -237,22 +245,27 @@ def combine(
     return Combination(predictions, _ranked(scored, metric), metric, test_rows)
 
 
-def _joined(files: Files | Predictions) -> Predictions:
+def _joined(files: Files | Predictions, reading: Reading, *, average_folds: bool = False) -> Predictions:
     if isinstance(files, Predictions):
         return files
     paths = [Path(file) for file in files]
     if not paths:
         raise UsageError("combine", expected="at least one file of predictions", got="none")
-    return Predictions.join([read(path, name) for path, name in zip(paths, member_names(paths), strict=True)])
+    return read_models(paths, reading, average_folds=average_folds)
 
 
-def _labeled(files: Files | Predictions, labels: str | Path | None) -> Predictions:
-    predictions = _joined(files)
+def _labeled(files: Files | Predictions, labels: str | Path | None, reading: Reading) -> Predictions:
+    predictions = _joined(files, reading)
     if labels is not None:
-        table = read_labels(Path(labels))
+        table = read_labels(Path(labels), reading)
         assert table.labels is not None
         predictions = predictions.with_labels(
-            table.ids, table.labels, folds=table.folds, groups=table.groups, who=str(labels)
+            table.ids,
+            table.labels,
+            folds=table.folds,
+            groups=table.groups,
+            labels_are=reading.labels_are,
+            who=str(labels),
         )
         if len(table.ids) > len(predictions):
             log.info(
@@ -266,50 +279,6 @@ def _labeled(files: Files | Predictions, labels: str | Path | None) -> Predictio
             todo="Name a file with the columns id and label: --labels FILE",
         )
     return predictions
-
-
-def _same_members(test: Predictions, fitted: Predictions) -> Predictions:
-    """Return test predictions with members and classes in the order of the fitted predictions."""
-    if set(test.members) == set(fitted.members):
-        test = test.select(fitted.members)
-    elif len(test.members) == len(fitted.members) and not set(test.members) & set(fitted.members):
-        test = replace(test, members=tuple(_counterparts(test.members, fitted.members)))
-        test = test.select(fitted.members)
-    else:
-        raise UsageError(
-            "--test",
-            expected=f"the members {first_five(fitted.members)}",
-            got=first_five(test.members),
-            todo="Give one test file per member, with the same name or in the same order.",
-        )
-    return test.with_classes(fitted.class_names, of="that were fitted")
-
-
-def _counterparts(test: Sequence[str], fitted: Sequence[str]) -> list[str]:
-    """Return the fitted member for each test member: matched by the distinct part of the names, or by order.
-
-    A shell lists `*_test.npz` alphabetically, so the order alone could assign files to the wrong members.
-    """
-    known = dict(zip(_distinct_parts(fitted), fitted, strict=True))
-    by_name = [known.get(part) for part in _distinct_parts(test)]
-    found = [name for name in by_name if name is not None]
-    if {*found} == {*fitted}:
-        return found
-    pairs = ", ".join(f"{new} is {old}" for new, old in zip(test, fitted, strict=True))
-    log.warning("The names of the test files do not match, so the files are matched by order: %s", pairs)
-    return list(fitted)
-
-
-def _distinct_parts(names: Sequence[str]) -> list[str]:
-    """Return the names without their shared prefix and suffix: `a`, `b` for `a_test`, `b_test`."""
-    rest = [name[_shared(names) :] for name in names]
-    end = _shared([name[::-1] for name in rest])
-    return [name[: len(name) - end] for name in rest]
-
-
-def _shared(names: Sequence[str]) -> int:
-    """Return the length of the prefix that all names share."""
-    return sum(1 for _ in takewhile(lambda letters: len({*letters}) == 1, zip(*names, strict=False)))
 
 
 def _folds(predictions: Predictions, folds: int | None, seed: int) -> NDArray[np.int64] | None:

@@ -6,14 +6,11 @@ Each function takes `who`, the name of the array or file for its error messages.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from committee.errors import DataError, first_five, nearest
-
-SUM_TOLERANCE = 1e-3
+from committee.errors import DataError, first_five
 
 
 def as_float32(values: ArrayLike, who: str) -> NDArray[np.float32]:
@@ -67,27 +64,6 @@ def check_finite(logits: NDArray[np.float32], ids: NDArray[np.str_], who: str) -
             )
 
 
-def check_sums(probabilities: NDArray[np.float32], sample_ids: ArrayLike | None, who: str) -> None:
-    """Raise a DataError if a number in `[M, N, C, ...]` is negative or NaN, or a row does not sum to 1."""
-    for member in probabilities:
-        sums = member.sum(axis=1)
-        # The comparison is negated so that NaN is rejected.
-        wrong = ~(np.abs(sums - 1) <= SUM_TOLERANCE)
-        if member.min() < 0:
-            wrong |= member.min(axis=1) < 0
-        rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1))
-        if len(rows):
-            ids = rows if sample_ids is None else np.asarray(sample_ids)[rows]
-            row = member[rows[0]]
-            fault = f"a sum of {sums[rows[0]].flat[0]:.4g}" if row.min() >= 0 else f"{row.min():.4g}"
-            raise DataError(
-                who,
-                expected="non-negative probabilities that sum to 1",
-                got=f"{fault} in the first of {len(rows)} invalid rows, {first_five(ids)}",
-                todo="Give unnormalized scores as logits.",
-            )
-
-
 def check_labels(labels: ArrayLike | None, rows: int, classes: int, who: str) -> NDArray[np.int64] | None:
     """Return labels as int64 `[N]`, or raise a DataError if one is not a class index."""
     numbers = whole_numbers(labels, rows, who)
@@ -118,42 +94,6 @@ def whole_numbers(values: ArrayLike | None, rows: int, who: str) -> NDArray[np.i
     if array.shape != (rows,):
         raise DataError(who, expected=f"{rows} values, one for each row", got=f"an array {list(array.shape)}")
     return array.astype(np.int64, copy=False)
-
-
-def group_numbers(groups: ArrayLike | None, rows: int, who: str) -> NDArray[np.int64] | None:
-    """Return groups as int64 `[N]`; names are replaced by their positions in sorted order."""
-    if groups is None:
-        return None
-    array = np.asarray(groups)
-    if array.dtype.kind not in "iu" and array.shape == (rows,):
-        array = np.unique(array, return_inverse=True)[1]
-    return whole_numbers(array, rows, f"{who}: groups")
-
-
-def class_indices(labels: NDArray[Any], class_names: tuple[str, ...], who: str) -> NDArray[np.int64]:
-    """Return class indices, int64 `[N]`.
-
-    Whole numbers are class indices. Text is a class name or, if no label is the name of a class, a class
-    index.
-    """
-    if labels.dtype.kind not in "iu":
-        names, row = np.unique(labels.astype(np.str_), return_inverse=True)
-        known = {name: index for index, name in enumerate(class_names)}
-        if not any(name in known for name in names) and all(name.isdecimal() for name in names):
-            known = {name: int(name) for name in names if int(name) < len(class_names)}
-        unknown = [name for name in names.tolist() if name not in known]
-        if unknown:
-            numbered = class_names == tuple(map(str, range(len(class_names))))
-            raise DataError(
-                who,
-                expected=f"classes among {first_five(class_names)}",
-                got=first_five(unknown),
-                todo="Name the classes in the predictions." if numbered else nearest(unknown[0], class_names),
-            )
-        return np.array([known[name] for name in names.tolist()], np.int64)[row]
-    checked = check_labels(labels, len(labels), len(class_names), who)
-    assert checked is not None
-    return checked
 
 
 def find(among: NDArray[np.str_], wanted: NDArray[np.str_]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

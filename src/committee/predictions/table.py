@@ -18,17 +18,15 @@ from committee.predictions import store_format
 from committee.predictions.checks import (
     as_float32,
     check_finite,
-    check_labels,
     check_seen,
     check_shape,
-    check_sums,
     check_unique,
-    class_indices,
     find,
-    group_numbers,
     whole_numbers,
 )
 from committee.predictions.join import common_column
+from committee.predictions.names import class_indices, group_numbers, label_column, unique_ids
+from committee.predictions.probabilities import check_logits, log_probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +103,8 @@ class Predictions:
         folds: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         seen: ArrayLike | None = None,
+        labels_are: str | None = None,
+        are_logits: bool = False,
         who: str = "predictions",
     ) -> Predictions:
         """Create predictions from logits or log-probabilities of any floating type.
@@ -112,44 +112,48 @@ class Predictions:
         Parameters
         ----------
         logits : float array [N, C] of one member, or [M, N, C, ...]
-            Finite numbers. A constant added to a row changes nothing.
+            Finite numbers, which are not probabilities. A constant added to a row changes nothing.
         members, class_names : sequence of str
             Names along the first and the third axis.
         sample_ids : array [N], optional
-            Names of the samples; row numbers by default.
-        labels, folds : int array [N], optional
-            Class index and fold of each sample.
+            Names of the samples; row numbers by default. 7, 7.0 and "7" are the same name.
+        labels : array [N], optional
+            Class name or class index of each sample.
+        folds : int array [N], optional
+            Fold of each sample.
         groups : array [N], optional
-            Group of each sample, as numbers or names.
+            Group of each sample, as numbers or names; a missing one (blank, NaN) is a group of its own.
         seen : bool array [M, N], optional
             Whether each member was trained on each row; false everywhere by default.
+        labels_are : {"names", "positions"}, optional
+            What labels are. By default, text is a name, and a whole number is an index; if the names of the
+            classes are numbers in another order than 0, 1, ..., whole numbers are refused.
+        are_logits : bool
+            Whether to accept logits that look like probabilities, since all rows sum to 1.
         who : str
             Name for error messages, such as a file.
 
         Raises
         ------
         DataError
-            Shapes do not match, numbers are not finite, or names are not unique.
+            Shapes do not match, numbers are not finite, names are not unique, or labels have two readings.
         """
         array = as_float32(logits, who)
         array = array[None] if array.ndim == 2 else array
         check_shape(array, members, class_names, who)
         rows = array.shape[1]
-        ids = (
-            np.arange(rows).astype(np.str_) if sample_ids is None else np.asarray(sample_ids).astype(np.str_)
-        )
-        if ids.shape != (rows,):
-            raise DataError(f"{who}: sample ids", expected=f"{rows} ids, one for each row", got=str(ids.size))
-        check_unique(ids, f"{who}: sample ids")
+        ids = unique_ids(np.arange(rows) if sample_ids is None else sample_ids, f"{who}: sample ids", rows)
         check_finite(array, ids, who)
+        if not are_logits:
+            check_logits(array, who)
         return cls(
             array,
             tuple(map(str, members)),
             tuple(map(str, class_names)),
             ids,
-            check_labels(labels, rows, len(class_names), f"{who}: labels"),
+            label_column(labels, rows, class_names, f"{who}: labels", labels_are),
             whole_numbers(folds, rows, f"{who}: folds"),
-            group_numbers(groups, rows, who),
+            group_numbers(groups, rows, f"{who}: groups"),
             check_seen(seen, array.shape[:2], who),
         )
 
@@ -167,23 +171,23 @@ class Predictions:
         Parameters
         ----------
         probabilities : float array [N, C] of one member, or [M, N, C, ...]
-            A probability of 0 is stored as the logarithm of the smallest normal float32, about -87.
+            Rows sum to 1, to 100 (percentages), or to 1 within what rounding to a few digits explains. If a
+            member has exact zeros, its probabilities below 1e-8 are read as 1e-8, and the log names it.
         sample_ids, who, **rest
             As for `from_logits`.
 
         Raises
         ------
         DataError
-            A number is negative, the sum of a row differs from 1 by more than 0.001, or `from_logits` rejects
-            the arguments.
+            A number is negative or NaN, a row does not sum to 1, or `from_logits` rejects the arguments.
         """
         array = as_float32(probabilities, who)
         array = array[None] if array.ndim == 2 else array
         if array.ndim > 2:
-            check_sums(array, sample_ids, who)
-        logs = np.maximum(array, np.finfo(np.float32).tiny)
-        np.log(logs, out=logs)
-        return cls.from_logits(logs, sample_ids=sample_ids, who=who, **rest)
+            members = [str(name) for name in rest.get("members", ())]
+            named = members if len(members) == len(array) else [who] * len(array)
+            array = log_probabilities(array, named, sample_ids, who)
+        return cls.from_logits(array, sample_ids=sample_ids, who=who, **rest)
 
     def rows(self, index: ArrayLike) -> Predictions:
         """Return some rows: in the order of an index array, or those where a mask is true."""
@@ -227,6 +231,7 @@ class Predictions:
         *,
         folds: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        labels_are: str = "names",
         who: str = "labels",
     ) -> Predictions:
         """Return predictions with labels, and optionally folds and groups, matched by sample id.
@@ -238,10 +243,11 @@ class Predictions:
         sample_ids : array [L]
             Unique names, which must include all ids of these predictions.
         labels : array [L]
-            Whole numbers are class indices. Text is a class name or, if no label is the name of a class, a
-            class index.
+            Class names, as text or numbers; the number of a class such as `prob_10` is a name too.
         folds, groups : array [L], optional
             As for `from_logits`; they replace existing ones.
+        labels_are : {"names", "positions"}
+            Whether labels are class names, or indices into `class_names`.
         who : str
             Name for error messages, such as a file.
 
@@ -250,21 +256,20 @@ class Predictions:
         DataError
             A sample has no label or two, or a label is not a class.
         """
-        ids, given = np.asarray(sample_ids).astype(np.str_), np.asarray(labels)
+        ids, given = unique_ids(sample_ids, f"{who}: sample ids"), np.asarray(labels)
         if ids.shape != given.shape or ids.ndim != 1:
             raise DataError(
                 who, expected="one label for each id", got=f"{ids.size} ids and {given.size} labels"
             )
-        check_unique(ids, f"{who}: sample ids")
         places, missing = find(ids, self.sample_ids)
         if missing.any():
             lacking = first_five(self.sample_ids[missing])
             raise DataError(who, expected="a label for each sample", got=f"none for {lacking}")
         fold = whole_numbers(folds, len(ids), f"{who}: folds")
-        group = group_numbers(groups, len(ids), who)
+        group = group_numbers(groups, len(ids), f"{who}: groups")
         return replace(
             self,
-            labels=class_indices(given[places], self.class_names, who),
+            labels=class_indices(given[places], self.class_names, who, labels_are),
             folds=self.folds if fold is None else fold[places],
             groups=self.groups if group is None else group[places],
         )
@@ -344,7 +349,7 @@ class Predictions:
             raise DataError("predictions", expected="at least one member", got="none")
         first = parts[0]
         check_unique(np.array([name for part in parts for name in part.members]), "members")
-        aligned = [first, *(part._aligned(first) for part in parts[1:])]
+        aligned = [first, *(part.aligned(first) for part in parts[1:])]
         if len(aligned) == 1:
             return first
         return Predictions(
@@ -358,7 +363,7 @@ class Predictions:
             np.concatenate([part.seen for part in aligned]),
         )
 
-    def _aligned(self, first: Predictions) -> Predictions:
+    def aligned(self, first: Predictions) -> Predictions:
         """Return these predictions with the samples and the classes in the order of `first`.
 
         Raises

@@ -143,12 +143,16 @@ def test_csv_sentences(tmp_path: Path) -> None:
     assert reading('id,p0,p1\n"a,0.5,0.5\n') == ": expected CSV, got unexpected end of data."
     assert reading("id,p0,p1\na,0.5,0.7\n") == (
         ": expected non-negative probabilities that sum to 1, "
-        "got a sum of 1.2 in the first of 1 invalid rows, 'a'. Give unnormalized scores as logits."
+        "got a sum of 1.2 in the first of 1 invalid rows, 'a'. Give unnormalized scores as logits: "
+        "--values-are logits, or Predictions.from_logits."
     )
     assert reading("id,p0,p1\na,0.5,0.5\na,0.5,0.5\n") == (
         ": sample ids: expected unique names, got duplicates of 'a'."
     )
-    assert reading("id,p0\na,1\n") == ": expected at least one sample and two classes, got [1, 1, 1]."
+    assert reading("id,p0\na,1\n") == (
+        ": expected a column for each class, or one for the class 1, got the column 'p0' alone. "
+        "If it is the probability of the class 1, rename it p1; otherwise add the column p1."
+    )
     assert reading("id,cat,dog,fold\na,1,0,x\n") == ": column 'fold': expected whole numbers, got 'x'."
     assert (
         reading("id,cat,dog,label\na,1,0,cow\n")
@@ -196,9 +200,7 @@ def test_npz_sentences(tmp_path: Path) -> None:
     )
     assert reading(ids=["a"], probs=[1, 0]) == ": probs: expected an array [N, C], got [2]."
     assert reading(ids=["a", "b"], probs=[[1, 0]]) == ": sample ids: expected 1 ids, one for each row, got 2."
-    assert reading(ids=[1.5], probs=[[1, 0]]) == (
-        ": ids: expected a list of text or whole numbers, got an array [1] of float64."
-    )
+    assert reading(ids=[1.5], probs=[[1, 0]]) == (": ids: expected text or whole numbers, got 1.5.")
     assert (
         reading(ids=["a"], probs=[[1, 0]], labels=[0, 1])
         == ": labels: expected 1 values, one for each id, got an array [2]."
@@ -325,9 +327,9 @@ def test_what_is_written_is_read_back(
 def test_written_columns(tmp_path: Path) -> None:
     probabilities = np.array([[0.25, 0.75]])
     for names, header in (
-        (("0", "1"), "id,p0,p1"),
+        (("0", "1"), "id,0,1"),
         (("cat", "dog"), "id,cat,dog"),
-        (("id", "x"), "id,p0,p1"),
+        (("id", "x"), "id,class:id,class:x"),
     ):
         write_csv(tmp_path / "x.csv", ["s"], probabilities, names)
         assert (tmp_path / "x.csv").read_text(encoding="utf-8") == f"{header}\ns,0.25,0.75\n"

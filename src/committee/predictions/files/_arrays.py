@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, first_five, nearest
-from committee.predictions.files.base import Table
-from committee.untrusted.growth import check_text, text_array
+from committee.predictions.files.base import PredictionFile, Table
+from committee.predictions.names import as_text, required
+from committee.untrusted.growth import text_array
 
 VALUES = ("logits", "probs")
 
 
-def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
+def table(arrays: Mapping[str, NDArray[Any]], who: str, file: PredictionFile) -> Table:
     """Return a table from the arrays `ids`, `logits` or `probs`, and optional further ones.
 
     The optional arrays are `classes`, `labels`, `folds`, `groups` and `seen`.
@@ -26,40 +27,48 @@ def table(arrays: Mapping[str, NDArray[Any]], who: str) -> Table:
         There are no ids, neither predictions nor labels, or both logits and probabilities, or the shapes do
         not match.
     """
-    if "ids" not in arrays:
-        raise DataError(
-            who,
-            expected="an array 'ids'",
-            got=f"the arrays {first_five(arrays)}",
-            todo=nearest("ids", arrays),
-        )
+    ids, labels = file.id_column or "ids", file.label_column or "labels"
+    for name in filter(None, (ids, file.label_column)):
+        if name not in arrays:
+            raise DataError(
+                who,
+                expected=f"an array '{name}'",
+                got=f"the arrays {first_five(arrays)}",
+                todo=nearest(name, arrays),
+            )
     given = [name for name in VALUES if name in arrays]
-    if len(given) > 1 or not (given or "labels" in arrays):
+    if len(given) > 1 or not (given or labels in arrays):
         raise DataError(
             who,
             expected="one of the arrays 'logits' and 'probs'",
             got="both" if given else f"the arrays {first_five(arrays)}",
         )
-    values = arrays[given[0]] if given else None
-    if values is not None and values.ndim != 2:
-        raise DataError(f"{who}: {given[0]}", expected="an array [N, C]", got=str(list(values.shape)))
-    for name in {"labels", "folds", "groups", "seen"} & {*arrays}:
-        if arrays[name].shape != arrays["ids"].shape:
+    for name in {labels, "folds", "groups", "seen"} & {*arrays}:
+        if arrays[name].shape != arrays[ids].shape:
             raise DataError(
                 f"{who}: {name}",
-                expected=f"{arrays['ids'].size} values, one for each id",
+                expected=f"{arrays[ids].size} values, one for each id",
                 got=f"an array {list(arrays[name].shape)}",
             )
     return Table(
-        names(arrays["ids"], f"{who}: ids"),
-        values,
+        required(as_text(arrays[ids], f"{who}: {ids}"), f"{who}: {ids}"),
+        _values(arrays[given[0]], f"{who}: {given[0]}") if given else None,
         is_probability=given == ["probs"],
-        classes=names(arrays["classes"], f"{who}: classes") if "classes" in arrays else None,
-        labels=arrays.get("labels"),
+        classes=as_text(arrays["classes"], f"{who}: classes") if "classes" in arrays else None,
+        labels=arrays.get(labels),
         folds=arrays.get("folds"),
         groups=arrays.get("groups"),
         seen=truths(arrays["seen"], f"{who}: seen") if "seen" in arrays else None,
     )
+
+
+def _values(values: NDArray[Any], who: str) -> NDArray[Any]:
+    """Return scores `[N, C]`, or `[N, 1]` for one score of each row."""
+    if values.ndim == 1 and values.dtype.kind == "f":
+        return values[:, None]
+    if values.ndim != 2:
+        raise DataError(who, expected="an array [N, C]", got=str(list(values.shape)))
+    return values
 
 
 def truths(values: NDArray[Any], who: str) -> NDArray[np.bool_]:
@@ -70,34 +79,12 @@ def truths(values: NDArray[Any], who: str) -> NDArray[np.bool_]:
     DataError
         There are other values.
     """
-    known = {"0": False, "false": False, "1": True, "true": True}
+    known = {"0": False, "false": False, "1": True, "true": True, "0.0": False, "1.0": True}
     texts = [str(value).lower() for value in values.tolist()]
     wrong = [text for text in texts if text not in known]
     if wrong:
         raise DataError(who, expected="true or false", got=first_five(dict.fromkeys(wrong)))
     return np.array([known[text] for text in texts], np.bool_)
-
-
-def names(array: NDArray[Any], who: str) -> NDArray[np.str_]:
-    """Return an array of names as text; whole numbers are accepted as names.
-
-    Raises
-    ------
-    DataError
-        The array has more than one axis, or other values.
-    """
-    if array.ndim != 1 or array.dtype.kind not in "USiu":
-        raise DataError(
-            who,
-            expected="a list of text or whole numbers",
-            got=f"an array {list(array.shape)} of {array.dtype}",
-        )
-    try:
-        if array.dtype.kind == "S":
-            array = np.char.decode(array, "utf-8")
-        return check_text(array).astype(np.str_) if array.dtype.kind == "U" else array.astype(np.str_)
-    except ValueError as error:
-        raise DataError(who, expected="Unicode text", got="invalid bytes") from error
 
 
 def names_of(values: Sequence[str | int], who: str) -> NDArray[Any]:

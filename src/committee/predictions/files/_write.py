@@ -1,28 +1,44 @@
-"""The writer of CSV files of probabilities."""
+"""The writers of CSV files of probabilities and of labels."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from committee.predictions.files._columns import ID, KNOWN
+from committee.base.csv_cells import cell
+from committee.predictions.files._columns import CLASS, ID, are_numbered, is_special
 from committee.store.commit import replacing_text
+
+
+def class_columns(class_names: Sequence[str]) -> list[str]:
+    """Return the names of class columns, from which a reader gets the names of the classes.
+
+    They are the names themselves, or `class:<name>` for all if one of them could be another column: `id`,
+    `label`, `model`, a blank, `p0`, ... `committee combine` removes the prefix.
+    """
+    names = [str(name) for name in class_names]
+    taken = any(is_special(name) for name in names) or are_numbered(names)
+    prefixed = all(name.startswith(CLASS) for name in names)
+    return [f"{CLASS}{name}" for name in names] if taken or prefixed else names
 
 
 def write_csv(
     path: Path,
     sample_ids: ArrayLike,
     probabilities: NDArray[np.floating],
-    class_names: tuple[str, ...],
+    class_names: Sequence[str],
     labels: ArrayLike | None = None,
+    *,
+    id_column: str = ID,
+    label_column: str = "label",
 ) -> None:
     """Write one row for each sample: its id, the probability of each class, and optionally its label.
 
-    Class columns have the names of the classes, or `p0`, `p1`, ... if the classes are numbered or one of them
-    has the name of another column. `committee combine` can read the file.
+    `committee combine` can read the file. Cells that a spreadsheet would run as formulas are escaped
+    (`committee.base.csv_cells`).
 
     Parameters
     ----------
@@ -30,22 +46,34 @@ def write_csv(
         The file; its folder is created.
     sample_ids : str array [N]
     probabilities : float array [N, C]
-    class_names : tuple of str
+    class_names : sequence of str
     labels : int array [N], optional
         Class indices, which are written as class names.
+    id_column, label_column : str
+        Names of these columns.
     """
-    numbered = class_names == tuple(map(str, range(len(class_names)))) or {*class_names} & {ID, *KNOWN}
-    header = [f"p{index}" for index in range(len(class_names))] if numbered else list(class_names)
     numbers = ",".join(["%.7g"] * len(class_names))
     ids, rows = np.asarray(sample_ids).tolist(), np.asarray(probabilities)
-    names = None if labels is None else [_quoted(class_names[label]) for label in np.asarray(labels).tolist()]
+    names = None if labels is None else [cell(class_names[label]) for label in np.asarray(labels).tolist()]
+    header = [id_column, *class_columns(class_names), *([] if names is None else [label_column])]
     with replacing_text(path) as file:
-        file.write(",".join(map(_quoted, [ID, *header, *([] if names is None else ["label"])])) + "\n")
+        file.write(",".join(map(cell, header)) + "\n")
         for start in range(0, len(ids), 4096):
             for place, row in enumerate(rows[start : start + 4096].tolist(), start):
                 label = "" if names is None else f",{names[place]}"
-                file.write(f"{_quoted(str(ids[place]))},{numbers % tuple(row)}{label}\n")
+                file.write(f"{cell(ids[place])},{numbers % tuple(row)}{label}\n")
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text
+def write_labels(
+    path: Path,
+    sample_ids: ArrayLike,
+    labels: Sequence[str],
+    *,
+    id_column: str = ID,
+    label_column: str = "label",
+) -> None:
+    """Write one row `id,label` for each sample; labels are class names."""
+    with replacing_text(path) as file:
+        file.write(f"{cell(id_column)},{cell(label_column)}\n")
+        for name, label in zip(np.asarray(sample_ids).tolist(), labels, strict=True):
+            file.write(f"{cell(name)},{cell(label)}\n")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,8 +15,13 @@ from numpy.typing import NDArray
 from committee.base.registry import Family
 from committee.errors import DataError, UsageError, first_five, missing, nearest
 from committee.predictions.checks import check_finite
+from committee.predictions.names import as_text
+from committee.predictions.probabilities import two_columns
+from committee.predictions.reading import DEFAULT, Reading
 from committee.predictions.table import Predictions
 from committee.store.manifest import NAME, read_whole
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +39,11 @@ class Table:
     classes : array [C] or None
         Names of the columns of `values`; None if they are numbered.
     labels, folds, groups : array [N] or None
-        Optional columns. Labels are class names or class indices.
+        Optional columns. A missing value is blank, NaN or None.
     seen : bool array [N] or None
         Whether the model was trained on each row, if the file has this column.
+    ids_are_index : bool
+        Whether `ids` are the unnamed index of pandas, which may start again in each file.
 
     See Also
     --------
@@ -58,6 +66,7 @@ class Table:
     folds: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
     seen: NDArray[np.bool_] | None = None
+    ids_are_index: bool = False
 
 
 class PredictionFile(ABC):
@@ -67,6 +76,8 @@ class PredictionFile(ABC):
     ----------
     suffixes : tuple of str
         File name extensions of the format, in lower case and with the dot.
+    id_column, label_column : str or None
+        Names of the columns of ids and labels, if the caller gave them.
 
     See Also
     --------
@@ -89,6 +100,8 @@ class PredictionFile(ABC):
     """
 
     suffixes: ClassVar[tuple[str, ...]]
+    id_column: str | None = None
+    label_column: str | None = None
 
     @abstractmethod
     def read(self, path: Path) -> Table:
@@ -104,7 +117,7 @@ class PredictionFile(ABC):
 FILES: Family[PredictionFile] = Family("committee.predictions.files", "prediction file format")
 
 
-def read(path: Path, name: str) -> Predictions:
+def read(path: Path, name: str, reading: Reading = DEFAULT) -> Predictions:
     """Read the predictions of one model.
 
     Parameters
@@ -113,6 +126,8 @@ def read(path: Path, name: str) -> Predictions:
         A file, or a folder that `Predictions.save` wrote.
     name : str
         Name of the member. A folder has the names of its members.
+    reading : Reading
+        What the caller knows about the columns.
 
     Raises
     ------
@@ -133,35 +148,75 @@ def read(path: Path, name: str) -> Predictions:
     >>> rows.class_names, rows.labels.tolist()
     (('cat', 'dog'), [0, 1])
     """
-    if (path / "predictions.json").is_file():
+    if is_saved(path):
         return _folder(path)
-    table = _table(path)
+    return to_predictions(read_table(path, reading), name, str(path), reading)
+
+
+def read_table(path: Path, reading: Reading = DEFAULT) -> Table:
+    """Read a file as it is; raise what `read` raises."""
+    file = _format_of(path)
+    file.id_column, file.label_column = reading.id_column, reading.label_column
+    return file.read(path)
+
+
+def to_predictions(table: Table, name: str, who: str, reading: Reading = DEFAULT) -> Predictions:
+    """Return the predictions of a table under the name of a member.
+
+    Raises
+    ------
+    DataError
+        There are no scores; or ids, classes, shapes or sums of rows are not valid.
+    """
     if table.values is None:
         raise DataError(
-            str(path),
+            who,
             expected="predictions, with one column for each class",
             got="ids and labels only",
             todo="Give files of labels with --labels.",
         )
-    make = Predictions.from_probabilities if table.is_probability else Predictions.from_logits
-    classes = range(table.values.shape[-1]) if table.classes is None else table.classes
-    found = make(
-        table.values,
-        members=[name],
-        class_names=[str(each) for each in classes],
-        sample_ids=table.ids,
-        folds=table.folds,
-        groups=table.groups,
-        seen=None if table.seen is None else table.seen[None],
-        who=str(path),
-    )
-    if table.labels is None:
+    sure = reading.values_are is not None
+    are_probabilities = reading.values_are == "probabilities" if sure else table.is_probability
+    values = table.values
+    classes = range(values.shape[-1]) if table.classes is None else table.classes.tolist()
+    names = [str(each) for each in classes]
+    if values.ndim == 2 and values.shape[1] == 1:
+        given = None if table.classes is None else names
+        values, names = two_columns(values, given, are_probabilities, who)
+    rest: dict[str, Any] = {
+        "members": [name],
+        "class_names": names,
+        "sample_ids": table.ids,
+        "folds": table.folds,
+        "groups": table.groups,
+        "seen": None if table.seen is None else table.seen[None],
+        "who": who,
+    }
+    if are_probabilities:
+        found = Predictions.from_probabilities(values, **rest)
+    else:
+        found = Predictions.from_logits(values, are_logits=sure, **rest)
+    return found if table.labels is None else _labeled(found, table.labels, who, reading)
+
+
+def _labeled(found: Predictions, labels: NDArray[Any], who: str, reading: Reading) -> Predictions:
+    """Return predictions with labels in the same order; if all labels are missing, without labels."""
+    labels = as_text(labels, f"{who}: labels")
+    if not (labels != "").any():
         return found
-    return found.with_labels(table.ids, table.labels, who=f"{path}: labels")
+    lacking = found.sample_ids[labels == ""]
+    if len(lacking):
+        raise DataError(
+            f"{who}: column 'label'",
+            expected="a value in each row, or in none",
+            got=f"none in {len(lacking)} of {len(labels)} rows, {first_five(lacking)}",
+            todo="Remove these rows, or leave the labels to another file: --labels FILE.",
+        )
+    return found.with_labels(found.sample_ids, labels, labels_are=reading.labels_are, who=f"{who}: labels")
 
 
-def read_labels(path: Path) -> Table:
-    """Read ids and labels, and optional folds and groups.
+def read_labels(path: Path, reading: Reading = DEFAULT) -> Table:
+    """Read ids and labels, and optional folds and groups; rows without a label are left out.
 
     Raises
     ------
@@ -170,7 +225,7 @@ def read_labels(path: Path) -> Table:
     DataError
         The file has no labels.
     """
-    table = _table(path)
+    table = read_table(path, reading)
     if table.labels is None:
         raise DataError(
             str(path),
@@ -178,7 +233,19 @@ def read_labels(path: Path) -> Table:
             got="no labels",
             todo="A CSV file needs the columns id and label, an NPZ file the arrays ids and labels.",
         )
-    return table
+    labeled = as_text(table.labels, f"{path}: labels") != ""
+    if labeled.all():
+        return table
+    log.warning("%s: %d of %d rows have no label and are left out", path, (~labeled).sum(), len(labeled))
+    return replace(
+        table,
+        ids=table.ids[labeled],
+        values=None,
+        labels=table.labels[labeled],
+        folds=None if table.folds is None else table.folds[labeled],
+        groups=None if table.groups is None else table.groups[labeled],
+        seen=None,
+    )
 
 
 def member_names(paths: Sequence[Path]) -> list[str]:
@@ -202,16 +269,17 @@ def member_names(paths: Sequence[Path]) -> list[str]:
     return [place.as_posix() for place in places]
 
 
+def is_saved(path: Path) -> bool:
+    """Return whether a path is a folder that `Predictions.save` wrote."""
+    return (path / "predictions.json").is_file()
+
+
 def _folder(path: Path) -> Predictions:
     """Read a folder of saved predictions; the checksums are verified if it is part of a store."""
     stored = (path / NAME).exists()
     found = read_whole(path, Predictions.load) if stored else Predictions.load(path)
     check_finite(found.logits, found.sample_ids, str(path))
     return found
-
-
-def _table(path: Path) -> Table:
-    return _format_of(path).read(path)
 
 
 def _format_of(path: Path) -> PredictionFile:

@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.csv_cells import unescape
 from committee.errors import DataError
-from committee.predictions.files._arrays import names_of
-from committee.predictions.files._columns import ID, KNOWN, check_header, class_columns, table
+from committee.predictions.files._columns import is_score, read_header, table
 from committee.predictions.files.base import PredictionFile, Table
+from committee.predictions.names import NAN
+from committee.untrusted.growth import text_array
 
 
 class Csv(PredictionFile):
     """CSV with a header: a column `id`, a column of probabilities for each class, and optional columns.
 
-    Class columns are `p0`, `p1`, ... or have the names of the classes. The optional columns are `label`,
-    `fold`, `group` and `seen`. A file of labels has the columns `id` and `label`, and no class columns.
+    Class columns are `p0`, `p1`, ..., or `prob_0`, `prob_1`, ..., or have the names of the classes. The
+    optional columns are `label`, `fold`, `group` and `seen`. A file of labels has the columns `id` and
+    `label`, and no class columns. Without a column `id`, a usual name of ids (`image_id`, `filename`, ...) or
+    the unnamed index of pandas is used. A column such as `group` that holds fractions from 0 to 1 is a class.
+    A blank cell and NaN are missing values.
 
     See Also
     --------
@@ -47,19 +52,25 @@ class Csv(PredictionFile):
         """Read the header, then the columns of text and those of numbers, in one pass each."""
         who = str(path)
         try:
-            header, lines = _header(path)
-            check_header(header, who)
-            _check_widths(path, len(header))
-            texts, classes = [name for name in (ID, *KNOWN) if name in header], class_columns(header)
-            columns = _texts(_pick(path, header, lines, texts, np.object_), texts, who)
-            values = _pick(path, header, lines, classes, np.float32) if classes else None
+            names, lines = _header(path)
+            header = read_header(names, self, who)
+            _check_widths(path, len(names))
+            cells = _pick(path, names, lines, header.texts, np.object_).T.tolist()
+            found = dict(zip(header.texts, cells, strict=True))
+            scores = frozenset(name for name in header.texts if is_score(found[name]))
+            header = read_header(names, self, who, scores - {self.id_column, self.label_column})
+            columns = {
+                name: _plain(found[name], f"{who}: column '{name}'")
+                for name in (header.id, *header.special.values())
+            }
+            values = _scores(path, names, lines, header.classes) if header.classes else None
         except UnicodeDecodeError as error:
             raise DataError(who, expected="CSV in UTF-8", got="invalid bytes") from error
         except (csv.Error, ValueError, OverflowError) as error:
             if isinstance(error, DataError):
                 raise
             raise DataError(who, expected="CSV", got=str(error).splitlines()[0].rstrip(".")) from error
-        return table(columns, values, classes, who)
+        return table(columns, values, header, who)
 
 
 def _header(path: Path) -> tuple[list[str], int]:
@@ -94,12 +105,28 @@ def _check_widths(path: Path, width: int) -> None:
                 )
 
 
-def _texts(cells: NDArray[np.object_], names: Sequence[str], who: str) -> dict[str, NDArray[Any]]:
-    columns = zip(names, cells.T.tolist(), strict=True)
-    return {
-        name: names_of([text.strip() for text in column], f"{who}: column '{name}'")
-        for name, column in columns
-    }
+def _plain(cells: Sequence[str], who: str) -> NDArray[np.str_]:
+    """Return cells as text; a blank cell and NaN are empty."""
+    try:
+        stripped = [cell.strip() for cell in cells]
+        return text_array(["" if cell in NAN else unescape(cell) for cell in stripped])
+    except ValueError as error:
+        raise DataError(who, expected="a list of names", got=str(error)) from error
+
+
+def _scores(path: Path, header: Sequence[str], lines: int, names: Sequence[str]) -> NDArray[np.floating[Any]]:
+    """Return the class columns; cells such as `12.3%` are hundredths."""
+    try:
+        return _pick(path, header, lines, names, np.float32)
+    except DataError as error:
+        if "%' in row" not in error.got:
+            raise
+    cells = np.char.strip(_pick(path, header, lines, names, np.object_).astype(np.str_))
+    factor = np.where(np.char.endswith(cells, "%"), 0.01, 1)
+    try:
+        return np.char.rstrip(cells, "%").astype(np.float64) * factor
+    except ValueError as error:
+        raise DataError(str(path), expected="numbers and percentages", got=str(error)) from error
 
 
 def _pick(

@@ -46,4 +46,4 @@ class Npz(PredictionFile):
                 got=str(error),
                 todo="Save the arrays with numpy.savez.",
             ) from error
-        return table(arrays, str(path))
+        return table(arrays, str(path), self)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, require
-from committee.predictions.files._arrays import names_of
-from committee.predictions.files._columns import ID, KNOWN, check_header, class_columns, table
+from committee.predictions.files._columns import is_score, read_header, table
 from committee.predictions.files.base import PredictionFile, Table
+from committee.predictions.names import as_text
 from committee.untrusted.growth import check_growth
 
 
@@ -53,14 +53,20 @@ class Parquet(PredictionFile):
                 found = file.read()
         except Exception as error:  # a damaged file can raise errors of many kinds
             raise DataError(str(path), expected="a Parquet table", got=_first_line(error)) from error
-        check_header(found.column_names, str(path))
-        classes = class_columns(found.column_names)
-        values = np.empty((found.num_rows, len(classes)), np.float32)
-        for index, name in enumerate(classes):
+        names = found.column_names
+        header = read_header(names, self, str(path))
+        scores = frozenset(name for name in header.texts if _is_score(found.column(name)))
+        header = read_header(names, self, str(path), scores - {self.id_column, self.label_column})
+        values = np.empty((found.num_rows, len(header.classes)), np.float32)
+        for index, name in enumerate(header.classes):
             values[:, index] = _numbers(found.column(name), f"{path}: column '{name}'")
-        texts = [name for name in (ID, *KNOWN) if name in found.column_names]
+        texts = (header.id, *header.special.values())
         columns = {name: _names(found.column(name), f"{path}: column '{name}'") for name in texts}
-        return table(columns, values, classes, str(path))
+        return table(columns, values, header, str(path))
+
+
+def _is_score(column: Any) -> bool:
+    return str(column.type) in ("halffloat", "float", "double") and is_score(column.to_pylist())
 
 
 def _numbers(column: Any, who: str) -> NDArray[Any]:
@@ -71,14 +77,14 @@ def _numbers(column: Any, who: str) -> NDArray[Any]:
         return cast("NDArray[Any]", column.to_numpy()).astype(np.float32)
 
 
-def _names(column: Any, who: str) -> NDArray[Any]:
+def _names(column: Any, who: str) -> NDArray[np.str_]:
     kind = str(column.type)
-    if not re.fullmatch(r"u?int\d+|(large_)?string(_view)?|dictionary<values=(large_)?string.*", kind):
+    if not re.fullmatch(
+        r"u?int\d+|halffloat|float|double|(large_)?string(_view)?|dictionary<values=(large_)?string.*", kind
+    ):
         raise DataError(who, expected="text or whole numbers", got=kind)
-    if column.null_count:
-        raise DataError(who, expected="a value in each row", got=f"{column.null_count} missing values")
     try:
-        return names_of(column.to_pylist(), who)
+        return as_text(np.array([*column.to_pylist(), None], np.object_)[:-1], who)
     except UnicodeDecodeError as error:
         raise DataError(who, expected="text in UTF-8", got="invalid bytes") from error
 

@@ -59,7 +59,7 @@ class Safetensors(PredictionFile):
             ) from error
         texts = header.metadata
         lists = {name: _list(texts[name], f"{path}: {name}") for name in TEXTS if name in texts}
-        return table({**arrays, **lists}, str(path))
+        return table({**arrays, **lists}, str(path), self)
 
 
 def _list(text: str, who: str) -> NDArray[Any]:

@@ -255,6 +255,7 @@ class CrossFit:
             class_names=dataset.class_names,
             sample_ids=dataset.sample_ids[rows],
             labels=dataset.labels[rows],
+            labels_are="positions",
             folds=dataset.folds[rows] if what == "oof" and (dataset.folds[rows] >= 0).all() else None,
             groups=None if dataset.groups is None else dataset.groups[rows],
             seen=np.zeros((1, len(rows)), bool) if seen is None else seen[None],

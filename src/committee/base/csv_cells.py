@@ -1,0 +1,50 @@
+"""Cells of CSV files that spreadsheets do not run as formulas.
+
+A spreadsheet evaluates a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return (OWASP, "CSV
+Injection"). `escape` puts an apostrophe before such text, and before text that begins with an apostrophe;
+`unescape` removes it again, so that every name survives a round trip. So does the name `nan`, which would be
+read as a missing value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_ACTIVE = "=+-@\t\r\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH HYPHEN-MINUS}" + (
+    "\N{FULLWIDTH COMMERCIAL AT}'"
+)
+_MISSING = ("nan", "NaN")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def escape(text: str) -> str:
+    """Return text as a cell that no spreadsheet runs; a number, such as -5, stays as it is.
+
+    Examples
+    --------
+    >>> from committee.base.csv_cells import escape, unescape
+    >>> escape("=1+1"), escape("cat"), escape("-5")
+    ("'=1+1", 'cat', '-5')
+    >>> unescape(escape("=1+1"))
+    '=1+1'
+    """
+    active = text[:1] and text[0] in _ACTIVE and not _NUMBER.fullmatch(text)
+    return f"'{text}" if active or text in _MISSING else text
+
+
+def unescape(cell: str) -> str:
+    """Return the text that `escape` wrote; other cells stay as they are."""
+    escaped = cell[:1] == "'" and (cell[1:2] in _ACTIVE or cell[1:] in _MISSING) and len(cell) > 1
+    return cell[1:] if escaped else cell
+
+
+def cell(value: object) -> str:
+    """Return a value as an escaped cell, in quotes where it needs them."""
+    text = escape(str(value))
+    return '"' + text.replace('"', '""') + '"' if re.search(r'[",\r\n]', text) else text
+
+
+def line(cells: Iterable[object]) -> str:
+    """Return one line of a CSV file with escaped and quoted cells."""
+    return ",".join(map(cell, cells)) + "\n"
