@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn.metrics import f1_score
+from torch.nn.functional import cross_entropy
 
-from committee.combiners.base import build
+from committee.combiners.base import build, load, save
 from committee.combiners.weighted import Weighted
 from committee.errors import UsageError
 from committee.predictions.table import Predictions
@@ -148,3 +151,34 @@ def test_labels_with_probability_zero():
         "a": pytest.approx(0.5, abs=1e-3),
         "b": pytest.approx(0.5, abs=1e-3),
     }
+
+
+def test_trained_weights_are_those_of_a_softmax(digits: Predictions, tmp_path: Path) -> None:
+    """An optimizer trains the weights; at equal weights the rule is the fitted one, stored ones included."""
+    fitted = Weighted(space="logit").fit(digits)
+    logits = torch.from_numpy(digits.logits)
+    expected = fitted(logits)
+    same = Weighted(fitted.member_weights(), space="logit").bind(digits.members)
+    same.trainable()
+    torch.testing.assert_close(same(logits), expected, atol=1e-5, rtol=1e-5)
+    rule = Weighted(space="logit").bind(digits.members)
+    score, labels = rule.trainable(), torch.from_numpy(digits.require_labels("test"))
+    optimizer = torch.optim.LBFGS([score], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = cross_entropy(rule(logits), labels)
+        value.backward()
+        return value
+
+    assert rule.member_weights() == pytest.approx(dict.fromkeys(digits.members, 0.25))
+    optimizer.step(loss)
+    assert loss().item() == pytest.approx(cross_entropy(expected, labels).item(), abs=1e-4)
+    save(rule, tmp_path)
+    assert load(tmp_path).member_weights() == pytest.approx(rule.member_weights())
+    assert rule.fit(digits).member_weights() == fitted.member_weights()
+    with pytest.raises(UsageError) as error:
+        Weighted().trainable()
+    assert str(error.value) == (
+        "weighted: expected a combiner of members, got an unbound one. Call bind(names) first."
+    )

@@ -107,17 +107,6 @@ def test_predict_leaves_the_order_of_photos_of_several_sizes(member: Member):
     np.testing.assert_allclose(member.predict(photos), one_by_one, rtol=1e-5)
 
 
-def test_predict_of_nothing(member: Member):
-    with pytest.raises(UsageError) as caught:
-        member.predict([])
-    assert str(caught.value) == "predict: expected at least one image, got none."
-
-
-def test_wrong_channels(member: Member):
-    with pytest.raises(DataError, match=r"images: expected a batch uint8 \[batch, 3, height, width\]"):
-        member(PHOTOS[:, :1])
-
-
 def test_classes_that_are_not_the_outputs():
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
     with pytest.raises(DataError) as caught:

@@ -23,8 +23,13 @@ class WeightedPool(Combiner):
     pool: Callable[[Tensor, Tensor], Tensor] = staticmethod(linear_pool)
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        return self.pool(logits, self.learned("weight"))
+        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`.
+
+        A member without weight does not change them, even if its logits are NaN or infinite.
+        """
+        weight = self.learned("weight")
+        used = (weight > 0).reshape(-1, *[1] * (logits.ndim - 1))
+        return self.pool(torch.where(used, logits, 0.0), weight)
 
     def infer(self, logits: Tensor) -> Tensor:
         """Return the same as `forward`, from the members with a positive weight."""

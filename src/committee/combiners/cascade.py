@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from committee.base.limits import above_zero
 from committee.combiners._thresholds import GRID, NEVER, Stages, search
 from committee.combiners.base import Combiner, Query
 from committee.errors import UnknownNameError, UsageError, nearest
+from committee.pruning._subsets import Costs, latency
 from committee.solvers.columns import columns
 from committee.solvers.newton import best_temperature
 
@@ -36,7 +37,8 @@ class Cascade(Combiner):
         The members in the order of the stages. By default all members, the cheapest first or, without costs,
         the one with the smallest log-loss first. Ties are broken by name.
     costs : mapping of str to mapping, optional
-        `{"latency_ms": ...}` for each member; 1 for each by default.
+        `{"latency_ms": ...}` for each member; 1 for each by default. The part of it that is needed once for
+        several members is in `"resizing_ms": {view: ...}`.
     keep : float
         Share of the accuracy of all members that the cascade keeps on the rows of the fit, above 0 and at
         most 1.
@@ -79,7 +81,7 @@ class Cascade(Combiner):
     def __init__(
         self,
         members: Sequence[str] | None = None,
-        costs: Mapping[str, Mapping[str, float]] | None = None,
+        costs: Costs | None = None,
         keep: float = 0.99,
         mean_cost: float | None = None,
     ) -> None:
@@ -110,7 +112,7 @@ class Cascade(Combiner):
         self._check()
         labels = predictions.require_labels(self.key)
         order = self._order(predictions)
-        costs = [self._cost(predictions.members[member]) for member in order]
+        costs = self._stage_costs([predictions.members[member] for member in order])
         stages, temperatures = _stages(predictions, order, labels, costs)
         target = None if self.mean_cost is not None else self.keep * float(stages.correct[-1].mean())
         level = search(stages, target, self.mean_cost)
@@ -161,6 +163,13 @@ class Cascade(Combiner):
                 todo="Add it, or leave out costs.",
             )
         return float(self.costs[name]["latency_ms"])
+
+    def _stage_costs(self, names: Sequence[str]) -> list[float]:
+        """Return what each stage adds to the cost of those before it."""
+        if self.costs is None:
+            return [1.0] * len(names)
+        totals = [latency(self.costs, names[:count]) for count in range(1, len(names) + 1)]
+        return np.diff([0.0, *totals]).tolist()
 
     def _details(
         self,

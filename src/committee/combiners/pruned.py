@@ -45,7 +45,8 @@ class Pruned(Selection):
     max_latency_ms, max_size_mb : float, optional
         Budgets: the largest total latency and size of the members.
     costs : mapping, optional
-        `{member: {"latency_ms": ..., "size_mb": ...}}`; required for budgets.
+        `{member: {"latency_ms": ..., "size_mb": ...}}`; required for budgets. The part of the latency that
+        is needed once for several members is in `"resizing_ms": {view: ...}`.
     metric : str
         Metric of the members' mean probability, as for `Weighted`. Metrics that are not means over rows are
         averaged over the folds.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from committee.combiners._pools import WeightedPool
 from committee.combiners.base import Combiner, check_choice
@@ -23,6 +24,7 @@ from committee.solvers.simplex import Loss, minimize
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
 
+SMALLEST = 1e-12
 STEPS = (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 
 
@@ -57,6 +59,11 @@ class Weighted(WeightedPool):
     GreedySelection : Weights by greedy selection with replacement.
     SoftVoting : Equal weights.
 
+    Notes
+    -----
+    `trainable` replaces fitted or given weights by the softmax of a parameter, which an optimizer can train
+    together with the members: the `WeightedEnsemble` of training scripts.
+
     Examples
     --------
     >>> from committee.combiners import Weighted
@@ -71,6 +78,7 @@ class Weighted(WeightedPool):
     """
 
     needs_logits = False
+    score: Tensor
 
     def __init__(
         self,
@@ -91,6 +99,58 @@ class Weighted(WeightedPool):
         if self.weights is not None:
             self.set_buffers(weight=torch.from_numpy(_given(self.weights, members)))
         return super().bind(members)
+
+    def trainable(self) -> nn.Parameter:
+        """Make the weights the softmax of a parameter `score`, float32 `[M]`, and return this parameter.
+
+        The weights stay as they are; a weight of zero becomes very small. Members of an unfitted combiner get
+        equal weights. `fit` and `bind` with given weights end the training.
+
+        Returns
+        -------
+        torch.nn.Parameter
+
+        Raises
+        ------
+        UsageError
+            The combiner is not bound to members.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from committee.combiners import Weighted
+        >>> rule = Weighted(space="logit").bind(["a", "b"])
+        >>> optimizer = torch.optim.SGD([rule.trainable()], lr=1.0)
+        >>> logits = torch.tensor([[[2.0, 0.0]], [[0.0, 0.0]]])
+        >>> torch.nn.functional.cross_entropy(rule(logits), torch.tensor([0])).backward()
+        >>> optimizer.step()
+        >>> rule.member_weights()["a"] > 0.5
+        True
+        """
+        if not self.member_names:
+            raise UsageError(
+                self.key,
+                expected="a combiner of members",
+                got="an unbound one",
+                todo="Call bind(names) first.",
+            )
+        if "weight" not in self._buffers:
+            self.set_buffers(weight=torch.full((len(self.member_names),), 1 / len(self.member_names)))
+        score = nn.Parameter(self.learned("weight").detach().clamp_min(SMALLEST).log())
+        self._buffers.pop("score", None)
+        self.register_parameter("score", score)
+        return score
+
+    def learned(self, name: str) -> Tensor:
+        """Return a fitted buffer; the weights are those of `score` if they were made trainable."""
+        return self.score.softmax(0) if name == "weight" and hasattr(self, "score") else super().learned(name)
+
+    def set_buffers(self, **tensors: Tensor | NDArray[Any]) -> None:
+        """Store fitted tensors; weights replace those that were made trainable."""
+        if "weight" in tensors:
+            for kept in (self._parameters, self._buffers):
+                kept.pop("score", None)
+        super().set_buffers(**tensors)
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes: a convex problem, and a local search for most metrics."""

@@ -15,10 +15,12 @@ from committee.combiners.base import Combiner
 from committee.combiners.base import build as build_combiner
 from committee.combiners.base import load as load_combiner
 from committee.combiners.base import save as save_combiner
-from committee.errors import DataError
+from committee.errors import DataError, UsageError
 from committee.images.decode import Source
 from committee.images.view import View
 from committee.models._arguments import bound_combiner, check_same_classes, member_names
+from committee.models._images import channels_of, labeled_batches
+from committee.models.batch import Batch
 from committee.models.composites.base import DESCRIPTION as COMPOSITE
 from committee.models.composites.base import PROTOCOL as COMPOSITE_PROTOCOL
 from committee.models.composites.base import read_composite, save_parts
@@ -92,6 +94,7 @@ class Ensemble(Vote):
     tensor([[0.8000, 0.2000]])
     """
 
+    takes_batches = True
     members: nn.ModuleList
     votes: nn.ModuleList
 
@@ -117,62 +120,97 @@ class Ensemble(Vote):
         self.members, self.votes = nn.ModuleList(networks), nn.ModuleList(votes)
         self.set_class_orders(classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return log-probabilities, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
+    def forward(self, images: Tensor | Batch) -> Tensor:
+        """Return log-probabilities, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`.
+
+        Images are resized once for all members whose views have the same size, fit and channels.
+        """
         return self.combiner(self.member_logits(images))
 
-    def infer(self, images: Tensor) -> Tensor:
+    def infer(self, images: Tensor | Batch) -> Tensor:
         """Return the same as `forward`; networks do not run on images where they cannot change the result."""
-        return self.combiner.forward_lazy(LazyOutputs(self.members, self.votes, images).query_for(self))
+        outputs = LazyOutputs(self.members, self.votes, Batch.of(images))
+        return self.combiner.forward_lazy(outputs.query_for(self))
 
-    def member_logits(self, images: Tensor) -> Tensor:
+    def member_logits(self, images: Tensor | Batch) -> Tensor:
         """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`."""
-        outputs = {index: logits_of(member(images)) for index, member in enumerate(self.members)}
+        batch = Batch.of(images)
+        outputs = {index: logits_of(batch.run(member)) for index, member in enumerate(self.members)}
         for index, vote in enumerate(cast("Iterable[Vote]", self.votes)):
             outputs[~index] = vote.combine(outputs)
         return self.stack_inputs(outputs)
 
     @torch.no_grad()
-    def predictions(self, loader: Iterable[Sequence[Any]]) -> Predictions:
-        """Return the members' logits on the batches of a loader, for fitting a combiner.
+    def predictions(self, images: Any, labels: Any = None, labels_are: str | None = None) -> Predictions:
+        """Return the members' logits for labeled images, for fitting a combiner.
 
         Parameters
         ----------
-        loader : iterable of (images, labels)
-            Images as the members accept them, and labels, int `[B]`, which are indices into `class_names`.
+        images : tensor or array [N, c, H, W], sequence of images, or iterable
+            Images as the members accept them. Without `labels`, an iterable, such as a `DataLoader` or a
+            `Dataset`, of pairs: batches of images and their labels, or single images and their label.
+        labels : sequence [N], optional
+            Classes: names in `class_names`, or whole numbers, which are indices into `class_names`.
+        labels_are : {"names", "positions"}, optional
+            What whole numbers are. It is needed if the class names are numbers in another order than 0, 1, ...
+
+        Raises
+        ------
+        DataError
+            There are no rows, or images or labels have another form; the message says how to convert them.
         """
         self.eval()
         device = device_of(self)
-        batches = [(self.member_logits(images.to(device)).cpu(), labels) for images, labels in loader]
-        if not batches:
+        batches = labeled_batches(self.name, images, labels, channels_of(self))
+        found = [(self.member_logits(part.to(device)).cpu(), own) for part, own in batches]
+        if not found:
             raise DataError(self.name, expected="batches of (images, labels)", got="an empty loader")
-        logits = torch.cat([outputs for outputs, _ in batches], 1).numpy()
-        labels = np.concatenate([np.asarray(part, dtype=np.int64) for _, part in batches])
+        logits = torch.cat([outputs for outputs, _ in found], 1).numpy()
         names = self.class_names or tuple(map(str, range(logits.shape[2])))
+        given = np.concatenate([own for _, own in found])
         return Predictions.from_logits(
-            logits, members=self.names, class_names=names, labels=labels, labels_are="positions"
+            logits,
+            members=self.names,
+            class_names=names,
+            labels=given,
+            labels_are=labels_are,
+            who=self.name,
         )
 
     def fit(
-        self, loader: Iterable[Sequence[Any]], method: str | Combiner | None = None, **options: Any
+        self,
+        images: Any,
+        labels: Any = None,
+        *,
+        method: str | Combiner | None = None,
+        labels_are: str | None = None,
+        **options: Any,
     ) -> Self:
         """Fit a combiner on images that no member was trained on; the members are not changed.
 
         Parameters
         ----------
-        loader : iterable of (images, labels)
-            As for `predictions`.
+        images, labels, labels_are
+            As for `predictions`: `fit(images, labels)` or `fit(loader)`.
         method : str or Combiner, optional
             The combiner or its key; by default that of the ensemble.
         **options
             Options of the combiner, such as `metric="accuracy"`.
         """
+        if isinstance(labels, str | Combiner):
+            raise UsageError(
+                f"{self.name}: labels",
+                expected="one label for each image",
+                got=repr(labels),
+                todo="Give a combiner by its keyword: fit(loader, method=...).",
+            )
         if isinstance(method, str):
             spec: dict[str, Any] = {"combiner": method}
         else:
             base = method or self.combiner
             spec = {"combiner": base.key, **base.options()}
-        self.combiner = build_combiner({**spec, **options}).fit(self.predictions(loader))
+        rows = self.predictions(images, labels, labels_are)
+        self.combiner = build_combiner({**spec, **options}).fit(rows)
         return self
 
     def predict(

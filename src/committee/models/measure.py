@@ -12,19 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from committee.models.batch import Batch
+
 MEGABYTE = 1e6
 
 
 @torch.inference_mode()
-def call_times(module: nn.Module, batch: Tensor, repeats: int = 20, warmup: int = 3) -> NDArray[np.float64]:
+def call_times(
+    module: nn.Module, batch: Tensor | Batch, repeats: int = 20, warmup: int = 3
+) -> NDArray[np.float64]:
     """Measure the time of a module on one batch, after warm-up and in evaluation mode.
 
     Parameters
     ----------
     module : nn.Module
         The module, on any device; its method `infer` is measured if it has one.
-    batch : tensor
-        The input of the module, such as images, uint8 `[B, c, H, W]`, on the same device.
+    batch : tensor or Batch
+        The input of the module, such as images, uint8 `[B, c, H, W]`, on the same device. With a `Batch`, the
+        images are resized in the warm-up, and the time is that of the networks without it.
     repeats, warmup : int
         Numbers of measured calls and of calls before them.
 
@@ -107,7 +112,7 @@ def peak_memory_mb() -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
 
 
-def _milliseconds(call: Any, batch: Tensor) -> float:
+def _milliseconds(call: Any, batch: Tensor | Batch) -> float:
     _wait(batch.device)
     start = time.perf_counter()
     call(batch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from committee.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Architecture, Backbone, find_head
 from committee.backbones.build import build, build_architecture
 from committee.errors import DataError, StoreError, UsageError
-from committee.images.decode import Source, decode
+from committee.images.decode import Source
 from committee.images.view import Fit, View
+from committee.models._images import channels_of, check_images, image_batches
+from committee.models.batch import Batch
 from committee.untrusted.documents import build as build_from
 from committee.untrusted.documents import read_json
 from committee.untrusted.safetensors_header import read_header
@@ -44,6 +46,10 @@ class Member(nn.Module):
         Name of the member; a slug that is unique in an ensemble.
     provenance : mapping, optional
         Origin of the member, as plain JSON values, which are saved with the weights.
+    normalized : bool
+        Whether images of a floating type are the input of the network: float `[B, c, size, size]`, normalized
+        already, as the loaders of training scripts yield them. By default they are refused. Images of type
+        uint8 are always preprocessed by `view`.
 
     See Also
     --------
@@ -61,6 +67,8 @@ class Member(nn.Module):
     (torch.Size([4, 2]), (4, 2))
     """
 
+    takes_batches = True
+
     def __init__(
         self,
         network: Backbone,
@@ -68,9 +76,10 @@ class Member(nn.Module):
         class_names: Sequence[str],
         name: str = "member",
         provenance: Mapping[str, Any] | None = None,
+        normalized: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.view = network, view
+        self.network, self.view, self.normalized = network, view, normalized
         self.class_names = tuple(map(str, class_names))
         self.name = name
         self.provenance = dict(provenance or {})
@@ -137,6 +146,7 @@ class Member(nn.Module):
         fit: Fit = "crop",
         channels: int = 3,
         name: str = "member",
+        normalized: bool = False,
     ) -> Self:
         """Create a member from any network.
 
@@ -154,17 +164,22 @@ class Member(nn.Module):
             the network; those of ImageNet by default.
         fit : {"crop", "squash", "pad"}
             How an image is made square.
-        channels : {1, 3}
-            Number of color channels.
+        channels : int
+            Number of channels: 1 or 3 for images from files, any number for tensors.
         name : str
             Name of the member.
+        normalized : bool
+            Whether images of a floating type are normalized already; see `Member`.
         """
         network = net if isinstance(net, Backbone) else Backbone(net, find_head(net, len(classes)))
-        return cls(network, View(size, mean, std, fit, channels), classes, name)
+        return cls(network, View(size, mean, std, fit, channels), classes, name, normalized=normalized)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits, float `[B, C]`, for images, uint8 `[B, c, H, W]` of any height and width."""
-        logits = self.network(self.view(images))
+    def forward(self, images: Tensor | Batch) -> Tensor:
+        """Return logits, float `[B, C]`, for images, uint8 `[B, c, H, W]` of any height and width.
+
+        With `normalized=True`, images of a floating type are given to the network as they are.
+        """
+        logits = self.network(self._input(Batch.of(images)))
         if logits.shape[1] != len(self.class_names):
             raise DataError(
                 self.name,
@@ -174,9 +189,14 @@ class Member(nn.Module):
             )
         return logits
 
-    def embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor | Batch) -> Tensor:
         """Return the embeddings of images, float `[B, D]`: the input of the last layer of the network."""
-        return self.network.embed(self.view(images))
+        return self.network.embed(self._input(Batch.of(images)))
+
+    def _input(self, batch: Batch) -> Tensor:
+        """Return the input of the network, float `[B, c, size, size]`."""
+        check_images(self.name, self.view, batch.source, self.normalized)
+        return batch.images if batch.source.is_floating_point() else batch.normalized(self.view)
 
     def predict(
         self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
@@ -304,22 +324,20 @@ def predict(
     """
     module.eval()
     device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
-    if isinstance(images, np.ndarray):
-        images = torch.from_numpy(images)
-    batches = images.split(batch_size) if isinstance(images, Tensor) else _batches(module, images, batch_size)
+    batches = image_batches(images, channels_of(module), batch_size)
     infer = getattr(module, "infer", module)
     outputs = [infer(batch.to(device)).float().softmax(1).cpu() for batch in batches]
     if not outputs:
-        raise UsageError("predict", expected="at least one image", got="none")
+        return np.zeros((0, len(_class_names(module))), np.float32)
     return np.asarray(torch.cat(outputs).numpy(), dtype=np.float32)
 
 
-def _batches(module: nn.Module, images: Sequence[Source], batch_size: int) -> Iterator[Tensor]:
-    channels = next((part.channels for part in module.modules() if isinstance(part, View)), 3)
-    decoded = (torch.from_numpy(decode(image, channels)) for image in images)
-    for _, alike in itertools.groupby(decoded, key=lambda image: image.shape):
-        while batch := list(itertools.islice(alike, batch_size)):
-            yield torch.stack(batch)
+def _class_names(module: nn.Module) -> Sequence[str]:
+    """Return the class names of a module, of which the shape of no predictions at all follows."""
+    names: Sequence[str] = getattr(module, "class_names", ())
+    if not names:
+        raise UsageError("predict", expected="at least one image, or a model with class names", got="none")
+    return names
 
 
 def _network(

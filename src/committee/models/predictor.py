@@ -126,9 +126,9 @@ class ModulePredictor:
     @property
     def channels(self) -> int:
         """Channels of the images, from the first `View` of the module; 3 if it contains none."""
-        from committee.images.view import View
+        from committee.models._images import channels_of
 
-        return next((part.channels for part in self.module.modules() if isinstance(part, View)), 3)
+        return channels_of(self.module)
 
     def __call__(self, images: Images) -> Probabilities:
         """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size."""

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from committee.combiners.base import Combiner, Query
+from committee.models.batch import Batch, LazyRows
+
+LOG_TINY = float(np.log(np.finfo(np.float32).tiny))
 
 
 def logits_of(output: Any) -> Tensor:
-    """Return the output of a network, or its field `logits`, as float32 `[B, C]`."""
-    return cast("Tensor", getattr(output, "logits", output)).float()
+    """Return the output of a network, or its field `logits`, as finite float32 `[B, C]`.
+
+    A logit of -inf is a probability of 0. As in `Predictions`, it counts as that of the smallest float32, so
+    that combiners give finite results; NaN stays NaN.
+    """
+    logits = cast("Tensor", getattr(output, "logits", output)).float()
+    smallest = logits.logsumexp(1, keepdim=True) + LOG_TINY
+    return torch.where(logits == -math.inf, smallest, logits)
 
 
 class Vote(nn.Module):
@@ -80,14 +92,13 @@ class LazyOutputs:
     ----------
     networks, votes : nn.ModuleList
         The networks and the earlier votes of an ensemble.
-    images : uint8 tensor [B, c, H, W]
-        The batch.
+    batch : Batch
+        The images.
     """
 
-    def __init__(self, networks: nn.ModuleList, votes: nn.ModuleList, images: Tensor) -> None:
-        self._networks, self._votes, self._images = networks, votes, images
-        self._known: dict[int, Tensor] = {}
-        self._done: dict[int, Tensor] = {}
+    def __init__(self, networks: nn.ModuleList, votes: nn.ModuleList, batch: Batch) -> None:
+        self._votes = votes
+        self._outputs = [LazyRows(partial(_infer, network, batch), len(batch)) for network in networks]
 
     def query_for(self, vote: Vote, among: Tensor | None = None) -> Query:
         """Return the query for the inputs of a vote, on all images or on the rows `among`."""
@@ -100,24 +111,16 @@ class LazyOutputs:
 
     def _output(self, source: int, rows: Tensor | None) -> Tensor:
         if source >= 0:
-            return self._network_output(source, rows)
+            return self._outputs[source](rows)
         vote = cast("Vote", self._votes[~source])
         return vote.combiner.forward_lazy(self.query_for(vote, rows))
 
-    def _network_output(self, source: int, rows: Tensor | None) -> Tensor:
-        images, size = self._images, len(self._images)
-        done = self._done.setdefault(source, torch.zeros(size, dtype=torch.bool, device=images.device))
-        missing = (~done).nonzero()[:, 0] if rows is None else rows[~done[rows]]
-        network = self._networks[source]
-        infer = getattr(network, "infer", network)
-        if len(missing) == size:
-            self._known[source] = logits_of(infer(images))
-        elif len(missing):
-            logits = logits_of(infer(images[_few_sizes(missing)]))[: len(missing)]
-            known = self._known.setdefault(source, logits.new_zeros(size, logits.shape[1]))
-            known[missing] = logits
-        done[missing] = True
-        return self._known[source] if rows is None else self._known[source][rows]
+
+def _infer(network: nn.Module, batch: Batch, rows: Tensor | None) -> Tensor:
+    """Return the outputs `[R, C]` of a network for some rows of a batch, or for all."""
+    if rows is None:
+        return logits_of(batch.run(network, lazy=True))
+    return logits_of(batch.select(_few_sizes(rows)).run(network, lazy=True))[: len(rows)]
 
 
 def _few_sizes(rows: Tensor) -> Tensor:
@@ -125,7 +128,7 @@ def _few_sizes(rows: Tensor) -> Tensor:
 
     For each new batch size, a network on a GPU takes up to half a second to choose its kernels.
     """
-    if not rows.is_cuda:
+    if not rows.is_cuda or not len(rows):
         return rows
     spare = (1 << (len(rows) - 1).bit_length()) - len(rows)
     return torch.cat([rows, rows[-1:].expand(spare)])

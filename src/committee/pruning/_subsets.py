@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,28 @@ from numpy.typing import NDArray
 from committee.predictions.table import Predictions
 from committee.solvers.search import search_for
 
-Costs = Mapping[str, Mapping[str, float]]
+Costs = Mapping[str, Mapping[str, Any]]
 Places = NDArray[np.int64]
 UNITS = {"latency_ms": "ms", "size_mb": "MB"}
 TIE = 1e-6
 """Scores that differ by less are equal, because the order of a sum changes its last bits."""
+
+
+def latency(costs: Costs, names: Sequence[str]) -> float:
+    """Return the latency of members that run one after the other and share the resizing of images.
+
+    Parameters
+    ----------
+    costs : mapping
+        `{member: {"latency_ms": ..., "resizing_ms": {view: ...}}}`: the latency of a member alone, of which
+        `resizing_ms`, if it is given, is needed once for all members with the same view.
+    names : sequence of str
+        The members.
+    """
+    views = [dict(costs[name].get("resizing_ms", {})) for name in names]
+    once = {view: max(each.get(view, 0.0) for each in views) for view in set().union(*views)}
+    networks = (costs[name]["latency_ms"] - sum(own.values()) for name, own in zip(names, views, strict=True))
+    return float(sum(networks) + sum(once.values()))
 
 
 @dataclass(frozen=True)
@@ -25,7 +43,8 @@ class Budgets:
     Attributes
     ----------
     costs : mapping
-        `{member: {"latency_ms": ..., "size_mb": ...}}`; empty if the costs are not known.
+        `{member: {"latency_ms": ..., "size_mb": ...}}`; empty if the costs are not known. The part of
+        `latency_ms` that members share is in `resizing_ms`, as for `latency`.
     limits : mapping of str to float
         Largest total cost by key; costs without a limit are left out.
     """
@@ -37,7 +56,8 @@ class Budgets:
         """Return the total costs of members; empty if the costs are not known."""
         if not self.costs:
             return {}
-        return {key: float(sum(self.costs[name][key] for name in names)) for key in UNITS}
+        size = float(sum(self.costs[name]["size_mb"] for name in names))
+        return {"latency_ms": latency(self.costs, names), "size_mb": size}
 
     def meets(self, names: Sequence[str]) -> bool:
         """Return whether the total costs of members are within all limits."""

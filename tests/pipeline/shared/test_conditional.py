@@ -87,7 +87,10 @@ def test_the_evaluation_reports_the_savings(built: Store) -> None:
     assert (single["batch"], batch["batch"]) == (1, 32)
     for timed in (single, batch):
         assert 0 < timed["median"] <= timed["p95"] and timed["dense_mean"] > 0 and timed["mean"] > 0
-    assert report["latency_ms"]["mean"] == single["mean"]
+    photo, small = report["latency_ms"], report["latency_ms"]["network_sized"]
+    assert small["mean"] == single["mean"]
+    more = photo["resizing"]["32 px crop"] - small["resizing"]["32 px crop"]
+    assert photo["mean"] - small["mean"] == pytest.approx(more) == pytest.approx(photo["p95"] - small["p95"])
     assert "conditional" not in json.loads(
         (built.ensemble_metrics("soft_voting_ensemble") / "metrics.json").read_text("utf-8")
     )

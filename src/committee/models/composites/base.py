@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import safetensors
@@ -44,6 +44,12 @@ class Composite(nn.Module, ABC):
     provenance : mapping, optional
         Origin of the composite, as plain JSON values.
 
+    Attributes
+    ----------
+    takes_batches : bool
+        Whether `forward` and `infer` accept a `Batch` in place of images, and run the parts by
+        `Batch.of(images).run(part)`. Networks inside and outside of the composite then share resized images.
+
     See Also
     --------
     committee.models.Ensemble : Members and a combiner of their outputs.
@@ -70,6 +76,7 @@ class Composite(nn.Module, ABC):
     """
 
     key: str
+    takes_batches: ClassVar[bool] = False
     parts: nn.ModuleList
 
     def __init__(

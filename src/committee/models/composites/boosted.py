@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from committee.models.batch import Batch
 from committee.models.composites.base import Composite
 
 
@@ -53,6 +55,7 @@ class Boosted(Composite):
     torch.Size([4, 3])
     """
 
+    takes_batches = True
     weights: Tensor
 
     def __init__(
@@ -78,9 +81,10 @@ class Boosted(Composite):
         """Create an untrained composite from its `options`."""
         return cls(parts, class_names, name, **options)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor | Batch) -> Tensor:
         """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
-        return combine(torch.stack([part(images) for part in self.parts]), self.weights, self.votes)
+        batch = Batch.of(images)
+        return combine(torch.stack([batch.run(part) for part in self.parts]), self.weights, self.votes)
 
 
 def combine(logits: Tensor, weights: Tensor, votes: bool) -> Tensor:
@@ -91,4 +95,7 @@ def combine(logits: Tensor, weights: Tensor, votes: bool) -> Tensor:
     classes = logits.shape[2]
     others = 1 / (classes - 1)
     chosen = logits.argmax(2, keepdim=True) == torch.arange(classes, device=logits.device)
-    return (weight * (chosen * (1 + others) - others)).sum(0) / (classes - 1)
+    ballots = chosen * (1 + others) - others
+    # A stage whose logits are NaN has no vote, so that the result is NaN too.
+    ballots = torch.where(logits.isnan().any(2, keepdim=True), math.nan, ballots)
+    return (weight * ballots).sum(0) / (classes - 1)

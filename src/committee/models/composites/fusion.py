@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 from torch import Tensor, nn
 
 from committee.errors import UsageError
+from committee.models.batch import Batch
 from committee.models.composites.base import Composite
 from committee.models.fusions.attention import Attention
 from committee.models.fusions.base import FUSIONS, FusionHead
@@ -52,6 +53,8 @@ class Fusion(Composite):
     torch.Size([4, 2])
     """
 
+    takes_batches = True
+
     def __init__(
         self, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, head: FusionHead, method: str
     ) -> None:
@@ -77,15 +80,16 @@ class Fusion(Composite):
         head = FUSIONS.make(method, classes=len(class_names), **options)
         return cls(parts, class_names, name, head, method)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor | Batch) -> Tensor:
         """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
         return self.head(self.embeddings(images))
 
-    def embeddings(self, images: Tensor) -> list[Tensor]:
+    def embeddings(self, images: Tensor | Batch) -> list[Tensor]:
         """Return the embeddings of images, float32 `[B, D]` for each network."""
-        return [cast("Member", part).embed(images).float() for part in self.parts]
+        batch = Batch.of(images)
+        return [cast("Member", part).embed(batch).float() for part in self.parts]
 
-    def attend(self, images: Tensor) -> Tensor:
+    def attend(self, images: Tensor | Batch) -> Tensor:
         """Return the attention weights of the networks for each image, `[B, M]`.
 
         Raises

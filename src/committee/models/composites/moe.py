@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from committee.images.view import View
+from committee.models.batch import Batch
 from committee.models.composites.base import Composite
 
 CHANNELS = (16, 32)
@@ -60,6 +61,7 @@ class Moe(Composite):
     """
 
     is_conditional = True
+    takes_batches = True
 
     def __init__(
         self,
@@ -85,27 +87,28 @@ class Moe(Composite):
         """Create an untrained composite from its `options`."""
         return cls(parts, class_names, name, **{**options, "view": View(**options["view"])})
 
-    def weights(self, images: Tensor) -> Tensor:
+    def weights(self, images: Tensor | Batch) -> Tensor:
         """Return the weights of the experts for each image, `[B, E]`; 0 for experts that are not chosen."""
-        return sparse(self.gate(self.view(images))[:, : len(self.parts)], self.top_k)
+        pixels = Batch.of(images).normalized(self.view)
+        return sparse(self.gate(pixels)[:, : len(self.parts)], self.top_k)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor | Batch) -> Tensor:
         """Return log-probabilities `[B, C]` for images, uint8 `[B, c, H, W]`; all experts run."""
-        return mix(torch.stack([part(images) for part in self.parts], 1), self.weights(images))
+        batch = Batch.of(images)
+        return mix(torch.stack([batch.run(part) for part in self.parts], 1), self.weights(batch))
 
-    def infer(self, images: Tensor) -> Tensor:
+    def infer(self, images: Tensor | Batch) -> Tensor:
         """Return the same as `forward`; an expert runs only on the images for which it is chosen."""
-        weights = self.weights(images)
-        total: Tensor | None = None
+        batch = Batch.of(images)
+        weights = self.weights(batch)
+        classes = len(self.class_names)
+        logits = weights.new_zeros(len(batch), len(self.parts), classes)
         for expert, part in enumerate(self.parts):
             rows = weights[:, expert].nonzero()[:, 0]
             if len(rows):
-                infer = getattr(part, "infer", part)
-                output = infer(images if len(rows) == len(images) else images[rows])
-                share = output.float().softmax(1) * weights[rows, expert, None]
-                total = share.new_zeros(len(images), share.shape[1]) if total is None else total
-                total.index_add_(0, rows, share)
-        return cast("Tensor", total).log()
+                chosen = batch if len(rows) == len(batch) else batch.select(rows)
+                logits[rows, expert] = chosen.run(part, lazy=True).float()
+        return mix(logits, weights)
 
 
 class _Gate(nn.Module):
@@ -148,8 +151,11 @@ def sparse(logits: Tensor, top_k: int) -> Tensor:
 
 
 def mix(logits: Tensor, weights: Tensor) -> Tensor:
-    """Return the log of the weighted mean probability: `[B, E, C]` and `[B, E]` to `[B, C]`."""
+    """Return the log of the weighted mean probability: `[B, E, C]` and `[B, E]` to `[B, C]`.
+
+    Experts of weight 0 do not change it, even if their logits are NaN or infinite.
+    """
     # The logarithm of zero is avoided, because some runtimes do not support it.
-    log_weights = torch.where(weights > 0, weights, 1.0).log()
-    chosen = torch.where(weights > 0, log_weights, -math.inf)
-    return (logits.float().log_softmax(2) + chosen.unsqueeze(2)).logsumexp(1)
+    chosen = (weights > 0).unsqueeze(2)
+    log_weights = torch.where(weights > 0, weights, 1.0).log().unsqueeze(2)
+    return torch.where(chosen, logits.float().log_softmax(2) + log_weights, -math.inf).logsumexp(1)

@@ -251,7 +251,7 @@ class _Evaluator:
         costs = self.costs.of(deployed)
         if not self.entries[name].get("is_conditional"):
             return costs
-        side = costs["latency_ms"]["image"][1]
+        side = costs["latency_ms"]["network_sized"]["image"][1]
         timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
         usage = provenance(self.store, name)
         return {
@@ -265,11 +265,15 @@ class _Evaluator:
         candidates = record["candidates"]
         if not is_conditional(combiner) or not has_split(self.store, candidates, "test", candidates):
             return costs
-        side = costs["latency_ms"]["image"][1]
+        latency = costs["latency_ms"]
+        side = latency["network_sized"]["image"][1]
         timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
         single = next((each for each in timed if each["batch"] == 1), None)
         if single is not None and self.costs.batch == 1:
-            costs["latency_ms"] |= {key: single[key] for key in ("mean", "median", "p95")}
+            found = {key: single[key] for key in ("mean", "median", "p95")}
+            more = sum(latency["resizing"].values()) - sum(latency["network_sized"]["resizing"].values())
+            latency["network_sized"] |= found
+            latency |= {key: time + more for key, time in found.items()}
         return {**costs, "conditional": {**savings(self.store, combiner, record), "latency_ms": timed}}
 
     def _on_test(

@@ -1,0 +1,161 @@
+"""A batch of images, of which networks with the same preprocessing share the resized copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from committee.images.view import View
+
+
+def resizing(view: View) -> Hashable:
+    """Return what the resized images of a view depend on: its size, fit and channels."""
+    return type(view), view.size, view.fit, view.channels
+
+
+class LazyRows:
+    """Values of the rows of a batch, each computed at most once, when it is requested.
+
+    Parameters
+    ----------
+    compute : callable
+        Returns the values `[R, ...]` of rows, int64 `[R]`; called with None, those of all rows.
+    size : int
+        Number of rows of the batch.
+    """
+
+    def __init__(self, compute: Callable[[Tensor | None], Tensor], size: int) -> None:
+        self._compute, self._size = compute, size
+        self._values: Tensor | None = None
+        self._done: Tensor | None = None
+
+    def __call__(self, rows: Tensor | None = None) -> Tensor:
+        """Return the values of some rows, or of all."""
+        if rows is None and self._values is None:
+            self._values = self._compute(None)
+        elif self._values is None or self._done is not None:
+            self._values = self._with_missing(rows)
+        return self._values if rows is None else self._values[rows]
+
+    def _with_missing(self, rows: Tensor | None) -> Tensor:
+        if self._done is None:
+            self._done = torch.zeros(self._size, dtype=torch.bool, device=cast("Tensor", rows).device)
+        missing = (~self._done).nonzero()[:, 0] if rows is None else rows[~self._done[rows]]
+        if len(missing) == self._size:
+            self._done = None
+            return self._compute(None)
+        self._done[missing] = True
+        if self._values is None:
+            found = self._compute(missing)
+            self._values = found.new_zeros(self._size, *found.shape[1:])
+            self._values[missing] = found
+        elif len(missing):
+            self._values[missing] = self._compute(missing)
+        return self._values
+
+
+class Batch:
+    """Images and their resized copies, each computed once, for the networks that run on the same images.
+
+    Members, ensembles and composites take a batch in place of the images. Networks whose `View` has the same
+    size, fit and channels read one resized copy, which each normalizes for itself.
+
+    Parameters
+    ----------
+    images : tensor [B, c, H, W]
+        uint8, or what the modules that run on the batch accept.
+
+    Attributes
+    ----------
+    images : tensor [B, c, H, W]
+        The images. Those of a selection are copied at each access.
+    source : tensor
+        The images of the whole batch, also in a selection of its rows.
+
+    See Also
+    --------
+    committee.images.view.View : The preprocessing.
+    Ensemble : Runs its members on one batch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.images.view import View
+    >>> from committee.models.batch import Batch
+    >>> batch = Batch(torch.zeros(2, 3, 300, 400, dtype=torch.uint8))
+    >>> first, second = View(32, mean=0.5, std=0.5), View(32, mean=0.4, std=0.2)
+    >>> batch.normalized(first).shape, batch.resized(first) is batch.resized(second)
+    (torch.Size([2, 3, 32, 32]), True)
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = self.source = images
+        self._resized: dict[Hashable, LazyRows] = {}
+
+    @classmethod
+    def of(cls, images: Tensor | Batch) -> Batch:
+        """Return a batch of images; a batch is returned unchanged."""
+        return images if isinstance(images, Batch) else cls(images)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the images."""
+        return self.source.device
+
+    def select(self, rows: Tensor) -> Batch:
+        """Return the batch of some rows, int64 `[R]`; what is resized for it is kept for this batch too."""
+        return _Part(self, rows)
+
+    def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
+        """Return the pixels `[B, c, size, size]` in 0..255 that a view normalizes; see `View.cut`."""
+        key = resizing(view)
+        if key not in self._resized:
+            images = self.images
+            # `len` of a tensor would fix the size of the batch in a recorded graph.
+            self._resized[key] = LazyRows(
+                lambda missing: view.cut(images if missing is None else images[missing]), images.shape[0]
+            )
+        return self._resized[key](rows)
+
+    def normalized(self, view: View) -> Tensor:
+        """Return the images preprocessed by a view, float32 `[B, c, size, size]`."""
+        return view.normalize(self.resized(view))
+
+    def run(self, module: nn.Module, *, lazy: bool = False) -> Tensor:
+        """Return the output of a module for the images.
+
+        Parameters
+        ----------
+        module : nn.Module
+            If its attribute `takes_batches` is true, it gets the batch; otherwise it gets the images.
+        lazy : bool
+            Whether to call the method `infer` of the module, if it has one.
+        """
+        call: Any = getattr(module, "infer", module) if lazy else module
+        return cast("Tensor", call(self if getattr(module, "takes_batches", False) is True else self.images))
+
+
+class _Part(Batch):
+    """Some rows of a batch."""
+
+    def __init__(self, whole: Batch, rows: Tensor) -> None:
+        self._whole, self._rows, self.source = whole, rows, whole.source
+
+    @property
+    def images(self) -> Tensor:  # type: ignore[override]
+        return self._whole.images[self._rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def select(self, rows: Tensor) -> Batch:
+        return self._whole.select(self._rows[rows])
+
+    def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
+        return self._whole.resized(view, self._rows if rows is None else self._rows[rows])
