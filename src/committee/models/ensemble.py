@@ -152,7 +152,7 @@ class Ensemble(Vote):
         labels : sequence [N], optional
             Classes: names in `class_names`, or whole numbers, which are indices into `class_names`.
         labels_are : {"names", "positions"}, optional
-            What whole numbers are. It is needed if the class names are numbers in another order than 0, 1, ...
+            What whole numbers are, if class names are numbers in another order than 0, 1, ...
 
         Raises
         ------
