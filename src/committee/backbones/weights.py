@@ -63,12 +63,29 @@ def read_weights(
     require_file(path)
     if one_of and path.suffix == ".safetensors":
         raise _lacks(path, one_of, "a flat file")
+    state = read_content(path)
+    if one_of and not (isinstance(state, Mapping) and any(isinstance(state.get(k), Mapping) for k in one_of)):
+        raise _lacks(path, one_of, first_five(list(state)) if isinstance(state, Mapping) else "no dict")
+    return _unwrap(state, path, wrappers)
+
+
+def read_content(path: Path) -> Any:
+    """Read what a weights file contains: tensors, and beside them the settings that trainers store.
+
+    Raises
+    ------
+    UsageError
+        The file does not exist.
+    DataError
+        The file is damaged, or contains other types than `read_weights` names.
+    """
+    require_file(path)
     try:
         if path.suffix == ".safetensors":
             read_header(path)
             return safetensors.torch.load_file(path)
         with torch.serialization.safe_globals(INERT):
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except pickle.UnpicklingError as error:  # Its message explains how to disable the protection.
         raise DataError(
             str(path),
@@ -83,9 +100,6 @@ def read_weights(
             got=_first_line(error),
             todo="Save it as safetensors.",
         ) from error
-    if one_of and not (isinstance(state, Mapping) and any(isinstance(state.get(k), Mapping) for k in one_of)):
-        raise _lacks(path, one_of, first_five(list(state)) if isinstance(state, Mapping) else "no dict")
-    return _unwrap(state, path, wrappers)
 
 
 def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> None:

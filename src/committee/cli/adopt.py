@@ -15,12 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from committee.cli._foreign import add_preprocessing, add_seen, numbers
 from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_text
-from committee.errors import UsageError
 
 if TYPE_CHECKING:
-    from committee.pipeline.adopt import Adopted
+    from committee.pipeline.foreign import Adopted
 
 
 GROUP = "Networks and predictions from elsewhere"
@@ -47,37 +47,16 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="class names in the order of the logits: one per line, or a JSON list",
     )
-    add("--img-size", type=int, metavar="N", help="side of the input in pixels (default: dataset.img_size)")
-    add(
-        "--mean",
-        metavar="A[,B,C]",
-        help="mean of the channels in its training, from 0 to 1 (default: that of the backbone)",
-    )
-    add(
-        "--std",
-        metavar="A[,B,C]",
-        help="standard deviation of the channels in its training (default: that of the backbone)",
-    )
-    add(
-        "--seen",
-        default="unknown",
-        metavar="IMAGES",
-        help="images that it was trained on: none, train, all, or a file of ids (default: unknown, the same "
-        "as all)",
-    )
-    add(
-        "--fresh",
-        metavar="IMAGES",
-        help="images that it was not trained on: train, val, test, or a file of ids",
-    )
-    add("--ema", action="store_true", help="use the moving average of the weights, if the file has both")
+    add_preprocessing(parser, "dataset.img_size")
+    add_seen(parser, "unknown, the same as all")
     add_dry_run(parser)
     add_json(parser)
 
 
 def run(arguments: Namespace) -> int:
     """Adopt the network, and print what was found."""
-    from committee.pipeline.adopt import Foreign, adopt
+    from committee.pipeline.adopt import adopt
+    from committee.pipeline.foreign import Foreign
 
     foreign = Foreign(
         arguments.name,
@@ -85,8 +64,8 @@ def run(arguments: Namespace) -> int:
         arguments.weights,
         arguments.classes,
         arguments.img_size,
-        _numbers("--mean", arguments.mean),
-        _numbers("--std", arguments.std),
+        numbers("--mean", arguments.mean),
+        numbers("--std", arguments.std),
         arguments.seen,
         arguments.fresh,
         arguments.ema,
@@ -97,18 +76,6 @@ def run(arguments: Namespace) -> int:
     else:
         _print(found)
     return 0
-
-
-def _numbers(option: str, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) not in (1, 3):
-        raise UsageError(option, expected="one number, or three separated by commas", got=f"'{text}'")
-    return values
 
 
 def _print(found: Adopted) -> None:

@@ -2,119 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.backbones.checkpoint import load_checkpoint
-from committee.backbones.weights import WRAPPERS, read_weights
-from committee.base.devices import resolve as resolve_device
-from committee.errors import CommitteeError, DataError, UsageError, first_five
+from committee.errors import DataError, UsageError, first_five
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
-from committee.images.view import View, canvas_size
-from committee.models.member import Member
+from committee.images.view import canvas_size
+from committee.pipeline._adoption import SPLITS, Adoption, Networks, Rows, load_networks
+from committee.pipeline.foreign import UNKNOWN, Adopted, Foreign
 from committee.pipeline.shared.class_names import read_classes
 from committee.pipeline.shared.records import is_adopted
-from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.store.commit import commit, remove
 from committee.store.layout import Store
-from committee.store.manifest import PROTOCOL, digest, hash_file, is_done
-from committee.training.fit.predict import logits_of
-
-log = logging.getLogger(__name__)
-
-EMA = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
-SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
-UNKNOWN = "unknown"
-Rows = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """A network that was trained elsewhere, as the user describes it.
-
-    Parameters
-    ----------
-    name : str
-        The name of the new member.
-    backbone : str
-        The architecture.
-    weights : Path
-        The checkpoint: a `.safetensors` file, or a `.pt`, `.pth`, `.ckpt` or `.bin` file of torch.
-    classes : Path
-        A file of class names in the order of the logits: one per line, a JSON list, or `{"0": name}`.
-    size : int, optional
-        The side of the input in pixels; by default, that of the recipe.
-    mean, std : sequence of float, optional
-        Mean and standard deviation of the channels in training, from 0 to 1; by default, those of the
-        backbone.
-    seen : str
-        The images that the network may have been trained on: `none`, `train`, `all`, a file of ids, or
-        `unknown`, which counts as `all`.
-    fresh : str, optional
-        Images that the network was not trained on, even if they are among `seen`: `train`, `val`, `test`, or
-        a file of ids.
-    ema : bool
-        Whether to use the moving average of the weights, if the checkpoint contains both.
-
-    See Also
-    --------
-    adopt : Add the network to a store.
-    """
-
-    name: str
-    backbone: str
-    weights: Path
-    classes: Path
-    size: int | None = None
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
-    seen: str = UNKNOWN
-    fresh: str | None = None
-    ema: bool = False
-
-
-@dataclass
-class Adopted:
-    """The result of an adoption.
-
-    Attributes
-    ----------
-    name : str
-        The name of the member.
-    view : dict
-        The preprocessing: size, mean, std, fit and channels.
-    prefix : str
-        The prefix of the names of all tensors in the checkpoint.
-    reordered : bool
-        Whether the classes of the network are in another order than those of the data set.
-    rows, fresh : dict of str to int
-        Split -> number of images, and of images that the network was not trained on.
-    agrees : dict of str to float
-        Accuracy on training images: on `fresh` ones, and on those that it may have `seen`.
-    state : str
-        `adopted`, `adopted already`, or `would be adopted`.
-
-    See Also
-    --------
-    adopt : Return this result.
-    """
-
-    name: str
-    view: dict[str, Any]
-    prefix: str
-    reordered: bool
-    rows: dict[str, int]
-    fresh: dict[str, int]
-    agrees: dict[str, float] = field(default_factory=dict)
-    state: str = "would be adopted"
 
 
 def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = False) -> Adopted:
@@ -143,37 +45,64 @@ def adopt(recipe: Recipe, store: Store, foreign: Foreign, *, dry_run: bool = Fal
     MismatchError
         Tensors do not match the backbone; the error lists all of them.
     """
-    classes = read_classes(foreign.classes)
-    wrappers = (*EMA, *WRAPPERS) if foreign.ema else WRAPPERS
-    state = read_weights(foreign.weights, wrappers, EMA if foreign.ema else ())
     with store.hold():
-        if store.folds(foreign.name) and not is_adopted(store, foreign.name):
-            raise UsageError(
-                "--name",
-                expected="a name that no trained member has",
-                got=f"'{foreign.name}'",
-                todo="Choose another name.",
-            )
+        require_free(store, foreign.name)
         dataset = _open(recipe, store, foreign)
-        _require_classes(classes, dataset.class_names, foreign.classes)
-        size = foreign.size or recipe.dataset.img_size
-        member, prefix = _member(foreign, size, classes, dataset, state)
-        seen = seen_rows(dataset, foreign)
-        found = Adopted(
-            foreign.name,
-            member.view.options(),
-            prefix,
-            classes != list(dataset.class_names),
-            {split: len(dataset.rows(split)) for split in SPLITS},
-            {split: int((~seen[dataset.rows(split)]).sum()) for split in SPLITS},
-        )
+        found, networks = _compare(recipe, foreign, dataset)
         if not dry_run:
-            _Adoption(recipe, store, foreign, dataset, member, seen).store_all(found)
+            seen, held_out = seen_rows(dataset, foreign), held_out_rows(dataset, foreign)
+            Adoption(recipe, store, foreign, dataset, networks, seen, held_out).store_all(found)
     return found
 
 
+def check(recipe: Recipe, store: Store | None, foreign: Foreign, dataset: Dataset) -> Adopted:
+    """Return what `adopt` would find, from a data set whose images may not be decoded; nothing is written.
+
+    Without a store, the name of the member is not checked. Errors are those of `adopt`.
+    """
+    if store is not None:
+        require_free(store, foreign.name)
+    return _compare(recipe, foreign, dataset)[0]
+
+
+def _compare(recipe: Recipe, foreign: Foreign, dataset: Dataset) -> tuple[Adopted, Networks]:
+    """Return the networks, and what is known before they predict."""
+    names = foreign.classes
+    classes = read_classes(names) if isinstance(names, Path) else list(map(str, names))
+    networks = load_networks(foreign, recipe, dataset, classes)
+    seen = seen_rows(dataset, foreign)
+    unseen = {"train": ~seen | (held_out_rows(dataset, foreign) >= 0), "val": ~seen, "test": ~seen}
+    rows = {split: dataset.rows(split) for split in SPLITS}
+    found = Adopted(
+        foreign.name,
+        networks.view.options(),
+        networks.prefix,
+        classes != list(dataset.class_names),
+        {split: len(places) for split, places in rows.items()},
+        {split: int(unseen[split][places].sum()) for split, places in rows.items()},
+    )
+    return found, networks
+
+
+def require_free(store: Store, name: str) -> None:
+    """Raise UsageError if the store has a trained member of this name."""
+    if store.folds(name) and not is_adopted(store, name):
+        raise UsageError(
+            "--name",
+            expected="a name that no trained member has",
+            got=f"'{name}'",
+            todo="Choose another name.",
+        )
+
+
+def held_out_rows(dataset: Dataset, foreign: Foreign) -> Rows:
+    """Return the fold whose network predicts each image, int64 `[N]`; -1 where the member itself does."""
+    folds = [foreign.held_out.get(name, -1) for name in dataset.sample_ids.tolist()]
+    return np.array([fold if fold in foreign.folds else -1 for fold in folds], np.int64)
+
+
 def seen_rows(dataset: Dataset, foreign: Foreign) -> NDArray[np.bool_]:
-    """Return a mask, bool `[N]`, of the images that the network may have been trained on.
+    """Return a mask, bool `[N]`, of the images that the member may have been trained on.
 
     Raises
     ------
@@ -182,12 +111,18 @@ def seen_rows(dataset: Dataset, foreign: Foreign) -> NDArray[np.bool_]:
     DataError
         A file contains ids that the data set does not have.
     """
-    if foreign.seen == "none":
+    in_a_fold = np.isin(dataset.sample_ids, sorted(foreign.held_out))
+    covered = foreign.held_out and in_a_fold[dataset.rows("train")].all()
+    if foreign.seen == "none" or (foreign.seen == UNKNOWN and covered):
         seen = np.zeros(len(dataset.sample_ids), bool)
     elif foreign.seen in ("all", UNKNOWN):
         seen = np.ones(len(dataset.sample_ids), bool)
     else:
         seen = _selected(dataset, foreign.seen, "--seen")
+    if len(foreign.folds) + (foreign.weights is not None) > 1:
+        seen |= in_a_fold
+    elif foreign.folds:
+        seen &= held_out_rows(dataset, foreign) < 0
     if foreign.fresh is not None:
         seen &= ~_selected(dataset, foreign.fresh, "--fresh")
     return seen
@@ -224,147 +159,3 @@ def _open(recipe: Recipe, store: Store, foreign: Foreign) -> Dataset:
     size = canvas_size(foreign.size or recipe.dataset.img_size, recipe.dataset.fit)
     folds = 0 if has_folds else recipe.training.folds
     return open_dataset(recipe.dataset, store, canvas_size=size, folds=folds, seed=recipe.seed)
-
-
-def _require_classes(own: Sequence[str], wanted: Sequence[str], path: Path) -> None:
-    missing = [name for name in wanted if name not in own]
-    extra = [name for name in own if name not in wanted]
-    if missing or extra:
-        problems = [f"{', '.join(map(repr, missing))} missing"] if missing else []
-        problems += [f"{', '.join(map(repr, extra))} unknown"] if extra else []
-        raise DataError(
-            str(path),
-            expected="the classes of the data set, in any order",
-            got=" and ".join(problems),
-            todo="All members of a store must have the same classes.",
-        )
-
-
-def _member(
-    foreign: Foreign, size: int, classes: Sequence[str], dataset: Dataset, state: dict[str, Any]
-) -> tuple[Member, str]:
-    trusted = foreign.backbone.startswith("python:")
-    member = Member.build(
-        foreign.backbone,
-        classes=classes,
-        size=size,
-        channels=dataset.channels,
-        fit=dataset.fit,
-        name=foreign.name,
-        trusted=trusted,
-        seed=0,
-    )
-    prefix = load_checkpoint(state, member.network, str(foreign.weights))
-    mean, std = foreign.mean or member.network.mean, foreign.std or member.network.std
-    member.view = View(size, _single(mean), _single(std), dataset.fit, dataset.channels)
-    return member.eval(), prefix
-
-
-def _single(values: Sequence[float]) -> float | Sequence[float]:
-    return values[0] if len(values) == 1 else values
-
-
-class _Adoption:
-    """The adoption of one network by a store."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        store: Store,
-        foreign: Foreign,
-        dataset: Dataset,
-        member: Member,
-        seen: NDArray[np.bool_],
-    ) -> None:
-        self.recipe, self.store, self.foreign = recipe, store, foreign
-        self.dataset, self.member, self.seen = dataset, member, seen
-        self.origin = {
-            "weights": foreign.weights.name,
-            "sha256": hash_file(foreign.weights),
-            "seen": foreign.seen,
-            "fresh": foreign.fresh,
-            "ema": foreign.ema,
-        }
-        self.source = digest(
-            {
-                "protocol": PROTOCOL,
-                "member": foreign.name,
-                "backbone": foreign.backbone,
-                "origin": self.origin,
-                "view": member.view.options(),
-                "classes": list(member.class_names),
-                "data": dataset.fingerprint,
-                "seen": np.packbits(seen).tobytes().hex(),
-            }
-        )
-
-    def store_all(self, found: Adopted) -> None:
-        """Store weights and predictions, unless the store has them, and complete `found`."""
-        folder = self.store.checkpoint(self.foreign.name, "refit")
-        found.state = "adopted already" if is_done(folder, self.source) else "adopted"
-        self.member.provenance = {"adopted": self.origin, "backbone": self.foreign.backbone}
-        facts = {
-            "backbone": self.foreign.backbone,
-            "seed": 0,
-            "pretrained": False,
-            "inference": "refit",
-            "source": self.source,
-            "fold": "refit",
-            "adopted": self.origin,
-            "name": self.foreign.name,
-        }
-        if found.state == "adopted":
-            with commit(folder, kind="checkpoint", fingerprint=self.source, **facts) as new:
-                self.member.save(new)
-        try:
-            for split in SPLITS:
-                rows = self.dataset.rows(split)
-                if len(rows):
-                    predictions = self._predict(rows, split)
-                    if split == "train":
-                        found.agrees = _agreement(predictions)
-        except CommitteeError:
-            # A member whose predictions cannot be stored is of no use, and must not be listed.
-            remove(folder.parent)
-            remove(self.store.kfold(self.foreign.name))
-            raise
-
-    def _predict(self, rows: Rows, split: Literal["train", "val", "test"]) -> Predictions:
-        what = "oof" if split == "train" else f"{split}_refit"
-        folder, dataset = self.store.kfold(self.foreign.name) / what, self.dataset
-        fingerprint = digest([self.source, what])
-        if is_done(folder, fingerprint):
-            return Predictions.load(folder)
-        logits = logits_of(
-            self.member,
-            dataset,
-            rows,
-            batch_size=self.recipe.dataset.batch_size,
-            device=resolve_device(self.recipe.device),
-        )
-        has_folds = split == "train" and (dataset.folds[rows] >= 0).all()
-        predictions = Predictions.from_logits(
-            logits,
-            members=[self.foreign.name],
-            class_names=self.member.class_names,
-            sample_ids=dataset.sample_ids[rows],
-            folds=dataset.folds[rows] if has_folds else None,
-            groups=None if dataset.groups is None else dataset.groups[rows],
-            seen=self.seen[rows][None],
-            who=self.foreign.name,
-        )
-        predictions = predictions.with_classes(dataset.class_names).with_labels(
-            dataset.sample_ids[rows], dataset.labels[rows], labels_are="positions"
-        )
-        with commit(
-            folder, kind="predictions", fingerprint=fingerprint, source=self.source, what=what
-        ) as new:
-            predictions.save(new)
-        return predictions
-
-
-def _agreement(rows: Predictions) -> dict[str, float]:
-    """Return the accuracy on images that the network was not trained on, and on those that it has seen."""
-    right, seen = rows.logits[0].argmax(axis=1) == rows.labels, rows.seen[0]
-    parts = {"fresh": right[~seen], "seen": right[seen]}
-    return {name: float(part.mean()) for name, part in parts.items() if len(part)}

@@ -1,0 +1,53 @@
+"""Options about networks that were trained elsewhere."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+
+from committee.errors import UsageError
+
+
+def add_preprocessing(parser: ArgumentParser, size: str) -> None:
+    """Add the size of the input, and the mean and standard deviation of its channels."""
+    add = parser.add_argument
+    add("--img-size", type=int, metavar="N", help=f"side of the input in pixels (default: {size})")
+    add(
+        "--mean",
+        metavar="A[,B,C]",
+        help="mean of the channels in its training, from 0 to 1 (default: that of the backbone)",
+    )
+    add(
+        "--std",
+        metavar="A[,B,C]",
+        help="standard deviation of the channels in its training (default: that of the backbone)",
+    )
+
+
+def add_seen(parser: ArgumentParser, default: str) -> None:
+    """Add the images that a network was trained on, and whether its averaged weights are used."""
+    add = parser.add_argument
+    add(
+        "--seen",
+        default="unknown",
+        metavar="IMAGES",
+        help=f"images that it was trained on: none, train, all, or a file of ids (default: {default})",
+    )
+    add(
+        "--fresh",
+        metavar="IMAGES",
+        help="images that it was not trained on: train, val, test, or a file of ids",
+    )
+    add("--ema", action="store_true", help="use the moving average of the weights, if the file has both")
+
+
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """Return one number, or three separated by commas; raise UsageError for anything else."""
+    if text is None:
+        return None
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 3):
+        raise UsageError(option, expected="one number, or three separated by commas", got=f"'{text}'")
+    return values

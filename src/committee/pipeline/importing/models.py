@@ -1,0 +1,131 @@
+"""Import of the models that trainers left: networks are adopted, predictions without networks are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from committee.errors import CommitteeError, DataError, UsageError
+from committee.images.dataset import Dataset, preview_dataset
+from committee.models.member import slugs
+from committee.pipeline.importing.files import EXPORTED, Files
+from committee.pipeline.importing.folds import use_folds
+from committee.pipeline.importing.one import Model, adopt_model, store_model
+from committee.pipeline.importing.wanted import Imported, Wanted
+from committee.pipeline.layouts.base import LAYOUTS, Found, recognize
+from committee.recipe.members import slug
+from committee.recipe.model import Recipe
+from committee.store.layout import Store
+
+
+def import_models(
+    recipe: Recipe, store: Store, files: Files, wanted: Wanted | None = None, *, dry_run: bool = False
+) -> tuple[list[Imported], dict[str, str]]:
+    """Import the models that the layouts recognize.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The images, if the store has no data set yet, and the device.
+    store : Store
+        The store of the members and predictions.
+    files : Files
+        The files of the trainers.
+    wanted : Wanted, optional
+        What their files do not say.
+    dry_run : bool
+        Whether to recognize, read and compare everything, but to store nothing.
+
+    Returns
+    -------
+    list of Imported
+        The models; one that cannot be imported does not stop the others.
+    dict of str to str
+        Path -> reason, for files of networks or predictions that are not used.
+
+    Raises
+    ------
+    DataError
+        No layout recognizes anything.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.pipeline.importing.files import Files
+    >>> from committee.pipeline.importing.models import import_models
+    >>> from committee.recipe.load import load_recipe
+    >>> from committee.store.layout import Store
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     table = Path(root, "oof", "resnet18.csv")
+    ...     table.parent.mkdir()
+    ...     _ = table.write_text("id,cat,dog,label\\nx,0.9,0.1,cat\\ny,0.2,0.8,dog\\n")
+    ...     models, _ = import_models(load_recipe(None, []), Store(Path(root, "store")), Files(Path(root)))
+    >>> models[0].name, models[0].state
+    ('resnet18', 'stored')
+    """
+    found = recognize(files)
+    if not found:
+        titles = [str(LAYOUTS.load(name).title) for name in LAYOUTS.names()]
+        raise DataError(
+            str(files.root or "import"),
+            expected=f"what a trainer leaves ({', '.join(titles)})",
+            got=f"{len(files.all)} files, no checkpoint or table of predictions by their names",
+            todo="Name the folder that contains them.",
+        )
+    wanted = wanted or Wanted()
+    dataset, lacking = _dataset(recipe, store)
+    models = [
+        Model(name, each, files, dataset, wanted)
+        for name, each in zip(_names(found, files), found, strict=True)
+    ]
+    if dataset is not None and not dry_run and use_folds(recipe, store, [each.held_out for each in models]):
+        dataset, _ = _dataset(recipe, store)
+    done = [_one(model, recipe, store, dataset, lacking, dry_run) for model in models]
+    return done, _left_out(files, found)
+
+
+def _dataset(recipe: Recipe, store: Store) -> tuple[Dataset | None, str]:
+    """Return the data set without its images, or None and the reason if neither recipe nor store has one."""
+    try:
+        folds = recipe.training.folds
+        return preview_dataset(recipe.dataset, store, canvas_size=0, folds=folds, seed=recipe.seed), ""
+    except UsageError as error:
+        if recipe.dataset.is_named:
+            raise
+        return None, str(error)
+
+
+def _names(found: Sequence[Found], files: Files) -> list[str]:
+    """Return a different name for each model: its own, or that of its architecture or folder."""
+    root = files.root.resolve().name if files.root else "model"
+    names = [slug(model.name or model.settings.backbone or root) for model in found]
+    return slugs(names)
+
+
+def _one(
+    model: Model, recipe: Recipe, store: Store, dataset: Dataset | None, lacking: str, dry_run: bool
+) -> Imported:
+    """Adopt the networks of a model, or store its predictions; an error is noted."""
+    result = model.result
+    try:
+        if not model.found.networks:
+            store_model(model, store, dataset, dry_run)
+        elif dataset is None:
+            result.notes.append(lacking)
+        else:
+            adopt_model(model, recipe, store, dataset, dry_run)
+    except CommitteeError as error:
+        result.notes.append(str(error))
+    return result
+
+
+def _left_out(files: Files, found: Sequence[Found]) -> dict[str, str]:
+    passed = {path: why for model in found for path, why in model.passed_over.items()}
+    exported = {
+        path: "an exported file has no weights to adopt; predict with it, and import the predictions"
+        for path in files.free
+        if path.name.lower().endswith(EXPORTED)
+    }
+    return {
+        path.relative_to(files.top(path)).as_posix(): why for path, why in sorted((passed | exported).items())
+    }
