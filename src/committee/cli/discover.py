@@ -54,6 +54,9 @@ def _rows(catalog: dict[str, Any]) -> list[list[str]]:
         for entry in catalog["members"]
     ]
     rows += [
+        ["predictions", entry["name"], ", ".join(entry["predictions"])] for entry in catalog["predictions"]
+    ]
+    rows += [
         ["ensemble", entry["name"], f"{entry['method']} of {', '.join(entry['members'])}"]
         for entry in catalog["ensembles"]
     ]

@@ -67,6 +67,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_seen(parser, "unknown, the same as all, except with out-of-fold predictions of all training images")
     add_dry_run(parser)
     add_json(parser)
+    parser.set_defaults(recipe=None, trusted=[])
 
 
 def run(arguments: Namespace) -> int:
@@ -74,7 +75,6 @@ def run(arguments: Namespace) -> int:
     from committee.pipeline.importing.files import Files
     from committee.pipeline.importing.models import import_models
 
-    arguments.recipe = None
     files = Files(arguments.folder, _places(arguments))
     models, unused = import_models(
         recipe_of(arguments), store_of(arguments), files, _wanted(arguments), dry_run=arguments.dry_run

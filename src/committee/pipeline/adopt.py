@@ -154,8 +154,13 @@ def _selected(dataset: Dataset, images: str, option: str) -> NDArray[np.bool_]:
 
 def _open(recipe: Recipe, store: Store, foreign: Foreign) -> Dataset:
     """Open the data set of the store; if it has no folds yet, the folds of the recipe are drawn."""
+    size = canvas_size(foreign.size or recipe.dataset.img_size, recipe.dataset.fit)
+    folds = folds_to_draw(recipe, store)
+    return open_dataset(recipe.dataset, store, canvas_size=size, folds=folds, seed=recipe.seed)
+
+
+def folds_to_draw(recipe: Recipe, store: Store) -> int:
+    """Return the number of folds of the recipe, or 0 if the store has folds already."""
     record = load_record(store)
     has_folds = record is not None and any(fold >= 0 for fold in record.folds)
-    size = canvas_size(foreign.size or recipe.dataset.img_size, recipe.dataset.fit)
-    folds = 0 if has_folds else recipe.training.folds
-    return open_dataset(recipe.dataset, store, canvas_size=size, folds=folds, seed=recipe.seed)
+    return 0 if has_folds else recipe.training.folds

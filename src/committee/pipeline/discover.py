@@ -82,7 +82,7 @@ def look_through(store: Store) -> Catalog:
     Returns
     -------
     dict
-        `members`, `ensembles` and `packages`: what is complete and undamaged, as lists of dicts with a
+        `members`, imported `predictions`, `ensembles` and `packages`: what is complete and undamaged, as lists of dicts with a
         `name`; `failed`: members that could not be trained, with the `reason`; `left_out`: what is damaged,
         incomplete, or built from networks that have changed since, with `path` and `reason`.
 
@@ -95,7 +95,8 @@ def look_through(store: Store) -> Catalog:
     scan = _Scan(store)
     return {
         "protocol": PROTOCOL,
-        "members": scan.each("checkpoints", scan.member) + scan.each("kfold", scan.without_networks),
+        "members": scan.each("checkpoints", scan.member),
+        "predictions": scan.each("kfold", scan.without_networks),
         "ensembles": scan.each("ensembles", scan.ensemble),
         "packages": scan.each("deploy", scan.package),
         "failed": scan.failed,
@@ -161,15 +162,19 @@ class _Scan:
         stored = {"fits": list(fits), "predictions": list(predictions), "evaluated": evaluated}
         return {**facts, "name": name, **stored}
 
-    def without_networks(self, name: str) -> None:
-        """Raise StoreError for predictions whose networks were deleted."""
-        if name not in self._failed and not (self.store.root / "checkpoints" / name).is_dir():
-            raise StoreError(
-                name,
-                expected="the networks that made these predictions",
-                got="none",
-                todo="Run: committee train RECIPE, or remove the folder.",
-            )
+    def without_networks(self, name: str) -> dict[str, Any] | None:
+        """Return the catalog entry of imported predictions; raise StoreError if their networks were deleted."""
+        if name in self._failed or (self.store.root / "checkpoints" / name).is_dir():
+            return None
+        found = self._manifests(self.store.kfold(name))
+        if found and all(each.facts.get("imported") for each in found.values()):
+            return {"name": name, "predictions": list(found)}
+        raise StoreError(
+            name,
+            expected="the networks that made these predictions",
+            got="none",
+            todo="Run: committee train RECIPE, or remove the folder.",
+        )
 
     def ensemble(self, name: str) -> dict[str, Any] | None:
         """Return the catalog entry of an ensemble; raise StoreError if its members have changed since."""

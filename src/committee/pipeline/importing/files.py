@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from committee.base.registry import Family
@@ -36,6 +36,7 @@ _GENERIC = {
     *("weight", "weights", "output", "outputs", "result", "results", "state", "dict", "ema", "epoch", "step"),
     *("fold", "folds", "kfold", "cv", "full", "all", "run", "runs", "log", "logs", "out", "saved", "train"),
     *("version", "export", "exports", "deploy", "refit", "swa", "torch", "pytorch", "lightning"),
+    *("loss", "acc", "accuracy", "metric", "metrics", "f1", "auc", "score"),
 }
 _ENDS = re.compile(r"[_\-. ]+")
 
@@ -90,28 +91,33 @@ class Files:
         inside = [top for top in tops if path.is_relative_to(top)]
         return max(inside, key=lambda top: len(top.parts))
 
-    def model(self, path: Path) -> str:
+    def model(self, path: Path, names: Iterable[str] = ()) -> str:
         """Return the name of the model of a file: what its name has beside common words, or that of a folder.
 
         `oof/resnet18_fold0.csv`, `resnet18/fold_0/best.pt` and `resnet18_best.pth` are files of `resnet18`.
-        Without such a name, return an empty string.
+        Without such a name, return an empty string. One of `names` that the path contains takes precedence.
         """
-        names = (_stripped(_FOLD.sub("", text)) for text in self.parts(path))
-        return next(filter(None, names), "")
+        parts = self.parts(path)
+        inside = [name for name in names if any(_contains(text, name) for text in parts)]
+        if inside:
+            return max(inside, key=len)
+        first = _GENERIC - {*_SPLITS} if is_weights(path) else _GENERIC
+        return next(filter(None, (_stripped(_FOLD.sub("", text), first) for text in parts)), "")
 
     def fold(self, path: Path) -> int | None:
         """Return the number of the fold in the name of a file, or in that of a folder."""
         found = (_FOLD.search(text) for text in self.parts(path))
         return next((int(match[1]) for match in found if match), None)
 
-    def split(self, path: Path) -> str:
+    def split(self, path: Path, model: str = "") -> str:
         """Return the split that a file of predictions is of: `oof`, `val` or `test`.
 
         Predictions of the val rows of a fold are out-of-fold predictions, and so are those without a word for
-        a split.
+        a split beside the name of the model.
         """
         for text in self.parts(path):
-            named = [_SPLITS[word] for word in _ENDS.split(text.lower()) if word in _SPLITS]
+            words = _ENDS.split(text.replace(model, "").lower())
+            named = [_SPLITS[word] for word in words if word in _SPLITS]
             if named:
                 return "oof" if named[0] == "val" and self.fold(path) is not None else named[0]
         return "oof"
@@ -141,18 +147,24 @@ def _words(texts: Iterable[str]) -> set[str]:
     return {word for text in texts for word in _ENDS.split(text.lower())}
 
 
-def _stripped(text: str) -> str:
-    """Return a name without the words at its ends that every trainer uses, such as `best` or `oof`."""
+def _contains(text: str, name: str) -> bool:
+    """Return whether a text contains a name as whole words."""
+    ends = r"[_\-. ]"
+    return re.search(rf"(^|{ends}){re.escape(name)}($|{ends})", text) is not None
+
+
+def _stripped(text: str, first: Container[str]) -> str:
+    """Return a name without common words: those of `first` at its start, and all at its end."""
     words = re.split(r"([_\-. ]+)", text.strip("_-. "))
-    while words and _is_generic(words[0]):
+    while words and _is_generic(words[0], first):
         words = words[2:]
-    while words and _is_generic(words[-1]):
+    while words and _is_generic(words[-1], _GENERIC):
         words = words[:-2]
     return "".join(words)
 
 
-def _is_generic(word: str) -> bool:
-    return word.lower() in _GENERIC or word.isdecimal() or "=" in word
+def _is_generic(word: str, among: Container[str]) -> bool:
+    return word.lower() in among or word.isdecimal() or "=" in word
 
 
 def _below(top: Path) -> list[Path]:

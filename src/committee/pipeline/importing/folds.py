@@ -17,40 +17,49 @@ HeldOut = Mapping[str, int]
 """Id of an image -> the fold in which it was held out."""
 
 
-def use_folds(recipe: Recipe, store: Store, assigned: Sequence[HeldOut]) -> bool:
-    """Take the folds of foreign models for those of a new store, and return whether they are taken.
+def folds_of_files(store: Store, dataset: Dataset, assigned: Sequence[HeldOut]) -> Dataset:
+    """Return the data set with the folds of foreign models in place of folds that nothing was made with.
 
-    Combiners are then cross-fitted on the folds in which the predictions were made. This needs one assignment
-    that all models share and that contains all training images.
+    Combiners are then cross-fitted on the folds in which the predictions were made. The data set is returned
+    as it is unless the store is new, and all models that have folds share one assignment of all training
+    images.
 
     Parameters
     ----------
-    recipe : Recipe
-        The images.
     store : Store
+    dataset : Dataset
+        The images that the store has or will have.
     assigned : sequence of mapping of str to int
-        The assignment of each model; empty for a model without one.
+        The folds of each model; empty for a model without them.
     """
-    given = [each for each in assigned if each]
-    if load_record(store) is not None or not given or any(each != given[0] for each in given):
-        return False
-    numbers = {fold: number for number, fold in enumerate(sorted(set(given[0].values())))}
-    if len(numbers) < 2:
-        return False
-    size = canvas_size(recipe.dataset.img_size, recipe.dataset.fit)
+    given = next(filter(None, assigned), {})
+    same = all(each == given for each in assigned if each)
+    train = dataset.rows("train")
+    ids = dataset.sample_ids[train].tolist()
+    is_new = load_record(store) is None
+    if not (is_new and same and given and all(name in given for name in ids)):
+        return dataset
+    numbers = {fold: number for number, fold in enumerate(sorted(set(given.values())))}
+    folds = np.full(len(dataset.sample_ids), -1, np.int64)
+    folds[train] = [numbers[given[name]] for name in ids]
+    return replace(dataset, folds=folds) if len(numbers) > 1 else dataset
+
+
+def take_folds(recipe: Recipe, store: Store, dataset: Dataset, side: int) -> None:
+    """Make the data set of a new store, decoded for networks with an input of `side`, with these folds.
+
+    A fold column of the data is kept.
+    """
+    size = canvas_size(side, recipe.dataset.fit)
+    number = int(dataset.folds.max()) + 1
     with store.hold():
-        dataset = open_dataset(recipe.dataset, store, canvas_size=size, folds=len(numbers), seed=recipe.seed)
+        open_dataset(recipe.dataset, store, canvas_size=size, folds=number, seed=recipe.seed)
         record = load_record(store)
-        train = dataset.splits == "train"
         assert record is not None
-        if record.own_folds or not all(name in given[0] for name in dataset.sample_ids[train].tolist()):
-            return False
-        folds = [
-            numbers[given[0][name]] if is_train else -1
-            for name, is_train in zip(record.ids, train.tolist(), strict=True)
-        ]
-        replace(record, folds=folds).save(store)
-    return True
+        places = dict(zip(dataset.sample_ids.tolist(), dataset.folds.tolist(), strict=True))
+        # Images that cannot be decoded are no rows of the record.
+        if not record.own_folds:
+            replace(record, folds=[places[name] for name in record.ids]).save(store)
 
 
 def split_groups(dataset: Dataset, held_out: HeldOut) -> int:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from committee.errors import CommitteeError, DataError, UsageError
 from committee.images.dataset import Dataset, preview_dataset
 from committee.models.member import slugs
+from committee.pipeline.adopt import folds_to_draw
+from committee.pipeline.importing.content import Content, content_of
 from committee.pipeline.importing.files import EXPORTED, Files
-from committee.pipeline.importing.folds import use_folds
+from committee.pipeline.importing.folds import folds_of_files, take_folds
 from committee.pipeline.importing.one import Model, adopt_model, store_model
 from committee.pipeline.importing.wanted import Imported, Wanted
 from committee.pipeline.layouts.base import LAYOUTS, Found, recognize
@@ -22,46 +24,49 @@ def import_models(
 ) -> tuple[list[Imported], dict[str, str]]:
     """Import the models that the layouts recognize.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        The images, if the store has no data set yet, and the device.
-    store : Store
-        The store of the members and predictions.
-    files : Files
-        The files of the trainers.
-    wanted : Wanted, optional
-        What their files do not say.
-    dry_run : bool
-        Whether to recognize, read and compare everything, but to store nothing.
+            Parameters
+            ----------
+            recipe : Recipe
+                The images, if the store has no data set yet, and the device.
+            store : Store
+                The store of the members and predictions.
+            files : Files
+                The files of the trainers.
+            wanted : Wanted, optional
+                What their files do not say.
+            dry_run : bool
+                Whether to recognize, read and compare everything, but to store nothing.
 
-    Returns
-    -------
-    list of Imported
-        The models; one that cannot be imported does not stop the others.
-    dict of str to str
-        Path -> reason, for files of networks or predictions that are not used.
+            Returns
+            -------
+            list of Imported
+                The models; one that cannot be imported does not stop the others.
+            dict of str to str
+                Path -> reason, for files of networks or predictions that are not used.
 
-    Raises
-    ------
-    DataError
-        No layout recognizes anything.
+            Raises
+            ------
+            DataError
+                No layout recognizes anything.
 
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from committee.pipeline.importing.files import Files
-    >>> from committee.pipeline.importing.models import import_models
-    >>> from committee.recipe.load import load_recipe
-    >>> from committee.store.layout import Store
-    >>> with tempfile.TemporaryDirectory() as root:
-    ...     table = Path(root, "oof", "resnet18.csv")
-    ...     table.parent.mkdir()
-    ...     _ = table.write_text("id,cat,dog,label\\nx,0.9,0.1,cat\\ny,0.2,0.8,dog\\n")
-    ...     models, _ = import_models(load_recipe(None, []), Store(Path(root, "store")), Files(Path(root)))
-    >>> models[0].name, models[0].state
-    ('resnet18', 'stored')
+            Examples
+            --------
+            >>> import tempfile
+            >>> from pathlib import Path
+            >>> from committee.pipeline.adopt import folds_to_draw
+        from committee.pipeline.importing.content import Content, content_of
+    from committee.pipeline.importing.files import Files
+            >>> from committee.pipeline.importing.models import import_models
+            >>> from committee.recipe.load import load_recipe
+            >>> from committee.store.layout import Store
+            >>> with tempfile.TemporaryDirectory() as root:
+            ...     table = Path(root, "oof", "resnet18.csv")
+            ...     table.parent.mkdir()
+            ...     _ = table.write_text("id,cat,dog,label\\nx,0.9,0.1,cat\\ny,0.2,0.8,dog\\n")
+            ...     files, store = Files(Path(root)), Store(Path(root, "store"))
+        ...     models, _ = import_models(load_recipe(None, []), store, files)
+            >>> models[0].name, models[0].state
+            ('resnet18', 'stored')
     """
     found = recognize(files)
     if not found:
@@ -74,12 +79,17 @@ def import_models(
         )
     wanted = wanted or Wanted()
     dataset, lacking = _dataset(recipe, store)
+    contents = [content_of(next(iter(each.networks.values()), None)) for each in found]
+    names = _names(found, contents, files)
     models = [
-        Model(name, each, files, dataset, wanted)
-        for name, each in zip(_names(found, files), found, strict=True)
+        Model(name, each, content, files, dataset, wanted)
+        for name, each, content in zip(names, found, contents, strict=True)
     ]
-    if dataset is not None and not dry_run and use_folds(recipe, store, [each.held_out for each in models]):
-        dataset, _ = _dataset(recipe, store)
+    if dataset is not None:
+        drawn, dataset = dataset, folds_of_files(store, dataset, [each.held_out for each in models])
+        if dataset is not drawn and not dry_run:
+            sides = [wanted.size, *(model.settings.size for model in found), recipe.dataset.img_size]
+            take_folds(recipe, store, dataset, next(filter(None, sides)))
     done = [_one(model, recipe, store, dataset, lacking, dry_run) for model in models]
     return done, _left_out(files, found)
 
@@ -87,7 +97,7 @@ def import_models(
 def _dataset(recipe: Recipe, store: Store) -> tuple[Dataset | None, str]:
     """Return the data set without its images, or None and the reason if neither recipe nor store has one."""
     try:
-        folds = recipe.training.folds
+        folds = folds_to_draw(recipe, store)
         return preview_dataset(recipe.dataset, store, canvas_size=0, folds=folds, seed=recipe.seed), ""
     except UsageError as error:
         if recipe.dataset.is_named:
@@ -95,11 +105,14 @@ def _dataset(recipe: Recipe, store: Store) -> tuple[Dataset | None, str]:
         return None, str(error)
 
 
-def _names(found: Sequence[Found], files: Files) -> list[str]:
+def _names(found: Sequence[Found], contents: Sequence[Content], files: Files) -> list[str]:
     """Return a different name for each model: its own, or that of its architecture or folder."""
     root = files.root.resolve().name if files.root else "model"
-    names = [slug(model.name or model.settings.backbone or root) for model in found]
-    return slugs(names)
+    given = [
+        model.name or content.settings.backbone or model.settings.backbone or root
+        for model, content in zip(found, contents, strict=True)
+    ]
+    return slugs([slug(name) for name in given])
 
 
 def _one(
@@ -110,8 +123,8 @@ def _one(
     try:
         if not model.found.networks:
             store_model(model, store, dataset, dry_run)
-        elif dataset is None:
-            result.notes.append(lacking)
+        elif model.content.problem or dataset is None:
+            result.notes.append(model.content.problem or lacking)
         else:
             adopt_model(model, recipe, store, dataset, dry_run)
     except CommitteeError as error:

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from committee.backbones.weights import read_content
 from committee.errors import CommitteeError, MismatchError, UsageError, first_five
 from committee.images.dataset import Dataset
 from committee.pipeline.adopt import adopt, check
-from committee.pipeline.foreign import EMA, Adopted, Foreign
+from committee.pipeline.foreign import Adopted, Foreign
 from committee.pipeline.importing.architectures import architectures
+from committee.pipeline.importing.content import Content
 from committee.pipeline.importing.files import Files
 from committee.pipeline.importing.folds import HeldOut, are_those_of, split_groups
 from committee.pipeline.importing.predictions import read_rows
 from committee.pipeline.importing.rows import Match, match, orders_of
-from committee.pipeline.importing.settings import Settings, settings_in
+from committee.pipeline.importing.settings import Settings
 from committee.pipeline.importing.stored import store_rows
 from committee.pipeline.importing.wanted import Imported, Wanted
 from committee.pipeline.layouts.base import LAYOUTS, REFIT, Found
@@ -42,6 +41,8 @@ class Model:
         Its name in the store.
     found : Found
         What a layout recognized.
+    content : Content
+        What its checkpoint says.
     files : Files
         The files, for the numbers of folds in their names.
     dataset : Dataset or None
@@ -67,9 +68,15 @@ class Model:
     """
 
     def __init__(
-        self, name: str, found: Found, files: Files, dataset: Dataset | None, wanted: Wanted
+        self,
+        name: str,
+        found: Found,
+        content: Content,
+        files: Files,
+        dataset: Dataset | None,
+        wanted: Wanted,
     ) -> None:
-        self.name, self.found, self.wanted = name, found, wanted
+        self.name, self.found, self.content, self.wanted = name, found, content, wanted
         title = LAYOUTS.load(found.layout).title
         self.result = Imported(name, title, tuple(found.networks), tuple(found.predictions))
         self.rows: dict[str, Predictions] = {}
@@ -149,11 +156,9 @@ def adopt_model(model: Model, recipe: Recipe, store: Store, dataset: Dataset, dr
 def _foreign(model: Model, recipe: Recipe, dataset: Dataset) -> Foreign:
     """Return the description of a model's networks, from what the user and the files say."""
     found, wanted = model.found, model.wanted
-    first = next(iter(found.networks.values()))
-    content = read_content(first)
-    settings = wanted.settings.over(_inside(content).over(found.settings))
+    settings = wanted.settings.over(model.content.settings.over(found.settings))
     classes = _classes(model, settings, dataset)
-    ema = wanted.ema or (found.ema and isinstance(content, Mapping) and any(key in content for key in EMA))
+    ema = wanted.ema or (found.ema and model.content.has_average)
     if ema and not wanted.ema:
         model.result.notes.append("The moving average of its weights is used, by which its trainer chose it.")
     foreign = Foreign(
@@ -171,17 +176,6 @@ def _foreign(model: Model, recipe: Recipe, dataset: Dataset) -> Foreign:
         model.held_out,
     )
     return replace(foreign, backbone=_backbone(model, foreign, settings, recipe, dataset))
-
-
-def _inside(content: Any) -> Settings:
-    """Return the settings that a checkpoint contains beside its weights."""
-    if not isinstance(content, Mapping):
-        return Settings()
-    parts = [content.get(key) for key in ("args", "hyper_parameters", "hparams", "config", "cfg", "opt")]
-    found = settings_in({key: value for key, value in content.items() if isinstance(value, str)})
-    for part in parts:
-        found = found.over(settings_in(part))
-    return found
 
 
 def _classes(model: Model, settings: Settings, dataset: Dataset) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ class Folds(Layout):
             fold = files.fold(path)
             if fold is not None:
                 models[files.model(path)][fold].append(path)
-        predictions = grouped(files, files.predictions())
+        predictions = grouped(files, files.predictions(), models)
         for name, folds in models.items():
             chosen = {fold: choose(paths) for fold, paths in sorted(folds.items())}
             first = next(iter(chosen.values()))[0]
