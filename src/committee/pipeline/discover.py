@@ -82,9 +82,10 @@ def look_through(store: Store) -> Catalog:
     Returns
     -------
     dict
-        `members`, imported `predictions`, `ensembles` and `packages`: what is complete and undamaged, as lists of dicts with a
-        `name`; `failed`: members that could not be trained, with the `reason`; `left_out`: what is damaged,
-        incomplete, or built from networks that have changed since, with `path` and `reason`.
+        `members`, imported `predictions`, `ensembles` and `packages`: what is complete and undamaged, as
+        lists of dicts with a `name`; `failed`: members that could not be trained, with the `reason`;
+        `left_out`: what is damaged, incomplete, or built from networks that have changed since, with `path`
+        and `reason`.
 
     Raises
     ------
@@ -163,7 +164,7 @@ class _Scan:
         return {**facts, "name": name, **stored}
 
     def without_networks(self, name: str) -> dict[str, Any] | None:
-        """Return the catalog entry of imported predictions; raise StoreError if their networks were deleted."""
+        """Return the entry of imported predictions; raise StoreError for those of deleted networks."""
         if name in self._failed or (self.store.root / "checkpoints" / name).is_dir():
             return None
         found = self._manifests(self.store.kfold(name))

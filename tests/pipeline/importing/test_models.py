@@ -22,6 +22,7 @@ from committee.pipeline.discover import look_through
 from committee.pipeline.importing.files import Files
 from committee.pipeline.importing.models import import_models
 from committee.pipeline.importing.wanted import Imported, Wanted
+from committee.pipeline.layouts.base import LAYOUTS as FAMILY
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.splits import load_predictions
@@ -54,7 +55,7 @@ def write_oof(folder: Path, rows: Predictions, suffix: str = "") -> None:
         part = rows.rows(rows.folds == fold)
         probabilities = np.exp(part.logits[0] - np.logaddexp.reduce(part.logits[0], 1, keepdims=True))
         with (folder / f"{part.members[0]}_fold{fold}.csv").open("w", encoding="utf-8") as file:
-            file.write(",".join(["id", *(f"p{place}" for place in range(10)), "label"]) + "\n")
+            file.write(",".join(["", *(f"p{place}" for place in range(10)), "label"]) + "\n")
             for name, values, label in zip(part.sample_ids, probabilities, part.labels, strict=True):
                 file.write(",".join([f"{name}{suffix}", *map("{:.6f}".format, values), str(label)]) + "\n")
 
@@ -121,37 +122,39 @@ def test_a_part_of_the_folds(competition: Path, store: Store, recipe: Recipe, tm
     assert model.adopted.fresh == {"train": held_out, "val": 0, "test": 0}
 
 
-LAYOUTS: dict[str, Callable[[Path, State], None]] = {
-    "lightning": lambda root, state: save(
-        root / "lightning_logs/version_3/checkpoints/epoch=1-step=20.ckpt",
-        {
-            "state_dict": {f"model.{name}": tensor for name, tensor in state.items()},
-            "hyper_parameters": {"model_name": "test_vit", "lr": 0.1},
-            "pytorch-lightning_version": "2.5.0",
-        },
-    ),
-    "timm": lambda root, state: (
-        (
-            save(
-                root / "20240101-120000-test_vit-32/model_best.pth.tar",
-                {
-                    "arch": "test_vit",
-                    "state_dict": {name: torch.zeros_like(tensor) for name, tensor in state.items()},
-                    "state_dict_ema": state,
-                    "args": argparse.Namespace(model="test_vit"),
-                    "metric": np.float64(77.5),
-                },
-            ),
-            (root / "20240101-120000-test_vit-32/args.yaml").write_text("model: test_vit\nmodel_ema: true\n"),
-        )[1]
-        and None
-    ),
-    "torchvision": lambda root, state: save(
-        root / "checkpoint.pth",
-        {"model": state, "args": argparse.Namespace(model="test_vit", val_crop_size=32), "epoch": 9},
-    ),
-    "checkpoints": lambda root, state: save(root / "test_vit_lr3.pt", state),
-}
+def lightning(root: Path, state: State) -> None:
+    content = {
+        "state_dict": {f"model.{name}": tensor for name, tensor in state.items()},
+        "hyper_parameters": {"model_name": "test_vit", "lr": 0.1},
+        "pytorch-lightning_version": "2.5.0",
+    }
+    save(root / "lightning_logs/version_3/checkpoints/epoch=1-step=20.ckpt", content)
+
+
+def timm(root: Path, state: State) -> None:
+    content = {
+        "arch": "test_vit",
+        "state_dict": {name: torch.zeros_like(tensor) for name, tensor in state.items()},
+        "state_dict_ema": state,
+        "args": argparse.Namespace(model="test_vit"),
+        "metric": np.float64(77.5),
+    }
+    run = root / "20240101-120000-test_vit-32"
+    save(run / "model_best.pth.tar", content)
+    (run / "args.yaml").write_text("model: test_vit\nmodel_ema: true\n", encoding="utf-8")
+
+
+def torchvision(root: Path, state: State) -> None:
+    arguments = argparse.Namespace(model="test_vit", val_crop_size=32)
+    average = {"n_averaged": torch.ones(1), **{f"module.{n}": t * 0 for n, t in state.items()}}
+    save(root / "checkpoint.pth", {"model": state, "model_ema": average, "args": arguments, "epoch": 9})
+
+
+def checkpoints(root: Path, state: State) -> None:
+    save(root / "test_vit_lr3.pt", state)
+
+
+LAYOUTS = {each.__name__: each for each in (lightning, timm, torchvision, checkpoints)}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -160,9 +163,10 @@ def test_one_network_is_adopted(
 ) -> None:
     LAYOUTS[layout](tmp_path / "left", state_of(trained_root, "test_vit", "refit"))
     wanted = Wanted(mean=[0.5], std=[0.5], seen="train")
-    (model,), _ = import_models(recipe, store, Files(tmp_path / "left"), wanted)
+    (model,), unused = import_models(recipe, store, Files(tmp_path / "left"), wanted)
     assert (model.state, model.backbone) == ("adopted", "timm:test_vit"), model.notes
     assert model.name == ("test_vit_lr3" if layout == "checkpoints" else "test_vit")
+    assert model.layout == FAMILY.load(layout).title and not unused
     assert model.adopted is not None and model.adopted.view["size"] == 32
     mine, theirs = (load_predictions(each, split="test") for each in (store, Store(trained_root)))
     np.testing.assert_allclose(mine.logits[0], theirs.select(["test_vit"]).logits[0], atol=1e-5)
@@ -252,8 +256,8 @@ def test_arrays_of_keras(store: Store, tmp_path: Path) -> None:
     nothing = load_recipe(None, [])
     (model,), _ = import_models(nothing, store, Files(tmp_path))
     assert model.notes == [
-        f"{folder / 'val_preds.npy'}: expected a file of ids or labels beside it, got none. "
-        "Save the names of the images in the order of the rows as ids.npy."
+        f"{folder / 'val_preds.npy'}: expected a file of ids or of labels beside it, got none. "
+        "Save the names of the images, in the order of the rows, as ids.npy."
     ]
     np.save(folder / "y_val.npy", np.eye(2)[[0, 1, 1]])
     (folder / "class_indices.json").write_text('{"dog": 1, "cat": 0}', encoding="utf-8")
@@ -269,8 +273,8 @@ def test_nothing_to_import(store: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError) as caught:
         import_models(load_recipe(None, []), store, Files(tmp_path))
+    titles = ", ".join(FAMILY.load(name).title for name in FAMILY.names())
     assert str(caught.value) == (
-        f"{tmp_path}: expected what a trainer leaves (folders of a backbone, checkpoint, networks of folds, run "
-        "of Lightning, predictions, run of timm, run of torchvision's reference script), got 1 files, no "
-        "checkpoint or table of predictions by their names. Name the folder that contains them."
+        f"{tmp_path}: expected what a trainer leaves ({titles}), got 1 files, no checkpoint or table of "
+        "predictions by their names. Name the folder that contains them."
     )

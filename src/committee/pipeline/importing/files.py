@@ -13,7 +13,6 @@ from committee.errors import DataError
 MOST_FILES = 200_000
 WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pth.tar", ".pt.tar")
 EXPORTED = (".onnx", ".tflite", ".pt2", ".torchscript", ".h5", ".hdf5", ".keras", ".pb", ".engine")
-ARRAY = ".npy"
 
 _FOLD = re.compile(r"(?<![a-z0-9])(?:k?fold|cv|f)[_\-. =]?(\d{1,3})(?![a-z0-9])", re.IGNORECASE)
 _SPLITS = {
@@ -134,7 +133,7 @@ def is_table(path: Path) -> bool:
     """Return whether a file may be a table of predictions, by its suffix."""
     formats: Family[object] = Family("committee.predictions.files", "prediction file format")
     suffixes = {suffix for name in formats.names() for suffix in formats.constants(name)["suffixes"]}
-    return path.suffix.lower() in {*suffixes, ARRAY} and not is_weights(path)
+    return path.suffix.lower() in suffixes and not is_weights(path)
 
 
 def stem(path: Path) -> str:

@@ -24,49 +24,51 @@ def import_models(
 ) -> tuple[list[Imported], dict[str, str]]:
     """Import the models that the layouts recognize.
 
-            Parameters
-            ----------
-            recipe : Recipe
-                The images, if the store has no data set yet, and the device.
-            store : Store
-                The store of the members and predictions.
-            files : Files
-                The files of the trainers.
-            wanted : Wanted, optional
-                What their files do not say.
-            dry_run : bool
-                Whether to recognize, read and compare everything, but to store nothing.
+    Parameters
+    ----------
+    recipe : Recipe
+        The images, if the store has no data set yet, and the device.
+    store : Store
+        The store of the members and predictions.
+    files : Files
+        The files of the trainers.
+    wanted : Wanted, optional
+        What their files do not say.
+    dry_run : bool
+        Whether to recognize, read and compare everything, but to store nothing.
 
-            Returns
-            -------
-            list of Imported
-                The models; one that cannot be imported does not stop the others.
-            dict of str to str
-                Path -> reason, for files of networks or predictions that are not used.
+    Returns
+    -------
+    list of Imported
+        The models; one that cannot be imported does not stop the others.
+    dict of str to str
+        Path -> reason, for files of networks or predictions that are not used.
 
-            Raises
-            ------
-            DataError
-                No layout recognizes anything.
+    Raises
+    ------
+    DataError
+        No layout recognizes anything.
 
-            Examples
-            --------
-            >>> import tempfile
-            >>> from pathlib import Path
-            >>> from committee.pipeline.adopt import folds_to_draw
-        from committee.pipeline.importing.content import Content, content_of
-    from committee.pipeline.importing.files import Files
-            >>> from committee.pipeline.importing.models import import_models
-            >>> from committee.recipe.load import load_recipe
-            >>> from committee.store.layout import Store
-            >>> with tempfile.TemporaryDirectory() as root:
-            ...     table = Path(root, "oof", "resnet18.csv")
-            ...     table.parent.mkdir()
-            ...     _ = table.write_text("id,cat,dog,label\\nx,0.9,0.1,cat\\ny,0.2,0.8,dog\\n")
-            ...     files, store = Files(Path(root)), Store(Path(root, "store"))
-        ...     models, _ = import_models(load_recipe(None, []), store, files)
-            >>> models[0].name, models[0].state
-            ('resnet18', 'stored')
+    See Also
+    --------
+    committee.pipeline.layouts.base.recognize : Only recognize the models.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.pipeline.importing.files import Files
+    >>> from committee.pipeline.importing.models import import_models
+    >>> from committee.recipe.load import load_recipe
+    >>> from committee.store.layout import Store
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     table = Path(root, "oof", "resnet18.csv")
+    ...     table.parent.mkdir()
+    ...     _ = table.write_text("id,cat,dog,label\\nx,0.9,0.1,cat\\ny,0.2,0.8,dog\\n")
+    ...     files, store = Files(Path(root)), Store(Path(root, "store"))
+    ...     models, _ = import_models(load_recipe(None, []), store, files)
+    >>> models[0].name, models[0].state
+    ('resnet18', 'stored')
     """
     found = recognize(files)
     if not found:

@@ -16,8 +16,8 @@ from committee.pipeline.importing.architectures import architectures
 from committee.pipeline.importing.content import Content
 from committee.pipeline.importing.files import Files
 from committee.pipeline.importing.folds import HeldOut, are_those_of, split_groups
-from committee.pipeline.importing.predictions import read_rows
-from committee.pipeline.importing.rows import Match, match, orders_of
+from committee.pipeline.importing.predictions import matched
+from committee.pipeline.importing.rows import Match, orders_of
 from committee.pipeline.importing.settings import Settings
 from committee.pipeline.importing.stored import store_rows
 from committee.pipeline.importing.wanted import Imported, Wanted
@@ -84,9 +84,9 @@ class Model:
         self.held_out: HeldOut = {}
         for split, paths in found.predictions.items():
             try:
-                self.rows[split] = read_rows(_by_fold(paths, files), name, split)
-                if dataset is not None:
-                    self.matches[split] = match(self.rows[split], dataset)
+                self.rows[split], rows = matched(_by_fold(paths, files), name, split, dataset)
+                if rows is not None:
+                    self.matches[split] = rows
             except CommitteeError as error:
                 self.result.notes.append(str(error))
         if "oof" in self.matches:
@@ -116,11 +116,11 @@ class Model:
             )
 
 
-def _by_fold(paths: list[Path], files: Files) -> Mapping[int, Path] | Path:
-    """Return files by the fold in their names, or the first of files without one."""
+def _by_fold(paths: list[Path], files: Files) -> Mapping[int, Path]:
+    """Return files by the fold in their names; of files without one, the first under -1."""
     folds = {files.fold(path): path for path in paths}
     numbered = {fold: path for fold, path in folds.items() if fold is not None}
-    return numbered if numbered and len(numbered) == len(folds) else paths[0]
+    return numbered if len(numbered) == len(folds) else {-1: paths[0]}
 
 
 def store_model(model: Model, store: Store, dataset: Dataset | None, dry_run: bool) -> None:

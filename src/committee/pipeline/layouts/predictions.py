@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,19 +10,16 @@ from committee.pipeline.importing.files import Files
 from committee.pipeline.importing.settings import settings_near
 from committee.pipeline.layouts._grouping import grouped
 from committee.pipeline.layouts.base import Found, Layout
+from committee.predictions.files.npy import IDS, LABELS
 
-ABOUT_ROWS = (
-    *("labels", "y_true", "y", "y_val", "y_test", "targets", "true", "ids", "filenames", "image_ids"),
-    *("val_labels", "test_labels", "oof_labels", "val_ids", "test_ids", "oof_ids"),
-)
-"""Names of files with the labels or ids of the rows of the arrays beside them."""
+_ABOUT_ROWS = re.compile(rf"(\w+?_)?({'|'.join((*IDS, *LABELS))})(_\w+)?", re.IGNORECASE)
+"""Names of the files of ids and labels beside arrays."""
 
 
 class Predictions(Layout):
     """Predictions without networks: tables or arrays named `oof`, `predictions` or the like.
 
-    The files of one model are joined: those of its folds, and those of its splits. An array `.npy` has no
-    ids; they are read from a file `ids` or `filenames` beside it, and labels from `labels` or `y_true`.
+    The files of one model are joined: those of its folds, and those of its splits.
 
     See Also
     --------
@@ -38,7 +36,7 @@ class Predictions(Layout):
     rank = 5
 
     def find(self, files: Files) -> Iterator[Found]:
-        tables = [path for path in files.predictions() if path.stem.lower() not in ABOUT_ROWS]
+        tables = [path for path in files.predictions() if not _ABOUT_ROWS.fullmatch(path.stem)]
         for name, splits in grouped(files, tables).items():
             first = next(path for paths in splits.values() for path in paths)
             yield Found(
@@ -57,5 +55,5 @@ def _beside(splits: dict[str, list[Path]]) -> dict[Path, str]:
         path: "read with the arrays beside it"
         for folder in folders
         for path in folder.iterdir()
-        if path.stem.lower() in ABOUT_ROWS
+        if _ABOUT_ROWS.fullmatch(path.stem)
     }
