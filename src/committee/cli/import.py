@@ -1,4 +1,4 @@
-"""Import the networks and predictions that trainers left in a folder.
+"""Import the models that trainers left in a folder.
 
 Recognized are runs of Lightning, timm and torchvision's reference scripts, checkpoints of folds with
 out-of-fold predictions (ckpt/<model>_fold<k>.pt, oof/<model>_fold<k>.csv), other checkpoints, predictions
