@@ -6,12 +6,16 @@ from torchvision.transforms import v2
 
 from committee.base.randomness import derive, sample_keys
 from committee.images import enhance, randaugment
-from committee.images.augment import augment
+from committee.images.augment import _window, augment
 from committee.images.resample import _grid, resize, warp
+<<<<<<< HEAD
 from committee.images.view import View, canvas_size, frame
 from committee.recipe.training import Augment
+=======
+from committee.images.view import View, canvas, canvas_size
+from committee.recipe.augment import PRESETS, Amounts
+>>>>>>> 1743b74 (Mild augmentation by default, presets by name, and a hue; crops keep the area that they promise)
 
-OFF = {"flip": False, "color_jitter": 0.0, "random_resized_crop": 1.0, "randaugment": 0}
 KEYS = sample_keys([f"train/cat/{row}.png" for row in range(24)])
 
 
@@ -34,14 +38,14 @@ def large():
 
 def vary(images, keys=KEYS, seed=3, size=32, **options):
     view = View(size, mean=0.0, std=1 / 255, channels=images.shape[1])
-    return augment(images, keys, view, Augment(**{**OFF, **options}), seed)
+    return augment(images, keys, view, Amounts(**options), seed)
 
 
 @pytest.mark.parametrize("size", [32, 24])
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 def test_all_off_is_what_the_view_cuts(images, fit, size):
     view = View(size, fit=fit)
-    assert torch.equal(augment(images, KEYS, view, Augment(**OFF), 3), view(images))
+    assert torch.equal(augment(images, KEYS, view, PRESETS["none"], 3), view(images))
 
 
 VARIED = {"flip": True, "color_jitter": 0.2, "random_resized_crop": 0.5}
@@ -50,7 +54,7 @@ VARIED = {"flip": True, "color_jitter": 0.2, "random_resized_crop": 0.5}
 @pytest.mark.parametrize("randaugment", [0, 9])
 def test_neither_layout_nor_batch_nor_threads_change_a_sample(large, randaugment):
     images = torch.stack([large[0].roll(shift, 2) for shift in range(12)])
-    settings = Augment(**VARIED, randaugment=randaugment)
+    settings = Amounts(**VARIED, randaugment=randaugment)
     view = View(224)
     plain = augment(images, KEYS[:12], view, settings, 3)
     assert plain.is_contiguous()
@@ -73,6 +77,7 @@ def test_neither_layout_nor_batch_nor_threads_change_a_sample(large, randaugment
     [
         {"flip": True},
         {"color_jitter": 0.4},
+        {"hue": 0.1},
         {"random_resized_crop": 0.3},
         {"randaugment": 9},
         {**VARIED, "randaugment": 5},
@@ -117,6 +122,19 @@ def test_the_whole_canvas_is_within_reach_of_a_crop():
     assert widths.min() > 0.4 * 37 * 31 / 32 and widths.max() <= 37
 
 
+@pytest.mark.parametrize("smallest", [0.08, 0.5, 0.9, 0.999])
+def test_a_crop_keeps_the_share_of_the_area_that_is_promised(smallest):
+    draws = torch.from_numpy(np.random.default_rng(0).random((4, 20_000), dtype=np.float32))
+    maps = _window(View(32), smallest, draws.unbind())
+    width, height, x, y = maps[:, 0, 0], maps[:, 1, 1], maps[:, 0, 2], maps[:, 1, 2]
+    area, aspect = width * height, width / height
+    assert area.min() >= smallest - 1e-6 and max(width.max(), height.max()) <= 1 + 1e-6
+    assert (x.abs() + width).max() <= 1 + 1e-6 and (y.abs() + height).max() <= 1 + 1e-6
+    assert area.mean() == pytest.approx((1 + smallest) / 2, abs=0.01)
+    assert aspect.min() >= 3 / 4 - 1e-6 and aspect.max() <= 4 / 3 + 1e-6
+    assert aspect.log().mean() == pytest.approx(0, abs=0.01)
+
+
 def test_a_small_member_on_a_large_canvas_is_antialiased():
     stripes = (torch.arange(258) % 2 * 255).to(torch.uint8).expand(1, 1, 258, 258).contiguous()
     seen = vary(stripes, KEYS[:1], size=32, random_resized_crop=0.5)
@@ -150,7 +168,8 @@ def test_jitter_is_its_three_changes_in_one_pass(images, channels):
         (enhance.brightness, enhance.contrast, enhance.saturation), factors, strict=True
     ):
         expected = change(expected, factor)
-    torch.testing.assert_close(enhance.jitter(pixels, torch.stack(factors)), expected, rtol=0, atol=1e-3)
+    changed = enhance.jitter(pixels, torch.stack(factors), torch.zeros(24))
+    torch.testing.assert_close(changed, expected, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +192,18 @@ def test_operations_agree_with_pillow(large, ours, amount, theirs):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_jitter_normalizes_as_the_view_does(images, channels):
     images, view, factors = images[:, :channels], View(32, channels=channels), torch.rand(3, 24) + 0.5
-    expected = view.normalize(enhance.jitter(images, factors))
-    torch.testing.assert_close(enhance.jitter(images, factors, view), expected, rtol=0, atol=1e-5)
+    turns = torch.rand(24) - 0.5
+    expected = view.normalize(enhance.jitter(images, factors, turns))
+    torch.testing.assert_close(enhance.jitter(images, factors, turns, view), expected, rtol=0, atol=1e-5)
+
+
+def test_a_hue_is_rotated_without_a_change_of_luma_or_gray(images):
+    pixels, same, turns = images.float() / 4 + 90, torch.ones(3, 24), torch.linspace(-0.1, 0.1, 24)
+    turned = enhance.jitter(pixels, same, turns)
+    torch.testing.assert_close(enhance._gray(turned), enhance._gray(pixels), rtol=0, atol=0.02)
+    torch.testing.assert_close(enhance.jitter(turned, same, -turns), pixels, rtol=0, atol=0.02)
+    gray = enhance._gray(pixels).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(enhance.jitter(gray, same, turns), gray, rtol=0, atol=0.02)
 
 
 def test_a_flat_image_survives_every_operation():

@@ -14,10 +14,10 @@ from committee.images import randaugment
 from committee.images.enhance import jitter
 from committee.images.resample import resize, to_uint8, warp
 from committee.images.view import View, canvas_size, frame
-from committee.recipe.training import Augment
+from committee.recipe.augment import Amounts
 
 ASPECT = 4 / 3
-_DRAWS = 8
+_DRAWS = 9
 _SMALL = 32
 """Largest side in pixels of images for which resampling the whole batch is faster than resizing each."""
 
@@ -26,7 +26,7 @@ def augment(
     images: Tensor,
     keys: NDArray[np.uint64],
     view: View,
-    settings: Augment,
+    amounts: Amounts,
     seed: int,
     layout: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
@@ -40,8 +40,8 @@ def augment(
         `randomness.sample_keys` of the samples.
     view : View
         Preprocessing of the member. With all augmentation disabled, the result is `view(images)`.
-    settings : Augment
-        Section `training.augment` of the recipe.
+    amounts : Amounts
+        The operations and their strengths.
     seed : int
         Seed of this member and epoch.
     layout : torch.memory_format
@@ -67,34 +67,36 @@ def augment(
     >>> from committee.base.randomness import sample_keys
     >>> from committee.images.augment import augment
     >>> from committee.images.view import View
-    >>> from committee.recipe.training import Augment
+    >>> from committee.recipe.augment import PRESETS
     >>> images = torch.zeros(2, 3, 37, 37, dtype=torch.uint8)
-    >>> augment(images, sample_keys(["a", "b"]), View(32), Augment(), seed=0).shape
+    >>> augment(images, sample_keys(["a", "b"]), View(32), PRESETS["mild"], seed=0).shape
     torch.Size([2, 3, 32, 32])
     """
     drawn = uniform(seed, keys, _DRAWS + randaugment.DRAWS)
     draws = torch.from_numpy(drawn).to(images.device).unbind(1)
-    plan = randaugment.plan(draws[_DRAWS:], settings.randaugment) if settings.randaugment else None
-    pixels = _place(images, view, settings, draws, plan)
-    factors = 1 + settings.color_jitter * (2 * torch.stack(draws[5:8]) - 1)
+    plan = randaugment.plan(draws[_DRAWS:], amounts.randaugment) if amounts.randaugment else None
+    pixels = _place(images, view, amounts, draws, plan)
+    factors = 1 + amounts.color_jitter * (2 * torch.stack(draws[5:8]) - 1)
+    turns = amounts.hue * (2 * draws[8] - 1)
+    jittered = bool(amounts.color_jitter or amounts.hue)
     if plan is not None:
         # The operations of RandAugment are faster with contiguous channels.
         varied = pixels.to(torch.float32, memory_format=torch.contiguous_format)
-        varied = jitter(varied, factors) if settings.color_jitter else varied
+        varied = jitter(varied, factors, turns) if jittered else varied
         return view.normalize(to_uint8(plan.recolor(varied)), layout)
-    if settings.color_jitter:
-        return jitter(pixels, factors, view, layout)
+    if jittered:
+        return jitter(pixels, factors, turns, view, layout)
     return view.normalize(pixels, layout)
 
 
 def _place(
-    images: Tensor, view: View, settings: Augment, draws: tuple[Tensor, ...], plan: randaugment.Plan | None
+    images: Tensor, view: View, amounts: Amounts, draws: tuple[Tensor, ...], plan: randaugment.Plan | None
 ) -> Tensor:
     """Apply the geometric part of the augmentation."""
-    flipped = draws[4] < (0.5 if settings.flip else 0)
-    if settings.random_resized_crop == 1 and plan is None:
+    flipped = draws[4] < (0.5 if amounts.flip else 0)
+    if amounts.random_resized_crop == 1 and plan is None:
         return _mirror(view.cut(images), flipped.nonzero()[:, 0])
-    maps = _window(view, settings.random_resized_crop, draws[:4])
+    maps = _window(view, amounts.random_resized_crop, draws[:4])
     maps = maps if plan is None else maps @ plan.geometry
     maps[:, :, 0] *= torch.where(flipped, -1, 1)[:, None]
     if images.device.type != "cpu" or view.size <= _SMALL:
@@ -113,14 +115,20 @@ def _mirror(images: Tensor, rows: Tensor) -> Tensor:
 
 
 def _window(view: View, smallest: float, draws: tuple[Tensor, ...]) -> Tensor:
-    """Return the box that is cut from each canvas, as affine maps `[B, 3, 3]`."""
-    area, aspect, across, down = draws
-    width = height = torch.full_like(area, view.size / canvas_size(view.size, view.fit))
-    x = y = torch.zeros_like(area)
+    """Return the box that is cut from each canvas, as affine maps `[B, 3, 3]`.
+
+    The share of the area is uniform between `smallest` and 1, and the aspect ratio log-uniform among those of
+    3/4 to 4/3 with which a box of this area fits into the canvas. torchvision draws both again until the box
+    fits, and keeps the whole image after ten draws.
+    """
+    share, aspect, across, down = draws
+    width = height = torch.full_like(share, view.size / canvas_size(view.size, view.fit))
+    x = y = torch.zeros_like(share)
     if smallest < 1:
-        side = (smallest + (1 - smallest) * area).sqrt()
-        stretch = torch.exp((aspect - 0.5) * math.log(ASPECT))
-        width, height = (side * stretch).clamp(max=1), (side / stretch).clamp(max=1)
+        area = smallest + (1 - smallest) * share
+        widest = (-area.log()).clamp(max=math.log(ASPECT))
+        stretch = torch.exp(widest * (aspect - 0.5))
+        width, height = area.sqrt() * stretch, area.sqrt() / stretch
         x, y = (1 - width) * (2 * across - 1), (1 - height) * (2 * down - 1)
     return randaugment.affine(width, torch.zeros_like(x), x, torch.zeros_like(x), height, y)
 

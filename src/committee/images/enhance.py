@@ -11,6 +11,9 @@ from torch.nn import functional
 from committee.images.blocks import blocks, colors_last, lines
 from committee.images.view import View
 
+_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+"""Matrix from RGB to luma and chroma (NTSC 1953); the rows of the chroma sum to zero."""
+
 
 def _mix(pixels: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     """Interpolate from `other` (factor 0) to `pixels` (factor 1); extrapolate above 1."""
@@ -29,10 +32,11 @@ def _gray(pixels: Tensor) -> Tensor:
 def jitter(
     pixels: Tensor,
     factors: Tensor,
+    turns: Tensor,
     view: View | None = None,
     layout: torch.memory_format = torch.preserve_format,
 ) -> Tensor:
-    """Change brightness, then contrast, then saturation, and normalize like `view`, in one pass.
+    """Change brightness, contrast, saturation and hue, in this order, and normalize like `view`, in one pass.
 
     All of these are linear in the color of a pixel and are applied as one matrix; only the result is clipped
     to 0..255.
@@ -42,6 +46,8 @@ def jitter(
     pixels : uint8 or float32 `[B, c, H, W]`, in 0..255
     factors : float32 `[3, B]`
         Factors of brightness, contrast and saturation; 1 has no effect.
+    turns : float32 `[B]`
+        Rotation of the hue, as a share of the color circle; see `rotations`.
     view : View, optional
         The normalization. If omitted, the result is in 0..255.
     layout : torch.memory_format
@@ -58,6 +64,7 @@ def jitter(
     )
     mixing = saturated[:, None, None] * torch.eye(len(luma), device=pixels.device)
     mixing = (mixing + (1 - saturated)[:, None, None] * luma) * (bright * contrasted)[:, None, None]
+    mixing = rotations(turns) @ mixing if len(luma) == 3 else mixing
     mixing, gray = scale[:, None] * mixing, bright * (1 - contrasted)
     result = torch.empty_like(pixels, dtype=torch.float32, memory_format=layout)
     _, scale, shift, luma = lines(result, scale, shift, luma)
@@ -70,6 +77,19 @@ def jitter(
         _add_products(result[part], mixing[part], block)
         changed.clamp_(low, high)
     return result
+
+
+def rotations(turns: Tensor) -> Tensor:
+    """Return the matrices `[B, 3, 3]` that rotate the hue of RGB colors in the chroma plane of YIQ.
+
+    Luma, saturation and gray colors are unchanged. torchvision shifts the hue of HSV instead, which is not
+    linear and changes the luma.
+    """
+    to_yiq = turns.new_tensor(_YIQ)
+    angle, zero = 2 * math.pi * turns, torch.zeros_like(turns)
+    cos, sin = angle.cos(), angle.sin()
+    rows = (zero + 1, zero, zero, zero, cos, -sin, zero, sin, cos)
+    return to_yiq.inverse() @ torch.stack(rows, dim=1).view(-1, 3, 3) @ to_yiq
 
 
 def _mean_gray(pixels: Tensor, luma: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from committee.base.names import is_reserved
 from committee.base.registry import Family
 from committee.errors import nearest
+from committee.recipe.augment import Augment
 from committee.recipe.section import Section, one_of, or_text, refuse
 
 PLANS: Family[Any] = Family("committee.training.plans", "plan")
@@ -63,30 +64,6 @@ def _check_folds(value: int) -> int:
     if value == 1:
         raise refuse("0 or at least 2")
     return value
-
-
-class Augment(Section):
-    """Random augmentation of training images, drawn anew for each sample in each epoch."""
-
-    flip: bool = Field(True, description="Mirror images horizontally with probability 0.5.")
-    color_jitter: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        description="Largest relative change of brightness, contrast and saturation; 0 disables it.",
-    )
-    random_resized_crop: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="Smallest fraction of the image's area that a random crop keeps; 1 disables it.",
-    )
-    randaugment: int = Field(
-        0,
-        ge=0,
-        le=10,
-        description="Magnitude of RandAugment with two operations (Cubuk et al. 2020); 0 disables it.",
-    )
 
 
 class EarlyStop(Section):
@@ -195,8 +172,8 @@ class Fit(Section):
         description="Order of the rows: `shuffle` uses each row once per epoch, `balanced` draws all classes "
         "equally often.",
     )
-    augment: Augment = Field(
-        default_factory=Augment, description="Random augmentation of the training images."
+    augment: Annotated[Augment, or_text(Augment, "preset")] = Field(
+        default_factory=lambda: Augment(), description="Random augmentation of the training images."
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Number format of training; auto is bf16 on GPUs that support it, else fp32."

@@ -6,6 +6,7 @@ import pytest
 
 from committee.errors import DataError, StoreError, UsageError
 from committee.pipeline.shared.estimate import estimate
+from committee.pipeline.shared.step_time import StepTimer
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 
@@ -27,6 +28,28 @@ def test_stored_fits_cost_nothing(trained: Store, tiny_settings: list[str]) -> N
     vit, convnext = estimate(recipe, trained)["members"]
     assert (vit["stored"], vit["hours"], vit["disk_mb"]) == (4, 0, 0)
     assert (convnext["stored"], convnext["hours"] > 0) == (0, True)
+
+
+def test_a_backbone_is_timed_once_and_only_if_a_fit_is_missing(
+    trained: Store, tiny_settings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = []
+
+    def measure(
+        self: StepTimer, network: object, shape: object, batch_size: int, check: object
+    ) -> tuple[float, str]:
+        timed.append(batch_size)
+        return 1.0, "2 images"
+
+    monkeypatch.setattr(StepTimer, "measure", measure)
+    vits = "{name: timm:test_vit, as: a, seeds: [1, 2]}, {name: timm:test_vit, as: b, batch_size: 8}"
+    models = f"models=[timm:test_resnet, {vits}]"
+    snapshots = "runs.snapshot_ensemble={n_snapshots: 2}"
+    found = estimate(load_recipe(None, [*tiny_settings, "backbones.include=[]", models, snapshots]), trained)[
+        "members"
+    ]
+    assert {cost["member"]: cost["source"] for cost in found if not cost["source"]} == {"test_resnet": ""}
+    assert timed == [32, 8, 32]
 
 
 def test_a_backbone_that_cannot_be_built_has_a_reason(store: Store, tiny_settings: list[str]) -> None:

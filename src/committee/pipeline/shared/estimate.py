@@ -1,33 +1,29 @@
-"""Estimates of the fits, hours and disk space of a recipe, from timed batches of each backbone."""
+"""Estimates of the fits, hours and disk space of a recipe, from a timed pass through each backbone."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
-from torch.nn import functional
-
 from committee.base.devices import resolve as resolve_device
 from committee.errors import CommitteeError
-from committee.images.dataset import preview_dataset
+from committee.images.dataset import Dataset, preview_dataset
 from committee.images.view import canvas_size
 from committee.models.measure import size_mb
 from committee.models.member import Member
+from committee.pipeline.shared.step_time import StepTimer
 from committee.pipeline.shared.to_train import members_to_train, not_adopted, plans_of
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.crossfit.crossfit import foresee
 from committee.training.crossfit.crossfits import division_of
-from committee.training.fit.smoke import check_shape, first_logits
+from committee.training.fit.input_errors import as_training_error
+from committee.training.fit.smoke import check_shape
 from committee.training.fit.start import starting_weights
 from committee.training.plans._of_backbone import OfBackbone
 
 MEGABYTE = 1e6
-BATCHES = 2
-"""Timed batches, after one for warm-up."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,9 @@ class Cost:
         Number of fits in the store that are undamaged and have the same data and settings.
     hours, disk_mb : float or None
         Time and disk space of the other fits, one after the other; None if the backbone cannot be built.
+    source : str
+        What the hours follow from: the number of images on which the backbone was timed, or its FLOPs; empty
+        if nothing is left to train.
     reason : str
         Why the backbone cannot be built; empty if it can.
     """
@@ -53,7 +52,27 @@ class Cost:
     stored: int = 0
     hours: float | None = None
     disk_mb: float | None = None
+    source: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Size and time of a backbone.
+
+    Attributes
+    ----------
+    seconds : float
+        Time of a training step for one image.
+    source : str
+        What the time follows from.
+    size_mb : float
+        Size of the weights.
+    """
+
+    seconds: float
+    source: str
+    size_mb: float
 
 
 def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
@@ -63,9 +82,11 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     -------
     dict
         `device`, `rows`, `classes`; `workers`, the number of parallel fits; `members`, a `Cost` each; and the
-        totals `fits`, `hours` and `disk_mb`, which includes the decoded images. The hours of a member are the
-        time of a batch of random images, times the number of batches; the total is divided by the workers.
-        Published weights are downloaded; a member whose weights are not available has a `reason` instead.
+        totals `fits`, `hours` and `disk_mb`, which includes the decoded images. The hours of a member follow
+        from a forward pass of a few random images (see `StepTimer`); the total is divided by the workers.
+        Members that differ in their seeds or plans alone are timed once, and those without a missing fit not
+        at all. Published weights are downloaded; a member whose weights are not available has a `reason`
+        instead.
 
     Raises
     ------
@@ -81,7 +102,8 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     plans = plans_of(recipe, specs, dataset, store, device)
     division = division_of(plans, recipe.workers)
     with division.threads_set():
-        costs = [_cost(plan) for plan in plans]
+        networks = Networks(StepTimer(device), dataset)
+        costs = [_cost(plan, networks) for plan in plans]
     rows = len(dataset.labels)
     cache = rows * dataset.channels * side**2 / MEGABYTE
     return {
@@ -96,23 +118,69 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     }
 
 
-def _cost(plan: OfBackbone) -> Cost:
-    spec, dataset, cost = plan.spec, plan.dataset, Cost(plan.name, plan.spec.backbone)
-    try:
-        fits = foresee(plan, plan.store)
-        cost = replace(cost, fits=len(fits), stored=sum(fits.values()))
+class Networks:
+    """Builds and times each backbone once for each size of images and batches.
+
+    Parameters
+    ----------
+    timer : StepTimer
+    dataset : Dataset
+        Its classes and channels decide the first and the last layer.
+    """
+
+    def __init__(self, timer: StepTimer, dataset: Dataset) -> None:
+        self.timer, self.dataset = timer, dataset
+        self._known: dict[tuple[object, ...], Network | CommitteeError | RuntimeError] = {}
+
+    def of(self, spec: MemberSpec) -> Network:
+        """Return size and time of the network of a member.
+
+        Raises
+        ------
+        CommitteeError, RuntimeError
+            The backbone cannot be built, or does not support images of this size.
+        """
+        key = (spec.backbone, spec.img_size, spec.batch_size, starting_weights(spec))
+        if key not in self._known:
+            try:
+                self._known[key] = self._measure(spec)
+            except (CommitteeError, RuntimeError) as error:
+                self._known[key] = error
+        if isinstance(found := self._known[key], Exception):
+            raise found
+        return found
+
+    def _measure(self, spec: MemberSpec) -> Network:
+        classes, size, channels = self.dataset.class_names, spec.img_size, self.dataset.channels
         member = Member.build(
             spec.backbone,
-            classes=dataset.class_names,
-            size=spec.img_size,
-            channels=dataset.channels,
-            fit=dataset.fit,
+            classes=classes,
+            size=size,
+            channels=channels,
             pretrained=starting_weights(spec),
             name=spec.name,
             trusted=True,
             seed=spec.seed,
         )
-        seconds = _seconds_per_row(member.to(plan.device), spec, plan.device)
+        network = member.to(self.timer.device).network.train()
+        with as_training_error(spec.backbone, size):
+            seconds, source = self.timer.measure(
+                network,
+                (channels, size, size),
+                spec.batch_size,
+                lambda logits: check_shape(spec, logits, (len(logits), len(classes))),
+            )
+        return Network(seconds, source, size_mb(member))
+
+
+def _cost(plan: OfBackbone, networks: Networks) -> Cost:
+    spec, dataset, cost = plan.spec, plan.dataset, Cost(plan.name, plan.spec.backbone)
+    try:
+        fits = foresee(plan, plan.store)
+        cost = replace(cost, fits=len(fits), stored=sum(fits.values()))
+        if cost.stored == cost.fits:
+            return replace(cost, hours=0.0, disk_mb=0.0)
+        network = networks.of(spec)
     except (CommitteeError, RuntimeError) as error:
         return replace(cost, reason=str(error).partition("\n")[0])
     train, held_out = len(dataset.rows("train")), len(dataset.rows("test")) + len(dataset.rows("val"))
@@ -125,24 +193,7 @@ def _cost(plan: OfBackbone) -> Cost:
     predictions = 4 * len(dataset.class_names) * (train + 2 * held_out) / MEGABYTE
     return replace(
         cost,
-        hours=share * seconds * train * passes * plan.networks / 3600,
-        disk_mb=share * (cost.fits * size_mb(member) * (plan.networks + len(plan.others)) + predictions),
+        hours=share * network.seconds * train * passes * plan.networks / 3600,
+        disk_mb=share * (cost.fits * network.size_mb * (plan.networks + len(plan.others)) + predictions),
+        source=network.source,
     )
-
-
-def _seconds_per_row(member: Member, spec: MemberSpec, device: torch.device) -> float:
-    """Return the time of a training step on random images, divided by the batch size."""
-    size = member.view.size
-    images = torch.randn(spec.batch_size, member.view.channels, size, size, device=device)
-    labels = torch.arange(spec.batch_size, device=device) % len(member.class_names)
-    network = member.network.train()
-    times = []
-    for _ in range(BATCHES + 1):
-        start = time.perf_counter()
-        logits = first_logits(spec, network, images)
-        check_shape(spec, logits, (spec.batch_size, len(member.class_names)))
-        loss = functional.cross_entropy(logits, labels)
-        loss.backward()
-        loss.item()
-        times.append(time.perf_counter() - start)
-    return min(times[1:]) / spec.batch_size

@@ -68,11 +68,12 @@ class Train(Stage):
         """Return the fits, hours and disk space that training would take."""
         found = estimate(recipe, store)
         timed = [cost for cost in found["members"] if cost["hours"] is not None]
-        columns = ["member", "backbone", "fits", "in the store", "hours", "disk MB"]
+        columns = ["member", "backbone", "fits", "in the store", "hours", "timed on", "disk MB"]
         rows = [
             [
                 *(cost[key] for key in ("member", "backbone", "fits", "stored")),
                 two_digits(cost["hours"]),
+                cost["source"],
                 cost["disk_mb"],
             ]
             for cost in timed

@@ -99,7 +99,7 @@ class BatchLoader:
     ) -> None:
         self.view, self.spec, self.dataset = member.view, spec, dataset
         self.device, self.layout = device, layout
-        self.keys = sample_keys(dataset.sample_ids)
+        self.keys, self.amounts = sample_keys(dataset.sample_ids), spec.training.augment.amounts()
 
     def batch(self, rows: Rows, epoch: int) -> Tensor:
         """Return images of rows of the data set, augmented by sample id and epoch.
@@ -115,4 +115,4 @@ class BatchLoader:
         """
         pixels = self.dataset.images(rows).to(self.device, non_blocking=True)
         seed = derive(self.spec.seed, self.spec.name, "augment", epoch)
-        return augment(pixels, self.keys[rows], self.view, self.spec.training.augment, seed, self.layout)
+        return augment(pixels, self.keys[rows], self.view, self.amounts, seed, self.layout)

@@ -76,7 +76,10 @@ class OfBackbone(Plan):
             "img_size": spec.img_size,
             "batch_size": spec.batch_size,
             "start": _start(spec),
-            "training": spec.training.model_dump(mode="json", exclude=_OTHER_FITS),
+            "training": {
+                **spec.training.model_dump(mode="json", exclude=_OTHER_FITS),
+                "augment": spec.training.augment.settings(),
+            },
         }
 
     def facts(self) -> Mapping[str, Any]:
