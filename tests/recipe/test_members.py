@@ -52,7 +52,7 @@ def test_seeds_make_members() -> None:
 
 def test_include_and_models_describe_one_member_together() -> None:
     recipe = load_recipe(None, ["backbones.include=[a, b]", "models=[{name: b, lr: 0.5}]"])
-    assert [(member.name, member.training.lr) for member in recipe.members()] == [("a", 3e-4), ("b", 0.5)]
+    assert [(member.name, member.training.lr) for member in recipe.members()] == [("a", None), ("b", 0.5)]
 
 
 def test_exclude_takes_backbones_slugs_and_aliases() -> None:

@@ -62,8 +62,8 @@ class Augment(Section):
         "mild",
         description="Values of the keys that are null: none; mild (flip, color_jitter 0.1, hue 0.05); strong "
         "(flip, color_jitter 0.4, hue 0.1, random_resized_crop 0.4); or auto, which tries these three in "
-        "short fits on training rows, for each backbone. `augment: NAME` is short for `augment: {preset: "
-        "NAME}`.",
+        "short fits on training rows, for each backbone (end-to-end training of fusions is then mild). "
+        "`augment: NAME` is short for `augment: {preset: NAME}`.",
     )
     flip: bool | None = Field(
         None,

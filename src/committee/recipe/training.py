@@ -66,6 +66,10 @@ def _check_folds(value: int) -> int:
     return value
 
 
+RATES = {"adamw": (1e-3, 3e-4), "sgd": (0.05, 0.01)}
+"""Default learning rates of each optimizer, for random and for published initial weights."""
+
+
 class EarlyStop(Section):
     """Early stopping on a validation slice of the training rows; without folds, on half of the val split."""
 
@@ -150,7 +154,12 @@ class Fit(Section):
         description="Number of epochs in which the learning rate rises linearly from zero to lr; at most a "
         "fifth of the epochs in which the whole network is trained.",
     )
-    lr: float = Field(3e-4, gt=0, description="Learning rate after the warm-up.")
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="Learning rate after the warm-up. Null depends on the optimizer and the initial weights: "
+        "1e-3 for random and 3e-4 for other weights with AdamW, 0.05 and 0.01 with SGD.",
+    )
     body_lr: float = Field(
         1.0,
         ge=0,
@@ -224,6 +233,10 @@ class Fit(Section):
         "path). Null is true for torchvision, timm and hub names, and false for presets and python: "
         "builders.",
     )
+
+    def rate(self, published: bool = False) -> float:
+        """Return the learning rate after the warm-up, for random or for published initial weights."""
+        return RATES[self.optimizer][published] if self.lr is None else self.lr
 
 
 class Training(Fit):

@@ -14,7 +14,7 @@ SETTINGS = (MODELS, "training.clip_grad=null", "training.epochs=10", "training.w
 
 @pytest.fixture
 def fit(making, dataset, cpu, tmp_path, monkeypatch):
-    def run(*overrides, largest=0.1, folder="state"):
+    def run(*overrides, largest=0.12, folder="state"):
         monkeypatch.setenv("LARGEST_STEP", str(largest))
         return train(
             making.make_spec(*SETTINGS, *overrides),

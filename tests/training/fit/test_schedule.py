@@ -40,3 +40,13 @@ def test_each_rollback_halves_the_rate(epoch):
     schedule = Schedule(Training(lr=0.3, epochs=4), head_epochs=1)
     rates = [schedule.rate(epoch, rollbacks) for rollbacks in (0, 1, 3)]
     assert rates == [rates[0], rates[0] / 2, rates[0] / 8]
+
+
+def test_the_default_rate_depends_on_the_optimizer_and_the_initial_weights():
+    found = {
+        (name, published): Schedule(Training(optimizer=name), published=published).lr
+        for name in ("adamw", "sgd")
+        for published in (False, True)
+    }
+    assert list(found.values()) == [1e-3, 3e-4, 0.05, 0.01]
+    assert Schedule(Training(lr=0.2), published=True).lr == 0.2

@@ -12,7 +12,7 @@ from committee.images.view import canvas_size
 from committee.models.measure import size_mb
 from committee.models.member import Member
 from committee.pipeline.shared.step_time import StepTimer
-from committee.pipeline.shared.to_train import members_to_train, not_adopted, plans_of
+from committee.pipeline.shared.to_train import members_to_train, not_adopted, plans_of, with_augmentation
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
@@ -99,6 +99,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     dataset = preview_dataset(
         recipe.dataset, store, canvas_size=side, folds=recipe.training.folds, seed=recipe.seed
     )
+    specs = with_augmentation(specs, dataset, store, device, fit=False)
     plans = plans_of(recipe, specs, dataset, store, device)
     division = division_of(plans, recipe.workers)
     with division.threads_set():

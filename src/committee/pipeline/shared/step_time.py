@@ -50,7 +50,7 @@ class StepTimer:
         network: nn.Module,
         shape: tuple[int, ...],
         batch_size: int,
-        check: Callable[[Tensor], None] = id,
+        check: Callable[[Tensor], object] = id,
     ) -> tuple[float, str]:
         """Return the seconds of a training step for one image, and what they follow from.
 

@@ -20,6 +20,7 @@ from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.recipe.training import Plan as PlanSection
 from committee.store.layout import Store
+from committee.training.crossfit.augmentation import AugmentationTrial
 from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import PLANS, Plan
 
@@ -84,6 +85,29 @@ def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Datas
     settings = recipe.dataset
     size = canvas_size(max(spec.img_size for spec in specs), settings.fit)
     return open_dataset(settings, store, canvas_size=size, folds=recipe.training.folds, seed=recipe.seed)
+
+
+def with_augmentation(
+    specs: Sequence[MemberSpec], dataset: Dataset, store: Store, device: torch.device, *, fit: bool
+) -> list[MemberSpec]:
+    """Return the members with the augmentation that was chosen for those with `augment: auto`.
+
+    Parameters
+    ----------
+    specs, dataset, store, device
+        See `plans_of`.
+    fit : bool
+        Whether to choose where the store has no choice yet, which trains networks. Otherwise such members
+        are returned unchanged.
+    """
+    found = []
+    for spec in specs:
+        if spec.training.augment.preset == "auto":
+            trial = AugmentationTrial(spec, dataset, store, device)
+            augment = trial.choose() if fit else trial.known() or spec.training.augment
+            spec = replace(spec, training=spec.training.model_copy(update={"augment": augment}))
+        found.append(spec)
+    return found
 
 
 def plans_of(

@@ -12,7 +12,13 @@ from committee.pipeline.shared.estimate import estimate
 from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
-from committee.pipeline.shared.to_train import members_to_train, not_adopted, open_for, plans_of
+from committee.pipeline.shared.to_train import (
+    members_to_train,
+    not_adopted,
+    open_for,
+    plans_of,
+    with_augmentation,
+)
 from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.recipe.model import Recipe
 from committee.store.disk import free_bytes, in_words
@@ -108,6 +114,7 @@ class Train(Stage):
         with store.hold():
             dataset = open_for(recipe, specs, store)
             outcome.quarantined = dict(dataset.quarantined)
+            specs = with_augmentation(specs, dataset, store, device, fit=True)
             plans = plans_of(recipe, specs, dataset, store, device)
             warn_of_disk_space(plans, store)
             fit_plans(plans, store, recipe.workers, outcome)

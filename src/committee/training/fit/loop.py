@@ -23,7 +23,7 @@ from committee.training.fit.memory import halving
 from committee.training.fit.optimizer import set_rate
 from committee.training.fit.rollback import Diverged
 from committee.training.fit.schedule import Schedule
-from committee.training.fit.start import BatchLoader, head_epochs, place_member
+from committee.training.fit.start import BatchLoader, head_epochs, place_member, starting_weights
 from committee.training.fit.state import FitState
 from committee.training.fit.steps import Step
 
@@ -45,7 +45,7 @@ class Loop:
     def __init__(self, job: Job, fabric: Fabric) -> None:
         self.job, self.fabric, self.settings = job, fabric, job.spec.training
         self.epochs = self.settings.epochs if job.epochs is None else job.epochs
-        self.schedule = Schedule(self.settings, head_epochs(job.spec))
+        self.schedule = Schedule(self.settings, head_epochs(job.spec), bool(starting_weights(job.spec)))
         self.rows, self.inner_rows = split_rows(job)
         self.labels = job.dataset.labels[self.rows]
         member, layout = place_member(job, fabric.device)

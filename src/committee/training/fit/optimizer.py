@@ -26,7 +26,8 @@ def make_optimizer(
     Returns
     -------
     torch.optim.Optimizer
-        Each parameter group has an `lr_scale`, by which `set_rate` multiplies the learning rate.
+        Each parameter group has an `lr_scale`, by which `set_rate` multiplies the learning rate. Call
+        `set_rate` before each step.
     """
     of_head = set(map(id, head))
     found = dict[tuple[float, float], list[nn.Parameter]]()
@@ -40,8 +41,8 @@ def make_optimizer(
     ]
     if settings.optimizer == "sgd":
         momentum = settings.momentum
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=momentum, nesterov=momentum > 0, fused=True)
-    return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+        return torch.optim.SGD(groups, momentum=momentum, nesterov=momentum > 0, fused=True)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

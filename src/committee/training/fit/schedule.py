@@ -21,6 +21,8 @@ class Schedule:
         `lr`, `scheduler`, `epochs`, `warmup_epochs` and `cycle_epochs` are used.
     head_epochs : int
         First epochs, in which only the head is trained.
+    published : bool
+        Whether the initial weights are published ones, which decides the default of `lr`.
 
     See Also
     --------
@@ -36,8 +38,8 @@ class Schedule:
     0.05
     """
 
-    def __init__(self, settings: Training, head_epochs: int = 0) -> None:
-        self.settings, self.head_epochs = settings, head_epochs
+    def __init__(self, settings: Training, head_epochs: int = 0, published: bool = False) -> None:
+        self.settings, self.head_epochs, self.lr = settings, head_epochs, settings.rate(published)
 
     def rate(self, epoch: float, rollbacks: int = 0) -> float:
         """Return the learning rate after `epoch` epochs, which may be a fraction.
@@ -55,20 +57,20 @@ class Schedule:
         """Return the rate of a fit that has never diverged."""
         settings = self.settings
         if epoch < self.head_epochs:
-            return settings.lr
+            return self.lr
         epoch, epochs = epoch - self.head_epochs, settings.epochs - self.head_epochs
         if settings.scheduler == "cyclic":
             cycle = settings.cycle_epochs
             warmup = min(settings.warmup_epochs, cycle / 5)
             ramp = epoch / warmup if epoch < warmup else 1.0
-            return settings.lr * ramp * 0.5 * (1 + math.cos(math.pi * (epoch % cycle) / cycle))
+            return self.lr * ramp * 0.5 * (1 + math.cos(math.pi * (epoch % cycle) / cycle))
         # With a longer warm-up, a short fit would consist of little else.
         warmup = min(settings.warmup_epochs, epochs / 5)
         if epoch < warmup:
-            return settings.lr * epoch / warmup
+            return self.lr * epoch / warmup
         if settings.scheduler == "constant":
-            return settings.lr
-        return settings.lr * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
+            return self.lr
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / (epochs - warmup)))
 
 
 def halved(rate: float, rollbacks: int) -> float:

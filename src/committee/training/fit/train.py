@@ -21,6 +21,7 @@ from committee.training.fit.loop import Loop
 from committee.training.fit.memory import no_memory, ran_out_of_memory
 from committee.training.fit.rollback import Diverged, describe_rollback
 from committee.training.fit.sharing import share
+from committee.training.fit.start import starting_weights
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,8 @@ def fit(fabric: Fabric, job: Job) -> Trained:
         try:
             return Loop(job, fabric).run(rollbacks)
         except Diverged as error:
-            message = describe_rollback(error, job.name, job.spec.training.lr)
+            rate = job.spec.training.rate(bool(starting_weights(job.spec)))
+            message = describe_rollback(error, job.name, rate)
             if fabric.global_rank == 0:
                 log.warning(message)
             rollbacks = error.rollbacks + 1

@@ -67,7 +67,7 @@ class OfBackbone(Plan):
 
     def settings(self) -> Mapping[str, Any]:
         """Return backbone, initial weights, sizes and every key of `training` that affects a fit."""
-        spec = self.spec
+        spec, start = self.spec, _start(self.spec)
         return {
             "plan": self.key,
             **self.options(),
@@ -75,10 +75,11 @@ class OfBackbone(Plan):
             "seed": spec.seed,
             "img_size": spec.img_size,
             "batch_size": spec.batch_size,
-            "start": _start(spec),
+            "start": start,
             "training": {
                 **spec.training.model_dump(mode="json", exclude=_OTHER_FITS),
                 "augment": spec.training.augment.settings(),
+                "lr": spec.training.rate(bool(start)),
             },
         }
 
@@ -142,7 +143,11 @@ class OfBackbone(Plan):
             extra=extra,
             fingerprint=fingerprint if number is None else digest([fingerprint, number]),
         )
-        trained.member.provenance |= {"start": start_of(spec, fold)}
+        augment = spec.training.augment
+        trained.member.provenance |= {
+            "start": start_of(spec, fold),
+            "augment": {**augment.settings(), "preset": augment.preset},
+        }
         return trained
 
     def fixed(self, **update: Any) -> MemberSpec:
