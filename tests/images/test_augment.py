@@ -8,13 +8,8 @@ from committee.base.randomness import derive, sample_keys
 from committee.images import enhance, randaugment
 from committee.images.augment import _window, augment
 from committee.images.resample import _grid, resize, warp
-<<<<<<< HEAD
 from committee.images.view import View, canvas_size, frame
-from committee.recipe.training import Augment
-=======
-from committee.images.view import View, canvas, canvas_size
 from committee.recipe.augment import PRESETS, Amounts
->>>>>>> 1743b74 (Mild augmentation by default, presets by name, and a hue; crops keep the area that they promise)
 
 KEYS = sample_keys([f"train/cat/{row}.png" for row in range(24)])
 
