@@ -142,7 +142,7 @@ def test_damaged_weights(member: Member, tmp_path: Path):
     with pytest.raises(StoreError) as caught:
         Member.load(tmp_path)
     assert str(caught.value).startswith(f"{path}: expected the weights of test_vit, got ")
-    assert str(caught.value).endswith("Train or save the member again.")
+    assert str(caught.value).endswith("Train or save the model again.")
 
 
 def test_slugs_are_safe_and_differ():

@@ -28,6 +28,21 @@ FETCHING = {
 """Options of timm and torchvision that read files or fetch addresses."""
 
 
+LARGEST_OPTION = 2**16
+"""Largest number in the options of a stored architecture: of layers, channels or pixels."""
+
+
+def _numbers(value: object) -> Iterator[float]:
+    """Yield all numbers in mappings and lists."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _numbers(each)
+    elif isinstance(value, int | float):
+        yield value
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network architecture without weights, sufficient to build the network again.
@@ -70,8 +85,8 @@ class Architecture:
         Raises
         ------
         UsageError
-            The file is not trustworthy: it names files, addresses or weights, or arguments of a `python:`
-            builder.
+            The file is not trustworthy: it names files, addresses or weights, arguments of a `python:`
+            builder, or a number of layers or channels that no network has.
         """
         made = cls(**values)
         options = set(made.options)
@@ -82,6 +97,11 @@ class Architecture:
                 expected="an architecture without weights, files or addresses",
                 got=f"'{odd[0] if odd else made.key}'",
                 todo="The file was not saved by committee: do not use it.",
+            )
+        large = next((number for number in _numbers(made.options) if abs(number) > LARGEST_OPTION), None)
+        if large is not None:
+            raise UsageError(
+                str(made.name), expected=f"options of at most {LARGEST_OPTION}", got=f"{large:g}"
             )
         return made
 

@@ -143,7 +143,7 @@ def load_weights(backbone: Backbone, state: Mapping[str, Tensor], who: str) -> N
 
 def require_finite(state: Mapping[str, Tensor], who: str) -> None:
     """Raise DataError if weights contain NaN or infinity; the message lists the first five tensors."""
-    bad = [name for name, tensor in state.items() if not bool(tensor.isfinite().all())]
+    bad = [name for name, tensor in state.items() if not _is_finite(tensor)]
     if bad:
         raise DataError(
             who,
@@ -151,6 +151,12 @@ def require_finite(state: Mapping[str, Tensor], who: str) -> None:
             got=f"NaN or infinity in {first_five(bad)}",
             todo="Give an earlier checkpoint, or train it again with a lower learning rate.",
         )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(bool(end.isfinite()) for end in tensor.aminmax())  # NaN is both; no second copy of the tensor
 
 
 def _is_zip(path: Path) -> bool:

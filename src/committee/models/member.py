@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,16 +19,19 @@ from torch import Tensor, nn
 
 from committee.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Architecture, Backbone, find_head
 from committee.backbones.build import build, build_architecture
-from committee.errors import DataError, StoreError, UsageError
+from committee.backbones.stored_weights import build_for, fill
+from committee.errors import CommitteeError, DataError, StoreError, UsageError
 from committee.images.decode import Source
 from committee.images.view import Fit, View
 from committee.models._images import channels_of, check_images, image_batches
 from committee.models.batch import Batch
 from committee.untrusted.documents import build as build_from
 from committee.untrusted.documents import read_json
-from committee.untrusted.safetensors_header import read_header
+from committee.untrusted.safetensors_header import Header, read_header
 
 PROTOCOL = 1
+LARGEST_SIDE = 2**13
+"""Largest side of the input of a stored network in pixels."""
 WEIGHTS, DESCRIPTION = "weights.safetensors", "member.json"
 
 
@@ -247,23 +251,31 @@ class Member(nn.Module):
 
         def rebuild() -> Any:
             classes, view = description["class_names"], View(**description["view"])
-            network = _network(description, view, len(classes), trusted, net)
-            _load_weights(network.net, folder / WEIGHTS, str(description["name"]))
-            return cls(network, view, classes, str(description["name"]), description["provenance"]).eval()
+            if not 0 < view.size <= LARGEST_SIDE:
+                raise ValueError(f"an input of {view.size} pixels")
+            name, path = str(description["name"]), folder / WEIGHTS
+            with damage_named(path, name):
+                header = read_header(path)
+                network = _network(description, view, len(classes), trusted, net, header, path)
+                fill(network.net, path, header, nn.Module.state_dict)
+            return cls(network, view, classes, name, description["provenance"]).eval()
 
         return build_from(rebuild, folder / DESCRIPTION, "the description of a member")
 
 
-def _load_weights(net: nn.Module, path: Path, name: str) -> None:
+@contextmanager
+def damage_named(path: Path, name: str) -> Iterator[None]:
+    """Raise StoreError in place of the errors that reading damaged weights of the model `name` raises."""
     try:
-        read_header(path)
-        safetensors.torch.load_model(net, str(path))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        yield
+    except CommitteeError:
+        raise
+    except (OSError, safetensors.SafetensorError) as error:
         raise StoreError(
             str(path),
             expected=f"the weights of {name}",
             got=str(error).splitlines()[0],
-            todo="Train or save the member again.",
+            todo="Train or save the model again.",
         ) from error
 
 
@@ -346,6 +358,8 @@ def _network(
     classes: int,
     trusted: bool | Collection[str],
     net: nn.Module | None,
+    header: Header,
+    path: Path,
 ) -> Backbone:
     if net is not None:
         return net if isinstance(net, Backbone) else Backbone(net, find_head(net, classes))
@@ -359,6 +373,13 @@ def _network(
     architecture = Architecture.from_json(description["architecture"])
     names = {trusted} if isinstance(trusted, str) else trusted
     named = names if isinstance(names, bool) else f"python:{architecture.key}" in names
-    return build_architecture(
-        architecture, classes, channels=view.channels, img_size=view.size, trusted=named, seed=0
-    )
+
+    def build() -> Backbone:
+        return build_architecture(
+            architecture, classes, channels=view.channels, img_size=view.size, trusted=named, seed=0
+        )
+
+    # A builder may compute with the values of its parameters; it is code that the user trusts.
+    if architecture.source == "python":
+        return build()
+    return build_for(path, header, build, lambda backbone: backbone.net.state_dict())

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
-import safetensors
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from committee.backbones.stored_weights import build_for, fill
 from committee.base.registry import Family
-from committee.errors import StoreError, UsageError
+from committee.errors import UsageError
 from committee.images.decode import Source
-from committee.models.member import WEIGHTS, predict, slugs, write_description
+from committee.models.member import WEIGHTS, damage_named, predict, slugs, write_description
 from committee.store.inside import inside
 from committee.untrusted.safetensors_header import read_header
 
@@ -196,24 +196,15 @@ def read_composite(folder: Path, description: Mapping[str, Any], load_part: Load
         The weights are damaged.
     """
     parts = [load_part(inside(folder, f"{PARTS}/{slug}")) for slug in description["parts"]]
-    name = str(description["name"])
-    built = COMPOSITES.load(description["kind"]).rebuild(
-        parts, description["class_names"], name, **description["options"]
-    )
-    path = folder / WEIGHTS
-    try:
-        read_header(path)
-        own = load_file(path)
-        missing = sorted(set(own) ^ set(built.own_state()))
-        if missing:
-            raise RuntimeError(f"'{missing[0]}' is either missing or unexpected")
-        built.load_state_dict(own, strict=False)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise StoreError(
-            str(path),
-            expected=f"the weights of {name}",
-            got=str(error).splitlines()[0],
-            todo="Train it again.",
-        ) from error
+    kind, path = COMPOSITES.load(description["kind"]), folder / WEIGHTS
+    name, classes = str(description["name"]), description["class_names"]
+
+    def build() -> Composite:
+        return kind.rebuild(parts, classes, name, **description["options"])
+
+    with damage_named(path, name):
+        header = read_header(path)
+        built = build_for(path, header, build, kind.own_state)
+        fill(built, path, header, kind.own_state)
     built.provenance = dict(description["provenance"])
     return built.eval()
