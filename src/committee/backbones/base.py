@@ -11,11 +11,13 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from committee.backbones.outputs import Output
 from committee.base.registry import Family
 from committee.errors import UsageError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+AS_IS = Output()
 FETCHING = {
     "pretrained",
     "pretrained_cfg",
@@ -114,7 +116,7 @@ class Backbone(nn.Module):
     Parameters
     ----------
     net : nn.Module
-        Maps float `[B, c, size, size]` to logits `[B, classes]`, or to an object with `logits`.
+        Maps float `[B, c, size, size]` to logits `[B, classes]`, or to what `output` reads.
     heads : sequence of str
         Names in `net` of the layers that compute the logits: one, or two in a distilled transformer, whose
         embeddings are concatenated.
@@ -122,6 +124,8 @@ class Backbone(nn.Module):
         The architecture of `net`, or None if it was built elsewhere.
     mean, std : sequence of float
         Mean and standard deviation of the channels, for pixels in 0..1.
+    output : Output, optional
+        How what `net` returns becomes logits.
 
     See Also
     --------
@@ -146,17 +150,17 @@ class Backbone(nn.Module):
         architecture: Architecture | None = None,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        output: Output = AS_IS,
     ) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.output = net, output
         self.heads = tuple(heads)
         self.architecture = architecture
         self.mean, self.std = tuple(mean), tuple(std)
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn normalized images `[B, c, size, size]` into logits `[B, classes]`."""
-        output = self.net(images)
-        return getattr(output, "logits", output)
+        return self.output.logits(self.net(images))
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the inputs of the head `[B, embedding_size]`, after average pooling of feature maps."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from committee.backbones.base import SOURCES, Architecture, Backbone
+from committee.backbones.outputs import inspect
 from committee.backbones.presets import PRESETS
 from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.errors import CommitteeError, TrainingError, UnknownNameError, UsageError, nearest
@@ -110,8 +111,9 @@ def build(
     torch.Size([2, 4])
     """
     published = pretrained is True
+    architecture = resolve(name)
     backbone = build_architecture(
-        resolve(name),
+        architecture,
         classes,
         channels=channels,
         img_size=img_size,
@@ -119,6 +121,8 @@ def build(
         trusted=trusted,
         seed=seed,
     )
+    if architecture.source == "python":
+        backbone.output = inspect(backbone.net, classes, channels, img_size, name)
     if not isinstance(pretrained, bool):
         _load_file(backbone, Path(pretrained))
     return backbone

@@ -5,29 +5,28 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from committee.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Architecture, Backbone, find_head
-from committee.backbones.build import build, build_architecture
-from committee.backbones.stored_weights import build_for, fill
-from committee.errors import CommitteeError, DataError, StoreError, UsageError
+from committee.backbones.base import AS_IS, IMAGENET_MEAN, IMAGENET_STD, Backbone, find_head
+from committee.backbones.build import build
+from committee.backbones.outputs import inspect
+from committee.backbones.weights import require_finite
+from committee.errors import DataError, StoreError, UsageError
 from committee.images.decode import Source
 from committee.images.view import Fit, View
 from committee.models._images import channels_of, check_images, image_batches
+from committee.models._stored_network import load_network
 from committee.models.batch import Batch
 from committee.untrusted.documents import build as build_from
 from committee.untrusted.documents import read_json
-from committee.untrusted.safetensors_header import Header, read_header
 
 PROTOCOL = 1
 LARGEST_SIDE = 2**13
@@ -158,7 +157,9 @@ class Member(nn.Module):
         ----------
         net : nn.Module
             A module from float32 images `[B, channels, size, size]`, normalized by `mean` and `std`, to
-            logits `[B, C]`.
+            logits `[B, C]` or `[B, C, 1, 1]`, alone or as `logits` of a mapping or an object. Of other
+            mappings, lists and tuples, the only value of this shape is used. If the network ends in a softmax
+            or a sigmoid, the logarithm of its output is used. It is run once, on random images, to find out.
         classes : sequence of str
             Names of the classes, in the order of the logits.
         size : int
@@ -174,8 +175,20 @@ class Member(nn.Module):
             Name of the member.
         normalized : bool
             Whether images of a floating type are normalized already; see `Member`.
+
+        Raises
+        ------
+        UsageError
+            The network does not take such images, or several or no values that it returns can be the logits.
+        DataError
+            Weights, or what the network returns, contain NaN or infinity.
         """
-        network = net if isinstance(net, Backbone) else Backbone(net, find_head(net, len(classes)))
+        require_finite(dict(net.named_parameters()), name)
+        if isinstance(net, Backbone):
+            network = net
+        else:
+            output = inspect(net, len(classes), channels, size, name)
+            network = Backbone(net, find_head(net, len(classes)), output=output)
         return cls(network, View(size, mean, std, fit, channels), classes, name, normalized=normalized)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
@@ -222,6 +235,8 @@ class Member(nn.Module):
             "view": self.view.options(),
             "provenance": self.provenance,
         }
+        if self.network.output != AS_IS:
+            description["output"] = self.network.output.to_json()
         write_description(folder / DESCRIPTION, description)
 
     @classmethod
@@ -253,30 +268,11 @@ class Member(nn.Module):
             classes, view = description["class_names"], View(**description["view"])
             if not 0 < view.size <= LARGEST_SIDE:
                 raise ValueError(f"an input of {view.size} pixels")
-            name, path = str(description["name"]), folder / WEIGHTS
-            with damage_named(path, name):
-                header = read_header(path)
-                network = _network(description, view, len(classes), trusted, net, header, path)
-                fill(network.net, path, header, nn.Module.state_dict)
-            return cls(network, view, classes, name, description["provenance"]).eval()
+            network = load_network(description, view, folder / WEIGHTS, trusted, net)
+            name, provenance = str(description["name"]), description["provenance"]
+            return cls(network, view, classes, name, provenance).eval()
 
         return build_from(rebuild, folder / DESCRIPTION, "the description of a member")
-
-
-@contextmanager
-def damage_named(path: Path, name: str) -> Iterator[None]:
-    """Raise StoreError in place of the errors that reading damaged weights of the model `name` raises."""
-    try:
-        yield
-    except CommitteeError:
-        raise
-    except (OSError, safetensors.SafetensorError) as error:
-        raise StoreError(
-            str(path),
-            expected=f"the weights of {name}",
-            got=str(error).splitlines()[0],
-            todo="Train or save the model again.",
-        ) from error
 
 
 def write_description(path: Path, description: Mapping[str, Any]) -> None:
@@ -333,6 +329,11 @@ def predict(
     Returns
     -------
     float32 array [N, C]
+
+    Raises
+    ------
+    DataError
+        A probability is not finite.
     """
     module.eval()
     device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
@@ -341,7 +342,16 @@ def predict(
     outputs = [infer(batch.to(device)).float().softmax(1).cpu() for batch in batches]
     if not outputs:
         return np.zeros((0, len(_class_names(module))), np.float32)
-    return np.asarray(torch.cat(outputs).numpy(), dtype=np.float32)
+    probabilities: NDArray[np.float32] = torch.cat(outputs).numpy()
+    wrong = int((~np.isfinite(probabilities).all(1)).sum())
+    if wrong:
+        raise DataError(
+            str(getattr(module, "name", type(module).__name__)),
+            expected="finite logits",
+            got=f"NaN or infinity for {wrong} of {len(probabilities)} images",
+            todo="Check the weights of the networks.",
+        )
+    return probabilities
 
 
 def _class_names(module: nn.Module) -> Sequence[str]:
@@ -350,36 +360,3 @@ def _class_names(module: nn.Module) -> Sequence[str]:
     if not names:
         raise UsageError("predict", expected="at least one image, or a model with class names", got="none")
     return names
-
-
-def _network(
-    description: Mapping[str, Any],
-    view: View,
-    classes: int,
-    trusted: bool | Collection[str],
-    net: nn.Module | None,
-    header: Header,
-    path: Path,
-) -> Backbone:
-    if net is not None:
-        return net if isinstance(net, Backbone) else Backbone(net, find_head(net, classes))
-    if description["architecture"] is None:
-        raise UsageError(
-            description["name"],
-            expected="the network that it was created from",
-            got="none",
-            todo="Pass a network of the same architecture: Member.load(folder, net=...).",
-        )
-    architecture = Architecture.from_json(description["architecture"])
-    names = {trusted} if isinstance(trusted, str) else trusted
-    named = names if isinstance(names, bool) else f"python:{architecture.key}" in names
-
-    def build() -> Backbone:
-        return build_architecture(
-            architecture, classes, channels=view.channels, img_size=view.size, trusted=named, seed=0
-        )
-
-    # A builder may compute with the values of its parameters; it is code that the user trusts.
-    if architecture.source == "python":
-        return build()
-    return build_for(path, header, build, lambda backbone: backbone.net.state_dict())

@@ -17,7 +17,8 @@ from committee.backbones.stored_weights import build_for, fill
 from committee.base.registry import Family
 from committee.errors import UsageError
 from committee.images.decode import Source
-from committee.models.member import WEIGHTS, damage_named, predict, slugs, write_description
+from committee.models._stored_network import damage_named
+from committee.models.member import WEIGHTS, predict, slugs, write_description
 from committee.store.inside import inside
 from committee.untrusted.safetensors_header import read_header
 
