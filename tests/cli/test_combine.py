@@ -322,3 +322,57 @@ def test_classes_without_samples_are_named_beside_the_auroc(folder: Path, cli: C
     assert "nan" not in said.out
     said = cli("combine", *FILES, "--method", "soft_voting")
     assert "no sample is of" not in said.out
+
+
+def test_nothing_that_exists_is_overwritten_without_force(folder: Path, cli: Callable[..., Any]) -> None:
+    test = ("--test", "new/a.csv", "new/b.csv", "new/c.csv", "--method", "soft_voting")
+    for name in ("labels.csv", "a.npz", "new/a.csv"):
+        before = (folder / name).read_bytes()
+        said = cli("combine", *FILES, *test, "--out", name)
+        assert said.code == 2 and (folder / name).read_bytes() == before
+        assert said.err.splitlines()[-1] == (
+            f"committee: {name}: expected an output file that is not an input, "
+            f"got a file of the input {name}. "
+            "Name another file, or overwrite the input with --force."
+        )
+    (folder / "notes.csv").write_text("mine", encoding="utf-8")
+    said = cli("combine", *FILES, *test, "--out", "notes.csv")
+    assert said.code == 2 and (folder / "notes.csv").read_text(encoding="utf-8") == "mine"
+    assert said.err.splitlines()[-1].endswith(
+        "notes.csv: the file exists with other content. Name another file, or overwrite it with --force."
+    )
+    for _ in range(2):  # the same command may be repeated
+        assert cli("combine", *FILES, *test, "--out", "notes.csv", "--force").code == 0
+        assert cli("combine", *FILES, *test, "--out", "notes.csv").code == 0
+
+
+@pytest.mark.parametrize("form", ["probabilities", "labels"])
+def test_submissions_have_the_names_that_went_in(folder: Path, cli: Callable[..., Any], form: str) -> None:
+    for name in ("a", "b"):
+        rows = (
+            (folder / "new" / f"{name}.csv")
+            .read_text(encoding="utf-8")
+            .replace("id,cat,dog,owl", "image_id,p0,p1,p2")
+        )
+        (folder / "new" / f"{name}.csv").write_text(rows, encoding="utf-8")
+    rows = (folder / "labels.csv").read_text(encoding="utf-8").replace("id,label", "image_id,target")
+    for place, name in enumerate(("cat", "dog", "owl")):
+        rows = rows.replace(f",{name}", f",{place}")
+    (folder / "truth.csv").write_text(rows, encoding="utf-8")
+    options = [
+        "--id-column",
+        "image_id",
+        "--label-column",
+        "target",
+        "--method",
+        "soft_voting",
+        "--format",
+        form,
+    ]
+    files = ["new/a.csv", "new/b.csv"]
+    said = cli("combine", *files, "--labels", "truth.csv", "--test", *files, "--out", "out.csv", *options)
+    assert said.code == 0, said.err
+    with (folder / "out.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == (["image_id", "0", "1", "2"] if form == "probabilities" else ["image_id", "target"])
+    assert form == "probabilities" or {row[1] for row in rows} <= {"0", "1", "2"}

@@ -3,7 +3,10 @@
 This verb needs no images, no recipe and no store. Name one file per model, with the same samples in any
 order: NPZ or safetensors with the arrays `ids` [N] and `probs` or `logits` [N, C], and optionally `classes`
 [C]; CSV or Parquet with the columns id,p0,p1,... or id and one column per class. The file of labels has the
-columns id and label, and optionally fold and group.
+columns id and label, and optionally fold and group. Files <model>_fold<k> are joined to the out-of-fold rows
+of one model.
+
+Labels are class names. If they are positions in the order of the classes, say so with --labels-are positions.
 
 The models must not have been trained on these rows: use out-of-fold predictions, or predictions of a
 validation set. All methods are fitted and scored by cross-fitting. With --test, the best method (or the only
@@ -14,6 +17,7 @@ and a list, best first, otherwise.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from committee.base.registry import Family
 from committee.base.text import count
@@ -21,6 +25,11 @@ from committee.cli._combination import print_combination
 from committee.cli._options import add_json, method_of
 from committee.cli._output import print_json
 from committee.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from committee.pipeline.combine import Combination
 
 GROUP = "Networks and predictions from elsewhere"
 
@@ -37,9 +46,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"predictions of one model: a file ({', '.join(suffixes)}), or a folder of saved predictions",
     )
     add("--labels", metavar="FILE", help="file of ids and labels (default: the labels in the files)")
+    _add_reading(parser)
     _add_methods(parser)
     add("--test", nargs="+", metavar="FILE", help="predictions of other rows by the same models, to combine")
-    add("--out", metavar="FILE", help="CSV file of the combined test rows (default: combined.csv)")
+    _add_output(parser)
     add(
         "--folds",
         type=int,
@@ -71,6 +81,47 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_json(parser)
 
 
+def _add_reading(parser: ArgumentParser) -> None:
+    """Add what the columns of the files are."""
+    add = parser.add_argument
+    add(
+        "--id-column",
+        metavar="NAME",
+        help="column of sample ids, where a file has it, and in the output (default: id, or a usual name)",
+    )
+    add(
+        "--label-column",
+        metavar="NAME",
+        help="column of labels, where a file has it, and in the output (default: label)",
+    )
+    add(
+        "--labels-are",
+        default="names",
+        metavar="WHAT",
+        help="names: labels are class names; positions: they are numbers in the order of the classes "
+        "(default: names)",
+    )
+    add(
+        "--values-are",
+        metavar="WHAT",
+        help="probabilities or logits (default: probabilities in tables; in arrays, what their name says)",
+    )
+
+
+def _add_output(parser: ArgumentParser) -> None:
+    """Add the file of the combined test rows."""
+    add = parser.add_argument
+    add("--out", metavar="FILE", help="CSV file of the combined test rows (default: combined.csv)")
+    add(
+        "--format",
+        choices=["probabilities", "labels"],
+        default="probabilities",
+        help="columns of that file: the id and one probability for each class, or id and label "
+        "(default: probabilities)",
+    )
+    add("--force", action="store_true", help="overwrite an input, or a file with other content")
+
+
 def _add_methods(parser: ArgumentParser) -> None:
     """Add the methods, and the time that may be spent on those that are not named."""
     add = parser.add_argument
@@ -98,23 +149,17 @@ def run(arguments: Namespace) -> int:
 
     from committee.pipeline.combine import combine
     from committee.pipeline.shared.budget import DEFAULT
-    from committee.predictions.files._write import write_csv
+    from committee.predictions.reading import Reading
+    from committee.store.outputs import check_output
 
-    if arguments.out and not arguments.test:
-        raise UsageError("--out", expected="--test FILES to combine", got="none")
-    methods = [method_of(text) for text in arguments.method]
-    if arguments.budget is not None and (methods or arguments.slow):
-        raise UsageError(
-            "--budget",
-            expected="neither --method nor --slow beside it",
-            got="--method" if methods else "--slow",
-            todo="A budget chooses among the methods that nobody named.",
-        )
+    out = _checked(arguments)
+    inputs = [*arguments.files, *(arguments.test or ()), *([arguments.labels] if arguments.labels else [])]
+    check_output(Path(out), inputs if arguments.test else (), force=arguments.force)
     budget = DEFAULT if arguments.budget is None else arguments.budget
     found = combine(
         arguments.files,
         arguments.labels,
-        methods=methods,
+        methods=[method_of(text) for text in arguments.method],
         test=arguments.test,
         folds=arguments.folds,
         calibrate=arguments.calibrate,
@@ -123,18 +168,52 @@ def run(arguments: Namespace) -> int:
         space=arguments.space,
         seed=arguments.seed,
         budget=None if arguments.slow else budget,
+        reading=Reading(
+            arguments.id_column, arguments.label_column, arguments.labels_are, arguments.values_are
+        ),
     )
-    out = Path(arguments.out or "combined.csv")
-    if found.test is not None:
-        write_csv(out, found.test.sample_ids, found.test_probabilities(), found.test.class_names)
     if arguments.json:
         listed = [{**each.to_json(), "is_best": each is found.best} for each in found.methods]
         print_json(listed[0] if len(arguments.method) == 1 else listed)
-        return 0
-    print_combination(found, arguments.wide)
+    else:
+        print_combination(found, arguments.wide)
     if found.test is not None:
-        print(f"\n{out}: {count(len(found.test), 'sample')} combined by {found.best.method}")
+        _write(found, Path(out), arguments)
+        if not arguments.json:
+            print(f"\n{out}: {count(len(found.test), 'sample')} combined by {found.best.method}")
     return 0
+
+
+def _checked(arguments: Namespace) -> str:
+    """Return the name of the output file; raise a UsageError for options that exclude each other."""
+    if arguments.out and not arguments.test:
+        raise UsageError("--out", expected="--test FILES to combine", got="none")
+    if arguments.budget is not None and (arguments.method or arguments.slow):
+        raise UsageError(
+            "--budget",
+            expected="neither --method nor --slow beside it",
+            got="--method" if arguments.method else "--slow",
+            todo="A budget chooses among the methods that nobody named.",
+        )
+    return str(arguments.out or "combined.csv")
+
+
+def _write(found: Combination, out: Path, arguments: Namespace) -> None:
+    """Write the combined test rows."""
+    from committee.predictions.files._write import write_csv, write_labels
+
+    assert found.test is not None
+    names, probabilities = found.test.class_names, found.test_probabilities()
+    columns = {
+        "id_column": arguments.id_column or "id",
+        "label_column": arguments.label_column or "label",
+        "force": arguments.force,
+    }
+    if arguments.format == "labels":
+        labels = [names[place] for place in probabilities.argmax(axis=1)]
+        write_labels(out, found.test.sample_ids, labels, **columns)
+    else:
+        write_csv(out, found.test.sample_ids, probabilities, names, **columns)
 
 
 def _weights(text: str | None) -> dict[str, float] | None:

@@ -36,6 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     files.add_argument(
         "--per-fold", action="store_true", help="write one file per member and fold, of out-of-fold rows"
     )
+    parser.add_argument("--force", action="store_true", help="overwrite files with other content")
     add_json(parser)
 
 
@@ -58,6 +59,7 @@ def run(arguments: Namespace) -> int:
         member=arguments.member,
         split=arguments.split,
         per_fold=arguments.per_fold,
+        force=arguments.force,
     )
     if arguments.json:
         print_json(tables)

@@ -185,6 +185,14 @@ class Combiner(nn.Module, ABC):
             span = slice(start, start + block)
             tile = torch.from_numpy(np.array(logits[:, span if rows is None else rows[span]]))
             result[start : start + block] = self.infer(tile).numpy()
+        wrong = np.flatnonzero(np.isnan(result).reshape(count, -1).any(axis=1))
+        if len(wrong):
+            raise DataError(
+                self.key,
+                expected="finite logits",
+                got=f"NaN for {len(wrong)} of {count} rows, the first of which is row {wrong[0] + 1}",
+                todo="Find the member with NaN: numpy.isnan(logits).any(axis=(1, 2)).",
+            )
         return result
 
     def clone(self) -> Self:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from committee.base.csv_cells import line
 from committee.errors import DataError
 from committee.store.commit import write_file
 from committee.store.layout import Store
@@ -70,7 +69,4 @@ def _listed(broken: Mapping[str, str]) -> str:
 
 def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a CSV file with a header."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([header, *rows])
-    write_file(path, text.getvalue().encode())
+    write_file(path, "".join(map(line, [header, *rows])).encode())

@@ -312,7 +312,12 @@ def check_left_out(record: Record, hashes: Mapping[str, str], store: Store) -> N
 
 
 def _names(samples: Samples) -> NDArray[np.str_] | None:
-    return None if samples.groups is None else np.array(samples.groups)
+    """Return the groups; a row without one is a group of its own."""
+    if samples.groups is None:
+        return None
+    if alone := samples.groups.count(""):
+        log.info("%d of %d images have no group: each is a group of its own", alone, len(samples.ids))
+    return np.array([group or f"\x1f{name}" for group, name in zip(samples.groups, samples.ids, strict=True)])
 
 
 def _source(settings: Settings) -> dict[str, Any]:

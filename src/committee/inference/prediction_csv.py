@@ -11,7 +11,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.csv_cells import line, unescape
 from committee.errors import DataError
+from committee.predictions.files._write import class_columns
 
 
 class PredictionCsv:
@@ -63,10 +65,11 @@ class PredictionCsv:
 
     def __init__(self, path: Path, class_names: Sequence[str], model: str, with_sets: bool = False) -> None:
         self.path, self.class_names, self.model = path, tuple(class_names), model
-        header = _line(["id", "prediction", *["prediction_set"] * with_sets, *self.class_names, "model"])
+        classes = class_columns(self.class_names)
+        header = line(["id", "prediction", *["prediction_set"] * with_sets, *classes, "model"])
         rows = _whole_rows(path, header) if path.exists() else []
-        self._check_model({row[-1] for row in rows})
-        self.done = {row[0] for row in rows}
+        self._check_model({unescape(row[-1]) for row in rows})
+        self.done = {unescape(row[0]) for row in rows}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8", newline="")
         if self._file.tell() == 0:
@@ -94,7 +97,7 @@ class PredictionCsv:
         probabilities : float32 array [C]
         """
         set_cell = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
-        self._file.write(_line([name, best or "", *set_cell, *map(str, probabilities), self.model]))
+        self._file.write(line([name, best or "", *set_cell, *map(str, probabilities), self.model]))
         self._file.flush()
 
     def _check_model(self, found: set[str]) -> None:
@@ -113,13 +116,7 @@ def ids_in(path: Path) -> set[str]:
     if not path.exists():
         return set()
     with path.open(encoding="utf-8", newline="") as file:
-        return {row[0] for row in csv.reader(file) if row}
-
-
-def _line(cells: Sequence[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
+        return {unescape(row[0]) for row in csv.reader(file) if row}
 
 
 def _whole_rows(path: Path, header: str) -> list[list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +10,27 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from committee.base.csv_cells import line
 from committee.pipeline.discover import look_through
 from committee.pipeline.shared.choose import choose_deployed, choose_members
 from committee.pipeline.shared.splits import oof_rows, split_rows
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.store.commit import replacing_text
 from committee.store.layout import Store
+from committee.store.outputs import output_text
 
 log = logging.getLogger(__name__)
 
 
 def write_tables(
-    recipe: Recipe, store: Store, path: Path, *, member: str | None, split: str, per_fold: bool
+    recipe: Recipe,
+    store: Store,
+    path: Path,
+    *,
+    member: str | None,
+    split: str,
+    per_fold: bool,
+    force: bool = False,
 ) -> list[dict[str, Any]]:
     """Write the predictions of members as CSV files.
 
@@ -41,6 +48,8 @@ def write_tables(
         Which predictions.
     per_fold : bool
         Whether to write the out-of-fold rows of each fold to a table of its own.
+    force : bool
+        Whether to replace files with other content.
 
     Returns
     -------
@@ -51,6 +60,8 @@ def write_tables(
     ------
     StoreError
         A member has no predictions on the split.
+    UsageError
+        A file exists, and has other content.
     """
     catalog = look_through(store)
     for entry in catalog["left_out"]:
@@ -64,7 +75,7 @@ def write_tables(
         for ending, part in _parts(rows, per_fold):
             ending = f"_{name}{ending}" if len(names) > 1 else ending
             file = path.with_name(f"{path.stem}{ending}{path.suffix}")
-            _write(part, file)
+            _write(part, file, force)
             networks = "folds" if split == "oof" else deployed[name]
             tables.append({"file": file.as_posix(), "member": name, "networks": networks, "rows": len(part)})
     return tables
@@ -78,11 +89,10 @@ def _parts(rows: Predictions, per_fold: bool) -> Iterator[tuple[str, Predictions
         yield f"_fold_{fold}", rows.rows(rows.folds == fold)
 
 
-def _write(rows: Predictions, path: Path) -> None:
+def _write(rows: Predictions, path: Path, force: bool) -> None:
     probabilities = softmax(rows.logits[0], axis=1)
     labels = [""] * len(rows) if rows.labels is None else rows.labels.tolist()
-    with replacing_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["id", *(f"p{index}" for index in range(len(rows.class_names))), "label"])
+    with output_text(path, force=force) as file:
+        file.write(line(["id", *(f"p{index}" for index in range(len(rows.class_names))), "label"]))
         for name, values, label in zip(rows.sample_ids, probabilities, labels, strict=True):
-            writer.writerow([name, *map(str, values), label])
+            file.write(line([name, *values, label]))

@@ -133,6 +133,9 @@ class Rows:
             confidence[span] = probabilities.ravel().take(place + predicted[span])
             label[span] = tile.ravel().take(place + truth[span])
         _check_sums(total)
+        # Rounding may leave log-probabilities a little above 0: a probability above 1 has no bin.
+        np.minimum(confidence, 1, out=confidence)
+        np.minimum(label, 0, out=label)
         return cls(array, truth, predicted, -label, square - 2 * np.exp(label) + 1, confidence)
 
     @cached_property

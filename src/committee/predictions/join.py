@@ -24,7 +24,7 @@ def common_column(parts: Sequence[Fields], column: str) -> NDArray[np.int64] | N
         return None
     values: NDArray[np.int64] = getattr(having[0], column)
     for part in having[1:]:
-        differs = values != getattr(part, column)
+        differs = _differ(values, getattr(part, column), column)
         if differs.any():
             raise DataError(
                 f"predictions of {first_five(part.members)}",
@@ -32,3 +32,13 @@ def common_column(parts: Sequence[Fields], column: str) -> NDArray[np.int64] | N
                 got=f"different {column} for {first_five(part.sample_ids[differs])}",
             )
     return values
+
+
+def _differ(first: NDArray[np.int64], other: NDArray[np.int64], column: str) -> NDArray[np.bool_]:
+    """Return which rows differ; groups are equal if the same rows share them, whatever their numbers are."""
+    differs: NDArray[np.bool_] = first != other
+    if column != "groups" or not differs.any():
+        return differs
+    pairs = {*zip(first.tolist(), other.tolist(), strict=True)}
+    same = len(pairs) == len({*first.tolist()}) == len({*other.tolist()})
+    return np.zeros_like(differs) if same else differs

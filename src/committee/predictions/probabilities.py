@@ -17,7 +17,7 @@ from committee.predictions.names import class_numbers
 log = logging.getLogger(__name__)
 
 SUM_TOLERANCE = 1e-3
-FLOOR = 1e-8
+FLOOR = 1e-6
 """Smallest probability of a member that has exact zeros."""
 _MOST = 0.5
 """Largest distance of a sum from 1 that is ascribed to rounding."""
@@ -28,8 +28,8 @@ def log_probabilities(
 ) -> NDArray[np.float32]:
     """Return logarithms of probabilities `[M, N, C, ...]`, up to a constant of each row.
 
-    Exact zeros say that a member cannot tell how improbable a class is: its probabilities below 1e-8 are read
-    as 1e-8, and the log names it. Without this rule, one zero would decide an average of logarithms. Other
+    Exact zeros say that a member cannot tell how improbable a class is: its probabilities below 1e-6 are read
+    as 1e-6, and the log names it. Without this rule, one zero would decide an average of logarithms. Other
     members keep all probabilities, however small.
 
     Raises

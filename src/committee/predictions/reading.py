@@ -17,7 +17,8 @@ class Reading:
     ----------
     id_column, label_column : str, optional
         Names of the column (or array) of the sample ids and of the labels. By default, `id` and `label`, in
-        any case, or a usual name of ids such as `image_id`, `filename`, or the unnamed index of pandas.
+        any case, or a usual name of ids such as `image_id`, `filename`, or the unnamed index of pandas. A
+        file that lacks the column is read by default.
     labels_are : {"names", "positions"}
         Whether labels are class names, or positions in the order of the classes.
     values_are : {"probabilities", "logits"}, optional

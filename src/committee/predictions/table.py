@@ -172,7 +172,7 @@ class Predictions:
         ----------
         probabilities : float array [N, C] of one member, or [M, N, C, ...]
             Rows sum to 1, to 100 (percentages), or to 1 within what rounding to a few digits explains. If a
-            member has exact zeros, its probabilities below 1e-8 are read as 1e-8, and the log names it.
+            member has exact zeros, its probabilities below 1e-6 are read as 1e-6, and the log names it.
         sample_ids, who, **rest
             As for `from_logits`.
 

@@ -11,6 +11,10 @@ from committee.solvers.columns import Columns, log_sum, spans
 from committee.solvers.simplex import Loss, Matrix, Part, Places, Vector
 
 BLOCK = 2**13
+FLOOR = 1e-12
+"""Smallest mixture relative to the best member of a row: squares of its inverse do not overflow float32."""
+FARTHEST = 1e6
+"""Largest difference of logits, in nats, for the same reason."""
 
 
 class LinearPool(Loss):
@@ -118,7 +122,7 @@ class LogPool(Loss):
         for span in spans(self.rows, self.members * self._known.shape[2]):
             tile = self._known.tile(self._order, span if self._picked is None else self._picked[span])
             tile -= np.take_along_axis(tile, labels[None, span, None], axis=2)
-            yield tile
+            yield np.clip(tile, -FARTHEST, FARTHEST, out=tile)
 
 
 class _LogPart(LogPool, Part):
@@ -161,7 +165,7 @@ def _mixture(weights: Vector, probs: NDArray[np.float32]) -> NDArray[np.float32]
     probs = probs if len(used) == len(probs) else probs[used]
     # einsum and not BLAS, whose threads gain nothing on so few members and wait for each other under load.
     mixture = np.einsum("m,mn->n", weights[used].astype(np.float32), probs)
-    return np.maximum(mixture, np.finfo(np.float32).tiny, out=mixture)
+    return np.maximum(mixture, FLOOR, out=mixture)
 
 
 def _spans(rows: int) -> list[slice]:

@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from committee.errors import StoreError
 from committee.store.disk import disk_errors
@@ -109,17 +109,6 @@ def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-
-
-@contextlib.contextmanager
-def replacing_text(path: Path) -> Iterator[TextIO]:
-    """Write a text file atomically and durably; if `path` is a link, write the file that it points to.
-
-    Raise what `replacing` raises.
-    """
-    target = path.resolve() if path.is_file() else path
-    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        yield file
 
 
 def write_file(path: Path, content: bytes) -> None:

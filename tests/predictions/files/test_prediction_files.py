@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Callable
@@ -322,6 +323,36 @@ def test_what_is_written_is_read_back(
     assert found.class_names == names and found.sample_ids.tolist() == ids
     assert found.labels is not None and found.labels.tolist() == labels.tolist()
     np.testing.assert_allclose(np.exp(found.logits[0]), probabilities, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("model", "id", "label", "group", "fold"),
+        ("ID", "Seen", "prediction", "Unnamed: 0"),
+        ("p0", "p1"),
+        ("prob_1", "prob_0"),
+        ("class:a", "class:b"),
+        ("=cmd|'/c calc'!A1", "@SUM(1)", "'quoted", "-x"),
+        ("nan", "NaN", "-5"),
+        ("image", "path"),
+        ("0", "1", "10", "2"),
+    ],
+)
+@pytest.mark.parametrize("certain", [False, True])
+def test_any_class_name_survives_our_own_csv(tmp_path: Path, names: tuple[str, ...], certain: bool) -> None:
+    rows = len(names)
+    probabilities = np.eye(rows) if certain else np.random.default_rng(0).dirichlet(np.ones(rows), rows)
+    ids = [f"=1+{row}" for row in range(rows)]
+    write_csv(tmp_path / "x.csv", ids, probabilities, names, np.arange(rows))
+    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+        cells = list(csv.reader(file))
+    assert not any(cell[:1] in ("=", "@") for row in cells for cell in row)
+    found = read(tmp_path / "x.csv", "m")
+    assert found.sample_ids.tolist() == ids
+    assert [found.class_names[label] for label in found.labels] == list(names)
+    order = [found.class_names.index(name) for name in names]
+    np.testing.assert_allclose(np.exp(found.logits[0])[:, order], probabilities, rtol=1e-5, atol=2e-6)
 
 
 def test_written_columns(tmp_path: Path) -> None:

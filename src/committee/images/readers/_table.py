@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from committee.base.csv_cells import texts
 from committee.errors import DataError, first_five, nearest
 from committee.images.readers.base import Images, Reader, Samples, sorted_classes, split_name
 
@@ -27,7 +28,7 @@ def read_csv(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            rows: list[Row] = []
+            rows: list[dict[str, str]] = []
             for row in reader:
                 if None in row or None in row.values():
                     raise DataError(
@@ -36,10 +37,11 @@ def read_csv(path: Path) -> list[Row]:
                         got="more" if None in row else "fewer",
                         todo="Put text that contains commas in quotes.",
                     )
-                rows.append({key.strip(): value.strip() for key, value in row.items()})
+                rows.append({key.strip(): value for key, value in row.items()})
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(str(path), expected="CSV in UTF-8", got=str(error)) from error
-    return rows
+    columns = {key: texts([row[key] for row in rows]) for key in rows[0]} if rows else {}
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 class Table(Reader):
@@ -68,7 +70,7 @@ class Table(Reader):
         if not rows:
             raise DataError(str(file), expected="rows of labeled images", got="none")
         column = "image" if "image" in rows[0] else self.image_column
-        images, labels = _column(rows, file, column), _labels(rows, file)
+        images, labels = _required(rows, file, column, "an image"), _labels(rows, file)
         ids, sources = _images(images, file.parent, f"{file}: column '{column}'")
         splits = [split_name(text(row.get("split")), f"{file}: column 'split'") for row in rows]
         return Samples(
@@ -97,23 +99,37 @@ def _own_column(rows: Sequence[Row], file: Path, name: str | None, usual: str) -
 
 
 def _labels(rows: Sequence[Row], file: Path) -> list[str]:
-    labels = [text(cell) for cell in _column(rows, file, "label")]
-    empty = [number for number, label in enumerate(labels, start=1) if not label]
+    return [text(cell) for cell in _required(rows, file, "label", "a label")]
+
+
+def _required(rows: Sequence[Row], file: Path, name: str, what: str) -> list[Any]:
+    """Return the cells of a column, or raise a DataError if some are missing."""
+    cells = _column(rows, file, name)
+    empty = [
+        number
+        for number, cell in enumerate(cells, start=1)
+        if not isinstance(cell, Mapping) and not text(cell)
+    ]
     if empty:
         raise DataError(
-            f"{file}: column 'label'",
-            expected="a label in each row",
+            f"{file}: column '{name}'",
+            expected=f"{what} in each row",
             got=f"none in row {', '.join(map(str, empty[:5]))}",
-            todo="Label or remove these rows.",
+            todo="Label or remove these rows." if name == "label" else "Complete or remove these rows.",
         )
-    return labels
+    return cells
 
 
 def text(value: object) -> str:
-    """Return a cell as text; integers that missing cells turned into floats have no decimals."""
+    """Return a cell as text, empty if it is blank, None or NaN; whole floats have no decimals."""
     if value is None or value != value:
         return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    found = str(value).strip()
+    return "" if found in ("nan", "NaN") else found
 
 
 def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Images]:

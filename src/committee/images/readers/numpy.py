@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from committee.errors import DataError, first_five
+from committee.images.readers._table import text
 from committee.images.readers.base import Reader, Samples, sorted_classes, split_name
 from committee.untrusted.npy import load_npy, load_npz
 
@@ -117,8 +118,4 @@ class Numpy(Reader):
 def _texts(arrays: dict[str, np.ndarray[Any, Any]], name: str) -> list[str] | None:
     if name not in arrays:
         return None
-    values = arrays[name]
-    if values.dtype.kind == "f" and np.array_equal(values, np.trunc(values)):
-        values = values.astype(np.int64)
-    texts = np.ravel(values).tolist()
-    return [each.decode(errors="replace") if isinstance(each, bytes) else str(each) for each in texts]
+    return [text(each) for each in np.ravel(arrays[name]).tolist()]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from committee.errors import DataError, require
 from committee.images.readers._table import Row, Table
+from committee.untrusted.parquet import read_parquet
 
 
 class Parquet(Table):
@@ -47,11 +48,9 @@ class Parquet(Table):
 
     def table(self) -> tuple[Path, list[Row]]:
         try:
-            from pyarrow import parquet
+            rows = read_parquet(self.path).to_pylist()
         except ImportError as error:
             raise require("pyarrow", "parquet", str(self.path)) from error
-        try:
-            rows = parquet.read_table(self.path).to_pylist()
         except Exception as error:  # a damaged file may raise errors of pyarrow, Python or the conversion
             reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise DataError(str(self.path), expected="a Parquet table", got=reason) from error

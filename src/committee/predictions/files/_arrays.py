@@ -27,15 +27,16 @@ def table(arrays: Mapping[str, NDArray[Any]], who: str, file: PredictionFile) ->
         There are no ids, neither predictions nor labels, or both logits and probabilities, or the shapes do
         not match.
     """
-    ids, labels = file.id_column or "ids", file.label_column or "labels"
-    for name in filter(None, (ids, file.label_column)):
-        if name not in arrays:
-            raise DataError(
-                who,
-                expected=f"an array '{name}'",
-                got=f"the arrays {first_five(arrays)}",
-                todo=nearest(name, arrays),
-            )
+    ids = next((name for name in (file.id_column, "ids") if name in arrays), None)
+    labels = "labels" if file.label_column not in arrays else str(file.label_column)
+    if ids is None:
+        name = file.id_column or "ids"
+        raise DataError(
+            who,
+            expected=f"an array '{name}'",
+            got=f"the arrays {first_five(arrays)}",
+            todo=nearest(name, arrays),
+        )
     given = [name for name in VALUES if name in arrays]
     if len(given) > 1 or not (given or labels in arrays):
         raise DataError(

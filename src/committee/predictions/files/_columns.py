@@ -117,17 +117,15 @@ def read_header(
 
 def are_numbered(classes: Sequence[str]) -> bool:
     """Return whether the columns are `p0`, `p1`, ... or `prob_0`, `prob_1`, ..., classes without names."""
-    return class_numbers(classes) == list(range(len(classes))) and all(map(_SCORE.fullmatch, classes))
+    numbers = class_numbers(classes)
+    in_order = numbers is not None and sorted(numbers) == list(range(len(classes)))
+    return in_order and all(map(_SCORE.fullmatch, classes))
 
 
 def is_special(name: str) -> bool:
     """Return whether a column of this name might be read as another one than a class."""
-    low = name.strip().lower()
-    return (
-        low in (ID, *IDS, *KNOWN, "prediction", "prediction_set", "model")
-        or bool(INDEX.fullmatch(name.strip()))
-        or name != name.strip()
-    )
+    others = (ID, *IDS, *KNOWN, "prediction", "prediction_set", "model")
+    return name.strip().lower() in others or bool(INDEX.fullmatch(name.strip()))
 
 
 def is_score(cells: Sequence[object]) -> bool:
@@ -160,31 +158,31 @@ def table(
 
 
 def _id_column(names: Sequence[str], wanted: str | None, who: str) -> str:
-    if wanted is not None:
-        if wanted not in names:
-            raise _absent(wanted, names, who)
+    if wanted is not None and wanted in names:
         return wanted
     known = (_match(names, name) for name in (ID, *IDS))
     index = (name for name in names if INDEX.fullmatch(name))
     found = next((name for name in (*known, *index) if name is not None), None)
     if found is None:
-        raise _absent(ID, names, who, "Name the column of ids: --id-column NAME.")
+        name = wanted or ID
+        raise DataError(
+            who,
+            expected=f"a column '{name}'",
+            got=f"the columns {first_five(names)}",
+            todo=nearest(name, names) or "Name the column of ids: --id-column NAME.",
+        )
+    if wanted is not None:
+        log.info("%s: there is no column '%s': ids are in '%s'", who, wanted, found)
     return found
 
 
 def _label_column(names: Sequence[str], wanted: str | None, who: str) -> str | None:
-    if wanted is not None and wanted not in names:
-        raise _absent(wanted, names, who)
-    return wanted or _match(names, "label")
-
-
-def _absent(name: str, names: Sequence[str], who: str, todo: str = "") -> DataError:
-    return DataError(
-        who,
-        expected=f"a column '{name}'",
-        got=f"the columns {first_five(names)}",
-        todo=nearest(name, names) or todo,
-    )
+    if wanted is not None and wanted in names:
+        return wanted
+    found = _match(names, "label")
+    if wanted is not None and found is not None:
+        log.info("%s: there is no column '%s': labels are in '%s'", who, wanted, found)
+    return found
 
 
 def _match(names: Sequence[str], wanted: str) -> str | None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.base.csv_cells import cell
 from committee.predictions.files._columns import CLASS, ID, are_numbered, is_special
-from committee.store.commit import replacing_text
+from committee.store.outputs import output_text
 
 
 def class_columns(class_names: Sequence[str]) -> list[str]:
@@ -34,6 +34,7 @@ def write_csv(
     *,
     id_column: str = ID,
     label_column: str = "label",
+    force: bool = True,
 ) -> None:
     """Write one row for each sample: its id, the probability of each class, and optionally its label.
 
@@ -51,12 +52,19 @@ def write_csv(
         Class indices, which are written as class names.
     id_column, label_column : str
         Names of these columns.
+    force : bool
+        Whether to replace a file with other content.
+
+    Raises
+    ------
+    UsageError
+        The file exists, and has other content.
     """
     numbers = ",".join(["%.7g"] * len(class_names))
     ids, rows = np.asarray(sample_ids).tolist(), np.asarray(probabilities)
     names = None if labels is None else [cell(class_names[label]) for label in np.asarray(labels).tolist()]
     header = [id_column, *class_columns(class_names), *([] if names is None else [label_column])]
-    with replacing_text(path) as file:
+    with output_text(path, force=force) as file:
         file.write(",".join(map(cell, header)) + "\n")
         for start in range(0, len(ids), 4096):
             for place, row in enumerate(rows[start : start + 4096].tolist(), start):
@@ -71,9 +79,10 @@ def write_labels(
     *,
     id_column: str = ID,
     label_column: str = "label",
+    force: bool = True,
 ) -> None:
-    """Write one row `id,label` for each sample; labels are class names."""
-    with replacing_text(path) as file:
+    """Write one row `id,label` for each sample; labels are class names. Raise what `write_csv` raises."""
+    with output_text(path, force=force) as file:
         file.write(f"{cell(id_column)},{cell(label_column)}\n")
         for name, label in zip(np.asarray(sample_ids).tolist(), labels, strict=True):
             file.write(f"{cell(name)},{cell(label)}\n")

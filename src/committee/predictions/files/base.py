@@ -231,7 +231,8 @@ def read_labels(path: Path, reading: Reading = DEFAULT) -> Table:
             str(path),
             expected="ids and labels",
             got="no labels",
-            todo="A CSV file needs the columns id and label, an NPZ file the arrays ids and labels.",
+            todo="A CSV file needs the columns id and label, an NPZ file the arrays ids and labels."
+            + (f" It has no {reading.label_column}." if reading.label_column else ""),
         )
     labeled = as_text(table.labels, f"{path}: labels") != ""
     if labeled.all():

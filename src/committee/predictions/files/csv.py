@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.base.csv_cells import unescape
+from committee.base.csv_cells import texts
 from committee.errors import DataError
 from committee.predictions.files._columns import is_score, read_header, table
 from committee.predictions.files.base import PredictionFile, Table
-from committee.predictions.names import NAN
 from committee.untrusted.growth import text_array
 
 
@@ -108,8 +107,7 @@ def _check_widths(path: Path, width: int) -> None:
 def _plain(cells: Sequence[str], who: str) -> NDArray[np.str_]:
     """Return cells as text; a blank cell and NaN are empty."""
     try:
-        stripped = [cell.strip() for cell in cells]
-        return text_array(["" if cell in NAN else unescape(cell) for cell in stripped])
+        return text_array(texts(cells))
     except ValueError as error:
         raise DataError(who, expected="a list of names", got=str(error)) from error
 

@@ -13,7 +13,7 @@ from committee.errors import DataError, require
 from committee.predictions.files._columns import is_score, read_header, table
 from committee.predictions.files.base import PredictionFile, Table
 from committee.predictions.names import as_text
-from committee.untrusted.growth import check_growth
+from committee.untrusted.parquet import read_parquet
 
 
 class Parquet(PredictionFile):
@@ -43,14 +43,9 @@ class Parquet(PredictionFile):
             The file is damaged, or its content does not match the format.
         """
         try:
-            from pyarrow import parquet
+            found = read_parquet(path)
         except ImportError as error:
             raise require("pyarrow", "parquet", str(path)) from error
-        try:
-            with parquet.ParquetFile(path) as file:
-                facts = file.metadata
-                check_growth(path.stat().st_size, 4 * facts.num_rows * facts.num_columns)
-                found = file.read()
         except Exception as error:  # a damaged file can raise errors of many kinds
             raise DataError(str(path), expected="a Parquet table", got=_first_line(error)) from error
         names = found.column_names
@@ -72,7 +67,7 @@ def _is_score(column: Any) -> bool:
 def _numbers(column: Any, who: str) -> NDArray[Any]:
     kind = str(column.type)
     if not re.fullmatch(r"u?int\d+|halffloat|float|double", kind):
-        raise DataError(who, expected="numbers", got=kind)
+        raise DataError(who, expected="numbers", got=str(getattr(column.type, "value_type", kind)))
     with np.errstate(over="ignore"):
         return cast("NDArray[Any]", column.to_numpy()).astype(np.float32)
 

@@ -14,14 +14,14 @@ from committee.predictions.files._arrays import names_of, table
 from committee.predictions.files.base import PredictionFile, Table
 from committee.untrusted.safetensors_header import read_header
 
-TEXTS = ("ids", "classes", "labels")
+TEXTS = ("ids", "classes", "labels", "groups")
 
 
 class Safetensors(PredictionFile):
     """Safetensors with `logits` or `probs`, float `[N, C]`, and `ids`.
 
-    `ids` and the optional `classes` and `labels` are tensors of whole numbers, or JSON lists of text in the
-    metadata. `folds`, `groups` and `seen` are optional tensors.
+    `ids` and the optional `classes`, `labels` and `groups` are tensors of whole numbers, or JSON lists of
+    text in the metadata. `folds` and `seen` are optional tensors.
 
     See Also
     --------
