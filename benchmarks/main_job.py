@@ -86,7 +86,7 @@ def ours(data: Path, store: Path, given: Settings, apart: bool) -> None:
         "training.epochs": given["epochs"],
         "training.lr": given["lr"],
         "training.pretrained": "false",
-        "training.augment": "{flip: false, color_jitter: 0.2, random_resized_crop: 0.5}",
+        "training.augment": "{flip: false, color_jitter: 0.2, hue: 0, random_resized_crop: 0.5}",
         "backbones.include": json.dumps([f"timm:{name}" for name in given["backbones"]]),
     }
     sets = [word for key, value in words.items() for word in ("--set", f"{key}={value}")]

@@ -78,7 +78,7 @@ def augment(
     pixels = _place(images, view, amounts, draws, plan)
     factors = 1 + amounts.color_jitter * (2 * torch.stack(draws[5:8]) - 1)
     turns = amounts.hue * (2 * draws[8] - 1)
-    jittered = bool(amounts.color_jitter or amounts.hue)
+    jittered = bool(amounts.color_jitter or (amounts.hue and view.channels == 3))
     if plan is not None:
         # The operations of RandAugment are faster with contiguous channels.
         varied = pixels.to(torch.float32, memory_format=torch.contiguous_format)

@@ -96,6 +96,10 @@ def test_a_difference_within_its_standard_error_is_no_reason_to_change(dataset, 
     assert trial(dataset, store).choose().preset == "mild"
 
 
+def test_an_estimate_counts_the_fits_of_a_trial(dataset, store):
+    assert trial(dataset, store).passes == pytest.approx(3 * 5 * 0.8 * 2 / 3)
+
+
 def test_members_share_the_choice_unless_their_settings_differ(dataset, store):
     first = trial(dataset, store)
     models = "models=[{name: timm:test_resnet, as: other, plan: bagging, seeds: [7]}]"
@@ -111,7 +115,7 @@ def test_a_run_chooses_trains_and_says_so(store: Store, tiny_settings, caplog):
     settings = [*tiny_settings, "backbones.include=[timm:test_vit]", "training.folds=2", "epochs=1"]
     recipe = load_recipe(None, [*settings, "training.augment={preset: auto, flip: false}"])
     (before,) = estimate(recipe, store)["members"]
-    assert before["stored"] == 0 and not store.root.exists()
+    assert before["stored"] == 0 and before["hours"] > 0 and not store.root.exists()
     assert Train().run(recipe, store).done == ["test_vit"]
     (said,) = [line for line in caplog.messages if "augmentation" in line]
     assert said.startswith("timm:test_vit: augmentation ") and "rows after 1 epochs (none " in said

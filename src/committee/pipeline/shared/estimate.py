@@ -16,6 +16,7 @@ from committee.pipeline.shared.to_train import members_to_train, not_adopted, pl
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
+from committee.training.crossfit.augmentation import AugmentationTrial
 from committee.training.crossfit.crossfit import foresee
 from committee.training.crossfit.crossfits import division_of
 from committee.training.fit.input_errors import as_training_error
@@ -131,6 +132,7 @@ class Networks:
 
     def __init__(self, timer: StepTimer, dataset: Dataset) -> None:
         self.timer, self.dataset = timer, dataset
+        self.tried = set[str]()
         self._known: dict[tuple[object, ...], Network | CommitteeError | RuntimeError] = {}
 
     def of(self, spec: MemberSpec) -> Network:
@@ -150,6 +152,13 @@ class Networks:
         if isinstance(found := self._known[key], Exception):
             raise found
         return found
+
+    def trial_passes(self, plan: OfBackbone) -> float:
+        """Return the passes through the rows that choose the augmentation; none if they count already."""
+        trial = AugmentationTrial(plan.spec, plan.dataset, plan.store, plan.device)
+        passes = 0.0 if trial.fingerprint in self.tried else trial.passes
+        self.tried.add(trial.fingerprint)
+        return passes
 
     def _measure(self, spec: MemberSpec) -> Network:
         classes, size, channels = self.dataset.class_names, spec.img_size, self.dataset.channels
@@ -190,6 +199,8 @@ def _cost(plan: OfBackbone, networks: Networks) -> Cost:
     passes = (
         spec.training.epochs * (max(0, folds - 1) + ("refit" in fits)) + (1 + folds * held_out / train) / 3
     )
+    if spec.training.augment.preset == "auto":
+        passes += networks.trial_passes(plan)
     share = 1 - cost.stored / cost.fits
     predictions = 4 * len(dataset.class_names) * (train + 2 * held_out) / MEGABYTE
     return replace(

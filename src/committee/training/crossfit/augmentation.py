@@ -72,6 +72,12 @@ class AugmentationTrial:
         self.rows = _rows(spec, dataset)
         self.fingerprint = self._fingerprint()
 
+    @property
+    def passes(self) -> float:
+        """Passes through all training rows that the fits take together."""
+        share = len(self.rows) / len(self.dataset.rows("train"))
+        return len(self.augment.candidates()) * self.epochs * (1 - JUDGED) * share
+
     def known(self) -> Augment | None:
         """Return the preset that was chosen before, or None."""
         folder = self._folder()
