@@ -45,8 +45,7 @@ def test_adopt(trained: Store, cli, tmp_path: Path) -> None:
     text = " ".join(lines)
     assert "Images that it was not trained on, by --seen and --fresh: 0 of 191 train, 0 of 49 test" in text
     assert text.endswith(
-        "No combiner can be fitted on its predictions. Name the images that it was not trained on with "
-        "--seen or --fresh."
+        "It is left out of ensembles. Name the images that it was not trained on with --seen or --fresh."
     )
     said = cli(*words, "--seen", "none", "--mean", "0.5", "--std", "0.5", "--json")
     answer = json.loads(said.out)

@@ -220,23 +220,25 @@ def test_an_adoption_that_fails_leaves_nothing(trained: Store, net: Member, tmp_
 
 
 def test_nothing_is_fitted_on_rows_that_may_have_been_seen(
-    trained: Store, net: Member, tmp_path: Path
+    trained: Store, net: Member, tmp_path: Path, caplog
 ) -> None:
     found = adopt(recipe(), trained, foreign(tmp_path, net))
     assert found.fresh == {"train": 0, "val": 0, "test": 0} and set(found.agrees) == {"seen"}
     with pytest.raises(LeakError):
         load_predictions(trained, ["guest"]).require_unseen("fit")
+    with caplog.at_level("WARNING", logger="committee"):
+        outcome = run_verb("build-ensemble", recipe(), trained, methods=["weighted", "stacking_lr"])
+    assert outcome.exit_code == 0
+    assert ensemble_facts(trained, "stacking_lr")["members"] == ["test_resnet", "test_vit"]
+    assert (
+        "guest is left out of ensembles: it may have been trained on the rows that combiners are fitted on. "
+        "Name the images that it was not trained on: committee adopt --seen or --fresh"
+    ) in caplog.text
     with pytest.raises(StoreError) as caught:
-        run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
+        run_verb("build-ensemble", recipe("backbones.include=[guest]"), trained, methods=["weighted"])
     assert str(caught.value) == (
         "guest: expected rows that no member was trained on, got 0 of 191. "
         "List such rows with committee adopt --fresh FILE, or use backbones.exclude."
-    )
-    assert (
-        run_verb(
-            "build-ensemble", recipe("backbones.exclude=[guest]"), trained, methods=["weighted"]
-        ).exit_code
-        == 0
     )
     assert Evaluate().run(recipe("backbones.include=[guest]"), trained).exit_code == 0
     report = json.loads((trained.member_metrics("guest") / "metrics.json").read_text("utf-8"))

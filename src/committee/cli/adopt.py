@@ -5,7 +5,7 @@ other trainers write, with or without a prefix. It is read without running code,
 all tensors are compared with the backbone. The network then predicts all images of the store.
 
 Combiners are fitted on images that no member was trained on. Without --seen or --fresh, all images count as
-seen, and no combiner can be fitted with this member.
+seen, and the member is left out of ensembles; a warning names it.
 """
 
 from __future__ import annotations
@@ -95,6 +95,5 @@ def _print(found: Adopted) -> None:
         print(f"Accuracy on the {kind} training images: {100 * share:.1f}%")
     if not any(found.fresh.values()):
         print_text(
-            "No combiner can be fitted on its predictions. Name the images that it was not trained on with "
-            "--seen or --fresh."
+            "It is left out of ensembles. Name the images that it was not trained on with --seen or --fresh."
         )

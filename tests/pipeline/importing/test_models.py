@@ -197,8 +197,8 @@ def test_what_cannot_be_imported_is_named_and_does_not_stop_the_rest(
     ]
     assert "tensors of timm:test_resnet" in notes["test_resnet"][0]
     assert notes["test_vit"] == [
-        "It may have been trained on all images: it is left out where combiners are fitted. Name the images "
-        "with --seen or --fresh."
+        "It may have been trained on all images: it is left out of ensembles. Name the images that it "
+        "was not trained on with --seen or --fresh."
     ]
     assert unused == {
         "net.onnx": "an exported file has no weights to adopt; predict with it, and import the predictions"

@@ -148,8 +148,8 @@ def adopt_model(model: Model, recipe: Recipe, store: Store, dataset: Dataset, dr
         _compare(model, store, found)
     if not any(found.fresh.values()):
         model.result.notes.append(
-            "It may have been trained on all images: it is left out where combiners are fitted. Name the "
-            "images with --seen or --fresh."
+            "It may have been trained on all images: it is left out of ensembles. Name the images that "
+            "it was not trained on with --seen or --fresh."
         )
 
 

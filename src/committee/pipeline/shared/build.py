@@ -35,6 +35,7 @@ from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import RECORD, member_source
 from committee.pipeline.shared.sets import calibration_rows, table
 from committee.pipeline.shared.splits import (
+    fittable,
     fitting_rows,
     has_split,
     is_enough,
@@ -191,6 +192,8 @@ def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str
     """
     members = members or choose_members(recipe, catalog["members"], store)
     deployed = choose_deployed(recipe, catalog["members"], members)
+    members = fittable(store, members, deployed)
+    deployed = {name: deployed[name] for name in members}
     predictions, rows = fitting_rows(store, members, deployed)
     val = None
     if rows == "oof" and has_split(store, members, "val", deployed):

@@ -46,6 +46,32 @@ def fitting_rows(
     return _require_enough(rows), "oof"
 
 
+def fittable(store: Store, members: Iterable[str], deployed: Mapping[str, str]) -> list[str]:
+    """Return the members on whose predictions combiners can be fitted, and log each other one by name.
+
+    An adopted member that may have been trained on too many rows would leave no rows for the others. If all
+    members are such, all are returned, and `fitting_rows` raises.
+    """
+    members = list(members)
+    left_out = [name for name in members if is_adopted(store, name) and not _has_rows(store, name, deployed)]
+    kept = [name for name in members if name not in left_out]
+    for name in left_out if kept else []:
+        log.warning(
+            "%s is left out of ensembles: it may have been trained on the rows that combiners are fitted on. "
+            "Name the images that it was not trained on: committee adopt --seen or --fresh",
+            name,
+        )
+    return kept or left_out
+
+
+def _has_rows(store: Store, member: str, deployed: Mapping[str, str]) -> bool:
+    """Return whether the member alone has enough rows that it was not trained on."""
+    found = [oof_rows(store, [member])] if _exists(_oof(store, member)) else []
+    if has_split(store, [member], "val", deployed):
+        found.append(split_rows(store, [member], "val", deployed))
+    return any(is_enough(unseen(rows)) for rows in found)
+
+
 def _is_larger(rows: Predictions, others: Predictions) -> bool:
     """Return whether rows have more classes than others, or as many classes and more rows."""
 

@@ -10,7 +10,7 @@ from committee.pipeline.shared.choose import choose_deployed, choose_members
 from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
-from committee.pipeline.shared.splits import fitting_rows, rows_in_words
+from committee.pipeline.shared.splits import fittable, fitting_rows, rows_in_words
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.predictions.table import Predictions
@@ -120,5 +120,7 @@ def _candidates(recipe: Recipe, store: Store, catalog: Catalog) -> tuple[Predict
         log.warning("%s excludes %s, which has no fold networks", NAME, name)
     members = folded or chosen
     deployed = choose_deployed(recipe, catalog["members"], members)
+    members = fittable(store, members, deployed)
+    deployed = {name: deployed[name] for name in members}
     predictions, rows = fitting_rows(store, members, deployed)
     return predictions, rows, deployed
