@@ -12,6 +12,7 @@ from committee.images.readers._table import text
 from committee.images.readers.base import Reader, Samples, sorted_classes, split_name
 from committee.untrusted.npy import load_npy, load_npz
 
+SPLITS = ("train", "val", "valid", "validation", "test")
 REQUIRED = ("images", "labels")
 OPTIONAL = ("splits", "folds", "groups", "class_names")
 
@@ -21,6 +22,10 @@ class Numpy(Reader):
 
     `images` is uint8 `[N, H, W]`, `[N, H, W, c]` or `[N, c, H, W]`; `labels` are integers or names `[N]`.
     Optional arrays are `splits`, `folds` and `groups` `[N]`, and `class_names` `[C]` for labels 0..C-1.
+
+    A `.npz` file may have the images of each split in arrays of its own: `train_images` and `train_labels`,
+    `val_images`, `test_images`, ... (MedMNIST), or `x_train` and `y_train`, `x_test`, ... (Keras). The sample
+    ids are then `train/0`, `train/1`, ... Labels may have a second axis of length 1.
 
     Parameters
     ----------
@@ -52,7 +57,7 @@ class Numpy(Reader):
         return (path / "images.npy").is_file() or (path.is_file() and path.suffix.lower() == ".npz")
 
     def read(self) -> Samples:
-        arrays = self._load()
+        arrays = _joined(self._load(), str(self.path))
         for name in REQUIRED:
             if name not in arrays:
                 raise DataError(str(self.path), expected=f"an array '{name}'", got=first_five(sorted(arrays)))
@@ -61,7 +66,7 @@ class Numpy(Reader):
         splits = [split_name(name, f"{self.path}: splits") for name in _texts(arrays, "splits") or ()]
         classes = tuple(_texts(arrays, "class_names") or sorted_classes(names))
         return Samples(
-            [str(row) for row in range(len(images))],
+            _texts(arrays, "ids") or [str(row) for row in range(len(images))],
             images,
             names,
             splits or ["train"] * len(images),
@@ -99,6 +104,13 @@ class Numpy(Reader):
     def _names(self, arrays: dict[str, np.ndarray[Any, Any]]) -> list[str]:
         """Return the class name of each row."""
         count, labels = len(arrays["images"]), arrays["labels"]
+        if labels.ndim == 2 and labels.shape[1] > 1:
+            raise DataError(
+                f"{self.path}: labels",
+                expected="one class per image, [N] or [N, 1]",
+                got=f"an array {list(labels.shape)}",
+                todo="Choose one label of each image, or one column.",
+            )
         for name in ("labels", "splits", "folds", "groups"):
             if name in arrays and arrays[name].shape != (count,):
                 got = str(list(arrays[name].shape))
@@ -113,6 +125,38 @@ class Numpy(Reader):
             got = f"{labels.min()}..{labels.max()}" if labels.dtype.kind in "iuf" else str(labels.dtype)
             raise DataError(f"{self.path}: labels", expected=expected, got=got)
         return [classes[label] for label in labels]
+
+
+def _joined(arrays: dict[str, np.ndarray[Any, Any]], who: str) -> dict[str, np.ndarray[Any, Any]]:
+    """Return arrays of splits, such as `train_images` and `x_test`, as arrays of all images."""
+    if "labels" in arrays and arrays["labels"].ndim == 2 and arrays["labels"].shape[1] == 1:
+        arrays = {**arrays, "labels": arrays["labels"][:, 0]}
+    parts = {
+        split: [arrays[name] for name in names if name in arrays]
+        for split in SPLITS
+        for names in ((f"{split}_images", f"{split}_labels"), (f"x_{split}", f"y_{split}"))
+        if names[0] in arrays
+    }
+    if "images" in arrays or not parts:
+        return arrays
+    for split, pair in parts.items():
+        if len(pair) < 2 or len(pair[0]) != len(pair[1]):
+            got = f"{len(pair[1])} for {len(pair[0])} images" if len(pair) > 1 else "none"
+            raise DataError(f"{who}: {split}", expected="an array of labels, one for each image", got=got)
+    images, labels = zip(*parts.values(), strict=True)
+    if len({(each.dtype, each.shape[1:]) for each in images}) > 1:
+        shapes = ", ".join(f"{split} {list(pair[0].shape[1:])}" for split, pair in parts.items())
+        raise DataError(f"{who}: images", expected="images of equal size in all splits", got=shapes)
+    sizes = {split: len(pair[0]) for split, pair in parts.items()}
+    return {
+        **{name: arrays[name] for name in ("class_names",) if name in arrays},
+        "images": np.concatenate(images),
+        "labels": np.concatenate([each.reshape(len(each), -1) for each in labels]).squeeze(1)
+        if all(each.size == len(each) for each in labels)
+        else np.concatenate(labels),
+        "splits": np.repeat(list(sizes), list(sizes.values())),
+        "ids": np.array([f"{split}/{row}" for split, size in sizes.items() for row in range(size)]),
+    }
 
 
 def _texts(arrays: dict[str, np.ndarray[Any, Any]], name: str) -> list[str] | None:
