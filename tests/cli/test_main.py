@@ -240,3 +240,12 @@ def test_every_verb_says_what_its_arguments_are_for() -> None:
         parser = frame._parser(name)
         assert isinstance(parser, ArgumentParser)
         assert all(action.help for action in parser._actions), name
+
+
+def test_reading_a_store_imports_no_torch() -> None:
+    """`discover` and `leaderboard` answer in a fraction of the time that the import of torch takes."""
+    code = (
+        "import sys, committee.pipeline.discover, committee.report.leaderboard, committee.report.details;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

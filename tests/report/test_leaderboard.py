@@ -18,7 +18,7 @@ from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import rank
 from committee.pipeline.shared.summary import interval
 from committee.report.leaderboard import leaderboard, table
-from committee.scoring.baselines import Draws
+from committee.scoring.draws import Draws
 from committee.scoring.gains import Gain
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store

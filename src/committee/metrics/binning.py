@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from committee.metrics.sampling import Floats, Interval, Sample
 from committee.metrics.summaries import BINS, Rows, Summary
@@ -69,7 +69,7 @@ class CalibrationError:
             covariance = noise.T @ noise * sample.units / (sample.units - 1)
         # One more error in each bin that is used, so that no bin is certain.
         covariance += np.diag(np.bincount(bins, minlength=BINS) > 0)
-        scale = sample.quantile / norm.ppf((1 + sample.level) / 2) / sample.rows
+        scale = sample.quantile / ndtri((1 + sample.level) / 2) / sample.rows
         random = np.random.default_rng(seed)
         return scale * random.multivariate_normal(
             np.zeros(BINS), covariance, resamples, check_valid="ignore", method="eigh"

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from committee.base.objectives import is_custom
 from committee.errors import DataError, UnknownNameError, nearest
@@ -130,7 +129,7 @@ def _few(rows: Rows, influence: Floats) -> Floats:
     influence = influence * np.sqrt(number / (number - 1))[rows.labels]
     parts = np.bincount(rows.labels, influence**2, len(number))
     freedom = parts.sum() ** 2 / max((parts**2 / (number - 1)).sum(), np.finfo(float).tiny)
-    return influence * student.ppf(0.975, max(freedom, 1)) / norm.ppf(0.975)
+    return influence * stdtrit(max(freedom, 1), 0.975) / ndtri(0.975)
 
 
 def _risk(name: str, most: float) -> Metric:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from committee.base.objectives import PREFIX
 from committee.errors import UsageError, first_five, nearest
@@ -135,7 +135,7 @@ class CustomMetric:
             return Interval(value, -math.inf, math.inf)
         without = self._without_blocks(rows, block if sample.unit is None else block[sample.unit])
         error = math.sqrt(np.square(without - without.mean()).sum() * (count - 1) / count)
-        reach = float(student.ppf((1 + sample.level) / 2, count - 1)) * error
+        reach = float(stdtrit(count - 1, (1 + sample.level) / 2)) * error
         return Interval(value, value - reach, value + reach)
 
     def _without_blocks(self, rows: Rows, block: NDArray[np.int64]) -> Floats:

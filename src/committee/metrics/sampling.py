@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta, norm
-from scipy.stats import t as student
+from scipy.special import betaincinv, ndtri, stdtrit
 
 Floats = NDArray[np.floating[Any]]
 CORRELATION = 0.1
@@ -122,8 +121,8 @@ class Sample:
         """Half the width of an interval in standard errors."""
         tail = (1 + self.level) / 2
         if self.unit is None:
-            return float(norm.ppf(tail))
-        return float(student.ppf(tail, self.units - 1)) if self.units > 1 else float("inf")
+            return float(ndtri(tail))
+        return float(stdtrit(self.units - 1, tail)) if self.units > 1 else float("inf")
 
     def effective(self, rates: Rates, influence: Floats) -> float:
         """Return the number of independent rows whose rate is as certain as a mean of rates.
@@ -161,13 +160,13 @@ class Sample:
         1998).
         """
         value = float(right.mean())
-        known = norm.ppf((1 + self.level) / 2) / self.quantile
+        known = ndtri((1 + self.level) / 2) / self.quantile
         count = self.effective(one_rate(value, self.rows), right - value) * known**2
         if count <= 0:
             return Interval(value, 0.0, 1.0)
         hits, misses, tail = value * count, (1 - value) * count, (1 - self.level) / 2
-        low = float(beta.ppf(tail, hits, misses + 1)) if value > 0 else 0.0
-        high = float(beta.ppf(1 - tail, hits + 1, misses)) if value < 1 else 1.0
+        low = float(betaincinv(hits, misses + 1, tail)) if value > 0 else 0.0
+        high = float(betaincinv(hits + 1, misses, 1 - tail)) if value < 1 else 1.0
         return Interval(value, min(low, value), max(high, value))
 
     def mean(self, values: Floats, most: float, least: float = 0.0) -> Interval:

@@ -21,20 +21,19 @@ from committee.images.view import View
 from committee.models._arguments import bound_combiner, check_same_classes, member_names
 from committee.models._images import channels_of, labeled_batches
 from committee.models.batch import Batch
-from committee.models.composites.base import DESCRIPTION as COMPOSITE
 from committee.models.composites.base import PROTOCOL as COMPOSITE_PROTOCOL
 from committee.models.composites.base import read_composite, save_parts
+from committee.models.descriptions import COMPOSITE, MEMBER, read_description, write_description
+from committee.models.descriptions import ENSEMBLE as DESCRIPTION
 from committee.models.measure import device_of
-from committee.models.member import DESCRIPTION as MEMBER
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
-from committee.models.member import Member, predict, read_description, write_description
+from committee.models.member import Member, predict
 from committee.models.vote import LazyOutputs, Vote, logits_of
 from committee.predictions.table import Predictions
 from committee.store.inside import inside
-from committee.untrusted.documents import build, read_json
+from committee.untrusted.documents import build
 
 PROTOCOL = 1
-DESCRIPTION = "ensemble.json"
 
 
 class Ensemble(Vote):
@@ -323,14 +322,6 @@ def load(
         folder / COMPOSITE,
         "the description of a composite",
     )
-
-
-def provenance_of(folder: Path) -> dict[str, Any]:
-    """Return the provenance of a saved model, without building the model."""
-    files = [folder / name for name in (DESCRIPTION, COMPOSITE, MEMBER)]
-    file = next((each for each in files if each.is_file()), files[-1])
-    found = read_json(file, "a saved model", "Name a folder that its save method wrote.").get("provenance")
-    return dict(found or {})
 
 
 def views_of(folder: Path) -> list[View]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from committee.metrics.classification import METRICS
 from committee.metrics.summaries import Rows
 from committee.predictions.table import Predictions
+from committee.scoring.draws import Draws
 from committee.scoring.gains import (
     EXACT,
     Floats,
@@ -29,32 +30,6 @@ from committee.scoring.singles import Folds, Singles
 
 MOST_SORTED = 2**24
 """Logits of all members above which areas under ROC curves, for which they are sorted, are not compared."""
-
-
-@dataclass(frozen=True, eq=False)
-class Draws:
-    """Bootstrap draws of a candidate, with a mean of zero, such that larger is better.
-
-    Attributes
-    ----------
-    metrics : tuple of str
-    scores : float32 array [K, R]
-        The metrics themselves.
-    gains : float32 array [K, R]
-        Their differences from those of the best single member.
-
-    See Also
-    --------
-    committee.scoring.simultaneous : Uses the draws of several candidates.
-    """
-
-    metrics: tuple[str, ...]
-    scores: NDArray[np.float32]
-    gains: NDArray[np.float32]
-
-    def scores_of(self, metric: str) -> NDArray[np.float32] | None:
-        """Return the draws of a metric `[R]`, or None if there are none."""
-        return self.scores[self.metrics.index(metric)] if metric in self.metrics else None
 
 
 @dataclass(frozen=True, eq=False)

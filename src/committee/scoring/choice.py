@@ -1,19 +1,23 @@
-"""The choice of a winner among scored methods: ties go to the cheaper one."""
+"""The choice of a winner among scored methods: ties go to the cheaper one.
+
+Importing this does not import torch.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.combiners._calibrator import Calibrator
-from committee.combiners.base import Combiner, is_conditional
 from committee.metrics.classification import get_metric
-from committee.scoring.scores import Scores
+
+if TYPE_CHECKING:
+    from committee.combiners.base import Combiner
+    from committee.scoring.scores import Scores
 
 TIE = 0.5
 """Paired standard errors by which a score may be worse than the best one to count as equal to it.
@@ -121,6 +125,8 @@ class Method(Protocol):
 
 def contenders(methods: Sequence[Method], metric: str) -> list[Contender]:
     """Return scored combiners of the same members; the cost is the number of networks that run."""
+    from committee.combiners.base import is_conditional
+
     sign = 1 if get_metric(metric).higher_is_better else -1
     vote = next((each.method for each in methods if _inside(each.combiner).key == "soft_voting"), "")
     return [
@@ -136,4 +142,6 @@ def contenders(methods: Sequence[Method], metric: str) -> list[Contender]:
 
 
 def _inside(combiner: Combiner) -> Combiner:
+    from committee.combiners._calibrator import Calibrator
+
     return _inside(combiner.inner) if isinstance(combiner, Calibrator) else combiner

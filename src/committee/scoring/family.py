@@ -26,7 +26,7 @@ def simultaneous(gains: Mapping[str, Gain], draws: Mapping[str, NDArray[np.float
     gains : mapping of str to Gain
         The gain of each method; its limits do not matter.
     draws : mapping of str to float32 array [R]
-        Bootstrap draws of each gain, with a mean of zero; see `committee.scoring.baselines.Draws`. Draws with
+        Bootstrap draws of each gain, with a mean of zero; see `committee.scoring.draws.Draws`. Draws with
         the same seed are paired, so that similar methods cost less than different ones.
 
     See Also

@@ -18,7 +18,8 @@ from committee.metrics.classification import evaluate
 from committee.metrics.confidence import intervals
 from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
-from committee.scoring.baselines import Draws, baselines
+from committee.scoring.baselines import baselines
+from committee.scoring.draws import Draws
 from committee.scoring.family import simultaneous
 from committee.scoring.gains import Gain
 from committee.solvers import cross_fit as fitting

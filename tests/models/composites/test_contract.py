@@ -19,7 +19,8 @@ from committee.models.composites.base import COMPOSITES, Composite
 from committee.models.composites.boosted import Boosted
 from committee.models.composites.fusion import Fusion
 from committee.models.composites.moe import Moe
-from committee.models.ensemble import Ensemble, load, provenance_of, views_of
+from committee.models.descriptions import provenance_of
+from committee.models.ensemble import Ensemble, load, views_of
 from committee.models.fusions.base import FUSIONS
 from committee.models.member import Member
 

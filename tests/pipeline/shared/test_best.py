@@ -14,7 +14,7 @@ from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.winner import order
 from committee.recipe.model import CostBudget
-from committee.scoring.baselines import Draws
+from committee.scoring.draws import Draws
 from committee.scoring.gains import Gain
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store

@@ -9,7 +9,7 @@ import pytest
 
 from committee.errors import StoreError
 from committee.pipeline.shared.draws import DRAWS, as_family, read_draws, write_draws
-from committee.scoring.baselines import Draws
+from committee.scoring.draws import Draws
 from committee.scoring.gains import Gain
 
 METRICS = ("accuracy", "log_loss")

@@ -18,12 +18,13 @@ from committee.base.registry import Family
 from committee.errors import UsageError
 from committee.images.decode import Source
 from committee.models._stored_network import damage_named
-from committee.models.member import WEIGHTS, predict, slugs, write_description
+from committee.models.descriptions import COMPOSITE as DESCRIPTION
+from committee.models.descriptions import write_description
+from committee.models.member import WEIGHTS, predict, slugs
 from committee.store.inside import inside
 from committee.untrusted.safetensors_header import read_header
 
 PROTOCOL = 1
-DESCRIPTION = "composite.json"
 PARTS = "parts"
 
 LoadPart = Callable[[Path], nn.Module]

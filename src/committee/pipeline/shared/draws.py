@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from committee.errors import StoreError
-from committee.scoring.baselines import Draws
+from committee.scoring.draws import Draws
 from committee.scoring.family import simultaneous
 from committee.scoring.gains import Gain
 from committee.untrusted.npy import load_npy

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.errors import StoreError, UsageError
-from committee.models.ensemble import provenance_of
-from committee.models.member import DESCRIPTION
+from committee.models.descriptions import MEMBER, provenance_of
 from committee.store.layout import Store
 from committee.store.manifest import NAME, Manifest, digest, read_manifest, read_whole
 from committee.untrusted.documents import build, read_json
@@ -84,7 +83,7 @@ def is_adopted(store: Store, member: str) -> bool:
 
 def is_single_network(store: Store, member: str) -> bool:
     """Return whether a stored member is one network, and not an ensemble or a composite of several."""
-    return (store.checkpoint(member, store.folds(member)[-1]) / DESCRIPTION).is_file()
+    return (store.checkpoint(member, store.folds(member)[-1]) / MEMBER).is_file()
 
 
 def deployed_folds(store: Store, member: str, inference: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from committee.errors import StoreError
 from committee.metrics.classification import METRICS as KNOWN
 from committee.pipeline.shared.draws import DRAWS, as_family, read_draws
 from committee.pipeline.shared.records import METRICS, failures, model_source
-from committee.scoring.baselines import Draws
+from committee.scoring.draws import Draws
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest, read_whole
 from committee.untrusted.documents import build, read_json

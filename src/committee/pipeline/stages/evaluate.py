@@ -54,7 +54,8 @@ from committee.pipeline.shared.together import together
 from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
-from committee.scoring.baselines import Baselines, Draws
+from committee.scoring.baselines import Baselines
+from committee.scoring.draws import Draws
 from committee.scoring.scores import folds_of
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
