@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,7 +208,8 @@ def _predict_window(model: Predictor, window: Sequence[tuple[str, Images | str]]
             by_shape.setdefault(image.shape, []).append(index)
     probabilities: dict[int, NDArray[np.float32]] = {}
     for indices in by_shape.values():
-        batch = np.stack([window[index][1] for index in indices])
+        images = [cast("Images", window[index][1]) for index in indices]
+        batch = images[0][None] if len(images) == 1 else np.stack(images)  # a large photo is not copied
         probabilities |= dict(zip(indices, model(batch), strict=True))
     for index, (name, image) in enumerate(window):
         if isinstance(image, str):

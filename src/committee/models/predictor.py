@@ -136,6 +136,8 @@ class ModulePredictor:
 
         with torch.inference_mode():
             logits_of = getattr(self.module, "infer", self.module)
-            logits = logits_of(torch.tensor(images, device=self.device))
+            # An array that is read-only is copied, since torch warns of writing to it.
+            batch = torch.from_numpy(images) if images.flags.writeable else torch.tensor(images)
+            logits = logits_of(batch.to(self.device))
             probabilities: Probabilities = logits.float().softmax(1).cpu().numpy()
         return probabilities
