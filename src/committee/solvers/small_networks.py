@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 BATCH = 256
+JUDGED = 4096
+"""Held-out rows whose loss is computed at once, which bounds the memory."""
 DECAY = 1e-2
 
 Judge = Callable[[Sequence[Tensor]], float]
@@ -76,10 +78,11 @@ def train_chosen(
 
     curve = np.zeros(epochs + 1)
     for others, held_out in pairs:
-        judged = torch.from_numpy(held_out)
+        blocks = torch.from_numpy(held_out).split(JUDGED)
 
-        def judge(parameters: Sequence[Tensor], judged: Tensor = judged) -> float:
-            return float(task.loss(parameters, judged, None))
+        def judge(parameters: Sequence[Tensor], blocks: Sequence[Tensor] = blocks) -> float:
+            losses = [float(task.loss(parameters, block, None)) for block in blocks]
+            return float(np.average(losses, weights=[len(block) for block in blocks]))
 
         curve += np.array(run(torch.from_numpy(others), epochs, judge)[1]) * len(held_out)
     curve /= sum(len(held_out) for _, held_out in pairs)
