@@ -155,12 +155,22 @@ def test_exports(spec, rows):
 
 @every
 def test_consulting_members_one_by_one_says_the_same(spec, rows):
+    """Also where logits are huge, -inf or NaN: no member that cannot change the result changes it."""
     combiner = build(spec).fit(rows)
-    logits = torch.from_numpy(rows.logits)
-    output = combiner.forward_lazy(
+    logits = torch.from_numpy(rows.logits.copy())
+    logits[:, 0], logits[:, 1] = 1e4 * logits[:, 0].sign(), -1e4 * logits[:, 1].sign()
+    logits[:, 2:4] = -torch.inf
+    logits[:, 2, 3] = 0.0  # every member is certain of the same class
+    logits[torch.arange(4), 3, torch.arange(4)] = 0.0  # each is certain of another class
+    for member in range(4):
+        logits[member, 4 + member] = torch.nan
+    lazy = combiner.forward_lazy(
         lambda member, some: logits[member] if some is None else logits[member][some]
     )
-    torch.testing.assert_close(output, combiner(logits), atol=1e-5, rtol=1e-5)
+    dense = combiner(logits)
+    for output in (lazy, combiner.infer(logits)):
+        torch.testing.assert_close(output, dense, atol=1e-5, rtol=1e-5, equal_nan=True)
+    assert dense[:2].isfinite().all() and dense[8:].isfinite().all()
 
 
 @every
