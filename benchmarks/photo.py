@@ -1,7 +1,7 @@
 """Latency of an ensemble of four networks of 224 pixels on one photo of 12 megapixels.
 
 The networks share the resized photo. They are compared with networks that each resize it: in the same way,
-and in float32 by `torch.nn.functional.interpolate`, as `committee` did before. The weights are random, and the
+and in float32 by `torch.nn.functional.interpolate`, as `committee` did before. The weights are random and the
 networks small, so that resizing matters; their own time, without resizing, is in the note.
 """
 
