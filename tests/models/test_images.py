@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_images_that_are_refused_and_the_advice(channels: int, images: Any, sent
 
 
 @torch.no_grad()
-def test_images_that_are_normalized_already() -> None:
+def test_images_that_are_normalized_already(tmp_path: Path) -> None:
     """A flag: floats are the input of the network, as for a bare module; uint8 is still preprocessed."""
     member = make(normalized=True)
     normalized = (FLOATS - 0.5) / 0.25
@@ -200,6 +201,9 @@ def test_images_that_are_normalized_already() -> None:
     assert torch.equal(member(PHOTOS), make()(PHOTOS))
     both = Ensemble([member, make(normalized=True, seed=1).network], names=["member", "bare"])
     assert both(normalized).shape == (4, 3) and torch.equal(both.infer(normalized), both(normalized))
+    member.save(tmp_path)
+    blank = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 3))
+    assert torch.equal(Member.load(tmp_path, net=blank)(normalized), member(normalized))
     with pytest.raises(DataError) as caught:
         member(normalized[..., :7])
     assert "expected normalized images [batch, 3, 8, 8], got float32 [4, 3, 8, 7]" in str(caught.value)

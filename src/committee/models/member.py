@@ -18,7 +18,7 @@ from committee.backbones.base import AS_IS, IMAGENET_MEAN, IMAGENET_STD, Backbon
 from committee.backbones.build import build
 from committee.backbones.outputs import inspect
 from committee.backbones.weights import require_finite
-from committee.errors import DataError, StoreError, UsageError
+from committee.errors import DataError, UsageError
 from committee.images.decode import Source
 from committee.images.view import Fit, View
 from committee.models._images import channels_of, check_images, image_batches
@@ -237,6 +237,8 @@ class Member(nn.Module):
         }
         if self.network.output != AS_IS:
             description["output"] = self.network.output.to_json()
+        if self.normalized:
+            description["normalized"] = True
         write_description(folder / DESCRIPTION, description)
 
     @classmethod
@@ -270,48 +272,10 @@ class Member(nn.Module):
                 raise ValueError(f"an input of {view.size} pixels")
             network = load_network(description, view, folder / WEIGHTS, trusted, net)
             name, provenance = str(description["name"]), description["provenance"]
-            return cls(network, view, classes, name, provenance).eval()
+            normalized = description.get("normalized") is True
+            return cls(network, view, classes, name, provenance, normalized).eval()
 
         return build_from(rebuild, folder / DESCRIPTION, "the description of a member")
-
-
-<<<<<<< HEAD
-def write_description(path: Path, description: Mapping[str, Any]) -> None:
-    """Write the JSON file that describes a saved member, ensemble or composite."""
-    text = json.dumps(description, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
-def read_description(path: Path, what: str, protocol: int) -> dict[str, Any]:
-    """Read the JSON file that describes a saved member, ensemble or composite.
-
-    Raises
-    ------
-    StoreError
-        The file is missing or damaged, or has another protocol.
-    """
-    description = read_json(path, f"the description of {what}", "Name a folder that its save method wrote.")
-    if description.get("protocol") != protocol:
-        raise StoreError(
-            str(path),
-            expected=f"protocol {protocol}",
-            got=str(description.get("protocol")),
-            todo="Read it with the version of committee that wrote it.",
-        )
-    return description
-=======
-def _load_weights(net: nn.Module, path: Path, name: str) -> None:
-    try:
-        read_header(path)
-        safetensors.torch.load_model(net, str(path))
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise StoreError(
-            str(path),
-            expected=f"the weights of {name}",
-            got=str(error).splitlines()[0],
-            todo="Train or save the member again.",
-        ) from error
->>>>>>> 63cc60b (discover and leaderboard do not import torch: 2.0 s of CPU became 0.3)
 
 
 def slugs(names: Sequence[str]) -> list[str]:
