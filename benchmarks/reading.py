@@ -97,9 +97,7 @@ def ours(dataset: Dataset, part: slice = slice(None)) -> dict[str, Epoch]:
 
 def opened(root: Path, store: Path) -> Dataset:
     """Return the images from the cache of a store."""
-    return open_dataset(
-        Settings(path=str(root)), Store(store), canvas_size=canvas_size(SIZE), folds=0, seed=0
-    )
+    return open_dataset(Settings(path=str(root)), Store(store), img_sizes=[SIZE], folds=0, seed=0)
 
 
 _half: dict[str, Epoch] = {}

@@ -77,7 +77,7 @@ def signal_in(monkeypatch):
 @pytest.mark.parametrize(
     ("number", "place"),
     [
-        (signal.SIGTERM, "committee.images.cache:canvas"),
+        (signal.SIGTERM, "committee.images.cache:frame"),
         (signal.SIGINT, "committee.images.dataset:hash_images"),
         (signal.SIGTERM, "committee.training.plans.base:logits_of"),
         (signal.SIGINT, "committee.store.commit:list_files"),

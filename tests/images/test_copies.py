@@ -21,7 +21,7 @@ from committee.images.dataset import open_dataset
 @pytest.fixture
 def opened(store):
     def run(settings, *, folds=3, seed=1):
-        return open_dataset(settings, store, canvas_size=10, folds=folds, seed=seed)
+        return open_dataset(settings, store, img_sizes=[8], folds=folds, seed=seed)
 
     return run
 

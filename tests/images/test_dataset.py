@@ -5,18 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from committee.base.folds import fingerprint
-from committee.errors import CommitteeError
+from committee.errors import CommitteeError, DataError
 from committee.images import cache
-from committee.images.dataset import open_dataset
+from committee.images.dataset import open_dataset, remove_unused
 from committee.images.decode import decode
 from committee.images.splits import hold_out
-from committee.images.view import frame
+from committee.images.view import CanvasSpec, View, frame
 
 
 @pytest.fixture
 def opened(store):
-    def run(settings, *, size=10, folds=3, seed=1):
-        return open_dataset(settings, store, canvas_size=size, folds=folds, seed=seed)
+    def run(settings, *, size=8, folds=3, seed=1):
+        return open_dataset(settings, store, img_sizes=[size], folds=folds, seed=seed)
 
     return run
 
@@ -39,8 +39,14 @@ def decoded(monkeypatch):
     return count
 
 
+def canvas_of(data):
+    """Return the only canvas of a data set."""
+    (canvas,) = data.canvases.values()
+    return canvas
+
+
 def same(one, other):
-    for name in ("labels", "sample_ids", "splits", "folds", "canvas"):
+    for name in ("labels", "sample_ids", "splits", "folds"):
         assert np.array_equal(getattr(one, name), getattr(other, name)), name
     assert one.fingerprint == other.fingerprint and one.class_names == other.class_names
 
@@ -49,7 +55,7 @@ def test_rows_images_and_labels_belong_together(make_folder, settings, opened):
     root = make_folder("root", {"cat": 12, "dog": 9})
     data = opened(settings(root))
     assert data.name == "root" and data.class_names == ("cat", "dog")
-    assert data.canvas.shape == (21, 10, 10, 3)
+    assert canvas_of(data).shape == (21, 10, 10, 3)
     rows = [20, 0, 7]
     for row, image in zip(rows, data.images(rows), strict=True):
         name = data.sample_ids[row]
@@ -70,20 +76,47 @@ def test_decoded_once(make_folder, settings, opened, decoded):
     same(opened(settings(root), seed=99), first)
     same(opened(None), first)
     assert len(decoded) == 18
-    assert opened(settings(root), size=12).canvas.shape == (18, 12, 12, 3)
+    assert canvas_of(opened(settings(root), size=10)).shape == (18, 12, 12, 3)
+    assert len(decoded) == 36
+
+
+def test_one_pass_makes_all_missing_canvases_and_unused_ones_are_removed(
+    make_folder, settings, store, decoded
+):
+    place = settings(make_folder("root", {"cat": 9, "dog": 9}))
+    keys = {"folds": 3, "seed": 1}
+    own, other = CanvasSpec(10, "crop", 3), CanvasSpec(4, "pad", 3)
+    first = open_dataset(place, store, img_sizes=[8, 20], **keys)
+    assert len(decoded) == 18 and [spec.size for spec in first.canvases] == [10, 23]
+    data = open_dataset(place, store, img_sizes=[8, 12, 8], canvases=[other], **keys)
+    assert len(decoded) == 36 and list(data.canvases) == [own, CanvasSpec(14, "crop", 3), other]
+    assert data.fingerprint == first.fingerprint
+    for row, name in enumerate(data.sample_ids[:3].tolist()):
+        original = torch.from_numpy(decode(f"{place.path}/{name}"))[None]
+        for view in (View(8), View(12), View(4, fit="pad")):
+            assert torch.equal(view(data.images([row], view)), view(original))
+    with pytest.raises(DataError) as caught:
+        data.images([0], View(20))
+    assert str(caught.value) == (
+        "root: expected images decoded as 23-crop-3, got 10-crop-3, 14-crop-3, 4-pad-3. "
+        "Name their size in open_dataset."
+    )
+    remove_unused(store, [own])
+    assert [place.name[:9] for place in store.root.glob("cache/*")] == ["canvas-10"]
+    same(open_dataset(None, store, img_sizes=[8], **keys), first)
     assert len(decoded) == 36
 
 
 def test_a_damaged_cache_is_made_again(make_folder, settings, opened, store, decoded):
     root = make_folder("root", {"cat": 9, "dog": 9})
     first = opened(settings(root))
-    pixels = first.canvas.copy()
+    pixels = canvas_of(first).copy()
     [file] = store.root.glob("cache/*/canvas.npy")
     del first
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    assert np.array_equal(opened(None).canvas, pixels)
+    assert np.array_equal(canvas_of(opened(None)), pixels)
     assert len(decoded) == 36
 
 
@@ -250,7 +283,7 @@ def test_a_folder_beside_the_splits(make_folder, settings, said):
 
 def test_gray_and_squashed(make_folder, settings, opened):
     root = make_folder("root", {"cat": 9, "dog": 9})
-    assert opened(settings(root, channels=1, fit="squash"), size=8).canvas.shape == (18, 8, 8, 1)
+    assert canvas_of(opened(settings(root, channels=1, fit="squash"), size=8)).shape == (18, 8, 8, 1)
 
 
 @given(st.lists(st.integers(0, 2), min_size=8, max_size=80), st.floats(0.05, 0.9), st.integers(0, 9))

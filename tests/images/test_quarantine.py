@@ -13,15 +13,15 @@ from committee.errors import CommitteeError
 from committee.images import cache
 from committee.images.dataset import open_dataset, preview_dataset
 from committee.images.decode import decode, image_error
-from committee.images.view import frame
+from committee.images.view import View
 
 HINT = "Replace it or leave it out."
 
 
 @pytest.fixture
 def opened(store):
-    def run(settings, *, size=10, folds=2):
-        return open_dataset(settings, store, canvas_size=size, folds=folds, seed=1)
+    def run(settings, *, size=8, more=(), folds=2):
+        return open_dataset(settings, store, img_sizes=[size, *more], folds=folds, seed=1)
 
     return run
 
@@ -83,16 +83,24 @@ def test_the_limit_may_be_raised_and_nothing_is_decoded_again(root, settings, op
     assert len(decoded) == 24
     assert data.quarantined == BROKEN and len(data.labels) == 21
     assert not set(BROKEN) & set(data.sample_ids.tolist())
-    assert len(data.canvas) == len(data.sample_ids) == len(data.splits) == len(data.folds) == 21
+    assert (
+        len(next(iter(data.canvases.values())))
+        == len(data.sample_ids)
+        == len(data.splits)
+        == len(data.folds)
+        == 21
+    )
     [warning] = caplog.messages
     assert warning.startswith("3 of 24 images are broken and left out (")
 
 
 def test_no_neighbor_takes_the_place_of_a_broken_one(root, settings, opened):
-    data = opened(settings(root, max_broken=0.2))
+    opened(settings(root, max_broken=0.2), more=[20])
+    data = opened(settings(root), more=[12, 20])
     for row, name in enumerate(data.sample_ids.tolist()):
         original = torch.from_numpy(decode(root / name))[None]
-        assert torch.equal(data.images([row]), frame(original, 10, "crop"))
+        for view in (View(8), View(12), View(20)):
+            assert torch.equal(view.cut(data.images([row], view)), view.cut(original))
 
 
 def test_they_are_remembered(root, settings, opened, decoded):
@@ -100,15 +108,15 @@ def test_they_are_remembered(root, settings, opened, decoded):
     again = opened(settings(root))
     assert len(decoded) == 24 and again.quarantined == opened(None).quarantined == BROKEN
     assert first.fingerprint == again.fingerprint
-    larger = opened(settings(root), size=12)
-    assert len(decoded) == 24 + 21 and larger.canvas.shape == (21, 12, 12, 3)
+    larger = opened(settings(root), size=10)
+    assert len(decoded) == 24 + 21 and list(larger.canvases) == [(12, "crop", 3)]
     assert np.array_equal(larger.sample_ids, first.sample_ids)
 
 
 def test_taken_away_they_do_not_matter_and_repaired_they_are_refused(root, settings, opened, store):
     first = opened(settings(root, max_broken=0.2))
     (root / "cat" / "0.png").unlink()
-    again = opened(settings(root), size=11)
+    again = opened(settings(root), size=9)
     assert again.fingerprint == first.fingerprint and again.quarantined == BROKEN
     (root / "cat" / "5.png").write_bytes((root / "cat" / "1.png").read_bytes())
     assert said(opened, settings(root)) == (
@@ -118,7 +126,7 @@ def test_taken_away_they_do_not_matter_and_repaired_they_are_refused(root, setti
     )
     (root / "cat" / "5.png").unlink()
     assert opened(settings(root)).fingerprint == first.fingerprint
-    assert len(preview_dataset(settings(root), store, canvas_size=8, folds=2, seed=1).labels) == 21
+    assert len(preview_dataset(settings(root), store, folds=2, seed=1).labels) == 21
 
 
 def test_replaced_before_the_data_set_is_frozen_they_are_read(root, settings, opened, store):
@@ -169,7 +177,7 @@ def test_an_image_that_is_broken_later_stops_the_run(make_folder, settings, open
         raise image_error("x", "no memory")
 
     monkeypatch.setattr(cache, "decode", tired)
-    assert said(opened, settings(root), size=12).startswith(
+    assert said(opened, settings(root), size=10).startswith(
         "18 of 18 images: expected images that can be decoded as before, "
         "got errors for 'cat/0.png', 'cat/1.png'"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -75,9 +77,9 @@ def test_named_before_training(make_table, settings, store, lie, look):
     row, sentence = LIES[lie]
     used = [n for n, name in enumerate(HEADER) if len({str(row(k)[n]) for k in range(24)}) > 1 or row(0)[n]]
     table = make_table([HEADER[n] for n in used], lambda k: [row(k)[n] for n in used])
-    open_it = open_dataset if look == "run" else preview_dataset
+    open_it = partial(open_dataset, img_sizes=[6]) if look == "run" else preview_dataset
     with pytest.raises(DataError) as caught:
-        open_it(settings(table), store, canvas_size=8, folds=4, seed=3)
+        open_it(settings(table), store, folds=4, seed=3)
     assert str(caught.value) == sentence
 
 

@@ -122,7 +122,7 @@ def test_workers_that_do_not_start(monkeypatch, tmp_path):
 def test_a_data_set_goes_on_without_what_kills_workers(root, settings, store):
     (root / "cat" / "7.png").rename(root / "cat" / "kill.png")
     (root / "dog" / "7.png").rename(root / "dog" / "kill_once.png")
-    with_workers = open_dataset(settings(root, num_workers=2), store, canvas_size=8, folds=2, seed=0)
+    with_workers = open_dataset(settings(root, num_workers=2), store, img_sizes=[6], folds=2, seed=0)
     assert with_workers.quarantined == {"cat/kill.png": f"an image that crashed its process ({DEATH}) twice"}
     assert len(with_workers.labels) == 299 and "dog/kill_once.png" in with_workers.sample_ids
 
@@ -138,7 +138,7 @@ if __name__ == "__main__":
     workers.COMMAND = (sys.executable, "-c", open("fatal.py").read())
     try:
         settings = Dataset(path="root", num_workers=2)
-        open_dataset(settings, Store("store"), canvas_size=8, folds=2, seed=0)
+        open_dataset(settings, Store("store"), img_sizes=[6], folds=2, seed=0)
     except KeyboardInterrupt:
         sys.exit(130)
 """

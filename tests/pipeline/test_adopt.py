@@ -91,7 +91,7 @@ def test_any_wrapping_predicts_as_the_network_does(
     torch.save(WRAPPED[kind](net.network.net.state_dict()), given.weights)
     found = adopt(recipe(), trained, given)
     assert found.state == "adopted" and found.agrees["fresh"] > 0.15
-    dataset = open_dataset(None, trained, canvas_size=37, folds=0, seed=0)
+    dataset = open_dataset(None, trained, img_sizes=[32], folds=0, seed=0)
     with torch.inference_mode():
         expected = net(dataset.images(dataset.rows("test"))).numpy()
     stored = load_predictions(trained, ["guest"], "test").logits[0]
@@ -140,7 +140,7 @@ def test_classes_in_another_order_are_matched_by_name(trained: Store, net: Membe
     run_verb("build-ensemble", recipe(), trained, methods=["stacking_lr"])
     module, facts = load_model(trained, "stacking_lr")
     assert isinstance(module, Ensemble) and facts["class_names"] == list(one.class_names)
-    dataset = open_dataset(None, trained, canvas_size=37, folds=0, seed=0)
+    dataset = open_dataset(None, trained, img_sizes=[32], folds=0, seed=0)
     rows = dataset.rows("test")
     with torch.inference_mode():
         predicted = module(dataset.images(rows)).argmax(1).numpy()

@@ -41,7 +41,8 @@ class ExtractEmbeddings(Section):
         catalog = look_through(bench.scratch)
         members = fused_members(bench.recipe, bench.scratch, catalog)
         extracted_files = []
-        with extracted(open_context(bench.recipe, bench.scratch, catalog), members) as places:
+        context = open_context(bench.recipe, bench.scratch, catalog, members)
+        with extracted(context, members) as places:
             for name, place in places.items():
                 files = sorted(place.rglob("*.npy"))
                 for file in files:

@@ -43,8 +43,8 @@ class RecomputeBn(Section):
     def run(self, bench: Bench) -> str:
         bench.require_members()
         catalog = look_through(bench.scratch)
-        context = open_context(bench.recipe, bench.scratch, catalog)
         names = choose_backbones(bench.recipe, catalog["members"], bench.scratch)
+        context = open_context(bench.recipe, bench.scratch, catalog, names)
         return "; ".join(_recomputed(context, bench, name) for name in names)
 
 

@@ -38,7 +38,11 @@ class Smoke(Section):
     def run(self, bench: Bench) -> str:
         specs, device = members_to_train(bench.recipe), resolve(bench.recipe.device)
         dataset = open_for(bench.recipe, specs, bench.scratch)
-        log_facts("data set", images=statistics(dataset.canvas), classes=", ".join(dataset.class_names))
+        log_facts(
+            "data set",
+            images=statistics(next(iter(dataset.canvases.values()))),
+            classes=", ".join(dataset.class_names),
+        )
         for spec in specs:
             smoke(spec, dataset, device)
             log_facts(spec.name, backbone=spec.backbone, img_size=spec.img_size, device=device)

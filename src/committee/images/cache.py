@@ -1,4 +1,4 @@
-"""The cache of decoded images: squares slightly larger than the input of the largest member."""
+"""The cache of decoded images: a canvas for each preprocessing, slightly larger than a network's input."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,19 @@ from typing import IO, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from committee.base import progress
-from committee.errors import DataError, StoreError, first_five
+from committee.errors import DataError, first_five
 from committee.images.decode import ImageError, decode, open_file
 from committee.images.readers.base import Images
 from committee.images.threads import in_order
-from committee.images.view import PIXELS, Fit, frame
+from committee.images.view import PIXELS, CanvasSpec, frame
 from committee.images.workers import Workers
 from committee.store.commit import commit, remove
 from committee.store.disk import require_room
 from committee.store.layout import Store
-from committee.store.manifest import digest, is_done, read_manifest
+from committee.store.manifest import digest, is_done
 
 FILE, BROKEN, PRINTS = "canvas.npy", "broken.json", "prints.npy"
 AHEAD = 16
@@ -44,13 +45,13 @@ class Canvas:
     pixels : uint8 `[K, size, size, channels]`, memory-mapped
         The images, channels last: crops of rows resize two and a half times as fast.
     prints : uint64 `[K, 2]`
-        Hash of each image; equal for equal pixels.
+        Hash of each decoded image; equal for equal pixels.
     broken : dict
         Sample id -> reason, for the other N - K images.
 
     See Also
     --------
-    open_canvas : Open or create the cache of decoded images.
+    open_canvases : Open or create the cache of decoded images.
     """
 
     pixels: NDArray[np.uint8]
@@ -73,32 +74,28 @@ def content_digest(sample_ids: Sequence[str], hashes: Sequence[str]) -> str:
     return total.hexdigest()
 
 
-def cache_folder(store: Store, content: str, size: int, fit: Fit, channels: int) -> tuple[Path, str]:
+def cache_folder(store: Store, content: str, spec: CanvasSpec) -> tuple[Path, str]:
     """Return the folder of a cache of decoded images, and the fingerprint of its settings."""
-    fingerprint = digest(
-        {"content": content, "size": size, "fit": fit, "channels": channels, "pixels": PIXELS}
-    )
-    return store.cache(f"canvas-{size}-{fit}-{channels}-{fingerprint[:12]}"), fingerprint
+    fingerprint = digest({"content": content, **spec._asdict(), "pixels": PIXELS})
+    return store.cache("canvas-{}-{}-{}-".format(*spec) + fingerprint[:12]), fingerprint
 
 
-def is_cached(store: Store, content: str, size: int, fit: Fit, channels: int) -> bool:
-    """Return whether the images with this content are already decoded to this size."""
-    return is_done(*cache_folder(store, content, size, fit, channels))
+def is_cached(store: Store, content: str, specs: Collection[CanvasSpec]) -> bool:
+    """Return whether the images with this content are already decoded to all of these canvases."""
+    return all(is_done(*cache_folder(store, content, spec)) for spec in specs)
 
 
-def open_canvas(
+def open_canvases(
     store: Store,
     content: str,
     sample_ids: Sequence[str],
     images: Images | None,
+    specs: Collection[CanvasSpec],
     *,
-    size: int,
-    fit: Fit,
-    channels: int,
     workers: int,
     all_good: bool = False,
-) -> Canvas:
-    """Return the decoded images; decode them if they are not in the cache.
+) -> dict[CanvasSpec, Canvas]:
+    """Return the decoded images; those that are not in the cache are made in one pass over the images.
 
     Parameters
     ----------
@@ -108,12 +105,13 @@ def open_canvas(
     sample_ids : sequence of N str
     images : sequence of N images or None
         None if `is_cached`.
-    size, fit, channels
-        Size and kind of the decoded images, `[size, size, channels]`.
+    specs : collection of CanvasSpec
+        Sizes and kinds of the decoded images.
     workers : int
         Number of processes that decode; 0 decodes in this process. Arrays are only resized, in threads.
     all_good : bool
-        Whether all images could be decoded before, to another size.
+        Whether all images could be decoded before, to another canvas. Otherwise all canvases are made if one
+        is missing, so that all have the same images.
 
     Raises
     ------
@@ -122,18 +120,42 @@ def open_canvas(
     WorkersFailed
         Workers do not start, or too many crashed.
     """
-    folder, fingerprint = cache_folder(store, content, size, fit, channels)
-    if images is not None and not is_done(folder, fingerprint):
-        require_room(folder, len(sample_ids) * channels * size**2)
-        with store.hold(), commit(folder, kind="canvas", fingerprint=fingerprint, content=content) as place:
-            broken = _fill(place, sample_ids, images, (size, fit, channels), workers)
-            if broken and all_good:
-                raise DataError(
-                    f"{len(broken)} of {len(sample_ids)} images",
-                    expected="images that can be decoded as before",
-                    got=f"errors for {first_five(broken)}",
-                    todo="Check memory and disk, and run the command again.",
-                )
+    folders = {spec: cache_folder(store, content, spec) for spec in specs}
+    if images is not None:
+        missing = [spec for spec, place in folders.items() if not is_done(*place)]
+        for channels in sorted({spec.channels for spec in missing}):
+            wanted = [spec for spec in (missing if all_good else specs) if spec.channels == channels]
+            with store.hold(), _committed(folders, wanted, content, len(sample_ids)) as places:
+                _require_good(_fill(places, sample_ids, images, channels, workers), sample_ids, all_good)
+    return {spec: _load(folder) for spec, (folder, _) in folders.items()}
+
+
+@contextlib.contextmanager
+def _committed(
+    folders: Mapping[CanvasSpec, tuple[Path, str]], wanted: Sequence[CanvasSpec], content: str, rows: int
+) -> Iterator[dict[CanvasSpec, Path]]:
+    """Yield a temporary folder for each canvas, which become the folders of the canvases after the block."""
+    require_room(folders[wanted[0]][0], rows * sum(spec.channels * spec.size**2 for spec in wanted))
+    with contextlib.ExitStack() as stack:
+        yield {
+            spec: stack.enter_context(
+                commit(folders[spec][0], kind="canvas", fingerprint=folders[spec][1], content=content)
+            )
+            for spec in wanted
+        }
+
+
+def _require_good(broken: Mapping[str, str], sample_ids: Sequence[str], all_good: bool) -> None:
+    if broken and all_good:
+        raise DataError(
+            f"{len(broken)} of {len(sample_ids)} images",
+            expected="images that can be decoded as before",
+            got=f"errors for {first_five(broken)}",
+            todo="Check memory and disk, and run the command again.",
+        )
+
+
+def _load(folder: Path) -> Canvas:
     return Canvas(
         pixels=np.load(folder / FILE, mmap_mode="r", allow_pickle=False),
         prints=np.load(folder / PRINTS, allow_pickle=False),
@@ -141,46 +163,63 @@ def open_canvas(
     )
 
 
-def remove_other_caches(store: Store, content: str) -> None:
-    """Remove the caches of other images, such as earlier versions of these."""
+def remove_other_canvases(store: Store, content: str, specs: Collection[CanvasSpec]) -> None:
+    """Remove all canvases but `specs` of the images with this content; they can be made again."""
+    kept = {cache_folder(store, content, spec)[0] for spec in specs}
     with store.hold():
-        for folder in store.root.glob("cache/canvas-*"):
-            with contextlib.suppress(StoreError):
-                if read_manifest(folder, verify=False).facts.get("content") == content:
-                    continue
+        for folder in set(store.root.glob("cache/canvas-*")) - kept:
             remove(folder)
 
 
 def _fill(
-    place: Path, ids: Sequence[str], images: Images, shape: tuple[int, Fit, int], workers: int
+    places: Mapping[CanvasSpec, Path], ids: Sequence[str], images: Images, channels: int, workers: int
 ) -> dict[str, str]:
     """Write the images one by one: on a full disk this raises an error, while a memory map would crash."""
-    size, fit, channels = shape
     broken: dict[str, str] = {}
     prints: list[bytes] = []
-    with _decoding(images, channels, workers) as (pool, decode_row), (place / FILE).open("wb") as file:
+    with contextlib.ExitStack() as stack:
+        pool, decode_row = stack.enter_context(_decoding(images, channels, workers))
+        files = {spec: stack.enter_context((place / FILE).open("wb")) for spec, place in places.items()}
 
-        def square(row: int) -> tuple[NDArray[np.uint8], bytes] | str:
+        def squares(row: int) -> tuple[bytes, dict[CanvasSpec, NDArray[np.uint8]]] | str:
             try:
-                image = torch.from_numpy(decode_row(row, ids[row]))
+                pixels = decode_row(row, ids[row])
             except ImageError as error:
                 return error.reason
-            pixels = frame(image[None], size, fit)[0].permute(1, 2, 0).contiguous().numpy()
-            return pixels, hashlib.sha256(pixels.data).digest()[:16]
+            image = torch.from_numpy(pixels)[None]
+            return _print_of(pixels), {spec: _square(image, spec) for spec in places}
 
-        _write_header(file, (len(ids), size, size, channels))
-        squares = in_order(pool, square, range(len(ids)), AHEAD)
-        for name, result in zip(ids, progress.track(squares, len(ids), "decoding images"), strict=True):
+        _write_headers(files, len(ids))
+        results = in_order(pool, squares, range(len(ids)), AHEAD)
+        for name, result in zip(ids, progress.track(results, len(ids), "decoding images"), strict=True):
             if isinstance(result, str):
                 broken[name] = result
-            else:
-                file.write(result[0].data)
-                prints.append(result[1])
-        file.seek(0)
-        _write_header(file, (len(prints), size, size, channels))
-    np.save(place / PRINTS, np.frombuffer(b"".join(prints), "<u8").reshape(-1, 2))
-    (place / BROKEN).write_text(json.dumps(broken, ensure_ascii=False), encoding="utf-8")
+                continue
+            prints.append(result[0])
+            for spec, file in files.items():
+                file.write(result[1][spec].data)
+        _write_headers(files, len(prints))
+    for place in places.values():
+        np.save(place / PRINTS, np.frombuffer(b"".join(prints), "<u8").reshape(-1, 2))
+        (place / BROKEN).write_text(json.dumps(broken, ensure_ascii=False), encoding="utf-8")
     return broken
+
+
+def _square(image: Tensor, spec: CanvasSpec) -> NDArray[np.uint8]:
+    """Return the canvas `[size, size, channels]` of an image `[1, channels, H, W]`."""
+    return frame(image, spec.size, spec.fit)[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _print_of(pixels: NDArray[np.uint8]) -> bytes:
+    found = hashlib.sha256(repr(pixels.shape).encode())
+    found.update(np.ascontiguousarray(pixels).data)
+    return found.digest()[:16]
+
+
+def _write_headers(files: Mapping[CanvasSpec, IO[bytes]], rows: int) -> None:
+    for spec, file in files.items():
+        file.seek(0)
+        _write_header(file, (rows, spec.size, spec.size, spec.channels))
 
 
 def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from committee.errors import DataError
 from committee.images.cache import (
     Canvas,
     content_digest,
     hash_images,
     is_cached,
-    open_canvas,
-    remove_other_caches,
+    open_canvases,
+    remove_other_canvases,
 )
 from committee.images.quarantine import check_broken, report_broken
 from committee.images.readers.base import Samples
@@ -31,10 +32,12 @@ from committee.images.record import (
     with_folds,
 )
 from committee.images.source import read
-from committee.images.view import PIXELS, Fit
+from committee.images.view import PIXELS, Canvases, CanvasSpec, Fit, View, canvas_size, views_by_canvas
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 from committee.store.manifest import digest
+
+Opened = Mapping[CanvasSpec, Canvas]
 
 
 class _Mapped:
@@ -59,8 +62,8 @@ class Dataset:
     fingerprint : str
         Digest of contents, ids, labels, classes and splits. Folds have their own digest
         (`folds.fingerprint`).
-    canvas : uint8 `[N, S, S, channels]`, memory-mapped
-        Decoded images.
+    canvases : mapping of CanvasSpec to uint8 `[N, S, S, channels]`, memory-mapped
+        Decoded images, as each preprocessing needs them.
     labels : int64 `[N]`
         Index of each image's class in `class_names`.
     sample_ids : str `[N]`
@@ -73,10 +76,8 @@ class Dataset:
         Fold of each training row; -1 for other rows and without cross-fitting.
     groups : int64 `[N]`, optional
         Group of each image.
-    canvas_size : int
-        The side S in pixels.
     fit : "crop", "squash" or "pad"
-        How images became square.
+        How images become square for networks that are trained now.
     channels : int
         1 or 3.
     quarantined : dict
@@ -96,46 +97,93 @@ class Dataset:
     >>> from committee.store.layout import Store
     >>> settings = Settings(name="digits", channels=1, num_workers=0)
     >>> with tempfile.TemporaryDirectory() as root:
-    ...     dataset = open_dataset(settings, Store(root), canvas_size=9, folds=5, seed=0)
+    ...     dataset = open_dataset(settings, Store(root), img_sizes=[8], folds=5, seed=0)
     ...     dataset.images(dataset.rows("test")[:4]).shape
-    torch.Size([4, 1, 9, 9])
+    torch.Size([4, 1, 10, 10])
     """
 
     name: str
     fingerprint: str
-    canvas: NDArray[np.uint8]
+    canvases: Mapping[CanvasSpec, NDArray[np.uint8]]
     labels: NDArray[np.int64]
     sample_ids: NDArray[np.str_]
     class_names: tuple[str, ...]
     splits: NDArray[np.str_]
     folds: NDArray[np.int64]
     groups: NDArray[np.int64] | None
-    canvas_size: int
     fit: Fit
     channels: int
     quarantined: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the path of the memory-mapped images in place of their content."""
-        file = getattr(self.canvas, "filename", None)
-        return {**vars(self), "canvas": self.canvas if file is None else _Mapped(self.canvas)}
+        """Pickle the paths of the memory-mapped images in place of their content."""
+        mapped = {
+            spec: array if getattr(array, "filename", None) is None else _Mapped(array)
+            for spec, array in self.canvases.items()
+        }
+        return {**vars(self), "canvases": mapped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        canvas = state["canvas"]
-        vars(self).update(state, canvas=canvas.open() if isinstance(canvas, _Mapped) else canvas)
+        opened = {
+            spec: each.open() if isinstance(each, _Mapped) else each
+            for spec, each in state["canvases"].items()
+        }
+        vars(self).update(state, canvases=opened)
 
     def rows(self, split: Literal["train", "val", "test"]) -> NDArray[np.int64]:
         """Return the rows of a split in ascending order."""
         return np.flatnonzero(self.splits == split)
 
-    def images(self, rows: NDArray[np.int64] | Sequence[int]) -> Tensor:
-        """Return copies of the images of `rows`, uint8 `[len(rows), channels, S, S]`, channels-last."""
-        return torch.from_numpy(self.canvas[np.asarray(rows, dtype=np.int64)]).permute(0, 3, 1, 2)
+    def images(self, rows: NDArray[np.int64] | Sequence[int], view: View | None = None) -> Tensor:
+        """Return copies of the images of `rows`, uint8 `[len(rows), channels, S, S]`, channels-last.
+
+        Parameters
+        ----------
+        rows : int64 `[B]`
+        view : View, optional
+            The preprocessing for which they are; only for a data set with one canvas may it be left out.
+
+        Raises
+        ------
+        DataError
+            The canvas of `view` was not opened.
+        """
+        spec = view.canvas if view is not None else _only(self.canvases)
+        if spec not in self.canvases:
+            raise DataError(
+                self.name,
+                expected="images decoded as {}-{}-{}".format(*spec),
+                got=", ".join("{}-{}-{}".format(*each) for each in self.canvases),
+                todo="Name their size in open_dataset.",
+            )
+        pixels = self.canvases[spec][np.asarray(rows, dtype=np.int64)]
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+    def inputs(self, rows: NDArray[np.int64] | Sequence[int], module: nn.Module) -> Any:
+        """Return the images of `rows` for a module: one tensor, or `Canvases` if its networks need several.
+
+        Modules pass either on to the `View` of each network.
+        """
+        views = views_by_canvas(module)
+        if len(views) < 2:
+            return self.images(rows, next(iter(views.values()), None))
+        return Canvases({spec: self.images(rows, view) for spec, view in views.items()})
+
+
+def _only(canvases: Mapping[CanvasSpec, Any]) -> CanvasSpec:
+    (spec,) = canvases
+    return spec
 
 
 def open_dataset(
-    settings: Settings | None, store: Store, *, canvas_size: int, folds: int, seed: int
+    settings: Settings | None,
+    store: Store,
+    *,
+    img_sizes: Collection[int] = (),
+    canvases: Collection[CanvasSpec] = (),
+    folds: int,
+    seed: int,
 ) -> Dataset:
     """Open the store's data set; the first call reads, splits and decodes it.
 
@@ -145,8 +193,10 @@ def open_dataset(
         Section `dataset` of the recipe. If None or without path and name, the data set of the store is used.
     store : Store
         Store of the record of ids, splits and folds, and of the decoded images.
-    canvas_size : int
-        Side of the decoded images in pixels: `view.canvas_size` of the largest member.
+    img_sizes : collection of int
+        Sizes in pixels of the inputs of networks that are to be trained; each has its own canvas.
+    canvases : collection of CanvasSpec
+        Canvases of stored networks. All canvases that are missing are made in one pass over the images.
     folds : int
         Number of folds; 0 disables cross-fitting. A fold column of the data takes precedence. Rows are
         assigned to folds once: 0 keeps existing folds, and another number is an error.
@@ -169,22 +219,24 @@ def open_dataset(
     """
     record = load_record(store)
     settings, named = _settings(settings, record, store)
-    if record is not None and not named and _suffices(record, settings, store, canvas_size, folds):
-        return _dataset(record, settings, canvas_size, _canvas(record, None, settings, store, canvas_size))
+    sides = [canvas_size(size, settings.fit) for size in img_sizes]
+    specs = dict.fromkeys([*(CanvasSpec(side, settings.fit, settings.channels) for side in sides), *canvases])
+    if record is not None and not named and _suffices(record, specs, store, folds):
+        return _dataset(record, settings, _canvases(record, None, settings, store, specs))
     samples = read(settings)
     hashes = dict(zip(samples.ids, hash_images(samples.images, settings.num_workers), strict=True))
     if record is None:
-        fresh, canvas = _first(samples, hashes, settings, store, canvas_size, folds, seed)
+        fresh, opened = _first(samples, hashes, settings, store, specs, folds, seed)
     else:
         check_left_out(record, hashes, store)
         samples = samples.without(record.quarantined)
         check_same(record, samples, _digest(samples, hashes), settings, store)
         fresh = with_folds(record, samples, folds=folds, seed=seed)
-        canvas = _canvas(fresh, samples, settings, store, canvas_size)
+        opened = _canvases(fresh, samples, settings, store, specs)
     if fresh != record:
         fresh.save(store)
     report_broken(fresh.quarantined, len(fresh.ids), store)
-    return _dataset(fresh, settings, canvas_size, canvas)
+    return _dataset(fresh, settings, opened)
 
 
 def _first(
@@ -192,42 +244,32 @@ def _first(
     hashes: Mapping[str, str],
     settings: Settings,
     store: Store,
-    size: int,
+    specs: Collection[CanvasSpec],
     folds: int,
     seed: int,
-) -> tuple[Record, Canvas]:
+) -> tuple[Record, Opened]:
     """Decode the images, leave out broken ones, and split the others."""
     as_read = _digest(samples, hashes)
-    canvas = open_canvas(
-        store,
-        as_read,
-        samples.ids,
-        samples.images,
-        size=size,
-        fit=settings.fit,
-        channels=settings.channels,
-        workers=settings.num_workers,
-    )
-    check_broken(canvas.broken, len(samples.ids), settings.max_broken, store)
-    kept = samples.without(canvas.broken)
-    record = first_record(kept, _digest(kept, hashes), canvas.prints, settings, store, folds=folds, seed=seed)
+    opened = open_canvases(store, as_read, samples.ids, samples.images, specs, workers=settings.num_workers)
+    found = next(iter(opened.values()))
+    check_broken(found.broken, len(samples.ids), settings.max_broken, store)
+    kept = samples.without(found.broken)
+    record = first_record(kept, _digest(kept, hashes), found.prints, settings, store, folds=folds, seed=seed)
     record = replace(
         record,
         as_read=as_read,
-        quarantined=canvas.broken,
-        left_out={name: hashes[name] for name in canvas.broken},
+        quarantined=found.broken,
+        left_out={name: hashes[name] for name in found.broken},
     )
-    remove_other_caches(store, as_read)
-    return with_folds(record, kept, folds=folds, seed=seed), canvas
+    remove_other_canvases(store, as_read, specs)
+    return with_folds(record, kept, folds=folds, seed=seed), opened
 
 
 def _digest(samples: Samples, hashes: Mapping[str, str]) -> str:
     return content_digest(samples.ids, [hashes[name] for name in samples.ids])
 
 
-def preview_dataset(
-    settings: Settings | None, store: Store, *, canvas_size: int, folds: int, seed: int
-) -> Dataset:
+def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed: int) -> Dataset:
     """Return the data set that `open_dataset` would return, without its images, and without writing.
 
     Parameters and errors are those of `open_dataset`. Images are not read: if the store contains a data set,
@@ -243,8 +285,7 @@ def preview_dataset(
             samples = samples.without(record.quarantined)
             check_same(record, samples, record.content, settings, store)
         record = with_folds(record, samples, folds=folds, seed=seed)
-    empty = np.empty((0, 0, 0, settings.channels), np.uint8)
-    return _dataset(record, settings, canvas_size, Canvas(empty, np.empty((0, 2), np.uint64), {}))
+    return _dataset(record, settings, {})
 
 
 def _settings(settings: Settings | None, record: Record | None, store: Store) -> tuple[Settings, bool]:
@@ -254,38 +295,42 @@ def _settings(settings: Settings | None, record: Record | None, store: Store) ->
     return recorded_settings(record, settings, store), False
 
 
-def _suffices(record: Record, settings: Settings, store: Store, size: int, folds: int) -> bool:
+def remove_unused(store: Store, specs: Collection[CanvasSpec]) -> None:
+    """Remove the decoded images of the store's data set, except for these canvases."""
+    record = load_record(store)
+    if record is not None:
+        remove_other_canvases(store, record.cached_as, specs)
+
+
+def _suffices(record: Record, specs: Collection[CanvasSpec], store: Store, folds: int) -> bool:
     """Return whether the store contains the decoded images and folds, so that files need not be read."""
-    cached = is_cached(store, record.cached_as, size, settings.fit, settings.channels)
-    return cached and (not folds or record.has_folds(folds))
+    return (not folds or record.has_folds(folds)) and is_cached(store, record.cached_as, specs)
 
 
-def _canvas(record: Record, samples: Samples | None, settings: Settings, store: Store, size: int) -> Canvas:
-    return open_canvas(
-        store,
-        record.cached_as,
-        record.ids,
-        None if samples is None else samples.images,
-        size=size,
-        fit=settings.fit,
-        channels=settings.channels,
-        workers=settings.num_workers,
-        all_good=True,
+def _canvases(
+    record: Record,
+    samples: Samples | None,
+    settings: Settings,
+    store: Store,
+    specs: Collection[CanvasSpec],
+) -> Opened:
+    images = None if samples is None else samples.images
+    return open_canvases(
+        store, record.cached_as, record.ids, images, specs, workers=settings.num_workers, all_good=True
     )
 
 
-def _dataset(record: Record, settings: Settings, size: int, canvas: Canvas) -> Dataset:
+def _dataset(record: Record, settings: Settings, opened: Opened) -> Dataset:
     return Dataset(
         name=record.name,
         fingerprint=digest([record.fingerprint, record.splits, settings.fit, settings.channels, PIXELS]),
-        canvas=canvas.pixels,
+        canvases={spec: canvas.pixels for spec, canvas in opened.items()},
         labels=np.array(record.labels, dtype=np.int64),
         sample_ids=np.array(record.ids, dtype=np.str_),
         class_names=tuple(record.class_names),
         splits=np.array(record.splits, dtype=np.str_),
         folds=np.array(record.folds, dtype=np.int64),
         groups=None if record.groups is None else np.array(record.groups, dtype=np.int64),
-        canvas_size=size,
         fit=settings.fit,
         channels=settings.channels,
         quarantined=record.quarantined,

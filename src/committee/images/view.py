@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,46 @@ Fit = Literal["crop", "squash", "pad"]
 MARGIN = 1.15
 PIXELS = 2
 """Version of the resizing; incremented when the pixels that networks see change, and so all results."""
+
+
+class CanvasSpec(NamedTuple):
+    """The canvas that a network reads: all that its preprocessing needs of an image.
+
+    Attributes
+    ----------
+    size : int
+        Side in pixels.
+    fit : "crop", "squash" or "pad"
+        How images become square.
+    channels : int
+        1 or 3.
+    """
+
+    size: int
+    fit: Fit
+    channels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Canvases:
+    """Several canvases of the same images, for models whose networks differ in their preprocessing.
+
+    A model takes them in place of images; each `View` in it reads its own.
+
+    Parameters
+    ----------
+    tensors : mapping of CanvasSpec to uint8 `[B, c, size, size]`
+
+    See Also
+    --------
+    committee.images.dataset.Dataset.inputs : Return the canvases that a model reads.
+    """
+
+    tensors: Mapping[CanvasSpec, Tensor]
+
+    def to(self, device: torch.device) -> Canvases:
+        """Return the same canvases on another device."""
+        return Canvases({spec: tensor.to(device) for spec, tensor in self.tensors.items()})
 
 
 def canvas_size(size: int, fit: Fit = "crop") -> int:
@@ -131,12 +172,19 @@ class View(nn.Module):
             "channels": self.channels,
         }
 
-    def forward(self, images: Tensor) -> Tensor:
+    @property
+    def canvas(self) -> CanvasSpec:
+        """The canvas that this preprocessing reads."""
+        return CanvasSpec(canvas_size(self.size, self.fit), self.fit, self.channels)
+
+    def forward(self, images: Tensor | Canvases) -> Tensor:
         """Preprocess uint8 `[B, c, H, W]` of any height and width to float32 `[B, c, size, size]`."""
         return self.normalize(self.cut(images))
 
-    def cut(self, images: Tensor) -> Tensor:
+    def cut(self, images: Tensor | Canvases) -> Tensor:
         """Resize and crop to uint8 `[B, c, size, size]`."""
+        if isinstance(images, Canvases):
+            images = images.tensors[self.canvas]
         if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
             raise DataError(
                 "images",
@@ -144,7 +192,7 @@ class View(nn.Module):
                 got=f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}",
                 todo="Give pixels in 0..255, with the member's number of channels.",
             )
-        return _square(images, canvas_size(self.size, self.fit), self.fit, self.size)
+        return _square(images, self.canvas.size, self.fit, self.size)
 
     def normalize(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
         """Normalize pixels by the mean and standard deviation of the channels.
@@ -166,6 +214,11 @@ class View(nn.Module):
             block, shift, scale = lines(result[part].copy_(pixels[part]), self.shift, self.scale)
             torch.addcmul(shift, block, scale, out=block)
         return result
+
+
+def views_by_canvas(module: nn.Module) -> dict[CanvasSpec, View]:
+    """Return the canvases that the networks in a module read, each with a view that reads it."""
+    return {part.canvas: part for part in module.modules() if isinstance(part, View)}
 
 
 def _per_channel(who: str, values: float | Sequence[float], channels: int) -> tuple[float, ...]:

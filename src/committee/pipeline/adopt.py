@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from committee.errors import DataError, UsageError, first_five
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
-from committee.images.view import canvas_size
 from committee.pipeline._adoption import SPLITS, Adoption, Networks, Rows, load_networks
 from committee.pipeline.foreign import UNKNOWN, Adopted, Foreign
 from committee.pipeline.shared.class_names import read_classes
@@ -154,9 +153,9 @@ def _selected(dataset: Dataset, images: str, option: str) -> NDArray[np.bool_]:
 
 def _open(recipe: Recipe, store: Store, foreign: Foreign) -> Dataset:
     """Open the data set of the store; if it has no folds yet, the folds of the recipe are drawn."""
-    size = canvas_size(foreign.size or recipe.dataset.img_size, recipe.dataset.fit)
+    size = foreign.size or recipe.dataset.img_size
     folds = folds_to_draw(recipe, store)
-    return open_dataset(recipe.dataset, store, canvas_size=size, folds=folds, seed=recipe.seed)
+    return open_dataset(recipe.dataset, store, img_sizes=[size], folds=folds, seed=recipe.seed)
 
 
 def folds_to_draw(recipe: Recipe, store: Store) -> int:

@@ -41,7 +41,7 @@ def attempt(path: Path, key: str) -> Samples | str:
         samples = read(Settings(path=str(path), reader=key))
         with contextlib.suppress(CommitteeError):
             settings = Settings(path=str(path), reader=key)
-            preview_dataset(settings, Store(path.parent / "store"), canvas_size=3, folds=2, seed=0)
+            preview_dataset(settings, Store(path.parent / "store"), folds=2, seed=0)
     except CommitteeError as error:
         return str(error)
     return samples

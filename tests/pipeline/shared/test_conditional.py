@@ -57,7 +57,7 @@ def test_members_are_ordered_by_measured_cost(built: Store) -> None:
 def test_infer_runs_each_network_on_the_remaining_images(built: Store) -> None:
     module, facts = load_model(built, "cascade_ensemble")
     assert isinstance(module, Ensemble)
-    dataset = open_dataset(None, built, canvas_size=37, folds=0, seed=0)
+    dataset = open_dataset(None, built, img_sizes=[32], folds=0, seed=0)
     images = dataset.images(dataset.rows("test"))
     seen: dict[str, int] = {}
     for name, member in zip(facts["members"], module.members, strict=True):

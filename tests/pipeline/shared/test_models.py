@@ -19,7 +19,7 @@ from committee.store.manifest import Manifest, list_files, read_manifest
 
 
 def images(store: Store, rows: int) -> torch.Tensor:
-    dataset = open_dataset(None, store, canvas_size=37, folds=3, seed=0)
+    dataset = open_dataset(None, store, img_sizes=[32], folds=3, seed=0)
     return dataset.images(dataset.rows("test")[:rows])
 
 

@@ -115,7 +115,7 @@ def test_nested_ensembles_run_shared_members_once_and_export_as_one_graph(
     runs = []
     for member in module.members:
         member.register_forward_hook(lambda *_: runs.append(1))
-    dataset = open_dataset(None, built, canvas_size=37, folds=0, seed=0)
+    dataset = open_dataset(None, built, img_sizes=[32], folds=0, seed=0)
     images = dataset.images(dataset.rows("test")[:5])
     with torch.inference_mode():
         dense, lazy = module(images), module.infer(images)

@@ -75,7 +75,7 @@ def test_the_module_agrees_with_the_combiner_on_stored_predictions(trained: Stor
     combined = load(trained.ensemble("weighted_ensemble")).combine(test.logits)
     from committee.images.dataset import open_dataset
 
-    dataset = open_dataset(None, trained, canvas_size=37, folds=3, seed=0)
+    dataset = open_dataset(None, trained, img_sizes=[32], folds=3, seed=0)
     found = module(dataset.images(dataset.rows("test"))).detach().numpy()
     np.testing.assert_allclose(found, combined, atol=1e-5)
 

@@ -197,9 +197,9 @@ class Watched:
         self.real, self.rows = real, set()
 
     def __get__(self, dataset, owner=None):
-        def images(rows):
+        def images(rows, *keys):
             self.rows |= set(rows)
-            return self.real(dataset, rows)
+            return self.real(dataset, rows, *keys)
 
         return images
 

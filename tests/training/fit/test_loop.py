@@ -160,7 +160,9 @@ def test_epochs_are_chosen_on_an_inner_slice_of_the_training_rows(
 ):
     asked = []
     real = type(dataset).images
-    monkeypatch.setattr(type(dataset), "images", lambda self, rows: asked.append(rows) or real(self, rows))
+    monkeypatch.setattr(
+        type(dataset), "images", lambda self, rows, view: asked.append(rows) or real(self, rows)
+    )
     rows = dataset.rows("train")[dataset.folds[:240] != 0]
     rule = ("training.early_stop={patience: 2, fraction: 0.2}", "training.best_checkpoint=true")
     member = fit(*rule, "training.epochs=30", "training.lr=0.1", rows=rows, folder=tmp_path / "a")

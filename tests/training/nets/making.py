@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 from committee.base.folds import make_folds
 from committee.images.dataset import Dataset
+from committee.images.view import CanvasSpec
 from committee.recipe.load import load_recipe
 from committee.recipe.members import MemberSpec
 
@@ -42,14 +43,13 @@ def make_dataset(folder: Path, folds: int = 3, **changes: Any) -> Dataset:
     settings: dict[str, Any] = {
         "name": "digits",
         "fingerprint": "f",
-        "canvas": np.load(path, mmap_mode="r"),
+        "canvases": {CanvasSpec(10, "crop", 1): np.load(path, mmap_mode="r")},
         "labels": digits.target[:360].astype(np.int64),
         "groups": None,
         "sample_ids": np.array([f"d{n:04}" for n in range(360)]),
         "class_names": tuple("0123456789"),
         "splits": splits,
         "folds": dealt,
-        "canvas_size": 10,
         "fit": "crop",
         "channels": 1,
     }

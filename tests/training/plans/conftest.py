@@ -24,12 +24,13 @@ def contract(dataset, tmp_path):
             == plan.section
         )
         assert derives == ("of" in plan.facts())
-        rows, images = dataset.rows("train")[:64], dataset.images(np.arange(5))
+        rows = dataset.rows("train")[:64]
         made, same = (plan.run(rows, "fold_0", fingerprint=by) for by in ("a", "b"))
         assert set(made) == {plan.name, *plan.others}
         for name, one in made.items():
             assert one.name == name and one.class_names == dataset.class_names
             assert one.provenance["epochs"] >= (0 if derives else 1)
+            images = dataset.inputs(np.arange(5), one)
             one.save(tmp_path / "made" / name)
             with torch.inference_mode():
                 logits = one(images)

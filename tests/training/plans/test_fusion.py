@@ -1,12 +1,14 @@
 """Fusions as plans: frozen embeddings, then end to end; originals stay as they are."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from committee.errors import UsageError
+from committee.images.view import CanvasSpec, frame
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Fusion, Network
 from committee.store.manifest import hash_file
@@ -16,6 +18,14 @@ from committee.training.plans.base import Inputs
 from committee.training.plans.fusion import FusionPlan, _together
 
 CONFIG = Network(hidden_dims=[16], epochs=3, lr=0.01, dropout=0.1)
+
+
+@pytest.fixture
+def dataset(dataset):
+    """The data set with a canvas for each of the members' sizes."""
+    own = CanvasSpec(10, "crop", 1)
+    larger = frame(dataset.images(np.arange(360)), 12, "crop").permute(0, 2, 3, 1).numpy()
+    return replace(dataset, canvases={**dataset.canvases, own._replace(size=12): larger})
 
 
 @pytest.fixture
@@ -99,7 +109,7 @@ def test_what_end_to_end_sees_is_what_the_members_see(members, dataset, store, c
         "fused"
     ]
     together = _together(made, 10).eval()
-    images = dataset.images(dataset.rows("val"))
+    images = dataset.images(dataset.rows("val"), together.view)
     with torch.inference_mode():
         largest = made.parts[1].embed(images)
         shown = together.view(images)

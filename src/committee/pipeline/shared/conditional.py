@@ -14,6 +14,7 @@ from committee.combiners.base import Combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import CommitteeError
 from committee.images.dataset import Dataset, open_dataset
+from committee.images.view import views_by_canvas
 from committee.metrics.classification import evaluate
 from committee.models.measure import batch_times
 from committee.pipeline.shared.combined import combined, usage
@@ -81,17 +82,15 @@ def _accuracy(log_probs: NDArray[np.float32], labels: NDArray[np.int64] | None) 
 
 
 def latencies(
-    store: Store, name: str, side: int, device: torch.device, trusted: Collection[str]
+    store: Store, name: str, device: torch.device, trusted: Collection[str]
 ) -> list[dict[str, float]]:
-    """Time a model on images of the test split, with conditional evaluation and without it.
+    """Time a model on the largest canvases of test images that it reads, conditionally and densely.
 
     Parameters
     ----------
     store : Store
     name : str
         The name of a member or an ensemble.
-    side : int
-        Height and width of the images in pixels.
     device : torch.device
     trusted : collection of str
         The `python:` backbones that may be built.
@@ -102,12 +101,13 @@ def latencies(
         For 1 and for 32 images per call: `batch`, `calls`, and the milliseconds per call, `mean`, `median`
         and `p95`; with the prefix `dense_`, the same if all networks run. Empty if the images cannot be read.
     """
+    module = load_model(store, name, trusted=trusted)[0].to(device)
+    largest = max(views_by_canvas(module))
     try:
-        dataset = open_dataset(None, store, canvas_size=side, folds=0, seed=0)
+        dataset = open_dataset(None, store, canvases=[largest], folds=0, seed=0)
     except CommitteeError as error:
         log.warning("%s is not timed on real images: %s", name, error)
         return []
-    module = load_model(store, name, trusted=trusted)[0].to(device)
     return [_timed(module, _batches(dataset, size, calls, device)) for size, calls in BATCHES.items()]
 
 

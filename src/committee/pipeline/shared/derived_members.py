@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from committee.base.devices import resolve as resolve_device
+from committee.errors import CommitteeError
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
-from committee.images.view import canvas_size
+from committee.images.view import CanvasSpec
+from committee.models.ensemble import views_of
 from committee.pipeline.discover import Catalog
 from committee.pipeline.shared.records import member_source
 from committee.recipe.model import Recipe
@@ -64,8 +67,14 @@ class DerivedContext:
         )
 
 
-def open_context(recipe: Recipe, store: Store, catalog: Catalog) -> DerivedContext:
-    """Open the data set of a store, at the largest image size of its members.
+def open_context(
+    recipe: Recipe,
+    store: Store,
+    catalog: Catalog,
+    members: Sequence[str],
+    img_sizes: Collection[int] = (),
+) -> DerivedContext:
+    """Open the data set of a store with the canvases of stored members, and of new networks of `img_sizes`.
 
     Raises
     ------
@@ -73,11 +82,25 @@ def open_context(recipe: Recipe, store: Store, catalog: Catalog) -> DerivedConte
         The data set cannot be read.
     """
     entries = {str(entry["name"]): entry for entry in catalog["members"]}
-    sizes = [int(entry["img_size"]) for entry in entries.values() if "img_size" in entry]
-    settings, record = recipe.dataset, load_record(store)
-    size = max(sizes, default=settings.img_size)
+    record = load_record(store)
     folds = max(record.folds) + 1 if record else recipe.training.folds
     dataset = open_dataset(
-        settings, store, canvas_size=canvas_size(size, settings.fit), folds=folds, seed=recipe.seed
+        recipe.dataset,
+        store,
+        img_sizes=img_sizes,
+        canvases=stored_canvases(store, members),
+        folds=folds,
+        seed=recipe.seed,
     )
     return DerivedContext(recipe, store, entries, dataset, resolve_device(recipe.device))
+
+
+def stored_canvases(store: Store, members: Iterable[str]) -> list[CanvasSpec]:
+    """Return the canvases that the networks of stored members read; damaged members are left out."""
+    found: dict[CanvasSpec, None] = {}
+    for name in members:
+        with contextlib.suppress(CommitteeError):
+            # All fits of a member have the same preprocessing.
+            views = views_of(store.checkpoint(name, store.folds(name)[-1]))
+            found.update(dict.fromkeys(view.canvas for view in views))
+    return list(found)

@@ -11,8 +11,8 @@ from committee.images.dataset import Dataset, preview_dataset
 from committee.images.view import canvas_size
 from committee.models.measure import size_mb
 from committee.models.member import Member
-from committee.pipeline.shared.step_time import StepTimer
-from committee.pipeline.shared.to_train import members_to_train, not_adopted, plans_of, with_augmentation
+from committee.pipeline.shared.to_train import img_sizes, members_to_train, not_adopted, plans_of
+    specs = with_augmentation(specs, dataset, store, device, fit=False)
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
@@ -96,10 +96,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     """
     specs = not_adopted(members_to_train(recipe, store), store)
     device = resolve_device(recipe.device)
-    side = canvas_size(max(spec.img_size for spec in specs), recipe.dataset.fit)
-    dataset = preview_dataset(
-        recipe.dataset, store, canvas_size=side, folds=recipe.training.folds, seed=recipe.seed
-    )
+    dataset = preview_dataset(recipe.dataset, store, folds=recipe.training.folds, seed=recipe.seed)
     specs = with_augmentation(specs, dataset, store, device, fit=False)
     plans = plans_of(recipe, specs, dataset, store, device)
     division = division_of(plans, recipe.workers)
@@ -107,7 +104,8 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
         networks = Networks(StepTimer(device), dataset)
         costs = [_cost(plan, networks) for plan in plans]
     rows = len(dataset.labels)
-    cache = rows * dataset.channels * side**2 / MEGABYTE
+    pixels = sum(canvas_size(size, dataset.fit) ** 2 for size in img_sizes(recipe, specs))
+    cache = rows * dataset.channels * pixels / MEGABYTE
     return {
         "device": device.type,
         "rows": rows,

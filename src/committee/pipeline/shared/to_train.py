@@ -13,8 +13,8 @@ import torch
 from committee.backbones.build import resolve as resolve_backbone
 from committee.backbones.weights import require_file
 from committee.errors import RecipeError
-from committee.images.dataset import Dataset, open_dataset
-from committee.images.view import canvas_size
+from committee.images.dataset import Dataset, open_dataset, remove_unused
+from committee.pipeline.shared.derived_members import stored_canvases
 from committee.pipeline.shared.records import is_adopted
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
@@ -23,6 +23,7 @@ from committee.store.layout import Store
 from committee.training.crossfit.augmentation import AugmentationTrial
 from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import PLANS, Plan
+from committee.training.plans.moe import gate_size
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +82,23 @@ def not_adopted(specs: Sequence[MemberSpec], store: Store) -> list[MemberSpec]:
 
 
 def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Dataset:
-    """Open the data set of a recipe, with cached images that are large enough for every member."""
-    settings = recipe.dataset
-    size = canvas_size(max(spec.img_size for spec in specs), settings.fit)
-    return open_dataset(settings, store, canvas_size=size, folds=recipe.training.folds, seed=recipe.seed)
+    """Open the data set of a recipe with the canvases of all members, and remove those that none reads."""
+    dataset = open_dataset(
+        recipe.dataset,
+        store,
+        img_sizes=img_sizes(recipe, specs),
+        folds=recipe.training.folds,
+        seed=recipe.seed,
+    )
+    remove_unused(store, {*dataset.canvases, *stored_canvases(store, store.members())})
+    return dataset
+
+
+def img_sizes(recipe: Recipe, specs: Sequence[MemberSpec]) -> list[int]:
+    """Return the image sizes of the networks that a recipe trains, smallest first, and that of its gate."""
+    sizes = {spec.img_size for spec in specs}
+    moe = recipe.runs.moe
+    return sorted(sizes | ({gate_size(sizes)} if moe is not None and moe.enable else set()))
 
 
 def with_augmentation(

@@ -252,8 +252,7 @@ class _Evaluator:
         costs = self.costs.of(deployed)
         if not self.entries[name].get("is_conditional"):
             return costs
-        side = costs["latency_ms"]["network_sized"]["image"][1]
-        timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
+        timed = latencies(self.store, name, self.costs.device, self.costs.trusted)
         usage = provenance(self.store, name)
         return {
             **costs,
@@ -267,8 +266,7 @@ class _Evaluator:
         if not is_conditional(combiner) or not has_split(self.store, candidates, "test", candidates):
             return costs
         latency = costs["latency_ms"]
-        side = latency["network_sized"]["image"][1]
-        timed = latencies(self.store, name, side, self.costs.device, self.costs.trusted)
+        timed = latencies(self.store, name, self.costs.device, self.costs.trusted)
         single = next((each for each in timed if each["batch"] == 1), None)
         if single is not None and self.costs.batch == 1:
             found = {key: single[key] for key in ("mean", "median", "p95")}

@@ -108,7 +108,7 @@ class Fusion(Stage):
             catalog = discover(store)
             set_aside(catalog, outcome, needed=MEMBERS, renewed=self.renewed(recipe))
             members = fused_members(recipe, store, catalog)
-            context = open_context(recipe, store, catalog)
+            context = open_context(recipe, store, catalog, members)
             with extracted(context, members, keep=section.extract_embeddings) as places:
                 plans = _plans(section, members, places, context)
                 fit_plans(plans, store, recipe.workers, outcome)
@@ -166,9 +166,7 @@ def extracted(
         places = {}
         for name in track(members, what="embeddings of members", name=str):
             place = context.store.fusion_embeddings(name)
-            fingerprint = digest(
-                [context.sources([name]), context.dataset.fingerprint, context.dataset.canvas_size]
-            )
+            fingerprint = digest([context.sources([name]), context.dataset.fingerprint])
             if not is_done(place, fingerprint):
                 if keep:
                     if place.exists():

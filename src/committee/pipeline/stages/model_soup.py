@@ -98,8 +98,9 @@ class ModelSoup(Stage):
             if not groups:
                 outcome.fail("runs.model_soup", _nothing_to_average())
                 return outcome
-            context = open_context(recipe, store, catalog)
             planned = _planned(section, groups, self.methods)
+            members = [member for _, of in planned.values() for member in of]
+            context = open_context(recipe, store, catalog, members)
             plans = [
                 SoupPlan(name, kind, context.inputs(members), section)
                 for name, (kind, members) in planned.items()

@@ -16,7 +16,7 @@ from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
-from committee.training.plans.moe import MoePlan
+from committee.training.plans.moe import SIDE, MoePlan, gate_size
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,11 @@ class Moe(Stage):
             set_aside(catalog, outcome, needed=MEMBERS, renewed=self.renewed(recipe))
             predictions, rows, deployed = _candidates(recipe, store, catalog)
             inference = "folds" if set(deployed.values()) == {"folds"} else "refit"
-            inputs = open_context(recipe, store, catalog).inputs(list(predictions.members), inference)
+            members = list(predictions.members)
+            entries = {str(entry["name"]): entry for entry in catalog["members"]}
+            side = gate_size(entries[name].get("img_size", SIDE) for name in members)
+            context = open_context(recipe, store, catalog, members, [side])
+            inputs = context.inputs(members, inference)
             fit_plans([MoePlan(NAME, inputs, section, predictions, rows)], store, recipe.workers, outcome)
             discover(store)
         return outcome

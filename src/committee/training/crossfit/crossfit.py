@@ -140,7 +140,6 @@ class CrossFit:
             "settings": self.plan.settings(),
             "data": dataset.fingerprint,
             "classes": dataset.class_names,
-            "canvas": [dataset.canvas_size, dataset.fit, dataset.channels],
         }
 
     def _rows(self, name: str) -> tuple[Rows, Rows]:

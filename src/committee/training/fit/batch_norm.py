@@ -69,7 +69,7 @@ def recompute(
 
     def batches() -> Iterator[Tensor]:
         for part in parts:
-            yield member.view(dataset.images(part).to(device))
+            yield member.view(dataset.images(part, member.view).to(device))
 
     member.to(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

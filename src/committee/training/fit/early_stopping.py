@@ -104,7 +104,7 @@ def inner_log_probs(
     parts = []
     for start in range(0, len(rows), size):
         check_interrupt()
-        images = member.view(job.dataset.images(rows[start : start + size]).to(device))
+        images = member.view(job.dataset.images(rows[start : start + size], member.view).to(device))
         with as_training_error(job.name, images.shape[-1]):
             logits = functional_call(network, weights, (images,))
         parts.append(logits.float().log_softmax(1).cpu().numpy())

@@ -119,7 +119,8 @@ def _write(
     while start < len(rows):
 
         def some(size: int, start: int = start) -> NDArray[np.float32]:
-            return member.embed(dataset.images(rows[start : start + size]).to(device)).float().cpu().numpy()
+            images = dataset.images(rows[start : start + size], member.view).to(device)
+            return member.embed(images).float().cpu().numpy()
 
         part, batch_size = halving(some, min(batch_size, len(rows) - start), f"embeddings of {member.name}")
         if not np.isfinite(part).all():

@@ -21,7 +21,8 @@ def logits_of(
     Parameters
     ----------
     module : nn.Module
-        Maps uint8 `[B, c, H, W]` to logits `[B, C]`. Its device and mode are restored afterwards.
+        Maps uint8 `[B, c, H, W]` to logits `[B, C]`. Each of its networks gets its own canvas. Its device and
+        mode are restored afterwards.
     dataset : Dataset
     rows : int64 `[N]`
         Rows of the data set; the logits are in their order.
@@ -47,7 +48,8 @@ def logits_of(
         while start < len(rows):
 
             def some(size: int, start: int = start) -> NDArray[np.float32]:
-                return module(dataset.images(rows[start : start + size]).to(device)).float().cpu().numpy()
+                images = dataset.inputs(rows[start : start + size], module).to(device)
+                return module(images).float().cpu().numpy()
 
             part, batch_size = halving(
                 some, min(batch_size, len(rows) - start), str(getattr(module, "name", "prediction"))

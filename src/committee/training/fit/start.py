@@ -113,6 +113,6 @@ class BatchLoader:
         -------
         float32 tensor `[B, c, size, size]`
         """
-        pixels = self.dataset.images(rows).to(self.device, non_blocking=True)
+        pixels = self.dataset.images(rows, self.view).to(self.device, non_blocking=True)
         seed = derive(self.spec.seed, self.spec.name, "augment", epoch)
         return augment(pixels, self.keys[rows], self.view, self.amounts, seed, self.layout)

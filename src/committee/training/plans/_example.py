@@ -8,25 +8,25 @@ import numpy as np
 import torch
 
 from committee.images.dataset import Dataset
+from committee.images.view import CanvasSpec
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
 from committee.training.plans.base import Inputs
 
 
 def example_dataset() -> Dataset:
-    """Return eight black images of 8 x 8 pixels in two classes and two folds."""
+    """Return eight black images for networks of 8 x 8 pixels, in two classes and two folds."""
     rows = np.arange(8)
     return Dataset(
         name="example",
         fingerprint="example",
-        canvas=np.zeros((8, 8, 8, 1), np.uint8),
+        canvases={CanvasSpec(10, "crop", 1): np.zeros((8, 10, 10, 1), np.uint8)},
         labels=rows % 2,
         sample_ids=rows.astype(str),
         class_names=("cat", "dog"),
         splits=np.full(8, "train"),
         folds=rows // 4,
         groups=None,
-        canvas_size=8,
         fit="crop",
         channels=1,
     )

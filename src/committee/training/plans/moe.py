@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +37,11 @@ CHUNK = 1024
 RATE = 1e-3
 LEAST = -20.0
 """Smallest log-probability of the true class in the loss, so that single confident errors do not dominate."""
+
+
+def gate_size(img_sizes: Iterable[int]) -> int:
+    """Return the side of the images that a gate sees, for experts with images of these sizes."""
+    return min((SIDE, *img_sizes))
 
 
 class MoePlan(Derived):
@@ -91,7 +96,7 @@ class MoePlan(Derived):
     ) -> None:
         super().__init__(name, inputs)
         self.config, self.predictions = section, predictions
-        self.side = min(SIDE, *(int(inputs.facts[member].get("img_size", SIDE)) for member in self.members))
+        self.side = gate_size(inputs.facts[member].get("img_size", SIDE) for member in self.members)
         self.experts = min(section.num_experts, len(self.members))
         if self.experts < 2 or section.top_k > self.experts:
             raise UsageError(
@@ -166,7 +171,10 @@ class MoePlan(Derived):
             return super().predict(member, rows, fold)
         with torch.inference_mode():
             weights = torch.cat(
-                [member.weights(self.dataset.images(rows[part])) for part in slices(len(rows), CHUNK)]
+                [
+                    member.weights(self.dataset.images(rows[part], member.view))
+                    for part in slices(len(rows), CHUNK)
+                ]
             )
             return mix(torch.from_numpy(np.stack(logits, 1)), weights).numpy()
 
@@ -187,7 +195,7 @@ class MoePlan(Derived):
         """Train the gate; return the share of the images that each expert gets, and the notes."""
         device, view, gate = self.device, moe.view.to(self.device), moe.gate.to(self.device)
         parts = list(slices(len(rows), CHUNK))
-        small = torch.cat([view.cut(self.dataset.images(rows[part])) for part in parts])
+        small = torch.cat([view.cut(self.dataset.images(rows[part], view)) for part in parts])
         labels = predictions.require_labels(self.name)
         log_right = _log_right(predictions.logits, labels).to(device)
 

@@ -68,7 +68,7 @@ def _descend(averager: WeightAverager, names: list[str]) -> list[float]:
     for _ in range(PASSES):
         order = generator.permutation(context.judged)
         for rows in np.array_split(order, max(1, len(order) // context.batch_size)):
-            images = view(context.dataset.images(rows).to(context.device))
+            images = view(context.dataset.images(rows, view).to(context.device))
             shares = chosen.softmax(0)
             blended: dict[str, Tensor] = {
                 key: torch.einsum("m,m...->...", shares, value) for key, value in stacked.items()
