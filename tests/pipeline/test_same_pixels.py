@@ -18,6 +18,7 @@ from committee.models.member import Member
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.splits import load_predictions
 from committee.store.layout import Store
+from committee.training.fit.predict import logits_of
 
 SHAPES = [(40, 1), (7, 3000), (3000, 7), (37, 37), (32, 32), (9, 12), (150, 101), (55, 70)]
 """Heights and widths: a pixel wide, panoramas, canvases of the members, and smaller and larger photos."""
@@ -75,11 +76,9 @@ def test_what_is_evaluated_is_what_is_shipped(
         answers = torch.cat([module(image) for image in images]).softmax(1).numpy()
         for name, logits in zip(names, stored.logits, strict=True):
             np.testing.assert_allclose(torch.from_numpy(logits).softmax(1), shown[name], atol=1e-5)
-        dataset = open_dataset(
-            None, store, img_sizes=[*SIZES.values()], folds=0, seed=0
-        )  # the module as a whole takes the canvas of each of its networks
-        inputs = dataset.inputs(dataset.rows("test"), module)
-        np.testing.assert_allclose(module(inputs).softmax(1), answers, atol=1e-5)
+        dataset = open_dataset(None, store, img_sizes=[*SIZES.values()], folds=0, seed=0)
+        cached = logits_of(module, dataset, dataset.rows("test"), batch_size=9, device=torch.device("cpu"))
+        np.testing.assert_allclose(torch.from_numpy(cached).softmax(1), answers, atol=1e-5)
     assert all((each - each.mean(0)).abs().max() > 0.01 for each in shown.values())
     report = json.loads((store.ensemble_metrics(store.resolve("soft_voting")) / "metrics.json").read_text())
     expected = evaluate(np.log(answers), stored.require_labels("test"), ["log_loss"])["log_loss"]

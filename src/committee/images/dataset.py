@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from committee.errors import DataError
 from committee.images.cache import (
@@ -32,7 +32,7 @@ from committee.images.record import (
     with_folds,
 )
 from committee.images.source import read
-from committee.images.view import PIXELS, Canvases, CanvasSpec, Fit, View, canvas_size, views_by_canvas
+from committee.images.view import PIXELS, CanvasSpec, Fit, View, canvas_size
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 from committee.store.manifest import digest
@@ -159,16 +159,6 @@ class Dataset:
             )
         pixels = self.canvases[spec][np.asarray(rows, dtype=np.int64)]
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-    def inputs(self, rows: NDArray[np.int64] | Sequence[int], module: nn.Module) -> Any:
-        """Return the images of `rows` for a module: one tensor, or `Canvases` if its networks need several.
-
-        Modules pass either on to the `View` of each network.
-        """
-        views = views_by_canvas(module)
-        if len(views) < 2:
-            return self.images(rows, next(iter(views.values()), None))
-        return Canvases({spec: self.images(rows, view) for spec, view in views.items()})
 
 
 def _only(canvases: Mapping[CanvasSpec, Any]) -> CanvasSpec:

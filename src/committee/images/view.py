@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -37,28 +36,6 @@ class CanvasSpec(NamedTuple):
     size: int
     fit: Fit
     channels: int
-
-
-@dataclass(frozen=True, eq=False)
-class Canvases:
-    """Several canvases of the same images, for models whose networks differ in their preprocessing.
-
-    A model takes them in place of images; each `View` in it reads its own.
-
-    Parameters
-    ----------
-    tensors : mapping of CanvasSpec to uint8 `[B, c, size, size]`
-
-    See Also
-    --------
-    committee.images.dataset.Dataset.inputs : Return the canvases that a model reads.
-    """
-
-    tensors: Mapping[CanvasSpec, Tensor]
-
-    def to(self, device: torch.device) -> Canvases:
-        """Return the same canvases on another device."""
-        return Canvases({spec: tensor.to(device) for spec, tensor in self.tensors.items()})
 
 
 def canvas_size(size: int, fit: Fit = "crop") -> int:
@@ -177,14 +154,12 @@ class View(nn.Module):
         """The canvas that this preprocessing reads."""
         return CanvasSpec(canvas_size(self.size, self.fit), self.fit, self.channels)
 
-    def forward(self, images: Tensor | Canvases) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Preprocess uint8 `[B, c, H, W]` of any height and width to float32 `[B, c, size, size]`."""
         return self.normalize(self.cut(images))
 
-    def cut(self, images: Tensor | Canvases) -> Tensor:
+    def cut(self, images: Tensor) -> Tensor:
         """Resize and crop to uint8 `[B, c, size, size]`."""
-        if isinstance(images, Canvases):
-            images = images.tensors[self.canvas]
         if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
             raise DataError(
                 "images",

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from committee.models.ensemble import load
+from committee.training.fit.predict import inputs_of
 from committee.training.plans.base import PLANS, Plan
 
 
@@ -30,7 +31,7 @@ def contract(dataset, tmp_path):
         for name, one in made.items():
             assert one.name == name and one.class_names == dataset.class_names
             assert one.provenance["epochs"] >= (0 if derives else 1)
-            images = dataset.inputs(np.arange(5), one)
+            images = inputs_of(one, dataset, np.arange(5), torch.device("cpu"))
             one.save(tmp_path / "made" / name)
             with torch.inference_mode():
                 logits = one(images)

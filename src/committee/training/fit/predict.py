@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from committee.images.dataset import Dataset
+from committee.images.view import CanvasSpec, View, views_by_canvas
+from committee.models.batch import Batch
 from committee.training.fit.batches import Rows
 from committee.training.fit.memory import halving
+
+
+class Canvases(Batch):
+    """Canvases of the same rows: each network of a module gets the one that its preprocessing reads.
+
+    Parameters
+    ----------
+    canvases : mapping of CanvasSpec to uint8 tensor `[B, c, size, size]`
+    """
+
+    def __init__(self, canvases: Mapping[CanvasSpec, Tensor]) -> None:
+        super().__init__(canvases[max(canvases)])
+        self.canvases = canvases
+
+    def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
+        """Return the pixels `[B, c, size, size]` in 0..255 that a view normalizes; see `View.cut`."""
+        pixels = view.cut(self.canvases[view.canvas])
+        return pixels if rows is None else pixels[rows]
+
+
+def inputs_of(
+    module: nn.Module, dataset: Dataset, rows: Rows | Sequence[int], device: torch.device
+) -> Tensor | Canvases:
+    """Return the canvases of rows that a module reads: a tensor, or several if its networks differ in them."""
+    views = views_by_canvas(module)
+    if len(views) < 2:
+        return dataset.images(rows, next(iter(views.values()), None)).to(device)
+    return Canvases({spec: dataset.images(rows, view).to(device) for spec, view in views.items()})
 
 
 @torch.inference_mode()
@@ -48,7 +80,7 @@ def logits_of(
         while start < len(rows):
 
             def some(size: int, start: int = start) -> NDArray[np.float32]:
-                images = dataset.inputs(rows[start : start + size], module).to(device)
+                images = inputs_of(module, dataset, rows[start : start + size], device)
                 return module(images).float().cpu().numpy()
 
             part, batch_size = halving(
