@@ -51,6 +51,9 @@ class _Probabilities(nn.Module):
 
 
 def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
+    # A length of 1 would be recorded as one that broadcasts.
+    batch, _, *sides = (2 if length == 1 else 1 for length in example.shape)
+    example = example.repeat(batch, 1, *sides)
     try:
         with _quiet(), tracing():
             return torch.onnx.export(

@@ -37,7 +37,7 @@ class Canvases(Batch):
 def inputs_of(
     module: nn.Module, dataset: Dataset, rows: Rows | Sequence[int], device: torch.device
 ) -> Tensor | Canvases:
-    """Return the canvases of rows that a module reads: a tensor, or several if its networks differ in them."""
+    """Return the canvases of rows that a module reads: a tensor, or several for different networks."""
     views = views_by_canvas(module)
     if len(views) < 2:
         return dataset.images(rows, next(iter(views.values()), None)).to(device)
