@@ -104,7 +104,7 @@ def test_a_photo_has_the_median_size_of_the_images(tmp_path: Path) -> None:
         for width in (30, 10, 50, 40, 20):
             Image.new("RGB", (width, 2 * width), (width, width, blue)).save(photos / label / f"{width}.png")
     store = Store(tmp_path / "store")
-    open_dataset(Settings(path=str(photos)), store, canvas_size=8, folds=0, seed=0)
+    open_dataset(Settings(path=str(photos)), store, img_sizes=[8], folds=0, seed=0)
     photo = photo_of(store)
     assert (photo.height, photo.width) == (60, 30)
     photos.rename(tmp_path / "moved")

@@ -9,7 +9,6 @@ import numpy as np
 
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.record import load_record
-from committee.images.view import canvas_size
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
@@ -50,10 +49,9 @@ def take_folds(recipe: Recipe, store: Store, dataset: Dataset, side: int) -> Non
 
     A fold column of the data is kept.
     """
-    size = canvas_size(side, recipe.dataset.fit)
     number = int(dataset.folds.max()) + 1
     with store.hold():
-        open_dataset(recipe.dataset, store, canvas_size=size, folds=number, seed=recipe.seed)
+        open_dataset(recipe.dataset, store, img_sizes=[side], folds=number, seed=recipe.seed)
         record = load_record(store)
         assert record is not None
         places = dict(zip(dataset.sample_ids.tolist(), dataset.folds.tolist(), strict=True))

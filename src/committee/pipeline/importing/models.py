@@ -100,7 +100,7 @@ def _dataset(recipe: Recipe, store: Store) -> tuple[Dataset | None, str]:
     """Return the data set without its images, or None and the reason if neither recipe nor store has one."""
     try:
         folds = folds_to_draw(recipe, store)
-        return preview_dataset(recipe.dataset, store, canvas_size=0, folds=folds, seed=recipe.seed), ""
+        return preview_dataset(recipe.dataset, store, folds=folds, seed=recipe.seed), ""
     except UsageError as error:
         if recipe.dataset.is_named:
             raise

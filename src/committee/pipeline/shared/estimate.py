@@ -11,8 +11,14 @@ from committee.images.dataset import Dataset, preview_dataset
 from committee.images.view import canvas_size
 from committee.models.measure import size_mb
 from committee.models.member import Member
-from committee.pipeline.shared.to_train import img_sizes, members_to_train, not_adopted, plans_of
-    specs = with_augmentation(specs, dataset, store, device, fit=False)
+from committee.pipeline.shared.step_time import StepTimer
+from committee.pipeline.shared.to_train import (
+    img_sizes,
+    members_to_train,
+    not_adopted,
+    plans_of,
+    with_augmentation,
+)
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
