@@ -75,6 +75,11 @@ WRAPPED = {
         "pytorch-lightning_version": "2.5",
     },
     "compiled": lambda state: {f"module._orig_mod.{name}": tensor for name, tensor in state.items()},
+    "torchvision_average": lambda state: {
+        "model": {name: torch.zeros_like(tensor) for name, tensor in state.items()},
+        "model_ema": {"n_averaged": torch.ones(()), **{f"module.{n}": t for n, t in state.items()}},
+        "args": argparse.Namespace(model="test_vit"),
+    },
     "timm": lambda state: {
         "state_dict": {name: torch.zeros_like(tensor) for name, tensor in state.items()},
         "state_dict_ema": state,
@@ -87,7 +92,7 @@ WRAPPED = {
 def test_any_wrapping_predicts_as_the_network_does(
     kind: str, trained: Store, net: Member, tmp_path: Path
 ) -> None:
-    given = foreign(tmp_path, net, seen="none", ema=kind == "timm")
+    given = foreign(tmp_path, net, seen="none", ema=kind in ("timm", "torchvision_average"))
     torch.save(WRAPPED[kind](net.network.net.state_dict()), given.weights)
     found = adopt(recipe(), trained, given)
     assert found.state == "adopted" and found.agrees["fresh"] > 0.15

@@ -1,7 +1,8 @@
 """Verify all checksums of a store, and write its catalog.
 
 Whatever is damaged, incomplete, or built from networks that have changed since is listed with the reason and
-left out of the catalog; the exit code is then 3.
+left out of the catalog; the exit code is then 3. Of a folder that other trainers left, it says what would be
+recognized by committee import.
 """
 
 from __future__ import annotations

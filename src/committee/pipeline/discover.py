@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from committee.errors import CommitteeError, StoreError, missing
+from committee.pipeline.importing.files import Files, is_store
+from committee.pipeline.layouts.base import LAYOUTS, recognize
 from committee.pipeline.shared.outcome import Outcome, reason
 from committee.pipeline.shared.records import ensemble_facts, failures, member_source, model_source
 from committee.store.commit import write_json
@@ -106,13 +109,22 @@ def look_through(store: Store) -> Catalog:
 
 
 def require_store(store: Store) -> None:
-    """Raise StoreError if the folder of the store does not exist."""
+    """Raise StoreError if the folder of the store does not exist, or is what another trainer left."""
     if not store.root.is_dir():
         raise missing(
             StoreError,
             store.root,
             "Create a store with: committee train RECIPE, or name another with --store.",
             "store",
+        )
+    if not is_store(store.root) and (found := recognize(Files(store.root))):
+        kinds = Counter(str(LAYOUTS.load(model.layout).title) for model in found)
+        raise StoreError(
+            str(store.root),
+            expected="a store of committee",
+            got="models of other trainers: "
+            + ", ".join(f"{number} x {kind}" if number > 1 else kind for kind, number in kinds.items()),
+            todo=f"Import them into a store: committee import {store.root.as_posix()} --dry-run",
         )
 
 

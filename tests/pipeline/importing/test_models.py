@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from committee.errors import DataError
+from committee.errors import DataError, StoreError, UsageError
 from committee.images.record import load_record
 from committee.models.ensemble import Ensemble
 from committee.models.stored import load_network
 from committee.pipeline.combine import combine
-from committee.pipeline.discover import look_through
+from committee.pipeline.discover import discover, look_through
 from committee.pipeline.importing.files import Files
 from committee.pipeline.importing.models import import_models
 from committee.pipeline.importing.wanted import Imported, Wanted
@@ -278,3 +278,21 @@ def test_nothing_to_import(store: Store, tmp_path: Path) -> None:
         f"{tmp_path}: expected what a trainer leaves ({titles}), got 1 files, no checkpoint or table of "
         "predictions by their names. Name the folder that contains them."
     )
+
+
+def test_stores_and_folders_of_trainers_are_not_mixed_up(
+    competition: Path, trained: Store, recipe: Recipe
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        import_models(recipe, trained, Files(trained.root))
+    assert str(caught.value) == (
+        f"{trained.root}: expected a folder that another trainer left, got a store of committee. "
+        f"Its members need no import: committee leaderboard --store {trained.root}"
+    )
+    with pytest.raises(StoreError) as refused:
+        discover(Store(competition))
+    assert str(refused.value) == (
+        f"{competition}: expected a store of committee, got models of other trainers: 2 x networks of folds. "
+        f"Import them into a store: committee import {competition} --dry-run"
+    )
+    assert not (competition / "ensembles").exists()

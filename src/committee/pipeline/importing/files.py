@@ -9,6 +9,7 @@ from pathlib import Path
 
 from committee.base.registry import Family
 from committee.errors import DataError
+from committee.store.manifest import NAME
 
 MOST_FILES = 200_000
 WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".pth.tar", ".pt.tar")
@@ -120,6 +121,11 @@ class Files:
             if named:
                 return "oof" if named[0] == "val" and self.fold(path) is not None else named[0]
         return "oof"
+
+
+def is_store(folder: Path) -> bool:
+    """Return whether committee has written results into a folder."""
+    return any(any(folder.glob(f"{depth}{NAME}")) for depth in ("*/", "*/*/", "*/*/*/"))
 
 
 def is_weights(path: Path) -> bool:

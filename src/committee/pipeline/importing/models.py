@@ -9,7 +9,7 @@ from committee.images.dataset import Dataset, preview_dataset
 from committee.models.member import slugs
 from committee.pipeline.adopt import folds_to_draw
 from committee.pipeline.importing.content import Content, content_of
-from committee.pipeline.importing.files import EXPORTED, Files
+from committee.pipeline.importing.files import EXPORTED, Files, is_store
 from committee.pipeline.importing.folds import folds_of_files, take_folds
 from committee.pipeline.importing.one import Model, adopt_model, store_model
 from committee.pipeline.importing.wanted import Imported, Wanted
@@ -46,6 +46,8 @@ def import_models(
 
     Raises
     ------
+    UsageError
+        The folder is a store of committee.
     DataError
         No layout recognizes anything.
 
@@ -70,6 +72,13 @@ def import_models(
     >>> models[0].name, models[0].state
     ('resnet18', 'stored')
     """
+    if files.root is not None and is_store(files.root):
+        raise UsageError(
+            str(files.root),
+            expected="a folder that another trainer left",
+            got="a store of committee",
+            todo=f"Its members need no import: committee leaderboard --store {files.root.as_posix()}",
+        )
     found = recognize(files)
     if not found:
         titles = [str(LAYOUTS.load(name).title) for name in LAYOUTS.names()]
