@@ -176,6 +176,10 @@ class TrainingError(CommitteeError, RuntimeError):
     """A fit could not be completed."""
 
 
+class TimeLimitError(CommitteeError, TimeoutError):
+    """A model did not answer within its time limit."""
+
+
 class ExportError(CommitteeError, RuntimeError):
     """A file could not be exported, or its outputs differ from those of the exported module."""
 

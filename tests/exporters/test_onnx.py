@@ -50,13 +50,13 @@ def test_names_no_path_of_this_machine(file):
 
 
 def test_is_one_file(file):
-    assert [path.name for path in file.parent.iterdir()] == ["model.onnx"]
+    assert sorted(path.name for path in file.parent.iterdir()) == ["model.onnx", "predict.py"]
 
 
 def test_weights_past_the_limit_lie_beside_it(tmp_path, vote, photos, monkeypatch):
     monkeypatch.setattr(_onnx_graph, "LARGEST_FILE", 1000)
     file = Onnx().export(vote, torch.from_numpy(photos), tmp_path, CARD)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data", "predict.py"]
     reference = ModulePredictor(vote, "vote", CARD.class_names)
     check_parity(reference, OnnxPredictor(file), several_sizes(photos), "onnx of vote")
 

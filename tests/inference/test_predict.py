@@ -106,8 +106,8 @@ def test_an_answer_that_is_no_number_is_no_answer(folder):
     fine, bad = predict(Broken(), photos)
     assert fine.probabilities is not None and bad.probabilities is None
     assert bad.reason == (
-        f"{photos[1].as_posix()}: expected finite probabilities from brightness, got NaN or infinity. "
-        "Check the weights of the model."
+        f"{photos[1].as_posix()}: expected 2 probabilities from brightness, got NaN or infinity. "
+        "Check the model, and the file that it was loaded from."
     )
 
 

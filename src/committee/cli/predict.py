@@ -47,6 +47,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="largest number of images in one batch (default: 32)",
     )
     parser.add_argument(
+        "--time-limit",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="time in which the model has to answer for one image; inf is no limit (default: 60)",
+    )
+    parser.add_argument(
         "--coverage",
         type=float,
         metavar="P",
@@ -98,7 +105,7 @@ def run(arguments: Namespace) -> int:
         return _print_plan(model, photos, arguments)
     if arguments.csv:
         return _to_csv(model, photos, rule, arguments)
-    found = predict(model, photos, batch_size=arguments.batch_size)
+    found = predict(model, photos, batch_size=arguments.batch_size, time_limit=arguments.time_limit)
     predictions = list(progress.track(found, len(photos), "predicting"))
     failed = {each.id: each.reason for each in predictions if each.probabilities is None}
     (_print_json if arguments.json else _print_table)(model, predictions, rule, failed)
@@ -116,7 +123,7 @@ def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Name
     with PredictionCsv(arguments.csv, model.class_names, name, rule.limit is not None) as rows:
         new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
-        found = predict(model, new, batch_size=arguments.batch_size)
+        found = predict(model, new, batch_size=arguments.batch_size, time_limit=arguments.time_limit)
         for each in progress.track(found, len(new), "predicting"):
             if each.probabilities is None:
                 failed[each.id] = each.reason
@@ -146,7 +153,7 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     done = ids_in(arguments.csv) if arguments.csv else set()
     new = [photo for photo in photos if photo_id(photo) not in done]
     start = perf_counter()
-    tried = len(list(predict(model, new[:1])))
+    tried = len(list(predict(model, new[:1], time_limit=arguments.time_limit)))
     hours = (perf_counter() - start) * len(new) / max(1, tried) / 3600
     if arguments.json:
         print_json({"model": model.name, "photos": len(new), "hours": hours})

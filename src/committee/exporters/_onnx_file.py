@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from committee.errors import DeviceError, StoreError, UsageError, missing, require
+from committee.errors import DataError, DeviceError, StoreError, UsageError, missing, require
 from committee.models.predictor import Images, Probabilities
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+INPUT, OUTPUT = "images", "probabilities"
 
 
 class OnnxPredictor:
-    """An exported ONNX file as a `Predictor`.
+    """An exported ONNX file as a `Predictor`; inputs, outputs and metadata are checked when it is opened.
 
     Parameters
     ----------
@@ -41,28 +43,42 @@ class OnnxPredictor:
     """
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
-        self._session = _open(Path(path), device)
+        self._path = Path(path)
+        self._session, self._options = _open(self._path, device)
         facts = self._session.get_modelmeta().custom_metadata_map
-        if "class_names" not in facts:
-            raise StoreError(
-                str(path),
-                expected="an ONNX file that committee wrote",
-                got="one without class names",
-                todo="Write one with: committee export --model-name NAME",
-            )
-        self.class_names: tuple[str, ...] = tuple(json.loads(facts["class_names"]))
-        self.name: str = facts["name"]
-        self.provenance: dict[str, Any] = json.loads(facts["provenance"])
-        self.channels: int = self._session.get_inputs()[0].shape[1]
+        self.class_names: tuple[str, ...] = _class_names(self._path, facts)
+        self.name = str(facts.get("name", self._path.stem))
+        self.provenance: dict[str, Any] = _json(self._path, facts, "provenance", dict, "{}")
+        self.channels: int = _channels(self._path, self._session.get_inputs())
+        _check_output(self._path, self._session.get_outputs(), len(self.class_names))
 
     def __call__(self, images: Images) -> Probabilities:
-        """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size."""
-        inputs = {"images": np.ascontiguousarray(images)}
-        probabilities: Probabilities = self._session.run(["probabilities"], inputs)[0]
+        """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size.
+
+        Raises
+        ------
+        DataError
+            The graph fails on these images.
+        """
+        inputs = {INPUT: np.ascontiguousarray(images)}
+        try:
+            probabilities: Probabilities = self._session.run([OUTPUT], inputs, self._options)[0]
+        except Exception as error:  # onnxruntime raises a different class for each kind of failure
+            raise DataError(
+                str(self._path),
+                expected=f"a graph that runs on images {list(images.shape)}",
+                got=_first_line(error),
+                todo="Write the file again with: committee export --model-name NAME",
+            ) from error
         return probabilities
 
+    def stop(self) -> None:
+        """End the call that runs in another thread, after its present operation."""
+        self._options.terminate = True
 
-def _open(path: Path, device: str) -> Any:
+
+def _open(path: Path, device: str) -> tuple[Any, Any]:
+    """Return the session of a file, and the options of its runs."""
     try:
         import onnxruntime
     except ImportError:
@@ -70,15 +86,69 @@ def _open(path: Path, device: str) -> Any:
     provider = _provider(device, onnxruntime.get_available_providers())
     if not path.is_file():
         raise missing(UsageError, path)
+    options, runs = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
+    options.log_severity_level = runs.log_severity_level = 4  # errors are raised, and not printed too
     try:
-        return onnxruntime.InferenceSession(str(path), providers=[provider])
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider]), runs
     except Exception as error:  # onnxruntime raises a different class for each kind of damage
-        raise StoreError(
-            str(path),
-            expected="a complete ONNX file",
-            got="a damaged one",
-            todo="Write it again with: committee export --model-name NAME",
-        ) from error
+        raise _foreign(path, "a complete ONNX file", "a damaged one") from error
+
+
+def _class_names(path: Path, facts: Mapping[str, str]) -> tuple[str, ...]:
+    if "class_names" not in facts:
+        raise _foreign(path, "an ONNX file that committee wrote", "one without class names")
+    names = _json(path, facts, "class_names", list)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise _foreign(path, "a list of class names in its metadata", facts["class_names"][:80])
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise _foreign(path, "different class names in its metadata", f"'{twice}' twice")
+    return tuple(names)
+
+
+def _json(path: Path, facts: Mapping[str, str], key: str, kind: type, default: str = "") -> Any:
+    """Return the JSON value of one entry of the metadata."""
+    text = facts.get(key, default)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        what = "object" if kind is dict else "list"
+        raise _foreign(path, f"a JSON {what} as '{key}' in its metadata", f"'{text[:80]}'")
+    return value
+
+
+def _channels(path: Path, inputs: list[Any]) -> int:
+    expected = f"one input '{INPUT}', uint8 [batch, 1 or 3, height, width], of free height and width"
+    if len(inputs) == 1 and inputs[0].name == INPUT and inputs[0].type == "tensor(uint8)":
+        shape = inputs[0].shape
+        if len(shape) == 4 and shape[1] in (1, 3) and not any(isinstance(shape[k], int) for k in (0, 2, 3)):
+            return int(shape[1])
+    raise _foreign(path, expected, _listed(inputs))
+
+
+def _check_output(path: Path, outputs: list[Any], classes: int) -> None:
+    expected = f"an output '{OUTPUT}', float [batch, {classes}], for {classes} class names"
+    found = next((each for each in outputs if each.name == OUTPUT), None)
+    if found is None or found.type != "tensor(float)" or len(found.shape) != 2:
+        raise _foreign(path, expected, _listed(outputs))
+    if isinstance(found.shape[1], int) and found.shape[1] != classes:
+        raise _foreign(path, expected, _listed(outputs))
+
+
+def _listed(values: list[Any]) -> str:
+    found = [f"'{each.name}' {each.type.removeprefix('tensor').strip('()')} {each.shape}" for each in values]
+    return ", ".join(found[:5]) or "none"
+
+
+def _foreign(path: Path, expected: str, got: str) -> StoreError:
+    todo = "Write it again with: committee export --model-name NAME"
+    return StoreError(str(path), expected=expected, got=got, todo=todo)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _provider(device: str, available: list[str]) -> str:

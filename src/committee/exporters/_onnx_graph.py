@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from committee.base.tracing import tracing
 from committee.errors import ExportError, require
-from committee.exporters.base import Card
+from committee.exporters.base import INPUT, Card
 
 # A protobuf file contains at most 2 GiB; a part of it is reserved for the graph beside the weights.
 LARGEST_FILE = 2**31 - 2**26
@@ -36,6 +36,7 @@ def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
         name=card.name,
         class_names=json.dumps(card.class_names, ensure_ascii=False),
         provenance=json.dumps(dict(card.facts), ensure_ascii=False),
+        input=json.dumps(INPUT),
     )
     return _save(model, path)
 

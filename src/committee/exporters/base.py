@@ -9,13 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from committee.base.registry import Family
-from committee.errors import UsageError, missing
-from committee.store.manifest import NAME, read_manifest
+from committee.errors import StoreError, UsageError, missing
+from committee.store.manifest import NAME, Manifest, hash_file, read_manifest
+from committee.untrusted.documents import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from committee.models.predictor import Predictor
+
+
+CHECKSUMS, METADATA = "checksums.json", "metadata.json"
+REDO = "Write it again with: committee export --model-name NAME"
+
+
+INPUT = {
+    "name": "images",
+    "type": "uint8 [batch, channels, height, width], of any height and width",
+    "channels": "3: RGB; 1: luma (ITU-R 601)",
+    "orientation": "EXIF orientation is applied",
+    "transparency": "transparent pixels are put on white",
+    "depth": "8 bits; of 16 bits in a gray image, the upper 8 if a value needs more than 12 bits, else the "
+    "upper 8 of 12, and values of up to 8 bits as they are",
+    "resizing": "none: the model resizes (bilinear, antialiased), crops or pads, and normalizes",
+}
+"""What an exported model expects of its images; the same as `committee.images.decode.decode` returns."""
 
 
 @dataclass(frozen=True)
@@ -216,8 +234,44 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
     exporter.trusted = trusted
     folder = path if path.is_dir() else path.parent
     if (folder / NAME).is_file():  # a copy of the file elsewhere has no checksums
-        read_manifest(folder)
-    return exporter.open(_main_file(folder, exporter.suffix) if path.is_dir() else path, device)
+        _check_package(folder, read_manifest(folder))
+    model = exporter.open(_main_file(folder, exporter.suffix) if path.is_dir() else path, device)
+    _check(model, path)
+    return model
+
+
+def _check_package(folder: Path, manifest: Manifest) -> None:
+    """Raise StoreError if the folder of a format lies in the package of another model.
+
+    The files are compared with the checksums of the package, and the name of the package with its folder: a
+    copy of a package may have any name, but not that of another model, nor in the store.
+    """
+    package = folder.parent
+    if not (package / CHECKSUMS).is_file():
+        return
+    sums = read_json(package / CHECKSUMS, "the checksums of a package", REDO)
+    files = {f"{folder.name}/{name}": facts["sha256"] for name, facts in manifest.files.items()}
+    files |= {METADATA: hash_file(package / METADATA) if (package / METADATA).is_file() else None}
+    wrong = next((name for name, found in files.items() if sums.get(name) != found), None)
+    if wrong is not None:
+        raise StoreError(str(package / wrong), expected=f"the file in {CHECKSUMS}", got="another", todo=REDO)
+    name = str(read_json(package / METADATA, "the description of a package", REDO).get("name"))
+    place = package.resolve()
+    if name != place.name and (place.parent.name == "deploy" or (place.parent / Path(name).name).is_dir()):
+        todo = "Rename the folders of the packages, or write them again with: committee export"
+        raise StoreError(
+            str(package), expected=f"the package of {place.name}", got=f"that of {name}", todo=todo
+        )
+
+
+def _check(model: Predictor, path: Path) -> None:
+    """Raise StoreError unless a model has different class names, and images of one or three channels."""
+    names, channels = tuple(model.class_names), model.channels
+    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        got = "none" if not names else ", ".join(map(str, names[:5]))
+        raise StoreError(str(path), expected="different class names", got=got, todo=REDO)
+    if channels not in (1, 3):
+        raise StoreError(str(path), expected="images of 1 or 3 channels", got=str(channels), todo=REDO)
 
 
 def _suffixes() -> dict[str, str]:

@@ -13,6 +13,8 @@ from committee.errors import DataError, UsageError, first_five
 from committee.metrics.conformal import Floats, check_coverage, sets
 from committee.metrics.set_table import MIN_GROUPS, SetTable
 
+TOLERANCE = 1e-3
+"""Largest deviation of a sum of probabilities from one."""
 SMALLEST = np.finfo(np.float32).tiny
 
 
@@ -70,7 +72,16 @@ class Answers:
         return f" ({', '.join(set_part + abstain_part)})" if set_part or abstain_part else ""
 
     def best(self, probabilities: NDArray[np.float32]) -> str | None:
-        """Return the most probable class of probabilities `[C]`, or None below `abstain_below`."""
+        """Return the most probable class of probabilities `[C]`, or None below `abstain_below`.
+
+        Raises
+        ------
+        DataError
+            These are not probabilities; see `why_invalid`.
+        """
+        reason = why_invalid(probabilities, len(self.class_names))
+        if reason:
+            raise DataError("the answer", expected=f"{len(self.class_names)} probabilities", got=reason)
         index = int(probabilities.argmax())
         unsure = self.abstain_below is not None and probabilities[index] < self.abstain_below
         return None if unsure else self.class_names[index]
@@ -82,6 +93,29 @@ class Answers:
         inside = sets(np.log(np.maximum(probabilities, SMALLEST))[None], self.limit, self.method)[0]
         order = np.argsort(-probabilities, kind="stable")
         return [self.class_names[index] for index in order if inside[index]]
+
+
+def why_invalid(values: NDArray[Any], classes: int) -> str:
+    """Return why the answer of a model for one image is not the probabilities of its classes, or ''.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.inference.answers import why_invalid
+    >>> why_invalid(np.array([0.5, np.nan]), classes=2)
+    'NaN or infinity'
+    >>> why_invalid(np.array([0.5, 0.4]), classes=2)
+    'values that sum to 0.9'
+    """
+    if values.shape != (classes,):
+        return f"an array {list(values.shape)}"
+    if not np.isfinite(values).all():
+        return "NaN or infinity"
+    if values.min() < -TOLERANCE or values.max() > 1 + TOLERANCE:
+        outside = values.min() if values.min() < -TOLERANCE else values.max()
+        return f"the value {outside:.4g}"
+    total = float(values.sum(dtype=np.float64))
+    return "" if abs(total - 1) <= TOLERANCE else f"values that sum to {total:.4g}"
 
 
 def answers(

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import DataError, UsageError, missing, unreadable
+from committee.errors import DataError, UsageError, missing, sentence, unreadable
 from committee.exporters.base import format_of, open_exported
 from committee.images.decode import decode, find_images, image_error, warn_of_others
 from committee.images.threads import in_order
+from committee.inference.answers import why_invalid
+from committee.inference.time_limit import SECONDS, TimeLimit
 from committee.models.predictor import Images, Predictor
 
 if TYPE_CHECKING:
@@ -129,7 +131,9 @@ def _inside(folder: Path) -> list[Path]:
     return images
 
 
-def predict(model: Predictor, photos: Sequence[Path], *, batch_size: int = 32) -> Iterator[Prediction]:
+def predict(
+    model: Predictor, photos: Sequence[Path], *, batch_size: int = 32, time_limit: float = SECONDS
+) -> Iterator[Prediction]:
     """Predict images of any sizes, in order.
 
     Parameters
@@ -139,12 +143,19 @@ def predict(model: Predictor, photos: Sequence[Path], *, batch_size: int = 32) -
         Image files.
     batch_size : int
         Largest number of images in one call of the model. Images of a batch have the same size.
+    time_limit : float
+        Seconds in which the model has to answer for one image.
 
     Yields
     ------
     Prediction
-        One for each image, as soon as its batch is predicted. For an image that cannot be read it contains
-        the reason.
+        One for each image, as soon as its batch is predicted. For an image that cannot be read, or for which
+        the model does not return probabilities of its classes, it contains the reason.
+
+    Raises
+    ------
+    TimeLimitError
+        The model did not answer in time.
 
     See Also
     --------
@@ -168,14 +179,14 @@ def predict(model: Predictor, photos: Sequence[Path], *, batch_size: int = 32) -
     ...     [prediction.probabilities.shape for prediction in predict(model, find_photos([folder]))]
     [(2,)]
     """
-    window: list[tuple[str, Images | str]] = []
+    limited, window = TimeLimit(model, time_limit), list[tuple[str, Images | str]]()
     for entry in _decoded(photos, model.channels):
         window.append(entry)
         pixels = sum(image[0].size for _, image in window if not isinstance(image, str))
         if len(window) >= batch_size or pixels >= PIXELS_AT_ONCE:
-            yield from _predict_window(model, window)
+            yield from _predict_window(limited, window)
             window = []
-    yield from _predict_window(model, window)
+    yield from _predict_window(limited, window)
 
 
 def photo_id(path: Path) -> str:
@@ -200,31 +211,43 @@ def _decode(path: Path, channels: int) -> Images | str:
         return str(image_error(str(path), "one that does not fit in memory"))
 
 
-def _predict_window(model: Predictor, window: Sequence[tuple[str, Images | str]]) -> Iterator[Prediction]:
+def _predict_window(limited: TimeLimit, window: Sequence[tuple[str, Images | str]]) -> Iterator[Prediction]:
     """Yield the predictions of some images in their order; those of one size are predicted together."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, (_, image) in enumerate(window):
         if not isinstance(image, str):
             by_shape.setdefault(image.shape, []).append(index)
-    probabilities: dict[int, NDArray[np.float32]] = {}
+    found: dict[int, Prediction] = {}
     for indices in by_shape.values():
+        names = [window[index][0] for index in indices]
         images = [cast("Images", window[index][1]) for index in indices]
         batch = images[0][None] if len(images) == 1 else np.stack(images)  # a large photo is not copied
-        probabilities |= dict(zip(indices, model(batch), strict=True))
+        found |= dict(zip(indices, _predict_batch(limited, names, batch), strict=True))
     for index, (name, image) in enumerate(window):
-        if isinstance(image, str):
-            yield Prediction(name, None, image)
-        elif not np.isfinite(probabilities[index]).all():
-            yield Prediction(name, None, _not_finite(model.name, name))
-        else:
-            yield Prediction(name, probabilities[index])
+        yield Prediction(name, None, image) if isinstance(image, str) else found[index]
 
 
-def _not_finite(model: str, image: str) -> str:
-    error = DataError(
+def _predict_batch(limited: TimeLimit, names: Sequence[str], batch: Images) -> list[Prediction]:
+    """Return the predictions of images of one size; what is wrong with an answer is the reason."""
+    model = limited.model
+    classes = len(model.class_names)
+    try:
+        rows = np.asarray(limited(batch))
+    except DataError as error:
+        return [Prediction(name, None, f"{name}: {error}") for name in names]
+    if rows.shape[:1] != (len(batch),):
+        return [Prediction(name, None, _wrong(name, model, f"an array {list(rows.shape)}")) for name in names]
+    reasons = [why_invalid(row, classes) for row in rows]
+    return [
+        Prediction(name, None, _wrong(name, model, reason)) if reason else Prediction(name, row)
+        for name, row, reason in zip(names, rows, reasons, strict=True)
+    ]
+
+
+def _wrong(image: str, model: Predictor, got: str) -> str:
+    return sentence(
         image,
-        expected=f"finite probabilities from {model}",
-        got="NaN or infinity",
-        todo="Check the weights of the model.",
+        f"{len(model.class_names)} probabilities from {model.name}",
+        got,
+        "Check the model, and the file that it was loaded from.",
     )
-    return str(error)

@@ -67,6 +67,30 @@ def is_named(pattern: str, name: str, backbone: str) -> bool:
     return pattern in (name, without_seed, backbone, bare)
 
 
+def matches(pattern: str, available: Mapping[str, str]) -> list[str]:
+    """Return the members that an entry of `include`, `exclude` or `runs.members` names.
+
+    The exact name of a member means this member alone, even if other members have a backbone of that name.
+
+    Parameters
+    ----------
+    pattern : str
+        Name of a member or a backbone.
+    available : mapping
+        Member name -> backbone.
+
+    Examples
+    --------
+    >>> from committee.recipe.members import matches
+    >>> members = {"resnet18": "timm:resnet18", "adopted": "timm:resnet18"}
+    >>> matches("resnet18", members), matches("timm:resnet18", members)
+    (['resnet18'], ['resnet18', 'adopted'])
+    """
+    if pattern in available:
+        return [pattern]
+    return [name for name, backbone in available.items() if is_named(pattern, name, backbone)]
+
+
 def expand(
     model: Model, training: Training, sizes: Mapping[str, int], overrides: Mapping[str, Override], seed: int
 ) -> Iterator[MemberSpec]:
@@ -137,16 +161,8 @@ def select(
         Names in `wanted` that match no available member.
     """
 
-    def matches(pattern: str, name: str) -> bool:
-        return is_named(pattern, name, available[name])
-
-    selected = [
-        name
-        for name in available
-        if not any(matches(each, name) for each in excluded)
-        and (not wanted or any(matches(each, name) for each in wanted))
-    ]
-    unmatched = [
-        each for each in wanted if each not in excluded and not any(matches(each, name) for name in available)
-    ]
-    return selected, unmatched
+    out = {name for each in excluded for name in matches(each, available)}
+    found = {each: matches(each, available) for each in wanted}
+    named = {name for names in found.values() for name in names}
+    selected = [name for name in available if name not in out and (not wanted or name in named)]
+    return selected, [each for each, names in found.items() if not names and each not in excluded]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from committee.recipe.dataset import Dataset
-from committee.recipe.members import MemberSpec, check_unique, expand, is_named, select
+from committee.recipe.members import MemberSpec, check_unique, expand, matches, select
 from committee.recipe.objective import Objective
 from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, entry_of, or_text
@@ -167,12 +167,10 @@ class Recipe(Section):
         RecipeError
             Two members have the same name.
         """
-        excluded = self.backbones.exclude
-        specs = [
-            spec
-            for spec in self.all_members()
-            if not any(is_named(each, spec.name, spec.backbone) for each in excluded)
-        ]
+        every = self.all_members()
+        backbones = {spec.name: spec.backbone for spec in every}
+        excluded = {name for each in self.backbones.exclude for name in matches(each, backbones)}
+        specs = [spec for spec in every if spec.name not in excluded]
         check_unique(specs)
         return specs
 

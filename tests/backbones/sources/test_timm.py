@@ -79,3 +79,16 @@ def test_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch):
         "random weights: --set training.pretrained=false."
     )
     assert not constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.parametrize("name", ["hf-hub:timm/test_resnet.r160_in1k", "hf-hub:nobody/test_resnet.pets"])
+def test_random_weights_of_an_architecture_that_timm_knows_need_no_hub(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+):
+    monkeypatch.setattr(source, "_responds", lambda _: False)
+    backbone = build(name, 5, img_size=64, seed=0)
+    assert backbone.architecture.name == name and backbone.architecture.key.startswith("test_resnet")
+    expected = build("timm:test_resnet", 5, img_size=64, seed=0)
+    assert torch.equal(backbone.net.fc.weight, expected.net.fc.weight)
+    guessed = f"{name}: its configuration is not available; the architecture test_resnet of timm is used."
+    assert (guessed in caplog.text) == ("nobody" in name)

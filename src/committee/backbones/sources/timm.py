@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import urllib.error
 import urllib.request
@@ -19,6 +20,8 @@ from committee.backbones.condconv import make_exportable
 from committee.errors import UsageError
 
 HUB = "hf-hub:"
+
+log = logging.getLogger(__name__)
 
 
 class TimmSource(Source):
@@ -51,6 +54,8 @@ class TimmSource(Source):
         self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
     ) -> Backbone:
         """Build a network; `img_size` is passed to architectures that depend on it."""
+        if not pretrained or _of_timm(architecture.key):
+            architecture = _without_hub(architecture)
         arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, "pretrained": pretrained}
         arguments |= architecture.options
         with _hub(pretrained or architecture.key.startswith(HUB)):
@@ -69,6 +74,37 @@ class TimmSource(Source):
         family = sys.modules[type(net).__module__]
         convert = getattr(family, "checkpoint_filter_fn", None)
         return convert(state, net) if convert else state
+
+
+def _of_timm(key: str) -> str | None:
+    """Return the name in timm of a model that timm itself published on the hub, or None."""
+    name = key.removeprefix(f"{HUB}timm/")
+    return name if name != key and timm.is_model(name) else None
+
+
+def _without_hub(architecture: Architecture) -> Architecture:
+    """Replace a name of the hub by timm's name, if timm published it, or if the hub cannot be asked."""
+    key = architecture.key
+    name = _of_timm(key)
+    if name is None and key.startswith(HUB):
+        guess = key.rpartition("/")[2].partition(".")[0]
+        if timm.is_model(guess) and not _is_available(key):
+            text = "%s: its configuration is not available; the architecture %s of timm is used."
+            log.warning(text, architecture.name, guess)
+            name = guess
+    return (
+        architecture if name is None else Architecture(architecture.name, "timm", name, architecture.options)
+    )
+
+
+def _is_available(key: str) -> bool:
+    """Return whether the configuration of a model of the hub can be read, from there or from the cache."""
+    try:
+        with _hub(True):
+            load_model_config_from_hf(key.removeprefix(HUB))
+    except OSError:
+        return False
+    return True
 
 
 def _create(key: str, img_size: int, arguments: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from committee.combiners.base import build as build_combiner
 from committee.errors import RecipeError, StoreError
 from committee.pipeline.shared.records import failures
 from committee.recipe.document import Document
-from committee.recipe.members import is_named
+from committee.recipe.members import matches
 from committee.recipe.model import Recipe
 from committee.recipe.runs import MetaFuser, Stacking
 from committee.recipe.runs import Method as MethodSection
@@ -74,12 +74,13 @@ def _require_some(
 def _by_name(wanted: Sequence[str], entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
     """Return the members that are wanted by name or backbone, and the names that match none."""
 
-    def matches(pattern: str, entry: Entry) -> bool:
-        name = str(entry["name"])
-        return pattern == name if "of" in entry else is_named(pattern, name, str(entry.get("backbone", "")))
-
-    chosen = [str(entry["name"]) for entry in entries if any(matches(each, entry) for each in wanted)]
-    return chosen, [each for each in wanted if not any(matches(each, entry) for entry in entries)]
+    # Derived members are named exactly, not by the backbone of the members that they were made from.
+    backbones = {str(entry["name"]): str(entry.get("backbone", "")) for entry in entries if "of" not in entry}
+    derived = {str(entry["name"]) for entry in entries if "of" in entry}
+    found = {each: [each] if each in derived else matches(each, backbones) for each in wanted}
+    named = {name for names in found.values() for name in names}
+    chosen = [str(entry["name"]) for entry in entries if str(entry["name"]) in named]
+    return chosen, [each for each, names in found.items() if not names]
 
 
 def choose_all(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:

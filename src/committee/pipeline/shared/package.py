@@ -15,7 +15,7 @@ from torch import nn
 from committee._version import __version__
 from committee.combiners.base import is_conditional
 from committee.errors import CommitteeError, StoreError
-from committee.exporters.base import EXPORTERS, Card
+from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
 from committee.store.commit import commit, remove, write_json
@@ -170,17 +170,17 @@ def _remove_others(folder: Path, status: Status) -> None:
 def _write_records(folder: Path, card: Card, status: Status) -> None:
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "timm")}
     write_json(
-        folder / "metadata.json",
-        {"name": card.name, **card.facts, "versions": {"committee": __version__, **versions}},
+        folder / METADATA,
+        {"name": card.name, **card.facts, "input": INPUT, "versions": {"committee": __version__, **versions}},
     )
     write_json(folder / "class_mapping.json", {str(k): name for k, name in enumerate(card.class_names)})
     write_json(folder / STATUS, status)
     sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(_files(folder))}
-    write_json(folder / "checksums.json", sums)
+    write_json(folder / CHECKSUMS, sums)
 
 
 def _files(folder: Path) -> Iterable[Path]:
-    return (p for p in folder.rglob("*") if p.is_file() and p != folder / "checksums.json")
+    return (p for p in folder.rglob("*") if p.is_file() and p != folder / CHECKSUMS)
 
 
 def _size_mb(folder: Path) -> float:
