@@ -76,8 +76,8 @@ class Model:
         The file; by default the one beside this script.
     """
 
-    def __init__(self, path: str | Path = Path(__file__).with_name("model.onnx")) -> None:
-        self.session = onnxruntime.InferenceSession(str(path))
+    def __init__(self, path: str | Path = "") -> None:
+        self.session = onnxruntime.InferenceSession(path or Path(__file__).with_name("model.onnx"))
         facts = self.session.get_modelmeta().custom_metadata_map
         self.class_names = json.loads(facts["class_names"])
         self.channels = self.session.get_inputs()[0].shape[1]
