@@ -107,7 +107,7 @@ def test_a_foreign_file_is_named(tmp_path, file):
         OnnxPredictor(tmp_path / "other.onnx")
     assert str(caught.value) == (
         f"{tmp_path / 'other.onnx'}: expected an ONNX file that committee wrote, "
-        "got one without class names. Write one with: committee export --model-name NAME"
+        "got one without class names. Write it again with: committee export --model-name NAME"
     )
 
 
