@@ -2,7 +2,7 @@
 
 Models are ranked by cross-fitted scores: those of rows that neither the networks nor the combiner were
 fitted on. Each row also shows whether the gain over the best single member is proven, the score on the test
-split, the milliseconds for one image and the megabytes of the weights. The column `networks` is `refit` for
+split, the milliseconds for one photo and the megabytes of the weights. The column `networks` is `refit` for
 one network per member, trained on all rows, and `folds` for the mean of its fold networks. Members whose
 training failed are listed with the reason; the exit code is then 3.
 
