@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from committee.errors import DataError, StoreError, UsageError
+from committee.errors import DataError, StoreError, UnknownNameError, UsageError
 from committee.images.record import load_record
 from committee.models.ensemble import Ensemble
 from committee.models.stored import load_network
@@ -283,6 +283,12 @@ def test_nothing_to_import(store: Store, tmp_path: Path) -> None:
 def test_stores_and_folders_of_trainers_are_not_mixed_up(
     competition: Path, trained: Store, recipe: Recipe
 ) -> None:
+    with pytest.raises(UnknownNameError) as unknown:
+        import_models(recipe, trained, Files(competition), Wanted(backbones={"test_vi": "timm:test_vit"}))
+    assert str(unknown.value) == (
+        "--backbone: expected a model among 'test_resnet', 'test_vit', got 'test_vi'. "
+        "Did you mean 'test_vit'?"
+    )
     with pytest.raises(UsageError) as caught:
         import_models(recipe, trained, Files(trained.root))
     assert str(caught.value) == (

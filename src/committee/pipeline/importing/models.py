@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from committee.errors import CommitteeError, DataError, UsageError
+from committee.errors import (
+    CommitteeError,
+    DataError,
+    UnknownNameError,
+    UsageError,
+    first_five,
+    nearest,
+)
 from committee.images.dataset import Dataset, preview_dataset
 from committee.models.member import slugs
 from committee.pipeline.adopt import folds_to_draw
@@ -47,7 +54,7 @@ def import_models(
     Raises
     ------
     UsageError
-        The folder is a store of committee.
+        The folder is a store of committee, or no model has a name that `wanted` contains.
     DataError
         No layout recognizes anything.
 
@@ -92,6 +99,7 @@ def import_models(
     dataset, lacking = _dataset(recipe, store)
     contents = [content_of(next(iter(each.networks.values()), None)) for each in found]
     names = _names(found, contents, files)
+    _check_named(wanted, [*names, *(each.name for each in found)])
     models = [
         Model(name, each, content, files, dataset, wanted)
         for name, each, content in zip(names, found, contents, strict=True)
@@ -124,6 +132,18 @@ def _names(found: Sequence[Found], contents: Sequence[Content], files: Files) ->
         for model, content in zip(found, contents, strict=True)
     ]
     return slugs([slug(name) for name in given])
+
+
+def _check_named(wanted: Wanted, names: Sequence[str]) -> None:
+    """Raise UnknownNameError if the user names the architecture of a model that was not found."""
+    for name in wanted.backbones:
+        if name and name not in names:
+            raise UnknownNameError(
+                "--backbone",
+                expected=f"a model among {first_five(dict.fromkeys(filter(None, names)))}",
+                got=f"'{name}'",
+                todo=nearest(name, names),
+            )
 
 
 def _one(

@@ -59,27 +59,35 @@ def match(predictions: Predictions, dataset: Dataset) -> Match:
     DataError
         No row is an image of the data set, or labels differ.
     """
-    ids = predictions.sample_ids.tolist()
-    for by, key in _KEYS.items():
-        rows = _rows_by(key, ids, dataset.sample_ids.tolist())
-        if (rows >= 0).any():
+    problem: DataError | None = None
+    for by, rows in _candidates(predictions, dataset):
+        try:
             return _match(predictions, rows, dataset, by)
-    numbers = _row_numbers(ids)
-    if numbers is not None and predictions.labels is not None and not dataset.quarantined:
-        for images in (np.arange(len(dataset.sample_ids)), dataset.rows("train")):
-            if len(images) == len(ids):
-                try:
-                    return _match(predictions, images[numbers], dataset, "row number")
-                except DataError:
-                    continue
-    raise DataError(
+        except DataError as error:
+            problem = problem or (error if by != ROW_NUMBER else None)
+    raise problem or DataError(
         f"predictions of {first_five(predictions.members)}",
         expected=f"ids of images such as {first_five(dataset.sample_ids[:2].tolist())}",
-        got=first_five(ids),
+        got=first_five(predictions.sample_ids.tolist()),
         todo="Write the paths of the images in a column 'id'.",
     )
 
 
+def _candidates(predictions: Predictions, dataset: Dataset) -> list[tuple[str, Rows]]:
+    """Return ways to match, with the row of each id or -1: first those that match all ids."""
+    ids, known = predictions.sample_ids.tolist(), dataset.sample_ids.tolist()
+    found = [(by, _rows_by(key, ids, known)) for by, key in _KEYS.items()]
+    numbers = _row_numbers(ids)
+    if numbers is not None and predictions.labels is not None and not dataset.quarantined:
+        counted = (np.arange(len(known)), dataset.rows("train"))
+        found += [(ROW_NUMBER, images[numbers]) for images in counted if len(images) == len(ids)]
+    whole = [each for each in found if (each[1] >= 0).all()]
+    if numbers is not None and predictions.labels is None:
+        return whole  # Nothing shows that numbers of rows are not meant.
+    return [*whole, *(each for each in found if (each[1] < 0).any() and (each[1] >= 0).any())]
+
+
+ROW_NUMBER = "row number"
 _KEYS: dict[str, Callable[[str], str]] = {
     "id": str,
     "file name": lambda name: PurePosixPath(name.replace("\\", "/")).name,
