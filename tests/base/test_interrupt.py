@@ -96,26 +96,46 @@ def test_in_another_thread_nothing_is_changed():
     assert seen == [before]
 
 
-def test_what_does_not_listen_is_ended():
-    code = textwrap.dedent("""
-        import time
-        from committee.base import interrupt
-        interrupt.PATIENCE = 0.5
-        with interrupt.handled():
-            while True:
-                try:
-                    print("deaf", flush=True)
-                    time.sleep(600)
-                except KeyboardInterrupt:
-                    pass
-    """)
+DEAF = """
+while True:
+    try:
+        print("started", flush=True)
+        time.sleep(600)
+    except KeyboardInterrupt:
+        pass
+"""
+NATIVE = """
+print("started", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+FORKED = """
+if not (child := os.fork()):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        os._exit(0)
+os.waitpid(child, 0)
+print("started", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+@pytest.mark.parametrize("work", [DEAF, NATIVE, FORKED], ids=["deaf", "native", "forked"])
+def test_what_does_not_end_is_ended(work):
+    """A loop that catches the interruption, and one call of native code, in which no handler runs."""
+    code = (
+        "import hashlib, os, signal, time\nfrom committee.base import interrupt\ninterrupt.PATIENCE = 0.5\n"
+    )
+    code += "with interrupt.handled():" + textwrap.indent(work, "    ")
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout.readline() == "deaf\n"
+        assert process.stdout.readline() == "started\n"
+        time.sleep(0.7)  # A signal of a forked process does not end this one.
+        assert process.poll() is None
         os.kill(process.pid, signal.SIGTERM)
         start = time.monotonic()
-        _, said = process.communicate(timeout=240)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == f"committee: {interrupt.SENTENCE}\n"
     assert time.monotonic() - start < 240

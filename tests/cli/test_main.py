@@ -227,6 +227,38 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert process.returncode == 141
 
 
+def test_a_closed_output_is_one_sentence(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stdout", None)
+        assert frame.main(["leaderboard"]) == 2
+    assert capsys.readouterr().err == (
+        "committee: standard output: expected an open stream, got a closed one. "
+        "Discard it with: > /dev/null\n"
+    )
+
+
+def test_a_closed_error_output_keeps_the_answer(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert frame.main(["leaderbord"]) == 2
+    with sys.stderr:  # the discarded messages
+        monkeypatch.undo()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a working directory cannot be removed there")
+def test_a_deleted_working_directory_is_one_sentence(cli, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = cli("leaderboard", "--store", tmp_path)
+    assert (said.code, said.out) == (2, "")
+    assert said.err == (
+        "committee: working directory: expected a folder that exists, got one that was deleted. "
+        "Change to another folder, then run the command again.\n"
+    )
+
+
 def test_the_old_way_to_call_it_still_works(tmp_path: Path) -> None:
     script = Path(frame.__file__).parents[3] / "ensemble_orchestrator.py"
     done = subprocess.run(

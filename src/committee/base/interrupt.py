@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from queue import Empty, SimpleQueue
 from types import FrameType
 
 EXIT_CODE = 130
@@ -23,7 +24,7 @@ class _State:
 
     def __init__(self) -> None:
         self.signals: list[int] = []
-        self.is_deferred = False
+        self.is_deferred = self.is_watched = False
 
 
 _state = _State()
@@ -34,36 +35,60 @@ def handled() -> Iterator[None]:
     """Turn SIGINT and SIGTERM into KeyboardInterrupt while the block runs, as the command line does.
 
     Inside `deferred`, the first signal only makes `requested` true; a second SIGINT raises immediately. In
-    any case the process ends with code 130 within ten seconds; the store stays intact, as after a kill.
-    Outside the main thread, and for signals that the parent process ignores, the block has no effect.
+    any case the process ends with code 130 within ten seconds, also during one long call of native code; the
+    store stays intact, as after a kill. Outside the main thread, and for signals that the parent process
+    ignores, the block has no effect.
+
+    Notes
+    -----
+    Python runs a signal handler between two bytecodes, so not before a native call returns. The interpreter
+    also writes the number of the signal to a socket (`signal.set_wakeup_fd`) at once, which a thread reads.
+    A native call that does not release the global interpreter lock stops that thread, too.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _state.signals, _state.is_deferred = [], False
-    # The thread is started beforehand, since a signal handler may safely use nothing but a SimpleQueue.
-    messages = SimpleQueue[bool]()
-    threading.Thread(target=_watch, args=(messages,), daemon=True).start()
-
-    def receive(number: int, frame: FrameType | None) -> None:
-        is_first, is_repeated = not _state.signals, signal.SIGINT in _state.signals
-        _state.signals.append(number)
-        if is_first:
-            messages.put(True)
-        if (is_first and not _state.is_deferred) or (is_repeated and number == signal.SIGINT):
-            raise KeyboardInterrupt
-
     before = {each: signal.getsignal(each) for each in _SIGNALS}
     before = {each: handler for each, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for each in before:
-        signal.signal(each, receive)
+    with _watched(set(before)):
+        for each in before:
+            signal.signal(each, _receive)
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+            _state.signals = []
+
+
+def _receive(number: int, frame: FrameType | None) -> None:
+    """Note a signal, and raise KeyboardInterrupt unless running code checks for it."""
+    is_first, is_repeated = not _state.signals, signal.SIGINT in _state.signals
+    _state.signals.append(number)
+    if (is_first and not _state.is_deferred) or (is_repeated and number == signal.SIGINT):
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _watched(numbers: set[int]) -> Iterator[None]:
+    """End the process some seconds after one of these signals, unless the block ends before."""
+    # Windows needs a socket here, not a pipe.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    previous = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    thread = threading.Thread(target=_watch, args=(reader, numbers), daemon=True)
+    thread.start()
+    _state.is_watched = True
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        messages.put(False)
-        _state.signals = []
+        if _state.is_watched:  # not in a forked process, which has a copy of the socket
+            _state.is_watched = False
+            signal.set_wakeup_fd(previous)
+            writer.shutdown(socket.SHUT_WR)
+            thread.join()
+        writer.close()
 
 
 @contextlib.contextmanager
@@ -94,13 +119,36 @@ def raise_if_requested() -> None:
         raise KeyboardInterrupt
 
 
-def _watch(messages: SimpleQueue[bool]) -> None:
-    """Wait for a signal, then end the process unless `handled` ends in time."""
-    if messages.get():
-        try:
-            messages.get(timeout=PATIENCE)
-        except Empty:
-            _end()
+def _watch(reader: socket.socket, numbers: set[int]) -> None:
+    """Wait for a signal, then end the process unless the other end of the socket is closed in time."""
+    with reader:
+        while received := reader.recv(64):
+            if numbers.intersection(received):
+                deadline = time.monotonic() + PATIENCE
+                if not _is_closed_before(deadline, reader):
+                    _end()
+                return
+
+
+def _stop_watching() -> None:
+    """Stop reporting the signals of a forked process to its parent."""
+    if _state.is_watched:
+        _state.is_watched = False
+        signal.set_wakeup_fd(-1)
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_stop_watching)
+
+
+def _is_closed_before(deadline: float, reader: socket.socket) -> bool:
+    """Return whether the other end of a socket is closed before a time of the monotonic clock."""
+    while (left := deadline - time.monotonic()) > 0:
+        reader.settimeout(left)
+        with contextlib.suppress(TimeoutError):
+            if not reader.recv(64):  # Further signals change nothing.
+                return True
+    return False
 
 
 def _end() -> None:

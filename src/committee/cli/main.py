@@ -16,6 +16,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
 from committee._version import __version__
@@ -167,8 +168,38 @@ def _run(argv: Sequence[str]) -> int:
             todo=nearest(argv[0], verbs()),
         )
     arguments = _parser(argv[0]).parse_args(argv[1:])
+    _require_working_directory()
     _set_up_logging(arguments.verbose, arguments.quiet)
     return int(verb_of(argv[0]).run(arguments))
+
+
+def _require_output() -> None:
+    """Raise UsageError if standard output is closed; discard messages if standard error is.
+
+    The next file that is opened would otherwise have their number, and get what native code prints.
+    """
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if sys.stdout is None:
+        raise UsageError(
+            "standard output",
+            expected="an open stream",
+            got="a closed one",
+            todo="Discard it with: > /dev/null",
+        )
+
+
+def _require_working_directory() -> None:
+    """Raise UsageError if the working directory was deleted, in which libraries cannot be loaded."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "working directory",
+            expected="a folder that exists",
+            got="one that was deleted",
+            todo="Change to another folder, then run the command again.",
+        ) from None
 
 
 def _complete(argv: Sequence[str]) -> int:
@@ -206,6 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     verbose = bool({"-v", "--verbose"} & set(argv))
     try:
+        _require_output()
         with handled():
             code = _run(argv)
             sys.stdout.flush()

@@ -14,6 +14,7 @@ from committee.errors import DataError, TrainingError, UsageError
 from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.models.stored import load_network
+from committee.store.mapped import create_array
 from committee.training.fit.batches import Rows
 from committee.training.fit.memory import halving
 
@@ -126,7 +127,7 @@ def _write(
         if not np.isfinite(part).all():
             raise TrainingError(member.name, expected="finite embeddings", got="NaN or infinity")
         if mapped is None:
-            mapped = np.lib.format.open_memmap(target, "w+", np.float32, (len(rows), part.shape[1]))
+            mapped = create_array(target, (len(rows), part.shape[1]), np.float32)
         mapped[start : start + len(part)] = part
         start += len(part)
     if mapped is not None:
