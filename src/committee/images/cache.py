@@ -26,6 +26,7 @@ from committee.images.view import PIXELS, CanvasSpec, frame
 from committee.images.workers import Workers
 from committee.store.commit import commit, remove
 from committee.store.disk import require_room
+from committee.store.hashes import hash_file
 from committee.store.layout import Store
 from committee.store.manifest import digest, is_done
 
@@ -249,8 +250,7 @@ def _pool(workers: int) -> ThreadPoolExecutor:
 def _hash(image: Any) -> str:
     if isinstance(image, Path):
         try:
-            with open_file(image) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return hash_file(image, open_file)
         except OSError as error:
             return str(error.strerror)
     content = image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes()

@@ -15,9 +15,10 @@ from committee.pipeline.layouts.base import LAYOUTS, recognize
 from committee.pipeline.shared.outcome import Outcome, reason
 from committee.pipeline.shared.records import ensemble_facts, failures, member_source, model_source
 from committee.store.commit import write_json
+from committee.store.hashes import hash_file
 from committee.store.inside import inside
 from committee.store.layout import Store
-from committee.store.manifest import PROTOCOL, Manifest, hash_file, read_manifest
+from committee.store.manifest import PROTOCOL, Manifest, read_manifest
 from committee.untrusted.documents import read_json
 
 log = logging.getLogger(__name__)

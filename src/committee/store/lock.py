@@ -18,9 +18,11 @@ from committee.errors import StoreError, system_reason
 from committee.store.disk import disk_errors, not_writable
 from committee.store.inside import inside
 
+Memory = dict[tuple[int, ...], str]
+
 LOCK = ".lock"
 _HELD = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK}
-_held: set[Path] = set()
+_held: dict[Path, Memory] = {}
 
 
 class HeldError(StoreError):
@@ -30,6 +32,11 @@ class HeldError(StoreError):
 def holds(root: Path) -> bool:
     """Return whether this process holds the lock of the store at `root`."""
     return root.resolve() in _held
+
+
+def memory() -> Memory | None:
+    """Return what this process remembers while it holds a lock: file -> hash; None if it holds none."""
+    return next(reversed(_held.values()), None)
 
 
 @contextlib.contextmanager
@@ -51,11 +58,11 @@ def hold(root: Path) -> Iterator[None]:
         return
     with _open(root) as file:
         _acquire(file, root)
-        _held.add(root)
+        _held[root] = {}
         try:
             yield
         finally:
-            _held.discard(root)
+            del _held[root]
             with contextlib.suppress(OSError):
                 file.truncate(0)
 

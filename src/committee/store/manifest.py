@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from committee.errors import CommitteeError, ProtocolError, StoreError, missing, unreadable
+from committee.store.hashes import hash_file
 from committee.store.inside import inside, is_link, outside
 from committee.untrusted.documents import read_json
 
@@ -109,12 +110,6 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def list_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return size and SHA-256 of each file below `folder`, except for the manifest itself."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -135,7 +130,7 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
     folder : Path
         A folder that `commit` wrote.
     verify : bool
-        Whether to hash the files. If false, only the manifest itself is verified.
+        Whether to hash the files (see `hashes.hash_file`). If false, only the manifest itself is verified.
 
     Raises
     ------

@@ -19,7 +19,8 @@ from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
 from committee.store.commit import commit, remove, write_json
-from committee.store.manifest import digest, hash_file, is_done
+from committee.store.hashes import hash_file
+from committee.store.manifest import digest, is_done
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.recipe.training import Training
+from committee.store.hashes import hash_file
 from committee.store.layout import Store
-from committee.store.manifest import digest, hash_file
+from committee.store.manifest import digest
 from committee.training.fit.batches import Rows
 from committee.training.fit.early_stopping import judging_rows, stopping_rule
 from committee.training.fit.job import Extra, Trained
