@@ -210,3 +210,17 @@ def test_no_other_stage_reads_the_test_split(trained: Store) -> None:
             replace(predictions, logits=-predictions.logits).save(new)
     run_verb("build-ensemble", recipe(), trained, methods=["weighted"])
     assert ensemble_facts(trained, "weighted_ensemble") == before
+
+
+def test_reports_of_the_same_inputs_are_kept(evaluated: Store, tmp_path: Path) -> None:
+    store = Store(shutil.copytree(evaluated.root, tmp_path / "copy"))
+    folders = [store.member_metrics("test_vit"), store.ensemble_metrics("soft_voting_ensemble")]
+
+    def editions() -> list[int]:
+        return [(folder / "manifest.json").stat().st_ino for folder in folders]
+
+    before = editions()
+    assert Evaluate().run(recipe(), store).exit_code == 0
+    assert editions() == before
+    Evaluate(batch=2).run(recipe(), store)
+    assert not set(editions()) & set(before)

@@ -261,3 +261,44 @@ def test_a_plan_counts_the_fits_and_writes_nothing(trained: Store) -> None:
         "ensembles": {"soft_voting_ensemble": 0, "weighted_ensemble": 4},
     }
     assert sorted(trained.root.rglob("*")) == before
+
+
+def test_an_ensemble_of_the_same_inputs_is_kept(trained: Store, monkeypatch, caplog) -> None:
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting", "weighted"])
+    before = {name: (trained.ensemble(name) / "manifest.json").stat().st_ino for name in trained.ensembles()}
+    record = trained.ensemble("weighted_ensemble") / "ensemble.json"
+    record.write_bytes(record.read_bytes()[:-1])
+    caplog.clear()
+    outcome = run_verb("build-ensemble", recipe(), trained, methods=["soft_voting", "weighted"])
+    assert outcome.done == list(before) and outcome.exit_code == 0
+    after = {name: (trained.ensemble(name) / "manifest.json").stat().st_ino for name in before}
+    assert {name for name in before if after[name] != before[name]} == {"weighted_ensemble"}
+    assert "another recipe" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "method", "said"),
+    [
+        (
+            ["runs.members=[test_vit]"],
+            "soft_voting",
+            "1 candidate ('test_vit') in place of 2 ('test_resnet', ",
+        ),
+        (["runs.score_ensemble.calibrate=none"], "soft_voting", "calibrate none in place of pooled"),
+        (["seed=3"], "soft_voting", "seed 3 in place of 0"),
+        (
+            [],
+            {"combiner": "weighted", "name": "soft_voting_ensemble"},
+            'combiner "weighted" in place of "soft_',
+        ),
+    ],
+)
+def test_what_another_recipe_built_is_not_replaced_without_a_word(
+    trained: Store, caplog, overrides, method, said
+) -> None:
+    run_verb("build-ensemble", recipe(), trained, methods=["soft_voting"])
+    assert "another recipe" not in caplog.text
+    run_verb("build-ensemble", recipe(*overrides), trained, methods=[method])
+    (warning,) = [each.getMessage() for each in caplog.records if "another recipe" in each.getMessage()]
+    assert warning.startswith("soft_voting_ensemble of another recipe is replaced: ")
+    assert said in warning and warning.endswith(". To keep both, give one of them another name.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from committee._version import __version__
 from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
 from committee.base.text import duration
@@ -31,6 +32,14 @@ from committee.pipeline.shared.choose import (
 )
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.draws import write_draws
+from committee.pipeline.shared.kept import (
+    MADE_FROM,
+    REQUEST,
+    Request,
+    digest_of,
+    is_kept,
+    warn_if_replaced,
+)
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import RECORD, member_source
 from committee.pipeline.shared.sets import calibration_rows, table
@@ -120,13 +129,42 @@ class BuildContext:
             for name, cost in measured.items()
         }
 
+    @cached_property
+    def inputs(self) -> list[str]:
+        """Digests of the predictions, and of those of the val split."""
+        return [digest_of(self.predictions), digest_of(self.val)]
+
 
 def build_all(methods: Sequence[Method], context: BuildContext, outcome: Outcome) -> None:
-    """Build and score an ensemble for each method; a failure is recorded in the outcome."""
+    """Build and score an ensemble for each method; a failure is recorded in the outcome.
+
+    An ensemble that is stored already, made from the same inputs, is kept.
+    """
     for method in track(methods, what="ensembles", name=full_name):
         name = full_name(method)
         with outcome.attempt(name):
-            build_ensemble(name, method, context)
+            request = _request(method, context)
+            made_from = digest(
+                [request, context.sources, context.inputs, str(context.clock.device), __version__]
+            )
+            if is_kept(context.store.ensemble(name), made_from):
+                log.info("%s is up to date", name)
+                continue
+            warn_if_replaced(name, context.store.ensemble(name), request)
+            build_ensemble(name, method, context, {MADE_FROM: made_from, REQUEST: request})
+
+
+def _request(method: Method, context: BuildContext) -> Request:
+    """Return what the recipe asks for, without the costs, which are measured."""
+    plain = combiner_of(method)
+    return {
+        "options": {"combiner": plain.key, **plain.options()},
+        "candidates": dict(context.deployed),
+        "calibrate": context.calibrate,
+        "rows": context.rows,
+        "seed": context.seed,
+        "contributions_budget": context.contributions_budget,
+    }
 
 
 def planned_fits(methods: Sequence[Method], context: BuildContext) -> dict[str, int]:
@@ -213,18 +251,26 @@ def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str
 
 def _store_predictions(context: BuildContext) -> None:
     """Store the joined predictions, for `committee combine` and other programs."""
+    folder, made_from = context.store.oof_predictions(), digest([context.inputs, context.rows])
+    if is_kept(folder, made_from):
+        return
     with commit(
-        context.store.oof_predictions(),
+        folder,
         kind="predictions",
         fingerprint=digest([context.sources, context.rows]),
+        made_from=made_from,
         rows=context.rows,
         members=list(context.predictions.members),
-    ) as folder:
-        context.predictions.save(folder)
+    ) as new:
+        context.predictions.save(new)
 
 
-def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
+def build_ensemble(
+    name: str, method: Method, context: BuildContext, facts: Mapping[str, Any] | None = None
+) -> None:
     """Fit, score and store one ensemble: the members that its combiner uses, and the combiner for them.
+
+    The manifest gets the `facts`.
 
     The cross-fitted scores are those of the whole method. If the method selects members, the rows of each
     fold are combined by the selection that was made on the other folds.
@@ -256,7 +302,7 @@ def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
         "contributions": _contributions(name, combiner, context),
         "disagreement": context.disagreement,
     }
-    fingerprint = digest([context.sources, spec, context.seed, context.rows])
+    fingerprint = digest([context.sources, spec, context.seed, context.rows, context.inputs])
     with commit(
         context.store.ensemble(name),
         kind="ensemble",
@@ -264,6 +310,7 @@ def build_ensemble(name: str, method: Method, context: BuildContext) -> None:
         method=plain.key,
         members=members,
         rows=context.rows,
+        **(facts or {}),
     ) as folder:
         combiners.save(shipped, folder)
         write_json(folder / RECORD, record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from operator import itemgetter
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from committee._version import __version__
 from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
 from committee.combiners.base import Combiner, is_conditional
@@ -37,6 +40,7 @@ from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.draws import read_draws, write_draws
+from committee.pipeline.shared.kept import is_kept, predictions_made_from
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import (
     INFERENCE,
@@ -59,6 +63,7 @@ from committee.scoring.draws import Draws
 from committee.scoring.scores import folds_of
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
+from committee.store.manifest import digest
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +79,8 @@ class Evaluate(Stage):
 
     Each gets a metrics.json with metrics and intervals, cross-fitted scores and gains, results per class,
     the confusion matrix, latency and size, the contribution of each member, and the samples on which the
-    members disagree most. No other verb reads the test split.
+    members disagree most. A report that was made from the same networks and predictions, on the same
+    machine, is kept. No other verb reads the test split.
 
     Parameters
     ----------
@@ -139,10 +145,14 @@ class Evaluate(Stage):
             set_aside(evaluator.catalog, outcome, needed=(*MEMBERS, "ensembles"))
             for name in track(evaluator.members, what="members", name=str):
                 with outcome.attempt(name):
-                    _write(store, store.member_metrics(name), *evaluator.member(name))
+                    folder, made_from = store.member_metrics(name), evaluator.made_from(name)
+                    if not is_kept(folder, made_from):
+                        _write(store, folder, made_from, *evaluator.member(name))
             for entry in track(evaluator.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
-                with outcome.attempt(entry["name"]):
-                    _write(store, store.ensemble_metrics(entry["name"]), *evaluator.ensemble(entry["name"]))
+                with outcome.attempt(name := entry["name"]):
+                    folder, made_from = store.ensemble_metrics(name), evaluator.made_from(name)
+                    if not is_kept(folder, made_from):
+                        _write(store, folder, made_from, *evaluator.ensemble(name))
         return outcome
 
 
@@ -161,6 +171,24 @@ class _Evaluator:
             "quarantined": len(record.quarantined) if record else 0,
             "copies": len(record.copies) if record else 0,
         }
+
+    def made_from(self, name: str) -> str:
+        """Return the digest of everything that determines a report, with the machine that is timed."""
+        if name in self.entries:
+            involved = [name, *self.entries[name].get("of", [])]
+        else:
+            involved = list(ensemble_facts(self.store, name)["candidates"])
+        return digest(
+            {
+                "source": model_source(self.store, name),
+                "deployed": self.deployed.get(name),
+                "predictions": predictions_made_from([self.store.kfold(each) for each in involved]),
+                "data": self.data,
+                "seed": self.seed,
+                "timed": [self.costs.batch, str(self.costs.device), platform.node(), torch.get_num_threads()],
+                "versions": [__version__, torch.__version__],
+            }
+        )
 
     def member(self, name: str) -> tuple[Report, Draws | None]:
         """Return the report of a member and the draws of its gains; `fit` is empty without a combiner."""
@@ -345,8 +373,9 @@ def _start(entry: Mapping[str, Any]) -> str:
     return "adopted" if "adopted" in entry else "pretrained" if entry["pretrained"] else "random"
 
 
-def _write(store: Store, folder: Path, report: Report, draws: Draws | None) -> None:
-    with commit(folder, kind="metrics", fingerprint=model_source(store, report["name"])) as new:
+def _write(store: Store, folder: Path, made_from: str, report: Report, draws: Draws | None) -> None:
+    source = model_source(store, report["name"])
+    with commit(folder, kind="metrics", fingerprint=source, made_from=made_from) as new:
         write_json(new / METRICS, report)
         if draws is not None:
             write_draws(new, draws)
