@@ -332,3 +332,39 @@ def test_a_dry_run_counts_the_photos_that_are_left(cli, photos, files, tmp_path)
     assert table.read_bytes() == before
     found = json.loads(cli("predict", files["pair"], photos, "--dry-run", "--json").out)
     assert (found["model"], found["photos"]) == ("pair", 4) and found["hours"] > 0
+
+
+def test_rows_of_another_network_or_photo_of_the_same_name_are_not_kept(
+    cli, photos, files, members, tmp_path
+):
+    """`--csv` compares digests of the model and of each image, not names."""
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    file = Path(shutil.copy(files["pair"], tmp_path / Path(files["pair"]).name))
+    table = tmp_path / "out.csv"
+    arguments = ("predict", file, folder / "b.png", folder / "below" / "c.webp", "--csv", table)
+    assert cli(*arguments).out.startswith(f"{table}: 2 new, 0 already in the file")
+    before = table.read_text(encoding="utf-8")
+    Image.open(photos / "a_turned.jpg").save(folder / "b.png")
+    assert cli(*arguments, "--dry-run").out.startswith("pair would predict 1 of 2 images in about ")
+    result = cli(*arguments)
+    assert (result.code, result.out) == (0, f"{table}: 1 new, 1 already in the file, 0 unreadable\n")
+    said = "predicted again, since the images have changed or nothing says what the rows were made from: "
+    assert f"{table}: {said}'{(folder / 'b.png').as_posix()}'\n" in result.err
+    assert sorted(line.partition(",")[0] for line in before.splitlines()) == sorted(
+        line.partition(",")[0] for line in table.read_text(encoding="utf-8").splitlines()
+    )
+    assert table.read_text(encoding="utf-8").splitlines()[1] == before.splitlines()[2]  # c.webp
+    (tmp_path / "out.csv.origins").unlink()  # as in files of earlier versions
+    assert cli(*arguments).out == f"{table}: 2 new, 0 already in the file, 0 unreadable\n"
+    now = table.read_bytes()
+    file.write_bytes(Path(files["pair"]).read_bytes())
+    assert cli(*arguments).out == f"{table}: 0 new, 2 already in the file, 0 unreadable\n"
+    with file.open("ab") as other:
+        other.write(b"\x7a\x01x")  # an unknown field of the format: another file of the same name
+    result = cli(*arguments)
+    assert (result.code, result.out) == (1, "")
+    assert result.err == (
+        f"committee: {table}: expected predictions of this version of the model, "
+        "got those of another with the same name. Give another file, or remove this one.\n"
+    )
+    assert table.read_bytes() == now

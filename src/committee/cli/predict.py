@@ -1,7 +1,8 @@
 """Predict images with a model of the store or an exported file.
 
 NAME is a member or an ensemble of the store, in full or in short, or the path of an exported file. Folders
-are searched recursively. With --csv, an interrupted run continues where it stopped. An image that cannot be
+are searched recursively. With --csv, an interrupted run continues where it stopped; a file with predictions
+of another model is refused, and an image that has changed is predicted again. An image that cannot be
 read is reported and skipped; with --csv it is also listed in a second file, FILE with the ending
 .unreadable.csv.
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from committee.inference.answers import Answers
+    from committee.inference.origins import Origins
     from committee.inference.predict import Prediction
     from committee.models.predictor import Predictor
 
@@ -119,8 +121,8 @@ def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Name
     from committee.inference.prediction_csv import PredictionCsv
 
     failed: dict[str, str] = {}
-    name = f"{model.name}{rule.suffix()}"
-    with PredictionCsv(arguments.csv, model.class_names, name, rule.limit is not None) as rows:
+    name, origins = f"{model.name}{rule.suffix()}", _origins(photos, arguments)
+    with PredictionCsv(arguments.csv, model.class_names, name, rule.limit is not None, origins) as rows:
         new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
         found = predict(model, new, batch_size=arguments.batch_size, time_limit=arguments.time_limit)
@@ -143,6 +145,14 @@ def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Name
     return _exit_code(done + skipped, failed)
 
 
+def _origins(photos: list[Path], arguments: Namespace) -> Origins:
+    from committee.inference.origins import Origins, model_digest
+    from committee.inference.predict import photo_id
+
+    model = model_digest(arguments.name, store_of(arguments))
+    return Origins(arguments.csv, model, {photo_id(photo): photo for photo in photos})
+
+
 def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
     """Print how many images would be predicted, and the time that takes, estimated from the first one."""
     from time import perf_counter
@@ -151,6 +161,7 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     from committee.inference.prediction_csv import ids_in
 
     done = ids_in(arguments.csv) if arguments.csv else set()
+    done -= _origins(photos, arguments).stale(done) if done else set()
     new = [photo for photo in photos if photo_id(photo) not in done]
     start = perf_counter()
     tried = len(list(predict(model, new[:1], time_limit=arguments.time_limit)))

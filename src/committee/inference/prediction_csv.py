@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -12,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.base.csv_cells import line, unescape
-from committee.errors import DataError
+from committee.errors import DataError, first_five
+from committee.inference.origins import Origins
 from committee.predictions.files._write import class_columns
+from committee.store.commit import write_file
+
+log = logging.getLogger(__name__)
 
 
 class PredictionCsv:
@@ -33,11 +38,14 @@ class PredictionCsv:
         Name of the model. A file with the predictions of another model is not continued.
     with_sets : bool
         Whether the rows contain a prediction set.
+    origins : Origins, optional
+        What the rows were made from. Rows of images that have changed are removed from the file, to be
+        predicted again.
 
     Attributes
     ----------
     done : set of str
-        Ids of the rows that the file already contained.
+        Ids of the rows that the file already contained, and that are current.
 
     Raises
     ------
@@ -63,13 +71,31 @@ class PredictionCsv:
     a.jpg,dog,0.25,0.75,vote
     """
 
-    def __init__(self, path: Path, class_names: Sequence[str], model: str, with_sets: bool = False) -> None:
-        self.path, self.class_names, self.model = path, tuple(class_names), model
+    def __init__(
+        self,
+        path: Path,
+        class_names: Sequence[str],
+        model: str,
+        with_sets: bool = False,
+        origins: Origins | None = None,
+    ) -> None:
+        self.path, self.class_names, self.model, self.origins = path, tuple(class_names), model, origins
         classes = class_columns(self.class_names)
         header = line(["id", "prediction", *["prediction_set"] * with_sets, *classes, "model"])
         rows = _whole_rows(path, header) if path.exists() else []
         self._check_model({unescape(row[-1]) for row in rows})
         self.done = {unescape(row[0]) for row in rows}
+        if origins is not None and (stale := origins.stale(self.done)):
+            log.warning(
+                "%s: predicted again, since the images have changed or nothing says what the rows were made "
+                "from: %s",
+                path,
+                first_five(sorted(stale)),
+            )
+            cells = ([unescape(cell) for cell in row] for row in rows)
+            kept = header + "".join(line(row) for row in cells if row[0] not in stale)
+            write_file(path.resolve(), kept.encode())
+            self.done -= stale
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8", newline="")
         if self._file.tell() == 0:
@@ -96,6 +122,8 @@ class PredictionCsv:
             Classes of the prediction set; None without sets.
         probabilities : float32 array [C]
         """
+        if self.origins is not None:
+            self.origins.add(name)
         set_cell = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
         self._file.write(line([name, best or "", *set_cell, *map(str, probabilities), self.model]))
         self._file.flush()

@@ -23,7 +23,8 @@ from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.store.commit import commit, remove
 from committee.store.layout import Store
-from committee.store.manifest import PROTOCOL, digest, hash_file, is_done
+from committee.store.hashes import hash_file
+from committee.store.manifest import PROTOCOL, digest, is_done
 from committee.training.fit.predict import logits_of
 
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
