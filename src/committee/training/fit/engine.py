@@ -2,20 +2,22 @@
 
 Fabric was chosen over Accelerate by measurement (`benchmarks/fabric_or_accelerate.py`): its cost per step is
 a sixth, it has no process-wide state that would conflict with a second member of another precision, and it
-uses several GPUs without a separate launcher. Its import takes a second longer.
+uses several GPUs without a separate launcher. Its import takes seconds, so only a fit imports it.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
 from torch import nn
 
 from committee.errors import RecipeError
 from committee.training.fit.allocator import keep_freed_memory
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 # Fabric announces each fit on stderr; messages for users go through the loggers of this package.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -43,6 +45,9 @@ def make_fabric(device: torch.device, precision: str, count: int = 1) -> Fabric:
     RecipeError
         The device does not support the number format.
     """
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments import LightningEnvironment
+
     if device.type == "cpu":
         keep_freed_memory()
     devices = [device.index] if device.index is not None and device.type != "cpu" else count

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from committee.base import interrupt
@@ -26,6 +26,9 @@ from committee.training.fit.schedule import Schedule
 from committee.training.fit.start import BatchLoader, head_epochs, place_member, starting_weights
 from committee.training.fit.state import FitState
 from committee.training.fit.steps import Step
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 

@@ -7,16 +7,18 @@ import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
-from lightning_fabric import Fabric
 from torch.multiprocessing.spawn import ProcessException
 
 from committee.errors import TrainingError
 from committee.training.fit.engine import make_fabric, processes
 from committee.training.fit.job import Job
 from committee.training.fit.memory import halving
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Result = TypeVar("Result")
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from committee.models.member import Member
@@ -15,6 +14,9 @@ from committee.training.fit.job import Job, Trained
 from committee.training.fit.journal import Row
 from committee.training.fit.optimizer import make_optimizer
 from committee.training.fit.weight_trackers import MovingAverage, Weights, WeightTracker
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class FitState:

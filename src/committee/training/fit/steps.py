@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
 from committee.training.fit.batches import Rows
 from committee.training.fit.input_errors import as_training_error
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Step:

@@ -8,9 +8,9 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
@@ -22,6 +22,9 @@ from committee.training.fit.memory import no_memory, ran_out_of_memory
 from committee.training.fit.rollback import Diverged, describe_rollback
 from committee.training.fit.sharing import share
 from committee.training.fit.start import starting_weights
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 
