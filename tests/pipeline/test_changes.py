@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from committee.errors import StoreError
+from committee.images.dataset import preview_dataset
+from committee.pipeline.shared.to_train import open_for
 from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
+from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.training.fit import loop
 
@@ -128,3 +131,28 @@ def test_changes_that_a_store_does_not_allow_are_refused(
         run(change)
     assert str(caught.value) == sentence
     assert run() == REST
+
+
+def test_a_store_without_results_is_set_up_again(store: Store, tiny_settings: list[str]) -> None:
+    """Its splits and folds are fixed by the first result, and not by a first run that trained nothing."""
+
+    def opened(*changes: str, look: bool = False) -> Counter[int]:
+        recipe = load_recipe(None, [*tiny_settings, *changes])
+        if look:
+            found = preview_dataset(recipe.dataset, store, folds=recipe.training.folds, seed=recipe.seed)
+        else:
+            with store.hold():
+                found = open_for(recipe, recipe.members(), store)
+        return Counter(found.folds.tolist())
+
+    first = opened()
+    assert len(first) == 4
+    other = ("training.folds=2", "dataset.test_size=0.3")
+    assert len(opened(*other, look=True)) == 3
+    changed = opened(*other)
+    assert len(changed) == 3 and changed[-1] > first[-1]
+    with commit(store.kfold("imported") / "oof", kind="predictions", fingerprint="1"):
+        pass
+    for look in (False, True):
+        with pytest.raises(StoreError, match="expected 2, the number of folds in this store, got 3"):
+            opened("dataset.test_size=0.3", look=look)

@@ -265,8 +265,8 @@ def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed
     Parameters and errors are those of `open_dataset`. Images are not read: if the store contains a data set,
     their content is assumed to be unchanged.
     """
-    record = load_record(store)
-    settings, named = _settings(settings, record, store)
+    settings, named = _settings(settings, load_record(store), store)
+    record = None if named and not store.has_results() else load_record(store)
     if record is None or named or (folds and not record.has_folds(folds)):
         samples = read(settings)
         if record is None:

@@ -22,8 +22,8 @@ from committee.pipeline.foreign import EMA, Adopted, Foreign
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.store.commit import commit, remove
-from committee.store.layout import Store
 from committee.store.hashes import hash_file
+from committee.store.layout import Store
 from committee.store.manifest import PROTOCOL, digest, is_done
 from committee.training.fit.predict import logits_of
 

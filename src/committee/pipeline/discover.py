@@ -13,7 +13,13 @@ from committee.errors import CommitteeError, StoreError, missing
 from committee.pipeline.importing.files import Files, is_store
 from committee.pipeline.layouts.base import LAYOUTS, recognize
 from committee.pipeline.shared.outcome import Outcome, reason
-from committee.pipeline.shared.records import ensemble_facts, failures, member_source, model_source
+from committee.pipeline.shared.records import (
+    ensemble_facts,
+    failures,
+    member_source,
+    model_source,
+    stored_metrics,
+)
 from committee.store.commit import write_json
 from committee.store.hashes import hash_file
 from committee.store.inside import inside
@@ -172,7 +178,7 @@ class _Scan:
                 got=", ".join([*fits, *predictions]) or "no finished fit",
                 todo="Run: committee train RECIPE",
             )
-        evaluated = self._evaluated(self.store.member_metrics(name))
+        evaluated = self._evaluated(stored_metrics(self.store, name))
         stored = {"fits": list(fits), "predictions": list(predictions), "evaluated": evaluated}
         return {**facts, "name": name, **stored}
 

@@ -145,6 +145,10 @@ class Store:
         names = sorted(path.name for path in top.iterdir() if path.is_dir()) if top.is_dir() else []
         return tuple(name for name in names if _SAFE.fullmatch(name) and self.folds(name))
 
+    def has_results(self) -> bool:
+        """Return whether the store contains a finished fit or stored predictions of a member."""
+        return bool(self.members()) or any(self.root.glob(f"kfold/[!.]*/[!.]*/{NAME}"))
+
     def ensembles(self) -> tuple[str, ...]:
         """Return the names of all stored ensembles, sorted."""
         return tuple(name for name in _committed(self.root / "ensembles") if not is_reserved(name))

@@ -35,7 +35,7 @@ def test_each_head_is_a_member_like_any_other(trained: Store) -> None:
     names = ["fusion_concat_mlp", "fusion_attention", "fusion_bilinear"]
     assert (outcome.done, outcome.failed) == (names, {})
     assert set(names) <= set(Evaluate().run(recipe(), trained).done)
-    report = json.loads((trained.member_metrics(names[0]) / "metrics.json").read_text("utf-8"))
+    report = json.loads((trained.ensemble_metrics(names[0]) / "metrics.json").read_text("utf-8"))
     assert report["of"] == ["test_resnet", "test_vit"] and report["latency_ms"]["networks"] == 2
     assert "best single member" in report["gain"]["log_loss"]["against"]
     both = recipe("runs.members=[fusion_bilinear, test_resnet]")
@@ -53,6 +53,10 @@ def test_embeddings_are_stored_and_extracted_once(trained: Store, monkeypatch: p
     found = np.load(folder / "train.npy", mmap_mode="r")
     assert found.shape == (191, 64) and len(np.load(folder / "test.npy")) == 49
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["fold_0", "fold_1", "fold_2"]
+    for place in (folder, folder / "fold_1"):
+        assert np.load(place / "val.npy", mmap_mode="r").shape == (0, 64)
+    reasons = json.loads((folder / "empty.json").read_text("utf-8"))
+    assert reasons == {"val": "The data set has no val split."}
     assert read_manifest(folder).facts["member"] == "test_vit"
     assert not np.allclose(found, np.load(folder / "fold_1" / "train.npy"))
     monkeypatch.setattr(module, "extract", lambda *_, **__: pytest.fail("extracted again"))

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from committee.errors import UsageError
+from committee.pipeline.discover import discover
 from committee.pipeline.run import run_verb
+from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.stages.evaluate import Evaluate
 from committee.pipeline.stages.moe import Moe
 from committee.recipe.load import load_recipe
@@ -26,11 +28,17 @@ def recipe(*overrides: str) -> Recipe:
 def test_it_is_a_conditional_member(trained: Store) -> None:
     assert Moe().run(recipe(SMALL), trained).done == ["moe"]
     assert "moe" in Evaluate().run(recipe(), trained).done
-    report = json.loads((trained.member_metrics("moe") / "metrics.json").read_text("utf-8"))
+    report = json.loads((trained.ensemble_metrics("moe") / "metrics.json").read_text("utf-8"))
     assert set(report["conditional"]["used_members"]) == {"test_resnet", "test_vit"}
     assert sum(report["conditional"]["used_members"].values()) == pytest.approx(1, abs=1e-3)
     assert [each["batch"] for each in report["conditional"]["latency_ms"]] == [1, 32]
     assert report["cross_fitted"]["log_loss"]["value"] > 0
+    assert not trained.member_metrics("moe").exists()
+    trained.ensemble_metrics("moe").rename(trained.member_metrics("moe"))  # as an earlier version
+    assert [each["name"] for each in read_reports(trained, "moe")] == ["moe"]
+    assert next(each for each in discover(trained)["members"] if each["name"] == "moe")["evaluated"]
+    Evaluate().run(recipe(), trained)
+    assert trained.ensemble_metrics("moe").exists() and not trained.member_metrics("moe").exists()
     outcome = run_verb("export", recipe(), trained, models=["moe"])
     assert outcome.failed == {}
     status = json.loads((trained.deploy("moe") / "export_status.json").read_text("utf-8"))

@@ -70,6 +70,26 @@ def member_facts(store: Store, member: str) -> dict[str, Any]:
     return dict(_manifest(store, member, folds[-1]).facts) if folds else {}
 
 
+def metrics_folder(store: Store, name: str) -> Path:
+    """Return the folder of the report of a model: under `metrics/ensembles` if it is made of members."""
+    return store.ensemble_metrics(name) if _is_made_of_members(store, name) else store.member_metrics(name)
+
+
+def stored_metrics(store: Store, name: str) -> Path:
+    """Return `metrics_folder`, or the folder in which an earlier version stored the report of a member."""
+    folder, earlier = metrics_folder(store, name), store.member_metrics(name)
+    return earlier if not (folder / NAME).exists() and (earlier / NAME).exists() else folder
+
+
+def _is_made_of_members(store: Store, name: str) -> bool:
+    if name in store.ensembles():
+        return True
+    try:
+        return bool(member_facts(store, name).get("of"))
+    except StoreError:
+        return False
+
+
 def provenance(store: Store, member: str) -> dict[str, Any]:
     """Return the provenance of the refit of a member, or of its last fold if it has no refit."""
     folds = store.folds(member)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from committee.errors import StoreError
 from committee.metrics.classification import METRICS as KNOWN
 from committee.pipeline.shared.draws import DRAWS, as_family, read_draws
-from committee.pipeline.shared.records import METRICS, failures, model_source
+from committee.pipeline.shared.records import METRICS, failures, model_source, stored_metrics
 from committee.scoring.draws import Draws
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest, read_whole
@@ -35,10 +35,10 @@ def read_reports(store: Store, only: str = "") -> list[Report]:
     last training failed are excluded too. The limits of gains hold for all models of the store together.
     """
     failed = {entry["name"] for entry in failures(store)}
-    folders = {name: store.member_metrics(name) for name in store.members() if name not in failed}
-    folders |= {name: store.ensemble_metrics(name) for name in store.ensembles()}
+    names = dict.fromkeys([*(name for name in store.members() if name not in failed), *store.ensembles()])
     found: list[tuple[Report, Draws | None]] = []
-    for name, folder in folders.items():
+    for name in names:
+        folder = stored_metrics(store, name)
         if not (folder / METRICS).exists():
             continue
         try:
@@ -66,7 +66,7 @@ def score_draws(store: Store, reports: Sequence[Report], metric: str) -> dict[st
     result = {}
     for report in reports:
         name = report["name"]
-        folder = store.ensemble_metrics(name) if name in store.ensembles() else store.member_metrics(name)
+        folder = stored_metrics(store, name)
         if report["gain"] and (folder / DRAWS).is_file():
             draws = read_draws(folder, report["gain"], _EVALUATE).scores_of(metric)
             if draws is not None:

@@ -19,6 +19,7 @@ from committee.pipeline.shared.records import is_adopted
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.recipe.training import Plan as PlanSection
+from committee.store.commit import remove
 from committee.store.layout import Store
 from committee.training.crossfit.augmentation import AugmentationTrial
 from committee.training.plans._of_backbone import OfBackbone
@@ -82,7 +83,12 @@ def not_adopted(specs: Sequence[MemberSpec], store: Store) -> list[MemberSpec]:
 
 
 def open_for(recipe: Recipe, specs: Sequence[MemberSpec], store: Store) -> Dataset:
-    """Open the data set of a recipe with the canvases of all members, and remove those that none reads."""
+    """Open the data set of a recipe with the canvases of all members, and remove those that none reads.
+
+    The splits and folds of a store are fixed once it contains results: before, they are drawn anew.
+    """
+    if recipe.dataset.is_named and not store.has_results():
+        remove(store.dataset_folder())
     dataset = open_dataset(
         recipe.dataset,
         store,

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -48,6 +47,7 @@ from committee.pipeline.shared.records import (
     REBUILD,
     common_inference,
     ensemble_facts,
+    metrics_folder,
     model_source,
     provenance,
 )
@@ -61,7 +61,7 @@ from committee.recipe.model import Recipe
 from committee.scoring.baselines import Baselines
 from committee.scoring.draws import Draws
 from committee.scoring.scores import folds_of
-from committee.store.commit import commit, write_json
+from committee.store.commit import commit, remove, write_json
 from committee.store.layout import Store
 from committee.store.manifest import digest
 
@@ -145,14 +145,14 @@ class Evaluate(Stage):
             set_aside(evaluator.catalog, outcome, needed=(*MEMBERS, "ensembles"))
             for name in track(evaluator.members, what="members", name=str):
                 with outcome.attempt(name):
-                    folder, made_from = store.member_metrics(name), evaluator.made_from(name)
-                    if not is_kept(folder, made_from):
-                        _write(store, folder, made_from, *evaluator.member(name))
+                    made_from = evaluator.made_from(name)
+                    if not is_kept(metrics_folder(store, name), made_from):
+                        _write(store, made_from, *evaluator.member(name))
             for entry in track(evaluator.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
                 with outcome.attempt(name := entry["name"]):
-                    folder, made_from = store.ensemble_metrics(name), evaluator.made_from(name)
-                    if not is_kept(folder, made_from):
-                        _write(store, folder, made_from, *evaluator.ensemble(name))
+                    made_from = evaluator.made_from(name)
+                    if not is_kept(metrics_folder(store, name), made_from):
+                        _write(store, made_from, *evaluator.ensemble(name))
         return outcome
 
 
@@ -373,9 +373,12 @@ def _start(entry: Mapping[str, Any]) -> str:
     return "adopted" if "adopted" in entry else "pretrained" if entry["pretrained"] else "random"
 
 
-def _write(store: Store, folder: Path, made_from: str, report: Report, draws: Draws | None) -> None:
-    source = model_source(store, report["name"])
+def _write(store: Store, made_from: str, report: Report, draws: Draws | None) -> None:
+    name = report["name"]
+    folder, source = metrics_folder(store, name), model_source(store, name)
     with commit(folder, kind="metrics", fingerprint=source, made_from=made_from) as new:
         write_json(new / METRICS, report)
         if draws is not None:
             write_draws(new, draws)
+    if (earlier := store.member_metrics(name)) != folder:
+        remove(earlier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.memory import halving
 
 Split = Literal["train", "val", "test"]
+EMPTY = "empty.json"
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -40,7 +42,8 @@ def extract(
     dataset : Dataset
     folder : Path
         `train.npy`, `val.npy` and `test.npy`, float32 `[N, D]` in the row order of the data set, are written
-        to it for the refit, and to a subfolder for each fold network.
+        to it for the refit, and to a subfolder for each fold network. The file of a split without rows is
+        empty (N = 0), and `empty.json` has the reason.
     batch_size : int
         Images in a batch; fewer where memory runs out.
     device : torch.device
@@ -54,15 +57,19 @@ def extract(
     TrainingError
         There is no memory for a single image, or an embedding is not finite.
     """
+    absent = [split for split in SPLITS if not len(dataset.rows(split))]
     for fit, place in networks.items():
         member = one_network(place, trusted)
         member.to(device)
-        for split in SPLITS:
-            rows = dataset.rows(split)
-            if len(rows):
-                target = file_of(folder, fit, split)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write(member, dataset, rows, target, batch_size, device)
+        width = 0
+        for split in (each for each in SPLITS if each not in absent):
+            target = file_of(folder, fit, split)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            width = _write(member, dataset, dataset.rows(split), target, batch_size, device)
+        for split in absent:
+            np.save(file_of(folder, fit, split), np.empty((0, width), np.float32))
+    reasons = {split: f"The data set has no {split} split." for split in absent}
+    (folder / EMPTY).write_text(json.dumps(reasons, indent=1) + "\n", encoding="utf-8")
 
 
 def one_network(place: Path, trusted: bool | Collection[str]) -> Member:
@@ -115,8 +122,9 @@ def read(folder: Path, fit: str, split: Split, rows: int) -> NDArray[np.float32]
 @torch.inference_mode()
 def _write(
     member: Member, dataset: Dataset, rows: Rows, target: Path, batch_size: int, device: torch.device
-) -> None:
-    mapped, start = None, 0
+) -> int:
+    """Write the embeddings of some rows, and return their length."""
+    mapped, width, start = None, 0, 0
     while start < len(rows):
 
         def some(size: int, start: int = start) -> NDArray[np.float32]:
@@ -127,10 +135,12 @@ def _write(
         if not np.isfinite(part).all():
             raise TrainingError(member.name, expected="finite embeddings", got="NaN or infinity")
         if mapped is None:
-            mapped = create_array(target, (len(rows), part.shape[1]), np.float32)
+            width = part.shape[1]
+            mapped = create_array(target, (len(rows), width), np.float32)
         mapped[start : start + len(part)] = part
         start += len(part)
     if mapped is not None:
         mapped.flush()
         # Windows does not rename a folder that contains a mapped file.
         del mapped
+    return width
