@@ -4,6 +4,9 @@ Each size is measured in a process of its own. The time is processor time of the
 which depends little on other programs; the memory is what the process needs in addition to the logits at its
 peak, as Linux reports it. `score_all` fits and scores four cheap rules. Logits have at most 400 MB; one
 thread.
+
+A finished run is then repeated, and the reads of its files for hashes are counted, with what the process
+remembers while it holds the lock of the store, and without.
 """
 
 from __future__ import annotations
@@ -11,17 +14,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from harness import Row, main
+from PIL import Image
+from sklearn.datasets import load_digits
 
 from committee.combiners.base import build
+from committee.pipeline.run import run as run_recipe
 from committee.predictions.table import Predictions
+from committee.recipe.load import load_recipe
+from committee.recipe.model import Recipe
 from committee.scoring.scores import score_all
+from committee.store import hashes, lock
+from committee.store.layout import Store
 
 SIZES = [
     *[(members, 10_000, 10) for members in (5, 20, 50, 200)],
@@ -43,6 +57,14 @@ RULES = {
     "score_all": {},
 }
 QUICK_RULES = ("weighted", "greedy, accuracy")
+SETTINGS = [
+    "dataset.img_size=32",
+    "dataset.num_workers=0",
+    "device=cpu",
+    "training={folds: 2, epochs: 1, warmup_epochs: 0, lr: 1e-2, pretrained: false}",
+    "backbones.include=[timm:test_resnet, timm:test_convnext]",
+    "exports.formats=[state_dict]",
+]
 LONGEST = 20.0
 """Seconds; a case with a longer estimate is left out."""
 MOST_SCORED = 10**8
@@ -105,6 +127,61 @@ def measured(names: list[str], *sizes: int) -> list[tuple[str, float, float]]:
     return found
 
 
+def repeated_run() -> list[Row]:
+    """Return how often a run with nothing left to do hashes a file of each kind, and its time."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_photos(root / "photos")
+        recipe = load_recipe(None, [f"dataset.path={root / 'photos'}", *SETTINGS])
+        store = Store(root / "store")
+        run_recipe(recipe, store)
+        time.sleep(hashes.SETTLED / 1e9)
+        with mock.patch.object(lock, "memory", return_value=None):
+            before, _ = hashed(recipe, store)
+        after, seconds = hashed(recipe, store)
+    rows = [
+        Row(
+            "growth: hashes of a file in a repeated run",
+            kind,
+            "",
+            after[kind],
+            unit="times",
+            note=f"{before[kind]:.1f} without memory",
+        )
+        for kind in sorted(before)
+    ]
+    return [*rows, Row("growth: repeated run", "2 members, 60 images", "", seconds)]
+
+
+def hashed(recipe: Recipe, store: Store) -> tuple[dict[str, float], float]:
+    """Run a recipe; return the mean number of times that files of each kind are hashed, and the CPU time."""
+    read: Counter[str] = Counter()
+    sha256 = hashes._sha256
+
+    def counted(file: BufferedReader) -> str:
+        read[str(file.name)] += 1
+        return sha256(file)
+
+    start = time.process_time()
+    with mock.patch.object(hashes, "_sha256", counted):
+        run_recipe(recipe, store)
+    seconds = time.process_time() - start
+    kinds: dict[str, list[int]] = {}
+    for name, times in read.items():
+        kind = Path(name).relative_to(store.root).parts[0] if store.root in Path(name).parents else "photos"
+        kinds.setdefault(kind, []).append(times)
+    return {kind: sum(times) / len(times) for kind, times in kinds.items()}, seconds
+
+
+def write_photos(root: Path) -> None:
+    """Write 20 images of each of three classes."""
+    digits = load_digits()
+    for label in range(3):
+        (root / str(label)).mkdir(parents=True)
+        for number, image in enumerate(digits.images[digits.target == label][:20]):
+            Image.fromarray(np.uint8(image * 15)).save(root / str(label) / f"{number}.png")
+
+
 def memory(reset: bool = False) -> float:
     """Return the peak memory of this process in MB, or what it uses now if the peak is reset before."""
     if reset:
@@ -128,7 +205,7 @@ def measure(quick: bool) -> list[Row]:
         for name, spent, megabytes in json.loads(done.stdout.splitlines()[-1]):
             rows.append(Row(f"growth: {name}", work, "", spent))
             rows.append(Row(f"growth: {name}, extra memory", work, "", megabytes, unit="MB"))
-    return rows
+    return rows if quick else [*rows, *repeated_run()]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,8 +73,10 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
     stages = stages_of(verb, recipe, **options)
     check_names(stages, recipe)
     outcome = Outcome()
-    for stage in stages:
-        outcome.merge(stage.run(recipe, store))
+    # A stage names a store that does not exist, and `hold` would create it.
+    with store.hold() if store.root.is_dir() else contextlib.nullcontext():
+        for stage in stages:
+            outcome.merge(stage.run(recipe, store))
     return outcome
 
 

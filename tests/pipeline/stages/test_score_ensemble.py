@@ -16,6 +16,7 @@ from committee.combiners.temperature import Temperature
 from committee.errors import StoreError, UnknownNameError, UsageError
 from committee.pipeline.run import run_verb, stages_of
 from committee.pipeline.shared.build import APPROXIMATE, EXACT
+from committee.pipeline.shared.kept import is_kept
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.sets import calibration_rows
@@ -274,6 +275,14 @@ def test_an_ensemble_of_the_same_inputs_is_kept(trained: Store, monkeypatch, cap
     after = {name: (trained.ensemble(name) / "manifest.json").stat().st_ino for name in before}
     assert {name for name in before if after[name] != before[name]} == {"weighted_ensemble"}
     assert "another recipe" not in caplog.text
+
+
+def test_what_a_function_of_the_user_made_is_not_kept(tmp_path) -> None:
+    """Its code may have changed, which no digest of a name tells."""
+    with commit(tmp_path / "one", kind="ensemble", fingerprint="1", made_from="same"):
+        pass
+    assert is_kept(tmp_path / "one", "same", {"metric": "brier"})
+    assert not is_kept(tmp_path / "one", "same", {"metric": "python:module.function"})
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def build_all(methods: Sequence[Method], context: BuildContext, outcome: Outcome
             made_from = digest(
                 [request, context.sources, context.inputs, str(context.clock.device), __version__]
             )
-            if is_kept(context.store.ensemble(name), made_from):
+            if is_kept(context.store.ensemble(name), made_from, request):
                 log.info("%s is up to date", name)
                 continue
             warn_if_replaced(name, context.store.ensemble(name), request)

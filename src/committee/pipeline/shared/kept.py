@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,14 @@ def digest_of(predictions: Predictions | None) -> str:
     return total.hexdigest()
 
 
-def is_kept(folder: Path, made_from: str) -> bool:
+def is_kept(folder: Path, made_from: str, options: object = None) -> bool:
     """Return whether a stored folder is intact and was made from the same inputs.
 
-    A warning names a damaged folder.
+    A warning names a damaged folder. Nothing is kept that was made with a function of the user
+    (`python:module.function` in the options), whose code may have changed.
     """
+    if "python:" in canonical(options):
+        return False
     manifest = _manifest(folder)
     return manifest is not None and manifest.facts.get(MADE_FROM) == made_from
 
@@ -67,14 +70,10 @@ def warn_if_replaced(name: str, folder: Path, request: Request) -> None:
         )
 
 
-def predictions_made_from(folders: Sequence[Path]) -> str:
-    """Return a digest of the files of stored predictions, in folders of which some may not exist."""
-    found = {}
-    for folder in folders:
-        for manifest in sorted(folder.glob(f"[!.]*/{NAME}")):
-            stored = read_manifest(manifest.parent, verify=False)
-            found[f"{folder.name}/{manifest.parent.name}"] = stored.files
-    return digest(found)
+def digest_of_files(folders: Iterable[Path]) -> str:
+    """Return a digest of the files of stored folders; others are ignored."""
+    stored = sorted(folder for folder in folders if (folder / NAME).exists())
+    return digest({folder.as_posix(): read_manifest(folder, verify=False).files for folder in stored})
 
 
 def _manifest(folder: Path) -> Manifest | None:

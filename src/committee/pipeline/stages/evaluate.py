@@ -39,7 +39,7 @@ from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.draws import read_draws, write_draws
-from committee.pipeline.shared.kept import is_kept, predictions_made_from
+from committee.pipeline.shared.kept import digest_of_files, is_kept
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import (
     INFERENCE,
@@ -178,11 +178,13 @@ class _Evaluator:
             involved = [name, *self.entries[name].get("of", [])]
         else:
             involved = list(ensemble_facts(self.store, name)["candidates"])
+        stored = [self.store.ensemble(name)]
+        stored += [folder for each in involved for folder in self.store.kfold(each).glob("[!.]*")]
         return digest(
             {
                 "source": model_source(self.store, name),
                 "deployed": self.deployed.get(name),
-                "predictions": predictions_made_from([self.store.kfold(each) for each in involved]),
+                "files": digest_of_files(stored),
                 "data": self.data,
                 "seed": self.seed,
                 "timed": [self.costs.batch, str(self.costs.device), platform.node(), torch.get_num_threads()],
