@@ -73,7 +73,8 @@ def warn_if_replaced(name: str, folder: Path, request: Request) -> None:
 def digest_of_files(folders: Iterable[Path]) -> str:
     """Return a digest of the files of stored folders; others are ignored."""
     stored = sorted(folder for folder in folders if (folder / NAME).exists())
-    return digest({folder.as_posix(): read_manifest(folder, verify=False).files for folder in stored})
+    # A store may be copied, so paths are not part of the digest.
+    return digest([[*folder.parts[-2:], read_manifest(folder, verify=False).files] for folder in stored])
 
 
 def _manifest(folder: Path) -> Manifest | None:
