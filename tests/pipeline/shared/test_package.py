@@ -91,6 +91,7 @@ def test_names_and_provenance(made):
 
 def test_formats_are_added_kept_and_replaced(tmp_path, member, batches):
     card = Card("one", CLASSES)
+    (tmp_path / "notes").mkdir()
     first = package(member, card, tmp_path, ["checkpoint"], batches, fingerprint="a")
     both = package(member, card, tmp_path, ["state_dict", "checkpoint"], batches, fingerprint="a")
     assert both["formats"]["checkpoint"] == first["formats"]["checkpoint"]
@@ -98,6 +99,7 @@ def test_formats_are_added_kept_and_replaced(tmp_path, member, batches):
     other = package(member, card, tmp_path, ["state_dict"], batches, fingerprint="b")
     assert set(other["formats"]) == {"state_dict"}
     assert not (tmp_path / "checkpoint").exists(), "the checkpoint of another model stayed"
+    assert (tmp_path / "notes").is_dir(), "a folder of the user was removed"
 
 
 def test_a_damaged_format_is_made_again(tmp_path, member, batches):

@@ -270,6 +270,9 @@ def test_an_ensemble_of_the_same_inputs_is_kept(trained: Store, monkeypatch, cap
     record = trained.ensemble("weighted_ensemble") / "ensemble.json"
     record.write_bytes(record.read_bytes()[:-1])
     caplog.clear()
+    (stage,) = stages_of("build-ensemble", recipe(), methods=["soft_voting", "weighted"])
+    planned = stage.plan(recipe(), trained).facts["ensembles"]
+    assert planned == {"soft_voting_ensemble": 0, "weighted_ensemble": 4}
     outcome = run_verb("build-ensemble", recipe(), trained, methods=["soft_voting", "weighted"])
     assert outcome.done == list(before) and outcome.exit_code == 0
     after = {name: (trained.ensemble(name) / "manifest.json").stat().st_ino for name in before}

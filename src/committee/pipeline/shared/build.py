@@ -167,14 +167,25 @@ def _request(method: Method, context: BuildContext) -> Request:
     }
 
 
+def _made_from(request: Request, context: BuildContext) -> str:
+    """Return the digest of everything that determines an ensemble, except for measured costs."""
+    return digest([request, context.sources, context.inputs, str(context.clock.device), __version__])
+
+
+def _is_up_to_date(method: Method, context: BuildContext) -> bool:
+    request = _request(method, context)
+    return is_kept(context.store.ensemble(full_name(method)), _made_from(request, context), request)
+
+
 def planned_fits(methods: Sequence[Method], context: BuildContext) -> dict[str, int]:
     """Return how many fits each ensemble would take.
 
-    A combiner with fitted parameters is fitted once without each fold and once on all rows; others are not.
-    The calibration of its output uses these fits.
+    A combiner with fitted parameters is fitted once without each fold and once on all rows; others are not,
+    nor is one that is up to date. The calibration of its output uses these fits.
     """
     rows = context.predictions
     folds = redraw_folds(rows, context.seed) if rows.folds is None else rows.folds
+    kept = {full_name(method): 0 for method in methods if _is_up_to_date(method, context)}
     fitted = {
         full_name(method): uncalibrated(calibrated(combiner_of(method), context.calibrate, context.seed))
         for method in methods
@@ -182,7 +193,7 @@ def planned_fits(methods: Sequence[Method], context: BuildContext) -> dict[str, 
     return {
         name: 1 + len(splits(rows, folds, within_folds=allows_negative_weights(each))) if each.learns else 0
         for name, each in fitted.items()
-    }
+    } | kept
 
 
 def plan_of(methods: Sequence[Method], recipe: Recipe, store: Store) -> Summary:

@@ -20,7 +20,7 @@ from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
 from committee.store.commit import commit, remove, write_json
 from committee.store.hashes import hash_file
-from committee.store.manifest import digest, is_done
+from committee.store.manifest import NAME, digest, is_done
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ def _remove_others(folder: Path, status: Status) -> None:
     """Remove formats that failed, or that an earlier call wrote from another model."""
     done = {name for name, entry in status["formats"].items() if entry["status"] == "done"}
     for path in folder.iterdir():
-        if path.is_dir() and path.name not in done:
+        if (path / NAME).is_file() and path.name not in done:  # other folders are not ours
             remove(path)
 
 
