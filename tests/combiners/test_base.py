@@ -108,3 +108,14 @@ def test_dense_predictions_are_combined_and_not_learned_from():
     assert str(error.value) == (
         "combiner: expected logits [members, samples, classes] to fit on, got [2, 3, 4, 5, 5]."
     )
+
+
+def test_answers_that_are_not_numbers_are_refused():
+    logits = np.zeros((2, 30, 3), np.float32)
+    logits[1, 7:9, 0] = np.nan
+    with pytest.raises(DataError) as caught:
+        build("soft_voting").bind(["a", "b"]).combine(logits)
+    assert str(caught.value) == (
+        "soft_voting: expected finite logits, got NaN for 2 of 30 rows, the first of which is row 8. "
+        "Find the member with NaN: numpy.isnan(logits).any(axis=(1, 2))."
+    )

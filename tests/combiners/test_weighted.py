@@ -182,3 +182,18 @@ def test_trained_weights_are_those_of_a_softmax(digits: Predictions, tmp_path: P
     assert str(error.value) == (
         "weighted: expected a combiner of members, got an unbound one. Call bind(names) first."
     )
+
+
+@pytest.mark.parametrize("space", ["probability", "logit"])
+@pytest.mark.parametrize("scale", [87.0, 3e3, 1e30])
+def test_members_that_are_certain_and_wrong_give_finite_weights_without_warnings(space, scale):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 200)
+    wrong = random.random((3, 200)) < [[0.1], [0.3], [0.6]]
+    answers = np.where(wrong, (labels + 1) % 3, labels)
+    rows = Predictions.from_logits(
+        np.eye(3)[answers] * scale, members=list("abc"), class_names=list("xyz"), labels=labels
+    )
+    found = build({"combiner": "weighted", "space": space}).fit(rows)
+    weights = found.member_weights()
+    assert sum(weights.values()) == pytest.approx(1) and weights["a"] >= weights["c"] >= 0

@@ -268,3 +268,17 @@ def test_unknown_metric() -> None:
         "precision_weighted, recall_macro, recall_weighted, log_loss, brier, ece, ece_mass, auroc, aurc, "
         "augrc, got 'f1_makro'. Did you mean 'f1_macro'?"
     )
+
+
+@pytest.mark.parametrize("excess", [1e-7, 1e-5])
+def test_rounding_above_one_stays_in_the_last_bin_of_its_own_row(excess: float) -> None:
+    certain = np.log(np.array([[1 - 1e-6, 1e-6]] * 40))
+    labels, groups = np.arange(40) % 20 == 0, np.arange(40)
+    above = certain.copy()
+    above[:, 0] = excess
+    for name in ("ece", "ece_mass", "log_loss"):
+        found = intervals(above, labels.astype(int), groups=groups, names=[name])[name]
+        expected = intervals(certain, labels.astype(int), groups=groups, names=[name])[name]
+        assert (found.value, found.low, found.high) == pytest.approx(
+            (expected.value, expected.low, expected.high), abs=1e-4
+        )

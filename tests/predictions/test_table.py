@@ -156,6 +156,12 @@ def test_columns_that_disagree(column: str) -> None:
     )
 
 
+def test_groups_are_equal_if_the_same_rows_share_them() -> None:
+    first, second = made(groups=list("aabbcc")), made(("b",), groups=[7, 7, 3, 3, 9, 9])
+    joined = Predictions.join([first, second]).groups
+    assert joined is not None and joined.tolist() == [0, 0, 1, 1, 2, 2]
+
+
 def test_labels_attach_by_id() -> None:
     bare = made(rows=3)
     ids = ["s9", "s2", "s0", "s1"]

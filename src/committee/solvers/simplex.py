@@ -120,8 +120,10 @@ def _newton(loss: Part, weights: Vector, tolerance: float) -> tuple[Vector, floa
 def _quadratic(weights: Vector, gradient: Vector, curvature: NDArray[np.float64]) -> Vector:
     """Minimize a quadratic model around the weights on the simplex by an active-set method."""
     size = len(weights)
-    # Members with equal predictions make the Hessian singular.
-    curvature = curvature + np.eye(size) * (1e-9 * np.trace(curvature) / size + 1e-15)
+    # Members with equal predictions, or all certain, make the Hessian singular. Relative to the gradient, the
+    # ridge keeps steps finite; as it is centered on the weights, it does not move the minimum.
+    ridge = 1e-9 * np.trace(curvature) / size + 1e-8 * np.ptp(gradient) + 1e-15
+    curvature = curvature + np.eye(size) * ridge
     linear = gradient - curvature @ weights
     free = np.ones(size, np.bool_)
     point = weights

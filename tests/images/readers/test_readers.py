@@ -215,6 +215,34 @@ def test_columns(make_table, settings):
     assert read(settings(table, group_column="site")).groups == ["0", "1"] * 12
 
 
+@pytest.mark.parametrize("missing", ["", "NaN"])
+def test_missing_cells_of_a_table(make_table, settings, missing):
+    columns = ["path", "label", "group"]
+    cells = [
+        lambda row: f"images/{row}.png",
+        lambda row: f"{row % 2}.0",
+        lambda row: missing if row % 3 else "7.0",
+    ]
+    found = read(settings(make_table(columns, lambda row: [cell(row) for cell in cells])))
+    assert found.groups == ["" if row % 3 else "7" for row in range(24)] and found.class_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "todo"),
+    [("path", "an image", "Complete or remove"), ("label", "a label", "Label or remove")],
+)
+def test_images_and_labels_that_are_missing(make_table, settings, name, what, todo):
+    cells = {"path": "images/{}.png", "label": "{}"}
+    table = make_table(
+        [*cells],
+        lambda row: ["" if row == 4 and each == name else text.format(row) for each, text in cells.items()],
+    )
+    assert said(settings(table)) == (
+        1,
+        f"{table}: column '{name}': expected {what} in each row, got none in row 5. {todo} these rows.",
+    )
+
+
 def test_absolute_paths_below_the_table_are_the_same_samples(make_table, settings):
     table = make_table(["path", "label"], lambda row: [f"images/{row}.png", row % 2])
     text = table.read_text("utf-8").replace("images/", f"{table.parent.as_posix()}/images/")

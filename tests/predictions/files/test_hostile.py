@@ -299,3 +299,18 @@ def test_parquet_columns_of_odd_types(tmp_path, column):
         expected = "(text or whole numbers|numbers|a value in each row)"
         with pytest.raises(DataError, match=rf"column '{name}': expected {expected}"):
             read(tmp_path / "m.parquet", "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("same", 20_000), ("x" * 20_000, 200)], ids=["many equal ids", "a long equal id"]
+)
+def test_a_dictionary_of_equal_values_is_counted_before_it_is_read(tmp_path, monkeypatch, name, rows):
+    monkeypatch.setattr(growth, "HARMLESS", 1_000_000)
+    ids = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array([name]))
+    path = tmp_path / "m.parquet"
+    parquet.write_table(pa.table({"id": ids, "cat": np.ones(rows), "dog": np.zeros(rows)}), path)
+    with pytest.raises(
+        DataError, match=r"expected a Parquet table, got \d+ bytes that unpack to \d+\."
+    ) as caught:
+        read(path, "m")
+    assert path.stat().st_size < 20_000 and str(caught.value).startswith(str(path))
