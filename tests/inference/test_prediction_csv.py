@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from committee.errors import DataError
-from committee.inference.prediction_csv import PredictionCsv
+from committee.errors import DataError, UsageError
+from committee.inference.prediction_csv import PredictionCsv, write_unreadable
 from committee.predictions.files.base import read
 
 CLASSES = ("ant", "bee, wasp")
@@ -83,3 +83,24 @@ def test_sets_and_abstentions(tmp_path):
     )
     found = read(path, "vote")
     assert found.class_names == classes and found.logits.shape == (1, 1, 2)
+
+
+def test_only_a_list_of_unreadable_images_is_replaced(tmp_path):
+    path = tmp_path / "out.unreadable.csv"
+    for reason in ("broken", "a comma, and more"):
+        write_unreadable(path, {"=a.jpg": reason})
+    assert path.read_text(encoding="utf-8") == 'id,reason\n\'=a.jpg,"a comma, and more"\n'
+    path.write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="the file exists with other content"):
+        write_unreadable(path, {"a.jpg": "broken"})
+
+
+def test_class_names_of_any_kind_are_read_back_and_continued(tmp_path):
+    names = ["model", "prediction", "=cmd|' /c calc'!A1"]
+    for name in ("a.jpg", "-b.jpg", "a.jpg"):
+        with PredictionCsv(tmp_path / "out.csv", names, "vote") as rows:
+            if name not in rows.done:
+                rows.write(name, names[2], None, np.array([0.25, 0.25, 0.5], np.float32))
+    found = read(tmp_path / "out.csv", "m")
+    assert found.class_names == tuple(names) and found.sample_ids.tolist() == ["a.jpg", "-b.jpg"]
+    assert "\n=" not in (tmp_path / "out.csv").read_text() and ",=" not in (tmp_path / "out.csv").read_text()

@@ -116,9 +116,8 @@ def run(arguments: Namespace) -> int:
 
 def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Namespace) -> int:
     from committee.base import progress
-    from committee.images.quarantine import write_rows
     from committee.inference.predict import photo_id, predict
-    from committee.inference.prediction_csv import PredictionCsv
+    from committee.inference.prediction_csv import PredictionCsv, write_unreadable
 
     failed: dict[str, str] = {}
     name, origins = f"{model.name}{rule.suffix()}", _origins(photos, arguments)
@@ -137,7 +136,7 @@ def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Name
     unreadable = f"{len(failed)} unreadable"
     if failed:
         listed = arguments.csv.with_suffix(".unreadable.csv")
-        write_rows(listed, ("id", "reason"), list(failed.items()))
+        write_unreadable(listed, failed)
         unreadable += f", listed in {listed}"
     print(f"{arguments.csv}: {done} new, {skipped} already in the file, {unreadable}")
     if rule.note:

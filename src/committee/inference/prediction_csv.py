@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from committee.errors import DataError, first_five
 from committee.inference.origins import Origins
 from committee.predictions.files._write import class_columns
 from committee.store.commit import write_file
+from committee.store.outputs import output_text
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +146,20 @@ def ids_in(path: Path) -> set[str]:
         return set()
     with path.open(encoding="utf-8", newline="") as file:
         return {unescape(row[0]) for row in csv.reader(file) if row}
+
+
+def write_unreadable(path: Path, failed: Mapping[str, str]) -> None:
+    """Write `id,reason` of each image that could not be read; only such a list is replaced.
+
+    Raises
+    ------
+    UsageError
+        The file exists, and is no such list.
+    """
+    header = line(["id", "reason"])
+    own = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(header)
+    with output_text(path, force=own) as file:
+        file.write(header + "".join(map(line, failed.items())))
 
 
 def _whole_rows(path: Path, header: str) -> list[list[str]]:

@@ -11,6 +11,7 @@ import torch
 from sklearn.datasets import load_sample_images
 from torch import nn
 
+from committee.errors import UsageError
 from committee.exporters.base import EXPORTERS, Card
 from committee.models.member import Member
 from committee.models.predictor import ModulePredictor
@@ -137,3 +138,14 @@ def test_a_bare_module_has_no_checkpoint(tmp_path, batches):
         "Wrap it with Member.from_module."
     }
     assert status["formats"]["state_dict"]["status"] == "done"
+
+
+def test_a_folder_of_someone_else_is_left_alone(tmp_path, member, batches):
+    (tmp_path / "one" / "photos").mkdir(parents=True)
+    with pytest.raises(UsageError) as caught:
+        package(member, Card("one", CLASSES, {}), tmp_path / "one", ["state_dict"], batches)
+    assert str(caught.value) == (
+        f"{tmp_path / 'one'}: expected a folder that committee wrote, or an empty one, got 'photos'. "
+        "Name another folder with --out."
+    )
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["photos"]

@@ -14,7 +14,7 @@ from torch import nn
 
 from committee._version import __version__
 from committee.combiners.base import is_conditional
-from committee.errors import CommitteeError, StoreError
+from committee.errors import CommitteeError, StoreError, UsageError, first_five
 from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
@@ -71,6 +71,7 @@ def package(
     --------
     committee.pipeline.shared.parity.check_parity : The comparison.
     """
+    _check_own(folder)
     before = _previous(folder, fingerprint)
     job = _Job(module, card, folder, batches, fingerprint)
     status: Status = {"name": card.name, "fingerprint": fingerprint, "formats": dict(before)}
@@ -158,6 +159,21 @@ def _previous(folder: Path, fingerprint: str) -> dict[str, Status]:
         )
     except StoreError:
         return {}
+
+
+def _check_own(folder: Path) -> None:
+    """Raise a UsageError for a folder with files that `package` did not write."""
+    if not folder.exists() or (folder / STATUS).is_file():
+        return
+    # A package whose writing was interrupted has no status, but complete formats.
+    foreign = [path.name for path in folder.iterdir() if path.name[0] != "." and not (path / NAME).is_file()]
+    if foreign:
+        raise UsageError(
+            str(folder),
+            expected="a folder that committee wrote, or an empty one",
+            got=first_five(sorted(foreign)),
+            todo="Name another folder with --out.",
+        )
 
 
 def _remove_others(folder: Path, status: Status) -> None:
