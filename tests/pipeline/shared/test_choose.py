@@ -41,6 +41,21 @@ def test_a_name_is_that_of_a_member_or_of_its_backbone(override: str, chosen: li
     assert choose_members(load_recipe(None, [override]), ENTRIES, STORE) == chosen
 
 
+@pytest.mark.parametrize("key", ["runs.members", "backbones.include"])
+@pytest.mark.parametrize(
+    ("name", "chosen"),
+    [
+        ("resnet18", ["resnet18"]),
+        ("timm:resnet18", ["resnet18", "adopted", "resnet18_s1"]),
+        ("adopted", ["adopted"]),
+    ],
+)
+def test_an_exact_name_means_this_member_alone(key: str, name: str, chosen: list[str]) -> None:
+    names = ("resnet18", "adopted", "resnet18_s1")
+    entries = [{"name": each, "backbone": "timm:resnet18"} for each in names]
+    assert choose_members(load_recipe(None, [f"{key}=[{name}]"]), entries, STORE) == chosen
+
+
 def test_a_member_that_the_store_lacks_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     recipe = load_recipe(None, ["backbones.include=[vit, resnet50]"])
     with caplog.at_level(logging.WARNING):
