@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from committee.base.registry import Family
 from committee.errors import StoreError, UsageError, missing
-from committee.store.manifest import NAME, Manifest, hash_file, read_manifest
+from committee.store.hashes import hash_file
+from committee.store.manifest import NAME, Manifest, read_manifest
 from committee.untrusted.documents import read_json
 
 if TYPE_CHECKING:
