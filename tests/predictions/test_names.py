@@ -165,6 +165,12 @@ def test_missing_labels(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert caplog.messages == [f"{path}: 1 of 3 rows have no label and are left out"]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_other_columns_of_a_file_of_labels_do_not_matter(kind: str, tmp_path: Path) -> None:
+    path = written(tmp_path, kind, Id=[1, 2], Label=["x", "y"], site=["north", "south"], width=[3, 4])
+    assert read_labels(path).labels.tolist() == ["x", "y"]
+
+
 @FORMATS
 def test_missing_ids_and_folds_are_refused(kind: str, tmp_path: Path) -> None:
     path = written(tmp_path, kind, id=["a", "", "c"], **scores(["x", "y"]))

@@ -143,8 +143,9 @@ def table(
     """Return a table from its columns of text by their own names, and its class columns `[N, C]`."""
     special = {name: columns[own] for name, own in header.special.items()}
     folds = special.get("fold")
-    if header.others:
-        log.info("%s: the columns %s are left out", who, first_five(header.others))
+    named = [name for name in header.others if not INDEX.fullmatch(name)]
+    if named:
+        log.info("%s: the columns %s are left out", who, first_five(named))
     return Table(
         required(columns[header.id], f"{who}: column '{header.id}'"),
         values if len(header.classes) else None,

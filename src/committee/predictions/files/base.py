@@ -78,6 +78,8 @@ class PredictionFile(ABC):
         File name extensions of the format, in lower case and with the dot.
     id_column, label_column : str or None
         Names of the columns of ids and labels, if the caller gave them.
+    labels_only : bool
+        Whether scores are not needed, so that other columns may hold anything.
 
     See Also
     --------
@@ -102,6 +104,7 @@ class PredictionFile(ABC):
     suffixes: ClassVar[tuple[str, ...]]
     id_column: str | None = None
     label_column: str | None = None
+    labels_only: bool = False
 
     @abstractmethod
     def read(self, path: Path) -> Table:
@@ -153,10 +156,11 @@ def read(path: Path, name: str, reading: Reading = DEFAULT) -> Predictions:
     return to_predictions(read_table(path, reading), name, str(path), reading)
 
 
-def read_table(path: Path, reading: Reading = DEFAULT) -> Table:
+def read_table(path: Path, reading: Reading = DEFAULT, *, labels_only: bool = False) -> Table:
     """Read a file as it is; raise what `read` raises."""
     file = _format_of(path)
     file.id_column, file.label_column = reading.id_column, reading.label_column
+    file.labels_only = labels_only
     return file.read(path)
 
 
@@ -225,7 +229,7 @@ def read_labels(path: Path, reading: Reading = DEFAULT) -> Table:
     DataError
         The file has no labels.
     """
-    table = read_table(path, reading)
+    table = read_table(path, reading, labels_only=True)
     if table.labels is None:
         raise DataError(
             str(path),

@@ -62,7 +62,8 @@ class Csv(PredictionFile):
                 name: _plain(found[name], f"{who}: column '{name}'")
                 for name in (header.id, *header.special.values())
             }
-            values = _scores(path, names, lines, header.classes) if header.classes else None
+            wanted = header.classes and not self.labels_only
+            values = _scores(path, names, lines, header.classes) if wanted else None
         except UnicodeDecodeError as error:
             raise DataError(who, expected="CSV in UTF-8", got="invalid bytes") from error
         except (csv.Error, ValueError, OverflowError) as error:
@@ -82,6 +83,13 @@ def _header(path: Path) -> tuple[list[str], int]:
                 str(path),
                 expected="a header and rows below it",
                 got="a header only" if header else "an empty file",
+            )
+        if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+            raise DataError(
+                str(path),
+                expected="columns separated by commas",
+                got=f"'{header[0][:60]}'",
+                todo="Save it as CSV.",
             )
         return [name.strip() for name in header], reader.line_num
 

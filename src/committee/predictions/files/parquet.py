@@ -53,7 +53,7 @@ class Parquet(PredictionFile):
         scores = frozenset(name for name in header.texts if _is_score(found.column(name)))
         header = read_header(names, self, str(path), scores - {self.id_column, self.label_column})
         values = np.empty((found.num_rows, len(header.classes)), np.float32)
-        for index, name in enumerate(header.classes):
+        for index, name in enumerate(() if self.labels_only else header.classes):
             values[:, index] = _numbers(found.column(name), f"{path}: column '{name}'")
         texts = (header.id, *header.special.values())
         columns = {name: _names(found.column(name), f"{path}: column '{name}'") for name in texts}
