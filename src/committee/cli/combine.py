@@ -172,16 +172,22 @@ def run(arguments: Namespace) -> int:
             arguments.id_column, arguments.label_column, arguments.labels_are, arguments.values_are
         ),
     )
-    if arguments.json:
-        listed = [{**each.to_json(), "is_best": each is found.best} for each in found.methods]
-        print_json(listed[0] if len(arguments.method) == 1 else listed)
-    else:
-        print_combination(found, arguments.wide)
-    if found.test is not None:
-        _write(found, Path(out), arguments)
-        if not arguments.json:
-            print(f"\n{out}: {count(len(found.test), 'sample')} combined by {found.best.method}")
+    try:
+        if found.test is not None:
+            _write(found, Path(out), arguments)
+    finally:  # the scores are shown even if the file is refused
+        _print(found, arguments)
+    if found.test is not None and not arguments.json:
+        print(f"\n{out}: {count(len(found.test), 'sample')} combined by {found.best.method}")
     return 0
+
+
+def _print(found: Combination, arguments: Namespace) -> None:
+    if not arguments.json:
+        print_combination(found, arguments.wide)
+        return
+    listed = [{**each.to_json(), "is_best": each is found.best} for each in found.methods]
+    print_json(listed[0] if len(arguments.method) == 1 else listed)
 
 
 def _checked(arguments: Namespace) -> str:
