@@ -80,6 +80,7 @@ def ours(data: Path, store: Path, given: Settings, apart: bool) -> None:
         "dataset.path": data,
         "dataset.img_size": given["size"],
         "dataset.batch_size": given["batch"],
+        "dataset.fit": "crop",
         "seed": given["seed"],
         "device": "cpu",
         "training.folds": given["folds"],

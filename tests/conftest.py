@@ -168,6 +168,7 @@ def tiny_settings(digits_file: Path) -> list[str]:
         f"dataset.path={digits_file}",
         "dataset.channels=1",
         "dataset.img_size=32",
+        "dataset.fit=crop",
         "device=cpu",
         "backbones.include=[timm:test_resnet, timm:test_vit]",
         "training.pretrained=false",

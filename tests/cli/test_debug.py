@@ -27,7 +27,7 @@ def test_all_sections_on_synthetic_samples(store: Store, cli: Callable[..., obje
     assert [row["section"] for row in rows] == sections()
     assert said.code == 0
     assert [path.name for path in store.root.iterdir()] == ["debug_tmp"]
-    assert "images [16, 37, 37, 3] uint8" in said.err
+    assert "images [16, 32, 32, 3] uint8" in said.err
     assert str(store.debug_tmp() / "run_1" / "kfold" / "test_resnet_s0" / "oof") in said.err
 
 

@@ -59,9 +59,9 @@ def make_table(make_folder):
 
 @pytest.fixture
 def settings():
-    """Build the recipe's `dataset` section: `settings(path, test_size=0.5)`."""
+    """Build the recipe's `dataset` section, with `fit: crop`: `settings(path, test_size=0.5)`."""
 
     def build(path=None, **keys) -> Settings:
-        return Settings(path=None if path is None else str(path), **{"num_workers": 0, **keys})
+        return Settings(path=None if path is None else str(path), **{"num_workers": 0, "fit": "crop", **keys})
 
     return build

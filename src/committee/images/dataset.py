@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -32,12 +32,15 @@ from committee.images.record import (
     with_folds,
 )
 from committee.images.source import read
+from committee.images.squares import with_fit
 from committee.images.view import PIXELS, CanvasSpec, Fit, View, canvas_size
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 from committee.store.manifest import digest
 
 Opened = Mapping[CanvasSpec, Canvas]
+PREVIEWED = 1000
+"""Images whose sizes a preview reads, to foresee how they become square."""
 
 
 class _Mapped:
@@ -209,8 +212,10 @@ def open_dataset(
     """
     record = load_record(store)
     settings, named = _settings(settings, record, store)
-    sides = [canvas_size(size, settings.fit) for size in img_sizes]
-    specs = dict.fromkeys([*(CanvasSpec(side, settings.fit, settings.channels) for side in sides), *canvases])
+    settings = with_fit(settings, record)
+    fit = cast("Fit", settings.fit)
+    sides = [canvas_size(size, fit) for size in img_sizes]
+    specs = dict.fromkeys([*(CanvasSpec(side, fit, settings.channels) for side in sides), *canvases])
     if record is not None and not named and _suffices(record, specs, store, folds):
         return _dataset(record, settings, _canvases(record, None, settings, store, specs))
     samples = read(settings)
@@ -267,6 +272,7 @@ def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed
     """
     settings, named = _settings(settings, load_record(store), store)
     record = None if named and not store.has_results() else load_record(store)
+    settings = with_fit(settings, record, most=PREVIEWED)
     if record is None or named or (folds and not record.has_folds(folds)):
         samples = read(settings)
         if record is None:
@@ -321,7 +327,7 @@ def _dataset(record: Record, settings: Settings, opened: Opened) -> Dataset:
         splits=np.array(record.splits, dtype=np.str_),
         folds=np.array(record.folds, dtype=np.int64),
         groups=None if record.groups is None else np.array(record.groups, dtype=np.int64),
-        fit=settings.fit,
+        fit=cast("Fit", settings.fit),
         channels=settings.channels,
         quarantined=record.quarantined,
         copies=record.copies,

@@ -107,6 +107,17 @@ def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.u
     return np.array(pixels.transpose(2, 0, 1) if channels == 3 else pixels[None], order="C")
 
 
+def size_of(source: Source) -> tuple[int, int] | None:
+    """Return width and height from the header of an image, before its rotation, or None if it is broken."""
+    try:
+        with _open(source) as image:
+            return image.size
+    except MemoryError:
+        raise
+    except Exception:
+        return None
+
+
 class ImageError(DataError):
     """An image that cannot be decoded.
 

@@ -57,10 +57,11 @@ class Dataset(Section):
         3, description="Number of channels of the images: 1 for grayscale, 3 for color."
     )
     img_size: int = Field(224, ge=8, le=2048, description="Side of the square input images in pixels.")
-    fit: Literal["crop", "squash", "pad"] = Field(
-        "crop",
-        description="How images become square: `crop` keeps the central square, `squash` changes the aspect "
-        "ratio, `pad` adds black borders.",
+    fit: Literal["auto", "crop", "squash", "pad"] = Field(
+        "auto",
+        description="How images become square: `crop` keeps the central square without a margin of 6.5% on "
+        "each side, `squash` keeps the whole image and changes the aspect ratio, `pad` adds black borders. "
+        "Auto is squash if all images are square, and crop otherwise; a store keeps what it was at first.",
     )
     batch_size: int = Field(32, ge=1, description="Number of images in a batch.")
     num_workers: int = Field(

@@ -1,0 +1,57 @@
+"""Choice of how images become square (`dataset.fit: auto`), from the sizes of the images."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from committee.base.text import count
+from committee.images.decode import size_of
+from committee.images.readers.base import Images, Samples
+from committee.images.record import Record
+from committee.images.source import read
+from committee.images.view import Fit
+from committee.recipe.dataset import Dataset as Settings
+
+log = logging.getLogger(__name__)
+
+
+def with_fit(settings: Settings, record: Record | None, most: int | None = None) -> Settings:
+    """Return the settings with `fit: auto` replaced by the fit that it stands for.
+
+    It is `squash` where all images are square, so that nothing is cut away, and `crop` otherwise. A store
+    keeps the fit that its images were first read with.
+
+    Parameters
+    ----------
+    settings : Settings
+        Section `dataset` of the recipe.
+    record : Record or None
+        The record of the store's data set.
+    most : int, optional
+        Largest number of images whose sizes are read.
+    """
+    if settings.fit != "auto":
+        return settings
+    fit = _fit(read(settings), most) if record is None else record.source.get("fit", "crop")
+    return settings.model_copy(update={"fit": fit})
+
+
+def _fit(samples: Samples, most: int | None) -> Fit:
+    other = _first_oblong(samples.images, most)
+    if other is None:
+        log.info("All of %s are square: dataset.fit is squash", count(len(samples.ids), "image"))
+        return "squash"
+    row, (width, height) = other
+    log.info("dataset.fit is crop: %s has %d x %d pixels", samples.ids[row], width, height)
+    return "crop"
+
+
+def _first_oblong(images: Images, most: int | None) -> tuple[int, tuple[int, int]] | None:
+    """Return number and size of the first image that is not square, or None; broken images are skipped."""
+    if isinstance(images, np.ndarray):
+        height, width = images.shape[1:3]
+        return None if width == height else (0, (width, height))
+    sizes = ((row, size_of(image)) for row, image in enumerate(images[:most]))
+    return next(((row, size) for row, size in sizes if size is not None and size[0] != size[1]), None)
