@@ -67,4 +67,6 @@ def log_facts(subject: str, **facts: Any) -> None:
 def statistics(values: Any) -> str:
     """Return the shape, dtype, range and mean of an array as text."""
     array = np.asarray(values)
+    if not array.size:
+        return f"{list(array.shape)} {array.dtype}, empty"
     return f"{list(array.shape)} {array.dtype} {array.min():.4g}..{array.max():.4g}, mean {array.mean():.4g}"
