@@ -8,7 +8,7 @@ from committee.training.soups import Soup
 class GuestSoup(Soup):
     """Half of the weight for the best network, the rest in equal parts."""
 
-    def weights(self, averager, losses):
+    def weights(self, choice, losses):
         """Return the weights; see the base class."""
         best, *others = losses
         if not others:

@@ -1,8 +1,11 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 
 from committee.errors import UsageError
+from committee.recipe.augment import Amounts
 from committee.training.fit.batch_norm import has_batch_norm, recompute
 from committee.training.fit.start import start_member
 
@@ -26,6 +29,18 @@ def test_statistics_are_the_mean_over_the_batches(member, dataset, cpu):
     torch.testing.assert_close(norm.running_mean, means.mean(0), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(norm.running_var, spreads.mean(0), rtol=1e-4, atol=1e-5)
     assert images == 180 and not member.training and norm.momentum == 0.1
+
+
+def test_the_images_are_augmented_as_in_training(member, dataset, cpu):
+    twin = copy.deepcopy(member)
+    member.provenance["augment"] = {"flip": True, "color_jitter": 0.9, "preset": "mild"}
+    recompute(member, dataset, dataset.rows("train"), batch_size=60, device=cpu)
+    augmentation = Amounts(flip=True, color_jitter=0.9)
+    recompute(twin, dataset, dataset.rows("train"), batch_size=60, device=cpu, augmentation=augmentation)
+    means = [each.network.net[1].running_mean.clone() for each in (member, twin)]
+    assert torch.equal(*means)
+    recompute(twin, dataset, dataset.rows("train"), batch_size=60, device=cpu)
+    assert not torch.equal(means[0], twin.network.net[1].running_mean)
 
 
 def test_weights_stay_and_no_gradient_comes(member, dataset, cpu):

@@ -2,11 +2,13 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 from committee.errors import DataError
 from committee.training.fit.weight_averager import WeightAverager, mean_of
+from committee.training.soups.base import Choice
 from committee.training.soups.greedy import Greedy
 
 
@@ -28,14 +30,33 @@ def test_a_network_with_itself_is_itself(averager):
         torch.testing.assert_close(blended[key], value)
 
 
-def test_siblings_have_no_barrier_and_strangers_have(averager, siblings, context):
-    losses = {name: averager.loss(member) for name, member in averager.members.items()}
-    near = averager.barrier("a", "b", losses)
+def test_a_network_has_no_barrier_to_itself(averager):
+    member = averager.members["a"]
+    twin = WeightAverager({"a": member, "b": copy.deepcopy(member)}, averager.context, "soup")
+    assert abs(twin.barrier("a", "b")) < 1e-5
+
+
+def test_siblings_have_no_barrier_and_strangers_have_one_that_alignment_lowers(averager, siblings, context):
+    near = averager.barrier("a", "b")
     strangers = siblings("far", start_seed=77, epochs=12)
     own = siblings("near", epochs=12)
     mixed = WeightAverager(own | strangers, context(), "soup")
-    far = mixed.barrier("near", "far", {name: mixed.loss(member) for name, member in mixed.members.items()})
+    far, loss = mixed.barrier("near", "far"), mixed.loss(mixed.member("far"))
     assert near < 0.1 < 0.3 < far
+    mixed.align("far", "near")
+    assert mixed.barrier("near", "far") < 0.7 * far
+    assert mixed.loss(mixed.member("far")) == pytest.approx(loss, abs=1e-4), "the function is the same"
+
+
+def test_a_permuted_copy_has_no_barrier_after_alignment(averager):
+    member, twin = averager.members["a"], copy.deepcopy(averager.members["a"])
+    symmetries, generator = averager._symmetries, np.random.default_rng(0)
+    chosen = {group: generator.permutation(size) for group, size in symmetries.sizes.items()}
+    twin.network.net.load_state_dict(symmetries.permuted(twin.network.net.state_dict(), chosen))
+    both = WeightAverager({"a": member, "b": twin}, averager.context, "soup")
+    assert both.barrier("a", "b") > 0.1
+    both.align("b", "a")
+    assert abs(both.barrier("a", "b")) < 1e-5
 
 
 def test_statistics_of_the_average_are_better_than_the_average_of_statistics(averager):
@@ -50,7 +71,7 @@ def test_numbers_that_are_none_count_as_the_worst(averager):
     spoilt = WeightAverager(averager.members | {"b": broken}, averager.context, "soup")
     losses = {name: spoilt.loss(member) for name, member in spoilt.members.items()}
     assert losses["b"] == float("inf")
-    assert "b" not in Greedy().weights(spoilt, losses)
+    assert "b" not in Greedy().weights(Choice([lambda: spoilt]), losses)
 
 
 def test_greedy_leaves_out_what_makes_the_mean_worse(averager):
@@ -59,7 +80,7 @@ def test_greedy_leaves_out_what_makes_the_mean_worse(averager):
         stranger.network.net[9].weight.neg_()
     spoilt = WeightAverager(averager.members | {"c": stranger}, averager.context, "soup")
     losses = {name: spoilt.loss(member) for name, member in spoilt.members.items()}
-    assert "c" not in Greedy().weights(spoilt, losses)
+    assert "c" not in Greedy().weights(Choice([lambda: spoilt]), losses)
 
 
 def test_other_architectures_are_refused(averager, siblings, context):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,17 @@ from committee.errors import DataError
 from committee.images.dataset import Dataset
 from committee.metrics.classification import evaluate
 from committee.models.member import Member
+from committee.training.fit.alignment import match
 from committee.training.fit.batch_norm import has_batch_norm, recompute
 from committee.training.fit.batches import Rows
 from committee.training.fit.predict import logits_of
+from committee.training.fit.symmetries import Permutations, Symmetries, find_symmetries
 from committee.training.fit.weight_trackers import Weights
 
 log = logging.getLogger(__name__)
 
 STOPS = (0.25, 0.5, 0.75)
-"""Points on the line between two networks at which the loss is measured."""
+"""Points on the line between two networks at which the loss is measured, besides its ends."""
 MOST_ROWS = 2000
 """Largest number of training rows that losses are measured on."""
 FEW = 20
@@ -67,7 +70,8 @@ class WeightAverager:
     Parameters
     ----------
     members : mapping of str to Member
-        Networks that are averaged, in evaluation mode and on the CPU.
+        Networks that are averaged, in evaluation mode and on the CPU. A mapping may load them when they are
+        needed.
     context : SoupContext
     who : str
         Name of the soup, for messages.
@@ -83,7 +87,9 @@ class WeightAverager:
     """
 
     def __init__(self, members: Mapping[str, Member], context: SoupContext, who: str) -> None:
-        self.members, self.context, self.who = dict(members), context, who
+        self.members, self.context, self.who = members, context, who
+        self.permutations: dict[str, Permutations] = {}
+        self._ends: dict[str, float] = {}
         self._require_same_kind()
         self.batch_norm = has_batch_norm(next(iter(self.members.values())).network)
         if self.batch_norm and not context.recompute_bn:
@@ -103,11 +109,48 @@ class WeightAverager:
                         todo="Choose members of one backbone and image size, trained on the same classes.",
                     )
 
-    def only(self, names: Sequence[str]) -> WeightAverager:
-        """Return an averager of some of the members."""
-        some = copy.copy(self)
-        some.members = {name: self.members[name] for name in names}
-        return some
+    def member(self, name: str) -> Member:
+        """Return a member, with permuted channels if it was aligned."""
+        member, chosen = self.members[name], self.permutations.get(name)
+        if chosen is None:
+            return member
+        twin = copy.deepcopy(member)
+        net = twin.network.net
+        net.load_state_dict(self._symmetries.permuted(net.state_dict(), chosen))
+        return twin
+
+    def judging(self, rows: Rows) -> WeightAverager:
+        """Return an averager of the same networks that measures losses on other rows."""
+        other = copy.copy(self)
+        other.context, other._ends = replace(self.context, judged=rows), {}
+        return other
+
+    def align(self, name: str, anchor: str) -> bool:
+        """Permute the channels of a member so that its weights are most similar to those of another member.
+
+        Its function stays the same; see `committee.training.fit.alignment`.
+
+        Returns
+        -------
+        bool
+            Whether any channel has moved.
+
+        Raises
+        ------
+        TrainingError
+            The architecture has no channels that are known to be permutable.
+        """
+        own, other = (self.members[each].network.net.state_dict() for each in (name, anchor))
+        chosen = match(self._symmetries, own, other, self.context.seed)
+        self.permutations[name] = chosen
+        return any((order != np.arange(len(order))).any() for order in chosen.values())
+
+    @functools.cached_property
+    def _symmetries(self) -> Symmetries:
+        member, context = next(iter(self.members.values())), self.context
+        with torch.inference_mode():
+            images = member.view(context.dataset.images(context.rows[:2], member.view))
+        return find_symmetries(member.network.net, images.clone(), self.who)
 
     def blend(self, weights: Mapping[str, float], num_batches: int | None = None) -> Member:
         """Return a member whose network has the weighted mean of the members' weights.
@@ -120,8 +163,9 @@ class WeightAverager:
             Number of batches from which batch-norm statistics are estimated, if `recompute_bn` is set; 0
             keeps their weighted mean. By default that of the context.
         """
-        states = {name: self.members[name].network.state_dict() for name in weights}
-        blended = copy.deepcopy(self.members[next(iter(weights))])
+        members = {name: self.member(name) for name in weights}
+        states = {name: member.network.state_dict() for name, member in members.items()}
+        blended = copy.deepcopy(next(iter(members.values())))
         blended.network.load_state_dict(mean_of(states, weights))
         blended.name = self.who
         wanted = self.context.num_batches if num_batches is None else num_batches
@@ -153,23 +197,27 @@ class WeightAverager:
         log_probs = torch.from_numpy(logits).log_softmax(1).numpy()
         return evaluate(log_probs, context.dataset.labels[context.judged], ["log_loss"])["log_loss"]
 
-    def barrier(self, one: str, other: str, losses: Mapping[str, float]) -> float:
+    def barrier(self, one: str, other: str) -> float:
         """Return the linear loss barrier between two members (Frankle et al. 2020).
 
         It is the largest difference, at three points on the line between their weights, between the loss of
-        the average and the interpolated losses of the two. Batch-norm statistics are estimated at each point.
-
-        Parameters
-        ----------
-        one, other : str
-        losses : mapping of str to float
-            Log-loss of each of the two.
+        the average and the interpolated losses of the two. Batch-norm statistics are estimated at each point
+        and at both ends, from the same images, so the barrier between a network and itself is 0.
         """
         rises = []
         for share in STOPS:
             loss = self.loss(self.blend({one: 1 - share, other: share}, FEW))
-            rises.append(loss - (1 - share) * losses[one] - share * losses[other])
+            rises.append(loss - (1 - share) * self._end(one) - share * self._end(other))
         return max(rises)
+
+    def _end(self, name: str) -> float:
+        """Return the loss of a member whose batch-norm statistics are estimated like those of an average."""
+        if name not in self._ends:
+            member = copy.deepcopy(self.members[name])
+            if self.context.recompute_bn:
+                self.recompute(member, FEW)
+            self._ends[name] = self.loss(member)
+        return self._ends[name]
 
 
 def some_rows(rows: Rows, seed: int) -> Rows:

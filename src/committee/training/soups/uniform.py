@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from committee.training.fit.weight_averager import WeightAverager
-from committee.training.soups.base import Soup
+from committee.training.soups.base import Choice, Soup
 
 
 class Uniform(Soup):
@@ -17,10 +16,10 @@ class Uniform(Soup):
 
     Examples
     --------
-    >>> Uniform().weights(averager=None, losses={"first": 0.3, "second": 0.4})
+    >>> Uniform().weights(choice=None, losses={"first": 0.3, "second": 0.4})
     {'first': 0.5, 'second': 0.5}
     """
 
-    def weights(self, averager: WeightAverager, losses: Mapping[str, float]) -> dict[str, float]:
+    def weights(self, choice: Choice, losses: Mapping[str, float]) -> dict[str, float]:
         """Return equal weights; see the base class."""
         return dict.fromkeys(losses, 1 / len(losses))
