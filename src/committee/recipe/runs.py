@@ -189,7 +189,8 @@ class ModelSoup(Section):
         0.1,
         ge=0,
         description="Largest loss barrier: how far the log-loss on the line between two networks may exceed "
-        "the interpolation of theirs. Networks behind a larger one are left out.",
+        "the interpolation of theirs. Networks behind a larger one are aligned by permuting their channels, "
+        "and left out if the barrier remains.",
     )
     recompute_bn: bool = Field(
         True, description="Recompute the batch-norm statistics after averaging the weights."

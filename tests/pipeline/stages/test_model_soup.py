@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from committee.errors import UnknownNameError
+from committee.errors import UnknownNameError, UsageError
 from committee.pipeline.discover import discover
-from committee.pipeline.run import run_verb, stages_of
+from committee.pipeline.run import plan_run, run_verb, stages_of
 from committee.pipeline.shared.records import provenance
 from committee.pipeline.shared.summary import merged
+from committee.pipeline.stages.base import Names
 from committee.pipeline.stages.evaluate import Evaluate
-from committee.pipeline.stages.model_soup import soup_groups
+from committee.pipeline.stages.model_soup import ModelSoup, soup_groups
 from committee.pipeline.stages.train import Train
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
-from committee.recipe.runs import ModelSoup
+from committee.recipe.runs import ModelSoup as Section
 from committee.store.layout import Store
 
 FOLDS = "runs.model_soup={methods: [uniform], over: [folds], barrier: 9, num_batches: 3}"
@@ -70,16 +71,65 @@ def test_an_unknown_soup(trained: Store) -> None:
         run_verb("build-ensemble", recipe(FOLDS), trained, methods=["soup_uniform_vit"])
 
 
-def test_a_soup_that_needs_val_rows_fails_and_the_others_are_made(trained: Store) -> None:
-    section = "runs.model_soup={methods: [uniform, greedy], over: [folds], barrier: 9, num_batches: 3}"
-    outcome = run_verb(
-        "build-ensemble", recipe(section), trained, methods=["soup_uniform_test_vit", "soup_greedy_test_vit"]
-    )
+SEEN = "there are no rows that none of its networks was trained on, by which it would choose them"
+LEFT_OUT = (
+    f"soup_greedy_test_vit is left out: {SEEN}. Set dataset.val_size=0.1 before the first training of a "
+    "store, or make the uniform soup."
+)
+GREEDY = "runs.model_soup={methods: [uniform, greedy], over: [folds], barrier: 9, num_batches: 3}"
+
+
+def test_a_soup_that_cannot_choose_is_left_out_by_name_and_the_others_are_made(
+    trained: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = recipe(GREEDY, "backbones.include=[timm:test_vit]")
+    assert ModelSoup().plan(settings, trained).facts["left_out"] == ["soup_greedy_test_vit"]
+    outcome = ModelSoup().run(settings, trained)
+    assert (outcome.done, outcome.exit_code) == (["soup_uniform_test_vit"], 0)
+    assert LEFT_OUT in caplog.text
+
+
+def test_one_that_was_asked_for_by_its_name_fails(trained: Store) -> None:
+    methods = ["soup_uniform_test_vit", "soup_greedy_test_vit"]
+    outcome = run_verb("build-ensemble", recipe(GREEDY), trained, methods=methods)
     assert outcome.done == ["soup_uniform_test_vit"] and outcome.exit_code == 3
-    assert outcome.failed["soup_greedy_test_vit"] == (
-        "soup_greedy_test_vit: expected a validation split, on which the soup chooses networks, got none. "
-        "Set dataset.val_size=0.1 and train in another store, or use the uniform soup."
+    assert outcome.failed["soup_greedy_test_vit"].startswith("soup_greedy_test_vit: expected rows that none")
+
+
+def foreseen(*overrides: str) -> Names:
+    settings = recipe("models=[{name: timm:test_vit, seeds: [1, 2]}, {name: timm:test_resnet}]", *overrides)
+    return ModelSoup().names(settings)
+
+
+def test_names_and_what_cannot_be_made_are_known_before_training() -> None:
+    names = foreseen("runs.model_soup={}", "runs.snapshot_ensemble={}")
+    single = ["test_vit_s1", "test_vit_s2", "test_resnet"]
+    groups = ["test_vit", *(f"snapshot_{name}" for name in single)]
+    assert names.members == (
+        *(f"soup_uniform_{name}" for name in [*groups, *single]),
+        *(f"soup_greedy_{name}" for name in groups),
     )
+    assert [text.split()[0] for text in names.left_out] == [f"soup_greedy_{name}" for name in single]
+    assert LEFT_OUT.replace("test_vit", "test_resnet") in names.left_out
+    assert not foreseen("runs.model_soup={}", "dataset.val_size=0.1").left_out
+    bags = foreseen("runs.model_soup={over: [members, folds]}", "training.plan=bagging")
+    assert not bags.members and "expected networks of one backbone, snapshots" in bags.left_out[0]
+
+
+def test_a_section_of_which_nothing_can_be_made_is_refused_before_training() -> None:
+    said = (
+        rf"runs\.model_soup: expected a val split, got none, and {SEEN}\. Set dataset\.val_size=0\.1 before "
+        r"the first training of a store, or make the uniform soup\."
+    )
+    with pytest.raises(UsageError, match=said):
+        foreseen("runs.model_soup={methods: [greedy, learned], over: [folds]}")
+
+
+def test_the_dry_run_of_a_run_lists_soups(tiny_settings: list[str], store: Store) -> None:
+    settings = load_recipe(None, [*tiny_settings, GREEDY, "backbones.include=[timm:test_vit]"])
+    plan = plan_run(settings, store)
+    assert LEFT_OUT in plan.blocks
+    assert plan.facts["stages"]["model_soup"]["members"] == ("soup_uniform_test_vit",)
 
 
 def test_nothing_to_average(trained: Store) -> None:
@@ -100,7 +150,7 @@ def test_groups_of_seeds_of_snapshots_and_of_a_name_that_is_used(
     )
     settings = [*tiny_settings, "backbones.include=[]", models, "training.epochs=1", "training.folds=2"]
     assert Train().run(load_recipe(None, settings), store).failed == {}
-    groups = soup_groups(ModelSoup(), load_recipe(None, settings), store, discover(store))
+    groups = soup_groups(Section(), load_recipe(None, settings), store, discover(store))
     assert groups == [
         ("test_resnet_members", ["test_resnet", "twin"]),
         ("snap", ["snap_1", "snap_2"]),

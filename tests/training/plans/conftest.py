@@ -38,5 +38,6 @@ def contract(dataset, tmp_path):
                 assert logits.shape == (5, len(dataset.class_names))
                 assert torch.equal(logits, same[name](images))
                 assert torch.equal(logits, load(tmp_path / "made" / name, trusted=True)(images))
+        return made
 
     return check

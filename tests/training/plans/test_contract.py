@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from committee.errors import RecipeError
+from committee.models.member import Member
 from committee.recipe.load import load_recipe
 from committee.training.plans.base import PLANS
 
@@ -28,7 +29,9 @@ def plan(request, making, dataset, store, cpu):
 
 
 def test_rows_become_members_and_the_same_rows_the_same(plan, contract):
-    contract(plan)
+    made = contract(plan)
+    assert isinstance(made[plan.name], Member) == plan.single_network
+    assert PLANS.constants(plan.key).get("single_network", True) == plan.single_network
 
 
 def test_a_run_of_the_same_goes_on_from_what_is_kept(plan, dataset, monkeypatch):

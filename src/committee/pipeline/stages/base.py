@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from operator import attrgetter
 from typing import Any, ClassVar
 
 from committee.base.registry import Family
-from committee.errors import UsageError
+from committee.errors import CommitteeError, UsageError
 from committee.pipeline.shared.made import made
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary
@@ -30,6 +31,8 @@ class Names:
     ----------
     members, ensembles, formats : tuple of str
         Names of members and ensembles, and formats of packages.
+    left_out : tuple of str
+        What the section asks for and cannot be made, with the reasons, as sentences.
 
     See Also
     --------
@@ -41,12 +44,13 @@ class Names:
     >>> from committee.pipeline.stages.base import STAGES
     >>> from committee.recipe.load import load_recipe
     >>> STAGES.make("moe").names(load_recipe(None, ["runs.moe.num_experts=3"]))
-    Names(members=('moe',), ensembles=(), formats=())
+    Names(members=('moe',), ensembles=(), formats=(), left_out=())
     """
 
     members: tuple[str, ...] = ()
     ensembles: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class Stage(ABC):
@@ -154,8 +158,12 @@ class Stage(ABC):
 
     def renewed(self, recipe: Recipe) -> set[str]:
         """Return the names of the members that this stage and the later stages of a recipe make."""
-        later = (STAGES.make(name) for name in STAGES.names() if STAGES.load(name).order >= self.order)
-        return {name for each in later if each.is_wanted(recipe) for name in each.names(recipe).members}
+        made = set[str]()
+        for stage in (STAGES.make(name) for name in STAGES.names() if STAGES.load(name).order >= self.order):
+            if stage.is_wanted(recipe):
+                with contextlib.suppress(CommitteeError):  # that stage refuses its own section
+                    made |= set(stage.names(recipe).members)
+        return made
 
     @abstractmethod
     def plan(self, recipe: Recipe, store: Store) -> Summary:

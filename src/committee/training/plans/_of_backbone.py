@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 
 from committee.base.randomness import derive
+from committee.errors import RecipeError, first_five, nearest
 from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
@@ -22,7 +23,7 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.early_stopping import judging_rows, stopping_rule
 from committee.training.fit.job import Extra, Trained
 from committee.training.fit.smoke import smoke
-from committee.training.fit.start import start_seed, starting_weights
+from committee.training.fit.start import start_seed, starting_weights, wanted_head_epochs
 from committee.training.fit.train import train
 from committee.training.fit.weight_trackers import Weights
 from committee.training.plans.base import Plan
@@ -47,11 +48,18 @@ class OfBackbone(Plan):
     ----------
     of : list of str
         Names of the members that this one repeats with another plan, if any.
+    given : Training
+        The settings of the recipe; those of `spec` are the ones that are used.
+    fixes : str
+        Why the plan does not use some settings of the recipe, for the log.
     """
+
+    fixes: ClassVar[str] = ""
 
     def __init__(self, spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device) -> None:
         super().__init__(dataset, store, device)
-        self.spec = spec
+        _check_class_weights(spec, dataset.class_names)
+        self.spec, self.given = spec, spec.training
         self.name, self.batch_size = spec.name, spec.batch_size
         self.folds, self.inference = spec.training.folds, spec.training.inference
         self.epochs = None if stopping_rule(spec.training, None) else spec.training.epochs
@@ -65,6 +73,19 @@ class OfBackbone(Plan):
     def options(self) -> dict[str, Any]:
         """Return the plan's own options, as plain JSON values."""
         return {}
+
+    def unused(self) -> dict[str, str]:
+        """Return the keys of `training` that the recipe sets without an effect on this plan, and why.
+
+        Either the plan uses another value (see `fixes`), or the value of another key makes it ineffective.
+        """
+        given, used = self.given, self.spec.training
+        used = used.model_copy(update={"folds": self.folds, "inference": self.inference})
+        why = {
+            key: self.fixes for key in type(given).model_fields if getattr(given, key) != getattr(used, key)
+        }
+        why |= _ineffective(self.spec, self.folds)
+        return {key: text for key, text in why.items() if key in given.model_fields_set}
 
     def settings(self) -> Mapping[str, Any]:
         """Return backbone, initial weights, sizes and every key of `training` that affects a fit."""
@@ -156,6 +177,35 @@ class OfBackbone(Plan):
         settings: dict[str, Any] = {"early_stop": None, "best_checkpoint": False, **update}
         training: Training = self.spec.training.model_copy(update=settings)
         return replace(self.spec, training=training)
+
+
+def _ineffective(spec: MemberSpec, folds: int) -> dict[str, str]:
+    """Return the keys of `training` that the values of other keys make ineffective, and why."""
+    training, why = spec.training, dict[str, str]()
+    if training.scheduler != "cyclic":
+        why["cycle_epochs"] = f"the scheduler {training.scheduler} has no cycles"
+    if training.optimizer != "sgd":
+        why["momentum"] = f"the optimizer {training.optimizer} has none"
+    if training.head_epochs and not wanted_head_epochs(spec):
+        frozen = starting_weights(spec) and not training.body_lr
+        start = "the body is frozen in all epochs" if frozen else "the initial weights are random"
+        why["head_epochs"] = f"{start}, so there are no epochs in which only the head is trained"
+    if training.inference == "folds" and not folds:
+        why["inference"] = "there are no fold networks"
+    return why
+
+
+def _check_class_weights(spec: MemberSpec, class_names: Sequence[str]) -> None:
+    """Raise RecipeError if a weight is given for a class that does not exist."""
+    weights = spec.training.class_weights
+    for name in weights if isinstance(weights, dict) else ():
+        if name not in class_names:
+            raise RecipeError(
+                f"{spec.name}: training.class_weights",
+                expected=f"names of classes, such as {first_five(class_names)}",
+                got=f"'{name}'",
+                todo=nearest(name, class_names),
+            )
 
 
 def with_weights(member: Member, weights: Weights, name: str) -> Member:

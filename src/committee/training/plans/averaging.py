@@ -60,6 +60,8 @@ class Averaging(OfBackbone):
     ('test_resnet', ('swa_test_resnet', 'ema_test_resnet'))
     """
 
+    fixes = "the plan averaging trains all epochs, and keeps the weights of the last one"
+
     def __init__(
         self,
         spec: MemberSpec,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -55,6 +55,9 @@ class Bagging(OfBackbone):
     >>> [len(rows) for rows in plan.bags(plan.dataset.rows("train"), "refit")]
     [8, 8, 8]
     """
+
+    single_network: ClassVar[bool] = False
+    fixes = "the plan bagging has no folds, since networks predict the rows that they did not draw"
 
     def __init__(
         self, spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device, networks: int = 10

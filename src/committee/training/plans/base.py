@@ -55,6 +55,8 @@ class Plan(ABC):
         Images in a batch of a prediction.
     networks : int
         Largest number of networks that a fit trains.
+    single_network : bool
+        Whether a fit makes a single network under the name of the plan; a plan states it as a literal.
     section : str
         Section of the recipe that asks for the plan: `training.plan`, or a section of `runs` for a plan that
         derives a member from stored members. A plan states it as a literal, since recipes read it from the
@@ -73,6 +75,7 @@ class Plan(ABC):
     """
 
     section: ClassVar[str] = "training.plan"
+    single_network: ClassVar[bool] = True
     name: str
     others: tuple[str, ...] = ()
     folds: int

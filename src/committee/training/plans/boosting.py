@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -81,6 +81,9 @@ class Boosting(OfBackbone):
     0.5
     """
 
+    single_network: ClassVar[bool] = False
+    fixes = "the plan boosting judges stages instead of epochs"
+
     def __init__(
         self,
         spec: MemberSpec,
@@ -111,6 +114,11 @@ class Boosting(OfBackbone):
         """Return the parameters of the series."""
         names = ("method", "how", "stages", "shrinkage", "patience", "fraction")
         return {name: getattr(self, name) for name in names}
+
+    def unused(self) -> dict[str, str]:
+        """Return the keys without an effect: `how` belongs to SAMME; see the base class."""
+        how = "how" in self.given.plan.options and self.method == "gradient"
+        return super().unused() | ({"plan.how": "gradient boosting has no weights of rows"} if how else {})
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train the stages: `epochs` of them on all rows, if the folds have chosen; see the base class."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -54,6 +54,11 @@ class Snapshot(OfBackbone):
     >>> plan.epochs, plan.others
     (12, ('test_resnet_1', 'test_resnet_2', 'test_resnet_3'))
     """
+
+    single_network: ClassVar[bool] = False
+    fixes = (
+        "the plan snapshot derives epochs and schedule from its cycles, and keeps the weights at their ends"
+    )
 
     def __init__(
         self,
