@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,10 @@ from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import STAGES, Names, Stage
 from committee.recipe.model import Recipe
 from committee.recipe.unbuilt import unbuilt
+from committee.recipe.unused import unused
 from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
 
 
 def run(recipe: Recipe, store: Store) -> Outcome:
@@ -34,6 +38,9 @@ def run(recipe: Recipe, store: Store) -> Outcome:
     """
     stages = wanted(recipe)
     check_names(stages, recipe)
+    _warn_of_unused(stages, recipe)
+    for text in (text for stage in stages for text in stage.names(recipe).left_out):
+        log.warning("%s", text)
     outcome = Outcome(unbuilt=unbuilt(recipe))
     with store.hold():
         for stage in stages:
@@ -72,6 +79,8 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
     """
     stages = stages_of(verb, recipe, **options)
     check_names(stages, recipe)
+    if not options.get("methods"):
+        _warn_of_unused(stages, recipe)
     outcome = Outcome()
     # A stage names a store that does not exist, and `hold` would create it.
     with store.hold() if store.root.is_dir() else contextlib.nullcontext():
@@ -105,12 +114,14 @@ def plan_run(recipe: Recipe, store: Store) -> Summary:
     """
     stages = wanted(recipe)
     check_names(stages, recipe)
+    _warn_of_unused(stages, recipe)
     plans = [stage.plan(recipe, store) for stage in stages if stage.required]
     later = {stage.key: stage.names(recipe) for stage in stages if not stage.required}
     facts = {key: value for plan in plans for key, value in plan.facts.items()}
     facts |= {"unbuilt": unbuilt(recipe), "stages": {key: vars(names) for key, names in later.items()}}
     table = Table("Stages that would follow", ["stage", "makes"], [[k, _listed(v)] for k, v in later.items()])
-    return Summary(facts, [*(block for plan in plans for block in plan.blocks), table])
+    left_out = [text for names in later.values() for text in names.left_out]
+    return Summary(facts, [*(block for plan in plans for block in plan.blocks), table, *left_out])
 
 
 def wanted(recipe: Recipe) -> list[Stage]:
@@ -141,6 +152,13 @@ def check_names(stages: Sequence[Stage], recipe: Recipe) -> None:
                     todo="Rename one of them.",
                 )
             used.add(name.lower())
+
+
+def _warn_of_unused(stages: Sequence[Stage], recipe: Recipe) -> None:
+    """Log the keys of the sections of stages that are set without an effect."""
+    for key, why in unused(recipe).items():
+        if any(key.startswith(stage.sections) for stage in stages):
+            log.warning("%s has no effect: %s", key, why)
 
 
 def _listed(names: Names) -> str:

@@ -153,7 +153,18 @@ def plans_of(
             plans.append(_plan(renamed, dataset, store, device))
             plans[-1].of = [spec.name]
     _check_names(plans)
+    for plan in plans:
+        _warn_of_unused(plan)
     return plans
+
+
+def _warn_of_unused(plan: OfBackbone) -> None:
+    """Log the keys of the recipe that have no effect on a member."""
+    unused = plan.unused()
+    for why in dict.fromkeys(unused.values()):
+        keys = [f"training.{key}" for key, its in unused.items() if its == why]
+        verb = "has" if len(keys) == 1 else "have"
+        log.warning("%s: %s %s no effect: %s", plan.name, ", ".join(keys), verb, why)
 
 
 def _plan(spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device) -> OfBackbone:
