@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from committee.images.dataset import Dataset
+from committee.images.view import CanvasSpec
 from committee.models.member import Member
 from committee.training.fit.weight_averager import SoupContext, WeightAverager
 
@@ -31,14 +32,13 @@ def digits() -> Dataset:
     return Dataset(
         name="digits",
         fingerprint="digits",
-        canvas=(found.images[order] * 15.9).astype(np.uint8)[..., None],
+        canvases={CanvasSpec(SIZE, "squash", 1): (found.images[order] * 15.9).astype(np.uint8)[..., None]},
         labels=found.target[order].astype(np.int64),
         sample_ids=np.arange(rows).astype(str),
         class_names=tuple("0123456789"),
         splits=splits,
         folds=np.where(splits == "train", 0, -1),
         groups=None,
-        canvas_size=SIZE,
         fit="squash",
         channels=1,
     )
