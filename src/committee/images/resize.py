@@ -65,8 +65,9 @@ def resize(images: Tensor, rows: Axis, columns: Axis) -> Tensor:
     >>> resize(images, Axis(0, 1, 1, 0, 1), Axis(0, 3, 6, 0, 6))[0, 0].tolist()
     [[0, 25, 75, 125, 175, 200]]
     """
-    images = images.narrow(3, columns.start, columns.length)
-    columns = columns._replace(start=0)
+    if not is_tracing():  # a slice of symbolic length would fix in the graph which side is the longer one
+        images = images.narrow(3, columns.start, columns.length)
+        columns = columns._replace(start=0)
     return _resize_rows(_resize_rows(images, rows).mT, columns).mT
 
 
