@@ -53,7 +53,7 @@ class Exploding(nn.Module):
         self.head = nn.Linear(channels * img_size**2, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(images.flatten(1)) * float("inf")
+        return self.head(images.flatten(1)) * (float("inf") if self.training else 1)
 
 
 class Detached(Exploding):
