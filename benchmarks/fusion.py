@@ -50,7 +50,7 @@ def measure(quick: bool) -> list[Row]:
         store = Store(Path(folder) / "store")
         Train().run(recipe, store)
         with store.hold():
-            context = open_context(recipe, store, discover(store))
+            context = open_context(recipe, store, discover(store), names)
             start = time.perf_counter()
             with extracted(context, names) as places:
                 extracting = time.perf_counter() - start

@@ -33,8 +33,8 @@ from committee.base.randomness import sample_keys
 from committee.images.augment import augment
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.view import View, canvas_size
+from committee.recipe.augment import Amounts
 from committee.recipe.dataset import Dataset as Settings
-from committee.recipe.training import Augment
 from committee.store.layout import Store
 from committee.training.fit.allocator import keep_freed_memory
 
@@ -85,9 +85,9 @@ def ours(dataset: Dataset, part: slice = slice(None)) -> dict[str, Epoch]:
         return (order[start : start + BATCH] for start in range(0, len(order), BATCH)[part])
 
     def varied(amount: float) -> Iterator[Tensor]:
-        settings = Augment(flip=True, color_jitter=amount, random_resized_crop=0.5, randaugment=0)
+        amounts = Amounts(flip=True, color_jitter=amount, random_resized_crop=0.5)
         for rows in batches():
-            yield augment(dataset.images(rows), keys[rows], view, settings, 1, torch.channels_last)
+            yield augment(dataset.images(rows), keys[rows], view, amounts, 1, torch.channels_last)
 
     found: dict[str, Epoch] = {"uint8": lambda: sum(len(dataset.images(rows)) for rows in batches())}
     for work, amount in JITTER.items():

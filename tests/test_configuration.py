@@ -22,9 +22,9 @@ def options(verb: str) -> set[str]:
     return {option for action in parser._actions for option in action.option_strings}
 
 
-# These two need arguments of their own: a checkpoint, or a model and images.
+# These need arguments of their own: a checkpoint, a folder, or a model and images.
 PLANNED = [verb for verb in verbs() if {"--config", "--dry-run"} <= options(verb) - {"--weights"}]
-PLANNED = [verb for verb in PLANNED if verb not in ("adopt", "predict")]
+PLANNED = [verb for verb in PLANNED if verb not in ("adopt", "import", "predict")]
 
 
 @pytest.fixture

@@ -126,7 +126,8 @@ def test_taken_away_they_do_not_matter_and_repaired_they_are_refused(root, setti
     )
     (root / "cat" / "5.png").unlink()
     assert opened(settings(root)).fingerprint == first.fingerprint
-    assert len(preview_dataset(settings(root), store, folds=2, seed=1).labels) == 21
+    # Without results, the preview is that of a new store, which finds the third broken image when it decodes.
+    assert len(preview_dataset(settings(root), store, folds=2, seed=1).labels) == 22
 
 
 def test_replaced_before_the_data_set_is_frozen_they_are_read(root, settings, opened, store):

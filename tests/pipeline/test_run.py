@@ -103,7 +103,7 @@ def test_a_python_builder_needs_a_recipe_that_names_it(
     settings = [*tiny_settings, "exports.enable=false", f"backbones.include=[{own_nets}:small]"]
     outcome = run(load_recipe(None, settings), store)
     assert outcome.exit_code == 0 and set(outcome.done) == {*ENSEMBLES, "own_nets_small"}
-    outcome = Evaluate().run(load_recipe(None, ["device=cpu"]), store)
+    outcome = Evaluate(batch=2).run(load_recipe(None, ["device=cpu"]), store)
     assert outcome.done == [] and outcome.failed["own_nets_small"] == (
         f"{own_nets}:small: expected a builder that the recipe names, got one from a saved file. "
         f"If you trust this code, allow it with --trust {own_nets}:small, with backbones.trusted in the "
@@ -278,7 +278,7 @@ def test_recipes_in_both_layouts_run(
         assert lines[: len(unbuilt)] == [
             f"{name}: not built in this version; the rest runs" for name in unbuilt
         ]
-        assert lines[len(unbuilt)] == "3 fits of 1 member on cpu, 1 at a time"
+        assert "3 fits of 1 member on cpu, 1 at a time" in lines
         status = json.loads((store.deploy("stacking_lr") / "export_status.json").read_text("utf-8"))[
             "formats"
         ]

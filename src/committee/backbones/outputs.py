@@ -115,13 +115,15 @@ def inspect(net: nn.Module, classes: int, channels: int, size: int, who: str) ->
                 output = net(images)
         except CommitteeError:
             raise
+        except torch.OutOfMemoryError:
+            return Output()  # a fit with smaller batches may have enough memory; otherwise it says so
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
             raise UsageError(
                 who,
                 expected=f"a network from images, float {list(images.shape)}, to logits",
                 got=f"{type(error).__name__}: {reason}",
-                todo="Give the size and the channels of the images that it was made for.",
+                todo="Use the size (dataset.img_size) and the channels of the images that it was made for.",
             ) from error
     item, found = _find(output, classes, who)
     _require_finite(found, who)

@@ -102,7 +102,7 @@ class Dataset:
     >>> with tempfile.TemporaryDirectory() as root:
     ...     dataset = open_dataset(settings, Store(root), img_sizes=[8], folds=5, seed=0)
     ...     dataset.images(dataset.rows("test")[:4]).shape
-    torch.Size([4, 1, 10, 10])
+    torch.Size([4, 1, 8, 8])
     """
 
     name: str

@@ -92,8 +92,8 @@ def test_names_and_provenance(made):
 
 def test_formats_are_added_kept_and_replaced(tmp_path, member, batches):
     card = Card("one", CLASSES)
-    (tmp_path / "notes").mkdir()
     first = package(member, card, tmp_path, ["checkpoint"], batches, fingerprint="a")
+    (tmp_path / "notes").mkdir()
     both = package(member, card, tmp_path, ["state_dict", "checkpoint"], batches, fingerprint="a")
     assert both["formats"]["checkpoint"] == first["formats"]["checkpoint"]
     assert set(both["formats"]) == {"checkpoint", "state_dict"}

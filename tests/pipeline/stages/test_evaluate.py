@@ -223,4 +223,4 @@ def test_reports_of_the_same_inputs_are_kept(evaluated: Store, tmp_path: Path) -
     assert Evaluate().run(recipe(), store).exit_code == 0
     assert editions() == before
     Evaluate(batch=2).run(recipe(), store)
-    assert not set(editions()) & set(before)
+    assert all(new != old for new, old in zip(editions(), before, strict=True))

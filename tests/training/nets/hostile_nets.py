@@ -71,10 +71,10 @@ class Signaled(Plain):
 
 
 class Fussy(Plain):
-    """Takes other images than it gets."""
+    """Takes other images than it gets in training."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return super().forward(images.view(len(images), 49))
+        return super().forward(images.view(len(images), 49) if self.training else images)
 
 
 def hungry(classes: int, channels: int) -> nn.Module:
