@@ -291,6 +291,9 @@ def test_a_temperature_is_the_best_of_the_other_folds(rows: Predictions) -> None
 # --- no gain is found on random labels ---------------------------------------------------------------
 
 SEEDS = 20
+WITHIN_FOLDS = 0.05
+"""How far below 0.5 the AUROC of what is fitted and scored within the rows of one fold may be: the rows that
+are left out lack what the others show by chance (Parker, Guenter and Bedo 2007)."""
 METHODS = (
     "[soft_voting, hard_voting, logit_averaging, weighted, greedy_selection, "
     "{combiner: weighted, name: by_accuracy, metric: accuracy}, {combiner: stacking_lr, C: 0.01}, "
@@ -374,7 +377,10 @@ def test_shuffled_labels_give_nothing_to_any_row_of_the_leaderboard(
     assert len(table) == 20 and {len(values) for values in table.values()} == {SEEDS}
     for (name, part), values in table.items():
         mean, error = np.mean(values), np.std(values, ddof=1) / SEEDS**0.5
-        assert abs(mean - 0.5) < limit * error, f"{name}: {part} {mean:.4f} +- {error:.4f}"
+        below = WITHIN_FOLDS if (name, part) == ("stacking_lr", "cross_fitted") else 0
+        assert -max(below, limit * error) < mean - 0.5 < limit * error, (
+            f"{name}: {part} {mean:.4f} +- {error:.4f}"
+        )
         assert error < 0.015, f"{name}: {part} varies too much to show a leak"
 
 

@@ -34,8 +34,10 @@ FURTHER: dict[str, dict[str, Any]] = {
 def members() -> list[Member]:
     torch.manual_seed(0)
     nets = [nn.Sequential(nn.AvgPool2d(4), nn.Flatten(), nn.Linear(48, 4)) for _ in NAMES]
-    views = zip(NAMES, nets, ("crop", "pad", "squash"), strict=True)
-    return [Member.from_module(net, classes=CLASSES, size=16, fit=fit, name=name) for name, net, fit in views]
+    return [
+        Member.from_module(net, classes=CLASSES, size=16, fit="squash", name=name)
+        for name, net in zip(NAMES, nets, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
