@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,20 @@ def given(shaken, named) -> Ensemble:
     return Ensemble([named.members[0], member], "soft_voting", name="pair").eval()
 
 
-def export(name: str, module: nn.Module, photos, folder: Path) -> tuple[Exporter, Path]:
-    folder.mkdir()
-    exporter = EXPORTERS.make(name)
-    return exporter, exporter.export(module, torch.from_numpy(photos), folder, Card("pair", CLASSES, FACTS))
+@pytest.fixture(scope="module")
+def export(photos, tmp_path_factory) -> Callable[..., tuple[Exporter, Path]]:
+    """Return a function that exports a module once, and copies its files to a folder."""
+    made: dict[tuple[str, int], tuple[Path, Path]] = {}
+
+    def copied(name: str, module: nn.Module, folder: Path) -> tuple[Exporter, Path]:
+        exporter, key = EXPORTERS.make(name), (name, id(module))
+        if key not in made:
+            place, card = tmp_path_factory.mktemp("exported"), Card("pair", CLASSES, FACTS)
+            made[key] = place, exporter.export(module, torch.from_numpy(photos), place, card)
+        place, file = made[key]
+        return exporter, Path(shutil.copytree(place, folder)) / file.relative_to(place)
+
+    return copied
 
 
 def compare(module: nn.Module, predictor: Predictor, photos) -> None:
@@ -61,17 +72,17 @@ def compare(module: nn.Module, predictor: Predictor, photos) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("which", ["named", "given"])
-def test_the_file_predicts_what_the_module_predicts(name, which, photos, tmp_path, request) -> None:
+def test_the_file_predicts_what_the_module_predicts(name, which, export, photos, tmp_path, request) -> None:
     module = request.getfixturevalue(which)
-    exporter, file = export(name, module, photos, tmp_path / "new")
+    exporter, file = export(name, module, tmp_path / "new")
     predictor = exporter.load(file, module)
     assert (predictor.name, predictor.class_names, predictor.channels) == ("pair", CLASSES, 3)
     compare(module, predictor, photos)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_copy_is_recognized_and_opened_or_refused(name, named, photos, tmp_path) -> None:
-    exporter, file = export(name, named, photos, tmp_path / "new")
+def test_a_copy_is_recognized_and_opened_or_refused(name, named, export, photos, tmp_path) -> None:
+    exporter, file = export(name, named, tmp_path / "new")
     copy = Path(shutil.move(tmp_path / "new", tmp_path / "copy")) / file.relative_to(tmp_path / "new")
     assert copy.name.endswith(exporter.suffix) if exporter.suffix else copy.is_dir()
     assert format_of(copy) == (name if exporter.suffix else None)
@@ -86,8 +97,8 @@ def test_a_copy_is_recognized_and_opened_or_refused(name, named, photos, tmp_pat
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_damaged_file_is_refused(name, named, photos, tmp_path) -> None:
-    exporter, file = export(name, named, photos, tmp_path / "new")
+def test_a_damaged_file_is_refused(name, named, export, tmp_path) -> None:
+    exporter, file = export(name, named, tmp_path / "new")
     for each in [file] if file.is_file() else file.rglob("*"):
         if each.is_file():
             each.write_bytes(each.read_bytes()[:20])
@@ -113,8 +124,8 @@ def test_a_package_is_opened_by_file_and_by_folder(name, named, photos, tmp_path
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_device_that_is_not_available_is_named(name, named, photos, tmp_path) -> None:
-    exporter, file = export(name, named, photos, tmp_path / "new")
+def test_a_device_that_is_not_available_is_named(name, named, export, tmp_path) -> None:
+    exporter, file = export(name, named, tmp_path / "new")
     expected = DeviceError if exporter.self_contained else UsageError
     with pytest.raises(expected, match="got 'tpu'" if exporter.self_contained else "weights alone"):
         exporter.open(file, "tpu")
