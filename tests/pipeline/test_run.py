@@ -278,7 +278,16 @@ def test_recipes_in_both_layouts_run(
         assert lines[: len(unbuilt)] == [
             f"{name}: not built in this version; the rest runs" for name in unbuilt
         ]
-        assert "3 fits of 1 member on cpu, 1 at a time" in lines
+        first = lines.index("3 fits of 1 member on cpu, 1 at a time")
+        said = [line.partition(" has no effect: ")[0] for line in lines[len(unbuilt) : first]]
+        assert said[:5] == [
+            "runs.score_ensemble.optimize_weights",
+            "runs.score_ensemble.optimization_metric",
+            "runs.stacking.mlp_config",
+            "runs.stacking.xgb_config",
+            "runs.meta_fuser.mlp_config",
+        ]
+        assert said[5].startswith("soup_greedy_test_resnet is left out: ")
         status = json.loads((store.deploy("stacking_lr") / "export_status.json").read_text("utf-8"))[
             "formats"
         ]
