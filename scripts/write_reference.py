@@ -161,7 +161,7 @@ def _later() -> str:
 def _unbuilt() -> list[str]:
     """Return what a recipe with every section and every export format asks for in vain."""
     optional = [*_optional(recipe_type(), ""), *_optional(type(recipe_type()().runs), "runs.")]
-    formats = schema()["$defs"]["Exports"]["properties"]["formats"]["items"]["enum"]
+    formats = schema()["$defs"]["ExportFormat"]["properties"]["format"]["enum"]
     return load_recipe(None, [*optional, f"exports.formats=[{', '.join(formats)}]"]).unbuilt()
 
 

@@ -14,7 +14,7 @@ from committee import errors
 from committee.combiners.base import COMBINERS
 from committee.exporters.base import EXPORTERS
 from committee.metrics.classification import METRICS
-from committee.recipe.model import FORMATS
+from committee.recipe.exports import FORMATS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"

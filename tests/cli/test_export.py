@@ -9,7 +9,7 @@ import pytest
 
 from committee.exporters.base import EXPORTERS
 from committee.pipeline.shared.records import model_source
-from committee.recipe.model import FORMATS
+from committee.recipe.exports import FORMATS
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
 
@@ -55,6 +55,8 @@ def test_packages_a_member_and_names_what_is_not_built(cli, arguments, trained: 
     formats = found["packages"][0]["formats"]
     known = ", ".join(EXPORTERS.names())
     assert formats[later] == {
+        "format": later,
+        "options": {},
         "status": "failed",
         "reason": f"{later}: this version cannot write this format; it writes {known}.",
     }

@@ -12,10 +12,13 @@ import pytest
 from PIL import Image
 
 from committee.errors import StoreError
-from committee.exporters.base import Card, open_exported
+from committee.exporters.base import EXPORTERS, Card, open_exported
+from committee.exporters.checkpoint import Checkpoint
 from committee.models.member import Member
 from committee.pipeline.shared.package import package
+from committee.recipe.exports import EXPORTERS as RECIPE_EXPORTERS
 from committee.store.layout import Store
+from committee.store.manifest import read_manifest
 
 BATCH = [np.zeros((2, 3, 40, 40), np.uint8)]
 
@@ -68,3 +71,29 @@ def test_a_changed_record_is_refused(two: tuple[Path, Path]) -> None:
         StoreError, match=r"metadata\.json: expected the file in checksums\.json, got another"
     ):
         open_exported(two[0] / "checkpoint")
+
+
+def test_options_have_a_folder_of_their_own_and_are_kept_apart(tmp_path: Path, monkeypatch) -> None:
+    class Rounded(Checkpoint):
+        tolerance = 0.5
+
+        def __init__(self, digits: int = 3) -> None:
+            self.digits = digits
+
+    monkeypatch.setattr(EXPORTERS, "load", lambda name: Rounded)
+    monkeypatch.setattr(RECIPE_EXPORTERS, "load", lambda name: Rounded)
+    member = Member.build("timm:test_resnet", classes=["a", "b"], size=32, seed=0, name="one").eval()
+
+    def write() -> dict[str, Any]:
+        formats = ["checkpoint", "checkpoint:digits=2"]
+        return package(member, Card("one", ("a", "b")), tmp_path / "one", formats, BATCH, fingerprint="f")
+
+    status = write()["formats"]
+    assert {name: (its["format"], its["options"], its["file"]) for name, its in status.items()} == {
+        "checkpoint": ("checkpoint", {}, "checkpoint"),
+        "checkpoint_2": ("checkpoint", {"digits": 2}, "checkpoint_2"),
+    }
+    assert open_exported(tmp_path / "one" / "checkpoint_2").name == "one"
+    assert read_manifest(tmp_path / "one" / "checkpoint_2").facts["options"] == {"digits": 2}
+    monkeypatch.setattr(Rounded, "export", lambda *_: pytest.fail("what is up to date is not written again"))
+    assert write()["formats"] == status

@@ -16,8 +16,8 @@ from committee.exporters.base import EXPORTERS
 from committee.pipeline.run import run
 from committee.pipeline.shared.best import best_models
 from committee.pipeline.stages.evaluate import Evaluate
+from committee.recipe.exports import FORMATS
 from committee.recipe.load import load_recipe
-from committee.recipe.model import FORMATS
 from committee.recipe.unbuilt import served_sections
 from committee.store.layout import Store
 
@@ -292,8 +292,8 @@ def test_recipes_in_both_layouts_run(
             "formats"
         ]
         assert {name: entry["status"] for name, entry in status.items()} == {
-            name: "done" if name in EXPORTERS.names() else "failed"
-            for name in load_recipe(recipe).exports.formats
+            each.name: "done" if each.format in EXPORTERS.names() else "failed"
+            for each in load_recipe(recipe).exports.formats
         }
         assert {"state_dict", "checkpoint", "onnx"} <= status.keys()
 

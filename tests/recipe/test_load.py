@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from committee.base.registry import Family
 from committee.errors import CommitteeError, RecipeError, UsageError
+from committee.recipe.exports import FORMATS
 from committee.recipe.load import complete, load_recipe
-from committee.recipe.model import FORMATS, Recipe
+from committee.recipe.model import Recipe
 from committee.recipe.unbuilt import served_sections
 from committee.recipe.yaml_text import parse
 
@@ -37,7 +38,7 @@ def test_no_recipe_is_all_defaults() -> None:
     recipe = load_recipe()
     assert recipe == Recipe()
     assert (recipe.training.folds, recipe.training.epochs, recipe.training.inference) == (5, 20, "refit")
-    assert recipe.exports.formats == ["state_dict", "checkpoint", "onnx"]
+    assert [each.name for each in recipe.exports.formats] == ["state_dict", "checkpoint", "onnx"]
     assert [method.combiner for method in recipe.runs.score_ensemble.methods] == [
         "soft_voting",
         "hard_voting",
@@ -108,10 +109,12 @@ def invalid_recipes() -> list[tuple[str, str]]:
     """Return the recipes of data/invalid_recipes.txt and the error of each, with the names of families."""
     text = (DATA / "invalid_recipes.txt").read_text(encoding="utf-8")
     combiners = Family("committee.combiners", "combiner").names()
+    exporters = Family("committee.exporters", "export format")
     choices = {
         "{learners}": [name.removeprefix("stacking_") for name in combiners if name.startswith("stacking_")],
         "{readers}": Family("committee.images.readers", "reader").names(),
-        "{formats}": sorted({*Family("committee.exporters", "export format").names(), *FORMATS}),
+        "{formats}": sorted({*exporters.names(), *FORMATS}),
+        "{onnx}": sorted(exporters.options("onnx")) or ["none"],
     }
     for place, names in choices.items():
         text = text.replace(place, ", ".join(names))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from committee.models.predictor import Predictor
 
 
+TOLERANCE = 1e-5
+"""Largest difference between a probability of a file and that of its module."""
 CHECKSUMS, METADATA = "checksums.json", "metadata.json"
 REDO = "Write it again with: committee export --model-name NAME"
 
@@ -70,8 +72,9 @@ class Exporter(ABC):
     """Base class of export formats: a format writes a module to a file, and opens that file.
 
     A new format is one file in `committee/exporters/`, or an entry point of the group `committee.exporters`
-    of another package. The attributes are literals, since `format_of` reads them from the source file without
-    importing it.
+    of another package. Options, such as a precision, are parameters of the constructor, which have defaults
+    and are stored under their own names; `open` does not need them. The attributes are literals, since
+    `format_of` reads them from the source file without importing it.
 
     Attributes
     ----------
@@ -84,6 +87,9 @@ class Exporter(ABC):
 
     self_contained : bool
         Whether the file contains the whole model. If not, `open` raises UsageError.
+    tolerance : float
+        Largest difference between a probability of the file and that of the module; an exporter whose options
+        cost precision sets it on the instance.
     trusted : bool or collection of str
         The `python:` backbones that `open` may build; `open_exported` sets it.
 
@@ -119,6 +125,7 @@ class Exporter(ABC):
     suffix: ClassVar[str] = ""
     graph: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
+    tolerance: float = TOLERANCE
     trusted: bool | Collection[str] = ()
 
     @abstractmethod

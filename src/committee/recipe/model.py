@@ -8,17 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from committee.recipe.dataset import Dataset
+from committee.recipe.exports import Exports
 from committee.recipe.members import MemberSpec, check_unique, expand, matches, select
 from committee.recipe.objective import Objective
 from committee.recipe.runs import Combiner, PruningMethod, Runs
-from committee.recipe.section import Section, entry_of, or_text
+from committee.recipe.section import Section, or_text
 from committee.recipe.training import Model, Override, Training
 from committee.recipe.unbuilt import unbuilt
 
-FORMATS = ("torchscript", "tflite", "openvino", "executorch", "tensorrt")
-"""Formats that a recipe may name before there is an exporter of that name: the export stage reports them."""
-
-Format = entry_of("committee.exporters", *FORMATS)
 AnyModel = Annotated[Model, or_text(Model, "name")]
 
 
@@ -38,20 +35,6 @@ class Backbones(Section):
         [],
         description="`python:` backbones of stored members that may be imported, beside those to train: "
         "importing a module runs it.",
-    )
-
-
-class Exports(Section):
-    """Export of members and ensembles."""
-
-    enable: bool = Field(True, description="Export members and ensembles.")
-    formats: list[Format] = Field(  # type: ignore[valid-type]
-        ["state_dict", "checkpoint", "onnx"], description="Formats of the exported files."
-    )
-    which: Literal["best", "all"] | Annotated[list[str], Field(min_length=1)] = Field(
-        "best",
-        description="Models to export: best is the best ensemble and the best single member by cross-fitted "
-        "log-loss, within pruning.cost_budget; all is every member and ensemble; a list names them.",
     )
 
 

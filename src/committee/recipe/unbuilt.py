@@ -18,7 +18,8 @@ def unbuilt(recipe: Section) -> list[str]:
         if key not in served and getattr(section, "enable", False):
             found.append(key)
         if getattr(section, "enable", True) and hasattr(section, "formats"):
-            found += [f"{key}.formats: {name}" for name in section.formats if name not in exporters.names()]
+            names = [each.format for each in section.formats]
+            found += [f"{key}.formats: {name}" for name in names if name not in exporters.names()]
     return found
 
 

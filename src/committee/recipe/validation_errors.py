@@ -49,7 +49,9 @@ def recipe_error(error: ValidationError, document: Document, model: type[Section
     if details["type"] == "extra_forbidden":
         return _unknown_key(path, document, model)
     expected = " or ".join(dict.fromkeys(_expected(each) for where, each in inner if where == path))
-    path += tuple(filter(None, [details.get("ctx", {}).get("key")]))
+    key = details.get("ctx", {}).get("key")
+    if key and not isinstance(document.get(path), str):  # a section that is written as a text has no keys
+        path += (key,)
     value = document.get(path)
     return RecipeError(
         format_path(path),

@@ -12,8 +12,9 @@ from committee.exporters.base import EXPORTERS
 from committee.pipeline.run import check_names, run_verb, stages_of, wanted
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import STAGES, Names, Stage, enabled
+from committee.recipe.exports import FORMATS
 from committee.recipe.load import load_recipe
-from committee.recipe.model import FORMATS, Recipe
+from committee.recipe.model import Recipe
 from committee.recipe.unbuilt import served_sections
 
 EVERY = STAGES.names()

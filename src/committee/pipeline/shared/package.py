@@ -15,9 +15,10 @@ from torch import nn
 from committee._version import __version__
 from committee.combiners.base import is_conditional
 from committee.errors import CommitteeError, StoreError, UsageError, first_five
-from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card
+from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card, Exporter
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
+from committee.recipe.exports import ExportFormat
 from committee.store.commit import commit, remove, write_json
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, digest, is_done
@@ -36,7 +37,7 @@ def package(
     module: nn.Module,
     card: Card,
     folder: Path,
-    formats: Sequence[str],
+    formats: Sequence[str | ExportFormat],
     batches: Sequence[Images],
     *,
     fingerprint: str = "",
@@ -52,9 +53,9 @@ def package(
     folder : Path
         Such as `store.deploy(name)`. Each format is written to a folder of its own in it, beside
         `metadata.json`, `class_mapping.json`, `export_status.json` and `checksums.json`.
-    formats : sequence of str
-        Keys of the family of exporters. A format that does not exist or fails is recorded with the reason,
-        and the others are written.
+    formats : sequence of str or ExportFormat
+        Keys of the family of exporters, with or without options, such as `onnx:OPTION=VALUE`. A format that
+        fails is recorded with the reason, and the others are written.
     batches : sequence of uint8 arrays `[B, c, H, W]`
         Real images of several sizes for the parity check. Graphs are recorded with the first, which has two
         images or more.
@@ -64,8 +65,14 @@ def package(
     Returns
     -------
     dict
-        The content of `export_status.json`: `name`, `fingerprint`, and for each format its `status` (`done`
-        or `failed`) with the `reason`, or with `file`, `size_mb`, `seconds`, `parity` and possibly a `note`.
+        The content of `export_status.json`: `name`, `fingerprint`, and by the folder of each format its
+        `format`, its `options` and its `status`: `failed` with the `reason`, or `done` with `file`,
+        `size_mb`, `seconds`, `parity` and possibly a `note`.
+
+    Raises
+    ------
+    UsageError
+        There is no such format or option, or `folder` contains other files.
 
     See Also
     --------
@@ -75,8 +82,9 @@ def package(
     before = _previous(folder, fingerprint)
     job = _Job(module, card, folder, batches, fingerprint)
     status: Status = {"name": card.name, "fingerprint": fingerprint, "formats": dict(before)}
-    for name in formats:
-        status["formats"][name] = job.run(name, before.get(name, {}))
+    for each in map(ExportFormat.of, formats):
+        facts = {"format": each.format, "options": each.options}
+        status["formats"][each.name] = facts | job.run(each, before.get(each.name, {}))
     folder.mkdir(parents=True, exist_ok=True)
     _remove_others(folder, status)
     _write_records(folder, card, status)
@@ -94,9 +102,12 @@ def single_files(folder: Path) -> list[Path]:
     if not (folder / STATUS).is_file():
         return []
     formats = read_json(folder / STATUS, "the status of an export")["formats"]
-    built = {name: EXPORTERS.load(name) for name in formats if name in EXPORTERS.names()}
-    alone = [name for name, kind in built.items() if kind.suffix and kind.self_contained]
-    return [folder / formats[name]["file"] for name in sorted(alone) if formats[name]["status"] == "done"]
+    done = {name: EXPORTERS.load(its["format"]) for name, its in formats.items() if its["status"] == "done"}
+    return [
+        folder / formats[name]["file"]
+        for name, kind in sorted(done.items())
+        if kind.suffix and kind.self_contained
+    ]
 
 
 class _Job:
@@ -107,32 +118,35 @@ class _Job:
         self.card, self.folder, self.batches = card, folder, batches
         self.fingerprint = fingerprint
 
-    def run(self, name: str, before: Status) -> Status:
+    def run(self, its: ExportFormat, before: Status) -> Status:
         """Write one format, unless it is up to date; return its entry."""
-        key = digest([self.fingerprint, name, __version__, str(torch.__version__)])
-        if name not in EXPORTERS.names():
+        key = digest([self.fingerprint, its.format, its.options, __version__, str(torch.__version__)])
+        if its.format not in EXPORTERS.names():
             known = ", ".join(EXPORTERS.names())
-            reason = f"{name}: this version cannot write this format; it writes {known}."
+            reason = f"{its.format}: this version cannot write this format; it writes {known}."
             return {"status": "failed", "reason": reason}
-        if self.fingerprint and before.get("status") == "done" and is_done(self.folder / name, key):
+        if self.fingerprint and before.get("status") == "done" and is_done(self.folder / its.name, key):
             return before
         try:
-            return self._make(name, key)
+            return self._make(its, key)
         except Exception as error:
-            log.debug("%s of %s failed", name, self.card.name, exc_info=True)
+            log.debug("%s of %s failed", its.name, self.card.name, exc_info=True)
             text = str(error).strip().partition("\n")[0]
             reason = text if isinstance(error, CommitteeError) else f"{type(error).__name__}: {text}"
             log.error("%s", reason)
             return {"status": "failed", "reason": reason}
 
-    def _make(self, name: str, key: str) -> Status:
-        exporter, module = EXPORTERS.make(name), self.reference.module
-        with commit(self.folder / name, kind="export", fingerprint=key, format=name) as new:
+    def _make(self, its: ExportFormat, key: str) -> Status:
+        name, module = its.name, self.reference.module
+        exporter: Exporter = its.make()
+        facts = {"format": its.format, "options": its.options}
+        with commit(self.folder / name, kind="export", fingerprint=key, **facts) as new:
             start = time.perf_counter()
             file = exporter.export(module, torch.tensor(self.batches[0]), new, self.card)
             seconds = time.perf_counter() - start
             loaded = exporter.load(file, module)
-            parity = check_parity(self.reference, loaded, self.batches, f"{name} of {self.card.name}")
+            who = f"{name} of {self.card.name}"
+            parity = check_parity(self.reference, loaded, self.batches, who, exporter.tolerance)
             del loaded
             place = (Path(name) / file.relative_to(new)).as_posix()
             return {

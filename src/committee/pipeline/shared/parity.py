@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from committee.errors import ExportError
+from committee.exporters.base import TOLERANCE
 from committee.models.predictor import Images, Predictor
-
-TOLERANCE = 1e-5
 
 
 def several_sizes(images: Sequence[Images]) -> list[Images]:
@@ -29,7 +28,11 @@ def several_sizes(images: Sequence[Images]) -> list[Images]:
 
 
 def check_parity(
-    reference: Predictor, exported: Predictor, batches: Sequence[Images], who: str
+    reference: Predictor,
+    exported: Predictor,
+    batches: Sequence[Images],
+    who: str,
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Compare the probabilities of an exported file with those of its module.
 
@@ -43,6 +46,8 @@ def check_parity(
         Real images, such as those of `several_sizes`.
     who : str
         Name of the file in the error.
+    tolerance : float
+        Largest difference of a probability.
 
     Returns
     -------
@@ -52,18 +57,18 @@ def check_parity(
     Raises
     ------
     ExportError
-        A probability differs by more than 1e-5, or the most probable class differs (classes whose
-        probabilities are within 1e-5 of each other are interchangeable).
+        A probability differs by more than `tolerance`, or the most probable class differs (classes whose
+        probabilities are within `tolerance` of each other are interchangeable).
     """
     largest = 0.0
     for images in batches:
         ours, theirs = reference(images), exported(images)
         difference = float(np.abs(ours - theirs).max())
         picked = np.take_along_axis(ours, theirs.argmax(1)[:, None], 1)[:, 0]
-        if not difference <= TOLERANCE or (picked < ours.max(1) - TOLERANCE).any():
+        if not difference <= tolerance or (picked < ours.max(1) - tolerance).any():
             raise ExportError(
                 who,
-                expected=f"probabilities within {TOLERANCE:g} of the module's and the same top class",
+                expected=f"probabilities within {tolerance:g} of the module's and the same top class",
                 got=f"a difference of {difference:.2g} on images {list(images.shape)}",
                 todo="The file was not kept: use another format, and report the backbone.",
             )

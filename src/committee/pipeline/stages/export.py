@@ -31,6 +31,7 @@ from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.sets import model_table
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs
+from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
@@ -75,7 +76,8 @@ class Export(Stage):
             },
             "--formats": {
                 "metavar": "A,B",
-                "help": "formats to write (default: exports.formats of the recipe)",
+                "help": "formats to write, such as onnx or onnx:OPTION=VALUE (default: exports.formats of "
+                "the recipe)",
                 "sets": "exports.formats",
                 "many": True,
                 "enables": "exports.enable",
@@ -94,7 +96,7 @@ class Export(Stage):
 
     def names(self, recipe: Recipe) -> Names:
         """Return the formats that would be written."""
-        return Names(formats=tuple(name for name in recipe.exports.formats if name in EXPORTERS.names()))
+        return Names(formats=tuple(each.name for each in recipe.exports.formats if _is_built(each)))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the packages that would be written.
@@ -104,16 +106,15 @@ class Export(Stage):
         require_store(store)
         if not self.models and recipe.exports.which == "best" and not read_reports(store):
             return _plan_without_scores(recipe)
-        built = EXPORTERS.names()
         packages = [
             {
                 "name": name,
-                "format": key,
-                "folder": (package_folder(store, name, self.out) / key).as_posix(),
-                "built": key in built,
+                "format": each.name,
+                "folder": (package_folder(store, name, self.out) / each.name).as_posix(),
+                "built": _is_built(each),
             }
             for name in models(recipe, store, self.models)
-            for key in recipe.exports.formats
+            for each in recipe.exports.formats
         ]
         rows = [
             [each["name"], each["format"], each["folder"] if each["built"] else "not built in this version"]
@@ -167,7 +168,7 @@ class Export(Stage):
         unbuilt = [
             f"failed: {package['name']} ({key}): {its['reason']}"
             for package, key, its in entries
-            if its["status"] == "failed" and key not in EXPORTERS.names()
+            if its["status"] == "failed" and its["format"] not in EXPORTERS.names()
         ]
         return Summary({"packages": packages}, [Table(title, columns, rows), *unbuilt])
 
@@ -194,13 +195,17 @@ class _Packages:
         return _package(self.recipe, self.store, name, package_folder(self.store, name, self.out))
 
 
+def _is_built(each: ExportFormat) -> bool:
+    return each.format in EXPORTERS.names()
+
+
 def _plan_without_scores(recipe: Recipe) -> Summary:
-    formats = ", ".join(recipe.exports.formats)
+    formats = [each.name for each in recipe.exports.formats]
     text = (
         "The best ensemble and the best single member would be packaged after they are evaluated "
-        f"(exports.which: best). Formats: {formats}."
+        f"(exports.which: best). Formats: {', '.join(formats)}."
     )
-    return Summary({"packages": [], "formats": list(recipe.exports.formats)}, [text])
+    return Summary({"packages": [], "formats": formats}, [text])
 
 
 def models(recipe: Recipe, store: Store, names: Sequence[str] = ()) -> list[str]:
@@ -255,8 +260,11 @@ def _package(recipe: Recipe, store: Store, name: str, folder: Path) -> Status:
 
 def _failed(name: str, status: Status) -> dict[str, str]:
     """Return the formats that failed although they are built; raise ExportError if all formats failed."""
-    failed = {key: reason for key, reason in failures(status).items() if key in EXPORTERS.names()}
-    if failed and len(failures(status)) == len(status["formats"]):
+    every = status["formats"]
+    failed = {
+        key: reason for key, reason in failures(status).items() if every[key]["format"] in EXPORTERS.names()
+    }
+    if failed and len(failures(status)) == len(every):
         raise ExportError(name, expected="a format that can be written", got=next(iter(failed.values())))
     return {f"{name} ({key})": reason for key, reason in failed.items()}
 
