@@ -33,6 +33,7 @@ ORDER = (
     ("scoring",),
     ("models",),
     ("training",),
+    ("compression",),
     ("exporters",),
     ("pipeline",),
     ("inference",),

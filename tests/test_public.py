@@ -17,6 +17,7 @@ import committee
 DOCUMENTED = (
     "committee.backbones.sources",
     "committee.combiners",
+    "committee.compression",
     "committee.exporters",
     "committee.images.readers",
     "committee.inference",

@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from committee.backbones.base import Backbone
 from committee.base.tracing import tracing
+from committee.compression.base import NETWORK
 from committee.errors import ExportError, require
 from committee.exporters.base import INPUT, Card
 
 # A protobuf file contains at most 2 GiB; a part of it is reserved for the graph beside the weights.
 LARGEST_FILE = 2**31 - 2**26
 
+_BACKBONE = f"{Backbone.__module__}.{Backbone.__qualname__}"
 _DYNAMIC = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
 
 
@@ -30,6 +33,8 @@ def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
     _require_packages()
     model = _translate(module, example, card).model
     for node in model.graph.all_nodes():
+        if _BACKBONE in node.metadata_props.get("pkg.torch.onnx.class_hierarchy", ""):
+            node.name = f"{NETWORK}{node.name}"
         # The source line of each node: half of a small file, and paths of this machine.
         node.metadata_props.clear()
     model.metadata_props.update(

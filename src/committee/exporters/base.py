@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +17,7 @@ from committee.untrusted.documents import read_json
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from committee.models.predictor import Predictor
+    from committee.models.predictor import Images, Predictor
 
 
 TOLERANCE = 1e-5
@@ -92,6 +92,9 @@ class Exporter(ABC):
         cost precision sets it on the instance.
     trusted : bool or collection of str
         The `python:` backbones that `open` may build; `open_exported` sets it.
+    calibration : callable, optional
+        Returns images, uint8 `[N, c, H, W]`, on which an exporter that quantizes measures the ranges of
+        activations; `package` sets it. Without it, the images are those of `example`.
 
     See Also
     --------
@@ -127,6 +130,7 @@ class Exporter(ABC):
     self_contained: ClassVar[bool] = True
     tolerance: float = TOLERANCE
     trusted: bool | Collection[str] = ()
+    calibration: Callable[[], Images] | None = None
 
     @abstractmethod
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:

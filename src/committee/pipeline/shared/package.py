@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def package(
     batches: Sequence[Images],
     *,
     fingerprint: str = "",
+    calibration: Callable[[], Images] | None = None,
 ) -> Status:
     """Write a model in several formats, with its class names, its origin and the checksums of all files.
 
@@ -61,6 +62,8 @@ def package(
         images or more.
     fingerprint : str, optional
         Digest of the model. Formats that were written from a model with the same digest are kept as they are.
+    calibration : callable, optional
+        Returns the images for formats that quantize; see `Exporter`.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def package(
     """
     _check_own(folder)
     before = _previous(folder, fingerprint)
-    job = _Job(module, card, folder, batches, fingerprint)
+    job = _Job(module, card, folder, batches, fingerprint, calibration)
     status: Status = {"name": card.name, "fingerprint": fingerprint, "formats": dict(before)}
     for each in map(ExportFormat.of, formats):
         facts = {"format": each.format, "options": each.options}
@@ -89,6 +92,22 @@ def package(
     _remove_others(folder, status)
     _write_records(folder, card, status)
     return status
+
+
+def add_formats(folder: Path, entries: Mapping[str, Status]) -> None:
+    """Add folders that another stage wrote to the status and the checksums of a package.
+
+    Parameters
+    ----------
+    folder : Path
+        The package.
+    entries : mapping of str to dict
+        Name of the folder in the package -> its entry in `export_status.json`.
+    """
+    status = read_json(folder / STATUS, "the status of an export")
+    status["formats"] |= entries
+    _remove_others(folder, status)
+    _write_status(folder, status)
 
 
 def failures(status: Status) -> dict[str, str]:
@@ -112,11 +131,17 @@ def single_files(folder: Path) -> list[Path]:
 
 class _Job:
     def __init__(
-        self, module: nn.Module, card: Card, folder: Path, batches: Sequence[Images], fingerprint: str
+        self,
+        module: nn.Module,
+        card: Card,
+        folder: Path,
+        batches: Sequence[Images],
+        fingerprint: str,
+        calibration: Callable[[], Images] | None,
     ) -> None:
         self.reference = ModulePredictor(module, card.name, card.class_names)
         self.card, self.folder, self.batches = card, folder, batches
-        self.fingerprint = fingerprint
+        self.fingerprint, self.calibration = fingerprint, calibration
 
     def run(self, its: ExportFormat, before: Status) -> Status:
         """Write one format, unless it is up to date; return its entry."""
@@ -139,6 +164,7 @@ class _Job:
     def _make(self, its: ExportFormat, key: str) -> Status:
         name, module = its.name, self.reference.module
         exporter: Exporter = its.make()
+        exporter.calibration = self.calibration
         facts = {"format": its.format, "options": its.options}
         with commit(self.folder / name, kind="export", fingerprint=key, **facts) as new:
             start = time.perf_counter()
@@ -205,6 +231,10 @@ def _write_records(folder: Path, card: Card, status: Status) -> None:
         {"name": card.name, **card.facts, "input": INPUT, "versions": {"committee": __version__, **versions}},
     )
     write_json(folder / "class_mapping.json", {str(k): name for k, name in enumerate(card.class_names)})
+    _write_status(folder, status)
+
+
+def _write_status(folder: Path, status: Status) -> None:
     write_json(folder / STATUS, status)
     sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(_files(folder))}
     write_json(folder / CHECKSUMS, sums)

@@ -8,34 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from committee.errors import CommitteeError, ExportError, StoreError
+from committee.errors import ExportError, StoreError
 from committee.executors.attempt import attempt
 from committee.executors.do_all import do_all
-from committee.exporters.base import EXPORTERS, Card
-from committee.images.cache import FILE
-from committee.images.decode import decode
-from committee.images.record import load_record, recorded_settings
-from committee.images.source import read
-from committee.models.predictor import ModulePredictor
+from committee.exporters.base import EXPORTERS
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_models
-from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.outcome import Outcome
-from committee.pipeline.shared.package import Status, failures, package
-from committee.pipeline.shared.parity import several_sizes
-from committee.pipeline.shared.records import model_source
+from committee.pipeline.shared.package import Status, failures
+from committee.pipeline.shared.package_model import package_model
 from committee.pipeline.shared.reports import read_reports
-from committee.pipeline.shared.sets import model_table
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
-
-PARITY_IMAGES = 3
 
 
 class Export(Stage):
@@ -192,7 +179,8 @@ class _Packages:
         return name
 
     def _package(self, name: str) -> Status:
-        return _package(self.recipe, self.store, name, package_folder(self.store, name, self.out))
+        folder = package_folder(self.store, name, self.out)
+        return package_model(self.recipe, self.store, name, folder, self.recipe.exports.formats)
 
 
 def _is_built(each: ExportFormat) -> bool:
@@ -243,21 +231,6 @@ def read_status(folder: Path) -> Status | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def _package(recipe: Recipe, store: Store, name: str, folder: Path) -> Status:
-    module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
-    facts |= {"project": recipe.project.model_dump(), "sets": model_table(store, facts)}
-    card = Card(name, tuple(facts.pop("class_names")), facts)
-    images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)
-    return package(
-        module,
-        card,
-        folder,
-        recipe.exports.formats,
-        several_sizes(images),
-        fingerprint=model_source(store, name),
-    )
-
-
 def _failed(name: str, status: Status) -> dict[str, str]:
     """Return the formats that failed although they are built; raise ExportError if all formats failed."""
     every = status["formats"]
@@ -267,27 +240,3 @@ def _failed(name: str, status: Status) -> dict[str, str]:
     if failed and len(failures(status)) == len(every):
         raise ExportError(name, expected="a format that can be written", got=next(iter(failed.values())))
     return {f"{name} ({key})": reason for key, reason in failed.items()}
-
-
-def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np.uint8]]:
-    """Return some images of the data set, uint8 `[c, H, W]`, from their files or else from the cache."""
-    try:
-        settings = recipe.dataset
-        if not settings.is_named:
-            settings = recorded_settings(load_record(store), settings, store)
-        samples = read(settings)
-        rows = [row for row, split in enumerate(samples.splits) if split == "train"]
-        return [decode(samples.images[row], channels, name=samples.ids[row]) for row in _spread(rows)]
-    except CommitteeError:
-        # A copy of a store may be used where the images do not exist.
-        for path in sorted(store.root.glob(f"cache/*/{FILE}")):
-            canvas = np.load(path, mmap_mode="r", allow_pickle=False)
-            if canvas.shape[3] == channels:
-                return [canvas[row].transpose(2, 0, 1).copy() for row in _spread(range(len(canvas)))]
-        raise
-
-
-def _spread(rows: Sequence[int]) -> list[int]:
-    """Return a few evenly spaced rows, including the first and the last."""
-    places = np.linspace(0, len(rows) - 1, PARITY_IMAGES).round().astype(int)
-    return [rows[place] for place in dict.fromkeys(places.tolist())]

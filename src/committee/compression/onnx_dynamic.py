@@ -1,0 +1,69 @@
+"""Dynamic quantization to 8 bits with onnxruntime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from committee.compression import _onnx as files
+from committee.compression.base import Compressor, Images
+
+OPERATORS = ("Gemm", "MatMul")
+
+
+class OnnxDynamic(Compressor):
+    """Weights of linear layers as 8-bit integers; the ranges of activations are computed in each call.
+
+    No images are needed. Convolutions remain float32, since their dynamic form is slower than float32 in
+    onnxruntime. So it is a method for transformers; convolutional networks hardly change.
+
+    Parameters
+    ----------
+    per_channel : bool
+        Whether each output channel of a weight has a scale of its own.
+    reduce_range : bool
+        Whether weights use 7 bits; see `OnnxStatic`.
+    operators : sequence of str
+        ONNX operators that are quantized.
+
+    See Also
+    --------
+    OnnxStatic : With ranges that are measured on images.
+
+    Examples
+    --------
+    >>> from committee.compression.onnx_dynamic import OnnxDynamic
+    >>> OnnxDynamic().calibrated
+    False
+    """
+
+    folder = "onnx_dynamic"
+    calibrated = False
+
+    def __init__(
+        self, per_channel: bool = True, reduce_range: bool = False, operators: Sequence[str] = OPERATORS
+    ) -> None:
+        self.per_channel, self.reduce_range = per_channel, reduce_range
+        self.operators = tuple(operators)
+
+    def compress(self, file: Path, images: Images, folder: Path) -> Path:
+        """Write the quantized file; see the base class."""
+        files.require_packages(self.needs, self.extra, "quantization of an ONNX file")
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        model = files.read(file)
+        kept = {node.name for node in files.network_nodes(model, str(file))}
+        with tempfile.TemporaryDirectory() as temporary, files.quiet():
+            source = files.write(model, Path(temporary))
+            quantize_dynamic(
+                source,
+                folder / files.FILE,
+                op_types_to_quantize=list(self.operators),
+                nodes_to_exclude=[node.name for node in model.graph.node if node.name not in kept],
+                per_channel=self.per_channel,
+                reduce_range=self.reduce_range,
+                weight_type=QuantType.QInt8,
+                extra_options={"MatMulConstBOnly": True},
+            )
+        return folder / files.FILE

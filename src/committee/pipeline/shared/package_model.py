@@ -1,0 +1,134 @@
+"""Packages of stored models: the module, its card, and real images to compare and to calibrate with."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from committee.base.randomness import derive
+from committee.errors import CommitteeError, DataError
+from committee.exporters.base import Card
+from committee.images.cache import FILE
+from committee.images.dataset import Dataset, open_dataset
+from committee.images.decode import decode
+from committee.images.record import load_record, recorded_settings
+from committee.images.source import read
+from committee.images.view import View, views_by_canvas
+from committee.models.predictor import Images, ModulePredictor
+from committee.pipeline.shared.models import load_model
+from committee.pipeline.shared.package import Status, package
+from committee.pipeline.shared.parity import several_sizes
+from committee.pipeline.shared.records import model_source
+from committee.pipeline.shared.sets import model_table
+from committee.recipe.exports import ExportFormat
+from committee.recipe.model import Recipe
+from committee.store.layout import Store
+
+PARITY_IMAGES = 3
+CALIBRATION_IMAGES = 300
+"""Number of images on which the ranges of activations are measured."""
+
+
+def package_model(
+    recipe: Recipe, store: Store, name: str, folder: Path, formats: Sequence[str | ExportFormat]
+) -> Status:
+    """Write a stored model in several formats; see `package`.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    store : Store
+    name : str
+        Full name of a member or an ensemble.
+    folder : Path
+        The folder of the package.
+    formats : sequence of str or ExportFormat
+
+    Raises
+    ------
+    StoreError
+        A file of the model is damaged.
+    DataError
+        Neither the images of the data set nor their cache can be read.
+    """
+    module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
+    facts |= {"project": recipe.project.model_dump(), "sets": model_table(store, facts)}
+    card = Card(name, tuple(facts.pop("class_names")), facts)
+    images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)
+    return package(
+        module,
+        card,
+        folder,
+        formats,
+        several_sizes(images),
+        fingerprint=model_source(store, name),
+        calibration=functools.partial(calibration_images, recipe, store, module),
+    )
+
+
+def calibration_images(
+    recipe: Recipe, store: Store, module: nn.Module, count: int = CALIBRATION_IMAGES
+) -> Images:
+    """Return random images of the train split, uint8 `[N, c, S, S]`, from the cache of decoded images.
+
+    S is the side of the largest canvas that the networks of the module read.
+
+    Raises
+    ------
+    DataError
+        The cache lacks these images, and the images of the data set cannot be read.
+    """
+    dataset, view = cached_images(recipe, store, module)
+    rows = dataset.rows("train")
+    chosen = np.random.default_rng(derive(recipe.seed, "calibration")).permutation(rows)[:count]
+    return dataset.images(np.sort(chosen), view).contiguous().numpy()
+
+
+def cached_images(recipe: Recipe, store: Store, module: nn.Module) -> tuple[Dataset, View]:
+    """Return the data set of a store, and the view of a module that reads its largest canvas.
+
+    Raises
+    ------
+    DataError
+        The cache lacks the images of this canvas, and the images of the data set cannot be read.
+    """
+    views = views_by_canvas(module)
+    spec = max(views)
+    try:
+        return open_dataset(recipe.dataset, store, canvases=[spec], folds=0, seed=recipe.seed), views[spec]
+    except CommitteeError as error:
+        raise DataError(
+            str(store.root),
+            expected="the cache of decoded images {}-{}-{}, or the images themselves".format(*spec),
+            got=str(error).partition("\n")[0].rstrip("."),
+            todo="Name the folder of the images with --set dataset.path=FOLDER.",
+        ) from error
+
+
+def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np.uint8]]:
+    """Return some images of the data set, uint8 `[c, H, W]`, from their files or else from the cache."""
+    try:
+        settings = recipe.dataset
+        if not settings.is_named:
+            settings = recorded_settings(load_record(store), settings, store)
+        samples = read(settings)
+        rows = [row for row, split in enumerate(samples.splits) if split == "train"]
+        return [decode(samples.images[row], channels, name=samples.ids[row]) for row in _spread(rows)]
+    except CommitteeError:
+        # A copy of a store may be used where the images do not exist.
+        for path in sorted(store.root.glob(f"cache/*/{FILE}")):
+            canvas = np.load(path, mmap_mode="r", allow_pickle=False)
+            if canvas.shape[3] == channels:
+                return [canvas[row].transpose(2, 0, 1).copy() for row in _spread(range(len(canvas)))]
+        raise
+
+
+def _spread(rows: Sequence[int]) -> list[int]:
+    """Return a few evenly spaced rows, including the first and the last."""
+    places = np.linspace(0, len(rows) - 1, PARITY_IMAGES).round().astype(int)
+    return [rows[place] for place in dict.fromkeys(places.tolist())]
