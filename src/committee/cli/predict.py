@@ -1,9 +1,9 @@
 """Predict images with a model of the store or an exported file.
 
-NAME is a member or an ensemble of the store, in full or in short, or the path of an exported file. Folders
-are searched recursively. With --csv, an interrupted run continues where it stopped; a file with predictions
-of another model is refused, and an image that has changed is predicted again. An image that cannot be
-read is reported and skipped; with --csv it is also listed in a second file, FILE with the ending
+NAME is a member or an ensemble of the store, in full or in short, or the path of an exported file or of a
+bundle. Folders are searched recursively. With --csv, an interrupted run continues where it stopped; a file
+with predictions of another model is refused, and an image that has changed is predicted again. An image that
+cannot be read is reported and skipped; with --csv it is also listed in a second file, FILE with the ending
 .unreadable.csv.
 """
 
@@ -34,7 +34,7 @@ GROUP = "Results"
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the model, the images, and the form of the predictions."""
-    parser.add_argument("name", metavar="NAME", help="member, ensemble, or path of an exported file")
+    parser.add_argument("name", metavar="NAME", help="member, ensemble, exported file or bundle")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="images, and folders of images")
     output = parser.add_mutually_exclusive_group()
     output.add_argument(

@@ -1,11 +1,12 @@
-"""Predict photos with the model.onnx beside this file; needs onnxruntime, Pillow and numpy, not committee.
+"""Predict photos with a model.onnx that committee wrote; needs numpy, Pillow and onnxruntime alone.
 
 python predict.py PHOTO...     prints a line of JSON for each photo: its class and all probabilities
 from predict import Model      Model("model.onnx").predict("photo.jpg") returns probabilities by class
 
 A photo is read as in training: rotated by its EXIF orientation; transparent pixels are white; gray,
 palette and CMYK images become RGB (or luma, for a model of gray images); of 16 bits in a gray image, the
-upper 8 of 12 or of 16 are used. The model resizes and normalizes.
+upper 8 of 12 or of 16 are used. The model resizes and normalizes. The exit code is 3 if some photos cannot be
+read, and 1 if none can.
 """
 
 from __future__ import annotations
@@ -26,21 +27,18 @@ DEPTHS = {"1": 255.0, "L;2": 85.0, "L;4": 17.0, "RGB;16B": 1 / 256}
 
 def read(path: str | Path, channels: int = 3) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Return the pixels of a JPEG, PNG or WebP file as the model takes them: uint8 `[1, channels, H, W]`."""
-    with Image.open(path) as image:
-        _scale_transparency(image)
+    with Image.open(path, formats=("JPEG", "PNG", "WEBP")) as image:
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        if frames > 1 or image.width * image.height > 50_000_000:
+            raise ValueError(f"{frames} pictures of {image.width} x {image.height}, not one of 50 megapixels")
+        scale = DEPTHS.get(str(image.tile[0][3]), 1) if image.format == "PNG" and image.tile else 1
+        key = image.info.get("transparency")  # the transparent color, in the depth of the file
+        if scale != 1 and isinstance(key, int | tuple):
+            found = [int(value * scale) for value in ([key] if isinstance(key, int) else key)]
+            image.info["transparency"] = found[0] if isinstance(key, int) else tuple(found)
         image.load()
         pixels = np.asarray(_upright(_plain(image)).convert("RGB" if channels == 3 else "L"))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1) if channels == 3 else pixels[None])[None]
-
-
-def _scale_transparency(image: Any) -> None:
-    """Convert the transparent color of a PNG from the depth of the file to that of Pillow's pixels."""
-    color = image.info.get("transparency")
-    scale = DEPTHS.get(str(image.tile[0][3])) if image.format == "PNG" and image.tile else None
-    if scale is not None and isinstance(color, int):
-        image.info["transparency"] = int(color * scale)
-    elif scale is not None and isinstance(color, tuple):
-        image.info["transparency"] = tuple(int(value * scale) for value in color)
 
 
 def _plain(image: Any) -> Any:
@@ -68,16 +66,13 @@ def _upright(image: Any) -> Any:
 
 
 class Model:
-    """A model in an ONNX file that committee exported.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; by default the one beside this script.
-    """
+    """A model in an ONNX file that committee exported; by default the one beside this script or below."""
 
     def __init__(self, path: str | Path = "") -> None:
-        self.session = onnxruntime.InferenceSession(path or Path(__file__).with_name("model.onnx"))
+        here = Path(__file__).parent
+        self.session = onnxruntime.InferenceSession(
+            path or next(here.glob("**/model.onnx"), here / "model.onnx")
+        )
         facts = self.session.get_modelmeta().custom_metadata_map
         self.class_names = json.loads(facts["class_names"])
         self.channels = self.session.get_inputs()[0].shape[1]
@@ -91,19 +86,18 @@ class Model:
 
 
 def main(paths: list[str]) -> int:
-    """Print a line of JSON for each photo; return 1 if one cannot be read."""
-    model, code = Model(), 0
+    """Print a line of JSON for each photo, or why it cannot be read; return the exit code."""
+    model, failed = Model(), 0
     for path in paths:
         try:
             found = model.predict(path)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # a broken file may raise anything in Pillow
             print(f"{path}: {error}", file=sys.stderr)
-            code = 1
-            continue
-        print(
-            json.dumps({"id": path, "prediction": max(found, key=found.__getitem__), "probabilities": found})
-        )
-    return code
+            failed += 1
+        else:
+            best = max(found, key=found.__getitem__)
+            print(json.dumps({"id": path, "prediction": best, "probabilities": found}))
+    return 0 if not failed else 3 if failed < len(paths) else 1
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from committee.images.threads import in_order
 from committee.inference.answers import why_invalid
 from committee.inference.time_limit import SECONDS, TimeLimit
 from committee.models.predictor import Images, Predictor
+from committee.pipeline.bundling.reading import is_bundle, open_bundle
 
 if TYPE_CHECKING:
     from committee.recipe.model import Recipe
@@ -67,8 +68,8 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
     Parameters
     ----------
     name : str
-        Name of a member or an ensemble of the store, in full or short; or the path of an exported file, or of
-        a folder that `committee export` wrote.
+        Name of a member or an ensemble of the store, in full or short; or the path of an exported file, of a
+        folder that `committee export` wrote, or of a bundle.
     store : Store
     recipe : Recipe
         Its device, and the `python:` backbones that may be built.
@@ -85,6 +86,8 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
         The model cannot be run here.
     """
     path = Path(name)
+    if is_bundle(path):
+        return open_bundle(path, recipe.device)
     if len(path.parts) > 1 or format_of(path) is not None:  # names of models contain no separator
         return open_exported(path, recipe.device, recipe.trusted_backbones())
     from committee.base.devices import resolve

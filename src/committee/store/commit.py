@@ -49,6 +49,23 @@ def commit(folder: Path, *, kind: str, fingerprint: str, **facts: Any) -> Iterat
     the old or the new folder is there. Between the two renames of a replacement neither is in place: readers
     wait, and `sweep` completes the replacement if the writer was killed there.
     """
+    with replacing_folder(folder) as new:
+        yield new
+        record = Manifest(kind, fingerprint, list_files(new), facts)
+        (new / NAME).write_text(json.dumps(record.to_json(), indent=1, default=plain), "utf-8")
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Write a folder atomically and durably: yield a temporary folder, which is renamed when the block ends.
+
+    Unlike `commit`, no manifest is written.
+
+    Raises
+    ------
+    StoreError
+        The disk is full, read-only or failing. An existing folder is not changed.
+    """
     new, old = _temporary_names(folder)
     with disk_errors(folder):
         _create(folder.parent)
@@ -56,8 +73,6 @@ def commit(folder: Path, *, kind: str, fingerprint: str, **facts: Any) -> Iterat
     try:
         with disk_errors(folder, new):
             yield new
-            record = Manifest(kind, fingerprint, list_files(new), facts)
-            (new / NAME).write_text(json.dumps(record.to_json(), indent=1, default=plain), "utf-8")
             _flush_tree(new)
             if folder.exists():
                 folder.rename(old)

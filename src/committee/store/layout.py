@@ -94,6 +94,10 @@ class Store:
         """Return the folder of the exported files of a member or ensemble."""
         return self._place("deploy", _checked(name))
 
+    def bundle(self, name: str) -> Path:
+        """Return the folder of the bundle of a member or ensemble."""
+        return self._place("bundles", _checked(name))
+
     def cache(self, key: str) -> Path:
         """Return a folder of data that can be recomputed, such as decoded images."""
         return self._place("cache", _checked(key))

@@ -1,0 +1,154 @@
+"""Bundles: one folder or zip file with all that someone needs to use a model, without committee."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from committee.errors import ExportError
+from committee.exporters.base import open_exported
+from committee.images.record import load_record
+from committee.pipeline.bundling import card, script, triton, web
+from committee.pipeline.bundling.reading import files_in, model_file, verified
+from committee.pipeline.bundling.subject import Subject
+from committee.pipeline.bundling.writing import write
+from committee.pipeline.discover import require_store
+from committee.pipeline.shared.reports import read_reports
+from committee.pipeline.stages.export import Export
+from committee.recipe.model import Recipe
+from committee.store.layout import Store
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was written or verified.
+
+    Attributes
+    ----------
+    name : str
+        Full name of the model.
+    path : Path
+        The folder or the zip file.
+    files : mapping of str to int
+        Size in bytes of each file in the bundle, unpacked.
+
+    See Also
+    --------
+    bundle : Writes one.
+    check : Verifies one.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from committee.pipeline.bundle import Bundle
+    >>> Bundle("vote", Path("vote.zip"), {"predict.py": 4000}).files
+    {'predict.py': 4000}
+    """
+
+    name: str
+    path: Path
+    files: Mapping[str, int]
+
+
+def bundle(
+    recipe: Recipe,
+    store: Store,
+    name: str,
+    out: Path | None = None,
+    *,
+    web_runtime: str = "none",
+    license: str = "unknown",
+    force: bool = False,
+) -> Bundle:
+    """Write a model of a store as a bundle: the ONNX file, a script, a card, a page, and a Triton repository.
+
+    The ONNX file is exported first, and compared with the model, unless it is up to date.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its data set, for the comparison, and the `python:` backbones that may be built.
+    store : Store
+    name : str
+        A member or an ensemble, by full or short name.
+    out : Path, optional
+        The folder, or a zip file whose name ends in `.zip`; `bundles/NAME` of the store by default.
+    web_runtime : str
+        Source of onnxruntime-web for the page: `none`, `npm`, which downloads it, or a folder that has it.
+    license : str
+        Identifier of the license of the weights, as the Hugging Face hub writes it, such as `apache-2.0`.
+    force : bool
+        Whether to replace a bundle with other content at `out`; that of the store is always replaced.
+
+    Raises
+    ------
+    UnknownNameError
+        The store has no such model.
+    ExportError
+        The model cannot be exported to ONNX.
+    UsageError
+        `out` exists with other content, or `web_runtime` is not valid.
+    DependencyError
+        A package is not installed.
+    StoreError
+        A file is damaged, or the disk is full, read-only or failing. Then nothing was written.
+
+    See Also
+    --------
+    check : Verify a bundle.
+    committee.pipeline.stages.export.Export : Other formats.
+    """
+    require_store(store)
+    full = store.resolve(name)
+    path = store.bundle(full) if out is None else out
+    with store.hold(), web.runtime_files(web_runtime) as runtime:
+        subject = _subject(recipe, store, full, license)
+        content = {**script.files(subject), **triton.files(subject), **web.files(subject, runtime)}
+        content |= card.files(subject, content)
+        write(content, path, full, force=force or out is None)
+        return Bundle(full, path, {each: _size(source) for each, source in sorted(content.items())})
+
+
+def check(path: Path) -> Bundle:
+    """Verify the checksums of a bundle, a folder or a zip file, and open its model.
+
+    Raises
+    ------
+    UsageError
+        The path does not exist, or is no bundle.
+    StoreError
+        A file was altered, is missing, is a link, or is not listed; or the zip file is damaged or unsafe.
+
+    See Also
+    --------
+    bundle : Write a bundle.
+    """
+    with verified(path) as folder:
+        name = open_exported(model_file(folder, path)).name
+        return Bundle(name, path, {each: (folder / each).stat().st_size for each in sorted(files_in(folder))})
+
+
+def _subject(recipe: Recipe, store: Store, name: str, license: str) -> Subject:
+    """Export a model if need be, and return what is known about it."""
+    exports = recipe.exports.model_copy(update={"formats": ["onnx"]})
+    failed = Export([name]).run(recipe.model_copy(update={"exports": exports}), store).failed
+    if failed:
+        raise ExportError(next(iter(failed.values())))
+    file = store.deploy(name) / "onnx" / "model.onnx"
+    model = open_exported(file)
+    record = load_record(store)
+    return Subject(
+        name,
+        file,
+        tuple(model.class_names),
+        model.channels,
+        model.provenance,
+        next(iter(read_reports(store, name)), {}),
+        "unknown" if record is None else Path(record.name).name,
+        license,
+    )
+
+
+def _size(source: bytes | Path) -> int:
+    return source.stat().st_size if isinstance(source, Path) else len(source)

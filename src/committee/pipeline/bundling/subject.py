@@ -1,0 +1,59 @@
+"""What the parts of a bundle are made from: one exported ONNX file, and what the store knows about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Content = Mapping[str, bytes | Path]
+"""The files of a bundle: path in the bundle, with `/` -> its bytes, or the file to copy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """The model of a bundle.
+
+    Parameters
+    ----------
+    name : str
+        Full name of the member or ensemble: letters, digits and `. _ + @ = -`.
+    file : Path
+        The exported ONNX file. Weights beyond 2 GiB are in a second file beside it, FILE.data.
+    class_names : tuple of str, length C
+    channels : int
+        3 for RGB, 1 for luma.
+    provenance : mapping
+        The facts that were exported with the model.
+    report : mapping
+        Its `metrics.json`; empty if it was not evaluated.
+    dataset : str
+        Name of the data set that it was trained and evaluated on.
+    license : str
+        Identifier of the license of the weights, as the Hugging Face hub writes it.
+
+    See Also
+    --------
+    committee.pipeline.bundle.bundle : Makes the bundle.
+    """
+
+    name: str
+    file: Path
+    class_names: tuple[str, ...]
+    channels: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    dataset: str = "unknown"
+    license: str = "unknown"
+
+    @property
+    def place(self) -> str:
+        """Path of the model in the bundle. There is one copy, which the script, the page and Triton share."""
+        return f"triton/{self.name}/1/model.onnx"
+
+    @property
+    def weights(self) -> Path | None:
+        """The second file of a model of more than 2 GiB."""
+        beside = self.file.with_name(f"{self.file.name}.data")
+        return beside if beside.is_file() else None
