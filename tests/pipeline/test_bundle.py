@@ -51,7 +51,7 @@ def test_a_member_becomes_a_bundle(bundled: tuple[Path, list[object]], cli: Call
     answer = json.loads(found.out)
     assert answer["name"] == "test_resnet" and list(answer["files"]) == FILES
     card = (root / "bundles" / "test_resnet" / "README.md").read_text(encoding="utf-8")
-    assert "name: test_resnet" not in card  # no scores: the store is not evaluated
+    assert "model-index" not in card and "Not evaluated" in card  # the store is not evaluated
     assert "## Prediction sets" in card and "`timm:test_resnet`" in card
 
 

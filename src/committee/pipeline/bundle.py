@@ -106,8 +106,7 @@ def bundle(
         subject = _subject(recipe, store, full, license)
         content = {**script.files(subject), **triton.files(subject), **web.files(subject, runtime)}
         content |= card.files(subject, content)
-        write(content, path, full, force=force or out is None)
-        return Bundle(full, path, {each: _size(source) for each, source in sorted(content.items())})
+        return Bundle(full, path, write(content, path, full, force=force or out is None))
 
 
 def check(path: Path) -> Bundle:
@@ -148,7 +147,3 @@ def _subject(recipe: Recipe, store: Store, name: str, license: str) -> Subject:
         "unknown" if record is None else Path(record.name).name,
         license,
     )
-
-
-def _size(source: bytes | Path) -> int:
-    return source.stat().st_size if isinstance(source, Path) else len(source)

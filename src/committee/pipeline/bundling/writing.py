@@ -20,7 +20,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of all entries of a zip file, the earliest that the format has."""
 
 
-def write(content: Content, path: Path, name: str, *, force: bool = False) -> None:
+def write(content: Content, path: Path, name: str, *, force: bool = False) -> dict[str, int]:
     """Write the files of a bundle and their checksums to a folder, or to a zip file if `path` ends in `.zip`.
 
     Parameters
@@ -34,6 +34,11 @@ def write(content: Content, path: Path, name: str, *, force: bool = False) -> No
     force : bool
         Whether to replace a bundle with other content.
 
+    Returns
+    -------
+    dict of str to int
+        The size in bytes of each file, unpacked.
+
     Raises
     ------
     UsageError
@@ -43,11 +48,12 @@ def write(content: Content, path: Path, name: str, *, force: bool = False) -> No
         The disk is full, read-only or failing. What existed is not changed.
     """
     sums = "".join(f"{_sha256(source)}  {each}\n" for each, source in sorted(content.items())).encode()
-    everything = {**content, SUMS: sums}
+    everything: Content = {**content, SUMS: sums}
     if path.suffix.lower() == ".zip":
         _write_zip(everything, path, name, force)
     else:
         _write_folder(everything, path, force)
+    return {each: _size(source) for each, source in sorted(everything.items())}
 
 
 def _write_zip(content: Content, path: Path, name: str, force: bool) -> None:
@@ -63,7 +69,7 @@ def _add(archive: zipfile.ZipFile, name: str, source: bytes | Path) -> None:
     entry = zipfile.ZipInfo(name, EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system, entry.external_attr = 3, 0o100644 << 16  # the same on all systems: a plain file
-    entry.file_size = source.stat().st_size if isinstance(source, Path) else len(source)
+    entry.file_size = _size(source)
     with archive.open(entry, "w") as target, _opened(source) as file:
         shutil.copyfileobj(file, target)
 
@@ -120,3 +126,7 @@ def _opened(source: bytes | Path) -> IO[bytes]:
 
 def _sha256(source: bytes | Path) -> str:
     return hash_file(source) if isinstance(source, Path) else hashlib.sha256(source).hexdigest()
+
+
+def _size(source: bytes | Path) -> int:
+    return source.stat().st_size if isinstance(source, Path) else len(source)
