@@ -1,18 +1,38 @@
-"""Whether a module is being recorded as a graph, in which no branch may depend on the values of a batch."""
+"""Whether a module is being recorded as a graph, and what the graph records of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+
 _depth = 0
+_operations: dict[Callable[..., Any], Callable[..., Any]] = {}
+_values: dict[tuple[int, str], Any] = {}
 
 
 @contextmanager
-def tracing() -> Iterator[None]:
+def tracing(
+    module: nn.Module | None = None,
+    operations: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
+) -> Iterator[None]:
     """Make `is_tracing` true inside the block. An exporter whose file is a graph records it in such a block.
+
+    Parameters
+    ----------
+    module : torch.nn.Module, optional
+        The module that is recorded, whose buffers `constant` can read.
+    operations : mapping of callable to callable, optional
+        Functions decorated with `operation`, each with what is recorded in place of its body.
 
     Examples
     --------
@@ -23,12 +43,14 @@ def tracing() -> Iterator[None]:
     >>> is_tracing()
     False
     """
-    global _depth
-    _depth += 1
+    global _depth, _operations, _values
+    before = _depth, _operations, _values
+    _depth, _operations = _depth + 1, {**_operations, **(operations or {})}
+    _values = {**_values, **(_values_of(module) if module is not None else {})}
     try:
         yield
     finally:
-        _depth -= 1
+        _depth, _operations, _values = before
 
 
 def is_tracing() -> bool:
@@ -38,3 +60,53 @@ def is_tracing() -> bool:
     as skipping a resize that would not change the image.
     """
     return _depth > 0 or torch.compiler.is_compiling()
+
+
+def operation(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function that an exporter may record as one operation of its own; see `tracing`."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        chosen: Callable[P, R] = _operations.get(call, function)
+        return chosen(*args, **kwargs)
+
+    return call
+
+
+@operation
+def when(needed: Tensor, value: Tensor, otherwise: Tensor) -> Tensor:
+    """Return `value`, which is the same as `otherwise` unless `needed` is true for an element.
+
+    In a graph with branches, what only `value` depends on is computed only if it is needed. In other graphs,
+    it is always computed.
+
+    Parameters
+    ----------
+    needed : bool tensor
+    value, otherwise : tensors of the same shape
+    """
+    return value
+
+
+def has_branches() -> bool:
+    """Return whether a graph is being recorded that can leave out what `when` does not need."""
+    return when in _operations
+
+
+def constant(module: nn.Module, name: str) -> Any:
+    """Return a buffer of a module as a number or nested lists of numbers, also while it is recorded.
+
+    A graph that is recorded of the module holds for these values only.
+    """
+    values = _values.get((id(module), name))
+    return module.get_buffer(name).tolist() if values is None else values.tolist()
+
+
+def _values_of(module: nn.Module) -> dict[tuple[int, str], Any]:
+    """Return the buffers as arrays: tensors have no values while they are recorded."""
+    return {
+        (id(part), name): buffer.detach().cpu().numpy()
+        for part in module.modules()
+        for name, buffer in part.named_buffers(recurse=False)
+        if buffer.dtype != torch.bfloat16
+    }

@@ -41,9 +41,9 @@ class WeightedPool(Combiner):
 
     def forward_lazy(self, query: Query) -> Tensor:
         """Return the same as `forward`, requesting the members with a positive weight only."""
-        weight = self.learned("weight")
-        used = weight.nonzero()[:, 0]
-        return self.pool(torch.stack([query(member, None) for member in used.tolist()]), weight[used])
+        used = [member for member, weight in enumerate(self.numbers("weight")) if weight]
+        logits = torch.stack([query(member, None) for member in used])
+        return self.pool(logits, self.learned("weight")[used])
 
     def member_weights(self) -> dict[str, float]:
         """Return the weights."""

@@ -35,7 +35,7 @@ class Selection(Combiner):
 
     def forward_lazy(self, query: Query) -> Tensor:
         """Return the same as `forward`, requesting the logits that `inner` requests."""
-        places = self.learned("position").tolist()
+        places = self.numbers("position")
         return self.inner.forward_lazy(lambda member, rows: query(places[member], rows))
 
     def restrict_to_used(self) -> Combiner:

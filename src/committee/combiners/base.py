@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from committee.base.registry import Family
+from committee.base.tracing import constant, has_branches
 from committee.errors import DataError, RecipeError, StoreError, UsageError, nearest
 from committee.untrusted.documents import build as build_from
 from committee.untrusted.documents import read_json
@@ -149,7 +150,8 @@ class Combiner(nn.Module, ABC):
 
         An entry may leave out members and rows that cannot change the result.
         """
-        return self.infer(torch.stack([query(member, None) for member in range(len(self.member_names))]))
+        logits = torch.stack([query(member, None) for member in range(len(self.member_names))])
+        return self(logits) if has_branches() else self.infer(logits)
 
     def restrict_to_used(self) -> Combiner:
         """Return a fitted rule with the same result for only those members that can change it.
@@ -249,6 +251,11 @@ class Combiner(nn.Module, ABC):
                 todo="Call fit(predictions) first.",
             )
         return self.get_buffer(name)
+
+    def numbers(self, name: str) -> Any:
+        """Return a fitted buffer as nested lists of numbers, which are constants in a recorded graph."""
+        self.learned(name)
+        return constant(self, name)
 
 
 COMBINERS: Family[Combiner] = Family("committee.combiners", "combiner")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.base.limits import above_zero
+from committee.base.tracing import has_branches, when
 from committee.combiners._thresholds import GRID, NEVER, Stages, search
 from committee.combiners.base import Combiner, Query
 from committee.errors import UnknownNameError, UsageError, nearest
@@ -59,9 +60,9 @@ class Cascade(Combiner):
 
     Notes
     -----
-    `forward` evaluates all members and selects the stage of each sample: it can be exported, but saves no
-    work. `forward_lazy`, which `Ensemble.infer` calls, evaluates each member only on the samples that have
-    not exited.
+    `forward` evaluates all members and selects the stage of each sample. `forward_lazy`, which
+    `Ensemble.infer` calls, evaluates each member only on the samples that have not exited. In an ONNX file, a
+    member runs on all images of a batch, unless all of them have exited.
 
     Examples
     --------
@@ -208,8 +209,13 @@ class Cascade(Combiner):
         return torch.stack(confident).to(torch.int64).argmax(dim=0)
 
     def forward_lazy(self, query: Query) -> Tensor:
-        """Return the same as `forward`, requesting each member for the samples that have not exited."""
-        order = self.learned("order").tolist()
+        """Return the same as `forward`, requesting each member for the samples that have not exited.
+
+        A graph with branches requests a member for all samples, if one of them has not exited.
+        """
+        order = self.numbers("order")
+        if has_branches():
+            return self._in_graph(query, order)
         total = query(order[0], None).log_softmax(dim=1)
         result = self._output(total, 0)
         rows = (~self._confident(result, 0)).nonzero()[:, 0]
@@ -223,6 +229,21 @@ class Cascade(Combiner):
             stay = ~self._confident(output, stage)
             rows, total = rows[stay], total[stay]
         return result
+
+    def _in_graph(self, query: Query, order: Sequence[int]) -> Tensor:
+        """Return the same as `forward`; a stage is needed if a sample has not exited before it."""
+
+        def after(stage: int, total: Tensor, result: Tensor, left: Tensor) -> Tensor:
+            if stage == len(order):
+                return result
+            total = torch.logaddexp(total, query(order[stage], None).log_softmax(dim=1))
+            output = self._output(total, stage)
+            so_far = torch.where(left[:, None], output, result)
+            return when(left, after(stage + 1, total, so_far, left & ~self._confident(output, stage)), result)
+
+        total = query(order[0], None).log_softmax(dim=1)
+        first = self._output(total, 0)
+        return after(1, total, first, ~self._confident(first, 0))
 
     def restrict_to_used(self) -> Combiner:
         """Return the cascade of the members that a sample can reach."""

@@ -31,7 +31,10 @@ _DYNAMIC = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torc
 def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
     """Write a module to an ONNX file and return its path; see `Exporter.export`."""
     _require_packages()
+    from committee.exporters._onnx_branches import add_branches
+
     model = _translate(module, example, card).model
+    add_branches(model.graph)
     for node in model.graph.all_nodes():
         if _BACKBONE in node.metadata_props.get("pkg.torch.onnx.class_hierarchy", ""):
             node.name = f"{NETWORK}{node.name}"
@@ -60,8 +63,10 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
     # A length of 1 would be recorded as one that broadcasts.
     batch, _, *sides = (2 if length == 1 else 1 for length in example.shape)
     example = example.repeat(batch, 1, *sides)
+    from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
+
     try:
-        with _quiet(), tracing():
+        with _quiet(), tracing(module, OPERATIONS):
             return torch.onnx.export(
                 _Probabilities(module).eval(),
                 (example,),
@@ -70,6 +75,7 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
                 input_names=["images"],
                 output_names=["probabilities"],
                 dynamic_shapes={"images": _DYNAMIC},
+                custom_translation_table=TRANSLATIONS,
             )
     except Exception as error:
         raise ExportError(

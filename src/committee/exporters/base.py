@@ -82,9 +82,11 @@ class Exporter(ABC):
         Ending of the file's name, such as `.onnx`, by which `open_exported` recognizes the format; empty for
         a format that writes a folder.
     graph : bool
-        Whether the file contains a fixed graph, in which every network runs on every image. Such a format
-        records the module inside `committee.base.tracing.tracing`, so that preprocessing keeps free sizes.
-
+        Whether the file contains a fixed graph. Such a format records the module inside
+        `committee.base.tracing.tracing`, so that preprocessing keeps free sizes.
+    branches : bool
+        Whether such a graph leaves out the networks of a cascade or mixture that no image of a batch needs.
+        In other graphs, every network runs on every image.
     self_contained : bool
         Whether the file contains the whole model. If not, `open` raises UsageError.
     tolerance : float
@@ -127,6 +129,7 @@ class Exporter(ABC):
 
     suffix: ClassVar[str] = ""
     graph: ClassVar[bool] = False
+    branches: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
     tolerance: float = TOLERANCE
     trusted: bool | Collection[str] = ()

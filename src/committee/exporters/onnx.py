@@ -27,8 +27,9 @@ class Onnx(Exporter):
     Batch size, height and width are free. The graph contains the preprocessing, all members, the
     combiner and its temperature; the metadata contain `name`, and as JSON `class_names`, `provenance`
     and `input`, what the model expects of its images. Weights beyond 2 GiB are written to a second file,
-    `model.onnx.data`. onnxruntime runs the file; torch is not needed. `predict.py` beside it predicts
-    photos with onnxruntime, Pillow and numpy alone.
+    `model.onnx.data`. onnxruntime runs the file; torch is not needed. The networks of a cascade or of a
+    mixture of experts are in branches, which run if an image of the batch needs them. `predict.py` beside it
+    predicts photos with onnxruntime, Pillow and numpy alone.
 
     Parameters
     ----------
@@ -73,6 +74,7 @@ class Onnx(Exporter):
 
     suffix = ".onnx"
     graph = True
+    branches = True
 
     def __init__(self, precision: str = "float32") -> None:
         if precision not in PRECISIONS:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from committee.base.tracing import is_tracing
+from committee.base.tracing import is_tracing, operation
 from committee.images.blocks import blocks
 
 UNIT = 1 << 15
 """Sum of the integer weights of an output pixel: 255 * 2**15 is below 2**23, so float32 sums are exact."""
-_BLOCK, _INPUTS = 8, 64
+BLOCK, _INPUTS = 8, 64
 """Output rows that are computed at once: at least 8, and more where they need fewer than 64 input rows."""
 
 
@@ -73,7 +73,7 @@ def resize(images: Tensor, rows: Axis, columns: Axis) -> Tensor:
 
 def _resize_rows(images: Tensor, axis: Axis) -> Tensor:
     if is_tracing():
-        return _in_graph(images, axis)
+        return resize_in_graph(images, *axis)
     start, length, scaled, first, size = axis
     if length == scaled and 0 <= first <= length - size:
         return images.narrow(2, start + first, size)
@@ -87,16 +87,21 @@ def _resize_rows(images: Tensor, axis: Axis) -> Tensor:
     return result
 
 
-def _in_graph(images: Tensor, axis: Axis) -> Tensor:
-    """Resize all blocks of rows in one product, for graphs in which heights are symbols."""
-    weights, first = filter_weights(axis, _BLOCK, images.device)
+@operation
+def resize_in_graph(images: Tensor, start: Any, length: Any, scaled: Any, first: Any, size: int) -> Tensor:
+    """Resize the rows of images in one product of all blocks, for graphs in which heights are symbols.
+
+    The arguments after `images` are those of an `Axis`.
+    """
+    axis = Axis(start, length, scaled, first, size)
+    weights, places = filter_weights(axis, BLOCK, images.device)
     count = weights.shape[2]
-    rows = first + torch.arange(count, device=images.device)
+    rows = places + torch.arange(count, device=images.device)
     pixels = images.index_select(2, rows.flatten()).unflatten(2, (weights.shape[0], count))
     # onnxruntime does not broadcast to a batch of no images, hence expand.
     weights = weights.float().expand(images.shape[0], 1, *weights.shape)
     result = torch.matmul(weights, pixels.float()).round().to(torch.uint8)
-    return result.flatten(2, 3)[:, :, : axis.size]
+    return result.flatten(2, 3)[:, :, :size]
 
 
 def filter_weights(axis: Axis, block: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -139,7 +144,7 @@ def _steps(axis: Axis, device: torch.device) -> Iterator[tuple[Tensor, slice, sl
     """Yield the weights, the input rows and the output rows of each block."""
     # Float64 is never replaced by TF32 or bfloat16, as float32 is on GPUs or on request.
     exact = device.type != "cuda" and torch.get_float32_matmul_precision() == "highest"
-    block = min(axis.size, max(_BLOCK, _INPUTS * axis.scaled // axis.length))
+    block = min(axis.size, max(BLOCK, _INPUTS * axis.scaled // axis.length))
     weights, first = _cached_weights(axis, block, device, torch.float32 if exact else torch.float64)
     for number, start in enumerate(first):
         outputs = slice(number * block, min((number + 1) * block, axis.size))

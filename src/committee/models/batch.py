@@ -104,6 +104,11 @@ class Batch:
         return len(self.images)
 
     @property
+    def size(self) -> int:
+        """Number of images; a symbol while a graph is recorded, where `len` would fix it."""
+        return self.images.shape[0]
+
+    @property
     def device(self) -> torch.device:
         """Device of the images."""
         return self.source.device
@@ -117,9 +122,8 @@ class Batch:
         key = resizing(view)
         if key not in self._resized:
             images = self.images
-            # `len` of a tensor would fix the size of the batch in a recorded graph.
             self._resized[key] = LazyRows(
-                lambda missing: view.cut(images if missing is None else images[missing]), images.shape[0]
+                lambda missing: view.cut(images if missing is None else images[missing]), self.size
             )
         return self._resized[key](rows)
 
@@ -152,6 +156,10 @@ class _Part(Batch):
         return self._whole.images[self._rows]
 
     def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def size(self) -> int:
         return len(self._rows)
 
     def select(self, rows: Tensor) -> Batch:

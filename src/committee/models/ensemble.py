@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from committee.base.tracing import has_branches
 from committee.combiners.base import Combiner
 from committee.combiners.base import build as build_combiner
 from committee.combiners.base import load as load_combiner
@@ -124,7 +125,7 @@ class Ensemble(Vote):
 
         Images are resized once for all members whose views have the same size, fit and channels.
         """
-        return self.combiner(self.member_logits(images))
+        return self.infer(images) if has_branches() else self.combiner(self.member_logits(images))
 
     def infer(self, images: Tensor | Batch) -> Tensor:
         """Return the same as `forward`; networks do not run on images where they cannot change the result."""

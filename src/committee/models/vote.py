@@ -98,7 +98,7 @@ class LazyOutputs:
 
     def __init__(self, networks: nn.ModuleList, votes: nn.ModuleList, batch: Batch) -> None:
         self._votes = votes
-        self._outputs = [LazyRows(partial(_infer, network, batch), len(batch)) for network in networks]
+        self._outputs = [LazyRows(partial(_infer, network, batch), batch.size) for network in networks]
 
     def query_for(self, vote: Vote, among: Tensor | None = None) -> Query:
         """Return the query for the inputs of a vote, on all images or on the rows `among`."""

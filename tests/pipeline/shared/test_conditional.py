@@ -10,6 +10,7 @@ import torch
 
 from committee.combiners import cascade
 from committee.combiners._thresholds import Stages
+from committee.exporters.onnx import Onnx
 from committee.images.dataset import open_dataset
 from committee.models.ensemble import Ensemble
 from committee.pipeline.run import run_verb
@@ -107,7 +108,10 @@ def test_refits_and_fold_networks_are_compared_on_test(built: Store) -> None:
     assert 0 < found["refit"]["confidence"] < 1
 
 
-def test_the_exported_graph_has_a_note_that_it_saves_nothing(built: Store) -> None:
+def test_an_exported_graph_without_branches_has_a_note_that_it_saves_nothing(
+    built: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Onnx, "branches", False)
     outcome = run_verb(
         "export", recipe("exports.formats=[onnx, checkpoint]"), built, models=["cascade_ensemble"]
     )

@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from committee.base.tracing import has_branches, when
 from committee.images.view import View
 from committee.models.batch import Batch
 from committee.models.composites.base import Composite
@@ -95,10 +96,18 @@ class Moe(Composite):
     def forward(self, images: Tensor | Batch) -> Tensor:
         """Return log-probabilities `[B, C]` for images, uint8 `[B, c, H, W]`; all experts run."""
         batch = Batch.of(images)
-        return mix(torch.stack([batch.run(part) for part in self.parts], 1), self.weights(batch))
+        weights = self.weights(batch)
+        nothing = weights[:, :1].new_zeros(1).expand(weights.shape[0], len(self.class_names))
+        logits = [
+            when(weights[:, expert] > 0, batch.run(part).float(), nothing)
+            for expert, part in enumerate(self.parts)
+        ]
+        return mix(torch.stack(logits, 1), weights)
 
     def infer(self, images: Tensor | Batch) -> Tensor:
         """Return the same as `forward`; an expert runs only on the images for which it is chosen."""
+        if has_branches():
+            return self(images)
         batch = Batch.of(images)
         weights = self.weights(batch)
         classes = len(self.class_names)

@@ -181,7 +181,11 @@ class _Job:
                 "size_mb": _size_mb(new),
                 "seconds": round(seconds, 2),
                 "parity": parity,
-                **({"note": DENSE} if exporter.graph and is_conditional(module) else {}),
+                **(
+                    {"note": DENSE}
+                    if exporter.graph and not exporter.branches and is_conditional(module)
+                    else {}
+                ),
             }
 
 

@@ -1,0 +1,62 @@
+"""Branches of an ONNX graph: what is not needed is not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import onnx_ir as ir
+
+
+def add_branches(graph: ir.Graph) -> None:
+    """Replace choices by one condition for all elements, as `when` records them, with branches (`If`).
+
+    What only the first value of such a choice depends on moves into the branch that is taken if the condition
+    is true.
+    """
+    # From the last node to the first: the nodes in a branch include the choices inside it.
+    for node in reversed(graph):
+        if node.graph is graph and _is_choice(node) and (moved := _nodes_only_for(node, graph)):
+            _add_branch(graph, node, moved)
+
+
+def _is_choice(node: ir.Node) -> bool:
+    return node.op_type == "Where" and not node.domain and _rank(node.inputs[0]) == 0
+
+
+def _rank(value: Any) -> int | None:
+    return None if value.shape is None else value.shape.rank()
+
+
+def _add_branch(graph: ir.Graph, node: ir.Node, moved: list[ir.Node]) -> None:
+    condition, value, otherwise = cast("Sequence[ir.Value]", node.inputs)
+    graph.remove(moved)
+    then = ir.Graph([], [value], nodes=moved, name=f"{node.name}_then")
+    add_branches(then)
+    copy = ir.node("Identity", [otherwise], name=f"{node.name}_otherwise")
+    kept, result = copy.outputs[0], node.outputs[0]
+    kept.name, kept.shape, kept.type = copy.name, result.shape, result.type
+    branches = {"then_branch": then, "else_branch": ir.Graph([], [kept], nodes=[copy], name=copy.name)}
+    branch = ir.node("If", [condition], {key: ir.AttrGraph(key, part) for key, part in branches.items()})
+    new = branch.outputs[0]
+    new.name, new.shape, new.type = f"{node.name}_result", result.shape, result.type
+    graph.insert_before(node, branch)
+    ir.convenience.replace_all_uses_with(result, new, replace_graph_outputs=True)
+    graph.remove(node, safe=True)
+
+
+def _nodes_only_for(choice: ir.Node, graph: ir.Graph) -> list[ir.Node]:
+    """Return the nodes of a graph on which nothing but the first value of a choice depends, in order."""
+    value = cast("ir.Value", choice.inputs[1])
+    last = value.producer()
+    if last is None or last.graph is not graph or len(value.uses()) > 1 or value.is_graph_output():
+        return []
+    found: set[ir.Node] = set()
+    chosen: list[ir.Node] = []
+    for node in reversed(graph):
+        users = {each.node for output in node.outputs for each in output.uses()}
+        kept = any(output.is_graph_output() for output in node.outputs)
+        if node is last or (users and users <= found and not kept):
+            found.add(node)
+            chosen.append(node)
+    return chosen[::-1]
