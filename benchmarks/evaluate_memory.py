@@ -29,7 +29,7 @@ GROWTH = 1.1
 CHILD = """
 import json, sys
 from committee.cli.main import main
-from committee.models.measure import peak_memory_mb
+from committee.models.timing import peak_memory_mb
 code = main(["evaluate", "--quiet", "--store", sys.argv[1], "--set", "device=cpu", "--json"])
 print(json.dumps({"code": code, "peak_mb": peak_memory_mb()}), file=sys.stderr)
 """

@@ -111,7 +111,7 @@ class StageVerb:
         """Yield what the options replace in the recipe."""
         for flag, option in self.options.items():
             value = getattr(arguments, _target(flag, option))
-            if "sets" not in option or not value:
+            if "sets" not in option or value is None or value is False or value == []:
                 continue
             listed = ", ".join(value) if isinstance(value, list) else value
             several = isinstance(value, list) or option.get("many", False)

@@ -3,6 +3,9 @@
 The stages train members, combine them, evaluate the results on the test split and export packages. The last
 lines name the model to use, within the budget of pruning.cost_budget if the recipe has one.
 
+With --max-latency-ms or --max-size-mb, members are pruned within this budget, the best models of each kind
+are exported and timed as files, and the last lines name the file to deploy, or the nearest one.
+
 A stage goes on without whatever failed in an earlier one. What is in the store already is not made again, so
 the same command resumes an interrupted run.
 """
@@ -18,19 +21,27 @@ from committee.cli._options import add_dry_run, add_json, add_recipe, add_store,
 from committee.cli._output import print_json, print_summary, print_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from committee.pipeline.shared.summary import Summary
-    from committee.recipe.model import CostBudget
+    from committee.recipe.model import CostBudget, Recipe
     from committee.store.layout import Store
 
 log = logging.getLogger("committee")
 
 GROUP = "Start"
+BUDGET = (
+    ("--max-latency-ms", "MS", "largest median latency of the exported file for one image, in milliseconds"),
+    ("--max-size-mb", "MB", "largest size of the exported file, in megabytes"),
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the recipe, the store, `--metric`, `--dry-run` and `--json`."""
+    """Add the recipe, the store, the budget, `--metric`, `--dry-run` and `--json`."""
     add_recipe(parser)
     add_store(parser)
+    for flag, unit, purpose in BUDGET:
+        parser.add_argument(flag, type=float, metavar=unit, help=purpose)
     add_metric(parser)
     add_dry_run(parser)
     add_json(parser)
@@ -44,6 +55,7 @@ def run(arguments: Namespace) -> int:
     from committee.report.leaderboard import check_metric
 
     check_metric(arguments.metric)
+    arguments.overrides += _budget(arguments)
     recipe, store = recipe_of(arguments, required=True), store_of(arguments)
     for key in unbuilt(recipe):
         log.warning("%s: not built in this version; the rest runs", key)
@@ -51,10 +63,33 @@ def run(arguments: Namespace) -> int:
         return _print_plan(plan_run(recipe, store), arguments.json)
     outcome = run_stages(recipe, store)
     code = print_leaderboard(store, arguments.metric, arguments.json, arguments.wide)
-    if not arguments.json:
+    if not arguments.json and not _print_comparison(recipe, store):
         budget = recipe.pruning.cost_budget if recipe.pruning is not None else None
         _print_recommendation(store, arguments.metric, budget)
     return outcome.exit_code or code
+
+
+def _budget(arguments: Namespace) -> Iterator[str]:
+    """Yield what the options of the budget replace in the recipe: members are pruned, and files compared."""
+    for flag, _, _ in BUDGET:
+        key = flag.lstrip("-").replace("-", "_")
+        limit = getattr(arguments, key)
+        if limit is not None:
+            yield f"pruning.cost_budget.{key}={limit}"
+            yield from ("pruning.enable=true", "compare.enable=true")
+
+
+def _print_comparison(recipe: Recipe, store: Store) -> bool:
+    """Print the comparison of files as the last lines, if this run made one; return whether it did."""
+    from committee.pipeline.shared.outcome import Outcome
+    from committee.pipeline.stages.base import STAGES
+
+    stage = STAGES.make("compare")
+    if not stage.is_wanted(recipe) or not store.comparison().is_file():
+        return False
+    print()
+    print_summary(stage.report(Outcome(), store))
+    return True
 
 
 def _print_plan(summary: Summary, as_json: bool) -> int:

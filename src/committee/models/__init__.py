@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from committee.models.measure import batch_times as batch_times
     from committee.models.measure import call_times as call_times
     from committee.models.measure import parameters as parameters
-    from committee.models.measure import peak_memory_mb as peak_memory_mb
     from committee.models.measure import size_mb as size_mb
     from committee.models.member import Member as Member
     from committee.models.predictor import ModulePredictor as ModulePredictor
     from committee.models.predictor import Predictor as Predictor
+    from committee.models.timing import Timing as Timing
+    from committee.models.timing import interleaved as interleaved
+    from committee.models.timing import peak_memory_mb as peak_memory_mb
     from committee.models.vote import Vote as Vote
 
 __getattr__, __dir__ = reexport(__name__)

@@ -1,10 +1,9 @@
-"""Measurements of modules: time, size and memory, including their preprocessing."""
+"""Measurements of modules: time and size, including their preprocessing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,22 +93,6 @@ def size_mb(module: nn.Module) -> float:
     """Return the size of all parameters and buffers in MB (10^6 bytes); shared storage counts once."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in _tensors(module)}
     return sum(storage.nbytes() for storage in storages.values()) / MEGABYTE
-
-
-def peak_memory_mb() -> float | None:
-    """Return the peak memory of this process in MB, or None if the system does not report it."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # On Linux, getrusage may report the peak of the parent process.
-        line = next(each for each in status.read_text("utf-8").splitlines() if each.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024 / MEGABYTE
-    try:
-        import resource
-        import sys
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MEGABYTE
 
 
 def _milliseconds(call: Any, batch: Tensor | Batch) -> float:

@@ -73,6 +73,10 @@ class Store:
         """Return the file with the members' costs and the best subset for each cost."""
         return self._place("metrics", "pruning.json")
 
+    def comparison(self) -> Path:
+        """Return the file with the last comparison of exported models."""
+        return self._place("metrics", "comparison.json")
+
     def ensemble(self, name: str) -> Path:
         """Return the folder of an ensemble: its combiner and the names of its members."""
         return self._place("ensembles", _checked(name))
@@ -97,10 +101,6 @@ class Store:
     def bundle(self, name: str) -> Path:
         """Return the folder of the bundle of a member or ensemble."""
         return self._place("bundles", _checked(name))
-
-    def comparison(self, member: str) -> Store:
-        """Return the store of the networks that a distilled member is compared with."""
-        return Store(self._place("comparisons", _checked(member)))
 
     def cache(self, key: str) -> Path:
         """Return a folder of data that can be recomputed, such as decoded images."""

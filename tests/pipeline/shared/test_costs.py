@@ -15,10 +15,11 @@ from torch import nn
 from committee.combiners.base import build
 from committee.combiners.cascade import Cascade
 from committee.combiners.pruned import Pruned
+from committee.errors import ExportError
 from committee.images.dataset import open_dataset
 from committee.models.batch import Batch
 from committee.models.measure import parameters, size_mb
-from committee.pipeline.shared import costs
+from committee.pipeline.shared import costs, network_files
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.photo import Photo, photo_of
@@ -32,14 +33,14 @@ BOTH = {"test_resnet": "refit", "test_vit": "folds"}
 
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
-    """The modules that were timed; the k-th call of each takes k milliseconds more than 10."""
+    """The modules that were timed; the k-th call of each takes k hundredths of a millisecond more than 10."""
     modules: list[nn.Module] = []
 
     def call_times(module: nn.Module, batch: torch.Tensor | Batch, warmup: int = 3) -> np.ndarray:
         modules.append(module)
         output = module(batch)
         assert output.shape[-2:] in ((2, 10), (32, 32))
-        return 10.0 + np.arange(20)
+        return 10.0 + np.arange(20) / 100
 
     monkeypatch.setattr(costs, "call_times", call_times)
     return modules
@@ -56,9 +57,9 @@ def test_an_ensemble_is_the_sum_of_its_parts(trained: Store, timed: list[nn.Modu
     # resizing of two images, which is timed for a photo and for an image of the size of the networks.
     assert len(timed) == 6 + 2
     times = {
-        "median": pytest.approx((6 + 2) * 19.5),
-        "p95": pytest.approx((6 + 2) * np.percentile(10 + np.arange(20), 95)),
-        "resizing": {"32 px crop": 2 * 19.5},
+        "median": pytest.approx((6 + 2) * 10.095),
+        "p95": pytest.approx((6 + 2) * np.percentile(10 + np.arange(20) / 100, 95)),
+        "resizing": {"32 px crop": pytest.approx(2 * 10.095)},
     }
     assert found["latency_ms"] == {
         **times,
@@ -69,6 +70,9 @@ def test_an_ensemble_is_the_sum_of_its_parts(trained: Store, timed: list[nn.Modu
         "networks": 4,
         "device": "cpu",
         "threads": 1,
+        "runtime": "torch",
+        "spread": 0.007,
+        "steady": True,
     }
     whole = [load_model(trained, name, inference=inference)[0] for name, inference in BOTH.items()]
     assert found["parameters"] == sum(map(parameters, whole))
@@ -95,6 +99,71 @@ def test_one_network_is_in_memory_at_a_time(trained: Store, monkeypatch: pytest.
     monkeypatch.setattr(costs, "call_times", call_times)
     make(trained).of(BOTH)
     assert len(alive) == 5 + 2
+
+
+def test_parts_whose_calls_differ_are_timed_again(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[nn.Module] = []
+
+    def call_times(module: nn.Module, batch: torch.Tensor | Batch, warmup: int = 3) -> np.ndarray:
+        calls.append(module)
+        return np.repeat([18.0, 27.0], 10) if len(calls) < 3 else np.full(20, 18.0)
+
+    monkeypatch.setattr(costs, "call_times", call_times)
+    found = make(trained).of({"test_resnet": "refit"})["latency_ms"]
+    assert len(calls) == costs.AGAIN + 2 and not found["steady"] and found["spread"] > 0.1
+
+
+def test_networks_are_timed_as_files_in_turns(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos take 5 ms more than images of the size of the network, whose times grow from call to call."""
+    order: list[str] = []
+
+    def measure_file(path: Path, device: str, batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        order.append(path.name)
+        ms = {"test_resnet": 10.0, "test_vit": 20.0}[path.name] + (9 if order == ["test_resnet"] else 0)
+        assert [batches[kind].shape for kind in ("sized", "one", "photo")] == [
+            (2, 1, 37, 37),
+            (1, 1, 37, 37),
+            (1, 1, 8, 8),
+        ]
+        return {kind: np.full(4, ms + (5 if kind == "photo" else 0)) for kind in batches}
+
+    monkeypatch.setattr(costs, "measure_file", measure_file)
+    monkeypatch.setattr(costs, "network_file", lambda store, folder, trusted: Path(folder.parts[-2]))
+    clock = Costs(trained, 2, torch.device("cpu"), (), files=True)
+    clock.measure([{"test_resnet": "refit"}, {"test_vit": "refit"}, dict.fromkeys(BOTH, "refit")])
+    # The first round of one network was disturbed, so that it is repeated.
+    assert order == ["test_resnet", "test_vit"] * 3 + ["test_resnet"] * 2
+    latency = clock.of(dict.fromkeys(BOTH, "refit"))["latency_ms"]
+    assert (latency["median"], latency["network_sized"]["median"]) == (40.0, 30.0)
+    assert latency["resizing"] == {"32 px crop": 10.0}
+    assert (latency["runtime"], latency["steady"]) == ("onnxruntime", True)
+
+
+def test_files_are_exported_once_and_timed(trained: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    first = Costs(trained, 1, torch.device("cpu"), (), files=True).of({"test_resnet": "refit"})["latency_ms"]
+    assert first["runtime"] == "onnxruntime" and 0 < first["median"] < 1000
+    made = list(trained.root.glob("cache/onnx_*/model.onnx"))
+    assert len(made) == 1
+    monkeypatch.setattr(network_files, "load_network", None)  # nothing is exported again
+    again = network_files.network_file(trained, trained.checkpoint("test_resnet", "refit"), ())
+    assert again == made[0]
+
+
+def test_torch_runs_what_cannot_be_exported(
+    trained: Store, monkeypatch: pytest.MonkeyPatch, timed: list[nn.Module], caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(store: Store, folder: Path, trusted: object) -> Path:
+        raise ExportError("onnx of test_resnet", expected="a module", got="another")
+
+    monkeypatch.setattr(costs, "network_file", refuse)
+    clock = Costs(trained, 1, torch.device("cpu"), (), files=True)
+    monkeypatch.setattr(clock, "batch", 2)
+    assert clock.of({"test_resnet": "refit"})["latency_ms"]["runtime"] == "torch"
+    assert "Latencies are those of torch, since not every network can be exported: onnx of" in caplog.text
+    monkeypatch.setattr(network_files, "NEEDED", ("no_such_package",))
+    assert Costs(trained, 1, torch.device("cpu"), (), files=True).runtime == "torch"
+    assert "Install it with: pip install 'committee[onnx]'" in caplog.text
 
 
 def test_a_photo_has_the_median_size_of_the_images(tmp_path: Path) -> None:

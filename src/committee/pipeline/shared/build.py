@@ -40,6 +40,7 @@ from committee.pipeline.shared.kept import (
     is_kept,
     warn_if_replaced,
 )
+from committee.pipeline.shared.network_files import has_latency_budget
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import RECORD, member_source
 from committee.pipeline.shared.sets import calibration_rows, table
@@ -119,6 +120,7 @@ class BuildContext:
         """The costs of each candidate for one photo per call: medians of `latency_ms`, and of the part of it
         in which photos are resized, `resizing_ms` by view, which candidates share; `size_mb`.
         """
+        self.clock.measure([dict(self.deployed)])
         measured = {name: self.clock.of({name: inference}) for name, inference in self.deployed.items()}
         return {
             name: {
@@ -255,7 +257,13 @@ def gather(recipe: Recipe, store: Store, catalog: Catalog, members: Sequence[str
         val=val if val is not None and is_enough(val) else None,
         calibrate=recipe.runs.score_ensemble.calibrate,
         seed=recipe.seed,
-        clock=Costs(store, 1, resolve_device(recipe.device), recipe.trusted_backbones()),
+        clock=Costs(
+            store,
+            1,
+            resolve_device(recipe.device),
+            recipe.trusted_backbones(),
+            has_latency_budget(recipe),
+        ),
         contributions_budget=recipe.runs.score_ensemble.contributions_budget,
     )
 

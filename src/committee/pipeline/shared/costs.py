@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import logging
+import os
+import platform
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,33 @@ from torch import Tensor, nn
 
 from committee.combiners.base import Combiner
 from committee.combiners.soft_voting import SoftVoting
+from committee.errors import CommitteeError
 from committee.images.view import View, canvas_size
 from committee.models.batch import Batch, resizing
 from committee.models.ensemble import views_of
 from committee.models.measure import call_times, parameters, size_mb
+from committee.models.predictor import Images
 from committee.models.stored import load_network
+from committee.models.timing import STEADY, Timing, interleaved, quantiles
+from committee.pipeline.shared.network_files import (
+    CALLS,
+    FORMAT,
+    RUNTIMES,
+    can_run_files,
+    measure_file,
+    network_file,
+)
 from committee.pipeline.shared.photo import Photo, photo_of
 from committee.pipeline.shared.records import deployed_folds
 from committee.store.layout import Store
 
+log = logging.getLogger(__name__)
+
 Times = NDArray[np.float64]
 Shape = tuple[int, int, int]
+EAGER = "torch"
+AGAIN, PARTS = 3, 4
+"""Largest number of rounds of calls of a part that torch runs, and parts of these calls that are compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +57,16 @@ class _Part:
     parameters: int
     classes: int
     views: tuple[View, ...] = ()
+    spread: float = 0.0
 
 
 class Costs:
     """Latency, size and number of parameters of members and ensembles.
 
     The networks of an ensemble run one after the other, and those with the same `View` share the resized
-    images. So the k-th latency of an ensemble is the sum of the k-th latencies of its distinct resizings, its
-    networks and its combiners. Each part is loaded, timed and released, so the measurement needs the memory
-    of one network only.
+    images. So the latency of an ensemble is the sum of the latencies of its distinct resizings, its networks
+    and its combiners, quantile by quantile. Each part is loaded, timed and released, so the measurement needs
+    the memory of one network only.
 
     Parameters
     ----------
@@ -57,10 +77,33 @@ class Costs:
         The device on which the networks run.
     trusted : collection of str
         The `python:` backbones that may be built.
+    files : bool
+        Whether networks are timed as exported files, in turns, and again if their rounds differ. Each is
+        exported once and kept in the cache of the store. Combiners are timed in torch. Where files cannot be
+        written or run, the log gives the reason, and torch runs the networks.
+
+    See Also
+    --------
+    committee.models.timing.interleaved : The rounds of measurements.
     """
 
-    def __init__(self, store: Store, batch: int, device: torch.device, trusted: Collection[str]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        batch: int,
+        device: torch.device,
+        trusted: Collection[str],
+        files: bool = False,
+    ) -> None:
         self.store, self.batch, self.device, self.trusted = store, batch, device, trusted
+        self.runtime = RUNTIMES[FORMAT] if files and can_run_files() else EAGER
+        if files and self.runtime == EAGER:
+            log.warning(
+                "Latencies are those of torch, since files cannot be timed without onnxruntime. "
+                "Install it with: pip install 'committee[onnx]'"
+            )
+        self.setting = [batch, str(device), self.runtime, platform.node(), torch.get_num_threads()]
+        """What determines the measurements, beside the models."""
         self._networks: dict[Path, _Part] = {}
         self._resized: dict[tuple[Hashable, Shape], Times] = {}
 
@@ -68,6 +111,28 @@ class Costs:
     def photo(self) -> Photo:
         """The size of the images that are timed."""
         return photo_of(self.store)
+
+    def measure(self, models: Iterable[Mapping[str, str]]) -> None:
+        """Measure the networks of several models together, in turns; `of` measures those that are left.
+
+        Parameters
+        ----------
+        models : iterable of mappings of str to str
+            The deployed networks of the members of each model, as for `of`.
+        """
+        if self.runtime == EAGER:
+            return
+        found = [
+            folder for deployed in models for each in self._folders(deployed).values() for folder in each
+        ]
+        folders = [folder for folder in dict.fromkeys(found) if folder not in self._networks]
+        try:
+            self._time_files({folder: network_file(self.store, folder, self.trusted) for folder in folders})
+        except CommitteeError as error:
+            log.warning("Latencies are those of torch, since not every network can be exported: %s", error)
+            self.runtime = EAGER
+            self._networks.clear()
+            self._resized.clear()
 
     def of(self, deployed: Mapping[str, str], combiner: Combiner | None = None) -> dict[str, Any]:
         """Return `latency_ms`, `size_mb` and `parameters` of members together with their combiner.
@@ -84,10 +149,8 @@ class Costs:
         StoreError
             A network does not exist or is damaged.
         """
-        networks = {
-            name: [self.store.checkpoint(name, fold) for fold in deployed_folds(self.store, name, inference)]
-            for name, inference in deployed.items()
-        }
+        self.measure([deployed])
+        networks = self._folders(deployed)
         folders = [folder for each in networks.values() for folder in each]
         parts = [self._network(folder) for folder in folders]
         views = {resizing(view): view for part in parts for view in part.views}
@@ -98,23 +161,35 @@ class Costs:
             parts.append(self._combiner(combiner, len(deployed), classes))
         times = np.sum([part.times for part in parts], axis=0)
         count = sum(len(views_of(folder)) for folder in folders)
+        spread = max(part.spread for part in parts)
         return {
-            "latency_ms": {**self._latency(times, list(views.values())), "networks": count},
+            "latency_ms": {
+                **self._latency(times, list(views.values())),
+                "networks": count,
+                "runtime": self.runtime,
+                "spread": round(spread, 3),
+                "steady": spread <= STEADY,
+            },
             "size_mb": sum(part.size_mb for part in parts),
             "parameters": sum(part.parameters for part in parts),
         }
 
+    def _folders(self, deployed: Mapping[str, str]) -> dict[str, list[Path]]:
+        return {
+            name: [self.store.checkpoint(name, fold) for fold in deployed_folds(self.store, name, inference)]
+            for name, inference in deployed.items()
+        }
+
     def _latency(self, times: Times, views: Sequence[View]) -> dict[str, Any]:
         """Return the latency for photos and for images of the size of the networks' inputs."""
-        channels = views[0].channels
-        side = max(canvas_size(view.size, view.fit) for view in views)
+        sized = _input_shape(views)
         return {
-            **self._for_shape((channels, self.photo.height, self.photo.width), times, views),
+            **self._for_shape((sized[0], self.photo.height, self.photo.width), times, views),
             "image_of": self.photo.origin,
-            "network_sized": self._for_shape((channels, side, side), times, views),
+            "network_sized": self._for_shape(sized, times, views),
             "batch": self.batch,
             "device": self.device.type,
-            "threads": torch.get_num_threads(),
+            "threads": torch.get_num_threads() if self.runtime == EAGER else os.cpu_count(),
         }
 
     def _for_shape(self, shape: Shape, times: Times, views: Sequence[View]) -> dict[str, Any]:
@@ -131,34 +206,96 @@ class Costs:
         }
 
     def _resizing(self, view: View, shape: Shape) -> Times:
-        """Return the times in which a view resizes a batch of images: those of one image, times the batch."""
+        """Return the times in which a view resizes a batch of images: those of one image, times the batch.
+
+        The times of files for images of the size of their inputs include the resizing.
+        """
         key = resizing(view), shape
         if key not in self._resized:
-            self._resized[key] = self.batch * call_times(_Resize(view), self._images(1, shape), warmup=1)
+            if self.runtime != EAGER:
+                return np.zeros(CALLS)
+            self._resized[key] = self.batch * _steady(_Resize(view), self._images(1, shape), warmup=1)[0]
         return self._resized[key]
 
     def _network(self, folder: Path) -> _Part:
         if folder not in self._networks:
             network = load_network(folder, self.trusted).to(self.device)
-            views = tuple(part for part in network.modules() if isinstance(part, View))
             # The size of the images does not matter, since they are resized before the measurement.
-            side = max(view.size for view in views)
-            batch = Batch(self._images(self.batch, (views[0].channels, side, side)))
-            times = call_times(network, batch if network.takes_batches else batch.images)
-            self._networks[folder] = _Part(
-                times, size_mb(network), parameters(network), len(network.class_names), views
+            batch = Batch(self._images(self.batch, _input_shape(_views(network))))
+            self._networks[folder] = _part(
+                network, *_steady(network, batch if network.takes_batches else batch.images)
             )
         return self._networks[folder]
+
+    def _time_files(self, files: Mapping[Path, Path]) -> None:
+        """Time the files of networks in turns, for images of the size of their inputs and for photos.
+
+        The difference is the time in which photos are resized, which networks with the same view share.
+        """
+        parts = {folder: _part(load_network(folder, self.trusted), np.zeros(CALLS), 0.0) for folder in files}
+        measurements: dict[str, Callable[[], dict[str, Times]]] = {
+            str(folder): partial(measure_file, file, self.device.type, self._batches(parts[folder].views))
+            for folder, file in files.items()
+        }
+        found = interleaved(measurements)
+        for folder in sorted(files, key=lambda each: len(parts[each].views)):
+            rounds, views = found[str(folder)], parts[folder].views
+            times = {kind: quantiles(each, CALLS) for kind, each in rounds.items()}
+            more = np.maximum(times["photo"] - times["one"], 0.0) * self.batch / len(views)
+            for view in views:
+                shape = (view.channels, self.photo.height, self.photo.width)
+                self._resized.setdefault((resizing(view), shape), more)
+            spread = max(Timing.of(each).spread for each in rounds.values())
+            self._networks[folder] = replace(parts[folder], times=times["sized"], spread=spread)
+
+    def _batches(self, views: Sequence[View]) -> dict[str, Images]:
+        """Return images of the size of the networks' inputs, one of them, and one photo."""
+        shape = _input_shape(views)
+        images = self._images(self.batch, shape).cpu().numpy()
+        photo = self._images(1, (shape[0], self.photo.height, self.photo.width)).cpu().numpy()
+        return {"sized": images, "one": images[:1], "photo": photo}
 
     def _combiner(self, combiner: Combiner, members: int, classes: int) -> _Part:
         moved = copy.deepcopy(combiner).to(self.device)  # `to` would move the caller's combiner
         logits = torch.zeros(members, self.batch, classes, device=self.device)
-        return _Part(call_times(moved, logits), size_mb(moved), parameters(moved), classes)
+        return _Part(_steady(moved, logits)[0], size_mb(moved), parameters(moved), classes)
 
     def _images(self, count: int, shape: Shape) -> Tensor:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
         return images.to(self.device)
+
+
+def _views(network: nn.Module) -> tuple[View, ...]:
+    return tuple(part for part in network.modules() if isinstance(part, View))
+
+
+def _input_shape(views: Sequence[View]) -> Shape:
+    """Return the shape of an image that the networks behind some views need not enlarge."""
+    side = max(canvas_size(view.size, view.fit) for view in views)
+    return views[0].channels, side, side
+
+
+def _part(network: Any, times: Times, spread: float) -> _Part:
+    return _Part(
+        times,
+        size_mb(network),
+        parameters(network),
+        len(network.class_names),
+        _views(network),
+        spread,
+    )
+
+
+def _steady(module: nn.Module, batch: Tensor | Batch, **options: int) -> tuple[Times, float]:
+    """Return quantiles of the times of a module, and their spread; calls are repeated while it is wide."""
+    rounds = list[Times]()
+    while True:
+        rounds.append(call_times(module, batch, **options))
+        calls = np.concatenate(rounds)
+        spread = Timing.of(np.array_split(calls, min(PARTS, len(calls)))).spread
+        if spread <= STEADY or len(rounds) == AGAIN:
+            return quantiles(rounds, CALLS), spread
 
 
 class _Resize(nn.Module):

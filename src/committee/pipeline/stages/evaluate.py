@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from operator import itemgetter
@@ -38,9 +38,9 @@ from committee.pipeline.shared.choose import choose_all, choose_deployed
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import Costs
-from committee.pipeline.shared.distilled import comparison_inputs, comparison_report
 from committee.pipeline.shared.draws import read_draws, write_draws
 from committee.pipeline.shared.kept import digest_of_files, is_kept
+from committee.pipeline.shared.network_files import has_latency_budget
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import (
     INFERENCE,
@@ -143,17 +143,16 @@ class Evaluate(Stage):
         require_store(store)
         with store.hold():
             evaluator = _Evaluator(recipe, store, discover(store), self.batch)
+            evaluator.time_networks()
             set_aside(evaluator.catalog, outcome, needed=(*MEMBERS, "ensembles"))
             for name in track(evaluator.members, what="members", name=str):
                 with outcome.attempt(name):
-                    made_from = evaluator.made_from(name)
-                    if not is_kept(metrics_folder(store, name), made_from):
-                        _write(store, made_from, *evaluator.member(name))
+                    if not evaluator.is_kept(name):
+                        _write(store, evaluator.made_from(name), *evaluator.member(name))
             for entry in track(evaluator.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
                 with outcome.attempt(name := entry["name"]):
-                    made_from = evaluator.made_from(name)
-                    if not is_kept(metrics_folder(store, name), made_from):
-                        _write(store, made_from, *evaluator.ensemble(name))
+                    if not evaluator.is_kept(name):
+                        _write(store, evaluator.made_from(name), *evaluator.ensemble(name))
         return outcome
 
 
@@ -165,13 +164,25 @@ class _Evaluator:
         self.entries = {entry["name"]: entry for entry in catalog["members"]}
         self.members = choose_all(recipe, catalog["members"], store)
         self.deployed = choose_deployed(recipe, catalog["members"], self.members)
-        self.costs = Costs(store, batch, resolve_device(recipe.device), recipe.trusted_backbones())
+        device, trusted = resolve_device(recipe.device), recipe.trusted_backbones()
+        self.costs = Costs(store, batch, device, trusted, has_latency_budget(recipe))
         self.seed = recipe.seed
         record = load_record(store)
         self.data = {
             "quarantined": len(record.quarantined) if record else 0,
             "copies": len(record.copies) if record else 0,
         }
+
+    def time_networks(self) -> None:
+        """Time the networks of all models whose reports are made again in turns, as one measurement."""
+        models = {name: {name: self.deployed[name]} for name in self.members}
+        models |= {entry["name"]: entry["inference"] for entry in self.catalog["ensembles"]}
+        with contextlib.suppress(StoreError):  # the report of that model fails, and says why
+            self.costs.measure([models[name] for name in models if not self.is_kept(name)])
+
+    def is_kept(self, name: str) -> bool:
+        """Return whether the report of a model is up to date."""
+        return is_kept(metrics_folder(self.store, name), self.made_from(name))
 
     def made_from(self, name: str) -> str:
         """Return the digest of everything that determines a report, with the machine that is timed."""
@@ -187,9 +198,8 @@ class _Evaluator:
                 "deployed": self.deployed.get(name),
                 "files": digest_of_files(stored),
                 "data": self.data,
-                "compared": comparison_inputs(self.store, name),
                 "seed": self.seed,
-                "timed": [self.costs.batch, str(self.costs.device), platform.node(), torch.get_num_threads()],
+                "timed": self.costs.setting,
                 "versions": [__version__, torch.__version__],
             }
         )
@@ -214,7 +224,6 @@ class _Evaluator:
             "fit": {},
             "gain": gains,
             **self._member_costs(name, deployed),
-            **comparison_report(self.store, name, self.costs),
         }
         return report, draws
 

@@ -1,0 +1,184 @@
+"""A comparison: models are exported, measured in turns, scored on the same rows, and one is recommended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from committee.base.devices import resolve as resolve_device
+from committee.errors import StoreError
+from committee.exporters.base import open_exported
+from committee.pipeline.comparing.advice import Advice, Budget, advise
+from committee.pipeline.comparing.candidates import kind_of, singles, training_seconds
+from committee.pipeline.comparing.files import (
+    ModelFile,
+    default_format,
+    device_for,
+    model_files,
+    predicted,
+    runtime_of,
+)
+from committee.pipeline.comparing.plot import write_plot
+from committee.pipeline.comparing.row import Row
+from committee.pipeline.comparing.scores import SHOWN, Outputs, Rows, outputs_of, shared_rows
+from committee.pipeline.comparing.served import BATCH, Served, serve
+from committee.pipeline.comparing.students import remarks
+from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.photo import photos_of
+from committee.pipeline.shared.reports import Report, read_reports
+from committee.pipeline.stages.base import STAGES, enabled
+from committee.recipe.exports import ExportFormat
+from committee.recipe.model import Recipe
+from committee.store.commit import write_json
+from committee.store.layout import Store
+
+BUDGET = "budget"
+"""The failure of a comparison in which no file is within the budget."""
+
+
+class Comparison:
+    """One comparison of the models of a store.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    store : Store
+    settings : Section
+        The section `compare` of the recipe, with the budget of `pruning` where it has none.
+    reports : sequence of dict
+        The `metrics.json` of the models, best first.
+    """
+
+    def __init__(self, recipe: Recipe, store: Store, settings: Any, reports: Sequence[Report]) -> None:
+        self.recipe, self.store, self.settings, self.reports = recipe, store, settings, reports
+        self.format = settings.format or default_format()
+        self.device = device_for(self.format, resolve_device(recipe.device).type)
+        self.trusted = recipe.trusted_backbones()
+        self.budget = Budget(settings.max_latency_ms, settings.max_size_mb, settings.min_accuracy)
+
+    def run(self) -> Outcome:
+        """Export, measure and compare the models, and write the result to the store."""
+        outcome = Outcome()
+        self.store.comparison().unlink(missing_ok=True)
+        files = self._files(outcome)
+        if not files:
+            return outcome
+        served = self._serve(files, outcome)
+        rows = self._rows(files, served)
+        if not rows:
+            return outcome
+        split = "the test split" if self.shared else "out-of-fold rows (there is no test split)"
+        advice = advise(self.store, rows, self.budget, split)
+        self._write(rows, advice)
+        outcome.done += dict.fromkeys(str(row.report["name"]) for row in rows)
+        if advice.row is None:
+            outcome.fail(BUDGET, StoreError(advice.text))
+        return outcome
+
+    def _files(self, outcome: Outcome) -> dict[str, tuple[Report, ModelFile]]:
+        """Export what has no package yet; return each file with the report of its model, by the row's key."""
+        names = [str(report["name"]) for report in self.reports]
+        recipe = enabled(self.recipe, "exports", formats=[ExportFormat.of(self.format)])
+        made = STAGES.make("export", models=names).run(recipe, self.store)
+        found = {}
+        for report in self.reports:
+            name = report["name"]
+            if name in made.failed:
+                outcome.failed[name] = made.failed[name]
+                continue
+            with outcome.attempt(name):
+                for file in model_files(self.store, name, self.format):
+                    found[name if file.is_exact else f"{name} ({file.package})"] = (report, file)
+        outcome.done.clear()  # they are done once they are measured
+        return found
+
+    def _serve(self, files: Mapping[str, tuple[Report, ModelFile]], outcome: Outcome) -> dict[str, Served]:
+        paths = {key: file.path for key, (_, file) in files.items()}
+        first = next(iter(paths.values()))
+        self.channels = open_exported(first, "cpu", self.trusted).channels
+        self.photos = photos_of(self.store, self.channels, BATCH)
+        served, failed = serve(paths, self.photos, self.device, self.trusted)
+        for key, error in failed.items():
+            outcome.fail(key, error)
+        return served
+
+    def _rows(self, files: Mapping[str, tuple[Report, ModelFile]], served: Mapping[str, Served]) -> list[Row]:
+        self.shared = shared_rows(self.store, self.reports, singles(self.store), self.recipe.seed)
+        outputs = self._outputs({key: files[key] for key in served})
+        rows = []
+        for key, each in served.items():
+            report, file = files[key]
+            row = Row(
+                key,
+                kind_of(self.store, report),
+                report,
+                file.path,
+                file.is_exact,
+                round(file.size_mb, 4),
+                each,
+                *_scored(report, outputs.get(key), self.shared),
+                training_seconds(self.store, report["name"]),
+            )
+            rows.append(row)
+        return [replace(row, differences=self._differences(row, rows, outputs)) for row in rows]
+
+    def _outputs(self, files: Mapping[str, tuple[Report, ModelFile]]) -> dict[str, Outputs]:
+        """Return the log-probabilities for the test split: stored, or by an inexact file."""
+        if self.shared is None:
+            return {}
+        ids = self.shared.rows.sample_ids.tolist()
+        return {
+            key: outputs_of(self.store, report)[0]
+            if file.is_exact
+            else predicted(self.store, file.path, ids, self.channels, self.device, self.trusted)
+            for key, (report, file) in files.items()
+        }
+
+    def _differences(
+        self, row: Row, rows: Sequence[Row], outputs: Mapping[str, Outputs]
+    ) -> dict[str, dict[str, dict[str, float]]]:
+        if self.shared is None:
+            return {}
+        return {
+            other.key: self.shared.difference(outputs[row.key], outputs[other.key])
+            for other in rows
+            if other is not row
+        }
+
+    def _write(self, rows: Sequence[Row], advice: Advice) -> None:
+        chosen = None if advice.row is None else advice.row.key
+        facts = {
+            "split": "test" if self.shared else "cross_fitted",
+            "n": len(self.shared.rows) if self.shared else 0,
+            "format": self.format,
+            "runtime": runtime_of(self.format),
+            "device": self.device,
+            "images": self.photos.origin,
+            "batch": BATCH,
+            "budget": vars(self.budget),
+            "rows": [{**row.to_json(), "over": self.budget.exceeded(row)} for row in rows],
+            "deploy": chosen,
+            "file": None if advice.row is None else advice.row.file.as_posix(),
+            "text": advice.text,
+            "students": remarks(self.reports, {each["name"]: each for each in read_reports(self.store)}),
+        }
+        path = self.store.comparison()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, facts)
+        if self.settings.plot is not None:
+            title = f"{len(rows)} files in {runtime_of(self.format)} on {self.device}"
+            write_plot(rows, Path(self.settings.plot), title, chosen, self.budget.max_latency_ms)
+
+
+def _scored(
+    report: Report, outputs: Outputs | None, shared: Rows | None
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the scores of a row, and its deep-ensemble equivalent."""
+    if shared is None or outputs is None:
+        scores = {
+            metric: report["cross_fitted"][metric] for metric in SHOWN if metric in report["cross_fitted"]
+        }
+        return scores, {"value": None, "note": "there is no test split"}
+    return shared.scores(outputs), shared.equivalent(outputs)

@@ -1,0 +1,122 @@
+"""The exported files of compared models: written where they are missing, and predicted with where needed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.errors import StoreError
+from committee.exporters.base import TOLERANCE, open_exported
+from committee.images.decode import decode
+from committee.images.record import load_record, recorded_settings
+from committee.images.source import read
+from committee.pipeline.shared.network_files import FORMAT, can_run_files
+from committee.pipeline.shared.package import STATUS
+from committee.recipe.exports import ExportFormat
+from committee.store.layout import Store
+from committee.untrusted.documents import read_json
+
+EAGER = "checkpoint"
+"""The format that torch runs without recording a graph."""
+REDO = "Run: committee export --model-name NAME"
+_SMALLEST = np.finfo(np.float32).tiny
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A file of a model in one format.
+
+    Attributes
+    ----------
+    package : str
+        Name of its folder in the package.
+    path : Path
+        The file, or the folder of a format that writes a folder.
+    is_exact : bool
+        Whether its probabilities are those of the model.
+    size_mb : float
+    """
+
+    package: str
+    path: Path
+    is_exact: bool
+    size_mb: float
+
+
+def default_format() -> str:
+    """Return the format that is compared by default: ONNX, or what torch runs without its packages."""
+    return FORMAT if can_run_files() else EAGER
+
+
+def model_files(store: Store, name: str, format: str) -> list[ModelFile]:
+    """Return the files of a model in one format, with any options; exact files first.
+
+    Raises
+    ------
+    StoreError
+        The package of the model has no such file.
+    """
+    folder = store.deploy(name)
+    if not (folder / STATUS).is_file():
+        entries: Mapping[str, Any] = {}
+    else:
+        entries = read_json(folder / STATUS, "the status of an export", REDO)["formats"]
+    found = [
+        _file(folder, package, entry)
+        for package, entry in entries.items()
+        if entry["status"] == "done" and entry.get("format", package) == format
+    ]
+    if not found:
+        reason = entries.get(format, {}).get("reason", "none")
+        raise StoreError(name, expected=f"a package in the format '{format}'", got=str(reason), todo=REDO)
+    return sorted(found, key=lambda each: (not each.is_exact, each.package))
+
+
+def _file(folder: Path, package: str, entry: Mapping[str, Any]) -> ModelFile:
+    chosen = ExportFormat.model_validate({"format": entry.get("format", package), **entry.get("options", {})})
+    exporter, path = chosen.make(), folder / entry["file"]
+    alone = [path, path.with_name(f"{path.name}.data")] if path.is_file() else list(path.rglob("*"))
+    size = sum(each.stat().st_size for each in alone if each.is_file())
+    return ModelFile(package, path, exporter.tolerance <= TOLERANCE, size / 1e6)
+
+
+def runtime_of(format: str) -> str:
+    """Return the name of the program that runs the files of a format."""
+    return {FORMAT: "onnxruntime", EAGER: "torch (eager)"}.get(format, format)
+
+
+def device_for(format: str, wanted: str) -> str:
+    """Return the device that runs files: the wanted one, or the CPU if onnxruntime has no GPU."""
+    if format != FORMAT or wanted == "cpu" or importlib.util.find_spec("onnxruntime") is None:
+        return wanted
+    import onnxruntime
+
+    return wanted if f"{wanted.upper()}ExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
+
+
+def predicted(
+    store: Store, file: Path, ids: Sequence[str], channels: int, device: str, trusted: Collection[str]
+) -> NDArray[np.float32]:
+    """Return the log-probabilities `[N, C]` of a file for images of the store's data set.
+
+    Raises
+    ------
+    CommitteeError
+        The images or the file cannot be read.
+    """
+    predict = open_exported(file, device, trusted)
+    images = _images(store, ids, channels)
+    return np.log(np.concatenate([predict(image[None]) for image in images]) + _SMALLEST)
+
+
+def _images(store: Store, ids: Sequence[str], channels: int) -> Iterator[NDArray[np.uint8]]:
+    samples = read(recorded_settings(load_record(store), None, store))
+    place = {name: row for row, name in enumerate(samples.ids)}
+    for name in ids:
+        yield decode(samples.images[place[name]], channels, name=name)

@@ -1,0 +1,129 @@
+"""A plot of accuracy against latency, with the Pareto front."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from committee.errors import require
+from committee.pipeline.comparing.row import Row
+
+SIZE = (8.0, 5.0)
+COLORS = ("#1b6ca8", "#9aa5b1", "#d1495b", "#2f9e62")
+"""Colors of files on the front, of other files, of the budget and of the recommended file."""
+
+
+def require_matplotlib() -> None:
+    """Raise DependencyError unless Matplotlib is installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise require("matplotlib", "plots", "a plot of the comparison")
+
+
+def front(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that no other row beats in accuracy and latency at once, fastest first.
+
+    Examples
+    --------
+    >>> from committee.pipeline.comparing.plot import front
+    >>> front([])
+    []
+    """
+    found: list[Row] = []
+    for row in sorted(rows, key=lambda each: (each.latency_ms, -_accuracy(each))):
+        if not found or _accuracy(row) > _accuracy(found[-1]):
+            found.append(row)
+    return found
+
+
+def write_plot(
+    rows: Sequence[Row], path: Path, title: str, chosen: str | None = None, limit: float | None = None
+) -> None:
+    """Write a PNG file: a point with its interval for each row, and the Pareto front.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        One or more.
+    path : Path
+        The file.
+    title : str
+    chosen : str, optional
+        Key of the recommended row.
+    limit : float, optional
+        The latency of the budget, in milliseconds.
+
+    Raises
+    ------
+    DependencyError
+        Matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=SIZE, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    best = front(rows)
+    axes.plot(
+        [row.latency_ms for row in best],
+        [_accuracy(row) for row in best],
+        color=COLORS[0],
+        linewidth=1,
+        label="Pareto front",
+        drawstyle="steps-post",
+        zorder=1,
+    )
+    for row in rows:
+        _point(axes, row, COLORS[3] if row.key == chosen else COLORS[0] if row in best else COLORS[1])
+    _names(axes, rows)
+    if limit is not None:
+        axes.axvline(limit, color=COLORS[2], linestyle="--", linewidth=1, label=f"budget, {limit:g} ms")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.set(xlabel="Median latency for one image, ms", ylabel="Accuracy, with 95% intervals", title=title)
+    axes.grid(color="#e5e8eb", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.25, y=0.15)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, format="png")
+
+
+def _point(axes: Any, row: Row, color: str) -> None:
+    score = row.scores["accuracy"]
+    around = [[max(score["value"] - score["low"], 0.0)], [max(score["high"] - score["value"], 0.0)]]
+    axes.errorbar(
+        row.latency_ms,
+        score["value"],
+        yerr=around,
+        fmt="o" if row.is_exact else "s",
+        color=color,
+        elinewidth=0.8,
+        capsize=2,
+        markersize=6,
+        zorder=2,
+    )
+
+
+def _names(axes: Any, rows: Sequence[Row]) -> None:
+    """Write the names beside the points, left above and right below in turn, since points may be close."""
+    for rank, row in enumerate(sorted(rows, key=_accuracy)):
+        above = rank % 2
+        axes.annotate(
+            row.key,
+            (row.latency_ms, _accuracy(row)),
+            xytext=(-6, 5) if above else (6, -11),
+            ha="right" if above else "left",
+            textcoords="offset points",
+            fontsize=8,
+        )
+
+
+def _accuracy(row: Row) -> float:
+    return float(row.scores["accuracy"]["value"])

@@ -1,0 +1,70 @@
+"""Rows of comparisons with given figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committee.models.timing import Timing
+from committee.pipeline.comparing.row import Row
+from committee.pipeline.comparing.served import Served
+
+
+def score(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.02, "high": value + 0.02}
+
+
+def make_row(
+    name: str,
+    loss: float,
+    ms: float,
+    size: float,
+    *,
+    kind: str = "weighted",
+    exact: bool = True,
+    accuracy: float = 0.9,
+    spread: float = 0.0,
+) -> Row:
+    """A row whose accuracy, log-loss and costs are given."""
+    latency = {size: Timing(ms, 2 * ms, spread, 3) for size in ("1", "32")}
+    scores = {"accuracy": score(accuracy), "log_loss": score(loss), "ece": score(0.05)}
+    report: dict[str, Any] = {
+        "name": name,
+        "kind": "member" if kind == "single" else "ensemble",
+        "rows": "oof",
+        "cross_fitted": scores,
+        "gain": {},
+        "latency_ms": {"median": 1000.0, "networks": 3},
+        "size_mb": 1000.0,
+    }
+    memory = {"start": 50.0, "1": 80.0, "32": 90.0}
+    key = name if exact else f"{name} (onnx_int8)"
+    differences = {
+        other: {"accuracy": score(0.01), "log_loss": score(-0.1)} for other in ("single", "best", "fast")
+    }
+    return Row(
+        key,
+        kind,
+        report,
+        Path("deploy", name, "onnx" if exact else "onnx_int8", "model.onnx"),
+        exact,
+        size,
+        Served(latency, memory),
+        scores,
+        {"value": 2.5, "note": ""},
+        12.0,
+        differences,
+    )
+
+
+@pytest.fixture
+def rows() -> list[Row]:
+    """Best first; the reports have other latencies and sizes than the files."""
+    return [
+        make_row("best", 0.30, 30.0, 40.0, accuracy=0.93),
+        make_row("fast", 0.35, 10.0, 20.0, kind="cascade", accuracy=0.92),
+        make_row("single", 0.40, 8.0, 10.0, kind="single"),
+        make_row("single", 0.41, 2.0, 3.0, kind="single", exact=False),
+    ]

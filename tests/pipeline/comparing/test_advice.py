@@ -1,0 +1,98 @@
+"""The file to deploy: within a budget by latency and size of the files, and in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from committee.pipeline.comparing.advice import Budget, advise
+from committee.pipeline.comparing.row import Row
+from committee.pipeline.comparing.table import comparison_table
+from committee.pipeline.shared.summary import Table
+from committee.store.layout import Store
+
+TEST = "the test split"
+
+
+def test_the_best_without_a_budget(store: Store, rows: list[Row]) -> None:
+    advice = advise(store, rows, Budget(), TEST)
+    assert advice.row is rows[0]
+    assert advice.text == (
+        "Deploy deploy/best/onnx/model.onnx: best, the best choice. It takes 30.00 ms for an image (95% of "
+        "the calls take at most 60.00 ms), 80 MB of memory and 40.00 MB on disk, and has accuracy "
+        "0.9300 [0.9100, 0.9500] and log_loss 0.3000 [0.2800, 0.3200] on the test split. No other compared "
+        "model is better in cross-fitted log-loss by more than noise. Against single, the best single "
+        "network: +1.00 points of accuracy [-1.00, +3.00] and -0.1000 in log-loss [-0.1200, -0.0800]."
+    )
+
+
+def test_what_is_given_up_within_a_budget(store: Store, rows: list[Row]) -> None:
+    advice = advise(store, rows, Budget(max_latency_ms=20, max_size_mb=50), TEST)
+    assert advice.row is rows[1]
+    assert advice.text.startswith(
+        "Deploy deploy/fast/onnx/model.onnx: fast, the best choice within the budget (20 ms, 50 MB). "
+    )
+    assert "Given up against best, the best model without a budget: +1.00 points of accuracy" in advice.text
+    assert "best takes 30.00 ms for an image and 40.00 MB." in advice.text
+
+
+@pytest.mark.parametrize(
+    ("budget", "chosen"),
+    [
+        (Budget(max_latency_ms=30), 0),
+        (Budget(max_latency_ms=29.9), 1),
+        (Budget(max_size_mb=10), 2),
+        (Budget(max_size_mb=10, max_latency_ms=5), 3),
+        (Budget(min_accuracy=0.925), 0),
+        (Budget(min_accuracy=0.925, max_latency_ms=20), None),
+        (Budget(max_latency_ms=1), None),
+    ],
+)
+def test_a_choice_is_within_the_budget_and_exact_if_possible(
+    store: Store, rows: list[Row], budget: Budget, chosen: int | None
+) -> None:
+    advice = advise(store, rows, budget, TEST)
+    assert advice.row is (None if chosen is None else rows[chosen])
+    assert ("No exact file is within the budget." in advice.text) == (chosen == 3)
+
+
+def test_the_nearest_if_nothing_is_within_the_budget(store: Store, rows: list[Row]) -> None:
+    assert advise(store, rows, Budget(max_latency_ms=1, max_size_mb=50), TEST).text == (
+        "No compared model is within the budget (1 ms, 50 MB). The nearest is single (onnx_int8), which "
+        "exceeds it in latency: deploy/single/onnx_int8/model.onnx takes 2.00 ms for an image and 3.00 MB, "
+        "with a cross-fitted accuracy of 0.9000."
+    )
+
+
+def test_the_tables(rows: list[Row]) -> None:
+    worse = {**rows[2].to_json(), "deep_ensemble_equivalent": {"value": None, "note": "too bad"}, "over": []}
+    busy = {**rows[0].to_json(), "over": ["latency", "size"]}
+    busy["latency_ms"]["32"] |= {"steady": False, "spread": 0.5}
+    facts = {
+        "split": "cross_fitted",
+        "n": 0,
+        "format": "onnx",
+        "runtime": "onnxruntime",
+        "device": "cpu",
+        "images": "images of the data set",
+        "rows": [busy, worse],
+        "text": "Deploy it.",
+        "students": ["A student."],
+    }
+    scores, reason, costs, unsteady, student, text = comparison_table(facts)
+    assert isinstance(scores, Table) and isinstance(costs, Table)
+    assert scores.title == "Scores on out-of-fold rows (there is no test split)"
+    assert scores.rows[0] == ["best", "weighted", "0.9300 [0.910, 0.950]", "0.3000", "0.0500", "2.5"]
+    assert (scores.rows[1][-1], reason) == ("-", "- single: too bad.")
+    assert costs.rows[0] == [
+        "best",
+        "30.00",
+        "60.00",
+        "~30.00",
+        "60.00",
+        "50%",
+        "90",
+        "40.00",
+        "12",
+        "over: latency, size",
+    ]
+    assert str(unsteady).startswith("~ The rounds") and [student, text] == ["A student.", "\nDeploy it."]
