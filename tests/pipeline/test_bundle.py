@@ -96,6 +96,11 @@ def test_what_fails_is_named_and_leaves_nothing(
     root = Path(shutil.copytree(root, tmp_path / "store", ignore=shutil.ignore_patterns("deploy", "bundles")))
     words = ("bundle", *options, "--store", root)
     assert "got 'test_wit'. Did you mean 'test_vit'?" in cli(*words, "test_wit").err
+    other = cli(*words, "test_vit", "--format", "state_dict")
+    assert other.err.endswith(
+        "committee: --format: expected onnx, possibly with options such as onnx:precision=float16, "
+        "got 'state_dict'.\n"
+    )
 
     def fail(self: Onnx, *arguments: object) -> None:
         raise ExportError("onnx of test_vit", expected="a module that torch.export can trace", got="a loop")

@@ -34,6 +34,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add("--force", action="store_true", help="replace a bundle with other content at --out")
     add(
+        "--format",
+        default="onnx",
+        metavar="FORMAT",
+        help="format of the model: onnx, or such as onnx:precision=float16 (default: onnx)",
+    )
+    add(
         "--web-runtime",
         default="none",
         metavar="npm|FOLDER|none",
@@ -71,6 +77,7 @@ def run(arguments: Namespace) -> int:
             store_of(arguments),
             arguments.name,
             arguments.out,
+            format=arguments.format,
             web_runtime=arguments.web_runtime,
             license=arguments.license,
             force=arguments.force,

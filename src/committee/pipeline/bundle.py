@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from committee.errors import ExportError
-from committee.exporters.base import open_exported
+from committee.errors import ExportError, UsageError
+from committee.exporters.base import EXPORTERS, open_exported
 from committee.images.record import load_record
 from committee.pipeline.bundling import card, script, triton, web
 from committee.pipeline.bundling.reading import files_in, model_file, verified
 from committee.pipeline.bundling.subject import Subject
 from committee.pipeline.bundling.writing import write
 from committee.pipeline.discover import require_store
+from committee.pipeline.shared.package_model import package_model
 from committee.pipeline.shared.reports import read_reports
-from committee.pipeline.stages.export import Export
+from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
@@ -57,6 +58,7 @@ def bundle(
     name: str,
     out: Path | None = None,
     *,
+    format: str = "onnx",
     web_runtime: str = "none",
     license: str = "unknown",
     force: bool = False,
@@ -74,6 +76,8 @@ def bundle(
         A member or an ensemble, by full or short name.
     out : Path, optional
         The folder, or a zip file whose name ends in `.zip`; `bundles/NAME` of the store by default.
+    format : str
+        The export format, with its options: `onnx`, or such as `onnx:precision=float16`.
     web_runtime : str
         Source of onnxruntime-web for the page: `none`, `npm`, which downloads it, or a folder that has it.
     license : str
@@ -88,7 +92,7 @@ def bundle(
     ExportError
         The model cannot be exported to ONNX.
     UsageError
-        `out` exists with other content, or `web_runtime` is not valid.
+        `out` exists with other content, or `format` or `web_runtime` is not valid.
     DependencyError
         A package is not installed.
     StoreError
@@ -100,10 +104,10 @@ def bundle(
     committee.pipeline.stages.export.Export : Other formats.
     """
     require_store(store)
-    full = store.resolve(name)
+    full, its = store.resolve(name), _onnx_format(format)
     path = store.bundle(full) if out is None else out
     with store.hold(), web.runtime_files(web_runtime) as runtime:
-        subject = _subject(recipe, store, full, license)
+        subject = _subject(recipe, store, full, its, license)
         content = {**script.files(subject), **triton.files(subject), **web.files(subject, runtime)}
         content |= card.files(subject, content)
         return Bundle(full, path, write(content, path, full, force=force or out is None))
@@ -128,15 +132,22 @@ def check(path: Path) -> Bundle:
         return Bundle(name, path, {each: (folder / each).stat().st_size for each in sorted(files_in(folder))})
 
 
-def _subject(recipe: Recipe, store: Store, name: str, license: str) -> Subject:
+def _onnx_format(text: str) -> ExportFormat:
+    """Return the format of the model in the bundle, of which the script, the page and Triton need ONNX."""
+    found = ExportFormat.of(text)
+    if EXPORTERS.constants(found.format).get("suffix") != ".onnx":
+        expected = "onnx, possibly with options such as onnx:precision=float16"
+        raise UsageError("--format", expected=expected, got=f"'{text}'")
+    return found
+
+
+def _subject(recipe: Recipe, store: Store, name: str, its: ExportFormat, license: str) -> Subject:
     """Export a model if need be, and return what is known about it."""
-    exports = recipe.exports.model_copy(update={"formats": ["onnx"]})
-    failed = Export([name]).run(recipe.model_copy(update={"exports": exports}), store).failed
-    if failed:
-        raise ExportError(next(iter(failed.values())))
-    file = store.deploy(name) / "onnx" / "model.onnx"
-    model = open_exported(file)
-    record = load_record(store)
+    entry = package_model(recipe, store, name, store.deploy(name), [its])["formats"][its.name]
+    if entry["status"] == "failed":
+        raise ExportError(entry["reason"])
+    file = store.deploy(name) / entry["file"]
+    model, record = open_exported(file), load_record(store)
     return Subject(
         name,
         file,
@@ -144,6 +155,7 @@ def _subject(recipe: Recipe, store: Store, name: str, license: str) -> Subject:
         model.channels,
         model.provenance,
         next(iter(read_reports(store, name)), {}),
+        entry["parity"],
         "unknown" if record is None else Path(record.name).name,
         license,
     )

@@ -50,6 +50,12 @@ def test_its_metadata_has_the_scores_with_intervals(subject: Callable[..., Subje
     assert accuracy.metric_args == {"confidence": 0.95, "low": 0.85, "high": 0.94}
 
 
+def test_a_file_of_another_precision_has_no_scores_in_its_metadata(subject: Callable[..., Subject]) -> None:
+    card = card_of(subject(report=REPORT, parity={"max_abs_diff": 0.02}))
+    assert card.data.eval_results is None and card.data.metrics is None
+    assert "`accuracy` | 0.9000" in card.text and "differ from it by at most 2.0e-02" in card.text
+
+
 def test_a_model_without_report_or_thresholds_says_so(subject: Callable[..., Subject]) -> None:
     card = card_of(subject())
     assert card.data.eval_results is None and card.data.license == "unknown"

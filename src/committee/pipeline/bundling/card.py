@@ -12,6 +12,7 @@ import numpy as np
 from committee._version import __version__
 from committee.base.text import count
 from committee.errors import printable
+from committee.exporters.base import Exporter
 from committee.metrics.set_table import SetTable
 from committee.pipeline.bundling.subject import Content, Subject
 
@@ -33,7 +34,8 @@ def _metadata(subject: Subject) -> str:
     """Return the YAML metadata, with the scores of the test split as `model-index`."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    found = _finite(subject.report.get("metrics", {}))
+    is_same = subject.difference <= Exporter.tolerance  # else the scores are those of another model
+    found = _finite(subject.report.get("metrics", {})) if is_same else {}
     results = [
         EvalResult(
             task_type=TASK,
@@ -133,7 +135,9 @@ def _scores(subject: Subject) -> str:
     return (
         f"## Scores\n\nValues with 95% intervals on the data set {_escaped(subject.dataset)}: on "
         f"{count(report['n'], 'image')} of its {report['split']} split, and cross-fitted on training images "
-        f"that neither the networks nor the combination had seen.{seen}\n\n"
+        f"that neither the networks nor the combination had seen.{seen} They are those of the model in "
+        "PyTorch; on real images, the probabilities of this file differ from it by at most "
+        f"{subject.difference:.1e}.\n\n"
         + _table(["metric", f"{report['split']} split", "cross-fitted"], rows)
         + f"\n\nThe weights have {report['size_mb']:.1f} MB. One photo takes {latency:.1f} ms in PyTorch, on "
         "the machine that evaluated the model."

@@ -28,6 +28,8 @@ class Subject:
         The facts that were exported with the model.
     report : mapping
         Its `metrics.json`; empty if it was not evaluated.
+    parity : mapping
+        `max_abs_diff` of the file, the largest difference of a probability from the model on real images.
     dataset : str
         Name of the data set that it was trained and evaluated on.
     license : str
@@ -44,8 +46,14 @@ class Subject:
     channels: int
     provenance: Mapping[str, Any] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
+    parity: Mapping[str, Any] = field(default_factory=dict)
     dataset: str = "unknown"
     license: str = "unknown"
+
+    @property
+    def difference(self) -> float:
+        """Largest difference of a probability from the model that was evaluated."""
+        return float(self.parity.get("max_abs_diff", 0.0))
 
     @property
     def place(self) -> str:
