@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from committee.recipe.dataset import Dataset
+from committee.recipe.distillation import Distillation
 from committee.recipe.exports import Exports
 from committee.recipe.members import MemberSpec, check_unique, expand, matches, select
 from committee.recipe.objective import Objective
@@ -78,24 +79,6 @@ class Pruning(Section):
     cost_budget: CostBudget = Field(
         default_factory=CostBudget, description="Largest cost of the pruned ensemble."
     )
-
-
-class Distillation(Section):
-    """Knowledge distillation: one network is trained to predict like an ensemble (Hinton et al. 2015)."""
-
-    enable: bool = Field(True, description="Train the student.")
-    teacher: str = Field("soft_voting", description="Ensemble whose predictions are the targets.")
-    student: str = Field("CustomMobileOne", description="Backbone of the student.")
-    temperature: float = Field(4.0, gt=0, description="Temperature of the teacher's probabilities.")
-    alpha: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Weight of the teacher's predictions in the loss; the rest is the labels'.",
-    )
-    epochs: int = Field(50, ge=1, description="Number of epochs.")
-    lr: float = Field(1e-3, gt=0, description="Learning rate.")
-    batch_size: int = Field(32, ge=1, description="Number of images in a batch.")
 
 
 class Recipe(Section):
@@ -171,6 +154,8 @@ class Recipe(Section):
     def trusted_backbones(self) -> tuple[str, ...]:
         """Return the `python:` backbones that this recipe names: only these are built from a store."""
         named = [*(spec.backbone for spec in self.members()), *self.backbones.trusted]
+        if self.distillation is not None:
+            named.append(self.distillation.student)
         return tuple(dict.fromkeys(name for name in named if name.startswith("python:")))
 
     def select(self, available: Mapping[str, str]) -> tuple[list[str], list[str]]:

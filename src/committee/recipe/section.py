@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from committee.base.registry import Family
@@ -100,6 +109,33 @@ def entry_of(package: str, *others: str, prefix: str = "") -> Any:
         schema["enum"] = choices()
 
     return Annotated[str, AfterValidator(check), Field(json_schema_extra=list_names)]
+
+
+def check_options(
+    family: Family[Any], entry: str, options: Mapping[str, Any], given: Collection[str] = ()
+) -> None:
+    """Raise a validation error unless each option is a parameter of an entry, and of its type.
+
+    Parameters
+    ----------
+    family : Family
+    entry : str
+        Name of the entry; it is loaded only if there are options.
+    options : mapping
+    given : collection of str
+        Parameters of entries that do not come from these options.
+    """
+    if not options:
+        return
+    hints = get_type_hints(family.load(entry).__init__)
+    known = sorted(name for name in family.options(entry) if name not in given)
+    for key, value in options.items():
+        if key not in known:
+            raise refuse(f"an option of {entry} ({', '.join(known) or 'none'})", nearest(key, known), key)
+        try:
+            TypeAdapter(hints[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            raise refuse(str(error.errors()[0]["msg"]).lower(), "", key) from None
 
 
 def or_text(section: type[Section], key: str) -> BeforeValidator:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from committee.base.names import is_reserved
 from committee.base.registry import Family
-from committee.errors import nearest
 from committee.recipe.augment import Augment
-from committee.recipe.section import Section, one_of, or_text, refuse
+from committee.recipe.section import Section, check_options, one_of, or_text, refuse
 
 PLANS: Family[Any] = Family("committee.training.plans", "plan")
 
@@ -100,27 +99,13 @@ class Plan(Section):
 
     @model_validator(mode="after")
     def _check_options(self) -> Plan:
-        if self.options:
-            _check_plan_options(str(self.name), self.options)
+        check_options(PLANS, str(self.name), self.options, given=GIVEN_TO_PLANS)
         return self
 
     @property
     def options(self) -> dict[str, Any]:
         """Options of the plan."""
         return dict(self.model_extra or {})
-
-
-def _check_plan_options(plan: str, options: dict[str, Any]) -> None:
-    """Raise a validation error unless each option is a parameter of the plan, and of its type."""
-    hints = get_type_hints(PLANS.load(plan).__init__)
-    known = sorted(name for name in PLANS.options(plan) if name not in GIVEN_TO_PLANS)
-    for key, value in options.items():
-        if key not in known:
-            raise refuse(f"an option of {plan} ({', '.join(known) or 'none'})", nearest(key, known), key)
-        try:
-            TypeAdapter(hints[key]).validate_python(value, strict=True)
-        except ValidationError as error:
-            raise refuse(str(error.errors()[0]["msg"]).lower(), "", key) from None
 
 
 class Fit(Section):

@@ -1,4 +1,4 @@
-"""Keys of `runs` and `pruning` that a recipe sets without an effect, since nothing uses them."""
+"""Keys outside of `training` that a recipe sets without an effect, since nothing uses them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from committee.base.registry import Family
+from committee.recipe.distillation import LOSSES, Distillation
 from committee.recipe.model import Recipe
 from committee.recipe.runs import COMBINERS
 from committee.recipe.section import Section
@@ -44,6 +45,20 @@ def unused(recipe: Recipe) -> dict[str, str]:
     if pruning is not None and pruning.enable:
         keys = {"measure": "measure", "floor": "floor"}
         found |= _among("pruning", pruning, keys, PRUNING, pruning.methods)
+    if recipe.distillation is not None and recipe.distillation.enable:
+        found |= _distillation(recipe.distillation, recipe.training.folds)
+    return found
+
+
+def _distillation(section: Distillation, folds: int) -> dict[str, str]:
+    given = section.model_fields_set
+    loss = str(section.loss.name)
+    found = _among("distillation", section, {"temperature": "temperature"}, LOSSES, [loss])
+    if "teacher_rows" in given and not folds:
+        found["distillation.teacher_rows"] = "there are no fold networks"
+    if not section.alpha:
+        keys = [key for key in ("temperature", "loss", "cached", "unlabeled", "teacher_rows") if key in given]
+        found |= {f"distillation.{key}": "alpha is 0, so that the teacher has no weight" for key in keys}
     return found
 
 

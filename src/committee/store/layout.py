@@ -102,6 +102,10 @@ class Store:
         """Return the folder of the bundle of a member or ensemble."""
         return self._place("bundles", _checked(name))
 
+    def comparison(self, member: str) -> Store:
+        """Return the store of the networks that a distilled member is compared with."""
+        return Store(self._place("comparisons", _checked(member)))
+
     def cache(self, key: str) -> Path:
         """Return a folder of data that can be recomputed, such as decoded images."""
         return self._place("cache", _checked(key))

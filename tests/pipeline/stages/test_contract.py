@@ -72,7 +72,7 @@ def test_the_plan_runs_nothing_and_fails_where_there_is_no_store(name: str, stor
 def test_the_plan_on_a_trained_store_is_facts_and_text(name: str, trained, tiny_settings) -> None:
     part = stage(name)
     recipe = part.sample(load_recipe(None, tiny_settings), fast=True)
-    if name == "meta_fuser":
+    if name in ("meta_fuser", "distillation"):
         run_verb("build-ensemble", recipe, trained, methods=["soft_voting", "logit_averaging"])
     if name == "export":  # the best models are chosen among the evaluated ones
         run_verb("evaluate", recipe, trained)

@@ -38,6 +38,7 @@ from committee.pipeline.shared.choose import choose_all, choose_deployed
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.distilled import comparison_inputs, comparison_report
 from committee.pipeline.shared.draws import read_draws, write_draws
 from committee.pipeline.shared.kept import digest_of_files, is_kept
 from committee.pipeline.shared.network_files import has_latency_budget
@@ -198,6 +199,7 @@ class _Evaluator:
                 "deployed": self.deployed.get(name),
                 "files": digest_of_files(stored),
                 "data": self.data,
+                "compared": comparison_inputs(self.store, name),
                 "seed": self.seed,
                 "timed": self.costs.setting,
                 "versions": [__version__, torch.__version__],
@@ -224,6 +226,7 @@ class _Evaluator:
             "fit": {},
             "gain": gains,
             **self._member_costs(name, deployed),
+            **comparison_report(self.store, name, self.costs),
         }
         return report, draws
 

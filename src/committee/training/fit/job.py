@@ -15,6 +15,7 @@ from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
+from committee.training.fit.steps import Step
 from committee.training.fit.weight_trackers import MakeTracker, Weights
 
 
@@ -32,6 +33,8 @@ class Extra:
         Logits of each row, to which those of the network are added in the loss.
     trackers : tuple of callable
         Each makes a `WeightTracker` from a network.
+    step : callable or None
+        Makes the `Step` of the fit from the same arguments, in place of the class.
 
     Notes
     -----
@@ -42,6 +45,7 @@ class Extra:
     weights: NDArray[np.float32] | None = None
     offsets: NDArray[np.float32] | None = None
     trackers: tuple[MakeTracker, ...] = ()
+    step: Callable[..., Step] | None = None
 
 
 @dataclass(frozen=True, eq=False)

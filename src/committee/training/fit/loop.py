@@ -23,7 +23,7 @@ from committee.training.fit.memory import halving
 from committee.training.fit.optimizer import set_rate
 from committee.training.fit.rollback import Diverged
 from committee.training.fit.schedule import Schedule
-from committee.training.fit.start import BatchLoader, head_epochs, place_member, starting_weights
+from committee.training.fit.start import BatchLoader, EpochLoader, head_epochs, place_member, starting_weights
 from committee.training.fit.state import FitState
 from committee.training.fit.steps import Step
 
@@ -56,9 +56,10 @@ class Loop:
         self.state = FitState(job, fabric, member)
         weights = class_weights(self.labels, job.dataset.class_names, self.settings.class_weights)
         arrays = (weights, job.extra.weights, job.extra.offsets)
-        self.backward = Step(
+        make_step = job.extra.step or Step
+        self.backward = make_step(
             fabric,
-            lambda positions: self.loader.batch(self.rows[positions], self.state.epoch),
+            EpochLoader(self.loader, self.rows, lambda: self.state.epoch),
             torch.as_tensor(self.labels).to(fabric.device),
             *(None if each is None else torch.as_tensor(each).to(fabric.device) for each in arrays),
             smoothing=self.settings.label_smoothing,

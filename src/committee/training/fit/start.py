@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -116,3 +117,23 @@ class BatchLoader:
         pixels = self.dataset.images(rows, self.view).to(self.device, non_blocking=True)
         seed = derive(self.spec.seed, self.spec.name, "augment", epoch)
         return augment(pixels, self.keys[rows], self.view, self.amounts, seed, self.layout)
+
+
+class EpochLoader:
+    """Loads the images of positions in the rows of a fit, for its current epoch.
+
+    Parameters
+    ----------
+    images : BatchLoader
+    rows : int64 `[N]`
+        Rows of the data set.
+    epoch : callable
+        Returns the number of the current epoch.
+    """
+
+    def __init__(self, images: BatchLoader, rows: Rows, epoch: Callable[[], int]) -> None:
+        self.images, self.rows, self.epoch = images, rows, epoch
+
+    def __call__(self, positions: Rows) -> Tensor:
+        """Return the images of positions, int64 `[B]`, as float32 `[B, c, size, size]`."""
+        return self.images.batch(self.rows[positions], self.epoch())

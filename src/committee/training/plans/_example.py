@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from committee.combiners.soft_voting import SoftVoting
 from committee.images.dataset import Dataset
 from committee.images.view import CanvasSpec
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
+from committee.training.fit.teacher import Teacher
 from committee.training.plans.base import Inputs
 
 
@@ -51,3 +53,17 @@ def example_arguments(*overrides: str) -> dict[str, Any]:
     (spec,) = load_recipe(None, settings).members()
     store, device = Store("example_store"), torch.device("cpu")
     return {"spec": spec, "dataset": example_dataset(), "store": store, "device": device}
+
+
+def example_teacher(*members: str) -> Teacher:
+    """Return a teacher that averages `members`, which have no fold networks."""
+    return Teacher(
+        "soft_voting_ensemble",
+        "digest",
+        Store("example_store"),
+        SoftVoting().bind(members),
+        dict.fromkeys(members, ("refit",)),
+        {"combiner": "soft_voting"},
+        None,
+        ("cat", "dog"),
+    )

@@ -1,0 +1,192 @@
+"""Comparison of a distilled member with its teacher, and with the same backbone trained alone."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.combiners.base import load as load_combiner
+from committee.combiners.soft_voting import SoftVoting
+from committee.errors import CommitteeError
+from committee.pipeline.shared.combined import combined
+from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.records import (
+    deployed_folds,
+    ensemble_facts,
+    member_facts,
+    member_source,
+    model_source,
+)
+from committee.pipeline.shared.splits import has_split, split_rows
+from committee.scoring.kept_gain import SCORES, kept_gain, mean_estimate, row_scores
+from committee.store.commit import write_json
+from committee.store.layout import Store
+from committee.training.fit.journal import CSV_NAME
+from committee.untrusted.documents import read_json
+
+log = logging.getLogger(__name__)
+
+RECORD = "comparison.json"
+DISTILLED, SCRATCH = "distilled_", "scratch_"
+"""Prefixes of the names of students in the store of a comparison; a number follows."""
+REFIT = "refit"
+
+
+def write_comparison(store: Store, name: str, teacher: str) -> None:
+    """Record that the students in the store of a comparison belong to a distilled member and its teacher."""
+    record = {
+        "teacher": teacher,
+        "teacher_source": model_source(store, teacher),
+        "source": member_source(store, name),
+    }
+    write_json(_record(store, name), record)
+
+
+def comparison_inputs(store: Store, name: str) -> list[Any]:
+    """Return what the comparison of a member is made from: empty if there is none that belongs to it."""
+    record = _current(store, name)
+    return (
+        []
+        if record is None
+        else [record, *(member_source(_students(store, name), each) for each in _names(store, name))]
+    )
+
+
+def comparison_report(store: Store, name: str, costs: Costs) -> dict[str, Any]:
+    """Return `{"distillation": {...}}` for a distilled member that was compared; an empty mapping for others.
+
+    `teacher`, `scratch` and `distilled` have the metrics on the test split, of students with their interval
+    over rows and seeds, and the seconds of training. `gain` is that of the distilled students over those
+    trained alone, `teacher_gain` that of the teacher, and `kept` the ratio of the two, by metric.
+    `compression` and `speed_up` are the size and the latency of the teacher, divided by those of the student.
+    """
+    record = _current(store, name)
+    if record is None:
+        return {}
+    teacher = str(record["teacher"])
+    deployed, combiner = _parts(store, teacher)
+    members = list(deployed)
+    if not has_split(store, members, "test", deployed):
+        return {}
+    log_probs, test = combined(store, combiner or SoftVoting(), members, "test", deployed)
+    labels, groups = test.require_labels(name), test.groups
+    mine = split_rows(store, [name], "test", {name: REFIT}).with_classes(test.class_names).logits
+    students = _students(store, name)
+    alone, taught = (
+        np.concatenate([first, *(_logits(students, each, test.class_names) for each in names)])
+        for first, names in zip((mine[:0], mine), _by_kind(store, name), strict=True)
+    )
+    alone, taught = (_log_softmax(each) for each in (alone, taught))
+    own = costs.of({name: REFIT})
+    whole = costs.of(deployed, combiner)
+    report: dict[str, Any] = {
+        "seeds": len(alone),
+        "teacher": {"name": teacher, "metrics": {}, "training_seconds": _seconds_of(store, deployed)},
+        "scratch": {"metrics": {}, "training_seconds": _seconds(students.checkpoint(f"{SCRATCH}0", REFIT))},
+        "distilled": {"metrics": {}, "training_seconds": _seconds(store.checkpoint(name, REFIT))},
+        "gain": {},
+        "teacher_gain": {},
+        "kept": {},
+        "compression": whole["size_mb"] / own["size_mb"],
+        "speed_up": whole["latency_ms"]["median"] / own["latency_ms"]["median"],
+    }
+    for metric in SCORES:
+        sign = 1 if metric == "accuracy" else -1
+        best, low, high = (row_scores(each, labels, metric) for each in (log_probs, alone, taught))
+        report["teacher"]["metrics"][metric] = sign * float(best.mean())
+        for kind, values in (("scratch", low), ("distilled", high)):
+            report[kind]["metrics"][metric] = {
+                **asdict(mean_estimate(sign * values, groups)),
+                "seeds": (sign * values.mean(1)).tolist(),
+            }
+        found = kept_gain(best, low, high, groups)
+        report["gain"][metric] = asdict(found.gain)
+        report["teacher_gain"][metric] = asdict(found.teacher_gain)
+        report["kept"][metric] = None if found.kept is None else asdict(found.kept)
+    return {"distillation": report}
+
+
+def _current(store: Store, name: str) -> dict[str, Any] | None:
+    """Return the record of a comparison, or None if none belongs to the member and its teacher."""
+    file = _record(store, name)
+    if not file.is_file():
+        return None
+    record: dict[str, Any] = read_json(file, "the record of a comparison", "Run: committee distill RECIPE")
+    try:
+        same = record["source"] == member_source(store, name)
+        same = same and record["teacher_source"] == model_source(store, str(record["teacher"]))
+    except (CommitteeError, KeyError):
+        same = False
+    if not same:
+        log.warning(
+            "%s: its comparison is left out, since student or teacher has changed: run committee distill",
+            name,
+        )
+    return record if same else None
+
+
+def _parts(store: Store, teacher: str) -> tuple[Mapping[str, str], Any]:
+    """Return the deployed networks of the members of a teacher, and their combiner; None for a member."""
+    if teacher in store.ensembles():
+        return ensemble_facts(store, teacher)["inference"], load_combiner(store.ensemble(teacher))
+    return {teacher: str(member_facts(store, teacher).get("inference", REFIT))}, None
+
+
+def _record(store: Store, name: str) -> Path:
+    return store.comparison(name).root / RECORD
+
+
+def _students(store: Store, name: str) -> Store:
+    return store.comparison(name)
+
+
+def _names(store: Store, name: str) -> list[str]:
+    return list(_students(store, name).members())
+
+
+def _by_kind(store: Store, name: str) -> tuple[list[str], list[str]]:
+    """Return the names of the students trained alone, and of the further ones that were taught, by number."""
+    names = sorted(_names(store, name), key=lambda each: int(each.rpartition("_")[2]))
+    alone, taught = ([each for each in names if each.startswith(kind)] for kind in (SCRATCH, DISTILLED))
+    return alone, taught
+
+
+def _logits(store: Store, student: str, class_names: Sequence[str]) -> NDArray[np.float32]:
+    return split_rows(store, [student], "test", {student: REFIT}).with_classes(class_names).logits
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.stack([SoftVoting().combine(each[None]) for each in logits])
+
+
+def _seconds_of(store: Store, deployed: Mapping[str, str]) -> float:
+    """Return the seconds of training of deployed networks, and of the members that these are made from."""
+    names, left = dict[str, str](), dict(deployed)
+    while left:
+        member, inference = left.popitem()
+        if member in names:
+            continue
+        names[member] = inference
+        of = member_facts(store, member).get("of", ())
+        left |= {each: str(member_facts(store, each).get("inference", REFIT)) for each in of}
+    return sum(
+        _seconds(store.checkpoint(member, fit))
+        for member, inference in names.items()
+        for fit in deployed_folds(store, member, inference)
+    )
+
+
+def _seconds(folder: Path) -> float:
+    """Return the seconds of all epochs of a fit, from its journals."""
+    total = 0.0
+    for file in folder.glob(f"*{CSV_NAME}"):
+        with file.open(encoding="utf-8", newline="") as lines:
+            total += sum(float(row["seconds"]) for row in csv.DictReader(lines))
+    return total
