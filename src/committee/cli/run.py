@@ -85,7 +85,7 @@ def _print_comparison(recipe: Recipe, store: Store) -> bool:
     from committee.pipeline.stages.base import STAGES
 
     stage = STAGES.make("compare")
-    if not stage.is_wanted(recipe) or not store.comparison().is_file():
+    if not stage.is_wanted(recipe) or not store.comparison_report().is_file():
         return False
     print()
     print_summary(stage.report(Outcome(), store))

@@ -73,7 +73,7 @@ class Store:
         """Return the file with the members' costs and the best subset for each cost."""
         return self._place("metrics", "pruning.json")
 
-    def comparison(self) -> Path:
+    def comparison_report(self) -> Path:
         """Return the file with the last comparison of exported models."""
         return self._place("metrics", "comparison.json")
 

@@ -59,7 +59,7 @@ def test_the_best_of_each_kind_on_the_same_rows(
     evaluated: Store, tiny_settings: list[str], quick: None
 ) -> None:
     outcome = made(evaluated, tiny_settings, "compare.format=checkpoint")
-    facts = json.loads(evaluated.comparison().read_text("utf-8"))
+    facts = json.loads(evaluated.comparison_report().read_text("utf-8"))
     assert outcome.exit_code == 0 and {row["kind"] for row in facts["rows"]} == {"single", "soft_voting"}
     assert outcome.done == [row["name"] for row in facts["rows"]]
     assert (facts["split"], facts["n"], facts["runtime"]) == ("test", 49, "torch (eager)")
@@ -90,7 +90,7 @@ def test_a_budget_that_nothing_meets_is_a_failure_with_the_nearest(
         "No compared model is within the budget (5 ms). The nearest is test_vit, which exceeds it in "
         "latency: "
     )
-    facts = json.loads(evaluated.comparison().read_text("utf-8"))
+    facts = json.loads(evaluated.comparison_report().read_text("utf-8"))
     assert facts["deploy"] is None and facts["rows"][0]["over"] == ["latency"]
 
 
@@ -151,7 +151,7 @@ def test_the_command_line_compares_files_in_their_runtime(
     assert said.code == 3, said.err
     assert "No compared model is within the budget (0.001 MB)." in said.out
     assert "over: size" in said.out and (tmp_path / "plot.png").is_file()
-    row = json.loads(evaluated.comparison().read_text("utf-8"))["rows"][0]
+    row = json.loads(evaluated.comparison_report().read_text("utf-8"))["rows"][0]
     assert 0 < row["latency_ms"]["1"]["median"] <= row["latency_ms"]["1"]["p95"]
     assert row["file"].endswith("deploy/test_resnet/onnx/model.onnx")
     peak = row["memory_mb"]

@@ -61,7 +61,7 @@ class Comparison:
     def run(self) -> Outcome:
         """Export, measure and compare the models, and write the result to the store."""
         outcome = Outcome()
-        self.store.comparison().unlink(missing_ok=True)
+        self.store.comparison_report().unlink(missing_ok=True)
         files = self._files(outcome)
         if not files:
             return outcome
@@ -164,7 +164,7 @@ class Comparison:
             "text": advice.text,
             "students": remarks(self.reports, {each["name"]: each for each in read_reports(self.store)}),
         }
-        path = self.store.comparison()
+        path = self.store.comparison_report()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, facts)
         if self.settings.plot is not None:

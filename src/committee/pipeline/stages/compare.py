@@ -173,9 +173,9 @@ class Compare(Stage):
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
         """Return the table of the comparison, and which file to deploy."""
-        if not store.comparison().is_file():
+        if not store.comparison_report().is_file():
             return Summary()
-        facts = read_json(store.comparison(), "a comparison", "Run: committee compare")
+        facts = read_json(store.comparison_report(), "a comparison", "Run: committee compare")
         return Summary({"comparison": facts}, comparison_table(facts))
 
     def _settings(self, recipe: Recipe) -> Any:
