@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from committee.backbones.weights import require_finite
 from committee.errors import StoreError
@@ -24,6 +25,29 @@ SPARE = 1000
 """Parameters that a module may register beyond four for each tensor of its file, as some are replaced."""
 
 _building = threading.RLock()
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Skip the in-place functions of initializations on tensors without memory, which have no values.
+
+    On the meta device torch decomposes some of them in Python, which made up most of the time of a load.
+    """
+
+    methods = ("add_", "clamp_", "div_", "erfinv_", "fill_", "mul_", "normal_", "sub_", "uniform_", "zero_")
+    functions = ("constant_", "kaiming_uniform_", "normal_", "uniform_")
+    writes = frozenset(getattr(Tensor, name) for name in methods) | frozenset(
+        getattr(nn.init, name) for name in functions
+    )
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in self.writes:
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
 
 
 def build_for(path: Path, header: Header, build: Callable[[], Module], state_of: State[Module]) -> Module:
@@ -48,7 +72,7 @@ def build_for(path: Path, header: Header, build: Callable[[], Module], state_of:
     StoreError
         The names or shapes of the tensors differ.
     """
-    with _without_memory(path, header):
+    with _without_memory(path, header), _WithoutValues():
         _compare(path, header, build, state_of)
         try:
             module = build()

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import inspect
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar, cast
 
@@ -75,7 +75,7 @@ class Family(Generic[Entry]):
             There is no entry `name`; the message contains the most similar one.
         """
         if name in self._own:
-            return self._public_class(name)
+            return cast("type[Entry]", _public_class(f"{self.package}.{name}"))
         if name in self._external:
             return self._external[name].load()
         raise self._unknown(name)
@@ -87,17 +87,6 @@ class Family(Generic[Entry]):
             got=f"'{name}'",
             todo=nearest(name, self.names()),
         )
-
-    def _public_class(self, name: str) -> type[Entry]:
-        module = importlib.import_module(f"{self.package}.{name}")
-        classes = [
-            value
-            for key, value in vars(module).items()
-            if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
-        ]
-        if len(classes) != 1:
-            raise TypeError(f"{module.__name__} must contain one public class, but contains {len(classes)}")
-        return cast("type[Entry]", classes[0])
 
     def constants(self, name: str) -> dict[str, Any]:
         """Return the literal class attributes of entry `name`, and its docstring as `doc`.
@@ -126,7 +115,7 @@ class Family(Generic[Entry]):
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """Return the options of an entry: the parameters of its constructor."""
-        return dict(inspect.signature(self.load(name)).parameters)
+        return dict(_parameters(self.load(name)))
 
     def check_options(self, name: str, options: Mapping[str, Any], who: str = "") -> None:
         """Raise UsageError for an option that is not a parameter of the entry's constructor.
@@ -157,6 +146,26 @@ class Family(Generic[Entry]):
             if named and parameter.default is parameter.empty and key not in options:
                 raise UsageError(f"{self.what} {name}", expected=f"the option '{key}'", got="none")
         return self.load(name)(**options)
+
+
+@cache
+def _public_class(path: str) -> type:
+    """Import a module and return its one public class."""
+    module = importlib.import_module(path)
+    classes = [
+        value
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == path and not key.startswith("_")
+    ]
+    if len(classes) != 1:
+        raise TypeError(f"{path} must contain one public class, but contains {len(classes)}")
+    return classes[0]
+
+
+@cache
+def _parameters(entry: type) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a constructor; each clone of a combiner asks for them."""
+    return inspect.signature(entry).parameters
 
 
 def _is_public_class(node: ast.stmt, name: str) -> TypeGuard[ast.ClassDef]:
