@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from committee.backbones.build import build
 from committee.backbones.stored_weights import build_for, fill
@@ -127,3 +129,21 @@ def test_modules_of_other_threads_are_not_touched() -> None:
     backbone = build("timm:test_resnet", 2, img_size=32, seed=0)
     assert not any(parameter.is_meta for parameter in backbone.parameters())
     assert nn.Module.register_parameter is register
+
+
+def test_no_values_are_computed_for_parameters_that_the_file_replaces(folder: Path) -> None:
+    class Operations(TorchDispatchMode):
+        seen: ClassVar[set[str]] = set()
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.seen.add(str(func))
+            return func(*args, **(kwargs or {}))
+
+    with Operations() as built:
+        Member.build("timm:test_vit", classes=["cat", "dog"], size=32)
+    assert "aten.erfinv_.default" in built.seen
+    built.seen.clear()
+    with built:
+        Member.load(folder)
+    writes = {"erfinv", "uniform", "normal", "clamp", "fill", "zero", "mul", "add"}
+    assert built.seen and not {f"aten.{name}_.default" for name in writes} & built.seen

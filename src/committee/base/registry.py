@@ -115,7 +115,7 @@ class Family(Generic[Entry]):
 
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """Return the options of an entry: the parameters of its constructor."""
-        return dict(_parameters(self.load(name)))
+        return dict(_parameters(cast("type", self.load(name))))
 
     def check_options(self, name: str, options: Mapping[str, Any], who: str = "") -> None:
         """Raise UsageError for an option that is not a parameter of the entry's constructor.

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 Group = tuple[str, list[str]]
 Entries = dict[str, Any]
-SEEN = "there are no rows that none of its networks was trained on, by which it would choose them"
+SEEN = "there are no rows that none of the networks was trained on, by which to choose among them"
 TODO = "Set dataset.val_size=0.1 before the first training of a store, or make the uniform soup."
 FAST = {"methods": ["uniform"], "over": ["members", "folds"], "num_batches": 2, "barrier": 100.0}
 """The section in a fast debug run; the barrier is high, since averages after one epoch are often poor."""
@@ -235,8 +235,11 @@ class _Plan:
         self.soups = {name: soup for name, soup in soups.items() if name not in self.left_out}
 
     def reasons(self) -> list[str]:
-        """Return why soups are left out."""
-        return [f"{name} is left out: {SEEN}. {TODO}" for name in self.left_out]
+        """Return one sentence with the soups that are left out, or nothing."""
+        if not self.left_out:
+            return []
+        verb = "is" if len(self.left_out) == 1 else "are"
+        return [f"{', '.join(self.left_out)} {verb} left out: {SEEN}. {TODO}"]
 
 
 def _cannot_choose(who: str) -> UsageError:
