@@ -77,6 +77,10 @@ class Store:
         """Return the file with the last comparison of exported models."""
         return self._place("metrics", "comparison.json")
 
+    def compression_report(self) -> Path:
+        """Return the file with what compressed files of models cost and save."""
+        return self._place("metrics", "compress.json")
+
     def ensemble(self, name: str) -> Path:
         """Return the folder of an ensemble: its combiner and the names of its members."""
         return self._place("ensembles", _checked(name))

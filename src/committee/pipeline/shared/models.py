@@ -25,9 +25,9 @@ def load_model(
     store : Store
     name : str
         Full or short name of a member or an ensemble.
-    inference : {"refit", "folds"}, optional
-        The deployed networks of each member. The default is that of the ensemble, or of the recipe that
-        trained the member.
+    inference : {"refit", "folds"} or name of a fit, optional
+        The deployed networks of each member, or one fit of each, such as `fold_0`. The default is that of the
+        ensemble, or of the recipe that trained the member.
     trusted : bool or collection of str
         The `python:` backbones that may be built; True allows all of them.
 
@@ -60,7 +60,7 @@ def _member(
     networks = [
         load_network(store.checkpoint(name, fold), trusted) for fold in deployed_folds(store, name, inference)
     ]
-    module = networks[0] if inference == "refit" else folds_member(networks, name)
+    module = folds_member(networks, name) if inference == "folds" else networks[0]
     return module.eval(), {
         **facts,
         "name": name,

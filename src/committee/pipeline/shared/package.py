@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def package(
     return status
 
 
-def add_formats(folder: Path, entries: Mapping[str, Status]) -> None:
+def add_formats(folder: Path, entries: Mapping[str, Status], removed: Collection[str] = ()) -> None:
     """Add folders that another stage wrote to the status and the checksums of a package.
 
     Parameters
@@ -103,9 +103,13 @@ def add_formats(folder: Path, entries: Mapping[str, Status]) -> None:
         The package.
     entries : mapping of str to dict
         Name of the folder in the package -> its entry in `export_status.json`.
+    removed : collection of str
+        Names of folders that are removed.
     """
     status = read_json(folder / STATUS, "the status of an export")
     status["formats"] |= entries
+    for name in removed:
+        status["formats"].pop(name, None)
     _remove_others(folder, status)
     _write_status(folder, status)
 

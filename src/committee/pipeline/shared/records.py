@@ -109,17 +109,21 @@ def is_single_network(store: Store, member: str) -> bool:
 def deployed_folds(store: Store, member: str, inference: str) -> tuple[str, ...]:
     """Return the names of the fits that are the deployed networks of a member.
 
+    `inference` may also be the name of one fit, such as `fold_0`.
+
     Raises
     ------
     UsageError
-        `inference` is neither `refit` nor `folds`.
+        `inference` is neither `refit` nor `folds`, nor a fit of the member.
     StoreError
         The store has no such networks.
     """
+    folds = store.folds(member)
+    if inference in folds:
+        return (inference,)
     if inference not in INFERENCE:
         raise UsageError("inference", expected="one of refit, folds", got=f"'{inference}'")
-    folds = store.folds(member)
-    chosen = tuple(fold for fold in folds if (fold == "refit") == (inference == "refit"))
+    chosen = tuple(fold for fold in folds if fold != "refit" and inference == "folds")
     if not chosen:
         raise StoreError(
             member,

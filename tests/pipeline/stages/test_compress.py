@@ -1,0 +1,146 @@
+"""The stage that compresses files: what it keeps, refuses and reports."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from committee.errors import RecipeError, StoreError
+from committee.exporters import _onnx_graph
+from committee.pipeline.shared.held_out import choosing_rows
+from committee.pipeline.stages.compress import Compress, read_compression
+from committee.recipe.load import load_recipe
+
+NAME = "test_resnet"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """Return a function that writes the graph of a model as before, if one was recorded under its name."""
+    folder, write = tmp_path_factory.mktemp("graphs"), _onnx_graph.write
+
+    def copied(module, example, path, card):
+        kept = folder / f"{card.name}.onnx"
+        if not kept.exists():
+            write(module, example, kept, card)
+        return shutil.copyfile(kept, path)
+
+    return copied
+
+
+@pytest.fixture
+def run(trained, tiny_settings, monkeypatch, recorded):
+    """Run the stage on the trained store."""
+    monkeypatch.setattr(_onnx_graph, "write", recorded)
+
+    def run(*overrides: str, force: bool = False):
+        recipe = load_recipe(None, [*tiny_settings, "compress.images=16", *overrides])
+        stage = Compress([NAME], force)
+        return stage, stage.run(recipe, trained)
+
+    return run
+
+
+def test_files_within_the_tolerance_are_kept_and_measured(run, trained, cli) -> None:
+    stage, outcome = run("compress.methods=[float16, onnx_static]", "compress.min_agreement=0")
+    assert (outcome.done, outcome.failed) == ([NAME], {})
+    report = read_compression(trained)[NAME]
+    assert report["chosen_on"] == "out-of-fold"
+    assert set(report["files"]) == {"onnx_float16", "onnx_int8"}
+    status = json.loads((trained.deploy(NAME) / "export_status.json").read_text("utf-8"))["formats"]
+    for folder, its in report["files"].items():
+        assert its["status"] == "kept"
+        assert its["size_mb"] < report["float32"]["size_mb"]
+        assert its["test"]["n"] == report["float32"]["test"]["n"] > 10
+        assert its["test"]["accuracy_lost"]["value"] == pytest.approx(
+            report["float32"]["test"]["accuracy"]["value"] - its["test"]["accuracy"]["value"]
+        )
+        assert its["test"]["accuracy_lost"]["low"] <= its["test"]["accuracy_lost"]["value"]
+        assert set(its["latency_ms"]) == set(its["speedup"]) == {"1", "32"}
+        assert status[folder]["file"] == its["file"]
+        assert status[folder]["parity"]["max_abs_diff"] == its["test"]["max_abs_diff"]
+    assert "compressed" in stage.report(outcome, trained).facts
+    assert cli("discover", "--store", trained.root).code == 0
+    _predicts(trained.deploy(NAME) / "onnx_int8", trained, cli)
+
+
+def _predicts(file, store, cli) -> None:
+    from PIL import Image
+
+    photo = store.root / "photo.png"
+    Image.fromarray(np.arange(40 * 30, dtype=np.uint8).reshape(40, 30)).save(photo)
+    done = cli("predict", file, photo, "--json")
+    assert done.code == 0, done.err
+    assert "photo.png" in done.out
+
+
+def test_file_beyond_the_tolerance_is_refused_unless_it_is_forced(run, trained) -> None:
+    refused = ("compress.methods=[onnx_static]", "compress.min_agreement=1", "compress.tolerance=0")
+    _, outcome = run(*refused)
+    assert read_compression(trained)[NAME]["files"]["onnx_int8"]["status"] == "refused"
+    assert not (trained.deploy(NAME) / "onnx_int8").exists()
+    text = outcome.failed[NAME]
+    assert text.startswith(f"{NAME}: expected a compressed file within the tolerance, got onnx_int8: it ")
+    assert "compress." in text
+    assert text.endswith("Keep them nevertheless with --force, or raise compress.tolerance.")
+    _, outcome = run(*refused, force=True)
+    assert (outcome.done, outcome.failed) == ([NAME], {})
+    its = read_compression(trained)[NAME]["files"]["onnx_int8"]
+    assert (its["status"], its["forced"]) == ("kept", text.partition("onnx_int8: ")[2].partition(". Keep")[0])
+
+
+def test_auto_keeps_one_file(run, trained) -> None:
+    _, outcome = run("compress.min_agreement=0", "compress.tolerance=1")
+    assert outcome.done == [NAME]
+    files = read_compression(trained)[NAME]["files"]
+    assert len(files) >= 3
+    kept = [folder for folder, its in files.items() if its["status"] == "kept"]
+    assert len(kept) == 1
+    assert (trained.deploy(NAME) / kept[0]).is_dir()
+    fastest = min(its["latency_ms"]["1"]["median"] for its in files.values() if "latency_ms" in its)
+    assert files[kept[0]]["latency_ms"]["1"]["median"] <= 1.1 * fastest
+
+
+def test_networks_that_have_seen_all_rows_are_refused(trained) -> None:
+    for fold in trained.folds(NAME):
+        if fold != "refit":
+            shutil.rmtree(trained.checkpoint(NAME, fold))
+    with pytest.raises(StoreError) as caught:
+        choosing_rows(trained, NAME, None, 10, 0)
+    assert str(caught.value) == (
+        f"{NAME}: expected rows that its networks were not trained on, to choose among compressed files, got "
+        "neither a val split nor fold networks. "
+        "Train in another store with dataset.val_size=0.1 or training.folds=5."
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("compress.methods=[onnx_statc]", "expected one of float16, "),
+        ("compress.methods=[{method: float16, bits: 8}]", "expected an option of float16 (none), got 8"),
+        ("compress.methods=[float16, float16]", "expected methods that differ"),
+        (
+            "compress.methods=[{method: onnx_static, calibration: x}]",
+            "expected one of minmax, entropy, percent",
+        ),
+        ("compress.tolerance=2", "expected a number not greater than 1, got 2"),
+    ],
+)
+def test_wrong_settings_are_refused(override: str, text: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, [override])
+    assert text in str(caught.value)
+
+
+def test_verb_compresses_and_dry_run_lists(cli, trained) -> None:
+    done = cli("compress", "--model-name", NAME, "--method", "float16", "--store", trained.root, "--dry-run")
+    assert done.code == 0, done.err
+    assert "onnx_float16" in done.out
+    assert not trained.deploy(NAME).exists()
+    done = cli("compress", "--model-name", "nothing", "--store", trained.root)
+    assert done.code == 2
+    assert "nothing" in done.err
