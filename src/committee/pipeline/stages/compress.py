@@ -165,8 +165,9 @@ class Compress(Stage):
         return Summary({"compressed": reports}, [Table("Compressed files", COLUMNS, rows)])
 
     def _section(self, recipe: Recipe) -> Any:
-        found = getattr(recipe, "compress", None)
-        return (found or Compression()) if self.models else self.section(recipe)
+        """Return the section; the verb needs none, since its defaults are of use."""
+        found = getattr(recipe, "compress", None) or Compression()
+        return found if self.models or found.enable else self.section(recipe)
 
     def _chosen(self, section: Any, store: Store) -> list[str]:
         """Return the full names of the models to compress."""
