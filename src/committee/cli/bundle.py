@@ -1,4 +1,4 @@
-"""Write a model as a bundle: the ONNX file and all that someone needs to use it without committee.
+"""Write a model as a folder or zip file with all that it needs.
 
 A bundle is a folder, or a zip file, with the ONNX file, the names of the classes, a script that predicts
 photos with numpy, Pillow and onnxruntime alone, a model card for the Hugging Face hub, a page that runs the

@@ -11,6 +11,7 @@ read, and 1 if none can.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -34,10 +35,13 @@ def read(path: str | Path, channels: int = 3) -> np.ndarray[Any, np.dtype[np.uin
         scale = DEPTHS.get(str(image.tile[0][3]), 1) if image.format == "PNG" and image.tile else 1
         key = image.info.get("transparency")  # the transparent color, in the depth of the file
         if scale != 1 and isinstance(key, int | tuple):
-            found = [int(value * scale) for value in ([key] if isinstance(key, int) else key)]
-            image.info["transparency"] = found[0] if isinstance(key, int) else tuple(found)
+            scaled = (np.array(key) * scale).astype(int).tolist()
+            image.info["transparency"] = scaled if isinstance(key, int) else tuple(scaled)
         image.load()
-        pixels = np.asarray(_upright(_plain(image)).convert("RGB" if channels == 3 else "L"))
+        plain = _plain(image)
+    with contextlib.suppress(Exception):  # broken metadata does not rotate a photo
+        plain = ImageOps.exif_transpose(plain)
+    pixels = np.asarray(plain.convert("RGB" if channels == 3 else "L"))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1) if channels == 3 else pixels[None])[None]
 
 
@@ -55,14 +59,6 @@ def _plain(image: Any) -> Any:
         image = Image.alpha_composite(Image.new("RGBA", colored.size, WHITE), colored)
     image.info = info
     return image
-
-
-def _upright(image: Any) -> Any:
-    """Return the image rotated by its EXIF orientation; broken metadata does not rotate it."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        return image
 
 
 class Model:
@@ -91,12 +87,11 @@ def main(paths: list[str]) -> int:
     for path in paths:
         try:
             found = model.predict(path)
+            best = max(found, key=found.__getitem__)
+            print(json.dumps({"id": path, "prediction": best, "probabilities": found}))
         except Exception as error:  # a broken file may raise anything in Pillow
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1
-        else:
-            best = max(found, key=found.__getitem__)
-            print(json.dumps({"id": path, "prediction": best, "probabilities": found}))
     return 0 if not failed else 3 if failed < len(paths) else 1
 
 

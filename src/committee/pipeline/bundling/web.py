@@ -80,8 +80,9 @@ def _downloaded(folder: Path) -> Path:
         lines = [line for line in error.stderr.splitlines() if line.strip()]
         raise _no_package(lines[-1] if lines else f"exit code {error.returncode}", "Try again, or") from error
     (packed,) = folder.glob("*.tgz")
-    with tarfile.open(packed) as archive:
-        archive.extractall(folder, filter="data")
+    with tarfile.open(packed) as archive:  # most of its 130 MB are not needed
+        for name in RUNTIME:
+            archive.extract(f"package/dist/{name}", folder, filter="data")
     return _found(folder / "package")
 
 
