@@ -44,7 +44,7 @@ def test_the_wheel_lists_all_families(tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(installed)
-        assert {"committee/py.typed"} < set(archive.namelist())
+        assert {"committee/py.typed", "committee/pipeline/bundling/page.html"} < set(archive.namelist())
     file, families, verbs = contents(installed)
     assert installed.resolve() in file.resolve().parents
     assert (families, verbs) == contents(ROOT / "src")[1:]

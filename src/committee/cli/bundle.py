@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Write or verify a bundle, and print its files."""
     from committee.errors import UsageError
-    from committee.pipeline.bundle import bundle, check
+    from committee.pipeline.bundling.reading import check
 
     if (arguments.name is None) == (arguments.check is None):
         got = "neither" if arguments.name is None else "both"
@@ -72,6 +72,8 @@ def run(arguments: Namespace) -> int:
     if arguments.check is not None:
         found = check(arguments.check)
     else:
+        from committee.pipeline.bundle import bundle
+
         found = bundle(
             recipe_of(arguments),
             store_of(arguments),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from committee.errors import ExportError, UsageError
 from committee.exporters.base import EXPORTERS, open_exported
 from committee.images.record import load_record
 from committee.pipeline.bundling import card, script, triton, web
-from committee.pipeline.bundling.reading import files_in, model_file, verified
+from committee.pipeline.bundling.reading import Bundle
 from committee.pipeline.bundling.subject import Subject
 from committee.pipeline.bundling.writing import write
 from committee.pipeline.discover import require_store
@@ -19,37 +17,6 @@ from committee.pipeline.shared.reports import read_reports
 from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """A bundle that was written or verified.
-
-    Attributes
-    ----------
-    name : str
-        Full name of the model.
-    path : Path
-        The folder or the zip file.
-    files : mapping of str to int
-        Size in bytes of each file in the bundle, unpacked.
-
-    See Also
-    --------
-    bundle : Writes one.
-    check : Verifies one.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from committee.pipeline.bundle import Bundle
-    >>> Bundle("vote", Path("vote.zip"), {"predict.py": 4000}).files
-    {'predict.py': 4000}
-    """
-
-    name: str
-    path: Path
-    files: Mapping[str, int]
 
 
 def bundle(
@@ -100,7 +67,7 @@ def bundle(
 
     See Also
     --------
-    check : Verify a bundle.
+    committee.pipeline.bundling.reading.check : Verify a bundle.
     committee.pipeline.stages.export.Export : Other formats.
     """
     require_store(store)
@@ -111,25 +78,6 @@ def bundle(
         content = {**script.files(subject), **triton.files(subject), **web.files(subject, runtime)}
         content |= card.files(subject, content)
         return Bundle(full, path, write(content, path, full, force=force or out is None))
-
-
-def check(path: Path) -> Bundle:
-    """Verify the checksums of a bundle, a folder or a zip file, and open its model.
-
-    Raises
-    ------
-    UsageError
-        The path does not exist, or is no bundle.
-    StoreError
-        A file was altered, is missing, is a link, or is not listed; or the zip file is damaged or unsafe.
-
-    See Also
-    --------
-    bundle : Write a bundle.
-    """
-    with verified(path) as folder:
-        name = open_exported(model_file(folder, path)).name
-        return Bundle(name, path, {each: (folder / each).stat().st_size for each in sorted(files_in(folder))})
 
 
 def _onnx_format(text: str) -> ExportFormat:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,37 @@ if TYPE_CHECKING:
 SUMS = "SHA256SUMS"
 REDO = "Make the bundle again with: committee bundle NAME"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was written or verified.
+
+    Attributes
+    ----------
+    name : str
+        Full name of the model.
+    path : Path
+        The folder or the zip file.
+    files : mapping of str to int
+        Size in bytes of each file in the bundle, unpacked.
+
+    See Also
+    --------
+    check : Verifies one.
+    committee.pipeline.bundle.bundle : Writes one.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from committee.pipeline.bundling.reading import Bundle
+    >>> Bundle("vote", Path("vote.zip"), {"predict.py": 4000}).files
+    {'predict.py': 4000}
+    """
+
+    name: str
+    path: Path
+    files: Mapping[str, int]
 
 
 def is_bundle(path: Path) -> bool:
@@ -63,6 +95,25 @@ def open_bundle(path: Path, device: str = "cpu") -> Predictor:
     """Open the model of a bundle, a folder or a zip file, for prediction; errors are those of `verified`."""
     with verified(path) as folder:
         return open_exported(model_file(folder, path), device)
+
+
+def check(path: Path) -> Bundle:
+    """Verify the checksums of a bundle, a folder or a zip file, and open its model.
+
+    Raises
+    ------
+    UsageError
+        The path does not exist, or is no bundle.
+    StoreError
+        A file was altered, is missing, is a link, or is not listed; or the zip file is damaged or unsafe.
+
+    See Also
+    --------
+    committee.pipeline.bundle.bundle : Write a bundle.
+    """
+    with verified(path) as folder:
+        name = open_exported(model_file(folder, path)).name
+        return Bundle(name, path, {each: (folder / each).stat().st_size for each in sorted(files_in(folder))})
 
 
 def model_file(folder: Path, who: Path) -> Path:
