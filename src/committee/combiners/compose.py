@@ -121,14 +121,15 @@ class Compose(Combiner):
         return self.final.forward_lazy(query_input)
 
     def restrict_to_used(self) -> Combiner:
-        """Return the same composition for the members that at least one input uses."""
-        parts = {name: part.restrict_to_used() for name, part in self.inputs.items()}
+        """Return the same composition for the inputs that `final` uses, and the members that these use."""
+        final = self.final.restrict_to_used()
+        parts = {name: self.inputs[name].restrict_to_used() for name in final.member_names}
         used = {name for part in parts.values() for name in part.member_names}
         members = [name for name in self.member_names if name in used]
-        if len(members) == len(self.member_names):
+        if len(members) == len(self.member_names) and len(parts) == len(self.inputs):
             return self
         inputs = {name: _bound_to(members, part) for name, part in parts.items()}
-        return self.rebind(members, Compose(inputs, self.final, self.seed))
+        return self.rebind(members, Compose(inputs, final, self.seed))
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes; inputs are fitted without each of 5 folds and on all rows."""

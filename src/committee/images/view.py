@@ -160,6 +160,13 @@ class View(nn.Module):
 
     def cut(self, images: Tensor) -> Tensor:
         """Resize and crop to uint8 `[B, c, size, size]`."""
+        return self._fitted(images, self.size)
+
+    def whole(self, images: Tensor) -> Tensor:
+        """Resize to the canvas, uint8 `[B, c, S, S]`, of which `cut` keeps the center."""
+        return self._fitted(images, self.canvas.size)
+
+    def _fitted(self, images: Tensor, kept: int) -> Tensor:
         if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
             raise DataError(
                 "images",
@@ -167,7 +174,7 @@ class View(nn.Module):
                 got=f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}",
                 todo="Give pixels in 0..255, with the member's number of channels.",
             )
-        return _square(images, self.canvas.size, self.fit, self.size)
+        return _square(images, self.canvas.size, self.fit, kept)
 
     def normalize(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
         """Normalize pixels by the mean and standard deviation of the channels.

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from committee.errors import UsageError
 from committee.images.view import View
+
+Transform = Callable[[Tensor, int], Tensor]
+"""A view: from canvases, uint8 `[B, c, S, S]`, and a size to uint8 `[B, c, size, size]`."""
 
 
 def resizing(view: View) -> Hashable:
     """Return what the resized images of a view depend on: its size, fit and channels."""
     return type(view), view.size, view.fit, view.channels
+
+
+def views_of_views() -> UsageError:
+    """Return the error of a view of a model that is a view already."""
+    return UsageError("test-time views", expected="a model without views", got="a view of another model")
 
 
 class LazyRows:
@@ -119,13 +128,33 @@ class Batch:
 
     def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
         """Return the pixels `[B, c, size, size]` in 0..255 that a view normalizes; see `View.cut`."""
-        key = resizing(view)
+        return self._shared(resizing(view), view.cut, rows)
+
+    def canvas(self, view: View, rows: Tensor | None = None) -> Tensor:
+        """Return the canvases uint8 `[B, c, S, S]` that a view reads; see `View.whole`."""
+        return self._shared(("canvas", resizing(view)), view.whole, rows)
+
+    def _shared(self, key: Hashable, compute: Callable[[Tensor], Tensor], rows: Tensor | None) -> Tensor:
         if key not in self._resized:
             images = self.images
             self._resized[key] = LazyRows(
+<<<<<<< HEAD
                 lambda missing: view.cut(images if missing is None else images[missing]), self.size
+=======
+                lambda missing: compute(images if missing is None else images[missing]), images.shape[0]
+>>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
             )
         return self._resized[key](rows)
+
+    def under(self, views: Sequence[Transform]) -> Batch:
+        """Return the batch of the images under several test-time views: all of the first view, then the next.
+
+        Parameters
+        ----------
+        views : sequence of callables
+            Such as `committee.models.views.SingleView`; V of them make a batch of V times as many images.
+        """
+        return _Under(self, views)
 
     def normalized(self, view: View) -> Tensor:
         """Return the images preprocessed by a view, float32 `[B, c, size, size]`."""
@@ -167,3 +196,36 @@ class _Part(Batch):
 
     def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
         return self._whole.resized(view, self._rows if rows is None else self._rows[rows])
+
+    def canvas(self, view: View, rows: Tensor | None = None) -> Tensor:
+        return self._whole.canvas(view, self._rows if rows is None else self._rows[rows])
+
+
+class _Under(Batch):
+    """The images of a batch under several views, as one batch."""
+
+    def __init__(self, whole: Batch, views: Sequence[Transform]) -> None:
+        self._whole, self._views, self.source = whole, tuple(views), whole.source
+        self._pixels: dict[Hashable, Tensor] = {}
+
+    @property
+    def images(self) -> Tensor:  # type: ignore[override]
+        raise UsageError(
+            "test-time views",
+            expected="a model that preprocesses uint8 images by itself",
+            got="another",
+            todo="Wrap it with Member.from_module, and give it images of type uint8.",
+        )
+
+    def __len__(self) -> int:
+        return len(self._views) * len(self._whole)
+
+    def canvas(self, view: View, rows: Tensor | None = None) -> Tensor:
+        raise views_of_views()
+
+    def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
+        key = resizing(view)
+        if key not in self._pixels:
+            canvas = self._whole.canvas(view)
+            self._pixels[key] = torch.cat([each(canvas, view.size) for each in self._views])
+        return self._pixels[key] if rows is None else self._pixels[key][rows]

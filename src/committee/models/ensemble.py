@@ -21,15 +21,18 @@ from committee.images.decode import Source
 from committee.images.view import View
 from committee.models._arguments import bound_combiner, check_same_classes, member_names
 from committee.models._images import channels_of, labeled_batches
-from committee.models.batch import Batch
+from committee.models.batch import Batch, views_of_views
 from committee.models.composites.base import PROTOCOL as COMPOSITE_PROTOCOL
-from committee.models.composites.base import read_composite, save_parts
+from committee.models.composites.base import content, read_composite, save_parts
+from committee.models.composites.views import under
 from committee.models.descriptions import COMPOSITE, MEMBER, read_description, write_description
 from committee.models.descriptions import ENSEMBLE as DESCRIPTION
+from committee.models.flat import Flat
 from committee.models.measure import device_of
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
 from committee.models.member import Member, predict
-from committee.models.vote import LazyOutputs, Vote, logits_of
+from committee.models.views.base import SingleView
+from committee.models.vote import LazyOutputs, Vote, run_views, views_of_network
 from committee.predictions.table import Predictions
 from committee.store.inside import inside
 from committee.untrusted.documents import build
@@ -114,10 +117,12 @@ class Ensemble(Vote):
         classes = [tuple(getattr(member, "class_names", ())) for member in members]
         chosen = tuple(class_names or next(filter(None, classes), ()))
         check_same_classes(names, classes, chosen)
-        networks, votes, inputs = _flatten(members)
+        flat = Flat()
+        inputs = [flat.place(member) for member in members]
         super().__init__(bound_combiner(combiner, weights, names), inputs, names, chosen)
         self.name, self.provenance = name, dict(provenance or {})
-        self.members, self.votes = nn.ModuleList(networks), nn.ModuleList(votes)
+        self.members, self.votes = nn.ModuleList(flat.networks), nn.ModuleList(flat.votes)
+        self.outputs = tuple(flat.outputs)
         self.set_class_orders(classes)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
@@ -129,16 +134,31 @@ class Ensemble(Vote):
 
     def infer(self, images: Tensor | Batch) -> Tensor:
         """Return the same as `forward`; networks do not run on images where they cannot change the result."""
-        outputs = LazyOutputs(self.members, self.votes, Batch.of(images))
+        outputs = LazyOutputs(self.members, self.outputs, self.votes, Batch.of(images))
         return self.combiner.forward_lazy(outputs.query_for(self))
 
     def member_logits(self, images: Tensor | Batch) -> Tensor:
         """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`."""
         batch = Batch.of(images)
-        outputs = {index: logits_of(batch.run(member)) for index, member in enumerate(self.members)}
+        outputs: dict[int, Tensor] = {}
+        for index, member in enumerate(self.members):
+            views = views_of_network(self.outputs, index)
+            outputs |= dict(zip(views, run_views(member, list(views.values()), batch), strict=True))
         for index, vote in enumerate(cast("Iterable[Vote]", self.votes)):
             outputs[~index] = vote.combine(outputs)
         return self.stack_inputs(outputs)
+
+    def place_in(self, flat: Flat, view: SingleView | None = None) -> int:
+        """Place the networks and votes in those of another ensemble; return the index of the last vote."""
+        if view is not None and any(output.view for output in self.outputs):
+            raise views_of_views()
+        known = {
+            index: flat.output(self.members[network], own or view)
+            for index, (network, own) in enumerate(self.outputs)
+        }
+        for index, inner in enumerate([*cast("Iterable[Vote]", self.votes), self]):
+            known[~index] = flat.vote(inner, [known[source] for source in inner.inputs])
+        return known[~len(self.votes)]
 
     @torch.no_grad()
     def predictions(self, images: Any, labels: Any = None, labels_are: str | None = None) -> Predictions:
@@ -238,6 +258,9 @@ class Ensemble(Vote):
             "protocol": PROTOCOL,
             "name": self.name,
             "members": names,
+            "outputs": [
+                {"member": network, "view": view and view.to_json()} for network, view in self.outputs
+            ],
             "votes": [
                 {"inputs": vote.inputs, "names": vote.names, "class_names": vote.class_names}
                 for vote in votes
@@ -253,6 +276,7 @@ class Ensemble(Vote):
         *,
         trusted: bool | Collection[str] = False,
         nets: Mapping[str, nn.Module] | None = None,
+        known: dict[str, nn.Module] | None = None,
     ) -> Self:
         """Load an ensemble that `save` wrote, in evaluation mode; nothing is unpickled.
 
@@ -264,6 +288,8 @@ class Ensemble(Vote):
             Whether `python:` builders may be imported, or the names of those that may.
         nets : mapping of str to nn.Module, optional
             Architectures of members that were created by `Member.from_module`, by member name.
+        known : dict of str to nn.Module, optional
+            Networks that are loaded already; see `load`.
 
         Raises
         ------
@@ -276,20 +302,24 @@ class Ensemble(Vote):
         description = read_description(folder / DESCRIPTION, "an ensemble", PROTOCOL)
 
         def rebuild() -> Any:
-            known: dict[int, nn.Module] = {
-                index: load(inside(folder, f"members/{slug}"), trusted=trusted, nets=nets, name=slug)
-                for index, slug in enumerate(description["members"])
+            members = [
+                load(inside(folder, f"members/{slug}"), trusted=trusted, nets=nets, name=slug, known=known)
+                for slug in description["members"]
+            ]
+            built: dict[int, nn.Module] = {
+                index: under(members[output["member"]], output["view"])
+                for index, output in enumerate(_outputs(description))
             }
             for index, vote in enumerate(description["votes"]):
-                known[~index] = cls(
-                    [known[source] for source in vote["inputs"]],
+                built[~index] = cls(
+                    [built[source] for source in vote["inputs"]],
                     load_combiner(inside(folder, f"combiners/{index}")),
                     names=vote["names"],
                     class_names=vote["class_names"],
                     name=str(description["name"]),
                     provenance=description.get("provenance"),
                 )
-            return known[min(known)].eval()
+            return built[min(built)].eval()
 
         return build(rebuild, folder / DESCRIPTION, "the description of an ensemble")
 
@@ -300,6 +330,7 @@ def load(
     trusted: bool | Collection[str] = False,
     nets: Mapping[str, nn.Module] | None = None,
     name: str = "",
+    known: dict[str, nn.Module] | None = None,
 ) -> nn.Module:
     """Load a saved member, ensemble or composite, in evaluation mode.
 
@@ -309,16 +340,37 @@ def load(
         As for `Ensemble.load`.
     name : str
         The key in `nets` of the architecture, if the folder holds a member.
+    known : dict of str to nn.Module, optional
+        Networks that are loaded already, by the digest of their files. One with equal files is returned
+        instead of a copy, so that a network and its views share their weights; others are added.
     """
     folder = Path(folder)
     if (folder / DESCRIPTION).is_file():
-        return Ensemble.load(folder, trusted=trusted, nets=nets)
+        return Ensemble.load(folder, trusted=trusted, nets=nets, known=known)
+    if known is None:
+        return _load_network(folder, trusted, nets, name, known)
+    key = content(folder)
+    if key not in known:
+        known[key] = _load_network(folder, trusted, nets, name, known)
+    return known[key]
+
+
+def _load_network(
+    folder: Path,
+    trusted: bool | Collection[str],
+    nets: Mapping[str, nn.Module] | None,
+    name: str,
+    known: dict[str, nn.Module] | None,
+) -> nn.Module:
+    """Load a member or a composite; see `load`."""
     if not (folder / COMPOSITE).is_file():
         return Member.load(folder, trusted=trusted, net=(nets or {}).get(name))
     description = read_description(folder / COMPOSITE, "a composite", COMPOSITE_PROTOCOL)
     return build(
         lambda: read_composite(
-            folder, description, lambda part: load(part, trusted=trusted, nets=nets, name=part.name)
+            folder,
+            description,
+            lambda part: load(part, trusted=trusted, nets=nets, name=part.name, known=known),
         ),
         folder / COMPOSITE,
         "the description of a composite",
@@ -337,34 +389,7 @@ def folds_member(networks: Sequence[nn.Module], name: str) -> Ensemble:
     return Ensemble(networks, names=names, name=name)
 
 
-def _flatten(members: Sequence[nn.Module]) -> tuple[list[nn.Module], list[Vote], list[int]]:
-    """Return the unique networks, the unique inner votes, and the index of each member among them."""
-    networks: list[nn.Module] = []
-    votes: list[Vote] = []
-
-    def network(module: nn.Module) -> int:
-        for index, known in enumerate(networks):
-            if known is module:
-                return index
-        networks.append(module)
-        return len(networks) - 1
-
-    def vote(old: Vote, inputs: Sequence[int]) -> int:
-        for index, known in enumerate(votes):
-            if known.combiner is old.combiner and known.inputs == tuple(inputs):
-                return ~index
-        new = Vote(old.combiner, inputs, old.names, old.class_names)
-        for name, order in old.named_buffers(recurse=False):
-            new.register_buffer(name, order, persistent=False)
-        votes.append(new)
-        return ~(len(votes) - 1)
-
-    def place(module: nn.Module) -> int:
-        if not isinstance(module, Ensemble):
-            return network(module)
-        known = {index: network(member) for index, member in enumerate(module.members)}
-        for index, inner in enumerate([*module.votes, module]):
-            known[~index] = vote(inner, [known[source] for source in inner.inputs])
-        return known[~len(module.votes)]
-
-    return networks, votes, [place(member) for member in members]
+def _outputs(description: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the outputs of a saved ensemble; those of earlier versions are the members, without views."""
+    plain = [{"member": index, "view": None} for index in range(len(description["members"]))]
+    return list(description.get("outputs", plain))

@@ -6,11 +6,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from committee.models.ensemble import load
 from committee.store.manifest import read_whole
 
 
-def load_network(folder: Path, trusted: bool | Collection[str]) -> Any:
+def load_network(
+    folder: Path, trusted: bool | Collection[str], known: dict[str, nn.Module] | None = None
+) -> Any:
     """Load one fit of a member, usually one network, from its folder in a store.
 
     All stages, verbs and plans load stored networks with this function, so that none imports a `python:`
@@ -22,6 +26,8 @@ def load_network(folder: Path, trusted: bool | Collection[str]) -> Any:
         Such as `store.checkpoint("resnet18", "refit")`.
     trusted : bool or collection of str
         The `python:` backbones that may be built, such as `recipe.trusted_backbones()`; True allows all.
+    known : dict of str to nn.Module, optional
+        Networks that are loaded already, which equal ones share; see `committee.models.ensemble.load`.
 
     Returns
     -------
@@ -35,4 +41,4 @@ def load_network(folder: Path, trusted: bool | Collection[str]) -> Any:
     UsageError
         A builder is not trusted.
     """
-    return read_whole(folder, lambda whole: load(whole, trusted=trusted))
+    return read_whole(folder, lambda whole: load(whole, trusted=trusted, known=known))

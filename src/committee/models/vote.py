@@ -5,16 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from committee.base.tracing import is_tracing
 from committee.combiners.base import Combiner, Query
 from committee.models.batch import Batch, LazyRows
+from committee.models.views._window import center
+from committee.models.views.base import SingleView
 
 LOG_TINY = float(np.log(np.finfo(np.float32).tiny))
+TOGETHER = 64
+"""Largest number of images in a batch of several views: on a CPU, larger ones are slower than a loop."""
+
+
+class Output(NamedTuple):
+    """What a vote can combine: the output of a network, which sees the images or a view of them.
+
+    Attributes
+    ----------
+    network : int
+        Position of the network among the members of the ensemble.
+    view : SingleView or None
+        The view; None for the images as they are.
+    """
+
+    network: int
+    view: SingleView | None = None
 
 
 def logits_of(output: Any) -> Tensor:
@@ -36,7 +56,7 @@ class Vote(nn.Module):
     combiner : Combiner
         The combiner, bound to `names`.
     inputs : sequence of int
-        The outputs that are combined: 0, 1, ... are networks, -1, -2, ... are earlier votes.
+        The outputs that are combined: 0, 1, ... are those of networks, -1, -2, ... are earlier votes.
     names : sequence of str
         Names of the inputs.
     class_names : sequence of str
@@ -88,17 +108,31 @@ class Vote(nn.Module):
 class LazyOutputs:
     """The outputs for one batch of images: a network runs at most once on an image, when it is requested.
 
+    It then runs on all of its views.
+
     Parameters
     ----------
     networks, votes : nn.ModuleList
         The networks and the earlier votes of an ensemble.
+    outputs : sequence of Output
+        The outputs of the networks.
     batch : Batch
         The images.
     """
 
-    def __init__(self, networks: nn.ModuleList, votes: nn.ModuleList, batch: Batch) -> None:
+    def __init__(
+        self, networks: nn.ModuleList, outputs: Sequence[Output], votes: nn.ModuleList, batch: Batch
+    ) -> None:
         self._votes = votes
+<<<<<<< HEAD
         self._outputs = [LazyRows(partial(_infer, network, batch), batch.size) for network in networks]
+=======
+        self._places: dict[int, tuple[LazyRows, int]] = {}
+        for index, network in enumerate(networks):
+            views = views_of_network(outputs, index)
+            rows = LazyRows(partial(_infer, network, list(views.values()), batch), len(batch))
+            self._places |= {output: (rows, place) for place, output in enumerate(views)}
+>>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
 
     def query_for(self, vote: Vote, among: Tensor | None = None) -> Query:
         """Return the query for the inputs of a vote, on all images or on the rows `among`."""
@@ -111,16 +145,43 @@ class LazyOutputs:
 
     def _output(self, source: int, rows: Tensor | None) -> Tensor:
         if source >= 0:
-            return self._outputs[source](rows)
+            values, place = self._places[source]
+            return values(rows)[:, place]
         vote = cast("Vote", self._votes[~source])
         return vote.combiner.forward_lazy(self.query_for(vote, rows))
 
 
-def _infer(network: nn.Module, batch: Batch, rows: Tensor | None) -> Tensor:
-    """Return the outputs `[R, C]` of a network for some rows of a batch, or for all."""
+def views_of_network(outputs: Sequence[Output], network: int) -> dict[int, SingleView | None]:
+    """Return the view of each output of a network, by the position of the output."""
+    return {place: view for place, (index, view) in enumerate(outputs) if index == network}
+
+
+def run_views(
+    network: nn.Module, views: Sequence[SingleView | None], batch: Batch, *, lazy: bool = False
+) -> list[Tensor]:
+    """Return the outputs `[B, C]` of a network for each view of the images.
+
+    Views of a small batch run as one batch, of at most `TOGETHER` images; in a recorded graph, always.
+    """
+    if all(view is None for view in views):
+        return [logits_of(batch.run(network, lazy=lazy))] * len(views)
+    step = len(views) if is_tracing() else max(1, TOGETHER // max(1, len(batch)))
+    found: list[Tensor] = []
+    for start in range(0, len(views), step):
+        some = [center if view is None else view for view in views[start : start + step]]
+        logits = logits_of(batch.under(some).run(network, lazy=lazy))
+        found += logits.reshape(len(some), -1, logits.shape[1]).unbind(0)
+    return found
+
+
+def _infer(
+    network: nn.Module, views: Sequence[SingleView | None], batch: Batch, rows: Tensor | None
+) -> Tensor:
+    """Return the outputs `[R, V, C]` of a network for some rows of a batch, or for all."""
     if rows is None:
-        return logits_of(batch.run(network, lazy=True))
-    return logits_of(batch.select(_few_sizes(rows)).run(network, lazy=True))[: len(rows)]
+        return torch.stack(run_views(network, views, batch, lazy=True), 1)
+    chosen = batch.select(_few_sizes(rows))
+    return torch.stack(run_views(network, views, chosen, lazy=True), 1)[: len(rows)]
 
 
 def _few_sizes(rows: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from committee.predictions.table import Predictions
 from committee.scoring.scores import Folds, cross_fit, folds_of
 
 Spec = dict[str, Any]
+_PARTS = ("members", "weights", "inner", "fallback", "inputs")
+"""Options of combiners that name members, or that are combiners of members."""
 
 
 def contributions(
@@ -96,12 +98,13 @@ def _without(spec: Spec, member: str, place: int) -> Spec | None:
         result["members"] = [name for name in spec["members"] if name != member]
     if spec.get("weights") is not None:
         result["weights"] = _drop(spec["weights"], member, place)
-    if "inner" in spec:
-        result["inner"] = _without(spec["inner"], member, place)
+    for key in ("inner", "fallback"):
+        if key in spec:
+            result[key] = _without(spec[key], member, place)
     if "inputs" in spec:
         parts = {name: _without(part, member, place) for name, part in spec["inputs"].items()}
         result["inputs"] = parts if None not in parts.values() else None
-    emptied = any(spec.get(key) and not result[key] for key in ("members", "weights", "inner", "inputs"))
+    emptied = any(spec.get(key) and not result[key] for key in _PARTS)
     return None if emptied else result
 
 

@@ -19,9 +19,11 @@ from committee.errors import UsageError
 from committee.images.decode import Source
 from committee.models._stored_network import damage_named
 from committee.models.descriptions import COMPOSITE as DESCRIPTION
-from committee.models.descriptions import write_description
+from committee.models.descriptions import MEMBER, write_description
 from committee.models.member import WEIGHTS, predict, slugs
+from committee.store.hashes import hash_file
 from committee.store.inside import inside
+from committee.store.manifest import digest
 from committee.untrusted.safetensors_header import read_header
 
 PROTOCOL = 1
@@ -210,3 +212,11 @@ def read_composite(folder: Path, description: Mapping[str, Any], load_part: Load
         fill(built, path, header, kind.own_state)
     built.provenance = dict(description["provenance"])
     return built.eval()
+
+
+def content(folder: Path) -> str:
+    """Return a digest of the files from which a saved member or composite is loaded."""
+    files = [folder / name for name in (MEMBER, DESCRIPTION, WEIGHTS)] + sorted((folder / PARTS).rglob("*"))
+    return digest(
+        [(file.relative_to(folder).as_posix(), hash_file(file)) for file in files if file.is_file()]
+    )

@@ -84,11 +84,14 @@ def _by_name(wanted: Sequence[str], entries: Sequence[Entry]) -> tuple[list[str]
 
 
 def choose_all(recipe: Recipe, entries: Sequence[Entry], store: Store) -> list[str]:
-    """Return all members that a recipe selects, and the members that are derived from these alone."""
+    """Return all members that a recipe selects, and the members that are derived from these alone.
+
+    Views of a member are models of their own only if the recipe names them in `runs.members`.
+    """
     found = choose_backbones(recipe, entries, store)
     if recipe.runs.members is not None:
         found += [name for name in _by_name(recipe.runs.members, entries)[0] if name not in found]
-    left = [entry for entry in entries if entry["name"] not in found]
+    left = [entry for entry in entries if entry["name"] not in found and "view" not in entry]
     while more := [entry for entry in left if "of" in entry and set(entry["of"]) <= set(found)]:
         found += [str(entry["name"]) for entry in more]
         left = [entry for entry in left if entry not in more]

@@ -49,16 +49,21 @@ def load_model(
     full = store.resolve(name)
     if full in store.ensembles():
         return _ensemble(store, full, inference, trusted)
-    return _member(store, full, inference, trusted)
+    return _member(store, full, inference, trusted, {})
 
 
 def _member(
-    store: Store, name: str, inference: str | None, trusted: bool | Collection[str]
+    store: Store,
+    name: str,
+    inference: str | None,
+    trusted: bool | Collection[str],
+    known: dict[str, nn.Module],
 ) -> tuple[nn.Module, dict[str, Any]]:
     facts = member_facts(store, name)
     inference = inference or str(facts.get("inference", "refit"))
     networks = [
-        load_network(store.checkpoint(name, fold), trusted) for fold in deployed_folds(store, name, inference)
+        load_network(store.checkpoint(name, fold), trusted, known)
+        for fold in deployed_folds(store, name, inference)
     ]
     module = folds_member(networks, name) if inference == "folds" else networks[0]
     return module.eval(), {
@@ -77,7 +82,8 @@ def _ensemble(
     deployed: Mapping[str, str] = {
         member: inference or stored for member, stored in facts["inference"].items()
     }
-    modules = [_member(store, member, deployed[member], trusted)[0] for member in facts["members"]]
+    known: dict[str, nn.Module] = {}
+    modules = [_member(store, member, deployed[member], trusted, known)[0] for member in facts["members"]]
     combiner = read_whole(store.ensemble(name), load_combiner)
     # The combiner was fitted on this order of classes; adopted members may have another one.
     ensemble = Ensemble(

@@ -296,7 +296,7 @@ def _members(members: Sequence[str], entries: Entries) -> Iterator[Group]:
 def _snapshots(members: Sequence[str], entries: Entries) -> Iterator[Group]:
     """Yield the snapshots of each training run."""
     for name, entry in entries.items():
-        parts = [each for each, its in entries.items() if its.get("of") == [name]]
+        parts = [each for each, its in entries.items() if its.get("of") == [name] and "view" not in its]
         if (
             entry.get("plan") == "snapshot"
             and len(parts) > 1

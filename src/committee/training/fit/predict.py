@@ -33,6 +33,11 @@ class Canvases(Batch):
         pixels = view.cut(self.canvases[view.canvas])
         return pixels if rows is None else pixels[rows]
 
+    def canvas(self, view: View, rows: Tensor | None = None) -> Tensor:
+        """Return the canvas that a view reads, uint8 `[B, c, S, S]`."""
+        pixels = self.canvases[view.canvas]
+        return pixels if rows is None else pixels[rows]
+
 
 def inputs_of(
     module: nn.Module, dataset: Dataset, rows: Rows | Sequence[int], device: torch.device

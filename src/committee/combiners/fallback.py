@@ -1,0 +1,162 @@
+"""Fallback: a rule that is used only where it is proven better than a simpler one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student
+from torch import Tensor
+
+from committee.base.limits import a_share, above_zero
+from committee.combiners.base import Combiner, Query, build
+from committee.errors import UsageError
+from committee.metrics.summaries import Rows
+from committee.solvers.cross_fit import CrossFits, redraw_folds
+
+if TYPE_CHECKING:
+    from committee.predictions.table import Predictions
+
+LogProbs = NDArray[np.float32]
+
+
+class Fallback(Combiner):
+    """Use `inner` if it is proven better than `fallback` on the rows of the fit, and else `fallback`.
+
+    Both are cross-fitted inside the given rows. `inner` is used if the interval of its gain in log-loss lies
+    above zero, and that of its gain in accuracy not below zero. Since the decision is part of the fit,
+    cross-fitted scores of this combiner include it.
+
+    Parameters
+    ----------
+    inner, fallback : Combiner, str or mapping
+        Combiners, their keys, or `{"combiner": key, **options}`. Each may use some of the members.
+    calibrate : bool
+        Whether both are compared after temperature scaling inside the folds, so that a gain is not that of
+        more or less confident probabilities.
+    confidence : float
+        Confidence level of the intervals, above 0 and below 1.
+    seed : int
+        Seed of the folds, where the rows have none.
+
+    See Also
+    --------
+    Pruned : A choice among subsets of the members.
+    committee.pipeline.stages.tta.Tta : Views that are left out unless they are proven to help.
+
+    Examples
+    --------
+    >>> from committee.combiners import Fallback
+    >>> from committee.predictions import simulate
+    >>> rows = simulate({"good": 2.0, "also_good": 2.0, "random": 0.0}, rows=500)
+    >>> good = {"combiner": "subset", "members": ["good"]}
+    >>> for other in ("also_good", "random"):
+    ...     both = {"combiner": "subset", "members": ["good", other]}
+    ...     print(Fallback(both, good).fit(rows).notes()["used"])
+    inner
+    fallback
+    """
+
+    def __init__(
+        self,
+        inner: Combiner | str | Mapping[str, Any],
+        fallback: Combiner | str | Mapping[str, Any],
+        calibrate: bool = True,
+        confidence: float = 0.95,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.inner, self.fallback = build(inner), build(fallback)
+        self.calibrate, self.seed = calibrate, seed
+        self.confidence = confidence
+        self.calibrates = self.inner.calibrates or self.fallback.calibrates
+
+    @classmethod
+    def examples(cls, members: Sequence[str]) -> list[dict[str, Any]]:
+        """Return options for the contract tests: one of which each rule is used; see the base class."""
+        one = {"combiner": "subset", "members": [members[0]]}
+        return [{"inner": "soft_voting", "fallback": one}, {"inner": one, "fallback": "weighted"}]
+
+    def bind(self, members: Sequence[str]) -> Self:
+        """Bind the members here and in both rules."""
+        self.inner.bind(members)
+        self.fallback.bind(members)
+        return super().bind(members)
+
+    def _fit(self, predictions: Predictions) -> None:
+        """Compare both rules on cross-fitted outputs, and fit the one that is used on all rows."""
+        a_share("fallback.confidence", above_zero("fallback.confidence", self.confidence))
+        rules = [self._compared(self.inner), self._compared(self.fallback)]
+        folds = predictions.folds
+        if folds is None or len(np.unique(folds)) < 2:
+            folds = redraw_folds(predictions, self.seed)
+        fits = CrossFits(rules, predictions, folds)
+        better, plain = (fits.held_out(rule) for rule in rules)
+        gains = self._gains(better, plain, predictions)
+        proven = gains["log_loss"]["low"] > 0 and gains["accuracy"]["high"] >= 0
+        self._notes = {"used": "inner" if proven else "fallback", "gains": gains}
+        self._used().fit(predictions)
+
+    def _compared(self, rule: Combiner) -> Combiner:
+        return build({"combiner": "temperature", "inner": rule.clone()}) if self.calibrate else rule
+
+    def _gains(
+        self, better: LogProbs, plain: LogProbs, predictions: Predictions
+    ) -> dict[str, dict[str, float]]:
+        """Return the differences of the means of both metrics with their limits; positive is better."""
+        labels = predictions.require_labels(self.key)
+        one, other = Rows.read(better, labels), Rows.read(plain, labels)
+        units = np.arange(len(labels)) if predictions.groups is None else predictions.groups
+        differences = {
+            "log_loss": other.log_loss.astype(np.float64) - one.log_loss,
+            "accuracy": one.correct.astype(np.float64) - other.correct,
+        }
+        return {name: _interval(each, units, self.confidence) for name, each in differences.items()}
+
+    def _used(self) -> Combiner:
+        if "used" not in self._notes:
+            raise UsageError(
+                self.key,
+                expected="a fitted combiner",
+                got="an unfitted one",
+                todo="Call fit(predictions) first.",
+            )
+        return self.inner if self._notes["used"] == "inner" else self.fallback
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
+        output: Tensor = self._used()(logits)
+        return output
+
+    def forward_lazy(self, query: Query) -> Tensor:
+        """Return the same as `forward`, requesting the logits that the rule requests."""
+        return self._used().forward_lazy(query)
+
+    def restrict_to_used(self) -> Combiner:
+        """Return the rule that is used, for the members that it uses, with the notes of the comparison."""
+        return self._used().restrict_to_used()
+
+    def seconds(self, members: int, rows: int, classes: int) -> float:
+        """Return about how long a fit takes; both rules are fitted without each of 5 folds."""
+        return 6 * sum(rule.seconds(members, rows, classes) for rule in (self.inner, self.fallback))
+
+    def member_weights(self) -> dict[str, float] | None:
+        """Return the weights of the rule that is used."""
+        return self._used().member_weights()
+
+    def notes(self) -> dict[str, Any]:
+        """Return which rule is used, its gains, and its notes."""
+        return {**self._notes, "rule": self._used().notes()} if self._notes else {}
+
+
+def _interval(values: NDArray[np.float64], units: NDArray[Any], confidence: float) -> dict[str, float]:
+    """Return the mean of values `[N]` with limits; the rows of one unit are dependent."""
+    mean = float(values.mean())
+    _, unit = np.unique(units, return_inverse=True)
+    sums = np.bincount(unit, values - mean)
+    count = len(sums)
+    error = float(np.sqrt((sums**2).sum() * count / max(1, count - 1))) / len(values)
+    reach = float(student.ppf((1 + confidence) / 2, max(1, count - 1))) * error
+    return {"value": mean, "low": mean - reach, "high": mean + reach}
