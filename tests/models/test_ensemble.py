@@ -179,6 +179,7 @@ def test_folds_speak_together(members: list[Member]):
 def test_permuted_members_and_every_combiner(method: str, members: list[Member]):
     options = {
         "compose": {"inputs": {"soft": "soft_voting", "log": "logit_averaging"}, "final": "soft_voting"},
+        "fallback": {"inner": "soft_voting", "fallback": "logit_averaging"},
         "subset": {"members": ["test_vit", "test_resnet"]},
     }.get(method, {})
     forwards = Ensemble(members).fit(LOADER, **options, method=method)

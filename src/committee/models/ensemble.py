@@ -24,7 +24,7 @@ from committee.models._images import channels_of, labeled_batches
 from committee.models.batch import Batch, views_of_views
 from committee.models.composites.base import PROTOCOL as COMPOSITE_PROTOCOL
 from committee.models.composites.base import content, read_composite, save_parts
-from committee.models.composites.views import under
+from committee.models.composites.viewed import under
 from committee.models.descriptions import COMPOSITE, MEMBER, read_description, write_description
 from committee.models.descriptions import ENSEMBLE as DESCRIPTION
 from committee.models.flat import Flat

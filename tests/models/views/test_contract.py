@@ -17,7 +17,7 @@ from committee.exporters.onnx import Onnx
 from committee.exporters.state_dict import StateDict
 from committee.images.view import View
 from committee.models.batch import Batch
-from committee.models.composites.views import Viewed
+from committee.models.composites.viewed import Viewed
 from committee.models.ensemble import Ensemble, load
 from committee.models.measure import parameters, size_mb
 from committee.models.member import Member

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from committee.errors import RecipeError, StoreError, UsageError
-from committee.models.composites.views import Viewed
+from committee.models.composites.viewed import Viewed
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.records import ensemble_facts

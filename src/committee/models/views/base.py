@@ -126,9 +126,9 @@ class SingleView(nn.Module):
     Examples
     --------
     >>> import torch
-    >>> from committee.models.views import HFlip, SingleView
+    >>> from committee.models.views import Hflip, SingleView
     >>> canvas = torch.arange(4, dtype=torch.uint8).reshape(1, 1, 2, 2)
-    >>> SingleView(HFlip(), "hflip")(canvas, 2)[0, 0].tolist()
+    >>> SingleView(Hflip(), "hflip")(canvas, 2)[0, 0].tolist()
     [[1, 0], [3, 2]]
     """
 

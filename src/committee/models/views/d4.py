@@ -26,7 +26,7 @@ class D4(Views):
 
     See Also
     --------
-    HFlip : The mirror image alone, for photographs with an upright direction.
+    Hflip : The mirror image alone, for photographs with an upright direction.
 
     Examples
     --------

@@ -7,7 +7,7 @@ from torch import Tensor
 from committee.models.views.base import Views
 
 
-class HFlip(Views):
+class Hflip(Views):
     """The mirror image, left to right.
 
     See Also
@@ -16,8 +16,8 @@ class HFlip(Views):
 
     Examples
     --------
-    >>> from committee.models.views import HFlip
-    >>> HFlip().names
+    >>> from committee.models.views import Hflip
+    >>> Hflip().names
     ('identity', 'hflip')
     """
 

@@ -23,7 +23,7 @@ from committee.recipe.model import Recipe
 from committee.recipe.section import Section
 from committee.recipe.views import AnyViewSet, ViewSet
 from committee.store.layout import Store
-from committee.training.plans.views import ViewPlan
+from committee.training.plans.view import ViewPlan
 
 
 class Tta(Stage):

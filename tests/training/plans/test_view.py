@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from committee.models.views.base import SingleView
-from committee.models.views.hflip import HFlip
+from committee.models.views.hflip import Hflip
 from committee.predictions.table import Predictions
 from committee.store.links import LEAST
 from committee.training.plans.base import Inputs
-from committee.training.plans.views import ViewPlan
+from committee.training.plans.view import ViewPlan
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def plan(add_single, dataset, store, cpu):
     add_single("one", "training.epochs=1")
     facts = {"one": {"backbone": "timm:test_resnet", "seed": 3}}
     inputs = Inputs(["one"], facts, {"one": "x"}, dataset, store, cpu, trusted=True)
-    return ViewPlan("one_hflip", inputs, SingleView(HFlip(), "hflip"))
+    return ViewPlan("one_hflip", inputs, SingleView(Hflip(), "hflip"))
 
 
 def test_it_keeps_the_contract(plan, contract):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from committee.models.composites.views import Viewed
+from committee.models.composites.viewed import Viewed
 from committee.models.descriptions import provenance_of
 from committee.models.ensemble import load, views_of
 from committee.models.member import Member

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from committee.models.composites.views import Viewed
+from committee.models.composites.viewed import Viewed
 from committee.models.stored import load_network
 from committee.models.views.base import SingleView
 from committee.training.fit.batches import Rows
@@ -32,9 +32,9 @@ class ViewPlan(Derived):
 
     Examples
     --------
-    >>> from committee.models.views import HFlip, SingleView
+    >>> from committee.models.views import Hflip, SingleView
     >>> from committee.training.plans._example import example_inputs
-    >>> plan = ViewPlan("net_hflip", example_inputs("net"), SingleView(HFlip(), "hflip"))
+    >>> plan = ViewPlan("net_hflip", example_inputs("net"), SingleView(Hflip(), "hflip"))
     >>> plan.facts()["of"], plan.facts()["view"]
     (['net'], 'hflip')
     """
@@ -53,14 +53,14 @@ class ViewPlan(Derived):
 
     def settings(self) -> Mapping[str, Any]:
         """Return the member and the view."""
-        return {"plan": "views", "sources": dict(self.inputs.sources), **self.view.to_json()}
+        return {"plan": "view", "sources": dict(self.inputs.sources), **self.view.to_json()}
 
     def facts(self) -> Mapping[str, Any]:
         """Return the member and the view, and the settings of the member."""
         known = self.inputs.facts[self.member]
         shown = {key: known[key] for key in ("backbone", "img_size") if key in known}
         return {
-            "plan": "views",
+            "plan": "view",
             **shown,
             "seed": known.get("seed", self.seed),
             "pretrained": known.get("pretrained", False),

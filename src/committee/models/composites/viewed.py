@@ -43,10 +43,10 @@ class Viewed(Composite):
     >>> import torch
     >>> from committee.models import Ensemble, Member
     >>> from committee.models.composites import Viewed
-    >>> from committee.models.views import HFlip, SingleView
+    >>> from committee.models.views import Hflip, SingleView
     >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
     >>> member = Member.from_module(net, classes=["cat", "dog"], size=8, name="net").eval()
-    >>> flipped = Viewed([member], member.class_names, "net_hflip", SingleView(HFlip(), "hflip")).eval()
+    >>> flipped = Viewed([member], member.class_names, "net_hflip", SingleView(Hflip(), "hflip")).eval()
     >>> images = torch.randint(0, 256, (4, 3, 8, 8), dtype=torch.uint8)
     >>> torch.allclose(flipped(images), member(images.flip(3)), atol=1e-6)
     True
