@@ -138,11 +138,7 @@ class Batch:
         if key not in self._resized:
             images = self.images
             self._resized[key] = LazyRows(
-<<<<<<< HEAD
-                lambda missing: view.cut(images if missing is None else images[missing]), self.size
-=======
-                lambda missing: compute(images if missing is None else images[missing]), images.shape[0]
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
+                lambda missing: compute(images if missing is None else images[missing]), self.size
             )
         return self._resized[key](rows)
 
@@ -219,6 +215,10 @@ class _Under(Batch):
 
     def __len__(self) -> int:
         return len(self._views) * len(self._whole)
+
+    @property
+    def size(self) -> int:
+        return len(self._views) * self._whole.size
 
     def canvas(self, view: View, rows: Tensor | None = None) -> Tensor:
         raise views_of_views()

@@ -124,15 +124,11 @@ class LazyOutputs:
         self, networks: nn.ModuleList, outputs: Sequence[Output], votes: nn.ModuleList, batch: Batch
     ) -> None:
         self._votes = votes
-<<<<<<< HEAD
-        self._outputs = [LazyRows(partial(_infer, network, batch), batch.size) for network in networks]
-=======
         self._places: dict[int, tuple[LazyRows, int]] = {}
         for index, network in enumerate(networks):
             views = views_of_network(outputs, index)
-            rows = LazyRows(partial(_infer, network, list(views.values()), batch), len(batch))
+            rows = LazyRows(partial(_infer, network, list(views.values()), batch), batch.size)
             self._places |= {output: (rows, place) for place, output in enumerate(views)}
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
 
     def query_for(self, vote: Vote, among: Tensor | None = None) -> Query:
         """Return the query for the inputs of a vote, on all images or on the rows `among`."""

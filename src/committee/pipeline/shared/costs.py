@@ -22,7 +22,7 @@ from committee.combiners.soft_voting import SoftVoting
 from committee.errors import CommitteeError
 from committee.images.view import View, canvas_size
 from committee.models.batch import Batch, resizing
-from committee.models.ensemble import Ensemble, views_of
+from committee.models.ensemble import views_of
 from committee.models.measure import call_times, parameters, size_mb
 from committee.models.predictor import Images
 from committee.models.stored import load_network
@@ -64,15 +64,10 @@ class Costs:
     """Latency, size and number of parameters of members and ensembles.
 
     The networks of an ensemble run one after the other, and those with the same `View` share the resized
-<<<<<<< HEAD
     images. So the latency of an ensemble is the sum of the latencies of its distinct resizings, its networks
     and its combiners, quantile by quantile. Each part is loaded, timed and released, so the measurement needs
-    the memory of one network only.
-=======
-    images. A network that predicts several views runs on them at once. So the k-th latency of an ensemble is
-    the sum of the k-th latencies of its distinct resizings, its networks and its combiners. Each part is
-    loaded, timed and released, so the measurement needs the memory of one network only.
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
+    the memory of one network only. Several views by one network are timed one by one, and its weights count
+    once.
 
     Parameters
     ----------
@@ -102,7 +97,6 @@ class Costs:
         files: bool = False,
     ) -> None:
         self.store, self.batch, self.device, self.trusted = store, batch, device, trusted
-<<<<<<< HEAD
         self.runtime = RUNTIMES[FORMAT] if files and can_run_files() else EAGER
         if files and self.runtime == EAGER:
             log.warning(
@@ -112,9 +106,6 @@ class Costs:
         self.setting = [batch, str(device), self.runtime, platform.node(), torch.get_num_threads()]
         """What determines the measurements, beside the models."""
         self._networks: dict[Path, _Part] = {}
-=======
-        self._networks: dict[tuple[Path, ...], _Part] = {}
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
         self._resized: dict[tuple[Hashable, Shape], Times] = {}
 
     @cached_property
@@ -159,29 +150,20 @@ class Costs:
         StoreError
             A network does not exist or is damaged.
         """
-<<<<<<< HEAD
         self.measure([deployed])
         networks = self._folders(deployed)
         folders = [folder for each in networks.values() for folder in each]
         parts = [self._network(folder) for folder in folders]
-=======
-        folds = {name: deployed_folds(self.store, name, inference) for name, inference in deployed.items()}
-        networks = self._networks_of(folds)
-        parts = [self._network(folders) for folders in networks]
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
+        shared = self._sharing(deployed)
         views = {resizing(view): view for part in parts for view in part.views}
-        pools = [(SoftVoting(), len(folds[name])) for name in deployed if deployed[name] == "folds"]
+        pools = [(SoftVoting(), len(networks[name])) for name in deployed if deployed[name] == "folds"]
         classes = parts[0].classes
         parts += [self._combiner(pool, members, classes) for pool, members in pools]
         if combiner is not None:
             parts.append(self._combiner(combiner, len(deployed), classes))
         times = np.sum([part.times for part in parts], axis=0)
-<<<<<<< HEAD
-        count = sum(len(views_of(folder)) for folder in folders)
+        count = sum(len(views_of(folder)) for folder in folders if folder not in shared)
         spread = max(part.spread for part in parts)
-=======
-        count = sum(len(views_of(folders[0])) for folders in networks)
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
         return {
             "latency_ms": {
                 **self._latency(times, list(views.values())),
@@ -190,26 +172,27 @@ class Costs:
                 "spread": round(spread, 3),
                 "steady": spread <= STEADY,
             },
-            "size_mb": sum(part.size_mb for part in parts),
-            "parameters": sum(part.parameters for part in parts),
+            "size_mb": sum(part.size_mb for part in parts) - sum(part.size_mb for part in shared.values()),
+            "parameters": sum(part.parameters for part in parts)
+            - sum(part.parameters for part in shared.values()),
         }
 
-<<<<<<< HEAD
+    def _sharing(self, deployed: Mapping[str, str]) -> dict[Path, _Part]:
+        """Return the networks whose weights are those of another network of the model: views of it."""
+        found, known = dict[Path, _Part](), set[tuple[str, str]]()
+        for name, folders in self._folders(deployed).items():
+            of = str(member_facts(self.store, name).get("shares", name))
+            for folder in folders:
+                if (of, folder.name) in known:
+                    found[folder] = self._network(folder)
+                known.add((of, folder.name))
+        return found
+
     def _folders(self, deployed: Mapping[str, str]) -> dict[str, list[Path]]:
         return {
             name: [self.store.checkpoint(name, fold) for fold in deployed_folds(self.store, name, inference)]
             for name, inference in deployed.items()
         }
-=======
-    def _networks_of(self, folds: Mapping[str, Sequence[str]]) -> list[tuple[Path, ...]]:
-        """Return the folders of each network of members: several, if members are views of one network."""
-        found: dict[tuple[str, str], list[Path]] = {}
-        for name, names in folds.items():
-            shared = str(member_facts(self.store, name).get("shares", name))
-            for fold in names:
-                found.setdefault((shared, fold), []).append(self.store.checkpoint(name, fold))
-        return [tuple(folders) for folders in found.values()]
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
 
     def _latency(self, times: Times, views: Sequence[View]) -> dict[str, Any]:
         """Return the latency for photos and for images of the size of the networks' inputs."""
@@ -248,7 +231,6 @@ class Costs:
             self._resized[key] = self.batch * _steady(_Resize(view), self._images(1, shape), warmup=1)[0]
         return self._resized[key]
 
-<<<<<<< HEAD
     def _network(self, folder: Path) -> _Part:
         if folder not in self._networks:
             network = load_network(folder, self.trusted).to(self.device)
@@ -256,22 +238,8 @@ class Costs:
             batch = Batch(self._images(self.batch, _input_shape(_views(network))))
             self._networks[folder] = _part(
                 network, *_steady(network, batch if network.takes_batches else batch.images)
-=======
-    def _network(self, folders: tuple[Path, ...]) -> _Part:
-        if folders not in self._networks:
-            known: dict[str, nn.Module] = {}
-            loaded = [load_network(folder, self.trusted, known) for folder in folders]
-            network = (loaded[0] if len(loaded) == 1 else Ensemble(loaded)).to(self.device)
-            views = tuple(part for part in network.modules() if isinstance(part, View))
-            # The size of the images does not matter, since they are resized before the measurement.
-            side = max(view.size for view in views)
-            batch = Batch(self._images(self.batch, (views[0].channels, side, side)))
-            times = call_times(network, batch if network.takes_batches else batch.images)
-            self._networks[folders] = _Part(
-                times, size_mb(network), parameters(network), len(network.class_names), views
->>>>>>> 4ba454e (Test-time augmentation: views are members that share weights, and are left out without a proven gain)
             )
-        return self._networks[folders]
+        return self._networks[folder]
 
     def _time_files(self, files: Mapping[Path, Path]) -> None:
         """Time the files of networks in turns, for images of the size of their inputs and for photos.
