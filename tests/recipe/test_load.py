@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from committee.base.registry import Family
 from committee.errors import CommitteeError, RecipeError, UsageError
 from committee.recipe.exports import FORMATS
+from committee.recipe.extension import recipe_type
 from committee.recipe.load import complete, load_recipe
-from committee.recipe.model import Recipe
 from committee.recipe.unbuilt import served_sections
 from committee.recipe.yaml_text import parse
 
 DATA = Path(__file__).parent / "data"
-TOP = "project, device, workers, seed, dataset, training, backbones, models and 10 more"
+MORE = f"{len(recipe_type().model_fields) - 3} more"
+"""The keys of a recipe that an error does not list: it lists 8 of them and of five short forms."""
+TOP = f"project, device, workers, seed, dataset, training, backbones, models and {MORE}"
 
 
 def message(tmp_path: Path, text: str) -> str:
@@ -36,7 +38,7 @@ def message(tmp_path: Path, text: str) -> str:
 
 def test_no_recipe_is_all_defaults() -> None:
     recipe = load_recipe()
-    assert recipe == Recipe()
+    assert recipe == recipe_type()()
     assert (recipe.training.folds, recipe.training.epochs, recipe.training.inference) == (5, 20, "refit")
     assert [each.name for each in recipe.exports.formats] == ["state_dict", "checkpoint", "onnx"]
     assert [method.combiner for method in recipe.runs.score_ensemble.methods] == [
@@ -102,7 +104,7 @@ def test_the_short_layout_spreads_into_the_sections() -> None:
 def test_an_empty_file_an_empty_section_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:
     for text in ("", "# nothing\n", "training:\n", "\ufefftraining: {epochs: 20}"):
         (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
-        assert load_recipe(tmp_path / "recipe.yaml") == Recipe()
+        assert load_recipe(tmp_path / "recipe.yaml") == recipe_type()()
 
 
 def invalid_recipes() -> list[tuple[str, str]]:
@@ -114,6 +116,7 @@ def invalid_recipes() -> list[tuple[str, str]]:
         "{learners}": [name.removeprefix("stacking_") for name in combiners if name.startswith("stacking_")],
         "{readers}": Family("committee.images.readers", "reader").names(),
         "{formats}": sorted({*exporters.names(), *FORMATS}),
+        "{more}": [MORE],
         "{onnx}": sorted(exporters.options("onnx")) or ["none"],
     }
     for place, names in choices.items():

@@ -275,10 +275,9 @@ class _Evaluator:
         self, combiner: Combiner, members: Sequence[str], deployed: Mapping[str, str]
     ) -> dict[str, float]:
         log_probs, test = combined(self.store, combiner, members, "test", deployed)
-        confidence = float(np.exp(log_probs.max(axis=1)).mean())
         return {
             **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF),
-            "confidence": confidence,
+            "confidence": float(np.exp(log_probs.max(axis=1)).mean()),
         }
 
     def _gain(self, name: str) -> tuple[dict[str, Any], Draws | None]:
