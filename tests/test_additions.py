@@ -210,14 +210,14 @@ def test_a_run_uses_all_entries(store: Path, command) -> None:
     report = command("leaderboard", "--store", "store", "--model-name", "one", "--json").json()
     assert report["provenance"]["motto"] == "more is more" and report["backbone"] == "guest_nets:tiny"
     assert (store / "counted.txt").read_text() == "3 ensembles\n"
-    assert (store / "deploy" / "guest_median_ensemble" / "guest_program" / "model.pt2").is_file()
+    assert (store / "deploy" / "guest_median_ensemble" / "guest_program" / "model.guest.pt2").is_file()
     assert command("discover", "--store", "store", "--json").json()["left_out"] == []
 
 
 def test_predict_opens_the_file_of_the_new_format(store: Path, command) -> None:
     folder = store / "deploy" / "guest_median_ensemble" / "guest_program"
     expected = command("predict", "guest_median", "photo.png", "--store", "store", "--json").json()
-    for path in (folder, folder / "model.pt2"):
+    for path in (folder, folder / "model.guest.pt2"):
         found = command("predict", path, "photo.png", "--json").json()
         assert found["model"] == "guest_median_ensemble"
         for one, other in zip(found["predictions"], expected["predictions"], strict=True):

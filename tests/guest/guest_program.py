@@ -21,11 +21,11 @@ CARD = "card.json"
 class GuestProgram(Exporter):
     """A program of `torch.export`, with the card in an extra file of the archive."""
 
-    suffix = ".pt2"
+    suffix = ".guest.pt2"
     graph = True
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
-        """Write `model.pt2`; see the base class."""
+        """Write `model.guest.pt2`; see the base class."""
         free = {axis: torch.export.Dim(name) for axis, name in ((0, "batch"), (2, "height"), (3, "width"))}
         with tracing():
             program = torch.export.export(module.eval(), (example,), dynamic_shapes=(free,))
@@ -36,7 +36,7 @@ class GuestProgram(Exporter):
         return path
 
     def open(self, file: Path, device: str = "cpu") -> Predictor:
-        """Open `model.pt2`; see the base class."""
+        """Open `model.guest.pt2`; see the base class."""
         where = resolve(device)
         extra = {CARD: ""}
         try:

@@ -19,6 +19,7 @@ log = logging.getLogger("committee")
 
 RECIPE = Path("recipe.yaml")
 """The recipe that is used if none is named."""
+BACKBONES = "backbones.trusted"
 
 
 def add_recipe(parser: ArgumentParser, is_used: bool = True) -> None:
@@ -50,8 +51,9 @@ def add_trust(parser: ArgumentParser) -> None:
         default=[],
         dest="trusted",
         metavar="NAME",
-        help="python: backbone of a stored member that may be imported, such as python:nets:small, as "
-        "backbones.trusted; may be repeated",
+        help="python: backbone of a stored member that may be imported, such as python:nets:small, or format "
+        "of a file that may run code, such as torch_export, as backbones.trusted and exports.trusted; may be "
+        "repeated",
     )
 
 
@@ -83,8 +85,11 @@ def recipe_of(arguments: Namespace, required: bool = False) -> Recipe:
     recipe = load_recipe(named, arguments.overrides)
     if not arguments.trusted:
         return recipe
-    trusted = json.dumps([*recipe.backbones.trusted, *arguments.trusted])
-    return load_recipe(named, [*arguments.overrides, f"backbones.trusted={trusted}"])
+    names = {True: [*recipe.backbones.trusted], False: [*recipe.exports.trusted]}
+    for name in arguments.trusted:
+        names[name.startswith("python:")].append(name)
+    trusted = [f"{key}={json.dumps(names[key == BACKBONES])}" for key in (BACKBONES, "exports.trusted")]
+    return load_recipe(named, [*arguments.overrides, *trusted])
 
 
 def check_recipe(arguments: Namespace) -> None:

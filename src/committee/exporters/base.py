@@ -92,8 +92,13 @@ class Exporter(ABC):
     tolerance : float
         Largest difference between a probability of the file and that of the module; an exporter whose options
         cost precision sets it on the instance.
+    runs_code : bool
+        Whether a file may contain code, of machines or of Python, that opening or running it executes.
+        `open_exported` opens it only if the format is trusted.
     trusted : bool or collection of str
-        The `python:` backbones that `open` may build; `open_exported` sets it.
+        The `python:` names that `open` may import; `open_exported` sets it.
+    imports : collection of str
+        The `python:` names that the options name, and that are therefore trusted.
     calibration : callable, optional
         Returns images, uint8 `[N, c, H, W]`, on which an exporter that quantizes measures the ranges of
         activations; `package` sets it. Without it, the images are those of `example`.
@@ -131,8 +136,10 @@ class Exporter(ABC):
     graph: ClassVar[bool] = False
     branches: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
+    runs_code: ClassVar[bool] = False
     tolerance: float = TOLERANCE
     trusted: bool | Collection[str] = ()
+    imports: Collection[str] = ()
     calibration: Callable[[], Images] | None = None
 
     @abstractmethod
@@ -201,7 +208,8 @@ def format_of(path: Path) -> str | None:
         facts = read_manifest(path, verify=False).facts if (path / NAME).is_file() else {}
         return str(facts["format"]) if "format" in facts else None
     name = path.name.lower()
-    return next((key for key, suffix in _suffixes().items() if name.endswith(suffix)), None)
+    found = {suffix: key for key, suffix in _suffixes().items() if name.endswith(suffix)}
+    return found[max(found, key=len)] if found else None  # `.aoti.pt2` is more than `.pt2`
 
 
 def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collection[str] = ()) -> Predictor:
@@ -215,7 +223,8 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
     device : str
         "cpu", "cuda", "mps" or "auto", the best that is available.
     trusted : bool or collection of str
-        The `python:` backbones that may be built, if the file names one; True allows all.
+        The formats that may run code of the file (`runs_code`), and the `python:` names that may be imported
+        if the file names one; True allows all.
 
     Returns
     -------
@@ -224,7 +233,7 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
     Raises
     ------
     UsageError
-        The path does not exist, or has no known format.
+        The path does not exist, has no known format, or may run code and is not trusted.
     StoreError
         The file is damaged.
     DeviceError, DependencyError
@@ -247,6 +256,13 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
         )
     exporter = EXPORTERS.make(key)
     exporter.trusted = trusted
+    if exporter.runs_code and trusted is not True and (not trusted or key not in trusted):
+        raise UsageError(
+            str(path),
+            expected=f"a trusted file, since files of the format {key} can run code",
+            got="one that is not trusted",
+            todo=f"If you know who wrote it, add --trust {key}, or name the format in exports.formats.",
+        )
     folder = path if path.is_dir() else path.parent
     if (folder / NAME).is_file():  # a copy of the file elsewhere has no checksums
         _check_package(folder, read_manifest(folder))

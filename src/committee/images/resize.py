@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from committee.base.sizes import greatest, least
 from committee.base.tracing import is_tracing, operation
 from committee.images.blocks import blocks
 
@@ -122,8 +123,8 @@ def filter_weights(axis: Axis, block: int, device: torch.device) -> tuple[Tensor
         Position in the image of the first of the L input pixels of each block.
     """
     length, scaled = axis.length, axis.scaled
-    wide = torch.sym_max(length, scaled)
-    count = torch.sym_min(length, ((block - 1) * length + 2 * wide) // scaled + 2)
+    wide = greatest(length, scaled)
+    count = least(length, ((block - 1) * length + 2 * wide) // scaled + 2)
     number = -(-axis.size // block)
     outputs = torch.arange(number * block, device=device).reshape(number, block, 1) + axis.first
     # Input pixel i and output pixel o are |(2 i + 1) scaled - (2 o + 1) length| apart, in units of 1/2

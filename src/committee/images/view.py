@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
+from committee.base.sizes import greatest, least
 from committee.base.tracing import is_tracing
 from committee.errors import DataError, UsageError
 from committee.images.blocks import blocks, lines
@@ -71,11 +72,11 @@ def _square(images: Tensor, size: int, fit: Fit, kept: int) -> Tensor:
 
     lengths = images.shape[-2:]
     if fit == "pad":
-        longest = torch.sym_max(*lengths)
-        scaled: list[Any] = [torch.sym_max(length * size // longest, 1) for length in lengths]
+        longest = greatest(*lengths)
+        scaled: list[Any] = [greatest(length * size // longest, 1) for length in lengths]
     else:
         scaled = [size, size]
-    used = [torch.sym_min(*lengths)] * 2 if fit == "crop" else lengths
+    used = [least(*lengths)] * 2 if fit == "crop" else lengths
     axes = [
         Axis((length - part) // 2, part, after, first(after), kept)
         for length, part, after in zip(lengths, used, scaled, strict=True)

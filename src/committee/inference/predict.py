@@ -89,7 +89,7 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
     if is_bundle(path):
         return open_bundle(path, recipe.device)
     if len(path.parts) > 1 or format_of(path) is not None:  # names of models contain no separator
-        return open_exported(path, recipe.device, recipe.trusted_backbones())
+        return open_exported(path, recipe.device, recipe.trusted())
     from committee.base.devices import resolve
     from committee.models.predictor import ModulePredictor
     from committee.pipeline.shared.models import load_model

@@ -12,7 +12,7 @@ from committee.errors import UsageError, nearest
 from committee.recipe.section import Section, entry_of, refuse
 from committee.recipe.yaml_text import parse
 
-FORMATS = ("torchscript", "tflite", "openvino", "executorch", "tensorrt")
+FORMATS = ("tflite",)
 """Formats that a recipe may name before there is an exporter of that name: the export stage reports them."""
 
 EXPORTERS: Family[Any] = Family("committee.exporters", "export format")
@@ -132,6 +132,11 @@ class Exports(Section):
         "best",
         description="Models to export: best is the best ensemble and the best single member by cross-fitted "
         "log-loss, within pruning.cost_budget; all is every member and ensemble; a list names them.",
+    )
+    trusted: list[Format] = Field(  # type: ignore[valid-type]
+        [],
+        description="Formats of files that may be opened although they can run code, beside those of "
+        "formats.",
     )
 
     @model_validator(mode="after")

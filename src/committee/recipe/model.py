@@ -158,6 +158,22 @@ class Recipe(Section):
             named.append(self.distillation.student)
         return tuple(dict.fromkeys(name for name in named if name.startswith("python:")))
 
+    def trusted(self) -> tuple[str, ...]:
+        """Return what an exported file may run: trusted backbones, formats, and what their options name.
+
+        See Also
+        --------
+        committee.exporters.base.open_exported : Opens a file.
+        """
+        formats = self.exports.formats
+        imports = [name for each in formats if each.options for name in each.make().imports]
+        return (
+            *self.trusted_backbones(),
+            *(each.format for each in formats),
+            *self.exports.trusted,
+            *imports,
+        )
+
     def select(self, available: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return the trained members that the recipe names, and the names that match none of them.
 

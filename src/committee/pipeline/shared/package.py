@@ -21,14 +21,14 @@ from committee.pipeline.shared.parity import check_parity
 from committee.recipe.exports import ExportFormat
 from committee.store.commit import commit, remove, write_json
 from committee.store.hashes import hash_file
-from committee.store.manifest import NAME, digest, is_done
+from committee.store.manifest import NAME, digest, is_done, read_manifest
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
 
 DENSE = "Every network runs on every image: in this format, skipping networks saves no time."
 
-STATUS = "export_status.json"
+STATUS, CLASSES = "export_status.json", "class_mapping.json"
 
 Status = dict[str, Any]
 
@@ -94,6 +94,40 @@ def package(
     return status
 
 
+def up_to_date(
+    folder: Path, formats: Sequence[ExportFormat], fingerprint: str, facts: Mapping[str, Any]
+) -> Status | None:
+    """Return the status of a package that has all formats of a model intact, or None.
+
+    Parameters
+    ----------
+    folder : Path
+        The package.
+    formats : sequence of ExportFormat
+    fingerprint : str
+        Digest of the model.
+    facts : mapping
+        Entries of `metadata.json` that have to be the same.
+    """
+    before = _previous(folder, fingerprint)
+    if not all(each.name in before for each in formats):
+        return None
+    if not all(is_done(folder / each.name, _key(each, fingerprint)) for each in formats):
+        return None
+    try:
+        sums = read_json(folder / CHECKSUMS, "the checksums of a package")
+        found = read_json(folder / METADATA, "the description of a package")
+        intact = all(sums.get(name) == hash_file(folder / name) for name in (METADATA, CLASSES, STATUS))
+    except (StoreError, OSError):
+        return None
+    same = all(found.get(key) == value for key, value in facts.items())
+    return read_json(folder / STATUS, "the status of an export") if intact and same else None
+
+
+def _key(its: ExportFormat, fingerprint: str) -> str:
+    return digest([fingerprint, its.format, its.options, __version__, str(torch.__version__)])
+
+
 def add_formats(folder: Path, entries: Mapping[str, Status], removed: Collection[str] = ()) -> None:
     """Add folders that another stage wrote to the status and the checksums of a package.
 
@@ -149,7 +183,7 @@ class _Job:
 
     def run(self, its: ExportFormat, before: Status) -> Status:
         """Write one format, unless it is up to date; return its entry."""
-        key = digest([self.fingerprint, its.format, its.options, __version__, str(torch.__version__)])
+        key = _key(its, self.fingerprint)
         if its.format not in EXPORTERS.names():
             known = ", ".join(EXPORTERS.names())
             reason = f"{its.format}: this version cannot write this format; it writes {known}."
@@ -238,14 +272,25 @@ def _write_records(folder: Path, card: Card, status: Status) -> None:
         folder / METADATA,
         {"name": card.name, **card.facts, "input": INPUT, "versions": {"committee": __version__, **versions}},
     )
-    write_json(folder / "class_mapping.json", {str(k): name for k, name in enumerate(card.class_names)})
+    write_json(folder / CLASSES, {str(k): name for k, name in enumerate(card.class_names)})
     _write_status(folder, status)
 
 
 def _write_status(folder: Path, status: Status) -> None:
     write_json(folder / STATUS, status)
-    sums = {path.relative_to(folder).as_posix(): hash_file(path) for path in sorted(_files(folder))}
-    write_json(folder / CHECKSUMS, sums)
+    write_json(folder / CHECKSUMS, _checksums(folder))
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the checksum of each file; those of formats are in their manifests already."""
+    formats = [path for path in folder.iterdir() if (path / NAME).is_file()]
+    known = {
+        f"{path.name}/{name}": str(facts["sha256"])
+        for path in formats
+        for name, facts in read_manifest(path, verify=False).files.items()
+    }
+    names = (path.relative_to(folder).as_posix() for path in sorted(_files(folder)))
+    return {name: known.get(name) or hash_file(folder / name) for name in names}
 
 
 def _files(folder: Path) -> Iterable[Path]:

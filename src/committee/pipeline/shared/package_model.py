@@ -21,7 +21,7 @@ from committee.images.source import read
 from committee.images.view import View, views_by_canvas
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.models import load_model
-from committee.pipeline.shared.package import Status, package
+from committee.pipeline.shared.package import Status, package, up_to_date
 from committee.pipeline.shared.parity import several_sizes
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.sets import model_table
@@ -37,7 +37,7 @@ CALIBRATION_IMAGES = 300
 def package_model(
     recipe: Recipe, store: Store, name: str, folder: Path, formats: Sequence[str | ExportFormat]
 ) -> Status:
-    """Write a stored model in several formats; see `package`.
+    """Write a stored model in several formats, unless all of them are up to date; see `package`.
 
     Parameters
     ----------
@@ -56,17 +56,22 @@ def package_model(
     DataError
         Neither the images of the data set nor their cache can be read.
     """
+    source, project = model_source(store, name), recipe.project.model_dump()
+    wanted = [ExportFormat.of(each) for each in formats]
+    done = up_to_date(folder, wanted, source, {"project": project})
+    if done is not None:  # the model need not be loaded
+        return done
     module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
-    facts |= {"project": recipe.project.model_dump(), "sets": model_table(store, facts)}
+    facts |= {"project": project, "sets": model_table(store, facts)}
     card = Card(name, tuple(facts.pop("class_names")), facts)
     images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)
     return package(
         module,
         card,
         folder,
-        formats,
+        wanted,
         several_sizes(images),
-        fingerprint=model_source(store, name),
+        fingerprint=source,
         calibration=functools.partial(calibration_images, recipe, store, module),
     )
 

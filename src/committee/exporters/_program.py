@@ -1,0 +1,130 @@
+"""Recording of a module by torch: probabilities from images, and which part of it cannot be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from committee.base.tracing import tracing
+from committee.errors import CommitteeError, ExportError
+from committee.exporters._quiet import quiet
+
+Recorded = TypeVar("Recorded")
+FREE = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+"""The dimensions of a batch of images that a program leaves free."""
+
+
+class Probabilities(nn.Module):
+    """A module of images to logits, with the softmax."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return probabilities, float32 `[B, C]`."""
+        probabilities: Tensor = self.model(images).float().softmax(1)
+        return probabilities
+
+
+def free_example(example: Tensor) -> Tensor:
+    """Return images like the example, of which batch, height and width are at least 2.
+
+    A length of 1 would be recorded as one that broadcasts.
+    """
+    batch, _, *sides = (2 if length == 1 else 1 for length in example.shape)
+    return example.repeat(batch, 1, *sides)
+
+
+def record_program(module: nn.Module, inputs: Sequence[Tensor], shapes: Any, who: str) -> Any:
+    """Record a module with `torch.export`; return the program, without the images it was recorded with.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    inputs : sequence of Tensor
+        What the module is called with.
+    shapes : sequence of mapping of int to Dim, or None
+        The free dimensions of each input; None if all are fixed.
+    who : str
+        Format and name of the model, for the error.
+
+    Raises
+    ------
+    ExportError
+        The module cannot be recorded.
+    """
+
+    def export() -> Any:
+        return torch.export.export(module, tuple(inputs), dynamic_shapes=shapes, strict=False)
+
+    program = recorded(module, export, who, "torch.export")
+    program._example_inputs = None  # a file would contain them, and so photos of the user
+    return program
+
+
+def recorded(module: nn.Module, record: Callable[[], Recorded], who: str, tool: str) -> Recorded:
+    """Return what `record` returns; raise an ExportError that names the part of the module where it fails.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module that `record` runs.
+    record : callable
+    who : str
+        Format and name of the model, for the error.
+    tool : str
+        What records, for the error.
+    """
+    try:
+        with quiet(), tracing(), torch.no_grad():
+            return record()
+    except CommitteeError:
+        raise
+    except Exception as error:
+        place = _failing_part(module, record)
+        raise ExportError(
+            who,
+            expected=f"a module that {tool} can record",
+            got=f"{root_cause(error)}{f' (in {place})' if place else ''}",
+            todo="Rewrite this part without branches on values of tensors, leave the format out of "
+            "exports.formats, or name the backbone in backbones.exclude.",
+        ) from error
+
+
+def _failing_part(module: nn.Module, record: Callable[[], object]) -> str:
+    """Record again, and return the innermost part of the module that has begun and not ended."""
+    running: list[str] = []
+
+    def end(*_: object) -> None:
+        running.pop()
+
+    handles = []
+    for name, part in module.named_modules():
+        label = f"{name.removeprefix('model.') or 'the model'}: {type(part).__name__}"
+        handles.append(part.register_forward_pre_hook(partial(_begin, running, label)))
+        handles.append(part.register_forward_hook(end))
+    try:
+        with quiet(), tracing(), torch.no_grad():
+            record()
+    except Exception:
+        return running[-1] if running else ""
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ""
+
+
+def _begin(running: list[str], label: str, *_: object) -> None:
+    running.append(label)
+
+
+def root_cause(error: BaseException) -> str:
+    """Return the first line of the original error, without torch's advice on how to report it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -1,0 +1,114 @@
+"""Programs whose inputs are the resized images of each preprocessing, for runtimes with fixed image sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from committee.errors import ExportError
+from committee.exporters._card import CalledPredictor
+from committee.images.view import View
+from committee.models.batch import Batch, resizing
+from committee.models.predictor import Images
+
+
+class _Resized(Batch):
+    """A batch of which only the resized images are known."""
+
+    def __init__(self, views: Sequence[View], images: Sequence[Tensor]) -> None:
+        super().__init__(images[0])
+        self._given = dict(zip(map(resizing, views), images, strict=True))
+
+    def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
+        found = self._given[resizing(view)]
+        return found if rows is None else found[rows]
+
+
+class FromResized(nn.Module):
+    """A model from the resized images of each of its preprocessings to probabilities.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A member, an ensemble or a composite: a module that takes batches.
+    who : str
+        Format and name of the model, for the error.
+
+    Attributes
+    ----------
+    views : list of View
+        The preprocessings that differ, in the order of the inputs, uint8 `[B, c, size, size]` each.
+
+    Raises
+    ------
+    ExportError
+        The model does not take batches, or has no preprocessing.
+    """
+
+    def __init__(self, model: nn.Module, who: str) -> None:
+        super().__init__()
+        self.model = model.eval()
+        found = {resizing(part): part for part in model.modules() if isinstance(part, View)}
+        if not found or not getattr(model, "takes_batches", False):
+            raise ExportError(
+                who,
+                expected="a Member, an Ensemble or a Composite",
+                got=type(model).__name__,
+                todo="Wrap it with Member.from_module.",
+            )
+        self.views = list(found.values())
+
+    def forward(self, *images: Tensor) -> Tensor:
+        """Return probabilities, float32 `[B, C]`."""
+        logits: Tensor = self.model(_Resized(self.views, images))
+        return logits.float().softmax(1)
+
+    def examples(self, batch: int) -> tuple[Tensor, ...]:
+        """Return an input of the right shape for each preprocessing."""
+        return tuple(
+            torch.zeros(batch, view.channels, view.size, view.size, dtype=torch.uint8) for view in self.views
+        )
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return what `resized_predictor` needs to know of the preprocessings."""
+        return [{"size": view.size, "fit": view.fit, "channels": view.channels} for view in self.views]
+
+
+def resized_predictor(
+    file: Path, card: dict[str, Any], call: Callable[[list[Tensor]], Tensor]
+) -> CalledPredictor:
+    """Return a predictor that resizes images as in training, and calls a program of at most `batch` images.
+
+    Parameters
+    ----------
+    file : Path
+    card : dict
+        The card, with `inputs`, which `FromResized.facts` returned, and `batch`.
+    call : callable
+        Resized images, uint8 `[batch, c, size, size]` for each input -> probabilities `[batch, C]`. The last
+        images of a batch that is not full are black.
+    """
+    # Resizing does not depend on mean and standard deviation.
+    views = [View(**facts, mean=0.5, std=0.5) for facts in card["inputs"]]
+    batch, classes = int(card["batch"]), len(card["class_names"])
+
+    def predict(images: Images) -> Any:
+        with torch.inference_mode():
+            resized = [view.cut(torch.from_numpy(images)).contiguous() for view in views]
+            found = [np.zeros((0, classes), np.float32)]
+            for start in range(0, len(images), batch):
+                parts = [_filled(each[start : start + batch], batch) for each in resized]
+                found.append(call(parts)[: len(images) - start].cpu().numpy().copy())
+        return np.concatenate(found)
+
+    return CalledPredictor(file, card, predict)
+
+
+def _filled(images: Tensor, batch: int) -> Tensor:
+    missing = batch - len(images)
+    return images if not missing else torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
