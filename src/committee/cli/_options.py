@@ -9,6 +9,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from committee.base.registry import Family
 from committee.errors import UsageError, missing
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ log = logging.getLogger("committee")
 
 RECIPE = Path("recipe.yaml")
 """The recipe that is used if none is named."""
-BACKBONES = "backbones.trusted"
 
 
 def add_recipe(parser: ArgumentParser, is_used: bool = True) -> None:
@@ -85,10 +85,11 @@ def recipe_of(arguments: Namespace, required: bool = False) -> Recipe:
     recipe = load_recipe(named, arguments.overrides)
     if not arguments.trusted:
         return recipe
-    names = {True: [*recipe.backbones.trusted], False: [*recipe.exports.trusted]}
+    formats: Family[Any] = Family("committee.exporters", "export format")
+    names = {key: [*getattr(recipe, key).trusted] for key in ("backbones", "exports")}
     for name in arguments.trusted:
-        names[name.startswith("python:")].append(name)
-    trusted = [f"{key}={json.dumps(names[key == BACKBONES])}" for key in (BACKBONES, "exports.trusted")]
+        names["exports" if name in formats.names() else "backbones"].append(name)
+    trusted = [f"{key}.trusted={json.dumps(value)}" for key, value in names.items()]
     return load_recipe(named, [*arguments.overrides, *trusted])
 
 
