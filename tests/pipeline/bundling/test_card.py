@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from huggingface_hub import ModelCard
 
 from committee.metrics.conformal import sets
@@ -60,6 +61,21 @@ def test_a_model_without_report_or_thresholds_says_so(subject: Callable[..., Sub
     card = card_of(subject())
     assert card.data.eval_results is None and card.data.license == "unknown"
     assert "Not evaluated" in card.text and "Prediction sets" not in card.text
+
+
+@pytest.mark.parametrize(
+    ("facts", "text"),
+    [
+        ({"method": "cascade", "members": ["a", "b"]}, "It was made by `cascade` from `a`, `b`."),
+        ({"plan": "moe", "of": ["a", "b"], "backbone": "x | y"}, "It was made by `moe` from `a`, `b`."),
+        ({"plan": "single", "backbone": "timm:x"}, "It was made by `single` from `timm:x`."),
+        ({"calibrate": "pooled"}, "preprocessing. Its probabilities are calibrated (`pooled`)."),
+    ],
+)
+def test_it_says_what_the_model_was_made_of(
+    subject: Callable[..., Subject], facts: dict[str, Any], text: str
+) -> None:
+    assert text in card_of(subject(provenance=facts)).text
 
 
 def test_names_of_classes_cannot_be_markup(subject: Callable[..., Subject]) -> None:

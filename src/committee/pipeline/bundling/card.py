@@ -64,14 +64,14 @@ def _metadata(subject: Subject) -> str:
 
 def _intro(subject: Subject) -> str:
     facts = subject.provenance
-    members = ", ".join(f"`{name}`" for name in facts.get("members", ()))
-    backbone = f" It is a network of the backbone `{facts['backbone']}`." if facts.get("backbone") else ""
-    made = f" It is an ensemble (`{facts.get('method')}`) of {members}." if members else backbone
+    how, parts = facts.get("method") or facts.get("plan"), facts.get("members") or facts.get("of")
+    named = ", ".join(f"`{name}`" for name in parts or filter(None, [facts.get("backbone")]))
+    made = f" It was made by `{how}` from {named}." if how and named else ""
     calibrated = facts.get("calibrate")
     known = f" Its probabilities are calibrated (`{calibrated}`)." if calibrated not in (None, "none") else ""
     return (
         f"# {subject.name}\n\nAn image classifier of {len(subject.class_names)} classes, in one ONNX "
-        f"file with its preprocessing.{made}{known} It was made with committee {__version__}."
+        f"file with its preprocessing.{made}{known} The file was written by committee {__version__}."
     )
 
 
