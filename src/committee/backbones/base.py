@@ -127,6 +127,11 @@ class Backbone(nn.Module):
     output : Output, optional
         How what `net` returns becomes logits.
 
+    Attributes
+    ----------
+    shapes : dict of str to list of int
+        Tensors of `net` that have fewer channels than in the architecture; see `backbones.narrow`.
+
     See Also
     --------
     committee.backbones.build.build : Build a backbone by name.
@@ -157,6 +162,7 @@ class Backbone(nn.Module):
         self.heads = tuple(heads)
         self.architecture = architecture
         self.mean, self.std = tuple(mean), tuple(std)
+        self.shapes: dict[str, list[int]] = {}
 
     def forward(self, images: Tensor) -> Tensor:
         """Turn normalized images `[B, c, size, size]` into logits `[B, classes]`."""

@@ -32,6 +32,8 @@ class Compressor(ABC):
         Name of the folder of the result in a package, such as `onnx_int8`.
     calibrated : bool
         Whether the method needs images: activations are then rounded to ranges that are measured on them.
+    precision : str
+        The option `precision` of the export format that the result has.
     tolerance : float
         Largest difference between a probability of the result and that of the module with which an export is
         kept. It only guards against broken files; the losses that matter are measured on held-out rows.
@@ -54,6 +56,7 @@ class Compressor(ABC):
     format: ClassVar[str] = "onnx"
     folder: ClassVar[str]
     calibrated: ClassVar[bool] = True
+    precision: ClassVar[str] = "int8"
     tolerance: ClassVar[float] = 0.5
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     extra: ClassVar[str] = "onnx"

@@ -35,6 +35,7 @@ class Float16(Compressor):
 
     folder = "onnx_float16"
     calibrated = False
+    precision = "float16"
     tolerance = 0.02
     needs = ("onnx",)
 

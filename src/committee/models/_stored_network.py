@@ -12,6 +12,7 @@ from torch import nn
 
 from committee.backbones.base import Architecture, Backbone, find_head
 from committee.backbones.build import build_architecture
+from committee.backbones.narrow import narrow
 from committee.backbones.outputs import Output
 from committee.backbones.stored_weights import build_for, fill
 from committee.errors import CommitteeError, StoreError, UsageError
@@ -29,14 +30,15 @@ def load_network(
     """Return the network that a member's description names, with the weights in `path`; see `Member.load`."""
     classes = len(description["class_names"])
     with damage_named(path, str(description["name"])):
-        header = read_header(path)
+        header, shapes = read_header(path), dict(description.get("shapes", {}))
         if net is not None:
             network = net if isinstance(net, Backbone) else Backbone(net, find_head(net, classes))
+            narrow(network.net, shapes)
         else:
             architecture = _architecture(description)
 
             def build() -> Backbone:
-                return build_architecture(
+                network = build_architecture(
                     architecture,
                     classes,
                     channels=view.channels,
@@ -44,10 +46,13 @@ def load_network(
                     trusted=_is_trusted(architecture, trusted),
                     seed=0,
                 )
+                narrow(network.net, shapes)
+                return network
 
             # A builder may compute with the values of its parameters; it is code that the user trusts.
             is_ours = architecture.source != "python"
             network = build_for(path, header, build, _state) if is_ours else build()
+        network.shapes = shapes
         network.output = Output(**description.get("output", {}))
         fill(network.net, path, header, nn.Module.state_dict)
     return network

@@ -237,6 +237,8 @@ class Member(nn.Module):
         }
         if self.network.output != AS_IS:
             description["output"] = self.network.output.to_json()
+        if self.network.shapes:
+            description["shapes"] = self.network.shapes
         if self.normalized:
             description["normalized"] = True
         write_description(folder / DESCRIPTION, description)

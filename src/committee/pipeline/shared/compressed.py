@@ -249,7 +249,7 @@ class _Job:
         """Write the file of the deployed networks into the package; return its entry in the status."""
         compressor = its["compressor"]
         key = digest([self.source, its["method"], its["options"], self.section.images, __version__])
-        facts = {"format": compressor.format, "options": {}, "method": its["method"]}
+        facts = {"format": compressor.format, "options": _options(compressor), "method": its["method"]}
         with commit(self.model.folder / name, kind="export", fingerprint=key, **facts) as new:
             file = compressor.compress(self.model.file, self._given(compressor), new)
             predictor = _open(compressor.format, file)
@@ -263,9 +263,7 @@ class _Job:
         shown = its["test"] if "test" in its else its["choosing"]
         parity = {key: shown[key] for key in ("max_abs_diff", "agreement", "accuracy_lost", "n")}
         return {
-            "format": compressor.format,
-            "options": {},
-            "method": its["method"],
+            **facts,
             "status": "done",
             "file": its["file"],
             "size_mb": its["size_mb"],
@@ -321,6 +319,12 @@ def every_method() -> list[Method]:
         for name, kind in kinds.items()
         if kind.format in EXPORTERS.names() and all(importlib.util.find_spec(each) for each in kind.needs)
     ]
+
+
+def _options(compressor: Any) -> Report:
+    """Return the options with which the exporter writes files of the same precision."""
+    known = EXPORTERS.options(compressor.format)
+    return {"precision": compressor.precision} if "precision" in known else {}
 
 
 def _open(format: str, file: Path) -> Predictor:
