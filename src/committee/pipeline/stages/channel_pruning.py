@@ -128,8 +128,9 @@ class ChannelPruning(Stage):
         return ChannelPruning(store.members()[:1]).run(recipe, store)
 
     def _section(self, recipe: Recipe) -> Any:
+        """Return the section; the verb needs none, since its defaults are of use."""
         found = getattr(recipe, "channel_pruning", None) or Section()
-        return found if self.members else self.section(recipe)
+        return found if self.members or found.enable else self.section(recipe)
 
     def _chosen(self, section: Any, recipe: Recipe, store: Store, catalog: Catalog) -> list[str]:
         """Return the full names of the members to prune."""
