@@ -288,6 +288,8 @@ def test_contributions_are_those_of_selected_predictions(noisy, key, calibrated)
     rule = build({"combiner": "temperature", "inner": spec} if calibrated else spec)
     folds = np.arange(len(noisy)) % 3
     found = contributions(rule, noisy, folds=folds)
+    known = cross_fit(rule, noisy, folds=folds)
+    assert contributions(rule, noisy, folds=folds, held_out=known) == found
     for member in noisy.members[:1]:
         rest = noisy.select([name for name in noisy.members if name != member])
         losses = [

@@ -10,7 +10,7 @@ from committee.combiners._calibrator import OutputCalibrator
 from committee.combiners.base import Combiner, build
 from committee.metrics.classification import evaluate, get_metric
 from committee.predictions.table import Predictions
-from committee.scoring.scores import Folds, cross_fit, folds_of
+from committee.scoring.scores import Folds, LogProbs, cross_fit, folds_of
 
 Spec = dict[str, Any]
 _PARTS = ("members", "weights", "inner", "fallback", "inputs")
@@ -24,6 +24,7 @@ def contributions(
     *,
     folds: Folds | None = None,
     seed: int = 0,
+    held_out: LogProbs | None = None,
 ) -> dict[str, float]:
     """Return how much worse the cross-fitted metric gets without each member.
 
@@ -42,6 +43,9 @@ def contributions(
         Fold of each row; by default as in `committee.scoring.cross_fit`.
     seed : int
         Seed of folds that are drawn.
+    held_out : float32 array [N, C], optional
+        The cross-fitted log-probabilities of the combiner of all members on the same folds, such as those of
+        `committee.scoring.Scores`; computed by default.
 
     See Also
     --------
@@ -51,16 +55,16 @@ def contributions(
     folds = folds_of(predictions, folds, seed)
     sign = 1 if get_metric(metric).higher_is_better else -1
 
-    def value(rule: Combiner) -> float:
-        held_out = cross_fit(rule, predictions, folds=folds)
-        return sign * evaluate(held_out, labels, [metric])[metric]
+    def value(log_probs: LogProbs) -> float:
+        return sign * evaluate(log_probs, labels, [metric])[metric]
 
-    whole, result = value(combiner), {}
+    whole = value(cross_fit(combiner, predictions, folds=folds) if held_out is None else held_out)
+    result: dict[str, float] = {}
     for member in track(predictions.members, what="contributions", name=str):
         smaller = without(combiner, member, predictions.members)
         if smaller is not None:
             rest = [name for name in predictions.members if name != member]
-            result[member] = whole - value(_on(rest, smaller))
+            result[member] = whole - value(cross_fit(_on(rest, smaller), predictions, folds=folds))
     return result
 
 

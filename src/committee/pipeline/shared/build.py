@@ -318,7 +318,7 @@ def build_ensemble(
         "notes": fitted.notes(),
         "scores": scores.to_json(),
         "sets": sets,
-        "contributions": _contributions(name, combiner, context),
+        "contributions": _contributions(name, combiner, scores, context),
         "disagreement": context.disagreement,
     }
     fingerprint = digest([context.sources, spec, context.seed, context.rows, context.inputs])
@@ -375,7 +375,7 @@ def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) ->
     return table(scores.held_out, context.predictions, rows=context.rows, approximate=True)
 
 
-def _contributions(name: str, combiner: Combiner, context: BuildContext) -> dict[str, float]:
+def _contributions(name: str, combiner: Combiner, scores: Scores, context: BuildContext) -> dict[str, float]:
     """Return the contribution of each member, or nothing if they take longer than their budget."""
     seconds, budget = contribution_seconds(combiner, context.predictions), context.contributions_budget
     if budget is not None and seconds > budget:
@@ -387,7 +387,7 @@ def _contributions(name: str, combiner: Combiner, context: BuildContext) -> dict
             duration(seconds / 3600),
         )
         return {}
-    return contributions(combiner, context.predictions, seed=context.seed)
+    return contributions(combiner, context.predictions, seed=context.seed, held_out=scores.held_out)
 
 
 def _calibration(scores: Scores, context: BuildContext) -> dict[str, Any]:
