@@ -6,6 +6,7 @@ member. The others, whose files may skip members, have a file each.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -87,27 +88,32 @@ def ensembles(members, rows) -> dict[str, Ensemble]:
 
 
 @pytest.fixture(scope="module")
-def exported(once, ensembles, photos) -> dict[str, list[np.ndarray]]:
-    """The probabilities of each ensemble for batches of several sizes, from one file."""
-    dense = {key: each for key, each in ensembles.items() if not is_conditional(each.combiner)}
+def exported(request, once, ensembles, photos) -> dict[str, list[np.ndarray]]:
+    """The probabilities of each ensemble whose test is selected, for several batches, from one file."""
+    specs = [getattr(item, "callspec", None) for item in request.session.items]
+    selected = {spec.params.get("key") for spec in specs if spec}
+    dense = {
+        key: each for key, each in ensembles.items() if key in selected and not is_conditional(each.combiner)
+    }
     batches = several_sizes(list(photos))
 
     def export(folder: Path) -> None:
         Onnx().export(Together(list(dense.values())), torch.tensor(batches[0]), folder, Card("all", CLASSES))
 
-    file = once("onnx-combiners", export) / "model.onnx"
+    file = once("onnx-" + hashlib.sha256(" ".join(dense).encode()).hexdigest()[:16], export) / "model.onnx"
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     found = [session.run(None, {"images": images})[0] for images in batches]
     return {key: [each[..., index] for each in found] for index, key in enumerate(dense)}
 
 
 @pytest.mark.parametrize("key", COMBINERS.names())
-def test_every_combiner(key, ensembles, exported, photos, tmp_path):
+def test_every_combiner(key, ensembles, photos, tmp_path, request):
     ensemble = ensembles[key]
     if is_conditional(ensemble.combiner):
         check(ensemble, photos, tmp_path)
         return
-    for images, found in zip(several_sizes(list(photos)), exported[key], strict=True):
+    exported = request.getfixturevalue("exported")[key]
+    for images, found in zip(several_sizes(list(photos)), exported, strict=True):
         with torch.inference_mode():
             expected = ensemble(torch.tensor(images)).softmax(1).numpy()
         assert found.shape == expected.shape

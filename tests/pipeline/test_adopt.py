@@ -33,7 +33,8 @@ from committee.store.layout import Store
 
 
 def recipe(*overrides: str) -> Recipe:
-    return load_recipe(None, ["device=cpu", "dataset.img_size=32", *overrides])
+    fixed = ["device=cpu", "dataset.img_size=32", "runs.score_ensemble.contributions_budget=0"]
+    return load_recipe(None, [*fixed, *overrides])
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ SMALL = "runs.fusion.fusion_config={hidden_dims: [16], epochs: 2}"
 
 
 def recipe(*overrides: str) -> Recipe:
-    return load_recipe(None, ["device=cpu", "exports.formats=[state_dict, onnx]", SMALL, *overrides])
+    fixed = ["device=cpu", "exports.formats=[state_dict, onnx]", "runs.score_ensemble.contributions_budget=0"]
+    return load_recipe(None, [*fixed, SMALL, *overrides])
 
 
 def test_each_head_is_a_member_like_any_other(trained: Store) -> None:
