@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
+from committee.images import cache
+from committee.images.decode import decode
 from committee.recipe.dataset import Dataset as Settings
 
 
@@ -65,3 +67,11 @@ def settings():
         return Settings(path=None if path is None else str(path), **{"num_workers": 0, "fit": "crop", **keys})
 
     return build
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Count the images that are decoded."""
+    count = []
+    monkeypatch.setattr(cache, "decode", lambda *args, **keys: (count.append(1), decode(*args, **keys))[1])
+    return count

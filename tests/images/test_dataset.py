@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from committee.base.folds import fingerprint
 from committee.errors import CommitteeError, DataError
-from committee.images import cache
 from committee.images.dataset import open_dataset, remove_unused
 from committee.images.decode import decode
 from committee.images.splits import hold_out
@@ -29,14 +28,6 @@ def said(opened):
         return caught.value.exit_code, str(caught.value)
 
     return run
-
-
-@pytest.fixture
-def decoded(monkeypatch):
-    """Count the images that are decoded."""
-    count = []
-    monkeypatch.setattr(cache, "decode", lambda *args, **keys: (count.append(1), decode(*args, **keys))[1])
-    return count
 
 
 def canvas_of(data):

@@ -27,14 +27,6 @@ def opened(store):
 
 
 @pytest.fixture
-def decoded(monkeypatch):
-    """Count the images that are decoded."""
-    count = []
-    monkeypatch.setattr(cache, "decode", lambda *args, **keys: (count.append(1), decode(*args, **keys))[1])
-    return count
-
-
-@pytest.fixture
 def root(make_folder):
     """Twenty-four scans in two classes, three of them broken."""
     root = make_folder("root", {"cat": 12, "dog": 12})

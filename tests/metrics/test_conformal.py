@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,16 +21,8 @@ from committee.metrics.conformal import (
     threshold,
 )
 
+Simulate = Callable[..., tuple[np.ndarray, np.ndarray]]
 both = pytest.mark.parametrize("method", ["lac", "aps", "raps"])
-
-
-def simulated(rows: int, seed: int, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, rows)
-    logits = rng.normal(size=(rows, classes)) * 1.5
-    logits[np.arange(rows), labels] += 2
-    log_probs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    return (1.7 * log_probs).astype(np.float32), labels
 
 
 def test_worked_scores() -> None:
@@ -60,7 +53,9 @@ def test_raps_makes_the_largest_sets_smaller() -> None:
     assert largest["raps"] < largest["aps"]
 
 
-def test_scores_of_labels_are_those_of_all_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_of_labels_are_those_of_all_classes(
+    monkeypatch: pytest.MonkeyPatch, simulated: Simulate
+) -> None:
     log_probs, labels = simulated(50, 0)
     monkeypatch.setattr("committee.metrics.conformal._TILE", 40)  # six rows at a time
     for method in METHODS:
@@ -126,7 +121,7 @@ def test_the_threshold_is_the_smallest_that_admits_enough(n: int, thousandth: in
 
 @both
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.9, 0.95])
-def test_the_promise_is_kept_on_fresh_rows(method: str, coverage: float) -> None:
+def test_the_promise_is_kept_on_fresh_rows(method: str, coverage: float, simulated: Simulate) -> None:
     log_probs, labels = simulated(2000, 0)
     scores = nonconformity(log_probs, method)[np.arange(2000), labels]
     fresh, truth = simulated(20_000, 1)
@@ -140,7 +135,7 @@ def test_the_promise_is_kept_on_fresh_rows(method: str, coverage: float) -> None
 
 
 @both
-def test_sets_grow_with_coverage(method: str) -> None:
+def test_sets_grow_with_coverage(method: str, simulated: Simulate) -> None:
     log_probs, labels = simulated(500, 0)
     scores = nonconformity(log_probs, method)[np.arange(500), labels]
     inside = [sets(log_probs, threshold(scores, each), method) for each in (0.5, 0.8, 0.95, 0.999)]
@@ -148,7 +143,7 @@ def test_sets_grow_with_coverage(method: str) -> None:
     assert inside[-1].all()
 
 
-def test_aps_sets_grow_where_the_model_is_unsure() -> None:
+def test_aps_sets_grow_where_the_model_is_unsure(simulated: Simulate) -> None:
     log_probs, labels = simulated(4000, 2)
     size = {}
     for method in METHODS:

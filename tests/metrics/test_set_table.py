@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,18 +15,11 @@ from committee.metrics.conformal import METHODS, nonconformity, sets, threshold
 from committee.metrics.set_coverage import coverage_and_size
 from committee.metrics.set_table import CLASS_COVERAGES, SetTable, selective
 
-
-def simulated(rows: int, seed: int, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, classes, rows)
-    logits = rng.normal(size=(rows, classes)) * 1.5
-    logits[np.arange(rows), labels] += 2
-    log_probs = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
-    return (1.7 * log_probs).astype(np.float32), labels
+Simulate = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.mark.parametrize("method", ["lac", "aps", "raps"])
-def test_a_table_is_the_threshold_at_the_next_thousandth(method: str) -> None:
+def test_a_table_is_the_threshold_at_the_next_thousandth(method: str, simulated: Simulate) -> None:
     log_probs, labels = simulated(300, 3)
     table = SetTable.of(log_probs, labels, rows="val", approximate=False)
     scores = nonconformity(log_probs, method)[np.arange(300), labels]
@@ -36,7 +30,7 @@ def test_a_table_is_the_threshold_at_the_next_thousandth(method: str) -> None:
     assert again == table
 
 
-def test_what_a_table_says_of_itself() -> None:
+def test_what_a_table_says_of_itself(simulated: Simulate) -> None:
     log_probs, labels = simulated(50, 0)
     exact = SetTable.of(log_probs, labels, rows="val", approximate=False)
     about = SetTable.of(log_probs, labels, rows="oof", approximate=True)
@@ -44,7 +38,7 @@ def test_what_a_table_says_of_itself() -> None:
     assert about.note == ("approximate: calibrated on 50 cross-fitted rows that were predicted by other fits")
 
 
-def test_a_table_of_anybodys() -> None:
+def test_a_table_of_anybodys(simulated: Simulate) -> None:
     good = SetTable.of(*simulated(20, 0), rows="val", approximate=False).to_json()
     few = {method: [0.5] for method in ("lac", "aps", "raps")}
     for bad in ({}, {**good, "thresholds": few}, {**good, "n": "many"}, {**good, "by_class": [["a"]]}):
@@ -56,7 +50,7 @@ def test_a_table_of_anybodys() -> None:
         )
 
 
-def test_coverage_and_size_have_intervals() -> None:
+def test_coverage_and_size_have_intervals(simulated: Simulate) -> None:
     log_probs, labels = simulated(400, 5)
     found = coverage_and_size(log_probs, labels, [math.inf], "lac")[0]
     assert found["coverage"].value == 1 and found["coverage"].low > 0.98
@@ -68,7 +62,7 @@ def test_coverage_and_size_have_intervals() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_coverage_and_size_are_those_of_the_sets(method: str) -> None:
+def test_coverage_and_size_are_those_of_the_sets(method: str, simulated: Simulate) -> None:
     log_probs, labels = simulated(300, 4, classes=9)
     log_probs[:50] = log_probs[:50].round(0)  # equal probabilities
     table = SetTable.of(log_probs, labels, rows="val", approximate=False)
@@ -80,7 +74,7 @@ def test_coverage_and_size_are_those_of_the_sets(method: str) -> None:
         assert each["mean_size"].value == inside.sum(axis=1).mean()
 
 
-def test_the_coverage_of_groups_has_a_wider_interval() -> None:
+def test_the_coverage_of_groups_has_a_wider_interval(simulated: Simulate) -> None:
     log_probs, labels = simulated(20, 5)
     log_probs, labels, groups = (np.repeat(each, 20, 0) for each in (log_probs, labels, np.arange(20)))
     limit = threshold(nonconformity(log_probs, "lac")[np.arange(400), labels], 0.8)
@@ -91,7 +85,7 @@ def test_the_coverage_of_groups_has_a_wider_interval() -> None:
         assert grouped[key].high - grouped[key].low > 2.5 * (alone[key].high - alone[key].low)
 
 
-def test_thresholds_of_classes_in_a_table() -> None:
+def test_thresholds_of_classes_in_a_table(simulated: Simulate) -> None:
     log_probs, labels = simulated(300, 3)
     rare = np.where(labels == 5, np.arange(300) % 5, labels)
     table = SetTable.of(log_probs, rare, rows="val", approximate=False)
@@ -108,7 +102,7 @@ def test_thresholds_of_classes_in_a_table() -> None:
 
 
 @pytest.mark.parametrize("groups", [5, 19, 40])
-def test_groups_are_units_if_there_are_enough(groups: int) -> None:
+def test_groups_are_units_if_there_are_enough(groups: int, simulated: Simulate) -> None:
     log_probs, labels = simulated(400, 3)
     group = np.arange(400) % groups
     scores = nonconformity(log_probs, "aps")[np.arange(400), labels]

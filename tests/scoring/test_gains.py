@@ -17,18 +17,6 @@ from committee.scoring.gains import Gain, gain, is_by_class
 COMPARED = [name for name, metric in METRICS.items() if metric.influence is not None]
 
 
-@pytest.fixture(scope="module")
-def noisy() -> Predictions:
-    """Three members with independent noise; the noise of `weak` is largest."""
-    random = np.random.default_rng(7)
-    labels = random.integers(0, 5, 600)
-    noise = np.array([1.0, 1.1, 3.0])[:, None, None]
-    logits = 2 * np.eye(5)[labels] + random.normal(size=(3, 600, 5)) * noise
-    return Predictions.from_logits(
-        logits, members=["solid", "fair", "weak"], class_names=list("abcde"), labels=labels
-    )
-
-
 def votes(correct: np.ndarray) -> np.ndarray:
     """Return log-probabilities of two classes that predict class 0 where they are correct."""
     return np.log(np.where(np.stack([correct, ~correct], axis=1), 0.9, 0.1))
