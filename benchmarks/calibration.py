@@ -22,8 +22,8 @@ QUESTION, PEER = "pooled temperature", "nested cross-fit"
 LogProbs = NDArray[np.float32]
 
 
-def members(count: int, rows: int, classes: int, seed: int = 0) -> Predictions:
-    """Return correlated members of different quality and confidence, in five folds."""
+def members(count: int, rows: int, classes: int, seed: int = 0, folds: int = 5) -> Predictions:
+    """Return correlated members of different quality and confidence."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, rows)
     shared, truth = random.normal(size=(rows, classes)), np.eye(classes)[labels]
@@ -37,7 +37,7 @@ def members(count: int, rows: int, classes: int, seed: int = 0) -> Predictions:
         members=[f"m{member}" for member in range(count)],
         class_names=[str(name) for name in range(classes)],
         labels=labels,
-        folds=np.arange(rows) % 5,
+        folds=np.arange(rows) % folds,
     )
 
 
@@ -79,7 +79,9 @@ def compared(key: str, rows: Predictions, rounds: int) -> Row:
 
 def measure(quick: bool) -> list[Row]:
     """Compare simple combiners on many rows, and stacks on few."""
-    many, few = (members(3, 300, 3),) * 2 if quick else (members(10, 20_000, 20), members(5, 1500, 5))
+    many, few = (
+        (members(2, 100, 3, folds=2),) * 2 if quick else (members(10, 20_000, 20), members(5, 1500, 5))
+    )
     simple = ("soft_voting", "weighted") if quick else ("soft_voting", "weighted", "greedy_selection")
     stacks = ("stacking_lr",) if quick else ("stacking_lr", "stacking_rf", "stacking_mlp")
     rounds = 1 if quick else 3
