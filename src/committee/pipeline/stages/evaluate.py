@@ -37,7 +37,7 @@ from committee.pipeline.discover import (
 from committee.pipeline.shared.choose import choose_all, choose_deployed
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
-from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.costs import EAGER, Costs
 from committee.pipeline.shared.distilled import comparison_inputs, comparison_report
 from committee.pipeline.shared.draws import read_draws, write_draws
 from committee.pipeline.shared.kept import digest_of_files, is_kept
@@ -312,7 +312,7 @@ class _Evaluator:
         latency = costs["latency_ms"]
         timed = latencies(self.store, name, self.costs.device, self.costs.trusted)
         single = next((each for each in timed if each["batch"] == 1), None)
-        if single is not None and self.costs.batch == 1:
+        if single is not None and self.costs.batch == 1 and self.costs.runtime == EAGER:
             found = {key: single[key] for key in ("mean", "median", "p95")}
             more = sum(latency["resizing"].values()) - sum(latency["network_sized"]["resizing"].values())
             latency["network_sized"] |= found
