@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def score(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.02, "high": value + 0.02}
 
 
-def make_row(
+def a_row(
     name: str,
     loss: float,
     ms: float,
@@ -24,6 +25,7 @@ def make_row(
     *,
     kind: str = "weighted",
     exact: bool = True,
+    lost: float | None = None,
     accuracy: float = 0.9,
     spread: float = 0.0,
 ) -> Row:
@@ -50,6 +52,7 @@ def make_row(
         report,
         Path("deploy", name, "onnx" if exact else "onnx_int8", "model.onnx"),
         exact,
+        None if lost is None else {"log_loss_lost": score(lost), "accuracy_lost": score(lost)},
         size,
         Served(latency, memory),
         scores,
@@ -60,11 +63,17 @@ def make_row(
 
 
 @pytest.fixture
+def make_row() -> Callable[..., Row]:
+    """The function that makes a row."""
+    return a_row
+
+
+@pytest.fixture
 def rows() -> list[Row]:
     """Best first; the reports have other latencies and sizes than the files."""
     return [
-        make_row("best", 0.30, 30.0, 40.0, accuracy=0.93),
-        make_row("fast", 0.35, 10.0, 20.0, kind="cascade", accuracy=0.92),
-        make_row("single", 0.40, 8.0, 10.0, kind="single"),
-        make_row("single", 0.41, 2.0, 3.0, kind="single", exact=False),
+        a_row("best", 0.30, 30.0, 40.0, accuracy=0.93),
+        a_row("fast", 0.35, 10.0, 20.0, kind="cascade", accuracy=0.92),
+        a_row("single", 0.40, 8.0, 10.0, kind="single"),
+        a_row("single", 0.41, 2.0, 3.0, kind="single", exact=False),
     ]

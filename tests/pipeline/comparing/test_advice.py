@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from committee.pipeline.comparing.advice import Budget, advise
@@ -52,7 +54,18 @@ def test_a_choice_is_within_the_budget_and_exact_if_possible(
 ) -> None:
     advice = advise(store, rows, budget, TEST)
     assert advice.row is (None if chosen is None else rows[chosen])
-    assert ("No exact file is within the budget." in advice.text) == (chosen == 3)
+    assert ("No other file is within the budget; what this one loses" in advice.text) == (chosen == 3)
+
+
+@pytest.mark.parametrize(("lost", "is_taken"), [(0.02, True), (0.2, False)])
+def test_a_file_of_lower_precision_competes_with_what_it_loses_on_held_out_rows(
+    store: Store, rows: list[Row], make_row: Callable[..., Row], lost: float, is_taken: bool
+) -> None:
+    small = make_row("best", 0.30, 9.0, 11.0, exact=False, lost=lost, accuracy=0.93)
+    advice = advise(store, [*rows, small], Budget(max_latency_ms=20), TEST)
+    assert (advice.row is small) == is_taken
+    assert small.log_loss == 0.30 + lost and small.accuracy == 0.93 - lost
+    assert ("On held-out rows it loses 2.00 points of accuracy [0.00, 4.00]" in advice.text) == is_taken
 
 
 def test_the_nearest_if_nothing_is_within_the_budget(store: Store, rows: list[Row]) -> None:

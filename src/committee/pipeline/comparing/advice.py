@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from committee.pipeline.comparing.row import Row
-from committee.pipeline.shared.reports import DEFAULT_METRIC, value_of
+from committee.pipeline.shared.reports import DEFAULT_METRIC, score_draws
 from committee.pipeline.shared.summary import interval
-from committee.pipeline.shared.winner import winner
+from committee.scoring.choice import PROVEN, Contender, choose
 from committee.store.layout import Store
 
 LATENCY, SIZE, ACCURACY = "latency", "size", "accuracy"
@@ -35,7 +37,7 @@ class Budget:
 
     def exceeded(self, row: Row) -> list[str]:
         """Return which limits a file does not meet: `latency`, `size`, `accuracy`."""
-        accuracy = value_of(row.report, "cross_fitted", "accuracy")
+        accuracy = row.accuracy
         checks = {
             LATENCY: self.max_latency_ms is not None and row.latency_ms > self.max_latency_ms,
             SIZE: self.max_size_mb is not None and row.size_mb > self.max_size_mb,
@@ -45,7 +47,7 @@ class Budget:
 
     def excess(self, row: Row) -> float:
         """Return the largest ratio of a figure to its limit; for the accuracy, of the limit to it."""
-        accuracy = value_of(row.report, "cross_fitted", "accuracy") or 1e-9
+        accuracy = row.accuracy or 1e-9
         ratios = [
             row.latency_ms / self.max_latency_ms if self.max_latency_ms else 0.0,
             row.size_mb / self.max_size_mb if self.max_size_mb else 0.0,
@@ -81,9 +83,9 @@ class Advice:
 def advise(store: Store, rows: Sequence[Row], budget: Budget, split: str) -> Advice:
     """Return the file to deploy, and the reason.
 
-    Models are chosen by their cross-fitted log-loss: the fastest of those that cannot be told from the best
-    one. A file of lower precision is taken only if no exact file is within the budget. The test split selects
-    nothing.
+    Files are chosen by the cross-fitted log-loss of their models, with what a file of lower precision loses
+    on held-out rows: the fastest of those that cannot be told from the best one. A file whose loss is not
+    measured there is taken only if no other is within the budget. The test split selects nothing.
 
     Parameters
     ----------
@@ -95,10 +97,10 @@ def advise(store: Store, rows: Sequence[Row], budget: Budget, split: str) -> Adv
         The rows of the scores, in words.
     """
     within = [row for row in rows if not budget.exceeded(row)]
-    chosen = _winner(store, [row for row in within if row.is_exact]) or _winner(store, within)
+    chosen = _winner(store, [row for row in within if row.is_known]) or _winner(store, within)
     if chosen is None:
         return Advice(None, _none_within(rows, budget))
-    best = _winner(store, [row for row in rows if row.is_exact]) or chosen
+    best = _winner(store, [row for row in rows if row.is_known]) or chosen
     single = next((row for row in rows if row.kind == "single" and row.is_exact), None)
     limits = f" within the budget ({budget})" if str(budget) else ""
     parts = [
@@ -106,7 +108,7 @@ def advise(store: Store, rows: Sequence[Row], budget: Budget, split: str) -> Adv
         f"{figures(chosen)}, {_scores(chosen, split)}.",
         _given_up(chosen, best),
         _gained(chosen, single) if single is not None and single is not chosen else "",
-        "" if chosen.is_exact else "No exact file is within the budget.",
+        _lost(chosen),
         "" if chosen.is_steady else "Its latency varies between rounds: measure again on an idle machine.",
     ]
     return Advice(chosen, " ".join(filter(None, parts)))
@@ -121,21 +123,47 @@ def figures(row: Row) -> str:
 
 
 def _winner(store: Store, rows: Sequence[Row]) -> Row | None:
-    """Return the row of the winner of the ranking, with the measured costs of the files."""
-    reports = [
-        {**row.report, "latency_ms": {"median": row.latency_ms}, "size_mb": row.size_mb} for row in rows
+    """Return the fastest of the files whose held-out score cannot be told from the best one."""
+    scored = [row for row in rows if row.log_loss is not None]
+    comparable = [row for row in scored if row.report.get("rows") == scored[0].report.get("rows")]
+    if not comparable:
+        return rows[0] if rows else None
+    draws = score_draws(store, [row.report for row in comparable], DEFAULT_METRIC)
+    contenders = [
+        Contender(
+            row.key,
+            -(row.log_loss or 0.0),
+            _draws(row, draws.get(row.report["name"])),
+            (row.latency_ms, row.size_mb),
+        )
+        for row in comparable
     ]
-    found = winner(store, _distinct(reports), DEFAULT_METRIC)
-    if found is None:
-        return None
-    same = [row for row in rows if row.report["name"] == found[0]["name"]]
-    return min(same, key=lambda row: row.latency_ms)
+    name = choose(contenders)[0].name
+    return next(row for row in comparable if row.key == name)
 
 
-def _distinct(reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one report for each model: that of its fastest file."""
-    ordered = sorted(reports, key=lambda report: -report["latency_ms"]["median"])
-    return list({report["name"]: report for report in ordered}.values())
+def _draws(row: Row, draws: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """Return draws of the score of a model, with the uncertainty of what a file loses."""
+    if draws is None or row.lost is None:
+        return draws
+    error = (row.lost["log_loss_lost"]["high"] - row.lost["log_loss_lost"]["low"]) / (2 * PROVEN)
+    noise = np.random.default_rng(0).normal(scale=max(error, 0.0), size=len(draws))
+    return (draws + noise).astype(np.float32)
+
+
+def _lost(row: Row) -> str:
+    if row.is_exact:
+        return ""
+    if row.lost is None:
+        return (
+            "No other file is within the budget; what this one loses on held-out rows is not known, "
+            "committee compress measures it."
+        )
+    points = {key: 100 * value for key, value in row.lost["accuracy_lost"].items()}
+    return (
+        f"On held-out rows it loses {points['value']:.2f} points of accuracy [{points['low']:.2f}, "
+        f"{points['high']:.2f}] to the file of full precision."
+    )
 
 
 def _scores(row: Row, split: str) -> str:
@@ -144,7 +172,7 @@ def _scores(row: Row, split: str) -> str:
 
 
 def _given_up(chosen: Row, best: Row) -> str:
-    if best.report["name"] == chosen.report["name"]:
+    if best is chosen:
         return "No other compared model is better in cross-fitted log-loss by more than noise."
     difference = chosen.differences.get(best.key)
     lost = f": {_in_words(difference)}" if difference else ""
@@ -172,8 +200,9 @@ def _costs(row: Row) -> str:
 def _none_within(rows: Sequence[Row], budget: Budget) -> str:
     nearest = min(rows, key=budget.excess)
     exceeded = " and ".join(budget.exceeded(nearest))
-    accuracy = value_of(nearest.report, "cross_fitted", "accuracy")
-    known = f", with a cross-fitted accuracy of {accuracy:.4f}" if accuracy is not None else ""
+    known = ""
+    if nearest.accuracy is not None:
+        known = f", with a cross-fitted accuracy of {nearest.accuracy:.4f}"
     return (
         f"No compared model is within the budget ({budget}). The nearest is {nearest.key}, which exceeds it "
         f"in {exceeded}: {nearest.file.as_posix()} takes {nearest.latency_ms:.2f} ms for an image and "

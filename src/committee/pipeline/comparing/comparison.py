@@ -116,6 +116,7 @@ class Comparison:
                 report,
                 file.path,
                 file.is_exact,
+                file.lost,
                 round(file.size_mb, 4),
                 each,
                 *_scored(report, outputs.get(key), self.shared),

@@ -18,7 +18,7 @@ from committee.images.record import load_record, recorded_settings
 from committee.images.source import read
 from committee.pipeline.shared.network_files import FORMAT, can_run_files
 from committee.pipeline.shared.package import STATUS
-from committee.recipe.exports import ExportFormat
+from committee.pipeline.shared.records import model_source
 from committee.store.layout import Store
 from committee.untrusted.documents import read_json
 
@@ -40,12 +40,15 @@ class ModelFile:
         The file, or the folder of a format that writes a folder.
     is_exact : bool
         Whether its probabilities are those of the model.
+    lost : dict or None
+        What an inexact file loses on held-out rows, as `committee compress` measured it.
     size_mb : float
     """
 
     package: str
     path: Path
     is_exact: bool
+    lost: Mapping[str, Any] | None
     size_mb: float
 
 
@@ -68,7 +71,7 @@ def model_files(store: Store, name: str, format: str) -> list[ModelFile]:
     else:
         entries = read_json(folder / STATUS, "the status of an export", REDO)["formats"]
     found = [
-        _file(folder, package, entry)
+        _file(store, name, package, entry)
         for package, entry in entries.items()
         if entry["status"] == "done" and entry.get("format", package) == format
     ]
@@ -78,12 +81,24 @@ def model_files(store: Store, name: str, format: str) -> list[ModelFile]:
     return sorted(found, key=lambda each: (not each.is_exact, each.package))
 
 
-def _file(folder: Path, package: str, entry: Mapping[str, Any]) -> ModelFile:
-    chosen = ExportFormat.model_validate({"format": entry.get("format", package), **entry.get("options", {})})
-    exporter, path = chosen.make(), folder / entry["file"]
+def _file(store: Store, name: str, package: str, entry: Mapping[str, Any]) -> ModelFile:
+    path = store.deploy(name) / entry["file"]
     alone = [path, path.with_name(f"{path.name}.data")] if path.is_file() else list(path.rglob("*"))
     size = sum(each.stat().st_size for each in alone if each.is_file())
-    return ModelFile(package, path, exporter.tolerance <= TOLERANCE, size / 1e6)
+    is_exact = float(entry["parity"]["max_abs_diff"]) <= TOLERANCE
+    return ModelFile(package, path, is_exact, None if is_exact else _lost(store, name, package), size / 1e6)
+
+
+def _lost(store: Store, name: str, package: str) -> Mapping[str, Any] | None:
+    """Return what a compressed file loses on the rows on which it was accepted, if that is stored."""
+    path = store.compression_report()
+    if not path.is_file():
+        return None
+    model = read_json(path, "a report of compressed files", REDO)["models"].get(name, {})
+    found = model.get("files", {}).get(package, {}).get("choosing")
+    if found is None or model["source"] != model_source(store, name):
+        return None
+    return {key: found[key] for key in ("log_loss_lost", "accuracy_lost")}
 
 
 def runtime_of(format: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.pipeline.comparing.served import Served
-from committee.pipeline.shared.reports import Report
+from committee.pipeline.shared.reports import Report, value_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,9 @@ class Row:
         The exported file, or the folder of a format that writes a folder.
     is_exact : bool
         Whether the probabilities of the file are those of the model.
+    lost : dict or None
+        What an inexact file loses on held-out rows, `log_loss_lost` and `accuracy_lost` with intervals; None
+        if that is not measured.
     size_mb : float
         Size of the file, with the weights beside it.
     served : Served
@@ -46,12 +49,34 @@ class Row:
     report: Report
     file: Path
     is_exact: bool
+    lost: Mapping[str, Mapping[str, float]] | None
     size_mb: float
     served: Served
     scores: Mapping[str, Mapping[str, float]]
     equivalent: Mapping[str, Any]
     training_s: float | None
     differences: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+
+    @property
+    def log_loss(self) -> float | None:
+        """Cross-fitted log-loss of the model, with what the file loses."""
+        return self._held_out("log_loss", 1.0)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Cross-fitted accuracy of the model, without what the file loses."""
+        return self._held_out("accuracy", -1.0)
+
+    def _held_out(self, metric: str, sign: float) -> float | None:
+        value = value_of(self.report, "cross_fitted", metric)
+        if value is None or self.lost is None:
+            return value
+        return value + sign * self.lost[f"{metric}_lost"]["value"]
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the score of the file on held-out rows is known."""
+        return self.is_exact or self.lost is not None
 
     @property
     def latency_ms(self) -> float:
@@ -71,6 +96,7 @@ class Row:
             "kind": self.kind,
             "file": self.file.as_posix(),
             "exact": self.is_exact,
+            "lost": None if self.lost is None else dict(self.lost),
             "networks": self.report["latency_ms"].get("networks"),
             "scores": {metric: dict(score) for metric, score in self.scores.items()},
             "deep_ensemble_equivalent": dict(self.equivalent),
