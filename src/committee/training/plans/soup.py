@@ -190,6 +190,10 @@ class SoupPlan(Derived):
             places = {member: store.checkpoint(member, fold) for member in self.members}
         return _Networks(places, self._load)
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return the state for another process, without the function that keeps networks in memory."""
+        return {key: value for key, value in vars(self).items() if key != "_load"}
+
     @functools.cached_property
     def _load(self) -> Callable[[Path], Member]:
         """The function that loads a network; it keeps those of one fit in memory."""
