@@ -97,6 +97,20 @@ def test_writes_elsewhere_and_not_twice(cli, arguments, trained, tmp_path):
     assert not (trained.root / "deploy").exists()
 
 
+def test_what_is_up_to_date_is_not_loaded(cli, arguments, trained, monkeypatch):
+    from committee.pipeline.shared import package_model
+
+    command = ["export", *arguments, "--model-name", "test_vit", "--formats", "checkpoint,state_dict"]
+    assert cli(*command).code == 0
+    monkeypatch.setattr(package_model, "load_model", lambda *_, **__: pytest.fail("the model was loaded"))
+    again = cli(*command)
+    assert again.code == 0 and "test_vit/checkpoint" in again.out
+    monkeypatch.undo()
+    assert cli(*command, "--set", "project.name=other").code == 0
+    metadata = json.loads((trained.deploy("test_vit") / "metadata.json").read_text(encoding="utf-8"))
+    assert metadata["project"]["name"] == "other"
+
+
 def test_a_store_far_from_its_images_is_exported_all_the_same(cli, trained):
     record = trained.dataset_folder() / "samples.json"
     assert "digits.npz" in record.read_text(encoding="utf-8")

@@ -13,8 +13,13 @@ from torch import Tensor, nn
 from committee.errors import ExportError
 from committee.exporters._card import CalledPredictor
 from committee.images.view import View
-from committee.models.batch import Batch, resizing
+from committee.models.batch import Batch
 from committee.models.predictor import Images
+
+
+def _key(view: View) -> tuple[int, str, int]:
+    # Without the type: `torch.export` replaces that of modules which are used twice.
+    return view.size, view.fit, view.channels
 
 
 class _Resized(Batch):
@@ -22,10 +27,10 @@ class _Resized(Batch):
 
     def __init__(self, views: Sequence[View], images: Sequence[Tensor]) -> None:
         super().__init__(images[0])
-        self._given = dict(zip(map(resizing, views), images, strict=True))
+        self._given = dict(zip(map(_key, views), images, strict=True))
 
     def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
-        found = self._given[resizing(view)]
+        found = self._given[_key(view)]
         return found if rows is None else found[rows]
 
 
@@ -53,7 +58,7 @@ class FromResized(nn.Module):
     def __init__(self, model: nn.Module, who: str) -> None:
         super().__init__()
         self.model = model.eval()
-        found = {resizing(part): part for part in model.modules() if isinstance(part, View)}
+        found = {_key(part): part for part in model.modules() if isinstance(part, View)}
         if not found or not getattr(model, "takes_batches", False):
             raise ExportError(
                 who,
