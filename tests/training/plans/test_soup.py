@@ -1,5 +1,8 @@
 """Soups as plans: which networks go in, what is reported, and rows that count as seen."""
 
+import functools
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -162,3 +165,9 @@ def test_a_soup_is_a_network_of_its_own(trained, dataset, store, cpu):
     with torch.inference_mode():
         assert made["soup"](dataset.images(np.arange(3))).shape == (3, 10)
     assert made["soup"].provenance["epochs"] == 8
+
+
+def test_a_plan_with_networks_in_memory_is_sent_to_other_processes_without_them():
+    plan = SoupPlan.__new__(SoupPlan)
+    vars(plan).update(members=("a", "b"), _load=functools.lru_cache(2)(str))
+    assert vars(pickle.loads(pickle.dumps(plan))) == {"members": ("a", "b")}
