@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 
 from committee.compression.base import COMPRESSORS, NETWORK
 from committee.errors import DependencyError, ExportError, UsageError
@@ -138,3 +140,41 @@ def test_unknown_precision_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
         Onnx(precision="int4")
     assert str(caught.value) == "precision: expected one of float32, float16, int8, got 'int4'."
+
+
+@pytest.mark.parametrize("name", ["float16", "onnx_static", "onnx_dynamic"])
+def test_branches_read_what_a_network_in_front_of_them_computes(name, tmp_path) -> None:
+    model = _with_branches()
+    onnx.save(model, tmp_path / "branches.onnx")
+    images = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    made = COMPRESSORS.make(name).compress(tmp_path / "branches.onnx", images, tmp_path)
+    found = [
+        InferenceSession(path).run(None, {"images": images})[0] for path in (made, tmp_path / "branches.onnx")
+    ]
+    assert np.allclose(found[0], found[1], rtol=0.05, atol=1)
+
+
+def _with_branches() -> onnx.ModelProto:
+    """Return a graph with a convolution whose result is negated by a branch that depends on the images."""
+
+    def branch(operator: str) -> onnx.GraphProto:
+        value = helper.make_tensor_value_info(f"{operator}_z", TensorProto.FLOAT, None)
+        return helper.make_graph(
+            [helper.make_node(operator, ["y"], [f"{operator}_z"])], operator, [], [value]
+        )
+
+    weight = numpy_helper.from_array(np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 2, 2), "w")
+    limit = numpy_helper.from_array(np.float32(1e6), "limit")
+    nodes = [
+        helper.make_node("Cast", ["images"], ["x"], "cast", to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["x", "w"], ["y"], f"{NETWORK}conv"),
+        helper.make_node("ReduceSum", ["x"], ["sum"], "sum", keepdims=0),
+        helper.make_node("Less", ["sum", "limit"], ["few"], "less"),
+        helper.make_node(
+            "If", ["few"], ["z"], "if", then_branch=branch("Neg"), else_branch=branch("Identity")
+        ),
+    ]
+    given = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 3, 4, 4])
+    result = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "branches", [given], [result], [weight, limit])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)

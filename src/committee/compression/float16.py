@@ -64,7 +64,7 @@ class _Half:
         self.floats = {each.name for each in typed if each.type.tensor_type.elem_type == self.float}
         self.outside = {each.name for each in self.graph.output}
         self.outside |= {
-            name for node in self.graph.node if node.name not in self.inside for name in node.input
+            name for node in self.graph.node if node.name not in self.inside for name in _read_by(node)
         }
 
     def convert(self) -> None:
@@ -124,6 +124,15 @@ class _Half:
         values = numpy_helper.to_array(tensor)
         finite = np.where(np.isinf(values), values, values.clip(-LARGEST, LARGEST))
         return numpy_helper.from_array(finite.astype(np.float16), name)
+
+
+def _read_by(node: Any) -> set[str]:
+    """Return the names of the values that a node reads, also in the branches of an `If`."""
+    names = set(node.input)
+    for graph in (attribute.g for attribute in node.attribute if attribute.HasField("g")):
+        names |= {value.name for value in graph.output}
+        names |= {name for inner in graph.node for name in _read_by(inner)}
+    return names
 
 
 def _half(name: str) -> str:

@@ -22,6 +22,7 @@ from committee.images.dataset import Dataset
 from committee.images.view import View
 from committee.models.measure import MEGABYTE
 from committee.models.predictor import Images, Predictor
+from committee.models.timing import Times, Timing, interleaved
 from committee.pipeline.shared.held_out import (
     HeldOut,
     choosing_rows,
@@ -44,13 +45,11 @@ from committee.store.manifest import digest
 log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
-BATCHES = (1, 32)
-ROUNDS, CALLS = 5, 5
-"""Rounds of a measurement of latency, and calls of a file in each."""
+CALLS = {1: 5, 32: 2}
+"""Calls of a file in each round of the measurement of latency, by batch size."""
+ROUNDS, MOST_ROUNDS = 3, 6
 NOISE = 0.1
 """Relative difference of two latencies that counts as none."""
-SECONDS = 8.0
-"""Largest time of the measurement of latencies, for each batch size."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,34 +331,26 @@ def _open(format: str, file: Path) -> Predictor:
 
 
 def _latencies(predictors: Mapping[str, Predictor], model: Model) -> dict[str, Report]:
-    """Return the latency of each file at each batch size.
+    """Return the latency of each file at each batch size, measured in turns, and repeated where it varies."""
+    images = {size: model.some_images(size) for size in CALLS}
 
-    The files take turns, round by round. Each is called once before it is timed, since the threads of the
-    previous runtime are still waiting for work then.
-    """
-    found: dict[str, Report] = {name: {} for name in predictors}
-    for size in BATCHES:
-        images = model.some_images(size)
-        times: dict[str, list[float]] = {name: [] for name in predictors}
-        start = time.perf_counter()
-        for _ in range(ROUNDS):
-            for name, predictor in predictors.items():
-                times[name] += _milliseconds(predictor, images)
-            if time.perf_counter() - start > SECONDS:
-                break
-        for name, each in times.items():
-            median, p95 = np.percentile(each, [50, 95]).round(4).tolist()
-            found[name][str(size)] = {"median": median, "p95": p95, "image": list(images.shape[1:])}
-    return found
+    def times(predictor: Predictor) -> dict[str, Times]:
+        return {str(size): _milliseconds(predictor, images[size], calls) for size, calls in CALLS.items()}
+
+    measurements = {name: functools.partial(times, each) for name, each in predictors.items()}
+    return {
+        name: {size: Timing.of(rounds).to_json() for size, rounds in found.items()}
+        for name, found in interleaved(measurements, ROUNDS, MOST_ROUNDS).items()
+    }
 
 
-def _milliseconds(predictor: Predictor, images: Images) -> list[float]:
-    """Return the durations of a few calls after the first."""
+def _milliseconds(predictor: Predictor, images: Images, calls: int) -> Times:
+    """Return the durations of some calls after the first, which the threads of the previous file disturb."""
     marks = [time.perf_counter()]
-    for _ in range(CALLS + 1):
+    for _ in range(calls + 1):
         predictor(images)
         marks.append(time.perf_counter())
-    return (1e3 * np.diff(marks)[1:]).tolist()
+    return 1e3 * np.diff(marks)[1:]
 
 
 def _speed(latency: Report, before: Report) -> Report:
