@@ -87,16 +87,16 @@ class FromResized(nn.Module):
 def resized_predictor(
     file: Path, card: dict[str, Any], call: Callable[[list[Tensor]], Tensor]
 ) -> CalledPredictor:
-    """Return a predictor that resizes images as in training, and calls a program of at most `batch` images.
+    """Return a predictor that resizes images as in training, and calls a program.
 
     Parameters
     ----------
     file : Path
     card : dict
-        The card, with `inputs`, which `FromResized.facts` returned, and `batch`.
+        The card, with `inputs`, which `FromResized.facts` returned; `batch`, the largest number of images in
+        one call (0 is no limit); and `fixed`, whether each call has as many. Missing ones are black.
     call : callable
-        Resized images, uint8 `[batch, c, size, size]` for each input -> probabilities `[batch, C]`. The last
-        images of a batch that is not full are black.
+        Resized images, uint8 `[B, c, size, size]` for each input -> probabilities `[B, C]`.
     """
     # Resizing does not depend on mean and standard deviation.
     views = [View(**facts, mean=0.5, std=0.5) for facts in card["inputs"]]
@@ -106,8 +106,10 @@ def resized_predictor(
         with torch.inference_mode():
             resized = [view.cut(torch.from_numpy(images)).contiguous() for view in views]
             found = [np.zeros((0, classes), np.float32)]
-            for start in range(0, len(images), batch):
-                parts = [_filled(each[start : start + batch], batch) for each in resized]
+            step = batch or max(1, len(images))
+            for start in range(0, len(images), step):
+                parts = [each[start : start + step] for each in resized]
+                parts = [_filled(each, step) for each in parts] if card["fixed"] else parts
                 found.append(call(parts)[: len(images) - start].cpu().numpy().copy())
         return np.concatenate(found)
 

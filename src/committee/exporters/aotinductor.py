@@ -11,15 +11,17 @@ from committee.exporters.base import Card, Exporter
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from committee.models.predictor import Images, Predictor, Probabilities
+    from committee.models.predictor import Predictor
 
 
 class Aotinductor(Exporter):
-    """A compiled program of AOTInductor, images uint8 `[batch, c, height, width]` to `[batch, classes]`.
+    """A compiled program of AOTInductor, from resized images to probabilities `[batch, classes]`.
 
-    Batch size, height and width are free. The package contains machine code for the processor (or the GPU) of
-    the machine that writes it, and runs from Python or C++ with libtorch. Writing needs a C++ compiler, and
-    takes from 20 seconds to some minutes.
+    The program has one input for each preprocessing of the members that differs in size or fit: the resized
+    images, uint8 `[batch, c, size, size]`, of any batch size. `open` resizes images of any size as in training.
+    (Compiled with free heights and widths, a small network was not finished after seven minutes.) The package
+    contains machine code for the processor, or the GPU, of the machine that writes it, and runs from Python or
+    C++ with libtorch. Writing needs a C++ compiler, and takes from 20 seconds to some minutes.
 
     The file contains machine code, so a file from elsewhere is opened only if its format is trusted.
 
@@ -30,7 +32,7 @@ class Aotinductor(Exporter):
 
     See Also
     --------
-    TorchExport : The same program, which is not compiled.
+    TorchExport : The program with free sizes, which is not compiled.
 
     Examples
     --------
@@ -55,20 +57,24 @@ class Aotinductor(Exporter):
 
         from committee.base.devices import resolve
         from committee.exporters._card import CARD, card_text
-        from committee.exporters._program import FREE, Probabilities, free_example, record_program
+        from committee.exporters._program import record_program
         from committee.exporters._quiet import quiet
+        from committee.exporters._resized import FromResized
 
         where = resolve(self.device)
         _require_compiler(card.name)
-        images = free_example(example)
-        program = record_program(Probabilities(module), [images], [FREE], f"aotinductor of {card.name}")
+        who = f"aotinductor of {card.name}"
+        model, batch = FromResized(module, who), torch.export.Dim("batch")
+        examples = model.examples(2)
+        program = record_program(model, examples, (tuple({0: batch} for _ in examples),), who)
         program = program if where.type == "cpu" else move_to_device_pass(program, where)
+        program._example_inputs = (tuple(each.to(where) for each in examples), {})  # the compiler needs them
+        facts = {"batch": 0, "fixed": False, "inputs": model.facts(), "device": self.device}
+        text = card_text(card, example.shape[1], **facts)
         path = folder / f"model{self.suffix}"
-        facts = {CARD: card_text(card, images.shape[1], device=self.device)}
-        program._example_inputs = ((images.to(where),), {})  # the compiler needs them; the file has none
         with quiet():
             torch._inductor.aoti_compile_and_package(
-                program, package_path=str(path), inductor_configs={"aot_inductor.metadata": facts}
+                program, package_path=str(path), inductor_configs={"aot_inductor.metadata": {CARD: text}}
             )
         return path
 
@@ -77,8 +83,9 @@ class Aotinductor(Exporter):
         import torch
 
         from committee.base.devices import resolve
-        from committee.exporters._card import CARD, CalledPredictor, damaged, read_card
+        from committee.exporters._card import CARD, damaged, read_card
         from committee.exporters._quiet import quiet
+        from committee.exporters._resized import resized_predictor
 
         wanted = resolve(device)
         try:
@@ -97,12 +104,7 @@ class Aotinductor(Exporter):
                 todo=f"Use it with --set device={where.type}.",
             )
 
-        def call(images: Images) -> Probabilities:
-            with torch.inference_mode():
-                found: Probabilities = program(torch.from_numpy(images).to(where)).cpu().numpy()
-            return found
-
-        return CalledPredictor(file, card, call)
+        return resized_predictor(file, card, lambda parts: program(*(part.to(where) for part in parts)))
 
 
 def _require_compiler(name: str) -> None:

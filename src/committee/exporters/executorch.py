@@ -65,7 +65,7 @@ class Executorch(Exporter):
         program = record_program(model, model.examples(self.batch), None, who)
         path = folder / f"model{self.suffix}"
         path.write_bytes(_lowered(program, self.backend))
-        text = card_text(card, example.shape[1], batch=self.batch, inputs=model.facts())
+        text = card_text(card, example.shape[1], batch=self.batch, fixed=True, inputs=model.facts())
         (folder / CARD).write_text(text, encoding="utf-8")
         return path
 

@@ -71,7 +71,7 @@ class Tensorrt(Exporter):
         with tempfile.TemporaryDirectory() as temporary:
             graph = _write_graph(model, Path(temporary, "model.onnx"), who)
             path.write_bytes(self._build(tensorrt, graph, model, who))
-        text = card_text(card, example.shape[1], batch=self.batch, inputs=model.facts())
+        text = card_text(card, example.shape[1], batch=self.batch, fixed=False, inputs=model.facts())
         (folder / CARD).write_text(text, encoding="utf-8")
         return path
 
