@@ -18,10 +18,10 @@ class Aotinductor(Exporter):
     """A compiled program of AOTInductor, from resized images to probabilities `[batch, classes]`.
 
     The program has one input for each preprocessing of the members that differs in size or fit: the resized
-    images, uint8 `[batch, c, size, size]`, of any batch size. `open` resizes images of any size as in training.
-    (Compiled with free heights and widths, a small network was not finished after seven minutes.) The package
-    contains machine code for the processor, or the GPU, of the machine that writes it, and runs from Python or
-    C++ with libtorch. Writing needs a C++ compiler, and takes from 20 seconds to some minutes.
+    images, uint8 `[batch, c, size, size]`, of any batch size. `open` resizes images of any size as in
+    training. The package contains machine code for the processor, or the GPU, of the machine that writes it,
+    and runs from Python or C++ with libtorch. Writing needs a C++ compiler, and takes from 20 seconds to some
+    minutes.
 
     The file contains machine code, so a file from elsewhere is opened only if its format is trusted.
 
