@@ -74,3 +74,8 @@ def mortal(classes: int, channels: int) -> nn.Module:
     if os.environ["MORTAL_LIVES_IN"] != str(os.getpid()):
         os._exit(7)
     return tiny(classes, channels)
+
+
+def memory(classes: int, channels: int) -> nn.Module:
+    """Return a network that learns the random labels of a few images of 8 x 8 pixels by heart."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 256), nn.ReLU(), nn.Linear(256, classes))

@@ -8,17 +8,21 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import betaincinv
+from torch import nn
 from torch.nn import functional
 
 from committee.combiners.base import build
 from committee.images.augment import augment
 from committee.images.view import CanvasSpec, View, frame
 from committee.models.ensemble import load
+from committee.models.member import Member
 from committee.predictions.table import Predictions
 from committee.recipe.distillation import Distillation as Section
+from committee.training.fit import resume
 from committee.training.fit import teaching as teaching_module
 from committee.training.fit.distillation_step import DistillationStep
 from committee.training.fit.engine import make_fabric
+from committee.training.fit.predict import logits_of
 from committee.training.fit.start import BatchLoader, EpochLoader, start_member
 from committee.training.fit.teacher import Teacher
 from committee.training.fit.teaching import Targets
@@ -270,3 +274,63 @@ def test_a_student_of_a_teacher_without_folds_has_none(student, teacher, making,
     )
     assert (plan.folds, plan.inference, plan.epochs) == (0, "refit", 3)
     assert plan._teaching("refit", None).fits == ["refit"]
+
+
+class Neighbor(nn.Module):
+    """The label of the most similar image that it knows: it has learned all labels by heart."""
+
+    def __init__(self, images, labels):
+        super().__init__()
+        self.register_buffer("known", images.flatten(1))
+        self.register_buffer("logits", 9.0 * functional.one_hot(labels, 10))
+
+    def forward(self, images):
+        return self.logits[torch.cdist(images.flatten(1), self.known).argmin(1)]
+
+
+class Heart(Teacher):
+    """A teacher whose networks know the labels of the rows that they were trained on, and no others."""
+
+    def module(self, fit, class_names):
+        data = self.store
+        rows = data.rows("train")
+        rows = rows if fit == "refit" else rows[data.folds[rows] != int(fit[-1])]
+        view = View(8, channels=1, fit="crop")
+        net = Neighbor(view(data.images(rows, view)), torch.from_numpy(data.labels[rows]))
+        return Member.from_module(net, classes=class_names, size=8, channels=1).eval()
+
+
+def test_random_labels_reach_no_row_that_they_score(making, dataset, store, cpu, monkeypatch):
+    """Two hazards: labels that a teacher has learned by heart, and teachers of other folds.
+
+    The images without labels are the training images themselves, so whatever a teacher knows of a held-out
+    row would reach the student.
+    """
+    monkeypatch.setattr(resume, "keep", lambda *given: None)  # a fit that is not interrupted
+    labels = dataset.labels.copy()
+    labels[:240] = np.random.default_rng(0).permutation(labels[:240])
+    random = replace(dataset, labels=labels)
+    spec = making.make_spec("training.epochs=25", "training.augment=none", "training.lr=0.02", net="memory")
+    copies = replace(
+        random,
+        canvases={spec: array[:240] for spec, array in random.canvases.items()},
+        labels=np.full(240, -1),
+        sample_ids=np.char.add("u", random.sample_ids[:240]),
+    )
+    rule = build("soft_voting").bind(["m"])
+    heart = Heart("heart", "x", random, rule, {}, {}, None, random.class_names)
+    rows = random.rows("train")
+
+    def is_right(fold, *taught_by):
+        plan = Distillation(spec, random, store, cpu, Section(alpha=0.9, temperature=2.0), heart, copies)
+        if taught_by:
+            plan._teaching = lambda *given: replace(Distillation._teaching(plan, *given), fits=taught_by)
+        kept, held_out = (rows[(random.folds[rows] == fold) == held] for held in (False, True))
+        made = plan.run(kept, f"fold_{fold}", fingerprint=f"{fold}{taught_by}")[plan.name]
+        logits = logits_of(made, random, held_out, batch_size=64, device=cpu)
+        return logits.argmax(1) == labels[held_out]
+
+    # Ten classes: chance is 0.1, with a standard error of 0.034 for 80 rows.
+    assert is_right(0).mean() < 0.2
+    assert is_right(0, "refit").mean() > 0.35
+    assert is_right(0, "fold_1").mean() > 0.35

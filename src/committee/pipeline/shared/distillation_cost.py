@@ -29,19 +29,17 @@ class Size:
 
 
 def student_size(plan: OfBackbone) -> Size:
-    """Return the size of the network that a plan trains, without weights in memory."""
+    """Return the size of the network that a plan trains."""
     spec, dataset = plan.spec, plan.dataset
-    with torch.device("meta"):
-        member = Member.build(
-            spec.backbone,
-            classes=dataset.class_names,
-            size=spec.img_size,
-            channels=dataset.channels,
-            name=spec.name,
-            trusted=True,
-        )
-    tensors = [*member.parameters(), *member.buffers()]
-    return Size(parameters(member), sum(each.numel() * each.element_size() for each in tensors) / 1e6)
+    member = Member.build(
+        spec.backbone,
+        classes=dataset.class_names,
+        size=spec.img_size,
+        channels=dataset.channels,
+        name=spec.name,
+        trusted=True,
+    )
+    return Size(parameters(member), size_mb(member))
 
 
 def size_warning(plan: Distillation, student: Size, teacher: Size) -> str:

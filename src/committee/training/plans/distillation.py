@@ -14,6 +14,7 @@ from committee.recipe.distillation import Distillation as Section
 from committee.recipe.members import MemberSpec
 from committee.store.commit import remove
 from committee.store.layout import Store
+from committee.store.manifest import digest
 from committee.training.fit.batches import Rows
 from committee.training.fit.distillation_step import DistillationStep
 from committee.training.fit.job import Extra
@@ -100,7 +101,9 @@ class Distillation(OfBackbone):
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train the student on `rows`; see the base class."""
-        targets = None if self.config.cached is None else self.store.cache(f"targets-{fingerprint[:16]}")
+        targets = (
+            None if self.config.cached is None else self.store.cache(f"targets-{digest(fingerprint)[:16]}")
+        )
         teaching = self._teaching(fold, targets)
         if targets is not None:
             images = teaching.transfer_set(self.dataset, rows, self.spec)
