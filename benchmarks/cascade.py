@@ -4,17 +4,26 @@ The weights are random; the thresholds are set so that each of the first two net
 images on. Both sides are the same `Ensemble`, through `infer` and `forward`, in alternation, with the same
 images. They run on a GPU if there is one, and otherwise on the CPU with all threads. The largest possible
 ratio is computed from the latencies of the single networks.
+
+The same cascade is exported to ONNX, with branches and without, and both files run in onnxruntime on the CPU,
+in alternation, on single images that leave after the first network (easy), or that need all (hard).
 """
 
 from __future__ import annotations
 
 import statistics
+import tempfile
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from harness import Row, main, spread
 
 from committee.combiners.cascade import Cascade
+from committee.exporters import _onnx_branches
+from committee.exporters.base import Card
+from committee.exporters.onnx import Onnx
 from committee.models.ensemble import Ensemble
 from committee.models.measure import batch_times, call_times
 from committee.models.member import Member
@@ -68,6 +77,31 @@ def measure(quick: bool) -> list[Row]:
         note = f"ratio of the mean times; at most {ideal:.2f} by the networks' own; quartiles are over calls"
         ours = statistics.mean(skipping) / 1000
         answers.append(Row(QUESTION, work, PEER, ours, ratio, low, high, TARGET, note))
+    return [*answers, *exported(ensemble.cpu(), photos.cpu(), " + ".join(names), 5 if quick else 60)]
+
+
+def exported(ensemble: Ensemble, photos: torch.Tensor, names: str, calls: int) -> list[Row]:
+    """Compare the ONNX file with branches and the one without, on single images."""
+    card = Card("cascade", ensemble.class_names)
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        branched = Onnx().open(Onnx().export(ensemble, photos[:2], Path(one), card))
+        with patch.object(_onnx_branches, "add_branches", lambda graph: None):
+            dense = Onnx().open(Onnx().export(ensemble, photos[:2], Path(other), card))
+    with torch.inference_mode():
+        exits = ensemble.combiner.exits(ensemble.member_logits(photos))
+    answers = []
+    for kind, stage in (("easy", 0), ("hard", int(exits.max()))):
+        images = photos[exits == stage]
+        batches = [images[[call % len(images)]] for call in range(calls)]
+        files = [lambda image, file=file: file(image.numpy()) for file in (branched, dense)]
+        skipping, whole = batch_times(files, batches, seconds=45)
+        ratio, low, high = spread((whole / skipping).tolist())
+        work = f"{names}, {photos.shape[-1]} px, one {kind} image a call, ONNX file in onnxruntime, CPU"
+        note = "median ratio; quartiles are over calls"
+        ours = statistics.median(skipping) / 1000
+        answers.append(
+            Row("an exported cascade", work, "the file without branches", ours, ratio, low, high, 0, note)
+        )
     return answers
 
 

@@ -12,7 +12,7 @@ from committee.errors import UsageError, nearest
 from committee.recipe.section import Section, entry_of, refuse
 from committee.recipe.yaml_text import parse
 
-FORMATS = ("tflite",)
+FORMATS: tuple[str, ...] = ()
 """Formats that a recipe may name before there is an exporter of that name: the export stage reports them."""
 
 EXPORTERS: Family[Any] = Family("committee.exporters", "export format")
