@@ -1,23 +1,16 @@
-"""The ONNX file of every combiner with its members.
-
-An export takes seconds whatever the combiner, so one file has the outputs of all combiners that run every
-member. The others, whose files may skip members, have a file each.
-"""
+"""The ONNX file of every combiner with its members."""
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from committee.combiners.base import COMBINERS, build, is_conditional
+from committee.combiners.base import COMBINERS, build
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 from committee.models.ensemble import Ensemble
@@ -64,60 +57,11 @@ def check(module: nn.Module, photos, folder) -> None:
     assert parity["max_abs_diff"] < 1e-6
 
 
-class Together(nn.Module):
-    """The outputs of several ensembles of the same members, `[B, C, ensembles]`; each member runs once."""
-
-    def __init__(self, ensembles: list[Ensemble]) -> None:
-        super().__init__()
-        self.ensembles = nn.ModuleList(ensembles)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits = self.ensembles[0].member_logits(images)
-        return torch.stack([each.combiner(logits) for each in self.ensembles], dim=2)
-
-
-@pytest.fixture(scope="module")
-def ensembles(members, rows) -> dict[str, Ensemble]:
-    """An ensemble of the members with each combiner, fitted."""
-    found = {}
-    for key in COMBINERS.names():
-        options = {**COMBINERS.load(key).examples(("c", "a"))[0], **FURTHER.get(key, {})}
-        combiner = build({"combiner": key, **options}).fit(rows)
-        found[key] = Ensemble(members, combiner, class_names=CLASSES).eval()
-    return found
-
-
-@pytest.fixture(scope="module")
-def exported(request, once, ensembles, photos) -> dict[str, list[np.ndarray]]:
-    """The probabilities of each ensemble whose test is selected, for several batches, from one file."""
-    specs = [getattr(item, "callspec", None) for item in request.session.items]
-    selected = {spec.params.get("key") for spec in specs if spec}
-    dense = {
-        key: each for key, each in ensembles.items() if key in selected and not is_conditional(each.combiner)
-    }
-    batches = several_sizes(list(photos))
-
-    def export(folder: Path) -> None:
-        Onnx().export(Together(list(dense.values())), torch.tensor(batches[0]), folder, Card("all", CLASSES))
-
-    file = once("onnx-" + hashlib.sha256(" ".join(dense).encode()).hexdigest()[:16], export) / "model.onnx"
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    found = [session.run(None, {"images": images})[0] for images in batches]
-    return {key: [each[..., index] for each in found] for index, key in enumerate(dense)}
-
-
 @pytest.mark.parametrize("key", COMBINERS.names())
-def test_every_combiner(key, ensembles, photos, tmp_path, request):
-    ensemble = ensembles[key]
-    if is_conditional(ensemble.combiner):
-        check(ensemble, photos, tmp_path)
-        return
-    exported = request.getfixturevalue("exported")[key]
-    for images, found in zip(several_sizes(list(photos)), exported, strict=True):
-        with torch.inference_mode():
-            expected = ensemble(torch.tensor(images)).softmax(1).numpy()
-        assert found.shape == expected.shape
-        assert np.abs(found - expected).max() < 1e-6
+def test_every_combiner(key, members, rows, photos, tmp_path):
+    options = {**COMBINERS.load(key).examples(("c", "a"))[0], **FURTHER.get(key, {})}
+    combiner = build({"combiner": key, **options}).fit(rows)
+    check(Ensemble(members, combiner, class_names=CLASSES), photos, tmp_path)
 
 
 def test_a_member_of_weight_zero(members, photos, tmp_path, recwarn):
