@@ -86,7 +86,7 @@ class Tflite(Exporter):
             shapes = json.dumps([list(each.shape) for each in inputs])
             Path(f"{program}.json").write_text(shapes, encoding="utf-8")
             convert(program, path, self.seconds, who)
-        text = card_text(card, example.shape[1], batch=self.batch, inputs=model.facts())
+        text = card_text(card, example.shape[1], batch=self.batch, fixed=True, inputs=model.facts())
         (folder / CARD).write_text(text, encoding="utf-8")
         return path
 
