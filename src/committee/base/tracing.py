@@ -98,15 +98,23 @@ def constant(module: nn.Module, name: str) -> Any:
 
     A graph that is recorded of the module holds for these values only.
     """
-    values = _values.get((id(module), name))
+    values = _values.get(_key(module, name))
     return module.get_buffer(name).tolist() if values is None else values.tolist()
 
 
 def _values_of(module: nn.Module) -> dict[tuple[int, str], Any]:
     """Return the buffers as arrays: tensors have no values while they are recorded."""
     return {
-        (id(part), name): buffer.detach().cpu().numpy()
+        _key(part, name): buffer.detach().cpu().numpy()
         for part in module.modules()
         for name, buffer in part.named_buffers(recurse=False)
         if buffer.dtype != torch.bfloat16
     }
+
+
+def _key(module: nn.Module, name: str) -> tuple[int, str]:
+    """Return what identifies a buffer: while a module is recorded, torch may put a proxy in its place.
+
+    The proxy of a module that has several paths is another object with the same attributes.
+    """
+    return id(vars(module)), name
