@@ -21,7 +21,7 @@ def test_the_file_is_a_picture(rows: list[Row], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     write_plot(rows, tmp_path / "new" / "plot.png", "Four files", "fast", 20.0)
     with Image.open(tmp_path / "new" / "plot.png") as image:
-        assert image.format == "PNG" and image.size == (1200, 750)
+        assert image.format == "PNG" and image.size == (1500, 750)
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from committee.errors import require
 from committee.pipeline.comparing.row import Row
 
-SIZE = (8.0, 5.0)
+SIZE = (10.0, 5.0)
 COLORS = ("#1b6ca8", "#9aa5b1", "#d1495b", "#2f9e62")
 """Colors of files on the front, of other files, of the budget and of the recommended file."""
 
@@ -62,6 +62,7 @@ def write_plot(
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     figure = Figure(figsize=SIZE, layout="constrained")
     FigureCanvasAgg(figure)
@@ -83,7 +84,7 @@ def write_plot(
         axes.axvline(limit, color=COLORS[2], linestyle="--", linewidth=1, label=f"budget, {limit:g} ms")
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
     axes.set(xlabel="Median latency for one image, ms", ylabel="Accuracy, with 95% intervals", title=title)
     axes.grid(color="#e5e8eb", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -112,17 +113,26 @@ def _point(axes: Any, row: Row, color: str) -> None:
 
 
 def _names(axes: Any, rows: Sequence[Row]) -> None:
-    """Write the names beside the points, left above and right below in turn, since points may be close."""
-    for rank, row in enumerate(sorted(rows, key=_accuracy)):
-        above = rank % 2
+    """Number the points, and list their names beside the axes, where they do not overlap."""
+    for number, row in enumerate(rows, 1):
         axes.annotate(
-            row.key,
+            str(number),
             (row.latency_ms, _accuracy(row)),
-            xytext=(-6, 5) if above else (6, -11),
-            ha="right" if above else "left",
+            xytext=(6 + 9 * (number % 2), 4),
             textcoords="offset points",
             fontsize=8,
         )
+    listed = "\n".join(f"{number}  {row.key}" for number, row in enumerate(rows, 1))
+    axes.annotate(
+        listed,
+        (1, 1),
+        xytext=(8, 0),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        va="top",
+        fontsize=8,
+        linespacing=1.6,
+    )
 
 
 def _accuracy(row: Row) -> float:
