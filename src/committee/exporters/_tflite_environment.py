@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -141,5 +142,7 @@ def convert(program: Path, file: Path, seconds: float, who: str) -> None:
 
 
 def _last_line(text: str) -> str:
+    """Return the last line that names an error, or else the last one: advice may follow the error."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no message"
+    errors = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception|ERROR):", line)]
+    return (errors or lines or ["no message"])[-1][:300]
