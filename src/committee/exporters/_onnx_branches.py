@@ -32,6 +32,7 @@ def _add_branch(graph: ir.Graph, node: ir.Node, moved: list[ir.Node]) -> None:
     condition, value, otherwise = cast("Sequence[ir.Value]", node.inputs)
     graph.remove(moved)
     then = ir.Graph([], [value], nodes=moved, name=f"{node.name}_then")
+    _move_weights(graph, then)
     add_branches(then)
     copy = ir.node("Identity", [otherwise], name=f"{node.name}_otherwise")
     kept, result = copy.outputs[0], node.outputs[0]
@@ -43,6 +44,15 @@ def _add_branch(graph: ir.Graph, node: ir.Node, moved: list[ir.Node]) -> None:
     graph.insert_before(node, branch)
     ir.convenience.replace_all_uses_with(result, new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
+
+
+def _move_weights(graph: ir.Graph, branch: ir.Graph) -> None:
+    """Move the weights of a branch into it: a runtime does not prepare those of the graph around it."""
+    nodes = set(branch)
+    for name, value in list(graph.initializers.items()):
+        users = {each.node for each in value.uses()}
+        if users and users <= nodes and not value.is_graph_output():
+            branch.initializers[name] = graph.initializers.pop(name)
 
 
 def _nodes_only_for(choice: ir.Node, graph: ir.Graph) -> list[ir.Node]:

@@ -114,7 +114,7 @@ def _root_cause(error: BaseException) -> str:
 def _save(model: Any, path: Path) -> Path:
     import onnx_ir
 
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values())
+    size = sum(value.const_value.nbytes for part in model.graphs() for value in part.initializers.values())
     onnx_ir.save(model, path, external_data=f"{path.name}.data" if size > LARGEST_FILE else None)
     return path
 
