@@ -89,6 +89,8 @@ class Exporter(ABC):
         In other graphs, every network runs on every image.
     self_contained : bool
         Whether the file contains the whole model. If not, `open` raises UsageError.
+    device : str
+        The one type of device that runs the file, such as `cpu`; empty if several do.
     tolerance : float
         Largest difference between a probability of the file and that of the module; an exporter whose options
         cost precision sets it on the instance.
@@ -137,6 +139,7 @@ class Exporter(ABC):
     branches: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
     runs_code: ClassVar[bool] = False
+    device: str = ""
     tolerance: float = TOLERANCE
     trusted: bool | Collection[str] = ()
     imports: Collection[str] = ()

@@ -45,6 +45,7 @@ class Executorch(Exporter):
 
     suffix = ".pte"
     graph = True
+    device = "cpu"
 
     def __init__(self, backend: str = "xnnpack", batch: int = 1) -> None:
         if backend not in BACKENDS:

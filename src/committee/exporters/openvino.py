@@ -47,6 +47,7 @@ class Openvino(Exporter):
 
     suffix = ".xml"
     graph = True
+    device = "cpu"
 
     def __init__(self, precision: str = "float32") -> None:
         if precision not in PRECISIONS:

@@ -50,6 +50,7 @@ class Tensorrt(Exporter):
 
     suffix = ".engine"
     graph = True
+    device = "cuda"
     runs_code = True
 
     def __init__(self, precision: str = "float32", batch: int = 32) -> None:

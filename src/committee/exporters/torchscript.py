@@ -47,6 +47,7 @@ class Torchscript(Exporter):
 
     suffix = ".torchscript"
     graph = True
+    device = "cpu"
     runs_code = True
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from committee.models.batch import Batch
-
-MEGABYTE = 1e6
+from committee.models.timing import MEGABYTE
 
 
 @torch.inference_mode()

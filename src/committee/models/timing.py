@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,6 +111,38 @@ def interleaved(
                 for kind, times in measure().items():
                     found[name].setdefault(kind, []).append(times)
     return found
+
+
+def times_of(
+    predict: Callable[[NDArray[np.uint8]], object],
+    batches: Sequence[NDArray[np.uint8]],
+    calls: int,
+    seconds: float = math.inf,
+    warmup: int = 1,
+) -> Times:
+    """Return the milliseconds of calls of a model with each of the batches in turn.
+
+    Parameters
+    ----------
+    predict : callable
+        The opened file.
+    batches : sequence of uint8 arrays `[B, c, H, W]`
+    calls : int
+        Number of calls.
+    seconds : float
+        No further call is started after this time, except for the second one.
+    warmup : int
+        Number of calls with each shape before the measurement.
+    """
+    for batch in {batch.shape: batch for batch in batches}.values():
+        for _ in range(warmup):
+            predict(batch)
+    start, times = time.perf_counter(), list[float]()
+    while len(times) < calls and (len(times) < 2 or time.perf_counter() - start < seconds):
+        before = time.perf_counter()
+        predict(batches[len(times) % len(batches)])
+        times.append((time.perf_counter() - before) * 1e3)
+    return np.array(times)
 
 
 def quantiles(rounds: Sequence[Times], count: int) -> Times:

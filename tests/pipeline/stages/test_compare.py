@@ -15,7 +15,7 @@ from committee.metrics.classification import evaluate
 from committee.models.timing import Timing
 from committee.pipeline.comparing import comparison
 from committee.pipeline.comparing.candidates import candidates, training_seconds
-from committee.pipeline.comparing.files import model_files
+from committee.pipeline.comparing.files import device_for, model_files
 from committee.pipeline.comparing.scores import outputs_of, shared_rows
 from committee.pipeline.comparing.served import Served
 from committee.pipeline.run import run_verb
@@ -83,7 +83,7 @@ def test_a_budget_that_nothing_meets_is_a_failure_with_the_nearest(
     evaluated: Store, tiny_settings: list[str], quick: None
 ) -> None:
     outcome = made(
-        evaluated, tiny_settings, "compare={format: checkpoint, models: [test_vit], max_latency_ms: 5}"
+        evaluated, tiny_settings, "compare={format: torchscript, models: [test_vit], max_latency_ms: 5}"
     )
     assert outcome.exit_code == 3 and set(outcome.failed) == {"budget"}
     assert outcome.failed["budget"].startswith(
@@ -98,6 +98,14 @@ def test_the_budget_of_pruning_is_that_of_the_comparison(tiny_settings: list[str
     own = ["pruning.cost_budget={max_latency_ms: 7, max_size_mb: 8}", "compare={max_latency_ms: 3}"]
     settings = Compare()._settings(load_recipe(None, [*tiny_settings, *own]))
     assert (settings.max_latency_ms, settings.max_size_mb, settings.min_accuracy) == (3, 8, None)
+
+
+@pytest.mark.parametrize(
+    ("format", "device"),
+    [("openvino", "cpu"), ("tensorrt", "cuda"), ("aotinductor", "cpu"), ("checkpoint", "mps")],
+)
+def test_a_format_for_one_device_is_measured_there(format: str, device: str) -> None:
+    assert device_for(format, "mps") == device
 
 
 def test_paired_differences_are_those_of_the_scores(evaluated: Store) -> None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from committee.exporters.base import open_exported
-from committee.models.timing import peak_memory_mb
+from committee.models.timing import peak_memory_mb, times_of
 
 CALLS = {"1": 30, "32": 6}
 """Number of timed calls by the number of images."""
@@ -40,21 +39,9 @@ def main(request: Path) -> None:
     result: dict[str, Any] = {"open_s": time.perf_counter() - opened, "memory_mb": {"start": start}}
     result["times"] = {}
     for size, given in batches.items():
-        result["times"][size] = _times(predict, given, CALLS[size])
+        result["times"][size] = times_of(predict, given, CALLS[size], SECONDS).tolist()
         result["memory_mb"][size] = peak_memory_mb()
     print(json.dumps(result))
-
-
-def _times(predict: Callable[[Any], object], batches: Sequence[Any], calls: int) -> list[float]:
-    """Return the milliseconds of calls with each of the batches in turn, after a warm-up with each shape."""
-    for batch in {batch.shape: batch for batch in batches}.values():
-        predict(batch)
-    start, times = time.perf_counter(), list[float]()
-    while len(times) < calls and (len(times) < 2 or time.perf_counter() - start < SECONDS):
-        before = time.perf_counter()
-        predict(batches[len(times) % len(batches)])
-        times.append((time.perf_counter() - before) * 1e3)
-    return times
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ class Comparison:
         self.recipe, self.store, self.settings, self.reports = recipe, store, settings, reports
         self.format = settings.format or default_format()
         self.device = device_for(self.format, resolve_device(recipe.device).type)
-        self.trusted = recipe.trusted_backbones()
+        self.exporting = enabled(recipe, "exports", formats=[ExportFormat.of(self.format)])
+        self.trusted = self.exporting.trusted()
         self.budget = Budget(settings.max_latency_ms, settings.max_size_mb, settings.min_accuracy)
 
     def run(self) -> Outcome:
@@ -80,8 +81,7 @@ class Comparison:
     def _files(self, outcome: Outcome) -> dict[str, tuple[Report, ModelFile]]:
         """Export what has no package yet; return each file with the report of its model, by the row's key."""
         names = [str(report["name"]) for report in self.reports]
-        recipe = enabled(self.recipe, "exports", formats=[ExportFormat.of(self.format)])
-        made = STAGES.make("export", models=names).run(recipe, self.store)
+        made = STAGES.make("export", models=names).run(self.exporting, self.store)
         found = {}
         for report in self.reports:
             name = report["name"]
@@ -97,7 +97,7 @@ class Comparison:
     def _serve(self, files: Mapping[str, tuple[Report, ModelFile]], outcome: Outcome) -> dict[str, Served]:
         paths = {key: file.path for key, (_, file) in files.items()}
         first = next(iter(paths.values()))
-        self.channels = open_exported(first, "cpu", self.trusted).channels
+        self.channels = open_exported(first, self.device, self.trusted).channels
         self.photos = photos_of(self.store, self.channels, BATCH)
         served, failed = serve(paths, self.photos, self.device, self.trusted)
         for key, error in failed.items():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError
-from committee.exporters.base import TOLERANCE, open_exported
+from committee.exporters.base import EXPORTERS, TOLERANCE, open_exported
 from committee.images.decode import decode
 from committee.images.record import load_record, recorded_settings
 from committee.images.source import read
@@ -107,7 +107,13 @@ def runtime_of(format: str) -> str:
 
 
 def device_for(format: str, wanted: str) -> str:
-    """Return the device that runs files: the wanted one, or the CPU if onnxruntime has no GPU."""
+    """Return the device that runs files: that of the format if there is one, or the wanted one.
+
+    Without onnxruntime for a GPU, it is the CPU.
+    """
+    only = EXPORTERS.make(format).device
+    if only:
+        return only
     if format != FORMAT or wanted == "cpu" or importlib.util.find_spec("onnxruntime") is None:
         return wanted
     import onnxruntime

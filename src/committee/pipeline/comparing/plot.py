@@ -9,6 +9,7 @@ from typing import Any
 
 from committee.errors import require
 from committee.pipeline.comparing.row import Row
+from committee.store.commit import replacing
 
 SIZE = (10.0, 5.0)
 COLORS = ("#1b6ca8", "#9aa5b1", "#d1495b", "#2f9e62")
@@ -58,6 +59,8 @@ def write_plot(
     ------
     DependencyError
         Matplotlib is not installed.
+    StoreError
+        The file cannot be written; an existing one is not changed.
     """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -92,8 +95,8 @@ def write_plot(
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, format="png")
+    with replacing(path) as new:
+        figure.savefig(new, dpi=150, format="png")
 
 
 def _point(axes: Any, row: Row, color: str) -> None:

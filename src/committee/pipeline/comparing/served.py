@@ -71,7 +71,7 @@ def serve(
     device : str
         Device that runs the files.
     trusted : collection of str
-        The `python:` backbones that may be built.
+        The formats that may run code, and the `python:` names that may be imported; see `open_exported`.
     run : callable, optional
         Starts the process of a request and returns its result; for tests.
 

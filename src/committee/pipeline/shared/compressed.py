@@ -20,9 +20,8 @@ from committee.errors import ExportError
 from committee.exporters.base import EXPORTERS, Card
 from committee.images.dataset import Dataset
 from committee.images.view import View
-from committee.models.measure import MEGABYTE
 from committee.models.predictor import Images, Predictor
-from committee.models.timing import Times, Timing, interleaved
+from committee.models.timing import MEGABYTE, Times, Timing, interleaved, times_of
 from committee.pipeline.shared.held_out import (
     HeldOut,
     choosing_rows,
@@ -335,22 +334,14 @@ def _latencies(predictors: Mapping[str, Predictor], model: Model) -> dict[str, R
     images = {size: model.some_images(size) for size in CALLS}
 
     def times(predictor: Predictor) -> dict[str, Times]:
-        return {str(size): _milliseconds(predictor, images[size], calls) for size, calls in CALLS.items()}
+        # The first call is not measured, since the threads of the previous file disturb it.
+        return {str(size): times_of(predictor, [images[size]], calls) for size, calls in CALLS.items()}
 
     measurements = {name: functools.partial(times, each) for name, each in predictors.items()}
     return {
         name: {size: Timing.of(rounds).to_json() for size, rounds in found.items()}
         for name, found in interleaved(measurements, ROUNDS, MOST_ROUNDS).items()
     }
-
-
-def _milliseconds(predictor: Predictor, images: Images, calls: int) -> Times:
-    """Return the durations of some calls after the first, which the threads of the previous file disturb."""
-    marks = [time.perf_counter()]
-    for _ in range(calls + 1):
-        predictor(images)
-        marks.append(time.perf_counter())
-    return 1e3 * np.diff(marks)[1:]
 
 
 def _speed(latency: Report, before: Report) -> Report:

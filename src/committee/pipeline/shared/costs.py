@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from committee.combiners.base import Combiner
@@ -26,7 +25,7 @@ from committee.models.ensemble import views_of
 from committee.models.measure import call_times, parameters, size_mb
 from committee.models.predictor import Images
 from committee.models.stored import load_network
-from committee.models.timing import STEADY, Timing, interleaved, quantiles
+from committee.models.timing import STEADY, Times, Timing, interleaved, quantiles
 from committee.pipeline.shared.network_files import (
     CALLS,
     FORMAT,
@@ -41,7 +40,6 @@ from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
 
-Times = NDArray[np.float64]
 Shape = tuple[int, int, int]
 EAGER = "torch"
 AGAIN, PARTS = 3, 4

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from committee._version import __version__
 from committee.exporters.base import EXPORTERS, Card
 from committee.models.predictor import Images, ModulePredictor, Predictor
 from committee.models.stored import load_network
-from committee.models.timing import Times
+from committee.models.timing import Times, times_of
 from committee.recipe.model import Recipe
 from committee.store.commit import commit
 from committee.store.layout import Store
@@ -79,24 +77,7 @@ def open_file(path: Path, device: str) -> Predictor:
     return EXPORTERS.make(FORMAT).open(path, device)
 
 
-def times_of(
-    predict: Callable[[Images], object],
-    batches: Sequence[Images],
-    calls: int = CALLS,
-    seconds: float = SECONDS,
-) -> Times:
-    """Return the milliseconds of calls of a model with each of the batches in turn, after a warm-up."""
-    for place in range(WARMUP):
-        predict(batches[place % len(batches)])
-    start, times = time.perf_counter(), list[float]()
-    while len(times) < calls and (not times or time.perf_counter() - start < seconds):
-        before = time.perf_counter()
-        predict(batches[len(times) % len(batches)])
-        times.append((time.perf_counter() - before) * 1e3)
-    return np.array(times)
-
-
 def measure_file(path: Path, device: str, batches: Mapping[str, Images]) -> dict[str, Times]:
     """Open a file, time its calls with each kind of batch, and release it."""
     predictor = open_file(path, device)
-    return {kind: times_of(predictor, [images]) for kind, images in batches.items()}
+    return {kind: times_of(predictor, [images], CALLS, SECONDS, WARMUP) for kind, images in batches.items()}
