@@ -8,7 +8,8 @@ import shutil
 import numpy as np
 import pytest
 
-from committee.errors import RecipeError, StoreError
+from committee.compression.onnx_dynamic import OnnxDynamic
+from committee.errors import ExportError, RecipeError, StoreError
 from committee.exporters import _onnx_graph
 from committee.pipeline.shared import compressed
 from committee.pipeline.shared.held_out import choosing_rows
@@ -107,6 +108,19 @@ def test_auto_keeps_one_file(run, trained, monkeypatch) -> None:
     assert (trained.deploy(NAME) / kept[0]).is_dir()
     fastest = min(its["latency_ms"]["1"]["median"] for its in files.values() if "latency_ms" in its)
     assert files[kept[0]]["latency_ms"]["1"]["median"] <= 1.1 * fastest
+
+
+def test_auto_reports_methods_that_fail_and_does_not_fail(run, trained, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise ExportError("this method", got="an error")
+
+    chosen = [Method(method=name) for name in ("float16", "onnx_dynamic")]
+    monkeypatch.setattr(compressed, "every_method", lambda: chosen)
+    monkeypatch.setattr(OnnxDynamic, "compress", fail)
+    _, outcome = run("compress.min_agreement=0", "compress.tolerance=1")
+    assert (outcome.done, outcome.failed) == ([NAME], {})
+    found = {folder: its["status"] for folder, its in read_compression(trained)[NAME]["files"].items()}
+    assert found == {"onnx_float16": "kept", "onnx_dynamic": "failed"}
 
 
 def test_networks_that_have_seen_all_rows_are_refused(trained) -> None:

@@ -151,7 +151,9 @@ class Compress(Stage):
                 with outcome.attempt(name):
                     report = compress_model(recipe, store, name, section, self.force)
                     _save(store, name, report)
-                    outcome.failed |= _failures(name, report)
+                    failed = _failures(name, report)
+                    if section.methods != "auto":  # which tries methods that may fail, and reports them
+                        outcome.failed |= failed
         return outcome
 
     def rehearse(self, recipe: Recipe, store: Store) -> Outcome:
@@ -203,8 +205,7 @@ def _failures(name: str, report: Mapping[str, Any]) -> dict[str, str]:
             got="; ".join(f"{folder}: {its['reason']}" for folder, its in wrong.items()),
             todo="Keep them nevertheless with --force, or raise compress.tolerance.",
         )
-    # `auto` tries methods that may fail, and reports them without failing.
-    return texts if not any(its["status"] == "not chosen" for its in files.values()) else {}
+    return texts
 
 
 def read_compression(store: Store) -> dict[str, Any]:
