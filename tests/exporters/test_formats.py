@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from committee.errors import DependencyError, ExportError, UsageError
+from committee.errors import DependencyError, ExportError, StoreError, UsageError
 from committee.exporters._card import card_text, read_card
 from committee.exporters._program import record_program
 from committee.exporters._resized import FromResized, resized_predictor
@@ -178,3 +178,9 @@ def test_a_function_of_the_user_that_is_not_there_is_named(tmp_path: Path) -> No
         "no_such_module:open_model: expected a function that can be imported, got No module named "
         "'no_such_module'. Install its package, or add its folder to PYTHONPATH."
     )
+
+
+def test_a_card_without_inputs_is_damaged(tmp_path: Path) -> None:
+    card = read_card(card_text(CARD, 3, batch=1, fixed=True), tmp_path / "card.json")
+    with pytest.raises(StoreError, match=r"model.pte: expected the inputs of an exported file, got invalid"):
+        resized_predictor(tmp_path / "model.pte", card, lambda parts: parts[0])

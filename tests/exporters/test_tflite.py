@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from committee.errors import DependencyError, ExportError, StoreError, TimeLimitError, UsageError
-from committee.exporters import _tflite_child, _tflite_environment
+from committee.exporters import _tflite_child, _tflite_environment, _tflite_runner
 from committee.exporters.base import Card
 from committee.exporters.tflite import Tflite
 from committee.models.ensemble import Ensemble
@@ -144,7 +144,7 @@ def test_an_interrupted_environment_is_completed_and_a_complete_one_is_kept(
 
     def create(folder: Path, **_: object) -> None:
         python = _tflite_environment.python(folder)
-        python.parent.mkdir(parents=True)
+        python.parent.mkdir(parents=True, exist_ok=True)
         python.touch()
 
     def run(line, **_: object) -> subprocess.CompletedProcess[str]:
@@ -166,6 +166,34 @@ def test_an_interrupted_environment_is_completed_and_a_complete_one_is_kept(
     assert code == 0 and len(calls) == 3
     assert f"{place} is complete: committee export --formats tflite" in output
     assert f"Set the environment variable COMMITTEE_TFLITE_ENV to {place}, so that it is found." in output
+
+
+def test_a_process_that_does_not_answer_is_ended(tmp_path, monkeypatch) -> None:
+    line = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(_tflite_runner, "command", lambda *_: line)
+    monkeypatch.setattr(_tflite_runner, "SECONDS", 0.2)
+    runner = _tflite_runner.ChildRunner(tmp_path / "model.tflite")
+    with pytest.raises(RuntimeError, match=r"has ended, or took more than 0\.2 s"):
+        runner([np.zeros((1, 3, 2, 2), np.uint8)])
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (subprocess.TimeoutExpired("pip", 300), "expected an end within 300 s, got none"),
+        (subprocess.CalledProcessError(1, "ensurepip"), "expected an environment with pip, got Command 'ens"),
+    ],
+)
+def test_an_environment_that_cannot_be_prepared(tmp_path, monkeypatch, error, text) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(venv, "create", fail if "ensurepip" in str(error) else lambda *_, **__: None)
+    monkeypatch.setattr(subprocess, "run", fail)
+    monkeypatch.setattr(_tflite_environment, "_CHECK_SECONDS", 300.0)
+    with pytest.raises(DependencyError) as caught:
+        _tflite_environment.prepare(tmp_path / "env", print)
+    assert text in str(caught.value)
 
 
 @pytest.mark.slow

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from committee.errors import ExportError
 from committee.exporters._card import CalledPredictor
+from committee.exporters.base import REDO
 from committee.images.view import View
 from committee.models.batch import Batch
 from committee.models.predictor import Images
+from committee.untrusted.documents import build
 
 
 def _key(view: View) -> tuple[int, str, int]:
@@ -97,10 +99,20 @@ def resized_predictor(
         one call (0 is no limit); and `fixed`, whether each call has as many. Missing ones are black.
     call : callable
         Resized images, uint8 `[B, c, size, size]` for each input -> probabilities `[B, C]`.
+
+    Raises
+    ------
+    StoreError
+        The card does not describe inputs.
     """
-    # Resizing does not depend on mean and standard deviation.
-    views = [View(**facts, mean=0.5, std=0.5) for facts in card["inputs"]]
-    batch, classes = int(card["batch"]), len(card["class_names"])
+
+    def read() -> tuple[list[View], int, bool]:
+        # Resizing does not depend on mean and standard deviation.
+        views = [View(**facts, mean=0.5, std=0.5) for facts in card["inputs"]]
+        return views, int(card["batch"]), bool(card["fixed"])
+
+    views, batch, fixed = build(read, file, "the inputs of an exported file", REDO)
+    classes = len(card["class_names"])
 
     def predict(images: Images) -> Any:
         with torch.inference_mode():
@@ -109,7 +121,7 @@ def resized_predictor(
             step = batch or max(1, len(images))
             for start in range(0, len(images), step):
                 parts = [each[start : start + step] for each in resized]
-                parts = [_filled(each, step) for each in parts] if card["fixed"] else parts
+                parts = [_filled(each, step) for each in parts] if fixed else parts
                 found.append(call(parts)[: len(images) - start].cpu().numpy().copy())
         return np.concatenate(found)
 

@@ -77,9 +77,14 @@ def prepare(place: Path, report: Callable[[str], None]) -> None:
     """
     if is_complete(place):
         return
-    if not python(place).exists():
-        report(f"Creating {place}")
-        venv.create(place, with_pip=True)
+    report(f"Creating {place}")
+    try:
+        venv.create(place, with_pip=True)  # again after an interruption, which may have left it without pip
+    except (OSError, subprocess.CalledProcessError) as error:
+        todo = "Install Python's module ensurepip (on Debian: apt install python3-venv), or check the folder."
+        raise DependencyError(
+            f"creating {place}", expected="an environment with pip", got=_last_line(str(error)), todo=todo
+        ) from error
     report("Installing packages (about 2 GB; a few minutes)")
     # pip keeps what it has downloaded, so that a second call continues.
     install = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", *REQUIREMENTS]
@@ -91,9 +96,13 @@ def prepare(place: Path, report: Callable[[str], None]) -> None:
 
 
 def _succeed(line: Sequence[str], what: str, limit: float | None) -> None:
-    done = subprocess.run(line, capture_output=True, text=True, timeout=limit, check=False)
+    todo = "Run the command again: what is installed already is kept."
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired as error:
+        expected = f"an end within {error.timeout:g} s"
+        raise DependencyError(what, expected=expected, got="none", todo=todo) from None
     if done.returncode:
-        todo = "Run the command again: what is installed already is kept."
         raise DependencyError(what, expected="exit code 0", got=_last_line(done.stderr), todo=todo)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
+import threading
 import weakref
 from pathlib import Path
 from typing import IO, Any, cast
@@ -13,6 +14,9 @@ from torch import Tensor
 
 from committee.exporters import _tflite_child
 from committee.exporters._tflite_environment import command
+
+SECONDS = 300.0
+"""Time limit of a call."""
 
 
 class ChildRunner:
@@ -40,10 +44,15 @@ class ChildRunner:
 
     def __call__(self, images: list[Any]) -> Any:
         """Return the output for the inputs, uint8 arrays."""
-        _tflite_child.write(cast("Any", self._process.stdin), images)
-        found = _tflite_child.read(cast("Any", self._process.stdout))
+        limit = threading.Timer(SECONDS, self._process.kill)
+        limit.start()
+        try:
+            _tflite_child.write(cast("Any", self._process.stdin), images)
+            found = _tflite_child.read(cast("Any", self._process.stdout))
+        finally:
+            limit.cancel()
         if found is None:
-            raise RuntimeError("the process that runs the file has ended")
+            raise RuntimeError(f"the process that runs the file has ended, or took more than {SECONDS:g} s")
         return found[0]
 
 

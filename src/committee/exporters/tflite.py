@@ -57,6 +57,7 @@ class Tflite(Exporter):
 
     suffix = ".tflite"
     graph = True
+    device = "cpu"
 
     def __init__(self, batch: int = 1, seconds: float = 900.0) -> None:
         if not isinstance(batch, int) or batch < 1:
@@ -101,4 +102,7 @@ class Tflite(Exporter):
         card = read_card(path.read_bytes() if path.is_file() else "", file)
         if file.read_bytes()[4:8] != b"TFL3":
             raise damaged(file, "TFLite file")
-        return resized_predictor(file, card, runner(file))
+        try:
+            return resized_predictor(file, card, runner(file))
+        except ValueError as error:  # of the interpreter, if it runs in this process
+            raise damaged(file, "TFLite file") from error
