@@ -26,7 +26,7 @@ def narrow(net: nn.Module, shapes: Shapes) -> None:
     Raises
     ------
     ValueError
-        A name does not exist, or a shape is not smaller than that of the network.
+        A tensor does not exist, or a shape is larger than that of the network.
 
     Examples
     --------

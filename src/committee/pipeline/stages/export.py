@@ -28,9 +28,9 @@ from committee.store.layout import Store
 class Export(Stage):
     """Package members and ensembles for use elsewhere.
 
-    The formats are weights, a folder that can be loaded again, and one ONNX file for a whole ensemble. Each
-    file is compared with the model that it was made from, on real images of several sizes, before it
-    counts. What is packaged already is left as it is.
+    The formats are weights, a folder that can be loaded again, and files for other runtimes, such as ONNX:
+    one for a whole ensemble. Each file is compared with the model that it was made from, on real images of
+    several sizes, before it counts. What is packaged already is left as it is.
 
     Parameters
     ----------

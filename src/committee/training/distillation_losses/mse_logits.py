@@ -10,7 +10,7 @@ from committee.training.distillation_losses.base import DistillationLoss
 class MseLogits(DistillationLoss):
     """Mean squared difference between the logits of student and teacher.
 
-    It is the limit of `kd` at high temperatures (Hinton, Vinyals and Dean 2015), and punishes differences in
+    It is the limit of `kd` at high temperatures (Hinton, Vinyals and Dean 2015), and counts differences in
     improbable classes as much as in probable ones. Logits are defined up to a constant per row, so their mean
     is subtracted first: the log-probabilities of an ensemble are compared with the logits of a network.
 
