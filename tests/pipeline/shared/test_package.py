@@ -20,6 +20,8 @@ from committee.pipeline.shared.parity import several_sizes
 from committee.store.manifest import hash_file
 
 CLASSES = ("ant", "bee", "cat")
+FORMATS = ("state_dict", "checkpoint", "onnx")
+"""The formats of the packages; tests/exporters/test_contract.py compares those of all exporters."""
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +41,14 @@ def made(batches, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("deploy") / "one"
     member = Member.build("timm:test_resnet", classes=CLASSES, size=32, seed=0, name="one").eval()
     card = Card("one", CLASSES, {"kind": "member", "inference": "refit"})
-    return folder, package(member, card, folder, [*EXPORTERS.names(), "nothing"], batches, fingerprint="abc")
+    return folder, package(member, card, folder, [*FORMATS, "custom"], batches, fingerprint="abc")
 
 
 def read(folder: Path, name: str):
     return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", EXPORTERS.names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_compared(name, made, batches):
     folder, status = made
     entry = status["formats"][name]
@@ -64,14 +66,22 @@ def test_the_same_weights_are_the_same_bytes(member, tmp_path):
     assert len(set(files)) == 1
 
 
-def test_an_unknown_format_is_a_failed_entry(made):
+def test_a_format_that_fails_is_an_entry_with_the_reason(made):
     folder, status = made
-    known = ", ".join(EXPORTERS.names())
     assert failures(status) == {
-        "nothing": f"nothing: this version cannot write this format; it writes {known}."
+        "custom": "custom of one: expected the option function, such as package.module:function, got none. "
+        "Name it: {format: custom, function: package.module:function}."
     }
     assert read(folder, "export_status") == status
-    assert not (folder / "nothing").exists()
+    assert not (folder / "custom").exists()
+
+
+def test_an_unknown_format_is_refused(tmp_path, member, batches):
+    with pytest.raises(
+        UsageError, match=f"export format 'nothing': expected one of {EXPORTERS.names()[0]}, "
+    ):
+        package(member, Card("one", CLASSES), tmp_path, ["nothing"], batches)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_file_is_in_the_checksums(made):
@@ -111,7 +121,7 @@ def test_a_damaged_format_is_made_again(tmp_path, member, batches):
         path.write_bytes(path.read_bytes()[:-1] + b"\1")
 
 
-@pytest.mark.parametrize("name", EXPORTERS.names())
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_file_with_other_probabilities_is_not_kept(name, tmp_path, member, batches, monkeypatch):
     def off(self, file, module):
         predictor = ModulePredictor(module, "one", CLASSES)

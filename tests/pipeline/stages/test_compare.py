@@ -14,11 +14,13 @@ from committee.errors import RecipeError, StoreError, UnknownNameError
 from committee.metrics.classification import evaluate
 from committee.models.timing import Timing
 from committee.pipeline.comparing import comparison
+from committee.pipeline.comparing import files as comparing_files
 from committee.pipeline.comparing.candidates import candidates, training_seconds
 from committee.pipeline.comparing.files import device_for, model_files
 from committee.pipeline.comparing.scores import outputs_of, shared_rows
 from committee.pipeline.comparing.served import Served
 from committee.pipeline.run import run_verb
+from committee.pipeline.shared.package import add_formats
 from committee.pipeline.shared.photo import Photos
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.stages.compare import Compare
@@ -106,6 +108,25 @@ def test_the_budget_of_pruning_is_that_of_the_comparison(tiny_settings: list[str
 )
 def test_a_format_for_one_device_is_measured_there(format: str, device: str) -> None:
     assert device_for(format, "mps") == device
+
+
+def test_losses_are_those_of_files_that_compress_wrote(
+    trained: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = trained.deploy("test_vit")
+    entries: dict[str, Any] = {}
+    for name in ("onnx_float16", "onnx_int8"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "model.onnx").touch()
+        entries[name] = {"format": "onnx", "status": "done", "file": f"{name}/model.onnx"}
+        entries[name]["parity"] = {"max_abs_diff": 0.1}
+    entries["onnx_int8"]["method"] = "onnx_static"
+    (folder / "export_status.json").write_text(json.dumps({"formats": entries}), "utf-8")
+    monkeypatch.setattr(comparing_files, "_lost", lambda *_: {"accuracy_lost": {}})
+    found = {each.package: each.lost for each in model_files(trained, "test_vit", "onnx")}
+    assert found == {"onnx_float16": None, "onnx_int8": {"accuracy_lost": {}}}
+    add_formats(folder, {}, removed=list(entries))  # a refusal leaves what `export` wrote
+    assert [each.package for each in model_files(trained, "test_vit", "onnx")] == ["onnx_float16"]
 
 
 def test_paired_differences_are_those_of_the_scores(evaluated: Store) -> None:

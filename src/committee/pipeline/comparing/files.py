@@ -86,7 +86,10 @@ def _file(store: Store, name: str, package: str, entry: Mapping[str, Any]) -> Mo
     alone = [path, path.with_name(f"{path.name}.data")] if path.is_file() else list(path.rglob("*"))
     size = sum(each.stat().st_size for each in alone if each.is_file())
     is_exact = float(entry["parity"]["max_abs_diff"]) <= TOLERANCE
-    return ModelFile(package, path, is_exact, None if is_exact else _lost(store, name, package), size / 1e6)
+    is_measured = not is_exact and "method" in entry  # a file that `export` wrote may have the same folder
+    return ModelFile(
+        package, path, is_exact, _lost(store, name, package) if is_measured else None, size / 1e6
+    )
 
 
 def _lost(store: Store, name: str, package: str) -> Mapping[str, Any] | None:

@@ -136,14 +136,16 @@ def add_formats(folder: Path, entries: Mapping[str, Status], removed: Collection
     folder : Path
         The package.
     entries : mapping of str to dict
-        Name of the folder in the package -> its entry in `export_status.json`.
+        Name of the folder in the package -> its entry in `export_status.json`, which has `method`, by which
+        these folders are told from those of `package`.
     removed : collection of str
-        Names of folders that are removed.
+        Names of folders that are removed, unless `package` wrote them.
     """
     status = read_json(folder / STATUS, "the status of an export")
     status["formats"] |= entries
     for name in removed:
-        status["formats"].pop(name, None)
+        if "method" in status["formats"].get(name, {}):
+            del status["formats"][name]
     _remove_others(folder, status)
     _write_status(folder, status)
 
@@ -184,10 +186,6 @@ class _Job:
     def run(self, its: ExportFormat, before: Status) -> Status:
         """Write one format, unless it is up to date; return its entry."""
         key = _key(its, self.fingerprint)
-        if its.format not in EXPORTERS.names():
-            known = ", ".join(EXPORTERS.names())
-            reason = f"{its.format}: this version cannot write this format; it writes {known}."
-            return {"status": "failed", "reason": reason}
         if self.fingerprint and before.get("status") == "done" and is_done(self.folder / its.name, key):
             return before
         try:
