@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,18 @@ def test_a_plan_tells_the_cost_and_warns_of_a_large_student(
     assert sum(facts["missing"].values()) == 4 + 3 + 2 and facts["hours"] > 0
     small = Distillation().plan(recipe("distillation.seeds=0"), taught)
     assert small.facts["fits"] == {"distilled_own_nets_small": 4} and "more than its" not in str(small.blocks)
+
+
+def test_teacher_rows_have_no_effect_without_fold_networks(
+    taught: Store, recipe: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = ("distillation.teacher=test_vit", "distillation.teacher_rows=out_of_fold", "distillation.seeds=0")
+    said = "distillation.teacher_rows has no effect: test_vit has no fold networks"
+    Distillation().plan(recipe(*own), taught)
+    assert said not in caplog.messages
+    shutil.rmtree(taught.checkpoint("test_vit", "fold_0"))
+    Distillation().plan(recipe(*own), taught)
+    assert said in caplog.messages
 
 
 def test_keys_without_effect_are_named(recipe: Make) -> None:

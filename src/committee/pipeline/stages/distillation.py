@@ -177,7 +177,8 @@ class _Parts:
         self.teacher = teacher_of(
             section.teacher, spec.name, dataset.class_names, store, catalog["members"], trusted
         )
-        if section.teacher_rows == "out_of_fold" and self.teacher.predictions is None:
+        is_dealt = bool(recipe.training.folds)
+        if is_dealt and section.teacher_rows == "out_of_fold" and self.teacher.predictions is None:
             log.warning("distillation.teacher_rows has no effect: %s has no fold networks", self.teacher.name)
         unlabeled = _unlabeled(section, recipe, dataset, store, fit=fit)
         make = partial(Plan, dataset=dataset, device=device, config=section, teacher=self.teacher)
