@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from committee.base.registry import Family
-from committee.errors import nearest
-from committee.recipe.section import Section, entry_of, or_text, refuse
+from committee.recipe.section import Section, check_options, entry_of, or_text
 
 VIEWS: Family[Any] = Family("committee.models.views", "set of views")
 
@@ -24,8 +23,7 @@ class ViewSet(Section):
 
     @model_validator(mode="after")
     def _check_options(self) -> ViewSet:
-        if self.options:
-            _check(str(self.name), self.options)
+        check_options(VIEWS, str(self.name), self.options)
         return self
 
     @property
@@ -35,16 +33,3 @@ class ViewSet(Section):
 
 
 AnyViewSet = Annotated[ViewSet, or_text(ViewSet, "name")]
-
-
-def _check(views: str, options: dict[str, Any]) -> None:
-    """Raise a validation error unless each option is a parameter of the set, and of its type."""
-    hints = get_type_hints(VIEWS.load(views).__init__)
-    known = sorted(VIEWS.options(views))
-    for key, value in options.items():
-        if key not in known:
-            raise refuse(f"an option of {views} ({', '.join(known) or 'none'})", nearest(key, known), key)
-        try:
-            TypeAdapter(hints[key]).validate_python(value, strict=True)
-        except ValidationError as error:
-            raise refuse(str(error.errors()[0]["msg"]).lower(), "", key) from None

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from committee.errors import RecipeError, StoreError, UnknownNameError
+from committee.errors import DataError, RecipeError, StoreError, UnknownNameError
 from committee.metrics.classification import evaluate
 from committee.models.timing import Timing
 from committee.pipeline.comparing import comparison
 from committee.pipeline.comparing import files as comparing_files
 from committee.pipeline.comparing.candidates import candidates, training_seconds
-from committee.pipeline.comparing.files import device_for, model_files
+from committee.pipeline.comparing.files import ModelFile, device_for, model_files
 from committee.pipeline.comparing.scores import outputs_of, shared_rows
 from committee.pipeline.comparing.served import Served
 from committee.pipeline.run import run_verb
@@ -100,6 +101,23 @@ def test_the_budget_of_pruning_is_that_of_the_comparison(tiny_settings: list[str
     own = ["pruning.cost_budget={max_latency_ms: 7, max_size_mb: 8}", "compare={max_latency_ms: 3}"]
     settings = Compare()._settings(load_recipe(None, [*tiny_settings, *own]))
     assert (settings.max_latency_ms, settings.max_size_mb, settings.min_accuracy) == (3, 8, None)
+
+
+def test_a_file_that_cannot_predict_the_test_images_is_left_out(
+    evaluated: Store, tiny_settings: list[str], quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def files(store: Store, name: str, format: str) -> list[ModelFile]:
+        (whole,) = model_files(store, name, format)
+        return [whole, replace(whole, package="small", is_exact=False)]
+
+    def no_images(*_: object) -> None:
+        raise DataError("photos: there are none")
+
+    monkeypatch.setattr(comparison, "model_files", files)
+    monkeypatch.setattr(comparison, "predicted", no_images)
+    outcome = made(evaluated, tiny_settings, "compare={format: checkpoint, models: [test_vit]}")
+    assert (outcome.done, outcome.exit_code) == (["test_vit"], 3)
+    assert outcome.failed == {"test_vit (small)": "photos: there are none."}
 
 
 @pytest.mark.parametrize(

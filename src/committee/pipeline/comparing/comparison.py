@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.base.devices import resolve as resolve_device
-from committee.errors import StoreError
+from committee.errors import CommitteeError, StoreError
 from committee.exporters.base import open_exported
 from committee.pipeline.comparing.advice import Advice, Budget, advise
 from committee.pipeline.comparing.candidates import kind_of, singles, training_seconds
@@ -67,7 +67,7 @@ class Comparison:
         if not files:
             return outcome
         served = self._serve(files, outcome)
-        rows = self._rows(files, served)
+        rows = self._rows(files, served, outcome)
         if not rows:
             return outcome
         split = "the test split" if self.shared else "out-of-fold rows (there is no test split)"
@@ -104,11 +104,15 @@ class Comparison:
             outcome.fail(key, error)
         return served
 
-    def _rows(self, files: Mapping[str, tuple[Report, ModelFile]], served: Mapping[str, Served]) -> list[Row]:
+    def _rows(
+        self, files: Mapping[str, tuple[Report, ModelFile]], served: Mapping[str, Served], outcome: Outcome
+    ) -> list[Row]:
         self.shared = shared_rows(self.store, self.reports, singles(self.store), self.recipe.seed)
-        outputs = self._outputs({key: files[key] for key in served})
+        outputs = self._outputs({key: files[key] for key in served}, outcome)
         rows = []
         for key, each in served.items():
+            if self.shared is not None and key not in outputs:
+                continue
             report, file = files[key]
             row = Row(
                 key,
@@ -125,17 +129,23 @@ class Comparison:
             rows.append(row)
         return [replace(row, differences=self._differences(row, rows, outputs)) for row in rows]
 
-    def _outputs(self, files: Mapping[str, tuple[Report, ModelFile]]) -> dict[str, Outputs]:
-        """Return the log-probabilities for the test split: stored, or by an inexact file."""
-        if self.shared is None:
-            return {}
+    def _outputs(self, files: Mapping[str, tuple[Report, ModelFile]], outcome: Outcome) -> dict[str, Outputs]:
+        """Return the log-probabilities for the test split: stored, or by an inexact file.
+
+        A file that cannot predict them, such as one of a store without its images, is recorded as failed.
+        """
+        found = dict[str, Outputs]()
+        for key, (report, file) in files.items() if self.shared is not None else ():
+            try:
+                found[key] = outputs_of(self.store, report)[0] if file.is_exact else self._predicted(file)
+            except CommitteeError as error:
+                outcome.fail(key, error)
+        return found
+
+    def _predicted(self, file: ModelFile) -> Outputs:
+        assert self.shared is not None
         ids = self.shared.rows.sample_ids.tolist()
-        return {
-            key: outputs_of(self.store, report)[0]
-            if file.is_exact
-            else predicted(self.store, file.path, ids, self.channels, self.device, self.trusted)
-            for key, (report, file) in files.items()
-        }
+        return predicted(self.store, file.path, ids, self.channels, self.device, self.trusted)
 
     def _differences(
         self, row: Row, rows: Sequence[Row], outputs: Mapping[str, Outputs]
