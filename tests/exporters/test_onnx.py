@@ -79,10 +79,11 @@ def test_a_module_that_cannot_be_traced_is_named(tmp_path, photos):
 
     with pytest.raises(ExportError) as caught:
         Onnx().export(Untraceable(), torch.from_numpy(photos), tmp_path, Card("net", ("a", "b")))
-    assert str(caught.value).startswith("onnx of net: expected a module that torch.export can trace, got ")
+    assert str(caught.value).startswith("onnx of net: expected a module that torch.export can record, got ")
     assert "Next steps" not in str(caught.value) and "\x1b" not in str(caught.value)
     assert str(caught.value).endswith(
-        "Leave 'onnx' out of exports.formats, or name the backbone in backbones.exclude."
+        " (in model: Untraceable). Rewrite this part without branches on values of tensors, leave the "
+        "format out of exports.formats, or name the backbone in backbones.exclude."
     )
 
 

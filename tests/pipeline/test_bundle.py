@@ -103,11 +103,11 @@ def test_what_fails_is_named_and_leaves_nothing(
     )
 
     def fail(self: Onnx, *arguments: object) -> None:
-        raise ExportError("onnx of test_vit", expected="a module that torch.export can trace", got="a loop")
+        raise ExportError("onnx of test_vit", expected="a module that torch.export can record", got="a loop")
 
     monkeypatch.setattr(Onnx, "export", fail)
     failed = cli(*words, "test_vit")
-    assert failed.code == 1 and "a module that torch.export can trace, got a loop." in failed.err
+    assert failed.code == 1 and "a module that torch.export can record, got a loop." in failed.err
     assert not (root / "bundles").exists()
 
 

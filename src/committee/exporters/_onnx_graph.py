@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from committee.backbones.base import Backbone
 from committee.base.tracing import tracing
 from committee.compression.base import NETWORK
-from committee.errors import ExportError, require
+from committee.errors import require
+from committee.exporters._program import FREE, Probabilities, free_example, recorded
 from committee.exporters.base import INPUT, Card
 
 # A protobuf file contains at most 2 GiB; a part of it is reserved for the graph beside the weights.
 LARGEST_FILE = 2**31 - 2**26
 
 _BACKBONE = f"{Backbone.__module__}.{Backbone.__qualname__}"
-_DYNAMIC = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
 
 
 def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
@@ -49,41 +49,32 @@ def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
     return _save(model, path)
 
 
-class _Probabilities(nn.Module):
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, images: Tensor) -> Tensor:
-        probabilities: Tensor = self.model(images).float().softmax(1)
-        return probabilities
-
-
 def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
-    # A length of 1 would be recorded as one that broadcasts.
-    batch, _, *sides = (2 if length == 1 else 1 for length in example.shape)
-    example = example.repeat(batch, 1, *sides)
     from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
 
-    try:
+    model, images = Probabilities(module).eval(), free_example(example)
+
+    def export() -> Any:
+        return torch.onnx.export(
+            model,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes={"images": FREE},
+            custom_translation_table=TRANSLATIONS,
+        )
+
+    def again() -> object:
+        return torch.export.export(model, (images,), dynamic_shapes=(FREE,), strict=False)
+
+    @contextmanager
+    def within() -> Iterator[None]:
         with _quiet(), tracing(module, OPERATIONS):
-            return torch.onnx.export(
-                _Probabilities(module).eval(),
-                (example,),
-                dynamo=True,
-                verbose=False,
-                input_names=["images"],
-                output_names=["probabilities"],
-                dynamic_shapes={"images": _DYNAMIC},
-                custom_translation_table=TRANSLATIONS,
-            )
-    except Exception as error:
-        raise ExportError(
-            f"onnx of {card.name}",
-            expected="a module that torch.export can trace",
-            got=_root_cause(error),
-            todo="Leave 'onnx' out of exports.formats, or name the backbone in backbones.exclude.",
-        ) from error
+            yield
+
+    return recorded(model, export, f"onnx of {card.name}", "torch.export", within, again)
 
 
 @contextmanager
@@ -102,13 +93,6 @@ def _quiet() -> Iterator[None]:
     finally:
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
-
-
-def _root_cause(error: BaseException) -> str:
-    """Return the first line of the original error, without torch's advice on how to report it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _save(model: Any, path: Path) -> Path:

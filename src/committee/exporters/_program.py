@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -67,7 +68,20 @@ def record_program(module: nn.Module, inputs: Sequence[Tensor], shapes: Any, who
     return program
 
 
-def recorded(module: nn.Module, record: Callable[[], Recorded], who: str, tool: str) -> Recorded:
+@contextmanager
+def _recording() -> Iterator[None]:
+    with quiet(), tracing(), torch.no_grad():
+        yield
+
+
+def recorded(
+    module: nn.Module,
+    record: Callable[[], Recorded],
+    who: str,
+    tool: str,
+    within: Callable[[], AbstractContextManager[None]] = _recording,
+    again: Callable[[], object] | None = None,
+) -> Recorded:
     """Return what `record` returns; raise an ExportError that names the part of the module where it fails.
 
     Parameters
@@ -79,24 +93,30 @@ def recorded(module: nn.Module, record: Callable[[], Recorded], who: str, tool: 
         Format and name of the model, for the error.
     tool : str
         What records, for the error.
+    within : callable
+        Returns the context in which `record` runs.
+    again : callable, optional
+        What is run to find the part that fails, if `record` tries several ways; by default `record`.
     """
     try:
-        with quiet(), tracing(), torch.no_grad():
+        with within():
             return record()
     except CommitteeError:
         raise
     except Exception as error:
-        place = _failing_part(module, record)
+        place = _failing_part(module, again or record, within)
         raise ExportError(
             who,
             expected=f"a module that {tool} can record",
-            got=f"{root_cause(error)}{f' (in {place})' if place else ''}",
+            got=f"{_root_cause(error)}{f' (in {place})' if place else ''}",
             todo="Rewrite this part without branches on values of tensors, leave the format out of "
             "exports.formats, or name the backbone in backbones.exclude.",
         ) from error
 
 
-def _failing_part(module: nn.Module, record: Callable[[], object]) -> str:
+def _failing_part(
+    module: nn.Module, record: Callable[[], object], within: Callable[[], AbstractContextManager[None]]
+) -> str:
     """Record again, and return the innermost part of the module that has begun and not ended."""
     running: list[str] = []
 
@@ -109,7 +129,7 @@ def _failing_part(module: nn.Module, record: Callable[[], object]) -> str:
         handles.append(part.register_forward_pre_hook(partial(_begin, running, label)))
         handles.append(part.register_forward_hook(end))
     try:
-        with quiet(), tracing(), torch.no_grad():
+        with within():
             record()
     except Exception:
         return running[-1] if running else ""
@@ -123,7 +143,7 @@ def _begin(running: list[str], label: str, *_: object) -> None:
     running.append(label)
 
 
-def root_cause(error: BaseException) -> str:
+def _root_cause(error: BaseException) -> str:
     """Return the first line of the original error, without torch's advice on how to report it."""
     while error.__cause__ is not None:
         error = error.__cause__
