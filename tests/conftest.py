@@ -76,12 +76,13 @@ def _frozen() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
-    """Take back what a verb set up in the package's logger."""
+    """Take back what a verb set up in the package's logger, also one in a fixture of several tests."""
     logger = logging.getLogger("committee")
-    level, handlers = logger.level, list(logger.handlers)
+    logger.setLevel(logging.NOTSET)
+    logger.handlers = []
     yield
-    logger.setLevel(level)
-    logger.handlers = handlers
+    logger.setLevel(logging.NOTSET)
+    logger.handlers = []
 
 
 @pytest.fixture
