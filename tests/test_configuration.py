@@ -43,6 +43,8 @@ def test_dry_run_names_what_is_not_built_and_plans_the_rest(
         assert cli("build-ensemble", *given, "--method", "soft_voting").code == 0
     if verb == "distill":
         given += ["--teacher", "soft_voting"]
+    if verb == "tta":
+        given += ["--views", "hflip"]
     found = cli(verb, *given, "--dry-run")
     assert found.code in (0, 3), found.err
     assert found.out

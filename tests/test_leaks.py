@@ -90,6 +90,7 @@ def refusal(act: Callable[[], object]) -> str:
 
 NEEDED: dict[str, dict[str, Any]] = {
     "subset": {"members": ["near"]},
+    "fallback": {"inner": "weighted", "fallback": "soft_voting"},
     "compose": {"inputs": {"a": "weighted", "b": "soft_voting"}, "final": "stacking_lr"},
 }
 

@@ -262,6 +262,9 @@ def test_recipes_in_both_layouts_run(
             "pruning.methods=[greedy_forward]",
             "runs.meta_fuser.fuser_type=lr",
             "exports.which=all",
+            "distillation.student=timm:test_resnet",
+            "distillation.epochs=1",
+            "distillation.seeds=0",
         ]
     else:
         settings.append("exports.formats=[state_dict]")
@@ -291,11 +294,11 @@ def test_recipes_in_both_layouts_run(
         status = json.loads((store.deploy("stacking_lr") / "export_status.json").read_text("utf-8"))[
             "formats"
         ]
-        assert {name: entry["status"] for name, entry in status.items()} == {
-            each.name: "done" if each.format in EXPORTERS.names() else "failed"
-            for each in load_recipe(recipe).exports.formats
-        }
-        assert {"state_dict", "checkpoint", "onnx"} <= status.keys()
+        assert status.keys() == {each.name for each in load_recipe(recipe).exports.formats}
+        failed = {name: entry["reason"] for name, entry in status.items() if entry["status"] == "failed"}
+        # TFLite has an environment of its own, which a machine may have.
+        assert failed.keys() <= {"tflite"}
+        assert all("committee export-env tflite" in reason for reason in failed.values())
 
 
 @pytest.mark.parametrize("verb", ["run", "evaluate", "leaderboard"])

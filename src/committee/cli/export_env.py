@@ -1,4 +1,4 @@
-"""Prepare the environment of an export format whose packages do not go together with those of committee.
+"""Prepare the environment of an export format, such as tflite.
 
 The packages are installed by pip, with its own settings, in a folder of the user's cache or in --dir. Run it
 again after an interruption: what is installed is kept.

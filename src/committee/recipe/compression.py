@@ -14,13 +14,13 @@ from committee.recipe.section import Section, entry_of, or_text, refuse
 COMPRESSORS: Family[Any] = Family("committee.compression", "compression method")
 
 
-class Method(Section):
+class CompressionMethod(Section):
     """A compression method with its options.
 
     Examples
     --------
-    >>> from committee.recipe.compression import Method
-    >>> Method(method="onnx_static", reduce_range=True).folder
+    >>> from committee.recipe.compression import CompressionMethod
+    >>> CompressionMethod(method="onnx_static", reduce_range=True).folder
     'onnx_int8_reduce_range_True'
     """
 
@@ -31,7 +31,7 @@ class Method(Section):
     )
 
     @model_validator(mode="after")
-    def _check_options(self) -> Method:
+    def _check_options(self) -> CompressionMethod:
         known = sorted(COMPRESSORS.options(str(self.method)))
         for key in self.options:
             if key not in known:
@@ -63,7 +63,7 @@ class Method(Section):
         return COMPRESSORS.make(str(self.method), **self.options)
 
 
-AnyMethod = Annotated[Method, or_text(Method, "method")]
+AnyMethod = Annotated[CompressionMethod, or_text(CompressionMethod, "method")]
 
 
 class Compression(Section):

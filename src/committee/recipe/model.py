@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from committee.recipe.channel_pruning import ChannelPruning
+from committee.recipe.comparison import Comparison
+from committee.recipe.compression import Compression
 from committee.recipe.dataset import Dataset
 from committee.recipe.distillation import Distillation
 from committee.recipe.exports import Exports
@@ -15,6 +18,7 @@ from committee.recipe.objective import Objective
 from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, or_text
 from committee.recipe.training import Model, Override, Training
+from committee.recipe.tta import Tta
 from committee.recipe.unbuilt import unbuilt
 
 AnyModel = Annotated[Model, or_text(Model, "name")]
@@ -123,6 +127,14 @@ class Recipe(Section):
     pruning: Pruning | None = Field(None, description="Selection of members by score and cost.")
     distillation: Distillation | None = Field(
         None, description="Knowledge distillation of an ensemble into one network."
+    )
+    channel_pruning: ChannelPruning | None = Field(
+        None, description="Removal of channels from trained members."
+    )
+    tta: Tta | None = Field(None, description="Test-time augmentation of members and ensembles.")
+    compress: Compression | None = Field(None, description="Compression of exported files.")
+    compare: Comparison | None = Field(
+        None, description="Comparison of models as exported files, under one clock."
     )
 
     def members(self) -> list[MemberSpec]:

@@ -14,7 +14,7 @@ from committee.exporters import _onnx_graph
 from committee.pipeline.shared import compressed
 from committee.pipeline.shared.held_out import choosing_rows
 from committee.pipeline.stages.compress import Compress, read_compression
-from committee.recipe.compression import Method
+from committee.recipe.compression import CompressionMethod
 from committee.recipe.load import load_recipe
 
 NAME = "test_resnet"
@@ -96,7 +96,7 @@ def test_file_beyond_the_tolerance_is_refused_unless_it_is_forced(run, trained) 
 
 
 def test_auto_keeps_one_file(run, trained, monkeypatch) -> None:
-    chosen = [Method(method=name) for name in ("float16", "onnx_static", "onnx_dynamic")]
+    chosen = [CompressionMethod(method=name) for name in ("float16", "onnx_static", "onnx_dynamic")]
     assert {each.folder for each in chosen} <= {each.folder for each in compressed.every_method()}
     monkeypatch.setattr(compressed, "every_method", lambda: chosen)  # NNCF alone takes seconds to import
     _, outcome = run("compress.min_agreement=0", "compress.tolerance=1")
@@ -114,7 +114,7 @@ def test_auto_reports_methods_that_fail_and_does_not_fail(run, trained, monkeypa
     def fail(*_: object) -> None:
         raise ExportError("this method", got="an error")
 
-    chosen = [Method(method=name) for name in ("float16", "onnx_dynamic")]
+    chosen = [CompressionMethod(method=name) for name in ("float16", "onnx_dynamic")]
     monkeypatch.setattr(compressed, "every_method", lambda: chosen)
     monkeypatch.setattr(OnnxDynamic, "compress", fail)
     _, outcome = run("compress.min_agreement=0", "compress.tolerance=1")

@@ -35,7 +35,7 @@ from committee.pipeline.shared.outcome import reason
 from committee.pipeline.shared.package import add_formats, failures
 from committee.pipeline.shared.package_model import cached_images, package_model
 from committee.pipeline.shared.records import model_source
-from committee.recipe.compression import Compression, Method
+from committee.recipe.compression import Compression, CompressionMethod
 from committee.recipe.model import Recipe
 from committee.store.commit import commit
 from committee.store.layout import Store
@@ -176,13 +176,13 @@ class _Job:
             its.pop("compressor", None)
         return self._report(made, latencies["float32"], baseline, tested)
 
-    def _methods(self) -> Sequence[Method]:
+    def _methods(self) -> Sequence[CompressionMethod]:
         """Return the methods of the section; `auto` are all whose packages are installed."""
         if self.section.methods != "auto":
             return self.section.methods
         return every_method()
 
-    def _tried(self, method: Method, baseline: Any) -> Report:
+    def _tried(self, method: CompressionMethod, baseline: Any) -> Report:
         """Compress the file of the choice and compare it with the baseline; an error is recorded."""
         compressor = method.make()
         entry: Report = {"method": str(method.method), "options": method.options, "format": compressor.format}
@@ -305,7 +305,7 @@ def _best(files: Mapping[str, Report]) -> str:
     return min(fast, key=lambda name: (files[name]["size_mb"], times[name], name))
 
 
-def every_method() -> list[Method]:
+def every_method() -> list[CompressionMethod]:
     """Return all methods whose packages are installed, with their default options."""
     import importlib.util
 
@@ -313,7 +313,7 @@ def every_method() -> list[Method]:
 
     kinds = {name: COMPRESSORS.load(name) for name in COMPRESSORS.names()}
     return [
-        Method(method=name)
+        CompressionMethod(method=name)
         for name, kind in kinds.items()
         if kind.format in EXPORTERS.names() and all(importlib.util.find_spec(each) for each in kind.needs)
     ]

@@ -27,7 +27,7 @@ PREFIX = "slim_"
 
 
 class ChannelPruning(Stage):
-    """Remove channels of trained members, and fine-tune what is left: smaller and faster members.
+    """Remove channels of trained members, and fine-tune the rest.
 
     The structured pruning of torch chooses the channels with the smallest weights; they are really removed
     from all layers that compute or read them. The result is the member slim_NAME, which has out-of-fold
@@ -55,7 +55,6 @@ class ChannelPruning(Stage):
     """
 
     sections = ("channel_pruning",)
-    Settings = Section
     order = 25
     verbs: ClassVar[Verbs] = {
         "prune-channels": {
@@ -129,7 +128,7 @@ class ChannelPruning(Stage):
 
     def _section(self, recipe: Recipe) -> Any:
         """Return the section; the verb needs none, since its defaults are of use."""
-        found = getattr(recipe, "channel_pruning", None) or Section()
+        found = recipe.channel_pruning or Section()
         return found if self.members or found.enable else self.section(recipe)
 
     def _chosen(self, section: Any, recipe: Recipe, store: Store, catalog: Catalog) -> list[str]:

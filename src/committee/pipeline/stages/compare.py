@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from committee.pipeline.comparing.candidates import candidates, kind_of
 from committee.pipeline.comparing.comparison import Comparison
 from committee.pipeline.comparing.files import default_format
@@ -16,15 +14,14 @@ from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import STAGES, Names, Stage, Verbs, enabled
-from committee.recipe.exports import Format
+from committee.recipe.comparison import Comparison as Section
 from committee.recipe.model import Recipe
-from committee.recipe.section import Section
 from committee.store.layout import Store
 from committee.untrusted.documents import read_json
 
 
 class Compare(Stage):
-    """Compare models as exported files under one clock, and name the one to deploy.
+    """Compare models as exported files, and name the best to deploy.
 
     The best model of each kind, such as the best single network, the weighted ensemble, a soup or a student,
     is exported where it has no package yet. Each file runs in processes of its own, in turns with the others,
@@ -95,36 +92,6 @@ class Compare(Stage):
     debug = "compare"
     todo = "Add the section to the recipe, or set: --set compare.enable=true"
 
-    class Settings(Section):
-        """Comparison of models as exported files, under one clock."""
-
-        enable: bool = Field(True, description="Compare the models at the end of a run.")
-        models: list[str] | None = Field(
-            None, min_length=1, description="Models to compare; null compares the best of each kind."
-        )
-        format: Format | None = Field(
-            None,
-            description="Export format that is compared; null is `onnx`, or `checkpoint`, which torch runs, "
-            "where onnxruntime is not installed.",
-        )
-        max_latency_ms: float | None = Field(
-            None,
-            gt=0,
-            description="Largest median latency for one image in milliseconds; null is that of "
-            "pruning.cost_budget.",
-        )
-        max_size_mb: float | None = Field(
-            None,
-            gt=0,
-            description="Largest size of the file in megabytes; null is that of pruning.cost_budget.",
-        )
-        min_accuracy: float | None = Field(
-            None, ge=0, le=1, description="Smallest cross-fitted accuracy; null is no limit."
-        )
-        plot: str | None = Field(
-            None, description="PNG file of a plot of accuracy and latency; null writes none."
-        )
-
     def names(self, recipe: Recipe) -> Names:
         """Return no names: nothing new is made."""
         return Names()
@@ -180,7 +147,7 @@ class Compare(Stage):
 
     def _settings(self, recipe: Recipe) -> Any:
         """Return the section, with the budget of `pruning` where it has none."""
-        found: Any = getattr(recipe, "compare", None) or self.Settings()
+        found = recipe.compare or Section()
         limits = recipe.pruning.cost_budget.model_dump() if recipe.pruning is not None else {}
         missing = {key: limit for key, limit in limits.items() if getattr(found, key) is None}
         return found.model_copy(update=missing)

@@ -30,7 +30,7 @@ FAST: dict[str, Any] = {
 
 
 class Compress(Stage):
-    """Compress the ONNX file of models, by methods that are chosen by measurement.
+    """Compress exported models, and keep what loses little accuracy.
 
     Each method makes a smaller or faster file: static or dynamic quantization to 8 bits, half precision. The
     file is compared with the float32 one on rows that were held out: accuracy and log-loss lost, agreement,
@@ -58,7 +58,6 @@ class Compress(Stage):
     """
 
     sections = ("compress",)
-    Settings = Compression
     order = 105
     verbs: ClassVar[Verbs] = {
         "compress": {
@@ -168,7 +167,7 @@ class Compress(Stage):
 
     def _section(self, recipe: Recipe) -> Any:
         """Return the section; the verb needs none, since its defaults are of use."""
-        found = getattr(recipe, "compress", None) or Compression()
+        found = recipe.compress or Compression()
         return found if self.models or found.enable else self.section(recipe)
 
     def _chosen(self, section: Any, store: Store) -> list[str]:

@@ -43,12 +43,13 @@ log = logging.getLogger(__name__)
 
 PREFIX = "distilled_"
 FAST_TEACHER = "soft_voting"
-FAST = {"teacher": FAST_TEACHER, "student": "timm:test_resnet", "epochs": 1, "seeds": 1}
+SHORT = {"epochs": 1, "seeds": 1}
+FAST = {"teacher": FAST_TEACHER, "student": "timm:test_resnet", **SHORT}
 """The section in a fast debug run."""
 
 
 class Distillation(Stage):
-    """Distill an ensemble: train one network, the student, to predict like a model of the store.
+    """Train one network, a student, to predict like an ensemble.
 
     The teacher is any member or ensemble, the student any backbone. The student becomes the member
     distilled_<student>, which is cross-fitted, calibrated, combined and exported like any other. Students
@@ -92,8 +93,12 @@ class Distillation(Stage):
     todo = "Add the section to the recipe, or: --student timm:mobilenetv3_small_100"
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe with its student; a fast run has a small one that averages of members teach."""
-        return enabled(recipe, self.sections[0], **(FAST if fast else {}))
+        """Return the recipe with its student, for one epoch; a fast run has a small one, as has no section.
+
+        Averages of members teach the small student.
+        """
+        small = FAST if fast or recipe.distillation is None else SHORT
+        return enabled(recipe, self.sections[0], **small)
 
     def names(self, recipe: Recipe) -> Names:
         """Return the name of the student as a member."""

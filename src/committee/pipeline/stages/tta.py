@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar
 
 from committee.errors import CommitteeError, StoreError, first_five
 from committee.models.views.base import VIEWS, SingleView, distinct
@@ -20,14 +18,13 @@ from committee.pipeline.shared.summary import Summary, Table, interval
 from committee.pipeline.shared.views import ViewedModel, ensemble_name, viewed_models, viewed_names
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.model import Recipe
-from committee.recipe.section import Section
-from committee.recipe.views import AnyViewSet, ViewSet
+from committee.recipe.views import ViewSet
 from committee.store.layout import Store
 from committee.training.plans.view import ViewPlan
 
 
 class Tta(Stage):
-    """Combine the predictions of several views of each image: test-time augmentation.
+    """Combine several views of each image (test-time augmentation).
 
     Each network of a model predicts each view: the image, its mirror image, ... Every view is stored as a
     member that shares the weights of the network, so it is predicted once. The probabilities of the views of
@@ -81,27 +78,6 @@ class Tta(Stage):
     }
     debug = "tta"
     todo = "Add the section to the recipe, or name sets of views: --views hflip"
-
-    class Settings(Section):
-        """Test-time augmentation: each network predicts several views of an image."""
-
-        enable: bool = Field(True, description="Build these ensembles.")
-        views: list[AnyViewSet] = Field(
-            default_factory=lambda: [ViewSet(name="hflip")],
-            min_length=1,
-            description="Sets of views; the image itself is always one. Names, or "
-            "{name: shift, fraction: 0.1}.",
-        )
-        of: Literal["best"] | Annotated[list[str], Field(min_length=1)] = Field(
-            "best",
-            description="Members and ensembles that get an ensemble tta_<name>. best is the ensemble with "
-            "the best cross-fitted log-loss, or the best member if there is no ensemble.",
-        )
-        weights: Literal["mean", "learned"] = Field(
-            "mean",
-            description="Weights of the views of a network: equal, or learned on out-of-fold rows by "
-            "log-loss.",
-        )
 
     def names(self, recipe: Recipe) -> Names:
         """Return the names of the ensembles that the section names.
