@@ -15,7 +15,6 @@ from committee.store.layout import Store
 from committee.store.manifest import Manifest, list_files, read_manifest
 
 OPTIONS = {
-    "tta": ["--set", "tta.of=[test_vit]"],
     "build-ensemble": ["--method", "soup_uniform", "--method", "soft_voting"],
     "compress": ["--model-name", "test_vit"],
     "distill": ["--teacher", "test_vit", "--student", "timm:test_resnet"],

@@ -10,7 +10,11 @@ from committee.training.plans.channel_pruning import ChannelPruning
 @pytest.fixture
 def plan(add_single, dataset, store, cpu):
     add_single("one", "training.epochs=1")
-    settings = ["training.epochs=1", "dataset.img_size=32", 'models=[{name: "python:tiny_nets:tiny", as: slim_one}]']
+    settings = [
+        "training.epochs=1",
+        "dataset.img_size=32",
+        'models=[{name: "python:tiny_nets:tiny", as: slim_one}]',
+    ]
     spec = load_recipe(None, [*settings, "training.pretrained=false"]).members()[0]
     config = Section(amount=0.5)
     return ChannelPruning(spec, dataset, store, cpu, member="one", source="x", config=config, trusted=True)
