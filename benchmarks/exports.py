@@ -112,8 +112,8 @@ def one_thread(formats: Collection[str]) -> Iterator[None]:
 
             compiled = openvino.Core.compile_model
 
-            def compile_model(core: Any, graph: Any, device: str, config: Mapping[str, Any]) -> Any:
-                return compiled(core, graph, device, {**config, "INFERENCE_NUM_THREADS": 1})
+            def compile_model(core: Any, model: Any, device_name: str, config: dict[str, Any]) -> Any:
+                return compiled(core, model, device_name, {**config, "INFERENCE_NUM_THREADS": 1})
 
             stack.enter_context(mock.patch.object(openvino.Core, "compile_model", compile_model))
         if "executorch" in formats and installed("executorch.extension.pybindings"):
