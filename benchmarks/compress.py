@@ -12,13 +12,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from exports import CLASSES, COUNTS, compared, images_of, one_thread
+from exports import CLASSES, COUNTS, built, compared, images_of, one_thread
 from harness import Row, absent, main
 
 from committee.compression.base import COMPRESSORS
 from committee.errors import DependencyError
 from committee.exporters.base import EXPORTERS, Card
-from committee.models.member import Member
 from committee.models.predictor import Images, Predictor
 
 QUESTION, FLOAT = "latency of a compressed file", "the float32 ONNX file"
@@ -30,7 +29,7 @@ PACKAGES = ("onnx", "onnxruntime", "openvino", "nncf")
 
 def rows_of(name: str, size: int, methods: Sequence[str], quick: bool) -> list[Row]:
     """Compress a network by each method, and compare the files with that in float32."""
-    net = Member.build(f"timm:{name}", classes=CLASSES, size=size, name=name, seed=0).eval()
+    net = built(name, size)
     batches = [images_of(count, 3, (size, size)) for count in COUNTS]
     images, rows, sizes = images_of(CALIBRATION, 3, (size, size)), list[Row](), dict[str, float]()
     formats = {"onnx", *(COMPRESSORS.load(method).format for method in methods)}
