@@ -82,7 +82,10 @@ def _downloaded(folder: Path) -> Path:
     (packed,) = folder.glob("*.tgz")
     with tarfile.open(packed) as archive:  # most of its 130 MB are not needed
         for name in RUNTIME:
-            archive.extract(f"package/dist/{name}", folder, filter="data")
+            try:
+                archive.extract(f"package/dist/{name}", folder, filter="data")
+            except KeyError:
+                raise _no_package(f"{PACKAGE} without {name}", "Update committee, or") from None
     return _found(folder / "package")
 
 
