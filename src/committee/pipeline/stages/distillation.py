@@ -95,10 +95,12 @@ class Distillation(Stage):
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
         """Return the recipe with its student, for one epoch; a fast run has a small one, as has no section.
 
-        Averages of members teach the small student.
+        Averages of members teach the small student, which starts with random weights.
         """
-        small = FAST if fast or recipe.distillation is None else SHORT
-        return enabled(recipe, self.sections[0], **small)
+        if not fast and recipe.distillation is not None:
+            return enabled(recipe, self.sections[0], **SHORT)
+        training = recipe.training.model_copy(update={"pretrained": False})
+        return enabled(recipe.model_copy(update={"training": training}), self.sections[0], **FAST)
 
     def names(self, recipe: Recipe) -> Names:
         """Return the name of the student as a member."""
