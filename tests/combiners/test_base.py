@@ -27,7 +27,7 @@ def test_build_takes_a_key_a_mapping_or_a_combiner():
     assert build(voter) is voter
     assert isinstance(build("soft_voting"), SoftVoting)
     weighted = build({"combiner": "weighted", "space": "logit"})
-    assert weighted.options() == {"weights": None, "metric": "log_loss", "space": "logit"}
+    assert weighted.options() == {"weights": None, "metric": "auto", "space": "logit"}
     nested = build({"combiner": "temperature", "inner": {"combiner": "subset", "members": ["a"]}})
     assert nested.options()["inner"] == {
         "combiner": "subset",

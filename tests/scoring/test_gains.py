@@ -10,9 +10,10 @@ from scipy.special import log_softmax
 from scipy.stats import binom, t
 
 from committee.errors import UsageError
+from committee.metrics import named
 from committee.metrics.classification import METRICS
 from committee.predictions.table import Predictions
-from committee.scoring.gains import Gain, gain, is_by_class
+from committee.scoring.gains import Gain, gain
 
 COMPARED = [name for name, metric in METRICS.items() if metric.influence is not None]
 
@@ -83,7 +84,9 @@ def test_few_discordant_rows_prove_nothing_in_any_metric_of_predicted_classes() 
         better, worse = (
             np.where(labels[:, None] == 1, votes(each)[:, ::-1], votes(each)) for each in (first, second)
         )
-        found = [gain(better, worse, labels, metric=metric) for metric in COMPARED if is_by_class(metric)]
+        found = [
+            gain(better, worse, labels, metric=metric) for metric in COMPARED if METRICS[metric].by_class
+        ]
         assert len(found) == 8 and all(each.value > 0 for each in found)
         assert not any(each.proven and not expected for each in found)
         assert gain(better, worse, labels, metric="accuracy").proven is expected
@@ -120,7 +123,7 @@ def test_a_gain_in_words() -> None:
 
 def test_metrics_that_cannot_be_compared(monkeypatch: pytest.MonkeyPatch, noisy: Predictions) -> None:
     solid, fair, _ = log_softmax(noisy.logits, axis=2)
-    monkeypatch.setitem(METRICS, "own", replace(METRICS["brier"], influence=None))
+    monkeypatch.setitem(named.METRICS, "own", replace(METRICS["brier"], influence=None))
     with pytest.raises(UsageError) as error:
         gain(solid, fair, noisy.labels, metric="own")
     assert str(error.value) == "gain: expected a metric with the influence of each row, got 'own'."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from committee.combiners.base import Combiner, Query
-from committee.solvers.pools import linear_pool
 
 
 class WeightedPool(Combiner):
@@ -16,11 +15,16 @@ class WeightedPool(Combiner):
 
     Attributes
     ----------
-    pool : callable
-        `linear_pool` or `log_pool`.
+    space : {"probability", "logit"}
+        The space in which outputs are averaged.
     """
 
-    pool: Callable[[Tensor, Tensor], Tensor] = staticmethod(linear_pool)
+    serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
+    space: str = "probability"
+
+    def pool(self, outputs: Tensor, weight: Tensor) -> Tensor:
+        """Return the weighted mean `[B, C, ...]` of outputs `[M, B, C, ...]`."""
+        return self.task.pool(outputs, weight, self.space)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
 from committee.combiners.base import Combiner, Query
-from committee.solvers.columns import columns, pick
+from committee.solvers.columns import pick, prepare
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -20,13 +20,14 @@ class Selection(Combiner):
     A subclass chooses the members and sets the buffer.
     """
 
+    serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
     inner: Combiner
 
     def fit_inner(self, predictions: Predictions, members: Sequence[str]) -> None:
         """Fit `inner` on some of the members; their logits are copied only if it reads them."""
         needed = self.inner.learns and self.inner.needs_logits
         if self.inner.learns and not needed:
-            columns(predictions)
+            prepare(predictions)
         self.inner.fit(pick(predictions, members, logits=needed))
 
     def forward(self, logits: Tensor) -> Tensor:

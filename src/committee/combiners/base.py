@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from committee.base.registry import Family
 from committee.base.tracing import constant, has_branches
+from committee.combiners._serving import FAMILY, Serving, default_task
 from committee.errors import DataError, RecipeError, StoreError, UsageError, nearest
+from committee.tasks.base import TASKS, task_of
 from committee.untrusted.documents import build as build_from
 from committee.untrusted.documents import read_json
 from committee.untrusted.safetensors_header import read_header
@@ -35,8 +37,8 @@ Query = Callable[[int, Tensor | None], Tensor]
 """Returns the logits `[R, C]` of a member, given its position and rows int64 `[R]` (None means all rows)."""
 
 
-class Combiner(nn.Module, ABC):
-    """Base class of rules that turn the logits of several members into the log-probabilities of an ensemble.
+class Combiner(Serving, ABC):
+    """Base class of rules that turn logits of several members into log-probabilities, or numbers into one.
 
     A constructor stores its arguments under their own names; specifications of nested combiners are built
     first. Fitting stores its result as buffers (`set_buffers`) and notes, so that the state of a combiner is
@@ -48,6 +50,10 @@ class Combiner(nn.Module, ABC):
         Name of the entry in its family, which is the name of its file.
     ensemble_name : str
         Name in the store of an ensemble with this combiner.
+    serves : tuple of str
+        Names of the target types that the rule combines: `classes`, `numbers`.
+    task : Task
+        The task of the members.
     learns : bool
         Whether `fit` needs labels. A combiner of combiners learns if one of them does.
     calibrates : bool
@@ -121,7 +127,10 @@ class Combiner(nn.Module, ABC):
             A member was trained on one of the rows.
         DataError
             The combiner learns and the predictions have no labels.
+        UsageError
+            The combiner does not serve such predictions.
         """
+        self.assign(task_of(predictions))
         predictions.require_unseen(self.key)
         if self.learns:
             predictions.require_labels(self.key)
@@ -237,6 +246,7 @@ class Combiner(nn.Module, ABC):
 
     def rebind(self, members: Sequence[str], rule: Combiner, **tensors: Tensor) -> Combiner:
         """Return the unfitted `rule` with these members and buffers, and with the notes of this rule."""
+        rule.assign(self.task)
         rule.member_names, rule._notes = tuple(members), dict(self._notes)
         rule.set_buffers(**tensors)
         return rule
@@ -258,7 +268,7 @@ class Combiner(nn.Module, ABC):
         return constant(self, name)
 
 
-COMBINERS: Family[Combiner] = Family("committee.combiners", "combiner")
+COMBINERS: Family[Combiner] = Family(*FAMILY)
 
 
 def is_conditional(combiner: nn.Module) -> bool:
@@ -309,6 +319,7 @@ def to_json(combiner: Combiner) -> dict[str, Any]:
     return {
         "protocol": PROTOCOL,
         "combiner": combiner.key,
+        "task": combiner.task.key,
         "options": combiner.options(),
         "members": list(combiner.member_names),
         "parts": {path: {"members": list(part.member_names), "notes": part._notes} for path, part in parts},
@@ -332,6 +343,7 @@ def from_json(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     if found != description["buffers"]:
         raise StoreError("combiner.safetensors", expected=_listed(description["buffers"]), got=_listed(found))
     combiner = build({"combiner": description["combiner"], **description["options"]})
+    combiner.assign(TASKS.make(description.get("task", default_task().key)))
     for path, part in _parts(combiner).items():
         part.member_names = tuple(description["parts"][path]["members"])
         part._notes = dict(description["parts"][path]["notes"])

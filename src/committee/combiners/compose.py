@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -55,6 +56,8 @@ class Compose(Combiner):
     [[0.725, 0.275]]
     """
 
+    serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
+
     def __init__(
         self,
         inputs: Mapping[str, Combiner | str | Mapping[str, Any]],
@@ -94,15 +97,7 @@ class Compose(Combiner):
 
     def _outputs(self, predictions: Predictions) -> Predictions:
         pooled = [cross_fit(part, predictions, seed=self.seed) for part in self.inputs.values()]
-        return type(predictions).from_logits(
-            np.stack(pooled),
-            members=tuple(self.inputs),
-            class_names=predictions.class_names,
-            sample_ids=predictions.sample_ids,
-            labels=predictions.labels,
-            labels_are="positions",
-            groups=predictions.groups,
-        )
+        return replace(predictions.with_outputs(np.stack(pooled), tuple(self.inputs)), folds=None)
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""

@@ -11,9 +11,9 @@ from committee.base.randomness import derive
 from committee.combiners._pools import WeightedPool
 from committee.combiners.base import Combiner
 from committee.errors import UsageError
-from committee.metrics.objectives import check_objective
 from committee.solvers.columns import by_name
-from committee.solvers.search import Search, evaluation_seconds, search_for
+from committee.solvers.search import Search, evaluation_seconds
+from committee.tasks.base import AUTO
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class GreedySelection(WeightedPool):
     """Ensemble selection from libraries of models (Caruana et al. 2004), optionally bagged (2006).
 
-    Each round adds the member, possibly once more, with which the mean probability of the selected members
-    has the best metric. Weights are proportional to the number of times that a member was added up to the
-    best round. Ties are broken by member name.
+    Each round adds the member, possibly once more, with which the mean probability (or number) of the
+    selected members has the best metric. Weights are proportional to the number of times that a member was
+    added up to the best round. Ties are broken by member name.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class GreedySelection(WeightedPool):
 
     def __init__(
         self,
-        metric: str = "log_loss",
+        metric: str = AUTO,
         rounds: int = 100,
         patience: int = 20,
         bags: int = 1,
@@ -89,17 +89,17 @@ class GreedySelection(WeightedPool):
 
     def _fit(self, predictions: Predictions) -> None:
         """Select among the members in the order of their names, so that their own order has no effect."""
-        check_objective(self.metric, "greedy_selection.metric")
+        metric = self.task.objective(self.metric, "greedy_selection.metric")
         self._check_counts()
         order = by_name(predictions)
         weight = np.zeros(len(order))
         selections = []
-        search = search_for(predictions, self.metric, "greedy_selection.metric")
+        search = self.task.search(predictions, metric, "greedy_selection.metric")
         for pool in self._pools(len(order)):
             search.clear()
             picks, score = self._select(search, order[pool])
             weight += np.bincount(order[pool][picks], minlength=len(order)) / len(picks) / self.bags
-            selections.append({"rounds": len(picks), self.metric: score})
+            selections.append({"rounds": len(picks), metric: score})
         self.set_buffers(weight=weight.astype(np.float32))
         self._notes = {"selections": selections}
 

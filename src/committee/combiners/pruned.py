@@ -12,13 +12,13 @@ from committee.base.limits import above_zero, at_least
 from committee.combiners._selection import Selection
 from committee.combiners.base import PASS, Combiner, build, check_choice
 from committee.errors import DataError, UsageError
-from committee.metrics.objectives import check_objective
 from committee.pruning._front import front
 from committee.pruning._subsets import TIE, UNITS, Budgets, Costs, Subsets
 from committee.pruning.base import PRUNERS, Pruner
-from committee.solvers.columns import columns, pick, take
+from committee.solvers.columns import pick, prepare, take
 from committee.solvers.cross_fit import redraw_folds
 from committee.solvers.search import evaluation_seconds
+from committee.tasks.base import AUTO
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -48,7 +48,7 @@ class Pruned(Selection):
         `{member: {"latency_ms": ..., "size_mb": ...}}`; required for budgets. The part of the latency that
         is needed once for several members is in `"resizing_ms": {view: ...}`.
     metric : str
-        Metric of the members' mean probability, as for `Weighted`. Metrics that are not means over rows are
+        Metric of the members' mean, as for `Weighted`. Metrics that are not means over rows are
         averaged over the folds.
     inner : Combiner, str or mapping
         The combiner of the chosen members, its key, or `{"combiner": key, **options}`.
@@ -89,7 +89,7 @@ class Pruned(Selection):
         max_latency_ms: float | None = None,
         max_size_mb: float | None = None,
         costs: Costs | None = None,
-        metric: str = "log_loss",
+        metric: str = AUTO,
         inner: Combiner | str | Mapping[str, Any] = "soft_voting",
         measure: str = "disagreement",
         floor: float = 0.95,
@@ -130,30 +130,30 @@ class Pruned(Selection):
 
     def _fit(self, predictions: Predictions) -> None:
         """Compute the path on all rows, choose a size by cross-validation, and fit `inner`."""
-        check_objective(self.metric, "pruned.metric")
+        metric = self.task.objective(self.metric, "pruned.metric")
         pruner = self._pruner()
         budgets = self._budgets(predictions)
-        columns(predictions)
+        prepare(predictions)
         names = _candidates(budgets, sorted(predictions.members))
         rows = pick(predictions, names, logits=pruner.needs_logits)
-        subsets = Subsets(rows, self.metric, budgets)
+        subsets = Subsets(rows, metric, budgets)
         path = [subsets.names(subset) for subset in pruner.path(subsets)]
-        values = self._cross_validated(pruner, rows, budgets, path)
+        values = self._cross_validated(pruner, rows, metric, budgets, path)
         entries = [
             {
                 "size": len(names),
                 "members": list(names),
-                self.metric: values[place],
+                metric: values[place],
                 "fit": subsets.value([subsets.members.index(name) for name in names]),
                 **budgets.of(names),
                 "meets": budgets.meets(names),
             }
             for place, names in enumerate(path)
         ]
-        chosen = self._choose(entries, subsets.sign)
+        chosen = self._choose(entries, metric, subsets.sign, TIE * subsets.unit)
         self._notes = {
             "method": self.method,
-            "metric": self.metric,
+            "metric": metric,
             "higher_is_better": subsets.sign > 0,
             "path": entries,
             "chosen": chosen,
@@ -194,30 +194,30 @@ class Pruned(Selection):
         return Budgets(self.costs or {}, given)
 
     def _cross_validated(
-        self, pruner: Pruner, rows: Predictions, budgets: Budgets, path: Path
+        self, pruner: Pruner, rows: Predictions, metric: str, budgets: Budgets, path: Path
     ) -> list[float]:
         """Return the metric of each size, with subsets that are chosen on the other folds."""
         folds, needed = redraw_folds(rows, self.seed, self.folds), pruner.needs_logits
         total = np.zeros(len(path))
         for fold in np.unique(folds):
             others, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            found = pruner.path(Subsets(take(rows, others, logits=needed), self.metric, budgets))
+            found = pruner.path(Subsets(take(rows, others, logits=needed), metric, budgets))
             by_size = {len(subset): subset for subset in found}
-            evaluated = Subsets(take(rows, held_out, logits=False), self.metric, budgets)
+            evaluated = Subsets(take(rows, held_out, logits=False), metric, budgets)
             # If the path on the other folds ends earlier, its largest subset is used instead.
             values = [evaluated.value(by_size.get(len(names), found[-1])) for names in path]
             total += np.array(values) * len(held_out)
         return (total / len(folds)).tolist()
 
-    def _choose(self, entries: list[dict[str, Any]], sign: int) -> dict[str, Any]:
+    def _choose(self, entries: list[dict[str, Any]], metric: str, sign: int, tie: float) -> dict[str, Any]:
         within = [entry for entry in entries if entry["meets"]]
         wanted = [entry for entry in within if entry["size"] == self.target_size]
         allowed = wanted or within
-        top = max(sign * entry[self.metric] for entry in allowed)
+        top = max(sign * entry[metric] for entry in allowed)
         # Members with equal predictions change only rounding errors: take the smallest of equal sizes.
-        equal = [entry for entry in allowed if sign * entry[self.metric] >= top - TIE]
+        equal = [entry for entry in allowed if sign * entry[metric] >= top - tie]
         best = min(equal, key=lambda entry: entry["size"])
-        chosen = {key: best[key] for key in ("size", "members", self.metric, *UNITS) if key in best}
+        chosen = {key: best[key] for key in ("size", "members", metric, *UNITS) if key in best}
         if self.target_size is not None and not wanted:
             reached = any(entry["size"] == self.target_size for entry in entries)
             why = "they exceed the budgets" if reached else "the path has no subset of that size"

@@ -1,15 +1,18 @@
-"""Soft voting: the mean of the members' probabilities."""
+"""Soft voting: the mean of the members' probabilities, or numbers."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from torch import Tensor
 
 from committee.combiners.base import Combiner
-from committee.solvers.pools import equal_weights, linear_pool
 
 
 class SoftVoting(Combiner):
     """The mean of the members' probabilities, which is the linear opinion pool with equal weights.
+
+    Of numbers, it is the mean of the members' values.
 
     See Also
     --------
@@ -28,11 +31,12 @@ class SoftVoting(Combiner):
     [[0.7, 0.3]]
     """
 
+    serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
     learns = False
 
     def forward(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
-        return linear_pool(logits, equal_weights(logits))
+        return self.task.pool(logits)
 
     def member_weights(self) -> dict[str, float]:
         """Return equal weights."""

@@ -13,13 +13,10 @@ from torch import Tensor, nn
 from committee.combiners._pools import WeightedPool
 from committee.combiners.base import Combiner, check_choice
 from committee.errors import UsageError, nearest
-from committee.metrics.objectives import check_objective
-from committee.solvers.brier import BrierLoss, residual_products
-from committee.solvers.columns import by_name, columns
-from committee.solvers.pool_losses import LinearPool, LogPool
-from committee.solvers.pools import linear_pool, log_pool
-from committee.solvers.search import evaluation_seconds, mixture_for
+from committee.solvers.columns import by_name
+from committee.solvers.search import evaluation_seconds
 from committee.solvers.simplex import Loss, minimize
+from committee.tasks.base import AUTO
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -29,13 +26,14 @@ STEPS = (1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64)
 
 
 class Weighted(WeightedPool):
-    """A weighted mean of the members' probabilities or log-probabilities.
+    """A weighted mean of the members' probabilities, log-probabilities or numbers.
 
-    For `log_loss`, and for `brier` in the space of probabilities, the weights are the solution of a convex
-    problem; `notes()["certificate"]` is an upper bound on the difference between their metric and the
-    optimum. For other metrics they are found by a local search (coordinate steps), which starts at the best
-    of equal weights, the log-loss weights and the single members on the rows of the fit. Ties are broken by
-    member name.
+    For `log_loss`, for `brier` in the space of probabilities, and for `rmse` and `r2` of numbers, the weights
+    are the solution of a convex problem; `notes()["certificate"]` is an upper bound on the difference between
+    their metric and the optimum (of numbers: between mean squared errors in units of the variance of the
+    target). For other metrics they are found by a local search (coordinate steps), which starts at the best
+    of equal weights, the weights of the convex problem and the single members on the rows of the fit. Ties
+    are broken by member name.
 
     Parameters
     ----------
@@ -44,10 +42,11 @@ class Weighted(WeightedPool):
         are not named have weight 0. By default the weights are learned.
     metric : str
         The metric that learned weights optimize: `log_loss`, `brier`, `accuracy`, `balanced_accuracy`,
-        `f1_macro`, `auroc`, or a function `python:module.function` (see
-        `committee.metrics.custom.CustomMetric`), which is imported by `fit` only.
+        `f1_macro` or `auroc` of classes, `rmse`, `mae` or `r2` of numbers, or a function
+        `python:module.function` (see `committee.metrics.custom.CustomMetric`), which is imported by `fit`
+        only. `auto` is the first of them.
     space : {"probability", "logit"}
-        `probability` for the linear pool, `logit` for the logarithmic pool.
+        `probability` for the linear pool and for numbers, `logit` for the logarithmic pool.
 
     Raises
     ------
@@ -83,19 +82,18 @@ class Weighted(WeightedPool):
     def __init__(
         self,
         weights: Mapping[str, float] | Sequence[float] | None = None,
-        metric: str = "log_loss",
+        metric: str = AUTO,
         space: str = "probability",
     ) -> None:
         super().__init__()
         self.weights = weights
         self.metric = metric
         self.space = space
-        self.pool = linear_pool if space == "probability" else log_pool
         self.learns = weights is None
 
     def bind(self, members: Sequence[str]) -> Self:
         """Bind the members, and assign the given weights to them."""
-        check_choice("weighted.space", self.space, ("probability", "logit"))
+        check_choice("weighted.space", self.space, self.task.spaces)
         if self.weights is not None:
             self.set_buffers(weight=torch.from_numpy(_given(self.weights, members)))
         return super().bind(members)
@@ -157,43 +155,42 @@ class Weighted(WeightedPool):
         if self.weights is not None:
             return 0.0
         passes = super().seconds(members, rows, classes) * (1 if self.space == "probability" else 8)
-        steps = 0 if self.metric in ("log_loss", "brier") else 20 * members
+        steps = 0 if self.metric in (AUTO, "log_loss", "brier", "rmse", "r2") else 20 * members
         return (
             passes + 1e-7 * rows * members + steps * evaluation_seconds(self.metric, rows, classes, members)
         )
 
     def _fit(self, predictions: Predictions) -> None:
         """Find the best weights for the metric, unless weights are given."""
-        check_objective(self.metric, "weighted.metric")
+        metric = self.task.objective(self.metric, "weighted.metric")
         if self.weights is not None:
             return
         order = by_name(predictions)
-        exact = self.metric == "log_loss" or (self.metric, self.space) == ("brier", "probability")
+        convex = self._loss(predictions, order, metric)
+        default = self.task.objectives[0]
+        loss = convex or self._loss(predictions, order, default)
+        assert loss is not None  # the default objective of each task is convex
         weight = np.empty(len(order), np.float32)
-        weight[order], certificate = minimize(
-            self._loss(predictions, order, self.metric if exact else "log_loss")
-        )
+        weight[order], certificate = minimize(loss)
         self._notes = {"search": "convex", "certificate": certificate}
-        if not exact:
-            weight, found = self._local(predictions, order, weight)
-            self._notes = {"search": "local", "log_loss_certificate": certificate, self.metric: found}
+        if convex is None:
+            weight, found = self._local(predictions, metric, order, weight)
+            self._notes = {"search": "local", f"{default}_certificate": certificate, metric: found}
         self.set_buffers(weight=torch.from_numpy(weight))
 
-    def _loss(self, predictions: Predictions, order: NDArray[np.int64], metric: str) -> Loss:
-        known, labels = columns(predictions), predictions.require_labels(self.key)
-        if metric == "brier":
-            products = residual_products(known, labels)
-            return BrierLoss(products[np.ix_(order, order)], len(predictions))
-        if self.space == "probability":
-            return LinearPool(known.label[order])
-        return LogPool(known, labels, order)
+    def _loss(self, predictions: Predictions, order: NDArray[np.int64], metric: str) -> Loss | None:
+        return self.task.pool_loss(predictions, order, metric, self.space)
 
     def _local(
-        self, predictions: Predictions, order: NDArray[np.int64], log_loss: NDArray[np.float32]
+        self,
+        predictions: Predictions,
+        metric: str,
+        order: NDArray[np.int64],
+        convex: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], float]:
         """Take the best coordinate step until none helps, then halve the step; return weights and metric."""
-        mixture = mixture_for(predictions, self.metric, "weighted.metric", self.space)
-        starts = np.stack([np.full(len(order), 1 / len(order)), log_loss, *np.eye(len(order))[order]])
+        mixture = self.task.mixtures(predictions, metric, "weighted.metric", self.space)
+        starts = np.stack([np.full(len(order), 1 / len(order)), convex, *np.eye(len(order))[order]])
         scores = mixture.scores(starts)
         mixture.move(starts[scores.argmax()])
         score = scores.max()

@@ -1,15 +1,12 @@
-"""Metrics: classification, confidence intervals, ranking, diversity and conformal prediction sets."""
+"""Metrics of classes and of numbers, confidence intervals, ranking, diversity and conformal prediction."""
 
 from typing import TYPE_CHECKING
 
 from committee.base.lazy import reexport
 
 if TYPE_CHECKING:
-    from committee.metrics.classification import METRICS as METRICS
-    from committee.metrics.classification import Metric as Metric
     from committee.metrics.classification import confusion as confusion
     from committee.metrics.classification import evaluate as evaluate
-    from committee.metrics.classification import get_metric as get_metric
     from committee.metrics.classification import mistakes as mistakes
     from committee.metrics.classification import per_class as per_class
     from committee.metrics.confidence import intervals as intervals
@@ -19,6 +16,9 @@ if TYPE_CHECKING:
     from committee.metrics.conformal import threshold as threshold
     from committee.metrics.diversity import error_correlation as error_correlation
     from committee.metrics.diversity import pairwise_diversity as pairwise_diversity
+    from committee.metrics.metric import Metric as Metric
+    from committee.metrics.named import METRICS as METRICS
+    from committee.metrics.named import get_metric as get_metric
     from committee.metrics.ranking import Ranking as Ranking
     from committee.metrics.sampling import Interval as Interval
     from committee.metrics.set_coverage import coverage_and_size as coverage_and_size

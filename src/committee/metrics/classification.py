@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,54 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit
 
 from committee.base.objectives import is_custom
-from committee.errors import DataError, UnknownNameError, nearest
+from committee.errors import DataError
 from committee.metrics.averages import ClassAverage
 from committee.metrics.binning import CalibrationError
 from committee.metrics.custom import CustomMetric
+from committee.metrics.metric import Metric, named
 from committee.metrics.sampling import Interval, Rates, Sample, one_rate
 from committee.metrics.summaries import Floats, Rows, Summary, summary
 
 MOST_CLASSES = 4096
 """Largest number of classes of a whole confusion matrix."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric: a function of a summary, and its direction.
-
-    Attributes
-    ----------
-    name : str
-        Its key in `METRICS`.
-    function : callable
-        From a `Summary` to a number.
-    higher_is_better : bool
-        Whether larger values are better.
-    influence : callable
-        From `Rows` to a float array `[N]`: N times the derivative of the metric with respect to the weight of
-        each row. It sums to 0, and its mean over other rows is the difference of their metric to first order.
-    interval : callable
-        From `Rows`, a `Sample`, a number of resamples and their seed to an `Interval`.
-
-    See Also
-    --------
-    get_metric : Look up a metric by name.
-    evaluate : Compute metrics of log-probabilities.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from committee.metrics import get_metric, summary
-    >>> accuracy = get_metric("accuracy")
-    >>> float(accuracy.function(summary(np.log([[0.75, 0.25], [0.5, 0.5]]), [0, 1])))
-    0.5
-    """
-
-    name: str
-    function: Callable[[Summary], Floats]
-    higher_is_better: bool
-    influence: Callable[[Rows], Floats]
-    interval: Callable[[Rows, Sample, int, int], Interval]
 
 
 def _all() -> Iterable[Metric]:
@@ -72,8 +33,16 @@ def _all() -> Iterable[Metric]:
     yield _loss("brier", lambda rows: 2.0)
     for name, kind in (("ece", ""), ("ece_mass", "_mass")):
         found = CalibrationError(kind)
-        yield Metric(name, found, False, found.influence, found.interval)
-    yield Metric("auroc", lambda found: found.area(), True, lambda rows: rows.ranking.influence, _area)
+        yield Metric(name, found, False, found.influence, found.interval, Rows.read)
+    yield Metric(
+        "auroc",
+        lambda found: found.area(),
+        True,
+        lambda rows: rows.ranking.influence,
+        _area,
+        Rows.read,
+        in_points=True,
+    )
     yield _risk("aurc", 1.0)
     yield _risk("augrc", 0.5)
 
@@ -89,7 +58,18 @@ def _averaged(name: str, rate: str, average: str) -> Metric:
 
     # The recall weighted by class size is the accuracy.
     is_accuracy = (rate, average) == ("recall", "weighted")
-    return Metric(name, found, True, found.influence, exact if is_accuracy else score)
+    interval = exact if is_accuracy else score
+    return Metric(
+        name,
+        found,
+        True,
+        found.influence,
+        interval,
+        Rows.read,
+        in_points=True,
+        by_class=True,
+        is_count=is_accuracy,
+    )
 
 
 def _loss(name: str, most: Callable[[Rows], float]) -> Metric:
@@ -104,7 +84,7 @@ def _loss(name: str, most: Callable[[Rows], float]) -> Metric:
     def interval(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
         return sample.mean(getattr(rows, name), most(rows))
 
-    return Metric(name, function, False, influence, interval)
+    return Metric(name, function, False, influence, interval, Rows.read)
 
 
 def _area(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
@@ -145,7 +125,7 @@ def _risk(name: str, most: float) -> Metric:
         value = float(function(rows.whole))
         return sample.score(value, influence(rows), one_rate(value / most, sample.rows, most))
 
-    return Metric(name, function, False, influence, interval)
+    return Metric(name, function, False, influence, interval, Rows.read)
 
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _all()}
@@ -163,12 +143,10 @@ def get_metric(name: str) -> Metric:
     """
     if is_custom(name):
         found = CustomMetric.load(name, "metric")
-        return Metric(name, found.of_summary, found.higher_is_better, found.influence, found.interval)
-    if name not in METRICS:
-        raise UnknownNameError(
-            "metric", expected=f"one of {', '.join(METRICS)}", got=f"'{name}'", todo=nearest(name, METRICS)
+        return Metric(
+            name, found.of_summary, found.higher_is_better, found.influence, found.interval, Rows.read
         )
-    return METRICS[name]
+    return named(name, METRICS)
 
 
 def evaluate(log_probs: ArrayLike, labels: ArrayLike, names: Iterable[str] | None = None) -> dict[str, float]:

@@ -153,6 +153,13 @@ class Sample:
         size = float(np.square(np.bincount(self.unit), dtype=float).sum()) / self.rows
         return 1 + CORRELATION * (size - 1)
 
+    def error(self, influence: Floats) -> float:
+        """Return the standard error of a metric with these influences of rows, `[N]`; their sum is 0."""
+        if self.units < 2:
+            return float("inf")
+        variance, effect = self._variance(influence)
+        return float(np.sqrt(variance * effect * self.units / (self.units - 1)))
+
     def proportion(self, right: NDArray[np.bool_]) -> Interval:
         """Return the share of true values `[N]` with its exact interval.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -137,6 +137,13 @@ class Rows:
         np.minimum(confidence, 1, out=confidence)
         np.minimum(label, 0, out=label)
         return cls(array, truth, predicted, -label, square - 2 * np.exp(label) + 1, confidence)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, where: NDArray[np.bool_]) -> Rows:
+        """Return some of the rows."""
+        return Rows(*(getattr(self, field.name)[where] for field in fields(self)))
 
     @cached_property
     def whole(self) -> Summary:

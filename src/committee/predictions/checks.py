@@ -6,11 +6,15 @@ Each function takes `who`, the name of the array or file for its error messages.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError, first_five
+
+if TYPE_CHECKING:
+    from committee.predictions.target_types import TargetType
 
 
 def as_float32(values: ArrayLike, who: str) -> NDArray[np.float32]:
@@ -23,20 +27,21 @@ def as_float32(values: ArrayLike, who: str) -> NDArray[np.float32]:
 
 
 def check_shape(
-    logits: NDArray[np.float32], members: Sequence[str], class_names: Sequence[str], who: str
+    outputs: NDArray[np.float32], members: Sequence[str], names: Sequence[str], who: str, of: TargetType
 ) -> None:
-    """Raise a DataError unless the array is `[M, N, C, ...]` for these names, and the names are unique."""
-    shape = (len(members), len(class_names))
-    if logits.ndim < 3 or (logits.shape[0], logits.shape[2]) != shape:
+    """Raise a DataError unless outputs are `[M, N, C, ...]` for these names, and the names are unique."""
+    shape = (len(members), len(names))
+    if outputs.ndim < 3 or (outputs.shape[0], outputs.shape[2]) != shape:
         raise DataError(
             who,
-            expected=f"an array [{shape[0]}, N, {shape[1]}] of members, samples and classes",
-            got=str(list(logits.shape)),
+            expected=f"an array [{shape[0]}, N, {shape[1]}] of members, samples and {of.outputs}",
+            got=str(list(outputs.shape)),
         )
-    if logits.shape[1] == 0 or shape[1] < 2:
-        raise DataError(who, expected="at least one sample and two classes", got=str(list(logits.shape)))
+    if outputs.shape[1] == 0 or shape[1] < of.least:
+        few = f"one {of.output}" if of.least == 1 else f"two {of.outputs}"
+        raise DataError(who, expected=f"at least one sample and {few}", got=str(list(outputs.shape)))
     check_unique(np.array([str(name) for name in members]), f"{who}: members")
-    check_unique(np.array([str(name) for name in class_names]), f"{who}: class names")
+    check_unique(np.array([str(name) for name in names]), f"{who}: {of.output} names")
 
 
 def check_unique(names: NDArray[np.str_], who: str) -> None:

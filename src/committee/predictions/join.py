@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from committee.errors import DataError, first_five
 from committee.predictions.fields import Fields
 
 
-def common_column(parts: Sequence[Fields], column: str) -> NDArray[np.int64] | None:
+def common_column(parts: Sequence[Fields], column: str) -> NDArray[Any] | None:
     """Return a column that some aligned parts have, such as `labels`, or None if no part has it.
 
     Raises
@@ -22,7 +23,7 @@ def common_column(parts: Sequence[Fields], column: str) -> NDArray[np.int64] | N
     having = [part for part in parts if getattr(part, column) is not None]
     if not having:
         return None
-    values: NDArray[np.int64] = getattr(having[0], column)
+    values: NDArray[Any] = getattr(having[0], column)
     for part in having[1:]:
         differs = _differ(values, getattr(part, column), column)
         if differs.any():
@@ -34,9 +35,9 @@ def common_column(parts: Sequence[Fields], column: str) -> NDArray[np.int64] | N
     return values
 
 
-def _differ(first: NDArray[np.int64], other: NDArray[np.int64], column: str) -> NDArray[np.bool_]:
+def _differ(first: NDArray[Any], other: NDArray[Any], column: str) -> NDArray[np.bool_]:
     """Return which rows differ; groups are equal if the same rows share them, whatever their numbers are."""
-    differs: NDArray[np.bool_] = first != other
+    differs: NDArray[np.bool_] = (first != other).reshape(len(first), -1).any(axis=1)
     if column != "groups" or not differs.any():
         return differs
     pairs = {*zip(first.tolist(), other.tolist(), strict=True)}

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError
-from committee.predictions.checks import check_labels, check_seen, check_shape, check_unique, whole_numbers
+from committee.predictions.checks import check_seen, check_shape, check_unique, whole_numbers
 from committee.predictions.fields import Fields
+from committee.predictions.target_types import CLASSES, TARGET_TYPES
 from committee.untrusted.documents import build, read_json
 from committee.untrusted.growth import text_array
 from committee.untrusted.npy import load_npy
@@ -33,6 +34,7 @@ def write(predictions: Fields, folder: Path) -> None:
             "protocol": PROTOCOL,
             "members": predictions.members,
             "class_names": predictions.class_names,
+            "target_type": predictions.target_type.name,
             "columns": columns,
             "sample_ids": predictions.sample_ids.tolist(),
         },
@@ -67,6 +69,7 @@ def read_logits(folder: Path, rows: slice) -> NDArray[np.float32]:
 def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any]:
     who = str(folder)
     members, classes = tuple(facts["members"]), tuple(facts["class_names"])
+    target_type = TARGET_TYPES[facts.get("target_type", CLASSES.name)]
     ids = text_array(facts["sample_ids"])
     check_unique(ids, f"{who}: sample ids")
     logits = load_npy(folder / "logits.npy", mmap=mmap)
@@ -77,10 +80,12 @@ def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any
             expected=f"float32 {list(shape)}",
             got=f"{logits.dtype} {list(logits.shape)}",
         )
-    check_shape(logits, members, classes, who)
+    check_shape(logits, members, classes, who, target_type)
     columns = {name: load_npy(folder / f"{name}.npy") for name in _COLUMNS if name in facts["columns"]}
     for name, column in columns.items():
-        if column.shape != (shape[:2] if name == "seen" else shape[1:2]):
+        if (column.shape if name == "seen" else column.shape[:1]) != (
+            shape[:2] if name == "seen" else shape[1:2]
+        ):
             raise StoreError(
                 str(folder / f"{name}.npy"), expected=f"{shape[1]} rows", got=f"an array {list(column.shape)}"
             )
@@ -90,8 +95,9 @@ def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any
         "members": members,
         "class_names": classes,
         "sample_ids": ids,
-        "labels": check_labels(columns.get("labels"), rows, len(classes), f"{who}: labels"),
+        "labels": target_type.stored(columns.get("labels"), rows, len(classes), f"{who}: labels"),
         "folds": whole_numbers(columns.get("folds"), rows, f"{who}: folds"),
         "groups": whole_numbers(columns.get("groups"), rows, f"{who}: groups"),
         "seen": check_seen(columns["seen"], shape[:2], who),
+        "target_type": target_type,
     }

@@ -1,6 +1,6 @@
-"""Predictions: logits of members on samples, with the names and labels of the samples.
+"""Predictions: outputs of members on samples, with the names and labels of the samples.
 
-This module fixes the order of axes: members, samples, classes.
+This module fixes the order of axes: members, samples, outputs (one for each class, or for each target).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from committee.errors import DataError, LeakError, UnknownNameError, first_five, nearest
+from committee.errors import DataError, first_five, nearest
 from committee.predictions import store_format
 from committee.predictions.checks import (
     as_float32,
@@ -24,27 +24,32 @@ from committee.predictions.checks import (
     find,
     whole_numbers,
 )
+from committee.predictions.fields import Fields
 from committee.predictions.join import common_column
-from committee.predictions.names import class_indices, group_numbers, label_column, unique_ids
-from committee.predictions.probabilities import check_logits, log_probabilities
+from committee.predictions.names import group_numbers, unique_ids
+from committee.predictions.probabilities import log_probabilities
+from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """Logits of members on samples, with the names, labels, folds and groups of the samples.
+class Predictions(Fields):
+    """Outputs of members on samples, with the names, labels, folds and groups of the samples.
 
-    Use `from_logits` or `from_probabilities`, which check all arguments; the constructor checks nothing.
+    Use `from_logits` or `from_probabilities` for classes, and `from_values` for numbers: they check all
+    arguments; the constructor checks nothing.
 
     Attributes
     ----------
     logits : float32 array [M, N, C, ...]
-        Logits by member, sample and class, with trailing axes for dense outputs. May be memory-mapped.
+        Logits by member, sample and class, or values by member, sample and target, with trailing axes for
+        dense outputs. May be memory-mapped.
     members, class_names : tuple of str
-        Unique names along the first and the third axis, of lengths M and C.
+        Unique names along the first and the third axis, of lengths M and C. If labels are numbers, the third
+        axis has the targets; `target_names` is another name of `class_names`.
     sample_ids : str array [N]
         Unique names of the samples.
-    labels : int64 array [N] or None
-        Indices into `class_names`.
+    labels : int64 array [N], float64 array [N, C] or None
+        Indices into `class_names`, or the number of each target.
     folds : int64 array [N] or None
         The fold in which each row was held out.
     groups : int64 array [N] or None
@@ -52,6 +57,8 @@ class Predictions:
         together.
     seen : bool array [M, N]
         Whether each member was trained on each row.
+    target_type : TargetType
+        What labels are: `CLASSES` or `NUMBERS` of `committee.predictions.target_types`.
 
     See Also
     --------
@@ -74,18 +81,10 @@ class Predictions:
     [[0, 1], [1, 1]]
     """
 
-    logits: NDArray[np.float32]
-    members: tuple[str, ...]
-    class_names: tuple[str, ...]
-    sample_ids: NDArray[np.str_]
-    labels: NDArray[np.int64] | None
-    folds: NDArray[np.int64] | None
-    groups: NDArray[np.int64] | None
-    seen: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        """Return the number of samples."""
-        return self.logits.shape[1]
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The names along the third axis, if these are targets."""
+        return self.class_names
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.logits.shape))
@@ -138,23 +137,110 @@ class Predictions:
         DataError
             Shapes do not match, numbers are not finite, names are not unique, or labels have two readings.
         """
-        array = as_float32(logits, who)
+        return cls._checked(
+            as_float32(logits, who),
+            CLASSES,
+            members,
+            class_names,
+            sample_ids=sample_ids,
+            labels=labels,
+            folds=folds,
+            groups=groups,
+            seen=seen,
+            labels_are=labels_are,
+            are_checked=are_logits,
+            who=who,
+        )
+
+    @classmethod
+    def from_values(
+        cls,
+        values: ArrayLike,
+        *,
+        members: Sequence[str],
+        target_names: Sequence[str] = ("target",),
+        sample_ids: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        folds: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        seen: ArrayLike | None = None,
+        who: str = "predictions",
+    ) -> Predictions:
+        """Create predictions of numbers, as those of regression.
+
+        Parameters
+        ----------
+        values : float array [N] or [N, T] of one member, or [M, N], [M, N, T, ...]
+            Finite numbers, each in the unit of its target. Without an axis of targets, there is one target;
+            the number of `members` says whether the first axis is that of members.
+        members, target_names : sequence of str
+            Names along the first and the third axis.
+        labels : float array [N] or [N, T], optional
+            The true numbers.
+        sample_ids, folds, groups, seen, who
+            As for `from_logits`.
+
+        Raises
+        ------
+        DataError
+            Shapes do not match, numbers are not finite, or names are not unique.
+
+        Examples
+        --------
+        >>> from committee.predictions import Predictions
+        >>> Predictions.from_values([[11, 7], [11, 8], [10, 9]], members=["a", "b", "c"], labels=[10.5, 8])
+        Predictions(3 x 2 x 1, members=('a', 'b', 'c'), labeled=True)
+        """
+        array = as_float32(values, who)
+        if array.ndim == 1 or (array.ndim == 2 and len(target_names) == 1 and array.shape[1:] != (1,)):
+            array = array[..., None]
+        return cls._checked(
+            array,
+            NUMBERS,
+            members,
+            target_names,
+            sample_ids=sample_ids,
+            labels=labels,
+            folds=folds,
+            groups=groups,
+            seen=seen,
+            who=who,
+        )
+
+    @classmethod
+    def _checked(
+        cls,
+        array: NDArray[np.float32],
+        target_type: TargetType,
+        members: Sequence[str],
+        names: Sequence[str],
+        *,
+        sample_ids: ArrayLike | None,
+        labels: ArrayLike | None,
+        folds: ArrayLike | None,
+        groups: ArrayLike | None,
+        seen: ArrayLike | None,
+        who: str,
+        labels_are: str | None = None,
+        are_checked: bool = False,
+    ) -> Predictions:
         array = array[None] if array.ndim == 2 else array
-        check_shape(array, members, class_names, who)
+        check_shape(array, members, names, who, target_type)
         rows = array.shape[1]
         ids = unique_ids(np.arange(rows) if sample_ids is None else sample_ids, f"{who}: sample ids", rows)
         check_finite(array, ids, who)
-        if not are_logits:
-            check_logits(array, who)
+        if not are_checked:
+            target_type.check_outputs(array, who)
         return cls(
             array,
             tuple(map(str, members)),
-            tuple(map(str, class_names)),
+            tuple(map(str, names)),
             ids,
-            label_column(labels, rows, class_names, f"{who}: labels", labels_are),
+            target_type.column(labels, rows, names, f"{who}: labels", labels_are),
             whole_numbers(folds, rows, f"{who}: folds"),
             group_numbers(groups, rows, f"{who}: groups"),
             check_seen(seen, array.shape[:2], who),
+            target_type,
         )
 
     @classmethod
@@ -189,91 +275,6 @@ class Predictions:
             array = log_probabilities(array, named, sample_ids, who)
         return cls.from_logits(array, sample_ids=sample_ids, who=who, **rest)
 
-    def rows(self, index: ArrayLike) -> Predictions:
-        """Return some rows: in the order of an index array, or those where a mask is true."""
-        picked = np.asarray(index)
-        picked = np.flatnonzero(picked) if picked.dtype == np.bool_ else picked.astype(np.int64)
-        return replace(
-            self,
-            logits=np.take(self.logits, picked, axis=1),
-            sample_ids=self.sample_ids[picked],
-            labels=None if self.labels is None else self.labels[picked],
-            folds=None if self.folds is None else self.folds[picked],
-            groups=None if self.groups is None else self.groups[picked],
-            seen=self.seen[:, picked],
-        )
-
-    def select(self, members: Sequence[str]) -> Predictions:
-        """Return some members, in the order of `members`.
-
-        Raises
-        ------
-        UnknownNameError
-            There is no member of this name.
-        """
-        for name in members:
-            if name not in self.members:
-                raise UnknownNameError(
-                    "members",
-                    expected=f"names among {first_five(self.members)}",
-                    got=f"'{name}'",
-                    todo=nearest(name, self.members),
-                )
-        if tuple(members) == self.members:
-            return self
-        picked = [self.members.index(name) for name in members]
-        return replace(self, members=tuple(members), logits=self.logits[picked], seen=self.seen[picked])
-
-    def with_labels(
-        self,
-        sample_ids: ArrayLike,
-        labels: ArrayLike,
-        *,
-        folds: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-        labels_are: str = "names",
-        who: str = "labels",
-    ) -> Predictions:
-        """Return predictions with labels, and optionally folds and groups, matched by sample id.
-
-        Ids that these predictions do not have are ignored.
-
-        Parameters
-        ----------
-        sample_ids : array [L]
-            Unique names, which must include all ids of these predictions.
-        labels : array [L]
-            Class names, as text or numbers; the number of a class such as `prob_10` is a name too.
-        folds, groups : array [L], optional
-            As for `from_logits`; they replace existing ones.
-        labels_are : {"names", "positions"}
-            Whether labels are class names, or indices into `class_names`.
-        who : str
-            Name for error messages, such as a file.
-
-        Raises
-        ------
-        DataError
-            A sample has no label or two, or a label is not a class.
-        """
-        ids, given = unique_ids(sample_ids, f"{who}: sample ids"), np.asarray(labels)
-        if ids.shape != given.shape or ids.ndim != 1:
-            raise DataError(
-                who, expected="one label for each id", got=f"{ids.size} ids and {given.size} labels"
-            )
-        places, missing = find(ids, self.sample_ids)
-        if missing.any():
-            lacking = first_five(self.sample_ids[missing])
-            raise DataError(who, expected="a label for each sample", got=f"none for {lacking}")
-        fold = whole_numbers(folds, len(ids), f"{who}: folds")
-        group = group_numbers(groups, len(ids), f"{who}: groups")
-        return replace(
-            self,
-            labels=class_indices(given[places], self.class_names, who, labels_are),
-            folds=self.folds if fold is None else fold[places],
-            groups=self.groups if group is None else group[places],
-        )
-
     def with_classes(self, class_names: Sequence[str], *, of: str = "") -> Predictions:
         """Return the same predictions with the classes in another order.
 
@@ -296,41 +297,16 @@ class Predictions:
         if unknown or lacking:
             raise DataError(
                 f"predictions of {first_five(self.members)}",
-                expected=f"the classes {of or first_five(class_names)}",
-                got=first_five(unknown) if unknown else f"no class {first_five(lacking)}",
+                expected=f"the {self.target_type.outputs} {of or first_five(class_names)}",
+                got=first_five(unknown) if unknown else f"no {self.target_type.output} {first_five(lacking)}",
                 todo=nearest(unknown[0], class_names) if unknown else "",
             )
         picked = np.array([self.class_names.index(name) for name in class_names])
-        renumber = np.argsort(picked)
         return replace(
             self,
             class_names=tuple(class_names),
             logits=np.take(self.logits, picked, axis=2),
-            labels=None if self.labels is None else renumber[self.labels],
-        )
-
-    def require_labels(self, who: str) -> NDArray[np.int64]:
-        """Return the labels `[N]`, or raise a DataError if there are none."""
-        if self.labels is None:
-            raise DataError(
-                who,
-                expected="labeled predictions",
-                got="none",
-                todo="Attach labels: predictions.with_labels(ids, labels).",
-            )
-        return self.labels
-
-    def require_unseen(self, who: str) -> None:
-        """Raise a LeakError if a member was trained on one of the rows."""
-        if not self.seen.any():
-            return
-        counts = self.seen.sum(axis=1)
-        worst = int(counts.argmax())
-        raise LeakError(
-            who,
-            expected="rows that no member was trained on",
-            got=f"{counts[worst]} of {len(self)} rows that '{self.members[worst]}' was trained on",
-            todo="Use out-of-fold predictions or held-out rows.",
+            labels=None if self.labels is None else self.target_type.reorder(self.labels, picked),
         )
 
     @staticmethod
@@ -361,6 +337,7 @@ class Predictions:
             common_column(aligned, "folds"),
             common_column(aligned, "groups"),
             np.concatenate([part.seen for part in aligned]),
+            first.target_type,
         )
 
     def aligned(self, first: Predictions) -> Predictions:
@@ -381,6 +358,8 @@ class Predictions:
                 expected=f"the samples {of}",
                 got=" and ".join(filter(None, (lacks, f"also {first_five(extra)}" if len(extra) else ""))),
             )
+        if self.target_type is not first.target_type:
+            raise DataError(who, expected=f"{first.target_type.name} {of}", got=self.target_type.name)
         part = self.with_classes(first.class_names, of=of)
         return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
 

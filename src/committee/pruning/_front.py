@@ -28,13 +28,14 @@ def front(subsets: Subsets) -> list[dict[str, Any]]:
         }
         for subset, value in subsets.evaluated.items()
     ]
-    return not_dominated(points, subsets.sign)
+    return not_dominated(points, subsets.sign, TIE * subsets.unit)
 
 
-def not_dominated(points: Iterable[Mapping[str, Any]], sign: int) -> list[dict[str, Any]]:
+def not_dominated(points: Iterable[Mapping[str, Any]], sign: int, tie: float = TIE) -> list[dict[str, Any]]:
     """Return the points that no other point dominates: is as good in score and costs, and better in one.
 
-    `sign` is 1 if larger values of the metric are better, and -1 otherwise.
+    `sign` is 1 if larger values of the metric are better, and -1 otherwise. Scores that differ by less than
+    `tie` are equal.
     """
     listed = sorted(map(dict, points), key=lambda point: (point["size"], point["members"]))
     if not listed:
@@ -42,7 +43,7 @@ def not_dominated(points: Iterable[Mapping[str, Any]], sign: int) -> list[dict[s
     costs = [key for key in UNITS if key in listed[0]] or ["size"]
     # Scores that differ by less than a tie are equal, so that the cheaper subset dominates.
     table = np.array(
-        [[round(-sign * point["fit"] / TIE), *(point[key] for key in costs)] for point in listed]
+        [[round(-sign * point["fit"] / tie), *(point[key] for key in costs)] for point in listed]
     )
     kept: list[int] = []
     # In the order of score, then costs, a point that dominates another comes before it. So it is enough to

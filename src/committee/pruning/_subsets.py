@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.predictions.table import Predictions
-from committee.solvers.search import search_for
+from committee.tasks.base import task_of
 
 Costs = Mapping[str, Mapping[str, Any]]
 Places = NDArray[np.int64]
@@ -78,7 +78,7 @@ class Subsets:
     rows : Predictions
         The rows. Methods break ties in favor of members that come first.
     metric : str
-        The metric of the members' mean probability; see `committee.metrics.objectives`.
+        The metric of the members' mean; one of the objectives of their task.
     budgets : Budgets
         The costs of the members and their limits.
 
@@ -88,12 +88,14 @@ class Subsets:
         The metric on these rows of each subset that was evaluated.
     sign : int
         1 if larger values of the metric are better, and -1 otherwise.
+    unit : float
+        The unit of the metric: 1, or the standard deviation of the target.
     """
 
     def __init__(self, rows: Predictions, metric: str, budgets: Budgets) -> None:
         self.rows, self.members, self.budgets = rows, rows.members, budgets
-        self._search = search_for(rows, metric, "pruned.metric")
-        self.sign = self._search.sign
+        self._search = task_of(rows).search(rows, metric, "pruned.metric")
+        self.sign, self.unit = self._search.sign, self._search.unit
         self.evaluated: dict[tuple[int, ...], float] = {}
 
     def names(self, subset: Sequence[int]) -> tuple[str, ...]:

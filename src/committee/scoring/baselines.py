@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.metrics.classification import METRICS
-from committee.metrics.summaries import Rows
 from committee.predictions.table import Predictions
 from committee.scoring.draws import Draws
 from committee.scoring.gains import (
-    EXACT,
     Floats,
     Gain,
     LogProbs,
     corrected,
     discordant,
-    is_by_class,
     paired,
     signed_influences,
     signed_values,
 )
 from committee.scoring.resamples import Resamples
 from committee.scoring.singles import Folds, Singles
+from committee.tasks.base import task_of
 
 MOST_SORTED = 2**24
 """Logits of all members above which areas under ROC curves, for which they are sorted, are not compared."""
@@ -36,7 +34,7 @@ MOST_SORTED = 2**24
 class _Baseline:
     """The best single member of each fold by one metric, such that larger is better."""
 
-    predicted: NDArray[np.int64]
+    rows: Any
     value: float
     sums: Floats
     draws: Floats
@@ -90,6 +88,7 @@ class Baselines:
 
     def __init__(self, predictions: Predictions, folds: Folds, seed: int) -> None:
         predictions.require_unseen("best_single")
+        self._task = task_of(predictions)
         self._singles = Singles(predictions, folds)
         self._resamples = Resamples.draw(self._singles.fold, predictions.groups, seed)
         self._has_groups = predictions.groups is not None
@@ -108,7 +107,7 @@ class Baselines:
         draws : Draws
             Of the same metrics.
         """
-        rows = Rows.read(log_probs, self._singles.labels)
+        rows = self._task.read(log_probs, self._singles.labels)
         bases = self._baselines(calibrated)
         values = dict(zip(bases, signed_values(rows, list(bases)), strict=True))
         bases = {name: base for name, base in bases.items() if np.isfinite(values[name])}
@@ -119,28 +118,31 @@ class Baselines:
             draws.append(scores[:, place] - base.draws)
             error = np.sqrt(corrected(draws[-1].var(), self._resamples.units))
             difference = values[name] - base.value, float(error), sums[:, place] - base.sums
-            gains[name] = paired(name, *difference, base.name, *self._changed(name, rows, base.predicted))
+            gains[name] = paired(name, *difference, base.name, *self._changed(name, rows, base.rows))
         return gains, Draws(tuple(gains), scores.T.astype(np.float32), np.array(draws, np.float32))
 
     def _changed(
-        self, metric: str, rows: Rows, predicted: NDArray[np.int64]
+        self, metric: str, rows: Any, base: Any
     ) -> tuple[tuple[int, int] | None, NDArray[np.bool_] | None]:
         """Return the counts of an exact test, and the units in which predicted classes differ, or None."""
-        exact = metric in EXACT and not self._has_groups
-        counts = discordant(rows.correct, predicted == rows.labels) if exact else None
-        changed = self._resamples.any(rows.predicted != predicted) if is_by_class(metric) else None
+        known = self._task.metric(metric)
+        exact = known.is_count and not self._has_groups
+        counts = discordant(rows.correct, base.correct) if exact else None
+        changed = self._resamples.any(rows.predicted != base.predicted) if known.by_class else None
         return counts, changed
 
     def _baselines(self, calibrated: bool) -> dict[str, _Baseline]:
         if calibrated not in self._found:
             plain = self._baselines(False) if calibrated else {}
-            changed = [name for name in self._metrics() if not (calibrated and is_by_class(name))]
+            changed = [
+                name for name in self._metrics() if not (calibrated and self._task.metric(name).by_class)
+            ]
             both = {**plain, **self._chosen(changed, calibrated)}
-            self._found[calibrated] = {name: both[name] for name in METRICS if name in both}
+            self._found[calibrated] = {name: both[name] for name in self._task.metrics if name in both}
         return self._found[calibrated]
 
     def _metrics(self) -> list[str]:
-        known = [name for name, metric in METRICS.items() if metric.influence is not None]
+        known = [name for name, metric in self._task.metrics.items() if metric.influence is not None]
         return known if self._singles.size <= MOST_SORTED else [name for name in known if name != "auroc"]
 
     def _chosen(self, metrics: Sequence[str], calibrated: bool) -> dict[str, _Baseline]:
@@ -169,13 +171,11 @@ class Baselines:
         result = {}
         for chosen in set(choices.values()):
             names = [name for name in choices if choices[name] == chosen]
-            rows = Rows.read(self._singles.composite(chosen, calibrated), self._singles.labels)
+            rows = self._task.read(self._singles.composite(chosen, calibrated), self._singles.labels)
             sums = self._resamples.sums(signed_influences(rows, names))
             members = ", ".join(self._singles.names[member] for member in sorted(set(chosen)))
             for place, (name, value) in enumerate(zip(names, signed_values(rows, names), strict=True)):
-                result[name] = _Baseline(
-                    rows.predicted, value, sums[:, place], draws[name], f"{what} ({members})"
-                )
+                result[name] = _Baseline(rows, value, sums[:, place], draws[name], f"{what} ({members})")
         return result
 
 

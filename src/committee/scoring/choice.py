@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.metrics.classification import get_metric
+from committee.metrics.named import get_metric
 
 if TYPE_CHECKING:
     from committee.combiners.base import Combiner
@@ -127,7 +127,7 @@ def contenders(methods: Sequence[Method], metric: str) -> list[Contender]:
     """Return scored combiners of the same members; the cost is the number of networks that run."""
     from committee.combiners.base import is_conditional
 
-    sign = 1 if get_metric(metric).higher_is_better else -1
+    sign = get_metric(metric).sign
     vote = next((each.method for each in methods if _inside(each.combiner).key == "soft_voting"), "")
     return [
         Contender(

@@ -12,15 +12,11 @@ from numpy.typing import NDArray
 from scipy.special import bdtrc, ndtri, stdtrit
 
 from committee.errors import UsageError
-from committee.metrics.classification import get_metric
-from committee.metrics.summaries import Rows
+from committee.metrics.named import METRICS, get_metric
 
 LEVEL = 0.025
 """Probability that the lower limit of a single gain is above the true gain."""
 TINY = 1e-300
-EXACT = ("accuracy", "recall_weighted")
-"""The metrics whose differences are counts of rows, so that there is an exact test."""
-_IN_POINTS = ("accuracy", "balanced", "f1", "precision", "recall", "auroc")
 
 LogProbs = NDArray[np.float32]
 Floats = NDArray[np.floating[Any]]
@@ -87,10 +83,15 @@ class Gain:
         """The gain as text, or `no proven gain`."""
         if not self.proven:
             return "no proven gain"
-        if self.metric.split("_")[0] in _IN_POINTS:
+        metric = METRICS.get(self.metric)
+        if metric is not None and metric.in_points:
             low, value, high = (f"{100 * end:.1f}" for end in (self.low, self.value, self.high))
             return f"+{value} points {self.metric} [{low}, {high}]"
-        return f"{self.metric} lower by {self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        better = "higher" if metric is not None and metric.higher_is_better else "lower"
+        low, value, high = (
+            f"{end:#.4g}" if abs(end) >= 1 else f"{end:.4f}" for end in (self.low, self.value, self.high)
+        )
+        return f"{self.metric} {better} by {value} [{low}, {high}]"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, `low`, `high`, `proven` and `text` included."""
@@ -101,7 +102,7 @@ class Gain:
 def gain(
     candidate: LogProbs,
     baseline: LogProbs,
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     *,
     metric: str = "log_loss",
     groups: NDArray[np.int64] | None = None,
@@ -112,11 +113,11 @@ def gain(
     Parameters
     ----------
     candidate, baseline : float32 array [N, C]
-        Log-probabilities of the same rows.
-    labels : int64 array [N]
-        Class indices.
+        Log-probabilities, or numbers, of the same rows.
+    labels : int64 array [N] or float array [N, C]
+        Class indices, or true numbers.
     metric : str
-        A key of `committee.metrics.classification.METRICS`.
+        A metric of classes or of numbers.
     groups : int64 array [N], optional
         Groups of rows that are not independent.
     against : str
@@ -153,16 +154,17 @@ def gain(
     >>> round(gain(good, bad, labels).value, 3)
     0.118
     """
-    if get_metric(metric).influence is None:
+    found = get_metric(metric)
+    if found.influence is None:
         raise UsageError("gain", expected="a metric with the influence of each row", got=f"'{metric}'")
-    rows, other = (Rows.read(each, labels) for each in (candidate, baseline))
+    rows, other = (found.read(each, labels) for each in (candidate, baseline))
     value, known = (signed_values(each, [metric])[0] for each in (rows, other))
     mine, others = (signed_influences(each, [metric])[0] for each in (rows, other))
     unit = np.arange(len(labels)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(unit, mine - others).astype(float)
     error = math.sqrt(corrected((sums**2).sum(), len(sums))) / len(labels)
-    counts = discordant(rows.correct, other.correct) if metric in EXACT and groups is None else None
-    changed = np.bincount(unit, rows.predicted != other.predicted) > 0 if is_by_class(metric) else None
+    counts = discordant(rows.correct, other.correct) if found.is_count and groups is None else None
+    changed = np.bincount(unit, rows.predicted != other.predicted) > 0 if found.by_class else None
     return paired(metric, value - known, error, sums, against, counts, changed)
 
 
@@ -205,11 +207,6 @@ def paired(
     return Gain(metric, float(value), float(error), critical, len(sums), against)
 
 
-def is_by_class(metric: str) -> bool:
-    """Return whether a metric depends on the predicted classes only, so that no temperature changes it."""
-    return metric.startswith(("accuracy", "balanced", "f1", "precision", "recall"))
-
-
 def _least_error(value: float, probability: float) -> float:
     """Return the standard error with which a value is as significant as an event of this probability."""
     return abs(value) / max(-float(ndtri(probability)), 0.5)
@@ -225,16 +222,13 @@ def discordant(correct: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[in
     return int((correct & ~other).sum()), int((other & ~correct).sum())
 
 
-def signed_values(rows: Rows, metrics: Sequence[str]) -> Floats:
+def signed_values(rows: Any, metrics: Sequence[str]) -> Floats:
     """Return metrics `[K]`, such that larger is better."""
-    return np.array([_sign(name) * float(get_metric(name).function(rows.whole)) for name in metrics])
+    found = map(get_metric, metrics)
+    return np.array([each.sign * float(each.function(rows.whole)) for each in found])
 
 
-def signed_influences(rows: Rows, metrics: Sequence[str]) -> Floats:
+def signed_influences(rows: Any, metrics: Sequence[str]) -> Floats:
     """Return the influence of each row on metrics, `[K, N]`, such that larger is better."""
-    found = [(name, get_metric(name).influence) for name in metrics]
-    return np.array([_sign(name) * influence(rows) for name, influence in found if influence is not None])
-
-
-def _sign(metric: str) -> int:
-    return 1 if get_metric(metric).higher_is_better else -1
+    found = map(get_metric, metrics)
+    return np.array([each.sign * each.influence(rows) for each in found if each.influence is not None])

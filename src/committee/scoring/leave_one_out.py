@@ -8,9 +8,9 @@ from typing import Any
 from committee.base.progress import track
 from committee.combiners._calibrator import OutputCalibrator
 from committee.combiners.base import Combiner, build
-from committee.metrics.classification import evaluate, get_metric
 from committee.predictions.table import Predictions
 from committee.scoring.scores import Folds, LogProbs, cross_fit, folds_of
+from committee.tasks.base import AUTO, task_of
 
 Spec = dict[str, Any]
 _PARTS = ("members", "weights", "inner", "fallback", "inputs")
@@ -20,7 +20,7 @@ _PARTS = ("members", "weights", "inner", "fallback", "inputs")
 def contributions(
     combiner: Combiner,
     predictions: Predictions,
-    metric: str = "log_loss",
+    metric: str = AUTO,
     *,
     folds: Folds | None = None,
     seed: int = 0,
@@ -38,7 +38,7 @@ def contributions(
     predictions : Predictions
         Labeled rows that no member was trained on.
     metric : str
-        A key of `committee.metrics.classification.METRICS`.
+        A metric of the task; by default, its first objective.
     folds : int64 array [N], optional
         Fold of each row; by default as in `committee.scoring.cross_fit`.
     seed : int
@@ -53,10 +53,11 @@ def contributions(
     """
     labels = predictions.require_labels("contributions")
     folds = folds_of(predictions, folds, seed)
-    sign = 1 if get_metric(metric).higher_is_better else -1
+    task = task_of(predictions)
+    metric = task.objectives[0] if metric == AUTO else metric
 
-    def value(log_probs: LogProbs) -> float:
-        return sign * evaluate(log_probs, labels, [metric])[metric]
+    def value(outputs: LogProbs) -> float:
+        return task.metric(metric).sign * task.evaluate(outputs, labels, [metric])[metric]
 
     whole = value(cross_fit(combiner, predictions, folds=folds) if held_out is None else held_out)
     result: dict[str, float] = {}

@@ -14,8 +14,6 @@ from committee.base.folds import check_folds
 from committee.base.progress import track
 from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner
-from committee.metrics.classification import evaluate
-from committee.metrics.confidence import intervals
 from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
 from committee.scoring.baselines import baselines
@@ -23,6 +21,7 @@ from committee.scoring.draws import Draws
 from committee.scoring.family import simultaneous
 from committee.scoring.gains import Gain
 from committee.solvers import cross_fit as fitting
+from committee.tasks.base import task_of
 
 LogProbs = NDArray[np.float32]
 Folds = NDArray[np.int64]
@@ -142,7 +141,7 @@ def score_all(
         Each combiner fitted on all rows, and its scores. The limits of gains hold for all combiners together
         (`committee.scoring.simultaneous`), so that the best of them may be looked at.
     """
-    labels = predictions.require_labels("score")
+    labels, task = predictions.require_labels("score"), task_of(predictions)
     folds = folds_of(predictions, folds, seed)
     inside = {name: each.inner for name, each in combiners.items() if isinstance(each, Calibrator)}
     rules = [*combiners.values(), *inside.values()]
@@ -153,12 +152,15 @@ def score_all(
     for name, combiner in track(pairs, what="methods", name=itemgetter(0)) if len(pairs) > 1 else pairs:
         log_probs, fitted = fits.held_out(combiner), fits.fit(combiner)
         on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
-        cross_fitted = intervals(log_probs, labels, groups=predictions.groups, seed=seed)
+        cross_fitted = task.intervals(log_probs, labels, groups=predictions.groups, seed=seed)
         gains, draws = best.gains(log_probs, combiner.calibrates)
         before = None
         if name in inside:
-            before = evaluate(fits.held_out(inside[name]), labels, ("log_loss", "ece"))
-        result[name] = fitted, Scores(evaluate(on_fit, labels), cross_fitted, gains, log_probs, draws, before)
+            before = task.evaluate(fits.held_out(inside[name]), labels, ("log_loss", "ece"))
+        result[name] = (
+            fitted,
+            Scores(task.evaluate(on_fit, labels), cross_fitted, gains, log_probs, draws, before),
+        )
     together = as_family({name: scores for name, (_, scores) in result.items()})
     return {name: (fitted, together[name]) for name, (fitted, _) in result.items()}
 
@@ -183,8 +185,8 @@ def folds_of(predictions: Predictions, folds: ArrayLike | None, seed: int) -> Fo
         Folds are not one whole number from 0 per row, there are fewer than two, a group is in several, or a
         class that could be in several is in one; see `committee.base.folds.check_folds`.
     """
-    labels = predictions.require_labels("score")
+    strata = predictions.strata("score")
     folds = predictions.folds if folds is None else folds
     found = fitting.redraw_folds(predictions, seed) if folds is None else np.asarray(folds)
-    check_folds(found, labels, predictions.groups, class_names=predictions.class_names, rare=True)
+    check_folds(found, strata, predictions.groups, class_names=predictions.class_names, rare=True)
     return found.astype(np.int64, copy=False)

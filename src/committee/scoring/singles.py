@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee.metrics.summaries import Rows
 from committee.predictions.table import Predictions
 from committee.scoring.gains import Floats, LogProbs, signed_values
-from committee.solvers.columns import by_name, columns
+from committee.solvers.columns import by_name
 from committee.solvers.newton import best_temperature
+from committee.tasks.base import AUTO, task_of
 
 MOST_FITTED = 2**21
 """Values `N * C` that a temperature of a single member is fitted on at most."""
@@ -23,7 +23,7 @@ Folds = NDArray[np.int64]
 
 
 def best_single(
-    predictions: Predictions, folds: Folds, metric: str = "log_loss", *, calibrated: bool = False
+    predictions: Predictions, folds: Folds, metric: str = AUTO, *, calibrated: bool = False
 ) -> tuple[LogProbs, dict[int, str]]:
     """Return the predictions of the best member, which is chosen for each fold on the other folds.
 
@@ -34,7 +34,7 @@ def best_single(
     folds : int64 array [N]
         Fold of each row.
     metric : str
-        The metric of the choice. Ties are broken by member name.
+        The metric of the choice, by default the first objective of the task. Ties are broken by member name.
     calibrated : bool
         Whether each member gets a temperature, fitted on the other folds, before one of them is chosen.
 
@@ -51,6 +51,7 @@ def best_single(
     """
     predictions.require_unseen("best_single")
     singles = Singles(predictions, folds)
+    metric = task_of(predictions).objectives[0] if metric == AUTO else metric
     others = [
         singles.others(singles.rows(member, calibrated), [metric])[:, 0]
         for member in range(len(singles.names))
@@ -76,7 +77,7 @@ class Singles:
         self.labels = predictions.require_labels("best_single")
         self.fold = np.unique(folds, return_inverse=True)[1]
         self._logits, self._order = predictions.logits, order
-        self._normalizer = columns(predictions).normalizer
+        self._task = task_of(predictions)
         self._temperatures = cache(self._fitted)
 
     @property
@@ -84,14 +85,14 @@ class Singles:
         """Number of logits of all members."""
         return int(self._logits.size)
 
-    def rows(self, member: int, calibrated: bool) -> Rows:
+    def rows(self, member: int, calibrated: bool) -> Any:
         """Return the values of each row of a member."""
-        return Rows.read(self._log_probs(member, calibrated), self.labels)
+        return self._task.read(self._log_probs(member, calibrated), self.labels)
 
-    def others(self, rows: Rows, metrics: Sequence[str]) -> Floats:
+    def others(self, rows: Any, metrics: Sequence[str]) -> Floats:
         """Return metrics of the rows outside each fold, `[F, K]`, with a sign such that larger is better."""
         folds = range(int(self.fold.max()) + 1)
-        return np.array([signed_values(_part(rows, self.fold != fold), metrics) for fold in folds])
+        return np.array([signed_values(rows.part(self.fold != fold), metrics) for fold in folds])
 
     def composite(self, chosen: tuple[int, ...], calibrated: bool) -> LogProbs:
         """Return log-probabilities `[N, C]` of the member that is chosen for each fold."""
@@ -102,8 +103,8 @@ class Singles:
         return result
 
     def _log_probs(self, member: int, calibrated: bool) -> LogProbs:
-        place = self._order[member]
-        result: LogProbs = self._logits[place] - self._normalizer[place, :, None]
+        outputs = torch.from_numpy(np.array(self._logits[self._order[member]]))
+        result: LogProbs = self._task.normalized(outputs).numpy()
         if not calibrated:
             return result
         scaled = torch.from_numpy(result / self._temperatures(member)[self.fold, None])
@@ -118,7 +119,3 @@ class Singles:
             some = others[:: max(1, len(others) * logits.shape[1] // MOST_FITTED)]
             result.append(best_temperature(np.asarray(logits[some]), self.labels[some]))
         return np.array(result, np.float32)
-
-
-def _part(rows: Rows, where: NDArray[np.bool_]) -> Rows:
-    return Rows(*(getattr(rows, field.name)[where] for field in fields(rows)))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError
+from committee.predictions.target_types import CLASSES
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -98,6 +99,12 @@ def columns(predictions: Predictions) -> Columns:
     return _known[predictions]
 
 
+def prepare(predictions: Predictions) -> None:
+    """Compute the columns of labeled classes, which fits on parts of the rows share; numbers have none."""
+    if predictions.target_type is CLASSES:
+        columns(predictions)
+
+
 def take(predictions: Predictions, rows: NDArray[np.int64], *, logits: bool = True) -> Predictions:
     """Return `predictions.rows(rows)` with the columns of those rows, if they are known.
 
@@ -124,7 +131,7 @@ def pick(predictions: Predictions, members: Sequence[str], *, logits: bool = Tru
     With `logits=False` the logits are left out, as by `take`.
     """
     whole = _known.get(predictions)
-    if not logits:
+    if whole is not None and not logits:
         predictions = replace(predictions, logits=predictions.logits[:, :, :0])
     part = predictions.select(members)
     if whole is not None:

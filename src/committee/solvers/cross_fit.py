@@ -16,7 +16,7 @@ from torch import nn
 from committee.base.folds import make_folds
 from committee.base.progress import bar, silent
 from committee.errors import DataError
-from committee.solvers.columns import columns, take
+from committee.solvers.columns import prepare, take
 from committee.solvers.evidence import evidence
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def _cross_fit(
         ]
         if not learners or folds is None:
             continue
-        columns(predictions)
+        prepare(predictions)
         needed = any(rule.needs_logits for rule, _, _ in learners)
         pairs = splits(predictions, folds, within_folds=within_folds)
         with bar(len(pairs), "folds") if names else nullcontext(silent) as step:
@@ -206,7 +206,7 @@ def _cross_fit(
 
 
 def redraw_folds(predictions: Predictions, seed: int = 0, most: int = 5) -> NDArray[np.int64]:
-    """Draw folds inside the given rows: stratified by class, groups kept together, at most `most` folds.
+    """Draw folds inside the given rows: stratified by label, groups kept together, at most `most` folds.
 
     A class with fewer rows or groups than folds does not change the folds of the other classes.
 
@@ -215,11 +215,11 @@ def redraw_folds(predictions: Predictions, seed: int = 0, most: int = 5) -> NDAr
     int64 array [N]
         Fold of each row.
     """
-    labels, groups = predictions.require_labels("folds"), predictions.groups
-    # More folds than the largest class has rows could not be stratified.
-    largest = int(np.bincount(labels).max(initial=0))
-    units = len(labels) if groups is None else len(np.unique(groups))
-    return make_folds(labels, max(2, min(most, largest, units)), groups=groups, seed=seed, rare=True)
+    strata, groups = predictions.strata("folds"), predictions.groups
+    # More folds than the largest stratum has rows could not be stratified.
+    largest = int(np.bincount(strata).max(initial=0))
+    units = len(strata) if groups is None else len(np.unique(groups))
+    return make_folds(strata, max(2, min(most, largest, units)), groups=groups, seed=seed, rare=True)
 
 
 def splits(predictions: Predictions, folds: NDArray[np.int64], *, within_folds: bool = False) -> Pairs:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from committee.solvers.brier import residual_products
 from committee.solvers.columns import columns
 from committee.solvers.mixture import COUNT_METRICS, Mixture
 from committee.solvers.pooled import Pooled
+from committee.solvers.simplex import Matrix
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -28,6 +30,8 @@ class Search(ABC):
     ----------
     sign : int
         1 if larger values of the metric are better, and -1 otherwise.
+    unit : float
+        The unit of the metric, of which differences that do not matter are a small part.
 
     See Also
     --------
@@ -36,6 +40,7 @@ class Search(ABC):
     """
 
     sign: int
+    unit: float = 1.0
 
     @abstractmethod
     def clear(self) -> None:
@@ -54,6 +59,27 @@ class Search(ABC):
         """Return the metric that corresponds to a score."""
 
 
+class Mixtures(Protocol):
+    """Mixtures of the members with any weights, and a metric of them.
+
+    Attributes
+    ----------
+    sign : int
+        1 if larger values of the metric are better, and -1 otherwise.
+    weights : float32 array [M]
+        The current weights, of any sum.
+    """
+
+    sign: int
+    weights: NDArray[np.float32]
+
+    def move(self, weights: NDArray[np.float32], /) -> None:
+        """Set the current weights."""
+
+    def scores(self, weights: NDArray[np.float32], /) -> NDArray[np.float64]:
+        """Return the score of each row of weights `[S, M]`; larger is better."""
+
+
 def search_for(predictions: Predictions, metric: str, who: str = "search.metric") -> Search:
     """Return a search by a metric on labeled rows; see `committee.metrics.objectives`.
 
@@ -64,7 +90,10 @@ def search_for(predictions: Predictions, metric: str, who: str = "search.metric"
     """
     if metric == "log_loss":
         return _LogLoss(predictions)
-    return _Brier(predictions) if metric == "brier" else _Weights(mixture_for(predictions, metric, who))
+    if metric == "brier":
+        products = residual_products(columns(predictions), predictions.require_labels("search"))
+        return ProductSearch(products, lambda score: -score)
+    return _Weights(mixture_for(predictions, metric, who))
 
 
 def mixture_for(
@@ -126,13 +155,25 @@ class _LogLoss(Search):
         return -score - float(self._shift.mean(dtype=np.float64))
 
 
-class _Brier(Search):
-    """Search by the Brier score, which depends on the products of the members' residuals only."""
+class ProductSearch(Search):
+    """Search by a mean square, which depends on the products of the members' residuals only.
 
-    sign = -1
+    Parameters
+    ----------
+    products : float64 array [M, M]
+        Mean products of the residuals of the members.
+    metric : callable
+        From a score, which is a negative mean square, to the metric.
+    sign : {1, -1}
+        Whether larger values of the metric are better.
+    unit : float
+        The unit of the metric.
+    """
 
-    def __init__(self, predictions: Predictions) -> None:
-        self._products = residual_products(columns(predictions), predictions.require_labels("search"))
+    def __init__(
+        self, products: Matrix, metric: Callable[[float], float], sign: int = -1, unit: float = 1.0
+    ) -> None:
+        self._products, self._metric, self.sign, self.unit = products, metric, sign, unit
         self.clear()
 
     def clear(self) -> None:
@@ -149,7 +190,7 @@ class _Brier(Search):
         return -np.round(squares / (self._votes.sum() + votes) ** 2, 12)
 
     def value(self, score: float) -> float:
-        return -score
+        return self._metric(score)
 
 
 class _Weights(Search):

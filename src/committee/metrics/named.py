@@ -1,0 +1,23 @@
+"""Metrics of all tasks by name."""
+
+from __future__ import annotations
+
+from committee.base.objectives import is_custom
+from committee.metrics import classification, regression
+from committee.metrics.metric import Metric, named
+
+METRICS: dict[str, Metric] = {**classification.METRICS, **regression.METRICS}
+"""The metrics of all tasks; no two tasks use one name for different metrics."""
+
+
+def get_metric(name: str) -> Metric:
+    """Return a metric of any task by name; a function `python:module.function` is imported.
+
+    Raises
+    ------
+    UnknownNameError
+        There is no metric of this name; the message suggests the nearest one.
+    UsageError
+        The function cannot be imported.
+    """
+    return classification.get_metric(name) if is_custom(name) else named(name, METRICS)

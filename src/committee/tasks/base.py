@@ -1,0 +1,172 @@
+"""The base class of tasks: everything that depends on whether classes or numbers are predicted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from committee.base.objectives import is_custom
+from committee.base.registry import Family
+from committee.errors import UsageError, nearest
+from committee.metrics.metric import Metric, named
+from committee.metrics.sampling import Interval, Sample
+from committee.predictions.table import Predictions
+from committee.predictions.target_types import TargetType
+from committee.solvers.search import Mixtures, Search
+from committee.solvers.simplex import Loss
+
+AUTO = "auto"
+
+
+class Task(ABC):
+    """What is predicted: how outputs are pooled, scored and fitted.
+
+    Code outside of this folder asks the task, and never which task it is.
+
+    Attributes
+    ----------
+    key : str
+        Name of the task in recipes and files, which is the name of its file.
+    target_type : TargetType
+        What labels are.
+    metrics : mapping of str to Metric
+        The metrics of the task.
+    objectives : tuple of str
+        Metrics that weights and selections of members can optimize; the first is the default.
+    brief : tuple of str
+        The metrics of short tables.
+    spaces : tuple of str
+        The spaces in which weights average outputs.
+    calibrations : tuple of str
+        The ways to calibrate an ensemble; the first is the default.
+
+    See Also
+    --------
+    task_of : The task of predictions.
+
+    Examples
+    --------
+    >>> from committee.predictions import Predictions
+    >>> from committee.tasks import task_of
+    >>> rows = Predictions.from_values([[11, 7], [11, 8], [10, 9]], members=["a", "b", "c"])
+    >>> task_of(rows).key, task_of(rows).objectives[0]
+    ('regression', 'rmse')
+    """
+
+    key: ClassVar[str]
+    target_type: ClassVar[TargetType]
+    metrics: ClassVar[Mapping[str, Metric]]
+    objectives: ClassVar[tuple[str, ...]]
+    brief: ClassVar[tuple[str, ...]]
+    spaces: ClassVar[tuple[str, ...]]
+    calibrations: ClassVar[tuple[str, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.key = cls.__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def read(self, outputs: ArrayLike, labels: ArrayLike) -> Any:
+        """Return the rows that metrics of outputs `[N, C]` and labels are functions of."""
+
+    @abstractmethod
+    def link(self, outputs: Tensor) -> Tensor:
+        """Return what outputs `[B, C, ...]` of a network or an ensemble mean: probabilities, or numbers."""
+
+    @abstractmethod
+    def normalized(self, outputs: Tensor) -> Tensor:
+        """Return outputs `[..., C]` without what they leave undefined: the constant of a row of logits."""
+
+    @abstractmethod
+    def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
+        """Return the weighted mean `[B, C, ...]` of outputs `[M, B, C, ...]`; equal weights by default."""
+
+    @abstractmethod
+    def search(self, predictions: Predictions, metric: str, who: str) -> Search:
+        """Return the search among subsets of members by a metric of their mean; `who` names the option."""
+
+    @abstractmethod
+    def mixtures(self, predictions: Predictions, metric: str, who: str, space: str) -> Mixtures:
+        """Return the mixtures of members, for a search among weights."""
+
+    @abstractmethod
+    def pool_loss(
+        self, predictions: Predictions, order: NDArray[np.int64], metric: str, space: str
+    ) -> Loss | None:
+        """Return a metric of the weighted mean of members in this order, or None if it is not convex."""
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric of the task.
+
+        Raises
+        ------
+        UnknownNameError
+            The task has no metric of this name; the message lists those that it has.
+        """
+        return named(name, self.metrics)
+
+    def objective(self, name: str, who: str) -> str:
+        """Return the name of the metric that a fit optimizes; `auto` is the default of the task.
+
+        Raises
+        ------
+        UsageError
+            The metric is not one of the objectives, nor `python:module.function`.
+        """
+        if name == AUTO:
+            return self.objectives[0]
+        if not isinstance(name, str) or not (name in self.objectives or is_custom(name)):
+            raise UsageError(
+                who,
+                expected=f"one of {', '.join(self.objectives)}, or python:module.function",
+                got=f"'{name}'",
+                todo=nearest(str(name), self.objectives),
+            )
+        return name
+
+    def evaluate(
+        self, outputs: ArrayLike, labels: ArrayLike, names: Iterable[str] | None = None
+    ) -> dict[str, float]:
+        """Return metrics of outputs `[N, C]` for labels; all of them by default."""
+        rows = self.read(outputs, labels)
+        return {
+            name: float(self.metric(name).function(rows.whole))
+            for name in (self.metrics if names is None else names)
+        }
+
+    def intervals(
+        self,
+        outputs: ArrayLike,
+        labels: ArrayLike,
+        *,
+        groups: ArrayLike | None = None,
+        resamples: int = 1000,
+        level: float = 0.95,
+        seed: int = 0,
+        names: Iterable[str] | None = None,
+    ) -> dict[str, Interval]:
+        """Return metrics with confidence intervals; see `committee.metrics.intervals`."""
+        rows = self.read(outputs, labels)
+        sample = Sample(len(rows), groups, level)
+        return {
+            name: self.metric(name).interval(rows, sample, resamples, seed)
+            for name in (self.metrics if names is None else names)
+        }
+
+
+TASKS: Family[Task] = Family("committee.tasks", "task")
+
+
+def task_of(predictions: Predictions) -> Task:
+    """Return the task of predictions, which follows from their labels and axes."""
+    return task_for(predictions.target_type)
+
+
+def task_for(target_type: TargetType) -> Task:
+    """Return the task of labels of a type."""
+    return next(task for task in map(TASKS.make, TASKS.names()) if task.target_type is target_type)

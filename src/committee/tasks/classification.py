@@ -1,0 +1,84 @@
+"""Classification: one of several classes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from committee.base.objectives import OBJECTIVES, is_custom
+from committee.metrics.classification import METRICS, get_metric
+from committee.metrics.metric import Metric
+from committee.metrics.summaries import Rows
+from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES
+from committee.solvers.brier import BrierLoss, residual_products
+from committee.solvers.columns import columns
+from committee.solvers.pool_losses import LinearPool, LogPool
+from committee.solvers.pools import equal_weights, linear_pool, log_pool
+from committee.solvers.search import Mixtures, Search, mixture_for, search_for
+from committee.solvers.simplex import Loss
+from committee.tasks.base import Task
+
+
+class Classification(Task):
+    """Outputs are logits, labels are classes, and members are pooled by their probabilities.
+
+    See Also
+    --------
+    Regression : Numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.tasks import Classification
+    >>> Classification().evaluate(np.log([[0.75, 0.25], [0.5, 0.5]]), [0, 0], ["accuracy", "brier"])
+    {'accuracy': 1.0, 'brier': 0.3125}
+    """
+
+    target_type = CLASSES
+    metrics = METRICS
+    objectives = OBJECTIVES
+    brief = ("accuracy", "log_loss", "ece")
+    spaces = ("probability", "logit")
+    calibrations = ("pooled", "vector", "members", "none")
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name; a function `python:module.function` is imported."""
+        return get_metric(name) if is_custom(name) else super().metric(name)
+
+    def read(self, outputs: ArrayLike, labels: ArrayLike) -> Rows:
+        """Return the rows of normalized log-probabilities `[N, C]` and class indices `[N]`."""
+        return Rows.read(outputs, labels)
+
+    def link(self, outputs: Tensor) -> Tensor:
+        """Return probabilities."""
+        return outputs.softmax(dim=1)
+
+    def normalized(self, outputs: Tensor) -> Tensor:
+        """Return log-probabilities."""
+        return outputs.log_softmax(dim=-1)
+
+    def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
+        """Return the log-probabilities of the linear or of the logarithmic opinion pool."""
+        pool = linear_pool if space == "probability" else log_pool
+        return pool(outputs, equal_weights(outputs) if weight is None else weight)
+
+    def search(self, predictions: Predictions, metric: str, who: str) -> Search:
+        """Return the search by a metric of the mean probability."""
+        return search_for(predictions, metric, who)
+
+    def mixtures(self, predictions: Predictions, metric: str, who: str, space: str) -> Mixtures:
+        """Return the mixtures of probabilities or of log-probabilities."""
+        return mixture_for(predictions, metric, who, space)
+
+    def pool_loss(
+        self, predictions: Predictions, order: NDArray[np.int64], metric: str, space: str
+    ) -> Loss | None:
+        """Return the log-loss, or the Brier score of the linear pool."""
+        known, labels = columns(predictions), predictions.require_labels("weighted")
+        if (metric, space) == ("brier", "probability"):
+            return BrierLoss(residual_products(known, labels)[np.ix_(order, order)], len(predictions))
+        if metric != "log_loss":
+            return None
+        return LinearPool(known.label[order]) if space == "probability" else LogPool(known, labels, order)

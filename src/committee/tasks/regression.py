@@ -1,0 +1,75 @@
+"""Regression: one number, or several."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from committee.metrics.regression import METRICS, NumberRows
+from committee.predictions.table import Predictions
+from committee.predictions.target_types import NUMBERS
+from committee.solvers.brier import BrierLoss
+from committee.solvers.number_search import NumberMixtures, error_products, number_search
+from committee.solvers.search import Mixtures, Search
+from committee.solvers.simplex import Loss
+from committee.tasks.base import Task
+
+
+class Regression(Task):
+    """Outputs are numbers in the units of their targets, and members are pooled by their mean.
+
+    With several targets, fits measure the errors of each in units of its standard deviation on the rows of
+    the fit, so that no result depends on units.
+
+    See Also
+    --------
+    Classification : Classes.
+
+    Examples
+    --------
+    >>> from committee.tasks import Regression
+    >>> Regression().evaluate([1.0, 3.0], [1.0, 2.0], ["mae", "r2"])
+    {'mae': 0.5, 'r2': -1.0}
+    """
+
+    target_type = NUMBERS
+    metrics = METRICS
+    objectives = ("rmse", "mae", "r2")
+    brief = ("rmse", "mae", "r2")
+    spaces = ("probability",)
+    calibrations = ("none",)
+
+    def read(self, outputs: ArrayLike, labels: ArrayLike) -> NumberRows:
+        """Return the rows of predicted and true numbers, both `[N, T]`."""
+        return NumberRows.read(outputs, labels)
+
+    def link(self, outputs: Tensor) -> Tensor:
+        """Return the numbers as they are."""
+        return outputs
+
+    def normalized(self, outputs: Tensor) -> Tensor:
+        """Return the numbers as they are."""
+        return outputs
+
+    def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
+        """Return the weighted mean."""
+        if weight is None:
+            return outputs.mean(dim=0)
+        return (outputs * weight.to(outputs.dtype).reshape(-1, *[1] * (outputs.ndim - 1))).sum(dim=0)
+
+    def search(self, predictions: Predictions, metric: str, who: str) -> Search:
+        """Return the search by a metric of the mean."""
+        return number_search(predictions, self.objective(metric, who))
+
+    def mixtures(self, predictions: Predictions, metric: str, who: str, space: str) -> Mixtures:
+        """Return the weighted means of members."""
+        return NumberMixtures(predictions, self.objective(metric, who))
+
+    def pool_loss(
+        self, predictions: Predictions, order: NDArray[np.int64], metric: str, space: str
+    ) -> Loss | None:
+        """Return the mean squared error of the weighted mean, which is quadratic in the weights."""
+        if metric not in ("rmse", "r2"):
+            return None
+        return BrierLoss(error_products(predictions)[np.ix_(order, order)], len(predictions))
