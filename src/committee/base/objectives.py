@@ -4,6 +4,8 @@ from __future__ import annotations
 
 OBJECTIVES = ("log_loss", "brier", "accuracy", "balanced_accuracy", "f1_macro", "auroc")
 """The metrics that can be optimized by name, besides functions of the user."""
+AUTO = "auto"
+"""The default objective of a task: `log_loss` of classes, `rmse` of numbers."""
 PREFIX = "python:"
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.objectives import AUTO
 from committee.base.randomness import derive
 from committee.combiners._pools import WeightedPool
 from committee.combiners.base import Combiner
 from committee.errors import UsageError
 from committee.solvers.columns import by_name
 from committee.solvers.search import Search, evaluation_seconds
-from committee.tasks.base import AUTO
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions

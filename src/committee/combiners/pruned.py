@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from committee.base.limits import above_zero, at_least
+from committee.base.objectives import AUTO
 from committee.combiners._selection import Selection
 from committee.combiners.base import PASS, Combiner, build, check_choice
 from committee.errors import DataError, UsageError
@@ -18,7 +19,6 @@ from committee.pruning.base import PRUNERS, Pruner
 from committee.solvers.columns import pick, prepare, take
 from committee.solvers.cross_fit import redraw_folds
 from committee.solvers.search import evaluation_seconds
-from committee.tasks.base import AUTO
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions

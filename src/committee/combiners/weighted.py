@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from committee.base.objectives import AUTO
 from committee.combiners._pools import WeightedPool
 from committee.combiners.base import Combiner, check_choice
 from committee.errors import UsageError, nearest
 from committee.solvers.columns import by_name
 from committee.solvers.search import evaluation_seconds
 from committee.solvers.simplex import Loss, minimize
-from committee.tasks.base import AUTO
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from committee.base.objectives import AUTO
 from committee.base.progress import track
 from committee.combiners._calibrator import OutputCalibrator
 from committee.combiners.base import Combiner, build
 from committee.predictions.table import Predictions
 from committee.scoring.scores import Folds, LogProbs, cross_fit, folds_of
-from committee.tasks.base import AUTO, task_of
+from committee.tasks.base import task_of
 
 Spec = dict[str, Any]
 _PARTS = ("members", "weights", "inner", "fallback", "inputs")

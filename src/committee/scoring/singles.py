@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from committee.base.objectives import AUTO
 from committee.predictions.table import Predictions
 from committee.scoring.gains import Floats, LogProbs, signed_values
 from committee.solvers.columns import by_name
 from committee.solvers.newton import best_temperature
-from committee.tasks.base import AUTO, task_of
+from committee.tasks.base import task_of
 
 MOST_FITTED = 2**21
 """Values `N * C` that a temperature of a single member is fitted on at most."""

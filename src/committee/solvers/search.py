@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.objectives import AUTO
 from committee.metrics.objectives import Objective
 from committee.solvers.brier import residual_products
 from committee.solvers.columns import columns
@@ -108,9 +109,9 @@ def mixture_for(
 
 def evaluation_seconds(metric: str, rows: int, classes: int, members: int) -> float:
     """Return about how long one score of a search takes, in seconds."""
-    if metric == "brier":
+    if metric in ("brier", "rmse", "r2"):
         return 1e-6
-    if metric == "log_loss":
+    if metric in (AUTO, "log_loss", "mae"):
         return 4e-9 * rows
     if metric in COUNT_METRICS:
         return 2e-8 * rows * (1 + members * classes / 2000)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from committee.base.objectives import is_custom
+from committee.base.objectives import AUTO, is_custom
 from committee.base.registry import Family
 from committee.errors import UsageError, nearest
 from committee.metrics.metric import Metric, named
@@ -19,8 +19,6 @@ from committee.predictions.table import Predictions
 from committee.predictions.target_types import TargetType
 from committee.solvers.search import Mixtures, Search
 from committee.solvers.simplex import Loss
-
-AUTO = "auto"
 
 
 class Task(ABC):
