@@ -15,6 +15,7 @@ from torch import nn
 
 from committee.errors import DependencyError, ExportError, StoreError, UsageError
 from committee.exporters._card import card_text, read_card
+from committee.exporters._constants import fold_constants
 from committee.exporters._program import record_program
 from committee.exporters._resized import FromResized, resized_predictor
 from committee.exporters.base import EXPORTERS, Card
@@ -117,10 +118,33 @@ def test_a_missing_package_is_the_reason_and_other_formats_are_written(
     assert status[name] == {
         "format": name,
         "options": {},
-        "status": "failed",
+        "status": "missing",
         "reason": f"the format {name}: expected the package '{name}', got none installed. {todo}",
     }
     assert status["state_dict"]["status"] == "done"
+
+
+def test_a_program_for_cuda_without_cuda_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    wanted = "aotinductor:device=cuda"
+    status = package(member("first", 8, 0), CARD, tmp_path / "out", [wanted], [IMAGES.numpy()])["formats"]
+    assert status["aotinductor_cuda"]["status"] == "missing"
+    assert status["aotinductor_cuda"]["reason"] == (
+        "the format aotinductor with device=cuda: expected CUDA, got none."
+    )
+
+
+def test_values_that_depend_on_weights_alone_are_stored_in_the_program() -> None:
+    """The bicubic resizing of position embeddings has no counterpart in TFLite."""
+    model = FromResized(Member.build("timm:test_vit", classes=CARD.class_names, size=32, seed=0), "vit")
+    inputs = model.examples(2)
+    program = record_program(model, inputs, None, "vit")
+    folded = fold_constants(program, inputs, "vit")
+    before, after = ({str(node.target) for node in each.graph.nodes} for each in (program, folded))
+    assert {name for name in before if "bicubic" in name}
+    assert not {name for name in after if "bicubic" in name}
+    images = torch.randint(0, 256, inputs[0].shape, dtype=torch.uint8)
+    assert torch.equal(folded.module()(images), model(images))
 
 
 def test_a_missing_compiler_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

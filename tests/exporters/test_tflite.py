@@ -180,6 +180,11 @@ def test_a_process_that_does_not_answer_is_ended(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
+        (
+            subprocess.TimeoutExpired("pip", 3600),
+            "installing the packages for tflite: expected an end within 3600 s, got none. "
+            "Run the command again: what is installed already is kept.",
+        ),
         (subprocess.TimeoutExpired("pip", 300), "expected an end within 300 s, got none"),
         (subprocess.CalledProcessError(1, "ensurepip"), "expected an environment with pip, got Command 'ens"),
     ],

@@ -10,6 +10,7 @@ from PIL import Image
 
 from committee.errors import DataError, UsageError
 from committee.inference import predict as predict_module
+from committee.inference.named import path_of
 from committee.inference.predict import find_photos, predict
 
 
@@ -135,3 +136,15 @@ def test_a_name_that_the_file_system_refuses():
     with pytest.raises(UsageError) as caught:
         find_photos(["x" * 300])
     assert str(caught.value) == f"{'x' * 300}: the path cannot be read (file name too long)."
+
+
+def test_a_model_of_the_store_is_preferred_to_a_folder_of_its_name(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("test_resnet", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "SHA256SUMS").write_text("")
+    assert path_of("test_resnet", trained) is None and path_of("nothing", trained) is None
+    for name in ("./test_resnet", "other", "model.onnx", "folder/test_resnet"):
+        assert path_of(name, trained) == Path(name)
+    (tmp_path / "test_resnet.zip").write_bytes(b"")
+    assert path_of("test_resnet.zip", trained) == Path("test_resnet.zip")

@@ -29,7 +29,7 @@ REQUIREMENTS = (
 VARIABLE = "COMMITTEE_TFLITE_ENV"
 COMPLETE = "committee.json"
 CHILD = Path(__file__).with_name("_tflite_child.py")
-_CHECK_SECONDS = 300.0
+_CHECK_SECONDS, _INSTALL_SECONDS = 300.0, 3600.0
 
 
 def folder() -> Path:
@@ -88,14 +88,14 @@ def prepare(place: Path, report: Callable[[str], None]) -> None:
     report("Installing packages (about 2 GB; a few minutes)")
     # pip keeps what it has downloaded, so that a second call continues.
     install = ["-m", "pip", "install", "--disable-pip-version-check", "--quiet", *REQUIREMENTS]
-    _succeed([str(python(place)), *install], "installing the packages for tflite", None)
+    _succeed([str(python(place)), *install], "installing the packages for tflite", _INSTALL_SECONDS)
     report("Checking")
     _succeed([str(python(place)), str(CHILD), "check"], "the packages for tflite", _CHECK_SECONDS)
     text = json.dumps({"requirements": list(REQUIREMENTS)})
     (place / COMPLETE).write_text(text + "\n", encoding="utf-8")
 
 
-def _succeed(line: Sequence[str], what: str, limit: float | None) -> None:
+def _succeed(line: Sequence[str], what: str, limit: float) -> None:
     todo = "Run the command again: what is installed already is kept."
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=limit, check=False)

@@ -55,13 +55,14 @@ class Aotinductor(Exporter):
         import torch
         from torch.export.passes import move_to_device_pass
 
-        from committee.base.devices import resolve
         from committee.exporters._card import CARD, card_text
         from committee.exporters._program import record_program
         from committee.exporters._quiet import quiet
         from committee.exporters._resized import FromResized
 
-        where = resolve(self.device)
+        where = torch.device(self.device)
+        if where.type == "cuda" and not torch.cuda.is_available():
+            raise DeviceError("the format aotinductor with device=cuda", expected="CUDA", got="none")
         _require_compiler(card.name)
         who = f"aotinductor of {card.name}"
         model, batch = FromResized(module, who), torch.export.Dim("batch")

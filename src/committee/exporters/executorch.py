@@ -58,12 +58,14 @@ class Executorch(Exporter):
         """Write `model.pte` and `card.json`; see the base class."""
         _require()
         from committee.exporters._card import CARD, card_text
+        from committee.exporters._constants import fold_constants
         from committee.exporters._program import record_program
         from committee.exporters._resized import FromResized
 
         who = f"executorch of {card.name}"
         model = FromResized(module, who)
-        program = record_program(model, model.examples(self.batch), None, who)
+        inputs = model.examples(self.batch)
+        program = fold_constants(record_program(model, inputs, None, who), inputs, who)
         path = folder / f"model{self.suffix}"
         path.write_bytes(_lowered(program, self.backend))
         text = card_text(card, example.shape[1], batch=self.batch, fixed=True, inputs=model.facts())
@@ -103,11 +105,9 @@ def _lowered(program: Any, backend: str) -> bytes:
     with quiet():
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
-        from executorch.exir.passes.constant_prop_pass import constant_prop_pass
 
         partitioners = [XnnpackPartitioner()] if backend == "xnnpack" else []
-        # What depends on weights alone, such as resized position embeddings, may use any operator of torch.
-        edge = to_edge_transform_and_lower(constant_prop_pass(program), partitioner=partitioners)
+        edge = to_edge_transform_and_lower(program, partitioner=partitioners)
         return bytes(edge.to_executorch().buffer)
 
 

@@ -74,6 +74,7 @@ class Tflite(Exporter):
         import torch
 
         from committee.exporters._card import CARD, card_text
+        from committee.exporters._constants import fold_constants
         from committee.exporters._program import record_program
         from committee.exporters._resized import FromResized
 
@@ -83,7 +84,8 @@ class Tflite(Exporter):
         path = folder / f"model{self.suffix}"
         with tempfile.TemporaryDirectory() as temporary:
             program = Path(temporary) / "model.pt2"
-            torch.export.save(record_program(model, inputs, None, who), program)
+            recorded = fold_constants(record_program(model, inputs, None, who), inputs, who)
+            torch.export.save(recorded, program)
             shapes = json.dumps([list(each.shape) for each in inputs])
             Path(f"{program}.json").write_text(shapes, encoding="utf-8")
             convert(program, path, self.seconds, who)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from committee.errors import DataError
-from committee.exporters.base import format_of
-from committee.pipeline.bundling.reading import is_bundle
+from committee.inference.named import path_of
 from committee.store.hashes import hash_file
 from committee.store.manifest import digest, list_files
 
@@ -97,8 +96,8 @@ def model_digest(name: str, store: Store) -> str:
     UnknownNameError
         The store has no such model.
     """
-    path = Path(name)
-    if len(path.parts) == 1 and format_of(path) is None and not is_bundle(path):  # as in `open_model`
+    path = path_of(name, store)
+    if path is None:
         from committee.pipeline.shared.records import model_source
 
         return model_source(store, store.resolve(name))

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, UsageError, missing, sentence, unreadable
-from committee.exporters.base import format_of, open_exported
+from committee.exporters.base import open_exported
 from committee.images.decode import decode, find_images, image_error, warn_of_others
 from committee.images.threads import in_order
 from committee.inference.answers import why_invalid
+from committee.inference.named import path_of
 from committee.inference.time_limit import SECONDS, TimeLimit
 from committee.models.predictor import Images, Predictor
 from committee.pipeline.bundling.reading import is_bundle, open_bundle
@@ -69,7 +70,8 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
     ----------
     name : str
         Name of a member or an ensemble of the store, in full or short; or the path of an exported file, of a
-        folder that `committee export` wrote, or of a bundle.
+        folder that `committee export` wrote, or of a bundle. A model of the store is preferred to a folder of
+        the same name in the working folder, which is named as `./NAME`.
     store : Store
     recipe : Recipe
         Its device, and the `python:` backbones that may be built.
@@ -85,10 +87,9 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
     DeviceError, DependencyError
         The model cannot be run here.
     """
-    path = Path(name)
-    if is_bundle(path):
-        return open_bundle(path, recipe.device)
-    if len(path.parts) > 1 or format_of(path) is not None:  # names of models contain no separator
+    if (path := path_of(name, store)) is not None:
+        if is_bundle(path):
+            return open_bundle(path, recipe.device)
         return open_exported(path, recipe.device, recipe.trusted())
     from committee.base.devices import resolve
     from committee.models.predictor import ModulePredictor

@@ -92,7 +92,7 @@ def _onnx_format(text: str) -> ExportFormat:
 def _subject(recipe: Recipe, store: Store, name: str, its: ExportFormat, license: str) -> Subject:
     """Export a model if need be, and return what is known about it."""
     entry = package_model(recipe, store, name, store.deploy(name), [its])["formats"][its.name]
-    if entry["status"] == "failed":
+    if entry["status"] != "done":
         raise ExportError(entry["reason"])
     file = store.deploy(name) / entry["file"]
     model, record = open_exported(file), load_record(store)

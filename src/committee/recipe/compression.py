@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from committee.base.registry import Family
-from committee.errors import UsageError, nearest
-from committee.recipe.section import Section, entry_of, or_text, refuse
+from committee.recipe.section import Section, check_constructed, entry_of, or_text, refuse
 
 COMPRESSORS: Family[Any] = Family("committee.compression", "compression method")
 
@@ -32,18 +31,7 @@ class CompressionMethod(Section):
 
     @model_validator(mode="after")
     def _check_options(self) -> CompressionMethod:
-        known = sorted(COMPRESSORS.options(str(self.method)))
-        for key in self.options:
-            if key not in known:
-                expected = f"an option of {self.method} ({', '.join(known) or 'none'})"
-                raise refuse(expected, nearest(key, known), key)
-        if self.options:
-            try:
-                self.make()
-            except UsageError as error:
-                raise refuse(
-                    error.expected, error.todo, error.who if error.who in self.options else ""
-                ) from error
+        check_constructed(COMPRESSORS, str(self.method), self.options)
         return self
 
     @property
@@ -73,7 +61,7 @@ class Compression(Section):
     of: Literal["best"] | Annotated[list[str], Field(min_length=1)] = Field(
         "best",
         description="Models to compress: best is the best ensemble and the best single member by "
-        "cross-fitted log-loss; a list names members and ensembles.",
+        "cross-fitted log-loss, within pruning.cost_budget; a list names members and ensembles.",
     )
     methods: Literal["auto"] | Annotated[list[AnyMethod], Field(min_length=1)] = Field(
         "auto",

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from committee.base.registry import Family
-from committee.errors import UsageError, nearest
-from committee.recipe.section import Section, entry_of, refuse
+from committee.errors import UsageError
+from committee.recipe.section import Section, check_constructed, entry_of, refuse
 from committee.recipe.yaml_text import parse
 
 FORMATS: tuple[str, ...] = ()
@@ -62,21 +62,8 @@ class ExportFormat(Section):
 
     @model_validator(mode="after")
     def _check_options(self) -> ExportFormat:
-        if self.options:
-            known = sorted(EXPORTERS.options(self.format)) if self.format in EXPORTERS.names() else []
-            for key in self.options:
-                if key not in known:
-                    expected = f"an option of {self.format} ({', '.join(known) or 'none'})"
-                    raise refuse(expected, nearest(key, known), key)
-            self._check_values()
+        check_constructed(EXPORTERS, self.format, self.options)
         return self
-
-    def _check_values(self) -> None:
-        try:
-            self.make()
-        except UsageError as error:
-            key = error.who if error.who in self.options else ""
-            raise refuse(error.expected, error.todo, key) from error
 
     @property
     def options(self) -> dict[str, Any]:

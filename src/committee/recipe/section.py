@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from committee.base.registry import Family
-from committee.errors import nearest
+from committee.errors import UsageError, nearest
 
 SectionType = TypeVar("SectionType", bound="Section")
 
@@ -125,17 +125,31 @@ def check_options(
     given : collection of str
         Parameters of entries that do not come from these options.
     """
-    if not options:
-        return
-    hints = get_type_hints(family.load(entry).__init__)
-    known = sorted(name for name in family.options(entry) if name not in given)
+    _check_names(family, entry, options, given)
+    hints = get_type_hints(family.load(entry).__init__) if options else {}
     for key, value in options.items():
-        if key not in known:
-            raise refuse(f"an option of {entry} ({', '.join(known) or 'none'})", nearest(key, known), key)
         try:
             TypeAdapter(hints[key]).validate_python(value, strict=True)
         except ValidationError as error:
             raise refuse(str(error.errors()[0]["msg"]).lower(), "", key) from None
+
+
+def check_constructed(family: Family[Any], entry: str, options: Mapping[str, Any]) -> None:
+    """Raise a validation error unless an entry, which checks the values itself, takes these options."""
+    _check_names(family, entry, options)
+    try:
+        _ = family.make(entry, **options) if options else None
+    except UsageError as error:
+        raise refuse(error.expected, error.todo, error.who if error.who in options else "") from error
+
+
+def _check_names(
+    family: Family[Any], entry: str, options: Collection[str], given: Collection[str] = ()
+) -> None:
+    known = sorted(name for name in family.options(entry) if name not in given) if options else []
+    for key in options:
+        if key not in known:
+            raise refuse(f"an option of {entry} ({', '.join(known) or 'none'})", nearest(key, known), key)
 
 
 def or_text(section: type[Section], key: str) -> BeforeValidator:

@@ -6,9 +6,10 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,19 @@ def sweep(root: Path) -> list[Path]:
         folders[:] = [name for name in folders if not Path(top, name, LOCK).exists()]
         names = (name for name in (*folders, *files) if name.startswith("."))
         left += [Path(top, name) for name in names if name.endswith((NEW, OLD))]
+    _tidy(left)
+    return left
+
+
+def sweep_beside(path: Path) -> None:
+    """Complete or remove what a killed writer of one file or folder outside of a store left beside it."""
+    stem, end = "|".join(map(re.escape, (path.name, path.name[:100]))), "|".join(map(re.escape, (NEW, OLD)))
+    names = re.compile(rf"\.({stem})\.[0-9a-f]{{8}}({end})")
+    folder = path.parent
+    _tidy([each for each in folder.glob(".*") if names.fullmatch(each.name)] if folder.is_dir() else [])
+
+
+def _tidy(left: Iterable[Path]) -> None:
     for path in sorted(left, key=lambda path: path.name.endswith(NEW)):
         if path.name.endswith(OLD):
             _finish_replacement(path)
@@ -158,7 +172,6 @@ def sweep(root: Path) -> list[Path]:
         else:
             with contextlib.suppress(OSError):
                 path.unlink()
-    return left
 
 
 def _finish_replacement(old: Path) -> None:

@@ -90,3 +90,20 @@ def test_a_full_disk_leaves_what_existed(
     assert [each.name for each in path.parent.iterdir()] == [name]
     with verified(path) as folder:
         assert (folder / "README.md").read_bytes() == b"a card"
+
+
+@pytest.mark.parametrize("is_renamed", [True, False], ids=["between the renames", "after both"])
+def test_what_a_killed_run_left_is_removed_by_the_next(
+    tmp_path: Path, content: dict[str, bytes | Path], is_renamed: bool
+) -> None:
+    place = tmp_path / "out"
+    path, others = place / "bundle", place / ".bundle.mine.old~"
+    others.mkdir(parents=True)
+    write(content, path, "a")
+    old = path if is_renamed else shutil.copytree(path, place / "copy")
+    old.rename(place / ".bundle.0123abcd.old~")
+    (place / ".bundle.0123abcd.new~").mkdir()
+    write(content, path, "a")
+    assert {each.name for each in place.iterdir()} == {"bundle", others.name}
+    with verified(path) as folder:
+        assert (folder / "README.md").read_bytes() == b"a card"

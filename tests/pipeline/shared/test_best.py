@@ -13,6 +13,9 @@ from committee.pipeline.shared.draws import DRAWS, write_draws
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.winner import order
+from committee.pipeline.stages.compress import Compress
+from committee.pipeline.stages.export import Export
+from committee.recipe.load import load_recipe
 from committee.recipe.model import CostBudget
 from committee.scoring.draws import Draws
 from committee.scoring.gains import Gain
@@ -85,6 +88,16 @@ def test_the_best_within_the_budget(evaluated: Store, metric, budget, expected) 
     assert member is not None and ensemble is not None
     assert (member["name"], ensemble["name"]) == (expected, f"vote_{expected}")
     assert is_within(member, budget)
+
+
+@pytest.mark.parametrize("stage", [Export(), Compress()])
+def test_stages_take_the_best_within_the_budget(evaluated: Store, stage) -> None:
+    recipe = load_recipe(
+        None, ["pruning.cost_budget.max_size_mb=8.9", "exports.formats=[onnx]", "compress.methods=[float16]"]
+    )
+    facts = stage.plan(recipe, evaluated).facts
+    files = facts["packages" if "packages" in facts else "compressed"]
+    assert [each["name"] for each in files] == ["vote_cheap", "cheap"]
 
 
 def test_none_where_nothing_fits_or_nothing_was_evaluated(evaluated: Store, tmp_path) -> None:

@@ -13,7 +13,7 @@ from typing import IO
 from committee.errors import UsageError, first_five
 from committee.pipeline.bundling.reading import SUMS, files_in, listed
 from committee.pipeline.bundling.subject import Content
-from committee.store.commit import replacing, replacing_folder
+from committee.store.commit import replacing, replacing_folder, sweep_beside
 from committee.store.hashes import hash_file
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -49,6 +49,7 @@ def write(content: Content, path: Path, name: str, *, force: bool = False) -> di
     """
     sums = "".join(f"{_sha256(source)}  {each}\n" for each, source in sorted(content.items())).encode()
     everything: Content = {**content, SUMS: sums}
+    sweep_beside(path)
     if path.suffix.lower() == ".zip":
         _write_zip(everything, path, name, force)
     else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from committee.errors import StoreError
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
 from committee.pipeline.shared.winner import winner
-from committee.recipe.model import CostBudget
+from committee.recipe.model import CostBudget, Recipe
 from committee.store.layout import Store
 
 
@@ -48,6 +48,11 @@ def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget |
             todo="Raise the budget, or name the models: --model-name NAME",
         )
     return names
+
+
+def best_within(recipe: Recipe, store: Store) -> list[str]:
+    """Return the names of the best models within the cost budget of a recipe; see `best_models`."""
+    return best_models(store, budget=recipe.pruning.cost_budget if recipe.pruning else None)
 
 
 def best_ensemble(

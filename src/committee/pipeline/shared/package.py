@@ -14,7 +14,14 @@ from torch import nn
 
 from committee._version import __version__
 from committee.combiners.base import is_conditional
-from committee.errors import CommitteeError, StoreError, UsageError, first_five
+from committee.errors import (
+    CommitteeError,
+    DependencyError,
+    DeviceError,
+    StoreError,
+    UsageError,
+    first_five,
+)
 from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card, Exporter
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
@@ -69,8 +76,9 @@ def package(
     -------
     dict
         The content of `export_status.json`: `name`, `fingerprint`, and by the folder of each format its
-        `format`, its `options` and its `status`: `failed` with the `reason`, or `done` with `file`,
-        `size_mb`, `seconds`, `parity` and possibly a `note`.
+        `format`, its `options` and its `status`: `failed`, or `missing` for a package or a device that the
+        machine lacks, with the `reason`; or `done` with `file`, `size_mb`, `seconds`, `parity` and possibly a
+        `note`.
 
     Raises
     ------
@@ -153,7 +161,7 @@ def add_formats(folder: Path, entries: Mapping[str, Status], removed: Collection
 def failures(status: Status) -> dict[str, str]:
     """Return the formats of a package that could not be written, each with the reason."""
     entries = status["formats"].items()
-    return {name: entry["reason"] for name, entry in entries if entry["status"] == "failed"}
+    return {name: entry["reason"] for name, entry in entries if entry["status"] != "done"}
 
 
 def single_files(folder: Path) -> list[Path]:
@@ -195,7 +203,8 @@ class _Job:
             text = str(error).strip().partition("\n")[0]
             reason = text if isinstance(error, CommitteeError) else f"{type(error).__name__}: {text}"
             log.error("%s", reason)
-            return {"status": "failed", "reason": reason}
+            is_missing = isinstance(error, (DependencyError, DeviceError))
+            return {"status": "missing" if is_missing else "failed", "reason": reason}
 
     def _make(self, its: ExportFormat, key: str) -> Status:
         name, module = its.name, self.reference.module

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from committee.errors import ExportError, StoreError
 from committee.pipeline.discover import require_store
-from committee.pipeline.shared.best import best_models
+from committee.pipeline.shared.best import best_within
 from committee.pipeline.shared.compressed import compress_model, every_method
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.reports import read_reports
@@ -119,7 +119,7 @@ class Compress(Stage):
             return Summary({"compressed": [], "files": folders}, [text])
         files = [
             {"name": name, "file": folder, "folder": (store.deploy(name) / folder).as_posix()}
-            for name in self._chosen(section, store)
+            for name in self._chosen(recipe, store)
             for folder in folders
         ]
         rows = [list(each.values()) for each in files]
@@ -146,7 +146,7 @@ class Compress(Stage):
         require_store(store)
         outcome = Outcome()
         with store.hold():
-            for name in self._chosen(section, store):
+            for name in self._chosen(recipe, store):
                 with outcome.attempt(name):
                     report = compress_model(recipe, store, name, section, self.force)
                     _save(store, name, report)
@@ -170,14 +170,15 @@ class Compress(Stage):
         found = recipe.compress or Compression()
         return found if self.models or found.enable else self.section(recipe)
 
-    def _chosen(self, section: Any, store: Store) -> list[str]:
+    def _chosen(self, recipe: Recipe, store: Store) -> list[str]:
         """Return the full names of the models to compress."""
         if not (store.members() or store.ensembles()):
             raise StoreError(
                 str(store.root), expected="a trained member", got="none", todo="Run: committee train RECIPE"
             )
-        names = self.models or (() if section.of == "best" else section.of)
-        return list(dict.fromkeys(map(store.resolve, names))) if names else best_models(store)
+        of = self._section(recipe).of
+        names = self.models or (() if of == "best" else of)
+        return list(dict.fromkeys(map(store.resolve, names))) if names else best_within(recipe, store)
 
 
 def _methods(section: Any) -> Sequence[Any]:

@@ -13,7 +13,7 @@ from committee.executors.attempt import attempt
 from committee.executors.do_all import do_all
 from committee.exporters.base import EXPORTERS
 from committee.pipeline.discover import require_store
-from committee.pipeline.shared.best import best_models
+from committee.pipeline.shared.best import best_within
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.package import Status, failures
 from committee.pipeline.shared.package_model import package_model
@@ -148,14 +148,14 @@ class Export(Stage):
         rows = [
             [f"{package['name']}/{its['file']}", its["size_mb"], its["parity"]["max_abs_diff"]]
             for package, _, its in entries
-            if its["status"] != "failed"
+            if its["status"] == "done"
         ]
         title = f"Packages in {(self.out or store.root / 'deploy').as_posix()}"
         columns = ["file", "MB", "largest difference"]
         unbuilt = [
             f"failed: {package['name']} ({key}): {its['reason']}"
             for package, key, its in entries
-            if its["status"] == "failed" and its["format"] not in EXPORTERS.names()
+            if its["status"] != "done" and its["format"] not in EXPORTERS.names()
         ]
         return Summary({"packages": packages}, [Table(title, columns, rows), *unbuilt])
 
@@ -216,7 +216,7 @@ def models(recipe: Recipe, store: Store, names: Sequence[str] = ()) -> list[str]
     if which == "all":
         return stored
     if which == "best":
-        return best_models(store, budget=recipe.pruning.cost_budget if recipe.pruning else None)
+        return best_within(recipe, store)
     return list(dict.fromkeys(store.resolve(name) for name in which))
 
 
