@@ -295,7 +295,7 @@ def test_recipes_in_both_layouts_run(
             "formats"
         ]
         assert status.keys() == {each.name for each in load_recipe(recipe).exports.formats}
-        failed = {name: entry["reason"] for name, entry in status.items() if entry["status"] == "failed"}
+        failed = {name: entry["reason"] for name, entry in status.items() if entry["status"] != "done"}
         # TFLite has an environment of its own, which a machine may have.
         assert failed.keys() <= {"tflite"}
         assert all("committee export-env tflite" in reason for reason in failed.values())
