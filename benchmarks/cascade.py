@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from harness import Row, main, spread
 
+from committee.base import onnx_branches
 from committee.combiners.cascade import Cascade
-from committee.exporters import _onnx_branches
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 from committee.models.ensemble import Ensemble
@@ -85,7 +85,7 @@ def exported(ensemble: Ensemble, photos: torch.Tensor, names: str, calls: int) -
     card = Card("cascade", ensemble.class_names)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         branched = Onnx().open(Onnx().export(ensemble, photos[:2], Path(one), card))
-        with patch.object(_onnx_branches, "add_branches", lambda graph: None):
+        with patch.object(onnx_branches, "add_branches", lambda graph: None):
             dense = Onnx().open(Onnx().export(ensemble, photos[:2], Path(other), card))
     with torch.inference_mode():
         exits = ensemble.combiner.exits(ensemble.member_logits(photos))

@@ -13,7 +13,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 
-from committee.compression.base import COMPRESSORS, NETWORK
+from committee.base.onnx_networks import NETWORK
+from committee.compression.base import COMPRESSORS
 from committee.errors import DependencyError, ExportError, UsageError
 from committee.exporters import _onnx_graph
 from committee.exporters.base import EXPORTERS, Card, open_exported
@@ -89,7 +90,7 @@ def test_file_without_networks_is_refused(exported, images, tmp_path) -> None:
         COMPRESSORS.make("onnx_static").compress(tmp_path / "other.onnx", images[:2], tmp_path)
     assert str(caught.value) == (
         f"{tmp_path / 'other.onnx'}: expected an ONNX file that this version of committee exported, with a "
-        "network in its main graph, got no node of a network. "
+        "network, got no node of a network. "
         "Export the model again: committee export --model-name NAME --formats onnx"
     )
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from committee.base.onnx_branches import add_branches
 from committee.combiners.cascade import Cascade
 from committee.combiners.compose import Compose
 from committee.combiners.soft_voting import SoftVoting
-from committee.exporters._onnx_branches import add_branches
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 from committee.images.view import View

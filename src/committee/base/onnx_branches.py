@@ -20,6 +20,41 @@ def add_branches(graph: ir.Graph) -> None:
             _add_branch(graph, node, moved)
 
 
+def remove_branches(graph: ir.Graph) -> None:
+    """Replace branches that `add_branches` made with choices, so that all nodes are in one graph.
+
+    Tools that know no branches, such as quantization, then see all networks; `add_branches` is the way back.
+    """
+    for node in list(graph):
+        if node.op_type == "If" and len(node.outputs) == 1 and _is_made(node):
+            _remove_branch(graph, node)
+
+
+def _is_made(branch: ir.Node) -> bool:
+    return [node.op_type for node in branch.attributes["else_branch"].as_graph()] == ["Identity"]
+
+
+def _remove_branch(graph: ir.Graph, branch: ir.Node) -> None:
+    then = branch.attributes["then_branch"].as_graph()
+    (otherwise,) = branch.attributes["else_branch"].as_graph()
+    remove_branches(then)
+    value, result, nodes = then.outputs[0], branch.outputs[0], list(then)
+    then.outputs.clear()
+    then.remove(nodes)
+    for name in list(then.initializers):
+        graph.initializers[name] = then.initializers.pop(name)
+    choice = ir.node("Where", [branch.inputs[0], value, otherwise.inputs[0]], name=_name(then))
+    new = choice.outputs[0]
+    new.name, new.shape, new.type = _name(then), result.shape, result.type
+    graph.insert_before(branch, [*nodes, choice])
+    ir.convenience.replace_all_uses_with(result, new, replace_graph_outputs=True)
+    graph.remove(branch, safe=True)
+
+
+def _name(then: ir.Graph) -> str:
+    return (then.name or "choice").removesuffix("_then")
+
+
 def _is_choice(node: ir.Node) -> bool:
     return node.op_type == "Where" and not node.domain and _rank(node.inputs[0]) == 0
 

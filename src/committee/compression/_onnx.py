@@ -1,4 +1,4 @@
-"""Shared code of methods that rewrite an ONNX file: reading, the nodes of networks, writing."""
+"""Shared code of methods that rewrite an ONNX file: packages, calibration images, writing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from committee.compression.base import NETWORK, Images
-from committee.errors import ExportError, require
+from committee.compression.base import Images
+from committee.errors import require
 
 FILE = "model.onnx"
 BATCH = 16
@@ -27,44 +27,28 @@ def require_packages(packages: Collection[str], extra: str, purpose: str) -> Non
             raise require(package, extra, purpose) from None
 
 
-def read(file: Path) -> Any:
-    """Return the model in an ONNX file, without the shapes that the exporter recorded.
-
-    Quantization transposes weights, which contradicts recorded shapes; they are inferred again.
-    """
+def write(model: Any, folder: Path) -> Path:
+    """Write a model that was read into a folder, with its branches, and return its file."""
     import onnx
 
-    model = onnx.load(file)
-    del model.graph.value_info[:]
-    return model
+    if any(node.op_type == "Where" for node in model.graph.node):
+        import onnx_ir
+
+        from committee.base.onnx_branches import add_branches
+
+        found = onnx_ir.from_proto(onnx.shape_inference.infer_shapes(model))
+        add_branches(found.graph)
+        model = onnx_ir.to_proto(found)
+    return save(model, folder)
 
 
-def write(model: Any, folder: Path) -> Path:
-    """Write a model into a folder and return its file; weights beyond 2 GiB go to a second file."""
+def save(model: Any, folder: Path) -> Path:
+    """Write a model as it is into a folder; weights beyond 2 GiB go to a second file."""
     import onnx
 
     path = folder / FILE
     onnx.save(model, path, save_as_external_data=model.ByteSize() > _LARGEST_FILE, location=f"{FILE}.data")
     return path
-
-
-def network_nodes(model: Any, who: str) -> list[Any]:
-    """Return the nodes of the graph that belong to a network.
-
-    Raises
-    ------
-    ExportError
-        There are none.
-    """
-    found = [node for node in model.graph.node if node.name.startswith(NETWORK)]
-    if not found:
-        raise ExportError(
-            who,
-            expected="an ONNX file that this version of committee exported, with a network in its main graph",
-            got="no node of a network",
-            todo="Export the model again: committee export --model-name NAME --formats onnx",
-        )
-    return found
 
 
 def batches(images: Images) -> Iterator[Images]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,10 +13,6 @@ from numpy.typing import NDArray
 from committee.base.registry import Family
 
 Images = NDArray[np.uint8]
-
-NETWORK = "network/"
-"""Prefix of the names of the nodes of an ONNX file that belong to a network. The others, such as those of the
-preprocessing, the combiner and the softmax, stay as they are."""
 
 
 class Compressor(ABC):
@@ -41,6 +38,10 @@ class Compressor(ABC):
         The packages that the method imports.
     extra : str
         The extra of `committee` that installs them.
+    branches : bool
+        Whether the result keeps the branches of a graph; otherwise every network runs on every image.
+    mixes : bool
+        Whether the method applies other methods to single networks.
 
     See Also
     --------
@@ -60,9 +61,13 @@ class Compressor(ABC):
     tolerance: ClassVar[float] = 0.5
     needs: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     extra: ClassVar[str] = "onnx"
+    branches: ClassVar[bool] = True
+    mixes: ClassVar[bool] = False
 
     @abstractmethod
-    def compress(self, file: Path, images: Images, folder: Path) -> Path:
+    def compress(
+        self, file: Path, images: Images, folder: Path, networks: Collection[str] | None = None
+    ) -> Path:
         """Write a compressed version of a file into a folder, and return it.
 
         Parameters
@@ -73,6 +78,8 @@ class Compressor(ABC):
             Images to calibrate with, which the compressed file will not be measured on.
         folder : Path
             An existing folder.
+        networks : collection of str, optional
+            Names of the networks that are compressed, as members are named; all by default.
 
         Raises
         ------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from committee.base.onnx_networks import network_nodes, read
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
 
@@ -39,13 +40,15 @@ class Float16(Compressor):
     tolerance = 0.02
     needs = ("onnx",)
 
-    def compress(self, file: Path, images: Images, folder: Path) -> Path:
+    def compress(
+        self, file: Path, images: Images, folder: Path, networks: Collection[str] | None = None
+    ) -> Path:
         """Write the file in half precision; see the base class."""
         files.require_packages(self.needs, self.extra, "half precision of an ONNX file")
         import onnx
 
-        model = onnx.shape_inference.infer_shapes(files.read(file))
-        inside = [n for n in files.network_nodes(model, str(file)) if n.op_type not in FLOAT_ONLY]
+        model = onnx.shape_inference.infer_shapes(read(file))
+        inside = [n for n in network_nodes(model, str(file), networks) if n.op_type not in FLOAT_ONLY]
         _Half(model, inside).convert()
         del model.graph.value_info[:]
         return files.write(model, folder)

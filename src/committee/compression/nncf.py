@@ -7,12 +7,14 @@ import io
 import json
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from committee.base.onnx_networks import network_nodes, read
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
 from committee.errors import UsageError
@@ -29,7 +31,7 @@ class Nncf(Compressor):
 
     NNCF corrects the bias of each layer after the quantization, and knows which operations of a transformer
     lose accuracy, so transformers and mobile networks usually lose less than with `OnnxStatic`. The result
-    are two files that OpenVINO runs.
+    are two files that OpenVINO runs. They have no branches: every network of a cascade runs on every image.
 
     Parameters
     ----------
@@ -55,13 +57,16 @@ class Nncf(Compressor):
     folder = "openvino_int8"
     needs = ("openvino", "nncf")
     extra = "openvino"
+    branches = False
 
     def __init__(self, preset: str = "mixed", transformer: bool = False, accurate_bias: bool = False) -> None:
         if preset not in PRESETS:
             raise UsageError("preset", expected=f"one of {', '.join(PRESETS)}", got=f"'{preset}'")
         self.preset, self.transformer, self.accurate_bias = preset, transformer, accurate_bias
 
-    def compress(self, file: Path, images: Images, folder: Path) -> Path:
+    def compress(
+        self, file: Path, images: Images, folder: Path, networks: Collection[str] | None = None
+    ) -> Path:
         """Write the quantized files; see the base class."""
         files.require_packages(("onnx",), "onnx", "quantization of an ONNX file")
         with _silence():
@@ -69,9 +74,12 @@ class Nncf(Compressor):
             import nncf
             import openvino
 
-            model = files.read(file)
-            inside = {node.name for node in files.network_nodes(model, str(file))}
-            graph = openvino.Core().read_model(file)
+            model = read(file)
+            inside = {node.name for node in network_nodes(model, str(file), networks)}
+            with (
+                tempfile.TemporaryDirectory() as temporary
+            ):  # NNCF cannot read branches with choices around them
+                graph = openvino.Core().read_model(files.save(model, Path(temporary)))
             quantized = nncf.quantize(
                 graph,
                 nncf.Dataset(list(files.batches(images)), lambda batch: {graph.input(0).any_name: batch}),

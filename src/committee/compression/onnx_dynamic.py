@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from committee.base.onnx_networks import network_nodes, read
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
 
@@ -47,18 +48,21 @@ class OnnxDynamic(Compressor):
         self.per_channel, self.reduce_range = per_channel, reduce_range
         self.operators = tuple(operators)
 
-    def compress(self, file: Path, images: Images, folder: Path) -> Path:
+    def compress(
+        self, file: Path, images: Images, folder: Path, networks: Collection[str] | None = None
+    ) -> Path:
         """Write the quantized file; see the base class."""
         files.require_packages(self.needs, self.extra, "quantization of an ONNX file")
+        import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        model = files.read(file)
-        kept = {node.name for node in files.network_nodes(model, str(file))}
+        model = read(file)
+        kept = {node.name for node in network_nodes(model, str(file), networks)}
         with tempfile.TemporaryDirectory() as temporary, files.quiet():
-            source = files.write(model, Path(temporary))
+            source, made = files.save(model, Path(temporary)), Path(temporary, "quantized.onnx")
             quantize_dynamic(
                 source,
-                folder / files.FILE,
+                made,
                 op_types_to_quantize=list(self.operators),
                 nodes_to_exclude=[node.name for node in model.graph.node if node.name not in kept],
                 per_channel=self.per_channel,
@@ -66,4 +70,4 @@ class OnnxDynamic(Compressor):
                 weight_type=QuantType.QInt8,
                 extra_options={"MatMulConstBOnly": True},
             )
-        return folder / files.FILE
+            return files.write(onnx.load(made), folder)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from committee.base.onnx_networks import network_nodes, read
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
 from committee.errors import UsageError
@@ -70,23 +71,26 @@ class OnnxStatic(Compressor):
         self.per_channel, self.reduce_range, self.calibration = per_channel, reduce_range, calibration
         self.operators, self.exclude = tuple(operators), tuple(exclude)
 
-    def compress(self, file: Path, images: Images, folder: Path) -> Path:
+    def compress(
+        self, file: Path, images: Images, folder: Path, networks: Collection[str] | None = None
+    ) -> Path:
         """Write the quantized file; see the base class."""
         files.require_packages(self.needs, self.extra, "quantization of an ONNX file")
+        import onnx
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-        model = files.read(file)
-        kept = {node.name for node in files.network_nodes(model, str(file))}
+        model = read(file)
+        kept = {node.name for node in network_nodes(model, str(file), networks)}
         left = [
             node.name
             for node in model.graph.node
             if node.name not in kept or any(text in node.name for text in self.exclude)
         ]
         with tempfile.TemporaryDirectory() as temporary, files.quiet():
-            source = files.write(model, Path(temporary))
+            source, made = files.save(model, Path(temporary)), Path(temporary, "quantized.onnx")
             quantize_static(
                 source,
-                folder / files.FILE,
+                made,
                 _reader(model.graph.input[0].name, images),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(self.operators),
@@ -98,7 +102,7 @@ class OnnxStatic(Compressor):
                 calibrate_method=CalibrationMethod[CALIBRATIONS[self.calibration]],
                 extra_options={"MatMulConstBOnly": True},
             )
-        return folder / files.FILE
+            return files.write(onnx.load(made), folder)
 
 
 def _reader(name: str, images: Images) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import logging
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from committee.backbones.base import Backbone
+from committee.base.onnx_networks import NETWORK
 from committee.base.tracing import tracing
-from committee.compression.base import NETWORK
 from committee.errors import require
 from committee.exporters._program import FREE, Probabilities, free_example, recorded
 from committee.exporters.base import INPUT, Card
@@ -31,13 +33,13 @@ _BACKBONE = f"{Backbone.__module__}.{Backbone.__qualname__}"
 def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
     """Write a module to an ONNX file and return its path; see `Exporter.export`."""
     _require_packages()
-    from committee.exporters._onnx_branches import add_branches
+    from committee.base.onnx_branches import add_branches
 
     model = _translate(module, example, card).model
     add_branches(model.graph)
+    networks = _Networks(module)
     for node in model.graph.all_nodes():
-        if _BACKBONE in node.metadata_props.get("pkg.torch.onnx.class_hierarchy", ""):
-            node.name = f"{NETWORK}{node.name}"
+        node.name = f"{networks.prefix(node.metadata_props)}{node.name}"
         # The source line of each node: half of a small file, and paths of this machine.
         node.metadata_props.clear()
     model.metadata_props.update(
@@ -45,8 +47,36 @@ def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
         class_names=json.dumps(card.class_names, ensure_ascii=False),
         provenance=json.dumps(dict(card.facts), ensure_ascii=False),
         input=json.dumps(INPUT),
+        networks=json.dumps(networks.classes, ensure_ascii=False),
     )
     return _save(model, path)
+
+
+class _Networks:
+    """The networks of a module, which are named by the members that they belong to.
+
+    Attributes
+    ----------
+    classes : dict of str to (list of str or None)
+        Name of each network -> the names of its classes.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.classes: dict[str, list[str] | None] = {}
+
+    def prefix(self, facts: Mapping[str, str]) -> str:
+        """Return the prefix of the name of a node from its metadata; empty for a node of no network."""
+        if _BACKBONE not in facts.get("pkg.torch.onnx.class_hierarchy", ""):
+            return ""
+        kinds = ast.literal_eval(facts["pkg.torch.onnx.class_hierarchy"])
+        path = ast.literal_eval(facts["pkg.torch.onnx.name_scopes"])[kinds.index(_BACKBONE)]
+        # `Probabilities` has the module as `model`; a module that is called twice has `@1` in its path.
+        owner = re.sub(r"@\d+", "", path).removeprefix("model").removeprefix(".").rpartition(".")[0]
+        member = self.module.get_submodule(owner)
+        name = re.sub(r"[^\w.-]", "_", str(getattr(member, "name", "") or owner or "network"))
+        self.classes[name] = list(map(str, getattr(member, "class_names", ()))) or None
+        return f"{NETWORK}{name}/"
 
 
 def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:

@@ -82,7 +82,7 @@ def _resize_nodes(images: Any, start: Any, length: Any, scaled: Any, first: Any,
 
 
 def _when_nodes(needed: Any, value: Any, otherwise: Any) -> Any:
-    """Write a choice by one condition, of which `committee.exporters._onnx_branches` makes a branch."""
+    """Write a choice by one condition, of which `committee.base.onnx_branches` makes a branch."""
     some = op.ReduceSum(op.Cast(needed, to=ir.DataType.INT64), keepdims=0)
     return op.Where(op.Greater(some, _constant(0)), value, otherwise)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -11,6 +12,10 @@ from committee.base.registry import Family
 from committee.recipe.section import Section, check_constructed, entry_of, or_text, refuse
 
 COMPRESSORS: Family[Any] = Family("committee.compression", "compression method")
+
+
+LONGEST = 60
+"""Characters of the name of a folder; what follows is replaced by a checksum."""
 
 
 class CompressionMethod(Section):
@@ -44,7 +49,8 @@ class CompressionMethod(Section):
         """Name of the folder in a package: that of the method, and the options that are set."""
         parts = [f"{key}_{value}" for key, value in sorted(self.options.items())]
         name = "_".join([COMPRESSORS.load(str(self.method)).folder, *parts])
-        return re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)
+        return name if len(name) <= LONGEST else f"{name[:LONGEST]}_{zlib.crc32(name.encode()):08x}"
 
     def make(self) -> Any:
         """Return the method, constructed with the options."""
