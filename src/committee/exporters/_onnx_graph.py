@@ -81,11 +81,12 @@ class _Networks:
 
 def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
     from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
+    from committee.exporters._onnx_simplify import simplify
 
     model, images = Probabilities(module).eval(), free_example(example)
 
     def export() -> Any:
-        return torch.onnx.export(
+        program: Any = torch.onnx.export(
             model,
             (images,),
             dynamo=True,
@@ -94,7 +95,10 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
             output_names=["probabilities"],
             dynamic_shapes={"images": FREE},
             custom_translation_table=TRANSLATIONS,
+            optimize=False,
         )
+        simplify(program.model)
+        return program
 
     def again() -> object:
         return torch.export.export(model, (images,), dynamic_shapes=(FREE,), strict=False)
