@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -124,7 +125,13 @@ class StackingLr(Stacker):
 
 def _few_threads(size: int) -> AbstractContextManager[object]:
     """Limit BLAS to one thread in small fits, where more threads only wait for each other."""
-    return threadpool_limits(1, "blas") if size < SMALL else nullcontext()
+    return _libraries().limit(limits=1, user_api="blas") if size < SMALL else nullcontext()
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """Find the libraries of this process once: the search takes as long as a small fit."""
+    return ThreadpoolController()
 
 
 def _loss(layer: tuple[Floats, Floats], features: Floats, labels: Rows) -> float:

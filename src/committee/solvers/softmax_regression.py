@@ -66,19 +66,18 @@ class SoftmaxRegression:
         penalty = (2 if self._classes == 2 else 1) / (strength * len(self._labels))
         curvature = (1 - 1 / self._classes) / self._classes
         root = cholesky(curvature * self._gram + penalty * np.eye(len(self._gram)), lower=False)
+        unwhiten = solve_triangular(root, np.eye(len(root)), lower=False)
         slope = np.sqrt(curvature)
         split = self._weight.size
 
         def unfold(point: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-            whitened = point[:split].reshape(self._weight.shape)
-            return solve_triangular(root, whitened, lower=False), point[split:] / slope
+            return unwhiten @ point[:split].reshape(self._weight.shape), point[split:] / slope
 
         def objective(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             weight, bias = unfold(point)
             loss, by_weight, by_bias = self._loss(weight, bias)
             by_weight += penalty * weight
-            whitened = solve_triangular(root, by_weight, trans="T", lower=False)
-            gradient = np.concatenate([whitened.reshape(-1), by_bias / slope])
+            gradient = np.concatenate([(unwhiten.T @ by_weight).reshape(-1), by_bias / slope])
             return loss + penalty / 2 * float((weight**2).sum()), gradient
 
         start = np.concatenate([(root @ self._weight).reshape(-1), self._bias * slope])
