@@ -74,6 +74,14 @@ def _frozen() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_flush() -> Iterator[None]:
+    """Do not wait for the disk: only `store/conftest.py` simulates power cuts, with flushes of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """Take back what a verb set up in the package's logger, also one in a fixture of several tests."""
