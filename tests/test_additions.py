@@ -12,8 +12,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -70,11 +71,12 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Result:
-    """The exit code and the texts of a process."""
+class Result(NamedTuple):
+    """The exit code and the texts of a command."""
 
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+    code: int
+    out: str
+    err: str
 
     def json(self) -> Any:
         """Return the output as JSON."""
@@ -99,22 +101,65 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def python(guest: Path, work: Path):
-    """Run Python with the project and the guest in its path, in the folder of the recipe."""
+def environment(guest: Path) -> dict[str, str]:
+    """The environment of a process with the project and the guest in its path."""
     path = os.pathsep.join([str(Path(committee.__file__).parents[1]), str(guest)])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "PYTHONIOENCODING": "utf-8",
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture(scope="module")
+def python(environment: dict[str, str], work: Path) -> Callable[..., Result]:
+    """Run Python in this environment, in the folder of the recipe."""
 
     def run(*words: object, cwd: Path = work) -> Result:
         command = [sys.executable, *map(str, words)]
-        return Result(subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True))
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+        return Result(done.returncode, done.stdout, done.stderr)
 
     return run
 
 
+ANSWER = """
+import contextlib, io, json, logging, sys
+from committee.cli.main import main
+
+for line in sys.stdin:
+    logging.getLogger("committee").handlers = []
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(json.loads(line))
+        except SystemExit as end:
+            code = end.code
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
 @pytest.fixture(scope="module")
-def command(python):
-    """Run `committee` with the guest installed."""
-    return lambda *words: python("-m", "committee", *words)
+def command(environment: dict[str, str], work: Path) -> Iterator[Callable[..., Result]]:
+    """Run `committee` with the guest installed; one process, which imports all once, runs all commands."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANSWER],
+        cwd=work,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+    def run(*words: object) -> Result:
+        process.stdin.write(json.dumps([str(word) for word in words]) + "\n")
+        process.stdin.flush()
+        return Result(*json.loads(process.stdout.readline()))
+
+    with process:
+        yield run
 
 
 @pytest.fixture(scope="module")
