@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-
-import pytest
 
 from committee.combiners.base import COMBINERS
 from committee.store.layout import Store
@@ -67,12 +64,3 @@ def test_prune(trained: Store, cli) -> None:
     assert "Pareto front of all evaluated subsets" in lines
     said = cli(*words, "--max-latency-ms", "0.00001")
     assert said.code == 1 and "got none: the closest is" in said.out
-
-
-@pytest.mark.slow
-def test_debug_sections(tmp_path: Path, cli) -> None:
-    for section in ("stack", "prune", "meta_fuse"):
-        said = cli("debug", "--section", section, "--fast", "--store", tmp_path / section, "--json")
-        assert said.code == 0, said.err
-        (row,) = json.loads(said.out)
-        assert (row["section"], row["result"]) == (section, "ok")
