@@ -73,9 +73,14 @@ class ExportFormat(Section):
     @property
     def name(self) -> str:
         """Name of the format's folder in a package: its key, and the values that are not the defaults."""
-        known = EXPORTERS.options(self.format) if self.options else {}
-        values = [value for key, value in sorted(self.options.items()) if value != known[key].default]
+        values = self.changed.values()
         return "_".join([self.format, *(re.sub(r"[^\w.-]+", "_", str(value)) for value in values)])
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The options whose values are not the defaults, by name."""
+        known = EXPORTERS.options(self.format) if self.options else {}
+        return {key: value for key, value in sorted(self.options.items()) if value != known[key].default}
 
     def make(self) -> Any:
         """Return the exporter, constructed with the options.

@@ -117,10 +117,10 @@ def test_networks_are_timed_as_files_in_turns(trained: Store, monkeypatch: pytes
     """Photos take 5 ms more than images of the size of the network, whose times grow from call to call."""
     order: list[str] = []
 
-    def measure_file(path: Path, device: str, batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def measure_file(path: Path, device: str, batches: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
         order.append(path.name)
         ms = {"test_resnet": 10.0, "test_vit": 20.0}[path.name] + (9 if order == ["test_resnet"] else 0)
-        assert [batches[kind].shape for kind in ("sized", "one", "photo")] == [
+        assert [batches[kind][0].shape for kind in ("sized", "one", "photo")] == [
             (2, 1, 37, 37),
             (1, 1, 37, 37),
             (1, 1, 8, 8),

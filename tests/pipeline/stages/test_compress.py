@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto
 
+from committee.base.onnx_networks import network_of
 from committee.compression.onnx_dynamic import OnnxDynamic
 from committee.errors import ExportError, RecipeError, StoreError
 from committee.exporters import _onnx_graph
-from committee.pipeline.shared import compressed
+from committee.models.timing import interleaved
+from committee.pipeline.shared import compressed, network_files, trials
 from committee.pipeline.shared.held_out import choosing_rows
 from committee.pipeline.stages.compress import Compress, read_compression
+from committee.pipeline.stages.export import Export
 from committee.recipe.compression import CompressionMethod
 from committee.recipe.load import load_recipe
 
@@ -38,6 +45,8 @@ def recorded(tmp_path_factory):
 def run(trained, tiny_settings, monkeypatch, recorded):
     """Run the stage on the trained store."""
     monkeypatch.setattr(_onnx_graph, "write", recorded)
+    monkeypatch.setattr(network_files, "CALLS", 2)
+    monkeypatch.setattr(trials, "interleaved", partial(interleaved, rounds=1, most=1))
 
     def run(*overrides: str, force: bool = False):
         recipe = load_recipe(None, [*tiny_settings, "compress.images=16", *overrides])
@@ -108,6 +117,86 @@ def test_auto_keeps_one_file(run, trained, monkeypatch) -> None:
     assert (trained.deploy(NAME) / kept[0]).is_dir()
     fastest = min(its["latency_ms"]["1"]["median"] for its in files.values() if "latency_ms" in its)
     assert files[kept[0]]["latency_ms"]["1"]["median"] <= 1.1 * fastest
+
+
+def test_auto_chooses_a_method_for_each_network(
+    run, trained, tiny_settings, monkeypatch, cli, recorded
+) -> None:
+    """8 bits make one network faster, and the other slower."""
+
+    def measure_file(path: Path, device: str, batches: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+        assert {size: batch[0].shape for size, batch in batches.items()} == {
+            "1": (1, 1, 8, 8),  # the images of the data set
+            "32": (32, 1, 8, 8),
+        }
+        parts = set(path.parts)
+        ms = 5.0 if {"test_resnet", "onnx_static"} <= parts else 10.0
+        ms = 20.0 if {"test_vit", "onnx_static"} <= parts or "onnx_int8" in parts else ms
+        return dict.fromkeys(batches, np.full(4, 7.0 if "onnx_mixed" in parts else ms))
+
+    monkeypatch.setattr(trials, "measure_file", measure_file)
+    chosen = [CompressionMethod(method=name) for name in ("float16", "onnx_static")]
+    monkeypatch.setattr(compressed, "every_method", lambda: chosen)
+    assert cli("build-ensemble", "--method", "soft_voting", "--store", trained.root, "--quiet").code == 0
+    recipe = load_recipe(
+        None,
+        [*tiny_settings, "compress.images=16", "compress.min_agreement=0", "compress.tolerance=1"],
+    )
+    (name,) = trained.ensembles()
+    stage = Compress([name])
+    outcome = stage.run(recipe, trained)
+    assert (outcome.done, outcome.failed) == ([name], {})
+    report = read_compression(trained)[name]
+    assert {each: its["chosen"] for each, its in report["networks"].items()} == {
+        "test_resnet": "onnx_static",
+        "test_vit": "float16",
+    }
+    found = report["networks"]["test_resnet"]["methods"]["onnx_static"]
+    assert found["speedup"]["1"] == 2 and 0 <= found["choosing"]["agreement"] <= 1
+    assert {folder: its["status"] for folder, its in report["files"].items()} == {
+        "onnx_float16": "not chosen",
+        "onnx_int8": "not chosen",
+        "onnx_mixed": "kept",
+    }
+    words = [each for each in stage.report(outcome, trained).blocks if isinstance(each, str)]
+    assert words[0].startswith("test_resnet: onnx_static, ") and "agreement" in words[0]
+    model = onnx.load(trained.deploy(name) / "onnx_mixed" / "model.onnx")
+    kinds = {
+        name: {each.data_type for each in model.graph.initializer if name in _readers(model, each.name)}
+        for name in ("test_resnet", "test_vit")
+    }
+    assert TensorProto.INT8 in kinds["test_resnet"] and TensorProto.FLOAT16 not in kinds["test_resnet"]
+    assert TensorProto.FLOAT16 in kinds["test_vit"] and TensorProto.INT8 not in kinds["test_vit"]
+
+
+def _readers(model, value: str) -> set[str | None]:
+    """Return the networks that read a value, possibly through a node that decodes it."""
+    nodes = [node for node in model.graph.node if value in node.input]
+    decoded = [out for node in nodes if node.op_type == "DequantizeLinear" for out in node.output]
+    found = {network_of(node) for node in nodes}
+    return found.union(*(_readers(model, each) for each in decoded))
+
+
+@pytest.mark.parametrize("order", [("export", "compress"), ("compress", "export")])
+def test_a_folder_of_both_stages_has_one_key(order, run, trained, tiny_settings, monkeypatch) -> None:
+    """The file of `export` with `precision: int8` is that of `onnx_static`, and neither writes it again."""
+    settings = ("compress.methods=[onnx_static]", "compress.min_agreement=0", "compress.tolerance=1")
+    formats = "exports.formats=[onnx, {format: onnx, precision: int8}]"
+    recipe = load_recipe(None, [*tiny_settings, "compress.images=300", *settings, formats])
+    stages = {"export": Export([NAME]), "compress": Compress([NAME])}
+    written = []
+    for name in order:
+        assert stages[name].run(recipe, trained).failed == {}
+        written.append((trained.deploy(NAME) / "onnx_int8" / "manifest.json").stat().st_mtime_ns)
+    assert written[0] == written[1]
+    assert (trained.deploy(NAME) / "onnx_int8" / "predict.py").is_file()
+    status, report = (trained.deploy(NAME) / "export_status.json"), trained.compression_report()
+    before = [path.stat().st_mtime_ns for path in (status, report)], status.read_text("utf-8")
+    assert json.loads(before[1])["formats"]["onnx_int8"]["method"] == "onnx_static"
+    monkeypatch.setattr(compressed, "open_model", None)  # nothing is made again
+    for name in ("export", "compress"):
+        assert stages[name].run(recipe, trained).failed == {}
+    assert status.stat().st_mtime_ns == before[0][0] and status.read_text("utf-8") == before[1]
 
 
 def test_auto_reports_methods_that_fail_and_does_not_fail(run, trained, monkeypatch) -> None:

@@ -260,12 +260,12 @@ class Costs:
             spread = max(Timing.of(each).spread for each in rounds.values())
             self._networks[folder] = replace(parts[folder], times=times["sized"], spread=spread)
 
-    def _batches(self, views: Sequence[View]) -> dict[str, Images]:
+    def _batches(self, views: Sequence[View]) -> dict[str, list[Images]]:
         """Return images of the size of the networks' inputs, one of them, and one photo."""
         shape = _input_shape(views)
         images = self._images(self.batch, shape).cpu().numpy()
         photo = self._images(1, (shape[0], self.photo.height, self.photo.width)).cpu().numpy()
-        return {"sized": images, "one": images[:1], "photo": photo}
+        return {"sized": [images], "one": [images[:1]], "photo": [photo]}
 
     def _combiner(self, combiner: Combiner, members: int, classes: int) -> _Part:
         moved = copy.deepcopy(combiner).to(self.device)  # `to` would move the caller's combiner

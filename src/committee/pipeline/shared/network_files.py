@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
 from committee._version import __version__
-from committee.exporters.base import EXPORTERS, Card
-from committee.models.predictor import Images, ModulePredictor, Predictor
+from committee.exporters.base import EXPORTERS, Card, open_exported
+from committee.models.predictor import Images, ModulePredictor
 from committee.models.stored import load_network
 from committee.models.timing import Times, times_of
 from committee.recipe.model import Recipe
@@ -72,12 +72,7 @@ def network_file(store: Store, folder: Path, trusted: Collection[str]) -> Path:
     return next(iter(sorted(place.glob(f"*{exporter.suffix}"))))
 
 
-def open_file(path: Path, device: str) -> Predictor:
-    """Open a file that `network_file` returned."""
-    return EXPORTERS.make(FORMAT).open(path, device)
-
-
-def measure_file(path: Path, device: str, batches: Mapping[str, Images]) -> dict[str, Times]:
-    """Open a file, time its calls with each kind of batch, and release it."""
-    predictor = open_file(path, device)
-    return {kind: times_of(predictor, [images], CALLS, SECONDS, WARMUP) for kind, images in batches.items()}
+def measure_file(path: Path, device: str, batches: Mapping[str, Sequence[Images]]) -> dict[str, Times]:
+    """Open an exported file, time its calls with each kind of batches, and release it."""
+    predictor = open_exported(path, device)
+    return {kind: times_of(predictor, images, CALLS, SECONDS, WARMUP) for kind, images in batches.items()}

@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 
 DENSE = "Every network runs on every image: in this format, skipping networks saves no time."
 
+CALIBRATION_IMAGES = 300
+"""Number of images on which the ranges of activations are measured."""
+
 STATUS, CLASSES = "export_status.json", "class_mapping.json"
 
 Status = dict[str, Any]
@@ -120,7 +123,7 @@ def up_to_date(
     before = _previous(folder, fingerprint)
     if not all(each.name in before for each in formats):
         return None
-    if not all(is_done(folder / each.name, _key(each, fingerprint)) for each in formats):
+    if not all(is_done(folder / each.name, _key(each, fingerprint, before[each.name])) for each in formats):
         return None
     try:
         sums = read_json(folder / CHECKSUMS, "the checksums of a package")
@@ -132,8 +135,28 @@ def up_to_date(
     return read_json(folder / STATUS, "the status of an export") if intact and same else None
 
 
-def _key(its: ExportFormat, fingerprint: str) -> str:
-    return digest([fingerprint, its.format, its.options, __version__, str(torch.__version__)])
+def format_key(
+    fingerprint: str, folder: str, options: Mapping[str, Any], images: int = CALIBRATION_IMAGES
+) -> str:
+    """Return the digest of all that determines the files in a folder of a package.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Digest of the model.
+    folder : str
+        Name of the folder, which has the format and the method.
+    options : mapping
+        Options of the format that are not the defaults.
+    images : int
+        Number of calibration images.
+    """
+    return digest([fingerprint, folder, dict(options), images, __version__, str(torch.__version__)])
+
+
+def _key(its: ExportFormat, fingerprint: str, before: Status) -> str:
+    """Return the key of a format; a file that `compress` has measured counts, with its number of images."""
+    return format_key(fingerprint, its.name, its.changed, before.get("images", CALIBRATION_IMAGES))
 
 
 def add_formats(folder: Path, entries: Mapping[str, Status], removed: Collection[str] = ()) -> None:
@@ -193,11 +216,11 @@ class _Job:
 
     def run(self, its: ExportFormat, before: Status) -> Status:
         """Write one format, unless it is up to date; return its entry."""
-        key = _key(its, self.fingerprint)
+        key = _key(its, self.fingerprint, before)
         if self.fingerprint and before.get("status") == "done" and is_done(self.folder / its.name, key):
             return before
         try:
-            return self._make(its, key)
+            return self._make(its, _key(its, self.fingerprint, {}))
         except Exception as error:
             log.debug("%s of %s failed", its.name, self.card.name, exc_info=True)
             text = str(error).strip().partition("\n")[0]

@@ -21,7 +21,7 @@ from committee.images.source import read
 from committee.images.view import View, views_by_canvas
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.models import load_model
-from committee.pipeline.shared.package import Status, package, up_to_date
+from committee.pipeline.shared.package import CALIBRATION_IMAGES, Status, package, up_to_date
 from committee.pipeline.shared.parity import several_sizes
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.sets import model_table
@@ -30,8 +30,6 @@ from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
 PARITY_IMAGES = 3
-CALIBRATION_IMAGES = 300
-"""Number of images on which the ranges of activations are measured."""
 
 
 def package_model(
@@ -89,8 +87,12 @@ def calibration_images(
         The cache lacks these images, and the images of the data set cannot be read.
     """
     dataset, view = cached_images(recipe, store, module)
-    rows = dataset.rows("train")
-    chosen = np.random.default_rng(derive(recipe.seed, "calibration")).permutation(rows)[:count]
+    return some_images(dataset, view, dataset.rows("train"), count, recipe.seed)
+
+
+def some_images(dataset: Dataset, view: View, rows: NDArray[np.int64], count: int, seed: int) -> Images:
+    """Return images of some random rows, uint8 `[N, c, S, S]`."""
+    chosen = np.random.default_rng(derive(seed, "calibration")).permutation(rows)[:count]
     return dataset.images(np.sort(chosen), view).contiguous().numpy()
 
 

@@ -10,6 +10,7 @@ from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_within
 from committee.pipeline.shared.compressed import compress_model, every_method
 from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.per_network import in_words
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
@@ -148,7 +149,8 @@ class Compress(Stage):
         with store.hold():
             for name in self._chosen(recipe, store):
                 with outcome.attempt(name):
-                    report = compress_model(recipe, store, name, section, self.force)
+                    before = read_compression(store).get(name)
+                    report = compress_model(recipe, store, name, section, self.force, before)
                     _save(store, name, report)
                     failed = _failures(name, report)
                     if section.methods != "auto":  # which tries methods that may fail, and reports them
@@ -163,7 +165,8 @@ class Compress(Stage):
         """Return the measurements of each file, on the rows of the report."""
         reports = {name: its for name, its in read_compression(store).items() if name in outcome.done}
         rows = [row for name, its in reports.items() for row in _rows(name, its)]
-        return Summary({"compressed": reports}, [Table("Compressed files", COLUMNS, rows)])
+        words = [line for its in reports.values() for line in in_words(its.get("networks", {}))]
+        return Summary({"compressed": reports}, [Table("Compressed files", COLUMNS, rows), *words])
 
     def _section(self, recipe: Recipe) -> Any:
         """Return the section; the verb needs none, since its defaults are of use."""
