@@ -6,10 +6,11 @@ from argparse import ArgumentParser
 from typing import TYPE_CHECKING
 
 from committee.base.text import count
-from committee.cli._output import print_failed, print_json, print_table, print_text
+from committee.cli._output import print_failed, print_table, print_text, put_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from committee.store.layout import Store
 
@@ -26,7 +27,7 @@ def add_metric(parser: ArgumentParser) -> None:
     )
 
 
-def print_leaderboard(store: Store, metric: str, as_json: bool, wide: bool = False) -> int:
+def print_leaderboard(store: Store, metric: str, as_json: bool | Path, wide: bool = False) -> int:
     """Print all evaluated models, best cross-fitted score first; return 0, or 3 if a member failed."""
     from committee.report.leaderboard import leaderboard, table
     from committee.report.text import OVER_CALIBRATED, is_over_calibrated
@@ -34,8 +35,7 @@ def print_leaderboard(store: Store, metric: str, as_json: bool, wide: bool = Fal
     reports = leaderboard(store, metric)
     failed = {report["name"]: report["failed"] for report in reports if "failed" in report}
     code = 3 if failed else 0
-    if as_json:
-        print_json(reports)
+    if not put_json(reports, as_json):
         return code
     evaluated = [report for report in reports if report["name"] not in failed]
     print_table(f"Leaderboard of {store.root}, best {metric} first", *table(evaluated, metric, wide=wide))

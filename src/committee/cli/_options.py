@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,25 @@ def store_of(arguments: Namespace) -> Store:
 def add_json(parser: ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_json_file(parser: ArgumentParser) -> None:
+    """Add `--json [FILE.json]`, whose value is False, True, or the path of the file."""
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_json_file,
+        metavar="FILE.json",
+        help="print the result as JSON instead of tables, or write it to a file beside them",
+    )
+
+
+def _json_file(text: str) -> Path:
+    if not text.endswith(".json"):  # it may be the recipe, which must not be replaced
+        raise ArgumentTypeError(f"expected nothing or a file FILE.json, got '{text}'")
+    return Path(text)
 
 
 def add_dry_run(parser: ArgumentParser) -> None:

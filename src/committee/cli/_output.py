@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from committee.cli._table import table_lines, wrap
@@ -21,7 +22,29 @@ LOGGED: set[str] = set()
 
 def print_json(value: Any) -> None:
     """Print `value` as JSON; numbers that JSON lacks (NaN, infinities) become null."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(_as_json(value))
+
+
+def put_json(value: Any, wanted: bool | Path) -> bool:
+    """Print a value as JSON if that is wanted, or write it to a file; return whether tables are printed too.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be written.
+    """
+    if isinstance(wanted, Path):
+        from committee.store.commit import write_file
+
+        write_file(wanted, f"{_as_json(value)}\n".encode())
+        return True
+    if wanted:
+        print_json(value)
+    return not wanted
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -12,14 +12,14 @@ from committee.base.registry import Family
 from committee.cli._leaderboard import add_metric, print_leaderboard
 from committee.cli._options import (
     add_dry_run,
-    add_json,
+    add_json_file,
     add_recipe,
     add_store,
     method_of,
     recipe_of,
     store_of,
 )
-from committee.cli._output import print_failed, print_json, print_summary
+from committee.cli._output import print_failed, print_summary, put_json
 
 if TYPE_CHECKING:
     from committee.pipeline.shared.outcome import Outcome
@@ -73,7 +73,7 @@ class StageVerb:
         if self.ranks:
             add_metric(parser)
         add_dry_run(parser)
-        add_json(parser)
+        add_json_file(parser)
 
     def run(self, arguments: Namespace) -> int:
         """Run the stages that the recipe or an option asks for, and print what they made."""
@@ -141,22 +141,18 @@ def _arguments(option: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _print(stage: Stage, outcome: Outcome, store: Store, as_json: bool) -> int:
+def _print(stage: Stage, outcome: Outcome, store: Store, as_json: bool | Path) -> int:
     summary = stage.report(outcome, store)
-    if as_json:
-        print_json({**outcome.to_json(), **summary.facts})
-    else:
+    if put_json({**outcome.to_json(), **summary.facts}, as_json):
         print_summary(summary)
         print_failed(outcome.failed)
     return outcome.exit_code
 
 
-def _print_plans(stages: Sequence[Stage], recipe: Recipe, store: Store, as_json: bool) -> int:
+def _print_plans(stages: Sequence[Stage], recipe: Recipe, store: Store, as_json: bool | Path) -> int:
     from committee.pipeline.shared.summary import merged
 
     summary = merged([stage.plan(recipe, store) for stage in stages])
-    if as_json:
-        print_json(summary.facts)
-    else:
+    if put_json(summary.facts, as_json):
         print_summary(summary)
     return 0

@@ -21,8 +21,9 @@ from committee.cli._options import add_dry_run, add_json, add_recipe, add_store,
 from committee.cli._output import print_json, print_summary, print_text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
+    from committee.pipeline.shared.outcome import Outcome
     from committee.pipeline.shared.summary import Summary
     from committee.recipe.model import CostBudget, Recipe
     from committee.store.layout import Store
@@ -63,7 +64,7 @@ def run(arguments: Namespace) -> int:
         return _print_plan(plan_run(recipe, store), arguments.json)
     outcome = run_stages(recipe, store)
     code = print_leaderboard(store, arguments.metric, arguments.json, arguments.wide)
-    if not arguments.json and not _print_comparison(recipe, store, outcome.failed):
+    if not arguments.json and not _print_comparison(recipe, store, outcome):
         budget = recipe.pruning.cost_budget if recipe.pruning is not None else None
         _print_recommendation(store, arguments.metric, budget)
     return outcome.exit_code or code
@@ -79,17 +80,16 @@ def _budget(arguments: Namespace) -> Iterator[str]:
             yield from ("pruning.enable=true", "compare.enable=true")
 
 
-def _print_comparison(recipe: Recipe, store: Store, failed: Collection[str]) -> bool:
+def _print_comparison(recipe: Recipe, store: Store, outcome: Outcome) -> bool:
     """Print the comparison of files as the last lines, if this run made one; return whether it did."""
-    from committee.pipeline.shared.outcome import Outcome
     from committee.pipeline.stages.base import STAGES
 
     stage = STAGES.make("compare")
-    made = stage.is_wanted(recipe) and stage.key not in failed
-    if not made or not store.comparison_report().is_file():
+    made = stage.is_wanted(recipe) and outcome.done and stage.key not in outcome.failed
+    if not made:
         return False
     print()
-    print_summary(stage.report(Outcome(), store))
+    print_summary(stage.report(outcome, store))
     return True
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from committee.recipe.exports import Format
@@ -15,10 +17,10 @@ class Comparison(Section):
     models: list[str] | None = Field(
         None, min_length=1, description="Models to compare; null compares the best of each kind."
     )
-    format: Format | None = Field(
+    format: Literal["all"] | Format | None = Field(
         None,
         description="Export format that is compared; null is `onnx`, or `checkpoint`, which torch runs, "
-        "where onnxruntime is not installed.",
+        "where onnxruntime is not installed; all is every file of the packages, each in its own runtime.",
     )
     max_latency_ms: float | None = Field(
         None,

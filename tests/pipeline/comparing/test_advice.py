@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,16 +16,29 @@ from committee.store.layout import Store
 TEST = "the test split"
 
 
+def score(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.02, "high": value + 0.02}
+
+
 def test_the_best_without_a_budget(store: Store, rows: list[Row]) -> None:
     advice = advise(store, rows, Budget(), TEST)
     assert advice.row is rows[0]
     assert advice.text == (
         "Deploy deploy/best/onnx/model.onnx: best, the best choice. It takes 30.00 ms for an image (95% of "
-        "the calls take at most 60.00 ms), 80 MB of memory and 40.00 MB on disk, and has accuracy "
-        "0.9300 [0.9100, 0.9500] and log_loss 0.3000 [0.2800, 0.3200] on the test split. No other compared "
-        "model is better in cross-fitted log-loss by more than noise. Against single, the best single "
-        "network: +1.00 points of accuracy [-1.00, +3.00] and -0.1000 in log-loss [-0.1200, -0.0800]."
+        "the calls take at most 60.00 ms), 80 MB of memory and 40.00 MB on disk, and has an accuracy "
+        "of 0.9300 [0.9100, 0.9500] and a log-loss of 0.3000 [0.2800, 0.3200] on the test split. No other "
+        "compared model is better in cross-fitted log-loss by more than noise. Against single, the best "
+        "single network: +1.00 points of accuracy [-1.00, +3.00] and -0.1000 in log-loss [-0.1200, -0.0800]."
     )
+
+
+@pytest.mark.parametrize(("accuracy", "loss"), [(-0.021, -0.1), (0.1, 0.021), (-0.019, 0.019)])
+def test_a_warning_if_the_choice_is_worse_than_a_single_network_on_the_test_split(
+    store: Store, rows: list[Row], accuracy: float, loss: float
+) -> None:
+    found = {"accuracy": score(accuracy), "log_loss": score(loss)}
+    text = advise(store, [replace(rows[0], differences={"single": found}), *rows[1:]], Budget(), TEST).text
+    assert text.endswith("look for the reason before you deploy it.") == (0.019 not in (accuracy, loss))
 
 
 def test_what_is_given_up_within_a_budget(store: Store, rows: list[Row]) -> None:

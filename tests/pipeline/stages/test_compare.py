@@ -63,7 +63,7 @@ def test_the_best_of_each_kind_on_the_same_rows(
 ) -> None:
     outcome = made(evaluated, tiny_settings, "compare.format=checkpoint")
     facts = json.loads(evaluated.comparison_report().read_text("utf-8"))
-    assert outcome.exit_code == 0 and {row["kind"] for row in facts["rows"]} == {"single", "soft_voting"}
+    assert outcome.exit_code == 0 and {row["kind"] for row in facts["rows"]} == {"single", "vote"}
     assert outcome.done == [row["name"] for row in facts["rows"]]
     assert (facts["split"], facts["n"], facts["runtime"]) == ("test", 49, "torch (eager)")
     reports = {report["name"]: report for report in read_reports(evaluated)}
@@ -75,7 +75,7 @@ def test_the_best_of_each_kind_on_the_same_rows(
     first, second = (row["differences"] for row in facts["rows"])
     (a,), (b,) = first.values(), second.values()
     assert a["log_loss"]["value"] == pytest.approx(-b["log_loss"]["value"])
-    vote = next(row for row in facts["rows"] if row["kind"] == "soft_voting")
+    vote = next(row for row in facts["rows"] if row["kind"] == "vote")
     # Both members together, with equal weights, are worth two of them.
     assert vote["deep_ensemble_equivalent"]["value"] == pytest.approx(2, abs=1e-3) or (
         "worse than one member" in vote["deep_ensemble_equivalent"]["note"]
@@ -120,9 +120,34 @@ def test_a_file_that_cannot_predict_the_test_images_is_left_out(
     assert outcome.failed == {"test_vit (small)": "photos: there are none."}
 
 
+def test_every_file_of_a_package_and_the_last_report_stays_if_none_runs(
+    evaluated: Store, tiny_settings: list[str], quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = "exports.formats=[state_dict, checkpoint, torchscript]"
+    outcome = made(evaluated, tiny_settings, both, "compare={format: all, models: [test_vit]}")
+    facts = json.loads(evaluated.comparison_report().read_text("utf-8"))
+    assert [row["key"] for row in facts["rows"]] == ["test_vit (checkpoint)", "test_vit (torchscript)"]
+    assert (outcome.exit_code, facts["runtime"]) == (0, "the runtime of each")
+
+    monkeypatch.setattr(
+        comparison, "serve", lambda files, *_: ({}, dict.fromkeys(files, StoreError("broken")))
+    )
+    outcome = made(evaluated, tiny_settings, "compare={format: checkpoint, models: [test_vit]}")
+    failed = {"test_vit": "broken.", "compare": "compare: expected a file that runs, got none."}
+    assert (outcome.exit_code, outcome.failed) == (1, failed)
+    assert json.loads(evaluated.comparison_report().read_text("utf-8")) == facts
+    assert not Compare().report(outcome, evaluated).blocks
+
+
 @pytest.mark.parametrize(
     ("format", "device"),
-    [("openvino", "cpu"), ("tensorrt", "cuda"), ("aotinductor", "cpu"), ("checkpoint", "mps")],
+    [
+        ("openvino", "cpu"),
+        ("tensorrt", "cuda"),
+        ("aotinductor", "cpu"),
+        ("checkpoint", "mps"),
+        ("all", "cpu"),
+    ],
 )
 def test_a_format_for_one_device_is_measured_there(format: str, device: str) -> None:
     assert device_for(format, "mps") == device
@@ -194,8 +219,12 @@ def test_the_command_line_compares_files_in_their_runtime(
     pytest.importorskip("matplotlib")
     words = [word for each in tiny_settings for word in ("--set", each)]
     words += ["--store", evaluated.root, "--model-name", "test_resnet", "--max-size-mb", "0.001"]
-    said = cli("compare", *words, "--plot", tmp_path / "plot.png")
+    said = cli("compare", *words, "--plot", tmp_path / "plot.png", "--json", tmp_path / "its.json")
     assert said.code == 3, said.err
+    written = json.loads((tmp_path / "its.json").read_text("utf-8"))
+    assert written["comparison"] == json.loads(evaluated.comparison_report().read_text("utf-8"))
+    recipe = cli("compare", "--json", tmp_path / "recipe.yaml")
+    assert recipe.code == 2 and "--json: expected nothing or a file FILE.json, got '" in recipe.err
     assert "No compared model is within the budget (0.001 MB)." in said.out
     assert "over: size" in said.out and (tmp_path / "plot.png").is_file()
     row = json.loads(evaluated.comparison_report().read_text("utf-8"))["rows"][0]

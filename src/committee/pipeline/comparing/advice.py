@@ -167,8 +167,8 @@ def _lost(row: Row) -> str:
 
 
 def _scores(row: Row, split: str) -> str:
-    shown = [f"{metric} {interval(row.scores[metric])}" for metric in ("accuracy", "log_loss")]
-    return f"and has {' and '.join(shown)} on {split}"
+    accuracy, loss = (interval(row.scores[metric]) for metric in ("accuracy", "log_loss"))
+    return f"and has an accuracy of {accuracy} and a log-loss of {loss} on {split}"
 
 
 def _given_up(chosen: Row, best: Row) -> str:
@@ -181,7 +181,15 @@ def _given_up(chosen: Row, best: Row) -> str:
 
 def _gained(chosen: Row, single: Row) -> str:
     difference = chosen.differences.get(single.key)
-    return f"Against {single.key}, the best single network: {_in_words(difference)}." if difference else ""
+    if not difference:
+        return ""
+    text = f"Against {single.key}, the best single network: {_in_words(difference)}."
+    if difference["accuracy"]["high"] < 0 or difference["log_loss"]["low"] > 0:
+        text += (
+            " Warning: it was chosen by its cross-fitted score, but it is worse on these rows by more than "
+            "chance; look for the reason before you deploy it."
+        )
+    return text
 
 
 def _in_words(difference: Mapping[str, Mapping[str, float]]) -> str:

@@ -7,20 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from committee.errors import StoreError
+from committee.pipeline.comparing.kinds import SINGLE, kind_of
 from committee.pipeline.shared.records import ensemble_facts, member_facts
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
 from committee.store.layout import Store
 from committee.training.fit.journal import CSV_NAME
-
-SINGLE = "single"
-"""The kind of members that are single networks."""
-
-
-def kind_of(store: Store, report: Report) -> str:
-    """Return the kind of a model: the combiner of an ensemble, or the plan that trained a member."""
-    if report["kind"] == "ensemble":
-        return str(report["method"])
-    return str(member_facts(store, report["name"]).get("plan", SINGLE))
 
 
 def candidates(store: Store, names: Sequence[str] = ()) -> list[Report]:

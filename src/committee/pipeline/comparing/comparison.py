@@ -11,8 +11,9 @@ from committee.base.devices import resolve as resolve_device
 from committee.errors import CommitteeError, StoreError
 from committee.exporters.base import open_exported
 from committee.pipeline.comparing.advice import Advice, Budget, advise
-from committee.pipeline.comparing.candidates import kind_of, singles, training_seconds
+from committee.pipeline.comparing.candidates import singles, training_seconds
 from committee.pipeline.comparing.files import (
+    ALL,
     ModelFile,
     default_format,
     device_for,
@@ -20,6 +21,7 @@ from committee.pipeline.comparing.files import (
     predicted,
     runtime_of,
 )
+from committee.pipeline.comparing.kinds import kind_of, kind_of_file
 from committee.pipeline.comparing.plot import write_plot
 from committee.pipeline.comparing.row import Row
 from committee.pipeline.comparing.scores import SHOWN, Outputs, Rows, outputs_of, shared_rows
@@ -36,6 +38,8 @@ from committee.store.layout import Store
 
 BUDGET = "budget"
 """The failure of a comparison in which no file is within the budget."""
+NOTHING = "compare"
+"""The failure of a comparison without a file that runs, which leaves the last report as it is."""
 
 
 class Comparison:
@@ -55,20 +59,18 @@ class Comparison:
         self.recipe, self.store, self.settings, self.reports = recipe, store, settings, reports
         self.format = settings.format or default_format()
         self.device = device_for(self.format, resolve_device(recipe.device).type)
-        self.exporting = enabled(recipe, "exports", formats=[ExportFormat.of(self.format)])
+        formats = {} if self.format == ALL else {"formats": [ExportFormat.of(self.format)]}
+        self.exporting = enabled(recipe, "exports", **formats)
         self.trusted = self.exporting.trusted()
         self.budget = Budget(settings.max_latency_ms, settings.max_size_mb, settings.min_accuracy)
 
     def run(self) -> Outcome:
         """Export, measure and compare the models, and write the result to the store."""
         outcome = Outcome()
-        self.store.comparison_report().unlink(missing_ok=True)
         files = self._files(outcome)
-        if not files:
-            return outcome
-        served = self._serve(files, outcome)
-        rows = self._rows(files, served, outcome)
+        rows = self._rows(files, self._serve(files, outcome), outcome) if files else []
         if not rows:
+            outcome.fail(NOTHING, StoreError(NOTHING, expected="a file that runs", got="none"))
             return outcome
         split = "the test split" if self.shared else "out-of-fold rows (there is no test split)"
         advice = advise(self.store, rows, self.budget, split)
@@ -90,7 +92,8 @@ class Comparison:
                 continue
             with outcome.attempt(name):
                 for file in model_files(self.store, name, self.format):
-                    found[name if file.is_exact else f"{name} ({file.package})"] = (report, file)
+                    key = name if file.package == self.format else f"{name} ({file.package})"
+                    found[key] = (report, file)
         outcome.done.clear()  # they are done once they are measured
         return found
 
@@ -114,9 +117,10 @@ class Comparison:
             if self.shared is not None and key not in outputs:
                 continue
             report, file = files[key]
+            kind = kind_of(self.store, report)
             row = Row(
                 key,
-                kind_of(self.store, report),
+                kind if file.is_exact else kind_of_file(kind, file.package),
                 report,
                 file.path,
                 file.is_exact,

@@ -22,6 +22,8 @@ from committee.pipeline.shared.records import model_source
 from committee.store.layout import Store
 from committee.untrusted.documents import read_json
 
+ALL = "all"
+"""In place of a format: every file of the packages that holds a whole model."""
 EAGER = "checkpoint"
 """The format that torch runs without recording a graph."""
 REDO = "Run: committee export --model-name NAME"
@@ -58,7 +60,7 @@ def default_format() -> str:
 
 
 def model_files(store: Store, name: str, format: str) -> list[ModelFile]:
-    """Return the files of a model in one format, with any options; exact files first.
+    """Return the files of a model in one format, or in all, with any options; exact files first.
 
     Raises
     ------
@@ -73,12 +75,16 @@ def model_files(store: Store, name: str, format: str) -> list[ModelFile]:
     found = [
         _file(store, name, package, entry)
         for package, entry in entries.items()
-        if entry["status"] == "done" and entry.get("format", package) == format
+        if entry["status"] == "done" and _is_compared(entry.get("format", package), format)
     ]
     if not found:
         reason = entries.get(format, {}).get("reason", "none")
         raise StoreError(name, expected=f"a package in the format '{format}'", got=str(reason), todo=REDO)
     return sorted(found, key=lambda each: (not each.is_exact, each.package))
+
+
+def _is_compared(its: str, format: str) -> Any:
+    return EXPORTERS.constants(its).get("self_contained", True) if format == ALL else its == format
 
 
 def _file(store: Store, name: str, package: str, entry: Mapping[str, Any]) -> ModelFile:
@@ -106,14 +112,16 @@ def _lost(store: Store, name: str, package: str) -> Mapping[str, Any] | None:
 
 def runtime_of(format: str) -> str:
     """Return the name of the program that runs the files of a format."""
-    return {FORMAT: "onnxruntime", EAGER: "torch (eager)"}.get(format, format)
+    return {FORMAT: "onnxruntime", EAGER: "torch (eager)", ALL: "the runtime of each"}.get(format, format)
 
 
 def device_for(format: str, wanted: str) -> str:
     """Return the device that runs files: that of the format if there is one, or the wanted one.
 
-    Without onnxruntime for a GPU, it is the CPU.
+    Without onnxruntime for a GPU, it is the CPU; files of all formats have it in common.
     """
+    if format == ALL:
+        return "cpu"
     only = EXPORTERS.make(format).device
     if only:
         return only

@@ -20,7 +20,7 @@ class Row:
     key : str
         The name of the model; for a file of lower precision, with the folder of its format.
     kind : str
-        The combiner of an ensemble, or the plan that trained a member.
+        What a person calls it, such as `vote` or `int8 student`.
     report : dict
         The `metrics.json` of the model.
     file : Path

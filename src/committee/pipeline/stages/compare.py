@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from committee.pipeline.comparing.candidates import candidates, kind_of
-from committee.pipeline.comparing.comparison import Comparison
+from committee.pipeline.comparing.candidates import candidates
+from committee.pipeline.comparing.comparison import NOTHING, Comparison
 from committee.pipeline.comparing.files import default_format
+from committee.pipeline.comparing.kinds import kind_of
 from committee.pipeline.comparing.plot import require_matplotlib
 from committee.pipeline.comparing.table import comparison_table
 from committee.pipeline.discover import require_store
@@ -56,7 +57,8 @@ class Compare(Stage):
             },
             "--format": {
                 "metavar": "NAME",
-                "help": "export format that is compared (default: onnx, or checkpoint without onnxruntime)",
+                "help": "export format that is compared, or all: every file of the packages, each in its own "
+                "runtime (default: onnx, or checkpoint without onnxruntime)",
                 "sets": "compare.format",
                 "enables": "compare.enable",
             },
@@ -140,7 +142,7 @@ class Compare(Stage):
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
         """Return the table of the comparison, and which file to deploy."""
-        if not store.comparison_report().is_file():
+        if NOTHING in outcome.failed:
             return Summary()
         facts = read_json(store.comparison_report(), "a comparison", "Run: committee compare")
         return Summary({"comparison": facts}, comparison_table(facts))
