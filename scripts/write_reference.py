@@ -25,9 +25,7 @@ from committee.base.registry import Family
 from committee.cli.main import verb_of, verbs
 from committee.combiners.base import COMBINERS
 from committee.recipe.extension import recipe_type
-from committee.recipe.load import load_recipe
 from committee.recipe.overrides import SHORT
-from committee.recipe.schema import schema
 from committee.recipe.section import Section
 from committee.recipe.training import Model, Override
 
@@ -114,14 +112,12 @@ def recipe() -> str:
         "## Short form\n\nThese keys may stand at the top of the recipe, for those of a section: "
         f"{short}. A value given twice and differently is an error.\n"
     )
-    parts.append(_later())
     return "\n".join(parts)
 
 
 def _sections(section: type[Section], path: str) -> Iterator[str]:
     """Yield the table of a section, and those of the sections in it."""
-    unbuilt = _unbuilt()
-    fields = [name for name in section.model_fields if f"{path}.{name}".lstrip(".") not in unbuilt]
+    fields = list(section.model_fields)
     plain = [name for name in fields if not _inner(section, name)]
     if plain:
         yield f"## {path or 'Top level'}\n\n{_summary(section)}\n\n" + _keys(section, plain)
@@ -148,27 +144,6 @@ def _of_one_member() -> Iterator[str]:
         "## overrides.NAME\n\nWhat differs for one backbone or member: every key of `training` but `folds`, "
         "and these. What is said nearest wins: `training`, then `overrides`, then the entry of `models`.\n\n"
     ) + _keys(Override, sizes)
-
-
-def _later() -> str:
-    names = ", ".join(f"`{name}`" for name in _unbuilt())
-    return (
-        "## Accepted, but not built yet\n\nA recipe may contain these sections and values. They are named "
-        f"before anything runs, everything else runs, and the exit code is 3: {names}.\n"
-    )
-
-
-def _unbuilt() -> list[str]:
-    """Return what a recipe with every section and every export format asks for in vain."""
-    optional = [*_optional(recipe_type(), ""), *_optional(type(recipe_type()().runs), "runs.")]
-    formats = schema()["$defs"]["ExportFormat"]["properties"]["format"]["enum"]
-    return load_recipe(None, [*optional, f"exports.formats=[{', '.join(formats)}]"]).unbuilt()
-
-
-def _optional(section: type[Section], path: str) -> list[str]:
-    """Return the overrides that enable the sections which are null by default."""
-    names = [name for name, field in section.model_fields.items() if field.default is None]
-    return [f"{path}{name}={{}}" for name in names if _inner(section, name)]
 
 
 def families() -> str:

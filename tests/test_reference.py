@@ -12,9 +12,7 @@ import pytest
 
 from committee import errors
 from committee.combiners.base import COMBINERS
-from committee.exporters.base import EXPORTERS
 from committee.metrics.classification import METRICS
-from committee.recipe.exports import FORMATS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -53,11 +51,6 @@ def test_entries_of_other_packages_are_listed(script: ModuleType, monkeypatch: p
     point = EntryPoint("guest_voting", "committee.combiners.soft_voting:SoftVoting", COMBINERS.package)
     monkeypatch.setitem(COMBINERS._external, "guest_voting", point)
     assert "### guest_voting\n" in script.families()
-
-
-def test_unbuilt_names_are_those_that_no_family_has(script: ModuleType) -> None:
-    formats = [name.partition(": ")[2] for name in script._unbuilt() if name.startswith("exports.formats: ")]
-    assert set(formats) == set(FORMATS) - set(EXPORTERS.names())
 
 
 def test_every_metric_is_described() -> None:

@@ -12,13 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from committee.exporters.base import EXPORTERS
 from committee.pipeline.run import run
 from committee.pipeline.shared.best import best_models
 from committee.pipeline.stages.evaluate import Evaluate
-from committee.recipe.exports import FORMATS
 from committee.recipe.load import load_recipe
-from committee.recipe.unbuilt import served_sections
 from committee.store.layout import Store
 
 ENSEMBLES = ["hard_voting_ensemble", "logit_averaging_ensemble", "soft_voting_ensemble", "weighted_ensemble"]
@@ -157,19 +154,6 @@ def test_plans_of_later_stages(trained: Store, cli: Callable[..., object]) -> No
     assert trained.ensembles() == () and not trained.catalog.exists()
 
 
-def test_sections_that_are_not_built_are_named_first_by_a_run_alone(
-    trained: Store, arguments: list[str], cli: Callable[..., object]
-) -> None:
-    if "distillation" in served_sections():
-        pytest.skip("this version builds all sections of a recipe")
-    unbuilt = ("--set", "distillation.enable=true")
-    result = cli("run", *arguments, *unbuilt)
-    assert result.code == 3
-    assert result.err.splitlines()[0] == "distillation: not built in this version; the rest runs"
-    result = cli("train", *arguments, *unbuilt)
-    assert result.code == 0 and "distillation" not in result.err
-
-
 def test_no_evaluated_model(store: Store, cli: Callable[..., object]) -> None:
     store.root.mkdir()
     result = cli("leaderboard", "--store", store.root)
@@ -277,12 +261,8 @@ def test_recipes_in_both_layouts_run(
         assert "meta_fuser without fusion_concat_mlp: " in result.err
         assert {"meta_fuser", "pruned_greedy_forward"} <= set(store.ensembles())
         lines = result.err.splitlines()
-        unbuilt = load_recipe(recipe).unbuilt()
-        assert lines[: len(unbuilt)] == [
-            f"{name}: not built in this version; the rest runs" for name in unbuilt
-        ]
         first = lines.index("3 fits of 1 member on cpu, 1 at a time")
-        said = [line.partition(" has no effect: ")[0] for line in lines[len(unbuilt) : first]]
+        said = [line.partition(" has no effect: ")[0] for line in lines[:first]]
         assert said[:5] == [
             "runs.score_ensemble.optimize_weights",
             "runs.score_ensemble.optimization_metric",
@@ -313,9 +293,7 @@ def test_a_metric_is_checked_before_anything_runs(
 def test_a_dry_run_of_all_stages_says_what_follows(
     store: Store, arguments: list[str], cli: Callable[..., object]
 ) -> None:
-    later = [name for name in FORMATS if name not in EXPORTERS.names()][:1]
-    formats = f"exports.formats=[{', '.join([*later, 'onnx'])}]"
-    result = cli("run", *arguments, "--store", store.root, "--set", formats, "--dry-run")
+    result = cli("run", *arguments, "--store", store.root, "--set", "exports.formats=[onnx]", "--dry-run")
     later_stages = result.out.partition("Stages that would follow")[2].split()
     assert later_stages[:4] == ["stage", "makes", "score_ensemble", "soft_voting_ensemble,"]
     assert later_stages[-3:] == ["evaluate", "export", "onnx"]

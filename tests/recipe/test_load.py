@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 
 from committee.base.registry import Family
 from committee.errors import CommitteeError, RecipeError, UsageError
-from committee.recipe.exports import FORMATS
 from committee.recipe.extension import recipe_type
 from committee.recipe.load import complete, load_recipe
-from committee.recipe.unbuilt import served_sections
 from committee.recipe.yaml_text import parse
 
 DATA = Path(__file__).parent / "data"
@@ -49,7 +47,6 @@ def test_no_recipe_is_all_defaults() -> None:
     ]
     assert not recipe.dataset.is_named
     assert recipe.members() == []
-    assert recipe.unbuilt() == []
 
 
 @pytest.mark.parametrize(
@@ -66,23 +63,10 @@ def test_recipes_in_the_layouts_people_know_load_and_narrow(file: str, restrict_
     assert recipe.dataset.is_named
 
 
-def not_built(*formats: str) -> list[str]:
-    """Return which of some formats, and of the section `distillation`, this version does not build."""
-    built = Family("committee.exporters", "export format").names()
-    keys = [f"exports.formats: {name}" for name in formats if name not in built]
-    return [*keys, *(() if "distillation" in served_sections() else ("distillation",))]
-
-
-def test_the_long_layout_names_all_its_backbones_and_what_is_not_built() -> None:
+def test_the_long_layout_names_all_its_backbones() -> None:
     recipe = load_recipe(DATA / "orchestration.yaml")
     assert len(recipe.members()) == 15
     assert recipe.runs.score_ensemble.optimization_metric == "f1_macro"
-    assert recipe.unbuilt() == not_built("torchscript", "tflite")
-
-
-def test_what_is_not_enabled_is_not_named_as_unbuilt() -> None:
-    off = ["exports.enable=false", "pruning.enable=false", "distillation.enable=false", "runs={}"]
-    assert load_recipe(DATA / "orchestration.yaml", off).unbuilt() == []
 
 
 def test_the_short_layout_spreads_into_the_sections() -> None:
@@ -115,7 +99,7 @@ def invalid_recipes() -> list[tuple[str, str]]:
     choices = {
         "{learners}": [name.removeprefix("stacking_") for name in combiners if name.startswith("stacking_")],
         "{readers}": Family("committee.images.readers", "reader").names(),
-        "{formats}": sorted({*exporters.names(), *FORMATS}),
+        "{formats}": sorted(exporters.names()),
         "{more}": [MORE],
         "{onnx}": sorted(exporters.options("onnx")) or ["none"],
     }
@@ -282,7 +266,6 @@ def test_the_shipped_configuration_enables_every_section_of_fifteen_backbones() 
     sections = [recipe.exports, recipe.pruning, recipe.distillation, *dict(recipe.runs).values()]
     assert all(section.enable for section in sections if section is not recipe.runs.members)
     assert len(recipe.members()) == 15
-    assert recipe.unbuilt() == not_built("torchscript", "tflite")
 
 
 @given(st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=40).map("".join)))

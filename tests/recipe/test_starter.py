@@ -42,7 +42,6 @@ def test_the_starter_is_the_defaults_with_three_backbones_and_stacking(tmp_path:
         assert getattr(recipe, name) == getattr(default, name)
     assert recipe.runs.score_ensemble.methods == default.runs.score_ensemble.methods
     assert recipe.pruning == Pruning()
-    assert recipe.unbuilt() == []
 
 
 def test_the_starter_writes_what_it_is_told(tmp_path: Path) -> None:

@@ -86,8 +86,6 @@ class StageVerb:
         arguments.overrides += self._overrides(arguments)
         recipe, store = recipe_of(arguments), store_of(arguments)
         stages = stages_of(self.verb, recipe, **self._given(arguments))
-        for key in dict.fromkeys(key for stage in stages for key in stage.unbuilt(recipe)):
-            log.warning("%s: not built in this version", key)
         if arguments.dry_run:
             return _print_plans(stages, recipe, store, arguments.json)
         outcome = run_verb(self.verb, recipe, store, **self._given(arguments))

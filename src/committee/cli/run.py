@@ -52,14 +52,11 @@ def run(arguments: Namespace) -> int:
     """Run all stages, and print the leaderboard."""
     from committee.pipeline.run import plan_run
     from committee.pipeline.run import run as run_stages
-    from committee.recipe.unbuilt import unbuilt
     from committee.report.leaderboard import check_metric
 
     check_metric(arguments.metric)
     arguments.overrides += _budget(arguments)
     recipe, store = recipe_of(arguments, required=True), store_of(arguments)
-    for key in unbuilt(recipe):
-        log.warning("%s: not built in this version; the rest runs", key)
     if arguments.dry_run:
         return _print_plan(plan_run(recipe, store), arguments.json)
     outcome = run_stages(recipe, store)

@@ -13,7 +13,6 @@ from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import STAGES, Names, Stage
 from committee.recipe.model import Recipe
-from committee.recipe.unbuilt import unbuilt
 from committee.recipe.unused import unused
 from committee.store.layout import Store
 
@@ -29,7 +28,7 @@ def run(recipe: Recipe, store: Store) -> Outcome:
     Returns
     -------
     Outcome
-        Names of members, ensembles and packages; the reasons of failures; what this version does not build.
+        Names of members, ensembles and packages, and the reasons of failures.
 
     Raises
     ------
@@ -41,7 +40,7 @@ def run(recipe: Recipe, store: Store) -> Outcome:
     _warn_of_unused(stages, recipe)
     for text in (text for stage in stages for text in stage.names(recipe).left_out):
         log.warning("%s", text)
-    outcome = Outcome(unbuilt=unbuilt(recipe))
+    outcome = Outcome()
     with store.hold():
         for stage in stages:
             try:
@@ -118,7 +117,7 @@ def plan_run(recipe: Recipe, store: Store) -> Summary:
     plans = [stage.plan(recipe, store) for stage in stages if stage.required]
     later = {stage.key: stage.names(recipe) for stage in stages if not stage.required}
     facts = {key: value for plan in plans for key, value in plan.facts.items()}
-    facts |= {"unbuilt": unbuilt(recipe), "stages": {key: vars(names) for key, names in later.items()}}
+    facts["stages"] = {key: vars(names) for key, names in later.items()}
     table = Table("Stages that would follow", ["stage", "makes"], [[k, _listed(v)] for k, v in later.items()])
     left_out = [text for names in later.values() for text in names.left_out]
     return Summary(facts, [*(block for plan in plans for block in plan.blocks), table, *left_out])

@@ -12,11 +12,8 @@ from committee.errors import UsageError
 from committee.recipe.section import Section, check_constructed, entry_of, refuse
 from committee.recipe.yaml_text import parse
 
-FORMATS: tuple[str, ...] = ()
-"""Formats that a recipe may name before there is an exporter of that name: the export stage reports them."""
-
 EXPORTERS: Family[Any] = Family("committee.exporters", "export format")
-Format = entry_of(EXPORTERS.package, *FORMATS)
+Format = entry_of(EXPORTERS.package)
 
 
 class ExportFormat(Section):

@@ -19,7 +19,6 @@ from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, or_text
 from committee.recipe.training import Model, Override, Training
 from committee.recipe.tta import Tta
-from committee.recipe.unbuilt import unbuilt
 
 AnyModel = Annotated[Model, or_text(Model, "name")]
 
@@ -196,7 +195,3 @@ class Recipe(Section):
         """
         wanted = [*self.backbones.include, *(model.alias or model.name for model in self.models)]
         return select(wanted, self.backbones.exclude, available)
-
-    def unbuilt(self) -> list[str]:
-        """Return the enabled keys that this version does not implement."""
-        return unbuilt(self)

@@ -92,7 +92,7 @@ def entry_of(package: str, *others: str, prefix: str = "") -> Any:
     package : str
         Import path of the family.
     *others : str
-        Further names that are valid, such as those of entries that are not implemented yet.
+        Further names that are valid, such as those of entries without the prefix.
     prefix : str
         Entries whose names start with it are valid, by the rest of their names.
     """

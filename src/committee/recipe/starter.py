@@ -11,7 +11,6 @@ from typing import Any
 from committee.errors import printable
 from committee.recipe.load import complete
 from committee.recipe.section import Section
-from committee.recipe.unbuilt import served_sections
 from committee.recipe.yaml_text import parse, scalar
 
 _BASE = """
@@ -68,7 +67,7 @@ def _one_line(name: str) -> str:
 def _lines(section: Section, indent: str, notes: Mapping[str, str]) -> Iterator[str]:
     """Yield the lines of a section; `notes` are further comments by key."""
     for name, field in type(section).model_fields.items():
-        if name in _LEFT_OUT or _is_unserved(field.annotation, name):
+        if name in _LEFT_OUT:
             continue
         if not indent:
             yield ""
@@ -81,13 +80,6 @@ def _lines(section: Section, indent: str, notes: Mapping[str, str]) -> Iterator[
             yield from _lines(value, indent + "  ", {})
         else:
             yield f"{indent}{name}: {_inline(value)}"
-
-
-def _is_unserved(annotation: Any, name: str) -> bool:
-    """Return whether a field is an optional section that no stage serves."""
-    kinds = [kind for kind in getattr(annotation, "__args__", ()) if isinstance(kind, type)]
-    switched = any(issubclass(kind, Section) and "enable" in kind.model_fields for kind in kinds)
-    return switched and not any(key.rpartition(".")[2] == name for key in served_sections())
 
 
 def _inline(value: Any) -> str:

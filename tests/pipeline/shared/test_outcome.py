@@ -33,7 +33,6 @@ def test_an_interrupt_is_not_recorded() -> None:
         (Outcome(done=["a"]), 0),
         (Outcome(failed={"a": "no"}), 1),
         (Outcome(done=["a"], failed={"b": "no"}), 3),
-        (Outcome(done=["a"], unbuilt=["pruning"]), 3),
         (Outcome(done=["a"], quarantined={"x.png": "an empty file"}), 3),
     ],
 )
@@ -42,12 +41,11 @@ def test_exit_codes(outcome: Outcome, code: int) -> None:
 
 
 def test_outcomes_are_merged() -> None:
-    outcome = Outcome(["a"], {}, ["pruning"])
-    outcome.merge(Outcome(["a", "b"], {"c": "no"}, ["pruning", "moe"], {"x": "bad"}))
+    outcome = Outcome(["a"])
+    outcome.merge(Outcome(["a", "b"], {"c": "no"}, {"x": "bad"}))
     assert outcome.to_json() == {
         "done": ["a", "b"],
         "failed": {"c": "no"},
-        "unbuilt": ["pruning", "moe"],
         "quarantined": {"x": "bad"},
     }
 

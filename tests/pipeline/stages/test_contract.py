@@ -8,14 +8,11 @@ import pytest
 
 from committee.cli._stage_verb import StageVerb, stage_verbs
 from committee.errors import CommitteeError, RecipeError, UsageError
-from committee.exporters.base import EXPORTERS
 from committee.pipeline.run import check_names, run_verb, stages_of, wanted
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import STAGES, Names, Stage, enabled
-from committee.recipe.exports import FORMATS
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
-from committee.recipe.unbuilt import served_sections
 
 EVERY = STAGES.names()
 
@@ -148,16 +145,6 @@ def test_a_verb_none_of_whose_stages_is_wanted_runs_the_main_one_for_its_advice(
     assert [part.key for part in stages_of("build-ensemble", recipe)] == ["score_ensemble"]
     with pytest.raises(UsageError, match="Name a method: --method soft_voting"):
         run_verb("build-ensemble", recipe, store)
-
-
-def test_a_stage_reports_only_what_its_own_section_asked_for() -> None:
-    later = next((name for name in FORMATS if name not in EXPORTERS.names()), None)
-    if later is None or "distillation" in served_sections():
-        pytest.skip("this version builds all sections and formats of a recipe")
-    recipe = load_recipe(None, ["distillation={}", f"exports.formats=[onnx, {later}]"])
-    assert stage("stacking").unbuilt(recipe) == []
-    assert stage("export").unbuilt(recipe) == [f"exports.formats: {later}"]
-    assert recipe.unbuilt() == [f"exports.formats: {later}", "distillation"]
 
 
 def test_a_section_is_enabled_with_its_defaults_or_its_values() -> None:

@@ -1,4 +1,4 @@
-"""The result of a stage: what was made, what failed, and what this version does not build."""
+"""The result of a stage: what was made, what failed, and which images were left out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ class Outcome:
         Names of the models and packages that were made.
     failed : dict of str to str
         Name -> reason of each failure.
-    unbuilt : list of str
-        Enabled parts of the recipe that this version does not build.
     quarantined : dict of str to str
         Sample id -> reason of each image that was excluded.
 
@@ -44,7 +42,6 @@ class Outcome:
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    unbuilt: list[str] = field(default_factory=list)
     quarantined: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -52,7 +49,7 @@ class Outcome:
         """0 if everything was made, 1 if nothing was, and 3 if some parts failed or were excluded."""
         if self.failed and not self.done:
             return 1
-        return 3 if self.failed or self.unbuilt or self.quarantined else 0
+        return 3 if self.failed or self.quarantined else 0
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
@@ -83,7 +80,6 @@ class Outcome:
         self.done += [name for name in other.done if name not in self.done]
         self.failed |= other.failed
         self.quarantined |= other.quarantined
-        self.unbuilt += [name for name in other.unbuilt if name not in self.unbuilt]
 
     def to_json(self) -> dict[str, object]:
         """Return the attributes as plain JSON values."""

@@ -16,7 +16,6 @@ from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary
 from committee.recipe.model import Recipe
 from committee.recipe.section import Section
-from committee.recipe.unbuilt import unbuilt
 from committee.store.layout import Store
 
 Verbs = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -130,10 +129,6 @@ class Stage(ABC):
         if not self.is_wanted(recipe):
             raise UsageError(self.sections[0], expected="an enabled section", got="none", todo=self.todo)
         return attrgetter(self.sections[0])(recipe)
-
-    def unbuilt(self, recipe: Recipe) -> list[str]:
-        """Return the keys of the sections of this stage that this version does not build."""
-        return [key for key in unbuilt(recipe) if key.startswith(self.sections)]
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
         """Return the recipe of a debug run, with the section of this stage enabled.

@@ -11,7 +11,6 @@ from typing import ClassVar
 from committee.errors import ExportError, StoreError
 from committee.executors.attempt import attempt
 from committee.executors.do_all import do_all
-from committee.exporters.base import EXPORTERS
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_within
 from committee.pipeline.shared.outcome import Outcome
@@ -20,7 +19,6 @@ from committee.pipeline.shared.package_model import package_model
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs
-from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
@@ -83,7 +81,7 @@ class Export(Stage):
 
     def names(self, recipe: Recipe) -> Names:
         """Return the formats that would be written."""
-        return Names(formats=tuple(each.name for each in recipe.exports.formats if _is_built(each)))
+        return Names(formats=tuple(each.name for each in recipe.exports.formats))
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the packages that would be written.
@@ -98,15 +96,11 @@ class Export(Stage):
                 "name": name,
                 "format": each.name,
                 "folder": (package_folder(store, name, self.out) / each.name).as_posix(),
-                "built": _is_built(each),
             }
             for name in models(recipe, store, self.models)
             for each in recipe.exports.formats
         ]
-        rows = [
-            [each["name"], each["format"], each["folder"] if each["built"] else "not built in this version"]
-            for each in packages
-        ]
+        rows = [list(each.values()) for each in packages]
         table = Table("Packages that would be written", ["name", "format", "folder"], rows)
         return Summary({"packages": packages}, [table])
 
@@ -116,8 +110,8 @@ class Export(Stage):
         Returns
         -------
         Outcome
-            `done` names the models packaged, `failed` also single formats, `unbuilt` formats without an
-            exporter. `export_status.json` of each package has all of it.
+            `done` names the models packaged, `failed` also single formats. `export_status.json` of each
+            package has all of it.
 
         Raises
         ------
@@ -125,7 +119,7 @@ class Export(Stage):
             The store has no such model.
         """
         require_store(store)
-        outcome = Outcome(unbuilt=self.unbuilt(recipe))
+        outcome = Outcome()
         with store.hold():
             wanted = models(recipe, store, self.models)
             made = do_all(_Packages(recipe, store, self.out), wanted, recipe.workers, "packages")
@@ -144,20 +138,15 @@ class Export(Stage):
         """Return the files that were written, with their sizes and the largest difference from the model."""
         folders = {name: package_folder(store, name, self.out) for name in outcome.done}
         packages = [{**(read_status(folder) or {}), "folder": str(folder)} for folder in folders.values()]
-        entries = [(each, key, its) for each in packages for key, its in each["formats"].items()]
         rows = [
             [f"{package['name']}/{its['file']}", its["size_mb"], its["parity"]["max_abs_diff"]]
-            for package, _, its in entries
+            for package in packages
+            for its in package["formats"].values()
             if its["status"] == "done"
         ]
         title = f"Packages in {(self.out or store.root / 'deploy').as_posix()}"
         columns = ["file", "MB", "largest difference"]
-        unbuilt = [
-            f"failed: {package['name']} ({key}): {its['reason']}"
-            for package, key, its in entries
-            if its["status"] != "done" and its["format"] not in EXPORTERS.names()
-        ]
-        return Summary({"packages": packages}, [Table(title, columns, rows), *unbuilt])
+        return Summary({"packages": packages}, [Table(title, columns, rows)])
 
 
 @dataclass(frozen=True)
@@ -181,10 +170,6 @@ class _Packages:
     def _package(self, name: str) -> Status:
         folder = package_folder(self.store, name, self.out)
         return package_model(self.recipe, self.store, name, folder, self.recipe.exports.formats)
-
-
-def _is_built(each: ExportFormat) -> bool:
-    return each.format in EXPORTERS.names()
 
 
 def _plan_without_scores(recipe: Recipe) -> Summary:
@@ -232,11 +217,8 @@ def read_status(folder: Path) -> Status | None:
 
 
 def _failed(name: str, status: Status) -> dict[str, str]:
-    """Return the formats that failed although they are built; raise ExportError if all formats failed."""
-    every = status["formats"]
-    failed = {
-        key: reason for key, reason in failures(status).items() if every[key]["format"] in EXPORTERS.names()
-    }
-    if failed and len(failures(status)) == len(every):
+    """Return the formats that failed; raise ExportError if all of them did."""
+    failed = failures(status)
+    if failed and len(failed) == len(status["formats"]):
         raise ExportError(name, expected="a format that can be written", got=next(iter(failed.values())))
     return {f"{name} ({key})": reason for key, reason in failed.items()}

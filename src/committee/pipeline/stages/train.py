@@ -110,7 +110,7 @@ class Train(Stage):
         """
         specs = not_adopted(members_to_train(recipe, store), store)
         device = resolve_device(recipe.device)
-        outcome = Outcome(unbuilt=self.unbuilt(recipe))
+        outcome = Outcome()
         with store.hold():
             dataset = open_for(recipe, specs, store)
             outcome.quarantined = dict(dataset.quarantined)
