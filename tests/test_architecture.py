@@ -51,6 +51,7 @@ REEXPORT = re.compile(
     r"|\(?__getattr__, __dir__\)? = reexport\(__name__(, family=True)?\)"
 )
 """The statements that an `__init__.py` may hold below its docstring; it may also be empty."""
+EXAMPLE = re.compile(r"^ *(?:>>>|\.\.\.) (.*)", re.MULTILINE)
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 
@@ -105,20 +106,20 @@ def test_every_folder_has_a_level() -> None:
     assert {name.split(".")[1] for name in OWN} <= set(LEVEL)
 
 
-@pytest.mark.parametrize("module", OWN)
-def test_imports_go_downwards(module: str) -> None:
+def test_imports_go_downwards() -> None:
     wrong = [
         f"{MODULES[module]}:{line} imports {name}"
+        for module in OWN
         for name, line in imports(TREES[module])
         if name.count(".") and level_of(name) > level_of(module)
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("module", OWN)
-def test_no_name_is_imported_from_a_package_or_by_dots(module: str) -> None:
+def test_no_name_is_imported_from_a_package_or_by_dots() -> None:
     wrong = [
         f"{MODULES[module]}:{line} imports {name}"
+        for module in OWN
         for name, line in imports(TREES[module])
         if name in PACKAGES or name.startswith(".")
     ]
@@ -136,6 +137,25 @@ def test_no_entry_of_a_family_is_imported_by_another(family: str) -> None:
         if name in entries
     ]
     assert not wrong
+
+
+def test_every_function_of_a_file_is_used_in_the_package_or_offered_by_it() -> None:
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    for path in FILES:  # examples in docstrings
+        used |= {
+            word for line in EXAMPLE.findall(path.read_text("utf-8")) for word in re.findall(r"\w+", line)
+        }
+    inits = (node for package in PACKAGES for node in ast.walk(TREES[package]))
+    used |= {each.name for node in inits if isinstance(node, ast.ImportFrom) for each in node.names}
+    unused = [
+        f"{MODULES[module]}:{node.lineno} {node.name}"
+        for module, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name not in used
+    ]
+    assert not unused
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
@@ -172,8 +192,7 @@ def test_every_entry_of_a_family_loads(family: str) -> None:
         assert isinstance(entries.load(name), type)
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("committee.cli.")])
-def test_command_line_files_import_only_what_is_light(module: str) -> None:
+def test_command_line_files_import_only_what_is_light() -> None:
     light = {
         *sys.stdlib_module_names,
         "committee.errors",
@@ -182,15 +201,20 @@ def test_command_line_files_import_only_what_is_light(module: str) -> None:
         "committee.base.text",
         "committee._version",
     }
-    top = [node for node in TREES[module].body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = [node.module or "" for node in top if isinstance(node, ast.ImportFrom)]
-    names += [each.name for node in top if isinstance(node, ast.Import) for each in node.names]
     heavy = [
-        name
-        for name in names
-        if name not in light and name.split(".")[0] not in light and not name.startswith("committee.cli._")
+        f"{MODULES[module]} imports {name}"
+        for module in MODULES
+        if module.startswith("committee.cli.")
+        for name in imported_at_once(TREES[module])
+        if not {name, name.split(".")[0]} & light and not name.startswith("committee.cli._")
     ]
     assert not heavy
+
+
+def imported_at_once(tree: ast.Module) -> list[str]:
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = [node.module or "" for node in top if isinstance(node, ast.ImportFrom)]
+    return names + [each.name for node in top if isinstance(node, ast.Import) for each in node.names]
 
 
 def test_the_package_offers_its_names_and_no_more() -> None:

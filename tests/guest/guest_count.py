@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from committee.debug._bench import Bench
 from committee.debug.base import Section
+from committee.debug.shared.bench import Bench
 
 
 class GuestCount(Section):

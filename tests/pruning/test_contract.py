@@ -11,9 +11,9 @@ from committee.combiners.soft_voting import SoftVoting
 from committee.errors import UsageError
 from committee.metrics.classification import evaluate
 from committee.predictions.table import Predictions
-from committee.pruning._front import not_dominated
-from committee.pruning._subsets import Budgets, Subsets
 from committee.pruning.base import PRUNERS
+from committee.solvers.front import not_dominated
+from committee.solvers.subsets import Budgets, Subsets
 
 every = pytest.mark.parametrize("method", PRUNERS.names())
 FREE = Budgets({}, {})

@@ -206,7 +206,7 @@ def _checked(arguments: Namespace) -> str:
 
 def _write(found: Combination, out: Path, arguments: Namespace) -> None:
     """Write the combined test rows."""
-    from committee.predictions.files._write import write_csv, write_labels
+    from committee.predictions.files.shared.writing import write_csv, write_labels
 
     assert found.test is not None
     names, probabilities = found.test.class_names, found.test_probabilities()

@@ -19,8 +19,8 @@ from committee.cli._output import print_json, print_table
 from committee.errors import CommitteeError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from committee.debug._bench import Bench
     from committee.debug.base import Section
+    from committee.debug.shared.bench import Bench
 
 log = logging.getLogger("committee")
 
@@ -85,8 +85,8 @@ def _chosen(section: str) -> list[str]:
 
 def _section(name: str) -> Section:
     """Return the section of a name, or the one that runs the stage of that name."""
-    from committee.debug._of_stage import OfStage
     from committee.debug.base import SECTIONS
+    from committee.debug.shared.of_stage import OfStage
     from committee.pipeline.stages.base import STAGES
 
     for stage in map(STAGES.load, STAGES.names()):
@@ -96,7 +96,7 @@ def _section(name: str) -> Section:
 
 
 def _bench(arguments: Namespace) -> Bench:
-    from committee.debug._bench import Bench, fast_recipe, only
+    from committee.debug.shared.bench import Bench, fast_recipe, only
     from committee.store.layout import Store
 
     store, recipe = store_of(arguments), recipe_of(arguments)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner, Query
+from committee.combiners.shared.calibrator import Calibrator
 from committee.solvers.columns import take
 from committee.solvers.cross_fit import redraw_folds
 from committee.solvers.newton import best_temperature, fit_temperature

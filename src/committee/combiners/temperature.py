@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.combiners._calibrator import OutputCalibrator
+from committee.combiners.shared.calibrator import OutputCalibrator
 from committee.solvers.newton import fit_temperature
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.base.limits import above_zero
-from committee.combiners._calibrator import OutputCalibrator
 from committee.combiners.base import Combiner
+from committee.combiners.shared.calibrator import OutputCalibrator
 from committee.solvers.class_scaling import best_class_scaling
 from committee.solvers.newton import fit_temperature
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from committee.base.registry import Family
-from committee.debug._bench import Bench
+from committee.debug.shared.bench import Bench
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +24,12 @@ class Section(ABC):
 
     See Also
     --------
-    committee.debug._of_stage.OfStage : A section that runs a stage of the pipeline.
+    committee.debug.shared.of_stage.OfStage : A section that runs a stage of the pipeline.
 
     Examples
     --------
     >>> from pathlib import Path
-    >>> from committee.debug._bench import Bench
+    >>> from committee.debug.shared.bench import Bench
     >>> from committee.debug.base import SECTIONS
     >>> from committee.recipe.load import load_recipe
     >>> from committee.store.layout import Store

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from committee.debug._bench import Bench
 from committee.debug.base import Section, log_facts
+from committee.debug.shared.bench import Bench
 from committee.pipeline.discover import discover
 
 
@@ -17,7 +17,7 @@ class Discover(Section):
     Examples
     --------
     >>> from pathlib import Path
-    >>> from committee.debug._bench import Bench
+    >>> from committee.debug.shared.bench import Bench
     >>> from committee.debug.discover import Discover
     >>> from committee.recipe.load import load_recipe
     >>> from committee.store.layout import Store

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from committee.debug._bench import Bench, names_of
 from committee.debug.base import Section, log_facts, statistics
+from committee.debug.shared.bench import Bench, names_of
 from committee.pipeline.discover import look_through
 from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.stages.fusion import extracted, fused_members
@@ -21,7 +21,7 @@ class ExtractEmbeddings(Section):
     Examples
     --------
     >>> from pathlib import Path
-    >>> from committee.debug._bench import Bench
+    >>> from committee.debug.shared.bench import Bench
     >>> from committee.debug.extract_embeddings import ExtractEmbeddings
     >>> from committee.recipe.load import load_recipe
     >>> from committee.store.layout import Store

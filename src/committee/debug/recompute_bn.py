@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from committee.debug._bench import Bench, names_of
 from committee.debug.base import Section, log_facts
+from committee.debug.shared.bench import Bench, names_of
 from committee.pipeline.discover import look_through
 from committee.pipeline.shared.choose import choose_backbones
 from committee.pipeline.shared.derived_members import DerivedContext, open_context
@@ -25,7 +25,7 @@ class RecomputeBn(Section):
     Examples
     --------
     >>> from pathlib import Path
-    >>> from committee.debug._bench import Bench
+    >>> from committee.debug.shared.bench import Bench
     >>> from committee.debug.recompute_bn import RecomputeBn
     >>> from committee.recipe.load import load_recipe
     >>> from committee.store.layout import Store

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from committee.base.devices import resolve
 from committee.base.text import count
-from committee.debug._bench import Bench, names_of
 from committee.debug.base import Section, log_facts, statistics
+from committee.debug.shared.bench import Bench, names_of
 from committee.pipeline.shared.to_train import members_to_train, open_for
 from committee.training.fit.smoke import smoke
 
@@ -20,7 +20,7 @@ class Smoke(Section):
     Examples
     --------
     >>> from pathlib import Path
-    >>> from committee.debug._bench import Bench
+    >>> from committee.debug.shared.bench import Bench
     >>> from committee.debug.smoke import Smoke
     >>> from committee.recipe.load import load_recipe
     >>> from committee.store.layout import Store

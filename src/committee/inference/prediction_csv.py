@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from committee.base.csv_cells import line, unescape
 from committee.errors import DataError, first_five
 from committee.inference.origins import Origins
-from committee.predictions.files._write import class_columns
+from committee.predictions.files.shared.writing import class_columns
 from committee.store.commit import write_file
 from committee.store.outputs import output_text
 

@@ -22,10 +22,10 @@ from committee.errors import DataError, UsageError
 from committee.images.decode import Source
 from committee.images.view import Fit, View
 from committee.models._images import channels_of, check_images, image_batches
-from committee.models._stored_network import load_network
 from committee.models.batch import Batch
 from committee.models.descriptions import MEMBER as DESCRIPTION
 from committee.models.descriptions import read_description, write_description
+from committee.models.stored_network import load_network
 from committee.untrusted.documents import build as build_from
 
 PROTOCOL = 1

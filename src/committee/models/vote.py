@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from committee.base.tracing import is_tracing
 from committee.combiners.base import Combiner, Query
 from committee.models.batch import Batch, LazyRows
-from committee.models.views._window import center
+from committee.models.squares import center
 from committee.models.views.base import SingleView
 
 LOG_TINY = float(np.log(np.finfo(np.float32).tiny))

@@ -8,8 +8,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from committee.metrics.diversity import error_correlation
-from committee.pruning._subsets import Subsets
 from committee.pruning.base import Pruner, Subset
+from committee.solvers.subsets import Subsets
 
 
 class Clustering(Pruner):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from committee.pruning._subsets import Subsets
 from committee.pruning.base import Pruner, Subset
+from committee.solvers.subsets import Subsets
 
 
 class GreedyForward(Pruner):

@@ -142,6 +142,6 @@ def contenders(methods: Sequence[Method], metric: str) -> list[Contender]:
 
 
 def _inside(combiner: Combiner) -> Combiner:
-    from committee.combiners._calibrator import Calibrator
+    from committee.combiners.shared.calibrator import Calibrator
 
     return _inside(combiner.inner) if isinstance(combiner, Calibrator) else combiner

@@ -7,8 +7,8 @@ from typing import Any
 
 from committee.base.objectives import AUTO
 from committee.base.progress import track
-from committee.combiners._calibrator import OutputCalibrator
 from committee.combiners.base import Combiner, build
+from committee.combiners.shared.calibrator import OutputCalibrator
 from committee.predictions.table import Predictions
 from committee.scoring.scores import Folds, LogProbs, cross_fit, folds_of
 from committee.tasks.base import task_of

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.base.folds import check_folds
 from committee.base.progress import track
-from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner
+from committee.combiners.shared.calibrator import Calibrator
 from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
 from committee.scoring.baselines import baselines

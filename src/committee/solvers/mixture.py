@@ -43,14 +43,6 @@ COUNT_METRICS: dict[str, Callable[[Counts, Counts, Counts], float]] = {
 """The metrics that depend on the predicted classes only, as functions of counts by class."""
 
 
-def count_score(metric: str, guess: NDArray[np.int64], labels: NDArray[np.int64], classes: int) -> float:
-    """Return `metric` of the predicted classes `guess` [N]."""
-    right, predicted, actual = (
-        np.bincount(values, minlength=classes) for values in (labels[guess == labels], guess, labels)
-    )
-    return COUNT_METRICS[metric](right, predicted, actual)
-
-
 class Mixture:
     """The weighted sum of the members' probabilities on N rows, and its predicted classes.
 

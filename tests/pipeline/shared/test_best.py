@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from committee.pipeline.shared.best import best_ensemble, best_member, best_models, is_within
+from committee.pipeline.shared.best import best_models
 from committee.pipeline.shared.draws import DRAWS, write_draws
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import read_reports
@@ -84,10 +84,7 @@ def evaluated(store: Store) -> Store:
     ],
 )
 def test_the_best_within_the_budget(evaluated: Store, metric, budget, expected) -> None:
-    member, ensemble = best_member(evaluated, metric, budget), best_ensemble(evaluated, metric, budget)
-    assert member is not None and ensemble is not None
-    assert (member["name"], ensemble["name"]) == (expected, f"vote_{expected}")
-    assert is_within(member, budget)
+    assert best_models(evaluated, metric, budget) == [f"vote_{expected}", expected]
 
 
 @pytest.mark.parametrize("stage", [Export(), Compress()])
@@ -100,16 +97,10 @@ def test_stages_take_the_best_within_the_budget(evaluated: Store, stage) -> None
     assert [each["name"] for each in files] == ["vote_cheap", "cheap"]
 
 
-def test_none_where_nothing_fits_or_nothing_was_evaluated(evaluated: Store, tmp_path) -> None:
-    assert best_member(evaluated, budget=CostBudget(max_latency_ms=0.5)) is None
-    assert best_ensemble(Store(tmp_path / "empty")) is None
-
-
 def test_a_report_of_earlier_networks_is_not_considered(evaluated: Store, caplog) -> None:
     with commit(evaluated.checkpoint("expensive", "refit"), kind="fit", fingerprint="trained again"):
         pass
-    found = best_member(evaluated)
-    assert found is not None and found["name"] == "cheap"
+    assert best_models(evaluated)[-1] == "cheap"
     assert "expensive has changed since it was evaluated: run committee evaluate" in caplog.messages
 
 
@@ -170,8 +161,6 @@ def test_ties_go_to_the_faster_ensemble(evaluated: Store) -> None:
         for name, drawn in zip(("cheap", "expensive"), size * draws, strict=True):
             content = {**report(f"vote_{name}", *FIGURES[name]), "gain": {"log_loss": GAIN}}
             write(evaluated, f"vote_{name}", content, drawn)
-        found = best_ensemble(evaluated)
-        assert found is not None and found["name"] == expected
         assert best_models(evaluated)[0] == expected
 
 

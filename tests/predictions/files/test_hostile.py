@@ -17,8 +17,8 @@ from pyarrow import parquet
 from safetensors.numpy import save_file
 
 from committee.errors import CommitteeError, DataError, StoreError
-from committee.predictions.files._write import write_csv
 from committee.predictions.files.base import read, read_labels
+from committee.predictions.files.shared.writing import write_csv
 from committee.predictions.table import Predictions
 from committee.store.commit import commit
 from committee.untrusted import growth

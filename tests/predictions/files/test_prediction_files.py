@@ -18,8 +18,8 @@ from pyarrow import parquet
 from safetensors.numpy import save_file
 
 from committee.errors import CommitteeError, DataError, DependencyError, UsageError
-from committee.predictions.files._write import write_csv
 from committee.predictions.files.base import FILES, member_names, read, read_labels
+from committee.predictions.files.shared.writing import write_csv
 from committee.predictions.table import Predictions
 
 IDS = ["b.png", 'a "1", left.png', "ü.png"]

@@ -15,8 +15,8 @@ from committee.training.crossfit import crossfit as module
 from committee.training.crossfit.crossfit import CrossFit
 from committee.training.fit.early_stopping import judging_rows
 from committee.training.fit.predict import logits_of
-from committee.training.plans import _of_backbone
 from committee.training.plans.base import PLANS
+from committee.training.plans.shared import of_backbone
 from committee.training.plans.single import Single
 
 
@@ -36,13 +36,13 @@ def run(making, dataset, store, cpu):
 @pytest.fixture
 def fits(monkeypatch):
     """The folds that are trained, in order."""
-    trained, real = [], _of_backbone.train
+    trained, real = [], of_backbone.train
 
     def counted(*args, **kwargs):
         trained.append(kwargs["fold"])
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(_of_backbone, "train", counted)
+    monkeypatch.setattr(of_backbone, "train", counted)
     return trained
 
 
@@ -89,7 +89,7 @@ def test_nothing_is_made_twice(run, fits, store, monkeypatch):
     name = run("training.epochs=1")
     assert fits == ["fold_0", "fold_1", "fold_2", "refit"]
     before = contents(store.root)
-    monkeypatch.setattr(_of_backbone, "smoke", None)
+    monkeypatch.setattr(of_backbone, "smoke", None)
     run("training.epochs=1")
     assert len(fits) == 4 and contents(store.root) == before
     shutil.rmtree(store.kfold(name))
@@ -146,7 +146,7 @@ def test_what_other_settings_left_is_removed(run, store, caplog):
 
 def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):
     asked = {}
-    real = _of_backbone.train
+    real = of_backbone.train
 
     def spy(*args, **kwargs):
         asked[kwargs["fold"]] = kwargs["epochs"]
@@ -154,7 +154,7 @@ def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):
         trained.member.provenance["epochs"] = {"fold_0": 2, "fold_1": 9, "fold_2": 3}.get(kwargs["fold"], 0)
         return trained
 
-    monkeypatch.setattr(_of_backbone, "train", spy)
+    monkeypatch.setattr(of_backbone, "train", spy)
     run("training.early_stop={patience: 1}")
     assert asked == {"fold_0": None, "fold_1": None, "fold_2": None, "refit": 3}
 
@@ -163,13 +163,13 @@ def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):
 def test_without_folds_half_of_the_val_split_judges_epochs_and_counts_as_seen(
     making, dataset, store, cpu, plan, monkeypatch
 ):
-    given, real = {}, _of_backbone.train
+    given, real = {}, of_backbone.train
 
     def spy(spec, dataset, rows, **kwargs):
         given[spec.name] = rows
         return real(spec, dataset, rows, **kwargs)
 
-    monkeypatch.setattr(_of_backbone, "train", spy)
+    monkeypatch.setattr(of_backbone, "train", spy)
     monkeypatch.setattr(type(dataset), "images", watched := Watched(type(dataset).images))
     rule = "training.early_stop=null" if plan == "boosting" else "training.early_stop={patience: 2}"
     made = PLANS.make(

@@ -5,8 +5,8 @@ import pytest
 from committee.errors import RecipeError
 from committee.pipeline.shared.to_train import _warn_of_unused
 from committee.recipe.training import Fit
-from committee.training.plans import _of_backbone
 from committee.training.plans.base import PLANS
+from committee.training.plans.shared import of_backbone
 from committee.training.plans.single import Single
 
 OF_BACKBONE = [name for name in PLANS.names() if PLANS.load(name).section == "training.plan"]
@@ -48,7 +48,7 @@ def plan(making, dataset, store, cpu, monkeypatch):
     def fit(spec, *_, **__):
         raise Seen(spec)
 
-    monkeypatch.setattr(_of_backbone, "train", fit)
+    monkeypatch.setattr(of_backbone, "train", fit)
 
     def make(name, *overrides):
         given = {"spec": making.make_spec(*overrides), "dataset": dataset, "store": store, "device": cpu}

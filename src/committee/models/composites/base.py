@@ -17,10 +17,10 @@ from committee.backbones.stored_weights import build_for, fill
 from committee.base.registry import Family
 from committee.errors import UsageError
 from committee.images.decode import Source
-from committee.models._stored_network import damage_named
 from committee.models.descriptions import COMPOSITE as DESCRIPTION
 from committee.models.descriptions import MEMBER, write_description
 from committee.models.member import WEIGHTS, predict, slugs
+from committee.models.stored_network import damage_named
 from committee.store.hashes import hash_file
 from committee.store.inside import inside
 from committee.store.manifest import digest

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from committee.base.registry import Family
 from committee.errors import UnknownNameError, nearest
-from committee.models.views._window import center
+from committee.models.squares import center
 
 IDENTITY = "identity"
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from committee.errors import UsageError
 from committee.images.view import MARGIN
-from committee.models.views._window import scaled, window
+from committee.models.squares import scaled, window
 from committee.models.views.base import Views
 
 CORNERS = {"top_left": (0, 0), "top_right": (0, 1), "bottom_left": (1, 0), "bottom_right": (1, 1)}

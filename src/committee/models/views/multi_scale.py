@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from committee.errors import UsageError
-from committee.models.views._window import center, scaled
+from committee.models.squares import center, scaled
 from committee.models.views.base import Views
 
 SMALLEST, LARGEST = 0.25, 4.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from committee.errors import UsageError
-from committee.models.views._window import window
+from committee.models.squares import window
 from committee.models.views.base import Views
 
 SIDES = {"up": (1, 0), "down": (-1, 0), "left": (0, 1), "right": (0, -1)}

@@ -15,10 +15,21 @@ from committee.store.layout import Store
 def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None) -> list[str]:
     """Return the names of the best ensemble and of the best single member of a store.
 
-    The best ensemble is the fastest of those that cannot be told from the one with the best score.
-
     If the gain of the best ensemble over the best single member is not proven, but that of another ensemble
-    is, the best such ensemble is added. The parameters are those of `best_ensemble`.
+    is, the best such ensemble is added. Members that are derived from other members, such as a soup or a
+    fusion head, count as ensembles.
+
+    Parameters
+    ----------
+    store : Store
+        A store with evaluated models.
+    metric : str
+        Key of the metric; its cross-fitted value ranks the models, as on the leaderboard. Models without a
+        value come last, by name. Of ensembles that cannot be told from the one with the best value, the
+        fastest is returned; see `committee.scoring.choice.choose`.
+    budget : CostBudget, optional
+        Models whose measured latency or size exceeds it are not considered. A latency that was measured with
+        several images per call is compared unchanged, so it can only exclude too many models.
 
     Raises
     ------
@@ -53,39 +64,6 @@ def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget |
 def best_within(recipe: Recipe, store: Store) -> list[str]:
     """Return the names of the best models within the cost budget of a recipe; see `best_models`."""
     return best_models(store, budget=recipe.pruning.cost_budget if recipe.pruning else None)
-
-
-def best_ensemble(
-    store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None
-) -> Report | None:
-    """Return the `metrics.json` report of the best ensemble of a store, or None if there is none.
-
-    Members that are derived from other members, such as a soup or a fusion head, count as ensembles.
-
-    Parameters
-    ----------
-    store : Store
-        A store with evaluated models.
-    metric : str
-        Key of the metric; its cross-fitted value ranks the models, as on the leaderboard. Models without a
-        value come last, by name. Of ensembles that cannot be told from the one with the best value, the
-        fastest is returned; see `committee.scoring.choice.choose`.
-    budget : CostBudget, optional
-        Models whose measured latency or size exceeds it are not considered. A latency that was measured with
-        several images per call is compared unchanged, so it can only exclude too many models.
-
-    See Also
-    --------
-    best_member : The same choice among single members.
-    """
-    return _first_ensemble(store, read_reports(store), metric, budget)
-
-
-def best_member(
-    store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None
-) -> Report | None:
-    """Return the report of the single member with the best value, or None; see `best_ensemble`."""
-    return _first_single(read_reports(store), metric, budget)
 
 
 def is_single(report: Report) -> bool:

@@ -13,8 +13,8 @@ from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
 from committee.base.text import duration
 from committee.combiners import base as combiners
-from committee.combiners._calibrator import Calibrator
 from committee.combiners.base import Combiner
+from committee.combiners.shared.calibrator import Calibrator
 from committee.pipeline.discover import (
     MEMBERS,
     Catalog,

@@ -11,7 +11,7 @@ from committee.models.member import Member
 from committee.store.disk import free_bytes, in_words
 from committee.store.layout import Store
 from committee.training.crossfit.crossfit import fit_names
-from committee.training.plans._of_backbone import OfBackbone
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from committee.pipeline.shared.step_time import STEP, StepTimer
 from committee.pipeline.shared.summary import Table
 from committee.training.crossfit.crossfit import foresee
 from committee.training.fit.teacher import REFIT
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.distillation import Distillation
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from committee.training.crossfit.crossfits import division_of
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.smoke import check_shape
 from committee.training.fit.start import starting_weights
-from committee.training.plans._of_backbone import OfBackbone
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 MEGABYTE = 1e6
 

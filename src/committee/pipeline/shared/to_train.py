@@ -22,9 +22,9 @@ from committee.recipe.training import Plan as PlanSection
 from committee.store.commit import remove
 from committee.store.layout import Store
 from committee.training.crossfit.augmentation import AugmentationTrial
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import PLANS, Plan
 from committee.training.plans.moe import gate_size
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
 

@@ -35,8 +35,8 @@ from committee.recipe.training import Plan as PlanSection
 from committee.store.commit import remove
 from committee.store.layout import Store
 from committee.training.fit.teacher import REFIT
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.distillation import Distillation as Plan
+from committee.training.plans.shared.of_backbone import OfBackbone
 from committee.training.plans.single import Single
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
 from committee.training.fit.predict import logits_of
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import Stored
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from committee.training.fit.batches import Rows, inner_slice
 from committee.training.fit.early_stopping import judging_rows
 from committee.training.fit.job import Extra
 from committee.training.fit.predict import logits_of
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import Stored
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
 

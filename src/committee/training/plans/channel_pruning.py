@@ -19,8 +19,8 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.channels import remove_channels
 from committee.training.fit.embeddings import one_network
 from committee.training.fit.job import Extra
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import Stored
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 FEW = 4
 """Images with which a network is traced."""

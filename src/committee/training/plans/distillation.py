@@ -20,8 +20,8 @@ from committee.training.fit.distillation_step import DistillationStep
 from committee.training.fit.job import Extra
 from committee.training.fit.teacher import REFIT, Teacher
 from committee.training.fit.teaching import Targets, Teaching
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import Stored
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 NOT_IN_FITS = {"enable", "teacher", "student", "epochs", "lr", "batch_size", "unlabeled", "seeds"}
 """Keys of the section that are part of the backbone's settings, or do not change a fit."""

@@ -243,7 +243,7 @@ class FusionPlan(Derived):
 class _Together(nn.Module):
     """Backbones and head as one network, whose input are images of one size with values in [0, 1]."""
 
-    def __init__(self, fusion: Fusion, size: int) -> None:
+    def __init__(self, fusion: Fusion) -> None:
         super().__init__()
         parts = cast("Sequence[Member]", fusion.parts)
         self.bodies = nn.ModuleList(part.network for part in parts)
@@ -272,7 +272,7 @@ def _together(fusion: Fusion, size: int) -> Member:
     """Return the member from which end-to-end training starts: copies of head and backbones."""
     own = copy.deepcopy(fusion)
     channels = cast("Member", own.parts[0]).view.channels
-    net = _Together(own, size)
+    net = _Together(own)
     network = Backbone(net, ["head"], mean=[0.0] * channels, std=[1.0] * channels)
     view = View(size, network.mean, network.std, cast("Member", own.parts[0]).view.fit, channels)
     return Member(network, view, fusion.class_names, fusion.name)

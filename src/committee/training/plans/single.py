@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from committee.training.fit.batches import Rows
-from committee.training.plans._of_backbone import OfBackbone
 from committee.training.plans.base import Stored
+from committee.training.plans.shared.of_backbone import OfBackbone
 
 
 class Single(OfBackbone):

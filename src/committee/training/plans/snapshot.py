@@ -17,8 +17,8 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.job import Extra
 from committee.training.fit.start import wanted_head_epochs
 from committee.training.fit.weight_trackers import Snapshots
-from committee.training.plans._of_backbone import OfBackbone, with_weights
 from committee.training.plans.base import Stored
+from committee.training.plans.shared.of_backbone import OfBackbone, with_weights
 
 
 class Snapshot(OfBackbone):

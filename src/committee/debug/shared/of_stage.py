@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from committee.debug._bench import Bench, require_done
 from committee.debug.base import Section, log_facts, statistics
+from committee.debug.shared.bench import Bench, require_done
 from committee.pipeline.shared.records import ensemble_facts, provenance
 from committee.pipeline.stages.base import Stage
 from committee.predictions.table import Predictions
@@ -24,8 +24,8 @@ class OfStage(Section):
     Examples
     --------
     >>> from pathlib import Path
-    >>> from committee.debug._bench import Bench
-    >>> from committee.debug._of_stage import OfStage
+    >>> from committee.debug.shared.bench import Bench
+    >>> from committee.debug.shared.of_stage import OfStage
     >>> from committee.pipeline.stages.base import STAGES
     >>> from committee.recipe.load import load_recipe
     >>> from committee.store.layout import Store
