@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 from torch import Tensor
 
 from committee.base.limits import a_share, above_zero
 from committee.combiners.base import Combiner, Query, build
 from committee.errors import UsageError
+from committee.metrics.means import mean_interval
 from committee.metrics.summaries import Rows
 from committee.solvers.cross_fit import CrossFits, redraw_folds
 
@@ -108,12 +109,12 @@ class Fallback(Combiner):
         """Return the differences of the means of both metrics with their limits; positive is better."""
         labels = predictions.require_labels(self.key)
         one, other = Rows.read(better, labels), Rows.read(plain, labels)
-        units = np.arange(len(labels)) if predictions.groups is None else predictions.groups
         differences = {
             "log_loss": other.log_loss.astype(np.float64) - one.log_loss,
             "accuracy": one.correct.astype(np.float64) - other.correct,
         }
-        return {name: _interval(each, units, self.confidence) for name, each in differences.items()}
+        found = (mean_interval(each, predictions.groups, self.confidence) for each in differences.values())
+        return dict(zip(differences, map(asdict, found), strict=True))
 
     def _used(self) -> Combiner:
         if "used" not in self._notes:
@@ -149,14 +150,3 @@ class Fallback(Combiner):
     def notes(self) -> dict[str, Any]:
         """Return which rule is used, its gains, and its notes."""
         return {**self._notes, "rule": self._used().notes()} if self._notes else {}
-
-
-def _interval(values: NDArray[np.float64], units: NDArray[Any], confidence: float) -> dict[str, float]:
-    """Return the mean of values `[N]` with limits; the rows of one unit are dependent."""
-    mean = float(values.mean())
-    _, unit = np.unique(units, return_inverse=True)
-    sums = np.bincount(unit, values - mean)
-    count = len(sums)
-    error = float(np.sqrt((sums**2).sum() * count / max(1, count - 1))) / len(values)
-    reach = float(student.ppf((1 + confidence) / 2, max(1, count - 1))) * error
-    return {"value": mean, "low": mean - reach, "high": mean + reach}

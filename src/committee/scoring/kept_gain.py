@@ -6,25 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
+
+from committee.metrics.means import variance_of_mean
+from committee.metrics.sampling import Interval
 
 LEVEL = 0.95
 SCORES = ("accuracy", "log_loss")
 """Metrics that are means over rows."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over rows and seeds with its interval.
-
-    Attributes
-    ----------
-    value, low, high : float
-    """
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -33,11 +22,11 @@ class KeptGain:
 
     Attributes
     ----------
-    gain : Estimate
+    gain : Interval
         Of the distilled student over the student trained alone.
-    teacher_gain : Estimate
+    teacher_gain : Interval
         Of the teacher over the student trained alone.
-    kept : Estimate or None
+    kept : Interval or None
         The ratio of the two; None unless the interval of `teacher_gain` is above zero.
 
     See Also
@@ -45,9 +34,9 @@ class KeptGain:
     kept_gain : Returns this.
     """
 
-    gain: Estimate
-    teacher_gain: Estimate
-    kept: Estimate | None
+    gain: Interval
+    teacher_gain: Interval
+    kept: Interval | None
 
 
 def row_scores(log_probs: NDArray[np.float32], labels: NDArray[np.int64], metric: str) -> NDArray[np.float64]:
@@ -64,7 +53,7 @@ def row_scores(log_probs: NDArray[np.float32], labels: NDArray[np.int64], metric
     return log_probs[..., np.arange(len(labels)), labels].astype(np.float64)
 
 
-def mean_estimate(values: NDArray[np.float64], groups: NDArray[np.int64] | None = None) -> Estimate:
+def mean_estimate(values: NDArray[np.float64], groups: NDArray[np.int64] | None = None) -> Interval:
     """Return the mean of scores of several seeds on the same rows, with an interval for new rows and seeds.
 
     Parameters
@@ -89,15 +78,15 @@ def mean_estimate(values: NDArray[np.float64], groups: NDArray[np.int64] | None 
     (0.625, True)
     """
     mean = float(values.mean())
-    parts = [_variance_of_rows(values.mean(0) - mean, groups)]
+    parts = [variance_of_mean(values.mean(0), groups)]
     seeds = len(values)
     if seeds > 1:
         parts.append((values.mean(1).var(ddof=1) / seeds, seeds - 1))
     total = sum(variance for variance, _ in parts)
     spread = sum(variance**2 / freedom for variance, freedom in parts)
     freedom = total**2 / spread if spread else 1.0
-    half = float(t.ppf((1 + LEVEL) / 2, freedom) * np.sqrt(total)) if total else 0.0
-    return Estimate(mean, mean - half, mean + half)
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2) * np.sqrt(total)) if total else 0.0
+    return Interval(mean, mean - half, mean + half)
 
 
 def kept_gain(
@@ -136,13 +125,3 @@ def kept_gain(
         return KeptGain(gain, whole, None)
     ratio = gain.value / whole.value
     return KeptGain(gain, whole, mean_estimate(ratio + (gains - ratio * most) / whole.value, groups))
-
-
-def _variance_of_rows(residuals: NDArray[np.float64], groups: NDArray[np.int64] | None) -> tuple[float, int]:
-    """Return the variance of a mean over rows, and its degrees of freedom."""
-    count = len(residuals)
-    if groups is not None:
-        sums = np.bincount(np.unique(groups, return_inverse=True)[1], residuals)
-        residuals = sums.astype(np.float64)
-    freedom = max(1, len(residuals) - 1)
-    return float((residuals**2).sum()) * len(residuals) / freedom / count**2, freedom

@@ -5,7 +5,7 @@ import importlib.util
 import pytest
 
 from committee.errors import TrainingError
-from committee.training.fit.journal import MlflowRun, write_csv
+from committee.training.fit.journal import MlflowRun, epoch_seconds, write_csv
 from committee.training.fit.train import train
 
 ROW = {"epoch": 1, "phase": "all", "lr": 0.1, "train_loss": 2.0, "seconds": 0.5}
@@ -17,6 +17,13 @@ def test_a_line_an_epoch(tmp_path):
         first, second = csv.DictReader(file)
     assert (first["epoch"], first["train_loss"], first["inner_accuracy"]) == ("1", "2.0", "")
     assert (second["epoch"], second["inner_accuracy"]) == ("2", "0.5")
+
+
+def test_the_seconds_of_a_fit_are_those_of_all_its_networks(tmp_path):
+    assert epoch_seconds(tmp_path) is None
+    write_csv(tmp_path / "epochs.csv", [ROW, ROW])
+    write_csv(tmp_path / "expert_0_epochs.csv", [{**ROW, "seconds": 2.0}])
+    assert epoch_seconds(tmp_path) == 3.0
 
 
 def test_nothing_is_tracked_unless_asked_for():

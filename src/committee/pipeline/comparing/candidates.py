@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from committee.pipeline.comparing.kinds import SINGLE, kind_of
 from committee.pipeline.shared.records import ensemble_facts, member_facts
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
 from committee.store.layout import Store
-from committee.training.fit.journal import CSV_NAME
+from committee.training.fit.journal import epoch_seconds
 
 
 def candidates(store: Store, names: Sequence[str] = ()) -> list[Report]:
@@ -82,11 +81,6 @@ def training_seconds(store: Store, name: str) -> float | None:
 
 
 def _own_seconds(store: Store, member: str) -> float | None:
-    total = 0.0
-    for fold in store.folds(member):
-        path = store.checkpoint(member, fold) / CSV_NAME
-        if not path.is_file():
-            return None
-        with path.open(newline="", encoding="utf-8") as file:
-            total += sum(float(row["seconds"] or 0) for row in csv.DictReader(file))
-    return total
+    fits = [epoch_seconds(store.checkpoint(member, fold)) for fold in store.folds(member)]
+    known = [seconds for seconds in fits if seconds is not None]
+    return sum(known) if len(known) == len(fits) else None

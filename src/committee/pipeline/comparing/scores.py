@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from committee.combiners.base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.metrics.confidence import intervals
+from committee.metrics.means import mean_interval
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.reports import Report
@@ -69,17 +70,8 @@ class Rows:
         place = np.arange(len(labels))
         loss = others[place, labels].astype(float) - outputs[place, labels].astype(float)
         right = (outputs.argmax(1) == labels).astype(float) - (others.argmax(1) == labels)
-        return {"accuracy": self._mean(right), "log_loss": self._mean(loss)}
-
-    def _mean(self, values: NDArray[np.float64]) -> dict[str, float]:
-        """Return the mean of the differences of rows, with an interval for independent rows or groups."""
-        groups = np.arange(len(values)) if self.rows.groups is None else self.rows.groups
-        _, place = np.unique(groups, return_inverse=True)
-        mean = float(values.mean())
-        total = np.bincount(place, values - mean)
-        count = max(len(total) - 1, 1)
-        error = float(np.sqrt((total**2).sum() * len(total) / count) / len(values))
-        return {"value": mean, "low": mean - 1.96 * error, "high": mean + 1.96 * error}
+        differences = {"accuracy": right, "log_loss": loss}
+        return {metric: asdict(mean_interval(each, self.rows.groups)) for metric, each in differences.items()}
 
 
 def shared_rows(

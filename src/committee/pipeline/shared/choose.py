@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from committee.combiners.base import COMBINERS, Combiner
 from committee.combiners.base import build as build_combiner
 from committee.errors import RecipeError, StoreError
-from committee.pipeline.shared.records import failures
+from committee.pipeline.shared.records import failures, inference_of
 from committee.recipe.document import Document
 from committee.recipe.members import matches
 from committee.recipe.model import Recipe
@@ -104,7 +104,7 @@ def choose_deployed(recipe: Recipe, entries: Sequence[Entry], members: Iterable[
     The key `inference` of the recipe, for all members or for the member, takes precedence over the recipe
     that trained the member.
     """
-    stored = {entry["name"]: str(entry.get("inference", "refit")) for entry in entries}
+    stored = {entry["name"]: inference_of(entry) for entry in entries}
     trainings = {spec.name: spec.training for spec in recipe.members()}
     fixed = {entry["name"] for entry in entries if "adopted" in entry or _has_no_folds(entry)}
     deployed = {}

@@ -16,7 +16,7 @@ from committee.images.record import load_record
 from committee.images.view import CanvasSpec
 from committee.models.ensemble import views_of
 from committee.pipeline.discover import Catalog
-from committee.pipeline.shared.records import member_source
+from committee.pipeline.shared.records import inference_of, member_source
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.plans.base import Inputs
@@ -60,7 +60,7 @@ class DerivedContext:
             dataset=self.dataset,
             store=self.store,
             device=self.device,
-            inference=inference or str(first.get("inference", "refit")),
+            inference=inference or inference_of(first),
             batch_size=self.recipe.dataset.batch_size,
             seed=self.recipe.seed,
             trusted=self.recipe.trusted_backbones(),

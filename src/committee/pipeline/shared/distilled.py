@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,7 +18,8 @@ from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.records import (
     deployed_folds,
-    ensemble_facts,
+    deployed_of,
+    inference_of,
     member_facts,
     member_source,
     model_source,
@@ -28,7 +28,7 @@ from committee.pipeline.shared.splits import has_split, split_rows
 from committee.scoring.kept_gain import SCORES, kept_gain, mean_estimate, row_scores
 from committee.store.commit import write_json
 from committee.store.layout import Store
-from committee.training.fit.journal import CSV_NAME
+from committee.training.fit.journal import epoch_seconds
 from committee.untrusted.documents import read_json
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ def comparison_report(store: Store, name: str, costs: Costs) -> dict[str, Any]:
     if record is None:
         return {}
     teacher = str(record["teacher"])
-    deployed, combiner = _parts(store, teacher)
+    deployed = deployed_of(store, teacher)
+    combiner = load_combiner(store.ensemble(teacher)) if teacher in store.ensembles() else None
     members = list(deployed)
     if not has_split(store, members, "test", deployed):
         return {}
@@ -89,8 +90,11 @@ def comparison_report(store: Store, name: str, costs: Costs) -> dict[str, Any]:
     report: dict[str, Any] = {
         "seeds": len(alone),
         "teacher": {"name": teacher, "metrics": {}, "training_seconds": _seconds_of(store, deployed)},
-        "scratch": {"metrics": {}, "training_seconds": _seconds(students.checkpoint(f"{SCRATCH}0", REFIT))},
-        "distilled": {"metrics": {}, "training_seconds": _seconds(store.checkpoint(name, REFIT))},
+        "scratch": {
+            "metrics": {},
+            "training_seconds": epoch_seconds(students.checkpoint(f"{SCRATCH}0", REFIT)),
+        },
+        "distilled": {"metrics": {}, "training_seconds": epoch_seconds(store.checkpoint(name, REFIT))},
         "gain": {},
         "teacher_gain": {},
         "kept": {},
@@ -132,13 +136,6 @@ def _current(store: Store, name: str) -> dict[str, Any] | None:
     return record if same else None
 
 
-def _parts(store: Store, teacher: str) -> tuple[Mapping[str, str], Any]:
-    """Return the deployed networks of the members of a teacher, and their combiner; None for a member."""
-    if teacher in store.ensembles():
-        return ensemble_facts(store, teacher)["inference"], load_combiner(store.ensemble(teacher))
-    return {teacher: str(member_facts(store, teacher).get("inference", REFIT))}, None
-
-
 def _record(store: Store, name: str) -> Path:
     return store.comparison(name).root / RECORD
 
@@ -175,18 +172,9 @@ def _seconds_of(store: Store, deployed: Mapping[str, str]) -> float:
             continue
         names[member] = inference
         of = member_facts(store, member).get("of", ())
-        left |= {each: str(member_facts(store, each).get("inference", REFIT)) for each in of}
+        left |= {each: inference_of(member_facts(store, each)) for each in of}
     return sum(
-        _seconds(store.checkpoint(member, fit))
+        epoch_seconds(store.checkpoint(member, fit)) or 0.0
         for member, inference in names.items()
         for fit in deployed_folds(store, member, inference)
     )
-
-
-def _seconds(folder: Path) -> float:
-    """Return the seconds of all epochs of a fit, from its journals."""
-    total = 0.0
-    for file in folder.glob(f"*{CSV_NAME}"):
-        with file.open(encoding="utf-8", newline="") as lines:
-            total += sum(float(row["seconds"]) for row in csv.DictReader(lines))
-    return total

@@ -15,7 +15,7 @@ from committee.images.dataset import Dataset
 from committee.images.view import View
 from committee.metrics.confidence import intervals
 from committee.models.predictor import Predictor
-from committee.pipeline.shared.records import ensemble_facts, member_facts
+from committee.pipeline.shared.records import deployed_of
 from committee.pipeline.shared.splits import has_split, oof_rows, split_rows, unseen
 from committee.predictions.table import Predictions
 from committee.scoring.gains import gain
@@ -44,13 +44,6 @@ class HeldOut:
     kind: str
     inference: str | None
     rows: NDArray[np.int64]
-
-
-def deployed_of(store: Store, name: str) -> dict[str, str]:
-    """Return the deployed networks of the members of a model."""
-    if name in store.ensembles():
-        return dict(ensemble_facts(store, name)["inference"])
-    return {name: str(member_facts(store, name).get("inference", "refit"))}
 
 
 def choosing_rows(store: Store, name: str, dataset: Dataset, most: int, seed: int) -> HeldOut:

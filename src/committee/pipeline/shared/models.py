@@ -10,7 +10,13 @@ from torch import nn
 from committee.combiners.base import load as load_combiner
 from committee.models.ensemble import Ensemble, folds_member
 from committee.models.stored import load_network
-from committee.pipeline.shared.records import common_inference, deployed_folds, ensemble_facts, member_facts
+from committee.pipeline.shared.records import (
+    common_inference,
+    deployed_folds,
+    ensemble_facts,
+    inference_of,
+    member_facts,
+)
 from committee.store.layout import Store
 from committee.store.manifest import read_whole
 
@@ -60,7 +66,7 @@ def _member(
     known: dict[str, nn.Module],
 ) -> tuple[nn.Module, dict[str, Any]]:
     facts = member_facts(store, name)
-    inference = inference or str(facts.get("inference", "refit"))
+    inference = inference or inference_of(facts)
     networks = [
         load_network(store.checkpoint(name, fold), trusted, known)
         for fold in deployed_folds(store, name, inference)

@@ -23,6 +23,7 @@ from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.package import CALIBRATION_IMAGES, Status, package, up_to_date
 from committee.pipeline.shared.parity import several_sizes
+from committee.pipeline.shared.photo import evenly_spaced
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.sets import model_table
 from committee.recipe.exports import ExportFormat
@@ -125,17 +126,17 @@ def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np
             settings = recorded_settings(load_record(store), settings, store)
         samples = read(settings)
         rows = [row for row, split in enumerate(samples.splits) if split == "train"]
-        return [decode(samples.images[row], channels, name=samples.ids[row]) for row in _spread(rows)]
+        return [
+            decode(samples.images[row], channels, name=samples.ids[row])
+            for row in evenly_spaced(rows, PARITY_IMAGES)
+        ]
     except CommitteeError:
         # A copy of a store may be used where the images do not exist.
         for path in sorted(store.root.glob(f"cache/*/{FILE}")):
             canvas = np.load(path, mmap_mode="r", allow_pickle=False)
             if canvas.shape[3] == channels:
-                return [canvas[row].transpose(2, 0, 1).copy() for row in _spread(range(len(canvas)))]
+                return [
+                    canvas[row].transpose(2, 0, 1).copy()
+                    for row in evenly_spaced(range(len(canvas)), PARITY_IMAGES)
+                ]
         raise
-
-
-def _spread(rows: Sequence[int]) -> list[int]:
-    """Return a few evenly spaced rows, including the first and the last."""
-    places = np.linspace(0, len(rows) - 1, PARITY_IMAGES).round().astype(int)
-    return [rows[place] for place in dict.fromkeys(places.tolist())]

@@ -67,7 +67,7 @@ def photo_of(store: Store) -> Photo:
     """
     try:
         samples = _samples(store)
-        shapes = sorted((decode(samples.images[row]).shape[1:] for row in _spread(samples)), key=math.prod)
+        shapes = sorted((decode(samples.images[row]).shape[1:] for row in _some_rows(samples)), key=math.prod)
     except CommitteeError as error:
         log.debug("The size of a photo is not known: %s", error)
         return Photo(HEIGHT, WIDTH, UNKNOWN)
@@ -90,7 +90,7 @@ def photos_of(store: Store, channels: int, batch: int) -> Photos:
     """
     try:
         samples = _samples(store)
-        singles = [decode(samples.images[row], channels) for row in _spread(samples)]
+        singles = [decode(samples.images[row], channels) for row in _some_rows(samples)]
         origin = "images of the data set"
     except CommitteeError as error:
         log.debug("The images of the data set cannot be read: %s", error)
@@ -108,11 +108,16 @@ def _samples(store: Store) -> Samples:
         return read(recorded_settings(load_record(store), None, store))
 
 
-def _spread(samples: Samples) -> Sequence[int]:
+def _some_rows(samples: Samples) -> Sequence[int]:
     """Return evenly spaced rows of the test split, or of all images without one."""
     rows = [row for row, split in enumerate(samples.splits) if split == "test"] or range(len(samples.images))
-    places = np.unique(np.linspace(0, len(rows) - 1, IMAGES).astype(int))
-    return [rows[place] for place in places.tolist()]
+    return evenly_spaced(rows, IMAGES)
+
+
+def evenly_spaced(rows: Sequence[int], count: int) -> list[int]:
+    """Return at most `count` evenly spaced rows, including the first and the last."""
+    places = np.linspace(0, len(rows) - 1, count).round().astype(int)
+    return [rows[place] for place in dict.fromkeys(places.tolist())]
 
 
 def _reduced(height: int, width: int) -> tuple[int, int]:

@@ -106,6 +106,18 @@ def is_single_network(store: Store, member: str) -> bool:
     return (store.checkpoint(member, store.folds(member)[-1]) / MEMBER).is_file()
 
 
+def inference_of(facts: Mapping[str, Any]) -> str:
+    """Return the kind of deployed networks that the facts of a member name: `refit` or `folds`."""
+    return str(facts.get("inference", "refit"))
+
+
+def deployed_of(store: Store, name: str) -> dict[str, str]:
+    """Return the kind of deployed networks of each member of a member or an ensemble."""
+    if name in store.ensembles():
+        return dict(ensemble_facts(store, name)["inference"])
+    return {name: inference_of(member_facts(store, name))}
+
+
 def deployed_folds(store: Store, member: str, inference: str) -> tuple[str, ...]:
     """Return the names of the fits that are the deployed networks of a member.
 

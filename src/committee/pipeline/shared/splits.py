@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from committee.errors import StoreError
-from committee.pipeline.shared.records import is_adopted, member_facts
+from committee.pipeline.shared.records import inference_of, is_adopted, member_facts
 from committee.predictions.table import Predictions
 from committee.store.layout import Store
 from committee.store.manifest import NAME, read_whole
@@ -166,7 +166,7 @@ def load_predictions(
         )
     if split == "oof":
         return oof_rows(store, names)
-    trained = {name: str(member_facts(store, name).get("inference", "refit")) for name in names}
+    trained = {name: inference_of(member_facts(store, name)) for name in names}
     return split_rows(store, names, split, {name: inference or stored for name, stored in trained.items()})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from committee.combiners.base import load as load_combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import RecipeError, StoreError, UnknownNameError, UsageError, first_five, nearest
-from committee.pipeline.shared.records import deployed_folds, ensemble_facts, model_source
+from committee.pipeline.shared.records import deployed_folds, ensemble_facts, inference_of, model_source
 from committee.pipeline.shared.splits import fitting_rows
 from committee.predictions.table import Predictions
 from committee.store.layout import Store
@@ -108,7 +108,7 @@ def _as_ensemble(name: str, members: Mapping[str, Entry], class_names: Sequence[
         )
     return {
         "spec": {"combiner": "soft_voting"},
-        "candidates": {name: str(members[name].get("inference", "refit"))},
+        "candidates": {name: inference_of(members[name])},
         "class_names": list(members[name].get("class_names", class_names)),
     }
 

@@ -12,7 +12,7 @@ from committee.pipeline.shared.choose import choose_backbones
 from committee.pipeline.shared.derived_members import DerivedContext, open_context
 from committee.pipeline.shared.fits import fit_plans
 from committee.pipeline.shared.outcome import Outcome
-from committee.pipeline.shared.records import is_single_network
+from committee.pipeline.shared.records import inference_of, is_single_network
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.channel_pruning import ChannelPruning as Section
@@ -158,7 +158,7 @@ def _plan(name: str, section: Any, recipe: Recipe, context: DerivedContext) -> P
         name,
         context.sources([name])[name],
         section,
-        str(entry.get("inference", "refit")),
+        inference_of(entry),
         recipe.trusted_backbones(),
     )
 

@@ -26,14 +26,7 @@ from committee.metrics.classification import evaluate as evaluate_metrics
 from committee.metrics.confidence import intervals
 from committee.metrics.summaries import Summary as Sums
 from committee.metrics.summaries import summary
-from committee.pipeline.discover import (
-    MEMBERS,
-    Catalog,
-    discover,
-    look_through,
-    require_store,
-    set_aside,
-)
+from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.choose import choose_all, choose_deployed
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.conditional import latencies, savings
@@ -49,6 +42,7 @@ from committee.pipeline.shared.records import (
     REBUILD,
     common_inference,
     ensemble_facts,
+    inference_of,
     metrics_folder,
     model_source,
     provenance,
@@ -285,7 +279,7 @@ class _Evaluator:
         of = [each for each in self.entries[name].get("of", []) if each in self.entries]
         if not of or any("oof" not in self.entries[each]["predictions"] for each in (name, *of)):
             return {}, None
-        deployed = {each: str(self.entries[each].get("inference", "refit")) for each in (name, *of)}
+        deployed = {each: inference_of(self.entries[each]) for each in (name, *of)}
         rows = fitting_rows(self.store, [name, *of], deployed)[0]
         log_probs = SoftVoting().combine(rows.select([name]).logits)
         gains, draws = Baselines(rows.select(of), folds_of(rows, None, self.seed), self.seed).gains(log_probs)

@@ -42,6 +42,20 @@ def write_csv(path: Path, history: Sequence[Row]) -> None:
         writer.writerows(history)
 
 
+def epoch_seconds(folder: Path) -> float | None:
+    """Return the seconds of all epochs of a stored fit, from the CSV file of each of its networks.
+
+    It is None if the folder has no such file, as that of a network that was trained elsewhere.
+    """
+    files = sorted(folder.glob(f"*{CSV_NAME}"))
+    return sum(map(_seconds, files)) if files else None
+
+
+def _seconds(file: Path) -> float:
+    with file.open(newline="", encoding="utf-8") as lines:
+        return sum(float(row["seconds"] or 0) for row in csv.DictReader(lines))
+
+
 def describe_epoch(row: Row, epochs: int) -> str:
     """Return the results of an epoch for the log.
 
