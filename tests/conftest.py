@@ -210,6 +210,24 @@ def trained(trained_root: Path, tmp_path: Path) -> Store:
 
 
 @pytest.fixture
+def with_val(trained: Store) -> Store:
+    """A store with a val split: its test rows under other ids."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from committee.predictions.table import Predictions
+    from committee.store.commit import commit
+
+    for name in trained.members():
+        rows = Predictions.load(trained.kfold(name) / "test_refit")
+        other = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
+        with commit(trained.kfold(name) / "val_refit", kind="predictions", fingerprint="val") as folder:
+            other.save(folder)
+    return trained
+
+
+@pytest.fixture
 def own_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module with builders `small`, and `short`, whose last layer lacks a class: `python:own_nets`."""
     text = (

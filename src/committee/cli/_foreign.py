@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
+from typing import Any
 
 from committee.errors import UsageError
 
@@ -40,7 +41,19 @@ def add_seen(parser: ArgumentParser, default: str) -> None:
     add("--ema", action="store_true", help="use the moving average of the weights, if the file has both")
 
 
-def numbers(option: str, text: str | None) -> list[float] | None:
+def described(arguments: Namespace) -> dict[str, Any]:
+    """Return what these options say, by the names that `Foreign` and `Wanted` give it."""
+    return {
+        "size": arguments.img_size,
+        "mean": _numbers("--mean", arguments.mean),
+        "std": _numbers("--std", arguments.std),
+        "seen": arguments.seen,
+        "fresh": arguments.fresh,
+        "ema": arguments.ema,
+    }
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
     """Return one number, or three separated by commas; raise UsageError for anything else."""
     if text is None:
         return None

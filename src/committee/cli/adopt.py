@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from committee.cli._foreign import add_preprocessing, add_seen, numbers
+from committee.cli._foreign import add_preprocessing, add_seen, described
 from committee.cli._options import add_dry_run, add_json, add_recipe, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_text
 
@@ -63,12 +63,7 @@ def run(arguments: Namespace) -> int:
         arguments.backbone,
         arguments.weights,
         arguments.classes,
-        arguments.img_size,
-        numbers("--mean", arguments.mean),
-        numbers("--std", arguments.std),
-        arguments.seen,
-        arguments.fresh,
-        arguments.ema,
+        **described(arguments),
     )
     found = adopt(recipe_of(arguments), store_of(arguments), foreign, dry_run=arguments.dry_run)
     if arguments.json:

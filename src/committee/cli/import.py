@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from committee.cli._foreign import add_preprocessing, add_seen, numbers
+from committee.cli._foreign import add_preprocessing, add_seen, described
 from committee.cli._options import add_dry_run, add_json, add_set, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_table, print_text
 from committee.errors import UsageError, missing
@@ -116,12 +116,7 @@ def _wanted(arguments: Namespace) -> Wanted:
     return Wanted(
         {name: backbone for name, _, backbone in pairs},
         arguments.classes,
-        arguments.img_size,
-        numbers("--mean", arguments.mean),
-        numbers("--std", arguments.std),
-        arguments.seen,
-        arguments.fresh,
-        arguments.ema,
+        **described(arguments),
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,15 +53,3 @@ def batches(images: Images) -> Iterator[Images]:
     """Yield the images of a calibration in batches."""
     for start in range(0, len(images), BATCH):
         yield images[start : start + BATCH]
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the advice that quantization writes to the root logger."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(level)

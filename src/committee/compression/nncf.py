@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.base.onnx_networks import network_nodes, read
+from committee.base.quiet import quiet
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
 from committee.errors import UsageError
@@ -121,12 +122,10 @@ def _silence() -> Iterator[None]:
     # Otherwise NNCF sends a record of each quantization to its authors.
     os.environ.setdefault("NNCF_CI", "1")
     logger = logging.getLogger("nncf")
-    level, disabled = logger.level, logger.disabled
-    logger.setLevel(logging.ERROR)
+    disabled = logger.disabled
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with quiet("nncf"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
         logger.disabled = disabled

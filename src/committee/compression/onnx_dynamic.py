@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from committee.base.onnx_networks import network_nodes, read
+from committee.base.quiet import quiet
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
 
@@ -58,7 +59,8 @@ class OnnxDynamic(Compressor):
 
         model = read(file)
         kept = {node.name for node in network_nodes(model, str(file), networks)}
-        with tempfile.TemporaryDirectory() as temporary, files.quiet():
+        # Quantization writes advice to the root logger.
+        with tempfile.TemporaryDirectory() as temporary, quiet(""):
             source, made = files.save(model, Path(temporary)), Path(temporary, "quantized.onnx")
             quantize_dynamic(
                 source,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from committee.base.onnx_networks import network_nodes, read
+from committee.base.quiet import quiet
 from committee.compression import _onnx as files
 from committee.compression.base import Compressor, Images
 from committee.errors import UsageError
@@ -86,7 +87,8 @@ class OnnxStatic(Compressor):
             for node in model.graph.node
             if node.name not in kept or any(text in node.name for text in self.exclude)
         ]
-        with tempfile.TemporaryDirectory() as temporary, files.quiet():
+        # Quantization writes advice to the root logger.
+        with tempfile.TemporaryDirectory() as temporary, quiet(""):
             source, made = files.save(model, Path(temporary)), Path(temporary, "quantized.onnx")
             quantize_static(
                 source,

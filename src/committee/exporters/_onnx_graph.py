@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import importlib
 import json
-import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from committee.backbones.base import Backbone
 from committee.base.onnx_networks import NETWORK
+from committee.base.quiet import quiet
 from committee.base.tracing import tracing
 from committee.errors import require
 from committee.exporters._program import FREE, Probabilities, free_example, recorded
@@ -114,19 +114,12 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the libraries' log messages and the warnings that do not concern the user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
-    try:
-        # A member of weight zero has the logarithm -inf, about which constant folding warns.
-        with np.errstate(divide="ignore"), warnings.catch_warnings():
-            # torch warns about calls of its own that a later version of torch will refuse.
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
+    loggers = quiet("torch.onnx", "onnxscript", "onnx_ir")
+    # A member of weight zero has the logarithm -inf, about which constant folding warns.
+    with loggers, np.errstate(divide="ignore"), warnings.catch_warnings():
+        # torch warns about calls of its own that a later version of torch will refuse.
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _save(model: Any, path: Path) -> Path:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from committee.errors import DataError, UsageError, first_five
 from committee.metrics.conformal import Floats, check_coverage, sets
 from committee.metrics.set_table import MIN_GROUPS, SetTable
+from committee.predictions.probabilities import log_of
 
 TOLERANCE = 1e-3
 """Largest deviation of a sum of probabilities from one."""
-SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class Answers:
         """Return the prediction set of probabilities `[C]`, most probable class first; None without sets."""
         if self.limit is None:
             return None
-        inside = sets(np.log(np.maximum(probabilities, SMALLEST))[None], self.limit, self.method)[0]
+        inside = sets(log_of(probabilities)[None], self.limit, self.method)[0]
         order = np.argsort(-probabilities, kind="stable")
         return [self.class_names[index] for index in order if inside[index]]
 

@@ -19,8 +19,15 @@ log = logging.getLogger(__name__)
 SUM_TOLERANCE = 1e-3
 FLOOR = 1e-6
 """Smallest probability of a member that has exact zeros."""
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""Smallest probability of which the logarithm is taken."""
 _MOST = 0.5
 """Largest distance of a sum from 1 that is ascribed to rounding."""
+
+
+def log_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the logarithms of probabilities; those of zeros are finite, about -87."""
+    return np.log(np.maximum(probabilities, np.float32(SMALLEST)))
 
 
 def log_probabilities(
@@ -42,7 +49,7 @@ def log_probabilities(
     for place, (name, member) in enumerate(zip(members, probabilities, strict=True)):
         scale = _percent(member, f"{who}: {name}" if len(members) > 1 else who)
         _check_sums(member * scale if scale != 1 else member, ids, who)
-        floor = float(np.finfo(np.float32).tiny)
+        floor = SMALLEST
         if (zeros := member.size - np.count_nonzero(member)) > 0:
             floor = FLOOR / scale
             log.info(

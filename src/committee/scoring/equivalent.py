@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.base.folds import make_folds
 from committee.errors import DataError
+from committee.predictions.probabilities import log_of
 from committee.solvers.newton import best_temperature
 
 SUBSETS = 10
 _ROUNDING = 1e-6
-_SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def deep_ensemble_equivalent(
             if number == members - 1 and place:
                 losses[place, number] = losses[0, number]
             else:
-                losses[place, number] = _calibrated_loss(np.log(total + _SMALLEST), labels, half)
+                losses[place, number] = _calibrated_loss(log_of(total), labels, half)
     return Equivalent.of(_calibrated_loss(log_probs, labels, half), losses.mean(axis=0).tolist())
 
 

@@ -59,6 +59,20 @@ def test_a_description_gives_the_same_view_again(name: str) -> None:
         assert torch.equal(again(canvas(), SIZE), view(canvas(), SIZE))
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "others"),
+    [
+        ("five_crop", {"scale": 0.871}, {"scale": 0.874}),
+        ("shift", {"fraction": 0.071}, {"fraction": 0.074}),
+        ("multi_scale", {"scales": [0.871]}, {"scales": [0.874]}),
+        ("brightness", {"factors": [0.871]}, {"factors": [0.874]}),
+    ],
+)
+def test_views_with_other_options_have_other_names(name: str, options: object, others: object) -> None:
+    found = distinct([VIEWS.make(name, **options), VIEWS.make(name, **others)])  # type: ignore[arg-type]
+    assert len(found) == 2 * (len(VIEWS.make(name, **options).names) - 1)  # type: ignore[arg-type]
+
+
 def test_the_elements_of_d4_are_a_group() -> None:
     views, square = D4(), canvas()
     elements = views(square, square.shape[-1])

@@ -22,23 +22,11 @@ from committee.pipeline.stages.evaluate import Evaluate
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
-from committee.store.commit import commit
 from committee.store.layout import Store
 
 
 def recipe(*overrides: str) -> Recipe:
     return load_recipe(None, ["device=cpu", *overrides])
-
-
-@pytest.fixture
-def with_val(trained: Store) -> Store:
-    """A store with a val split: its test rows under other ids."""
-    for name in trained.members():
-        rows = Predictions.load(trained.kfold(name) / "test_refit")
-        other = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
-        with commit(trained.kfold(name) / "val_refit", kind="predictions", fingerprint="val") as folder:
-            other.save(folder)
-    return trained
 
 
 @pytest.fixture(scope="module")

@@ -212,6 +212,14 @@ def test_auto_reports_methods_that_fail_and_does_not_fail(run, trained, monkeypa
     assert found == {"onnx_float16": "kept", "onnx_dynamic": "failed"}
 
 
+def test_without_cache_and_images_the_error_says_which_images(trained) -> None:
+    shutil.rmtree(trained.root / "cache")
+    outcome = Compress([NAME]).run(load_recipe(None, ["dataset.path=nowhere"]), trained)
+    text = outcome.failed[NAME]
+    assert text.startswith(f"{trained.root}: expected the cache of decoded images 37-crop-1, or the images ")
+    assert text.endswith("Name the folder of the images with --set dataset.path=FOLDER.")
+
+
 def test_networks_that_have_seen_all_rows_are_refused(trained) -> None:
     for fold in trained.folds(NAME):
         if fold != "refit":

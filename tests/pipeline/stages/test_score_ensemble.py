@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -97,21 +96,16 @@ def test_a_temperature_fitted_out_of_fold_has_a_note(trained: Store, calibrate: 
     assert key in facts["notes"]
 
 
-def test_a_temperature_fitted_on_val_rows_is_exact(trained: Store) -> None:
-    for name in trained.members():
-        rows = Predictions.load(trained.kfold(name) / "test_refit")
-        val = replace(rows, sample_ids=np.array([f"val{row}" for row in range(len(rows))]))
-        with commit(trained.kfold(name) / "val_refit", kind="predictions", fingerprint="val") as folder:
-            val.save(folder)
+def test_a_temperature_fitted_on_val_rows_is_exact(with_val: Store) -> None:
     outcome = run_verb(
-        "build-ensemble", recipe("runs.score_ensemble.calibrate=pooled"), trained, methods=["soft_voting"]
+        "build-ensemble", recipe("runs.score_ensemble.calibrate=pooled"), with_val, methods=["soft_voting"]
     )
     assert outcome.done == ["soft_voting_ensemble"], outcome.failed
-    facts = ensemble_facts(trained, "soft_voting_ensemble")
+    facts = ensemble_facts(with_val, "soft_voting_ensemble")
     assert (facts["rows"], facts["calibration"]["note"]) == ("oof", EXACT)
-    rows = split_rows(trained, facts["members"], "val", facts["inference"])
+    rows = split_rows(with_val, facts["members"], "val", facts["inference"])
     joined, _ = calibration_rows(rows, 0, halve=True)
-    found = load(trained.ensemble("soft_voting_ensemble"))
+    found = load(with_val.ensemble("soft_voting_ensemble"))
     expected = Temperature("soft_voting").fit(joined).notes()["temperature"]
     assert found.notes()["temperature"] == pytest.approx(expected, rel=1e-4)
 

@@ -39,15 +39,15 @@ class FiveCrop(Views):
     --------
     >>> from committee.models.views import FiveCrop
     >>> FiveCrop().names
-    ('identity', 'top_left_0.87', 'top_right_0.87', 'bottom_left_0.87', 'bottom_right_0.87')
-    >>> FiveCrop(flip=True).names[-2:]
-    ('hflip_bottom_left_0.87', 'hflip_bottom_right_0.87')
+    ('identity', 'top_left_0.869565', 'top_right_0.869565', 'bottom_left_0.869565', 'bottom_right_0.869565')
+    >>> FiveCrop(0.8, flip=True).names[-2:]
+    ('hflip_bottom_left_0.8', 'hflip_bottom_right_0.8')
     """
 
     def __init__(self, scale: float = 1 / MARGIN, flip: bool = False) -> None:
         if not 0 < scale <= 1:
             raise UsageError("five_crop.scale", expected="a number above 0 and at most 1", got=f"{scale:g}")
-        corners = {f"{corner}_{scale:.2g}": place for corner, place in CORNERS.items()}
+        corners = {f"{corner}_{scale:g}": place for corner, place in CORNERS.items()}
         mirrored = ["hflip", *(f"hflip_{corner}" for corner in corners)] if flip else []
         super().__init__([*corners, *mirrored])
         self.scale, self.flip = scale, flip

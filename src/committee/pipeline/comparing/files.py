@@ -19,6 +19,7 @@ from committee.images.source import read
 from committee.pipeline.shared.network_files import FORMAT, can_run_files
 from committee.pipeline.shared.package import STATUS
 from committee.pipeline.shared.records import model_source
+from committee.predictions.probabilities import log_of
 from committee.store.layout import Store
 from committee.untrusted.documents import read_json
 
@@ -27,7 +28,6 @@ ALL = "all"
 EAGER = "checkpoint"
 """The format that torch runs without recording a graph."""
 REDO = "Run: committee export --model-name NAME"
-_SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def predicted(
     """
     predict = open_exported(file, device, trusted)
     images = _images(store, ids, channels)
-    return np.log(np.concatenate([predict(image[None]) for image in images]) + _SMALLEST)
+    return log_of(np.concatenate([predict(image[None]) for image in images]))
 
 
 def _images(store: Store, ids: Sequence[str], channels: int) -> Iterator[NDArray[np.uint8]]:

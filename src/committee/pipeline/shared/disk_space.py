@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import torch
 
-from committee.models.member import Member
 from committee.store.disk import free_bytes, in_words
 from committee.store.layout import Store
 from committee.training.crossfit.crossfit import fit_names
+from committee.training.fit.start import untrained
 from committee.training.plans.shared.of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
@@ -40,17 +40,9 @@ def _bytes_missing(plan: OfBackbone) -> int:
 
 def _weights_bytes(plan: OfBackbone) -> int:
     """Return the size of a network; 0 if it cannot be built, since its fit reports the reason."""
-    spec, dataset = plan.spec, plan.dataset
     try:
         with torch.device("meta"):
-            member = Member.build(
-                spec.backbone,
-                classes=dataset.class_names,
-                size=spec.img_size,
-                channels=dataset.channels,
-                name=spec.name,
-                trusted=True,
-            )
+            member = untrained(plan.spec, plan.dataset)
     except Exception:
         return 0
     tensors = [*member.parameters(), *member.buffers()]

@@ -15,6 +15,7 @@ from committee.pipeline.shared.estimate import Networks
 from committee.pipeline.shared.step_time import STEP, StepTimer
 from committee.pipeline.shared.summary import Table
 from committee.training.crossfit.crossfit import foresee
+from committee.training.fit.start import untrained
 from committee.training.fit.teacher import REFIT
 from committee.training.plans.distillation import Distillation
 from committee.training.plans.shared.of_backbone import OfBackbone
@@ -30,15 +31,7 @@ class Size:
 
 def student_size(plan: OfBackbone) -> Size:
     """Return the size of the network that a plan trains."""
-    spec, dataset = plan.spec, plan.dataset
-    member = Member.build(
-        spec.backbone,
-        classes=dataset.class_names,
-        size=spec.img_size,
-        channels=dataset.channels,
-        name=spec.name,
-        trusted=True,
-    )
+    member = untrained(plan.spec, plan.dataset)
     return Size(parameters(member), size_mb(member))
 
 

@@ -10,7 +10,6 @@ from committee.errors import CommitteeError
 from committee.images.dataset import Dataset, preview_dataset
 from committee.images.view import canvas_size
 from committee.models.measure import size_mb
-from committee.models.member import Member
 from committee.pipeline.shared.step_time import StepTimer
 from committee.pipeline.shared.to_train import (
     img_sizes,
@@ -27,7 +26,7 @@ from committee.training.crossfit.crossfit import foresee
 from committee.training.crossfit.crossfits import division_of
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.smoke import check_shape
-from committee.training.fit.start import starting_weights
+from committee.training.fit.start import starting_weights, untrained
 from committee.training.plans.shared.of_backbone import OfBackbone
 
 MEGABYTE = 1e6
@@ -166,16 +165,7 @@ class Networks:
 
     def _measure(self, spec: MemberSpec) -> Network:
         classes, size, channels = self.dataset.class_names, spec.img_size, self.dataset.channels
-        member = Member.build(
-            spec.backbone,
-            classes=classes,
-            size=size,
-            channels=channels,
-            pretrained=starting_weights(spec),
-            name=spec.name,
-            trusted=True,
-            seed=spec.seed,
-        )
+        member = untrained(spec, self.dataset, pretrained=starting_weights(spec), seed=spec.seed)
         network = member.to(self.timer.device).network.train()
         with as_training_error(spec.backbone, size):
             seconds, source = self.timer.measure(

@@ -17,6 +17,7 @@ from committee.metrics.confidence import intervals
 from committee.models.predictor import Predictor
 from committee.pipeline.shared.records import deployed_of
 from committee.pipeline.shared.splits import has_split, oof_rows, split_rows, unseen
+from committee.predictions.probabilities import log_of
 from committee.predictions.table import Predictions
 from committee.scoring.gains import gain
 from committee.store.layout import Store
@@ -24,8 +25,6 @@ from committee.store.layout import Store
 BATCH = 64
 FOLD = "fold_0"
 METRICS = ("accuracy", "log_loss")
-SMALLEST = 1e-12
-"""Smallest probability of which the logarithm is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,8 +99,7 @@ def predict_rows(
     ]
     names = list(predictor.class_names)
     found = np.concatenate(parts)[:, [names.index(name) for name in dataset.class_names]]
-    found = found.clip(SMALLEST)
-    return np.log(found / found.sum(1, keepdims=True)).astype(np.float32)
+    return log_of(found / found.sum(1, keepdims=True))
 
 
 def compared(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.quiet import quiet
 from committee.errors import CommitteeError
 from committee.images.decode import decode
 from committee.images.readers.base import Samples
@@ -104,7 +104,7 @@ def photos_of(store: Store, channels: int, batch: int) -> Photos:
 
 
 def _samples(store: Store) -> Samples:
-    with _quiet():  # earlier stages have warned
+    with quiet("committee.images"):  # earlier stages have warned
         return read(recorded_settings(load_record(store), None, store))
 
 
@@ -130,15 +130,3 @@ def _resized(image: Image, height: int, width: int) -> Image:
     rows = np.arange(height) * image.shape[1] // height
     columns = np.arange(width) * image.shape[2] // width
     return image[:, rows[:, None], columns]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the warnings of readers."""
-    readers = logging.getLogger("committee.images")
-    level = readers.level
-    readers.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        readers.setLevel(level)

@@ -103,7 +103,7 @@ def is_adopted(store: Store, member: str) -> bool:
 
 def is_single_network(store: Store, member: str) -> bool:
     """Return whether a stored member is one network, and not an ensemble or a composite of several."""
-    return (store.checkpoint(member, store.folds(member)[-1]) / MEMBER).is_file()
+    return any((store.checkpoint(member, fold) / MEMBER).is_file() for fold in store.folds(member)[-1:])
 
 
 def inference_of(facts: Mapping[str, Any]) -> str:

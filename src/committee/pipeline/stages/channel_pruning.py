@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from committee.errors import UsageError
+from committee.errors import StoreError, UsageError
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.choose import choose_backbones
 from committee.pipeline.shared.derived_members import DerivedContext, open_context
@@ -23,15 +23,15 @@ from committee.recipe.training import Plan as PlanSection
 from committee.store.layout import Store
 from committee.training.plans.channel_pruning import ChannelPruning as Plan
 
-PREFIX = "slim_"
+PREFIX = "channel_pruned_"
 
 
 class ChannelPruning(Stage):
     """Remove channels of trained members, and fine-tune the rest.
 
     The structured pruning of torch chooses the channels with the smallest weights; they are really removed
-    from all layers that compute or read them. The result is the member slim_NAME, which has out-of-fold
-    predictions and is evaluated, combined, exported and compressed like any other.
+    from all layers that compute or read them. The result is the member channel_pruned_NAME, which has
+    out-of-fold predictions and is evaluated, combined, exported and compressed like any other.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ChannelPruning(Stage):
     >>> from committee.pipeline.stages.channel_pruning import ChannelPruning
     >>> from committee.recipe.load import load_recipe
     >>> ChannelPruning().names(load_recipe(None, ["channel_pruning.of=[resnet18]"])).members
-    ('slim_resnet18',)
+    ('channel_pruned_resnet18',)
     """
 
     sections = ("channel_pruning",)
@@ -108,6 +108,8 @@ class ChannelPruning(Stage):
             A member consists of several networks.
         UnknownNameError
             The store has no such member.
+        StoreError
+            A member that is named is damaged or unfinished.
         """
         section = self._section(recipe)
         require_store(store)
@@ -143,6 +145,15 @@ class ChannelPruning(Stage):
                 expected="a member that is a single network",
                 got="several networks",
                 todo="Prune its members, and combine the results.",
+            )
+        whole = {str(entry["name"]) for entry in catalog["members"]}
+        left_out = next((name for name in named if name not in whole), None)
+        if left_out is not None:
+            raise StoreError(
+                left_out,
+                expected="a finished and undamaged member",
+                got="one that the catalog leaves out",
+                todo="Run: committee discover",
             )
         every = choose_backbones(recipe, catalog["members"], store) if not named else ()
         return named or [name for name in every if is_single_network(store, name)]

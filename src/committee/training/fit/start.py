@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,6 +38,20 @@ def wanted_head_epochs(spec: MemberSpec) -> int:
     return spec.training.head_epochs if starting_weights(spec) and spec.training.body_lr > 0 else 0
 
 
+def untrained(spec: MemberSpec, dataset: Dataset, **options: Any) -> Member:
+    """Return a member for the classes and images of a data set; options are those of `Member.build`."""
+    return Member.build(
+        spec.backbone,
+        classes=dataset.class_names,
+        size=spec.img_size,
+        channels=dataset.channels,
+        fit=dataset.fit,
+        name=spec.name,
+        trusted=True,
+        **options,
+    )
+
+
 def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:
     """Return the untrained member. All folds have the same weights unless `shared_start` is false.
 
@@ -45,17 +60,7 @@ def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:
     CommitteeError
         The backbone cannot be built, or its published weights cannot be downloaded.
     """
-    return Member.build(
-        spec.backbone,
-        classes=dataset.class_names,
-        size=spec.img_size,
-        channels=dataset.channels,
-        fit=dataset.fit,
-        pretrained=starting_weights(spec),
-        name=spec.name,
-        trusted=True,
-        seed=start_seed(spec, fold),
-    )
+    return untrained(spec, dataset, pretrained=starting_weights(spec), seed=start_seed(spec, fold))
 
 
 def start_seed(spec: MemberSpec, fold: str) -> int:
