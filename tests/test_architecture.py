@@ -63,6 +63,7 @@ def dotted(path: Path) -> str:
 MODULES = {dotted(path): path for path in FILES}
 PACKAGES = {dotted(path) for path in FILES if path.name == "__init__.py"}
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+NODES = [node for tree in TREES.values() for node in ast.walk(tree)]
 
 
 def level_of(module: str) -> int:
@@ -140,9 +141,7 @@ def test_no_entry_of_a_family_is_imported_by_another(family: str) -> None:
 
 
 def test_every_function_of_a_file_is_used_in_the_package_or_offered_by_it() -> None:
-    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
-    used = {node.id for node in nodes if isinstance(node, ast.Name)}
-    used |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    used = names_in(*TREES.values()) | {node.attr for node in NODES if isinstance(node, ast.Attribute)}
     for path in FILES:  # examples in docstrings
         used |= {
             word for line in EXAMPLE.findall(path.read_text("utf-8")) for word in re.findall(r"\w+", line)
@@ -156,6 +155,36 @@ def test_every_function_of_a_file_is_used_in_the_package_or_offered_by_it() -> N
         if isinstance(node, ast.FunctionDef) and node.name not in used
     ]
     assert not unused
+
+
+def test_no_option_is_accepted_and_ignored() -> None:
+    """Constructors use each of their parameters, and some file reads each key of a recipe."""
+    ignored = [
+        f"{MODULES[module]}:{node.lineno} {name}"
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+        for name in {each.arg for each in (*node.args.args, *node.args.kwonlyargs)} - names_in(*node.body)
+        if name != "self"
+    ]
+    read = {node.attr for node in NODES if isinstance(node, ast.Attribute)}
+    read |= {node.value for node in NODES if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    keys = [
+        (module, node.target)
+        for module, tree in TREES.items()
+        if module.startswith("committee.recipe.")
+        for section in tree.body
+        if isinstance(section, ast.ClassDef)
+        for node in section.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+    assert keys
+    ignored += [f"{MODULES[module]}:{key.lineno} {key.id}" for module, key in keys if key.id not in read]
+    assert not ignored
+
+
+def names_in(*nodes: ast.AST) -> set[str]:
+    return {each.id for node in nodes for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
