@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from scipy import stats
 
 from committee.errors import DataError, RecipeError, StoreError, UnknownNameError
 from committee.metrics.classification import evaluate
@@ -183,7 +183,7 @@ def test_paired_differences_are_those_of_the_scores(evaluated: Store) -> None:
         a, b = (evaluate(each, labels, [metric])[metric] for each in (ours, others))
         assert its["value"] == pytest.approx(a - b) and its["low"] <= its["value"] <= its["high"]
     right = (ours.argmax(1) == labels) * 1.0 - (others.argmax(1) == labels)
-    half = 1.96 * right.std(ddof=1) / np.sqrt(len(labels))
+    half = stats.t.ppf(0.975, len(labels) - 1) * stats.sem(right)
     assert found["accuracy"]["high"] - found["accuracy"]["value"] == pytest.approx(half)
     assert rows.equivalent(ours)["note"] == "the store has fewer than 2 single networks"
 
