@@ -12,8 +12,8 @@ from committee.errors import UsageError
 from committee.metrics.classification import evaluate
 from committee.predictions.table import Predictions
 from committee.pruning.base import PRUNERS
-from committee.solvers.front import not_dominated
-from committee.solvers.subsets import Budgets, Subsets
+from committee.pruning.shared.front import not_dominated
+from committee.pruning.shared.subsets import Budgets, Subsets
 
 every = pytest.mark.parametrize("method", PRUNERS.names())
 FREE = Budgets({}, {})

@@ -16,9 +16,9 @@ from committee.base.tracing import has_branches, when
 from committee.combiners._thresholds import GRID, NEVER, Stages, search
 from committee.combiners.base import Combiner, Query
 from committee.errors import UnknownNameError, UsageError, nearest
+from committee.pruning.shared.subsets import Costs, latency
 from committee.solvers.columns import columns
 from committee.solvers.newton import best_temperature
-from committee.solvers.subsets import Costs, latency
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions

@@ -14,11 +14,11 @@ from committee.combiners._selection import Selection
 from committee.combiners.base import PASS, Combiner, build, check_choice
 from committee.errors import DataError, UsageError
 from committee.pruning.base import PRUNERS, Pruner
+from committee.pruning.shared.front import front
+from committee.pruning.shared.subsets import TIE, UNITS, Budgets, Costs, Subsets
 from committee.solvers.columns import pick, prepare, take
 from committee.solvers.cross_fit import redraw_folds
-from committee.solvers.front import front
 from committee.solvers.search import evaluation_seconds
-from committee.solvers.subsets import TIE, UNITS, Budgets, Costs, Subsets
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from committee.base.registry import Family
-from committee.solvers.subsets import Subsets
+from committee.pruning.shared.subsets import Subsets
 
 Subset = tuple[int, ...]
 

@@ -9,7 +9,7 @@ from scipy.spatial.distance import squareform
 
 from committee.metrics.diversity import error_correlation
 from committee.pruning.base import Pruner, Subset
-from committee.solvers.subsets import Subsets
+from committee.pruning.shared.subsets import Subsets
 
 
 class Clustering(Pruner):

@@ -8,7 +8,7 @@ from scipy.special import softmax
 from committee.errors import UsageError
 from committee.metrics.diversity import pairwise_diversity
 from committee.pruning.base import Pruner, Subset
-from committee.solvers.subsets import Subsets
+from committee.pruning.shared.subsets import Subsets
 
 
 class DiversityMax(Pruner):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from committee.pruning.base import Pruner, Subset
-from committee.solvers.subsets import Subsets
+from committee.pruning.shared.subsets import Subsets
 
 
 class GreedyForward(Pruner):

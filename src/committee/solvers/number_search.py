@@ -101,7 +101,7 @@ class NumberMixtures:
 
     sign = -1
 
-    def __init__(self, predictions: Predictions, metric: str) -> None:
+    def __init__(self, predictions: Predictions) -> None:
         scale, self._unit = target_scale(predictions)
         self._values = np.asarray(predictions.logits / scale, np.float64)
         self._labels = predictions.require_labels("mixture") / scale

@@ -64,7 +64,8 @@ class Regression(Task):
 
     def mixtures(self, predictions: Predictions, metric: str, who: str, space: str) -> Mixtures:
         """Return the weighted means of members."""
-        return NumberMixtures(predictions, self.objective(metric, who))
+        self.objective(metric, who)  # other metrics are refused
+        return NumberMixtures(predictions)
 
     def pool_loss(
         self, predictions: Predictions, order: NDArray[np.int64], metric: str, space: str

@@ -24,8 +24,8 @@ from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.photo import Photo, photo_of
 from committee.predictions.simulation import simulate
+from committee.pruning.shared.subsets import Budgets, latency
 from committee.recipe.dataset import Dataset as Settings
-from committee.solvers.subsets import Budgets, latency
 from committee.store.layout import Store
 
 BOTH = {"test_resnet": "refit", "test_vit": "folds"}

@@ -8,7 +8,7 @@ from typing import Any
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.summary import Summary, Table, interval
-from committee.solvers.front import not_dominated
+from committee.pruning.shared.front import not_dominated
 from committee.store.layout import Store
 
 SHOWN = 4

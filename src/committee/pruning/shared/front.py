@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from committee.solvers.subsets import TIE, UNITS, Subsets
+from committee.pruning.shared.subsets import TIE, UNITS, Subsets
 
 
 def front(subsets: Subsets) -> list[dict[str, Any]]:
