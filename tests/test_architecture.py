@@ -139,6 +139,29 @@ def test_no_entry_of_a_family_is_imported_by_another(family: str) -> None:
     assert not wrong
 
 
+def private_owner(name: str) -> str | None:
+    """Return the folder or file to which an imported name is private; None for a public name."""
+    parts = name.split(".")
+    private = (place for place, part in enumerate(parts) if re.match("_(?!_)", part))
+    return next((".".join(parts[:place]) for place in private), None)
+
+
+def test_what_begins_with_an_underscore_is_imported_in_its_own_folder_alone() -> None:
+    found = (
+        (module, f"{node.module}.{each.name}", node.lineno)
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("committee")
+        for each in node.names
+    )
+    wrong = [
+        f"{MODULES[module]}:{line} imports {name}"
+        for module, name, line in found
+        if (owner := private_owner(name)) is not None and not f"{module}.".startswith(f"{owner}.")
+    ]
+    assert not wrong
+
+
 def test_no_option_is_accepted_and_ignored() -> None:
     """Constructors use each of their parameters, and some file reads each key of a recipe."""
     ignored = [

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from committee.errors import DependencyError, ExportError, StoreError, TimeLimitError, UsageError
-from committee.exporters import _tflite_child, _tflite_environment, _tflite_runner
+from committee.exporters import _tflite_child, _tflite_runner
 from committee.exporters.base import Card
+from committee.exporters.shared import tflite_environment
 from committee.exporters.tflite import Tflite
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
@@ -65,11 +66,11 @@ def child(tmp_path, monkeypatch):
         folder = str(Path(_tflite_child.__file__).parent)
         script.write_text(CHILD.format(folder=folder, convert=convert), encoding="utf-8")
         monkeypatch.setattr(
-            _tflite_environment, "command", lambda *words: [sys.executable, str(script), *words]
+            tflite_environment, "command", lambda *words: [sys.executable, str(script), *words]
         )
         from committee.exporters import _tflite_runner
 
-        monkeypatch.setattr(_tflite_runner, "command", _tflite_environment.command)
+        monkeypatch.setattr(_tflite_runner, "command", tflite_environment.command)
         monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
     return replace
@@ -143,7 +144,7 @@ def test_an_interrupted_environment_is_completed_and_a_complete_one_is_kept(
     place, calls = tmp_path / "env", []
 
     def create(folder: Path, **_: object) -> None:
-        python = _tflite_environment.python(folder)
+        python = tflite_environment.python(folder)
         python.parent.mkdir(parents=True, exist_ok=True)
         python.touch()
 
@@ -154,14 +155,14 @@ def test_an_interrupted_environment_is_completed_and_a_complete_one_is_kept(
     monkeypatch.setattr(venv, "create", create)
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(DependencyError) as caught:
-        _tflite_environment.prepare(place, print)
+        tflite_environment.prepare(place, print)
     assert str(caught.value) == (
         "installing the packages for tflite: expected exit code 0, got ERROR: no network. "
         "Run the command again: what is installed already is kept."
     )
-    assert not _tflite_environment.is_complete(place)
-    _tflite_environment.prepare(place, print)
-    assert _tflite_environment.is_complete(place) and len(calls) == 3
+    assert not tflite_environment.is_complete(place)
+    tflite_environment.prepare(place, print)
+    assert tflite_environment.is_complete(place) and len(calls) == 3
     code, output, _ = cli("export-env", "tflite", "--dir", str(place))
     assert code == 0 and len(calls) == 3
     assert f"{place} is complete: committee export --formats tflite" in output
@@ -195,15 +196,15 @@ def test_an_environment_that_cannot_be_prepared(tmp_path, monkeypatch, error, te
 
     monkeypatch.setattr(venv, "create", fail if "ensurepip" in str(error) else lambda *_, **__: None)
     monkeypatch.setattr(subprocess, "run", fail)
-    monkeypatch.setattr(_tflite_environment, "_CHECK_SECONDS", 300.0)
+    monkeypatch.setattr(tflite_environment, "_CHECK_SECONDS", 300.0)
     with pytest.raises(DependencyError) as caught:
-        _tflite_environment.prepare(tmp_path / "env", print)
+        tflite_environment.prepare(tmp_path / "env", print)
     assert text in str(caught.value)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    not _tflite_environment.is_complete(_tflite_environment.folder()),
+    not tflite_environment.is_complete(tflite_environment.folder()),
     reason="needs: committee export-env tflite",
 )
 def test_a_real_file_has_parity_at_every_size_and_batch(tmp_path, module, photos) -> None:

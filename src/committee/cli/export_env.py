@@ -25,7 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Prepare the environment, and print what was made."""
-    from committee.exporters._tflite_environment import VARIABLE, folder, prepare
+    from committee.exporters.shared.tflite_environment import VARIABLE, folder, prepare
 
     default = folder()
     place = arguments.dir.absolute() if arguments.dir else default

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from committee.exporters import _tflite_child
-from committee.exporters._tflite_environment import command
+from committee.exporters.shared.tflite_environment import command
 
 SECONDS = 300.0
 """Time limit of a call."""

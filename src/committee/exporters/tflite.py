@@ -68,7 +68,7 @@ class Tflite(Exporter):
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write `model.tflite` and `card.json`; see the base class."""
-        from committee.exporters._tflite_environment import command, convert
+        from committee.exporters.shared.tflite_environment import command, convert
 
         command()  # before the module is recorded
         import torch

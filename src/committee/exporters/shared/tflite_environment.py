@@ -28,7 +28,7 @@ REQUIREMENTS = (
 )
 VARIABLE = "COMMITTEE_TFLITE_ENV"
 COMPLETE = "committee.json"
-CHILD = Path(__file__).with_name("_tflite_child.py")
+CHILD = Path(__file__).parents[1] / "_tflite_child.py"
 _CHECK_SECONDS, _INSTALL_SECONDS = 300.0, 3600.0
 
 
