@@ -51,6 +51,7 @@ REEXPORT = re.compile(
     r"|\(?__getattr__, __dir__\)? = reexport\(__name__(, family=True)?\)"
 )
 """The statements that an `__init__.py` may hold below its docstring; it may also be empty."""
+EXAMPLE = re.compile(r"^ *(?:>>>|\.\.\.) (.*)", re.MULTILINE)
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 
 
@@ -160,6 +161,23 @@ def test_what_begins_with_an_underscore_is_imported_in_its_own_folder_alone() ->
         if (owner := private_owner(name)) is not None and not f"{module}.".startswith(f"{owner}.")
     ]
     assert not wrong
+
+
+def test_every_function_of_a_file_is_used_in_the_package_or_offered_by_it() -> None:
+    used = names_in(*TREES.values()) | {node.attr for node in NODES if isinstance(node, ast.Attribute)}
+    for path in FILES:  # examples in docstrings
+        used |= {
+            word for line in EXAMPLE.findall(path.read_text("utf-8")) for word in re.findall(r"\w+", line)
+        }
+    inits = (node for package in PACKAGES for node in ast.walk(TREES[package]))
+    used |= {each.name for node in inits if isinstance(node, ast.ImportFrom) for each in node.names}
+    unused = [
+        f"{MODULES[module]}:{node.lineno} {node.name}"
+        for module, tree in TREES.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name not in used
+    ]
+    assert not unused
 
 
 def test_no_option_is_accepted_and_ignored() -> None:

@@ -16,7 +16,7 @@ from committee.exporters.base import EXPORTERS, TOLERANCE, open_exported
 from committee.images.decode import decode
 from committee.images.record import load_record, recorded_settings
 from committee.images.source import read
-from committee.pipeline.shared.network_files import FORMAT, can_run_files
+from committee.pipeline.shared.network_files import FORMAT, RUNTIMES, can_run_files
 from committee.pipeline.shared.package import STATUS
 from committee.pipeline.shared.records import model_source
 from committee.predictions.probabilities import log_of
@@ -25,7 +25,7 @@ from committee.untrusted.documents import read_json
 
 ALL = "all"
 """In place of a format: every file of the packages that holds a whole model."""
-EAGER = "checkpoint"
+CHECKPOINT = "checkpoint"
 """The format that torch runs without recording a graph."""
 REDO = "Run: committee export --model-name NAME"
 
@@ -56,7 +56,7 @@ class ModelFile:
 
 def default_format() -> str:
     """Return the format that is compared by default: ONNX, or what torch runs without its packages."""
-    return FORMAT if can_run_files() else EAGER
+    return FORMAT if can_run_files() else CHECKPOINT
 
 
 def model_files(store: Store, name: str, format: str) -> list[ModelFile]:
@@ -112,7 +112,7 @@ def _lost(store: Store, name: str, package: str) -> Mapping[str, Any] | None:
 
 def runtime_of(format: str) -> str:
     """Return the name of the program that runs the files of a format."""
-    return {FORMAT: "onnxruntime", EAGER: "torch (eager)", ALL: "the runtime of each"}.get(format, format)
+    return {**RUNTIMES, CHECKPOINT: "torch (eager)", ALL: "the runtime of each"}.get(format, format)
 
 
 def device_for(format: str, wanted: str) -> str:

@@ -24,8 +24,6 @@ PATIENCE = 300.0
 """Time limit of one process, in seconds."""
 BATCH = 32
 
-Measure = Callable[[Path, Path], Mapping[str, Any]]
-
 
 @dataclass(frozen=True)
 class Served:
