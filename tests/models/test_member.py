@@ -12,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from committee.errors import DataError, StoreError, UsageError
-from committee.models.member import Member, slugs
+from committee.models.member import Member
+from committee.models.slugs import slugs
 
 PHOTOS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 41, 67), dtype=np.uint8))
 

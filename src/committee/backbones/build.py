@@ -65,6 +65,7 @@ def build(
     pretrained: bool | str | Path = False,
     trusted: bool = False,
     seed: int | None = None,
+    logits: bool = True,
 ) -> Backbone:
     """Build a backbone by name.
 
@@ -74,7 +75,7 @@ def build(
         `timm:NAME`, `torchvision:NAME`, `hf-hub:OWNER/NAME`, `python:package.module:builder`, a preset, or
         a name without source.
     classes : int
-        Number of classes.
+        Number of classes, or of targets.
     channels : int
         Number of channels of the images, 1 or 3.
     img_size : int
@@ -86,6 +87,8 @@ def build(
         Whether a `python:` builder may be imported. True if the recipe of this run contains it.
     seed : int, optional
         Seed of random weights; torch's global generator is then not used. If omitted, it is.
+    logits : bool
+        Whether the network shall return logits. If not, what a `python:` builder returns is used as it is.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def build(
         seed=seed,
     )
     if architecture.source == "python":
-        backbone.output = inspect(backbone.net, classes, channels, img_size, name)
+        backbone.output = inspect(backbone.net, classes, channels, img_size, name, logits=logits)
     if not isinstance(pretrained, bool):
         _load_file(backbone, Path(pretrained))
     return backbone

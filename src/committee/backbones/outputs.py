@@ -1,12 +1,13 @@
-"""What networks return: where the logits are, and whether they are logits at all."""
+"""What networks return: where the logits or numbers are, and what they mean."""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ SAME_VALUES = {
 
 @dataclass(frozen=True)
 class Output:
-    """How the output of a network becomes logits `[B, C]`.
+    """How the output of a network becomes logits `[B, C]`, or numbers in the unit of their target.
 
     Parameters
     ----------
@@ -50,6 +51,9 @@ class Output:
     probabilities : bool
         Whether the network returns probabilities, of which the logarithm is used: its softmax are the
         probabilities again, divided by their sum.
+    shift, scale : sequence of float, length T or 0
+        Numbers are what the network returns, times `scale`, plus `shift`: the standard deviations and the
+        means of the targets, if the network was trained on standardized targets.
 
     See Also
     --------
@@ -61,17 +65,33 @@ class Output:
     >>> from committee.backbones.outputs import Output
     >>> Output("scores", probabilities=True).logits({"scores": torch.tensor([[0.5, 0.5]])})
     tensor([[-0.6931, -0.6931]])
+    >>> Output(shift=[40.0], scale=[10.0]).logits(torch.tensor([[0.5], [-1.0]]))
+    tensor([[45.],
+            [30.]])
     """
 
     item: str | int | None = None
     probabilities: bool = False
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "scale"):
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
+        finite = all(map(math.isfinite, self.shift + self.scale))
+        if len(self.shift) != len(self.scale) or not finite or any(each <= 0 for each in self.scale):
+            raise ValueError(f"shift {list(self.shift)} and scale {list(self.scale)}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values from which `Output(**values)` restores it."""
-        return asdict(self)
+        """Return JSON values from which `Output(**values)` restores it; those of the default are omitted."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if name in ("item", "probabilities") or value
+        }
 
     def logits(self, output: Any) -> Tensor:
-        """Return the logits `[B, C]` in the output of a network.
+        """Return the logits or numbers `[B, C]` in the output of a network.
 
         Raises
         ------
@@ -84,10 +104,53 @@ class Output:
             raise _no_logits("the output of a network", f"a {type(output).__name__}")
         if found.ndim > 2:
             found = found.flatten(1)
-        return found.float().clamp(min=TINY).log() if self.probabilities else found
+        if self.probabilities:
+            return found.float().clamp(min=TINY).log()
+        return self._in_units(found.float()) if self.scale else found
+
+    def _in_units(self, standardized: Tensor) -> Tensor:
+        # Column by column, so that a recorded graph has numbers instead of tensors of one device.
+        columns = zip(standardized.unbind(1), self.scale, self.shift, strict=True)
+        return torch.stack([column * scale + shift for column, scale, shift in columns], 1)
 
 
-def inspect(net: nn.Module, classes: int, channels: int, size: int, who: str) -> Output:
+def scaled(
+    output: Output, shift: Sequence[float], scale: Sequence[float], names: Sequence[str], who: str
+) -> Output:
+    """Return how a network is read whose numbers are standardized by these means and standard deviations.
+
+    Parameters
+    ----------
+    output : Output
+        How its standardized numbers are read.
+    shift, scale : sequence of float, length T or 0
+        Mean and standard deviation of each target; none if the network returns numbers in their units.
+    names : sequence of str, length T
+        The targets.
+    who : str
+        Name of the network in errors.
+
+    Raises
+    ------
+    UsageError
+        There is not a finite mean, and a standard deviation above zero, for each target.
+    """
+    if not len(shift) and not len(scale):
+        return output
+    pairs = list(zip(shift, scale, strict=False))
+    valid = all(math.isfinite(mean) and math.isfinite(spread) and spread > 0 for mean, spread in pairs)
+    if not (len(shift) == len(scale) == len(names) and valid):
+        raise UsageError(
+            f"{who}: shift and scale",
+            expected=f"a mean and a standard deviation above zero for each of {', '.join(names)}",
+            got=f"{list(shift)} and {list(scale)}",
+        )
+    return replace(output, shift=tuple(shift), scale=tuple(scale))
+
+
+def inspect(
+    net: nn.Module, classes: int, channels: int, size: int, who: str, *, logits: bool = True
+) -> Output:
     """Run a network on random images, and return how its output becomes logits.
 
     Parameters
@@ -97,6 +160,9 @@ def inspect(net: nn.Module, classes: int, channels: int, size: int, who: str) ->
     classes, channels, size : int
     who : str
         Name of the network in messages.
+    logits : bool
+        Whether the output shall be logits, so that the logarithm of probabilities is used. If not, it is
+        numbers, which are used as they are.
 
     Raises
     ------
@@ -127,6 +193,8 @@ def inspect(net: nn.Module, classes: int, channels: int, size: int, who: str) ->
             ) from error
     item, found = _find(output, classes, who)
     _require_finite(found, who)
+    if not logits:
+        return Output(item)
     activation = watch.activation_of(found) or ("their values" if are_probabilities(found) else None)
     if activation is not None:
         _say(who, activation)

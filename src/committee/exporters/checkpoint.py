@@ -15,8 +15,9 @@ from committee.exporters.base import Card, Exporter
 from committee.models.composites.base import Composite
 from committee.models.ensemble import Ensemble
 from committee.models.ensemble import load as load_saved
-from committee.models.member import Member, slugs
+from committee.models.member import Member
 from committee.models.predictor import ModulePredictor, Predictor
+from committee.models.slugs import slugs
 from committee.store.commit import write_json
 from committee.untrusted.documents import build, read_json
 

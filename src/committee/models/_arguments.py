@@ -9,7 +9,8 @@ from torch import nn
 
 from committee.combiners.base import Combiner, build
 from committee.errors import DataError, UsageError, first_five
-from committee.models.member import slugs
+from committee.models.slugs import slugs
+from committee.tasks.base import Task
 
 
 def member_names(members: Sequence[nn.Module], names: Sequence[str] | None) -> list[str]:
@@ -35,8 +36,9 @@ def bound_combiner(
     combiner: Combiner | str | Mapping[str, Any] | None,
     weights: Sequence[float] | Mapping[str, float] | None,
     names: Sequence[str],
+    task: Task,
 ) -> Combiner:
-    """Return the combiner, or one with the given weights, bound to the names of the members."""
+    """Return the combiner, or one with the given weights, bound to the names and the task of the members."""
     if weights is not None:
         if combiner is not None:
             raise UsageError(
@@ -51,18 +53,29 @@ def bound_combiner(
             got=first_five(names),
             todo="Give them these names, in this order.",
         )
+    if built.state_dict() and built.member_names and built.task.key != task.key:
+        raise DataError(
+            "ensemble",
+            expected=f"members with the task of the combiner, {built.task.key}",
+            got=task.key,
+            todo="Fit the combiner on predictions of these members.",
+        )
+    built.assign(task)
     return built if built.member_names else built.bind(names)
 
 
-def check_same_classes(names: Sequence[str], classes: Sequence[Sequence[str]], chosen: Sequence[str]) -> None:
-    """Raise a DataError if a member has other classes than `chosen`."""
+def check_same_classes(
+    names: Sequence[str], classes: Sequence[Sequence[str]], chosen: Sequence[str], task: Task
+) -> None:
+    """Raise a DataError if a member has other classes, or other targets, than `chosen`."""
+    outputs = task.target_type.outputs
     for name, own in zip(names, classes, strict=True):
         different = sorted(set(own) ^ set(chosen))
         if own and different:
             side = "with" if different[0] in own else "without"
             raise DataError(
                 f"ensemble member '{name}'",
-                expected=f"the classes {first_five(chosen)}",
-                got=f"classes {side} '{different[0]}'",
-                todo="Train the members on the same classes.",
+                expected=f"the {outputs} {first_five(chosen)}",
+                got=f"{outputs} {side} '{different[0]}'",
+                todo=f"Train the members on the same {outputs}.",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from committee.errors import DataError
 from committee.images.decode import Source, decode
 from committee.images.view import View
+from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 
 BATCH = 32
 COLORS = (1, 3)
@@ -111,8 +112,10 @@ def image_batches(
             yield torch.stack(batch)
 
 
-def labeled_batches(who: str, data: Any, labels: Any, channels: int) -> Iterator[tuple[Tensor, NDArray[Any]]]:
-    """Yield batches of images, and the labels of each, int or str `[B]`.
+def labeled_batches(
+    who: str, data: Any, labels: Any, channels: int, target_type: TargetType = CLASSES
+) -> Iterator[tuple[Tensor, NDArray[Any]]]:
+    """Yield batches of images, and the labels of each, int or str `[B]`, or float `[B, T]`.
 
     Parameters
     ----------
@@ -125,9 +128,12 @@ def labeled_batches(who: str, data: Any, labels: Any, channels: int) -> Iterator
         Label of each image.
     channels : int
         Channels of images that are decoded.
+    target_type : TargetType
+        What labels are.
     """
+    read = READERS[target_type.name]
     if labels is not None:
-        given = label_array(who, labels)
+        given = read(who, labels)
         count = len(data)
         if len(given) != count:
             raise DataError(who, expected=f"{count} labels, one for each image", got=str(len(given)))
@@ -143,20 +149,20 @@ def labeled_batches(who: str, data: Any, labels: Any, channels: int) -> Iterator
     pairs = (_pair(who, item) for item in data)
     for single, some in itertools.groupby(pairs, key=lambda pair: _is_single(pair[0])):
         if single:
-            yield from _stacked(who, some, channels)
+            yield from _stacked(who, some, channels, read)
         else:
             for images, given in some:
-                yield torch.as_tensor(images), label_array(who, given, len(images))
+                yield torch.as_tensor(images), read(who, given, len(images))
 
 
 def _stacked(
-    who: str, pairs: Iterable[tuple[Any, Any]], channels: int
+    who: str, pairs: Iterable[tuple[Any, Any]], channels: int, read: Callable[..., NDArray[Any]]
 ) -> Iterator[tuple[Tensor, NDArray[Any]]]:
     waiting: list[Any] = []
 
     def images() -> Iterator[Any]:
         for image, label in pairs:
-            waiting.append(label_array(who, [label]))
+            waiting.append(read(who, [label]))
             yield image
 
     for batch in image_batches(images(), channels):
@@ -230,3 +236,33 @@ def label_array(who: str, labels: Any, count: int | None = None) -> NDArray[Any]
             todo="Convert whole numbers: labels.astype(int)." if array.dtype.kind == "f" else "",
         )
     return array
+
+
+def number_array(who: str, labels: Any, count: int | None = None) -> NDArray[np.float64]:
+    """Return true numbers as a float64 array `[N, T]`; those of one target may lack the second axis.
+
+    Raises
+    ------
+    DataError
+        The labels are not numbers, have another shape, or there are not `count` of them.
+    """
+    rows = [each.cpu() if isinstance(each, Tensor) else each for each in labels]
+    try:
+        array = np.asarray(rows, np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{who}: labels", expected="numbers, one for each image and target", got=repr(rows[:1])
+        ) from None
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or (count is not None and len(array) != count):
+        rows_of = "" if count is None else f"{count} rows of "
+        raise DataError(
+            f"{who}: labels",
+            expected=f"{rows_of}numbers, one for each image and target",
+            got=f"an array {list(array.shape)}",
+        )
+    return array
+
+
+READERS: Mapping[str, Callable[..., NDArray[Any]]] = {CLASSES.name: label_array, NUMBERS.name: number_array}
+"""How labels of each type are read."""

@@ -1,4 +1,4 @@
-"""Ensembles: unique networks and the combiners of their outputs, from images to log-probabilities."""
+"""Ensembles: unique networks and the combiners of their outputs, from images to probabilities or numbers."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from committee.models.flat import Flat
 from committee.models.measure import device_of
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
 from committee.models.member import Member, predict
+from committee.models.tasks import common_task, units_of
 from committee.models.views.base import SingleView
 from committee.models.vote import LazyOutputs, Vote, run_views, views_of_network
 from committee.predictions.table import Predictions
@@ -44,7 +45,8 @@ class Ensemble(Vote):
     """Members and a combiner of their outputs.
 
     Members that are ensembles are flattened: at any depth of nesting, an ensemble holds each network once and
-    runs it once. The classes of members are matched by name if the members have class names.
+    runs it once. All members predict classes, or all predict numbers; these are matched by name if the
+    members have class names.
 
     Parameters
     ----------
@@ -58,7 +60,7 @@ class Ensemble(Vote):
     names : sequence of str, optional
         Names of the members. By default their own names, with numbers appended to equal ones.
     class_names : sequence of str, optional
-        Names of the classes; by default those of the first member that has them.
+        Names of the classes or targets; by default those of the first member that has them.
     name : str
         Name of the ensemble as a member of another ensemble.
     provenance : mapping, optional
@@ -70,7 +72,7 @@ class Ensemble(Vote):
         There are no members, a member occurs twice, both a combiner and weights are given, or the names do
         not match.
     DataError
-        The members have different classes, or the combiner was fitted on other members.
+        The members have different tasks, classes or targets, or the combiner was fitted on other members.
 
     See Also
     --------
@@ -95,6 +97,14 @@ class Ensemble(Vote):
     >>> images = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
     >>> ensemble.infer(images).exp()
     tensor([[0.8000, 0.2000]])
+
+    The mean of networks that predict numbers:
+
+    >>> from committee.models import Member
+    >>> nets = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 1)) for _ in range(3)]
+    >>> members = [Member.from_module(net, targets=["age"], size=8) for net in nets]
+    >>> Ensemble(members).predict(images).shape
+    (1, 1)
     """
 
     takes_batches = True
@@ -116,17 +126,18 @@ class Ensemble(Vote):
         names = member_names(members, names)
         classes = [tuple(getattr(member, "class_names", ())) for member in members]
         chosen = tuple(class_names or next(filter(None, classes), ()))
-        check_same_classes(names, classes, chosen)
+        check_same_classes(names, classes, chosen, task := common_task(names, members))
         flat = Flat()
         inputs = [flat.place(member) for member in members]
-        super().__init__(bound_combiner(combiner, weights, names), inputs, names, chosen)
+        super().__init__(bound_combiner(combiner, weights, names, task), inputs, names, chosen)
         self.name, self.provenance = name, dict(provenance or {})
         self.members, self.votes = nn.ModuleList(flat.networks), nn.ModuleList(flat.votes)
         self.outputs = tuple(flat.outputs)
         self.set_class_orders(classes)
+        self.units = units_of(members, chosen)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
-        """Return log-probabilities, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`.
+        """Return log-probabilities or numbers, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`.
 
         Images are resized once for all members whose views have the same size, fit and channels.
         """
@@ -170,7 +181,8 @@ class Ensemble(Vote):
             Images as the members accept them. Without `labels`, an iterable, such as a `DataLoader` or a
             `Dataset`, of pairs: batches of images and their labels, or single images and their label.
         labels : sequence [N], optional
-            Classes: names in `class_names`, or whole numbers, which are indices into `class_names`.
+            Classes: names in `class_names`, or whole numbers, which are indices into `class_names`. Numbers:
+            floats `[N]` or `[N, T]`.
         labels_are : {"names", "positions"}, optional
             What whole numbers are, if class names are numbers in another order than 0, 1, ...
 
@@ -181,21 +193,14 @@ class Ensemble(Vote):
         """
         self.eval()
         device = device_of(self)
-        batches = labeled_batches(self.name, images, labels, channels_of(self))
+        batches = labeled_batches(self.name, images, labels, channels_of(self), self.task.target_type)
         found = [(self.member_logits(part.to(device)).cpu(), own) for part, own in batches]
         if not found:
             raise DataError(self.name, expected="batches of (images, labels)", got="an empty loader")
         logits = torch.cat([outputs for outputs, _ in found], 1).numpy()
         names = self.class_names or tuple(map(str, range(logits.shape[2])))
-        given = np.concatenate([own for _, own in found])
-        return Predictions.from_logits(
-            logits,
-            members=self.names,
-            class_names=names,
-            labels=given,
-            labels_are=labels_are,
-            who=self.name,
-        )
+        rest = {"labels": np.concatenate([own for _, own in found]), "labels_are": labels_are}
+        return self.task.predictions(logits, self.names, names, **rest, who=self.name)
 
     def fit(
         self,
@@ -236,7 +241,7 @@ class Ensemble(Vote):
     def predict(
         self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return probabilities, float32 `[N, C]`, of images; see `committee.models.member.predict`."""
+        """Return probabilities, or numbers, float32 `[N, C]`; see `committee.models.member.predict`."""
         return predict(self, images, batch_size)
 
     def save(self, folder: Path | str) -> None:
@@ -384,7 +389,7 @@ def views_of(folder: Path) -> list[View]:
 
 
 def folds_member(networks: Sequence[nn.Module], name: str) -> Ensemble:
-    """Return the fold networks of a member as one ensemble, which averages their probabilities."""
+    """Return the fold networks of a member as one ensemble, which averages their probabilities or numbers."""
     names = [f"{name}_{index}" for index in range(len(networks))]
     return Ensemble(networks, names=names, name=name)
 

@@ -1,9 +1,7 @@
-"""Members: networks with their preprocessing, class names and provenance."""
+"""Members: networks with their preprocessing, the names of their outputs, and provenance."""
 
 from __future__ import annotations
 
-import itertools
-import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 
 from committee.backbones.base import AS_IS, IMAGENET_MEAN, IMAGENET_STD, Backbone, find_head
 from committee.backbones.build import build
-from committee.backbones.outputs import inspect
+from committee.backbones.outputs import inspect, scaled
 from committee.backbones.weights import require_finite
 from committee.errors import DataError, UsageError
 from committee.images.decode import Source
@@ -26,6 +24,8 @@ from committee.models.batch import Batch
 from committee.models.descriptions import MEMBER as DESCRIPTION
 from committee.models.descriptions import read_description, write_description
 from committee.models.stored_network import load_network
+from committee.models.tasks import NamedOutputs, checked_units, task_and_names
+from committee.tasks.base import TASKS, Task, task_of_model
 from committee.untrusted.documents import build as build_from
 
 PROTOCOL = 1
@@ -34,17 +34,18 @@ LARGEST_SIDE = 2**13
 WEIGHTS = "weights.safetensors"
 
 
-class Member(nn.Module):
-    """A network with its preprocessing, from images of any size to logits.
+class Member(NamedOutputs, nn.Module):
+    """A network with its preprocessing, from images of any size to logits or numbers.
 
     Parameters
     ----------
     network : Backbone
-        A module from normalized images, float32 `[B, c, size, size]`, to logits `[B, C]`.
+        A module from normalized images, float32 `[B, c, size, size]`, to logits `[B, C]`, or to numbers
+        `[B, T]` in the units of the targets (`Backbone.output` has their shift and scale).
     view : View
         The preprocessing: a module from images, uint8 `[B, c, H, W]`, to normalized images.
     class_names : sequence of str
-        Names of the classes, in the order of the logits.
+        Names of the classes, in the order of the logits; or of the targets, which are also `target_names`.
     name : str
         Name of the member; a slug that is unique in an ensemble.
     provenance : mapping, optional
@@ -53,6 +54,10 @@ class Member(nn.Module):
         Whether images of a floating type are the input of the network: float `[B, c, size, size]`, normalized
         already, as the loaders of training scripts yield them. By default they are refused. Images of type
         uint8 are always preprocessed by `view`.
+    task : Task or str, optional
+        What is predicted, or its name, such as `regression`; classification by default.
+    units : sequence of str, optional
+        Unit of each target.
 
     See Also
     --------
@@ -68,6 +73,13 @@ class Member(nn.Module):
     >>> images = torch.randint(0, 256, (4, 3, 20, 30), dtype=torch.uint8)
     >>> member(images).shape, member.predict(images).shape
     (torch.Size([4, 2]), (4, 2))
+
+    A network that predicts numbers:
+
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 1))
+    >>> member = Member.from_module(net, targets=["age"], units=["years"], size=8).eval()
+    >>> member.task.key, member.predict(images).shape
+    ('regression', (4, 1))
     """
 
     takes_batches = True
@@ -80,10 +92,14 @@ class Member(nn.Module):
         name: str = "member",
         provenance: Mapping[str, Any] | None = None,
         normalized: bool = False,
+        task: Task | str | None = None,
+        units: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.network, self.view, self.normalized = network, view, normalized
         self.class_names = tuple(map(str, class_names))
+        self.task = TASKS.make(task) if isinstance(task, str) else task or task_of_model(None)
+        self.units = checked_units(units, self.class_names, name)
         self.name = name
         self.provenance = dict(provenance or {})
 
@@ -92,7 +108,12 @@ class Member(nn.Module):
         cls,
         backbone: str,
         *,
-        classes: Sequence[str],
+        classes: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        task: Task | str | None = None,
+        units: Sequence[str] = (),
+        shift: Sequence[float] = (),
+        scale: Sequence[float] = (),
         size: int = 224,
         channels: int = 3,
         fit: Fit = "crop",
@@ -108,8 +129,14 @@ class Member(nn.Module):
         backbone : str
             A name that `committee.backbones.build.build` accepts. `pretrained`, `trusted` and `seed` are its
             arguments too.
-        classes : sequence of str
-            Names of the classes, in the order of the logits.
+        classes, targets : sequence of str
+            Names of the classes, in the order of the logits, or of the targets: one of the two.
+        task : Task or str, optional
+            What is predicted; by default classification of `classes`, or regression of `targets`.
+        units : sequence of str, optional
+            Unit of each target.
+        shift, scale : sequence of float, optional
+            Mean and standard deviation of each target, if the network predicts standardized numbers.
         size : int
             Side length of the input of the network in pixels.
         channels : {1, 3}
@@ -125,24 +152,33 @@ class Member(nn.Module):
         seed : int, optional
             Seed of the initial weights.
         """
+        name = name or backbone.rpartition(":")[2].rpartition("/")[2]
+        task, names = task_and_names(task, classes, targets, name)
         network = build(
             backbone,
-            len(classes),
+            len(names),
             channels=channels,
             img_size=size,
             pretrained=pretrained,
             trusted=trusted,
             seed=seed,
+            logits=task.logits,
         )
+        network.output = scaled(network.output, shift, scale, names, name)
         view = View(size, network.mean, network.std, fit, channels)
-        return cls(network, view, classes, name or backbone.rpartition(":")[2].rpartition("/")[2])
+        return cls(network, view, names, name, task=task, units=units)
 
     @classmethod
     def from_module(
         cls,
         net: nn.Module,
         *,
-        classes: Sequence[str],
+        classes: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        task: Task | str | None = None,
+        units: Sequence[str] = (),
+        shift: Sequence[float] = (),
+        scale: Sequence[float] = (),
         size: int,
         mean: float | Sequence[float] = IMAGENET_MEAN,
         std: float | Sequence[float] = IMAGENET_STD,
@@ -160,8 +196,15 @@ class Member(nn.Module):
             logits `[B, C]` or `[B, C, 1, 1]`, alone or as `logits` of a mapping or an object. Of other
             mappings, lists and tuples, the only value of this shape is used. If the network ends in a softmax
             or a sigmoid, the logarithm of its output is used. It is run once, on random images, to find out.
-        classes : sequence of str
-            Names of the classes, in the order of the logits.
+            With `targets`, it returns numbers `[B, T]`, which are used as they are.
+        classes, targets : sequence of str
+            Names of the classes, in the order of the logits, or of the targets: one of the two.
+        task : Task or str, optional
+            What is predicted; by default classification of `classes`, or regression of `targets`.
+        units : sequence of str, optional
+            Unit of each target.
+        shift, scale : sequence of float, optional
+            Mean and standard deviation of each target, if the network predicts standardized numbers.
         size : int
             Side length of the input of the network in pixels.
         mean, std : float or sequence of float
@@ -183,16 +226,19 @@ class Member(nn.Module):
         DataError
             Weights, or what the network returns, contain NaN or infinity.
         """
+        task, names = task_and_names(task, classes, targets, name)
         require_finite(dict(net.named_parameters()), name)
         if isinstance(net, Backbone):
             network = net
         else:
-            output = inspect(net, len(classes), channels, size, name)
-            network = Backbone(net, find_head(net, len(classes)), output=output)
-        return cls(network, View(size, mean, std, fit, channels), classes, name, normalized=normalized)
+            output = inspect(net, len(names), channels, size, name, logits=task.logits)
+            network = Backbone(net, find_head(net, len(names)), output=output)
+        network.output = scaled(network.output, shift, scale, names, name)
+        view = View(size, mean, std, fit, channels)
+        return cls(network, view, names, name, normalized=normalized, task=task, units=units)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
-        """Return logits, float `[B, C]`, for images, uint8 `[B, c, H, W]` of any height and width.
+        """Return logits or numbers, float `[B, C]`, for images, uint8 `[B, c, H, W]` of any height and width.
 
         With `normalized=True`, images of a floating type are given to the network as they are.
         """
@@ -200,9 +246,10 @@ class Member(nn.Module):
         if logits.shape[1] != len(self.class_names):
             raise DataError(
                 self.name,
-                expected=f"a network with {len(self.class_names)} outputs, one for each class",
+                expected=f"a network with {len(self.class_names)} outputs, one for each "
+                f"{self.task.target_type.output}",
                 got=str(logits.shape[1]),
-                todo="Name all of its classes.",
+                todo=f"Name all of its {self.task.target_type.outputs}.",
             )
         return logits
 
@@ -218,7 +265,7 @@ class Member(nn.Module):
     def predict(
         self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
     ) -> NDArray[np.float32]:
-        """Return probabilities, float32 `[N, C]`, of images; see the function `predict`."""
+        """Return probabilities, or numbers, float32 `[N, C]`, of images; see the function `predict`."""
         return predict(self, images, batch_size)
 
     def save(self, folder: Path | str) -> None:
@@ -235,6 +282,10 @@ class Member(nn.Module):
             "view": self.view.options(),
             "provenance": self.provenance,
         }
+        if self.task.key != task_of_model(None).key:
+            description["task"] = self.task.key
+        if self.units:
+            description["units"] = list(self.units)
         if self.network.output != AS_IS:
             description["output"] = self.network.output.to_json()
         if self.network.shapes:
@@ -275,32 +326,26 @@ class Member(nn.Module):
             network = load_network(description, view, folder / WEIGHTS, trusted, net)
             name, provenance = str(description["name"]), description["provenance"]
             normalized = description.get("normalized") is True
-            return cls(network, view, classes, name, provenance, normalized).eval()
+            task, units = (
+                TASKS.make(description.get("task", task_of_model(None).key)),
+                description.get("units", ()),
+            )
+            return cls(network, view, classes, name, provenance, normalized, task, units).eval()
 
         return build_from(rebuild, folder / DESCRIPTION, "the description of a member")
-
-
-def slugs(names: Sequence[str]) -> list[str]:
-    """Return names that are valid folder names; names that differ in case only get numbers: `a`, `A_2`."""
-    made: list[str] = []
-    for name in names:
-        slug = re.sub(r"[^\w.-]+", "_", name).strip(".") or "member"
-        taken = {other.lower() for other in made}
-        numbered = (slug if index == 1 else f"{slug}_{index}" for index in itertools.count(1))
-        made.append(next(option for option in numbered if option.lower() not in taken))
-    return made
 
 
 @torch.inference_mode()
 def predict(
     module: nn.Module, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
 ) -> NDArray[np.float32]:
-    """Return the probabilities that a module predicts for images.
+    """Return the probabilities, or the numbers, that a module predicts for images.
 
     Parameters
     ----------
     module : nn.Module
-        A module from images to logits. It is set to evaluation mode.
+        A module from images to logits, or to numbers if its attribute `task` says so. It is set to evaluation
+        mode.
     images : uint8 tensor or array [N, c, H, W], or sequence of paths, PIL images, bytes or arrays [H, W, c]
         The images. Those of a sequence may differ in size.
     batch_size : int
@@ -313,25 +358,25 @@ def predict(
     Raises
     ------
     DataError
-        A probability is not finite.
+        A probability or a number is not finite.
     """
     module.eval()
     device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
     batches = image_batches(images, channels_of(module), batch_size)
-    infer = getattr(module, "infer", module)
-    outputs = [infer(batch.to(device)).float().softmax(1).cpu() for batch in batches]
+    infer, task = getattr(module, "infer", module), task_of_model(module)
+    outputs = [task.link(infer(batch.to(device)).float()).cpu() for batch in batches]
     if not outputs:
         return np.zeros((0, len(_class_names(module))), np.float32)
-    probabilities: NDArray[np.float32] = torch.cat(outputs).numpy()
-    wrong = int((~np.isfinite(probabilities).all(1)).sum())
+    found: NDArray[np.float32] = torch.cat(outputs).numpy()
+    wrong = int((~np.isfinite(found).all(1)).sum())
     if wrong:
         raise DataError(
             str(getattr(module, "name", type(module).__name__)),
-            expected="finite logits",
-            got=f"NaN or infinity for {wrong} of {len(probabilities)} images",
+            expected=f"finite {'logits' if task.logits else task.outputs}",
+            got=f"NaN or infinity for {wrong} of {len(found)} images",
             todo="Check the weights of the networks.",
         )
-    return probabilities
+    return found
 
 
 def _class_names(module: nn.Module) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""Models behind one call, from uint8 images to probabilities. Importing this does not import torch."""
+"""Models behind one call, from uint8 images to probabilities or numbers. Importing this does not import torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from committee.tasks.base import Task
 
 Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
@@ -26,11 +28,16 @@ class Predictor(Protocol):
     name : str
         Name of the member or ensemble.
     class_names : tuple of str, length C
-        Class of each column of the probabilities.
+        Class of each column of the probabilities, or target of each column of numbers.
     channels : int
         Channels of the images: 1 (gray) or 3 (RGB).
     provenance : mapping
         Facts about the model, as plain JSON values: its members, its thresholds of prediction sets, ...
+
+    Notes
+    -----
+    A model of numbers has an attribute `task`, such as that of a `Member`, and may have `units`, the unit of
+    each target. `committee.tasks.base.task_of_model` reads it; a model without it predicts classes.
 
     See Also
     --------
@@ -64,7 +71,7 @@ class Predictor(Protocol):
     def provenance(self) -> Mapping[str, Any]: ...
 
     def __call__(self, images: Images) -> Probabilities:
-        """Return the probabilities of images.
+        """Return the probabilities, or the numbers, of images.
 
         Parameters
         ----------
@@ -79,12 +86,12 @@ class Predictor(Protocol):
 
 
 class ModulePredictor:
-    """A member, an ensemble or any other module of images to logits, as a `Predictor`.
+    """A member, an ensemble or any other module of images to logits or numbers, as a `Predictor`.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Images uint8 `[B, c, H, W]` -> logits `[B, C]`. It is moved to `device` and put in evaluation mode.
+        Images uint8 `[B, c, H, W]` -> logits or numbers `[B, C]`. It is moved to `device` and put in evaluation mode.
     name : str
         Name of the model.
     class_names : sequence of str, length C
@@ -119,9 +126,13 @@ class ModulePredictor:
         device: str | torch.device = "cpu",
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
+        from committee.tasks.base import task_of_model
+
         self.module = module.to(device).eval()
         self.provenance = dict(provenance or {})
         self.name, self.class_names, self.device = name, tuple(class_names), device
+        self.task: Task = task_of_model(module)
+        self.units: tuple[str, ...] = tuple(getattr(module, "units", ()))
 
     @property
     def channels(self) -> int:
@@ -131,7 +142,7 @@ class ModulePredictor:
         return channels_of(self.module)
 
     def __call__(self, images: Images) -> Probabilities:
-        """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size."""
+        """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`."""
         import torch
 
         with torch.inference_mode():
@@ -139,5 +150,5 @@ class ModulePredictor:
             # An array that is read-only is copied, since torch warns of writing to it.
             batch = torch.from_numpy(images) if images.flags.writeable else torch.tensor(images)
             logits = logits_of(batch.to(self.device))
-            probabilities: Probabilities = logits.float().softmax(1).cpu().numpy()
-        return probabilities
+            found: Probabilities = self.task.link(logits.float()).cpu().numpy()
+        return found

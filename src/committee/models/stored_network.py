@@ -54,6 +54,8 @@ def load_network(
             network = build_for(path, header, build, _state) if is_ours else build()
         network.shapes = shapes
         network.output = Output(**description.get("output", {}))
+        if len(network.output.scale) not in (0, classes):
+            raise ValueError(f"a scale of {len(network.output.scale)} outputs")
         fill(network.net, path, header, nn.Module.state_dict)
     return network
 

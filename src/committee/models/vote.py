@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +13,10 @@ from committee.base.tracing import is_tracing
 from committee.combiners.base import Combiner, Query
 from committee.models.batch import Batch, LazyRows
 from committee.models.squares import center
+from committee.models.tasks import NamedOutputs
 from committee.models.views.base import SingleView
+from committee.tasks.base import Task, task_of_model
 
-LOG_TINY = float(np.log(np.finfo(np.float32).tiny))
 TOGETHER = 64
 """Largest number of images in a batch of several views. Of resnet18 at 64 pixels on a CPU, a loop over eight
 views takes 4.0 times as long for 1 image, 1.4 for 8 (64 together), and 0.77 for 32: `benchmarks/tta.py`."""
@@ -38,18 +37,13 @@ class Output(NamedTuple):
     view: SingleView | None = None
 
 
-def logits_of(output: Any) -> Tensor:
-    """Return the output of a network, or its field `logits`, as finite float32 `[B, C]`.
-
-    A logit of -inf is a probability of 0. As in `Predictions`, it counts as that of the smallest float32, so
-    that combiners give finite results; NaN stays NaN.
-    """
-    logits = cast("Tensor", getattr(output, "logits", output)).float()
-    smallest = logits.logsumexp(1, keepdim=True) + LOG_TINY
-    return torch.where(logits == -math.inf, smallest, logits)
+def logits_of(output: Any, task: Task | None = None) -> Tensor:
+    """Return the output of a network, or its field `logits`, as float32 `[B, C]`; see `Task.finite`."""
+    found = cast("Tensor", getattr(output, "logits", output)).float()
+    return (task or task_of_model(None)).finite(found)
 
 
-class Vote(nn.Module):
+class Vote(NamedOutputs, nn.Module):
     """A combiner on some outputs: those of networks and of earlier votes.
 
     Parameters
@@ -61,7 +55,7 @@ class Vote(nn.Module):
     names : sequence of str
         Names of the inputs.
     class_names : sequence of str
-        Names of the classes, in the order of the result.
+        Names of the classes or targets, in the order of the result.
 
     See Also
     --------
@@ -85,6 +79,11 @@ class Vote(nn.Module):
         self.combiner = combiner
         self.inputs, self.names, self.class_names = tuple(inputs), tuple(names), tuple(class_names)
 
+    @property
+    def task(self) -> Task:
+        """What the inputs predict."""
+        return self.combiner.task
+
     def set_class_orders(self, classes: Sequence[Sequence[str]]) -> None:
         """Store a permutation for each input whose classes have another order than `class_names`."""
         for position, own in enumerate(classes):
@@ -93,7 +92,7 @@ class Vote(nn.Module):
                 self.register_buffer(f"order_{position}", order, persistent=False)
 
     def combine(self, outputs: Mapping[int, Tensor]) -> Tensor:
-        """Return log-probabilities `[B, C]` for the outputs `[B, C]` of networks and earlier votes."""
+        """Return log-probabilities or numbers `[B, C]` for the outputs `[B, C]` of networks and votes."""
         return self.combiner(self.stack_inputs(outputs))
 
     def stack_inputs(self, outputs: Mapping[int, Tensor]) -> Tensor:
@@ -160,13 +159,14 @@ def run_views(
 
     Views of a small batch run as one batch, of at most `TOGETHER` images; in a recorded graph, always.
     """
+    task = task_of_model(network)
     if all(view is None for view in views):
-        return [logits_of(batch.run(network, lazy=lazy))] * len(views)
+        return [logits_of(batch.run(network, lazy=lazy), task)] * len(views)
     step = len(views) if is_tracing() else max(1, TOGETHER // max(1, len(batch)))
     found: list[Tensor] = []
     for start in range(0, len(views), step):
         some = [center if view is None else view for view in views[start : start + step]]
-        logits = logits_of(batch.under(some).run(network, lazy=lazy))
+        logits = logits_of(batch.under(some).run(network, lazy=lazy), task)
         found += logits.reshape(len(some), -1, logits.shape[1]).unbind(0)
     return found
 

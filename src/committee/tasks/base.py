@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from committee.errors import UsageError, nearest
 from committee.metrics.metric import Metric, named
 from committee.metrics.sampling import Interval, Sample
 from committee.predictions.table import Predictions
-from committee.predictions.target_types import TargetType
+from committee.predictions.target_types import CLASSES, TargetType
 from committee.solvers.search import Mixtures, Search
 from committee.solvers.simplex import Loss
 
@@ -42,6 +42,10 @@ class Task(ABC):
         The spaces in which weights average outputs.
     calibrations : tuple of str
         The ways to calibrate an ensemble; the first is the default.
+    outputs : str
+        What the link function returns, for files, tables and messages.
+    logits : bool
+        Whether outputs are logits, so that the logarithm is used of networks that return probabilities.
 
     See Also
     --------
@@ -63,6 +67,8 @@ class Task(ABC):
     brief: ClassVar[tuple[str, ...]]
     spaces: ClassVar[tuple[str, ...]]
     calibrations: ClassVar[tuple[str, ...]]
+    outputs: ClassVar[str]
+    logits: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -79,6 +85,16 @@ class Task(ABC):
     @abstractmethod
     def normalized(self, outputs: Tensor) -> Tensor:
         """Return outputs `[..., C]` without what they leave undefined: the constant of a row of logits."""
+
+    def finite(self, outputs: Tensor) -> Tensor:
+        """Return outputs `[B, C, ...]` of a network without infinities that have a meaning."""
+        return outputs
+
+    @abstractmethod
+    def predictions(
+        self, outputs: ArrayLike, members: Sequence[str], names: Sequence[str], **rest: Any
+    ) -> Predictions:
+        """Return outputs `[M, N, C]` as predictions; `rest` are arguments of `Predictions.from_logits`."""
 
     @abstractmethod
     def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
@@ -168,3 +184,9 @@ def task_of(predictions: Predictions) -> Task:
 def task_for(target_type: TargetType) -> Task:
     """Return the task of labels of a type."""
     return next(task for task in map(TASKS.make, TASKS.names()) if task.target_type is target_type)
+
+
+def task_of_model(module: object) -> Task:
+    """Return the task of a model, which is its attribute `task`; models without it predict classes."""
+    found: Task | None = getattr(module, "task", None)
+    return task_for(CLASSES) if found is None else found

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -19,6 +24,8 @@ from committee.solvers.pools import equal_weights, linear_pool, log_pool
 from committee.solvers.search import Mixtures, Search, mixture_for, search_for
 from committee.solvers.simplex import Loss
 from committee.tasks.base import Task
+
+LOG_TINY = float(np.log(np.finfo(np.float32).tiny))
 
 
 class Classification(Task):
@@ -42,6 +49,8 @@ class Classification(Task):
     brief = ("accuracy", "log_loss", "ece")
     spaces = ("probability", "logit")
     calibrations = ("pooled", "vector", "members", "none")
+    outputs = "probabilities"
+    logits = True
 
     def metric(self, name: str) -> Metric:
         """Return a metric by name; a function `python:module.function` is imported."""
@@ -58,6 +67,20 @@ class Classification(Task):
     def normalized(self, outputs: Tensor) -> Tensor:
         """Return log-probabilities."""
         return outputs.log_softmax(dim=-1)
+
+    def finite(self, outputs: Tensor) -> Tensor:
+        """Return logits without -inf, which is a probability of 0; NaN stays NaN.
+
+        As in `Predictions`, it counts as that of the smallest float32, so that combiners give finite results.
+        """
+        smallest = outputs.logsumexp(1, keepdim=True) + LOG_TINY
+        return torch.where(outputs == -math.inf, smallest, outputs)
+
+    def predictions(
+        self, outputs: ArrayLike, members: Sequence[str], names: Sequence[str], **rest: Any
+    ) -> Predictions:
+        """Return logits as predictions of classes."""
+        return Predictions.from_logits(outputs, members=members, class_names=names, **rest)
 
     def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
         """Return the log-probabilities of the linear or of the logarithmic opinion pool."""

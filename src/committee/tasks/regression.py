@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from committee.errors import UsageError
 from committee.metrics.regression import METRICS, NumberRows
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import NUMBERS
@@ -39,6 +43,8 @@ class Regression(Task):
     brief = ("rmse", "mae", "r2")
     spaces = ("probability",)
     calibrations = ("none",)
+    outputs = "values"
+    logits = False
 
     def read(self, outputs: ArrayLike, labels: ArrayLike) -> NumberRows:
         """Return the rows of predicted and true numbers, both `[N, T]`."""
@@ -51,6 +57,24 @@ class Regression(Task):
     def normalized(self, outputs: Tensor) -> Tensor:
         """Return the numbers as they are."""
         return outputs
+
+    def predictions(
+        self,
+        outputs: ArrayLike,
+        members: Sequence[str],
+        names: Sequence[str],
+        labels_are: str | None = None,
+        **rest: Any,
+    ) -> Predictions:
+        """Return numbers as predictions of targets; labels have one reading, so `labels_are` is refused."""
+        if labels_are is not None:
+            raise UsageError(
+                str(rest.get("who", "predictions")),
+                expected="no labels_are, which says how names of classes are read",
+                got=repr(labels_are),
+                todo="Leave it out.",
+            )
+        return Predictions.from_values(outputs, members=members, target_names=names, **rest)
 
     def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
         """Return the weighted mean."""

@@ -19,8 +19,11 @@ from committee.errors import UsageError
 from committee.images.decode import Source
 from committee.models.descriptions import COMPOSITE as DESCRIPTION
 from committee.models.descriptions import MEMBER, write_description
-from committee.models.member import WEIGHTS, predict, slugs
+from committee.models.member import WEIGHTS, predict
+from committee.models.slugs import slugs
 from committee.models.stored_network import damage_named
+from committee.models.tasks import NamedOutputs, common_task, units_of
+from committee.predictions.target_types import CLASSES
 from committee.store.hashes import hash_file
 from committee.store.inside import inside
 from committee.store.manifest import digest
@@ -32,7 +35,7 @@ PARTS = "parts"
 LoadPart = Callable[[Path], nn.Module]
 
 
-class Composite(nn.Module, ABC):
+class Composite(NamedOutputs, nn.Module, ABC):
     """Base class of members that contain other members and parameters that were trained on top of them.
 
     An entry implements `forward`, `options` and `rebuild`, and may implement `infer`.
@@ -40,9 +43,9 @@ class Composite(nn.Module, ABC):
     Parameters
     ----------
     parts : sequence of nn.Module
-        Members: modules from images, uint8 `[B, c, H, W]`, to logits, float `[B, C]`.
+        Members: modules from images, uint8 `[B, c, H, W]`, to logits, or numbers, float `[B, C]`.
     class_names : sequence of str
-        Names of the classes, in the order of the logits.
+        Names of the classes, or of the targets, in the order of the outputs.
     name : str
         Name of the composite; a slug that is unique in an ensemble.
     provenance : mapping, optional
@@ -53,6 +56,15 @@ class Composite(nn.Module, ABC):
     takes_batches : bool
         Whether `forward` and `infer` accept a `Batch` in place of images, and run the parts by
         `Batch.of(images).run(part)`. Networks inside and outside of the composite then share resized images.
+    serves : tuple of str
+        Names of the target types that the composite predicts: `classes`, `numbers`.
+    task : Task
+        What the parts predict.
+
+    Raises
+    ------
+    UsageError
+        The composite does not serve the task of its parts.
 
     See Also
     --------
@@ -81,6 +93,7 @@ class Composite(nn.Module, ABC):
 
     key: str
     takes_batches: ClassVar[bool] = False
+    serves: ClassVar[tuple[str, ...]] = (CLASSES.name,)
     parts: nn.ModuleList
 
     def __init__(
@@ -94,6 +107,14 @@ class Composite(nn.Module, ABC):
         self.parts = nn.ModuleList(parts)
         self.class_names = tuple(map(str, class_names))
         self.name = name
+        self.task, self.units = common_task([name] * len(parts), parts), units_of(parts, self.class_names)
+        if self.task.target_type.name not in self.serves:
+            raise UsageError(
+                f"{name}: {self.key}",
+                expected=f"parts that predict {' or '.join(self.serves)}",
+                got=f"parts that predict {self.task.target_type.name}",
+                todo="Combine them with an Ensemble.",
+            )
         self.provenance = dict(provenance or {})
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -102,7 +123,7 @@ class Composite(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`; all parts run on all images."""
+        """Return logits or numbers, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`; all parts run."""
 
     def infer(self, images: Tensor) -> Tensor:
         """Return the same as `forward`; an entry may skip work that cannot change the result."""

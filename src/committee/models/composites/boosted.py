@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from committee.errors import UsageError
 from committee.models.batch import Batch
 from committee.models.composites.base import Composite
 
@@ -21,14 +22,14 @@ class Boosted(Composite):
     parts : sequence of nn.Module
         The stages.
     class_names : sequence of str
-        Names of the classes, in the order of the logits.
+        Names of the classes or targets, in the order of the outputs.
     name : str
         Name of the composite; a slug that is unique in an ensemble.
     weights : sequence of float, optional
         Weights of the stages; by default zeros, which are overwritten when a composite is loaded.
     votes : bool
         Whether a stage votes for its most probable class with its weight (SAMME), or adds its logits times
-        its weight (gradient boosting).
+        its weight (gradient boosting). Series of numbers are sums.
 
     See Also
     --------
@@ -56,6 +57,7 @@ class Boosted(Composite):
     """
 
     takes_batches = True
+    serves = ("classes", "numbers")
     weights: Tensor
 
     def __init__(
@@ -67,6 +69,12 @@ class Boosted(Composite):
         votes: bool = True,
     ) -> None:
         super().__init__(parts, class_names, name)
+        if votes and not self.task.logits:
+            raise UsageError(
+                f"{name}: boosted",
+                expected=f"votes=False for {self.task.outputs}",
+                got="votes of stages for classes",
+            )
         self.votes = votes
         self.register_buffer("weights", torch.tensor(weights or [0.0] * len(parts), dtype=torch.float32))
 
@@ -82,7 +90,7 @@ class Boosted(Composite):
         return cls(parts, class_names, name, **options)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
-        """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
+        """Return logits or numbers, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
         batch = Batch.of(images)
         return combine(torch.stack([batch.run(part) for part in self.parts]), self.weights, self.votes)
 

@@ -20,14 +20,15 @@ class Viewed(Composite):
 
     The part may be any member: all networks in it see the view of the canvas that they read. It has no
     weights of its own. An `Ensemble` holds a network once, also if several of its members are that network
-    under different views, and runs it on several views as one batch.
+    under different views, and runs it on several views as one batch. Of numbers, only views make sense that
+    do not change the targets: a flipped image has the same age, but not the same angle.
 
     Parameters
     ----------
     parts : sequence of one nn.Module
         The member; its attribute `takes_batches` must be true.
     class_names : sequence of str
-        Names of the classes, in the order of the logits.
+        Names of the classes or targets, in the order of the outputs.
     name : str
         Name of the composite; a slug that is unique in an ensemble.
     view : SingleView
@@ -55,6 +56,7 @@ class Viewed(Composite):
     """
 
     takes_batches = True
+    serves = ("classes", "numbers")
 
     def __init__(
         self, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, view: SingleView
@@ -79,7 +81,7 @@ class Viewed(Composite):
         return cls(parts, class_names, name, SingleView.from_json(options))
 
     def forward(self, images: Tensor | Batch) -> Tensor:
-        """Return logits `[B, C]` for images, uint8 `[B, c, H, W]`."""
+        """Return logits or numbers `[B, C]` for images, uint8 `[B, c, H, W]`."""
         return Batch.of(images).under([self.view]).run(self.part)
 
     def infer(self, images: Tensor | Batch) -> Tensor:

@@ -13,7 +13,7 @@ from committee.errors import (
     nearest,
 )
 from committee.images.dataset import Dataset, preview_dataset
-from committee.models.member import slugs
+from committee.models.slugs import slugs
 from committee.pipeline.adopt import folds_to_draw
 from committee.pipeline.importing.content import Content, content_of
 from committee.pipeline.importing.files import EXPORTED, Files, is_store
