@@ -1,4 +1,4 @@
-"""Models behind one call, from uint8 images to probabilities or numbers. Importing this does not import torch."""
+"""Models behind one call, from uint8 images to probabilities or numbers. Importing it imports no torch."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ class ModulePredictor:
     Parameters
     ----------
     module : torch.nn.Module
-        Images uint8 `[B, c, H, W]` -> logits or numbers `[B, C]`. It is moved to `device` and put in evaluation mode.
+        Images uint8 `[B, c, H, W]` -> logits or numbers `[B, C]`. It is moved to `device`, and put
+        in evaluation mode.
     name : str
         Name of the model.
     class_names : sequence of str, length C

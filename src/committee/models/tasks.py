@@ -52,6 +52,7 @@ def task_and_names(
     UnknownNameError
         There is no such task.
     """
+    targets = [targets] if isinstance(targets, str) else targets
     given = {type_: names for type_, names in ((CLASSES, classes), (NUMBERS, targets)) if names is not None}
     if len(given) != 1:
         raise UsageError(
@@ -69,7 +70,7 @@ def task_and_names(
             got=f"those of {type_.outputs}",
             todo=f"Pass {found.target_type.outputs}=[...].",
         )
-    return found, [names] if isinstance(names, str) else names
+    return found, names
 
 
 def checked_units(units: Sequence[str], names: Sequence[str], who: str) -> tuple[str, ...]:
