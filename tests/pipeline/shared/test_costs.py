@@ -15,7 +15,7 @@ from torch import nn
 from committee.combiners.base import build
 from committee.combiners.cascade import Cascade
 from committee.combiners.pruned import Pruned
-from committee.errors import ExportError
+from committee.errors import ExportError, StoreError
 from committee.images.dataset import open_dataset
 from committee.models.batch import Batch
 from committee.models.measure import parameters, size_mb
@@ -145,25 +145,57 @@ def test_files_are_exported_once_and_timed(trained: Store, monkeypatch: pytest.M
     assert first["runtime"] == "onnxruntime" and 0 < first["median"] < 1000
     made = list(trained.root.glob("cache/onnx_*/model.onnx"))
     assert len(made) == 1
+    folder = trained.checkpoint("test_resnet", "refit")
+    content = made[0].read_bytes()
+    made[0].write_bytes(content[:-9])  # a damaged file is written again
+    assert network_files.network_file(trained, folder, ()) == made[0] and made[0].read_bytes() == content
     monkeypatch.setattr(network_files, "load_network", None)  # nothing is exported again
-    again = network_files.network_file(trained, trained.checkpoint("test_resnet", "refit"), ())
-    assert again == made[0]
+    assert network_files.network_file(trained, folder, ()) == made[0]
 
 
-def test_torch_runs_what_cannot_be_exported(
+def test_torch_runs_only_what_cannot_be_exported(
     trained: Store, monkeypatch: pytest.MonkeyPatch, timed: list[nn.Module], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(store: Store, folder: Path, trusted: object) -> Path:
-        raise ExportError("onnx of test_resnet", expected="a module", got="another")
+    def network_file(store: Store, folder: Path, trusted: object) -> Path:
+        if folder.parts[-2] == "test_vit":
+            raise ExportError("onnx of test_vit", expected="a module", got="another")
+        return Path(folder.parts[-1])
 
-    monkeypatch.setattr(costs, "network_file", refuse)
-    clock = Costs(trained, 1, torch.device("cpu"), (), files=True)
-    monkeypatch.setattr(clock, "batch", 2)
-    assert clock.of({"test_resnet": "refit"})["latency_ms"]["runtime"] == "torch"
-    assert "Latencies are those of torch, since not every network can be exported: onnx of" in caplog.text
+    def measure_file(path: Path, device: str, batches: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+        if path.name == "fold_0":
+            raise StoreError("fold_0", expected="a complete ONNX file", got="a damaged one")
+        return {kind: np.full(4, 5.0 if kind == "photo" else 4.0) for kind in batches}
+
+    monkeypatch.setattr(costs, "network_file", network_file)
+    monkeypatch.setattr(costs, "measure_file", measure_file)
+    clock = Costs(trained, 2, torch.device("cpu"), (), files=True)
+    found = clock.of({"test_vit": "refit"})["latency_ms"]
+    assert (found["runtime"], found["in_torch"]) == ("torch", ["test_vit/refit"])
+    # Two images are resized in torch: no file has this view yet.
+    assert found["median"] == pytest.approx(10.095 + 2 * 10.095)
+    name = (
+        "The latency of test_vit/refit is that of torch, since its file cannot be timed: onnx of test_vit: "
+    )
+    assert name in caplog.text
+    clock = Costs(trained, 2, torch.device("cpu"), (), files=True)
+    found = clock.of({"test_resnet": "folds", "test_vit": "refit"})["latency_ms"]
+    assert (found["runtime"], found["in_torch"]) == ("onnxruntime", ["test_resnet/fold_0", "test_vit/refit"])
+    # Two files, two networks and the mean of the folds in torch, and the resizing of two photos.
+    assert found["median"] == pytest.approx(2 * 4 + 3 * 10.095 + 2 * 1)
     monkeypatch.setattr(network_files, "NEEDED", ("no_such_package",))
     assert Costs(trained, 1, torch.device("cpu"), (), files=True).runtime == "torch"
     assert "Install it with: pip install 'committee[onnx]'" in caplog.text
+
+
+def test_a_cascade_costs_what_its_networks_cost_in_expectation(
+    trained: Store, timed: list[nn.Module]
+) -> None:
+    combiner, used = build("soft_voting").bind(list(BOTH)), {"test_resnet": 1.0, "test_vit": 0.25}
+    every, lazy = (make(trained).of(BOTH, combiner, each)["latency_ms"] for each in (None, used))
+    # Three fold networks of the second member run for a quarter of the images.
+    assert every["median"] - lazy["median"] == pytest.approx(0.75 * 3 * 10.095)
+    assert lazy["p95"] == every["p95"] and "expected" not in every
+    assert lazy["expected"].startswith("median: each network times the share of the images that need it")
 
 
 def test_a_photo_has_the_median_size_of_the_images(tmp_path: Path) -> None:

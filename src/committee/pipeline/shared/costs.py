@@ -6,7 +6,7 @@ import copy
 import logging
 import os
 import platform
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 Shape = tuple[int, int, int]
 EAGER = "torch"
+EXPECTED = "median: each network times the share of the images that need it; p95: all networks run"
 AGAIN, PARTS = 3, 4
 """Largest number of rounds of calls of a part that torch runs, and parts of these calls that are compared."""
 
@@ -56,6 +57,7 @@ class _Part:
     classes: int
     views: tuple[View, ...] = ()
     spread: float = 0.0
+    runtime: str = EAGER
 
 
 class Costs:
@@ -78,8 +80,9 @@ class Costs:
         The `python:` backbones that may be built.
     files : bool
         Whether networks are timed as exported files, in turns, and again if their rounds differ. Each is
-        exported once and kept in the cache of the store. Combiners are timed in torch. Where files cannot be
-        written or run, the log gives the reason, and torch runs the networks.
+        exported once and kept in the cache of the store; a damaged file is written again. Combiners are timed
+        in torch. A network whose file cannot be written or run is timed in torch: the log gives the reason,
+        and the latency of its models names it (`in_torch`).
 
     See Also
     --------
@@ -105,6 +108,7 @@ class Costs:
         """What determines the measurements, beside the models."""
         self._networks: dict[Path, _Part] = {}
         self._resized: dict[tuple[Hashable, Shape], Times] = {}
+        self._of_files = set[Hashable]()
 
     @cached_property
     def photo(self) -> Photo:
@@ -125,15 +129,20 @@ class Costs:
             folder for deployed in models for each in self._folders(deployed).values() for folder in each
         ]
         folders = [folder for folder in dict.fromkeys(found) if folder not in self._networks]
-        try:
-            self._time_files({folder: network_file(self.store, folder, self.trusted) for folder in folders})
-        except CommitteeError as error:
-            log.warning("Latencies are those of torch, since not every network can be exported: %s", error)
-            self.runtime = EAGER
-            self._networks.clear()
-            self._resized.clear()
+        files = dict[Path, Path]()
+        for folder in folders:
+            try:
+                files[folder] = network_file(self.store, folder, self.trusted)
+            except CommitteeError as error:
+                _warn(folder, error)
+        self._time_files(files)
 
-    def of(self, deployed: Mapping[str, str], combiner: Combiner | None = None) -> dict[str, Any]:
+    def of(
+        self,
+        deployed: Mapping[str, str],
+        combiner: Combiner | None = None,
+        used: Mapping[str, float] | None = None,
+    ) -> dict[str, Any]:
         """Return `latency_ms`, `size_mb` and `parameters` of members together with their combiner.
 
         Parameters
@@ -142,6 +151,9 @@ class Costs:
             The deployed networks of each member: `refit` or `folds`.
         combiner : Combiner, optional
             The combiner of the members; None for a single member.
+        used : mapping of str to float, optional
+            The share of the images for which each member is evaluated. `median` is then the expected latency:
+            each network counts with its share. `p95` is that of an image that needs all networks.
 
         Raises
         ------
@@ -154,6 +166,10 @@ class Costs:
         parts = [self._network(folder) for folder in folders]
         shared = self._sharing(deployed)
         views = {resizing(view): view for part in parts for view in part.views}
+        shares = [
+            1.0 if used is None else used.get(name, 1.0) for name, each in networks.items() for _ in each
+        ]
+        skipped = sum((1 - share) * part.times for share, part in zip(shares, parts, strict=True))
         pools = [(SoftVoting(), len(networks[name])) for name in deployed if deployed[name] == "folds"]
         classes = parts[0].classes
         parts += [self._combiner(pool, members, classes) for pool, members in pools]
@@ -162,11 +178,16 @@ class Costs:
         times = np.sum([part.times for part in parts], axis=0)
         count = sum(len(views_of(folder)) for folder in folders if folder not in shared)
         spread = max(part.spread for part in parts)
+        in_torch = [
+            "/".join(folder.parts[-2:]) for folder in folders if self._networks[folder].runtime == EAGER
+        ]
         return {
             "latency_ms": {
-                **self._latency(times, list(views.values())),
+                **self._latency(times, float(np.median(skipped)), list(views.values())),
                 "networks": count,
-                "runtime": self.runtime,
+                "runtime": self.runtime if len(in_torch) < len(folders) else EAGER,
+                **({"in_torch": in_torch} if self.runtime != EAGER and in_torch else {}),
+                **({} if used is None else {"expected": EXPECTED}),
                 "spread": round(spread, 3),
                 "steady": spread <= STEADY,
             },
@@ -192,23 +213,23 @@ class Costs:
             for name, inference in deployed.items()
         }
 
-    def _latency(self, times: Times, views: Sequence[View]) -> dict[str, Any]:
+    def _latency(self, times: Times, skipped: float, views: Sequence[View]) -> dict[str, Any]:
         """Return the latency for photos and for images of the size of the networks' inputs."""
         sized = _input_shape(views)
         return {
-            **self._for_shape((sized[0], self.photo.height, self.photo.width), times, views),
+            **self._for_shape((sized[0], self.photo.height, self.photo.width), times, skipped, views),
             "image_of": self.photo.origin,
-            "network_sized": self._for_shape(sized, times, views),
+            "network_sized": self._for_shape(sized, times, skipped, views),
             "batch": self.batch,
             "device": self.device.type,
             "threads": torch.get_num_threads() if self.runtime == EAGER else os.cpu_count(),
         }
 
-    def _for_shape(self, shape: Shape, times: Times, views: Sequence[View]) -> dict[str, Any]:
+    def _for_shape(self, shape: Shape, times: Times, skipped: float, views: Sequence[View]) -> dict[str, Any]:
         resized = [self._resizing(view, shape) for view in views]
         total = np.sum([times, *resized], axis=0)
         return {
-            "median": float(np.median(total)),
+            "median": float(np.median(total)) - skipped,
             "p95": float(np.percentile(total, 95)),
             "image": list(shape),
             "resizing": {
@@ -224,7 +245,7 @@ class Costs:
         """
         key = resizing(view), shape
         if key not in self._resized:
-            if self.runtime != EAGER:
+            if resizing(view) in self._of_files:
                 return np.zeros(CALLS)
             self._resized[key] = self.batch * _steady(_Resize(view), self._images(1, shape), warmup=1)[0]
         return self._resized[key]
@@ -245,20 +266,31 @@ class Costs:
         The difference is the time in which photos are resized, which networks with the same view share.
         """
         parts = {folder: _part(load_network(folder, self.trusted), np.zeros(CALLS), 0.0) for folder in files}
-        measurements: dict[str, Callable[[], dict[str, Times]]] = {
-            str(folder): partial(measure_file, file, self.device.type, self._batches(parts[folder].views))
-            for folder, file in files.items()
-        }
-        found = interleaved(measurements)
-        for folder in sorted(files, key=lambda each: len(parts[each].views)):
+        failed = set[Path]()
+
+        def measure(folder: Path) -> dict[str, Times]:
+            if folder in failed:
+                return {}
+            try:
+                return measure_file(files[folder], self.device.type, self._batches(parts[folder].views))
+            except CommitteeError as error:
+                _warn(folder, error)
+                failed.add(folder)
+                return {}
+
+        found = interleaved({str(folder): partial(measure, folder) for folder in files})
+        for folder in sorted(files.keys() - failed, key=lambda each: (len(parts[each].views), each)):
             rounds, views = found[str(folder)], parts[folder].views
+            self._of_files |= {resizing(view) for view in views}
             times = {kind: quantiles(each, CALLS) for kind, each in rounds.items()}
             more = np.maximum(times["photo"] - times["one"], 0.0) * self.batch / len(views)
             for view in views:
                 shape = (view.channels, self.photo.height, self.photo.width)
                 self._resized.setdefault((resizing(view), shape), more)
             spread = max(Timing.of(each).spread for each in rounds.values())
-            self._networks[folder] = replace(parts[folder], times=times["sized"], spread=spread)
+            self._networks[folder] = replace(
+                parts[folder], times=times["sized"], spread=spread, runtime=self.runtime
+            )
 
     def _batches(self, views: Sequence[View]) -> dict[str, list[Images]]:
         """Return images of the size of the networks' inputs, one of them, and one photo."""
@@ -276,6 +308,11 @@ class Costs:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
         return images.to(self.device)
+
+
+def _warn(folder: Path, error: CommitteeError) -> None:
+    name = "/".join(folder.parts[-2:])
+    log.warning("The latency of %s is that of torch, since its file cannot be timed: %s", name, error)
 
 
 def _views(network: nn.Module) -> tuple[View, ...]:
