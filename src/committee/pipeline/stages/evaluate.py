@@ -163,10 +163,7 @@ class _Evaluator:
         self.costs = Costs(store, batch, device, trusted, has_latency_budget(recipe))
         self.seed = recipe.seed
         record = load_record(store)
-        self.data = {
-            "quarantined": len(record.quarantined) if record else 0,
-            "copies": len(record.copies) if record else 0,
-        }
+        self.data = {key: len(getattr(record, key, ())) for key in ("quarantined", "copies")}
 
     def time_networks(self) -> None:
         """Time the networks of all models whose reports are made again in turns, as one measurement."""
