@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from committee.base.devices import resolve as resolve_device
+from committee.base.text import count
 from committee.errors import CommitteeError, StoreError
 from committee.exporters.base import open_exported
 from committee.pipeline.comparing.advice import Advice, Budget, advise
@@ -35,6 +37,8 @@ from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.commit import write_json
 from committee.store.layout import Store
+
+log = logging.getLogger(__name__)
 
 BUDGET = "budget"
 """The failure of a comparison in which no file is within the budget."""
@@ -102,6 +106,7 @@ class Comparison:
         first = next(iter(paths.values()))
         self.channels = open_exported(first, self.device, self.trusted).channels
         self.photos = photos_of(self.store, self.channels, BATCH)
+        log.info("Measuring %s in turns, again while their times differ", count(len(paths), "file"))
         served, failed = serve(paths, self.photos, self.device, self.trusted)
         for key, error in failed.items():
             outcome.fail(key, error)
