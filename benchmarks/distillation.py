@@ -228,13 +228,13 @@ def reach(
 
 
 def reach_of_all(bench: Bench, quick: bool) -> list[Row]:
-    """Compare all settings; that with the best out-of-fold log-loss again, with twice as many seeds."""
+    """Compare all settings; the first, and that with the best out-of-fold log-loss, with more seeds again."""
     show, seeds = ((lambda _: None), 2) if quick else (show_now, 3)
     base = {} if quick else choose(bench, show)
     found = {name: reach(bench, base, name, seeds, show) for name in (["kd"] if quick else VARIANTS)}
     best = max(found, key=lambda name: found[name][1])
-    again = [] if quick else reach(bench, base, best, 2 * seeds, show)[0]
-    return [*(row for rows, _ in found.values() for row in rows), *again]
+    again = {} if quick else {name: reach(bench, base, name, 2 * seeds, show) for name in ("kd", best)}
+    return [row for each in (found, again) for rows, _ in each.values() for row in rows]
 
 
 def _out_of_fold(scores: Mapping[str, float]) -> str:
