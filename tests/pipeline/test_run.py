@@ -245,7 +245,7 @@ def test_recipes_in_both_layouts_run(
             "runs.stacking.meta_learners=[lr]",
             "pruning.methods=[greedy_forward]",
             "runs.meta_fuser.fuser_type=lr",
-            "exports.which=all",
+            "exports.which=[stacking_lr]",
             "distillation.student=timm:test_resnet",
             "distillation.epochs=1",
             "distillation.seeds=0",
