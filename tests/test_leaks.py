@@ -23,8 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from committee.base.folds import make_folds
-from committee.combiners.base import COMBINERS, Combiner, build
+from committee.combiners.base import Combiner, build
 from committee.combiners.member_temperature import MemberTemperature
+from committee.combiners.shared.serving import default_task, serving
 from committee.combiners.stacking_lr import StackingLr
 from committee.combiners.temperature import Temperature
 from committee.errors import LeakError
@@ -95,7 +96,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("key", COMBINERS.names())
+@pytest.mark.parametrize("key", serving(default_task()))
 def test_every_fit_of_every_combiner_refuses_rows_that_were_seen(key: str, stained: Predictions) -> None:
     rule = build({"combiner": key, **NEEDED.get(key, {})})
     assert refusal(lambda: rule.fit(stained)) == SENTENCE.format(who=key, count="7 of 400")

@@ -1,4 +1,4 @@
-"""The contract of combiners, tested for every entry of the family."""
+"""The contract of combiners, tested for every entry of the family, on classes and on numbers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ import pytest
 import torch
 
 from committee.combiners.base import COMBINERS, Combiner, build, from_json, load, save, to_json
+from committee.combiners.shared.serving import serving
 from committee.errors import DataError, LeakError, UsageError
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES
+from committee.tasks.classification import Classification
+from committee.tasks.regression import Regression
 
 FURTHER: dict[str, list[dict[str, Any]]] = {
     "weighted": [
@@ -42,22 +46,57 @@ FURTHER: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }
-"""Options of single entries, beside the `examples` of each."""
-SPECS = [
-    {"combiner": key, **options}
-    for key in COMBINERS.names()
-    for options in [*COMBINERS.load(key).examples(("near", "tree")), *FURTHER.get(key, [])]
-]
-POOLS = [key for key in COMBINERS.names() if not COMBINERS.options(key)]
+"""Options of single entries, beside the `examples` of each, on classes."""
+OF_NUMBERS: dict[str, list[dict[str, Any]]] = {
+    "weighted": [{"metric": "mae"}, {"metric": "r2"}, {"weights": {"near": 2, "tree": 1}}],
+    "greedy_selection": [{"metric": "mae"}, {"bags": 3}],
+    "trimmed_mean": [{"trim": 0.3}],
+    "pruned": [
+        {"target_size": 1, "folds": 2},
+        {"method": "greedy_backward", "folds": 2, "inner": "median"},
+        {"method": "clustering", "folds": 2, "metric": "mae"},
+    ],
+    "compose": [
+        {
+            "inputs": {"a": {"combiner": "subset", "members": ["near"]}, "b": "median"},
+            "final": "weighted",
+        },
+    ],
+}
+"""The same on numbers."""
+TASKS_OF = {"classes": Classification(), "numbers": Regression()}
+FURTHER_OF = {"classes": FURTHER, "numbers": OF_NUMBERS}
+
+
+def specs(kind: str) -> list[dict[str, Any]]:
+    """Return the tested options of each combiner that serves such predictions, as a rule states them."""
+    known = [
+        {"combiner": key, **options}
+        for key in serving(TASKS_OF[kind])
+        for options in [*COMBINERS.load(key).examples(("near", "tree")), *FURTHER_OF[kind].get(key, [])]
+    ]
+    names = serving(TASKS_OF[kind])
+    return [
+        spec for spec in known if not any(f"'{key}'" in str(spec) for key in {*COMBINERS.names()} - {*names})
+    ]
+
+
+def over(*kinds: str) -> pytest.MarkDecorator:
+    cases = [(spec, kind) for kind in kinds for spec in specs(kind)]
+    named = [f"{kind}-{'-'.join(map(str, spec.values()))[:60]}" for spec, kind in cases]
+    return pytest.mark.parametrize(("spec", "rows"), cases, indirect=["rows"], ids=named)
+
+
+POOLS = [key for key in serving(TASKS_OF["classes"]) if not COMBINERS.options(key)]
 """Combiners without options, which do not learn, and apply to dense outputs too."""
-every = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: "-".join(map(str, spec.values()))[:60])
+every, of_classes, of_numbers = over("classes", "numbers"), over("classes"), over("numbers")
 # An L-BFGS fit stops at a gradient of 1e-4, so its result depends on the order of classes; others do not.
 CLOSE = {"stacking_lr": 0.02, "compose": 0.02}
 
 
-@pytest.fixture(scope="module")
-def rows(digits: Predictions) -> Predictions:
-    return digits.rows(np.arange(300))
+@pytest.fixture
+def rows(request: pytest.FixtureRequest, digits: Predictions, numbers: Predictions) -> Predictions:
+    return {"classes": digits, "numbers": numbers}[request.param].rows(np.arange(300))
 
 
 def usual(spec: dict[str, Any], members: tuple[str, ...], rows: Predictions) -> Predictions:
@@ -72,14 +111,14 @@ def usual(spec: dict[str, Any], members: tuple[str, ...], rows: Predictions) -> 
 @pytest.mark.parametrize(
     "members", [("near",), ("tree", "near", "bayes"), ("tree", "bayes", "near", "linear")]
 )
-def test_log_probabilities(spec, members, dtype, rows):
+def test_outputs(spec, members, dtype, rows):
     rows = usual(spec, members, rows)
     combiner = build(spec).fit(rows)
     logits = torch.from_numpy(rows.logits).to(dtype)
     output = combiner(logits)
-    assert output.dtype == dtype and output.shape == (300, 10)
+    assert output.dtype == dtype and output.shape == rows.logits.shape[1:]
     assert torch.isfinite(output).all()
-    torch.testing.assert_close(output.exp().sum(1), torch.ones(300, dtype=dtype), atol=2e-6, rtol=0)
+    torch.testing.assert_close(combiner.task.normalized(output), output, atol=2e-6, rtol=2e-6)
     torch.testing.assert_close(combiner.infer(logits), output)
     torch.testing.assert_close(combiner(logits[:, :1]), output[:1], atol=1e-5, rtol=1e-5)
     weights = combiner.member_weights()
@@ -94,7 +133,7 @@ def test_the_order_of_members_does_not_matter(spec, rows):
     np.testing.assert_allclose(one, other, atol=2e-5)
 
 
-@every
+@of_classes
 def test_the_names_of_classes_do_not_matter(spec, rows):
     order = np.random.default_rng(5).permutation(10)
     renumbered = replace(
@@ -105,7 +144,7 @@ def test_the_names_of_classes_do_not_matter(spec, rows):
     np.testing.assert_allclose(np.exp(one), np.exp(other), atol=CLOSE.get(spec["combiner"], 2e-5))
 
 
-@every
+@of_classes
 def test_logits_have_a_free_constant(spec, rows):
     constant = np.random.default_rng(2).normal(size=(4, 300, 1)).astype(np.float32) * 3
     shifted = replace(rows, logits=rows.logits + constant)
@@ -155,13 +194,14 @@ def test_exports(spec, rows):
 
 @every
 def test_consulting_members_one_by_one_says_the_same(spec, rows):
-    """Also where logits are huge, -inf or NaN: no member that cannot change the result changes it."""
+    """Also where outputs are huge, -inf or NaN: no member that cannot change the result changes it."""
     combiner = build(spec).fit(rows)
     logits = torch.from_numpy(rows.logits.copy())
     logits[:, 0], logits[:, 1] = 1e4 * logits[:, 0].sign(), -1e4 * logits[:, 1].sign()
-    logits[:, 2:4] = -torch.inf
-    logits[:, 2, 3] = 0.0  # every member is certain of the same class
-    logits[torch.arange(4), 3, torch.arange(4)] = 0.0  # each is certain of another class
+    if rows.target_type is CLASSES:
+        logits[:, 2:4] = -torch.inf
+        logits[:, 2, 3] = 0.0  # every member is certain of the same class
+        logits[torch.arange(4), 3, torch.arange(4)] = 0.0  # each is certain of another class
     for member in range(4):
         logits[member, 4 + member] = torch.nan
     lazy = combiner.forward_lazy(
@@ -217,7 +257,7 @@ def test_rows_that_a_member_has_seen_are_refused(spec, rows):
 def test_labels_are_needed_only_to_learn(spec, rows):
     combiner, bare = build(spec), replace(rows, labels=None)
     if not combiner.learns:
-        assert combiner.fit(bare).combine(bare.logits).shape == (300, 10)
+        assert combiner.fit(bare).combine(bare.logits).shape == rows.logits.shape[1:]
         return
     with pytest.raises(DataError) as error:
         combiner.fit(bare)
@@ -229,7 +269,28 @@ def test_labels_are_needed_only_to_learn(spec, rows):
         build(spec)(torch.from_numpy(rows.logits))
 
 
-@every
+@of_numbers
+@pytest.mark.parametrize("unit", [2.0**20, 2.0**-20, 1e6, 1e-6])
+def test_units_do_not_matter(spec, unit, rows):
+    scaled = replace(rows, logits=rows.logits * np.float32(unit), labels=rows.labels * unit)
+    one, other = (build(spec).fit(part) for part in (rows, scaled))
+    first, second = one.member_weights() or {}, other.member_weights() or {}
+    assert first == pytest.approx(second, abs=1e-5)
+    outputs = one.combine(rows.logits), other.combine(scaled.logits) / unit
+    np.testing.assert_allclose(*(each / rows.labels.std(axis=0) for each in outputs), rtol=0, atol=1e-4)
+
+
+@of_numbers
+def test_a_constant_moves_the_outputs(spec, rows):
+    """The numbers are rounded, so that their sum with the constant is exact."""
+    constant = np.array([64.0, 2.0])
+    coarse = replace(rows, logits=np.round(rows.logits * 2**12) / np.float32(2**12))
+    moved = replace(coarse, logits=coarse.logits + constant.astype(np.float32), labels=rows.labels + constant)
+    one, other = (build(spec).fit(part).combine(part.logits) for part in (coarse, moved))
+    np.testing.assert_allclose((other - constant - one) / rows.labels.std(axis=0), 0, atol=1e-4)
+
+
+@of_classes
 def test_a_class_without_rows(spec, rows):
     part = rows.rows(rows.labels < 8)
     output = build(spec).fit(part).combine(part.logits)

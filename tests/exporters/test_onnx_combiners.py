@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from committee.combiners.base import COMBINERS, build
+from committee.combiners.shared.serving import default_task, serving
 from committee.exporters.base import Card
 from committee.exporters.onnx import Onnx
 from committee.models.ensemble import Ensemble
@@ -57,7 +58,7 @@ def check(module: nn.Module, photos, folder) -> None:
     assert parity["max_abs_diff"] < 1e-6
 
 
-@pytest.mark.parametrize("key", COMBINERS.names())
+@pytest.mark.parametrize("key", serving(default_task()))
 def test_every_combiner(key, members, rows, photos, tmp_path):
     options = {**COMBINERS.load(key).examples(("c", "a"))[0], **FURTHER.get(key, {})}
     combiner = build({"combiner": key, **options}).fit(rows)

@@ -9,6 +9,7 @@ from scipy.special import log_softmax, rel_entr
 from committee.errors import UnknownNameError
 from committee.metrics.diversity import MEASURES, error_correlation, pairwise_diversity
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES
 
 
 def with_hits(*hits: str) -> Predictions:
@@ -55,7 +56,39 @@ def test_the_divergence_is_that_of_scipy() -> None:
     assert pairwise_diversity(rows, "kl")[0, 2] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+def with_errors(errors: np.ndarray, scale: float = 1.0) -> Predictions:
+    """Members with errors `[M, N, T]` on numbers."""
+    labels = np.random.default_rng(1).normal(size=errors.shape[1:]) * [1.0, 50.0]
+    values = (labels + errors * labels.std(axis=0)) * scale
+    names = [f"m{k}" for k in range(len(errors))]
+    return Predictions.from_values(values, members=names, target_names=["a", "b"], labels=labels * scale)
+
+
+def test_measures_of_numbers_against_numpy() -> None:
+    errors = np.random.default_rng(0).normal(size=(4, 50, 2)) + 0.5
+    errors[1] += errors[0]
+    for scale in (1.0, 1e-6, 1e6):
+        rows = with_errors(errors, scale)
+        expected = np.mean([np.corrcoef(errors[:, :, target]) for target in (0, 1)], axis=0)
+        np.testing.assert_allclose(error_correlation(rows), expected, atol=1e-5)
+        distance = np.square(errors[:, None] - errors).mean(axis=(2, 3))
+        np.testing.assert_allclose(pairwise_diversity(rows, "disagreement"), distance, atol=1e-5)
+
+
+def test_errors_that_are_the_same_in_all_rows() -> None:
+    errors = np.zeros((4, 20, 2))
+    errors[2], errors[3] = 1.0, np.random.default_rng(0).normal(size=(20, 2))
+    found = error_correlation(with_errors(errors))
+    np.testing.assert_allclose(found, [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], atol=1e-9)
+
+
+def test_a_measure_that_numbers_do_not_have() -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        pairwise_diversity(with_errors(np.zeros((2, 3, 2))), "kl")
+    assert str(caught.value) == "diversity: expected one of disagreement, correlation, got 'kl'."
+
+
+@pytest.mark.parametrize("measure", MEASURES[CLASSES])
 def test_identical_members_are_not_diverse(measure: str) -> None:
     rows = with_hits("1101", "1101", "0110")
     found = pairwise_diversity(rows, measure)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from committee.combiners.base import COMBINERS
+from committee.combiners.shared.serving import default_task, serving
 from committee.errors import DataError, UsageError
 from committee.models.ensemble import Ensemble, folds_member
 from committee.models.member import Member
@@ -175,7 +175,7 @@ def test_folds_speak_together(members: list[Member]):
 
 @pytest.mark.slow
 @torch.no_grad()
-@pytest.mark.parametrize("method", COMBINERS.names())
+@pytest.mark.parametrize("method", serving(default_task()))
 def test_permuted_members_and_every_combiner(method: str, members: list[Member]):
     options = {
         "compose": {"inputs": {"soft": "soft_voting", "log": "logit_averaging"}, "final": "soft_voting"},

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from committee.base.registry import Family
 from committee.base.tracing import constant, has_branches
-from committee.combiners._serving import FAMILY, Serving, default_task
+from committee.combiners.shared.serving import FAMILY, Serving, default_task
 from committee.errors import DataError, RecipeError, StoreError, UsageError, nearest
 from committee.tasks.base import TASKS, task_of
 from committee.untrusted.documents import build as build_from

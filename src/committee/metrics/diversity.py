@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import UnknownNameError, nearest
+from committee.metrics import number_diversity
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 
 Pairs = NDArray[np.float64]
 Counts = tuple[Pairs, Pairs, Pairs, Pairs]
@@ -21,17 +23,19 @@ def pairwise_diversity(predictions: Predictions, measure: str) -> Pairs:
     Parameters
     ----------
     predictions : Predictions
-        Logits `[M, N, C]` with labels, which `kl` does not need.
+        Outputs `[M, N, C]` with labels, which `kl` does not need.
     measure : str
-        `disagreement`: share of rows for which exactly one of the two is right. `double_fault`: minus the
-        share of rows for which both are wrong. `q_statistic`: minus Yule's Q. `correlation`: minus the
-        correlation of being right. `kl`: Kullback-Leibler divergence in nats, averaged over rows and over
+        Of classes, `disagreement`: share of rows for which exactly one of the two is right. `double_fault`:
+        minus the share of rows for which both are wrong. `q_statistic`: minus Yule's Q. `correlation`: minus
+        the correlation of being right. `kl`: Kullback-Leibler divergence in nats, averaged over rows and over
         both directions.
+        Of numbers, `disagreement`: mean squared difference of the two in units of the variance of the target.
+        `correlation`: minus the correlation of their errors. Both are averaged over the targets.
 
     Raises
     ------
     UnknownNameError
-        There is no measure of this name.
+        There is no measure of this name for such predictions.
 
     Examples
     --------
@@ -43,27 +47,33 @@ def pairwise_diversity(predictions: Predictions, measure: str) -> Pairs:
     >>> pairwise_diversity(rows, "disagreement").tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
-    if measure not in MEASURES:
+    known = MEASURES[predictions.target_type]
+    if measure not in known:
         raise UnknownNameError(
             "diversity",
-            expected=f"one of {', '.join(MEASURES)}",
+            expected=f"one of {', '.join(known)}",
             got=f"'{measure}'",
-            todo=nearest(measure, MEASURES),
+            todo=nearest(measure, known),
         )
-    return MEASURES[measure](predictions)
+    return known[measure](predictions)
 
 
 def error_correlation(predictions: Predictions) -> Pairs:
-    """Return the correlation of being right, float64 `[M, M]`.
+    """Return the correlation of being right, or of the errors of numbers, float64 `[M, M]`.
 
-    Where a member is always right or always wrong, the correlation is not defined. It is then 1 for two
-    members that are right on the same rows, and 0 otherwise.
+    Where a member is always right or always wrong, or its error is the same in all rows, the correlation is
+    not defined. It is then 1 for two members with the same errors, and 0 otherwise. With several targets, it
+    is the mean of their correlations.
     """
+    return -pairwise_diversity(predictions, "correlation")
+
+
+def _correlation(predictions: Predictions) -> Pairs:
     both, first, second, neither = _counts(predictions)
     product = (both + first) * (both + second) * (neither + first) * (neither + second)
     alike = (first + second == 0).astype(float)
     covariance = both * neither - first * second
-    return np.divide(covariance, np.sqrt(product), out=alike, where=product > 0)
+    return -np.divide(covariance, np.sqrt(product), out=alike, where=product > 0)
 
 
 def _disagreement(predictions: Predictions) -> Pairs:
@@ -80,10 +90,6 @@ def _q_statistic(predictions: Predictions) -> Pairs:
     same, other = both * neither, first * second
     alike = (first + second == 0).astype(float)
     return -np.divide(same - other, same + other, out=alike, where=same + other > 0)
-
-
-def _correlation(predictions: Predictions) -> Pairs:
-    return -error_correlation(predictions)
 
 
 def _kl(predictions: Predictions) -> Pairs:
@@ -110,10 +116,16 @@ def _counts(predictions: Predictions) -> Counts:
     return both, first, second, 1 - both - first - second
 
 
-MEASURES: dict[str, Callable[[Predictions], Pairs]] = {
-    "disagreement": _disagreement,
-    "double_fault": _double_fault,
-    "q_statistic": _q_statistic,
-    "correlation": _correlation,
-    "kl": _kl,
+MEASURES: dict[TargetType, dict[str, Callable[[Predictions], Pairs]]] = {
+    CLASSES: {
+        "disagreement": _disagreement,
+        "double_fault": _double_fault,
+        "q_statistic": _q_statistic,
+        "correlation": _correlation,
+        "kl": _kl,
+    },
+    NUMBERS: {
+        "disagreement": number_diversity.disagreement,
+        "correlation": number_diversity.negative_correlation,
+    },
 }

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from committee.base.folds import make_folds
 from committee.base.objectives import OBJECTIVES, is_custom
 from committee.combiners.base import COMBINERS, Combiner, build, check_choice
+from committee.combiners.shared.serving import default_task, serving
 from committee.errors import UsageError, first_five
 from committee.metrics.classification import evaluate, get_metric
 from committee.metrics.confidence import intervals
@@ -320,7 +321,7 @@ def _combiner(method: Mapping[str, Any], options: Mapping[str, Any]) -> Combiner
 
 def plain_methods() -> list[str]:
     """Return the names of the combiners that combine members, rather than other combiners."""
-    return [name for name in COMBINERS.names() if not {*_NESTED} & {*COMBINERS.options(name)}]
+    return [name for name in serving(default_task()) if not {*_NESTED} & {*COMBINERS.options(name)}]
 
 
 def _scored(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import softmax
+import torch
+from numpy.typing import NDArray
 
 from committee.errors import UsageError
 from committee.metrics.diversity import pairwise_diversity
 from committee.pruning.base import Pruner, Subset
 from committee.pruning.shared.subsets import Subsets
+from committee.tasks.base import task_of
 
 
 class DiversityMax(Pruner):
@@ -16,12 +18,14 @@ class DiversityMax(Pruner):
 
     Diversity alone favors inaccurate members, whose errors differ from all others. Therefore members with an
     accuracy below `floor` times that of the best member are left out, and the path ends before the accuracy
-    of the ensemble falls below this value.
+    of the ensemble falls below this value. Of numbers, the accuracy is the inverse of the root mean squared
+    error in units of the standard deviation of the targets.
 
     Parameters
     ----------
     measure : {"disagreement", "double_fault", "q_statistic", "correlation", "kl"}
-        The measure of diversity; see `committee.metrics.pairwise_diversity`.
+        The measure of diversity; see `committee.metrics.pairwise_diversity`. Numbers have `disagreement` and
+        `correlation`.
     floor : float
         Share of the best accuracy, from 0 to 1.
 
@@ -54,18 +58,24 @@ class DiversityMax(Pruner):
     def path(self, subsets: Subsets) -> list[Subset]:
         """Return nested subsets, one for each size, whose accuracy is at least that of the floor."""
         diversity = pairwise_diversity(subsets.rows, self.measure)
-        labels = subsets.rows.require_labels("diversity_max")
-        alone = np.array([(each.argmax(axis=1) == labels).mean() for each in subsets.rows.logits])
+        labels, task = subsets.rows.require_labels("diversity_max"), task_of(subsets.rows)
+        logits = subsets.rows.logits
+
+        def outputs(place: int) -> NDArray[np.float32]:
+            shown: NDArray[np.float32] = task.link(torch.from_numpy(np.array(logits[place]))).numpy()
+            return shown
+
+        alone = np.array([task.accuracy_of(outputs(place), labels) for place in range(len(logits))])
         least = self.floor * alone.max()
         left = [place for place in range(len(alone)) if alone[place] >= least]
         scores = subsets.alone()
         place = max(left, key=lambda place: scores[place])
-        total = np.zeros(subsets.rows.logits.shape[1:], np.float32)
+        total = np.zeros(logits.shape[1:], np.float32)
         chosen: Subset = ()
         path = []
         while True:
-            total += softmax(subsets.rows.logits[place], axis=1)
-            if (total.argmax(axis=1) == labels).mean() < least:
+            total += outputs(place)
+            if task.accuracy_of(total / (len(chosen) + 1), labels) < least:
                 break
             chosen = (*chosen, place)
             subsets.score(chosen)

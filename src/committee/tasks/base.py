@@ -101,6 +101,13 @@ class Task(ABC):
         """Return the weighted mean `[B, C, ...]` of outputs `[M, B, C, ...]`; equal weights by default."""
 
     @abstractmethod
+    def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
+        """Return a positive number for means of outputs after `link`, `[N, C]`; larger is better.
+
+        A selection can leave out what reaches less than a share of the largest one.
+        """
+
+    @abstractmethod
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search among subsets of members by a metric of their mean; `who` names the option."""
 

@@ -87,6 +87,10 @@ class Classification(Task):
         pool = linear_pool if space == "probability" else log_pool
         return pool(outputs, equal_weights(outputs) if weight is None else weight)
 
+    def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
+        """Return the share of rows whose most probable class is right."""
+        return float((means.argmax(axis=1) == labels).mean())
+
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search by a metric of the mean probability."""
         return search_for(predictions, metric, who)

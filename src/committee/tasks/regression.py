@@ -19,6 +19,9 @@ from committee.solvers.search import Mixtures, Search
 from committee.solvers.simplex import Loss
 from committee.tasks.base import Task
 
+TINY = 1e-12
+"""Smallest error in standard deviations that counts as an error."""
+
 
 class Regression(Task):
     """Outputs are numbers in the units of their targets, and members are pooled by their mean.
@@ -81,6 +84,12 @@ class Regression(Task):
         if weight is None:
             return outputs.mean(dim=0)
         return (outputs * weight.to(outputs.dtype).reshape(-1, *[1] * (outputs.ndim - 1))).sum(dim=0)
+
+    def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
+        """Return the inverse of the root mean squared error in units of the standard deviation."""
+        spread = labels.std(axis=0)
+        errors = (means - labels) / np.where(spread > 0, spread, 1.0)
+        return 1 / max(float(np.sqrt(np.square(errors).mean())), TINY)
 
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search by a metric of the mean."""
