@@ -12,18 +12,23 @@ import numpy as np
 from committee.errors import CommitteeError, DataError, DeviceError, StoreError
 from committee.exporters.base import INPUT, REDO, Card
 from committee.models.predictor import Images, Probabilities
+from committee.predictions.target_types import CLASSES, TARGET_TYPES
 
 CARD = "card.json"
 
 
 def card_text(card: Card, channels: int, **more: Any) -> str:
-    """Return a card as JSON text: `name`, `class_names`, `provenance`, `channels`, `input` and `more`."""
+    """Return a card as JSON text: `name`, `class_names`, `provenance`, `channels`, `input` and `more`.
+
+    That of a model of numbers also has `target_type` and `units`.
+    """
     facts = {
         "name": card.name,
         "class_names": list(card.class_names),
         "provenance": dict(card.facts),
         "channels": channels,
         "input": INPUT,
+        **card.predicts(),
         **more,
     }
     return json.dumps(facts, ensure_ascii=False)
@@ -44,6 +49,8 @@ def read_card(text: str | bytes, path: Path) -> dict[str, Any]:
             and isinstance(facts["provenance"], dict)
             and isinstance(facts["channels"], int)
             and all(isinstance(name, str) for name in facts["class_names"])
+            and facts.get("target_type", CLASSES.name) in TARGET_TYPES
+            and len(facts.get("units", ())) in (0, len(facts["class_names"]))
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         valid = False
@@ -55,7 +62,7 @@ def read_card(text: str | bytes, path: Path) -> dict[str, Any]:
 
 
 class CalledPredictor:
-    """A function of images to probabilities, with the card of its model, as a `Predictor`.
+    """A function of images to probabilities or numbers, with the card of its model, as a `Predictor`.
 
     Parameters
     ----------
@@ -64,7 +71,7 @@ class CalledPredictor:
     card : dict
         What `read_card` returned.
     call : callable
-        Images, uint8 `[B, c, H, W]` -> probabilities, float32 `[B, C]`.
+        Images, uint8 `[B, c, H, W]` -> probabilities or numbers, float32 `[B, C]`.
     """
 
     def __init__(self, path: Path, card: dict[str, Any], call: Callable[[Images], Any]) -> None:
@@ -73,9 +80,11 @@ class CalledPredictor:
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
         self.provenance: dict[str, Any] = card["provenance"]
         self.channels: int = card["channels"]
+        self.target_type = TARGET_TYPES[card.get("target_type", CLASSES.name)]
+        self.units: tuple[str, ...] = tuple(card.get("units", ()))
 
     def __call__(self, images: Images) -> Probabilities:
-        """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size.
+        """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`.
 
         Raises
         ------

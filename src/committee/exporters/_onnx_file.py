@@ -11,9 +11,10 @@ import numpy as np
 
 from committee.errors import DataError, DeviceError, StoreError, UsageError, missing, require
 from committee.models.predictor import Images, Probabilities
+from committee.predictions.target_types import CLASSES, TARGET_TYPES, TargetType
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-INPUT, OUTPUT = "images", "probabilities"
+INPUT = "images"
 
 
 class OnnxPredictor:
@@ -49,11 +50,13 @@ class OnnxPredictor:
         self.class_names: tuple[str, ...] = _class_names(self._path, facts)
         self.name = str(facts.get("name", self._path.stem))
         self.provenance: dict[str, Any] = _json(self._path, facts, "provenance", dict, "{}")
+        self.target_type, self.units = _predicts(self._path, facts, len(self.class_names))
         self.channels: int = _channels(self._path, self._session.get_inputs())
-        _check_output(self._path, self._session.get_outputs(), len(self.class_names))
+        outputs, answers = self._session.get_outputs(), self.target_type.answers
+        _check_output(self._path, outputs, answers, len(self.class_names))
 
     def __call__(self, images: Images) -> Probabilities:
-        """Return the probabilities, float32 `[B, C]`, of images uint8 `[B, c, H, W]` of any size.
+        """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`.
 
         Raises
         ------
@@ -62,7 +65,7 @@ class OnnxPredictor:
         """
         inputs = {INPUT: np.ascontiguousarray(images)}
         try:
-            probabilities: Probabilities = self._session.run([OUTPUT], inputs, self._options)[0]
+            found: Probabilities = self._session.run([self.target_type.answers], inputs, self._options)[0]
         except Exception as error:  # onnxruntime raises a different class for each kind of failure
             raise DataError(
                 str(self._path),
@@ -70,7 +73,7 @@ class OnnxPredictor:
                 got=_first_line(error),
                 todo="Write the file again with: committee export --model-name NAME",
             ) from error
-        return probabilities
+        return found
 
     def stop(self) -> None:
         """End the call that runs in another thread, after its present operation."""
@@ -106,6 +109,15 @@ def _class_names(path: Path, facts: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _predicts(path: Path, facts: Mapping[str, str], outputs: int) -> tuple[TargetType, tuple[str, ...]]:
+    """Return what a file predicts, and the units of its targets."""
+    name = json.loads(facts.get("target_type", f'"{CLASSES.name}"'))
+    units = _json(path, facts, "units", list, "[]")
+    if name not in TARGET_TYPES or len(units) not in (0, outputs):
+        raise _foreign(path, f"target_type {' or '.join(TARGET_TYPES)} in its metadata", f"{name!r}")
+    return TARGET_TYPES[name], tuple(map(str, units))
+
+
 def _json(path: Path, facts: Mapping[str, str], key: str, kind: type, default: str = "") -> Any:
     """Return the JSON value of one entry of the metadata."""
     text = facts.get(key, default)
@@ -128,9 +140,9 @@ def _channels(path: Path, inputs: list[Any]) -> int:
     raise _foreign(path, expected, _listed(inputs))
 
 
-def _check_output(path: Path, outputs: list[Any], classes: int) -> None:
-    expected = f"an output '{OUTPUT}', float [batch, {classes}], for {classes} class names"
-    found = next((each for each in outputs if each.name == OUTPUT), None)
+def _check_output(path: Path, outputs: list[Any], name: str, classes: int) -> None:
+    expected = f"an output '{name}', float [batch, {classes}], for {classes} class names"
+    found = next((each for each in outputs if each.name == name), None)
     if found is None or found.type != "tensor(float)" or len(found.shape) != 2:
         raise _foreign(path, expected, _listed(outputs))
     if isinstance(found.shape[1], int) and found.shape[1] != classes:

@@ -21,7 +21,7 @@ from committee.base.onnx_networks import NETWORK
 from committee.base.quiet import quiet
 from committee.base.tracing import tracing
 from committee.errors import require
-from committee.exporters._program import FREE, Probabilities, free_example, recorded
+from committee.exporters._program import FREE, Linked, free_example, recorded
 from committee.exporters.base import INPUT, Card
 
 # A protobuf file contains at most 2 GiB; a part of it is reserved for the graph beside the weights.
@@ -47,6 +47,7 @@ def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
         class_names=json.dumps(card.class_names, ensure_ascii=False),
         provenance=json.dumps(dict(card.facts), ensure_ascii=False),
         input=json.dumps(INPUT),
+        **{name: json.dumps(value, ensure_ascii=False) for name, value in card.predicts().items()},
         networks=json.dumps(networks.classes, ensure_ascii=False),
     )
     return _save(model, path)
@@ -70,8 +71,10 @@ class _Networks:
         if _BACKBONE not in facts.get("pkg.torch.onnx.class_hierarchy", ""):
             return ""
         kinds = ast.literal_eval(facts["pkg.torch.onnx.class_hierarchy"])
+        if kinds.index(_BACKBONE) == len(kinds) - 2:  # how its output is read, which is not compressed
+            return ""
         path = ast.literal_eval(facts["pkg.torch.onnx.name_scopes"])[kinds.index(_BACKBONE)]
-        # `Probabilities` has the module as `model`; a module that is called twice has `@1` in its path.
+        # `Linked` has the module as `model`; a module that is called twice has `@1` in its path.
         owner = re.sub(r"@\d+", "", path).removeprefix("model").removeprefix(".").rpartition(".")[0]
         member = self.module.get_submodule(owner)
         name = re.sub(r"[^\w.-]", "_", str(getattr(member, "name", "") or owner or "network"))
@@ -83,7 +86,7 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
     from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
     from committee.exporters._onnx_simplify import simplify
 
-    model, images = Probabilities(module).eval(), free_example(example)
+    model, images = Linked(module).eval(), free_example(example)
 
     def export() -> Any:
         program: Any = torch.onnx.export(
@@ -92,7 +95,7 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
             dynamo=True,
             verbose=False,
             input_names=["images"],
-            output_names=["probabilities"],
+            output_names=[card.target_type.answers],
             dynamic_shapes={"images": FREE},
             custom_translation_table=TRANSLATIONS,
             optimize=False,

@@ -3,6 +3,7 @@
 python predict.py PHOTO...   prints a line of JSON for each photo: its class and all probabilities
 Model().predict("photo.jpg") returns the probabilities by class; the exit code is 3 if some photos, and 1 if
 all, cannot be read. Photos are upright by EXIF, on white, of 8 bits; the model resizes and normalizes them.
+A model that predicts numbers prints and returns them by target, as "values".
 """
 
 from __future__ import annotations
@@ -53,12 +54,13 @@ class Model:
     def __init__(self, path: str | Path = "") -> None:
         beside = next(Path(__file__).parent.glob("**/model.onnx"), "model.onnx")
         self.session = onnxruntime.InferenceSession(path or beside)
+        self.output = self.session.get_outputs()[0].name  # "probabilities" or "values"
         self.class_names = json.loads(self.session.get_modelmeta().custom_metadata_map["class_names"])
 
     def predict(self, path: str | Path) -> dict[str, float]:
-        """Return the probability of each class for one photo."""
+        """Return the probability of each class, or the number of each target, for one photo."""
         images = read(path, self.session.get_inputs()[0].shape[1])
-        row = self.session.run(["probabilities"], {"images": images})[0][0]
+        row = self.session.run([self.output], {"images": images})[0][0]
         return dict(zip(self.class_names, row.tolist(), strict=True))
 
 
@@ -68,8 +70,9 @@ def main(paths: list[str]) -> int:
     for path in paths:
         try:
             found = model.predict(path)
-            line = {"id": path, "prediction": max(found, key=found.__getitem__), "probabilities": found}
-            print(json.dumps(line, allow_nan=False))
+            is_class = model.output == "probabilities"
+            line = {"id": path} | ({"prediction": max(found, key=found.__getitem__)} if is_class else {})
+            print(json.dumps({**line, model.output: found}, allow_nan=False))
         except Exception as error:  # a broken file may raise anything in Pillow
             print(f"{path}: {error}", file=sys.stderr)
             failed += 1

@@ -1,4 +1,4 @@
-"""Recording of a module by torch: probabilities from images, and which part of it cannot be recorded."""
+"""Recording of a module by torch: what it predicts for images, and which part of it cannot be recorded."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from torch import Tensor, nn
 from committee.base.tracing import tracing
 from committee.errors import CommitteeError, ExportError
 from committee.exporters._quiet import quiet
+from committee.tasks.base import task_of_model
 
 Recorded = TypeVar("Recorded")
 FREE = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
 """The dimensions of a batch of images that a program leaves free."""
 
 
-class Probabilities(nn.Module):
-    """A module of images to logits, with the softmax."""
+class Linked(nn.Module):
+    """A module of images to logits, with the softmax, or of images to numbers."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model.eval()
+        self.model, self._link = model.eval(), task_of_model(model).link
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return probabilities, float32 `[B, C]`."""
-        probabilities: Tensor = self.model(images).float().softmax(1)
-        return probabilities
+        """Return probabilities or numbers, float32 `[B, C]`."""
+        return self._link(self.model(images).float())
 
 
 def free_example(example: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from committee.exporters.base import REDO
 from committee.images.view import View
 from committee.models.batch import Batch
 from committee.models.predictor import Images
+from committee.tasks.base import task_of_model
 from committee.untrusted.documents import build
 
 
@@ -37,7 +38,7 @@ class _Resized(Batch):
 
 
 class FromResized(nn.Module):
-    """A model from the resized images of each of its preprocessings to probabilities.
+    """A model from the resized images of each of its preprocessings to probabilities or numbers.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ class FromResized(nn.Module):
     ----------
     views : list of View
         The preprocessings that differ, in the order of the inputs, uint8 `[B, c, size, size]` each.
+    target_type : TargetType
+        What the model predicts.
 
     Raises
     ------
@@ -59,7 +62,8 @@ class FromResized(nn.Module):
 
     def __init__(self, model: nn.Module, who: str) -> None:
         super().__init__()
-        self.model = model.eval()
+        self.model, task = model.eval(), task_of_model(model)
+        self.target_type, self._link = task.target_type, task.link
         found = {_key(part): part for part in model.modules() if isinstance(part, View)}
         if not found or not getattr(model, "takes_batches", False):
             raise ExportError(
@@ -71,9 +75,9 @@ class FromResized(nn.Module):
         self.views = list(found.values())
 
     def forward(self, *images: Tensor) -> Tensor:
-        """Return probabilities, float32 `[B, C]`."""
-        logits: Tensor = self.model(_Resized(self.views, images))
-        return logits.float().softmax(1)
+        """Return probabilities or numbers, float32 `[B, C]`."""
+        outputs: Tensor = self.model(_Resized(self.views, images))
+        return self._link(outputs.float())
 
     def examples(self, batch: int) -> tuple[Tensor, ...]:
         """Return an input of the right shape for each preprocessing."""
@@ -98,7 +102,7 @@ def resized_predictor(
         The card, with `inputs`, which `FromResized.facts` returned; `batch`, the largest number of images in
         one call (0 is no limit); and `fixed`, whether each call has as many. Missing ones are black.
     call : callable
-        Resized images, uint8 `[B, c, size, size]` for each input -> probabilities `[B, C]`.
+        Resized images, uint8 `[B, c, size, size]` for each input -> probabilities or numbers `[B, C]`.
 
     Raises
     ------

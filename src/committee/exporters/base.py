@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from committee.base.registry import Family
 from committee.errors import StoreError, UsageError, missing
+from committee.predictions.target_types import CLASSES, TargetType, target_type_of
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, Manifest, read_manifest
 from committee.untrusted.documents import read_json
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 TOLERANCE = 1e-5
-"""Largest difference between a probability of a file and that of its module."""
+"""Largest difference between a probability of a file and that of its module. Of numbers, it is relative to
+the larger of the standard deviation of the target, if the module knows it, and the root mean square."""
 CHECKSUMS, METADATA = "checksums.json", "metadata.json"
 REDO = "Write it again with: committee export --model-name NAME"
 
@@ -48,9 +50,13 @@ class Card:
     name : str
         Name of the member or ensemble.
     class_names : tuple of str, length C
-        Class of each column of the probabilities.
+        Class of each column of the probabilities, or target of each column of numbers.
     facts : mapping, optional
         Origin of the model, as plain JSON values.
+    target_type : TargetType
+        What the model predicts.
+    units : tuple of str
+        Unit of each target; none if they are not known.
 
     See Also
     --------
@@ -66,6 +72,20 @@ class Card:
     name: str
     class_names: tuple[str, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    target_type: TargetType = CLASSES
+    units: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: object, name: str, facts: Mapping[str, Any] | None = None) -> Card:
+        """Return the card of a model that knows its classes or targets."""
+        names, units = (tuple(getattr(model, each, ())) for each in ("class_names", "units"))
+        return cls(name, names, dict(facts or {}), target_type_of(model), units)
+
+    def predicts(self) -> dict[str, Any]:
+        """Return what files say of a model of numbers, as JSON values; nothing of one of classes."""
+        if self.target_type is CLASSES:
+            return {}
+        return {"target_type": self.target_type.name, "units": list(self.units)}
 
 
 class Exporter(ABC):
@@ -92,8 +112,8 @@ class Exporter(ABC):
     device : str
         The one type of device that runs the file, such as `cpu`; empty if several do.
     tolerance : float
-        Largest difference between a probability of the file and that of the module; an exporter whose options
-        cost precision sets it on the instance.
+        Largest difference between a probability of the file and that of the module (see `TOLERANCE` for
+        numbers); an exporter whose options cost precision sets it on the instance.
     runs_code : bool
         Whether a file may contain code, of machines or of Python, that opening or running it executes.
         `open_exported` opens it only if the format is trusted.
@@ -152,7 +172,7 @@ class Exporter(ABC):
         Parameters
         ----------
         module : torch.nn.Module
-            Images uint8 `[B, c, H, W]` -> logits `[B, C]`; on the CPU, in evaluation mode.
+            Images uint8 `[B, c, H, W]` -> logits or numbers `[B, C]`; on the CPU, in evaluation mode.
         example : uint8 Tensor `[B, c, H, W]`
             Real images to record a graph with; B, H and W at least 2.
         folder : Path

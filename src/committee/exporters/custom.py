@@ -23,7 +23,7 @@ class Custom(Exporter):
     name, class names and origin. It writes files into the folder; what it returns is not used.
 
     `opener(folder, device)` returns a function of images, a uint8 array `[B, c, H, W]` of any height and
-    width, to probabilities, float32 `[B, C]`. The files are compared with the module through it.
+    width, to probabilities or numbers, float32 `[B, C]`. The files are compared with the module through it.
 
     Both run only if the recipe or the command line names them, never because a file does: `card.json` of the
     folder has their names, which must be among those that are trusted.

@@ -22,8 +22,8 @@ class Executorch(Exporter):
 
     Shapes are fixed. The program has one input for each preprocessing of the members that differs in size or
     fit: the resized images, uint8 `[batch, c, size, size]`. It contains normalization, all members, the
-    combiner and its temperature; its output are probabilities `[batch, classes]`. `open` resizes images of
-    any size as in training, divides larger batches and fills smaller ones.
+    combiner and its temperature; its output are probabilities, or numbers, `[batch, classes]`. `open`
+    resizes images of any size as in training, divides larger batches and fills smaller ones.
 
     Parameters
     ----------

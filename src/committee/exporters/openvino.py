@@ -83,7 +83,7 @@ class Openvino(Exporter):
             raise damaged(file, "OpenVINO graph") from error
 
         def call(images: Images) -> Any:
-            return program({"images": images})["probabilities"].copy()
+            return program({"images": images})[0].copy()
 
         return CalledPredictor(file, read_card(text, file), call)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from committee.errors import DependencyError, DeviceError, ExportError, UsageError
 from committee.exporters.base import TOLERANCE, Card, Exporter
+from committee.predictions.target_types import CLASSES, TARGET_TYPES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -113,6 +114,7 @@ class Tensorrt(Exporter):
         if engine is None:
             raise damaged(file, "engine of this version of TensorRT")
         context, classes = engine.create_execution_context(), len(card["class_names"])
+        output = TARGET_TYPES[card.get("target_type", CLASSES.name)].answers
 
         def call(parts: list[Tensor]) -> Tensor:
             inputs = [part.cuda() for part in parts]
@@ -120,7 +122,7 @@ class Tensorrt(Exporter):
             for number, each in enumerate(inputs):
                 context.set_input_shape(_input(number), tuple(each.shape))
                 context.set_tensor_address(_input(number), each.data_ptr())
-            context.set_tensor_address("probabilities", found.data_ptr())
+            context.set_tensor_address(output, found.data_ptr())
             stream = torch.cuda.current_stream()
             context.execute_async_v3(stream.cuda_stream)
             stream.synchronize()
@@ -144,7 +146,7 @@ def _write_graph(model: Any, path: Path, who: str) -> Path:
             dynamo=True,
             verbose=False,
             input_names=[_input(number) for number in range(len(examples))],
-            output_names=["probabilities"],
+            output_names=[model.target_type.answers],
             dynamic_shapes=(tuple({0: batch} for _ in examples),),
         )
 

@@ -21,8 +21,8 @@ class Tflite(Exporter):
 
     Shapes are fixed. The file has one input for each preprocessing of the members that differs in size or
     fit: the resized images, uint8 `[batch, c, size, size]`. It contains normalization, all members, the
-    combiner and its temperature; its output are probabilities `[batch, classes]`. `open` resizes images of
-    any size as in training, divides larger batches and fills smaller ones.
+    combiner and its temperature; its output are probabilities, or numbers, `[batch, classes]`. `open`
+    resizes images of any size as in training, divides larger batches and fills smaller ones.
 
     The packages that write the file do not go together with those of committee. `committee export-env tflite`
     installs them in an environment of their own, in which the conversion runs as a child process; the file

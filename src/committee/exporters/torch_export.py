@@ -54,11 +54,11 @@ class TorchExport(Exporter):
         import torch
 
         from committee.exporters._card import CARD, card_text
-        from committee.exporters._program import FREE, Probabilities, free_example, record_program
+        from committee.exporters._program import FREE, Linked, free_example, record_program
         from committee.exporters._quiet import quiet
 
         images = free_example(example)
-        program = record_program(Probabilities(module), [images], [FREE], f"torch_export of {card.name}")
+        program = record_program(Linked(module), [images], [FREE], f"torch_export of {card.name}")
         path = folder / f"model{self.suffix}"
         with quiet():
             torch.export.save(program, path, extra_files={CARD: card_text(card, images.shape[1])})

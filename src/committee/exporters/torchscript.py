@@ -55,10 +55,10 @@ class Torchscript(Exporter):
         import torch
 
         from committee.exporters._card import CARD, card_text
-        from committee.exporters._program import Probabilities, free_example, recorded
+        from committee.exporters._program import Linked, free_example, recorded
         from committee.exporters._quiet import quiet
 
-        model, images = Probabilities(module), free_example(example)
+        model, images = Linked(module), free_example(example)
         who = f"torchscript of {card.name}"
         program = recorded(
             model, lambda: torch.jit.trace(model, (images,), check_trace=False), who, "torch.jit.trace"

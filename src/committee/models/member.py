@@ -372,7 +372,7 @@ def predict(
     if wrong:
         raise DataError(
             str(getattr(module, "name", type(module).__name__)),
-            expected=f"finite {'logits' if task.logits else task.outputs}",
+            expected=f"finite {'logits' if task.logits else task.target_type.answers}",
             got=f"NaN or infinity for {wrong} of {len(found)} images",
             todo="Check the weights of the networks.",
         )

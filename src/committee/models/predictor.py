@@ -36,8 +36,9 @@ class Predictor(Protocol):
 
     Notes
     -----
-    A model of numbers has an attribute `task`, such as that of a `Member`, and may have `units`, the unit of
-    each target. `committee.tasks.base.task_of_model` reads it; a model without it predicts classes.
+    A model of numbers has an attribute `target_type`, which `target_type_of` of
+    `committee.predictions.target_types` reads, and may have `units`, the unit of each target. A model without
+    it predicts classes.
 
     See Also
     --------
@@ -141,6 +142,15 @@ class ModulePredictor:
         from committee.models._images import channels_of
 
         return channels_of(self.module)
+
+    @property
+    def spread(self) -> tuple[float, ...]:
+        """Standard deviation of each target, if a network of the module predicts standardized numbers."""
+        for part in self.module.modules():
+            scale = getattr(getattr(part, "output", None), "scale", ())
+            if len(scale) == len(self.class_names):
+                return tuple(scale)
+        return ()
 
     def __call__(self, images: Images) -> Probabilities:
         """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`."""

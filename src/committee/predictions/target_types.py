@@ -31,6 +31,11 @@ class TargetType(ABC):
         What one output of a row belongs to, and several, for error messages.
     least : int
         Smallest number of outputs.
+    answers : str
+        What models return for images: the name of the output of exported files, and of entries of JSON.
+
+    within : str
+        How a file agrees with its module within a tolerance, for messages.
 
     See Also
     --------
@@ -41,6 +46,8 @@ class TargetType(ABC):
     output: ClassVar[str]
     outputs: ClassVar[str]
     least: ClassVar[int]
+    answers: ClassVar[str]
+    within: ClassVar[str]
 
     @abstractmethod
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
@@ -65,6 +72,17 @@ class TargetType(ABC):
         """Return labels for outputs of which `picked` are the earlier positions."""
 
     @abstractmethod
+    def units(self, answers: NDArray[Any], spread: Sequence[float]) -> NDArray[np.float64]:
+        """Return the size `[C]` by which differences of answers `[N, C]` are divided before comparing them.
+
+        `spread` is the standard deviation of each target, if it is known.
+        """
+
+    @abstractmethod
+    def agree(self, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> bool:
+        """Return whether answers `[N, C]` within a tolerance of each other lead to the same decisions."""
+
+    @abstractmethod
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """Return the stratum of each row, int64 `[N]`: folds get about the same share of each."""
 
@@ -75,6 +93,8 @@ class _Classes(TargetType):
     name = "classes"
     output, outputs = "class", "classes"
     least = 2
+    answers = "probabilities"
+    within = "probabilities within {} of the module's and the same top class"
 
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
         check_logits(outputs, who)
@@ -94,6 +114,14 @@ class _Classes(TargetType):
         order: Labels = np.argsort(picked)[labels]
         return order
 
+    def units(self, answers: NDArray[Any], spread: Sequence[float]) -> NDArray[np.float64]:
+        return np.ones(answers.shape[1])
+
+    def agree(self, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> bool:
+        """Return whether the top classes are the same; those within the tolerance are interchangeable."""
+        picked = np.take_along_axis(ours, theirs.argmax(1)[:, None], 1)[:, 0]
+        return not (picked < ours.max(1) - tolerance).any()
+
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         return labels
 
@@ -104,6 +132,8 @@ class _Numbers(TargetType):
     name = "numbers"
     output, outputs = "target", "targets"
     least = 1
+    answers = "values"
+    within = "values within {} of the module's, relative to their size"
 
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
         """Accept all finite numbers."""
@@ -121,6 +151,18 @@ class _Numbers(TargetType):
 
     def reorder(self, labels: Labels, picked: NDArray[np.int64]) -> Labels:
         return labels[:, picked]
+
+    def units(self, answers: NDArray[Any], spread: Sequence[float]) -> NDArray[np.float64]:
+        """Return the larger of the standard deviation of each target and the root mean square of its values.
+
+        Values are rounded in proportion to the one, and the network that is scaled to them to the other.
+        """
+        size = np.sqrt(np.square(np.asarray(answers, np.float64)).mean(axis=0))
+        size = np.maximum(size, spread) if len(spread) else size
+        return np.where(size > 0, size, 1.0)
+
+    def agree(self, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> bool:
+        return True
 
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """Return bins of about equal numbers of rows of the first target; equal values share a bin."""
@@ -167,3 +209,13 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def target_type_of(model: object) -> TargetType:
+    """Return what a model predicts: the type of its `task`, or its `target_type`; classes by default.
+
+    Predictors of exported files have a type and no task, since tasks import torch.
+    """
+    task = getattr(model, "task", None)
+    found: TargetType = getattr(model, "target_type", CLASSES) if task is None else task.target_type
+    return found

@@ -42,8 +42,6 @@ class Task(ABC):
         The spaces in which weights average outputs.
     calibrations : tuple of str
         The ways to calibrate an ensemble; the first is the default.
-    outputs : str
-        What the link function returns, for files, tables and messages.
     logits : bool
         Whether outputs are logits, so that the logarithm is used of networks that return probabilities.
 
@@ -67,7 +65,6 @@ class Task(ABC):
     brief: ClassVar[tuple[str, ...]]
     spaces: ClassVar[tuple[str, ...]]
     calibrations: ClassVar[tuple[str, ...]]
-    outputs: ClassVar[str]
     logits: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

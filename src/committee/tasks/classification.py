@@ -49,7 +49,6 @@ class Classification(Task):
     brief = ("accuracy", "log_loss", "ece")
     spaces = ("probability", "logit")
     calibrations = ("pooled", "vector", "members", "none")
-    outputs = "probabilities"
     logits = True
 
     def metric(self, name: str) -> Metric:

@@ -46,7 +46,6 @@ class Regression(Task):
     brief = ("rmse", "mae", "r2")
     spaces = ("probability",)
     calibrations = ("none",)
-    outputs = "values"
     logits = False
 
     def read(self, outputs: ArrayLike, labels: ArrayLike) -> NumberRows:

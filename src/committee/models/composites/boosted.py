@@ -72,7 +72,7 @@ class Boosted(Composite):
         if votes and not self.task.logits:
             raise UsageError(
                 f"{name}: boosted",
-                expected=f"votes=False for {self.task.outputs}",
+                expected=f"votes=False for {self.task.target_type.answers}",
                 got="votes of stages for classes",
             )
         self.votes = votes

@@ -97,7 +97,7 @@ def open_model(recipe: Recipe, store: Store, name: str, rows: int, temporary: Pa
             store, name, inference=choosing.inference, trusted=recipe.trusted_backbones()
         )
         example = torch.from_numpy(dataset.images(choosing.rows[:2], view).contiguous().numpy())
-        card = Card(name, tuple(trained_without.class_names))  # type: ignore[arg-type]
+        card = Card.of(trained_without, name)
         choosing_file = EXPORTERS.make("onnx").export(trained_without, example, temporary, card)
     test = test_rows(store, name, dataset, rows, recipe.seed)
     photos = photos_of(store, view.channels, BATCH)

@@ -68,7 +68,7 @@ def network_file(store: Store, folder: Path, trusted: Collection[str]) -> Path:
         predictor = ModulePredictor(network, member, network.class_names)
         example = torch.zeros(2, predictor.channels, 40, 48, dtype=torch.uint8)
         with commit(place, kind="timed", fingerprint=key, member=member, fold=fold) as new:
-            exporter.export(network, example, new, Card(member, tuple(network.class_names)))
+            exporter.export(network, example, new, Card.of(network, member))
     return next(iter(sorted(place.glob(f"*{exporter.suffix}"))))
 
 

@@ -62,7 +62,8 @@ def package_model(
         return done
     module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
     facts |= {"project": project, "sets": model_table(store, facts)}
-    card = Card(name, tuple(facts.pop("class_names")), facts)
+    del facts["class_names"]  # the module has them
+    card = Card.of(module, name, facts)
     images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)
     return package(
         module,

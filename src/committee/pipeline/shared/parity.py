@@ -10,6 +10,7 @@ import numpy as np
 from committee.errors import ExportError
 from committee.exporters.base import TOLERANCE
 from committee.models.predictor import Images, Predictor
+from committee.predictions.target_types import target_type_of
 
 
 def several_sizes(images: Sequence[Images]) -> list[Images]:
@@ -34,7 +35,7 @@ def check_parity(
     who: str,
     tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
-    """Compare the probabilities of an exported file with those of its module.
+    """Compare what an exported file predicts with what its module predicts.
 
     Parameters
     ----------
@@ -47,12 +48,13 @@ def check_parity(
     who : str
         Name of the file in the error.
     tolerance : float
-        Largest difference of a probability.
+        Largest difference of a probability; of numbers, relative to the larger of the standard deviation of
+        the target, if the module knows it, and the root mean square of the values of the module.
 
     Returns
     -------
     dict
-        `max_abs_diff` of the probabilities, and the `shapes` of the compared batches.
+        `max_abs_diff` of the probabilities or relative numbers, and the `shapes` of the compared batches.
 
     Raises
     ------
@@ -60,15 +62,16 @@ def check_parity(
         A probability differs by more than `tolerance`, or the most probable class differs (classes whose
         probabilities are within `tolerance` of each other are interchangeable).
     """
-    largest = 0.0
-    for images in batches:
-        ours, theirs = reference(images), exported(images)
-        difference = float(np.abs(ours - theirs).max())
-        picked = np.take_along_axis(ours, theirs.argmax(1)[:, None], 1)[:, 0]
-        if not difference <= tolerance or (picked < ours.max(1) - tolerance).any():
+    target_type, largest = target_type_of(reference), 0.0
+    answers = [reference(images) for images in batches]
+    units = target_type.units(np.concatenate(answers), getattr(reference, "spread", ()))
+    for images, ours in zip(batches, answers, strict=True):
+        theirs = exported(images)
+        difference = float((np.abs(ours - theirs) / units).max())
+        if not difference <= tolerance or not target_type.agree(ours, theirs, tolerance):
             raise ExportError(
                 who,
-                expected=f"probabilities within {tolerance:g} of the module's and the same top class",
+                expected=target_type.within.format(f"{tolerance:g}"),
                 got=f"a difference of {difference:.2g} on images {list(images.shape)}",
                 todo="The file was not kept: use another format, and report the backbone.",
             )
