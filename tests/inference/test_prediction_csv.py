@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from committee.errors import DataError, UsageError
+from committee.inference.answers import Answers
 from committee.inference.prediction_csv import PredictionCsv, write_unreadable
 from committee.predictions.files.base import read
 
@@ -16,10 +17,11 @@ HEADER = 'id,prediction,ant,"bee, wasp",model\n'
 
 
 def write(path: Path, *names: str, model: str = "vote") -> set[str]:
-    with PredictionCsv(path, CLASSES, model) as rows:
+    rule = Answers(CLASSES)
+    with PredictionCsv(path, rule.header(), model) as rows:
         before = set(rows.done)
         for name in names:
-            rows.write(name, "bee, wasp", None, np.array([0.25, 0.75], np.float32))
+            rows.write(name, rule.cells(np.array([0.25, 0.75], np.float32)))
     return before
 
 
@@ -76,8 +78,9 @@ def test_rows_of_another_model_are_refused(tmp_path):
 def test_sets_and_abstentions(tmp_path):
     path = tmp_path / "out.csv"
     classes = ("ant", "bee|wasp")
-    with PredictionCsv(path, classes, "vote", with_sets=True) as rows:
-        rows.write("a.jpg", None, ["bee|wasp", "ant"], np.array([0.25, 0.75], np.float32))
+    rule = Answers(classes, limit=0.8, abstain_below=0.9)
+    with PredictionCsv(path, rule.header(), "vote") as rows:
+        rows.write("a.jpg", rule.cells(np.array([0.25, 0.75], np.float32)))
     assert path.read_text(encoding="utf-8") == (
         "id,prediction,prediction_set,ant,bee|wasp,model\na.jpg,,bee\\|wasp|ant,0.25,0.75,vote\n"
     )
@@ -98,9 +101,10 @@ def test_only_a_list_of_unreadable_images_is_replaced(tmp_path):
 def test_class_names_of_any_kind_are_read_back_and_continued(tmp_path):
     names = ["model", "prediction", "=cmd|' /c calc'!A1"]
     for name in ("a.jpg", "-b.jpg", "a.jpg"):
-        with PredictionCsv(tmp_path / "out.csv", names, "vote") as rows:
+        rule = Answers(names)
+        with PredictionCsv(tmp_path / "out.csv", rule.header(), "vote") as rows:
             if name not in rows.done:
-                rows.write(name, names[2], None, np.array([0.25, 0.25, 0.5], np.float32))
+                rows.write(name, rule.cells(np.array([0.25, 0.25, 0.5], np.float32)))
     found = read(tmp_path / "out.csv", "m")
     assert found.class_names == tuple(names) and found.sample_ids.tolist() == ["a.jpg", "-b.jpg"]
     assert "\n=" not in (tmp_path / "out.csv").read_text() and ",=" not in (tmp_path / "out.csv").read_text()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from committee.base.text import duration
 from committee.cli._options import add_dry_run, add_set, add_store, add_trust, recipe_of, store_of
@@ -21,9 +21,9 @@ from committee.cli._output import print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from committee.inference.answers import Answers
     from committee.inference.origins import Origins
     from committee.inference.predict import Prediction
+    from committee.inference.rules import Rule
     from committee.models.predictor import Predictor
 
 log = logging.getLogger("committee")
@@ -38,7 +38,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="images, and folders of images")
     output = parser.add_mutually_exclusive_group()
     output.add_argument(
-        "--csv", type=Path, metavar="FILE", help="append rows id,prediction,<class>,...,model to FILE"
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="append rows id,prediction,<class>,...,model to FILE; id,<target>,...,model of numbers",
     )
     output.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
@@ -88,17 +91,15 @@ def run(arguments: Namespace) -> int:
     """Predict; return 3 if some images could not be read, 1 if none could."""
     from committee.base import progress
     from committee.errors import UsageError
-    from committee.inference.answers import answers
     from committee.inference.predict import find_photos, open_model, predict
+    from committee.inference.rules import rule_of
 
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
     photos = find_photos(arguments.paths)
     model = open_model(arguments.name, store_of(arguments), recipe_of(arguments))
-    rule = answers(
-        model.class_names,
-        model.provenance,
-        model.name,
+    rule = rule_of(
+        model,
         coverage=arguments.coverage,
         method=arguments.sets,
         abstain_below=arguments.abstain_below,
@@ -114,14 +115,14 @@ def run(arguments: Namespace) -> int:
     return _exit_code(len(predictions) - len(failed), failed)
 
 
-def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Namespace) -> int:
+def _to_csv(model: Predictor, photos: list[Path], rule: Rule, arguments: Namespace) -> int:
     from committee.base import progress
     from committee.inference.predict import photo_id, predict
     from committee.inference.prediction_csv import PredictionCsv, write_unreadable
 
     failed: dict[str, str] = {}
     name, origins = f"{model.name}{rule.suffix()}", _origins(photos, arguments)
-    with PredictionCsv(arguments.csv, model.class_names, name, rule.limit is not None, origins) as rows:
+    with PredictionCsv(arguments.csv, rule.header(), name, origins) as rows:
         new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
         found = predict(model, new, batch_size=arguments.batch_size, time_limit=arguments.time_limit)
@@ -130,8 +131,7 @@ def _to_csv(model: Predictor, photos: list[Path], rule: Answers, arguments: Name
                 failed[each.id] = each.reason
                 log.error("%s", each.reason)
             else:
-                predicted = rule.best(each.probabilities), rule.set_of(each.probabilities)
-                rows.write(each.id, *predicted, each.probabilities)
+                rows.write(each.id, rule.cells(each.probabilities))
     done = len(new) - len(failed)
     unreadable = f"{len(failed)} unreadable"
     if failed:
@@ -172,38 +172,24 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     return 0
 
 
-def _print_json(model: Predictor, found: Iterable[Prediction], rule: Answers, failed: dict[str, str]) -> None:
-    predictions = []
-    for each in found:
-        if each.probabilities is not None:
-            by_class = dict(zip(model.class_names, each.probabilities.tolist(), strict=True))
-            entry: dict[str, Any] = {"id": each.id, "prediction": rule.best(each.probabilities)}
-            entry["probabilities"] = by_class
-            if rule.limit is not None:
-                entry["set"] = rule.set_of(each.probabilities)
-            predictions.append(entry)
+def _print_json(model: Predictor, found: Iterable[Prediction], rule: Rule, failed: dict[str, str]) -> None:
+    predictions = [
+        {"id": each.id, **rule.entry(each.probabilities)} for each in found if each.probabilities is not None
+    ]
     left_out = [{"id": name, "reason": reason} for name, reason in failed.items()]
     result = {"model": model.name, "predictions": predictions, "failed": left_out}
-    print_json({**result, "sets": rule.note} if rule.note else result)
+    print_json(result | rule.facts())
 
 
-def _print_table(
-    model: Predictor, found: Iterable[Prediction], rule: Answers, failed: dict[str, str]
-) -> None:
+def _print_table(model: Predictor, found: Iterable[Prediction], rule: Rule, failed: dict[str, str]) -> None:
     from committee.errors import printable
 
-    columns = ["image", "prediction", "probability", *["set"] * (rule.limit is not None)]
     rows = [
-        [
-            printable(each.id),
-            rule.best(each.probabilities) or "abstained",
-            float(each.probabilities.max()),
-            *([] if rule.limit is None else [", ".join(rule.set_of(each.probabilities) or ())]),
-        ]
+        [printable(each.id), *rule.shown(each.probabilities)]
         for each in found
         if each.probabilities is not None
     ]
-    print_table("", columns, rows)
+    print_table("", ["image", *rule.columns()], rows)
     if rule.note:
         print(rule.note)
     for reason in failed.values():

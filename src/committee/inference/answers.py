@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from committee.errors import DataError, UsageError, first_five
 from committee.metrics.conformal import Floats, check_coverage, sets
 from committee.metrics.set_table import MIN_GROUPS, SetTable
+from committee.models.predictor import Predictor
+from committee.predictions.files.shared.writing import class_columns
 from committee.predictions.probabilities import log_of
 
 TOLERANCE = 1e-3
@@ -94,6 +96,36 @@ class Answers:
         order = np.argsort(-probabilities, kind="stable")
         return [self.class_names[index] for index in order if inside[index]]
 
+    def header(self) -> list[str]:
+        """Return the columns of a CSV file between `id` and `model`."""
+        sets_column = ["prediction_set"] * (self.limit is not None)
+        return ["prediction", *sets_column, *class_columns(self.class_names)]
+
+    def cells(self, probabilities: NDArray[np.float32]) -> list[str]:
+        """Return the cells of a CSV file for probabilities `[C]`; no class where the rule abstains."""
+        members = self.set_of(probabilities)
+        set_cell = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
+        return [self.best(probabilities) or "", *set_cell, *map(str, probabilities)]
+
+    def columns(self) -> list[str]:
+        """Return the columns of a table after `image`."""
+        return ["prediction", "probability", *["set"] * (self.limit is not None)]
+
+    def shown(self, probabilities: NDArray[np.float32]) -> list[object]:
+        """Return the cells of a table for probabilities `[C]`."""
+        set_cell = [] if self.limit is None else [", ".join(self.set_of(probabilities) or ())]
+        return [self.best(probabilities) or "abstained", float(probabilities.max()), *set_cell]
+
+    def entry(self, probabilities: NDArray[np.float32]) -> dict[str, Any]:
+        """Return what JSON says of probabilities `[C]`."""
+        by_class = dict(zip(self.class_names, probabilities.tolist(), strict=True))
+        found: dict[str, Any] = {"prediction": self.best(probabilities), "probabilities": by_class}
+        return found if self.limit is None else {**found, "set": self.set_of(probabilities)}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what JSON says of all images: the guarantee of the sets."""
+        return {"sets": self.note} if self.note else {}
+
 
 def why_invalid(values: NDArray[Any], classes: int) -> str:
     """Return why the answer of a model for one image is not the probabilities of its classes, or ''.
@@ -171,6 +203,11 @@ def answers(
     limit = table.limit(coverage, method)
     note = _note(table, coverage, method, np.asarray(limit), class_names)
     return Answers(class_names, limit, method, abstain_below, note, coverage)
+
+
+def answers_of(model: Predictor, **options: Any) -> Answers:
+    """Return the rule for a model; see `answers`."""
+    return answers(model.class_names, model.provenance, model.name, **options)
 
 
 def _note(table: SetTable, coverage: float, method: str, limits: Floats, class_names: Sequence[str]) -> str:

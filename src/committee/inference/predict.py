@@ -19,11 +19,12 @@ from committee.errors import DataError, UsageError, missing, sentence, unreadabl
 from committee.exporters.base import open_exported
 from committee.images.decode import decode, find_images, image_error, warn_of_others
 from committee.images.threads import in_order
-from committee.inference.answers import why_invalid
 from committee.inference.named import path_of
+from committee.inference.rules import why_wrong
 from committee.inference.time_limit import SECONDS, TimeLimit
 from committee.models.predictor import Images, Predictor
 from committee.pipeline.bundling.reading import is_bundle, open_bundle
+from committee.predictions.target_types import target_type_of
 
 if TYPE_CHECKING:
     from committee.recipe.model import Recipe
@@ -35,7 +36,7 @@ PIXELS_AT_ONCE = 2**24
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The probabilities of one image.
+    """The probabilities of one image, or its numbers.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def predict(
     ------
     Prediction
         One for each image, as soon as its batch is predicted. For an image that cannot be read, or for which
-        the model does not return probabilities of its classes, it contains the reason.
+        the model does not return probabilities of its classes, or numbers, it contains the reason.
 
     Raises
     ------
@@ -234,14 +235,13 @@ def _predict_window(limited: TimeLimit, window: Sequence[tuple[str, Images | str
 def _predict_batch(limited: TimeLimit, names: Sequence[str], batch: Images) -> list[Prediction]:
     """Return the predictions of images of one size; what is wrong with an answer is the reason."""
     model = limited.model
-    classes = len(model.class_names)
     try:
         rows = np.asarray(limited(batch))
     except DataError as error:
         return [Prediction(name, None, f"{name}: {error}") for name in names]
     if rows.shape[:1] != (len(batch),):
         return [Prediction(name, None, _wrong(name, model, f"an array {list(rows.shape)}")) for name in names]
-    reasons = [why_invalid(row, classes) for row in rows]
+    reasons = [why_wrong(model, row) for row in rows]
     return [
         Prediction(name, None, _wrong(name, model, reason)) if reason else Prediction(name, row)
         for name, row, reason in zip(names, rows, reasons, strict=True)
@@ -251,7 +251,7 @@ def _predict_batch(limited: TimeLimit, names: Sequence[str], batch: Images) -> l
 def _wrong(image: str, model: Predictor, got: str) -> str:
     return sentence(
         image,
-        f"{len(model.class_names)} probabilities from {model.name}",
+        f"{len(model.class_names)} {target_type_of(model).answers} from {model.name}",
         got,
         "Check the model, and the file that it was loaded from.",
     )

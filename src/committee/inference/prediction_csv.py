@@ -9,13 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from committee.base.csv_cells import line, unescape
 from committee.errors import DataError, first_five
 from committee.inference.origins import Origins
-from committee.predictions.files.shared.writing import class_columns
 from committee.store.commit import write_file
 from committee.store.outputs import output_text
 
@@ -26,19 +22,18 @@ class PredictionCsv:
     """A CSV file with a row `id,prediction,<class>,...,model` for each image, flushed after every row.
 
     With prediction sets, the column `prediction_set` follows `prediction`: the classes of the set, joined by
-    `|`; a `|` in a class name is written as `\\|`. The prediction is empty where the rule abstains.
+    `|`; a `|` in a class name is written as `\\|`. The prediction is empty where the rule abstains. Rows of
+    numbers are `id,<target>,...,model`.
 
     Parameters
     ----------
     path : Path
         A new file, or one that an earlier run wrote, which is continued: its rows are kept, and an incomplete
         last row is removed.
-    class_names : sequence of str, length C
-        Class of each column of the probabilities.
+    columns : sequence of str
+        The columns between `id` and `model`, such as those of `Answers.header`.
     model : str
         Name of the model. A file with the predictions of another model is not continued.
-    with_sets : bool
-        Whether the rows contain a prediction set.
     origins : Origins, optional
         What the rows were made from. Rows of images that have changed are removed from the file, to be
         predicted again.
@@ -62,11 +57,13 @@ class PredictionCsv:
     >>> import tempfile
     >>> from pathlib import Path
     >>> import numpy as np
+    >>> from committee.inference.answers import Answers
     >>> from committee.inference.prediction_csv import PredictionCsv
+    >>> rule = Answers(["cat", "dog"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "out.csv"
-    ...     with PredictionCsv(path, ["cat", "dog"], "vote") as rows:
-    ...         rows.write("a.jpg", "dog", None, np.array([0.25, 0.75], np.float32))
+    ...     with PredictionCsv(path, rule.header(), "vote") as rows:
+    ...         rows.write("a.jpg", rule.cells(np.array([0.25, 0.75], np.float32)))
     ...     print(path.read_text(encoding="utf-8"), end="")
     id,prediction,cat,dog,model
     a.jpg,dog,0.25,0.75,vote
@@ -75,14 +72,12 @@ class PredictionCsv:
     def __init__(
         self,
         path: Path,
-        class_names: Sequence[str],
+        columns: Sequence[str],
         model: str,
-        with_sets: bool = False,
         origins: Origins | None = None,
     ) -> None:
-        self.path, self.class_names, self.model, self.origins = path, tuple(class_names), model, origins
-        classes = class_columns(self.class_names)
-        header = line(["id", "prediction", *["prediction_set"] * with_sets, *classes, "model"])
+        self.path, self.model, self.origins = path, model, origins
+        header = line(["id", *columns, "model"])
         rows = _whole_rows(path, header) if path.exists() else []
         self._check_model({unescape(row[-1]) for row in rows})
         self.done = {unescape(row[0]) for row in rows}
@@ -108,25 +103,11 @@ class PredictionCsv:
     def __exit__(self, *_: Any) -> None:
         self._file.close()
 
-    def write(
-        self, name: str, best: str | None, members: Sequence[str] | None, probabilities: NDArray[np.float32]
-    ) -> None:
-        """Append one row and flush it.
-
-        Parameters
-        ----------
-        name : str
-            Id of the image.
-        best : str or None
-            The predicted class; None if the rule abstains.
-        members : sequence of str or None
-            Classes of the prediction set; None without sets.
-        probabilities : float32 array [C]
-        """
+    def write(self, name: str, cells: Sequence[str]) -> None:
+        """Append the row of an image and flush it; `cells` are those of the columns."""
         if self.origins is not None:
             self.origins.add(name)
-        set_cell = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
-        self._file.write(line([name, best or "", *set_cell, *map(str, probabilities), self.model]))
+        self._file.write(line([name, *cells, self.model]))
         self._file.flush()
 
     def _check_model(self, found: set[str]) -> None:

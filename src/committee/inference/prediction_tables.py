@@ -1,20 +1,23 @@
-"""Export of stored predictions to CSV tables `id,p0..pC,label`."""
+"""Export of stored predictions to CSV tables `id,p0..pC,label`, or `id,<target>,...,label` of numbers."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from committee.base.csv_cells import line
 from committee.pipeline.discover import look_through
 from committee.pipeline.shared.choose import choose_deployed, choose_members
 from committee.pipeline.shared.splits import oof_rows, split_rows
+from committee.predictions.files.shared.writing import class_columns
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES, NUMBERS
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.store.outputs import output_text
@@ -90,9 +93,29 @@ def _parts(rows: Predictions, per_fold: bool) -> Iterator[tuple[str, Predictions
 
 
 def _write(rows: Predictions, path: Path, force: bool) -> None:
-    probabilities = softmax(rows.logits[0], axis=1)
-    labels = [""] * len(rows) if rows.labels is None else rows.labels.tolist()
+    header, values, labels = _COLUMNS[rows.target_type.name](rows)
     with output_text(path, force=force) as file:
-        file.write(line(["id", *(f"p{index}" for index in range(len(rows.class_names))), "label"]))
-        for name, values, label in zip(rows.sample_ids, probabilities, labels, strict=True):
-            file.write(line([name, *values, label]))
+        file.write(line(["id", *header]))
+        for name, row, label in zip(rows.sample_ids, values, labels, strict=True):
+            file.write(line([name, *row, *label]))
+
+
+def _classes(rows: Predictions) -> tuple[list[str], NDArray[Any], list[list[Any]]]:
+    """Return the columns after the id, the probabilities and the labels."""
+    columns = [f"p{index}" for index in range(len(rows.class_names))]
+    labels = [""] * len(rows) if rows.labels is None else rows.labels.tolist()
+    return [*columns, "label"], softmax(rows.logits[0], axis=1), [[label] for label in labels]
+
+
+def _numbers(rows: Predictions) -> tuple[list[str], NDArray[Any], list[list[Any]]]:
+    """Return the columns after the id, the predicted numbers and the true ones."""
+    names = rows.target_names
+    true = ["label"] if len(names) == 1 else [f"label:{name}" for name in names]
+    labels = [[""] * len(names)] * len(rows) if rows.labels is None else rows.labels.tolist()
+    return [*class_columns(names), *true], rows.logits[0], labels
+
+
+_COLUMNS: Mapping[str, Callable[[Predictions], tuple[list[str], NDArray[Any], list[list[Any]]]]] = {
+    CLASSES.name: _classes,
+    NUMBERS.name: _numbers,
+}
