@@ -14,6 +14,7 @@ from committee.pipeline.bundling.writing import write
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.package_model import package_model
 from committee.pipeline.shared.reports import read_reports
+from committee.predictions.target_types import target_type_of
 from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
@@ -106,4 +107,6 @@ def _subject(recipe: Recipe, store: Store, name: str, its: ExportFormat, license
         entry["parity"],
         "unknown" if record is None else Path(record.name).name,
         license,
+        target_type_of(model),
+        tuple(getattr(model, "units", ())),
     )

@@ -16,7 +16,6 @@ from committee.exporters.base import Exporter
 from committee.metrics.set_table import SetTable
 from committee.pipeline.bundling.subject import Content, Subject
 
-TASK = "image-classification"
 COVERAGES = (0.8, 0.9, 0.95, 0.99)
 LISTED = 50
 """Largest number of classes that the card lists."""
@@ -38,7 +37,7 @@ def _metadata(subject: Subject) -> str:
     found = _finite(subject.report.get("metrics", {})) if is_same else {}
     results = [
         EvalResult(
-            task_type=TASK,
+            task_type=subject.words.tag,
             dataset_type="image-folder",
             dataset_name=subject.dataset,
             dataset_split=subject.report["split"],
@@ -53,8 +52,8 @@ def _metadata(subject: Subject) -> str:
     card = ModelCardData(
         license=subject.license,
         library_name="onnx",
-        pipeline_tag=TASK,
-        tags=[TASK, "onnx", "onnxruntime", "committee", *["ensemble"] * (kind == "ensemble")],
+        pipeline_tag=subject.words.tag,
+        tags=[subject.words.tag, "onnx", "onnxruntime", "committee", *["ensemble"] * (kind == "ensemble")],
         metrics=list(found) or None,
         model_name=subject.name,
         eval_results=results or None,
@@ -70,7 +69,7 @@ def _intro(subject: Subject) -> str:
     calibrated = facts.get("calibrate")
     known = f" Its probabilities are calibrated (`{calibrated}`)." if calibrated not in (None, "none") else ""
     return (
-        f"# {subject.name}\n\nAn image classifier of {len(subject.class_names)} classes, in one ONNX "
+        f"# {subject.name}\n\n{subject.words.what.format(count=len(subject.class_names))}, in one ONNX "
         f"file with its preprocessing.{made}{known} The file was written by committee {__version__}."
     )
 
@@ -87,7 +86,7 @@ def _use(subject: Subject, others: Content) -> str:
     has_page, has_runtime = "web/index.html" in others, any(name.startswith("web/ort/") for name in others)
     return (
         "## Use\n\n```sh\npip install -r requirements.txt\npython predict.py photo.jpg\n```\n\n"
-        "Each photo gives a line of JSON with its class and all probabilities. In Python:\n\n"
+        f"Each photo gives a line of JSON with {subject.words.line}. In Python:\n\n"
         '```python\nfrom predict import Model\n\nprint(Model().predict("photo.jpg"))\n```\n\n'
         f"{page * has_page}{needs * (has_page and not has_runtime)}"
         "With NVIDIA Triton:\n\n```sh\ntritonserver --model-repository=triton\n```\n\n"
@@ -101,8 +100,9 @@ def _files(subject: Subject, others: Content) -> str:
         subject.place: "the model: the only copy, which the script, the page and Triton share",
         "predict.py": "predicts photos with numpy, Pillow and onnxruntime alone",
         "requirements.txt": "these three packages",
-        "class_names.json": "the classes, in the order of the probabilities",
-        f"triton/{subject.name}/": "a model of a Triton model repository, with `config.pbtxt` and labels",
+        "class_names.json": subject.words.names,
+        f"triton/{subject.name}/": "a model of a Triton model repository, with `config.pbtxt`"
+        f"{' and labels' * subject.words.are_classes}",
         "web/index.html": "a page that runs the model in a browser",
         "web/ort/": "onnxruntime-web (MIT license), which the page needs",
         "SHA256SUMS": "a checksum of each other file",
@@ -117,7 +117,8 @@ def _input(subject: Subject) -> str:
         "## Input and output\n\n"
         f"- `images`: uint8 `[batch, {subject.channels}, height, width]`, {colors}, of any height and width; "
         "the model resizes and normalizes. The EXIF orientation is applied, transparent pixels are white.\n"
-        f"- `probabilities`: float32 `[batch, {len(subject.class_names)}]`, which sum to one."
+        f"- `{subject.target_type.answers}`: float32 `[batch, {len(subject.class_names)}]`, "
+        f"{subject.words.meaning}."
     )
 
 
@@ -136,8 +137,8 @@ def _scores(subject: Subject) -> str:
         f"## Scores\n\nValues with 95% intervals on the data set {_escaped(subject.dataset)}: on "
         f"{count(report['n'], 'image')} of its {report['split']} split, and cross-fitted on training images "
         f"that neither the networks nor the combination had seen.{seen} They are those of the model in "
-        "PyTorch; on real images, the probabilities of this file differ from it by at most "
-        f"{subject.difference:.1e}.\n\n"
+        f"PyTorch; on real images, {subject.words.difference} "
+        f"{subject.difference:.1e}{subject.words.relative}.\n\n"
         + _table(["metric", f"{report['split']} split", "cross-fitted"], rows)
         + f"\n\nThe weights have {report['size_mb']:.1f} MB. One photo takes {latency:.1f} ms in PyTorch, on "
         "the machine that evaluated the model."
@@ -147,7 +148,7 @@ def _scores(subject: Subject) -> str:
 def _sets(subject: Subject) -> Iterator[str]:
     """Yield the sections about prediction sets and abstention, if the model has their thresholds."""
     found = subject.provenance.get("sets")
-    if not found:
+    if not found or not subject.words.are_classes:
         return
     table = SetTable.from_json(found, subject.name)
     limits = {coverage: float(np.max(table.limit(coverage, "lac"))) for coverage in COVERAGES}
@@ -178,10 +179,10 @@ def _least(limit: float) -> str:
 
 
 def _classes(subject: Subject) -> str:
-    names = [f"- {_escaped(name)}" for name in subject.class_names[:LISTED]]
+    names = [f"- {_escaped(name)}" for name in subject.named[:LISTED]]
     more = len(subject.class_names) - LISTED
     rest = [f"- and {more} more, in `class_names.json`"] if more > 0 else []
-    return "\n".join(["## Classes", "", *names, *rest])
+    return "\n".join([f"## {subject.words.heading}", "", *names, *rest])
 
 
 def _finite(scores: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:

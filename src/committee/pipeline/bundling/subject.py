@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from committee.pipeline.bundling.words import WORDS, Words
+from committee.predictions.target_types import CLASSES, TargetType
+
 Content = Mapping[str, bytes | Path]
 """The files of a bundle: path in the bundle, with `/` -> its bytes, or the file to copy."""
 
@@ -22,6 +25,7 @@ class Subject:
     file : Path
         The exported ONNX file. Weights beyond 2 GiB are in a second file beside it, FILE.data.
     class_names : tuple of str, length C
+        Names of the classes or targets.
     channels : int
         3 for RGB, 1 for luma.
     provenance : mapping
@@ -34,6 +38,10 @@ class Subject:
         Name of the data set that it was trained and evaluated on.
     license : str
         Identifier of the license of the weights, as the Hugging Face hub writes it.
+    target_type : TargetType
+        What the model predicts.
+    units : tuple of str
+        Unit of each target; none if they are not known.
 
     See Also
     --------
@@ -49,10 +57,24 @@ class Subject:
     parity: Mapping[str, Any] = field(default_factory=dict)
     dataset: str = "unknown"
     license: str = "unknown"
+    target_type: TargetType = CLASSES
+    units: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> Words:
+        """The texts that depend on what the model predicts."""
+        return WORDS[self.target_type.name]
+
+    @property
+    def named(self) -> list[str]:
+        """The classes, or the targets with their units."""
+        units = self.units or [""] * len(self.class_names)
+        pairs = zip(self.class_names, units, strict=True)
+        return [f"{name} ({unit})" if unit else name for name, unit in pairs]
 
     @property
     def difference(self) -> float:
-        """Largest difference of a probability from the model that was evaluated."""
+        """Largest difference from the model that was evaluated: of a probability, or of relative numbers."""
         return float(self.parity.get("max_abs_diff", 0.0))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tarfile
@@ -27,7 +28,15 @@ def files(subject: Subject, runtime: Path | None) -> Content:
     if subject.weights is not None:
         return {}
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    for key, value in {"NAME": subject.name, "MODEL": subject.place, "CHANNELS": subject.channels}.items():
+    values = {
+        "NAME": subject.name,
+        "MODEL": subject.place,
+        "CHANNELS": subject.channels,
+        "OUTPUT": subject.target_type.answers,
+        "OUTPUTS": subject.target_type.outputs,
+        "UNITS": json.dumps(subject.units).replace("<", "\\u003c"),  # a unit cannot end the script
+    }
+    for key, value in values.items():
         page = page.replace(f"@{key}@", str(value))
     found = {} if runtime is None else {f"web/ort/{name}": runtime / name for name in RUNTIME}
     return {"web/index.html": page.encode(), **found}
