@@ -38,10 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="images, and folders of images")
     output = parser.add_mutually_exclusive_group()
     output.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="append rows id,prediction,<class>,...,model to FILE; id,<target>,...,model of numbers",
+        "--csv", type=Path, metavar="FILE", help="append a row id,...,model for each image to FILE"
     )
     output.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
