@@ -36,6 +36,8 @@ class Metric:
         From outputs `[N, C]` and labels to rows, which it checks.
     in_points : bool
         Whether differences are shown in percentage points.
+    has_unit : bool
+        Whether values have the unit of what is predicted, so that tables show significant digits of them.
     by_class : bool
         Whether the metric depends on the predicted classes only, so that no temperature changes it.
     is_count : bool
@@ -62,6 +64,7 @@ class Metric:
     interval: Callable[[Any, Sample, int, int], Interval]
     read: Callable[[Any, Any], Any]
     in_points: bool = False
+    has_unit: bool = False
     by_class: bool = False
     is_count: bool = False
 

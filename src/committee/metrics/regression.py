@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
 
 from committee.errors import DataError
 from committee.metrics.metric import Metric, named
+from committee.metrics.positive import ratio_ends, relative_ends
 from committee.metrics.sampling import Interval, Sample
 
 Floats = NDArray[np.floating[Any]]
+Function = Callable[["NumberRows"], Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,11 @@ class NumberRows:
     def part(self, where: NDArray[np.bool_]) -> NumberRows:
         """Return some of the rows."""
         return NumberRows(self.values[where], self.truth[where])
+
+    @property
+    def by_mean(self) -> NumberRows:
+        """The same rows, predicted by the mean of each target."""
+        return NumberRows(np.broadcast_to(self.truth.mean(axis=0), self.truth.shape), self.truth)
 
     @cached_property
     def errors(self) -> Floats:
@@ -137,49 +145,79 @@ def _spearman(rows: NumberRows) -> Floats:
 def _spearman_influence(rows: NumberRows) -> Floats:
     """Return the influences on the rank correlation, in which a row changes the ranks of others too."""
     first, other = rows.ranks
-    total = first * other + _above(rows.values, other) + _above(rows.truth, first)
-    norm = np.sqrt(np.square(first).mean(axis=0) * np.square(other).mean(axis=0))
-    terms = _divide(total, norm)
-    return (terms - terms.mean(axis=0)).mean(axis=1)
+    pairs = ((first, other), (first, first), (other, other))
+    product, square, other_square = (np.mean(each * by, axis=0) for each, by in pairs)
+    both = first * other + _above(rows.values, other) + _above(rows.truth, first)
+    alone = (
+        (each**2 + 2 * _above(of, each), mean)
+        for each, of, mean in ((first, rows.values, square), (other, rows.truth, other_square))
+    )
+    spread = sum(_divide(terms - terms.mean(axis=0), 2 * mean) for terms, mean in alone)
+    norm = np.sqrt(square * other_square)
+    terms = _divide(both - both.mean(axis=0), norm) - _divide(product, norm) * spread
+    return terms.mean(axis=1)
 
 
 def _above(values: Floats, weights: Floats) -> Floats:
-    """Return, for each row, the mean over all rows of the weights of those that are not below it."""
+    """Return, for each row, the mean over all rows of the weights of those above it; equal ones are half."""
     result = np.empty_like(weights)
     for target in range(values.shape[1]):
         order = np.argsort(values[:, target], kind="stable")
-        tail = np.cumsum(weights[order[::-1], target])[::-1]
+        tail = np.append(np.cumsum(weights[order[::-1], target])[::-1], 0.0)
         ordered = values[order, target]
-        result[order, target] = tail[np.searchsorted(ordered, ordered, side="left")]
+        ends = (tail[np.searchsorted(ordered, ordered, side=side)] for side in ("left", "right"))
+        result[order, target] = sum(ends) / 2
     return result / len(values)
 
 
-def _scale(
-    metric: Callable[[NumberRows], Floats], influence: Callable[[NumberRows], Floats], top: float | None
-) -> Any:
-    """Return the interval of a positive number, or of its distance from `top`, on a logarithmic scale."""
+def _error(metric: Function, influence: Function, power: int) -> Any:
+    """Return the interval of a measure of errors, a power of which is a mean of rows."""
 
     def interval(rows: NumberRows, sample: Sample, resamples: int, seed: int) -> Interval:
         value = float(metric(rows))
-        size = value if top is None else top - value
-        if not np.isfinite(value) or size <= 0:
-            return Interval(value, value, value)
-        reach = sample.quantile * sample.error(influence(rows)) / size
-        ends = (size * np.exp(-reach), size * np.exp(reach))
-        low, high = ends if top is None else (top - ends[1], top - ends[0])
-        return Interval(value, float(low), float(high))
+        if value > 0:
+            low, high = relative_ends(power * influence(rows) / value, sample)
+            return Interval(value, value * low ** (1 / power), value * high ** (1 / power))
+        return Interval(0.0, 0.0, float(metric(rows.by_mean)) * _unseen(sample) ** (1 / power) or np.inf)
 
     return interval
 
 
-def _fisher(rows: NumberRows, sample: Sample, resamples: int, seed: int) -> Interval:
-    """Return the rank correlation with an interval on the scale of Fisher's transformation."""
-    value = float(_spearman(rows))
-    if not np.isfinite(value) or abs(value) >= 1:
+def _explained(rows: NumberRows, sample: Sample, resamples: int, seed: int) -> Interval:
+    """Return R2, 1 minus a ratio of two means, with its interval."""
+    value = float(_r2(rows))
+    rest = 1 - value
+    if not np.isfinite(value):
         return Interval(value, value, value)
-    reach = sample.quantile * sample.error(_spearman_influence(rows)) / (1 - value**2)
-    low, high = np.tanh(np.arctanh(value) + np.array([-reach, reach]))
-    return Interval(value, float(low), float(high))
+    if rest <= 0:
+        return Interval(1.0, 1 - _unseen(sample), 1.0)
+    errors = _divide(np.square(rows.errors), rows.deviations.mean(axis=0)).mean(axis=1) / rest - 1
+    low, high = ratio_ends(errors, errors + _r2_influence(rows) / rest, sample)
+    return Interval(value, 1 - rest * high, 1 - rest * low)
+
+
+def _unseen(sample: Sample) -> float:
+    """Return the share of rows in which an event that no row shows can happen: 3 / n for many rows."""
+    return float(1 - (1 - sample.level) ** (1 / sample.units))
+
+
+def _fisher(rows: NumberRows, sample: Sample, resamples: int, seed: int) -> Interval:
+    """Return the rank correlation with an interval on the scale of Fisher's transformation.
+
+    The variance is at least the one that it would have if both numbers were normal (Bonett and Wright 2000).
+    A correlation of 1, which has no variance in the sample, counts as 1 - 1 / n.
+    """
+    value, count = float(_spearman(rows)), len(rows)
+    if not np.isfinite(value):
+        return Interval(value, value, value)
+    if count < 4 or sample.units < 2:
+        return Interval(value, -1.0, 1.0)
+    inner = float(np.clip(value, 1 / sample.units - 1, 1 - 1 / sample.units))
+    error = sample.error(_spearman_influence(rows)) * np.sqrt(count / (count - 3)) / (1 - inner**2)
+    error = max(error, np.sqrt((1 + inner**2 / 2) / (count - 3)))
+    reach = stdtrit(sample.units - 1, (1 + sample.level) / 2) * error
+    low, high = np.tanh(np.arctanh(inner) + np.array([-reach, reach]))
+    return Interval(value, min(float(low), value), max(float(high), value))
 
 
 def _divide(part: Floats, whole: Floats) -> Floats:
@@ -187,17 +225,13 @@ def _divide(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole != 0)
 
 
-def _metric(name: str, function: Any, higher_is_better: bool, influence: Any, interval: Any) -> Metric:
-    return Metric(name, function, higher_is_better, influence, interval, NumberRows.read)
-
-
 METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        _metric("rmse", _rmse, False, _rmse_influence, _scale(_rmse, _rmse_influence, None)),
-        _metric("mae", _mae, False, _mae_influence, _scale(_mae, _mae_influence, None)),
-        _metric("r2", _r2, True, _r2_influence, _scale(_r2, _r2_influence, 1.0)),
-        _metric("spearman", _spearman, True, _spearman_influence, _fisher),
+    name: Metric(name, function, higher, influence, interval, NumberRows.read, has_unit=unit)
+    for name, function, higher, influence, interval, unit in (
+        ("rmse", _rmse, False, _rmse_influence, _error(_rmse, _rmse_influence, 2), True),
+        ("mae", _mae, False, _mae_influence, _error(_mae, _mae_influence, 1), True),
+        ("r2", _r2, True, _r2_influence, _explained, False),
+        ("spearman", _spearman, True, _spearman_influence, _fisher, False),
     )
 }
 """Root mean squared error, mean absolute error, coefficient of determination, and rank correlation."""

@@ -43,3 +43,52 @@ def simulate(
         class_names=[f"class {index}" for index in range(classes)],
         labels=labels,
     )
+
+
+def simulate_numbers(
+    noise: Mapping[str, float], *, rows: int = 300, targets: int = 1, shared: float = 0.0, seed: int = 0
+) -> Predictions:
+    """Return labeled predictions of numbers by simulated members.
+
+    The true numbers are independent standard normal numbers. The error of a member is normal, with its own
+    standard deviation.
+
+    Parameters
+    ----------
+    noise : mapping of str to float
+        Standard deviation of the errors of each member by name; its R2 is about `1 - noise ** 2`.
+    rows, targets : int
+        Number of samples and of targets.
+    shared : float
+        Correlation of the errors of any two members, from 0 to 1.
+    seed : int
+        Seed of the true numbers and of the errors.
+
+    See Also
+    --------
+    simulate : Predictions of classes.
+
+    Examples
+    --------
+    The mean of four members with independent errors has half of their error:
+
+    >>> from committee.combiners import SoftVoting
+    >>> from committee.predictions import simulate_numbers
+    >>> from committee.tasks import Regression
+    >>> rows = simulate_numbers(dict.fromkeys("abcd", 0.5), rows=1000)
+    >>> rows
+    Predictions(4 x 1000 x 1, members=('a', 'b', 'c', 'd'), labeled=True)
+    >>> one, all_four = rows.logits[0], SoftVoting().combine(rows)
+    >>> [round(Regression().evaluate(each, rows.labels, ["rmse"])["rmse"], 2) for each in (one, all_four)]
+    [0.49, 0.25]
+    """
+    random = np.random.default_rng(seed)
+    truth = random.normal(size=(rows, targets))
+    common, own = random.normal(size=truth.shape), random.normal(size=(len(noise), *truth.shape))
+    sizes = np.array(list(noise.values()))[:, None, None]
+    return Predictions.from_values(
+        truth + sizes * (np.sqrt(shared) * common + np.sqrt(1 - shared) * own),
+        members=list(noise),
+        target_names=[f"target {index}" for index in range(targets)],
+        labels=truth,
+    )

@@ -52,6 +52,8 @@ class Gain:
     >>> found = Gain("accuracy", 0.02, 0.005, 2.0, 500, against="best single member (a)")
     >>> found.proven, found.text
     (True, '+2.0 points accuracy [1.0, 3.0]')
+    >>> Gain("rmse", 2.1, 0.575, 2.0, 500, against="best single member (a)").text
+    'rmse lower by 2.1 [0.9, 3.2]'
     >>> Gain("accuracy", 0.02, 0.015, 2.0, 500, against="best single member (a)").text
     'no proven gain'
     """
@@ -88,10 +90,16 @@ class Gain:
             low, value, high = (f"{100 * end:.1f}" for end in (self.low, self.value, self.high))
             return f"+{value} points {self.metric} [{low}, {high}]"
         better = "higher" if metric is not None and metric.higher_is_better else "lower"
-        low, value, high = (
-            f"{end:#.4g}" if abs(end) >= 1 else f"{end:.4f}" for end in (self.low, self.value, self.high)
-        )
+        unit = metric is not None and metric.has_unit
+        low, value, high = self._in_unit() if unit else map(_four, (self.low, self.value, self.high))
         return f"{self.metric} {better} by {value} [{low}, {high}]"
+
+    def _in_unit(self) -> list[str]:
+        """Return the ends and the value with two digits of half the width, whatever the unit is."""
+        reach = self.critical * self.standard_error
+        place = math.floor(math.log10(reach)) - 1 if reach else 0
+        ends = (round(end, -place) for end in (self.low, self.value, self.high))
+        return [f"{end:.{max(-place, 0)}f}" if -5 < place < 5 else f"{end:.3g}" for end in ends]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, `low`, `high`, `proven` and `text` included."""
@@ -205,6 +213,10 @@ def paired(
         error = max(error, _least_error(value, 0.5 ** (sizes.sum() ** 2 / max((sizes**2).sum(), TINY))))
     critical = float(stdtrit(max(len(sums) - 1, 1), 1 - LEVEL))
     return Gain(metric, float(value), float(error), critical, len(sums), against)
+
+
+def _four(value: float) -> str:
+    return f"{value:#.4g}" if abs(value) >= 1 else f"{value:.4f}"
 
 
 def _least_error(value: float, probability: float) -> float:
