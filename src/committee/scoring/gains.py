@@ -52,7 +52,7 @@ class Gain:
     >>> found = Gain("accuracy", 0.02, 0.005, 2.0, 500, against="best single member (a)")
     >>> found.proven, found.text
     (True, '+2.0 points accuracy [1.0, 3.0]')
-    >>> Gain("rmse", 2.1, 0.575, 2.0, 500, against="best single member (a)").text
+    >>> Gain("rmse", 2.06, 0.57, 2.0, 500, against="best single member (a)").text
     'rmse lower by 2.1 [0.9, 3.2]'
     >>> Gain("accuracy", 0.02, 0.015, 2.0, 500, against="best single member (a)").text
     'no proven gain'
