@@ -51,6 +51,7 @@ OF_NUMBERS: dict[str, list[dict[str, Any]]] = {
     "weighted": [{"metric": "mae"}, {"metric": "r2"}, {"weights": {"near": 2, "tree": 1}}],
     "greedy_selection": [{"metric": "mae"}, {"bags": 3}],
     "trimmed_mean": [{"trim": 0.3}],
+    "stacking_ridge": [{"alpha": 0.1, "extras": True}],
     "pruned": [
         {"target_size": 1, "folds": 2},
         {"method": "greedy_backward", "folds": 2, "inner": "median"},
@@ -65,6 +66,15 @@ OF_NUMBERS: dict[str, list[dict[str, Any]]] = {
 }
 """The same on numbers."""
 TASKS_OF = {"classes": Classification(), "numbers": Regression()}
+EXAMPLES_OF: dict[str, dict[str, list[dict[str, Any]]]] = {
+    "classes": {},
+    "numbers": {
+        "stacking_rf": [{"n_estimators": 3, "extras": True}],
+        "stacking_xgb": [{"n_estimators": 3, "max_depth": 3}],
+        "stacking_mlp": [{"hidden_dims": [8], "epochs": 2}],
+    },
+}
+"""Replacements of the `examples` of single entries, which take less time."""
 FURTHER_OF = {"classes": FURTHER, "numbers": OF_NUMBERS}
 
 
@@ -73,7 +83,10 @@ def specs(kind: str) -> list[dict[str, Any]]:
     known = [
         {"combiner": key, **options}
         for key in serving(TASKS_OF[kind])
-        for options in [*COMBINERS.load(key).examples(("near", "tree")), *FURTHER_OF[kind].get(key, [])]
+        for options in [
+            *EXAMPLES_OF[kind].get(key, COMBINERS.load(key).examples(("near", "tree"))),
+            *FURTHER_OF[kind].get(key, []),
+        ]
     ]
     names = serving(TASKS_OF[kind])
     return [
@@ -270,7 +283,7 @@ def test_labels_are_needed_only_to_learn(spec, rows):
 
 
 @of_numbers
-@pytest.mark.parametrize("unit", [2.0**20, 2.0**-20, 1e6, 1e-6])
+@pytest.mark.parametrize("unit", [1e6, 1e-6])
 def test_units_do_not_matter(spec, unit, rows):
     scaled = replace(rows, logits=rows.logits * np.float32(unit), labels=rows.labels * unit)
     one, other = (build(spec).fit(part) for part in (rows, scaled))

@@ -10,12 +10,12 @@ import torch
 from scipy.special import rel_entr, softmax
 from scipy.stats import entropy
 
-from committee.combiners._meta_features import meta_features
 from committee.combiners._stacker import Stacker
 from committee.combiners.base import COMBINERS, build
 from committee.combiners.stacking_lr import StackingLr
 from committee.errors import DataError, UsageError
 from committee.predictions.table import Predictions
+from committee.solvers.meta_features import meta_features
 
 STACKERS = [name for name in COMBINERS.names() if issubclass(COMBINERS.load(name), Stacker)]
 QUICK: dict[str, dict[str, Any]] = {

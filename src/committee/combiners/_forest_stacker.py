@@ -19,7 +19,7 @@ class ForestStacker(Stacker):
     Parameters
     ----------
     n_estimators : int
-        Largest number of trees or, for boosting, of rounds with one tree for each class.
+        Largest number of trees or, for boosting, of rounds with one tree for each class or target.
     max_depth : int
         Largest depth of a tree.
     features, extras, folds, seed
@@ -31,9 +31,8 @@ class ForestStacker(Stacker):
         The section of the recipe that holds the options, for error messages.
     """
 
+    serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
     config: str
-    # The two forms have the same order, so trees can split them alike: a comparison would decide by chance.
-    forms: ClassVar[tuple[str, ...]] = ("log_probability",)
 
     def __init__(
         self, n_estimators: int, max_depth: int, features: str, extras: bool, folds: int, seed: int
@@ -42,12 +41,17 @@ class ForestStacker(Stacker):
         self.n_estimators = n_estimators
         self.max_depth = max_depth
 
-    def check_size(self, members: int, rows: int, classes: int) -> None:
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """One form: all have the same order, so trees can split them alike, and chance would decide."""
+        return super().forms[:1]
+
+    def check_size(self, members: int, rows: int, outputs: int) -> None:
         """Raise a UsageError if the forest may have too many values."""
         at_least(f"{self.key}.n_estimators", self.n_estimators, 1)
         at_least(f"{self.key}.max_depth", self.max_depth, 1)
         setting = f"max_depth or n_estimators of {self.config}"
-        check_forest(self.key, self._numbers(rows, classes), setting)
+        check_forest(self.key, self._numbers(rows, outputs), setting)
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes; infinite if the forest may have too many values."""

@@ -108,7 +108,7 @@ class Attention(Stacker):
         members = len(predictions.members)
         outputs = _by_member(torch.from_numpy(features), members)
         mean, scale = outputs.mean(dim=(0, 1)), outputs.std(dim=(0, 1)).clamp_min(1e-4)
-        ordered = self._ordered(torch.from_numpy(predictions.logits.copy()))
+        ordered = self._arranged(torch.from_numpy(predictions.logits.copy()))
         task = _Task(
             (outputs - mean) / scale, self._known(ordered), torch.from_numpy(labels), self.member_dropout
         )
@@ -136,14 +136,14 @@ class Attention(Stacker):
 
     def attend(self, logits: Tensor) -> Tensor:
         """Return the weights of the members for each sample, `[B, M]` in the order of `member_names`."""
-        ordered = self._ordered(logits)
+        ordered = self._arranged(logits)
         weights = self._attention(self._features(ordered), len(logits))
         return weights.index_select(1, self.learned("member_order").argsort())
 
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
+    def scores(self, features: Tensor, arranged: Tensor) -> Tensor:
         """Return the log of the weighted mean of the members' probabilities."""
-        weights = self._attention(features, len(logits))
-        return (self._known(logits) + weights.t()[:, :, None].log()).logsumexp(dim=0)
+        weights = self._attention(features, len(arranged))
+        return (self._known(arranged) + weights.t()[:, :, None].log()).logsumexp(dim=0)
 
     def _attention(self, features: Tensor, members: int) -> Tensor:
         mean, scale = (self.learned(name).to(features.dtype) for name in ("mean", "scale"))

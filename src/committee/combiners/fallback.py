@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from committee.base.limits import a_share, above_zero
 from committee.combiners.base import Combiner, Query, build
 from committee.errors import UsageError
 from committee.metrics.means import mean_interval
-from committee.metrics.summaries import Rows
 from committee.solvers.cross_fit import CrossFits, redraw_folds
 
 if TYPE_CHECKING:
@@ -27,8 +26,9 @@ class Fallback(Combiner):
     """Use `inner` if it is proven better than `fallback` on the rows of the fit, and else `fallback`.
 
     Both are cross-fitted inside the given rows. `inner` is used if the interval of its gain in log-loss lies
-    above zero, and that of its gain in accuracy not below zero. Since the decision is part of the fit,
-    cross-fitted scores of this combiner include it.
+    above zero, and that of its gain in accuracy not below zero; of numbers, if the interval of its gain in
+    the root mean squared error lies above zero. Since the decision is part of the fit, cross-fitted scores of
+    this combiner include it.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Fallback(Combiner):
         Combiners, their keys, or `{"combiner": key, **options}`. Each may use some of the members.
     calibrate : bool
         Whether both are compared after temperature scaling inside the folds, so that a gain is not that of
-        more or less confident probabilities.
+        more or less confident probabilities. Numbers have no temperature.
     confidence : float
         Confidence level of the intervals, above 0 and below 1.
     seed : int
@@ -59,6 +59,8 @@ class Fallback(Combiner):
     inner
     fallback
     """
+
+    serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
 
     def __init__(
         self,
@@ -96,25 +98,28 @@ class Fallback(Combiner):
         fits = CrossFits(rules, predictions, folds)
         better, plain = (fits.held_out(rule) for rule in rules)
         gains = self._gains(better, plain, predictions)
-        proven = gains["log_loss"]["low"] > 0 and gains["accuracy"]["high"] >= 0
+        first, *others = gains.values()
+        proven = first["low"] > 0 and all(gain["high"] >= 0 for gain in others)
         self._notes = {"used": "inner" if proven else "fallback", "gains": gains}
         self._used().fit(predictions)
 
     def _compared(self, rule: Combiner) -> Combiner:
-        return build({"combiner": "temperature", "inner": rule.clone()}) if self.calibrate else rule
+        scaled = self.calibrate and len(self.task.calibrations) > 1
+        return build({"combiner": "temperature", "inner": rule.clone()}) if scaled else rule
 
     def _gains(
         self, better: LogProbs, plain: LogProbs, predictions: Predictions
     ) -> dict[str, dict[str, float]]:
-        """Return the differences of the means of both metrics with their limits; positive is better."""
+        """Return the differences of metrics with their limits; positive is better."""
         labels = predictions.require_labels(self.key)
-        one, other = Rows.read(better, labels), Rows.read(plain, labels)
-        differences = {
-            "log_loss": other.log_loss.astype(np.float64) - one.log_loss,
-            "accuracy": one.correct.astype(np.float64) - other.correct,
-        }
-        found = (mean_interval(each, predictions.groups, self.confidence) for each in differences.values())
-        return dict(zip(differences, map(asdict, found), strict=True))
+        one, other = (self.task.read(outputs, labels) for outputs in (better, plain))
+        gains = {}
+        for name in self.task.proof:
+            metric = self.task.metric(name)
+            mine, theirs = (metric.function(rows.whole) + metric.influence(rows) for rows in (one, other))
+            difference = metric.sign * (mine - theirs)
+            gains[name] = asdict(mean_interval(difference, predictions.groups, self.confidence))
+        return gains
 
     def _used(self) -> Combiner:
         if "used" not in self._notes:

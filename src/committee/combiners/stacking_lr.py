@@ -117,7 +117,7 @@ class StackingLr(Stacker):
                 break
         return losses
 
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
+    def scores(self, features: Tensor, arranged: Tensor) -> Tensor:
         """Return the output of the layer."""
         weight, bias = (self.learned(name).to(features.dtype) for name in ("weight", "bias"))
         return linear(features, weight, bias)

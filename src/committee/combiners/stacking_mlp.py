@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import linear
 
 from committee.base.limits import a_share, at_least
 from committee.base.randomness import derive
-from committee.combiners._stacker import AUTO, Floats, Rows, Stacker, Trained
+from committee.combiners._stacker import AUTO, Floats, Stacker, Trained
 from committee.solvers.small_networks import dropped, layers, train_chosen
+from committee.solvers.stacking_space import StackingSpace
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 class StackingMlp(Stacker):
     """A multilayer perceptron on the members' outputs, added to the log of their mean probability.
 
-    The last layer is initialized with zeros, so that training starts from soft voting and learns a
-    correction. The number of epochs is tuned by the log-loss of a cross-validation inside the given rows (at
+    Of numbers, it is added to their mean. The last layer is initialized with zeros, so that training starts
+    from soft voting and learns a correction. The number of epochs is tuned by the log-loss (of numbers, the
+    mean squared error in units of the variance of the target) of a cross-validation inside the given rows (at
     most 5,000 of them), and can be 0.
 
     Parameters
@@ -69,6 +71,7 @@ class StackingMlp(Stacker):
     True
     """
 
+    serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
     ensemble_name = "stacking_mlp"
 
     def __init__(
@@ -98,55 +101,56 @@ class StackingMlp(Stacker):
         forms = 2 if self.features == AUTO else 1
         return forms * rows * self.epochs * (4e-5 + 8e-8 * members * classes)
 
-    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
+    def train_on(
+        self, features: Floats, targets: NDArray[Any], outputs: int, predictions: Predictions
+    ) -> Trained:
         """Tune the number of epochs, then fit all rows."""
         a_share(f"{self.key}.dropout", self.dropout)
         at_least(f"{self.key}.epochs", self.epochs, 0)
         mean, scale = features.mean(axis=0), features.std(axis=0)
         scale[scale < 1e-4] = 1.0
-        standardized = torch.from_numpy((features - mean) / scale)
-        logits = torch.from_numpy(predictions.logits.copy())
-        task = _Task(standardized, self._pool(self._ordered(logits)), torch.from_numpy(labels), self.dropout)
-        sizes = [standardized.shape[1], *self.hidden_dims, classes]
+        standardized, space = torch.from_numpy((features - mean) / scale), self.task.stacking
+        arranged = self._arranged(torch.from_numpy(predictions.logits.copy()))
+        start = space.mean(arranged, self.learned)
+        task = _Task(standardized, start, torch.from_numpy(targets), self.dropout, space)
+        sizes = [standardized.shape[1], *self.hidden_dims, outputs]
         parameters, notes = train_chosen(
             task,
             lambda generator: layers(sizes, generator),
             self.held_out(predictions),
-            len(labels),
+            len(targets),
             epochs=self.epochs,
             lr=self.lr,
             seed=derive(self.seed, self.key),
+            loss=space.loss,
         )
         tensors = {f"layer_{place}": each for place, each in enumerate(parameters)}
-        return Trained({"mean": mean, "scale": scale, **tensors}, notes, notes["log_loss"])
+        return Trained({"mean": mean, "scale": scale, **tensors}, notes, notes[space.loss])
 
-    def _pool(self, logits: Tensor) -> Tensor:
-        """Return the log of the members' mean probability of the classes that have rows, `[B, K]`."""
-        pooled = logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
-        return pooled.index_select(1, self.learned("known_places"))
-
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return the log of the members' mean probability plus the output of the network."""
+    def scores(self, features: Tensor, arranged: Tensor) -> Tensor:
+        """Return the log of the members' mean probability, or their mean, plus the output of the network."""
         count = 2 * (len(self.hidden_dims) + 1)
         weights = [self.learned(f"layer_{place}").to(features.dtype) for place in range(count)]
         mean, scale = (self.learned(name).to(features.dtype) for name in ("mean", "scale"))
-        return self._pool(logits) + network((features - mean) / scale, weights)
+        correction = network((features - mean) / scale, weights)
+        return self.task.stacking.mean(arranged, self.learned) + correction
 
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """Training data: features `[N, F]`, log of the mean probability `[N, K]` and labels `[N]`."""
+    """Training data: features `[N, F]`, mean of the members `[N, K]` and targets `[N]` or `[N, K]`."""
 
     features: Tensor
     pooled: Tensor
-    labels: Tensor
+    targets: Tensor
     dropout: float
+    space: StackingSpace
 
     def loss(self, weights: Sequence[Tensor], rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return the mean log-loss of some rows; without a generator there is no dropout."""
+        """Return the mean loss of some rows; without a generator there is no dropout."""
         share = 0.0 if generator is None else self.dropout
         correction = network(self.features[rows], weights, share, generator)
-        return cross_entropy(self.pooled[rows] + correction, self.labels[rows])
+        return self.space.mean_loss(self.pooled[rows] + correction, self.targets[rows])
 
 
 def network(

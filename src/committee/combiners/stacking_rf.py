@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.combiners._forest_stacker import ForestStacker
@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 LEAVES = (1, 3, 10, 30)
 """The smallest numbers of rows in a leaf that are tried."""
 TRIAL_TREES = 50
-FLOOR = 1e-6
-"""Smallest total probability of all classes: a forest can predict 0, for which the log-loss is infinite."""
 
 
 class StackingRf(ForestStacker):
-    """A random forest (Breiman 2001) on the members' outputs.
+    """A random forest (Breiman 2001) on the members' outputs, of classes or of numbers.
 
-    scikit-learn fits the forest. The fitted trees are converted to arrays of nodes, whose probabilities agree
-    with those of scikit-learn to 1e-5, and which are exported with the ensemble. The smallest number of rows
-    in a leaf is tuned by the log-loss of a cross-validation inside the given rows (at most 5,000 of them).
+    scikit-learn fits the forest. The fitted trees are converted to arrays of nodes, whose outputs agree with
+    those of scikit-learn to 1e-5, and which are exported with the ensemble. The smallest number of rows in a
+    leaf is tuned by the log-loss (of numbers, the mean squared error in units of the variance of the target)
+    of a cross-validation inside the given rows (at most 5,000 of them).
 
     Parameters
     ----------
@@ -88,42 +87,43 @@ class StackingRf(ForestStacker):
         """Return about how long a fit takes; a tree sees the square root of the number of features."""
         return self.n_estimators * (4e-3 + 2e-6 * rows * math.sqrt(members * classes))
 
-    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
+    def train_on(
+        self, features: Floats, targets: NDArray[Any], outputs: int, predictions: Predictions
+    ) -> Trained:
         """Tune the smallest number of rows in a leaf, then fit all rows."""
-        rounded = on_grid(features)
+        rounded, space = on_grid(features), self.task.stacking
         pairs = self.held_out(predictions)
         losses = {
-            least: sum(self._loss(rounded, labels, classes, least, *pair) for pair in pairs)
+            least: sum(self._loss(rounded, targets, outputs, least, *pair) for pair in pairs)
             for least in LEAVES
         }
         least = min(losses, key=lambda each: losses[each])
         # The columns of the values are the classes that have rows, because all of them are in the fit.
-        forest = from_sklearn(self._grow(rounded, labels, least, self.n_estimators).estimators_)
-        count = min(len(labels), TUNING_ROWS)
+        grown = self._grow(rounded, targets, least, self.n_estimators).estimators_
+        forest = from_sklearn(grown, space.leaves)
+        count = min(len(targets), TUNING_ROWS)
         by_least = {str(each): loss / count for each, loss in losses.items()}
-        notes = {"least_rows_in_a_leaf": least, "depth": forest.depth, "log_loss_by_least_rows": by_least}
+        notes = {
+            "least_rows_in_a_leaf": least,
+            "depth": forest.depth,
+            f"{space.loss}_by_least_rows": by_least,
+        }
         return Trained(forest.tensors(), notes, by_least[str(least)])
 
-    def _grow(self, rounded: Floats, labels: Rows, least: int, trees: int) -> Any:
-        from sklearn.ensemble import RandomForestClassifier
-
-        forest = RandomForestClassifier(
+    def _grow(self, rounded: Floats, targets: NDArray[Any], least: int, trees: int) -> Any:
+        forest = self.task.stacking.forest(
             trees, max_depth=self.max_depth, min_samples_leaf=least, n_jobs=1, random_state=self.seed % 2**32
         )
-        return forest.fit(rounded, labels)
+        # A single column of numbers is a vector to scikit-learn.
+        return forest.fit(rounded, targets[:, 0] if targets.shape[1:] == (1,) else targets)
 
     def _loss(
-        self, rounded: Floats, labels: Rows, classes: int, least: int, others: Rows, held_out: Rows
+        self, rounded: Floats, targets: NDArray[Any], outputs: int, least: int, others: Rows, held_out: Rows
     ) -> float:
-        """Return the sum of the log-loss over the held-out rows."""
-        forest = self._grow(rounded[others], labels[others], least, min(TRIAL_TREES, self.n_estimators))
-        probs = np.zeros((len(held_out), classes))
-        probs[:, forest.classes_] = forest.predict_proba(rounded[held_out])
-        probs = np.maximum(probs, FLOOR / classes)
-        right = probs[np.arange(len(held_out)), labels[held_out]] / probs.sum(axis=1)
-        return float(-np.log(right).sum())
+        """Return the sum of the loss over the held-out rows."""
+        forest = self._grow(rounded[others], targets[others], least, min(TRIAL_TREES, self.n_estimators))
+        return self.task.stacking.forest_loss(forest, rounded[held_out], targets[held_out], outputs)
 
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
-        """Return the log of the mean class frequency over the leaves."""
-        mean = self.leaf_values(features, self.n_estimators).mean(dim=0)
-        return mean.clamp_min(FLOOR / mean.shape[1]).log()
+    def scores(self, features: Tensor, arranged: Tensor) -> Tensor:
+        """Return the log of the mean class frequency over the leaves, or the mean of their numbers."""
+        return self.task.stacking.of_leaves(self.leaf_values(features, self.n_estimators).mean(dim=0))

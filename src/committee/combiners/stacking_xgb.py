@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.combiners._forest_stacker import ForestStacker
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 
 
 class StackingXgb(ForestStacker):
-    """Gradient-boosted trees (Chen and Guestrin 2016) on the members' outputs.
+    """Gradient-boosted trees (Chen and Guestrin 2016) on the members' outputs, of classes or of numbers.
 
-    XGBoost fits the trees. They are converted to arrays of nodes, whose probabilities agree with those of
-    XGBoost to 1e-5, and which are exported with the ensemble. XGBoost is not needed after the fit.
+    XGBoost fits the trees. They are converted to arrays of nodes, whose outputs agree with those of XGBoost
+    to 1e-5, and which are exported with the ensemble. XGBoost is not needed after the fit.
 
     Parameters
     ----------
     n_estimators : int
-        Largest number of rounds. The number is tuned by the log-loss of a cross-validation inside the given
-        rows (at most 5,000 of them).
+        Largest number of rounds. The number is tuned by the log-loss (of numbers, the mean squared error in
+        units of the variance of the target) of a cross-validation inside the given rows (at most 5,000 of
+        them).
     max_depth : int
         Largest depth of a tree.
     learning_rate : float
@@ -95,41 +97,40 @@ class StackingXgb(ForestStacker):
             return math.inf
         return 4.3e-6 * self.n_estimators * classes * (rows * members * classes) ** 0.61
 
-    def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
+    def train_on(
+        self, features: Floats, targets: NDArray[Any], outputs: int, predictions: Predictions
+    ) -> Trained:
         """Tune the number of rounds, then fit all rows."""
-        rounded = on_grid(features)
+        rounded, space = on_grid(features), self.task.stacking
         curve = np.zeros(self.n_estimators)
         for others, held_out in self.held_out(predictions):
-            losses = self._boost(rounded, labels, classes, others, self.n_estimators, held_out)[1]
-            curve += np.array(losses) * len(held_out)
+            losses = self._boost(rounded, targets, outputs, others, self.n_estimators, held_out)[1]
+            curve += space.boosting_loss(losses) * len(held_out)
         rounds = int(curve.argmin()) + 1
-        booster, _ = self._boost(rounded, labels, classes, np.arange(len(labels)), rounds)
+        booster, _ = self._boost(rounded, targets, outputs, np.arange(len(targets)), rounds)
         forest = from_xgboost(booster.save_raw("json"))
-        loss = float(curve[rounds - 1] / min(len(labels), TUNING_ROWS))
-        return Trained(forest.tensors(), {"rounds": rounds, "depth": forest.depth, "log_loss": loss}, loss)
+        loss = float(curve[rounds - 1] / min(len(targets), TUNING_ROWS))
+        notes = {"rounds": rounds, "depth": forest.depth, space.loss: loss}
+        return Trained(forest.tensors(), notes, loss)
 
     def _boost(
         self,
         rounded: Floats,
-        labels: Rows,
-        classes: int,
+        targets: NDArray[Any],
+        outputs: int,
         rows: Rows,
         rounds: int,
         held_out: Rows | None = None,
     ) -> tuple[Any, list[float]]:
-        """Return a booster fitted on `rows`, and the log-loss of `held_out` after each round."""
+        """Return a booster fitted on `rows`, and the metric of `held_out` after each round."""
         try:
             import xgboost
         except ImportError:
             raise require("xgboost", "xgboost", "stacking by XGBoost") from None
         found: dict[str, dict[str, list[float]]] = {}
-        # With one thread the order of sums, and so the result, is reproducible. The initial score is the same
-        # for all classes, so it cancels in the softmax.
+        # With one thread the order of sums, and so the result, is reproducible.
         settings = {
-            "objective": "multi:softprob",
-            "num_class": classes,
-            "eval_metric": "mlogloss",
-            "base_score": 0.5,
+            **self.task.stacking.boosting(outputs),
             "max_depth": self.max_depth,
             "eta": self.learning_rate,
             "tree_method": "hist",
@@ -137,17 +138,17 @@ class StackingXgb(ForestStacker):
             "seed": 0,
             "verbosity": 0,
         }
-        table = xgboost.DMatrix(rounded[rows], label=labels[rows], nthread=1)
+        table = xgboost.DMatrix(rounded[rows], label=targets[rows], nthread=1)
         watched = []
         if held_out is not None:
-            watched = [(xgboost.DMatrix(rounded[held_out], label=labels[held_out], nthread=1), "held_out")]
+            watched = [(xgboost.DMatrix(rounded[held_out], label=targets[held_out], nthread=1), "held_out")]
         booster = xgboost.train(
             settings, table, rounds, evals=watched, evals_result=found, verbose_eval=False
         )
-        return booster, found.get("held_out", {}).get("mlogloss", [])
+        return booster, next(iter(found.get("held_out", {}).values()), [])
 
-    def scores(self, features: Tensor, logits: Tensor) -> Tensor:
+    def scores(self, features: Tensor, arranged: Tensor) -> Tensor:
         """Return the sum of the leaf values over the rounds."""
-        rounds, classes = self._notes["rounds"], len(self.learned("known_places"))
-        values = self.leaf_values(features, rounds * classes)
-        return values.reshape(rounds, classes, -1).sum(dim=0).t()
+        rounds, outputs = self._notes["rounds"], self.task.stacking.count(self.learned)
+        values = self.leaf_values(features, rounds * outputs)
+        return values.reshape(rounds, outputs, -1).sum(dim=0).t()

@@ -142,10 +142,7 @@ def get_metric(name: str) -> Metric:
         The function cannot be imported.
     """
     if is_custom(name):
-        found = CustomMetric.load(name, "metric")
-        return Metric(
-            name, found.of_summary, found.higher_is_better, found.influence, found.interval, Rows.read
-        )
+        return CustomMetric.load(name, "metric").as_metric(Rows.read)
     return named(name, METRICS)
 
 

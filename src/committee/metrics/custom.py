@@ -6,7 +6,7 @@ import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from scipy.special import stdtrit
 
 from committee.base.objectives import PREFIX
 from committee.errors import UsageError, first_five, nearest
+from committee.metrics.metric import Floats, Metric
 from committee.metrics.sampling import Interval, Sample
-from committee.metrics.summaries import Floats, Rows, Summary
 
 MOST_BLOCKS = 50
 """Largest number of blocks of a jackknife; each costs a call of the function."""
@@ -24,11 +24,12 @@ LOWER_IS_BETTER = ("_loss", "_error", "_deviance")
 
 @dataclass(frozen=True)
 class CustomMetric:
-    """A metric `function(labels, probabilities) -> float`, labels int64 `[N]` and probabilities `[N, C]`.
+    """A metric of classes, `function(labels, probabilities) -> float`.
 
-    Larger values are better, unless the function has an attribute `higher_is_better` that is False or its
-    name ends with `_loss`, `_error` or `_deviance`, as scikit-learn names what is minimized. The function is
-    called with the rows of a fit, of one fold or of all others, in which a class may be absent.
+    Labels are int64 `[N]`, and probabilities `[N, C]`. Larger values are better, unless the function has an
+    attribute `higher_is_better` that is False or its name ends with `_loss`, `_error` or `_deviance`, as
+    scikit-learn names what is minimized. The function is called with the rows of a fit, of one fold or of all
+    others, in which a class may be absent.
 
     Attributes
     ----------
@@ -43,6 +44,7 @@ class CustomMetric:
 
     See Also
     --------
+    CustomNumberMetric : The same for numbers.
     committee.metrics.get_metric : Look up a metric by name.
 
     Examples
@@ -62,7 +64,7 @@ class CustomMetric:
     who: str = "metric"
 
     @classmethod
-    def load(cls, name: str, who: str) -> CustomMetric:
+    def load(cls, name: str, who: str) -> Self:
         """Import a function by its name `python:module.function`.
 
         Raises
@@ -91,44 +93,47 @@ class CustomMetric:
         minimized = attribute.endswith(LOWER_IS_BETTER)
         return cls(name, function, bool(getattr(function, "higher_is_better", not minimized)), who)
 
-    def value(self, log_probs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
-        """Return the metric of log-probabilities `[N, C]`.
+    def as_metric(self, read: Callable[[Any, Any], Any]) -> Metric:
+        """Return the function as a metric of rows, which `read` returns."""
+        return Metric(self.name, self.of_summary, self.higher_is_better, self.influence, self.interval, read)
+
+    def value(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> float:
+        """Return the metric of log-probabilities `[N, C]`, or of numbers.
 
         Raises
         ------
         UsageError
             The function raises an exception, or does not return one finite number.
         """
-        probabilities = np.exp(log_probs, dtype=np.float64)
-        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        arguments = self._arguments(outputs, labels)
         try:
-            result = self.function(labels, probabilities)
-            number = float(result)
+            number = float(self.function(*arguments))
         except Exception as error:
-            raise self._refusal(f"{type(error).__name__}: {error}", labels, log_probs) from error
+            raise self._refusal(f"{type(error).__name__}: {error}", outputs, labels) from error
         if not math.isfinite(number):
-            raise self._refusal(str(number), labels, log_probs)
+            raise self._refusal(str(number), outputs, labels)
         return number
 
-    def of_summary(self, found: Summary) -> Floats:
-        """Return the metric of a summary."""
-        return np.array(self.value(found.rows.log_probs, found.rows.labels))
+    def of_summary(self, found: Any) -> Floats:
+        """Return the metric of what rows have as `whole`."""
+        return np.array(self.value(*self._columns(found)))
 
-    def influence(self, rows: Rows) -> Floats:
+    def influence(self, rows: Any) -> Floats:
         """Return the influence of each row `[N]`, by leaving out blocks of rows.
 
         The rows of a block share its influence, so that the variance of the sum is that of independent rows.
         """
-        block = _blocks(len(rows.labels))
+        outputs, labels = self._columns(rows.whole)
+        block = _blocks(len(labels))
         counts = np.bincount(block)
-        value, without = self.value(rows.log_probs, rows.labels), self._without_blocks(rows, block)
+        value, without = self.value(outputs, labels), self._without_blocks(rows, block)
         sums = (value - without) * (len(block) - counts)
         shares = (sums - sums.mean()) / np.sqrt(counts)
         return shares[block]
 
-    def interval(self, rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:
+    def interval(self, rows: Any, sample: Sample, resamples: int, seed: int) -> Interval:
         """Return the metric of rows with its interval, by the jackknife over blocks of rows or groups."""
-        value = self.value(rows.log_probs, rows.labels)
+        value = self.value(*self._columns(rows.whole))
         block = _blocks(sample.units)
         count = int(block.max()) + 1
         if count == 1:
@@ -138,20 +143,60 @@ class CustomMetric:
         reach = float(stdtrit(count - 1, (1 + sample.level) / 2)) * error
         return Interval(value, value - reach, value + reach)
 
-    def _without_blocks(self, rows: Rows, block: NDArray[np.int64]) -> Floats:
+    def _without_blocks(self, rows: Any, block: NDArray[np.int64]) -> Floats:
         """Return the metric of all rows without each block, `[B]`."""
+        outputs, labels = self._columns(rows.whole)
         kept = (block != each for each in range(int(block.max()) + 1))
-        return np.array([self.value(rows.log_probs[each], rows.labels[each]) for each in kept])
+        return np.array([self.value(outputs[each], labels[each]) for each in kept])
 
-    def _refusal(self, got: str, labels: NDArray[np.int64], log_probs: NDArray[np.floating]) -> UsageError:
-        absent = np.flatnonzero(np.bincount(labels, minlength=log_probs.shape[1]) == 0)
-        without = f", none of class {first_five(absent.tolist())}" if len(absent) else ""
+    def _arguments(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> tuple[Any, Any]:
+        """Return the arguments of the function."""
+        probabilities = np.exp(outputs, dtype=np.float64)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        return labels, probabilities
+
+    def _columns(self, whole: Any) -> tuple[Floats, NDArray[Any]]:
+        """Return outputs and labels of what rows have as `whole`."""
+        return whole.rows.log_probs, whole.rows.labels
+
+    def _absent(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> str:
+        """Return what may be missing in the rows, for an error message."""
+        absent = np.flatnonzero(np.bincount(labels, minlength=outputs.shape[1]) == 0)
+        return f", none of class {first_five(absent.tolist())}" if len(absent) else ""
+
+    def _refusal(self, got: str, outputs: NDArray[np.floating], labels: NDArray[Any]) -> UsageError:
         return UsageError(
             self.who,
             expected=f"a finite number from '{self.name}'",
-            got=f"{got} (for {len(labels)} rows{without})",
+            got=f"{got} (for {len(labels)} rows{self._absent(outputs, labels)})",
             todo="It is called with parts of the rows, such as those of one fold.",
         )
+
+
+class CustomNumberMetric(CustomMetric):
+    """A metric of numbers, `function(labels, values) -> float`.
+
+    Labels and values are float64, each in the unit of its target: `[N]` if there is one target, and `[N, T]`
+    if there are several. Larger values are better, with the exceptions of `CustomMetric`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics.custom import CustomNumberMetric
+    >>> metric = CustomNumberMetric.load("python:sklearn.metrics.mean_absolute_error", who="metric")
+    >>> metric.value(np.array([[1.0], [3.0]]), np.array([[1.0], [2.0]])), metric.higher_is_better
+    (0.5, False)
+    """
+
+    def _arguments(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> tuple[Any, Any]:
+        values = np.asarray(outputs, np.float64)
+        return (labels[:, 0], values[:, 0]) if labels.shape[1] == 1 else (labels, values)
+
+    def _columns(self, whole: Any) -> tuple[Floats, NDArray[Any]]:
+        return whole.values, whole.truth
+
+    def _absent(self, outputs: NDArray[np.floating], labels: NDArray[Any]) -> str:
+        return ""
 
 
 def _blocks(units: int) -> NDArray[np.int64]:

@@ -153,7 +153,7 @@ def score_all(
         log_probs, fitted = fits.held_out(combiner), fits.fit(combiner)
         on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
         cross_fitted = task.intervals(log_probs, labels, groups=predictions.groups, seed=seed)
-        gains, draws = best.gains(log_probs, combiner.calibrates)
+        gains, draws = best.gains(log_probs, combiner.calibrates and len(task.calibrations) > 1)
         before = None
         if name in inside:
             before = task.evaluate(fits.held_out(inside[name]), labels, ("log_loss", "ece"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,18 +118,18 @@ def from_xgboost(raw: bytes | bytearray) -> Forest:
     return _joined(parts)
 
 
-def from_sklearn(estimators: Sequence[Any]) -> Forest:
-    """Convert the trees of a `RandomForestClassifier` fitted `on_grid`; values are class frequencies."""
+def from_sklearn(
+    estimators: Sequence[Any], values: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Forest:
+    """Convert the trees of a random forest fitted `on_grid`; `values` reads those of the nodes, `[P, V]`."""
     parts = []
     for estimator in estimators:
         tree = estimator.tree_
         # scikit-learn goes left up to the middle of two grid points: the upper one gives the same decisions.
         upper = (np.floor(tree.threshold / GRID) + 1) * GRID
         threshold = np.nextafter(upper.astype(np.float32), np.float32(-np.inf))
-        frequency = tree.value[:, 0] / tree.value[:, 0].sum(axis=1, keepdims=True)
-        parts.append(
-            (tree.feature, threshold, tree.children_left, tree.children_right, frequency.astype(np.float32))
-        )
+        value = values(tree.value).astype(np.float32)
+        parts.append((tree.feature, threshold, tree.children_left, tree.children_right, value))
     return _joined(parts)
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.solvers.search import ProductSearch, Search
+from committee.base.objectives import is_custom
+from committee.metrics.custom import CustomNumberMetric
+from committee.solvers.search import ProductSearch, Search, WeightSearch
 from committee.solvers.simplex import Matrix
 
 if TYPE_CHECKING:
@@ -49,16 +51,27 @@ def error_products(predictions: Predictions) -> Matrix:
     return products / (rows * targets)
 
 
-def number_search(predictions: Predictions, metric: str) -> Search:
-    """Return a search by a metric of numbers on labeled rows."""
+def number_search(predictions: Predictions, metric: str, who: str) -> Search:
+    """Return a search by a metric of numbers on labeled rows; `who` is the option that names the metric."""
     if metric == "mae":
         return _Absolute(predictions)
+    if is_custom(metric):
+        mixtures = number_mixtures(predictions, metric, who)
+        largest = float(np.abs(mixtures.scores(np.eye(len(predictions.members)))).max())
+        return WeightSearch(mixtures, largest or 1.0)
     unit = target_scale(predictions)[1]
     if metric == "rmse":
         return ProductSearch(
             error_products(predictions), lambda score: unit * float(np.sqrt(-score)), unit=unit
         )
     return ProductSearch(error_products(predictions), lambda score: 1 + score, 1)
+
+
+def number_mixtures(predictions: Predictions, metric: str, who: str) -> NumberMixtures:
+    """Return the mixtures of members with their mean absolute error, or with a function of the user."""
+    if is_custom(metric):
+        return CustomMixtures(predictions, CustomNumberMetric.load(metric, who))
+    return NumberMixtures(predictions)
 
 
 class _Absolute(Search):
@@ -113,9 +126,26 @@ class NumberMixtures:
 
     def scores(self, weights: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the score of each row of weights `[S, M]`; larger is better."""
+        return self._unit * _mean_errors(self._means(weights), self._labels)
+
+    def _means(self, weights: NDArray[np.floating]) -> Iterable[NDArray[np.float64]]:
         shares = weights / weights.sum(axis=1, keepdims=True)
-        means = (np.tensordot(share, self._values, axes=1) for share in shares.astype(np.float64))
-        return self._unit * _mean_errors(means, self._labels)
+        return (np.tensordot(share, self._values, axes=1) for share in shares.astype(np.float64))
+
+
+class CustomMixtures(NumberMixtures):
+    """Weighted means of members, and a function of the user of them."""
+
+    def __init__(self, predictions: Predictions, metric: CustomNumberMetric) -> None:
+        super().__init__(predictions)
+        self._scale = target_scale(predictions)[0]
+        self._metric, self.sign = metric, 1 if metric.higher_is_better else -1
+
+    def scores(self, weights: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the score of each row of weights `[S, M]`; larger is better."""
+        truth = self._labels * self._scale
+        values = [self._metric.value(mean * self._scale, truth) for mean in self._means(weights)]
+        return self.sign * np.array(values)
 
 
 def _mean_errors(means: Iterable[NDArray[np.float64]], labels: NDArray[np.float64]) -> NDArray[np.float64]:

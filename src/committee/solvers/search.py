@@ -94,7 +94,7 @@ def search_for(predictions: Predictions, metric: str, who: str = "search.metric"
     if metric == "brier":
         products = residual_products(columns(predictions), predictions.require_labels("search"))
         return ProductSearch(products, lambda score: -score)
-    return _Weights(mixture_for(predictions, metric, who))
+    return WeightSearch(mixture_for(predictions, metric, who))
 
 
 def mixture_for(
@@ -194,11 +194,11 @@ class ProductSearch(Search):
         return self._metric(score)
 
 
-class _Weights(Search):
-    """Search by a metric of predicted classes, or of all probabilities."""
+class WeightSearch(Search):
+    """Search by a metric of mixtures, which need not depend on sums of the members."""
 
-    def __init__(self, mixture: Mixture | Pooled) -> None:
-        self._mixture, self.sign = mixture, mixture.sign
+    def __init__(self, mixture: Mixtures, unit: float = 1.0) -> None:
+        self._mixture, self.sign, self.unit = mixture, mixture.sign, unit
         self._steps = np.eye(len(mixture.weights), dtype=np.float32)
 
     def clear(self) -> None:

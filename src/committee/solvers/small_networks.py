@@ -30,7 +30,7 @@ class Task(Protocol):
     """
 
     def loss(self, parameters: Sequence[Tensor], rows: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Return the mean log-loss of rows, int64 `[B]`; without a generator there is no dropout."""
+        """Return the mean loss of rows, int64 `[B]`; without a generator there is no dropout."""
 
 
 def train_chosen(
@@ -42,6 +42,7 @@ def train_chosen(
     epochs: int,
     lr: float,
     seed: int,
+    loss: str = "log_loss",
 ) -> tuple[list[Tensor], dict[str, Any]]:
     """Choose the number of epochs by cross-validation, then train on all rows.
 
@@ -62,13 +63,15 @@ def train_chosen(
         Initial learning rate.
     seed : int
         Seed of the parameters, batches and dropout.
+    loss : str
+        Name of the loss.
 
     Returns
     -------
     parameters : list of tensors
     notes : dict
-        `epochs`: the chosen number; `log_loss` and `start`: the held-out log-loss after as many epochs and
-        before training.
+        `epochs`: the chosen number; the name of the loss and `start`: the held-out loss after as many epochs
+        and before training.
     """
 
     def run(some: Tensor, stop: int, judge: Judge | None = None) -> tuple[list[Tensor], list[float]]:
@@ -88,7 +91,7 @@ def train_chosen(
     curve /= sum(len(held_out) for _, held_out in pairs)
     chosen = int(curve.argmin())
     parameters, _ = run(torch.arange(rows), chosen)
-    return parameters, {"epochs": chosen, "log_loss": float(curve[chosen]), "start": float(curve[0])}
+    return parameters, {"epochs": chosen, loss: float(curve[chosen]), "start": float(curve[0])}
 
 
 def descend(

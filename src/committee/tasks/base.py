@@ -19,6 +19,7 @@ from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES, TargetType
 from committee.solvers.search import Mixtures, Search
 from committee.solvers.simplex import Loss
+from committee.solvers.stacking_space import StackingSpace
 
 
 class Task(ABC):
@@ -36,10 +37,15 @@ class Task(ABC):
         The metrics of the task.
     objectives : tuple of str
         Metrics that weights and selections of members can optimize; the first is the default.
+    proof : tuple of str
+        The metric in which a rule must be proven better to replace a simpler one, and those in which it must
+        not be proven worse.
     brief : tuple of str
         The metrics of short tables.
     spaces : tuple of str
         The spaces in which weights average outputs.
+    stacking : StackingSpace
+        What learners on the outputs of members read and predict.
     calibrations : tuple of str
         The ways to calibrate an ensemble; the first is the default.
     logits : bool
@@ -62,9 +68,11 @@ class Task(ABC):
     target_type: ClassVar[TargetType]
     metrics: ClassVar[Mapping[str, Metric]]
     objectives: ClassVar[tuple[str, ...]]
+    proof: ClassVar[tuple[str, ...]]
     brief: ClassVar[tuple[str, ...]]
     spaces: ClassVar[tuple[str, ...]]
     calibrations: ClassVar[tuple[str, ...]]
+    stacking: ClassVar[StackingSpace]
     logits: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

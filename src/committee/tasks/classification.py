@@ -18,6 +18,7 @@ from committee.metrics.summaries import Rows
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES
 from committee.solvers.brier import BrierLoss, residual_products
+from committee.solvers.class_space import ClassSpace
 from committee.solvers.columns import columns
 from committee.solvers.pool_losses import LinearPool, LogPool
 from committee.solvers.pools import equal_weights, linear_pool, log_pool
@@ -46,8 +47,10 @@ class Classification(Task):
     target_type = CLASSES
     metrics = METRICS
     objectives = OBJECTIVES
+    proof = ("log_loss", "accuracy")
     brief = ("accuracy", "log_loss", "ece")
     spaces = ("probability", "logit")
+    stacking = ClassSpace()
     calibrations = ("pooled", "vector", "members", "none")
     logits = True
 

@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from committee.base.objectives import is_custom
 from committee.errors import UsageError
+from committee.metrics.custom import CustomNumberMetric
+from committee.metrics.metric import Metric
 from committee.metrics.regression import METRICS, NumberRows
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import NUMBERS
 from committee.solvers.brier import BrierLoss
-from committee.solvers.number_search import NumberMixtures, error_products, number_search
+from committee.solvers.number_search import error_products, number_mixtures, number_search
+from committee.solvers.number_space import NumberSpace
 from committee.solvers.search import Mixtures, Search
 from committee.solvers.simplex import Loss
 from committee.tasks.base import Task
@@ -43,10 +47,18 @@ class Regression(Task):
     target_type = NUMBERS
     metrics = METRICS
     objectives = ("rmse", "mae", "r2")
+    proof = ("rmse",)
     brief = ("rmse", "mae", "r2")
     spaces = ("probability",)
+    stacking = NumberSpace()
     calibrations = ("none",)
     logits = False
+
+    def metric(self, name: str) -> Metric:
+        """Return a metric by name; a function `python:module.function` is imported."""
+        if not is_custom(name):
+            return super().metric(name)
+        return CustomNumberMetric.load(name, "metric").as_metric(NumberRows.read)
 
     def read(self, outputs: ArrayLike, labels: ArrayLike) -> NumberRows:
         """Return the rows of predicted and true numbers, both `[N, T]`."""
@@ -92,12 +104,11 @@ class Regression(Task):
 
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search by a metric of the mean."""
-        return number_search(predictions, self.objective(metric, who))
+        return number_search(predictions, self.objective(metric, who), who)
 
     def mixtures(self, predictions: Predictions, metric: str, who: str, space: str) -> Mixtures:
         """Return the weighted means of members."""
-        self.objective(metric, who)  # other metrics are refused
-        return NumberMixtures(predictions)
+        return number_mixtures(predictions, self.objective(metric, who), who)
 
     def pool_loss(
         self, predictions: Predictions, order: NDArray[np.int64], metric: str, space: str
