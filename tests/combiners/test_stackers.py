@@ -12,12 +12,13 @@ from scipy.stats import entropy
 
 from committee.combiners._stacker import Stacker
 from committee.combiners.base import COMBINERS, build
+from committee.combiners.shared.serving import default_task, serving
 from committee.combiners.stacking_lr import StackingLr
 from committee.errors import DataError, UsageError
 from committee.predictions.table import Predictions
 from committee.solvers.meta_features import meta_features
 
-STACKERS = [name for name in COMBINERS.names() if issubclass(COMBINERS.load(name), Stacker)]
+STACKERS = [name for name in serving(default_task()) if issubclass(COMBINERS.load(name), Stacker)]
 QUICK: dict[str, dict[str, Any]] = {
     name: COMBINERS.load(name).examples(("near", "tree"))[0] for name in STACKERS
 }

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from committee.combiners.stacking_rf import FLOOR, LEAVES, StackingRf
+from committee.combiners.stacking_rf import LEAVES, StackingRf
 from committee.errors import UsageError
 from committee.predictions.table import Predictions
+from committee.solvers.class_space import FLOOR
 from committee.solvers.forest import on_grid
 
 
