@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from committee.combiners.shared.serving import default_task, serving
+from committee.combiners.base import COMBINERS
 from committee.store.layout import Store
 
 STACKING = "stacking_"
-LEARNERS = [name.removeprefix(STACKING) for name in serving(default_task()) if name.startswith(STACKING)]
+LEARNERS = [name.removeprefix(STACKING) for name in COMBINERS.names() if name.startswith(STACKING)]
 
 
 def test_stack(trained: Store, cli) -> None:
