@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_metric(parser: ArgumentParser) -> None:
     """Add `--metric NAME` and `--wide`."""
     parser.add_argument(
-        "--metric", default="log_loss", metavar="NAME", help="metric to rank by (default: log_loss)"
+        "--metric", metavar="NAME", help="metric to rank by (default: log_loss; of numbers rmse)"
     )
     parser.add_argument(
         "--wide",
@@ -27,9 +27,9 @@ def add_metric(parser: ArgumentParser) -> None:
     )
 
 
-def print_leaderboard(store: Store, metric: str, as_json: bool | Path, wide: bool = False) -> int:
+def print_leaderboard(store: Store, metric: str | None, as_json: bool | Path, wide: bool = False) -> int:
     """Print all evaluated models, best cross-fitted score first; return 0, or 3 if a member failed."""
-    from committee.report.leaderboard import leaderboard, table
+    from committee.report.leaderboard import leaderboard, metric_for, table
     from committee.report.text import OVER_CALIBRATED, is_over_calibrated
 
     reports = leaderboard(store, metric)
@@ -38,6 +38,7 @@ def print_leaderboard(store: Store, metric: str, as_json: bool | Path, wide: boo
     if not put_json(reports, as_json):
         return code
     evaluated = [report for report in reports if report["name"] not in failed]
+    metric = metric_for(metric, evaluated)
     print_table(f"Leaderboard of {store.root}, best {metric} first", *table(evaluated, metric, wide=wide))
     print_failed(failed)
     if not evaluated:

@@ -98,7 +98,7 @@ def _print_plan(summary: Summary, as_json: bool) -> int:
     return 0
 
 
-def _print_recommendation(store: Store, metric: str, budget: CostBudget | None) -> None:
+def _print_recommendation(store: Store, metric: str | None, budget: CostBudget | None) -> None:
     """Print files and commands and, as the last lines, which model to use and why."""
     from committee.report.recommendation import recommend
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from committee.metrics.classification import METRICS
 from committee.metrics.conformal import METHODS
+from committee.metrics.named import METRICS
+from committee.pipeline.shared.report_task import default_metric
 from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.summary import interval
+from committee.report.text import has_unit, score
 
 Table = tuple[str, list[str], list[list[Any]]]
 
@@ -21,7 +23,7 @@ def tables(report: Report) -> list[Table]:
     report : dict
         The `metrics.json` of the model. Tables without rows are left out.
     """
-    found = [_metrics(report), _classes(report), _mistakes(report), *_sets(report)]
+    found = [_metrics(report), _targets(report), _classes(report), _mistakes(report), *_sets(report)]
     if report["kind"] == "ensemble":
         found += [_gains(report), _calibration(report), _networks(report), *_conditional(report)]
         found.append(_together(report))
@@ -33,22 +35,32 @@ def _metrics(report: Report) -> Table:
     fit, cross_fitted, test = report["fit"], report["cross_fitted"], report["metrics"]
     shown = [name for name in METRICS if name in cross_fitted or name in test]
     rows = [
-        [name, interval(cross_fitted.get(name)), _four(fit.get(name)), interval(test.get(name))]
+        [name, score(name, cross_fitted.get(name)), _four(fit.get(name), name), score(name, test.get(name))]
         for name in shown
     ]
     return "Metrics", ["metric", "cross-fitted", "on the rows of the fit", "test"], rows
 
 
+def _targets(report: Report) -> Table:
+    """Return the metrics of each target, which are those of the table above if there is only one."""
+    found = report.get("per_target", [])
+    rows = [
+        [each["target"], name, score(name, each[name])] for each in found for name in METRICS if name in each
+    ]
+    return "Targets of the test split", ["target", "metric", "value"], rows if len(found) > 1 else []
+
+
 def _classes(report: Report) -> Table:
     scores = ["precision", "recall", "f1"]
     rows = [
-        [each["class"], *(_four(each[score]) for score in scores), each["n"]] for each in report["per_class"]
+        [each["class"], *(_four(each[score]) for score in scores), each["n"]]
+        for each in report.get("per_class", [])
     ]
     return "Classes of the test split", ["class", *scores, "n"], rows
 
 
 def _mistakes(report: Report) -> Table:
-    rows = [[each["class"], each["predicted"], each["n"]] for each in report["mistakes"][:10]]
+    rows = [[each["class"], each["predicted"], each["n"]] for each in report.get("mistakes", [])[:10]]
     return "Most frequent mistakes on the test split", ["class", "predicted as", "n"], rows
 
 
@@ -84,7 +96,8 @@ def _networks(report: Report) -> Table:
         [inference, *map(_four, scores.values())]
         for inference, scores in report.get("by_networks", {}).items()
     ]
-    columns = ["networks", "accuracy", "log_loss", "ece", "mean confidence"]
+    names: Mapping[str, float] = next(iter(report.get("by_networks", {}).values()), {})
+    columns = ["networks", *("mean confidence" if name == "confidence" else name for name in names)]
     return "Test scores of the refit networks and of the fold networks", columns, rows
 
 
@@ -108,7 +121,7 @@ def _conditional(report: Report) -> list[Table]:
 
 
 def _gains(report: Report) -> Table:
-    rows = [[name, interval(gain), gain["text"], gain["against"]] for name, gain in report["gain"].items()]
+    rows = [[name, score(name, gain), gain["text"], gain["against"]] for name, gain in report["gain"].items()]
     return "Cross-fitted gains", ["metric", "gain", "in words", "compared with"], rows
 
 
@@ -134,23 +147,42 @@ def _together(report: Report) -> Table:
 
 def _members(report: Report) -> Table:
     weights, increases = report["weights"] or {}, report["contributions"]
-    rows = [[name, _four(weights.get(name)), _four(increases.get(name))] for name in report["members"]]
-    return "Members", ["member", "weight", "increase of the log_loss without it"], rows
+    metric = default_metric([report])
+    rows = [
+        [name, _four(weights.get(name)), _four(increases.get(name), metric)] for name in report["members"]
+    ]
+    columns = ["member", "weight", f"increase of the {metric} without it"]
+    return "Members", columns, rows
 
 
 def _samples(report: Report) -> Table:
+    listed = report["disagreement"]
     rows = [
-        [each["sample_id"], each["label"], _votes(each["votes"]), _four(each["disagreement"])]
-        for each in report["disagreement"]
+        [each["sample_id"], _label(each["label"]), _votes(each), _four(each["disagreement"])]
+        for each in listed
     ]
+    are_numbers = any("values" in each for each in listed)
+    columns = ["true value", "values of members"] if are_numbers else ["class", "votes"]
     title = "Samples on which the members disagree most, among those that the ensemble was fitted on"
-    return title, ["sample", "class", "votes", "disagreement"], rows
+    return title, ["sample", *columns, "disagreement"], rows
 
 
-def _four(value: float | None) -> str | None:
-    """Return a number with four decimals."""
-    return None if value is None else f"{value:z.4f}"
+def _four(value: float | None, metric: str = "") -> str | None:
+    """Return a number with four decimals; that of a metric with a unit, with four significant digits."""
+    return None if value is None else f"{value:{'.4g' if has_unit(metric) else 'z.4f'}}"
 
 
-def _votes(votes: Mapping[str, int]) -> str:
-    return ", ".join(f"{name}: {number}" for name, number in votes.items())
+def _label(label: Any) -> Any:
+    """Return a class, or true numbers as text."""
+    return _numbers(label) if isinstance(label, Sequence) and not isinstance(label, str) else label
+
+
+def _votes(row: Mapping[str, Any]) -> str:
+    """Return the number of members by predicted class, or the numbers of each member."""
+    if "values" in row:
+        return "; ".join(f"{name}: {_numbers(values)}" for name, values in row["values"].items())
+    return ", ".join(f"{name}: {number}" for name, number in row["votes"].items())
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)

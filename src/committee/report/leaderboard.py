@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from committee.errors import StoreError, UnknownNameError, nearest
-from committee.metrics.classification import METRICS as KNOWN
+from committee.metrics.named import METRICS as KNOWN
 from committee.pipeline.shared.records import failures
-from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, read_reports, value_of
-from committee.pipeline.shared.summary import interval
+from committee.pipeline.shared.report_task import task_of_reports
+from committee.pipeline.shared.reports import Report, read_reports, value_of
 from committee.pipeline.shared.winner import order
-from committee.report.text import gain_in_words, short_interval
+from committee.report.text import gain_in_words, has_unit, score, short_interval
 from committee.store.layout import Store
 
 Column = Callable[[Report], str]
 _EVALUATE = "Run: committee evaluate"
 
 
-def leaderboard(store: Store, metric: str = DEFAULT_METRIC) -> list[Report]:
+def leaderboard(store: Store, metric: str | None = None) -> list[Report]:
     """Return the `metrics.json` of all evaluated models, best cross-fitted first, then the failed members.
+
+    They are ranked by a metric: by default log-loss of classes, root mean squared error of numbers.
 
     A report that is damaged, or that describes networks that have changed since, is named in the log and left
     out. A cascade comes after the vote of its members unless it is better by more than chance. The entry of a
@@ -35,6 +38,7 @@ def leaderboard(store: Store, metric: str = DEFAULT_METRIC) -> list[Report]:
     check_metric(metric)
     failed = _failed(store)
     reports = read_reports(store)
+    metric = metric_for(metric, reports)
     if not reports and not failed:
         todo = _EVALUATE if store.members() else "Train some with: committee run RECIPE"
         raise StoreError(str(store.root), expected="evaluated models", got="none", todo=todo)
@@ -65,19 +69,32 @@ def report_of(store: Store, name: str) -> Report:
     raise StoreError(name, expected="an evaluated model", got="none", todo=_EVALUATE)
 
 
-def check_metric(metric: str) -> None:
-    """Raise UnknownNameError unless there is such a metric."""
-    if metric not in KNOWN:
+def metric_for(metric: str | None, reports: Sequence[Report]) -> str:
+    """Return the metric that ranks reports: the given one, or the default of their task.
+
+    Raises
+    ------
+    UnknownNameError
+        The task of the reports has no such metric.
+    """
+    task = task_of_reports(reports)
+    check_metric(metric, task.metrics if reports else KNOWN)
+    return metric or task.objectives[0]
+
+
+def check_metric(metric: str | None, known: Iterable[str] = KNOWN) -> None:
+    """Raise UnknownNameError unless there is such a metric; None is the default."""
+    if metric is not None and metric not in known:
         raise UnknownNameError(
             "--metric",
-            expected=f"one of {', '.join(KNOWN)}",
+            expected=f"one of {', '.join(known)}",
             got=f"'{metric}'",
-            todo=nearest(metric, KNOWN),
+            todo=nearest(metric, list(known)),
         )
 
 
 def table(
-    reports: Sequence[Report], metric: str = DEFAULT_METRIC, *, wide: bool = False
+    reports: Sequence[Report], metric: str | None = None, *, wide: bool = False
 ) -> tuple[list[str], list[list[str]]]:
     """Return the columns and rows of the leaderboard.
 
@@ -85,13 +102,14 @@ def table(
     ----------
     reports : sequence of dict
         Reports of evaluated models, in the order of the rows.
-    metric : str
-        The metric that is shown.
+    metric : str, optional
+        The metric that is shown; by default that of their task.
     wide : bool
-        Whether to show the accuracy beside the metric, all digits, intervals on the test split, and whether
-        members started from published weights.
+        Whether to show the accuracy (of numbers, the R2) beside the metric, all digits, intervals on the
+        test split, and whether members started from published weights.
     """
-    columns = _wide(metric) if wide else _narrow(metric)
+    metric = metric_for(metric, reports)
+    columns = _wide(metric, task_of_reports(reports).beside) if wide else _narrow(metric)
     return list(columns), [[column(report) for column in columns.values()] for report in reports]
 
 
@@ -100,7 +118,7 @@ def _narrow(metric: str) -> dict[str, Column]:
         "name": lambda report: str(report["name"]),
         "networks": lambda report: str(report["inference"]),
         f"{metric} cross-fitted": lambda report: (
-            short_interval(report["cross_fitted"].get(metric)) + _other_rows(report)
+            _score(metric, report["cross_fitted"].get(metric)) + _other_rows(report)
         ),
         "gain over best single member": lambda report: _short_gain(report, metric),
         f"test {metric}": lambda report: _test(report, metric) + _seen_test(report),
@@ -109,8 +127,8 @@ def _narrow(metric: str) -> dict[str, Column]:
     }
 
 
-def _wide(metric: str) -> dict[str, Column]:
-    narrow, metrics = _narrow(metric), list(dict.fromkeys([metric, "accuracy"]))
+def _wide(metric: str, beside: str) -> dict[str, Column]:
+    narrow, metrics = _narrow(metric), list(dict.fromkeys([metric, beside]))
     columns = {"name": narrow["name"], "networks": narrow["networks"]}
     columns["start"] = lambda report: report.get("start") or ""
     for each in metrics:
@@ -122,21 +140,25 @@ def _wide(metric: str) -> dict[str, Column]:
 
 
 def _cross_fitted(report: Report, metric: str) -> str:
-    return interval(report["cross_fitted"].get(metric)) + _other_rows(report)
+    return score(metric, report["cross_fitted"].get(metric)) + _other_rows(report)
+
+
+def _score(metric: str, found: Any) -> str:
+    return score(metric, found) if has_unit(metric) else short_interval(found)
 
 
 def _on_test(report: Report, metric: str) -> str:
-    return interval(report["metrics"].get(metric)) + _seen_test(report)
+    return score(metric, report["metrics"].get(metric)) + _seen_test(report)
 
 
 def _test(report: Report, metric: str) -> str:
     value = value_of(report, "metrics", metric)
-    return "" if value is None else f"{value:.4f}"
+    return "" if value is None else f"{value:{'.4g' if has_unit(metric) else '.4f'}}"
 
 
 def _gain(report: Report, metric: str) -> str:
     gain = report.get("gain", {}).get(metric)
-    return interval(gain) if gain is not None and gain["proven"] else _short_gain(report, metric)
+    return score(metric, gain) if gain is not None and gain["proven"] else _short_gain(report, metric)
 
 
 def _short_gain(report: Report, metric: str) -> str:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from committee.base.text import two_digits
-from committee.metrics.classification import METRICS
+from committee.metrics.named import METRICS
 from committee.pipeline.shared.best import is_ensemble, is_proven, is_single, is_within
-from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, read_reports, value_of
-from committee.pipeline.shared.summary import interval
+from committee.pipeline.shared.reports import Report, read_reports, value_of
 from committee.pipeline.shared.winner import order, winner
 from committee.recipe.model import CostBudget
-from committee.report.leaderboard import check_metric
-from committee.report.text import costs
+from committee.report.leaderboard import metric_for
+from committee.report.text import costs, score
 from committee.store.layout import Store
 
 
@@ -36,7 +35,7 @@ class Recommendation:
 
 
 def recommend(
-    store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None
+    store: Store, metric: str | None = None, budget: CostBudget | None = None
 ) -> Recommendation | None:
     """Return the model to use, or None if no model has a cross-fitted score.
 
@@ -48,8 +47,8 @@ def recommend(
     ----------
     store : Store
         A store with evaluated models.
-    metric : str
-        Key of the metric that ranks the models.
+    metric : str, optional
+        Key of the metric that ranks the models; by default that of the task of the store.
     budget : CostBudget, optional
         Models whose measured latency or size exceeds it are not considered.
 
@@ -58,8 +57,9 @@ def recommend(
     UnknownNameError
         There is no such metric.
     """
-    check_metric(metric)
-    listed = order(store, read_reports(store), metric)
+    reports = read_reports(store)
+    metric = metric_for(metric, reports)
+    listed = order(store, reports, metric)
     ranked = [each for each in listed if value_of(each, "cross_fitted", metric) is not None]
     # Scores on out-of-fold rows cannot be compared with scores on the val split.
     ranked = [each for each in ranked if each.get("rows") == ranked[0].get("rows")]
@@ -88,6 +88,10 @@ class _Terms:
         """Return value and bounds of the cross-fitted metric."""
         return report["cross_fitted"][self.metric]
 
+    def text(self, report: Report) -> str:
+        """Return the cross-fitted metric with its interval."""
+        return score(self.metric, self.score(report))
+
     def is_proven(self, report: Report) -> bool:
         """Return whether the gain over the best single member is proven."""
         return is_proven(report, self.metric)
@@ -101,7 +105,7 @@ class _Terms:
 
     def figures(self, report: Report) -> str:
         """Return the score with its interval, and the costs."""
-        return f"{self.metric} {interval(self.score(report))} cross-fitted, {costs(report)}"
+        return f"{self.metric} {self.text(report)} cross-fitted, {costs(report)}"
 
 
 def _choose(store: Store, ranked: Sequence[Report], terms: _Terms) -> Recommendation:
@@ -132,11 +136,11 @@ def _better(report: Report, best: Report, terms: _Terms) -> Recommendation:
     gain = report["gain"][terms.metric]
     text = (
         f"Use {report['name']}{_best(terms)}: {terms.figures(report)}. It is better than the "
-        f"{gain['against']} by {interval(gain)}."
+        f"{gain['against']} by {score(terms.metric, gain)}."
     )
     if best is not report:
         text += (
-            f" Its score is within noise of the best one, {interval(terms.score(best))} of {best['name']}, "
+            f" Its score is within noise of the best one, {terms.text(best)} of {best['name']}, "
             f"which takes {costs(best)}."
         )
     return Recommendation(report["name"], text)
@@ -172,6 +176,6 @@ def _single(single: Report, other: Report | None, terms: _Terms) -> Recommendati
                 else f" Gains of combinations are not evaluated for {terms.metric}."
             )
             + f" The best of them, {other['name']}, has "
-            f"{terms.metric} {interval(terms.score(other))} and takes {costs(other)}."
+            f"{terms.metric} {terms.text(other)} and takes {costs(other)}."
         )
     return Recommendation(single["name"], text)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from committee.base.text import two_digits
+from committee.metrics.named import METRICS
+from committee.pipeline.shared.summary import interval
 
 Facts = Mapping[str, Any]
 NOT_EVALUATED = "not evaluated"
@@ -13,6 +15,18 @@ NOT_EVALUATED = "not evaluated"
 OVER_CALIBRATED = (
     "(c) Compared with the best single member after calibration, since this model is calibrated."
 )
+
+
+def score(metric: str, found: Facts | None) -> str:
+    """Return a value of a metric with its interval; of a metric with a unit, with four significant digits."""
+    if found is None or not has_unit(metric):
+        return interval(found)
+    return f"{found['value']:.4g} [{found['low']:.4g}, {found['high']:.4g}]"
+
+
+def has_unit(metric: str) -> bool:
+    """Return whether values of a metric have the unit of the target; those of unknown metrics have none."""
+    return metric in METRICS and METRICS[metric].has_unit
 
 
 def short_interval(found: Facts | None) -> str:
