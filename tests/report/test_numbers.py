@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from committee.errors import UnknownNameError
+from committee.pipeline.shared.rankings import RANKINGS
 from committee.pipeline.shared.records import model_source
 from committee.pipeline.shared.reports import rank
 from committee.report.details import tables
@@ -15,6 +16,7 @@ from committee.report.leaderboard import leaderboard, table
 from committee.report.recommendation import recommend
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
+from committee.tasks.base import TASKS
 
 
 def scores(rmse: float, r2: float) -> dict[str, dict[str, float]]:
@@ -37,6 +39,13 @@ def report(name: str, rmse: float, r2: float, **more: Any) -> dict[str, Any]:
         "latency_ms": {"median": 1.25},
         "size_mb": 3.0,
         **more,
+    }
+
+
+def test_each_task_has_a_ranking_by_its_first_objective() -> None:
+    tasks = map(TASKS.make, TASKS.names())
+    assert {(task.objectives[0], *task.metrics) for task in tasks} == {
+        (each.default, *each.metrics) for each in RANKINGS
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from committee.metrics.conformal import METHODS
 from committee.metrics.named import METRICS
-from committee.pipeline.shared.report_task import default_metric
+from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.summary import interval
 from committee.report.text import has_unit, score
@@ -147,7 +147,7 @@ def _together(report: Report) -> Table:
 
 def _members(report: Report) -> Table:
     weights, increases = report["weights"] or {}, report["contributions"]
-    metric = default_metric([report])
+    metric = ranking_of([report]).default
     rows = [
         [name, _four(weights.get(name)), _four(increases.get(name), metric)] for name in report["members"]
     ]

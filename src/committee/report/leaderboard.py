@@ -8,8 +8,8 @@ from typing import Any
 
 from committee.errors import StoreError, UnknownNameError, nearest
 from committee.metrics.named import METRICS as KNOWN
+from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.records import failures
-from committee.pipeline.shared.report_task import task_of_reports
 from committee.pipeline.shared.reports import Report, read_reports, value_of
 from committee.pipeline.shared.winner import order
 from committee.report.text import gain_in_words, has_unit, score, short_interval
@@ -77,9 +77,9 @@ def metric_for(metric: str | None, reports: Sequence[Report]) -> str:
     UnknownNameError
         The task of the reports has no such metric.
     """
-    task = task_of_reports(reports)
-    check_metric(metric, task.metrics if reports else KNOWN)
-    return metric or task.objectives[0]
+    ranking = ranking_of(reports)
+    check_metric(metric, ranking.metrics if reports else KNOWN)
+    return metric or ranking.default
 
 
 def check_metric(metric: str | None, known: Iterable[str] = KNOWN) -> None:
@@ -109,7 +109,7 @@ def table(
         test split, and whether members started from published weights.
     """
     metric = metric_for(metric, reports)
-    columns = _wide(metric, task_of_reports(reports).beside) if wide else _narrow(metric)
+    columns = _wide(metric, ranking_of(reports).beside) if wide else _narrow(metric)
     return list(columns), [[column(report) for column in columns.values()] for report in reports]
 
 

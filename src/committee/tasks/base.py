@@ -42,8 +42,6 @@ class Task(ABC):
         not be proven worse.
     brief : tuple of str
         The metrics of short tables.
-    beside : str
-        The metric that wide tables show beside the one that ranks.
     spaces : tuple of str
         The spaces in which weights average outputs.
     stacking : StackingSpace
@@ -72,7 +70,6 @@ class Task(ABC):
     objectives: ClassVar[tuple[str, ...]]
     proof: ClassVar[tuple[str, ...]]
     brief: ClassVar[tuple[str, ...]]
-    beside: ClassVar[str]
     spaces: ClassVar[tuple[str, ...]]
     calibrations: ClassVar[tuple[str, ...]]
     stacking: ClassVar[StackingSpace]
@@ -199,12 +196,6 @@ def task_of(predictions: Predictions) -> Task:
 def task_for(target_type: TargetType) -> Task:
     """Return the task of labels of a type."""
     return next(task for task in map(TASKS.make, TASKS.names()) if task.target_type is target_type)
-
-
-def metric_of(name: str) -> Metric:
-    """Return the metric of a name, of whatever task."""
-    tasks = list(map(TASKS.make, TASKS.names()))
-    return next((task for task in tasks if name in task.metrics), tasks[0]).metric(name)
 
 
 def task_of_model(module: object) -> Task:

@@ -49,7 +49,6 @@ class Classification(Task):
     objectives = OBJECTIVES
     proof = ("log_loss", "accuracy")
     brief = ("accuracy", "log_loss", "ece")
-    beside = "accuracy"
     spaces = ("probability", "logit")
     stacking = ClassSpace()
     calibrations = ("pooled", "vector", "members", "none")

@@ -49,7 +49,6 @@ class Regression(Task):
     objectives = ("rmse", "mae", "r2")
     proof = ("rmse",)
     brief = ("rmse", "mae", "r2")
-    beside = "r2"
     spaces = ("probability",)
     stacking = NumberSpace()
     calibrations = ("none",)

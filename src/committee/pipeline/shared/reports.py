@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError
+from committee.metrics.named import METRICS as KNOWN
 from committee.pipeline.shared.draws import DRAWS, as_family, read_draws
 from committee.pipeline.shared.records import METRICS, failures, model_source, stored_metrics
 from committee.scoring.draws import Draws
 from committee.store.layout import Store
 from committee.store.manifest import read_manifest, read_whole
-from committee.tasks.base import metric_of
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def rank(reports: Sequence[Report], metric: str = DEFAULT_METRIC) -> list[Report
     on different rows are not comparable.
     """
     folds = any(report.get("rows") == "oof" for report in reports)
-    sign = -1 if metric_of(metric).higher_is_better else 1
+    sign = -1 if KNOWN[metric].higher_is_better else 1
 
     def key(report: Report) -> tuple[bool, bool, float, str]:
         value = value_of(report, "cross_fitted", metric)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from committee.metrics.named import METRICS
 from committee.pipeline.shared.reports import Report, rank, score_draws, value_of
 from committee.scoring.choice import Contender, choose, ranked
 from committee.store.layout import Store
-from committee.tasks.base import metric_of
 
 
 def order(store: Store, reports: Sequence[Report], metric: str) -> list[Report]:
@@ -50,7 +50,7 @@ def _comparable(listed: Sequence[Report], metric: str) -> list[Report]:
 
 def _contenders(store: Store, reports: Sequence[Report], metric: str) -> list[Contender]:
     draws = score_draws(store, reports, metric)
-    sign = 1 if metric_of(metric).higher_is_better else -1
+    sign = 1 if METRICS[metric].higher_is_better else -1
     return [
         Contender(
             report["name"],
