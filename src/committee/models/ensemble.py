@@ -98,12 +98,12 @@ class Ensemble(Vote):
     >>> ensemble.infer(images).exp()
     tensor([[0.8000, 0.2000]])
 
-    The mean of networks that predict numbers:
+    The median of networks that predict numbers:
 
     >>> from committee.models import Member
     >>> nets = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 1)) for _ in range(3)]
     >>> members = [Member.from_module(net, targets=["age"], size=8) for net in nets]
-    >>> Ensemble(members).predict(images).shape
+    >>> Ensemble(members, "median").predict(images).shape
     (1, 1)
     """
 

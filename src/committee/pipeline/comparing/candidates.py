@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from committee.errors import StoreError
+from committee.errors import StoreError, UsageError
 from committee.pipeline.comparing.kinds import SINGLE, kind_of
+from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.records import ensemble_facts, member_facts
 from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
 from committee.store.layout import Store
@@ -28,8 +29,17 @@ def candidates(store: Store, names: Sequence[str] = ()) -> list[Report]:
         The store has no such model.
     StoreError
         No model is evaluated, or one of `names` is not.
+    UsageError
+        The models predict numbers.
     """
     reports = rank(read_reports(store), DEFAULT_METRIC)
+    if ranking_of(reports).default != DEFAULT_METRIC:
+        raise UsageError(
+            "compare",
+            expected="models that predict classes",
+            got="models that predict numbers",
+            todo="See their scores, times and sizes with: committee leaderboard",
+        )
     if names:
         wanted = [store.resolve(name) for name in names]
         missing = [name for name in wanted if name not in {report["name"] for report in reports}]

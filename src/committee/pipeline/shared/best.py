@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 
 from committee.errors import StoreError
-from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
+from committee.pipeline.shared.rankings import ranking_of
+from committee.pipeline.shared.reports import Report, rank, read_reports
 from committee.pipeline.shared.winner import winner
 from committee.recipe.model import CostBudget, Recipe
 from committee.store.layout import Store
 
 
-def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget | None = None) -> list[str]:
+def best_models(store: Store, metric: str | None = None, budget: CostBudget | None = None) -> list[str]:
     """Return the names of the best ensemble and of the best single member of a store.
 
     If the gain of the best ensemble over the best single member is not proven, but that of another ensemble
@@ -23,10 +24,10 @@ def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget |
     ----------
     store : Store
         A store with evaluated models.
-    metric : str
-        Key of the metric; its cross-fitted value ranks the models, as on the leaderboard. Models without a
-        value come last, by name. Of ensembles that cannot be told from the one with the best value, the
-        fastest is returned; see `committee.scoring.choice.choose`.
+    metric : str, optional
+        Key of the metric, by default that of the task; its cross-fitted value ranks the models, as on the
+        leaderboard. Models without a value come last, by name. Of ensembles that cannot be told from the one
+        with the best value, the fastest is returned; see `committee.scoring.choice.choose`.
     budget : CostBudget, optional
         Models whose measured latency or size exceeds it are not considered. A latency that was measured with
         several images per call is compared unchanged, so it can only exclude too many models.
@@ -44,6 +45,7 @@ def best_models(store: Store, metric: str = DEFAULT_METRIC, budget: CostBudget |
             got="none",
             todo="Run committee evaluate, or name the models: --model-name NAME",
         )
+    metric = metric or ranking_of(reports).default
     proven = [each for each in reports if is_proven(each, metric)]
     found = [
         _first_ensemble(store, reports, metric, budget),
