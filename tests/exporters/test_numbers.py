@@ -133,7 +133,7 @@ def test_compression_refuses_numbers_and_names_what_works(pair: Ensemble) -> Non
     with pytest.raises(UsageError) as refused:
         require_classes(pair, "pair")
     assert str(refused.value) == (
-        "compress of pair: expected a model that predicts classes, since files are chosen by the accuracy that "
-        "they lose, got one that predicts numbers. "
+        "compress of pair: expected a model that predicts classes, since files are chosen by the accuracy "
+        "that they lose, got one that predicts numbers. "
         "Halve it with: committee export --model-name pair --formats onnx:precision=float16"
     )
