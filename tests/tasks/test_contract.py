@@ -43,6 +43,10 @@ def test_names_are_among_the_metrics(task):
     assert task.objective("auto", "weighted") == task.objectives[0]
 
 
+def test_there_is_a_kind_of_conformal_prediction(task):
+    assert task.conformal and len(set(task.conformal)) == len(task.conformal)
+
+
 def test_unknown_names_are_refused_with_those_that_exist(task):
     with pytest.raises(UnknownNameError, match=f"expected one of {', '.join(task.metrics)}, got 'acuracy'"):
         task.metric("acuracy")

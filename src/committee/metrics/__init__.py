@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from committee.metrics.conformal import nonconformity as nonconformity
     from committee.metrics.conformal import sets as sets
     from committee.metrics.conformal import threshold as threshold
+    from committee.metrics.conformal_numbers import coverage_and_width as coverage_and_width
+    from committee.metrics.conformal_numbers import interval_limits as interval_limits
+    from committee.metrics.conformal_numbers import prediction_intervals as prediction_intervals
+    from committee.metrics.conformal_numbers import residual_scores as residual_scores
     from committee.metrics.diversity import error_correlation as error_correlation
     from committee.metrics.diversity import pairwise_diversity as pairwise_diversity
     from committee.metrics.metric import Metric as Metric
+    from committee.metrics.mixtures import Moments as Moments
+    from committee.metrics.mixtures import gaussian_crps as gaussian_crps
+    from committee.metrics.mixtures import gaussian_log_loss as gaussian_log_loss
+    from committee.metrics.mixtures import gaussian_scores as gaussian_scores
+    from committee.metrics.mixtures import mixture_moments as mixture_moments
     from committee.metrics.named import METRICS as METRICS
     from committee.metrics.named import get_metric as get_metric
     from committee.metrics.ranking import Ranking as Ranking

@@ -48,6 +48,8 @@ class Task(ABC):
         What learners on the outputs of members read and predict.
     calibrations : tuple of str
         The ways to calibrate an ensemble; the first is the default.
+    conformal : tuple of str
+        The kinds of conformal prediction: sets of classes, or intervals of numbers.
     logits : bool
         Whether outputs are logits, so that the logarithm is used of networks that return probabilities.
 
@@ -73,6 +75,7 @@ class Task(ABC):
     spaces: ClassVar[tuple[str, ...]]
     calibrations: ClassVar[tuple[str, ...]]
     stacking: ClassVar[StackingSpace]
+    conformal: ClassVar[tuple[str, ...]]
     logits: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

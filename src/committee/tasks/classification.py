@@ -13,6 +13,7 @@ from torch import Tensor
 
 from committee.base.objectives import OBJECTIVES, is_custom
 from committee.metrics.classification import METRICS, get_metric
+from committee.metrics.conformal import METHODS
 from committee.metrics.metric import Metric
 from committee.metrics.summaries import Rows
 from committee.predictions.table import Predictions
@@ -52,6 +53,7 @@ class Classification(Task):
     spaces = ("probability", "logit")
     stacking = ClassSpace()
     calibrations = ("pooled", "vector", "members", "none")
+    conformal = METHODS
     logits = True
 
     def metric(self, name: str) -> Metric:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from committee.base.objectives import is_custom
 from committee.errors import UsageError
+from committee.metrics.conformal_numbers import KINDS
 from committee.metrics.custom import CustomNumberMetric
 from committee.metrics.metric import Metric
 from committee.metrics.regression import METRICS, NumberRows
@@ -52,6 +53,7 @@ class Regression(Task):
     spaces = ("probability",)
     stacking = NumberSpace()
     calibrations = ("none",)
+    conformal = KINDS
     logits = False
 
     def metric(self, name: str) -> Metric:
