@@ -16,6 +16,21 @@ def two_digits(value: float) -> str:
     return f"{Decimal(f'{value:.2g}'):f}"
 
 
+def significant(value: float, digits: int) -> str:
+    """Return a number with some significant digits, all of its zeros written out unless there are many.
+
+    Examples
+    --------
+    >>> from committee.base.text import significant
+    >>> significant(53.21456, 4), significant(12345.6, 4), significant(0.00123456, 4), significant(2e-9, 4)
+    ('53.21', '12346', '0.001235', '2.000e-09')
+    """
+    if not math.isfinite(value) or value == 0:
+        return f"{value:g}"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{digits - 1}e}" if places > 2 * digits else f"{value:.{max(0, places)}f}"
+
+
 def duration(hours: float) -> str:
     """Return `12 seconds`, `3 minutes`, `2.5 hours`."""
     if hours * 3600 <= 59:

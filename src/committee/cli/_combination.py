@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from committee.base.text import count
+from committee.base.text import count, significant
 from committee.cli._output import print_table, print_text
 
 if TYPE_CHECKING:
+    from committee.metrics.sampling import Interval
     from committee.pipeline.combine import Combination, Combined
     from committee.scoring.gains import Gain
 
@@ -21,7 +22,9 @@ def print_combination(found: Combination, wide: bool) -> None:
     from committee.report.text import OVER_CALIBRATED, is_over_calibrated
 
     rows, metric = found.predictions, found.metric
-    sizes = count(len(rows), "sample"), f"{len(rows.class_names)} classes", count(len(rows.members), "member")
+    kind = rows.target_type.output if len(rows.class_names) == 1 else rows.target_type.outputs
+    outputs = f"{len(rows.class_names)} {kind}"
+    sizes = count(len(rows), "sample"), outputs, count(len(rows.members), "member")
     change = found.best.calibration
     calibrated = "" if change is None else f", calibrated ({change['method']})"
     columns = _wide(found) if wide else _narrow(found)
@@ -32,11 +35,11 @@ def print_combination(found: Combination, wide: bool) -> None:
     )
     if not wide and any(is_over_calibrated(_facts(each, metric)) for each in found.methods):
         print_text(OVER_CALIBRATED)
-    absent = _absent_classes(found)
-    if absent and (wide or metric == "auroc"):
+    absent = _absent_classes(found) if wide or metric == "auroc" else ""
+    if absent:
         print_text(f"auroc is the mean over the other classes: no sample is of {absent}.")
-    shown = _shown(metric)
-    alone = [[name, *(f"{scores[each]:.4f}" for each in shown)] for name, scores in found.alone.items()]
+    shown = _shown(found)
+    alone = [[name, *(_number(scores[each], each) for each in shown)] for name, scores in found.alone.items()]
     print_table("\nEach member alone", ["member", *shown], alone)
     weights = found.best.combiner.member_weights() or {}
     listed = [f"{name} {weight:.3f}" for name, weight in sorted(weights.items(), key=lambda each: -each[1])]
@@ -46,47 +49,61 @@ def print_combination(found: Combination, wide: bool) -> None:
 
 
 def _absent_classes(found: Combination) -> str:
-    """Return the classes that no sample has."""
+    """Return the classes that no sample has, if there is an area under a ROC curve of classes."""
     from committee.errors import first_five
 
+    if "auroc" not in found.task.metrics:
+        return ""
     present = set(found.predictions.require_labels("combine").tolist())
     return first_five(
         name for index, name in enumerate(found.predictions.class_names) if index not in present
     )
 
 
-def _shown(metric: str) -> list[str]:
+def _shown(found: Combination) -> list[str]:
     """Return the metrics of a table: the one that ranks, and those that every reader expects."""
-    return list(dict.fromkeys((metric, "accuracy", "log_loss", "ece")))
+    return list(dict.fromkeys((found.metric, *found.task.brief)))
+
+
+def _number(value: float, metric: str, less: int = 0) -> str:
+    """Return a value with 4 digits, `less` fewer for the ends of intervals; units decide where they begin."""
+    from committee.metrics.named import get_metric
+
+    digits = 4 - less
+    return significant(value, digits) if get_metric(metric).has_unit else f"{value:z.{digits}f}"
+
+
+def _interval(found: Interval, metric: str, less: int = 0) -> str:
+    low, high = (_number(end, metric, less) for end in (found.low, found.high))
+    return f"{_number(found.value, metric)} [{low}, {high}]"
 
 
 def _narrow(found: Combination) -> dict[str, Column]:
-    from committee.report.text import gain_in_words, short_interval
+    from committee.report.text import gain_in_words
 
     def value(name: str) -> Column:
-        return lambda each: f"{each.scores.cross_fitted[name].value:.4f}"
+        return lambda each: _number(each.scores.cross_fitted[name].value, name)
 
     metric = found.metric
     return {
         "method": lambda each: each.method,
-        metric: lambda each: short_interval(vars(each.scores.cross_fitted[metric])),
+        metric: lambda each: _interval(each.scores.cross_fitted[metric], metric, less=1),
         _GAIN: lambda each: gain_in_words(_facts(each, metric)),
-        **{name: value(name) for name in _shown(metric) if name != metric},
+        **{name: value(name) for name in _shown(found) if name != metric},
     }
 
 
 def _wide(found: Combination) -> dict[str, Column]:
-    from committee.pipeline.shared.summary import interval
     from committee.report.text import NOT_EVALUATED
 
     def scores(name: str) -> Column:
-        return lambda each: interval(vars(each.scores.cross_fitted[name]))
+        return lambda each: _interval(each.scores.cross_fitted[name], name)
 
     metric = found.metric
     return {
         "method": lambda each: each.method,
-        **{name: scores(name) for name in _shown(metric)},
-        f"{metric} of the fit": lambda each: f"{each.scores.fit[metric]:.4f}",
+        **{name: scores(name) for name in _shown(found)},
+        f"{metric} of the fit": lambda each: _number(each.scores.fit[metric], metric),
         _GAIN: lambda each: str((_facts(each, metric) or {"text": NOT_EVALUATED})["text"]),
         "compared with": lambda each: str((_facts(each, metric) or {"against": ""})["against"]),
     }

@@ -6,6 +6,10 @@ order: NPZ or safetensors with the arrays `ids` [N] and `probs` or `logits` [N, 
 columns id and label, and optionally fold and group. Files <model>_fold<k> are joined to the out-of-fold rows
 of one model.
 
+Numbers are combined too: one column of any name beside the id, or one for each target, and in NPZ and
+safetensors the array `values` [N] or [N, T]. Their labels have a column label, or columns with the names of
+the targets. Labels with fractions are numbers; --task says what is predicted where the files do not.
+
 Labels are class names. If they are positions in the order of the classes, say so with --labels-are positions.
 
 The models must not have been trained on these rows: use out-of-fold predictions, or predictions of a
@@ -58,17 +62,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add(
         "--calibrate",
-        default="pooled",
+        default="auto",
         metavar="HOW",
         help="pooled: one temperature for the combined output; vector: a scale and a bias per class of it; "
-        "members: one temperature per member, before they are combined; none (default: pooled)",
+        "members: one temperature per member, before they are combined; none (default: pooled for classes, "
+        "none for numbers)",
     )
     add("--weights", metavar="NAME=W,...", help="weights for the method weighted (default: learned weights)")
     add(
         "--metric",
-        default="log_loss",
+        default="auto",
         metavar="NAME",
-        help="metric to rank by and to optimize, or python:module.function (default: log_loss)",
+        help="metric to rank by and to optimize, or python:module.function (default: log_loss of classes, "
+        "rmse of numbers)",
     )
     add(
         "--space",
@@ -82,8 +88,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def _add_reading(parser: ArgumentParser) -> None:
-    """Add what the columns of the files are."""
+    """Add what is predicted, and what the columns of the files are."""
     add = parser.add_argument
+    add(
+        "--task",
+        metavar="TASK",
+        help="classification or regression (default: what the files say; the log says why it is regression)",
+    )
     add(
         "--id-column",
         metavar="NAME",
@@ -114,10 +125,9 @@ def _add_output(parser: ArgumentParser) -> None:
     add("--out", metavar="FILE", help="CSV file of the combined test rows (default: combined.csv)")
     add(
         "--format",
-        choices=["probabilities", "labels"],
-        default="probabilities",
-        help="columns of that file: the id and one probability for each class, or id and label "
-        "(default: probabilities)",
+        choices=["probabilities", "labels", "values"],
+        help="columns of that file: the id and one probability for each class, or id and label; values: the "
+        "id and one number for each target (default: probabilities of classes, values of numbers)",
     )
     add("--force", action="store_true", help="overwrite an input, or a file with other content")
 
@@ -167,6 +177,7 @@ def run(arguments: Namespace) -> int:
         metric=arguments.metric,
         space=arguments.space,
         seed=arguments.seed,
+        task=arguments.task,
         budget=None if arguments.slow else budget,
         reading=Reading(
             arguments.id_column, arguments.label_column, arguments.labels_are, arguments.values_are
@@ -206,20 +217,27 @@ def _checked(arguments: Namespace) -> str:
 
 def _write(found: Combination, out: Path, arguments: Namespace) -> None:
     """Write the combined test rows."""
-    from committee.predictions.files.shared.writing import write_csv, write_labels
+    from committee.predictions.files.shared.writing import write_csv, write_labels, write_values
 
     assert found.test is not None
-    names, probabilities = found.test.class_names, found.test_probabilities()
-    columns = {
-        "id_column": arguments.id_column or "id",
-        "label_column": arguments.label_column or "label",
-        "force": arguments.force,
-    }
-    if arguments.format == "labels":
-        labels = [names[place] for place in probabilities.argmax(axis=1)]
-        write_labels(out, found.test.sample_ids, labels, **columns)
+    ids, names, outputs = found.test.sample_ids, found.test.class_names, found.test_outputs()
+    columns = {"id_column": arguments.id_column or "id", "force": arguments.force}
+    form = arguments.format or found.task.formats[0]
+    if form not in found.task.formats:
+        raise UsageError(
+            "--format",
+            expected=f"{' or '.join(found.task.formats)} for {found.task.target_type.name}",
+            got=f"'{form}'",
+            todo="Leave it out.",
+        )
+    if form == "values":
+        write_values(out, ids, outputs, names, **columns)
+        return
+    columns["label_column"] = arguments.label_column or "label"
+    if form == "labels":
+        write_labels(out, ids, [names[place] for place in outputs.argmax(axis=1)], **columns)
     else:
-        write_csv(out, found.test.sample_ids, probabilities, names, **columns)
+        write_csv(out, ids, outputs, names, **columns)
 
 
 def _weights(text: str | None) -> dict[str, float] | None:

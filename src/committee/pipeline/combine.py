@@ -14,28 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.base.folds import make_folds
-from committee.base.objectives import OBJECTIVES, is_custom
+from committee.base.objectives import AUTO, is_custom
 from committee.combiners.base import COMBINERS, Combiner, build, check_choice
 from committee.combiners.shared.serving import default_task, serving
 from committee.errors import UsageError, first_five
-from committee.metrics.classification import evaluate, get_metric
-from committee.metrics.confidence import intervals
+from committee.metrics.named import get_metric
 from committee.pipeline.shared.budget import DEFAULT as DEFAULT_BUDGET
 from committee.pipeline.shared.budget import announce, estimates, within
+from committee.pipeline.shared.labeled_files import Files, joined, labeled, typed
 from committee.pipeline.shared.test_files import same_members
-from committee.predictions.files.base import read_labels
-from committee.predictions.folds_of_files import read_models
 from committee.predictions.reading import DEFAULT, Reading
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES
 from committee.scoring.calibrations import CALIBRATIONS, calibrated, calibration_change
 from committee.scoring.choice import choose, contenders, ranked
 from committee.scoring.scores import Scores, score_all
+from committee.tasks.base import Task, task_for, task_of
 
 log = logging.getLogger(__name__)
 
 _NESTED = ("inner", "inputs")
 
-Files = Sequence[str | Path]
 Method = str | Mapping[str, Any]
 
 
@@ -103,6 +102,11 @@ class Combination:
     metric: str
     test: Predictions | None
 
+    @property
+    def task(self) -> Task:
+        """What is predicted: classes, or numbers."""
+        return task_of(self.predictions)
+
     @cached_property
     def best(self) -> Combined:
         """The winner: of the methods whose metric cannot be told from the best one, that of fewest networks.
@@ -116,10 +120,10 @@ class Combination:
     def alone(self) -> dict[str, dict[str, float]]:
         """The metrics of each member alone, best member first."""
         labels, rows = self.predictions.require_labels("combine"), self.predictions.logits
-        mean = build("soft_voting")
-        shown = dict.fromkeys(("accuracy", "log_loss", "ece", self.metric))
+        mean = build("soft_voting").assign(self.task)
+        shown = dict.fromkeys((*self.task.brief, self.metric))
         found = {
-            name: evaluate(mean.combine(rows[place : place + 1]), labels, shown)
+            name: self.task.evaluate(mean.combine(rows[place : place + 1]), labels, shown)
             for place, name in enumerate(self.predictions.members)
         }
         return dict(sorted(found.items(), key=lambda item: _rank(item[1][self.metric], self.metric)))
@@ -130,11 +134,30 @@ class Combination:
         Raises
         ------
         UsageError
+            There are no predictions of test rows, or they are numbers.
+        """
+        if "probabilities" not in self.task.formats:
+            raise UsageError(
+                "test_probabilities",
+                expected="predictions of classes",
+                got=f"predictions of {self.task.target_type.name}",
+                todo="Use test_outputs().",
+            )
+        return self.test_outputs()
+
+    def test_outputs(self) -> NDArray[np.float32]:
+        """Return what the best method predicts for the test rows, float32 `[N, C]`.
+
+        These are the probabilities of the classes, or the numbers of the targets, in their own units.
+
+        Raises
+        ------
+        UsageError
             There are no predictions of test rows.
         """
         if self.test is None:
             raise UsageError("combine", expected="test files", got="none")
-        return np.exp(self.best.combiner.combine(self.test.logits))
+        return self.task.linked(self.best.combiner.combine(self.test.logits))
 
 
 def combine(
@@ -144,11 +167,12 @@ def combine(
     methods: Sequence[Method] = (),
     test: Files | Predictions | None = None,
     folds: int | None = None,
-    calibrate: str = "pooled",
+    calibrate: str = AUTO,
     weights: Mapping[str, float] | None = None,
-    metric: str = "log_loss",
+    metric: str = AUTO,
     space: str = "probability",
     seed: int = 0,
+    task: str | None = None,
     budget: float | None = DEFAULT_BUDGET,
     reading: Reading = DEFAULT,
 ) -> Combination:
@@ -175,17 +199,22 @@ def combine(
         none, up to 5 drawn folds.
     calibrate : str
         `pooled` (one temperature for the combined output), `vector` (a scale and a bias for each class of
-        it), `members` (one temperature for each member before they are combined) or `none`.
+        it), `members` (one temperature for each member before they are combined) or `none`. By default,
+        `pooled` for classes and `none` for numbers, which have no temperature.
     weights : mapping of str to float, optional
         Weights for the method `weighted`; they are learned by default.
     metric : str
         The metric that ranks the methods, or `python:module.function` (see
         `committee.metrics.custom.CustomMetric`). Methods that learn weights or select members optimize it if
-        it is a function or one of `committee.base.objectives.OBJECTIVES`, and the log-loss otherwise.
+        it is a function or one of the objectives of the task, and the default otherwise: `log_loss` of
+        classes, and `rmse` of numbers.
     space : str
         The space in which `weighted` averages: `probability` or `logit`.
     seed : int
         Seed of drawn folds and of bootstrap resamples.
+    task : str, optional
+        `classification` or `regression`. By default, what labels and predictions say; the log says why labels
+        are read as numbers (see `committee.predictions.type_of_files.type_of`).
     budget : float, optional
         Estimated seconds for all fits together, if no methods are named. The cheapest methods run, and the
         log names the others with their times. None runs all methods.
@@ -219,11 +248,16 @@ def combine(
     >>> found.best.scores.gain["log_loss"].proven
     True
     """
-    get_metric(metric)
-    check_choice("calibrate", calibrate, tuple(CALIBRATIONS))
-    aim = metric if metric in OBJECTIVES or is_custom(metric) else "log_loss"
+    if metric != AUTO and not is_custom(metric):
+        get_metric(metric)
+    if calibrate != AUTO:
+        check_choice("calibrate", calibrate, tuple(CALIBRATIONS))
+    reading = typed(files, labels, task, reading)
+    kind = task_for(reading.target_type or CLASSES)
+    metric, calibrate = _of_task(kind, metric, calibrate)
+    aim = metric if metric in kind.objectives or is_custom(metric) else kind.objectives[0]
     options = {"metric": aim, "space": space, "weights": weights, "seed": seed}
-    combiners = _combiners(methods or plain_methods(), options)
+    combiners = _combiners(methods or _serving(plain_methods(), kind), options)
     if weights is not None and "weighted" not in (each.key for each in combiners.values()):
         raise UsageError(
             "weights",
@@ -231,10 +265,10 @@ def combine(
             got=first_five(combiners),
             todo="Add --method weighted.",
         )
-    predictions = _labeled(files, labels, reading)
+    predictions = labeled(files, labels, reading)
     test_rows = None
     if test is not None:
-        test_rows = same_members(_joined(test, reading, average_folds=True), predictions)
+        test_rows = same_members(joined(test, reading, average_folds=True), predictions)
     rows_by_fold = _folds(predictions, folds, seed)
     seconds = estimates(combiners, predictions, rows_by_fold, calibrate)
     if not methods:
@@ -246,47 +280,30 @@ def combine(
     return Combination(predictions, _ranked(scored, metric), metric, test_rows)
 
 
-def _joined(files: Files | Predictions, reading: Reading, *, average_folds: bool = False) -> Predictions:
-    if isinstance(files, Predictions):
-        return files
-    paths = [Path(file) for file in files]
-    if not paths:
-        raise UsageError("combine", expected="at least one file of predictions", got="none")
-    return read_models(paths, reading, average_folds=average_folds)
-
-
-def _labeled(files: Files | Predictions, labels: str | Path | None, reading: Reading) -> Predictions:
-    predictions = _joined(files, reading)
-    if labels is not None:
-        table = read_labels(Path(labels), reading)
-        assert table.labels is not None
-        predictions = predictions.with_labels(
-            table.ids,
-            table.labels,
-            folds=table.folds,
-            groups=table.groups,
-            labels_are=reading.labels_are,
-            who=str(labels),
-        )
-        if len(table.ids) > len(predictions):
-            log.info(
-                "%s: %d labels without predictions are ignored", labels, len(table.ids) - len(predictions)
-            )
-    if predictions.labels is None:
+def _of_task(task: Task, metric: str, calibrate: str) -> tuple[str, str]:
+    """Return the metric and the calibration, checked; `auto` is the default of the task."""
+    if calibrate not in (AUTO, *task.calibrations):
         raise UsageError(
-            "combine",
-            expected="labels of the samples",
-            got="none",
-            todo="Name a file with the columns id and label: --labels FILE",
+            "calibrate",
+            expected=f"{' or '.join(task.calibrations)} for {task.target_type.name}",
+            got=f"'{calibrate}'",
+            todo="Leave it out.",
         )
-    return predictions
+    metric = task.objectives[0] if metric == AUTO else metric
+    task.metric(metric)
+    return metric, task.calibrations[0] if calibrate == AUTO else calibrate
+
+
+def _serving(methods: Sequence[str], task: Task) -> list[str]:
+    """Return the combiners that combine the outputs of a task."""
+    return [name for name in methods if task.target_type.name in COMBINERS.load(name).serves]
 
 
 def _folds(predictions: Predictions, folds: int | None, seed: int) -> NDArray[np.int64] | None:
     if folds is None:
         return None
-    labels = predictions.require_labels("combine")
-    return make_folds(labels, folds, groups=predictions.groups, seed=seed, rare=True)
+    strata = predictions.strata("combine")
+    return make_folds(strata, folds, groups=predictions.groups, seed=seed, rare=True)
 
 
 def _combiners(methods: Sequence[Method], options: Mapping[str, Any]) -> dict[str, Combiner]:
@@ -342,12 +359,12 @@ def _calibration(how: str, scores: Scores) -> dict[str, Any] | None:
 
 def _with_metric(found: Combined, metric: str, predictions: Predictions) -> Scores:
     """Return the scores of a method with a metric that is a function of the user."""
-    scores, labels = found.scores, predictions.require_labels("combine")
+    scores, labels, task = found.scores, predictions.require_labels("combine"), task_of(predictions)
     on_fit = found.combiner.combine(predictions.logits)
-    held_out = intervals(scores.held_out, labels, groups=predictions.groups, names=[metric])
+    held_out = task.intervals(scores.held_out, labels, groups=predictions.groups, names=[metric])
     return replace(
         scores,
-        fit={**scores.fit, **evaluate(on_fit, labels, [metric])},
+        fit={**scores.fit, **task.evaluate(on_fit, labels, [metric])},
         cross_fitted={**scores.cross_fitted, **held_out},
     )
 

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from committee.errors import DataError, first_five
 from committee.predictions.files.base import Table, member_names, read, read_table, to_predictions
-from committee.predictions.probabilities import FLOOR
 from committee.predictions.reading import DEFAULT, Reading
 from committee.predictions.table import Predictions
+from committee.predictions.targets import named_alike
 
 log = logging.getLogger(__name__)
 
@@ -93,12 +92,9 @@ def read_models(
     UsageError, DataError
         A file cannot be read, or files do not match.
     """
-    return Predictions.join(
-        [
-            read_model(name, files, reading, average_folds=average_folds)
-            for name, files in models_of(paths).items()
-        ]
-    )
+    models = models_of(paths).items()
+    parts = [read_model(name, files, reading, average_folds=average_folds) for name, files in models]
+    return Predictions.join(named_alike(parts))
 
 
 def read_model(
@@ -179,8 +175,7 @@ def _with_classes(table: Table, first: Table, who: str) -> Table:
 
 
 def _mean(parts: Sequence[Predictions]) -> Predictions:
-    """Return the mean of the probabilities of the fold networks."""
+    """Return the mean of the probabilities, or of the numbers, of the fold networks."""
     first, *others = parts
-    aligned = [first, *(part.aligned(first) for part in others)]
-    mean = np.mean([softmax(part.logits, axis=2) for part in aligned], axis=0)
-    return replace(first, logits=np.log(np.maximum(mean, FLOOR)).astype(np.float32))
+    outputs = [first.logits, *(part.aligned(first).logits for part in others)]
+    return replace(first, logits=first.target_type.mean(outputs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from committee.errors import UsageError, nearest
+from committee.predictions.target_types import NUMBERS, TargetType
 
 LABELS_ARE, VALUES_ARE = ("names", "positions"), ("probabilities", "logits")
 
@@ -24,11 +25,14 @@ class Reading:
     values_are : {"probabilities", "logits"}, optional
         What the scores are. By default, those of tables are probabilities, and arrays are what their name
         says.
+    target_type : TargetType, optional
+        Whether labels are classes or numbers. By default, what the names of arrays say, and classes in
+        tables; `committee.combine` infers it from the labels.
 
     Raises
     ------
     UsageError
-        A value is unknown.
+        A value is unknown, or says how classes are read while labels are numbers.
 
     See Also
     --------
@@ -45,11 +49,25 @@ class Reading:
     label_column: str | None = None
     labels_are: str = "names"
     values_are: str | None = None
+    target_type: TargetType | None = None
 
     def __post_init__(self) -> None:
         _check("labels_are", self.labels_are, LABELS_ARE)
         if self.values_are is not None:
             _check("values_are", self.values_are, VALUES_ARE)
+        if self.target_type is NUMBERS and self.is_of_classes:
+            name = "labels_are" if self.values_are is None else "values_are"
+            raise UsageError(
+                name,
+                expected="none for numbers, since it says how classes are read",
+                got=f"'{getattr(self, name)}'",
+                todo="Leave it out.",
+            )
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether the caller said how labels or scores of classes are read."""
+        return self.values_are is not None or self.labels_are != "names"
 
 
 def _check(who: str, value: str, choices: tuple[str, ...]) -> None:

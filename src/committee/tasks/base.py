@@ -50,6 +50,8 @@ class Task(ABC):
         The ways to calibrate an ensemble; the first is the default.
     conformal : tuple of str
         The kinds of conformal prediction: sets of classes, or intervals of numbers.
+    formats : tuple of str
+        The formats of submission files; the first is the default.
     logits : bool
         Whether outputs are logits, so that the logarithm is used of networks that return probabilities.
 
@@ -76,6 +78,7 @@ class Task(ABC):
     calibrations: ClassVar[tuple[str, ...]]
     stacking: ClassVar[StackingSpace]
     conformal: ClassVar[tuple[str, ...]]
+    formats: ClassVar[tuple[str, ...]]
     logits: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -89,6 +92,10 @@ class Task(ABC):
     @abstractmethod
     def link(self, outputs: Tensor) -> Tensor:
         """Return what outputs `[B, C, ...]` of a network or an ensemble mean: probabilities, or numbers."""
+
+    @abstractmethod
+    def linked(self, combined: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what combined outputs mean, as an array: probabilities of log-probabilities, or numbers."""
 
     @abstractmethod
     def normalized(self, outputs: Tensor) -> Tensor:

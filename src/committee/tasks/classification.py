@@ -54,6 +54,7 @@ class Classification(Task):
     stacking = ClassSpace()
     calibrations = ("pooled", "vector", "members", "none")
     conformal = METHODS
+    formats = ("probabilities", "labels")
     logits = True
 
     def metric(self, name: str) -> Metric:
@@ -67,6 +68,10 @@ class Classification(Task):
     def link(self, outputs: Tensor) -> Tensor:
         """Return probabilities."""
         return outputs.softmax(dim=1)
+
+    def linked(self, combined: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the exponential, since combined outputs are log-probabilities."""
+        return np.exp(combined)
 
     def normalized(self, outputs: Tensor) -> Tensor:
         """Return log-probabilities."""

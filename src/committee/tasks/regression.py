@@ -54,6 +54,7 @@ class Regression(Task):
     stacking = NumberSpace()
     calibrations = ("none",)
     conformal = KINDS
+    formats = ("values",)
     logits = False
 
     def metric(self, name: str) -> Metric:
@@ -69,6 +70,10 @@ class Regression(Task):
     def link(self, outputs: Tensor) -> Tensor:
         """Return the numbers as they are."""
         return outputs
+
+    def linked(self, combined: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the numbers as they are."""
+        return combined
 
     def normalized(self, outputs: Tensor) -> Tensor:
         """Return the numbers as they are."""

@@ -194,10 +194,11 @@ def test_npz_sentences(tmp_path: Path) -> None:
         ": expected an array 'ids', got the arrays 'id', 'probs'. Did you mean 'id'?"
     )
     assert reading(ids=["a"], probability=[[1, 0]]) == (
-        ": expected one of the arrays 'logits' and 'probs', got the arrays 'ids', 'probability'."
+        ": expected one of the arrays 'logits' and 'probs', or 'values' of numbers, "
+        "got the arrays 'ids', 'probability'."
     )
     assert reading(ids=["a"], probs=[[1, 0]], logits=[[1, 0]]) == (
-        ": expected one of the arrays 'logits' and 'probs', got both."
+        ": expected one of the arrays 'logits' and 'probs', or 'values' of numbers, got 'logits' and 'probs'."
     )
     assert reading(ids=["a"], probs=[1, 0]) == ": probs: expected an array [N, C], got [2]."
     assert reading(ids=["a", "b"], probs=[[1, 0]]) == ": sample ids: expected 1 ids, one for each row, got 2."

@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from committee.errors import UsageError, first_five
 from committee.predictions.table import Predictions
+from committee.predictions.targets import renamed
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def same_members(test: Predictions, fitted: Predictions) -> Predictions:
             got=first_five(test.members),
             todo="Give one test file per member, with the same name or in the same order.",
         )
-    return test.with_classes(fitted.class_names, of="that were fitted")
+    return renamed(test, fitted.class_names).with_classes(fitted.class_names, of="that were fitted")
 
 
 def _counterparts(test: Sequence[str], fitted: Sequence[str]) -> list[str]:

@@ -11,24 +11,29 @@ from numpy.typing import NDArray
 from committee.errors import DataError, first_five, nearest
 from committee.predictions.files.base import PredictionFile, Table
 from committee.predictions.names import as_text, required
+from committee.predictions.target_types import CLASSES, NUMBERS
 from committee.untrusted.growth import text_array
 
-VALUES = ("logits", "probs")
+VALUES = {"logits": CLASSES, "probs": CLASSES, "values": NUMBERS}
+"""The arrays of predictions, and what the labels beside them are."""
+KNOWN = ("ids", "classes", "target_names", "labels", "targets", "folds", "groups", "seen", *VALUES)
 
 
 def table(arrays: Mapping[str, NDArray[Any]], who: str, file: PredictionFile) -> Table:
-    """Return a table from the arrays `ids`, `logits` or `probs`, and optional further ones.
+    """Return a table from the arrays `ids`, `logits`, `probs` or `values`, and optional further ones.
 
-    The optional arrays are `classes`, `labels`, `folds`, `groups` and `seen`.
+    The optional arrays are `classes`, `labels`, `folds`, `groups` and `seen`, and beside `values`,
+    `target_names`, and `targets` in place of `labels`.
 
     Raises
     ------
     DataError
-        There are no ids, neither predictions nor labels, or both logits and probabilities, or the shapes do
-        not match.
+        There are no ids, neither predictions nor labels, or two arrays of predictions, or the shapes do not
+        match.
     """
     ids = next((name for name in (file.id_column, "ids") if name in arrays), None)
-    labels = "labels" if file.label_column not in arrays else str(file.label_column)
+    named = (name for name in (file.label_column, "labels", "targets") if name in arrays)
+    labels = next(named, None) or "labels"
     if ids is None:
         name = file.id_column or "ids"
         raise DataError(
@@ -38,14 +43,16 @@ def table(arrays: Mapping[str, NDArray[Any]], who: str, file: PredictionFile) ->
             todo=nearest(name, arrays),
         )
     given = [name for name in VALUES if name in arrays]
-    if len(given) > 1 or not (given or labels in arrays):
+    further = _further(arrays, arrays[ids].shape, {ids, labels}) if file.labels_only else {}
+    if len(given) > 1 or not (given or further or labels in arrays):
         raise DataError(
             who,
-            expected="one of the arrays 'logits' and 'probs'",
-            got="both" if given else f"the arrays {first_five(arrays)}",
+            expected="one of the arrays 'logits' and 'probs', or 'values' of numbers",
+            got=" and ".join(map(repr, given)) if given else f"the arrays {first_five(arrays)}",
         )
     for name in {labels, "folds", "groups", "seen"} & {*arrays}:
-        if arrays[name].shape != arrays[ids].shape:
+        is_table = name == labels and (labels == "targets" or "values" in given or "target_names" in arrays)
+        if arrays[name].shape[: 1 if is_table else None] != arrays[ids].shape:
             raise DataError(
                 f"{who}: {name}",
                 expected=f"{arrays[ids].size} values, one for each id",
@@ -53,19 +60,31 @@ def table(arrays: Mapping[str, NDArray[Any]], who: str, file: PredictionFile) ->
             )
     return Table(
         required(as_text(arrays[ids], f"{who}: {ids}"), f"{who}: {ids}"),
-        _values(arrays[given[0]], f"{who}: {given[0]}") if given else None,
+        _values(arrays[given[0]], f"{who}: {given[0]}", given == ["values"]) if given else None,
         is_probability=given == ["probs"],
         classes=as_text(arrays["classes"], f"{who}: classes") if "classes" in arrays else None,
+        target_type=VALUES[given[0]] if given else None,
+        columns=tuple(as_text(arrays.get("target_names", ()), f"{who}: target_names").tolist()),
         labels=arrays.get(labels),
+        label_column=labels,
+        further=further,
         folds=arrays.get("folds"),
         groups=arrays.get("groups"),
         seen=truths(arrays["seen"], f"{who}: seen") if "seen" in arrays else None,
     )
 
 
-def _values(values: NDArray[Any], who: str) -> NDArray[Any]:
+def _further(
+    arrays: Mapping[str, NDArray[Any]], shape: tuple[int, ...], without: set[str]
+) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file of labels that may be true numbers, besides those of known names."""
+    known = {*KNOWN, *without}
+    return {name: each for name, each in arrays.items() if name not in known and each.shape == shape}
+
+
+def _values(values: NDArray[Any], who: str, is_number: bool) -> NDArray[Any]:
     """Return scores `[N, C]`, or `[N, 1]` for one score of each row."""
-    if values.ndim == 1 and values.dtype.kind == "f":
+    if values.ndim == 1 and (values.dtype.kind == "f" or is_number):
         return values[:, None]
     if values.ndim != 2:
         raise DataError(who, expected="an array [N, C]", got=str(list(values.shape)))

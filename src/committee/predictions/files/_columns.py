@@ -17,6 +17,7 @@ from committee.errors import DataError, first_five, nearest
 from committee.predictions.files._arrays import truths
 from committee.predictions.files.base import PredictionFile, Table
 from committee.predictions.names import class_numbers, required
+from committee.predictions.target_types import NUMBERS
 
 log = logging.getLogger(__name__)
 
@@ -70,9 +71,14 @@ class Header:
         """The names of the classes; None if the columns are `p0`, `p1`, ..."""
         if len(self.classes) > 1 and are_numbered(self.classes):
             return None
+        return np.array(self.columns)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the class columns, without the prefix of classes that have the name of another one."""
         names = [unescape(name) for name in self.classes]
         prefixed = all(name.startswith(CLASS) for name in names)
-        return np.array([name.removeprefix(CLASS) for name in names] if prefixed else names)
+        return [name.removeprefix(CLASS) for name in names] if prefixed else names
 
 
 def read_header(
@@ -109,6 +115,8 @@ def read_header(
     rest = [name for name in names if name not in {own, *special.values(), *predicted}]
     others = [name for name in rest if name in able and (INDEX.fullmatch(name) or name.lower() in (ID, *IDS))]
     classes = [name for name in rest if name not in others]
+    if file.target_type is NUMBERS and not (classes or file.labels_only) and file.label_column in names:
+        classes = [special.pop("label")]  # the predictions have the name of the target
     numbers = class_numbers(classes)
     if numbers is not None:
         classes = [name for _, name in sorted(zip(numbers, classes, strict=True))]
@@ -120,6 +128,20 @@ def are_numbered(classes: Sequence[str]) -> bool:
     numbers = class_numbers(classes)
     in_order = numbers is not None and sorted(numbers) == list(range(len(classes)))
     return in_order and all(map(_SCORE.fullmatch, classes))
+
+
+def targets(header: Header, file: PredictionFile) -> tuple[str, ...]:
+    """Return the columns of a file of labels that may be true numbers, besides that of the label."""
+    needed = file.target_type is NUMBERS or "label" not in header.special
+    return header.classes if file.labels_only and needed else ()
+
+
+def scores_among(header: Header, file: PredictionFile, columns: Mapping[str, Any]) -> frozenset[str]:
+    """Return the columns of text that are scores in spite of their names; there are none among numbers."""
+    if file.target_type is NUMBERS:
+        return frozenset()
+    found = {name for name in header.texts if name in columns and is_score(columns[name])}
+    return frozenset(found - {file.id_column, file.label_column})
 
 
 def is_special(name: str) -> bool:
@@ -138,9 +160,16 @@ def is_score(cells: Sequence[object]) -> bool:
 
 
 def table(
-    columns: Mapping[str, NDArray[Any]], values: NDArray[np.floating[Any]] | None, header: Header, who: str
+    columns: Mapping[str, NDArray[Any]],
+    values: NDArray[np.floating[Any]] | None,
+    header: Header,
+    who: str,
+    further: Sequence[str] = (),
 ) -> Table:
-    """Return a table from its columns of text by their own names, and its class columns `[N, C]`."""
+    """Return a table from its columns of text by their own names, and its class columns `[N, C]`.
+
+    `further` are columns of text that may be true numbers.
+    """
     special = {name: columns[own] for name, own in header.special.items()}
     folds = special.get("fold")
     named = [name for name in header.others if not INDEX.fullmatch(name)]
@@ -150,7 +179,10 @@ def table(
         required(columns[header.id], f"{who}: column '{header.id}'"),
         values if len(header.classes) else None,
         classes=header.class_names,
+        columns=tuple(header.columns),
         labels=special.get("label"),
+        label_column=header.special.get("label", "label"),
+        further={unescape(name): columns[name] for name in further},
         folds=None if folds is None else _whole(folds, f"{who}: column '{header.special['fold']}'"),
         groups=special.get("group"),
         seen=truths(special["seen"], f"{who}: column 'seen'") if "seen" in special else None,

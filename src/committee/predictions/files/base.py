@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +19,8 @@ from committee.predictions.names import as_text
 from committee.predictions.probabilities import two_columns
 from committee.predictions.reading import DEFAULT, Reading
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import NUMBERS, TargetType
+from committee.predictions.targets import number_predictions, true_numbers
 from committee.store.manifest import NAME, read_whole
 
 log = logging.getLogger(__name__)
@@ -33,13 +35,21 @@ class Table:
     ids : array [N]
         Names of the samples.
     values : float array [N, C] or None
-        Probabilities or logits; None in a file of labels.
+        Probabilities, logits or numbers; None in a file of labels.
     is_probability : bool
         Whether `values` are probabilities, and not logits.
     classes : array [C] or None
         Names of the columns of `values`; None if they are numbered.
+    target_type : TargetType or None
+        What labels are, if the names of the arrays say it; columns of a table do not.
+    columns : tuple of str
+        Names of the columns of `values` as they are in the file; empty if they have none.
     labels, folds, groups : array [N] or None
-        Optional columns. A missing value is blank, NaN or None.
+        Optional columns. A missing value is blank, NaN or None. Labels of several targets are `[N, T]`.
+    label_column : str
+        The name of the column of the labels in the file.
+    further : mapping of str to array [N]
+        Other columns of a file of labels, which may be true numbers.
     seen : bool array [N] or None
         Whether the model was trained on each row, if the file has this column.
     ids_are_index : bool
@@ -62,7 +72,11 @@ class Table:
     values: NDArray[np.floating[Any]] | None = None
     is_probability: bool = True
     classes: NDArray[Any] | None = None
+    target_type: TargetType | None = None
+    columns: tuple[str, ...] = ()
     labels: NDArray[Any] | None = None
+    label_column: str = "label"
+    further: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     folds: NDArray[Any] | None = None
     groups: NDArray[Any] | None = None
     seen: NDArray[np.bool_] | None = None
@@ -80,6 +94,8 @@ class PredictionFile(ABC):
         Names of the columns of ids and labels, if the caller gave them.
     labels_only : bool
         Whether scores are not needed, so that other columns may hold anything.
+    target_type : TargetType or None
+        Whether labels are classes or numbers, if the caller knows it.
 
     See Also
     --------
@@ -105,6 +121,7 @@ class PredictionFile(ABC):
     id_column: str | None = None
     label_column: str | None = None
     labels_only: bool = False
+    target_type: TargetType | None = None
 
     @abstractmethod
     def read(self, path: Path) -> Table:
@@ -152,7 +169,9 @@ def read(path: Path, name: str, reading: Reading = DEFAULT) -> Predictions:
     (('cat', 'dog'), [0, 1])
     """
     if is_saved(path):
-        return _folder(path)
+        found = _folder(path)
+        _check_type(found.target_type, reading, str(path))
+        return found
     return to_predictions(read_table(path, reading), name, str(path), reading)
 
 
@@ -160,7 +179,7 @@ def read_table(path: Path, reading: Reading = DEFAULT, *, labels_only: bool = Fa
     """Read a file as it is; raise what `read` raises."""
     file = _format_of(path)
     file.id_column, file.label_column = reading.id_column, reading.label_column
-    file.labels_only = labels_only
+    file.labels_only, file.target_type = labels_only, reading.target_type
     return file.read(path)
 
 
@@ -179,9 +198,23 @@ def to_predictions(table: Table, name: str, who: str, reading: Reading = DEFAULT
             got="ids and labels only",
             todo="Give files of labels with --labels.",
         )
+    _check_type(table.target_type, reading, who)
+    if (reading.target_type or table.target_type) is NUMBERS:
+        return number_predictions(table, name, who)
+    return _class_predictions(table, table.values, name, who, reading)
+
+
+def _check_type(found: TargetType | None, reading: Reading, who: str) -> None:
+    wanted = reading.target_type
+    if wanted is not None and found is not None and found is not wanted:
+        raise DataError(who, expected=f"predictions of {wanted.name}", got=f"those of {found.name}")
+
+
+def _class_predictions(
+    table: Table, values: NDArray[np.floating[Any]], name: str, who: str, reading: Reading
+) -> Predictions:
     sure = reading.values_are is not None
     are_probabilities = reading.values_are == "probabilities" if sure else table.is_probability
-    values = table.values
     classes = range(values.shape[-1]) if table.classes is None else table.classes.tolist()
     names = [str(each) for each in classes]
     if values.ndim == 2 and values.shape[1] == 1:
@@ -200,12 +233,14 @@ def to_predictions(table: Table, name: str, who: str, reading: Reading = DEFAULT
         found = Predictions.from_probabilities(values, **rest)
     else:
         found = Predictions.from_logits(values, are_logits=sure, **rest)
-    return found if table.labels is None else _labeled(found, table.labels, who, reading)
+    return found if table.labels is None else _labeled(found, table, who, reading)
 
 
-def _labeled(found: Predictions, labels: NDArray[Any], who: str, reading: Reading) -> Predictions:
+def _labeled(found: Predictions, table: Table, who: str, reading: Reading) -> Predictions:
     """Return predictions with labels in the same order; if all labels are missing, without labels."""
-    labels = as_text(labels, f"{who}: labels")
+    assert table.labels is not None
+    title = f"column '{table.label_column}'" if table.columns else "labels"
+    labels = as_text(table.labels, f"{who}: {title}")
     if not (labels != "").any():
         return found
     lacking = found.sample_ids[labels == ""]
@@ -219,17 +254,28 @@ def _labeled(found: Predictions, labels: NDArray[Any], who: str, reading: Readin
     return found.with_labels(found.sample_ids, labels, labels_are=reading.labels_are, who=f"{who}: labels")
 
 
-def read_labels(path: Path, reading: Reading = DEFAULT) -> Table:
-    """Read ids and labels, and optional folds and groups; rows without a label are left out.
+def read_labels(path: Path, reading: Reading = DEFAULT, targets: Sequence[str] = ()) -> Table:
+    """Read ids and labels, and optional folds and groups; rows without a class are left out.
+
+    Parameters
+    ----------
+    path : Path
+    reading : Reading
+        What the caller knows about the columns; its `target_type` says whether labels are numbers.
+    targets : sequence of str
+        The targets of the predictions. Labels are their numbers, float64 `[N, T]`, and `columns` their names.
 
     Raises
     ------
     UsageError
         The file does not exist, or its format is unknown.
     DataError
-        The file has no labels.
+        The file has no labels, or a row has no finite number.
     """
     table = read_table(path, reading, labels_only=True)
+    if reading.target_type is NUMBERS:
+        names, numbers = true_numbers(table, targets, str(path))
+        return replace(table, labels=numbers, columns=names)
     if table.labels is None:
         raise DataError(
             str(path),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from committee.base.csv_cells import texts
 from committee.errors import DataError
-from committee.predictions.files._columns import is_score, read_header, table
+from committee.predictions.files._columns import read_header, scores_among, table, targets
 from committee.predictions.files.base import PredictionFile, Table
 from committee.untrusted.growth import text_array
 
@@ -24,9 +24,10 @@ class Csv(PredictionFile):
 
     Class columns are `p0`, `p1`, ..., or `prob_0`, `prob_1`, ..., or have the names of the classes. The
     optional columns are `label`, `fold`, `group` and `seen`. A file of labels has the columns `id` and
-    `label`, and no class columns. Without a column `id`, a usual name of ids (`image_id`, `filename`, ...) or
-    the unnamed index of pandas is used. A column such as `group` that holds fractions from 0 to 1 is a class.
-    A blank cell and NaN are missing values.
+    `label`, and no class columns. Predictions of numbers have one column of any name, or one for each target;
+    their labels have columns of the same names. Without a column `id`, a usual name of ids (`image_id`,
+    `filename`, ...) or the unnamed index of pandas is used. A column such as `group` that holds fractions
+    from 0 to 1 is a class. A blank cell and NaN are missing values.
 
     See Also
     --------
@@ -56,11 +57,14 @@ class Csv(PredictionFile):
             _check_widths(path, len(names))
             cells = _pick(path, names, lines, header.texts, np.object_).T.tolist()
             found = dict(zip(header.texts, cells, strict=True))
-            scores = frozenset(name for name in header.texts if is_score(found[name]))
-            header = read_header(names, self, who, scores - {self.id_column, self.label_column})
+            header = read_header(names, self, who, scores_among(header, self, found))
+            further = [name for name in targets(header, self) if name not in found]
+            if further:
+                cells = _pick(path, names, lines, further, np.object_).T.tolist()
+                found.update(zip(further, cells, strict=True))
             columns = {
                 name: _plain(found[name], f"{who}: column '{name}'")
-                for name in (header.id, *header.special.values())
+                for name in (header.id, *header.special.values(), *targets(header, self))
             }
             wanted = header.classes and not self.labels_only
             values = _scores(path, names, lines, header.classes) if wanted else None
@@ -70,7 +74,7 @@ class Csv(PredictionFile):
             if isinstance(error, DataError):
                 raise
             raise DataError(who, expected="CSV", got=str(error).splitlines()[0].rstrip(".")) from error
-        return table(columns, values, header, who)
+        return table(columns, values, header, who, targets(header, self))
 
 
 def _header(path: Path) -> tuple[list[str], int]:

@@ -13,7 +13,9 @@ from committee.untrusted.npy import load_npz
 class Npz(PredictionFile):
     """NPZ with the arrays `ids`, `[N]`, and `logits` or `probs`, float `[N, C]`.
 
-    The optional arrays are `classes`, `[C]`, and `labels`, `folds`, `groups` and `seen`, `[N]`.
+    The optional arrays are `classes`, `[C]`, and `labels`, `folds`, `groups` and `seen`, `[N]`. Numbers are
+    the array `values`, `[N]` or `[N, T]`, with `target_names`, `[T]`, and the true numbers are `targets` or
+    `labels`.
 
     See Also
     --------

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, require
-from committee.predictions.files._columns import is_score, read_header, table
+from committee.predictions.files._columns import read_header, scores_among, table, targets
 from committee.predictions.files.base import PredictionFile, Table
 from committee.predictions.names import as_text
+from committee.predictions.target_types import CLASSES
 from committee.untrusted.parquet import read_parquet
 
 
@@ -50,18 +51,34 @@ class Parquet(PredictionFile):
             raise DataError(str(path), expected="a Parquet table", got=_first_line(error)) from error
         names = found.column_names
         header = read_header(names, self, str(path))
-        scores = frozenset(name for name in header.texts if _is_score(found.column(name)))
-        header = read_header(names, self, str(path), scores - {self.id_column, self.label_column})
+        floats = {
+            name: found.column(name).to_pylist() for name in header.texts if _is_float(found.column(name))
+        }
+        header = read_header(names, self, str(path), scores_among(header, self, floats))
         values = np.empty((found.num_rows, len(header.classes)), np.float32)
         for index, name in enumerate(() if self.labels_only else header.classes):
             values[:, index] = _numbers(found.column(name), f"{path}: column '{name}'")
         texts = (header.id, *header.special.values())
-        columns = {name: _names(found.column(name), f"{path}: column '{name}'") for name in texts}
-        return table(columns, values, header, str(path))
+        fractions = {header.special.get("label")} if self.target_type is not CLASSES else set()
+        columns = {
+            name: _cells(found.column(name), f"{path}: column '{name}'", name in fractions) for name in texts
+        }
+        further = targets(header, self)
+        columns |= {name: _cells(found.column(name), f"{path}: column '{name}'", True) for name in further}
+        return table(columns, values, header, str(path), further)
 
 
-def _is_score(column: Any) -> bool:
-    return str(column.type) in ("halffloat", "float", "double") and is_score(column.to_pylist())
+def _is_float(column: Any) -> bool:
+    return str(column.type) in ("halffloat", "float", "double")
+
+
+def _cells(column: Any, who: str, may_be_number: bool) -> NDArray[Any]:
+    """Return a column of text, or of numbers if it may be a target."""
+    if may_be_number and _is_float(column):
+        values = column.to_numpy()
+        if not np.array_equal(values, np.trunc(values), equal_nan=True):
+            return cast("NDArray[Any]", values.astype(np.float64))
+    return _names(column, who)
 
 
 def _numbers(column: Any, who: str) -> NDArray[Any]:

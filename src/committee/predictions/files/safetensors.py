@@ -14,14 +14,15 @@ from committee.predictions.files._arrays import names_of, table
 from committee.predictions.files.base import PredictionFile, Table
 from committee.untrusted.safetensors_header import read_header
 
-TEXTS = ("ids", "classes", "labels", "groups")
+TEXTS = ("ids", "classes", "target_names", "labels", "groups")
 
 
 class Safetensors(PredictionFile):
-    """Safetensors with `logits` or `probs`, float `[N, C]`, and `ids`.
+    """Safetensors with `logits` or `probs`, float `[N, C]`, or numbers `values`, and `ids`.
 
     `ids` and the optional `classes`, `labels` and `groups` are tensors of whole numbers, or JSON lists of
-    text in the metadata. `folds` and `seen` are optional tensors.
+    text in the metadata, as are `target_names` of numbers. `folds` and `seen` are optional tensors, and
+    beside `values`, `labels` or `targets` are the true numbers.
 
     See Also
     --------

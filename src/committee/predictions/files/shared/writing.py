@@ -1,4 +1,4 @@
-"""The writers of CSV files of probabilities and of labels."""
+"""The writers of CSV files of probabilities, of numbers and of labels."""
 
 from __future__ import annotations
 
@@ -60,15 +60,43 @@ def write_csv(
     UsageError
         The file exists, and has other content.
     """
-    numbers = ",".join(["%.7g"] * len(class_names))
-    ids, rows = np.asarray(sample_ids).tolist(), np.asarray(probabilities)
     names = None if labels is None else [cell(class_names[label]) for label in np.asarray(labels).tolist()]
     header = [id_column, *class_columns(class_names), *([] if names is None else [label_column])]
+    _write(path, header, sample_ids, probabilities, "%.7g", names, force)
+
+
+def write_values(
+    path: Path,
+    sample_ids: ArrayLike,
+    values: NDArray[np.floating],
+    target_names: Sequence[str],
+    *,
+    id_column: str = ID,
+    force: bool = True,
+) -> None:
+    """Write one row for each sample: its id, and the number of each target under the name of the target.
+
+    Numbers have nine significant digits, from which float32 is read as it was. Raise what `write_csv` raises.
+    """
+    _write(path, [id_column, *target_names], sample_ids, values, "%.9g", None, force)
+
+
+def _write(
+    path: Path,
+    header: Sequence[str],
+    sample_ids: ArrayLike,
+    values: NDArray[np.floating],
+    form: str,
+    labels: Sequence[str] | None,
+    force: bool,
+) -> None:
+    numbers = ",".join([form] * np.shape(values)[1])
+    ids, rows = np.asarray(sample_ids).tolist(), np.asarray(values)
     with output_text(path, force=force) as file:
         file.write(",".join(map(cell, header)) + "\n")
         for start in range(0, len(ids), 4096):
             for place, row in enumerate(rows[start : start + 4096].tolist(), start):
-                label = "" if names is None else f",{names[place]}"
+                label = "" if labels is None else f",{labels[place]}"
                 file.write(f"{cell(ids[place])},{numbers % tuple(row)}{label}\n")
 
 
