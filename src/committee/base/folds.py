@@ -256,4 +256,5 @@ def _invalid(folds: NDArray[Any]) -> list[object]:
 
 
 def _name(label: Any, class_names: Sequence[str] | None) -> str:
-    return f"'{class_names[int(label)] if class_names else label}'"
+    known = class_names and int(label) < len(class_names)
+    return f"'{class_names[int(label)] if known and class_names else label}'"

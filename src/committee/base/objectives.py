@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 OBJECTIVES = ("log_loss", "brier", "accuracy", "balanced_accuracy", "f1_macro", "auroc")
-"""The metrics that can be optimized by name, besides functions of the user."""
+"""The metrics of classes that can be optimized by name, besides functions of the user."""
+NUMBER_OBJECTIVES = ("rmse", "mae", "r2")
+"""Those of numbers."""
 AUTO = "auto"
 """The default objective of a task: `log_loss` of classes, `rmse` of numbers."""
 PREFIX = "python:"

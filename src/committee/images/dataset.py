@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -34,9 +35,11 @@ from committee.images.record import (
 from committee.images.source import read
 from committee.images.squares import with_fit
 from committee.images.view import PIXELS, CanvasSpec, Fit, View, canvas_size
+from committee.predictions.target_types import CLASSES, TargetType
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 from committee.store.manifest import digest
+from committee.tasks.base import Task, task_for
 
 Opened = Mapping[CanvasSpec, Canvas]
 PREVIEWED = 1000
@@ -67,12 +70,12 @@ class Dataset:
         (`folds.fingerprint`).
     canvases : mapping of CanvasSpec to uint8 `[N, S, S, channels]`, memory-mapped
         Decoded images, as each preprocessing needs them.
-    labels : int64 `[N]`
-        Index of each image's class in `class_names`.
+    labels : int64 `[N]`, or float64 `[N, T]`
+        Index of each image's class in `class_names`, or its targets.
     sample_ids : str `[N]`
         Unique ids of the images.
     class_names : tuple of str
-        Names of the classes.
+        Names of the classes, or of the targets.
     splits : str `[N]`
         "train", "val" or "test"; "dropped" for copies of images in another split that the recipe drops.
     folds : int64 `[N]`
@@ -87,6 +90,10 @@ class Dataset:
         Sample id -> reason, for images that could not be decoded, which are not rows.
     copies : dict
         Sample id -> id of the image of which it is a copy; both are in the same group.
+    target_type : TargetType
+        What labels are.
+    units : tuple of str
+        Unit of each target; empty without units.
 
     See Also
     --------
@@ -108,7 +115,7 @@ class Dataset:
     name: str
     fingerprint: str
     canvases: Mapping[CanvasSpec, NDArray[np.uint8]]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     sample_ids: NDArray[np.str_]
     class_names: tuple[str, ...]
     splits: NDArray[np.str_]
@@ -118,6 +125,18 @@ class Dataset:
     channels: int
     quarantined: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    target_type: TargetType = CLASSES
+    units: tuple[str, ...] = ()
+
+    @cached_property
+    def task(self) -> Task:
+        """What is predicted."""
+        return task_for(self.target_type)
+
+    @cached_property
+    def strata(self) -> NDArray[np.int64]:
+        """Stratum of each row, int64 `[N]`: draws of rows get about the same share of each."""
+        return self.target_type.strata(self.labels)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the paths of the memory-mapped images in place of their content."""
@@ -218,7 +237,7 @@ def open_dataset(
     specs = dict.fromkeys([*(CanvasSpec(side, fit, settings.channels) for side in sides), *canvases])
     if record is not None and not named and _suffices(record, specs, store, folds):
         return _dataset(record, settings, _canvases(record, None, settings, store, specs))
-    samples = read(settings)
+    samples = read(settings, None if record is None else record.kind)
     hashes = dict(zip(samples.ids, hash_images(samples.images, settings.num_workers), strict=True))
     if record is None:
         fresh, opened = _first(samples, hashes, settings, store, specs, folds, seed)
@@ -274,7 +293,7 @@ def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed
     record = None if named and not store.has_results() else load_record(store)
     settings = with_fit(settings, record, most=PREVIEWED)
     if record is None or named or (folds and not record.has_folds(folds)):
-        samples = read(settings)
+        samples = read(settings, None if record is None else record.kind)
         if record is None:
             record = first_record(samples, "", None, settings, store, folds=folds, seed=seed)
         else:
@@ -316,12 +335,18 @@ def _canvases(
     )
 
 
+def _units(record: Record, settings: Settings) -> tuple[str, ...]:
+    """Return the unit of each target, by the recipe or by the store; none if neither names units."""
+    known = {**record.units, **settings.units}
+    return tuple(known.get(name, "") for name in record.class_names) if known else ()
+
+
 def _dataset(record: Record, settings: Settings, opened: Opened) -> Dataset:
     return Dataset(
         name=record.name,
         fingerprint=digest([record.fingerprint, record.splits, settings.fit, settings.channels, PIXELS]),
         canvases={spec: canvas.pixels for spec, canvas in opened.items()},
-        labels=np.array(record.labels, dtype=np.int64),
+        labels=record.values,
         sample_ids=np.array(record.ids, dtype=np.str_),
         class_names=tuple(record.class_names),
         splits=np.array(record.splits, dtype=np.str_),
@@ -331,4 +356,6 @@ def _dataset(record: Record, settings: Settings, opened: Opened) -> Dataset:
         channels=settings.channels,
         quarantined=record.quarantined,
         copies=record.copies,
+        target_type=record.kind,
+        units=_units(record, settings),
     )

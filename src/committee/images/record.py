@@ -16,6 +16,7 @@ from committee.errors import StoreError, UsageError, first_five
 from committee.images.copies import check_folds, merge, resolve_copies
 from committee.images.readers.base import Samples
 from committee.images.splits import assign_folds, assign_splits, check_splits, join_val, own_folds
+from committee.predictions.target_types import CLASSES, TARGET_TYPES, TargetType
 from committee.recipe.dataset import Dataset as Settings
 from committee.recipe.section import overlay
 from committee.store.commit import commit
@@ -26,6 +27,7 @@ from committee.untrusted.documents import build, read_json
 log = logging.getLogger(__name__)
 
 FILE = "samples.json"
+OF_NUMBERS = ("target_type", "units")
 FROZEN = ("test_size", "val", "val_size")
 """Keys of the recipe that determine the splits and therefore cannot change in a store."""
 
@@ -58,6 +60,10 @@ class Record:
         Sample id -> SHA-256 of the same images, to detect that they have been repaired.
     copies : dict
         Sample id -> id of the image of which it is a copy.
+    target_type : str
+        What labels are: `classes`, or `numbers`, which are lists of length T in place of indices.
+    units : dict
+        Target -> its unit, where the recipe names one.
 
     See Also
     --------
@@ -70,7 +76,7 @@ class Record:
     content: str
     source: Mapping[str, Any]
     ids: list[str]
-    labels: list[int]
+    labels: list[Any]
     class_names: list[str]
     splits: list[str]
     groups: list[int] | None
@@ -80,6 +86,23 @@ class Record:
     quarantined: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    target_type: str = CLASSES.name
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> TargetType:
+        """What labels are."""
+        return TARGET_TYPES[self.target_type]
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The labels: int64 `[N]`, or float64 `[N, T]`."""
+        return np.array(self.labels)
+
+    def content_of_file(self) -> dict[str, Any]:
+        """Return the fields as JSON values, without those that data sets of classes do not have."""
+        found = asdict(self)
+        return found if self.kind is not CLASSES else {k: found[k] for k in found if k not in OF_NUMBERS}
 
     @property
     def cached_as(self) -> str:
@@ -111,14 +134,16 @@ class Record:
             commit(
                 store.dataset_folder(),
                 kind="dataset",
-                fingerprint=digest(asdict(self)),
+                fingerprint=digest(self.content_of_file()),
                 name=self.name,
                 rows=len(self.ids),
                 classes=len(self.class_names),
                 data=self.fingerprint,
             ) as place,
         ):
-            (place / FILE).write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
+            (place / FILE).write_text(
+                json.dumps(self.content_of_file(), ensure_ascii=False), encoding="utf-8"
+            )
 
 
 def load_record(store: Store) -> Record | None:
@@ -184,14 +209,14 @@ def first_record(
     DataError
         The data cannot be split, or two of its splits share images.
     """
-    numbers = {name: number for number, name in enumerate(samples.class_names)}
-    labels = np.array([numbers[label] for label in samples.labels], dtype=np.int64)
+    kind, labels = samples.target_type, samples.values
+    strata, rare = kind.strata(labels), not kind.everywhere
     ids, names = np.array(samples.ids), _names(samples)
     splits, first = _given_splits(samples, prints, settings, store, folds)
     groups = merge(None if names is None else np.unique(names, return_inverse=True)[1], first)
     splits = assign_splits(
         ids,
-        labels,
+        strata,
         splits,
         groups,
         test_size=settings.test_size,
@@ -199,8 +224,9 @@ def first_record(
         folds=folds,
         seed=seed,
         class_names=samples.class_names,
+        rare=rare,
     )
-    check_splits(samples.class_names, labels, splits, names)
+    check_splits(samples.class_names, strata, splits, names, rare=rare)
     if not folds and not settings.val_size and "val" not in samples.splits:
         log.info(
             "Without folds, ensembles are fitted on a val split: %d of %d images are held out for it "
@@ -223,6 +249,8 @@ def first_record(
         own_folds=samples.folds is not None,
         as_read=content,
         copies={samples.ids[row]: samples.ids[first[row]] for row in copies},
+        target_type=kind.name,
+        units={name: unit for name, unit in settings.units.items() if name in samples.class_names},
     )
 
 
@@ -235,7 +263,7 @@ def _given_splits(
     if prints is None:
         return splits, np.arange(len(ids))
     drop = settings.duplicates == "drop"
-    return resolve_copies(ids, np.array(samples.labels), splits, prints, drop=drop, store=store)
+    return resolve_copies(ids, np.array(samples.texts()), splits, prints, drop=drop, store=store)
 
 
 def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Record:
@@ -250,14 +278,21 @@ def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Re
     """
     if not folds or record.has_folds(folds):
         return record
-    ids, labels, splits = np.array(record.ids), np.array(record.labels), np.array(record.splits)
+    ids, splits, rare = np.array(record.ids), np.array(record.splits), not record.kind.everywhere
+    strata = record.kind.strata(record.values)
     if samples.folds is None:
         groups = None if record.groups is None else np.array(record.groups)
         assigned = assign_folds(
-            labels, splits, groups, folds=folds, seed=seed, class_names=record.class_names
+            strata,
+            splits,
+            groups,
+            folds=folds,
+            seed=seed,
+            class_names=record.class_names,
+            rare=rare,
         )
     else:
-        assigned = own_folds(samples.folds, ids, labels, splits, _names(samples), record.class_names)
+        assigned = own_folds(samples.folds, ids, strata, splits, _names(samples), record.class_names, rare)
         places = {name: row for row, name in enumerate(record.ids)}
         first = np.array([places[record.copies.get(name, name)] for name in record.ids])
         check_folds(ids, assigned, first)

@@ -17,13 +17,21 @@ from committee.errors import (
     unreadable,
 )
 from committee.images.readers.base import READERS, Reader, Samples
+from committee.images.targets import with_task
+from committee.predictions.target_types import CLASSES, TargetType
 from committee.recipe.dataset import Dataset as Settings
 
 log = logging.getLogger(__name__)
 
 
-def read(settings: Settings) -> Samples:
+def read(settings: Settings, known: TargetType | None = None) -> Samples:
     """Return the samples that `settings` describe, without decoding images.
+
+    Parameters
+    ----------
+    settings : recipe.dataset.Dataset
+    known : TargetType, optional
+        What the labels of the store's data set are.
 
     Raises
     ------
@@ -33,7 +41,7 @@ def read(settings: Settings) -> Samples:
         The data is not valid.
     """
     try:
-        samples = _reader(settings).read()
+        samples = with_task(_reader(settings).read(), settings, known)
     except CommitteeError:
         raise
     except OSError as error:
@@ -45,7 +53,11 @@ def read(settings: Settings) -> Samples:
 
 
 def _reader(settings: Settings) -> Reader:
-    columns = {"fold_column": settings.fold_column, "group_column": settings.group_column}
+    columns = {
+        "fold_column": settings.fold_column,
+        "group_column": settings.group_column,
+        "targets": settings.targets,
+    }
     options = {key: value for key, value in columns.items() if value is not None}
     if settings.path is None:
         return READERS.make(_built_in(settings), **options)
@@ -104,6 +116,10 @@ def _detect(path: Path) -> str:
 
 def _report_classes(samples: Samples, settings: Settings) -> None:
     """Warn of an unexpected number of classes, and of class names that differ in case or Unicode form."""
+    if samples.target_type is not CLASSES:
+        if settings.n_classes is not None:
+            log.warning("dataset.n_classes has no effect: labels are %s", samples.target_type.name)
+        return
     found = len(samples.class_names)
     if settings.n_classes not in (None, found):
         log.warning(

@@ -32,6 +32,7 @@ def assign_splits(
     seed: int,
     class_names: Sequence[str],
     val_size: float | None = None,
+    rare: bool = False,
 ) -> NDArray[np.str_]:
     """Hold out the splits that the data does not contain.
 
@@ -51,6 +52,8 @@ def assign_splits(
     val_size : float, optional
         Fraction of the training rows to hold out if there is no val split. By default no rows with folds,
         and `test_size` without.
+    rare : bool
+        Whether all rows of a class may be in one group, as for strata of numbers.
 
     Returns
     -------
@@ -66,9 +69,11 @@ def assign_splits(
     if (val_size or not folds) and not (splits == "val").any():
         absent["val"] = val_size or test_size
     for split, share in absent.items():
-        _check_variety(labels, splits, groups, class_names)
+        if not rare:
+            _check_variety(labels, splits, groups, class_names)
         train = splits == "train"
-        splits[hold_out(sample_ids, labels, train, groups, share, derive(seed, split))] = split
+        drawn = hold_out(sample_ids, labels, train, groups, share, derive(seed, split), rare=rare)
+        splits[drawn] = split
     return splits
 
 
@@ -79,6 +84,8 @@ def hold_out(
     groups: NDArray[np.int64] | None,
     share: float,
     seed: int,
+    *,
+    rare: bool = False,
 ) -> Rows:
     """Return a mask `[N]` of a stratified fraction `share` of the rows in `pool`, without splitting groups.
 
@@ -89,7 +96,7 @@ def hold_out(
     rows = np.flatnonzero(pool)
     first = np.arange(len(rows)) if groups is None else first_in_group(groups[rows])
     if groups is not None and first is None:
-        held[rows[_grouped_parts(labels[rows], groups[rows], share, seed) == 0]] = True
+        held[rows[_grouped_parts(labels[rows], groups[rows], share, seed, rare) == 0]] = True
         return held
     lead = rows[first == np.arange(len(rows))]
     order = uniform(seed, sample_keys(sample_ids), 1)[:, 0]
@@ -102,12 +109,12 @@ def hold_out(
 
 
 def _grouped_parts(
-    labels: NDArray[np.int64], groups: NDArray[np.int64], share: float, seed: int
+    labels: NDArray[np.int64], groups: NDArray[np.int64], share: float, seed: int, rare: bool
 ) -> NDArray[np.int64]:
     """Assign rows to parts of about `share` with `make_folds`, which balances classes and respects groups."""
     pairs = np.unique(np.stack([labels, groups]), axis=1)
-    fewest = int(np.unique(pairs[0], return_counts=True)[1].min())
-    return make_folds(labels, max(2, min(round(1 / share), fewest)), groups=groups, seed=seed)
+    fewest = len(np.unique(groups)) if rare else int(np.unique(pairs[0], return_counts=True)[1].min())
+    return make_folds(labels, max(2, min(round(1 / share), fewest)), groups=groups, seed=seed, rare=rare)
 
 
 def assign_folds(
@@ -118,20 +125,24 @@ def assign_folds(
     folds: int,
     seed: int,
     class_names: Sequence[str],
+    rare: bool = False,
 ) -> NDArray[np.int64]:
     """Draw the fold of each row `[N]`; -1 for rows outside the training split.
 
     Raises
     ------
     DataError
-        A class has fewer rows than folds, or all its rows are in one group.
+        A class has fewer rows than folds, or all its rows are in one group, unless `rare`.
     """
     rows = np.flatnonzero(splits == "train")
     within = None if groups is None else groups[rows]
-    _check_variety(labels, splits, groups, class_names)
+    if not rare:
+        _check_variety(labels, splits, groups, class_names)
     result = np.full(len(labels), -1, dtype=np.int64)
     drawn = derive(seed, "folds")
-    result[rows] = make_folds(labels[rows], folds, groups=within, seed=drawn, class_names=class_names)
+    result[rows] = make_folds(
+        labels[rows], folds, groups=within, seed=drawn, class_names=class_names, rare=rare
+    )
     return result
 
 
@@ -142,6 +153,7 @@ def own_folds(
     splits: NDArray[np.str_],
     groups: NDArray[np.str_] | None,
     class_names: Sequence[str],
+    rare: bool = False,
 ) -> NDArray[np.int64]:
     """Return the fold of each row `[N]` from a column of the data, numbered in the order of its values.
 
@@ -163,7 +175,8 @@ def own_folds(
         names = names.astype(np.int64)
     result = np.full(len(labels), -1, dtype=np.int64)
     result[rows] = np.unique(names, return_inverse=True)[1]
-    check_folds(result[rows], labels[rows], None if groups is None else groups[rows], class_names=class_names)
+    within = None if groups is None else groups[rows]
+    check_folds(result[rows], labels[rows], within, class_names=class_names, rare=rare)
     return result
 
 
@@ -194,11 +207,13 @@ def check_splits(
     labels: NDArray[np.int64],
     splits: NDArray[np.str_],
     groups: NDArray[np.str_] | None,
+    *,
+    rare: bool = False,
 ) -> None:
     """Raise DataError if a class has no training row, or a group is in several splits."""
-    counts = np.bincount(labels[splits == "train"], minlength=len(class_names))
-    absent = [name for name, count in zip(class_names, counts, strict=True) if not count]
-    if absent:
+    present = np.unique(labels[splits == "train"])
+    absent = [name for index, name in enumerate(class_names) if index not in present]
+    if absent and not rare:
         raise DataError(
             "training rows",
             expected="rows of every class",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,6 +36,10 @@ class TargetType(ABC):
 
     within : str
         How a file agrees with its module within a tolerance, for messages.
+    everywhere : bool
+        Whether each stratum must be in the training split and in several folds.
+    as_stored : mapping
+        Argument of `Predictions.from_logits` for labels of a data set, which are indices of classes.
 
     See Also
     --------
@@ -48,6 +52,12 @@ class TargetType(ABC):
     least: ClassVar[int]
     answers: ClassVar[str]
     within: ClassVar[str]
+    everywhere: ClassVar[bool]
+    as_stored: ClassVar[Mapping[str, str]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the name: there is one instance of each type in a process."""
+        return _of_name, (self.name,)
 
     @abstractmethod
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
@@ -87,6 +97,10 @@ class TargetType(ABC):
         """Return the mean `[M, N, C]` of outputs of several networks, as outputs."""
 
     @abstractmethod
+    def standardization(self, labels: Labels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each number; nothing for classes."""
+
+    @abstractmethod
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """Return the stratum of each row, int64 `[N]`: folds get about the same share of each."""
 
@@ -99,6 +113,8 @@ class _Classes(TargetType):
     least = 2
     answers = "probabilities"
     within = "probabilities within {} of the module's and the same top class"
+    everywhere = True
+    as_stored: ClassVar[Mapping[str, str]] = {"labels_are": "positions"}
 
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
         check_logits(outputs, who)
@@ -134,6 +150,9 @@ class _Classes(TargetType):
         logs: NDArray[np.float32] = np.log(np.maximum(found, FLOOR)).astype(np.float32)
         return logs
 
+    def standardization(self, labels: Labels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return (), ()
+
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         return labels
 
@@ -146,6 +165,7 @@ class _Numbers(TargetType):
     least = 1
     answers = "values"
     within = "values within {} of the module's, relative to their size"
+    everywhere = False
 
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
         """Accept all finite numbers."""
@@ -179,6 +199,11 @@ class _Numbers(TargetType):
     def mean(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the mean number."""
         return np.stack(outputs).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def standardization(self, labels: Labels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each target; the latter is 1 for a constant one."""
+        spread = labels.std(axis=0)
+        return tuple(labels.mean(axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist())
 
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """Return bins of about equal numbers of rows of the first target; equal values share a bin."""
@@ -217,6 +242,10 @@ class _Numbers(TargetType):
 CLASSES: TargetType = _Classes()
 NUMBERS: TargetType = _Numbers()
 TARGET_TYPES = {each.name: each for each in (CLASSES, NUMBERS)}
+
+
+def _of_name(name: str) -> TargetType:
+    return TARGET_TYPES[name]
 
 
 def _is_number(value: Any) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field
 from committee.recipe.section import Section, entry_of
 
 Reader = entry_of("committee.images.readers")
+Task = entry_of("committee.tasks", "auto")
 
 
 class Dataset(Section):
@@ -25,6 +26,18 @@ class Dataset(Section):
     reader: Reader | None = Field(  # type: ignore[valid-type]
         None, description="Format of the files at path; null detects it."
     )
+    task: Task = Field(  # type: ignore[valid-type]
+        "auto",
+        description="What is predicted: classes (classification) or numbers (regression). Auto follows from "
+        "the labels, where they leave no doubt.",
+    )
+    targets: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="Columns of the table, or arrays of the .npz file, with the numbers to predict; null "
+        "uses the labels.",
+    )
+    units: dict[str, str] = Field({}, description="Unit of targets, by their name, for tables and files.")
     test_size: float = Field(
         0.2, gt=0, lt=1, description="Fraction of the rows held out as test split if the data has none."
     )

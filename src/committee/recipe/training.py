@@ -8,11 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from committee.base.names import is_reserved
+from committee.base.objectives import AUTO
 from committee.base.registry import Family
 from committee.recipe.augment import Augment
-from committee.recipe.section import Section, check_options, one_of, or_text, refuse
+from committee.recipe.section import Section, check_options, entry_of, one_of, or_text, refuse
 
 PLANS: Family[Any] = Family("committee.training.plans", "plan")
+LOSSES: Family[Any] = Family("committee.training.losses", "loss")
+LossName = entry_of(LOSSES.package, AUTO)
 
 
 def _check_plan(value: str) -> str:
@@ -85,8 +88,10 @@ class EarlyStop(Section):
         description="Fraction of the training rows in the validation slice. Without folds, half of the val "
         "split judges epochs instead.",
     )
-    metric: Literal["log_loss", "accuracy", "f1_macro"] = Field(
-        "log_loss", description="Metric on the validation slice that must improve."
+    metric: Literal["auto", "log_loss", "accuracy", "f1_macro", "rmse", "mae", "r2"] = Field(
+        "auto",
+        description="Metric on the validation slice that must improve; auto is log_loss for classes and rmse "
+        "for numbers.",
     )
 
 
@@ -108,6 +113,27 @@ class Plan(Section):
         return dict(self.model_extra or {})
 
 
+class LossChoice(Section):
+    """A loss of training, with its options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: LossName = Field(  # type: ignore[valid-type]
+        AUTO, description="Name of the loss; further keys are its options."
+    )
+
+    @model_validator(mode="after")
+    def _check_options(self) -> LossChoice:
+        if self.options:
+            check_options(LOSSES, one_of(LOSSES.names(), str(self.name)), self.options)
+        return self
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the loss."""
+        return dict(self.model_extra or {})
+
+
 class Fit(Section):
     """Settings of training that may differ between members."""
 
@@ -126,7 +152,11 @@ class Fit(Section):
     optimizer: Literal["adamw", "sgd"] = Field(
         "adamw", description="The optimizer: AdamW, or SGD with Nesterov momentum."
     )
-    loss: Literal["cross_entropy"] = Field("cross_entropy", description="The training loss.")
+    loss: Annotated[LossChoice, or_text(LossChoice, "name")] = Field(
+        default_factory=lambda: LossChoice(),
+        description="Loss of training: a name such as mae, or {name: huber, delta: 1.0}. Auto is "
+        "cross_entropy for classes and mse for numbers.",
+    )
     scheduler: Literal["cosine", "constant", "cyclic"] = Field(
         "cosine",
         description="Learning-rate schedule after the warm-up: cosine decay to zero, constant, or cosine "

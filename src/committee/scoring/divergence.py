@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from committee.predictions.table import Predictions
+from committee.tasks.base import task_of
 
 _TILE = 2**18
 
@@ -28,8 +29,12 @@ def disagreement(predictions: Predictions, top: int = 20) -> list[dict[str, Any]
     -------
     list of dict
         `sample_id`, `label` (class name or None), `votes` (number of members by predicted class) and
-        `disagreement`, the Jensen-Shannon divergence of the members in nats.
+        `disagreement`, the Jensen-Shannon divergence of the members in nats. Of numbers: `sample_id`,
+        `label` and `values` (lists with a number for each target, those of `values` by member), and
+        `disagreement`, the standard deviation of the members in units of that of the target.
     """
+    if not task_of(predictions).logits:
+        return _spread_of_numbers(predictions, top)
     divergence = _divergence(predictions.logits)
     names, labels = predictions.class_names, predictions.labels
     return [
@@ -40,6 +45,21 @@ def disagreement(predictions: Predictions, top: int = 20) -> list[dict[str, Any]
             "disagreement": float(divergence[row]),
         }
         for row in np.argsort(-divergence, kind="stable")[:top]
+    ]
+
+
+def _spread_of_numbers(predictions: Predictions, top: int) -> list[dict[str, Any]]:
+    values, labels = np.asarray(predictions.logits, np.float64), predictions.labels
+    unit = values.mean(axis=0).std(axis=0) if labels is None else labels.std(axis=0)
+    spread = (values.std(axis=0) / np.where(unit > 0, unit, 1.0)).mean(axis=1)
+    return [
+        {
+            "sample_id": str(predictions.sample_ids[row]),
+            "label": None if labels is None else labels[row].tolist(),
+            "values": dict(zip(predictions.members, predictions.logits[:, row].tolist(), strict=True)),
+            "disagreement": float(spread[row]),
+        }
+        for row in np.argsort(-spread, kind="stable")[:top]
     ]
 
 

@@ -52,6 +52,15 @@ class Task(ABC):
         The kinds of conformal prediction: sets of classes, or intervals of numbers.
     formats : tuple of str
         The formats of submission files; the first is the default.
+    methods, learner, fused : tuple of str, str, tuple of str
+        The default rules of ensembles, the default learner of stacking, and the ensembles that a meta-learner
+        combines by default.
+    loss : str
+        The default loss of training.
+    judged : tuple of str
+        Metrics of an epoch of training; early stopping uses the first by default.
+    blended_by : str
+        Name of `blend_loss` in reports.
     logits : bool
         Whether outputs are logits, so that the logarithm is used of networks that return probabilities.
 
@@ -79,6 +88,12 @@ class Task(ABC):
     stacking: ClassVar[StackingSpace]
     conformal: ClassVar[tuple[str, ...]]
     formats: ClassVar[tuple[str, ...]]
+    methods: ClassVar[tuple[str, ...]]
+    learner: ClassVar[str]
+    fused: ClassVar[tuple[str, ...]]
+    loss: ClassVar[str]
+    judged: ClassVar[tuple[str, ...]]
+    blended_by: ClassVar[str]
     logits: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -123,6 +138,26 @@ class Task(ABC):
         """
 
     @abstractmethod
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Return the mean `[N, C]` of the outputs `[M, N, C]` of networks of one member."""
+
+    @abstractmethod
+    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return of outputs `[N, C]` of a network what means are taken of: probabilities, or numbers."""
+
+    @abstractmethod
+    def from_average(self, means: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the outputs `[N, C]` that belong to means of `averaged`."""
+
+    @abstractmethod
+    def blend_loss(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> float:
+        """Return the loss of outputs `[N, C]` by which averages of weights are compared, without a unit."""
+
+    @abstractmethod
+    def row_losses(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float64]:
+        """Return a loss of each row `[N]` without a unit: of outputs `[N, C]`, to compare networks."""
+
+    @abstractmethod
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search among subsets of members by a metric of their mean; `who` names the option."""
 
@@ -164,6 +199,16 @@ class Task(ABC):
                 todo=nearest(str(name), self.objectives),
             )
         return name
+
+    @abstractmethod
+    def details(
+        self, outputs: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str], **rest: Any
+    ) -> dict[str, Any]:
+        """Return the parts of a report that depend on what is predicted; `rest` are those of `intervals`."""
+
+    def summary(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> dict[str, float]:
+        """Return the metrics of short tables."""
+        return self.evaluate(outputs, labels, self.brief)
 
     def evaluate(
         self, outputs: ArrayLike, labels: ArrayLike, names: Iterable[str] | None = None

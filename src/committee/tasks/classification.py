@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from committee.base.objectives import OBJECTIVES, is_custom
-from committee.metrics.classification import METRICS, get_metric
+from committee.metrics.classification import METRICS, confusion, get_metric, mistakes, per_class
 from committee.metrics.conformal import METHODS
 from committee.metrics.metric import Metric
-from committee.metrics.summaries import Rows
+from committee.metrics.summaries import Rows, summary
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES
 from committee.solvers.brier import BrierLoss, residual_products
@@ -27,6 +27,10 @@ from committee.solvers.search import Mixtures, Search, mixture_for, search_for
 from committee.solvers.simplex import Loss
 from committee.tasks.base import Task
 
+CONFUSION_CLASSES = 1000
+"""Largest number of classes whose confusion matrix is written; it has the square of this number of values."""
+LISTED_MISTAKES = 100
+LOG_LOSS = "log_loss"
 LOG_TINY = float(np.log(np.finfo(np.float32).tiny))
 
 
@@ -55,6 +59,12 @@ class Classification(Task):
     calibrations = ("pooled", "vector", "members", "none")
     conformal = METHODS
     formats = ("probabilities", "labels")
+    methods = ("soft_voting", "hard_voting", "logit_averaging", "weighted")
+    learner = "lr"
+    fused = ("soft_voting", "logit_averaging")
+    loss = "cross_entropy"
+    blended_by = "log_loss"
+    judged = ("log_loss", "accuracy", "f1_macro")
     logits = True
 
     def metric(self, name: str) -> Metric:
@@ -99,6 +109,48 @@ class Classification(Task):
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the share of rows whose most probable class is right."""
         return float((means.argmax(axis=1) == labels).mean())
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Return the log of the mean probability."""
+        return outputs.log_softmax(2).logsumexp(0) - math.log(len(outputs))
+
+    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return probabilities."""
+        return np.exp(torch.from_numpy(outputs).log_softmax(1).numpy())
+
+    def from_average(self, means: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return log-probabilities; a mean of 0 counts as the smallest float32."""
+        return np.log(np.maximum(means, np.finfo(np.float32).tiny)).astype(np.float32)
+
+    def blend_loss(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> float:
+        """Return the log-loss."""
+        log_probs = torch.from_numpy(outputs).log_softmax(1).numpy()
+        return self.evaluate(log_probs, labels, [LOG_LOSS])[LOG_LOSS]
+
+    def row_losses(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the log-loss of each row."""
+        log_probs = torch.from_numpy(outputs).double().log_softmax(1).numpy()
+        return np.asarray(-log_probs[np.arange(len(labels)), labels])
+
+    def details(
+        self, outputs: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str], **rest: Any
+    ) -> dict[str, Any]:
+        """Return results per class, the most frequent mistakes, and the confusion matrix of few classes."""
+        found = summary(outputs, labels)
+        pairs = mistakes(found, LISTED_MISTAKES).tolist()
+        return {
+            "per_class": per_class(found, names),
+            "absent_classes": [names[index] for index in np.flatnonzero(found.actual == 0).tolist()],
+            "mistakes": [
+                {"class": names[true], "predicted": names[guess], "n": count} for true, guess, count in pairs
+            ],
+            "confusion": confusion(found).tolist() if len(names) <= CONFUSION_CLASSES else [],
+        }
+
+    def summary(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> dict[str, float]:
+        """Return the metrics of short tables, and the mean confidence of log-probabilities."""
+        confidence = float(np.exp(outputs.max(axis=1)).mean())
+        return {**super().summary(outputs, labels), "confidence": confidence}
 
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search by a metric of the mean probability."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from committee.base.objectives import is_custom
+from committee.base.objectives import NUMBER_OBJECTIVES, is_custom
 from committee.errors import UsageError
 from committee.metrics.conformal_numbers import KINDS
 from committee.metrics.custom import CustomNumberMetric
@@ -47,7 +48,7 @@ class Regression(Task):
 
     target_type = NUMBERS
     metrics = METRICS
-    objectives = ("rmse", "mae", "r2")
+    objectives = NUMBER_OBJECTIVES
     proof = ("rmse",)
     brief = ("rmse", "mae", "r2")
     spaces = ("probability",)
@@ -55,6 +56,12 @@ class Regression(Task):
     calibrations = ("none",)
     conformal = KINDS
     formats = ("values",)
+    methods = ("soft_voting", "median", "weighted", "greedy_selection")
+    learner = "ridge"
+    fused = ("soft_voting", "weighted")
+    loss = "mse"
+    blended_by = "standardized_rmse"
+    judged = ("rmse", "mae", "r2")
     logits = False
 
     def metric(self, name: str) -> Metric:
@@ -108,6 +115,40 @@ class Regression(Task):
         spread = labels.std(axis=0)
         errors = (means - labels) / np.where(spread > 0, spread, 1.0)
         return 1 / max(float(np.sqrt(np.square(errors).mean())), TINY)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Return the mean."""
+        return outputs.mean(0)
+
+    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the numbers as they are."""
+        return outputs
+
+    def from_average(self, means: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the numbers as they are."""
+        return means.astype(np.float32)
+
+    def blend_loss(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> float:
+        """Return the root of the mean squared error, in units of the standard deviation of each target."""
+        return float(np.sqrt(self.row_losses(outputs, labels).mean()))
+
+    def row_losses(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the squared error of each row, in units of the variance of each target."""
+        spread = labels.std(axis=0)
+        errors = (outputs - labels) / np.where(spread > 0, spread, 1.0)
+        return np.asarray(np.square(errors).mean(axis=1), np.float64)
+
+    def details(
+        self, outputs: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str], **rest: Any
+    ) -> dict[str, Any]:
+        """Return the metrics of each target, in its own unit."""
+        return {
+            "per_target": [
+                {"target": name, **{key: asdict(value) for key, value in found.items()}}
+                for index, name in enumerate(names)
+                for found in (self.intervals(outputs[:, [index]], labels[:, [index]], **rest),)
+            ]
+        }
 
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search by a metric of the mean."""

@@ -110,7 +110,8 @@ def test_arrays_of_splits_that_do_not_fit(tmp_path: Path) -> None:
         (
             {"train_images": four, "train_labels": np.eye(2, dtype=int)},
             "labels: expected one class per image, [N] or [N, 1], got an array [2, 2]. "
-            "Choose one label of each image, or one column.",
+            "Choose one label of each image, or one column. To predict all columns as "
+            "numbers, name them: dataset.targets=[first, second].",
         ),
     ):
         with pytest.raises(DataError) as caught:

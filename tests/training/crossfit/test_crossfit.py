@@ -11,6 +11,7 @@ from committee.errors import TrainingError
 from committee.models.member import Member
 from committee.predictions.table import Predictions
 from committee.store.manifest import read_manifest
+from committee.tasks import Classification, Regression
 from committee.training.crossfit import crossfit as module
 from committee.training.crossfit.crossfit import CrossFit
 from committee.training.fit.early_stopping import judging_rows
@@ -281,9 +282,13 @@ def test_a_killed_cross_fit_goes_on_to_the_same_bytes(run, store, tmp_path):
     assert contents(store.root) == undisturbed
 
 
-def test_mean_probability_of_one_is_itself():
-    logits = np.ones((2, 3), np.float32)
-    assert module.mean_probability([logits]) is logits
+@pytest.mark.parametrize("task", [Classification(), Regression()])
+def test_the_mean_of_one_network_is_its_output(task):
+    outputs = np.ones((2, 3), np.float32)
+    assert module.pooled(task, [outputs]) is outputs
+    shifted = module.pooled(task, [outputs, outputs + 1])
+    expected = np.log(1 / 3) if task.logits else 1.5  # logits are defined up to a constant
+    assert shifted == pytest.approx(np.full((2, 3), expected))
 
 
 def test_a_network_that_predicts_no_numbers_is_a_failed_fit(run, store, monkeypatch):

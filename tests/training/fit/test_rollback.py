@@ -88,9 +88,9 @@ def test_a_rollback_in_the_first_epoch_starts_anew(fit, making, dataset, tmp_pat
 def test_a_finite_loss_alone_is_no_good_epoch(fit, monkeypatch, caplog, what):
     from committee.training.fit import loop
 
-    real = loop.inner_log_probs
+    real = loop.inner_outputs
     if what == "scores that are not finite":
-        monkeypatch.setattr(loop, "inner_log_probs", lambda job, *rest: broken(real(job, *rest)))
+        monkeypatch.setattr(loop, "inner_outputs", lambda job, *rest: broken(real(job, *rest)))
     else:
         monkeypatch.setattr(torch, "_foreach_norm", lambda each: broken([torch.ones(())]))
     seen = []

@@ -6,6 +6,7 @@ from torch.nn import functional
 from committee.training.fit.engine import make_fabric
 from committee.training.fit.start import start_member
 from committee.training.fit.steps import Step
+from committee.training.losses import CrossEntropy
 
 MODELS = "backbones.include=['python:hostile_nets:hungry']"
 
@@ -23,7 +24,9 @@ def test_a_divided_batch_gives_the_gradients_of_the_whole(making, dataset, cpu, 
     logits = member.network(pixels)
     expected = functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
     wanted = torch.autograd.grad(expected, list(member.network.parameters()))
-    learn = Step(fabric, lambda rows: pixels[rows], labels, weights, smoothing=smoothing, who="m/fold_0")
+    criterion = CrossEntropy().prepare(dataset.labels[:31], dataset.class_names)
+    criterion.weights, criterion.smoothing = weights, smoothing
+    learn = Step(fabric, lambda rows: pixels[rows], labels, criterion, who="m/fold_0")
     loss, accuracy = learn(model, np.arange(31), size)
     torch.testing.assert_close(loss, expected.detach())
     assert accuracy.item() == pytest.approx((logits.argmax(1) == labels).float().mean().item())

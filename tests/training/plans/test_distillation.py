@@ -26,6 +26,7 @@ from committee.training.fit.predict import logits_of
 from committee.training.fit.start import BatchLoader, EpochLoader, start_member
 from committee.training.fit.teacher import Teacher
 from committee.training.fit.teaching import Targets
+from committee.training.losses import CrossEntropy
 from committee.training.plans.distillation import Distillation
 
 AUGMENT = "training.augment={preset: mild, color_jitter: 0.3, randaugment: 2}"
@@ -125,13 +126,14 @@ def step_of(plan, teaching, member, rows, weights=None, smoothing=0.0):
     fabric = make_fabric(plan.device, "fp32")
     loader = BatchLoader(member, plan.spec, plan.dataset, plan.device, torch.contiguous_format)
     labels = torch.as_tensor(plan.dataset.labels[rows])
+    loss = CrossEntropy().prepare(plan.dataset.labels[rows], plan.dataset.class_names)
+    loss.weights, loss.smoothing = weights, smoothing
     step = DistillationStep(
         teaching,
         fabric,
         EpochLoader(loader, rows, lambda: 2),
         labels,
-        weights,
-        smoothing=smoothing,
+        loss,
         who="student",
     )
     return step, fabric.setup_module(member.network.eval())

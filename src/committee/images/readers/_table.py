@@ -9,9 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from committee.base.csv_cells import texts
 from committee.errors import DataError, first_five, nearest
+from committee.images.numbers import numbers
 from committee.images.readers.base import Images, Reader, Samples, sorted_classes, split_name
+from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 
 Row = Mapping[str, Any]
 
@@ -53,13 +58,21 @@ class Table(Reader):
         The table, or the folder that contains it.
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
+    targets : sequence of str, optional
+        Columns with the numbers to predict, in place of the label.
     """
 
     image_column: ClassVar[str] = "path"
 
-    def __init__(self, path: Path, fold_column: str | None = None, group_column: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fold_column: str | None = None,
+        group_column: str | None = None,
+        targets: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(path)
-        self.fold_column, self.group_column = fold_column, group_column
+        self.fold_column, self.group_column, self.targets = fold_column, group_column, targets
 
     @abstractmethod
     def table(self) -> tuple[Path, list[Row]]:
@@ -70,18 +83,30 @@ class Table(Reader):
         if not rows:
             raise DataError(str(file), expected="rows of labeled images", got="none")
         column = "image" if "image" in rows[0] else self.image_column
-        images, labels = _required(rows, file, column, "an image"), _labels(rows, file)
+        images = _required(rows, file, column, "an image")
         ids, sources = _images(images, file.parent, f"{file}: column '{column}'")
         splits = [split_name(text(row.get("split")), f"{file}: column 'split'") for row in rows]
+        labels, names, target_type = self._labels(rows, file, ids)
         return Samples(
             ids,
             sources,
             labels,
             splits,
-            sorted_classes(labels),
+            names,
+            target_type=target_type,
             folds=_own_column(rows, file, self.fold_column, "fold"),
             groups=_own_column(rows, file, self.group_column, "group"),
         )
+
+    def _labels(
+        self, rows: Sequence[Row], file: Path, ids: Sequence[str]
+    ) -> tuple[list[str] | NDArray[np.float64], tuple[str, ...], TargetType]:
+        """Return the labels, the names of classes or targets, and what labels are."""
+        if self.targets is None:
+            labels = _labels(rows, file)
+            return labels, sorted_classes(labels), CLASSES
+        columns = {name: [text(cell) for cell in _column(rows, file, name)] for name in self.targets}
+        return numbers(columns, ids, str(file)), tuple(columns), NUMBERS
 
 
 def _column(rows: Sequence[Row], file: Path, name: str) -> list[Any]:

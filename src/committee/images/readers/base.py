@@ -6,14 +6,16 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from committee.base.registry import Family
 from committee.errors import DataError, first_five, nearest
+from committee.predictions.target_types import CLASSES, TargetType
 
 _SPLIT_NAMES = {
     "train": "train",
@@ -39,14 +41,16 @@ class Samples:
         Stable, unique ids: the path relative to the data set, with `/`, or the row number.
     images : sequence of N Path or bytes, or uint8 array `[N, H, W]` or `[N, H, W, c]`
         Paths or contents of image files, or pixels.
-    labels : list of str
-        Class of each image.
+    labels : list of str, or float64 array `[N, T]`
+        Class of each image, or its numbers.
     splits : list of str
         "train", "val" or "test".
     class_names : tuple of str
-        All classes, in the order of a network's outputs.
+        All classes, or all targets, in the order of a network's outputs.
     folds, groups : list of str, optional
         Columns of the source; a fold may be empty for rows outside the training split.
+    target_type : TargetType
+        What labels are.
 
     Raises
     ------
@@ -69,11 +73,12 @@ class Samples:
 
     ids: list[str]
     images: Images
-    labels: list[str]
+    labels: list[str] | NDArray[np.float64]
     splits: list[str]
     class_names: tuple[str, ...]
     folds: list[str] | None = None
     groups: list[str] | None = None
+    target_type: TargetType = CLASSES
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -89,15 +94,34 @@ class Samples:
         invalid = [text for text in {*self.ids, *self.class_names} if not _is_text(text)]
         if invalid:
             raise DataError(
-                "names of images and classes",
+                f"names of images and {self.target_type.outputs}",
                 expected="valid Unicode",
                 got=first_five(sorted(invalid)),
                 todo="Rename them.",
             )
         if len(set(self.class_names)) < len(self.class_names):
-            raise DataError("class names", expected="unique names", got=first_five(self.class_names))
-        if len(self.class_names) < 2:
-            raise DataError("data set", expected="at least 2 classes", got=first_five(self.class_names))
+            raise DataError(
+                f"{self.target_type.output} names", expected="unique names", got=first_five(self.class_names)
+            )
+        least = self.target_type.least
+        if len(self.class_names) < least:
+            raise DataError(
+                "data set", expected=f"at least {least} classes", got=first_five(self.class_names)
+            )
+
+    @cached_property
+    def values(self) -> NDArray[Any]:
+        """Labels as numbers: the index of each class, int64 `[N]`, or the targets, float64 `[N, T]`."""
+        if isinstance(self.labels, np.ndarray):
+            return self.labels
+        numbers = {name: number for number, name in enumerate(self.class_names)}
+        return np.array([numbers[label] for label in self.labels], dtype=np.int64)
+
+    def texts(self) -> list[str]:
+        """Return the label of each image as text."""
+        if isinstance(self.labels, np.ndarray):
+            return [", ".join(f"{value:g}" for value in row) for row in self.labels.tolist()]
+        return self.labels
 
     def without(self, names: Container[str]) -> Samples:
         """Return the samples except those with these ids."""
@@ -109,14 +133,16 @@ class Samples:
         def pick(column: Sequence[str]) -> list[str]:
             return [column[row] for row in rows]
 
+        labels = self.labels
         return Samples(
             pick(self.ids),
             images[rows] if isinstance(images, np.ndarray) else [images[row] for row in rows],
-            pick(self.labels),
+            labels[rows] if isinstance(labels, np.ndarray) else pick(labels),
             pick(self.splits),
             self.class_names,
             None if self.folds is None else pick(self.folds),
             None if self.groups is None else pick(self.groups),
+            self.target_type,
         )
 
 

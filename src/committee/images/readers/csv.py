@@ -18,6 +18,8 @@ class Csv(Table):
         The CSV file.
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
+    targets : sequence of str, optional
+        Columns with the numbers to predict, in place of the label.
 
     See Also
     --------

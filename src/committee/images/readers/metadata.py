@@ -33,6 +33,8 @@ class Metadata(Table):
         The folder that contains the table, or a folder with a table for each split.
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
+    targets : sequence of str, optional
+        Columns with the numbers to predict, in place of the label.
 
     See Also
     --------
@@ -83,7 +85,8 @@ class Metadata(Table):
         if file.parent == self.path:
             return rows
         split = file.parent.name
-        if rows and not any(text(row.get(LABEL)) for row in rows):
+        labels = self.targets or (LABEL,)
+        if rows and not any(text(row.get(name)) for row in rows for name in labels):
             if split.lower() == "train":
                 return rows
             log.warning("%s: left out %s without a label", file.parent, count(len(rows), "image"))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from committee.errors import DataError, first_five
+from committee.errors import DataError, first_five, nearest
+from committee.images.numbers import numbers
 from committee.images.readers._table import text
 from committee.images.readers.base import Reader, Samples, sorted_classes, split_name
+from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 from committee.untrusted.npy import load_npy, load_npz
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 REQUIRED = ("images", "labels")
-OPTIONAL = ("splits", "folds", "groups", "class_names")
+COLUMNS = ("splits", "folds", "groups")
+OPTIONAL = (*COLUMNS, "class_names")
 
 
 class Numpy(Reader):
@@ -31,6 +36,9 @@ class Numpy(Reader):
     ----------
     path : Path
         The folder or the `.npz` file.
+    targets : sequence of str, optional
+        Arrays `[N]` with the numbers to predict, in place of the labels; or the names of the columns of
+        `labels`, `[N, T]`.
 
     See Also
     --------
@@ -56,30 +64,75 @@ class Numpy(Reader):
     def accepts(cls, path: Path) -> bool:
         return (path / "images.npy").is_file() or (path.is_file() and path.suffix.lower() == ".npz")
 
+    def __init__(self, path: Path, targets: Sequence[str] | None = None) -> None:
+        super().__init__(path)
+        self.targets = targets
+
     def read(self) -> Samples:
         arrays = _joined(self._load(), str(self.path))
-        for name in REQUIRED:
+        for name in REQUIRED if self.targets is None else REQUIRED[:1]:
             if name not in arrays:
                 raise DataError(str(self.path), expected=f"an array '{name}'", got=first_five(sorted(arrays)))
         images = self._checked_images(arrays["images"])
-        names = self._names(arrays)
+        ids = _texts(arrays, "ids") or [str(row) for row in range(len(images))]
+        labels, classes, target_type = self._labels(arrays, ids)
         splits = [split_name(name, f"{self.path}: splits") for name in _texts(arrays, "splits") or ()]
-        classes = tuple(_texts(arrays, "class_names") or sorted_classes(names))
         return Samples(
-            _texts(arrays, "ids") or [str(row) for row in range(len(images))],
+            ids,
             images,
-            names,
+            labels,
             splits or ["train"] * len(images),
             classes,
+            target_type=target_type,
             folds=_texts(arrays, "folds"),
             groups=_texts(arrays, "groups"),
         )
+
+    def _labels(
+        self, arrays: dict[str, np.ndarray[Any, Any]], ids: Sequence[str]
+    ) -> tuple[list[str] | NDArray[np.float64], tuple[str, ...], TargetType]:
+        """Return the labels, the names of classes or targets, and what labels are."""
+        if self.targets is None:
+            names = self._names(arrays)
+            return names, tuple(_texts(arrays, "class_names") or sorted_classes(names)), CLASSES
+        columns = {name: self._target(arrays, index, name) for index, name in enumerate(self.targets)}
+        self._check_lengths(arrays, len(ids))
+        return numbers(columns, ids, str(self.path), "array"), tuple(columns), NUMBERS
+
+    def _target(self, arrays: dict[str, np.ndarray[Any, Any]], index: int, name: str) -> list[str]:
+        """Return the texts of a target: an array of its name, or a column of `labels`."""
+        count = len(arrays["images"])
+        labels = arrays.get("labels", np.empty((0, 0)))
+        found = arrays.get(name)
+        if found is None and labels.ndim == 2 and labels.shape[1] == len(self.targets or ()):
+            found = labels[:, index]
+        if found is None and labels.ndim == 1 and len(self.targets or ()) == 1:
+            found = labels
+        if found is None:
+            raise DataError(
+                str(self.path),
+                expected=f"an array '{name}', or labels [{count}, {len(self.targets or ())}]",
+                got=first_five(sorted(arrays)),
+                todo=nearest(name, arrays),
+            )
+        if found.shape != (count,):
+            got = str(list(found.shape))
+            raise DataError(f"{self.path}: {name}", expected=f"[{count}], one value per image", got=got)
+        return [text(each) for each in found.tolist()]
+
+    def _check_lengths(
+        self, arrays: dict[str, np.ndarray[Any, Any]], count: int, names: Sequence[str] = COLUMNS
+    ) -> None:
+        for name in names:
+            if name in arrays and arrays[name].shape != (count,):
+                got = str(list(arrays[name].shape))
+                raise DataError(f"{self.path}: {name}", expected=f"[{count}], one value per image", got=got)
 
     def _load(self) -> dict[str, np.ndarray[Any, Any]]:
         try:
             if self.path.is_file():
                 return load_npz(self.path)
-            files = [self.path / f"{name}.npy" for name in (*REQUIRED, *OPTIONAL)]
+            files = [self.path / f"{name}.npy" for name in (*REQUIRED, *OPTIONAL, *(self.targets or ()))]
             return {file.stem: load_npy(file, mmap=True) for file in files if file.is_file()}
         except ValueError as error:
             raise DataError(
@@ -109,12 +162,10 @@ class Numpy(Reader):
                 f"{self.path}: labels",
                 expected="one class per image, [N] or [N, 1]",
                 got=f"an array {list(labels.shape)}",
-                todo="Choose one label of each image, or one column.",
+                todo="Choose one label of each image, or one column. To predict all columns as numbers, name "
+                "them: dataset.targets=[first, second].",
             )
-        for name in ("labels", "splits", "folds", "groups"):
-            if name in arrays and arrays[name].shape != (count,):
-                got = str(list(arrays[name].shape))
-                raise DataError(f"{self.path}: {name}", expected=f"[{count}], one value per image", got=got)
+        self._check_lengths(arrays, count, ("labels", *COLUMNS))
         classes = _texts(arrays, "class_names")
         if labels.dtype.kind == "f" and np.isnan(labels).any():
             raise DataError(f"{self.path}: labels", expected="a label for each image", got="NaN for some")

@@ -21,6 +21,8 @@ class Parquet(Table):
         The Parquet file.
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
+    targets : sequence of str, optional
+        Columns with the numbers to predict, in place of the label.
 
     Raises
     ------

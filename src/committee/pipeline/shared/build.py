@@ -334,7 +334,8 @@ def build_ensemble(
         combiners.save(shipped, folder)
         write_json(folder / RECORD, record)
         write_draws(folder, scores.draws)
-    log.debug("%s: cross-fitted log-loss %.4f", name, scores.cross_fitted["log_loss"].value)
+    metric = fitted.task.objectives[0]
+    log.debug("%s: cross-fitted %s %.4g", name, metric, scores.cross_fitted[metric].value)
 
 
 def with_costs(method: Method, context: BuildContext) -> Method:
@@ -364,8 +365,10 @@ def _options_of(name: str) -> Collection[str]:
     return combiners.COMBINERS.options(name) if name in combiners.COMBINERS.names() else ()
 
 
-def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) -> dict[str, Any]:
-    """Fit temperatures on the val rows, if there are any; return the table of prediction sets."""
+def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) -> dict[str, Any] | None:
+    """Fit temperatures on the val rows, if there are any; return the table of prediction sets of classes."""
+    if not fitted.task.logits:
+        return None
     calibrator = isinstance(fitted, Calibrator)
     for_temperatures, for_sets = calibration_rows(context.val, context.seed, halve=calibrator)
     if isinstance(fitted, Calibrator) and for_temperatures is not None:

@@ -209,9 +209,14 @@ def stacks(section: Stacking) -> list[Method]:
     return [learner(section, kind) for kind in dict.fromkeys(section.meta_learners)]
 
 
+def learner_key(kind: str) -> str:
+    """Return the key of the combiner of a learner such as `lr`."""
+    return f"stacking_{kind}" if f"stacking_{kind}" in COMBINERS.names() else kind
+
+
 def learner(section: Stacking | MetaFuser, kind: str) -> Method:
     """Return the method of a learner (`lr`, `xgb`, ...) with its settings in a section."""
-    key = f"stacking_{kind}" if f"stacking_{kind}" in COMBINERS.names() else kind
+    key = learner_key(kind)
     config: Section | None = getattr(section, f"{kind}_config", None)
     given = {**section.model_dump(), **(config.model_dump() if config else {})}
     return {"combiner": key, **{name: given[name] for name in COMBINERS.options(key) if name in given}}

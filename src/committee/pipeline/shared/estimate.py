@@ -115,12 +115,19 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
         "device": device.type,
         "rows": rows,
         "classes": len(dataset.class_names),
+        "outputs": _outputs(dataset),
         "workers": division.workers,
         "members": [asdict(cost) for cost in costs],
         "fits": sum(cost.fits - cost.stored for cost in costs),
         "hours": sum(cost.hours or 0 for cost in costs) / division.workers,
         "disk_mb": cache + sum(cost.disk_mb or 0 for cost in costs),
     }
+
+
+def _outputs(dataset: Dataset) -> str:
+    """Return the number of classes or targets in words."""
+    found, kind = len(dataset.class_names), dataset.target_type
+    return f"{found} {kind.output if found == 1 else kind.outputs}"
 
 
 class Networks:

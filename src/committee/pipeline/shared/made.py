@@ -10,6 +10,7 @@ from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import REBUILD, ensemble_facts, member_facts, provenance
 from committee.pipeline.shared.summary import Summary, Table, interval
 from committee.store.layout import Store
+from committee.tasks.base import TASKS
 
 
 def made(outcome: Outcome, store: Store) -> Summary:
@@ -25,8 +26,10 @@ def made(outcome: Outcome, store: Store) -> Summary:
         ]
         blocks.append(Table("Members", ["name", "of", "summary"], rows))
     if records:
-        columns = ["name", "members", "log-loss, cross-fitted", "accuracy, cross-fitted", "gain"]
-        blocks.append(Table("Ensembles", columns, [_row(record) for record in records]))
+        metrics = shown(records[0]["scores"]["cross_fitted"])
+        titles = [f"{metric.replace('log_loss', 'log-loss')}, cross-fitted" for metric in metrics]
+        columns = ["name", "members", *titles, "gain"]
+        blocks.append(Table("Ensembles", columns, [_row(record, metrics) for record in records]))
     return Summary({"ensembles": records, "members": members}, blocks)
 
 
@@ -39,7 +42,13 @@ def _as_family(records: Sequence[dict[str, Any]], store: Store) -> list[dict[str
     return [{**each, "scores": {**each["scores"], "gain": gains[each["name"]]}} for each in records]
 
 
-def _row(record: Mapping[str, Any]) -> list[object]:
+def shown(scores: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the two metrics of scores that tables show: the first one decides."""
+    tasks = map(TASKS.make, TASKS.names())
+    return next(task.judged[:2] for task in tasks if task.judged[0] in scores)
+
+
+def _row(record: Mapping[str, Any], metrics: Sequence[str]) -> list[object]:
     scores = record["scores"]
-    cross_fitted = [interval(scores["cross_fitted"][metric]) for metric in ("log_loss", "accuracy")]
-    return [record["name"], len(record["members"]), *cross_fitted, scores["gain"]["log_loss"]["text"]]
+    cross_fitted = [interval(scores["cross_fitted"][metric]) for metric in metrics]
+    return [record["name"], len(record["members"]), *cross_fitted, scores["gain"][metrics[0]]["text"]]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.base.folds import make_folds
+from committee.combiners.base import Combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import DataError, StoreError
 from committee.metrics.conformal import METHODS
@@ -18,6 +19,7 @@ from committee.metrics.set_table import SetTable, selective
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows, unseen
 from committee.predictions.table import Predictions
 from committee.store.layout import Store
+from committee.tasks.base import Task, task_of
 
 COVERAGES = (0.9, 0.95)
 
@@ -57,6 +59,16 @@ def table(
     return SetTable.of(log_probs, labels, rows=rows, approximate=approximate, groups=groups).to_json()
 
 
+def voting(task: Task) -> Combiner:
+    """Return the rule that returns the mean of members, of whatever they predict."""
+    return SoftVoting().assign(task)
+
+
+def mean_of_members(rows: Predictions) -> NDArray[np.float32]:
+    """Return the mean `[N, C]` of the members: log-probabilities, or numbers."""
+    return voting(task_of(rows)).combine(rows.logits)
+
+
 def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | None:
     """Return the table of a member, from the val split or else out-of-fold rows; None without either.
 
@@ -75,7 +87,9 @@ def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | No
             rows, kind = fitting_rows(store, [name], deployed)
         except StoreError:
             return None
-    return table(SoftVoting().combine(rows.logits), rows, rows=kind, approximate=kind != "val")
+    if not task_of(rows).logits:
+        return None
+    return table(mean_of_members(rows), rows, rows=kind, approximate=kind != "val")
 
 
 def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -16,6 +16,9 @@ from committee.store.manifest import NAME, read_whole
 
 log = logging.getLogger(__name__)
 
+FEWEST = 4
+"""Rows of numbers on which a combiner can be fitted."""
+
 
 def fitting_rows(
     store: Store, members: Iterable[str], deployed: Mapping[str, str]
@@ -76,7 +79,7 @@ def _is_larger(rows: Predictions, others: Predictions) -> bool:
     """Return whether rows have more classes than others, or as many classes and more rows."""
 
     def size(of: Predictions) -> tuple[int, int]:
-        return (len(np.unique(of.require_labels("rows"))) if len(of) else 0), len(of)
+        return (len(np.unique(of.strata("rows"))) if len(of) else 0), len(of)
 
     return is_enough(rows) and size(rows) > size(others)
 
@@ -87,7 +90,9 @@ def unseen(rows: Predictions) -> Predictions:
 
 
 def is_enough(rows: Predictions) -> bool:
-    """Return whether a combiner can be fitted on the rows: two classes with two rows each."""
+    """Return whether a combiner can be fitted on the rows: two classes with two rows each, or four rows."""
+    if not rows.target_type.everywhere:
+        return len(rows) >= FEWEST
     return len(rows) > 0 and int((np.bincount(rows.require_labels("rows")) >= 2).sum()) >= 2
 
 

@@ -17,6 +17,7 @@ from committee.pipeline.shared.splits import has_split, split_folder, split_rows
 from committee.predictions.table import Predictions
 from committee.scoring.equivalent import deep_ensemble_equivalent
 from committee.store.layout import Store
+from committee.tasks.base import task_of
 
 VALUES = 2**23
 """Largest number of logits that the deep-ensemble equivalent is computed from; more rows are sampled."""
@@ -46,8 +47,10 @@ def together(
         `mutual_information`: the mean over rows with its interval, None for one member;
         `deep_ensemble_equivalent`: see `committee.scoring.deep_ensemble_equivalent`, for the candidates of
         the ensemble; None if there is one candidate, if one has no test predictions, or if the rows cannot
-        be halved.
+        be halved. Nothing of members that predict numbers.
     """
+    if not task_of(test).logits:
+        return {}
     return {
         "mutual_information": _information(store, record, test),
         "deep_ensemble_equivalent": _equivalent(store, record["candidates"], log_probs, test, seed),

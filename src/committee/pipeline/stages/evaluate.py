@@ -18,14 +18,8 @@ from committee.base.devices import resolve as resolve_device
 from committee.base.progress import track
 from committee.combiners.base import Combiner, is_conditional
 from committee.combiners.base import load as load_combiner
-from committee.combiners.soft_voting import SoftVoting
 from committee.errors import StoreError
 from committee.images.record import load_record
-from committee.metrics.classification import confusion, mistakes, per_class
-from committee.metrics.classification import evaluate as evaluate_metrics
-from committee.metrics.confidence import intervals
-from committee.metrics.summaries import Summary as Sums
-from committee.metrics.summaries import summary
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.choose import choose_all, choose_deployed
 from committee.pipeline.shared.combined import combined
@@ -47,12 +41,13 @@ from committee.pipeline.shared.records import (
     model_source,
     provenance,
 )
-from committee.pipeline.shared.sets import member_table, on_test
+from committee.pipeline.shared.sets import mean_of_members, member_table, on_test, voting
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.shared.together import together
 from committee.pipeline.stages.base import Names, Stage, Verbs
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES
 from committee.recipe.model import Recipe
 from committee.scoring.baselines import Baselines
 from committee.scoring.draws import Draws
@@ -60,14 +55,13 @@ from committee.scoring.scores import folds_of
 from committee.store.commit import commit, remove, write_json
 from committee.store.layout import Store
 from committee.store.manifest import digest
+from committee.tasks.base import task_for, task_of
 
 log = logging.getLogger(__name__)
 
 Report = dict[str, Any]
-CONFUSION_CLASSES = 1000
-"""Largest number of classes whose confusion matrix is written; it has the square of this number of values."""
-LISTED_MISTAKES = 100
-BRIEF = ("accuracy", "log_loss", "ece")
+NO_TEST: Report = {"per_class": [], "absent_classes": [], "mistakes": [], "confusion": [], "sets": None}
+"""What a report has of models without test predictions."""
 
 
 class Evaluate(Stage):
@@ -163,6 +157,7 @@ class _Evaluator:
         self.costs = Costs(store, batch, device, trusted, has_latency_budget(recipe))
         self.seed = recipe.seed
         record = load_record(store)
+        self.task = task_for(record.kind if record else CLASSES)
         self.data = {key: len(getattr(record, key, ())) for key in ("quarantined", "copies")}
 
     def time_networks(self) -> None:
@@ -212,7 +207,9 @@ class _Evaluator:
             "seed": entry["seed"],
             "of": entry.get("of", []),
             "provenance": provenance(self.store, name),
-            **self._on_test(SoftVoting(), [name], deployed, member_table(self.store, name, deployed[name])),
+            **self._on_test(
+                voting(self.task), [name], deployed, member_table(self.store, name, deployed[name])
+            ),
             **self._held_out(name, deployed),
             "fit": {},
             "gain": gains,
@@ -265,11 +262,8 @@ class _Evaluator:
     def _brief(
         self, combiner: Combiner, members: Sequence[str], deployed: Mapping[str, str]
     ) -> dict[str, float]:
-        log_probs, test = combined(self.store, combiner, members, "test", deployed)
-        return {
-            **evaluate_metrics(log_probs, test.require_labels("evaluate"), BRIEF),
-            "confidence": float(np.exp(log_probs.max(axis=1)).mean()),
-        }
+        outputs, test = combined(self.store, combiner, members, "test", deployed)
+        return task_of(test).summary(outputs, test.require_labels("evaluate"))
 
     def _gain(self, name: str) -> tuple[dict[str, Any], Draws | None]:
         """Return the gains of a derived member over the best of its sources; none for other members."""
@@ -278,8 +272,8 @@ class _Evaluator:
             return {}, None
         deployed = {each: inference_of(self.entries[each]) for each in (name, *of)}
         rows = fitting_rows(self.store, [name, *of], deployed)[0]
-        log_probs = SoftVoting().combine(rows.select([name]).logits)
-        gains, draws = Baselines(rows.select(of), folds_of(rows, None, self.seed), self.seed).gains(log_probs)
+        outputs = mean_of_members(rows.select([name]))
+        gains, draws = Baselines(rows.select(of), folds_of(rows, None, self.seed), self.seed).gains(outputs)
         return {metric: gain.to_json() for metric, gain in gains.items()}, draws
 
     def _member_costs(self, name: str, deployed: Mapping[str, str]) -> Report:
@@ -327,26 +321,19 @@ class _Evaluator:
                 "seen": 0,
                 "n": 0,
                 "metrics": {},
-                "per_class": [],
-                "absent_classes": [],
-                "mistakes": [],
-                "confusion": [],
-                "sets": None,
+                **NO_TEST,
             }
-        log_probs, test = combined(self.store, combiner, members, "test", deployed)
-        labels = test.require_labels("evaluate")
-        found = summary(log_probs, labels)
+        outputs, test = combined(self.store, combiner, members, "test", deployed)
+        labels, task = test.require_labels("evaluate"), task_of(test)
         seen = [split_rows(self.store, [name], "test", deployed).seen[0] for name in members]
         return {
             "split": "test",
             "n": len(labels),
             "seen": int(np.any(seen, axis=0).sum()),
-            "metrics": self._intervals(log_probs, test),
-            "per_class": per_class(found, test.class_names),
-            "absent_classes": [test.class_names[index] for index in np.flatnonzero(found.actual == 0)],
-            **_confusions(found, test.class_names),
-            "sets": None if sets is None else on_test(sets, log_probs, test, members[0]),
-            **({} if record is None else together(self.store, record, log_probs, test, self.seed)),
+            "metrics": self._intervals(outputs, test),
+            **task.details(outputs, labels, test.class_names, groups=test.groups, seed=self.seed),
+            "sets": None if sets is None else on_test(sets, outputs, test, members[0]),
+            **({} if record is None else together(self.store, record, outputs, test, self.seed)),
         }
 
     def _held_out(self, name: str, deployed: Mapping[str, str]) -> Report:
@@ -358,24 +345,13 @@ class _Evaluator:
             return {"rows": None, "cross_fitted": {}}
         return {
             "rows": rows,
-            "cross_fitted": self._intervals(SoftVoting().combine(held_out.logits), held_out),
+            "cross_fitted": self._intervals(mean_of_members(held_out), held_out),
         }
 
-    def _intervals(self, log_probs: NDArray[np.float32], rows: Predictions) -> dict[str, dict[str, float]]:
+    def _intervals(self, outputs: NDArray[np.float32], rows: Predictions) -> dict[str, dict[str, float]]:
         labels = rows.require_labels("evaluate")
-        found = intervals(log_probs, labels, groups=rows.groups, seed=self.seed)
+        found = task_of(rows).intervals(outputs, labels, groups=rows.groups, seed=self.seed)
         return {metric: asdict(interval) for metric, interval in found.items()}
-
-
-def _confusions(found: Sums, class_names: Sequence[str]) -> Report:
-    """Return the most frequent mistakes, and the confusion matrix unless there are very many classes."""
-    pairs = mistakes(found, LISTED_MISTAKES).tolist()
-    listed = [
-        {"class": class_names[true], "predicted": class_names[guess], "n": n} for true, guess, n in pairs
-    ]
-    if len(class_names) > CONFUSION_CLASSES:
-        return {"mistakes": listed, "confusion": []}
-    return {"mistakes": listed, "confusion": confusion(found).tolist()}
 
 
 def _start(entry: Mapping[str, Any]) -> str:

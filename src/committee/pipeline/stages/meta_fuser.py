@@ -10,6 +10,7 @@ from committee.errors import CommitteeError, RecipeError, StoreError
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.build import build, build_all, gather
 from committee.pipeline.shared.choose import Method, choose_methods, learner
+from committee.pipeline.shared.for_task import for_store
 from committee.pipeline.shared.functions import check_functions
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import REBUILD, ensemble_facts
@@ -67,6 +68,7 @@ class MetaFuser(Stage):
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the inputs and rows on which the learner would be trained."""
+        recipe = for_store(recipe, store)
         section = self.section(recipe)
         catalog = look_through(store)
         inputs, missing = _inputs(section, store, recipe)
@@ -107,6 +109,7 @@ class MetaFuser(Stage):
         StoreError
             The store has no members, or none of the inputs.
         """
+        recipe = for_store(recipe, store)
         section = self.section(recipe)
         require_store(store)
         outcome = Outcome()

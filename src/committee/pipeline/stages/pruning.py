@@ -8,6 +8,7 @@ from typing import ClassVar
 from committee.pipeline.discover import MEMBERS, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.build import BuildContext, build_all, gather
 from committee.pipeline.shared.choose import Method
+from committee.pipeline.shared.for_task import for_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.pruning_report import pruning_report, read_front
 from committee.pipeline.shared.splits import rows_in_words
@@ -79,6 +80,7 @@ class Pruning(Stage):
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the candidates of each method; nothing is timed."""
+        recipe = for_store(recipe, store)
         names = self.names(recipe).ensembles
         context = gather(recipe, store, look_through(store))
         members, n = list(context.predictions.members), len(context.predictions)
@@ -105,6 +107,7 @@ class Pruning(Stage):
         StoreError
             The store has no members, or some have no predictions on which subsets are scored.
         """
+        recipe = for_store(recipe, store)
         section = self.section(recipe)
         require_store(store)
         outcome = Outcome()

@@ -8,6 +8,7 @@ from typing import ClassVar
 from committee.errors import UsageError
 from committee.pipeline.shared.build import build, plan_of
 from committee.pipeline.shared.choose import Method, choose_methods, full_name, is_soup
+from committee.pipeline.shared.for_task import for_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import Names, Stage, Verbs
@@ -78,6 +79,7 @@ class ScoreEnsemble(Stage):
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the number of fits of each ensemble that would be built."""
+        recipe = for_store(recipe, store)
         return plan_of(self._required(recipe), recipe, store)
 
     def run(self, recipe: Recipe, store: Store) -> Outcome:
@@ -92,6 +94,7 @@ class ScoreEnsemble(Stage):
         StoreError
             The store has no members, or some have no predictions to fit on.
         """
+        recipe = for_store(recipe, store)
         return build(self._required(recipe), recipe, store)
 
     def _required(self, recipe: Recipe) -> list[Method]:

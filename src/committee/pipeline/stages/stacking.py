@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from committee.pipeline.shared.build import build, plan_of
 from committee.pipeline.shared.choose import Method, full_name, stacks
+from committee.pipeline.shared.for_task import for_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
@@ -78,6 +79,7 @@ class Stacking(Stage):
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the number of fits of each learner."""
+        recipe = for_store(recipe, store)
         return plan_of(self.chosen(recipe), recipe, store)
 
     def run(self, recipe: Recipe, store: Store) -> Outcome:
@@ -90,4 +92,5 @@ class Stacking(Stage):
         StoreError
             The store has no members, or some have no predictions to fit on.
         """
+        recipe = for_store(recipe, store)
         return build(self.chosen(recipe), recipe, store)

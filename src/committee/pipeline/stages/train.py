@@ -10,6 +10,7 @@ from committee.base.text import count, duration, two_digits
 from committee.pipeline.shared.disk_space import warn_of_disk_space
 from committee.pipeline.shared.estimate import estimate
 from committee.pipeline.shared.fits import fit_plans
+from committee.pipeline.shared.for_task import check_task
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.shared.to_train import (
@@ -85,7 +86,7 @@ class Train(Stage):
             for cost in timed
         ]
         blocks: list[Table | str] = [
-            f"{count(found['rows'], 'image')} of {found['classes']} classes, on {found['device']}.",
+            f"{count(found['rows'], 'image')} of {found['outputs']}, on {found['device']}.",
             Table("Members that would be trained", columns, rows),
         ]
         blocks += [
@@ -113,6 +114,7 @@ class Train(Stage):
         outcome = Outcome()
         with store.hold():
             dataset = open_for(recipe, specs, store)
+            check_task(recipe, dataset.target_type)
             outcome.quarantined = dict(dataset.quarantined)
             specs = with_augmentation(specs, dataset, store, device, fit=True)
             plans = plans_of(recipe, specs, dataset, store, device)

@@ -149,11 +149,11 @@ class AugmentationTrial:
         """Return the rows of the fits, and those on which they are compared."""
         data = self.dataset
         groups = None if data.groups is None else data.groups[self.rows]
-        kept, judged = inner_slice(data.labels[self.rows], groups, JUDGED, seed=0)
+        kept, judged = inner_slice(data.strata[self.rows], groups, JUDGED, seed=0)
         return self.rows[kept], self.rows[judged]
 
     def _losses(self, name: str, kept: Rows, judged: Rows) -> NDArray[np.float64]:
-        """Return the log-loss of each judged row after a fit with a preset; infinity if the fit fails."""
+        """Return the loss of each judged row after a fit with a preset; infinity if the fit fails."""
         augment = self.augment.candidates()[name]
         training = self.spec.training.model_copy(update={"augment": augment})
         spec = replace(self.spec, training=training)
@@ -172,8 +172,7 @@ class AugmentationTrial:
         except CommitteeError as error:
             log.warning("%s: the augmentation %s cannot be compared: %s", spec.backbone, name, error)
             return np.full(len(judged), 1e9)
-        log_probs = torch.from_numpy(logits).double().log_softmax(1).numpy()
-        return -log_probs[np.arange(len(judged)), self.dataset.labels[judged]]
+        return self.dataset.task.row_losses(logits, self.dataset.labels[judged])
 
 
 def _rows(spec: MemberSpec, dataset: Dataset) -> Rows:

@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from committee.errors import StoreError, TrainingError
-from committee.predictions.table import Predictions
 from committee.store.commit import commit, remove
 from committee.store.layout import Store
 from committee.store.links import link_duplicates
 from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
+from committee.tasks.base import Task
 from committee.training.fit.batches import Rows
 from committee.training.fit.journal import CSV_NAME
 from committee.training.fit.resume import forget
@@ -227,10 +227,11 @@ class CrossFit:
 
     def _store_splits(self, member: str, names: Collection[str], inference: str) -> None:
         """Store the mean predictions of the networks `names` for the splits that no fit trains on."""
+        dataset = self.plan.dataset
         for split in OTHER_SPLITS:
-            rows = self.plan.dataset.rows(split)
+            rows = dataset.rows(split)
             if len(rows):
-                logits = mean_probability([self._logits(member, name, split) for name in names])
+                logits = pooled(dataset.task, [self._logits(member, name, split) for name in names])
                 seen = np.isin(rows, self.plan.choosing_rows(split))
                 self._store(member, f"{split}_{inference}", rows, logits, names, seen)
 
@@ -248,13 +249,13 @@ class CrossFit:
         fingerprint = digest({"what": what, "networks": networks, "rows": dataset.sample_ids[rows]})
         if is_done(folder, fingerprint):
             return
-        predictions = Predictions.from_logits(
+        predictions = dataset.task.predictions(
             logits,
-            members=[member],
-            class_names=dataset.class_names,
+            [member],
+            dataset.class_names,
+            **dataset.target_type.as_stored,
             sample_ids=dataset.sample_ids[rows],
             labels=dataset.labels[rows],
-            labels_are="positions",
             folds=dataset.folds[rows] if what == "oof" and (dataset.folds[rows] >= 0).all() else None,
             groups=None if dataset.groups is None else dataset.groups[rows],
             seen=np.zeros((1, len(rows)), bool) if seen is None else seen[None],
@@ -291,12 +292,11 @@ def _folds(plan: Plan) -> dict[str, tuple[Rows, Rows]]:
     return {f"fold_{k}": (rows[folds != k], rows[folds == k]) for k in np.unique(folds[folds >= 0])}
 
 
-def mean_probability(logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the log of the mean probability of networks with logits `[N, C]`; of one, its logits."""
-    if len(logits) == 1:
-        return logits[0]
-    stacked = torch.from_numpy(np.stack(logits)).log_softmax(2)
-    return (stacked.logsumexp(0) - np.log(len(logits))).numpy()
+def pooled(task: Task, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the mean of the outputs `[N, C]` of networks; of one network, its outputs."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return task.mean(torch.from_numpy(np.stack(outputs))).numpy()
 
 
 def _copy_journals(resume: Path, folder: Path) -> None:

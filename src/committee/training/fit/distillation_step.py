@@ -18,6 +18,7 @@ from committee.training.fit.steps import Step
 from committee.training.fit.teacher import Teachers
 from committee.training.fit.teaching import Targets, Teaching
 from committee.training.fit.transfer import UNLABELED
+from committee.training.losses.cross_entropy import CrossEntropy
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -32,11 +33,12 @@ class DistillationStep(Step):
     Parameters
     ----------
     teaching : Teaching
-    fabric, loader, targets, weights, row_weights, offsets, smoothing, who
+    fabric, loader, targets, loss, row_weights, offsets, who
         See `Step`; there are no offsets.
     """
 
     loader: EpochLoader
+    loss: CrossEntropy
 
     def __init__(
         self,
@@ -44,16 +46,15 @@ class DistillationStep(Step):
         fabric: Fabric,
         loader: EpochLoader,
         targets: Tensor,
-        weights: Tensor | None,
+        loss: CrossEntropy,
         row_weights: Tensor | None = None,
         offsets: Tensor | None = None,
         *,
-        smoothing: float,
         who: str,
     ) -> None:
-        super().__init__(fabric, loader, targets, weights, row_weights, offsets, smoothing=smoothing, who=who)
+        super().__init__(fabric, loader, targets, loss, row_weights, offsets, who=who)
         images = loader.images
-        self.teaching, self.loss = teaching, teaching.make_loss()
+        self.teaching, self.taught = teaching, teaching.make_loss()
         self.images = teaching.transfer_set(images.dataset, loader.rows, images.spec)
         self.device = targets.device
 
@@ -88,8 +89,8 @@ class DistillationStep(Step):
             loss = self._distillation_loss(logits, teacher, items, owners, positions, view)
             self.fabric.backward(loss if share is None else loss * share)
         labels = self.targets[torch.from_numpy(positions)]
-        accuracy = (logits[: len(positions)].argmax(1) == labels).float().mean()
-        return torch.stack([loss.detach(), accuracy])
+        score = self.loss.scored(logits[: len(positions)], labels)
+        return torch.stack([loss.detach(), score])
 
     def _distillation_loss(
         self, logits: Tensor, teacher: Tensor, items: Rows, owners: Rows, positions: Rows, view: int
@@ -99,7 +100,7 @@ class DistillationStep(Step):
         labels, partners, shares = self._labels(items, view)
         likely = torch.where(shares >= 0.5, labels, partners)
         classes = torch.where(likely == UNLABELED, teacher.argmax(1), likely)
-        taught = self.loss(logits, teacher, classes)
+        taught = self.taught(logits, teacher, classes)
         place = torch.from_numpy(owners).to(self.device)
         taught = taught.new_zeros(len(positions)).index_add(0, place, taught) / (1 + self.images.rate)
         count = len(positions)
@@ -108,7 +109,7 @@ class DistillationStep(Step):
             + (1 - shares[:count]) * self._cross_entropy(logits[:count], partners[:count])
         )
         rows = torch.from_numpy(positions)
-        weights = torch.ones_like(each) if self.weights is None else self.weights[self.targets[rows]]
+        weights = self.loss.weight(self.targets[rows])
         if self.row_weights is not None:
             weights = weights * self.row_weights[rows]
         return (each * weights).sum() / self._weight(positions)
@@ -125,5 +126,5 @@ class DistillationStep(Step):
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of each row; 0 without a label."""
         return functional.cross_entropy(
-            logits, labels, label_smoothing=self.smoothing, reduction="none", ignore_index=UNLABELED
+            logits, labels, label_smoothing=self.loss.smoothing, reduction="none", ignore_index=UNLABELED
         )

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.func import functional_call
 
-from committee.errors import TrainingError
+from committee.base.objectives import AUTO
+from committee.errors import RecipeError, TrainingError
 from committee.images.dataset import Dataset
-from committee.metrics.classification import METRICS
 from committee.models.member import Member
+from committee.predictions.target_types import CLASSES
 from committee.recipe.training import EarlyStop, Training
+from committee.tasks.base import Task, task_for
 from committee.training.fit.batches import Rows, inner_slice
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.job import Job
@@ -42,7 +44,7 @@ def judging_rows(dataset: Dataset) -> Rows:
     if not len(rows):
         return rows
     groups = None if dataset.groups is None else dataset.groups[rows]
-    return rows[inner_slice(dataset.labels[rows], groups, JUDGING, seed=0)[1]]
+    return rows[inner_slice(dataset.strata[rows], groups, JUDGING, seed=0)[1]]
 
 
 def split_rows(job: Job) -> tuple[Rows, Rows]:
@@ -64,7 +66,7 @@ def split_rows(job: Job) -> tuple[Rows, Rows]:
     groups = None if job.dataset.groups is None else job.dataset.groups[job.rows]
     if groups is None and len(np.unique(job.rows)) < len(job.rows):
         groups = job.rows  # A bootstrap sample: copies of a row stay together.
-    kept, inner = inner_slice(job.dataset.labels[job.rows], groups, rule.fraction, job.seed("inner"))
+    kept, inner = inner_slice(job.dataset.strata[job.rows], groups, rule.fraction, job.seed("inner"))
     if not len(inner):
         raise TrainingError(
             job.name,
@@ -76,10 +78,10 @@ def split_rows(job: Job) -> tuple[Rows, Rows]:
 
 
 @torch.no_grad()
-def inner_log_probs(
+def inner_outputs(
     job: Job, member: Member, weights: Weights, rows: Rows, size: int, check_interrupt: Callable[[], None]
 ) -> NDArray[np.float32]:
-    """Return log-probabilities of rows, by the network of a member with the given weights.
+    """Return log-probabilities or numbers of rows, by the network of a member with the given weights.
 
     Parameters
     ----------
@@ -106,9 +108,27 @@ def inner_log_probs(
         check_interrupt()
         images = member.view(job.dataset.images(rows[start : start + size], member.view).to(device))
         with as_training_error(job.name, images.shape[-1]):
-            logits = functional_call(network, weights, (images,))
-        parts.append(logits.float().log_softmax(1).cpu().numpy())
+            outputs = functional_call(network, weights, (images,))
+        parts.append(job.dataset.task.normalized(outputs.float()).cpu().numpy())
     return np.concatenate(parts)
+
+
+def judge(rule: EarlyStop, task: Task, who: str = "training") -> str:
+    """Return the metric that judges epochs.
+
+    Raises
+    ------
+    RecipeError
+        It is not one of those of the task.
+    """
+    if rule.metric != AUTO and rule.metric not in task.judged:
+        raise RecipeError(
+            f"{who}: training.early_stop.metric",
+            expected=f"one of {', '.join(task.judged)}, for {task.target_type.name}",
+            got=f"'{rule.metric}'",
+            todo=f"Leave it out, which means {task.judged[0]}.",
+        )
+    return task.judged[0] if rule.metric == AUTO else rule.metric
 
 
 class BestEpoch:
@@ -118,6 +138,8 @@ class BestEpoch:
     ----------
     rule : EarlyStop
         Metric and patience.
+    task : Task, optional
+        What is predicted; classes by default.
     keep_weights : bool
         Whether the weights of the best epoch are kept (`best_checkpoint`).
 
@@ -140,15 +162,16 @@ class BestEpoch:
     (2, True)
     """
 
-    def __init__(self, rule: EarlyStop, keep_weights: bool) -> None:
-        self.rule, self.keep_weights = rule, keep_weights
-        self.sign = 1.0 if METRICS[rule.metric].higher_is_better else -1.0
+    def __init__(self, rule: EarlyStop, keep_weights: bool, task: Task | None = None) -> None:
+        task = task or task_for(CLASSES)
+        self.rule, self.keep_weights, self.metric = rule, keep_weights, judge(rule, task)
+        self.sign = 1.0 if task.metric(self.metric).higher_is_better else -1.0
         self.epoch, self.score = 0, -float("inf")
         self.weights: Weights | None = None
 
     def update(self, epoch: int, scores: dict[str, float], weights: Weights) -> None:
         """Compare an epoch with the best one so far; the earlier of two equal epochs stays the best."""
-        score = self.sign * scores[self.rule.metric]
+        score = self.sign * scores[self.metric]
         if score > self.score:
             self.epoch, self.score = epoch, score
             if self.keep_weights:

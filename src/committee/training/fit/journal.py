@@ -11,33 +11,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from committee.tasks.base import Task
+
 log = logging.getLogger(__name__)
 
 CSV_NAME = "epochs.csv"
-FIELDS = (
-    "epoch",
-    "phase",
-    "lr",
-    "train_loss",
-    "train_accuracy",
-    "seconds",
-    "inner_log_loss",
-    "inner_accuracy",
-    "inner_f1_macro",
-    "rollbacks",
-    "micro_batch",
-)
+TEXTS = {"log_loss": "loss {:.3f}", "accuracy": "accuracy {:.2f}"}
 Row = Mapping[str, Any]
 
 
-def write_csv(path: Path, history: Sequence[Row]) -> None:
+def columns(task: Task, score: str) -> tuple[str, ...]:
+    """Return the columns of the table of epochs; `score` is that of the training loss."""
+    inner = (f"inner_{metric}" for metric in task.judged)
+    first = ("epoch", "phase", "lr", "train_loss", f"train_{score}", "seconds")
+    return (*first, *inner, "rollbacks", "micro_batch")
+
+
+def write_csv(path: Path, history: Sequence[Row], fields: Sequence[str]) -> None:
     """Write one line for each epoch; the inner columns are empty where no validation slice judges epochs.
 
     `rollbacks` is how often the learning rate had been halved by then, `micro_batch` the largest number of
     images that passed through the network at once.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS, restval="")
+        writer = csv.DictWriter(file, fields, restval="")
         writer.writeheader()
         writer.writerows(history)
 
@@ -65,12 +62,18 @@ def describe_epoch(row: Row, epochs: int) -> str:
     >>> describe_epoch(row, epochs=8)
     'epoch 3/8, loss 0.412, accuracy 0.91, 2.1 s'
     """
-    text = (
-        f"epoch {row['epoch']}/{epochs}, loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.2f}"
-    )
-    if "inner_log_loss" in row:
-        text += f", validation slice: loss {row['inner_log_loss']:.3f}, accuracy {row['inner_accuracy']:.2f}"
+    scores, inner = (_texts(row, part) for part in ("train_", "inner_"))
+    text = f"epoch {row['epoch']}/{epochs}, {', '.join(scores)}"
+    if inner:
+        text += f", validation slice: {', '.join(inner[:2])}"
     return f"{text}, {row['seconds']:.1f} s"
+
+
+def _texts(row: Row, part: str) -> list[str]:
+    """Return the scores of a part of a row in words."""
+    found = {key.removeprefix(part): value for key, value in row.items() if key.startswith(part)}
+    texts = {"loss": TEXTS["log_loss"], **TEXTS}
+    return [texts.get(name, f"{name} {{:.4g}}").format(value) for name, value in found.items()]
 
 
 class MlflowRun:

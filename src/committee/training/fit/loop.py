@@ -13,27 +13,31 @@ from torch import Tensor
 from committee.base import interrupt
 from committee.base.progress import Step as Advance
 from committee.base.progress import bar
-from committee.metrics.classification import evaluate
 from committee.training.fit import resume
-from committee.training.fit.batches import Rows, class_weights, epoch_batches
-from committee.training.fit.early_stopping import inner_log_probs, split_rows
+from committee.training.fit.batches import Rows, epoch_batches
+from committee.training.fit.early_stopping import inner_outputs, split_rows
 from committee.training.fit.job import Job, Trained
-from committee.training.fit.journal import MlflowRun, Row, describe_epoch
+from committee.training.fit.journal import MlflowRun, Row, columns, describe_epoch
 from committee.training.fit.memory import halving
 from committee.training.fit.optimizer import set_rate
 from committee.training.fit.rollback import Diverged
 from committee.training.fit.schedule import Schedule
-from committee.training.fit.start import BatchLoader, EpochLoader, head_epochs, place_member, starting_weights
+from committee.training.fit.start import (
+    BatchLoader,
+    EpochLoader,
+    head_epochs,
+    place_member,
+    starting_weights,
+    tensor_of,
+)
 from committee.training.fit.state import FitState
 from committee.training.fit.steps import Step
+from committee.training.losses.base import loss_for
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
-
-METRICS = ("log_loss", "accuracy", "f1_macro")
-"""Scores of an epoch on the validation slice."""
 
 
 class Loop:
@@ -50,19 +54,21 @@ class Loop:
         self.epochs = self.settings.epochs if job.epochs is None else job.epochs
         self.schedule = Schedule(self.settings, head_epochs(job.spec), bool(starting_weights(job.spec)))
         self.rows, self.inner_rows = split_rows(job)
-        self.labels = job.dataset.labels[self.rows]
+        self.task, self.strata = job.dataset.task, job.dataset.strata[self.rows]
         member, layout = place_member(job, fabric.device)
         self.loader = BatchLoader(member, job.spec, job.dataset, fabric.device, layout)
         self.state = FitState(job, fabric, member)
-        weights = class_weights(self.labels, job.dataset.class_names, self.settings.class_weights)
-        arrays = (weights, job.extra.weights, job.extra.offsets)
+        labels, scale = job.dataset.labels[self.rows], member.network.output.scale
+        loss = loss_for(self.settings, self.task, job.name)
+        self.loss = loss.prepare(labels, job.dataset.class_names, scale, self.settings, fabric.device)
+        arrays = (job.extra.weights, job.extra.offsets)
         make_step = job.extra.step or Step
         self.backward = make_step(
             fabric,
             EpochLoader(self.loader, self.rows, lambda: self.state.epoch),
-            torch.as_tensor(self.labels).to(fabric.device),
+            tensor_of(labels).to(fabric.device),
+            self.loss,
             *(None if each is None else torch.as_tensor(each).to(fabric.device) for each in arrays),
-            smoothing=self.settings.label_smoothing,
             who=job.name,
         )
 
@@ -99,7 +105,8 @@ class Loop:
 
     def _store(self) -> None:
         if self.fabric.global_rank == 0:
-            resume.keep(self.job.folder, self.job.fingerprint, self.state.state_dict())
+            table = columns(self.task, self.loss.score)
+            resume.keep(self.job.folder, self.job.fingerprint, self.state.state_dict(), table)
 
     def _is_finished(self) -> bool:
         state = self.state
@@ -113,7 +120,7 @@ class Loop:
         state, epoch = self.state, self.state.epoch
         only_head = self.settings.body_lr == 0 or epoch <= self.schedule.head_epochs
         state.begin_epoch("head" if only_head else "all")
-        loss, accuracy = self._train_epoch(advance)
+        loss, score = self._train_epoch(advance)
         scores = self._judge()
         for tracker in state.trackers:
             tracker.epoch(epoch - self.schedule.head_epochs)
@@ -122,7 +129,7 @@ class Loop:
             "phase": state.phase,
             "lr": state.optimizer.param_groups[0]["lr"],
             "train_loss": loss,
-            "train_accuracy": accuracy,
+            f"train_{self.loss.score}": score,
             "seconds": round(state.elapsed(), 3),
             **scores,
             "rollbacks": state.rollbacks,
@@ -130,10 +137,10 @@ class Loop:
         }
 
     def _train_epoch(self, advance: Advance) -> tuple[float, float]:
-        """Go once through the rows; return mean loss and accuracy on the augmented images."""
+        """Go once through the rows; return mean loss and score on the augmented images."""
         state, fabric = self.state, self.fabric
         seed = self.job.seed("order", state.epoch)
-        batches = epoch_batches(self.labels, self.job.spec.batch_size, self.settings.sampler, seed)
+        batches = epoch_batches(self.strata, self.job.spec.batch_size, self._sampler, seed)
         for positions in batches[state.batch :]:
             self._check_interrupt()
             # The rate in the middle of the step: at its end, that of the last step would be zero.
@@ -144,14 +151,19 @@ class Loop:
             state.batch += 1
             advance(len(positions))
         total = torch.as_tensor(fabric.all_reduce(state.total, reduce_op="sum"))
-        loss, accuracy = (total / len(self.rows)).tolist()
+        loss, score = (total / len(self.rows)).tolist()
         self._require(math.isfinite(loss), f"a loss of {loss}")
         norms = torch._foreach_norm([each.detach() for each in state.network.parameters()])
         self._require(bool(torch.stack(norms).isfinite().all()), "an infinite weight")
-        return loss, accuracy
+        return loss, score
+
+    @property
+    def _sampler(self) -> str:
+        """The sampler of the recipe, where the loss uses it."""
+        return "shuffle" if "sampler" in self.loss.without_effect else self.settings.sampler
 
     def _step(self, positions: Rows) -> Tensor:
-        """Make one optimizer step; return loss and accuracy of the batch, float32 `[2]`."""
+        """Make one optimizer step; return loss and score of the batch, float32 `[2]`."""
         state = self.state
         result = self._gradients(positions)
         if self.settings.clip_grad is not None:
@@ -189,11 +201,11 @@ class Loop:
         if state.best is None:
             return {}
         weights = state.weights()
-        log_probs = inner_log_probs(
+        outputs = inner_outputs(
             job, state.member, weights, self.inner_rows, state.micro_batch, self._check_interrupt
         )
-        self._require(bool(np.isfinite(log_probs).all()), "scores that are not finite")
-        scores = evaluate(log_probs, job.dataset.labels[self.inner_rows], METRICS)
+        self._require(bool(np.isfinite(outputs).all()), "scores that are not finite")
+        scores = self.task.evaluate(outputs, job.dataset.labels[self.inner_rows], self.task.judged)
         state.best.update(state.epoch, scores, weights)
         return {f"inner_{name}": value for name, value in scores.items()}
 

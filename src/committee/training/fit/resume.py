@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from committee.training.fit.journal import CSV_NAME, write_csv
 log = logging.getLogger(__name__)
 
 
-def keep(folder: Path, fingerprint: str, state: Mapping[str, Any]) -> None:
+def keep(folder: Path, fingerprint: str, state: Mapping[str, Any], columns: Sequence[str]) -> None:
     """Replace the stored state of a fit; the state of the last completed epoch becomes the previous one.
 
     Parameters
@@ -33,6 +33,8 @@ def keep(folder: Path, fingerprint: str, state: Mapping[str, Any]) -> None:
     state : mapping
         Nested tensors and plain values. `history` has a row for each completed epoch, which is also written
         as CSV; `batch` is the number of completed batches of the next epoch, 0 between epochs.
+    columns : sequence of str
+        Columns of the CSV file.
     """
     if _is_between_epochs(folder, fingerprint):
         shutil.rmtree(previous(folder), ignore_errors=True)
@@ -40,7 +42,7 @@ def keep(folder: Path, fingerprint: str, state: Mapping[str, Any]) -> None:
     facts = {"epoch": len(state["history"]), "batch": state["batch"]}
     with commit(folder, kind="resume", fingerprint=fingerprint, **facts) as new:
         tensors.save(state, new)
-        write_csv(new / CSV_NAME, state["history"])
+        write_csv(new / CSV_NAME, state["history"], columns)
 
 
 def restore(folder: Path, fingerprint: str, *, whole: bool = False) -> dict[str, Any] | None:

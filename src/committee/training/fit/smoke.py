@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
@@ -13,7 +12,8 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.engine import make_fabric
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.memory import halving
-from committee.training.fit.start import BatchLoader, start_member
+from committee.training.fit.start import BatchLoader, start_member, tensor_of
+from committee.training.losses.base import loss_for
 
 
 def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
@@ -38,7 +38,10 @@ def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: R
         network = fabric.setup_module(member.network.train())
         logits = first_logits(spec, network, images)
     check_shape(spec, logits, (len(rows), len(dataset.class_names)))
-    loss = functional.cross_entropy(logits, torch.as_tensor(dataset.labels[rows]).to(device))
+    labels, scale = tensor_of(dataset.labels[rows]).to(device), member.network.output.scale
+    names, settings = dataset.class_names, spec.training
+    criterion = loss_for(settings, dataset.task, spec.name)
+    loss = criterion.prepare(dataset.labels[rows], names, scale, settings, device).mean(logits, labels)
     _check_finite(spec, "loss", loss)
     with as_training_error(spec.backbone, spec.img_size):
         fabric.backward(loss)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.backbones.build import pretrained_default
@@ -38,11 +39,31 @@ def wanted_head_epochs(spec: MemberSpec) -> int:
     return spec.training.head_epochs if starting_weights(spec) and spec.training.body_lr > 0 else 0
 
 
-def untrained(spec: MemberSpec, dataset: Dataset, **options: Any) -> Member:
-    """Return a member for the classes and images of a data set; options are those of `Member.build`."""
+def untrained(
+    spec: MemberSpec, dataset: Dataset, labels: NDArray[Any] | None = None, **options: Any
+) -> Member:
+    """Return a member for the classes or targets, and for the images, of a data set.
+
+    Parameters
+    ----------
+    spec : MemberSpec
+    dataset : Dataset
+    labels : array `[N]` or `[N, T]`, optional
+        What the fit learns; by default the labels of all training rows. The outputs for numbers have their
+        mean and standard deviation.
+    **options
+        Options of `Member.build`.
+    """
+    labels = dataset.labels[dataset.rows("train")] if labels is None else labels
+    shift, scale = dataset.target_type.standardization(labels)
+    names: dict[str, Any] = {dataset.target_type.outputs: dataset.class_names}
     return Member.build(
         spec.backbone,
-        classes=dataset.class_names,
+        **names,
+        task=dataset.task,
+        units=dataset.units,
+        shift=shift,
+        scale=scale,
         size=spec.img_size,
         channels=dataset.channels,
         fit=dataset.fit,
@@ -52,7 +73,7 @@ def untrained(spec: MemberSpec, dataset: Dataset, **options: Any) -> Member:
     )
 
 
-def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:
+def start_member(spec: MemberSpec, dataset: Dataset, fold: str, labels: NDArray[Any] | None = None) -> Member:
     """Return the untrained member. All folds have the same weights unless `shared_start` is false.
 
     Raises
@@ -60,7 +81,7 @@ def start_member(spec: MemberSpec, dataset: Dataset, fold: str) -> Member:
     CommitteeError
         The backbone cannot be built, or its published weights cannot be downloaded.
     """
-    return untrained(spec, dataset, pretrained=starting_weights(spec), seed=start_seed(spec, fold))
+    return untrained(spec, dataset, labels, pretrained=starting_weights(spec), seed=start_seed(spec, fold))
 
 
 def start_seed(spec: MemberSpec, fold: str) -> int:
@@ -72,13 +93,26 @@ def start_seed(spec: MemberSpec, fold: str) -> int:
 
 def place_member(job: Job, device: torch.device) -> tuple[Member, torch.memory_format]:
     """Return the member that a fit starts from, on `device`, and the memory format of its images."""
-    member = (job.extra.begin or partial(start_member, job.spec, job.dataset, job.fold))()
+    begin = partial(start_member, job.spec, job.dataset, job.fold, _learned(job))
+    member = (job.extra.begin or begin)()
     settings = job.spec.training
     form = number_format(job.device, settings.precision)
     layout = memory_format(member.network, settings.channels_last, job.device, form)
     member.to(device)
     member.network.to(memory_format=layout)
     return member, layout
+
+
+def _learned(job: Job) -> NDArray[Any]:
+    """Return what the network of a fit has to predict: of numbers, what their offsets leave."""
+    labels, offsets = job.dataset.labels[job.rows], job.extra.offsets
+    return labels if offsets is None or labels.ndim == 1 else labels - offsets
+
+
+def tensor_of(labels: NDArray[Any]) -> Tensor:
+    """Return labels as a tensor, int64 `[N]` or float32 `[N, T]`."""
+    found = torch.as_tensor(labels)
+    return found.float() if found.is_floating_point() else found
 
 
 class BatchLoader:

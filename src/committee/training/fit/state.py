@@ -43,7 +43,7 @@ class FitState:
     batch : int
         Completed batches of the current epoch.
     total : float32 tensor `[2]`
-        Sums of loss and accuracy over the images of those batches.
+        Sums of loss and score over the images of those batches.
     rollbacks : int
         Number of times that the fit has diverged.
     micro_batch : int
@@ -58,7 +58,7 @@ class FitState:
         self.phase, self.trackers = "", list[WeightTracker]()
         self.average: MovingAverage | None = None
         rule = stopping_rule(settings, job.epochs)
-        self.best = BestEpoch(rule, settings.best_checkpoint) if rule else None
+        self.best = BestEpoch(rule, settings.best_checkpoint, job.dataset.task) if rule else None
         self.history, self.batch, self.seconds = list[Row](), 0, 0.0
         self.total, self.generators = torch.zeros(2, device=fabric.device), dict[str, Tensor]()
         self.rollbacks, self.micro_batch, self.run_id = 0, job.micro_batch, ""

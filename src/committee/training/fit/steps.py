@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from committee.training.fit.batches import Rows
 from committee.training.fit.input_errors import as_training_error
+from committee.training.losses.base import Loss
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -26,16 +26,14 @@ class Step:
     fabric : Fabric
     loader : callable
         From positions int64 `[B]` to images float32 `[B, c, size, size]`.
-    targets : int64 tensor `[N]`
+    targets : int64 tensor `[N]`, or float32 tensor `[N, T]`
         Label of each position.
-    weights : float32 tensor `[C]` or None
-        Weight of each class in the loss.
+    loss : Loss
+        Prepared for the rows of the fit.
     row_weights : float32 tensor `[N]` or None
         Weight of each position in the loss.
     offsets : float32 tensor `[N, C]` or None
-        Logits of each position, to which those of the network are added.
-    smoothing : float
-        Share of the label that is spread over all classes.
+        Outputs of each position, to which those of the network are added.
     who : str
         Member and fold, for messages.
     """
@@ -45,16 +43,14 @@ class Step:
         fabric: Fabric,
         loader: Callable[[Rows], Tensor],
         targets: Tensor,
-        weights: Tensor | None,
+        loss: Loss,
         row_weights: Tensor | None = None,
         offsets: Tensor | None = None,
         *,
-        smoothing: float,
         who: str,
     ) -> None:
-        self.fabric, self.loader, self.targets, self.weights = fabric, loader, targets, weights
-        self.row_weights, self.offsets = row_weights, offsets
-        self.smoothing, self.who = smoothing, who
+        self.fabric, self.loader, self.targets, self.loss = fabric, loader, targets, loss
+        self.row_weights, self.offsets, self.who = row_weights, offsets, who
 
     def __call__(self, model: nn.Module, positions: Rows, size: int) -> Tensor:
         """Compute the gradients of a batch, with at most `size` images at once.
@@ -68,7 +64,7 @@ class Step:
         Returns
         -------
         float32 tensor `[2]`
-            Loss and accuracy of the batch. The loss is the weighted mean over the whole batch, however it is
+            Loss and score of the batch. The loss is the weighted mean over the whole batch, however it is
             divided.
 
         Raises
@@ -87,29 +83,24 @@ class Step:
         return total
 
     def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
-        """Return loss and accuracy of rows processed at once; `share` scales their gradients."""
+        """Return loss and score of rows processed at once; `share` scales their gradients."""
         images, rows = self.loader(positions), torch.from_numpy(positions)
         with as_training_error(self.who, images.shape[-1]):
-            logits, labels = model(images), self.targets[rows]
+            outputs, labels = model(images), self.targets[rows]
             if self.offsets is not None:
-                logits = logits + self.offsets[rows]
-            loss = self._loss(logits, labels, rows)
+                outputs = outputs + self.offsets[rows]
+            loss = self._mean(outputs, labels, rows)
             self.fabric.backward(loss if share is None else loss * share)
-        return torch.stack([loss.detach(), (logits.argmax(1) == labels).float().mean()])
+        return torch.stack([loss.detach(), self.loss.scored(outputs, labels)])
 
-    def _loss(self, logits: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
-        smoothing = self.smoothing
+    def _mean(self, outputs: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         if self.row_weights is None:
-            return functional.cross_entropy(logits, labels, self.weights, label_smoothing=smoothing)
-        each = functional.cross_entropy(
-            logits, labels, self.weights, label_smoothing=smoothing, reduction="none"
-        )
+            return self.loss.mean(outputs, labels)
+        each = self.loss.each(outputs, labels)
         return (each * self.row_weights[rows]).sum() / self._weight(rows)
 
     def _weight(self, positions: Rows | Tensor) -> Tensor:
         """Return the sum of the weights of rows, which divides the sum of their losses."""
         rows = torch.as_tensor(positions)
-        weights = self.targets.new_ones(len(rows), dtype=torch.float32)
-        if self.weights is not None:
-            weights = self.weights[self.targets[rows]]
+        weights = self.loss.weight(self.targets[rows])
         return (weights if self.row_weights is None else weights * self.row_weights[rows]).sum()

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from committee.backbones.outputs import Output
 from committee.errors import DataError
 from committee.images.dataset import Dataset
-from committee.metrics.classification import evaluate
 from committee.models.member import Member
 from committee.training.fit.alignment import match
 from committee.training.fit.batch_norm import has_batch_norm, recompute
@@ -167,6 +167,8 @@ class WeightAverager:
         states = {name: member.network.state_dict() for name, member in members.items()}
         blended = copy.deepcopy(next(iter(members.values())))
         blended.network.load_state_dict(mean_of(states, weights))
+        outputs = {name: member.network.output for name, member in members.items()}
+        blended.network.output = mean_output(outputs, weights)
         blended.name = self.who
         wanted = self.context.num_batches if num_batches is None else num_batches
         if self.context.recompute_bn and wanted and sum(weight > 0 for weight in weights.values()) > 1:
@@ -186,16 +188,23 @@ class WeightAverager:
             seed=context.seed,
         )
 
+    @property
+    def metric(self) -> str:
+        """Name of the loss in reports."""
+        return self.context.dataset.task.blended_by
+
     def loss(self, member: Member) -> float:
-        """Return the log-loss of a member on the judged rows; infinite if its logits are not finite."""
+        """Return the loss of a member on the judged rows; infinite if its outputs are not finite.
+
+        It is the log-loss, or the root of the mean squared error in units of the standard deviation.
+        """
         context = self.context
         logits = logits_of(
             member, context.dataset, context.judged, batch_size=context.batch_size, device=context.device
         )
         if not np.isfinite(logits).all():
             return float("inf")
-        log_probs = torch.from_numpy(logits).log_softmax(1).numpy()
-        return evaluate(log_probs, context.dataset.labels[context.judged], ["log_loss"])["log_loss"]
+        return context.dataset.task.blend_loss(logits, context.dataset.labels[context.judged])
 
     def barrier(self, one: str, other: str) -> float:
         """Return the linear loss barrier between two members (Frankle et al. 2020).
@@ -223,6 +232,22 @@ class WeightAverager:
 def some_rows(rows: Rows, seed: int) -> Rows:
     """Return at most `MOST_ROWS` of the given rows, drawn at random, to measure losses on."""
     return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_ROWS])
+
+
+def mean_output(outputs: Mapping[str, Output], weights: Mapping[str, float]) -> Output:
+    """Return the output of an average, with the weighted mean of shifts and scales.
+
+    Networks of other folds have other means and standard deviations of the targets.
+    """
+    first = next(iter(outputs.values()))
+    if all(output == first for output in outputs.values()):
+        return first
+    shares = np.array([weights[name] for name in outputs])
+    shift, scale = (
+        tuple((shares @ np.array([getattr(each, key) for each in outputs.values()])).tolist())
+        for key in ("shift", "scale")
+    )
+    return replace(first, shift=shift, scale=scale)
 
 
 def mean_of(states: Mapping[str, Weights], weights: Mapping[str, float]) -> Weights:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Bagging(OfBackbone):
-    """Mean probability of networks on bootstrap samples (Breiman 1996).
+    """Mean of networks on bootstrap samples (Breiman 1996): of their probabilities, or of their numbers.
 
     Each network is trained on as many rows as there are, drawn with replacement; if images have groups,
     groups are drawn. There are no folds: a training row is predicted by the networks that did not draw it
@@ -89,19 +89,18 @@ class Bagging(OfBackbone):
         """Return predictions by the networks that did not draw a row; see the base class."""
         assert isinstance(member, Ensemble)
         drew = np.stack([np.isin(rows, bag) for bag in self.bags(rows, "refit")])
-        probabilities = (
-            np.exp(
-                _log_softmax(
-                    logits_of(network, self.dataset, rows, batch_size=self.batch_size, device=self.device)
-                )
+        task = self.dataset.task
+        outputs = (
+            task.averaged(
+                logits_of(network, self.dataset, rows, batch_size=self.batch_size, device=self.device)
             )
             for network in member.members
         )
-        mean, seen = mean_of_others(probabilities, drew)
+        mean, seen = mean_of_others(outputs, drew)
         log.info(
             "%s: %d of %d rows were drawn by all networks and count as seen", self.name, seen.sum(), len(rows)
         )
-        return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32), seen
+        return task.from_average(mean), seen
 
     def bags(self, rows: Rows, fold: str) -> list[Rows]:
         """Return the bootstrap sample of each network: sorted rows, some of them repeated."""
@@ -112,6 +111,8 @@ class Bagging(OfBackbone):
     def _warn_of_absent_classes(self, rows: Rows, bag: Rows, number: int) -> None:
         """Log the classes of which a network has no training image."""
         labels = self.dataset.labels
+        if not self.dataset.target_type.everywhere:
+            return
         absent = np.setdiff1d(labels[rows], labels[bag])
         if len(absent):
             names = ", ".join(self.dataset.class_names[label] for label in absent)
@@ -165,7 +166,3 @@ def mean_of_others(outputs: Any, drew: NDArray[np.bool_]) -> tuple[NDArray[np.fl
         total = total + output * counted.reshape(-1, *[1] * (output.ndim - 1))
     shape = (-1, *[1] * (total.ndim - 1))
     return total / counts.sum(axis=0).reshape(shape), seen
-
-
-def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return torch.from_numpy(logits).log_softmax(1).numpy()

@@ -16,7 +16,6 @@ from committee.base.randomness import derive
 from committee.combiners.base import check_choice
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
-from committee.metrics.classification import evaluate
 from committee.models.composites.boosted import Boosted, combine
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
@@ -48,11 +47,12 @@ class Boosting(OfBackbone):
     dataset : Dataset
     store : Store
     device : torch.device
-    method : "samme" or "gradient"
-        SAMME (Zhu et al. 2009): misclassified rows have larger weights in the next stage, and stages vote
-        with weights that follow from their weighted errors. Gradient boosting (Friedman 2001): the logits of
-        a stage are added to those of the stages before it, multiplied by `shrinkage`, and the stage minimizes
-        the log-loss of the sum.
+    method : "samme" or "gradient", optional
+        SAMME (Zhu et al. 2009), the default for classes: misclassified rows have larger weights in the next
+        stage, and stages vote with weights that follow from their weighted errors. Gradient boosting
+        (Friedman 2001), the only method for numbers: the outputs of a stage are added to those of the stages
+        before it, multiplied by `shrinkage`, and the stage minimizes the loss of the sum. For numbers, the
+        first stage is the initial model, and each further stage is fitted to the residuals.
     how : "weights" or "resample"
         Whether rows of larger weight count more in the loss of SAMME, or are drawn more often.
     stages : int
@@ -67,7 +67,7 @@ class Boosting(OfBackbone):
     Raises
     ------
     UsageError
-        A parameter is out of its range.
+        A parameter is out of its range, or the method is SAMME and the data has numbers.
 
     See Also
     --------
@@ -90,7 +90,7 @@ class Boosting(OfBackbone):
         dataset: Dataset,
         store: Store,
         device: torch.device,
-        method: str = "samme",
+        method: str | None = None,
         how: str = "weights",
         stages: int = 5,
         shrinkage: float | None = None,
@@ -98,7 +98,9 @@ class Boosting(OfBackbone):
         fraction: float = 0.1,
     ) -> None:
         super().__init__(spec, dataset, store, device)
-        check_choice(f"{spec.name}: method of boosting", method, ("samme", "gradient"))
+        methods = ("samme", "gradient") if dataset.task.logits else ("gradient",)
+        method = methods[0] if method is None else method
+        check_choice(f"{spec.name}: method of boosting", method, methods)
         check_choice(f"{spec.name}: how of boosting", how, ("weights", "resample"))
         self.method, self.how = method, how
         self.stages = at_least(f"{spec.name}: stages", stages, 2)
@@ -138,7 +140,7 @@ class Boosting(OfBackbone):
             return rows, judging
         groups = None if data.groups is None else data.groups[rows]
         seed = derive(self.spec.seed, self.name, fold, "inner")
-        kept, judged = inner_slice(data.labels[rows], groups, self.fraction, seed)
+        kept, judged = inner_slice(data.strata[rows], groups, self.fraction, seed)
         if not len(judged):
             raise TrainingError(
                 f"{self.name}/{fold}",
@@ -195,7 +197,7 @@ class _Series:
     def add(self, member: Member) -> bool:
         """Add a stage; return False if it is no better than chance, which ends the series without it."""
         logits = self._logits(member, self.rows)
-        weight = self._update_row_weights(logits) if self.votes else self.plan.shrinkage
+        weight = self._update_row_weights(logits) if self.votes else self._shrinkage()
         if weight <= 0 and self.members:
             return False
         # A first stage is kept even if it is no better than chance.
@@ -207,6 +209,11 @@ class _Series:
             self.judged_logits.append(self._logits(member, self.judged))
             self.curve.append(self._score())
         return weight > 0
+
+    def _shrinkage(self) -> float:
+        """Return the weight of the next stage of gradient boosting; the first one of numbers is whole."""
+        is_initial = not self.members and not self.plan.dataset.task.logits
+        return 1.0 if is_initial else self.plan.shrinkage
 
     def is_finished(self) -> bool:
         """Return whether the score has not improved for `patience` stages."""
@@ -248,15 +255,13 @@ class _Series:
         return weight
 
     def _score(self) -> float:
-        """Return the error rate (SAMME) or the log-loss of the series on the validation slice."""
+        """Return the error rate (SAMME) or the loss of the series on the validation slice."""
         weights = torch.tensor(self.stage_weights, dtype=torch.float32)
-        log_probs = combine(torch.from_numpy(np.stack(self.judged_logits)), weights, self.votes).log_softmax(
-            1
-        )
-        labels = self.plan.dataset.labels[self.judged]
+        outputs = combine(torch.from_numpy(np.stack(self.judged_logits)), weights, self.votes)
+        labels, task = self.plan.dataset.labels[self.judged], self.plan.dataset.task
         if self.votes:
-            return 1 - evaluate(log_probs.numpy(), labels, ["accuracy"])["accuracy"]
-        return evaluate(log_probs.numpy(), labels, ["log_loss"])["log_loss"]
+            return 1 - task.evaluate(outputs.log_softmax(1).numpy(), labels, ["accuracy"])["accuracy"]
+        return task.blend_loss(outputs.numpy(), labels)
 
     def _logits(self, member: Member, rows: Rows) -> NDArray[np.float32]:
         plan = self.plan

@@ -23,6 +23,9 @@ from committee.training.soups.base import SOUPS, Choice
 
 log = logging.getLogger(__name__)
 
+NAMES = {"log_loss": "log-loss", "standardized_rmse": "rmse in standard deviations"}
+"""Losses of soups in words."""
+
 
 class SoupPlan(Derived):
     """Average of the weights of stored networks: a model soup (Wortsman et al. 2022).
@@ -238,15 +241,15 @@ class SoupPlan(Derived):
     def _measured(
         self, averager: WeightAverager, soup: Member, weights: Mapping[str, float]
     ) -> dict[str, Any]:
-        """Return the log-loss of the soup, with estimated and with averaged batch-norm statistics."""
+        """Return the loss of the soup, with estimated and with averaged batch-norm statistics."""
         if not averager.batch_norm or len(weights) < 2:
-            return {"log_loss": averager.loss(soup)}
+            return {averager.metric: averager.loss(soup)}
         other = averager.blend(weights, 0)
         if not self.config.recompute_bn:
             averager.recompute(other, max(FEW, self.config.num_batches))
         stored, compared = averager.loss(soup), averager.loss(other)
         estimated, averaged = (stored, compared) if self.config.recompute_bn else (compared, stored)
-        return {"log_loss": stored, "recomputed_bn": estimated, "averaged_bn": averaged}
+        return {averager.metric: stored, "recomputed_bn": estimated, "averaged_bn": averaged}
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +290,8 @@ class _Networks(Mapping[str, Member]):
 
 def _summary(report: Mapping[str, Any]) -> str:
     parts = ", ".join(f"{name} {weight:.2f}" for name, weight in report["weights"].items())
-    text = f"{parts}; log-loss {report['log_loss']:.4f} on {report['rows']} rows"
+    metric = next(key for key in report if key in NAMES)
+    text = f"{parts}; {NAMES[metric]} {report[metric]:.4f} on {report['rows']} rows"
     if "chosen_on" in report:
         text += f", chosen on {report['chosen_on']} rows"
     if "averaged_bn" in report:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn import functional
 
+from committee.training.fit.start import tensor_of
 from committee.training.fit.weight_averager import WeightAverager
+from committee.training.losses.base import LOSSES
 from committee.training.soups.base import Choice, Soup
 
 PASSES = 5
@@ -77,7 +78,11 @@ def _pass(
         for key in parameters[0]
     }
     buffers = {key: value.clone().to(context.device) for key, value in network.named_buffers()}
-    labels = torch.from_numpy(context.dataset.labels).to(context.device)
+    data = context.dataset
+    labels = tensor_of(data.labels).to(context.device)
+    loss = LOSSES.make(data.task.loss).prepare(
+        data.labels[context.judged], data.class_names, network.output.scale, device=context.device
+    )
     order = generator.permutation(context.judged)
     for rows in np.array_split(order, max(1, len(order) // context.batch_size)):
         images = view(context.dataset.images(rows, view).to(context.device))
@@ -87,6 +92,6 @@ def _pass(
         }
         logits = functional_call(network, {**blended, **buffers}, (images,))
         optimizer.zero_grad()
-        functional.cross_entropy(logits, labels[torch.from_numpy(rows)]).backward()
+        loss.mean(logits, labels[torch.from_numpy(rows)]).backward()
         optimizer.step()
     network.eval()

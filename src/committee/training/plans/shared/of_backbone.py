@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,12 +20,13 @@ from committee.store.hashes import hash_file
 from committee.store.layout import Store
 from committee.store.manifest import digest
 from committee.training.fit.batches import Rows
-from committee.training.fit.early_stopping import judging_rows, stopping_rule
+from committee.training.fit.early_stopping import judge, judging_rows, stopping_rule
 from committee.training.fit.job import Extra, Trained
 from committee.training.fit.smoke import smoke
 from committee.training.fit.start import start_seed, starting_weights, wanted_head_epochs
 from committee.training.fit.train import train
 from committee.training.fit.weight_trackers import Weights
+from committee.training.losses.base import Loss, loss_for, loss_name
 from committee.training.plans.base import Plan
 
 # Settings that decide which fits there are and which are deployed, but not the result of one fit.
@@ -58,7 +59,8 @@ class OfBackbone(Plan):
 
     def __init__(self, spec: MemberSpec, dataset: Dataset, store: Store, device: torch.device) -> None:
         super().__init__(dataset, store, device)
-        _check_class_weights(spec, dataset.class_names)
+        self.loss = loss_for(spec.training, dataset.task, spec.name)
+        _check(spec, dataset, self.loss)
         self.spec, self.given = spec, spec.training
         self.name, self.batch_size = spec.name, spec.batch_size
         self.folds, self.inference = spec.training.folds, spec.training.inference
@@ -84,7 +86,7 @@ class OfBackbone(Plan):
         why = {
             key: self.fixes for key in type(given).model_fields if getattr(given, key) != getattr(used, key)
         }
-        why |= _ineffective(self.spec, self.folds)
+        why |= {**_ineffective(self.spec, self.folds), **self.loss.without_effect}
         return {key: text for key, text in why.items() if key in given.model_fields_set}
 
     def settings(self) -> Mapping[str, Any]:
@@ -100,9 +102,20 @@ class OfBackbone(Plan):
             "start": start,
             "training": {
                 **spec.training.model_dump(mode="json", exclude=_OTHER_FITS),
+                **self._judged(),
                 "augment": spec.training.augment.settings(),
                 "lr": spec.training.rate(bool(start)),
             },
+        }
+
+    def _judged(self) -> dict[str, Any]:
+        """Return the loss and the rule that judges epochs, with what the task decides."""
+        training, task = self.spec.training, self.dataset.task
+        name, options = loss_name(training, task), training.loss.options
+        rule = training.early_stop
+        return {
+            "loss": {"name": name, **options} if options else name,
+            "early_stop": rule and {**rule.model_dump(mode="json"), "metric": judge(rule, task)},
         }
 
     def facts(self) -> Mapping[str, Any]:
@@ -195,9 +208,13 @@ def _ineffective(spec: MemberSpec, folds: int) -> dict[str, str]:
     return why
 
 
-def _check_class_weights(spec: MemberSpec, class_names: Sequence[str]) -> None:
-    """Raise RecipeError if a weight is given for a class that does not exist."""
-    weights = spec.training.class_weights
+def _check(spec: MemberSpec, dataset: Dataset, loss: Loss) -> None:
+    """Raise RecipeError for a metric of another task, or for the weight of a class that does not exist."""
+    if spec.training.early_stop is not None:
+        judge(spec.training.early_stop, dataset.task, spec.name)
+    weights, class_names = spec.training.class_weights, dataset.class_names
+    if "class_weights" in loss.without_effect:
+        return
     for name in weights if isinstance(weights, dict) else ():
         if name not in class_names:
             raise RecipeError(

@@ -1,0 +1,123 @@
+"""What a recipe means for the task of a data set: defaults that follow the task, and what does not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from committee.combiners.base import COMBINERS
+from committee.errors import UsageError, first_five
+from committee.images.record import load_record
+from committee.models.composites.base import COMPOSITES
+from committee.pipeline.shared.choose import learner_key
+from committee.predictions.target_types import TargetType
+from committee.recipe.model import Recipe
+from committee.recipe.runs import Method
+from committee.recipe.section import Section
+from committee.store.layout import Store
+from committee.tasks.base import Task, task_for
+
+OF_COMPOSITES = {"runs.moe": "moe", "runs.fusion": "fusion"}
+"""Sections of a recipe, and the composite that they make."""
+
+
+def for_store(recipe: Recipe, store: Store) -> Recipe:
+    """Return the recipe with the defaults of the task of the store's data set."""
+    record = load_record(store)
+    return recipe if record is None else for_task(recipe, task_for(record.kind))
+
+
+def for_task(recipe: Recipe, task: Task) -> Recipe:
+    """Return the recipe with the defaults of a task, in place of those of classes; what is set stays."""
+    runs, metric = recipe.runs, task.objectives[0]
+    methods = [Method.model_construct({"combiner"}, combiner=name) for name in task.methods]
+    found = {
+        "score_ensemble": _with_defaults(
+            runs.score_ensemble,
+            methods=methods,
+            optimization_metric=metric,
+            calibrate=task.calibrations[0],
+        ),
+        "stacking": _with_defaults(runs.stacking, meta_learners=[task.learner]),
+        "meta_fuser": _with_defaults(
+            runs.meta_fuser, input_ensembles=list(task.fused), fuser_type=task.learner
+        ),
+    }
+    return recipe.model_copy(
+        update={
+            "runs": runs.model_copy(update=found),
+            "pruning": _with_defaults(recipe.pruning, metric=metric),
+        }
+    )
+
+
+def _with_defaults(section: Section | None, **values: Any) -> Any:
+    """Return a section in which keys that the recipe does not set have these values."""
+    if section is None:
+        return None
+    update = {key: value for key, value in values.items() if key not in section.model_fields_set}
+    copy = section.model_copy(update=update)
+    copy.__pydantic_fields_set__.difference_update(update)
+    return copy
+
+
+def check_task(recipe: Recipe, target_type: TargetType) -> None:
+    """Raise UsageError if a section of the recipe asks for something that the task of its data does not have.
+
+    Raises
+    ------
+    UsageError
+        The message names the key, and what applies instead.
+    """
+    task = task_for(target_type)
+    recipe = for_task(recipe, task)
+    runs = recipe.runs
+    if runs.score_ensemble.enable:
+        _check_combiners(
+            "runs.score_ensemble.methods", [m.combiner for m in runs.score_ensemble.methods], task
+        )
+        _check_among("runs.score_ensemble.calibrate", runs.score_ensemble.calibrate, task.calibrations, task)
+    if runs.stacking is not None and runs.stacking.enable:
+        keys = [learner_key(kind) for kind in runs.stacking.meta_learners]
+        _check_combiners("runs.stacking.meta_learners", keys, task)
+    if runs.meta_fuser is not None and runs.meta_fuser.enable:
+        _check_combiners("runs.meta_fuser.fuser_type", [learner_key(runs.meta_fuser.fuser_type)], task)
+    for key, composite in OF_COMPOSITES.items():
+        section = getattr(runs, key.removeprefix("runs."))
+        if (
+            section is not None
+            and section.enable
+            and target_type.name not in COMPOSITES.load(composite).serves
+        ):
+            raise _refusal(key, target_type.name, "Combine the members with runs.score_ensemble instead.")
+    if recipe.distillation is not None and recipe.distillation.enable and not task.logits:
+        raise _refusal("distillation", target_type.name, "Remove the section.")
+
+
+def _check_combiners(key: str, names: Sequence[Any], task: Task) -> None:
+    kind = task.target_type.name
+    wrong = [str(name) for name in names if kind not in COMBINERS.load(str(name)).serves]
+    if wrong:
+        stacks = wrong[0].startswith("stacking_")
+        known = [
+            name
+            for name in COMBINERS.names()
+            if kind in COMBINERS.load(name).serves and name.startswith("stacking_") == stacks
+        ]
+        raise UsageError(
+            key,
+            expected=f"combiners of {kind}: {', '.join(name.removeprefix('stacking_') for name in known)}",
+            got=first_five(name.removeprefix("stacking_") for name in wrong),
+            todo="Leave the key out, which means those of the task.",
+        )
+
+
+def _check_among(key: str, value: str, known: Sequence[str], task: Task) -> None:
+    if value not in known:
+        raise UsageError(
+            key, expected=f"{' or '.join(known)} for {task.target_type.name}", got=value, todo="Leave it out."
+        )
+
+
+def _refusal(key: str, kind: str, todo: str) -> UsageError:
+    return UsageError(key, expected="members that predict classes", got=f"a data set of {kind}", todo=todo)

@@ -1,0 +1,119 @@
+"""Base class of the losses of training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from committee.base.objectives import AUTO
+from committee.base.registry import Family
+from committee.errors import RecipeError
+from committee.recipe.training import Fit
+from committee.tasks.base import Task
+
+
+class Loss(ABC):
+    """The loss of outputs of a network for labels.
+
+    A loss is one file in `committee/training/losses`, and its file name is a value of `training.loss` in a
+    recipe. Options are the parameters of its constructor.
+
+    Attributes
+    ----------
+    serves : tuple of str
+        Names of the target types that it serves.
+    score : str
+        Name of what `scored` returns, in the table of epochs.
+    without_effect : dict of str to str
+        Keys of `training` that the loss does not use, and why.
+
+    See Also
+    --------
+    committee.training.distillation_losses.base.DistillationLoss : Losses between a student and its teacher.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.training.losses.base import LOSSES
+    >>> loss = LOSSES.make("mse").prepare([], ["age"], scale=(10.0,))
+    >>> loss.mean(torch.tensor([[30.0], [50.0]]), torch.tensor([[40.0], [50.0]]))
+    tensor(0.5000)
+    """
+
+    serves: ClassVar[tuple[str, ...]]
+    score: ClassVar[str]
+    without_effect: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def prepare(
+        self,
+        labels: NDArray[Any] | Sequence[Any],
+        names: Sequence[str],
+        scale: Sequence[float] = (),
+        settings: Fit | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """Set what follows from the rows of a fit, and return the loss.
+
+        Parameters
+        ----------
+        labels : array `[N]` or `[N, T]`
+            Labels of the rows of the fit.
+        names : sequence of str
+            The classes or targets.
+        scale : sequence of float, length T or 0
+            Standard deviation of each target, in units of which errors are measured.
+        settings : recipe.training.Fit, optional
+            Settings of the fit; the defaults of a recipe if None.
+        device : torch.device or str
+        """
+
+    @abstractmethod
+    def each(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of each row `[B]`, times its `weight`, for outputs `[B, C]` of a network."""
+
+    @abstractmethod
+    def scored(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean score of rows, a number without gradient."""
+
+    def mean(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the weighted mean loss of rows."""
+        return self.each(outputs, labels).mean()
+
+    def weight(self, labels: Tensor) -> Tensor:
+        """Return the weight of each row, float32 `[B]`."""
+        return torch.ones(len(labels), device=labels.device)
+
+
+LOSSES: Family[Loss] = Family("committee.training.losses", "loss")
+
+
+def loss_for(settings: Fit, task: Task, who: str = "training") -> Loss:
+    """Return the loss of a recipe for a task; by default that of the task.
+
+    Raises
+    ------
+    RecipeError
+        The loss does not serve the task; the message lists those that do.
+    """
+    name = loss_name(settings, task)
+    kind = task.target_type.name
+    if kind not in LOSSES.load(name).serves:
+        serving = [each for each in LOSSES.names() if kind in LOSSES.load(each).serves]
+        raise RecipeError(
+            f"{who}: training.loss",
+            expected=f"a loss of {kind}: {', '.join(serving)}",
+            got=f"'{name}'",
+            todo=f"Leave it out, which means {task.loss}.",
+        )
+    return LOSSES.make(name, **settings.loss.options)
+
+
+def loss_name(settings: Fit, task: Task) -> str:
+    """Return the name of the loss of a recipe; that of the task if the recipe names none."""
+    return task.loss if settings.loss.name == AUTO else str(settings.loss.name)
