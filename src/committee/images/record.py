@@ -27,7 +27,6 @@ from committee.untrusted.documents import build, read_json
 log = logging.getLogger(__name__)
 
 FILE = "samples.json"
-OF_NUMBERS = ("target_type", "units")
 FROZEN = ("test_size", "val", "val_size")
 """Keys of the recipe that determine the splits and therefore cannot change in a store."""
 
@@ -101,8 +100,8 @@ class Record:
 
     def content_of_file(self) -> dict[str, Any]:
         """Return the fields as JSON values, without those that data sets of classes do not have."""
-        found = asdict(self)
-        return found if self.kind is not CLASSES else {k: found[k] for k in found if k not in OF_NUMBERS}
+        defaults = {"target_type": CLASSES.name, "units": {}}
+        return {key: value for key, value in asdict(self).items() if value != defaults.get(key, self)}
 
     @property
     def cached_as(self) -> str:
@@ -228,12 +227,7 @@ def first_record(
     )
     check_splits(samples.class_names, strata, splits, names, rare=rare)
     if not folds and not settings.val_size and "val" not in samples.splits:
-        log.info(
-            "Without folds, ensembles are fitted on a val split: %d of %d images are held out for it "
-            "(dataset.val_size)",
-            (splits == "val").sum(),
-            len(splits),
-        )
+        _say_that_val_is_held_out(splits)
     copies = np.flatnonzero(first != np.arange(len(ids)))
     return Record(
         name=settings.name or Path(settings.path or "").stem,
@@ -251,6 +245,15 @@ def first_record(
         copies={samples.ids[row]: samples.ids[first[row]] for row in copies},
         target_type=kind.name,
         units={name: unit for name, unit in settings.units.items() if name in samples.class_names},
+    )
+
+
+def _say_that_val_is_held_out(splits: NDArray[np.str_]) -> None:
+    log.info(
+        "Without folds, ensembles are fitted on a val split: %d of %d images are held out for it "
+        "(dataset.val_size)",
+        (splits == "val").sum(),
+        len(splits),
     )
 
 

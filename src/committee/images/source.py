@@ -18,7 +18,7 @@ from committee.errors import (
 )
 from committee.images.readers.base import READERS, Reader, Samples
 from committee.images.targets import with_task
-from committee.predictions.target_types import CLASSES, TargetType
+from committee.predictions.target_types import TargetType
 from committee.recipe.dataset import Dataset as Settings
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _detect(path: Path) -> str:
 
 def _report_classes(samples: Samples, settings: Settings) -> None:
     """Warn of an unexpected number of classes, and of class names that differ in case or Unicode form."""
-    if samples.target_type is not CLASSES:
+    if not samples.target_type.everywhere:
         if settings.n_classes is not None:
             log.warning("dataset.n_classes has no effect: labels are %s", samples.target_type.name)
         return

@@ -48,13 +48,13 @@ def with_task(samples: Samples, settings: Settings, known: TargetType | None = N
                 todo=f"Remove dataset.targets, or set dataset.task={task_for(samples.target_type).key}.",
             )
         return _checked(samples)
-    if (wanted or _inferred(samples.labels, settings)) is CLASSES:
+    if (wanted or _inferred(samples.labels)).everywhere:
         return samples
     values = numbers({"label": samples.labels}, samples.ids, "labels")
     return _checked(replace(samples, labels=values, class_names=("label",), target_type=NUMBERS))
 
 
-def _inferred(labels: list[str], settings: Settings) -> TargetType:
+def _inferred(labels: list[str]) -> TargetType:
     """Return what labels are: text is classes, decimals that hardly repeat are numbers."""
     values = [as_number(label) for label in labels]
     if any(value is None for value in values):
