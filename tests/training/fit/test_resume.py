@@ -106,9 +106,9 @@ def test_where_the_newest_is_damaged_the_one_before_is_used(fit, stop_after, mon
 def test_a_state_of_mid_epoch_leaves_the_last_whole_one(tmp_path):
     state = tmp_path / "fold_0.resume"
     for epoch, batch in ((1, 0), (2, 0), (2, 3), (2, 7)):
-        resume.keep(state, "x", {"history": [{"epoch": n} for n in range(epoch)], "batch": batch})
+        resume.keep(state, "x", {"history": [{"epoch": n} for n in range(epoch)], "batch": batch}, ["epoch"])
     assert resume.restore(state, "x")["batch"] == 7
     whole = resume.restore(state, "x", whole=True)
     assert (whole["batch"], len(whole["history"])) == (0, 2)
-    resume.keep(state, "x", {"history": [{"epoch": n} for n in range(3)], "batch": 0})
+    resume.keep(state, "x", {"history": [{"epoch": n} for n in range(3)], "batch": 0}, ["epoch"])
     assert [read_manifest(each).facts["epoch"] for each in (state, resume.previous(state))] == [3, 2]

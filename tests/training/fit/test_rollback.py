@@ -56,8 +56,8 @@ def test_a_rollback_is_kept_at_once(fit, tmp_path, monkeypatch):
 
     real = resume.keep
 
-    def keep(folder, fingerprint, state):
-        real(folder, fingerprint, state)
+    def keep(folder, fingerprint, state, columns):
+        real(folder, fingerprint, state, columns)
         if state["rollbacks"]:
             raise Stop
 

@@ -52,10 +52,10 @@ def arrange(moment):
         if kept and event in CHANGES and (event != "open" or (args[2] or 0) & os.O_WRONLY):
             tick()
 
-    def keep_and_count(folder, fingerprint, state):
+    def keep_and_count(folder, fingerprint, state, columns):
         if len(state["history"]) == 3:
             kept.append(True)
-        keep(folder, fingerprint, state)
+        keep(folder, fingerprint, state, columns)
         kept.clear()
 
     resume.keep = keep_and_count
