@@ -14,19 +14,19 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from committee.combiners.base import load
 from committee.images.record import load_record
 from committee.metrics.classification import METRICS
-from committee.metrics.summaries import summary
 from committee.metrics.uncertainty import mutual_information
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import split_rows
-from committee.pipeline.stages.evaluate import Evaluate, _confusions
+from committee.pipeline.stages.evaluate import Evaluate
 from committee.predictions.table import Predictions
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.report.leaderboard import leaderboard
 from committee.store.commit import commit
 from committee.store.layout import Store
+from committee.tasks import Classification
 
 KEYS = {
     "name",
@@ -122,11 +122,17 @@ def test_the_values_agree_with_scikit_learn(evaluated: Store) -> None:
 
 
 def test_with_many_classes_only_the_mistakes_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = summary(np.log([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.1, 0.7]]), [0, 1, 1])
-    assert _confusions(found, "abc")["confusion"] == [[1, 0, 0], [1, 0, 1], [0, 0, 0]]
-    monkeypatch.setattr("committee.pipeline.stages.evaluate.CONFUSION_CLASSES", 2)
+    log_probs = np.log(np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.2, 0.1, 0.7]], np.float32))
+    labels = np.array([0, 1, 1])
+    found = Classification().details(log_probs, labels, "abc")
+    assert found["confusion"] == [[1, 0, 0], [1, 0, 1], [0, 0, 0]]
+    monkeypatch.setattr("committee.tasks.classification.CONFUSION_CLASSES", 2)
     listed = [{"class": "b", "predicted": each, "n": 1} for each in "ac"]
-    assert _confusions(found, "abc") == {"mistakes": listed, "confusion": []}
+    assert Classification().details(log_probs, labels, "abc") == {
+        **found,
+        "mistakes": listed,
+        "confusion": [],
+    }
 
 
 def test_fold_networks_can_be_deployed(trained: Store) -> None:
