@@ -36,7 +36,7 @@ def test_the_curve_is_the_mean_over_subsets_of_calibrated_members() -> None:
         expected.append(np.mean([loss(np.log(probs[some].mean(axis=0))) for some in subsets]))
     found = deep_ensemble_equivalent(SoftVoting().combine(rows.logits), rows.logits, rows.labels)
     assert found.curve == pytest.approx(expected, abs=1e-4)
-    assert found.log_loss == pytest.approx(expected[-1], abs=1e-4)
+    assert found.loss == pytest.approx(expected[-1], abs=1e-4)
     assert found.value == pytest.approx(3, abs=1e-3)
 
 
