@@ -281,3 +281,16 @@ def test_reading_a_store_imports_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_messages_appear_once_although_a_package_sets_up_the_root_logger(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, ours = logging.getLogger(), logging.getLogger("committee")
+    for logger in (root, ours):
+        monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(ours, "propagate", True)
+    frame._set_up_logging(verbose=False, quiet=False)
+    logging.basicConfig()
+    ours.error("a sentence")
+    assert capsys.readouterr().err == "a sentence\n"

@@ -144,7 +144,5 @@ def test_a_model_of_the_store_is_preferred_to_a_folder_of_its_name(trained, tmp_
         (tmp_path / name).mkdir()
         (tmp_path / name / "SHA256SUMS").write_text("")
     assert path_of("test_resnet", trained) is None and path_of("nothing", trained) is None
-    for name in ("./test_resnet", "other", "model.onnx", "folder/test_resnet"):
+    for name in ("./test_resnet", "other", "model.onnx", "folder/test_resnet", "missing.zip"):
         assert path_of(name, trained) == Path(name)
-    (tmp_path / "test_resnet.zip").write_bytes(b"")
-    assert path_of("test_resnet.zip", trained) == Path("test_resnet.zip")

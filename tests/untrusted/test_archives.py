@@ -54,6 +54,12 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "expected different names, got 'a/FIRST.txt' twice" in refusal(path)
 
 
+def test_many_small_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST", 2)
+    path = save(tmp_path / "x.zip", *((f"a/{k}", b"") for k in range(2)))
+    assert "expected at most 2 files, got 3. Do not use this file" in refusal(path)
+
+
 def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "HARMLESS", 2**16)
     assert "expected a zip file of ordinary size" in refusal(save(tmp_path / "x.zip", ("a/b", bytes(2**20))))

@@ -149,6 +149,8 @@ def _set_up_logging(verbose: bool, quiet: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
     if not any(isinstance(each, _StderrHandler) for each in logger.handlers):
         logger.addHandler(_StderrHandler())
+        # Packages that are imported later may set up the root logger, which would print all messages again.
+        logger.propagate = logging.getLogger().hasHandlers()
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -151,14 +151,20 @@ def _best(terms: _Terms) -> str:
 
 
 def _best_within(report: Report, single: Report | None, terms: _Terms) -> Recommendation:
-    """Recommend a model that has no proven gain over the best single member, which exceeds the budget."""
+    """Recommend a model that has no proven gain over the best single member.
+
+    That one exceeds the budget, or it is much worse as it is than calibrated, which it is for the gain.
+    """
     reason = "No single member is within the budget."
+    within = " within the budget" if terms.within_budget else ""
     if single is not None:
         difference = two_digits(abs(terms.score(report)["value"] - terms.score(single)["value"]))
         reason = (
-            f"It is better than {single['name']}, the best single member within the budget, by {difference}: "
-            "their intervals do not overlap."
+            f"It is better than {single['name']}, the best single member{within}, by "
+            f"{difference}: their intervals do not overlap."
         )
+    if gain := report.get("gain", {}).get(terms.metric):
+        reason += f" It has no proven gain over the {gain['against']}."
     return Recommendation(
         report["name"], f"Use {report['name']}{_best(terms)}: {terms.figures(report)}. {reason}"
     )

@@ -13,6 +13,8 @@ from committee.errors import StoreError, unreadable
 from committee.untrusted.growth import check_growth
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+MOST = 10_000
+"""Largest number of files in an archive; more would take minutes to unpack, however small they are."""
 TODO = "Do not use this file: committee does not write such ones."
 
 
@@ -23,7 +25,7 @@ def unpack(path: Path, folder: Path) -> None:
     ------
     StoreError
         The file is damaged or cannot be read; an entry leads outside the folder, is a link, is encrypted or
-        occurs twice; or a small file would occupy much space.
+        occurs twice; there are more than 10,000 entries; or a small file would occupy much space.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -45,6 +47,8 @@ def unpack(path: Path, folder: Path) -> None:
 
 def _check(path: Path, files: list[zipfile.ZipInfo]) -> None:
     """Raise StoreError unless all entries are plain files with different names inside a folder."""
+    if len(files) > MOST:
+        raise _refused(path, f"at most {MOST:,} files", f"{len(files):,}")
     seen: set[str] = set()
     for each in files:
         if _leads_outside(each.filename):

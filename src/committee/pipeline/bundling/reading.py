@@ -57,8 +57,8 @@ class Bundle:
 
 
 def is_bundle(path: Path) -> bool:
-    """Return whether a path is a zip file, by its name, or a folder with the checksums of a bundle."""
-    return path.suffix.lower() == ".zip" if path.is_file() else (path / SUMS).is_file()
+    """Return whether a path is a folder with the checksums of a bundle, or a zip file, by its name alone."""
+    return (path / SUMS).is_file() if path.is_dir() else path.suffix.lower() == ".zip"
 
 
 @contextmanager
