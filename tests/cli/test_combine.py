@@ -207,7 +207,7 @@ def test_slow_methods_run_when_asked_for(
     folder: Path, cli: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Weighted, "seconds", lambda self, members, rows, classes: 7.0)
-    monkeypatch.setattr(pipeline, "plain_methods", lambda: ["soft_voting", "weighted"])
+    monkeypatch.setattr(pipeline, "plain_methods", lambda task: ["soft_voting", "weighted"])
     said = cli("combine", *FILES)
     assert "Left out to stay within a budget of 10 seconds: weighted (about 43 seconds). Run one" in said.err
     assert "weighted" not in said.out and "soft_voting" in said.out

@@ -17,6 +17,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from committee.base.text import duration
 from committee.combiners.base import COMBINERS
 from committee.combiners.greedy_selection import GreedySelection
+from committee.combiners.shared.serving import default_task
 from committee.combiners.weighted import Weighted
 from committee.errors import CommitteeError, DataError, UnknownNameError, UsageError
 from committee.pipeline.combine import combine, plain_methods
@@ -106,11 +107,11 @@ def test_slow_methods_are_skipped_by_default(caplog: pytest.LogCaptureFixture) -
     made = Predictions.from_logits(
         logits, members=["a"], class_names=[f"class {index}" for index in range(600)], labels=labels
     )
-    seconds = {name: 6 * COMBINERS.make(name).seconds(1, 1200, 600) for name in plain_methods()}
+    seconds = {name: 6 * COMBINERS.make(name).seconds(1, 1200, 600) for name in plain_methods(default_task())}
     with caplog.at_level("INFO", logger="committee"):
         found = combine(made)
-    left_out = [name for name in plain_methods() if seconds[name] > 10]
-    assert set(left_out) == {*plain_methods()} - {each.method for each in found.methods}
+    left_out = [name for name in plain_methods(default_task()) if seconds[name] > 10]
+    assert set(left_out) == {*plain_methods(default_task())} - {each.method for each in found.methods}
     times = {name: f"about {duration(seconds[name] / 3600)}" for name in left_out if name != "stacking_rf"}
     assert seconds["stacking_rf"] == np.inf and times["stacking_lr"].endswith(" minutes")
     times["stacking_rf"] = "cannot be fitted"

@@ -281,6 +281,19 @@ def test_the_advice_to_leave_rows_out_works(folder: Path) -> None:
     assert len(combine(["a.csv"], "l.csv", methods=["soft_voting"]).predictions) == ROWS - 1
 
 
+def test_all_quick_methods_of_numbers_run_by_default(folder: Path) -> None:
+    found = {each.method for each in combine(["a.csv", "b.csv", "c.csv"], "age.csv", budget=1.0).methods}
+    assert found >= {
+        "soft_voting",
+        "weighted",
+        "greedy_selection",
+        "median",
+        "trimmed_mean",
+        "stacking_ridge",
+    }
+    assert not found & {"hard_voting", "stacking_lr", "cascade", "fallback", "subset"}
+
+
 def test_constant_targets_and_two_rows(folder: Path) -> None:
     labels = table(Path("l.csv"), "id,age", [7.5] * ROWS)
     found = combine(["a.csv", "b.csv"], labels, methods=METHODS)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from committee.base.folds import make_folds
 from committee.base.objectives import AUTO, is_custom
 from committee.combiners.base import COMBINERS, Combiner, build, check_choice
-from committee.combiners.shared.serving import default_task, serving
+from committee.combiners.shared.serving import serving
 from committee.errors import UsageError, first_five
 from committee.metrics.named import get_metric
 from committee.pipeline.shared.budget import DEFAULT as DEFAULT_BUDGET
@@ -257,7 +257,7 @@ def combine(
     metric, calibrate = _of_task(kind, metric, calibrate)
     aim = metric if metric in kind.objectives or is_custom(metric) else kind.objectives[0]
     options = {"metric": aim, "space": space, "weights": weights, "seed": seed}
-    combiners = _combiners(methods or _serving(plain_methods(), kind), options)
+    combiners = _combiners(methods or plain_methods(kind), options)
     if weights is not None and "weighted" not in (each.key for each in combiners.values()):
         raise UsageError(
             "weights",
@@ -292,11 +292,6 @@ def _of_task(task: Task, metric: str, calibrate: str) -> tuple[str, str]:
     metric = task.objectives[0] if metric == AUTO else metric
     task.metric(metric)
     return metric, task.calibrations[0] if calibrate == AUTO else calibrate
-
-
-def _serving(methods: Sequence[str], task: Task) -> list[str]:
-    """Return the combiners that combine the outputs of a task."""
-    return [name for name in methods if task.target_type.name in COMBINERS.load(name).serves]
 
 
 def _folds(predictions: Predictions, folds: int | None, seed: int) -> NDArray[np.int64] | None:
@@ -336,9 +331,9 @@ def _combiner(method: Mapping[str, Any], options: Mapping[str, Any]) -> Combiner
     return build({**shared, **method, "combiner": key})
 
 
-def plain_methods() -> list[str]:
-    """Return the names of the combiners that combine members, rather than other combiners."""
-    return [name for name in serving(default_task()) if not {*_NESTED} & {*COMBINERS.options(name)}]
+def plain_methods(task: Task) -> list[str]:
+    """Return the names of the combiners of a task that combine members, rather than other combiners."""
+    return [name for name in serving(task) if not {*_NESTED} & {*COMBINERS.options(name)}]
 
 
 def _scored(
