@@ -240,9 +240,9 @@ class Combiner(Serving, ABC):
         return PASS * members * rows * classes
 
     def set_buffers(self, **tensors: Tensor | NDArray[Any]) -> None:
-        """Store fitted tensors as buffers, replacing those of an earlier fit."""
+        """Store fitted tensors as buffers, contiguous as loaded ones, replacing those of an earlier fit."""
         for name, value in tensors.items():
-            self.register_buffer(name, torch.as_tensor(value))
+            self.register_buffer(name, torch.as_tensor(value).contiguous())
 
     def rebind(self, members: Sequence[str], rule: Combiner, **tensors: Tensor) -> Combiner:
         """Return the unfitted `rule` with these members and buffers, and with the notes of this rule."""
