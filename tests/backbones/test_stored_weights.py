@@ -103,6 +103,48 @@ def test_what_a_constructor_computes_is_kept(tmp_path: Path, name: str) -> None:
     images = torch.randint(0, 256, (2, 3, 70, 80), dtype=torch.uint8)
     assert torch.equal(loaded(images), member(images))
     assert all(parameter.requires_grad for parameter in loaded.parameters())
+    buffers = dict(loaded.named_buffers())
+    assert buffers.keys() == dict(member.named_buffers()).keys()
+    assert all(torch.equal(buffers[name], buffer) for name, buffer in member.named_buffers())
+
+
+class _Scaled(nn.Module):
+    """A network of which the file has all tensors, or not those that its constructor computes."""
+
+    built = 0
+
+    def __init__(self, computes: str) -> None:
+        super().__init__()
+        type(self).built += 1
+        self.norm = nn.BatchNorm2d(3)
+        if computes == "a buffer":
+            self.register_buffer("scale", torch.full((2,), 0.5), persistent=False)
+        elif computes == "an attribute":
+            self.scales = {"of": [torch.full((2,), 0.5)]}
+        elif computes == "a number":
+            self.scale = torch.full((2,), 0.5)[0].item()
+        elif computes == "a number of weights":
+            self.scale = self.norm.weight.sum().item()
+
+
+@pytest.mark.parametrize(
+    ("computes", "builds"),
+    [("nothing", 1), ("a buffer", 2), ("an attribute", 2), ("a number", 2), ("a number of weights", 3)],
+)
+def test_a_network_is_built_again_only_for_what_its_constructor_computes(
+    tmp_path: Path, computes: str, builds: int
+) -> None:
+    def state_of(net: nn.Module) -> dict[str, Any]:
+        return net.state_dict(keep_vars=True)
+
+    net, path = _Scaled(computes), tmp_path / "weights.safetensors"
+    save_file(net.state_dict(), path)
+    _Scaled.built = 0
+    loaded = build_for(path, read_header(path), lambda: _Scaled(computes), state_of)
+    assert _Scaled.built == builds
+    fill(loaded, path, read_header(path), state_of)
+    assert not any(tensor.is_meta for tensor in loaded.state_dict(keep_vars=True).values())
+    assert str(vars(loaded)) == str(vars(net))
 
 
 class _Tied(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,27 +63,27 @@ def build_for(path: Path, header: Header, build: Callable[[], Module], state_of:
     header : Header
         Its header.
     build : callable
-        Returns the module. It is called two or three times.
+        Returns the module. It is called once, or up to three times if its constructor computes with values.
     state_of : callable
-        Returns the tensors of a module that the file has to contain, by name.
+        Returns the tensors of a module that the file has to contain, by name; the tensors themselves, not
+        views of them, so that a load does not build the module again to compute them.
 
     Raises
     ------
     StoreError
         The names or shapes of the tensors differ.
     """
-    with _without_memory(path, header), _WithoutValues():
-        _compare(path, header, build, state_of)
-        try:
-            module = build()
-        except StoreError:
-            raise
-        except Exception:  # its constructor computes with values of parameters
-            module = None
-    own = () if module is None else state_of(module)
-    if module is None or any(each.is_meta and name not in own for name, each in module.named_buffers()):
-        return build()  # a constructor may also put buffers on the device of its parameters
-    return module
+    for device in (torch.device("meta"), nullcontext()):
+        module = _without_values(path, header, build, device)
+        if module is None:
+            continue
+        own = state_of(module)
+        _require_equal(path, header, own)
+        computed = _computed(module, own)
+        _require_small(path, computed)
+        if not computed:
+            return module
+    return build()  # a constructor may compute with values, or put buffers on the device of its parameters
 
 
 def fill(module: Module, path: Path, header: Header, state_of: State[Module]) -> None:
@@ -136,20 +136,40 @@ def _without_memory(path: Path, header: Header) -> Iterator[None]:
             nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
-def _compare(path: Path, header: Header, build: Callable[[], Module], state_of: State[Module]) -> None:
-    """Build the module on the meta device, where nothing has memory, and compare it with a file."""
+def _without_values(
+    path: Path, header: Header, build: Callable[[], Module], device: AbstractContextManager[object]
+) -> Module | None:
+    """Build the module with parameters on the meta device, or return None if that fails."""
     try:
-        with torch.device("meta"):
-            module = build()
+        with _without_memory(path, header), _WithoutValues(), device:
+            return build()
     except StoreError:
         raise
-    except Exception:  # its constructor computes with values; the second build reports what else is wrong
-        return
-    own = state_of(module)
-    _require_equal(path, header, own)
-    computed = sum(each.nbytes for name, each in module.named_buffers() if each.is_meta and name not in own)
+    except Exception:  # its constructor computes with values; the last build reports what else is wrong
+        return None
+
+
+def _computed(module: nn.Module, own: Mapping[str, Tensor]) -> list[Tensor]:
+    """Return the tensors without memory that a file does not fill: buffers and attributes of modules."""
+    filled = {id(tensor) for tensor in own.values()}
+    attributes = ((key, value) for part in module.modules() for key, value in vars(part).items())
+    found = _tensors([value for key, value in attributes if key not in ("_parameters", "_modules")])
+    return [tensor for tensor in found if tensor.is_meta and id(tensor) not in filled]
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """Yield all tensors in mappings and sequences."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple | set):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(each)
+
+
+def _require_small(path: Path, computed: list[Tensor]) -> None:
+    """Raise StoreError if a constructor computes tensors that are much larger than the file."""
     try:
-        check_growth(path.stat().st_size, computed)
+        check_growth(path.stat().st_size, sum(tensor.nbytes for tensor in computed))
     except ValueError as error:
         raise _differs(path, str(error)) from None
 

@@ -77,7 +77,7 @@ def damage_named(path: Path, name: str) -> Iterator[None]:
 
 
 def _state(backbone: Backbone) -> dict[str, Any]:
-    return backbone.net.state_dict()
+    return backbone.net.state_dict(keep_vars=True)
 
 
 def _architecture(description: Mapping[str, Any]) -> Architecture:

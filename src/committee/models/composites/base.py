@@ -148,7 +148,8 @@ class Composite(NamedOutputs, nn.Module, ABC):
 
     def own_state(self) -> dict[str, Tensor]:
         """Return the tensors that do not belong to the parts, by name."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith(f"{PARTS}.")}
+        state = self.state_dict(keep_vars=True)
+        return {name: value for name, value in state.items() if not name.startswith(f"{PARTS}.")}
 
     def save(self, folder: Path | str) -> None:
         """Write `composite.json`, the own weights to `weights.safetensors`, and the parts to `parts/`.
@@ -163,7 +164,10 @@ class Composite(NamedOutputs, nn.Module, ABC):
         names = save_parts(self.parts, folder / PARTS, self.name)
         own = self.own_state()
         save_file(
-            {name: value.clone(memory_format=torch.contiguous_format) for name, value in own.items()},
+            {
+                name: value.detach().clone(memory_format=torch.contiguous_format)
+                for name, value in own.items()
+            },
             folder / WEIGHTS,
         )
         description = {
