@@ -32,6 +32,7 @@ from committee.pipeline.shared.choose import (
 )
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.draws import write_draws
+from committee.pipeline.shared.intervals import fitted_intervals
 from committee.pipeline.shared.kept import (
     MADE_FROM,
     REQUEST,
@@ -318,6 +319,7 @@ def build_ensemble(
         "notes": fitted.notes(),
         "scores": scores.to_json(),
         "sets": sets,
+        **fitted_intervals(fitted, scores.held_out, context.predictions, context.rows, context.val),
         "contributions": _contributions(name, combiner, scores, context),
         "disagreement": context.disagreement,
     }
@@ -334,8 +336,6 @@ def build_ensemble(
         combiners.save(shipped, folder)
         write_json(folder / RECORD, record)
         write_draws(folder, scores.draws)
-    metric = fitted.task.objectives[0]
-    log.debug("%s: cross-fitted %s %.4g", name, metric, scores.cross_fitted[metric].value)
 
 
 def with_costs(method: Method, context: BuildContext) -> Method:

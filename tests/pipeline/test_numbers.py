@@ -1,0 +1,111 @@
+"""A recipe of numbers from images to reports: one small store, all stages."""
+
+import json
+
+import numpy as np
+import pytest
+
+from committee.errors import UsageError
+from committee.pipeline.run import run_verb
+from committee.pipeline.shared.splits import load_predictions
+from committee.recipe.load import load_recipe
+from committee.store.layout import Store
+
+
+@pytest.fixture(scope="session")
+def number_settings(once):
+    """Overrides of a recipe that trains two tiny networks on the ink of digits, in two targets."""
+
+    def save(folder):
+        from sklearn.datasets import load_digits
+
+        images = (load_digits().images[:120] * 15.9).astype(np.uint8)
+        values = {"ink": images.mean((1, 2)), "left": images[:, :, :4].mean((1, 2)) / 1000}
+        np.savez(folder / "ink.npz", images=images, **values)
+
+    path = once("ink", save) / "ink.npz"
+    return [
+        f"dataset={{path: '{path}', targets: [ink, left], units: {{ink: gray}}, channels: 1, img_size: 32}}",
+        "device=cpu",
+        "backbones.include=[timm:test_resnet, timm:test_vit]",
+        "training={pretrained: false, epochs: 1, folds: 2, lr: 0.003, augment: none}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def numbers_root(once, number_settings):
+    def fill(folder):
+        recipe, store = load_recipe(None, number_settings), Store(folder / "store")
+        for verb in ("train", "build-ensemble", "evaluate"):
+            outcome = run_verb(verb, recipe, store)
+            assert not outcome.failed, outcome.failed
+
+    return once("numbers", fill) / "store"
+
+
+def test_all_of_a_store_is_about_numbers(numbers_root):
+    store = Store(numbers_root)
+    rows = load_predictions(store)
+    assert rows.target_type.name == "numbers" and rows.target_names == ("ink", "left")
+    assert rows.labels.shape == (len(rows), 2) and set(rows.folds.tolist()) == {0, 1}
+    assert set(store.ensembles()) == {
+        f"{name}_ensemble" for name in ("soft_voting", "median", "weighted", "greedy_selection")
+    }
+    for name in (*store.members(), *store.ensembles()):
+        folder = numbers_root / "metrics" / ("ensembles" if name in store.ensembles() else "") / name
+        report = json.loads((folder / "metrics.json").read_text("utf-8"))
+        assert {*report["metrics"]} == {*report["cross_fitted"]} == {"rmse", "mae", "r2", "spearman"}
+        assert [each["target"] for each in report["per_target"]] == ["ink", "left"]
+        assert not {"per_class", "confusion", "mistakes", "mutual_information"} & {*report}
+        wide, narrow = (report["intervals"]["limits"][key] for key in ("0.95", "0.9"))
+        assert all(one >= other for one, other in zip(wide, narrow, strict=True))
+        first, second = report["intervals"]["test"]["0.95"]
+        assert first["mean_width"]["value"] == pytest.approx(2 * wide[0])
+        assert 0.6 < second["coverage"]["value"] <= 1
+        if name in store.ensembles():
+            assert set(report["gain"]) >= {"rmse"} and report["calibrate"] == "none"
+
+
+def test_stages_on_predictions_serve_numbers(numbers_root, number_settings, tmp_path):
+    import shutil
+
+    store = Store(shutil.copytree(numbers_root, tmp_path / "store"))
+    extra = [
+        "runs.stacking={enable: true}",
+        "runs.meta_fuser={enable: true}",
+        "pruning={methods: [greedy_forward]}",
+    ]
+    recipe = load_recipe(None, [*number_settings, *extra])
+    for verb, made in (
+        ("stack", "stacking_ridge"),
+        ("prune", "pruned_greedy_forward"),
+        ("meta-fuse", "meta_fuser"),
+    ):
+        outcome = run_verb(verb, recipe, store)
+        assert not outcome.failed and outcome.done == [made]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "runs.score_ensemble.methods=[hard_voting]",
+            "runs.score_ensemble.methods: expected combiners of numbers: ",
+        ),
+        ("runs.score_ensemble.calibrate=pooled", "expected none for numbers, got pooled. Leave it out."),
+        (
+            "runs.stacking={meta_learners: [lr]}",
+            "runs.stacking.meta_learners: expected combiners of numbers: ",
+        ),
+        (
+            "runs.moe={enable: true}",
+            "runs.moe: expected members that predict classes, got a data set of numbers.",
+        ),
+        ("runs.fusion={enable: true}", "runs.fusion: expected members that predict classes"),
+        ("distillation={enable: true}", "distillation: expected members that predict classes"),
+    ],
+)
+def test_what_is_for_classes_is_refused_before_training(number_settings, store, override, message):
+    with pytest.raises(UsageError) as caught:
+        run_verb("train", load_recipe(None, [*number_settings, override]), store)
+    assert message in str(caught.value) and not list(store.members())
