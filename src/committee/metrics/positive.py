@@ -50,7 +50,7 @@ def relative_ends(influence: Floats, sample: Sample) -> tuple[float, float]:
     count = sample.units
     if count < 2:
         return 0.0, float("inf")
-    error = float(np.hypot(sample.error(influence), np.sqrt(UNSEEN) / count))
+    error = float(np.hypot(sample.error(influence), np.sqrt(_unseen(sample))))
     quantile = float(stdtrit(count - 1, (1 + sample.level) / 2))
     plain = float(np.exp(quantile * error))
     shape = _skewness(influence, error, sample)
@@ -83,8 +83,13 @@ def ratio_ends(numerator: Floats, denominator: Floats, sample: Sample) -> tuple[
     for side in (0, 1):
         first, other = abs(both[0][side]), abs(both[1][1 - side])
         square = first**2 + other**2 - 2 * shared * first * other
-        ends.append(np.sqrt(max(float(square), UNSEEN / sample.units**2)))
+        ends.append(np.sqrt(max(float(square), _unseen(sample))))
     return float(np.exp(-ends[0])), float(np.exp(ends[1]))
+
+
+def _unseen(sample: Sample) -> float:
+    """Return the relative variance that is added; rows of one group count less than independent ones."""
+    return UNSEEN / (sample.rows * sample.units)
 
 
 def _correlation(first: Floats, other: Floats, sample: Sample) -> float:
