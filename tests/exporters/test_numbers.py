@@ -17,6 +17,7 @@ from torch import nn
 from committee.compression.base import COMPRESSORS
 from committee.errors import ExportError, UsageError
 from committee.exporters.base import Card, open_exported
+from committee.metrics.interval_table import IntervalTable
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.models.predictor import ModulePredictor
@@ -43,7 +44,10 @@ def pair() -> Ensemble:
 @pytest.fixture(scope="module")
 def packaged(pair: Ensemble, photos: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("numbers")
-    status = package(pair, Card.of(pair, "pair"), folder, FORMATS, several_sizes(list(photos)))
+    errors = np.arange(1.0, 20.0)[:, None] * [1, 1e-6]
+    table = IntervalTable.of(np.zeros((19, 2)), errors, rows="val", approximate=False).to_json()
+    card = Card.of(pair, "pair", {"sets": table})
+    status = package(pair, card, folder, FORMATS, several_sizes(list(photos)))
     reasons = {name: its["reason"] for name, its in status["formats"].items() if its["status"] == "failed"}
     assert not reasons
     return folder
@@ -111,9 +115,33 @@ def test_predict_shows_values_with_their_units(
     assert [float(cell) for cell in row.split(",")[1:3]] == pytest.approx([year, height], rel=1e-5)
 
 
-@pytest.mark.parametrize("option", ["--coverage", "--abstain-below"])
-def test_options_for_classes_are_refused(option: str, file: Path, photo: Path, cli: Callable) -> None:
-    said = cli("predict", file, photo, option, "0.9")
+def test_predict_shows_intervals_of_a_coverage(
+    file: Path, photo: Path, cli: Callable, tmp_path: Path
+) -> None:
+    said = cli("predict", file, photo, "--coverage", "0.9", "--json")
+    found = json.loads(said.out)
+    values, ends = found["predictions"][0]["values"], found["predictions"][0]["intervals"]
+    for name, reach in (("year", 18.0), ("height", 18e-6)):
+        assert ends[name] == pytest.approx([values[name] - reach, values[name] + reach])
+    assert found["intervals"] == (
+        "Each interval contains the true number with a probability of 0.9 "
+        "(calibrated on 19 rows that no model was fitted on)."
+    )
+    cli("predict", file, photo, "--coverage", "0.9", "--csv", tmp_path / "out.csv")
+    header = (tmp_path / "out.csv").read_text().splitlines()[0]
+    assert header == "id,year,height,year low,year high,height low,height high,model"
+    assert (
+        f"[{ends['year'][0]:.6g}, {ends['year'][1]:.6g}]"
+        in cli("predict", file, photo, "--coverage", "0.9").out
+    )
+    assert "Give a smaller --coverage." in cli("predict", file, photo, "--coverage", "0.99").err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--sets", "aps"), ("--abstain-below", "0.9")])
+def test_options_for_classes_are_refused(
+    option: str, value: str, file: Path, photo: Path, cli: Callable
+) -> None:
+    said = cli("predict", file, photo, option, value)
     assert said.code == 2
     assert f"{option}: expected a model that predicts classes, got pair, which predicts numbers." in said.err
 

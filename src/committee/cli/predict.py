@@ -59,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--coverage",
         type=float,
         metavar="P",
-        help="add prediction sets, which contain the true class with probability P, such as 0.95",
+        help="add prediction sets, or intervals of numbers, which contain the truth with probability P",
     )
     parser.add_argument(
         "--sets",

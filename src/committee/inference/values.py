@@ -1,4 +1,4 @@
-"""Predictions of numbers: the value of each target, with its unit."""
+"""Predictions of numbers: the value of each target, with its unit and its interval."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import UsageError
+from committee.errors import DataError, UsageError
+from committee.metrics.conformal import check_coverage
+from committee.metrics.interval_table import IntervalTable
 from committee.models.predictor import Predictor
 from committee.predictions.files.shared.writing import class_columns
 
@@ -24,6 +26,12 @@ class Values:
         Target of each value.
     units : sequence of str
         Unit of each target, which may be blank; none if they are not known.
+    reach : sequence of float, length T or 0
+        Half-width of the interval of each value; none without intervals.
+    note : str
+        Sentence about the guarantee of the intervals.
+    coverage : float, optional
+        Probability with which an interval contains the true number, in 0..1.
 
     See Also
     --------
@@ -40,19 +48,30 @@ class Values:
 
     target_names: Sequence[str]
     units: Sequence[str] = ()
+    reach: Sequence[float] = ()
     note: str = ""
+    coverage: float | None = None
 
     def suffix(self) -> str:
-        """Return the settings by which predictions of one model differ: there are none."""
-        return ""
+        """Return the settings as ` (intervals 0.95)`, or an empty string without intervals."""
+        return "" if self.coverage is None else f" (intervals {self.coverage:g})"
+
+    def interval(self, values: NDArray[np.float32]) -> list[tuple[float, float]]:
+        """Return the ends of the interval of each value; none without intervals."""
+        if not len(self.reach):
+            return []
+        return [
+            (value - width, value + width) for value, width in zip(values.tolist(), self.reach, strict=True)
+        ]
 
     def header(self) -> list[str]:
         """Return the columns of a CSV file between `id` and `model`."""
-        return class_columns(self.target_names)
+        ends = [f"{name} {end}" for name in self.target_names for end in ("low", "high")]
+        return class_columns([*self.target_names, *(ends if len(self.reach) else [])])
 
     def cells(self, values: NDArray[np.float32]) -> list[str]:
-        """Return the cells of a CSV file for values `[T]`."""
-        return list(map(str, values))
+        """Return the cells of a CSV file for values `[T]`: the values, then the ends of their intervals."""
+        return [*map(str, values), *(f"{end:.7g}" for each in self.interval(values) for end in each)]
 
     def columns(self) -> list[str]:
         """Return the columns of a table after `image`: the targets with their units."""
@@ -63,15 +82,21 @@ class Values:
 
     def shown(self, values: NDArray[np.float32]) -> list[object]:
         """Return the cells of a table for values `[T]`, of six digits."""
-        return [f"{value:.6g}" for value in values.tolist()]
+        shown = [f"{value:.6g}" for value in values.tolist()]
+        ends = [f" [{low:.6g}, {high:.6g}]" for low, high in self.interval(values)]
+        return [value + end for value, end in zip(shown, ends or [""] * len(shown), strict=True)]
 
     def entry(self, values: NDArray[np.float32]) -> dict[str, Any]:
         """Return what JSON says of values `[T]`."""
-        return {"values": dict(zip(self.target_names, values.tolist(), strict=True))}
+        found = {"values": dict(zip(self.target_names, values.tolist(), strict=True))}
+        if not len(self.reach):
+            return found
+        return {**found, "intervals": dict(zip(self.target_names, self.interval(values), strict=True))}
 
     def facts(self) -> dict[str, Any]:
-        """Return what JSON says of all images: the unit of each target."""
-        return {"units": dict(zip(self.target_names, self.units, strict=True))} if self.units else {}
+        """Return what JSON says of all images: the units, and the guarantee of the intervals."""
+        units = {"units": dict(zip(self.target_names, self.units, strict=True))} if self.units else {}
+        return {**units, "intervals": self.note} if self.note else units
 
 
 def values_of(
@@ -82,9 +107,14 @@ def values_of(
     Raises
     ------
     UsageError
-        Prediction sets or abstention are requested, which are made of the probabilities of classes.
+        Another kind of sets, or abstention, is requested: they are made of the probabilities of classes.
+    DataError
+        Intervals are requested, and the model has no table of them.
     """
-    for option, value in (("--coverage", coverage), ("--abstain-below", abstain_below)):
+    for option, value in (
+        ("--abstain-below", abstain_below),
+        ("--sets", None if method == "lac" else method),
+    ):
         if value is not None:
             raise UsageError(
                 option,
@@ -92,7 +122,35 @@ def values_of(
                 got=f"{model.name}, which predicts numbers",
                 todo="Leave the option out.",
             )
-    return Values(model.class_names, tuple(getattr(model, "units", ())))
+    units = tuple(getattr(model, "units", ()))
+    if coverage is None:
+        return Values(model.class_names, units)
+    check_coverage(coverage)
+    found = model.provenance.get("sets")
+    if found is None:
+        raise DataError(
+            model.name,
+            expected="a model with a table of prediction intervals",
+            got="one without",
+            todo="Build the ensemble again (committee build-ensemble), and export it again.",
+        )
+    table = IntervalTable.from_json(found, model.name)
+    reach = table.limit(coverage)
+    if len(reach) != len(model.class_names):
+        raise DataError(
+            model.name,
+            expected=f"intervals of {len(model.class_names)} targets",
+            got=f"those of {len(reach)}",
+        )
+    if np.isinf(reach).any():
+        raise DataError(
+            model.name,
+            expected=f"enough calibration rows for a coverage of {coverage:g}",
+            got=str(table.n),
+            todo="Give a smaller --coverage.",
+        )
+    note = f"Each interval contains the true number with a probability of {coverage:g} ({table.note})."
+    return Values(model.class_names, units, reach.tolist(), note, coverage)
 
 
 def why_not_numbers(values: NDArray[Any], targets: int) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from committee.metrics.conformal_numbers import residual_scores as residual_scores
     from committee.metrics.diversity import error_correlation as error_correlation
     from committee.metrics.diversity import pairwise_diversity as pairwise_diversity
+    from committee.metrics.interval_table import IntervalTable as IntervalTable
     from committee.metrics.metric import Metric as Metric
     from committee.metrics.mixtures import Moments as Moments
     from committee.metrics.mixtures import gaussian_crps as gaussian_crps

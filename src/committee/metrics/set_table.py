@@ -119,13 +119,7 @@ class SetTable:
     @property
     def note(self) -> str:
         """A description of the calibration rows and of the kind of coverage that follows."""
-        kind = "cross-fitted rows" if self.rows == "oof" else f"rows of the {self.rows} split"
-        of = "" if self.groups is None else f" of {'only ' * self._few_groups}{self.groups} groups"
-        if self.other_fits:
-            return f"approximate: calibrated on {self.n} {kind}{of} that were predicted by other fits"
-        if self._few_groups:
-            return f"approximate: calibrated on {self.n} rows{of}; a guarantee needs {MIN_GROUPS}"
-        return f"calibrated on {self.n} rows{of} that no model was fitted on"
+        return calibration_note(self.n, self.rows, self.other_fits, self.groups)
 
     @property
     def _few_groups(self) -> bool:
@@ -194,6 +188,18 @@ class SetTable:
                 todo="Build the ensemble again, and export it.",
             )
         return made
+
+
+def calibration_note(n: int, rows: str, other_fits: bool, groups: int | None) -> str:
+    """Return a description of calibration rows, and of the kind of coverage that follows."""
+    few = groups is not None and groups < MIN_GROUPS
+    kind = "cross-fitted rows" if rows == "oof" else f"rows of the {rows} split"
+    of = "" if groups is None else f" of {'only ' * few}{groups} groups"
+    if other_fits:
+        return f"approximate: calibrated on {n} {kind}{of} that were predicted by other fits"
+    if few:
+        return f"approximate: calibrated on {n} rows{of}; a guarantee needs {MIN_GROUPS}"
+    return f"calibrated on {n} rows{of} that no model was fitted on"
 
 
 def selective(

@@ -69,6 +69,8 @@ def _sets(report: Report) -> list[Table]:
     found = report.get("sets")
     if not found:
         return []
+    if "intervals" in found:
+        return [_intervals(found)]
     rows = [
         [method, coverage, interval(each["coverage"]), interval(each["mean_size"])]
         for method in METHODS
@@ -89,6 +91,16 @@ def _sets(report: Report) -> list[Table]:
             kept,
         ),
     ]
+
+
+def _intervals(found: Mapping[str, Any]) -> Table:
+    """Return the coverage and the width of the intervals of numbers."""
+    rows = [
+        [each["target"], each["wanted"], interval(each["coverage"]), score("rmse", each["mean_width"])]
+        for each in found["intervals"]
+    ]
+    columns = ["target", "wanted coverage", "coverage", "mean width"]
+    return f"Prediction intervals on the test split, {found['note']}", columns, rows
 
 
 def _networks(report: Report) -> Table:

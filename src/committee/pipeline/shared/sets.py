@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,14 +14,22 @@ from committee.combiners.base import Combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import DataError, StoreError
 from committee.metrics.conformal import METHODS
+from committee.metrics.conformal_numbers import coverage_and_width
+from committee.metrics.interval_table import IntervalTable
 from committee.metrics.set_coverage import coverage_and_size
 from committee.metrics.set_table import SetTable, selective
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows, unseen
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import CLASSES, NUMBERS
 from committee.store.layout import Store
 from committee.tasks.base import Task, task_of
 
 COVERAGES = (0.9, 0.95)
+TABLES: Mapping[str, type[SetTable] | type[IntervalTable]] = {
+    CLASSES.name: SetTable,
+    NUMBERS.name: IntervalTable,
+}
+"""The kind of table of each type of target."""
 
 
 def calibration_rows(
@@ -52,11 +60,15 @@ def calibration_rows(
 
 
 def table(
-    log_probs: NDArray[np.float32], predicted: Predictions, *, rows: str, approximate: bool
+    outputs: NDArray[np.float32], predicted: Predictions, *, rows: str, approximate: bool
 ) -> dict[str, Any]:
-    """Return the table of prediction sets that the `predicted` rows calibrate, as JSON; see `SetTable.of`."""
+    """Return the table of sets or intervals that the `predicted` rows calibrate, as JSON.
+
+    Its kind, `SetTable` or `IntervalTable`, is that of the predictions.
+    """
     labels, groups = predicted.require_labels("sets"), predicted.groups
-    return SetTable.of(log_probs, labels, rows=rows, approximate=approximate, groups=groups).to_json()
+    kind = TABLES[predicted.target_type.name]
+    return kind.of(outputs, labels, rows=rows, approximate=approximate, groups=groups).to_json()
 
 
 def voting(task: Task) -> Combiner:
@@ -100,16 +112,16 @@ def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def on_test(
-    found: Mapping[str, Any], log_probs: NDArray[np.float32], test: Predictions, name: str
+    found: Mapping[str, Any], outputs: NDArray[np.float32], test: Predictions, name: str
 ) -> dict[str, Any]:
-    """Evaluate a table on test rows: coverage and size of the sets, and the effect of abstention.
+    """Evaluate a table on test rows: coverage and size of sets or intervals, and the effect of abstention.
 
     Parameters
     ----------
     found : mapping
         The table, as JSON.
-    log_probs : float32 array [N, C]
-        Predictions of the rows.
+    outputs : float32 array [N, C]
+        Log-probabilities or numbers of the rows.
     test : Predictions
         The rows, of which labels and groups are used.
     name : str
@@ -120,8 +132,16 @@ def on_test(
     dict
         `rows`, `n`, `groups`, `approximate`, `note`; by method and coverage, `coverage` and `mean_size` with
         intervals;
-        `abstain`: for each confidence, the share `answered` and the `accuracy` of these answers.
+        `abstain`: for each confidence, the share `answered` and the `accuracy` of these answers. Of numbers,
+        `intervals`: for each target and coverage, `coverage` and `mean_width` with intervals.
     """
+    facts = {key: found[key] for key in ("rows", "n", "groups", "approximate", "note")}
+    return {**facts, **_MEASURES[test.target_type.name](found, outputs, test, name)}
+
+
+def _of_sets(
+    found: Mapping[str, Any], log_probs: NDArray[np.float32], test: Predictions, name: str
+) -> dict[str, Any]:
     sets, labels = SetTable.from_json(found, name), test.require_labels("sets")
 
     def measured(method: str) -> dict[str, Any]:
@@ -133,5 +153,23 @@ def on_test(
         }
 
     by_method = {method: measured(method) for method in METHODS}
-    facts = {key: found[key] for key in ("rows", "n", "groups", "approximate", "note")}
-    return {**facts, **by_method, "abstain": selective(log_probs, labels)}
+    return {**by_method, "abstain": selective(log_probs, labels)}
+
+
+def _of_intervals(
+    found: Mapping[str, Any], values: NDArray[np.float32], test: Predictions, name: str
+) -> dict[str, Any]:
+    table, labels = IntervalTable.from_json(found, name), test.require_labels("sets")
+    rows = [
+        {"target": target, "wanted": coverage, **{key: asdict(each) for key, each in measured.items()}}
+        for coverage in COVERAGES
+        for target, measured in zip(
+            test.target_names,
+            coverage_and_width(values, labels, table.limit(coverage), groups=test.groups),
+            strict=True,
+        )
+    ]
+    return {"intervals": rows}
+
+
+_MEASURES: Mapping[str, Callable[..., dict[str, Any]]] = {CLASSES.name: _of_sets, NUMBERS.name: _of_intervals}

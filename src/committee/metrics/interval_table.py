@@ -1,0 +1,129 @@
+"""Half-widths of prediction intervals of numbers for any coverage. This module does not import torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from committee.errors import DataError
+from committee.metrics.conformal import Floats, check_coverage
+from committee.metrics.conformal_numbers import interval_limits, residual_scores
+from committee.metrics.set_table import MIN_GROUPS, calibration_note
+
+LEVELS = 200
+
+
+@dataclass(frozen=True)
+class IntervalTable:
+    """Half-widths of intervals around predicted numbers, computed from calibration rows.
+
+    Attributes
+    ----------
+    n : int
+        Number of calibration rows.
+    rows : str
+        Source of the calibration rows: `val` (held out) or `oof` (out of fold).
+    other_fits : bool
+        Whether the calibration rows were predicted by other fits than those that are deployed.
+    groups : int or None
+        Number of groups of dependent calibration rows; None for independent rows. At least 19 groups are
+        resampled as a whole; fewer are treated as independent rows.
+    limits : list of list of float
+        For each target, its half-widths for the coverages k/200, k from 1; after them, intervals have no end.
+
+    See Also
+    --------
+    prediction_intervals : The intervals for a half-width.
+    SetTable : The same for classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import IntervalTable
+    >>> truth = np.arange(1.0, 20.0)
+    >>> table = IntervalTable.of(np.zeros(19), truth, rows="val", approximate=False)
+    >>> table.limit(0.9).tolist(), table.limit(0.99).tolist()
+    ([18.0], [inf])
+    """
+
+    n: int
+    rows: str
+    other_fits: bool
+    groups: int | None
+    limits: Sequence[Sequence[float]]
+
+    @classmethod
+    def of(
+        cls,
+        values: ArrayLike,
+        truth: ArrayLike,
+        *,
+        rows: str,
+        approximate: bool,
+        groups: ArrayLike | None = None,
+    ) -> Self:
+        """Compute the table from predicted and true numbers `[N]` or `[N, T]` of calibration rows.
+
+        Parameters
+        ----------
+        values, truth : float array [N] or [N, T]
+        rows : str
+            Source of the rows.
+        approximate : bool
+            Whether other fits than the deployed ones predicted them.
+        groups : array [N], optional
+            Groups of dependent rows.
+        """
+        scores = residual_scores(values, truth)
+        number = None if groups is None else len(np.unique(groups))
+        units = groups if number is not None and number >= MIN_GROUPS else None
+        levels = (np.arange(1, LEVELS) / LEVELS).tolist()
+        found: NDArray[np.float64] = interval_limits(scores, levels, units)
+        finite = [each[np.isfinite(each)].tolist() for each in found.T]
+        return cls(len(scores), rows, approximate, number, finite)
+
+    @property
+    def approximate(self) -> bool:
+        """Whether the coverage is approximate."""
+        return self.other_fits or (self.groups is not None and self.groups < MIN_GROUPS)
+
+    @property
+    def note(self) -> str:
+        """A description of the calibration rows and of the kind of coverage that follows."""
+        return calibration_note(self.n, self.rows, self.other_fits, self.groups)
+
+    def limit(self, coverage: float) -> Floats:
+        """Return the half-width for each target, float64 `[T]`, of the next coverage that the table has.
+
+        It is infinite if there were too few rows.
+        """
+        check_coverage(coverage)
+        place = math.ceil(round(coverage * LEVELS, 9)) - 1
+        return np.array([each[place] if place < len(each) else math.inf for each in self.limits])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values, from which `from_json` restores the table."""
+        return {**asdict(self), "approximate": self.approximate, "note": self.note}
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any], who: str) -> Self:
+        """Restore a table, or raise a DataError that names `who`."""
+        try:
+            limits = [[float(width) for width in each] for each in facts["limits"]]
+            groups = facts["groups"]
+            if not limits or any(not width >= 0 for each in limits for width in each):
+                raise ValueError("limits")
+            number = None if groups is None else int(groups)
+            return cls(int(facts["n"]), str(facts["rows"]), bool(facts["other_fits"]), number, limits)
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                who,
+                expected="a table of prediction intervals",
+                got="another",
+                todo="Build the ensemble again (committee build-ensemble), and export it again.",
+            ) from error
