@@ -112,10 +112,14 @@ def _print_recommendation(store: Store, metric: str | None, budget: CostBudget |
 
 def _print_files(store: Store, name: str) -> None:
     """Print the exported files of a model, and the commands to try with it."""
+    from committee.images.record import load_record
     from committee.pipeline.shared.package import single_files
+    from committee.predictions.target_types import CLASSES
 
+    record = load_record(store)
+    answers = (CLASSES if record is None else record.kind).answers
     exported = single_files(store.deploy(name))
-    files = [f"{file}: {name} as one file, from images to probabilities" for file in exported]
+    files = [f"{file}: {name} as one file, from images to {answers}" for file in exported]
     files += [f"{store.catalog}: the catalog of the store", f"{store.root / 'metrics'}: all metrics"]
     print("\nFiles:", *files, sep="\n  ")
     commands = [

@@ -105,7 +105,7 @@ def _intervals(found: Mapping[str, Any]) -> Table:
 
 def _networks(report: Report) -> Table:
     rows = [
-        [inference, *map(_four, scores.values())]
+        [inference, *(_four(value, name) for name, value in scores.items())]
         for inference, scores in report.get("by_networks", {}).items()
     ]
     names: Mapping[str, float] = next(iter(report.get("by_networks", {}).values()), {})

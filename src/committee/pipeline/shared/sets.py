@@ -99,8 +99,6 @@ def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | No
             rows, kind = fitting_rows(store, [name], deployed)
         except StoreError:
             return None
-    if not task_of(rows).logits:
-        return None
     return table(mean_of_members(rows), rows, rows=kind, approximate=kind != "val")
 
 
