@@ -194,6 +194,14 @@ def test_a_label_between_0_and_1_is_no_score_among_numbers(folder: Path) -> None
     assert combine(["m.csv"], separate, methods=["soft_voting"]).predictions.target_names == ("risk",)
 
 
+def test_files_of_predict_are_read(folder: Path) -> None:
+    path = table(folder / "predicted.csv", "id,age,size,model", *TRUTH.T, ["net"] * ROWS)
+    assert combine([path], "labels.csv", methods=["soft_voting"]).predictions.target_names == ("age", "size")
+    path = table(folder / "target.csv", "id,age,model", *TRUTH.T)
+    table(Path("l.csv"), "id,model,age", *TRUTH[:, ::-1].T)
+    assert combine([path], "l.csv", methods=["soft_voting"]).predictions.target_names == ("age", "model")
+
+
 def change(column: list[Any], **cells: Any) -> list[Any]:
     return [cells.get(name, value) for name, value in zip(IDS, column, strict=True)]
 
@@ -224,6 +232,10 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: combine([table(Path("d.csv"), "id,agee,size", *TRUTH.T)], "labels.csv", task="regression"),
         "labels.csv: expected a column of true numbers for each target, 'agee', "
         "got the columns 'size', 'age'. Did you mean 'age'?",
+    ),
+    "another label column": (
+        lambda: combine(["a.csv"], "labels.csv", reading=Reading(label_column="sise")),
+        "labels.csv: expected a column 'sise', got the columns 'size', 'age'. Did you mean 'size'?",
     ),
     "other targets": (
         lambda: combine(["two.csv", "a.csv"], "labels.csv"),
@@ -294,13 +306,15 @@ def test_all_quick_methods_of_numbers_run_by_default(folder: Path) -> None:
     assert not found & {"hard_voting", "stacking_lr", "cascade", "fallback", "subset"}
 
 
-def test_constant_targets_and_two_rows(folder: Path) -> None:
+def test_constant_targets_and_two_rows(folder: Path, cli: Callable[..., Any]) -> None:
     labels = table(Path("l.csv"), "id,age", [7.5] * ROWS)
     found = combine(["a.csv", "b.csv"], labels, methods=METHODS)
     assert np.isnan(found.best.scores.cross_fitted["r2"].value)
     assert found.best.scores.cross_fitted["rmse"].value > 0
     with pytest.raises(UsageError, match="one that is defined on these rows, got 'r2'"):
         combine(["a.csv", "b.csv"], labels, methods=METHODS, metric="r2")
+    said = cli("combine", "a.csv", "--labels", labels, "--method", "soft_voting").out
+    assert "\nr2: not defined on these rows, whose true values are all equal.\n" in said
     few = [table(Path(f"few_{name}.csv"), "id,age", [1.5, 2.5]) for name in "ab"]
     assert len(combine(few, table(Path("l.csv"), "id,age", [1.25, 3.0]), methods=METHODS).methods) == 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from committee.base.text import count, significant
@@ -38,6 +39,9 @@ def print_combination(found: Combination, wide: bool) -> None:
     absent = _absent_classes(found) if wide or metric == "auroc" else ""
     if absent:
         print_text(f"auroc is the mean over the other classes: no sample is of {absent}.")
+    undefined = [name for name in found.task.brief if isnan(found.best.scores.cross_fitted[name].value)]
+    if undefined:
+        print_text(f"{', '.join(undefined)}: not defined on these rows, whose true values are all equal.")
     shown = _shown(found)
     alone = [[name, *(_number(scores[each], each) for each in shown)] for name, scores in found.alone.items()]
     print_table("\nEach member alone", ["member", *shown], alone)

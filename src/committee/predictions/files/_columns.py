@@ -30,6 +30,8 @@ IDS = (
 """Usual names of the column of ids, in lower case, for tables without a column `id`."""
 INDEX = re.compile(r"(|Unnamed: \d+(\.\d+)?|__index_level_\d+__|index)")
 """Names that pandas gives the column of its row numbers."""
+MODEL = "model"
+"""The last column of numbers that `committee predict` writes; it is left out."""
 CLASS = "class:"
 """Prefix of the class columns of a table in which a class has the name of another column."""
 _SCORE = re.compile(
@@ -114,6 +116,8 @@ def read_header(
             special[name] = found
     rest = [name for name in names if name not in {own, *special.values(), *predicted}]
     others = [name for name in rest if name in able and (INDEX.fullmatch(name) or name.lower() in (ID, *IDS))]
+    if MODEL == names[-1] != names[1] and MODEL in able and MODEL in rest[1:]:  # after numbers
+        others.append(MODEL)
     classes = [name for name in rest if name not in others]
     if file.target_type is NUMBERS and not (classes or file.labels_only) and file.label_column in names:
         classes = [special.pop("label")]  # the predictions have the name of the target
@@ -137,11 +141,18 @@ def targets(header: Header, file: PredictionFile) -> tuple[str, ...]:
 
 
 def scores_among(header: Header, file: PredictionFile, columns: Mapping[str, Any]) -> frozenset[str]:
-    """Return the columns of text that are scores in spite of their names; there are none among numbers."""
-    if file.target_type is NUMBERS:
-        return frozenset()
-    found = {name for name in header.texts if name in columns and is_score(columns[name])}
+    """Return the columns of text that are scores in spite of their names; `model` alone among numbers."""
+    read = {name: columns[name] for name in header.texts if name in columns}
+    found = {name for name in read if file.target_type is not NUMBERS and is_score(read[name])}
+    found |= {name for name in header.others if name == MODEL and _are_numbers(read.get(name, ("",)))}
     return frozenset(found - {file.id_column, file.label_column})
+
+
+def _are_numbers(cells: Sequence[object]) -> bool:
+    try:
+        return bool([float(str(cell)) for cell in cells])
+    except ValueError:
+        return False
 
 
 def is_special(name: str) -> bool:

@@ -274,6 +274,13 @@ def read_labels(path: Path, reading: Reading = DEFAULT, targets: Sequence[str] =
     """
     table = read_table(path, reading, labels_only=True)
     if reading.target_type is NUMBERS:
+        if reading.label_column is not None and table.labels is None:
+            raise DataError(
+                str(path),
+                expected=f"a column '{reading.label_column}'",
+                got=f"the columns {first_five(table.further)}",
+                todo=nearest(reading.label_column, table.further),
+            )
         names, numbers = true_numbers(table, targets, str(path))
         return replace(table, labels=numbers, columns=names)
     if table.labels is None:
