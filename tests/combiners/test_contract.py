@@ -195,7 +195,7 @@ def test_memory_mapped(spec, rows, tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
-@every
+@of_classes
 def test_exports(spec, rows):
     combiner = build(spec).fit(rows)
     example = torch.from_numpy(rows.logits[:, :3].copy())

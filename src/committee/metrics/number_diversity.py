@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.predictions.spread import spread_of
 from committee.predictions.table import Predictions
 
 Pairs = NDArray[np.float64]
@@ -48,8 +49,7 @@ def negative_correlation(predictions: Predictions) -> Pairs:
 def _moments(predictions: Predictions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return means `[T, M]` and mean products `[T, M, M]` of errors in units of the spread of the target."""
     labels = predictions.require_labels("diversity")
-    spread = labels.std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
+    scale = spread_of(labels)
     members, rows, targets = predictions.logits.shape
     total, products = np.zeros((targets, members)), np.zeros((targets, members, members))
     step = max(1, TILE // (members * targets))

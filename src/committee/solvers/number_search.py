@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from committee.base.objectives import is_custom
 from committee.metrics.custom import CustomNumberMetric
+from committee.predictions.spread import spread_of
 from committee.solvers.search import ProductSearch, Search, WeightSearch
 from committee.solvers.simplex import Matrix
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from committee.predictions.table import Predictions
 
 TILE = 2**16
+HOPELESS = 1e10
+"""Ratio of a mean squared error to the smallest one, above which a member gets no weight."""
 
 
 def target_scale(predictions: Predictions) -> tuple[NDArray[np.float64], float]:
@@ -25,12 +28,11 @@ def target_scale(predictions: Predictions) -> tuple[NDArray[np.float64], float]:
     Returns
     -------
     scale : float64 array [T]
-        Standard deviation of each target; 1 for a constant one.
+        Standard deviation of each target; see `spread_of`.
     unit : float
         That of the only target, or 1 with several targets, whose errors have no common unit.
     """
-    spread = predictions.require_labels("scale").std(axis=0)
-    scale = np.where(spread > 0, spread, 1.0)
+    scale = spread_of(predictions.require_labels("scale"))
     return scale, float(scale[0]) if len(scale) == 1 else 1.0
 
 
@@ -49,6 +51,22 @@ def error_products(predictions: Predictions) -> Matrix:
         errors = ((predictions.logits[:, span] - labels[span]) / scale).reshape(members, -1)
         products += errors @ errors.T
     return products / (rows * targets)
+
+
+def weight_products(predictions: Predictions) -> Matrix:
+    """Return `error_products` for a search among weights, which huge errors would make ill-conditioned.
+
+    A member whose error is 100,000 times that of the best member gets twice the error of the best member and
+    an independent error in place of its own, so that its best weight is zero.
+    """
+    products = error_products(predictions)
+    own = np.diag(products)
+    best = int(own.argmin())
+    hopeless = own > HOPELESS * own[best]
+    if own[best] > 0 and hopeless.any():
+        products[hopeless], products[:, hopeless] = 2 * products[best], 2 * products[best][:, None]
+        products[np.ix_(hopeless, hopeless)] = 4 * own[best] * (1 + 9 * np.eye(int(hopeless.sum())))
+    return products
 
 
 def number_search(predictions: Predictions, metric: str, who: str) -> Search:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from committee.predictions.spread import spread_of
 from committee.solvers.stacking_space import Floats, Learned, Rows, StackingSpace
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ class NumberSpace(StackingSpace):
     ) -> tuple[dict[str, NDArray[Any]], NDArray[Any], int]:
         """Return mean and standard deviation of the targets, and standardized targets `[N, T]`."""
         labels = predictions.require_labels(who)
-        shift, spread = labels.mean(axis=0).astype(np.float32), labels.std(axis=0).astype(np.float32)
-        scale = np.where(spread > 0, spread, np.float32(1))
+        shift, scale = (each.astype(np.float32) for each in (labels.mean(axis=0), spread_of(labels)))
         targets = ((labels - shift) / scale).astype(np.float32)
         return {"target_mean": shift, "target_scale": scale}, targets, labels.shape[1]
 

@@ -16,10 +16,11 @@ from committee.metrics.conformal_numbers import KINDS
 from committee.metrics.custom import CustomNumberMetric
 from committee.metrics.metric import Metric
 from committee.metrics.regression import METRICS, NumberRows
+from committee.predictions.spread import spread_of
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import NUMBERS
 from committee.solvers.brier import BrierLoss
-from committee.solvers.number_search import error_products, number_mixtures, number_search
+from committee.solvers.number_search import number_mixtures, number_search, weight_products
 from committee.solvers.number_space import NumberSpace
 from committee.solvers.search import Mixtures, Search
 from committee.solvers.simplex import Loss
@@ -112,8 +113,7 @@ class Regression(Task):
 
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the inverse of the root mean squared error in units of the standard deviation."""
-        spread = labels.std(axis=0)
-        errors = (means - labels) / np.where(spread > 0, spread, 1.0)
+        errors = (means - labels) / spread_of(labels)
         return 1 / max(float(np.sqrt(np.square(errors).mean())), TINY)
 
     def mean(self, outputs: Tensor) -> Tensor:
@@ -164,4 +164,4 @@ class Regression(Task):
         """Return the mean squared error of the weighted mean, which is quadratic in the weights."""
         if metric not in ("rmse", "r2"):
             return None
-        return BrierLoss(error_products(predictions)[np.ix_(order, order)], len(predictions))
+        return BrierLoss(weight_products(predictions)[np.ix_(order, order)], len(predictions))
