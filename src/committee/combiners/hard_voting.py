@@ -33,6 +33,13 @@ class HardVoting(Combiner):
     ... )
     >>> np.exp(HardVoting().fit(rows).combine(rows.logits)).astype(float).round(4).tolist()
     [[0.375, 0.625]]
+
+    The majority of the classes 1, 0 and 1 is 1:
+
+    >>> votes = [[[0.2, 0.8]], [[0.9, 0.1]], [[0.4, 0.6]]]
+    >>> rows = Predictions.from_probabilities(votes, members=["a", "b", "c"], class_names=["0", "1"])
+    >>> HardVoting().fit(rows).combine(rows.logits).argmax(axis=1).tolist()
+    [1]
     """
 
     learns = False

@@ -29,6 +29,12 @@ class SoftVoting(Combiner):
     ... )
     >>> np.exp(SoftVoting().fit(rows).combine(rows.logits)).astype(float).round(4).tolist()
     [[0.7, 0.3]]
+
+    Three bagged trees predict 11, 11 and 10 for one sample, and 7, 8 and 9 for another:
+
+    >>> rows = Predictions.from_values([[11, 7], [11, 8], [10, 9]], members=["a", "b", "c"])
+    >>> SoftVoting().fit(rows).combine(rows.logits).astype(float).round(2).tolist()
+    [[10.67], [8.0]]
     """
 
     serves: ClassVar[tuple[str, ...]] = ("classes", "numbers")
