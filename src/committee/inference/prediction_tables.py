@@ -98,6 +98,11 @@ def _write(rows: Predictions, path: Path, force: bool) -> None:
         file.write(line(["id", *header]))
         for name, row, label in zip(rows.sample_ids, values, labels, strict=True):
             file.write(line([name, *row, *label]))
+    if "label" not in header and rows.labels is not None:
+        with output_text(path.with_name(f"{path.stem}_labels{path.suffix}"), force=force) as file:
+            file.write(line(["id", *header]))
+            for name, numbers in zip(rows.sample_ids, rows.labels, strict=True):
+                file.write(line([name, *numbers]))
 
 
 def _classes(rows: Predictions) -> tuple[list[str], NDArray[Any], list[list[Any]]]:
@@ -108,11 +113,18 @@ def _classes(rows: Predictions) -> tuple[list[str], NDArray[Any], list[list[Any]
 
 
 def _numbers(rows: Predictions) -> tuple[list[str], NDArray[Any], list[list[Any]]]:
-    """Return the columns after the id, the predicted numbers and the true ones."""
-    names = rows.target_names
-    true = ["label"] if len(names) == 1 else [f"label:{name}" for name in names]
-    labels = [[""] * len(names)] * len(rows) if rows.labels is None else rows.labels.tolist()
-    return [*class_columns(names), *true], rows.logits[0], labels
+    """Return the columns after the id, the predicted numbers, and the true ones of a single target.
+
+    True numbers of several targets are in a file of their own.
+    """
+    names = class_columns(rows.target_names)
+    if len(names) > 1:
+        return names, rows.logits[0], [[]] * len(rows)
+    return (
+        [*names, "label"],
+        rows.logits[0],
+        [[""]] * len(rows) if rows.labels is None else rows.labels.tolist(),
+    )
 
 
 _COLUMNS: Mapping[str, Callable[[Predictions], tuple[list[str], NDArray[Any], list[list[Any]]]]] = {
