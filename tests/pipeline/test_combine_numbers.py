@@ -202,6 +202,15 @@ def test_files_of_predict_are_read(folder: Path) -> None:
     assert combine([path], "l.csv", methods=["soft_voting"]).predictions.target_names == ("age", "model")
 
 
+def test_what_files_leave_out_is_said_once(folder: Path, caplog: Any) -> None:
+    path = table(folder / "ids.csv", "id,file,age", IDS, TRUTH[:, 0])
+    with caplog.at_level("INFO", logger="committee"):
+        combine([path], "age.csv", methods=["soft_voting"])
+    assert [each for each in caplog.messages if "left out" in each] == [
+        f"{path}: the columns 'file' are left out"
+    ]
+
+
 def change(column: list[Any], **cells: Any) -> list[Any]:
     return [cells.get(name, value) for name, value in zip(IDS, column, strict=True)]
 

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.quiet import quiet
 from committee.errors import UsageError, first_five
-from committee.predictions.files.base import Table, is_saved, read, read_table
+from committee.predictions.files.base import Table, is_saved, read_table
 from committee.predictions.reading import DEFAULT, Reading
+from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 from committee.predictions.targets import floats
 
 log = logging.getLogger(__name__)
 
+_READERS = "committee.predictions.files._columns"
 _NEAR = 0.05
 """Largest distance of the sums of rows from 1 at which they are taken for probabilities."""
 
@@ -61,13 +64,14 @@ def type_of(path: Path, labels: Path | None = None, reading: Reading = DEFAULT) 
     if reading.is_of_classes:
         return CLASSES
     if is_saved(path):
-        return read(path, "").target_type
-    table = read_table(path, reading)
-    if table.target_type is not None:
-        return table.target_type
-    if table.values is None or (labels is None and table.labels is None):  # in the names of classes
-        table = read_table(path, replace(reading, target_type=NUMBERS))
-    of_labels = table if labels is None else read_table(labels, reading, labels_only=True)
+        return Predictions.load(path).target_type
+    with quiet(_READERS):  # the files are read again, and say then what they leave out
+        table = read_table(path, reading)
+        if table.target_type is not None:
+            return table.target_type
+        if table.values is None or (labels is None and table.labels is None):  # in the names of classes
+            table = read_table(path, replace(reading, target_type=NUMBERS))
+        of_labels = table if labels is None else read_table(labels, reading, labels_only=True)
     return _decided(_Scores.of(table), _Labels.of(of_labels, table), str(labels or path))
 
 
