@@ -178,6 +178,15 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert {path.name for path in folder.iterdir()} == names
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize("name", ["torchscript", "torch_export"])
+def test_a_full_disk_is_an_error_and_does_not_end_the_process(tmp_path: Path, name: str) -> None:
+    exporter = EXPORTERS.make(name)
+    (tmp_path / f"model{exporter.suffix}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        exporter.export(member("first", 8, 0), IMAGES, tmp_path, CARD)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -66,6 +68,16 @@ def record_program(module: nn.Module, inputs: Sequence[Tensor], shapes: Any, who
     program = recorded(module, export, who, "torch.export")
     program._example_inputs = None  # a file would contain them, and so photos of the user
     return program
+
+
+def save_program(program: Any, path: Path, extra_files: dict[str, str] | None = None) -> None:
+    """Write a program of `torch.export`.
+
+    It is written by Python, since the writer of torch ends the process if the disk is full.
+    """
+    written = io.BytesIO()
+    torch.export.save(program, written, extra_files=extra_files)
+    path.write_bytes(written.getbuffer())
 
 
 @contextmanager

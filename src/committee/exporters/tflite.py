@@ -71,11 +71,10 @@ class Tflite(Exporter):
         from committee.exporters.shared.tflite_environment import command, convert
 
         command()  # before the module is recorded
-        import torch
 
         from committee.exporters._card import CARD, card_text
         from committee.exporters._constants import fold_constants
-        from committee.exporters._program import record_program
+        from committee.exporters._program import record_program, save_program
         from committee.exporters._resized import FromResized
 
         who = f"tflite of {card.name}"
@@ -85,7 +84,7 @@ class Tflite(Exporter):
         with tempfile.TemporaryDirectory() as temporary:
             program = Path(temporary) / "model.pt2"
             recorded = fold_constants(record_program(model, inputs, None, who), inputs, who)
-            torch.export.save(recorded, program)
+            save_program(recorded, program)
             shapes = json.dumps([list(each.shape) for each in inputs])
             Path(f"{program}.json").write_text(shapes, encoding="utf-8")
             convert(program, path, self.seconds, who)

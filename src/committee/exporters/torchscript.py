@@ -64,9 +64,10 @@ class Torchscript(Exporter):
             model, lambda: torch.jit.trace(model, (images,), check_trace=False), who, "torch.jit.trace"
         )
         path = folder / f"model{self.suffix}"
-        with quiet():
+        # Python writes the file, since the writer of torch ends the process if the disk is full.
+        with quiet(), path.open("wb") as file:
             frozen = torch.jit.freeze(program.eval())
-            torch.jit.save(frozen, str(path), {CARD: card_text(card, images.shape[1])})
+            torch.jit.save(frozen, file, {CARD: card_text(card, images.shape[1])})
         return path
 
     def open(self, file: Path, device: str = "cpu") -> Predictor:

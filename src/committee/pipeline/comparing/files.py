@@ -78,8 +78,9 @@ def model_files(store: Store, name: str, format: str) -> list[ModelFile]:
         if entry["status"] == "done" and _is_compared(entry.get("format", package), format)
     ]
     if not found:
-        reason = entries.get(format, {}).get("reason", "none")
-        raise StoreError(name, expected=f"a package in the format '{format}'", got=str(reason), todo=REDO)
+        if reason := entries.get(format, {}).get("reason"):
+            raise StoreError(f"{name}: {reason}")
+        raise StoreError(name, expected=f"a package in the format '{format}'", got="none", todo=REDO)
     return sorted(found, key=lambda each: (not each.is_exact, each.package))
 
 

@@ -103,10 +103,8 @@ def open_model(recipe: Recipe, store: Store, name: str, rows: int, temporary: Pa
     choosing = choosing_rows(store, name, dataset, rows, recipe.seed)
     folder = store.deploy(name)
     status = package_model(recipe, store, name, folder, ["onnx"])
-    if "onnx" in failures(status):
-        raise ExportError(
-            name, expected="a float32 ONNX file to compress", got=status["formats"]["onnx"]["reason"]
-        )
+    if reason := failures(status).get("onnx"):
+        raise ExportError(reason)
     file = folder / status["formats"]["onnx"]["file"]
     choosing_file = file
     if choosing.inference is not None:

@@ -196,7 +196,7 @@ def _failures(name: str, report: Mapping[str, Any]) -> dict[str, str]:
     texts = {
         f"{name} ({folder})": str(
             ExportError(
-                f"{name} ({folder})", got=its["reason"], todo=todo if its["status"] == "refused" else ""
+                f"{name} ({folder}): {its['reason']}", todo=todo if its["status"] == "refused" else ""
             )
         )
         for folder, its in wrong.items()
