@@ -313,3 +313,10 @@ def test_what_does_not_apply_names_what_does(key: str, numbers: Predictions) -> 
         f"{key}: expected predictions of classes, got predictions of numbers. "
         f"Use one of {', '.join(serving(Regression()))}."
     )
+
+
+@pytest.mark.parametrize("key", ["stacking_rf", "stacking_xgb", "stacking_mlp"])
+def test_features_that_numbers_do_not_have(key: str, numbers: Predictions) -> None:
+    with pytest.raises(UsageError) as caught:
+        build({"combiner": key, "features": "probability"}).fit(numbers)
+    assert str(caught.value) == f"{key}.features: expected one of auto, value, got 'probability'."
