@@ -123,12 +123,27 @@ def _copies(seed: int) -> Predictions:
     )
 
 
+def _grouped(seed: int) -> Predictions:
+    """Return four equal members on 30 groups of five rows, which share half of the variance of the errors."""
+    random, groups = np.random.default_rng(seed), np.repeat(np.arange(30), 5)
+    truth = random.normal(size=(150, 1))
+    common, own = random.normal(size=(4, 30, 1))[:, groups], random.normal(size=(4, 150, 1))
+    return Predictions.from_values(
+        truth + NOISE * np.sqrt(0.5) * (common + own),
+        members=list("abcd"),
+        target_names=["target"],
+        labels=truth,
+        groups=groups,
+    )
+
+
 def claims(count: int, quick: bool) -> Iterable[Row]:
     """Yield how often a leaderboard claims a gain, without and with a true one."""
     question = f"leaderboards of numbers that claim a gain, {count:,} data sets"
     cases: dict[str, tuple[Callable[[int], Predictions], bool, float | None]] = {
         "2 equal members (no gain)": (lambda seed: _equal(2, seed), True, MOST),
         "5 equal members (no gain)": (lambda seed: _equal(5, seed), True, MOST),
+        "4 equal members, 30 groups of 5 rows (no gain)": (_grouped, True, MOST),
         "four rules of a member and worse copies (no gain)": (_copies, False, MOST),
         "four rules of 2 equal members (a true gain)": (lambda seed: _equal(2, seed), False, None),
     }

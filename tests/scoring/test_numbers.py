@@ -79,6 +79,16 @@ def test_texts_have_two_digits_of_the_uncertainty(value, error, text):
     assert Gain("rmse", value, error, 2.0, 100, against="x").text == text
 
 
+def test_equal_members_prove_nothing():
+    """At most 5% of leaderboards may claim a gain; more than 4 of 30 would have a probability of 2%."""
+    claims = 0
+    for seed in range(30):
+        rows = simulate_numbers(dict.fromkeys("abc", 1.0), rows=60, shared=0.5, seed=seed)
+        methods = {name: build({"combiner": "subset", "members": [name]}) for name in rows.members}
+        claims += any(each.gain["rmse"].proven for _, each in score_all(methods, rows).values())
+    assert claims <= 4
+
+
 def test_a_gain_over_a_fixed_baseline_is_the_difference(rows):
     first, other = rows.logits[:2]
     found = gain(other, first, rows.labels, metric="rmse")
