@@ -50,6 +50,7 @@ def lie(path: Path, changes: dict[str, dict[str, object]]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and a limit of the address space")
+@pytest.mark.slow
 def test_a_description_of_more_than_the_file_has_takes_no_memory(folder: Path, tmp_path: Path) -> None:
     copies = [shutil.copytree(folder, tmp_path / str(number)) for number in range(len(LIES))]
     for copy, (changes, _) in zip(copies, LIES, strict=True):

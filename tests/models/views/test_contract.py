@@ -198,6 +198,7 @@ def test_saved_weights_are_written_once_and_shared_when_loaded(tmp_path: Path) -
 
 
 @torch.no_grad()
+@pytest.mark.slow
 def test_an_exported_ensemble_of_all_views_has_the_weights_once(tmp_path: Path) -> None:
     net = member()
     ensemble = Ensemble([net, *views_of(net)], name="views").eval()
