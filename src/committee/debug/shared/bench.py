@@ -116,6 +116,7 @@ def fast_recipe(recipe: Recipe, scratch: Store) -> Recipe:
             "name": None,
             "reader": "numpy",
             "n_classes": None,
+            "targets": recipe.dataset.targets and recipe.dataset.targets[:1],
             "fold_column": None,
             "group_column": None,
             "test_size": 0.25,
