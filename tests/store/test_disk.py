@@ -40,6 +40,7 @@ def test_sizes_in_words():
     [
         ("Error while serializing: I/O error: No space left on device (os error 28)", errno.ENOSPC),
         ("1000 requested and 500 written", errno.ENOSPC),
+        ("basic_ios::clear: iostream error", errno.ENOSPC),
         ("I/O error: Read-only file system (os error 30)", errno.EROFS),
         ("something else", 0),
     ],

@@ -124,7 +124,7 @@ def _code(error: Exception) -> int:
     if found := re.search(r"\(os error (\d+)\)", str(error)):  # Rust: safetensors
         number = int(found[1])
         return number if os.name != "nt" else OSError(0, "", None, number).errno or 0
-    short = re.search(r"\d+ requested and \d+ written", str(error))  # NumPy
+    short = re.search(r"\d+ requested and \d+ written|iostream error", str(error))  # NumPy, C++: OpenVINO
     return errno.ENOSPC if short else 0
 
 
