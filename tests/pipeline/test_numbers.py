@@ -109,3 +109,10 @@ def test_what_is_for_classes_is_refused_before_training(number_settings, store, 
     with pytest.raises(UsageError) as caught:
         run_verb("train", load_recipe(None, [*number_settings, override]), store)
     assert message in str(caught.value) and not list(store.members())
+
+
+@pytest.mark.parametrize("verb", ["fusion-train", "moe-train", "tta", "prune-channels"])
+def test_verbs_for_classes_refuse_a_store_of_numbers(numbers_root, number_settings, verb):
+    sections = ["runs.fusion={}", "runs.moe={num_experts: 2}", "tta={}", "channel_pruning={}"]
+    with pytest.raises(UsageError, match="expected members that predict classes, got a data set of numbers"):
+        run_verb(verb, load_recipe(None, [*number_settings, *sections]), Store(numbers_root))

@@ -94,6 +94,13 @@ def check_task(recipe: Recipe, target_type: TargetType) -> None:
         raise _refusal("distillation", target_type.name, "Remove the section.")
 
 
+def require_classes(section: str, store: Store) -> None:
+    """Raise UsageError if the store has a data set of numbers, which a section does not serve."""
+    record = load_record(store)
+    if record is not None and not task_for(record.kind).logits:
+        raise _refusal(section, record.target_type, "Remove the section, or combine the members as they are.")
+
+
 def _check_combiners(key: str, names: Sequence[Any], task: Task) -> None:
     kind = task.target_type.name
     wrong = [str(name) for name in names if kind not in COMBINERS.load(str(name)).serves]

@@ -11,6 +11,7 @@ from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through
 from committee.pipeline.shared.build import build_all, gather
 from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.fits import fit_plans
+from committee.pipeline.shared.for_task import require_classes
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import rows_in_words
@@ -140,6 +141,7 @@ class Tta(Stage):
         StoreError
             The store has no members, or none of the models.
         """
+        require_classes(self.sections[0], store)
         section = self.section(recipe)
         require_store(store)
         outcome, views = Outcome(), _views(section)
