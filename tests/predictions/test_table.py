@@ -338,3 +338,26 @@ def test_python_objects_are_not_read(tmp_path: Path) -> None:
     made().save(tmp_path)
     np.save(tmp_path / "logits.npy", np.array([{}], dtype=object), allow_pickle=True)
     assert sentence(StoreError, lambda: Predictions.load(tmp_path, mmap=False)).startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("shape", "members", "targets", "expected"),
+    [
+        ((4,), 1, 1, (1, 4, 1)),
+        ((4, 1), 1, 1, (1, 4, 1)),
+        ((4, 2), 1, 2, (1, 4, 2)),
+        ((1, 4), 1, 1, (1, 4, 1)),
+        ((3, 4), 3, 1, (3, 4, 1)),
+        ((3, 1), 3, 1, (3, 1, 1)),
+        ((3, 4, 2), 3, 2, (3, 4, 2)),
+    ],
+)
+def test_the_number_of_members_and_targets_says_what_the_axes_of_values_are(
+    shape, members, targets, expected
+):
+    made = Predictions.from_values(
+        np.ones(shape),
+        members=[f"m{index}" for index in range(members)],
+        target_names=[f"t{index}" for index in range(targets)],
+    )
+    assert made.logits.shape == expected and made.target_names == made.class_names

@@ -192,7 +192,8 @@ class Predictions(Fields):
         Predictions(3 x 2 x 1, members=('a', 'b', 'c'), labeled=True)
         """
         array = as_float32(values, who)
-        if array.ndim == 1 or (array.ndim == 2 and len(target_names) == 1 and array.shape[1:] != (1,)):
+        has_targets = len(target_names) > 1 or (len(members) == 1 and array.shape[1:] == (1,))
+        if array.ndim == 1 or (array.ndim == 2 and not has_targets):
             array = array[..., None]
         return cls._checked(
             array,

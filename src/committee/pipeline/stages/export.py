@@ -220,5 +220,6 @@ def _failed(name: str, status: Status) -> dict[str, str]:
     """Return the formats that failed; raise ExportError if all of them did."""
     failed = failures(status)
     if failed and len(failed) == len(status["formats"]):
-        raise ExportError(name, expected="a format that can be written", got=next(iter(failed.values())))
+        key, reason = next(iter(failed.items()))
+        raise ExportError(f"{name} ({key}): {reason}")
     return {f"{name} ({key})": reason for key, reason in failed.items()}
