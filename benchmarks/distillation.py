@@ -46,6 +46,7 @@ from committee.training.fit.start import BatchLoader, EpochLoader, start_member
 from committee.training.fit.steps import Step
 from committee.training.fit.teacher import Teacher, Teachers
 from committee.training.fit.teaching import Targets, Teaching
+from committee.training.losses.cross_entropy import CrossEntropy
 
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
 CPU = torch.device("cpu")
@@ -323,10 +324,11 @@ def _step(
     member, fabric = start_member(spec, dataset, "refit"), make_fabric(CPU, "fp32")
     member.network.to(memory_format=torch.channels_last)
     loader = EpochLoader(BatchLoader(member, spec, dataset, CPU, torch.channels_last), rows, lambda: 1)
-    given = (fabric, loader, torch.as_tensor(dataset.labels[rows]), None)
-    kind = Step(*given, smoothing=0.0, who="student")
+    labels = dataset.labels[rows]
+    given = (fabric, loader, torch.as_tensor(labels), CrossEntropy().prepare(labels, dataset.class_names))
+    kind = Step(*given, who="student")
     if teaching is not None:
-        kind = DistillationStep(teaching, *given, smoothing=0.0, who="student")
+        kind = DistillationStep(teaching, *given, who="student")
     model = fabric.setup_module(member.network.train())
     return lambda: kind(model, positions, len(positions))
 

@@ -101,7 +101,7 @@ def test_decoding_predicting_and_storing_stop_at_once(
     ("words", "place"),
     [
         (("build-ensemble", "--method", "weighted"), "committee.combiners.weighted:Weighted.fit"),
-        (("evaluate",), "committee.pipeline.stages.evaluate:intervals"),
+        (("evaluate",), "committee.pipeline.stages.evaluate:_Evaluator._intervals"),
         (
             ("export", "--model-name", "test_vit", "--formats", "onnx"),
             "committee.exporters._onnx_graph:_translate",

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError
 from committee.metrics.conformal import Floats, check_coverage
-from committee.metrics.conformal_numbers import interval_limits, residual_scores
 from committee.metrics.set_table import MIN_GROUPS, calibration_note
 
 LEVELS = 200
@@ -79,6 +78,8 @@ class IntervalTable:
         groups : array [N], optional
             Groups of dependent rows.
         """
+        from committee.metrics.conformal_numbers import interval_limits, residual_scores  # imports scipy
+
         scores = residual_scores(values, truth)
         number = None if groups is None else len(np.unique(groups))
         units = groups if number is not None and number >= MIN_GROUPS else None

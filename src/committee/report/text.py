@@ -18,10 +18,17 @@ OVER_CALIBRATED = (
 
 
 def score(metric: str, found: Facts | None) -> str:
-    """Return a value of a metric with its interval; of a metric with a unit, with four significant digits."""
-    if found is None or not has_unit(metric):
-        return interval(found)
-    return f"{found['value']:.4g} [{found['low']:.4g}, {found['high']:.4g}]"
+    """Return a value of a metric with its interval; of a metric with a unit, with four significant digits.
+
+    What has no value, such as the width of intervals from too few rows, is an empty text.
+    """
+    if found is None or found["value"] is None:
+        return ""
+    return (
+        f"{found['value']:.4g} [{found['low']:.4g}, {found['high']:.4g}]"
+        if has_unit(metric)
+        else interval(found)
+    )
 
 
 def has_unit(metric: str) -> bool:

@@ -83,7 +83,7 @@ def test_a_link_is_refused(folder: Path) -> None:
 
 
 def test_other_paths_are_no_bundles(tmp_path: Path) -> None:
-    assert not is_bundle(tmp_path) and not is_bundle(tmp_path / "missing.zip")
+    assert not is_bundle(tmp_path) and not is_bundle(tmp_path / "model.onnx")
     with pytest.raises(UsageError, match="the file does not exist"), verified(tmp_path / "missing.zip"):
         pass
     with pytest.raises(UsageError, match=r"expected a bundle: .*, got another folder"), verified(tmp_path):

@@ -32,7 +32,6 @@ from committee.pipeline.shared.choose import (
 )
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.draws import write_draws
-from committee.pipeline.shared.intervals import fitted_intervals
 from committee.pipeline.shared.kept import (
     MADE_FROM,
     REQUEST,
@@ -319,7 +318,6 @@ def build_ensemble(
         "notes": fitted.notes(),
         "scores": scores.to_json(),
         "sets": sets,
-        **fitted_intervals(fitted, scores.held_out, context.predictions, context.rows, context.val),
         "contributions": _contributions(name, combiner, scores, context),
         "disagreement": context.disagreement,
     }

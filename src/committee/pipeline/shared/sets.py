@@ -16,6 +16,7 @@ from committee.errors import DataError, StoreError
 from committee.metrics.conformal import METHODS
 from committee.metrics.conformal_numbers import coverage_and_width
 from committee.metrics.interval_table import IntervalTable
+from committee.metrics.sampling import Interval
 from committee.metrics.set_coverage import coverage_and_size
 from committee.metrics.set_table import SetTable, selective
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows, unseen
@@ -159,7 +160,7 @@ def _of_intervals(
 ) -> dict[str, Any]:
     table, labels = IntervalTable.from_json(found, name), test.require_labels("sets")
     rows = [
-        {"target": target, "wanted": coverage, **{key: asdict(each) for key, each in measured.items()}}
+        {"target": target, "wanted": coverage, **{key: _plain(each) for key, each in measured.items()}}
         for coverage in COVERAGES
         for target, measured in zip(
             test.target_names,
@@ -168,6 +169,11 @@ def _of_intervals(
         )
     ]
     return {"intervals": rows}
+
+
+def _plain(interval: Interval) -> dict[str, float | None]:
+    """Return an interval as JSON values; None in place of infinity, where there were too few rows."""
+    return {key: value if np.isfinite(value) else None for key, value in asdict(interval).items()}
 
 
 _MEASURES: Mapping[str, Callable[..., dict[str, Any]]] = {CLASSES.name: _of_sets, NUMBERS.name: _of_intervals}

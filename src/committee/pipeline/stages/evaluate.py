@@ -27,7 +27,6 @@ from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import EAGER, Costs
 from committee.pipeline.shared.distilled import comparison_inputs, comparison_report
 from committee.pipeline.shared.draws import read_draws, write_draws
-from committee.pipeline.shared.intervals import interval_table, intervals_on_test
 from committee.pipeline.shared.kept import digest_of_files, is_kept
 from committee.pipeline.shared.network_files import has_latency_budget
 from committee.pipeline.shared.outcome import Outcome
@@ -334,26 +333,8 @@ class _Evaluator:
             "metrics": self._intervals(outputs, test),
             **task.details(outputs, labels, test.class_names, groups=test.groups, seed=self.seed),
             "sets": None if sets is None else on_test(sets, outputs, test, members[0]),
-            **self._intervals_of(members, deployed, outputs, test, record),
             **({} if record is None else together(self.store, record, outputs, test, self.seed)),
         }
-
-    def _intervals_of(
-        self,
-        members: Sequence[str],
-        deployed: Mapping[str, str],
-        outputs: NDArray[np.float32],
-        test: Predictions,
-        record: Mapping[str, Any] | None,
-    ) -> Report:
-        """Return limits, coverage and width of conformal intervals; nothing of classes."""
-        found = (record or {}).get("intervals")
-        if record is None and not self.task.logits:
-            with contextlib.suppress(StoreError):  # a soup of folds has no held-out rows
-                rows, kind = fitting_rows(self.store, members, deployed)
-                means = mean_of_members(rows)
-                found = interval_table(means, rows, kind=kind, approximate=kind != "val")
-        return {} if found is None else {"intervals": intervals_on_test(found, outputs, test)}
 
     def _held_out(self, name: str, deployed: Mapping[str, str]) -> Report:
         try:
