@@ -92,6 +92,21 @@ def test_init_refuses_images_that_do_not_exist(cli, photos: Path) -> None:
     assert not Path("recipe.yaml").exists()
 
 
+def test_init_of_numbers_writes_the_defaults_of_their_task(cli, tmp_path: Path) -> None:
+    table, path = tmp_path / "labels.csv", tmp_path / "recipe.yaml"
+    table.write_text("path,age,size\na.png,1.5,20\nb.png,2.5,30\n")
+    (tmp_path / "a.png").touch(), (tmp_path / "b.png").touch()
+    assert cli("init", table, path).err.endswith(
+        "Name the columns of numbers to predict with dataset.targets, or the column of classes 'label'.\n"
+    )
+    said = cli("init", table, path, "--set", "dataset.targets=[age, size]")
+    assert said.out.startswith(f"Wrote {path} for 2 images of 2 targets. "), said
+    runs, pruning = load_recipe(path).runs, load_recipe(path).pruning
+    assert (runs.score_ensemble.optimization_metric, runs.score_ensemble.calibrate) == ("rmse", "none")
+    assert runs.stacking is not None and runs.stacking.meta_learners == ["ridge"]
+    assert pruning is not None and pruning.metric == "rmse"
+
+
 def test_schema_is_json(cli) -> None:
     said = cli("schema")
     assert said.code == 0

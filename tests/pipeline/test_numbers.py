@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from committee.errors import UsageError
-from committee.pipeline.run import run_verb
+from committee.pipeline.run import plan_run, run_verb
 from committee.pipeline.shared.splits import load_predictions
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
@@ -101,13 +101,31 @@ def test_stages_on_predictions_serve_numbers(numbers_root, number_settings, tmp_
             "runs.moe: expected members that predict classes, got a data set of numbers.",
         ),
         ("runs.fusion={enable: true}", "runs.fusion: expected members that predict classes"),
-        ("distillation={enable: true}", "distillation: expected members that predict classes"),
+        ("runs.score_ensemble.optimization_metric=accuracy", "expected rmse or mae or r2 for numbers"),
+        ("pruning={metric: log_loss}", "pruning.metric: expected rmse or mae or r2 for numbers"),
+        (
+            "dataset.units={inc: gray}",
+            "expected names of targets: 'ink', 'left', got 'inc'. Did you mean 'ink'?",
+        ),
+        *(
+            (f"{key}={{enable: true}}", f"{key}: expected members that predict classes")
+            for key in ("distillation", "tta", "channel_pruning", "compare", "compress")
+        ),
     ],
 )
-def test_what_is_for_classes_is_refused_before_training(number_settings, store, override, message):
-    with pytest.raises(UsageError) as caught:
-        run_verb("train", load_recipe(None, [*number_settings, override]), store)
-    assert message in str(caught.value) and not list(store.members())
+def test_what_is_for_classes_is_refused_before_training_and_in_a_plan(
+    number_settings, store, override, message
+):
+    for run in (plan_run, lambda recipe, store: run_verb("train", recipe, store)):
+        with pytest.raises(UsageError) as caught:
+            run(load_recipe(None, [*number_settings, override]), store)
+        assert message in str(caught.value) and not list(store.members())
+
+
+def test_a_plan_names_what_a_run_of_numbers_makes(numbers_root, number_settings):
+    store = Store(numbers_root)
+    stages = plan_run(load_recipe(None, number_settings), store).facts["stages"]
+    assert set(stages["score_ensemble"]["ensembles"]) == set(store.ensembles())
 
 
 @pytest.mark.parametrize("verb", ["fusion-train", "moe-train", "tta", "prune-channels"])

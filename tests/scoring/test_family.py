@@ -163,3 +163,12 @@ def test_more_rows_than_units_are_joined_inside_their_folds() -> None:
     values = np.random.default_rng(0).normal(size=(1, 6000))
     draws = resamples.means(resamples.sums(values))[:, 0]
     assert draws.std() == pytest.approx(1 / np.sqrt(6000), rel=0.2)
+
+
+@pytest.mark.parametrize("unit", [2.0**-100, 2.0**90])
+def test_limits_do_not_depend_on_the_unit_of_a_target(unit: float) -> None:
+    random = np.random.default_rng(0)
+    draws = {name: random.normal(size=500).astype(np.float32) for name in "abc"}
+    gains = {name: Gain("rmse", 1.0, 1.0, 2.0, 50, against="x") for name in draws}
+    scaled = {name: drawn * np.float32(unit) for name, drawn in draws.items()}
+    assert simultaneous(gains, scaled) == simultaneous(gains, draws)

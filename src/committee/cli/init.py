@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from committee.cli._options import RECIPE, add_set
 from committee.errors import UsageError, missing
 
 if TYPE_CHECKING:
+    from committee.images.readers.base import Samples
     from committee.recipe.dataset import Dataset
 
 GROUP = "Start"
@@ -38,14 +39,25 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the recipe, and print how to run it."""
+    from committee.pipeline.shared.for_task import for_task
     from committee.recipe.load import load_recipe
     from committee.recipe.starter import starter
+    from committee.tasks.base import task_for
 
     images, file = _paths(arguments.paths)
     overrides = [f"dataset.path={json.dumps(str(images))}"] if images else []
     overrides += arguments.overrides
-    classes = _class_counts(load_recipe(None, overrides).dataset)
-    text = starter(overrides, classes)
+    samples = _samples(load_recipe(None, overrides).dataset)
+    text, found = starter(overrides), ""
+    if samples is not None:
+        kind, names = samples.target_type, samples.class_names
+        word = kind.output if len(names) == 1 else kind.outputs
+        found = f" for {len(samples.ids)} images of {len(names)} {word}"
+        counts = Counter(samples.labels) if isinstance(samples.labels, list) else {}
+        task = task_for(kind)
+        text = starter(
+            overrides, {name: counts[name] for name in names if counts}, lambda recipe: for_task(recipe, task)
+        )
     try:
         with file.open("w" if arguments.force else "x", encoding="utf-8") as stream:
             stream.write(text)
@@ -53,7 +65,6 @@ def run(arguments: Namespace) -> int:
         raise UsageError(
             f"{file}: the file exists already", todo="Overwrite it with --force, or name another file."
         ) from None
-    found = f" for {sum(classes.values())} images of {len(classes)} classes" if classes else ""
     first = "" if load_recipe(file).dataset.is_named else "set dataset.path to your images, then "
     command = "committee run" if file == RECIPE else f"committee run {file}"
     print(f"Wrote {file}{found}. To train and combine, {first}run: {command}")
@@ -82,12 +93,10 @@ def _paths(paths: Sequence[str]) -> tuple[Path | None, Path]:
     return images[0] if images else None, files[0] if files else RECIPE
 
 
-def _class_counts(settings: Dataset) -> Mapping[str, int]:
-    """Return the number of images of each class, or nothing if the images do not exist yet."""
+def _samples(settings: Dataset) -> Samples | None:
+    """Return the labeled images, or None if they do not exist yet."""
     if not settings.is_named or (settings.path and not Path(settings.path).expanduser().exists()):
-        return {}
+        return None
     from committee.images.source import read
 
-    samples = read(settings)
-    counts = Counter(samples.labels)
-    return {name: counts[name] for name in samples.class_names}
+    return read(settings)

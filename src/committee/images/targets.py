@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from committee.errors import DataError, UsageError, first_five
+from committee.errors import DataError, UsageError, first_five, nearest
 from committee.images.numbers import as_number, numbers
 from committee.images.readers.base import Samples
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 MANY = 20
 """Different whole numbers, of which more are unlikely to be classes if most occur once."""
+
+LARGEST = 1e30
+"""Largest target: squared errors of standardized numbers and of predictions stay finite."""
 
 
 def with_task(samples: Samples, settings: Settings, known: TargetType | None = None) -> Samples:
@@ -34,9 +37,10 @@ def with_task(samples: Samples, settings: Settings, known: TargetType | None = N
     Raises
     ------
     UsageError
-        The recipe names targets, and a task without numbers.
+        The recipe names targets and a task without numbers, or the unit of another target.
     DataError
-        A label is not a number, all numbers of a target are equal, or labels may be classes or numbers.
+        A label is not a number or too large, all numbers of a target are equal, or labels may be classes or
+        numbers.
     """
     wanted = known if settings.task == "auto" else TASKS.make(settings.task).target_type
     if isinstance(samples.labels, np.ndarray):
@@ -47,11 +51,11 @@ def with_task(samples: Samples, settings: Settings, known: TargetType | None = N
                 got=first_five(samples.class_names),
                 todo=f"Remove dataset.targets, or set dataset.task={task_for(samples.target_type).key}.",
             )
-        return _checked(samples)
+        return _checked(samples, settings)
     if (wanted or _inferred(samples.labels)).everywhere:
         return samples
     values = numbers({"label": samples.labels}, samples.ids, "labels")
-    return _checked(replace(samples, labels=values, class_names=("label",), target_type=NUMBERS))
+    return _checked(replace(samples, labels=values, class_names=("label",), target_type=NUMBERS), settings)
 
 
 def _inferred(labels: list[str]) -> TargetType:
@@ -80,7 +84,23 @@ def _examples(labels: list[str]) -> str:
     return ", ".join(list(dict.fromkeys(labels))[:3])
 
 
-def _checked(samples: Samples) -> Samples:
+def _checked(samples: Samples, settings: Settings) -> Samples:
+    unknown = [name for name in settings.units if name not in samples.class_names]
+    if unknown:
+        raise UsageError(
+            "dataset.units",
+            expected=f"names of targets: {first_five(samples.class_names)}",
+            got=first_five(unknown),
+            todo=nearest(unknown[0], samples.class_names),
+        )
+    large = np.abs(samples.values).max(axis=0) > LARGEST
+    if large.any():
+        raise DataError(
+            f"targets: {first_five(np.array(samples.class_names)[large].tolist())}",
+            expected=f"numbers between -{LARGEST:g} and {LARGEST:g}, since networks compute in float32",
+            got=f"{samples.values[:, large].flat[np.abs(samples.values[:, large]).argmax()]:g}",
+            todo="Give them in a larger unit.",
+        )
     constant = [
         name
         for name, spread in zip(samples.class_names, np.ptp(samples.values, axis=0), strict=True)

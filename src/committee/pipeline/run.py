@@ -9,12 +9,14 @@ from typing import Any
 
 from committee.errors import CommitteeError, RecipeError
 from committee.pipeline.discover import discover
+from committee.pipeline.shared.for_task import for_task
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import STAGES, Names, Stage
 from committee.recipe.model import Recipe
 from committee.recipe.unused import unused
 from committee.store.layout import Store
+from committee.tasks.base import TASKS
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +117,9 @@ def plan_run(recipe: Recipe, store: Store) -> Summary:
     check_names(stages, recipe)
     _warn_of_unused(stages, recipe)
     plans = [stage.plan(recipe, store) for stage in stages if stage.required]
-    later = {stage.key: stage.names(recipe) for stage in stages if not stage.required}
     facts = {key: value for plan in plans for key, value in plan.facts.items()}
+    recipe = for_task(recipe, TASKS.make(facts["task"]))
+    later = {stage.key: stage.names(recipe) for stage in stages if not stage.required}
     facts["stages"] = {key: vars(names) for key, names in later.items()}
     table = Table("Stages that would follow", ["stage", "makes"], [[k, _listed(v)] for k, v in later.items()])
     left_out = [text for names in later.values() for text in names.left_out]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from committee.recipe.section import Section, entry_of
+from committee.recipe.section import Section, entry_of, refuse
 
 Reader = entry_of("committee.images.readers")
 Task = entry_of("committee.tasks", "auto")
@@ -95,6 +95,14 @@ class Dataset(Section):
         description="What to do if the training split shares images with the test or val split of the data: "
         "`error` stops the run, `drop` removes them from the training split.",
     )
+
+    @model_validator(mode="after")
+    def _check_targets_differ(self) -> Dataset:
+        names = self.targets or []
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise refuse("targets that differ", f"'{twice}' is there twice.", "targets")
+        return self
 
     @property
     def is_named(self) -> bool:

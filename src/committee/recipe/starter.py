@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from committee.errors import printable
 from committee.recipe.load import complete
+from committee.recipe.model import Recipe
 from committee.recipe.section import Section
 from committee.recipe.yaml_text import parse, scalar
 
 _BASE = """
 backbones: {include: [resnet50, densenet121, efficientnet_b0]}
-runs: {stacking: {meta_learners: [lr]}}
+runs: {stacking: {}}
 pruning: {enable: true}
 """
 _HEADER = """\
@@ -31,7 +32,11 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./:-]*[A-Za-z0-9_]|[A-Za-z0-9_]")
 _LEFT_OUT = {"mlp_config", "xgb_config", "rf_config"}
 
 
-def starter(overrides: Iterable[str] = (), classes: Mapping[str, int] | None = None) -> str:
+def starter(
+    overrides: Iterable[str] = (),
+    classes: Mapping[str, int] | None = None,
+    with_defaults: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+) -> str:
     """Return the text of a starter recipe.
 
     Parameters
@@ -40,13 +45,15 @@ def starter(overrides: Iterable[str] = (), classes: Mapping[str, int] | None = N
         `KEY=VALUE`: values that are written instead of the defaults.
     classes : mapping of str to int, optional
         The number of images of each class, for a comment.
+    with_defaults : callable, optional
+        Returns the recipe with the defaults of the task of the images, in place of those of classes.
 
     Raises
     ------
     RecipeError, UsageError
         An override is not valid.
     """
-    recipe = complete(parse(_BASE, "starter"), overrides)
+    recipe = with_defaults(complete(parse(_BASE, "starter"), overrides))
     header = _HEADER if recipe.dataset.is_named else _HEADER + _NO_IMAGES
     notes = {"dataset": _counts(classes)} if classes else {}
     return header + "".join(f"{line}\n" for line in _lines(recipe, "", notes))

@@ -52,10 +52,17 @@ def simultaneous(gains: Mapping[str, Gain], draws: Mapping[str, NDArray[np.float
     >>> gains["a"].proven, simultaneous(gains, draws)["a"].proven
     (True, False)
     """
-    deviations = [(draws[name], draws[name].std()) for name in gains]
+    scaled = [_scaled(draws[name]) for name in gains]
+    deviations = [(drawn, drawn.std()) for drawn in scaled]
     standardized = [drawn / deviation for drawn, deviation in deviations if deviation > 0]
     normal = float(np.quantile(np.max(standardized, axis=0), 1 - FAMILY)) if standardized else 0.0
     return {name: replace(each, critical=_critical(normal, each.units)) for name, each in gains.items()}
+
+
+def _scaled(draws: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return draws times a power of two, so that their squares fit into float32 in any unit of a target."""
+    scaled: NDArray[np.float32] = np.ldexp(draws, -np.frexp(np.abs(draws).max())[1])
+    return scaled
 
 
 def _critical(normal: float, units: int) -> float:

@@ -119,6 +119,13 @@ def test_what_cannot_be_predicted_is_refused(tmp_path):
         "targets: 'one': expected numbers that differ, got the same number in all rows. "
         "There is nothing to predict: leave the target out."
     )
+    path = str(write(tmp_path, "csv", {"age": NUMBERS, "huge": [1, -1e300, 1, 1]}))
+    with pytest.raises(
+        DataError, match=r"'huge': expected numbers between .*, got -1e\+300\. Give them in a"
+    ):
+        read(Settings(path=path, targets=["age", "huge"]))
+    with pytest.raises(ValueError, match="targets that differ"):
+        Settings(path=path, targets=["age", "age"])
     with pytest.raises(UsageError) as refused:
         read(Settings(path=path, targets=["age"], task="classification"))
     assert str(refused.value) == (

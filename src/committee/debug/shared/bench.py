@@ -117,6 +117,7 @@ def fast_recipe(recipe: Recipe, scratch: Store) -> Recipe:
             "reader": "numpy",
             "n_classes": None,
             "targets": recipe.dataset.targets and recipe.dataset.targets[:1],
+            "units": {},
             "fold_column": None,
             "group_column": None,
             "test_size": 0.25,

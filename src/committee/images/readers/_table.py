@@ -19,6 +19,7 @@ from committee.images.readers.base import Images, Reader, Samples, sorted_classe
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 
 Row = Mapping[str, Any]
+UNNAMED = "Name the columns of numbers to predict with dataset.targets, or the column of classes 'label'."
 
 
 def read_csv(path: Path) -> list[Row]:
@@ -112,7 +113,10 @@ class Table(Reader):
 def _column(rows: Sequence[Row], file: Path, name: str) -> list[Any]:
     if name not in rows[0]:
         raise DataError(
-            str(file), expected=f"a column '{name}'", got=first_five(rows[0]), todo=nearest(name, rows[0])
+            str(file),
+            expected=f"a column '{name}'",
+            got=first_five(rows[0]),
+            todo=nearest(name, rows[0]) or (UNNAMED if name == "label" else ""),
         )
     return [row[name] for row in rows]
 

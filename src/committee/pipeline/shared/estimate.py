@@ -10,6 +10,7 @@ from committee.errors import CommitteeError
 from committee.images.dataset import Dataset, preview_dataset
 from committee.images.view import canvas_size
 from committee.models.measure import size_mb
+from committee.pipeline.shared.for_task import check_task
 from committee.pipeline.shared.step_time import StepTimer
 from committee.pipeline.shared.to_train import (
     img_sizes,
@@ -102,6 +103,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     specs = not_adopted(members_to_train(recipe, store), store)
     device = resolve_device(recipe.device)
     dataset = preview_dataset(recipe.dataset, store, folds=recipe.training.folds, seed=recipe.seed)
+    check_task(recipe, dataset.target_type)
     specs = with_augmentation(specs, dataset, store, device, fit=False)
     plans = plans_of(recipe, specs, dataset, store, device)
     division = division_of(plans, recipe.workers)
@@ -116,6 +118,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
         "rows": rows,
         "classes": len(dataset.class_names),
         "outputs": _outputs(dataset),
+        "task": dataset.task.key,
         "workers": division.workers,
         "members": [asdict(cost) for cost in costs],
         "fits": sum(cost.fits - cost.stored for cost in costs),

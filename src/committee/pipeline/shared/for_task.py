@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from committee.base.objectives import is_custom
 from committee.combiners.base import COMBINERS
 from committee.errors import UsageError, first_five
 from committee.images.record import load_record
@@ -19,6 +20,8 @@ from committee.tasks.base import Task, task_for
 
 OF_COMPOSITES = {"runs.moe": "moe", "runs.fusion": "fusion"}
 """Sections of a recipe, and the composite that they make."""
+OF_LOGITS = ("distillation", "tta", "channel_pruning", "compare", "compress")
+"""Sections of a recipe that need members with logits."""
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
@@ -77,6 +80,11 @@ def check_task(recipe: Recipe, target_type: TargetType) -> None:
             "runs.score_ensemble.methods", [m.combiner for m in runs.score_ensemble.methods], task
         )
         _check_among("runs.score_ensemble.calibrate", runs.score_ensemble.calibrate, task.calibrations, task)
+        _check_metric(
+            "runs.score_ensemble.optimization_metric", runs.score_ensemble.optimization_metric, task
+        )
+    if recipe.pruning is not None and recipe.pruning.enable:
+        _check_metric("pruning.metric", recipe.pruning.metric, task)
     if runs.stacking is not None and runs.stacking.enable:
         keys = [learner_key(kind) for kind in runs.stacking.meta_learners]
         _check_combiners("runs.stacking.meta_learners", keys, task)
@@ -90,8 +98,10 @@ def check_task(recipe: Recipe, target_type: TargetType) -> None:
             and target_type.name not in COMPOSITES.load(composite).serves
         ):
             raise _refusal(key, target_type.name, "Combine the members with runs.score_ensemble instead.")
-    if recipe.distillation is not None and recipe.distillation.enable and not task.logits:
-        raise _refusal("distillation", target_type.name, "Remove the section.")
+    for key in OF_LOGITS if not task.logits else ():
+        section = getattr(recipe, key)
+        if section is not None and section.enable:
+            raise _refusal(key, target_type.name, "Remove the section.")
 
 
 def require_classes(section: str, store: Store) -> None:
@@ -124,6 +134,11 @@ def _check_among(key: str, value: str, known: Sequence[str], task: Task) -> None
         raise UsageError(
             key, expected=f"{' or '.join(known)} for {task.target_type.name}", got=value, todo="Leave it out."
         )
+
+
+def _check_metric(key: str, value: str, task: Task) -> None:
+    if not is_custom(value):
+        _check_among(key, value, task.objectives, task)
 
 
 def _refusal(key: str, kind: str, todo: str) -> UsageError:
