@@ -127,7 +127,7 @@ def test_nothing_but_failures_is_a_failure(cli, arguments, monkeypatch):
     monkeypatch.setattr(Checkpoint, "export", fail)
     result = cli("export", *arguments, "--model-name", "test_vit", "--formats", "checkpoint", "--json")
     assert result.code == 1
-    reason = "test_vit (checkpoint): ValueError: no ink"
+    reason = "test_vit (checkpoint): ValueError: no ink."
     assert json.loads(result.out)["failed"] == {"test_vit": reason}
 
 
