@@ -26,9 +26,9 @@ def relative_ends(influence: Floats, sample: Sample) -> tuple[float, float]:
     Notes
     -----
     The lower end is that of Student's t for the logarithm of the mean. The upper end is at least that of the
-    logarithm, and that of a t statistic whose skewness is removed by the transformation of Hall (1992). The
-    mean of few skewed terms is often too small, and so is its estimated error: the few large terms, which
-    make the mean, are absent. A sample also shows too little of the skewness, which is multiplied by
+    logarithm, and that of a t statistic whose skewness is removed by the transformation of Hall (1992). In
+    small samples of skewed terms, the mean and its standard error are usually underestimated together,
+    because the rare large terms are missing. The skewness is underestimated too, so it is multiplied by
     1 + 25 / n (25 is the factor with which the intervals of mean squares of 50 normal, exponential and t
     distributed errors cover 95%; see `benchmarks/statistics_numbers.py`).
 
