@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from committee.errors import UnknownNameError, UsageError
 from committee.predictions.simulation import simulate, simulate_numbers
-from committee.predictions.target_types import CLASSES, NUMBERS
+from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBER_MAPS, NUMBERS
 from committee.solvers.simplex import Loss
 from committee.tasks.base import TASKS, task_for, task_of
 
@@ -16,6 +18,7 @@ SAMPLES = {
     CLASSES: simulate({"a": 2.0, "b": 1.5, "c": 1.0}, rows=60),
     NUMBERS: simulate_numbers({"a": 0.4, "b": 0.6, "c": 0.8}, rows=60, targets=2),
 }
+SAMPLES |= {type_: replace(SAMPLES[type_.of_rows], target_type=type_) for type_ in (CLASS_MAPS, NUMBER_MAPS)}
 
 
 @pytest.fixture(params=TASKS.names())

@@ -15,7 +15,7 @@ from committee.errors import DataError, UsageError
 from committee.images.blocks import blocks, lines
 from committee.images.resize import Axis, resize
 
-Fit = Literal["crop", "squash", "pad"]
+Fit = Literal["crop", "squash", "pad", "native"]
 MARGIN = 1.15
 PIXELS = 2
 """Version of the resizing; incremented when the pixels that networks see change, and so all results."""
@@ -27,9 +27,9 @@ class CanvasSpec(NamedTuple):
     Attributes
     ----------
     size : int
-        Side in pixels.
-    fit : "crop", "squash" or "pad"
-        How images become square.
+        Side in pixels; 0 if images keep their own size.
+    fit : "crop", "squash", "pad" or "native"
+        How images become square; `native` keeps their height and width.
     channels : int
         1 or 3.
     """
@@ -40,7 +40,9 @@ class CanvasSpec(NamedTuple):
 
 
 def canvas_size(size: int, fit: Fit = "crop") -> int:
-    """Return the side of the canvas for an input of `size` pixels."""
+    """Return the side of the canvas for an input of `size` pixels; 0 if images keep their own size."""
+    if fit == "native":
+        return 0
     return math.ceil(round(MARGIN * size, 6)) if fit == "crop" else size
 
 
@@ -93,11 +95,11 @@ class View(nn.Module):
     Parameters
     ----------
     size : int
-        Side of the network's input in pixels.
+        Side of the network's input in pixels. With `fit="native"`, that of the crops of its training.
     mean, std : float or sequence of `channels` floats
         Mean and standard deviation of the channels, for pixels in 0..1.
-    fit : "crop", "squash" or "pad"
-        How images become square.
+    fit : "crop", "squash", "pad" or "native"
+        How images become square. `native` does not resize them: maps have the size of their image.
     channels : int
         1 or 3.
 
@@ -156,7 +158,10 @@ class View(nn.Module):
         return CanvasSpec(canvas_size(self.size, self.fit), self.fit, self.channels)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Preprocess uint8 `[B, c, H, W]` of any height and width to float32 `[B, c, size, size]`."""
+        """Preprocess uint8 `[B, c, H, W]` of any height and width to float32 `[B, c, size, size]`.
+
+        With `fit="native"`, height and width stay.
+        """
         return self.normalize(self.cut(images))
 
     def cut(self, images: Tensor) -> Tensor:
@@ -175,7 +180,7 @@ class View(nn.Module):
                 got=f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}",
                 todo="Give pixels in 0..255, with the member's number of channels.",
             )
-        return _square(images, self.canvas.size, self.fit, kept)
+        return images if self.fit == "native" else _square(images, self.canvas.size, self.fit, kept)
 
     def normalize(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
         """Normalize pixels by the mean and standard deviation of the channels.

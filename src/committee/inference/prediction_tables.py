@@ -93,7 +93,7 @@ def _parts(rows: Predictions, per_fold: bool) -> Iterator[tuple[str, Predictions
 
 
 def _write(rows: Predictions, path: Path, force: bool) -> None:
-    header, values, labels = _COLUMNS[rows.target_type.name](rows)
+    header, values, labels = _COLUMNS[rows.target_type.of_rows.name](rows)
     with output_text(path, force=force) as file:
         file.write(line(["id", *header]))
         for name, row, label in zip(rows.sample_ids, values, labels, strict=True):

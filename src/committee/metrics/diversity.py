@@ -47,7 +47,7 @@ def pairwise_diversity(predictions: Predictions, measure: str) -> Pairs:
     >>> pairwise_diversity(rows, "disagreement").tolist()
     [[0.0, 0.5], [0.5, 0.0]]
     """
-    known = MEASURES[predictions.target_type]
+    known = MEASURES[predictions.target_type.of_rows]
     if measure not in known:
         raise UnknownNameError(
             "diversity",

@@ -63,7 +63,7 @@ def task_and_names(
         )
     [(type_, names)] = given.items()
     found = task_for(type_) if task is None else TASKS.make(task) if isinstance(task, str) else task
-    if found.target_type is not type_:
+    if found.target_type.of_rows is not type_:
         raise UsageError(
             f"{who}: task {found.key}",
             expected=f"the names of the {found.target_type.outputs}",

@@ -40,6 +40,8 @@ class TargetType(ABC):
         Whether each stratum must be in the training split and in several folds.
     as_stored : mapping
         Argument of `Predictions.from_logits` for labels of a data set, which are indices of classes.
+    dense : bool
+        Whether there is a label for each pixel of an image. Predictions then are those of a sample of pixels.
 
     See Also
     --------
@@ -54,6 +56,12 @@ class TargetType(ABC):
     within: ClassVar[str]
     everywhere: ClassVar[bool]
     as_stored: ClassVar[Mapping[str, str]] = {}
+    dense: ClassVar[bool] = False
+
+    @property
+    def of_rows(self) -> TargetType:
+        """The type of a row of predictions: of maps, that of a pixel."""
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name: there is one instance of each type in a process."""
@@ -241,7 +249,38 @@ class _Numbers(TargetType):
 
 CLASSES: TargetType = _Classes()
 NUMBERS: TargetType = _Numbers()
-TARGET_TYPES = {each.name: each for each in (CLASSES, NUMBERS)}
+
+
+class _ClassMaps(_Classes):
+    """Labels of pixels are indices of classes; the label of an image, in splits, is its rarest class."""
+
+    name = "class_maps"
+    everywhere = False
+    dense = True
+
+    @property
+    def of_rows(self) -> TargetType:
+        return CLASSES
+
+
+class _NumberMaps(_Numbers):
+    """Labels of pixels are numbers; the label of an image, in splits, is a bin of their mean, int64 `[N]`."""
+
+    name = "number_maps"
+    dense = True
+
+    @property
+    def of_rows(self) -> TargetType:
+        return NUMBERS
+
+    def strata(self, labels: Labels) -> NDArray[np.int64]:
+        """Return labels of images as they are, and bins of numbers of pixels; see the base class."""
+        return labels if labels.ndim == 1 else super().strata(labels)
+
+
+CLASS_MAPS: TargetType = _ClassMaps()
+NUMBER_MAPS: TargetType = _NumberMaps()
+TARGET_TYPES = {each.name: each for each in (CLASSES, NUMBERS, CLASS_MAPS, NUMBER_MAPS)}
 
 
 def _of_name(name: str) -> TargetType:

@@ -101,7 +101,7 @@ def columns(predictions: Predictions) -> Columns:
 
 def prepare(predictions: Predictions) -> None:
     """Compute the columns of labeled classes, which fits on parts of the rows share; numbers have none."""
-    if predictions.target_type is CLASSES:
+    if predictions.target_type.of_rows is CLASSES:
         columns(predictions)
 
 

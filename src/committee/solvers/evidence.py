@@ -22,7 +22,7 @@ def evidence(predictions: Predictions) -> NDArray[np.float64]:
     target for which the evidence is largest. The evidence is the mean score divided by its standard error:
     the covariance of labels and outputs in units of its noise. The rows of a group count as one.
     """
-    excess = _products(predictions) if predictions.target_type is NUMBERS else _excess(predictions)
+    excess = _products(predictions) if predictions.target_type.of_rows is NUMBERS else _excess(predictions)
     if predictions.groups is not None:
         group = np.unique(predictions.groups, return_inverse=True)[1]
         excess = np.stack([np.bincount(group, weights=each) for each in excess.reshape(-1, excess.shape[-1])])

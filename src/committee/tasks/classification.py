@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
-
-from committee.base.objectives import OBJECTIVES, is_custom
-from committee.metrics.classification import METRICS, confusion, get_metric, mistakes, per_class
-from committee.metrics.conformal import METHODS
-from committee.metrics.metric import Metric
-from committee.metrics.summaries import Rows, summary
-from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES
-from committee.solvers.brier import BrierLoss, residual_products
-from committee.solvers.class_space import ClassSpace
-from committee.solvers.columns import columns
-from committee.solvers.pool_losses import LinearPool, LogPool
-from committee.solvers.pools import equal_weights, linear_pool, log_pool
-from committee.solvers.search import Mixtures, Search, mixture_for, search_for
-from committee.solvers.simplex import Loss
-from committee.tasks.base import Task
-
-CONFUSION_CLASSES = 1000
-"""Largest number of classes whose confusion matrix is written; it has the square of this number of values."""
-LISTED_MISTAKES = 100
-LOG_LOSS = "log_loss"
-LOG_TINY = float(np.log(np.finfo(np.float32).tiny))
+from committee.tasks._classes import OfClasses
 
 
-class Classification(Task):
+class Classification(OfClasses):
     """Outputs are logits, labels are classes, and members are pooled by their probabilities.
 
     See Also
     --------
     Regression : Numbers.
+    Segmentation : The class of each pixel.
 
     Examples
     --------
@@ -50,123 +23,3 @@ class Classification(Task):
     """
 
     target_type = CLASSES
-    metrics = METRICS
-    objectives = OBJECTIVES
-    proof = ("log_loss", "accuracy")
-    brief = ("accuracy", "log_loss", "ece")
-    spaces = ("probability", "logit")
-    stacking = ClassSpace()
-    calibrations = ("pooled", "vector", "members", "none")
-    conformal = METHODS
-    formats = ("probabilities", "labels")
-    methods = ("soft_voting", "hard_voting", "logit_averaging", "weighted")
-    learner = "lr"
-    fused = ("soft_voting", "logit_averaging")
-    loss = "cross_entropy"
-    blended_by = "log_loss"
-    judged = ("log_loss", "accuracy", "f1_macro")
-    logits = True
-
-    def metric(self, name: str) -> Metric:
-        """Return a metric by name; a function `python:module.function` is imported."""
-        return get_metric(name) if is_custom(name) else super().metric(name)
-
-    def read(self, outputs: ArrayLike, labels: ArrayLike) -> Rows:
-        """Return the rows of normalized log-probabilities `[N, C]` and class indices `[N]`."""
-        return Rows.read(outputs, labels)
-
-    def link(self, outputs: Tensor) -> Tensor:
-        """Return probabilities."""
-        return outputs.softmax(dim=1)
-
-    def linked(self, combined: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the exponential, since combined outputs are log-probabilities."""
-        return np.exp(combined)
-
-    def normalized(self, outputs: Tensor) -> Tensor:
-        """Return log-probabilities."""
-        return outputs.log_softmax(dim=-1)
-
-    def finite(self, outputs: Tensor) -> Tensor:
-        """Return logits without -inf, which is a probability of 0; NaN stays NaN.
-
-        As in `Predictions`, it counts as that of the smallest float32, so that combiners give finite results.
-        """
-        smallest = outputs.logsumexp(1, keepdim=True) + LOG_TINY
-        return torch.where(outputs == -math.inf, smallest, outputs)
-
-    def predictions(
-        self, outputs: ArrayLike, members: Sequence[str], names: Sequence[str], **rest: Any
-    ) -> Predictions:
-        """Return logits as predictions of classes."""
-        return Predictions.from_logits(outputs, members=members, class_names=names, **rest)
-
-    def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
-        """Return the log-probabilities of the linear or of the logarithmic opinion pool."""
-        pool = linear_pool if space == "probability" else log_pool
-        return pool(outputs, equal_weights(outputs) if weight is None else weight)
-
-    def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
-        """Return the share of rows whose most probable class is right."""
-        return float((means.argmax(axis=1) == labels).mean())
-
-    def mean(self, outputs: Tensor) -> Tensor:
-        """Return the log of the mean probability."""
-        return outputs.log_softmax(2).logsumexp(0) - math.log(len(outputs))
-
-    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities."""
-        return np.exp(torch.from_numpy(outputs).log_softmax(1).numpy())
-
-    def from_average(self, means: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return log-probabilities; a mean of 0 counts as the smallest float32."""
-        return np.log(np.maximum(means, np.finfo(np.float32).tiny)).astype(np.float32)
-
-    def blend_loss(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> float:
-        """Return the log-loss."""
-        log_probs = torch.from_numpy(outputs).log_softmax(1).numpy()
-        return self.evaluate(log_probs, labels, [LOG_LOSS])[LOG_LOSS]
-
-    def row_losses(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the log-loss of each row."""
-        log_probs = torch.from_numpy(outputs).double().log_softmax(1).numpy()
-        return np.asarray(-log_probs[np.arange(len(labels)), labels])
-
-    def details(
-        self, outputs: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str], **rest: Any
-    ) -> dict[str, Any]:
-        """Return results per class, the most frequent mistakes, and the confusion matrix of few classes."""
-        found = summary(outputs, labels)
-        pairs = mistakes(found, LISTED_MISTAKES).tolist()
-        return {
-            "per_class": per_class(found, names),
-            "absent_classes": [names[index] for index in np.flatnonzero(found.actual == 0).tolist()],
-            "mistakes": [
-                {"class": names[true], "predicted": names[guess], "n": count} for true, guess, count in pairs
-            ],
-            "confusion": confusion(found).tolist() if len(names) <= CONFUSION_CLASSES else [],
-        }
-
-    def summary(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> dict[str, float]:
-        """Return the metrics of short tables, and the mean confidence of log-probabilities."""
-        confidence = float(np.exp(outputs.max(axis=1)).mean())
-        return {**super().summary(outputs, labels), "confidence": confidence}
-
-    def search(self, predictions: Predictions, metric: str, who: str) -> Search:
-        """Return the search by a metric of the mean probability."""
-        return search_for(predictions, metric, who)
-
-    def mixtures(self, predictions: Predictions, metric: str, who: str, space: str) -> Mixtures:
-        """Return the mixtures of probabilities or of log-probabilities."""
-        return mixture_for(predictions, metric, who, space)
-
-    def pool_loss(
-        self, predictions: Predictions, order: NDArray[np.int64], metric: str, space: str
-    ) -> Loss | None:
-        """Return the log-loss, or the Brier score of the linear pool."""
-        known, labels = columns(predictions), predictions.require_labels("weighted")
-        if (metric, space) == ("brier", "probability"):
-            return BrierLoss(residual_products(known, labels)[np.ix_(order, order)], len(predictions))
-        if metric != "log_loss":
-            return None
-        return LinearPool(known.label[order]) if space == "probability" else LogPool(known, labels, order)

@@ -126,7 +126,7 @@ def test_with_many_classes_only_the_mistakes_are_listed(monkeypatch: pytest.Monk
     labels = np.array([0, 1, 1])
     found = Classification().details(log_probs, labels, "abc")
     assert found["confusion"] == [[1, 0, 0], [1, 0, 1], [0, 0, 0]]
-    monkeypatch.setattr("committee.tasks.classification.CONFUSION_CLASSES", 2)
+    monkeypatch.setattr("committee.tasks._classes.CONFUSION_CLASSES", 2)
     listed = [{"class": "b", "predicted": each, "n": 1} for each in "ac"]
     assert Classification().details(log_probs, labels, "abc") == {
         **found,

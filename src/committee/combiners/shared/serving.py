@@ -43,7 +43,7 @@ class Serving(nn.Module):
         for part in self.modules():
             if not isinstance(part, Serving):
                 continue
-            if task.target_type.name not in part.serves:
+            if task.target_type.of_rows.name not in part.serves:
                 raise UsageError(
                     part.key,
                     expected=f"predictions of {' or '.join(part.serves)}",
@@ -62,4 +62,4 @@ def default_task() -> Task:
 def serving(task: Task) -> tuple[str, ...]:
     """Return the keys of the combiners that serve a task."""
     family: Family[Any] = Family(*FAMILY)
-    return tuple(name for name in family.names() if task.target_type.name in family.load(name).serves)
+    return tuple(name for name in family.names() if task.target_type.of_rows.name in family.load(name).serves)

@@ -112,7 +112,7 @@ def require_classes(section: str, store: Store) -> None:
 
 
 def _check_combiners(key: str, names: Sequence[Any], task: Task) -> None:
-    kind = task.target_type.name
+    kind = task.target_type.of_rows.name
     wrong = [str(name) for name in names if kind not in COMBINERS.load(str(name)).serves]
     if wrong:
         stacks = wrong[0].startswith("stacking_")

@@ -68,7 +68,7 @@ def table(
     Its kind, `SetTable` or `IntervalTable`, is that of the predictions.
     """
     labels, groups = predicted.require_labels("sets"), predicted.groups
-    kind = TABLES[predicted.target_type.name]
+    kind = TABLES[predicted.target_type.of_rows.name]
     return kind.of(outputs, labels, rows=rows, approximate=approximate, groups=groups).to_json()
 
 
@@ -135,7 +135,7 @@ def on_test(
         `intervals`: for each target and coverage, `coverage` and `mean_width` with intervals.
     """
     facts = {key: found[key] for key in ("rows", "n", "groups", "approximate", "note")}
-    return {**facts, **_MEASURES[test.target_type.name](found, outputs, test, name)}
+    return {**facts, **_MEASURES[test.target_type.of_rows.name](found, outputs, test, name)}
 
 
 def _of_sets(
