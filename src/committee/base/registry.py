@@ -98,12 +98,7 @@ class Family(Generic[Entry]):
         UnknownNameError
             There is no such entry.
         """
-        module, attribute = self._place(name)
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise TypeError(f"{module} has no source file")
-        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-        return _literals(next(node for node in tree.body if _is_public_class(node, attribute)))
+        return dict(_constants(*self._place(name)))
 
     def _place(self, name: str) -> tuple[str, str]:
         """Return the module of an entry, and the name of its class there (empty: the public one)."""
@@ -166,6 +161,16 @@ def _public_class(path: str) -> type:
 def _parameters(entry: type) -> Mapping[str, inspect.Parameter]:
     """Return the parameters of a constructor; each clone of a combiner asks for them."""
     return inspect.signature(entry).parameters
+
+
+@cache
+def _constants(module: str, attribute: str) -> Mapping[str, Any]:
+    """Return what `Family.constants` does; the command line asks for those of a stage several times."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise TypeError(f"{module} has no source file")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    return _literals(next(node for node in tree.body if _is_public_class(node, attribute)))
 
 
 def _is_public_class(node: ast.stmt, name: str) -> TypeGuard[ast.ClassDef]:
