@@ -12,7 +12,8 @@ from committee.errors import UsageError
 from committee.images.view import View
 
 Transform = Callable[[Tensor, int], Tensor]
-"""A view: from canvases, uint8 `[B, c, S, S]`, and a size to uint8 `[B, c, size, size]`."""
+"""A view: from canvases, uint8 `[B, c, S, S]`, and a size to uint8 `[B, c, size, size]`; if the size is 0, of
+whole images."""
 
 
 def resizing(view: View) -> Hashable:
@@ -227,5 +228,6 @@ class _Under(Batch):
         key = resizing(view)
         if key not in self._pixels:
             canvas = self._whole.canvas(view)
-            self._pixels[key] = torch.cat([each(canvas, view.size) for each in self._views])
+            size = view.size if view.canvas.size else 0
+            self._pixels[key] = torch.cat([each(canvas, size) for each in self._views])
         return self._pixels[key] if rows is None else self._pixels[key][rows]

@@ -21,9 +21,10 @@ from committee.models.composites.viewed import Viewed
 from committee.models.ensemble import Ensemble, load
 from committee.models.measure import parameters, size_mb
 from committee.models.member import Member
-from committee.models.views.base import IDENTITY, VIEWS, SingleView, distinct
+from committee.models.views.base import IDENTITY, VIEWS, SingleView, distinct, invertible
 from committee.models.views.d4 import D4
 from committee.models.vote import TOGETHER
+from committee.tasks.base import TASKS
 
 SIZE = 16
 PHOTOS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 40, 30), dtype=np.uint8))
@@ -217,3 +218,75 @@ def test_an_exported_ensemble_of_all_views_has_the_weights_once(tmp_path: Path) 
 def test_a_model_that_takes_no_uint8_images_has_no_views() -> None:
     with pytest.raises(UsageError, match="expected a model that preprocesses uint8 images by itself"):
         Batch(PHOTOS).under([SingleView(D4(), "rot90")]).run(nn.Flatten())
+
+
+MAPS = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (2, 3, 37, 52), dtype=np.uint8))
+"""Images that are not square."""
+
+
+def views_of_maps() -> list[SingleView]:
+    return list(distinct(VIEWS.make(name) for name in invertible()).values())
+
+
+def test_views_of_maps_are_named() -> None:
+    assert invertible() == ("brightness", "d4", "hflip", "multi_scale", "shift")
+
+
+@pytest.mark.parametrize("view", views_of_maps(), ids=lambda view: view.name)
+def test_the_inverse_of_a_view_gives_maps_of_the_image(view: SingleView) -> None:
+    """Exactly where pixels only move; positions that are resized and back are those of the image."""
+    yes = torch.stack(torch.meshgrid(torch.arange(37) * 5, torch.arange(52) * 4, indexing="ij"))
+    seen = view(yes[None].to(torch.uint8), 0)
+    found = view.inverse(seen.float(), (37, 52))
+    assert found.shape == (1, 2, 37, 52)
+    if view.name.startswith("brightness"):
+        assert torch.equal(found, seen.float())
+    elif view.name.startswith("scale"):
+        assert seen.shape[2:] == tuple(int(side * float(view.name[6:])) for side in (37, 52))
+        assert (found - yes).abs().max() < 6
+    else:
+        assert torch.equal(found[0], yes.float())
+
+
+def test_views_without_an_inverse_are_refused_for_maps_by_name() -> None:
+    view = SingleView(VIEWS.make("five_crop"), "top_left_0.869565")
+    text = (
+        "views 'five_crop' of maps: expected views that show the whole image: brightness, d4, hflip, "
+        "multi_scale, shift, got 'top_left_0.869565', whose maps cannot be transformed back."
+    )
+    with pytest.raises(UsageError) as caught:
+        Viewed([Pixels()], "ab", "corner", view)
+    assert str(caught.value) == text
+    with pytest.raises(UsageError, match="views 'five_crop' of maps"):
+        view.inverse(torch.zeros(1, 2, 8, 8), (8, 8))
+
+
+class Pixels(nn.Module):
+    """A network of maps with a view of its own: each pixel, and the one to its left."""
+
+    takes_batches = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.class_names, self.task = "pixels", ("a", "b"), TASKS.make("segmentation")
+        self.view = View(16, fit="native")
+        self.net = nn.Conv2d(3, 2, (1, 3), padding=(0, 1))
+
+    def forward(self, images: Tensor | Batch) -> Tensor:
+        return self.net(Batch.of(images).normalized(self.view))
+
+
+@torch.no_grad()
+def test_a_network_of_maps_under_views_gives_the_maps_of_the_same_by_hand() -> None:
+    net = Pixels().eval()
+    by_hand = {
+        "hflip": net(MAPS.flip(3)).flip(3),
+        "rot90": net(MAPS.rot90(1, (2, 3))).rot90(-1, (2, 3)),
+        "transpose": net(MAPS.mT).mT,
+        "down_0.05": net(MAPS.roll(1, 2)).roll(-1, 2),
+        "right_0.05": net(MAPS.roll(2, 3)).roll(-2, 3),
+    }
+    views = {view.name: Viewed([net], "ab", view.name, view) for view in views_of_maps()}
+    for name, expected in by_hand.items():
+        assert torch.equal(views[name](MAPS), expected) and torch.equal(views[name].infer(MAPS), expected)
+    assert all(view(MAPS).shape == (2, 2, 37, 52) for view in views.values())

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from committee.models.batch import Batch, views_of_views
 from committee.models.composites.base import Composite
-from committee.models.views.base import SingleView
+from committee.models.views.base import SingleView, invertible
+from committee.predictions.target_types import TARGET_TYPES
 
 if TYPE_CHECKING:
     from committee.models.flat import Flat
@@ -21,7 +22,8 @@ class Viewed(Composite):
     The part may be any member: all networks in it see the view of the canvas that they read. It has no
     weights of its own. An `Ensemble` holds a network once, also if several of its members are that network
     under different views, and runs it on several views as one batch. Of numbers, only views make sense that
-    do not change the targets: a flipped image has the same age, but not the same angle.
+    do not change the targets: a flipped image has the same age, but not the same angle. Maps of the view are
+    transformed back to maps of the image (`SingleView.inverse`).
 
     Parameters
     ----------
@@ -33,6 +35,11 @@ class Viewed(Composite):
         Name of the composite; a slug that is unique in an ensemble.
     view : SingleView
         The view.
+
+    Raises
+    ------
+    UsageError
+        The part predicts maps, and the view has no inverse.
 
     See Also
     --------
@@ -56,12 +63,14 @@ class Viewed(Composite):
     """
 
     takes_batches = True
-    serves = ("classes", "numbers")
+    serves = tuple(TARGET_TYPES)
 
     def __init__(
         self, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, view: SingleView
     ) -> None:
         super().__init__(parts, class_names, name)
+        if self.task.target_type.dense and view.views.key not in invertible():
+            raise view.views.no_inverse(view.name)
         self.view = view
 
     @property
@@ -81,12 +90,19 @@ class Viewed(Composite):
         return cls(parts, class_names, name, SingleView.from_json(options))
 
     def forward(self, images: Tensor | Batch) -> Tensor:
-        """Return logits or numbers `[B, C]` for images, uint8 `[B, c, H, W]`."""
-        return Batch.of(images).under([self.view]).run(self.part)
+        """Return logits or numbers `[B, C]`, or maps of them, for images, uint8 `[B, c, H, W]`."""
+        return self._predict(Batch.of(images), lazy=False)
 
     def infer(self, images: Tensor | Batch) -> Tensor:
         """Return the same as `forward`; networks that cannot change the result do not run."""
-        return Batch.of(images).under([self.view]).run(self.part, lazy=True)
+        return self._predict(Batch.of(images), lazy=True)
+
+    def _predict(self, batch: Batch, lazy: bool) -> Tensor:
+        outputs = batch.under([self.view]).run(self.part, lazy=lazy)
+        if not self.task.target_type.dense:
+            return outputs
+        height, width = batch.source.shape[2:]
+        return self.view.inverse(outputs, (height, width))
 
     def place_in(self, flat: Flat, view: SingleView | None = None) -> int:
         """Place the part, under the view, in the networks of an ensemble; return the index of its output."""

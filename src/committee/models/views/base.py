@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.base.registry import Family
-from committee.errors import UnknownNameError, nearest
+from committee.errors import UnknownNameError, UsageError, nearest
 from committee.models.squares import center
 
 IDENTITY = "identity"
@@ -25,6 +25,9 @@ class Views(nn.Module, ABC):
     size of the network's input and not by that of the photo, all views of a batch have one size, and stored
     canvases give the same pixels as original photos. An entry states the `names` of its views and implements
     `transform`. A constructor stores its arguments under their own names.
+
+    A network of maps sees views of whole images, which keep their own size: `size` is 0 then, and an entry
+    whose views show the whole image also implements `undo`.
 
     Parameters
     ----------
@@ -80,12 +83,55 @@ class Views(nn.Module, ABC):
         name : str
         canvas : uint8 `[B, c, S, S]`, S >= size
         size : int
-            Side of the network's input.
+            Side of the network's input; 0 for the view of a whole image, `[B, c, H, W]`, of any size.
         """
 
+    def undo(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return maps of the view `name`, which is not the identity, as maps of the image; see `inverse`.
+
+        Raises
+        ------
+        UsageError
+            The set has no inverse.
+        """
+        raise self.no_inverse(name)
+
+    def no_inverse(self, name: str) -> UsageError:
+        """Return the error of a view of a network of maps that has no inverse."""
+        return UsageError(
+            f"views '{self.key}' of maps",
+            expected=f"views that show the whole image: {', '.join(invertible())}",
+            got=f"'{name}', whose maps cannot be transformed back",
+        )
+
+    def inverse(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return maps that a network predicts for the view `name` as maps of the image.
+
+        Parameters
+        ----------
+        name : str
+        maps : tensor `[B, C, h, w]`
+            Outputs for the view of whole images.
+        size : tuple of int
+            Height and width of the images.
+
+        Returns
+        -------
+        tensor `[B, C, H, W]`
+
+        Raises
+        ------
+        UsageError
+            The set has no inverse.
+        """
+        return maps if name == IDENTITY else self.undo(name, maps, size)
+
     def identity(self, canvas: Tensor, size: int) -> Tensor:
-        """Return the center of a canvas, uint8 `[B, c, size, size]`: what the network sees without views."""
-        return center(canvas, size)
+        """Return what the network sees without views, uint8 `[B, c, size, size]`: the center of the canvas.
+
+        With size 0, it is the canvas, which is a whole image.
+        """
+        return center(canvas, size) if size else canvas
 
     def view(self, name: str, canvas: Tensor, size: int) -> Tensor:
         """Return one view of canvases, uint8 `[B, c, size, size]`."""
@@ -102,6 +148,11 @@ class Views(nn.Module, ABC):
 
 
 VIEWS: Family[Views] = Family("committee.models.views", "set of views")
+
+
+def invertible() -> tuple[str, ...]:
+    """Return the names of the sets whose views have an inverse on maps."""
+    return tuple(name for name in VIEWS.names() if VIEWS.load(name).undo is not Views.undo)
 
 
 class SingleView(nn.Module):
@@ -144,8 +195,12 @@ class SingleView(nn.Module):
         self.views, self.name = views, name
 
     def forward(self, canvas: Tensor, size: int) -> Tensor:
-        """Return the view of canvases, uint8 `[B, c, S, S]` to `[B, c, size, size]`."""
+        """Return the view of canvases, uint8 `[B, c, S, S]` to `[B, c, size, size]`, or of whole images."""
         return self.views.view(self.name, canvas, size)
+
+    def inverse(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return maps of the view, `[B, C, h, w]`, as maps of images of this size; see `Views.inverse`."""
+        return self.views.inverse(self.name, maps, size)
 
     def to_json(self) -> dict[str, Any]:
         """Return the key and options of the set and the name of the view, as plain JSON values."""

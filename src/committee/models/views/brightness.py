@@ -50,3 +50,7 @@ class Brightness(Views):
         factor = float(name.removeprefix("brightness_"))
         pixels = self.identity(canvas, size).float() * factor
         return pixels.round().clamp(max=255).to(torch.uint8)
+
+    def undo(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the maps as they are: pixels stay where they are."""
+        return maps

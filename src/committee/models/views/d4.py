@@ -43,3 +43,9 @@ class D4(Views):
         exchanged, reversed_axes = ELEMENTS[name]
         images = self.identity(canvas, size)
         return (images.mT if exchanged else images).flip(reversed_axes)
+
+    def undo(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return maps under the inverse symmetry; see the base class."""
+        exchanged, reversed_axes = ELEMENTS[name]
+        upright = maps.flip(reversed_axes)
+        return upright.mT if exchanged else upright

@@ -27,3 +27,7 @@ class Hflip(Views):
     def transform(self, name: str, canvas: Tensor, size: int) -> Tensor:
         """Return the mirror image of the center; see the base class."""
         return self.identity(canvas, size).flip(-1)
+
+    def undo(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the mirror image of maps; see the base class."""
+        return maps.flip(-1)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 from torch import Tensor
+from torch.nn.functional import interpolate
 
+from committee.base.sizes import greatest
 from committee.errors import UsageError
+from committee.images.resize import Axis, resize
 from committee.models.squares import center, scaled
 from committee.models.views.base import Views
 
@@ -18,7 +22,7 @@ class MultiScale(Views):
 
     At scale 1.15 the network sees a smaller part of the image, 1.15 times as large. At a scale below 1 it
     sees more of the image, as far as the canvas reaches (0.87 with `fit: crop`); beyond, its border is
-    repeated.
+    repeated. For maps, the whole image is resized, and its maps are resized back (bilinear).
 
     Parameters
     ----------
@@ -50,5 +54,18 @@ class MultiScale(Views):
 
     def transform(self, name: str, canvas: Tensor, size: int) -> Tensor:
         """Return the center at a scale; see the base class."""
+        if not size:
+            return _resized(canvas, name)
         side = max(1, round(size / float(name.removeprefix("scale_"))))
         return scaled(center(canvas, side), size)
+
+    def undo(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return maps that are resized to the size of the images; see the base class."""
+        return interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def _resized(images: Tensor, name: str) -> Tensor:
+    """Return whole images at a scale."""
+    part = Fraction(name.removeprefix("scale_"))
+    sides = [(side, greatest(side * part.numerator // part.denominator, 1)) for side in images.shape[2:]]
+    return resize(images, *(Axis(0, side, after, 0, after) for side, after in sides))

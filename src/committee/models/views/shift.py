@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from torch import Tensor
 
+from committee.base.sizes import greatest
 from committee.errors import UsageError
 from committee.models.squares import window
 from committee.models.views.base import Views
@@ -16,17 +19,24 @@ class Shift(Views):
     """The content moved to each of the four sides.
 
     What comes in at the border is the part of the canvas that the center leaves out (`fit: crop`, for
-    fractions up to 0.075); beyond the canvas, its border is repeated.
+    fractions up to 0.075); beyond the canvas, its border is repeated. For maps, what leaves the image comes
+    in at the opposite side, so that a map of the view is one of the whole image (cycle spinning, Coifman and
+    Donoho 1995).
 
     Parameters
     ----------
     fraction : float
-        Distance as a fraction of the side of the network's input, at least one pixel; above 0 and below 1.
+        Distance as a fraction of the side of the network's input, or of the image for maps, at least one
+        pixel; above 0 and below 1.
 
     Raises
     ------
     UsageError
         `fraction` is out of range.
+
+    References
+    ----------
+    R. R. Coifman, D. L. Donoho (1995). Translation-invariant de-noising. Wavelets and Statistics. Springer.
 
     Examples
     --------
@@ -43,6 +53,19 @@ class Shift(Views):
 
     def transform(self, name: str, canvas: Tensor, size: int) -> Tensor:
         """Return the window that is moved to the opposite side; see the base class."""
+        if not size:
+            return self._rolled(name, canvas, 1)
         down, right = SIDES[name.partition("_")[0]]
         start, distance = (canvas.shape[-1] - size) // 2, max(1, round(self.fraction * size))
         return window(canvas, start + down * distance, start + right * distance, size)
+
+    def undo(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return maps that are moved back; see the base class."""
+        return self._rolled(name, maps, -1)
+
+    def _rolled(self, name: str, images: Tensor, sign: int) -> Tensor:
+        down, right = SIDES[name.partition("_")[0]]
+        axis = 2 if down else 3
+        part = Fraction(self.fraction).limit_denominator(1000)
+        distance = greatest(images.shape[axis] * part.numerator // part.denominator, 1)
+        return images.roll(-sign * (down + right) * distance, axis)
