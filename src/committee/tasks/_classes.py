@@ -21,6 +21,7 @@ from committee.predictions.table import Predictions
 from committee.solvers.brier import BrierLoss, residual_products
 from committee.solvers.class_space import ClassSpace
 from committee.solvers.columns import columns
+from committee.solvers.experts import ClassExperts
 from committee.solvers.pool_losses import LinearPool, LogPool
 from committee.solvers.pools import equal_weights, linear_pool, log_pool
 from committee.solvers.search import Mixtures, Search, mixture_for, search_for
@@ -93,6 +94,17 @@ class OfClasses(Task):
         """Return the log-probabilities of the linear or of the logarithmic opinion pool."""
         pool = linear_pool if space == "probability" else log_pool
         return pool(outputs, equal_weights(outputs) if weight is None else weight)
+
+    def mix(self, outputs: Tensor, weights: Tensor) -> Tensor:
+        """Return the log of the weighted mean probability; see the base class."""
+        # The logarithm of zero is avoided, because some runtimes do not support it.
+        chosen = (weights > 0).unsqueeze(2)
+        log_weights = torch.where(weights > 0, weights, 1.0).log().unsqueeze(2)
+        return torch.where(chosen, outputs.float().log_softmax(2) + log_weights, -math.inf).logsumexp(1)
+
+    def experts(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> ClassExperts:
+        """Return the log-losses of experts."""
+        return ClassExperts.read(outputs, labels)
 
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the share of rows whose most probable class is right."""

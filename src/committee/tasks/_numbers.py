@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from committee.metrics.regression import METRICS, NumberRows
 from committee.predictions.spread import spread_of
 from committee.predictions.table import Predictions
 from committee.solvers.brier import BrierLoss
+from committee.solvers.experts import NumberExperts
 from committee.solvers.number_search import number_mixtures, number_search, weight_products
 from committee.solvers.number_space import NumberSpace
 from committee.solvers.search import Mixtures, Search
@@ -99,6 +101,15 @@ class OfNumbers(Task):
         if weight is None:
             return outputs.mean(dim=0)
         return (outputs * weight.to(outputs.dtype).reshape(-1, *[1] * (outputs.ndim - 1))).sum(dim=0)
+
+    def mix(self, outputs: Tensor, weights: Tensor) -> Tensor:
+        """Return the weighted mean; see the base class."""
+        chosen = (weights > 0).unsqueeze(2)
+        return torch.where(chosen, outputs.float() * weights.unsqueeze(2), 0.0).sum(1)
+
+    def experts(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> NumberExperts:
+        """Return the squared errors of experts."""
+        return NumberExperts.read(outputs, labels)
 
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the inverse of the root mean squared error in units of the standard deviation."""

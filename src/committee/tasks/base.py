@@ -17,6 +17,7 @@ from committee.metrics.metric import Metric, named
 from committee.metrics.sampling import Interval, Sample
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES, TargetType
+from committee.solvers.experts import Experts
 from committee.solvers.search import Mixtures, Search
 from committee.solvers.simplex import Loss
 from committee.solvers.stacking_space import StackingSpace
@@ -129,6 +130,17 @@ class Task(ABC):
     @abstractmethod
     def pool(self, outputs: Tensor, weight: Tensor | None = None, space: str = "probability") -> Tensor:
         """Return the weighted mean `[B, C, ...]` of outputs `[M, B, C, ...]`; equal weights by default."""
+
+    @abstractmethod
+    def mix(self, outputs: Tensor, weights: Tensor) -> Tensor:
+        """Return the mean `[B, C]` of outputs `[B, E, C]`, whose weights `[B, E]` differ between rows.
+
+        Outputs with a weight of 0 do not change it, even if they are NaN or infinite.
+        """
+
+    @abstractmethod
+    def experts(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> Experts:
+        """Return the losses of outputs `[E, N, C]` of experts, and of their mixtures."""
 
     @abstractmethod
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:

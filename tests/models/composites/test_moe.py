@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from committee.images.view import View
-from committee.models.composites.moe import Moe, mix, sparse
+from committee.models.composites.moe import Moe, sparse
+from committee.tasks import Classification, Regression
 
 PHOTOS = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (40, 1, 20, 20), dtype=np.uint8))
 
@@ -53,6 +54,12 @@ def test_only_chosen_experts_run(top_k: int) -> None:
     torch.testing.assert_close(output.exp(), expected)
 
 
+def test_a_mixture_of_numbers_is_their_weighted_mean_whatever_others_say() -> None:
+    values = torch.tensor([[[1.0, 10.0], [3.0, 30.0], [torch.nan, torch.inf]]])
+    found = Regression().mix(values, torch.tensor([[0.25, 0.75, 0.0]]))
+    torch.testing.assert_close(found, torch.tensor([[2.5, 25.0]]))
+
+
 def test_sparse_weights_are_a_softmax_of_the_largest() -> None:
     weights = sparse(torch.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
     torch.testing.assert_close(weights, torch.tensor([[0.0, *torch.tensor([3.0, 2.0]).softmax(0)[:2], 0.0]]))
@@ -60,5 +67,5 @@ def test_sparse_weights_are_a_softmax_of_the_largest() -> None:
 
 def test_the_mixture_has_a_gradient_where_an_expert_is_not_asked() -> None:
     logits = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    mix(logits, torch.tensor([[1.0, 0.0, 0.0]]).expand(5, 3)).sum().backward()
+    Classification().mix(logits, torch.tensor([[1.0, 0.0, 0.0]]).expand(5, 3)).sum().backward()
     assert logits.grad is not None and bool(logits.grad.isfinite().all())

@@ -8,6 +8,7 @@ from committee.errors import UsageError
 from committee.models.member import Member
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe
+from committee.solvers.experts import ClassExperts, NumberExperts
 from committee.training.fit.predict import logits_of
 from committee.training.plans.base import Inputs
 from committee.training.plans.moe import MoePlan, gate_loss
@@ -90,11 +91,18 @@ def test_the_gate_learns_who_is_right(dataset, store, cpu, candidates):
 
 
 @pytest.mark.parametrize("top_k", [1, 2])
-def test_the_gate_has_a_gradient_towards_who_is_right(top_k):
+@pytest.mark.parametrize(
+    "experts",
+    [
+        ClassExperts(torch.tensor([[-0.1, -3.0, -3.0]]).expand(400, 3)),
+        NumberExperts(torch.tensor([[[0.1], [3.0], [3.0]]]).expand(400, 3, 1)),
+    ],
+    ids=["classes", "numbers"],
+)
+def test_the_gate_has_a_gradient_towards_who_is_right(experts, top_k):
     torch.manual_seed(0)
     output = torch.zeros(400, 6, requires_grad=True)
-    log_right = torch.tensor([[-0.1, -3.0, -3.0]]).expand(400, 3)
-    gate_loss(output, log_right, top_k).backward()
+    gate_loss(output, experts, slice(None), top_k).backward()
     mean = output.grad.mean(0)
     assert mean[0] < 0 < mean[1] and mean[2] > 0
 
@@ -103,8 +111,8 @@ def test_shares_that_differ_cost():
     torch.manual_seed(0)
     quiet = torch.tensor([[0.0, 0.0, -30.0, -30.0]]).expand(400, 4)
     biased = torch.tensor([[3.0, 0.0, -30.0, -30.0]]).expand(400, 4)
-    alike = torch.full((400, 2), -1.0)
-    assert gate_loss(biased, alike, 1) > gate_loss(quiet, alike, 1)
+    alike = ClassExperts(torch.full((400, 2), -1.0))
+    assert gate_loss(biased, alike, slice(None), 1) > gate_loss(quiet, alike, slice(None), 1)
 
 
 def test_more_experts_than_members_are_as_many_as_there_are(candidates, dataset, store, cpu, caplog):

@@ -7,6 +7,7 @@ from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
+from committee.backbones.outputs import Output
 from committee.errors import UsageError
 from committee.models.batch import Batch
 from committee.models.composites.base import Composite
@@ -23,13 +24,15 @@ class Fusion(Composite):
     parts : sequence of Member
         The members, whose embeddings are the input of the head.
     class_names : sequence of str
-        Names of the classes, in the order of the logits.
+        Names of the classes or targets, in the order of the outputs.
     name : str
         Name of the composite; a slug that is unique in an ensemble.
     head : FusionHead
-        The head: a module from embeddings to logits.
+        The head: a module from embeddings to logits, or to standardized numbers.
     method : str
         Key of the head in its family.
+    shift, scale : sequence of float, length T or 0
+        Mean and standard deviation of each target.
 
     See Also
     --------
@@ -54,17 +57,28 @@ class Fusion(Composite):
     """
 
     takes_batches = True
+    serves = ("classes", "numbers")
 
     def __init__(
-        self, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, head: FusionHead, method: str
+        self,
+        parts: Sequence[nn.Module],
+        class_names: Sequence[str],
+        name: str,
+        head: FusionHead,
+        method: str,
+        shift: Sequence[float] = (),
+        scale: Sequence[float] = (),
     ) -> None:
         super().__init__(parts, class_names, name)
         self.head, self.method = head, method
+        self.output = Output(shift=tuple(shift), scale=tuple(scale))
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments of the head."""
-        head = self.head
+        """Return the arguments of the head, and mean and standard deviation of targets."""
+        head, output = self.head, self.output
+        units = {"shift": list(output.shift), "scale": list(output.scale)} if output.scale else {}
         return {
+            **units,
             "method": self.method,
             "sizes": list(head.sizes),
             "hidden_dims": list(head.hidden_dims),
@@ -76,13 +90,17 @@ class Fusion(Composite):
         cls, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, **options: Any
     ) -> Self:
         """Create an untrained composite from its `options`."""
-        method = options.pop("method")
+        method, shift, scale = options.pop("method"), options.pop("shift", ()), options.pop("scale", ())
         head = FUSIONS.make(method, classes=len(class_names), **options)
-        return cls(parts, class_names, name, head, method)
+        return cls(parts, class_names, name, head, method, shift, scale)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
-        """Return logits, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
-        return self.head(self.embeddings(images))
+        """Return logits or numbers, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`."""
+        return self.fused(self.embeddings(images))
+
+    def fused(self, embeddings: Sequence[Tensor]) -> Tensor:
+        """Return logits or numbers `[B, C]` for embeddings, `[B, D]` for each network."""
+        return self.output.logits(self.head(embeddings))
 
     def embeddings(self, images: Tensor | Batch) -> list[Tensor]:
         """Return the embeddings of images, float32 `[B, D]` for each network."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -21,15 +20,15 @@ CHANNELS = (16, 32)
 class Moe(Composite):
     """A sparsely gated mixture of experts (Shazeer et al. 2017).
 
-    For each image a gate chooses `top_k` members. Their probabilities are averaged with the weights of the
-    gate, which sum to 1.
+    For each image a gate chooses `top_k` members. Their probabilities, or numbers, are averaged with the
+    weights of the gate, which sum to 1.
 
     Parameters
     ----------
     parts : sequence of nn.Module
         The experts.
     class_names : sequence of str
-        Names of the classes, in the order of the logits.
+        Names of the classes or targets, in the order of the outputs.
     name : str
         Name of the composite; a slug that is unique in an ensemble.
     view : View
@@ -63,6 +62,7 @@ class Moe(Composite):
 
     is_conditional = True
     takes_batches = True
+    serves = ("classes", "numbers")
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Moe(Composite):
         return sparse(self.gate(pixels)[:, : len(self.parts)], self.top_k)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
-        """Return log-probabilities `[B, C]` for images, uint8 `[B, c, H, W]`; all experts run."""
+        """Return log-probabilities or numbers `[B, C]` for images, uint8 `[B, c, H, W]`; all experts run."""
         batch = Batch.of(images)
         weights = self.weights(batch)
         nothing = weights[:, :1].new_zeros(1).expand(weights.shape[0], len(self.class_names))
@@ -102,7 +102,7 @@ class Moe(Composite):
             when(weights[:, expert] > 0, batch.run(part).float(), nothing)
             for expert, part in enumerate(self.parts)
         ]
-        return mix(torch.stack(logits, 1), weights)
+        return self.task.mix(torch.stack(logits, 1), weights)
 
     def infer(self, images: Tensor | Batch) -> Tensor:
         """Return the same as `forward`; an expert runs only on the images for which it is chosen."""
@@ -117,7 +117,7 @@ class Moe(Composite):
             if len(rows):
                 chosen = batch if len(rows) == len(batch) else batch.select(rows)
                 logits[rows, expert] = chosen.run(part, lazy=True).float()
-        return mix(logits, weights)
+        return self.task.mix(logits, weights)
 
 
 class _Gate(nn.Module):
@@ -157,14 +157,3 @@ def sparse(logits: Tensor, top_k: int) -> Tensor:
     """Return the softmax over the `top_k` largest logits of each row, and 0 for the others."""
     largest, places = logits.topk(min(top_k, logits.shape[1]), dim=1)
     return torch.zeros_like(logits).scatter(1, places, largest.softmax(1))
-
-
-def mix(logits: Tensor, weights: Tensor) -> Tensor:
-    """Return the log of the weighted mean probability: `[B, E, C]` and `[B, E]` to `[B, C]`.
-
-    Experts of weight 0 do not change it, even if their logits are NaN or infinite.
-    """
-    # The logarithm of zero is avoided, because some runtimes do not support it.
-    chosen = (weights > 0).unsqueeze(2)
-    log_weights = torch.where(weights > 0, weights, 1.0).log().unsqueeze(2)
-    return torch.where(chosen, logits.float().log_softmax(2) + log_weights, -math.inf).logsumexp(1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from committee.base.objectives import is_custom
@@ -11,23 +12,33 @@ from committee.errors import UsageError, first_five
 from committee.images.record import load_record
 from committee.models.composites.base import COMPOSITES
 from committee.pipeline.shared.choose import learner_key
-from committee.predictions.target_types import TargetType
+from committee.predictions.target_types import CLASSES, TargetType
 from committee.recipe.model import Recipe
 from committee.recipe.runs import Method
 from committee.recipe.section import Section
 from committee.store.layout import Store
 from committee.tasks.base import Task, task_for
 
-OF_COMPOSITES = {"runs.moe": "moe", "runs.fusion": "fusion"}
+OF_COMPOSITES = {"runs.moe": "moe", "runs.fusion": "fusion", "tta": "viewed"}
 """Sections of a recipe, and the composite that they make."""
-OF_LOGITS = ("distillation", "tta", "channel_pruning", "compare", "compress")
-"""Sections of a recipe that need members with logits."""
+SERVE: Mapping[str, tuple[str, ...]] = {
+    "distillation": ("classes",),
+    "channel_pruning": ("classes", "numbers"),
+    "compare": ("classes",),
+    "compress": ("classes",),
+}
+"""Further sections that do not serve all tasks, and the target types that they serve."""
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
     """Return the recipe with the defaults of the task of the store's data set."""
+    return for_task(recipe, task_of_store(store))
+
+
+def task_of_store(store: Store) -> Task:
+    """Return the task of the data set of a store; without one, that of classes."""
     record = load_record(store)
-    return recipe if record is None else for_task(recipe, task_for(record.kind))
+    return task_for(CLASSES if record is None else record.kind)
 
 
 def for_task(recipe: Recipe, task: Task) -> Recipe:
@@ -90,25 +101,27 @@ def check_task(recipe: Recipe, target_type: TargetType) -> None:
         _check_combiners("runs.stacking.meta_learners", keys, task)
     if runs.meta_fuser is not None and runs.meta_fuser.enable:
         _check_combiners("runs.meta_fuser.fuser_type", [learner_key(runs.meta_fuser.fuser_type)], task)
-    for key, composite in OF_COMPOSITES.items():
-        section = getattr(runs, key.removeprefix("runs."))
-        if (
-            section is not None
-            and section.enable
-            and target_type.name not in COMPOSITES.load(composite).serves
-        ):
-            raise _refusal(key, target_type.name, "Combine the members with runs.score_ensemble instead.")
-    for key in OF_LOGITS if not task.logits else ():
-        section = getattr(recipe, key)
+    for key in (*OF_COMPOSITES, *SERVE):
+        section = attrgetter(key)(recipe)
         if section is not None and section.enable:
-            raise _refusal(key, target_type.name, "Remove the section.")
+            _check_served(key, target_type.name)
 
 
-def require_classes(section: str, store: Store) -> None:
-    """Raise UsageError if the store has a data set of numbers, which a section does not serve."""
-    record = load_record(store)
-    if record is not None and not task_for(record.kind).logits:
-        raise _refusal(section, record.target_type, "Remove the section, or combine the members as they are.")
+def require_served(section: str, store: Store) -> None:
+    """Raise UsageError if a section does not serve the task of the data set of the store."""
+    _check_served(section, task_of_store(store).target_type.name)
+
+
+def _check_served(key: str, kind: str) -> None:
+    """Raise UsageError if a section does not serve a target type."""
+    serves = COMPOSITES.load(OF_COMPOSITES[key]).serves if key in OF_COMPOSITES else SERVE[key]
+    if kind not in serves:
+        raise UsageError(
+            key,
+            expected=f"members that predict {' or '.join(serves)}",
+            got=f"a data set of {kind}",
+            todo="Remove the section, or combine the members with runs.score_ensemble.",
+        )
 
 
 def _check_combiners(key: str, names: Sequence[Any], task: Task) -> None:
@@ -139,7 +152,3 @@ def _check_among(key: str, value: str, known: Sequence[str], task: Task) -> None
 def _check_metric(key: str, value: str, task: Task) -> None:
     if not is_custom(value):
         _check_among(key, value, task.objectives, task)
-
-
-def _refusal(key: str, kind: str, todo: str) -> UsageError:
-    return UsageError(key, expected="members that predict classes", got=f"a data set of {kind}", todo=todo)

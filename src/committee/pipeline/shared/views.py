@@ -7,23 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from committee.combiners.base import build as build_combiner
-from committee.combiners.soft_voting import SoftVoting
 from committee.errors import CommitteeError, StoreError, UsageError, first_five
-from committee.metrics.classification import evaluate
 from committee.pipeline.discover import Catalog
 from committee.pipeline.shared.build import gather
 from committee.pipeline.shared.choose import Method
 from committee.pipeline.shared.functions import check_functions
 from committee.pipeline.shared.records import REBUILD, ensemble_facts
+from committee.pipeline.shared.sets import voting
 from committee.recipe.model import Recipe
 from committee.solvers.cross_fit import uncalibrated
 from committee.store.layout import Store
-
-POOLS: dict[str, Method] = {
-    "mean": {"combiner": "soft_voting"},
-    "learned": {"combiner": "weighted", "metric": "log_loss"},
-}
-"""Value of `tta.weights` -> the combiner of the views of one network."""
+from committee.tasks.base import Task, task_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class ViewedModel:
     members: tuple[str, ...]
     combiner: Method | None
 
-    def method(self, views: Iterable[str], weights: str, recipe: Recipe) -> Method:
+    def method(self, views: Iterable[str], weights: str, recipe: Recipe, task: Task) -> Method:
         """Return the method of the ensemble: pools of views, combined by the model's own combiner.
 
         Without a proven gain of the views, it is the model without them.
@@ -57,14 +51,17 @@ class ViewedModel:
         views : iterable of str
             Names of the views.
         weights : str
-            A key of `POOLS`.
+            Weights of the views of one network: `mean` or `learned`.
         recipe : Recipe
+        task : Task
         """
+        learned: Method = {"combiner": "weighted", "metric": task.objectives[0]}
+        pool: Method = learned if weights == "learned" else {"combiner": "soft_voting"}
         pools: dict[str, Method] = {
             name: {
                 "combiner": "subset",
                 "members": [name, *viewed_names(name, views)],
-                "inner": POOLS[weights],
+                "inner": pool,
             }
             for name in self.members
         }
@@ -161,17 +158,22 @@ def _check(model: ViewedModel, entries: Mapping[str, Mapping[str, Any]]) -> None
 
 
 def _best(recipe: Recipe, store: Store, catalog: Catalog) -> str:
-    """Return the ensemble without views, or else the member, with the best cross-fitted log-loss."""
+    """Return the ensemble without views, or else the member, with the best cross-fitted log-loss, or RMSE.
+
+    It is the default objective of the task that counts.
+    """
+    rows = gather(recipe, store, catalog).predictions
+    task = task_of(rows)
+    metric = task.metric(task.objectives[0])
     views = {str(entry["name"]) for entry in catalog["members"] if "view" in entry}
-    losses: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for name in (str(entry["name"]) for entry in catalog["ensembles"]):
         facts: Mapping[str, Any] = ensemble_facts(store, name)
         if views.isdisjoint(facts["candidates"]):
-            losses[name] = facts["scores"]["cross_fitted"]["log_loss"]["value"]
-    if not losses:
-        rows = gather(recipe, store, catalog).predictions
+            scores[name] = facts["scores"]["cross_fitted"][metric.name]["value"]
+    if not scores:
         labels = rows.require_labels("tta")
         for member in rows.members:
-            log_probs = SoftVoting().combine(rows.select([member]).logits)
-            losses[member] = evaluate(log_probs, labels, ["log_loss"])["log_loss"]
-    return min(sorted(losses), key=losses.__getitem__)
+            outputs = voting(task).combine(rows.select([member]).logits)
+            scores[member] = task.evaluate(outputs, labels, [metric.name])[metric.name]
+    return max(sorted(scores), key=lambda name: metric.sign * scores[name])

@@ -11,7 +11,7 @@ from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through
 from committee.pipeline.shared.choose import choose_backbones
 from committee.pipeline.shared.derived_members import DerivedContext, open_context
 from committee.pipeline.shared.fits import fit_plans
-from committee.pipeline.shared.for_task import require_classes
+from committee.pipeline.shared.for_task import require_served
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import inference_of, is_single_network
 from committee.pipeline.shared.summary import Summary, Table
@@ -112,7 +112,7 @@ class ChannelPruning(Stage):
         StoreError
             A member that is named is damaged or unfinished.
         """
-        require_classes(self.sections[0], store)
+        require_served(self.sections[0], store)
         section = self._section(recipe)
         require_store(store)
         outcome = Outcome()

@@ -15,7 +15,7 @@ from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through
 from committee.pipeline.shared.choose import choose_backbones
 from committee.pipeline.shared.derived_members import DerivedContext, open_context
 from committee.pipeline.shared.fits import fit_plans
-from committee.pipeline.shared.for_task import require_classes
+from committee.pipeline.shared.for_task import require_served
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import is_single_network
 from committee.pipeline.shared.summary import Summary, Table
@@ -102,7 +102,7 @@ class Fusion(Stage):
         StoreError
             The store has no members.
         """
-        require_classes(self.sections[0], store)
+        require_served(self.sections[0], store)
         section = self.section(recipe)
         require_store(store)
         outcome = Outcome()

@@ -9,7 +9,7 @@ from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through
 from committee.pipeline.shared.choose import choose_deployed, choose_members
 from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.fits import fit_plans
-from committee.pipeline.shared.for_task import require_classes
+from committee.pipeline.shared.for_task import require_served
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.splits import fittable, fitting_rows, rows_in_words
 from committee.pipeline.shared.summary import Summary
@@ -94,7 +94,7 @@ class Moe(Stage):
         StoreError
             The store has no members, or some have no predictions to train on.
         """
-        require_classes(self.sections[0], store)
+        require_served(self.sections[0], store)
         section = self.section(recipe)
         require_store(store)
         outcome = Outcome()

@@ -11,7 +11,7 @@ from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through
 from committee.pipeline.shared.build import build_all, gather
 from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.fits import fit_plans
-from committee.pipeline.shared.for_task import require_classes
+from committee.pipeline.shared.for_task import for_store, require_served, task_of_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.splits import rows_in_words
@@ -21,6 +21,7 @@ from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.model import Recipe
 from committee.recipe.views import ViewSet
 from committee.store.layout import Store
+from committee.tasks.base import task_of
 from committee.training.plans.view import ViewPlan
 
 
@@ -28,7 +29,7 @@ class Tta(Stage):
     """Combine several views of each image (test-time augmentation).
 
     Each network of a model predicts each view: the image, its mirror image, ... Every view is stored as a
-    member that shares the weights of the network, so it is predicted once. The probabilities of the views of
+    member that shares the weights of the network, so it is predicted once. The outputs for the views of
     each network are pooled, and the pools are combined by the model's own combiner, which is fitted again.
     The result is the ensemble tta_<model>, which is evaluated, exported and combined like any other. If the
     views are not proven better than the model without them, the ensemble leaves them out and says so.
@@ -141,8 +142,8 @@ class Tta(Stage):
         StoreError
             The store has no members, or none of the models.
         """
-        require_classes(self.sections[0], store)
-        section = self.section(recipe)
+        require_served(self.sections[0], store)
+        recipe, section = for_store(recipe, store), self.section(recipe)
         require_store(store)
         outcome, views = Outcome(), _views(section)
         with store.hold():
@@ -160,14 +161,19 @@ class Tta(Stage):
                 except CommitteeError as error:
                     outcome.fail(model.name, error)
                 else:
-                    build_all([model.method(views, section.weights, recipe)], context, outcome)
+                    task = task_of(context.predictions)
+                    build_all([model.method(views, section.weights, recipe, task)], context, outcome)
         return outcome
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
         """Return the gain of the views over the same model without them, and whether they are used."""
         records = [ensemble_facts(store, name) for name in outcome.done]
-        columns = ["name", "networks", "gain in log-loss", "gain in accuracy", "views"]
-        table = Table("Views, against the same model without them", columns, [_row(each) for each in records])
+        proof = task_of_store(store).proof
+        gains = [f"gain in {metric.replace('log_loss', 'log-loss')}" for metric in proof]
+        rows = [_row(each, proof) for each in records]
+        table = Table(
+            "Views, against the same model without them", ["name", "networks", *gains, "views"], rows
+        )
         plain = super().report(outcome, store)
         return Summary(plain.facts, [table, *plain.blocks])
 
@@ -220,8 +226,8 @@ def _require_views(model: ViewedModel, views: Iterable[str], failed: Mapping[str
         )
 
 
-def _row(record: Mapping[str, Any]) -> list[object]:
+def _row(record: Mapping[str, Any], proof: Sequence[str]) -> list[object]:
     notes = record["notes"]
-    gains = [interval(notes["gains"][metric]) for metric in ("log_loss", "accuracy")]
+    gains = [interval(notes["gains"][metric]) for metric in proof]
     used = "used" if notes["used"] == "inner" else "no proven gain: left out"
     return [record["name"], len(record["members"]), *gains, used]

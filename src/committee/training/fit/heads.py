@@ -51,6 +51,7 @@ def train_head(
     seed: int,
     who: str,
     lower: str,
+    loss_name: str = "log_loss",
     pairs: Sequence[tuple[Rows, Rows]] = (),
 ) -> dict[str, Any]:
     """Train a network in place by AdamW on batches of 256 rows; the learning rate falls to zero as a cosine.
@@ -70,13 +71,15 @@ def train_head(
         Seed of dropout and of the order of rows.
     who, lower : str
         For messages: the member and fold, and the setting to lower where memory runs out.
+    loss_name : str
+        Name of the loss in the notes.
     pairs : sequence of (int64 array, int64 array)
         Rows to train on and rows to judge by, for each fold of the cross-validation.
 
     Returns
     -------
     dict
-        `epochs`, and if they were chosen, the `log_loss` of held-out rows after that number.
+        `epochs`, and if they were chosen, the mean loss of held-out rows after that number, by its name.
 
     Raises
     ------
@@ -94,7 +97,9 @@ def train_head(
     with seeded(seed):
         try:
             if pairs:
-                trained, notes = train_chosen(objective, start, pairs, rows, epochs=epochs, lr=lr, seed=seed)
+                trained, notes = train_chosen(
+                    objective, start, pairs, rows, epochs=epochs, lr=lr, seed=seed, loss=loss_name
+                )
             else:
                 generator, trained, notes = torch.Generator().manual_seed(seed), start(torch.Generator()), {}
                 descend(objective, trained, torch.arange(rows), epochs, epochs, lr, generator, None)
@@ -113,16 +118,16 @@ def train_head(
         for own, value in zip(network.parameters(), trained, strict=True):
             own.copy_(value)
     network.eval()
-    return {"epochs": notes.get("epochs", epochs), **({"log_loss": notes["log_loss"]} if notes else {})}
+    return {"epochs": notes.get("epochs", epochs), **({loss_name: notes[loss_name]} if notes else {})}
 
 
-def inner_pairs(labels: Rows, groups: Rows | None, seed: int) -> list[tuple[Rows, Rows]]:
-    """Return the positions of the other folds' rows and of its own rows, for each fold of labeled rows.
+def inner_pairs(strata: Rows, groups: Rows | None, seed: int) -> list[tuple[Rows, Rows]]:
+    """Return the positions of the other folds' rows and of its own rows, for each fold of rows in strata.
 
     The list is empty if there are too few rows, or only one group.
     """
     try:
-        dealt = make_folds(labels, INNER, groups=groups, seed=seed, rare=True)
+        dealt = make_folds(strata, INNER, groups=groups, seed=seed, rare=True)
     except DataError:
         return []
     return [(np.flatnonzero(dealt != fold), np.flatnonzero(dealt == fold)) for fold in range(INNER)]

@@ -29,6 +29,8 @@ class Loss(ABC):
         Names of the target types that it serves.
     score : str
         Name of what `scored` returns, in the table of epochs.
+    name : str
+        Name of its mean in notes; by default that of its file.
     without_effect : dict of str to str
         Keys of `training` that the loss does not use, and why.
 
@@ -47,7 +49,12 @@ class Loss(ABC):
 
     serves: ClassVar[tuple[str, ...]]
     score: ClassVar[str]
+    name: ClassVar[str]
     without_effect: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = cls.__dict__.get("name", cls.__module__.rpartition(".")[2])
 
     @abstractmethod
     def prepare(

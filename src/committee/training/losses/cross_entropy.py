@@ -43,7 +43,7 @@ class CrossEntropy(Loss):
     """
 
     serves = ("classes",)
-    score = "accuracy"
+    score, name = "accuracy", "log_loss"
 
     def prepare(
         self,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from committee.backbones.base import Backbone
+from committee.backbones.outputs import Output
 from committee.base.randomness import derive
 from committee.errors import UsageError
 from committee.images.view import View
@@ -28,7 +29,9 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.embeddings import Split, one_network, read
 from committee.training.fit.heads import inner_pairs, seeded, slices, tensor, train_head
 from committee.training.fit.job import Extra
+from committee.training.fit.start import tensor_of
 from committee.training.fit.train import train
+from committee.training.losses.base import Loss, loss_for, loss_name
 from committee.training.plans.base import Derived, Inputs, Stored
 
 CHUNK = 1024
@@ -56,7 +59,7 @@ class FusionPlan(Derived):
     embeddings : mapping of str to Path
         Member -> the folder that `extract` wrote.
     training : Training
-        Settings of end-to-end training.
+        The loss of the head, and the settings of end-to-end training.
 
     Raises
     ------
@@ -100,18 +103,20 @@ class FusionPlan(Derived):
                 todo="Train another backbone: a single network cannot be fused.",
             )
         self.method, self.config, self.places = method, section.fusion_config, dict(embeddings)
-        self.training = training if section.end_to_end else None
+        self.training, self.end_to_end = training, section.end_to_end
         self.epochs = self.config.epochs
         self.folds = inputs.dealt_folds() if inputs.have_folds() else 0
 
     def settings(self) -> Mapping[str, Any]:
         """Return the networks and how their head is trained."""
-        training = None if self.training is None else self.training.model_dump(mode="json")
+        training, task = self.training, self.dataset.task
+        loss = {} if loss_name(training, task) == task.loss else {"loss": training.loss.model_dump()}
         return {
             "plan": f"fusion_{self.method}",
             "sources": dict(self.inputs.sources),
             "config": self.config.model_dump(),
-            "end_to_end": training,
+            "end_to_end": training.model_dump(mode="json") if self.end_to_end else None,
+            **loss,
             "batch_size": self.batch_size,
             "seed": self.seed,
         }
@@ -134,29 +139,34 @@ class FusionPlan(Derived):
         """Train the head on embeddings, then optionally everything on images; see the base class."""
         head, notes = self._head(rows, fold)
         parts = [one_network(self.store.checkpoint(name, fold), self.inputs.trusted) for name in self.members]
-        fusion = Fusion(parts, self.dataset.class_names, self.name, head, self.method)
-        if self.training is not None:
-            self._end_to_end(fusion, rows, fold, fingerprint)
+        shift, scale = self._standardization(rows)
+        fusion = Fusion(parts, self.dataset.class_names, self.name, head, self.method, shift, scale)
+        if self.end_to_end:
+            self._train_together(fusion, rows, fold, fingerprint)
         fusion.provenance = {
             **notes,
-            "end_to_end": self.training is not None,
+            "end_to_end": self.end_to_end,
             "summary": self._summary(head, notes["epochs"]),
         }
         return {self.name: fusion.eval()}
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
-        """Return logits of rows, from stored embeddings unless backbones were trained; see the base class."""
-        if self.training is not None:
+        """Return outputs of rows, from stored embeddings unless backbones were trained."""
+        if self.end_to_end:
             return super().predict(member, rows, fold)
         split = cast("Split", str(self.dataset.splits[rows[0]]))
-        views, head = self._embeddings(split, fold), cast("Fusion", member).head
+        views, fused = self._embeddings(split, fold), cast("Fusion", member).fused
         places = np.searchsorted(self.dataset.rows(split), rows)
         with torch.inference_mode():
             parts = [
-                head([tensor(view[places[some]]) for view in views]).numpy()
+                fused([tensor(view[places[some]]) for view in views]).numpy()
                 for some in slices(len(rows), CHUNK)
             ]
         return np.concatenate(parts)
+
+    def _standardization(self, rows: Rows) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each target in the rows of a fit; nothing for classes."""
+        return self.dataset.target_type.standardization(self.dataset.labels[rows])
 
     def _embeddings(self, split: Split, fold: str) -> list[NDArray[np.float32]]:
         count = len(self.dataset.rows(split))
@@ -166,7 +176,9 @@ class FusionPlan(Derived):
         """Return the trained head and the notes of `train_head`, which chooses the epochs inside the rows."""
         views = self._embeddings("train", fold)
         places = np.searchsorted(self.dataset.rows("train"), rows)
-        labels = torch.from_numpy(self.dataset.labels[rows]).to(self.device)
+        labels = tensor_of(self.dataset.labels[rows]).to(self.device)
+        shift, scale = self._standardization(rows)
+        output, loss = Output(shift=shift, scale=scale), self._loss(rows, scale)
         config, seed = self.config, derive(self.seed, self.name, fold)
         with seeded(seed):
             head = FUSIONS.make(
@@ -190,20 +202,26 @@ class FusionPlan(Derived):
         notes = train_head(
             head,
             lambda chosen: [each.to(self.device) for each in some(chosen.numpy())],
-            lambda logits, chosen: functional.cross_entropy(logits, labels[chosen]),
+            lambda outputs, chosen: loss.mean(output.logits(outputs), labels[chosen]),
             len(rows),
             epochs=config.epochs,
             lr=config.lr,
             seed=seed,
             who=f"{self.name}/{fold}",
             lower="runs.fusion.fusion_config.hidden_dims",
-            pairs=inner_pairs(self.dataset.labels[rows], groups, seed),
+            loss_name=loss.name,
+            pairs=inner_pairs(self.dataset.strata[rows], groups, seed),
         )
         return head.to("cpu"), notes
 
-    def _end_to_end(self, fusion: Fusion, rows: Rows, fold: str, fingerprint: str) -> None:
+    def _loss(self, rows: Rows, scale: Sequence[float]) -> Loss:
+        """Return the loss of the recipe, without weights of classes and smoothing of labels."""
+        names = self.dataset.class_names
+        loss = loss_for(self.training, self.dataset.task, self.name)
+        return loss.prepare(self.dataset.labels[rows], names, scale, device=self.device)
+
+    def _train_together(self, fusion: Fusion, rows: Rows, fold: str, fingerprint: str) -> None:
         """Train copies of head and backbones on images, and load the weights into the parts of the fusion."""
-        assert self.training is not None
         size = max(part.view.size for part in cast("Sequence[Member]", fusion.parts))
         training = self.training.model_copy(
             update={
@@ -235,7 +253,7 @@ class FusionPlan(Derived):
     def _summary(self, head: FusionHead, epochs: int) -> str:
         widths = " + ".join(map(str, head.sizes))
         how = f"for {epochs} epochs on stored embeddings"
-        how += ", then all end to end" if self.training is not None else ""
+        how += ", then all end to end" if self.end_to_end else ""
         count = sum(each.numel() for each in head.parameters())
         return f"{self.method} of {widths} values, {count:,} weights, trained {how}"
 
@@ -273,6 +291,6 @@ def _together(fusion: Fusion, size: int) -> Member:
     own = copy.deepcopy(fusion)
     channels = cast("Member", own.parts[0]).view.channels
     net = _Together(own)
-    network = Backbone(net, ["head"], mean=[0.0] * channels, std=[1.0] * channels)
+    network = Backbone(net, ["head"], mean=[0.0] * channels, std=[1.0] * channels, output=fusion.output)
     view = View(size, network.mean, network.std, cast("Member", own.parts[0]).view.fit, channels)
-    return Member(network, view, fusion.class_names, fusion.name)
+    return Member(network, view, fusion.class_names, fusion.name, task=fusion.task, units=fusion.units)

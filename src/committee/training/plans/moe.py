@@ -16,12 +16,14 @@ from committee.base.randomness import derive
 from committee.combiners.pruned import Pruned
 from committee.errors import UsageError
 from committee.images.view import View
-from committee.models.composites.moe import Moe, mix, sparse
+from committee.models.composites.moe import Moe, sparse
 from committee.models.measure import call_times
 from committee.models.stored import load_network
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe as MoeSection
+from committee.solvers.experts import Experts
 from committee.store.manifest import digest
+from committee.tasks.base import task_of
 from committee.training.fit.batches import Rows
 from committee.training.fit.heads import inner_pairs, seeded, slices, train_head
 from committee.training.plans.base import Derived, Inputs, Stored
@@ -35,8 +37,6 @@ BALANCE = 0.01
 CHUNK = 1024
 """Number of images that are reduced at once."""
 RATE = 1e-3
-LEAST = -20.0
-"""Smallest log-probability of the true class in the loss, so that single confident errors do not dominate."""
 
 
 def gate_size(img_sizes: Iterable[int]) -> int:
@@ -176,7 +176,7 @@ class MoePlan(Derived):
                     for part in slices(len(rows), CHUNK)
                 ]
             )
-            return mix(torch.from_numpy(np.stack(logits, 1)), weights).numpy()
+            return member.task.mix(torch.from_numpy(np.stack(logits, 1)), weights).numpy()
 
     def _load(self, name: str, fold: str) -> Any:
         return load_network(self.store.checkpoint(name, fold), self.inputs.trusted)
@@ -197,13 +197,14 @@ class MoePlan(Derived):
         parts = list(slices(len(rows), CHUNK))
         small = torch.cat([view.cut(self.dataset.images(rows[part], view)) for part in parts])
         labels = predictions.require_labels(self.name)
-        log_right = _log_right(predictions.logits, labels).to(device)
+        task = task_of(predictions)
+        experts = task.experts(predictions.logits, labels).to(device)
 
         def inputs(chosen: Tensor | slice) -> Tensor:
             return view.normalize(small[chosen].to(device))
 
         def loss(output: Tensor, chosen: Tensor) -> Tensor:
-            return gate_loss(output, log_right[chosen], self.config.top_k)
+            return gate_loss(output, experts, chosen, self.config.top_k)
 
         notes = train_head(
             gate,
@@ -215,7 +216,12 @@ class MoePlan(Derived):
             seed=derive(self.seed, self.name, fold, "gate"),
             who=f"{self.name}/{fold}",
             lower="runs.moe.gating_hidden_dim",
-            pairs=inner_pairs(labels, predictions.groups, derive(self.seed, self.name, fold, "inner")),
+            loss_name=experts.loss,
+            pairs=inner_pairs(
+                task.target_type.strata(labels),
+                predictions.groups,
+                derive(self.seed, self.name, fold, "inner"),
+            ),
         )
         with torch.inference_mode():
             logits = torch.cat([gate(inputs(part)) for part in parts])
@@ -224,22 +230,17 @@ class MoePlan(Derived):
         return chosen.double().mean(0).cpu().numpy(), notes
 
 
-def _log_right(logits: NDArray[np.float32], labels: Rows) -> Tensor:
-    """Return the log-probability of the true class by each expert, float32 `[N, E]`."""
-    index = torch.from_numpy(labels).reshape(1, -1, 1).expand(len(logits), -1, 1)
-    log_right = torch.from_numpy(logits).log_softmax(2).gather(2, index)[:, :, 0]
-    return log_right.T.clamp(min=LEAST).contiguous()
-
-
-def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
+def gate_loss(output: Tensor, experts: Experts, rows: Tensor | slice, top_k: int) -> Tensor:
     """Return the loss of a gate on some rows.
 
     Parameters
     ----------
     output : float32 tensor `[B, 2 E]`
         A logit for each expert, and the scale of its noise before a softplus.
-    log_right : float32 tensor `[B, E]`
-        Log-probability of the true class by each expert.
+    experts : Experts
+        Their losses.
+    rows : int64 tensor `[B]` or slice
+        The rows among those of the experts.
     top_k : int
         Number of experts for an image. With two or more, the loss is that of their mixture. A single expert
         always has the weight 1, which has no gradient; then it is the expected loss of an expert that is
@@ -253,10 +254,10 @@ def gate_loss(output: Tensor, log_right: Tensor, top_k: int) -> Tensor:
     tried = logits + torch.randn_like(logits) * functional.softplus(spread)
     if top_k == 1:
         weights = tried.softmax(1)
-        loss = -(weights * log_right).sum(1).mean()
+        loss = (weights * experts.each(rows)).sum(1).mean()
     else:
         weights = sparse(tried, top_k)
-        loss = -(weights * log_right.exp()).sum(1).log().mean()
+        loss = experts.mixed(weights, rows).mean()
     shares = weights.sum(0)
     return loss + BALANCE * shares.var(correction=0) / shares.mean().square()
 
