@@ -30,7 +30,7 @@ def test_other_names_are_refused(key: str, metric: str, todo: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(None, [f"{key}={metric}"])
     expected = (
-        f"{key}: expected one of log_loss, brier, accuracy, balanced_accuracy, f1_macro, auroc, rmse, mae, "
-        f"r2, or python:module.function, got '{metric}'.{todo}"
+        f"{key}: expected one of log_loss, brier, accuracy, balanced_accuracy, f1_macro, auroc, "
+        f"mean_iou, mean_dice, rmse, mae, r2, or python:module.function, got '{metric}'.{todo}"
     )
     assert expected in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from committee.errors import UnknownNameError, UsageError
-from committee.predictions.simulation import simulate, simulate_numbers
+from committee.predictions.simulation import simulate, simulate_maps, simulate_numbers
 from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBER_MAPS, NUMBERS
 from committee.solvers.simplex import Loss
 from committee.tasks.base import TASKS, task_for, task_of
@@ -18,7 +18,11 @@ SAMPLES = {
     CLASSES: simulate({"a": 2.0, "b": 1.5, "c": 1.0}, rows=60),
     NUMBERS: simulate_numbers({"a": 0.4, "b": 0.6, "c": 0.8}, rows=60, targets=2),
 }
-SAMPLES |= {type_: replace(SAMPLES[type_.of_rows], target_type=type_) for type_ in (CLASS_MAPS, NUMBER_MAPS)}
+PIXELS = {"groups": np.arange(60) // 4, "target_type": NUMBER_MAPS}
+SAMPLES |= {
+    CLASS_MAPS: simulate_maps({"a": 3.0, "b": 1.5, "c": 1.0}, images=15, size=2, classes=3, seed=1),
+    NUMBER_MAPS: replace(SAMPLES[NUMBERS], **PIXELS),
+}
 
 
 @pytest.fixture(params=TASKS.names())
@@ -46,8 +50,28 @@ def test_names_are_among_the_metrics(task):
     assert task.objective("auto", "weighted") == task.objectives[0]
 
 
-def test_there_is_a_kind_of_conformal_prediction(task):
-    assert task.conformal and len(set(task.conformal)) == len(task.conformal)
+def test_there_is_a_kind_of_conformal_prediction_unless_rows_are_pixels(task):
+    assert len(set(task.conformal)) == len(task.conformal)
+    assert bool(task.conformal) is not task.target_type.dense
+
+
+def test_whole_images_are_scored_by_the_same_metrics(task, rows, pooled):
+    found = task.images(rows.class_names)
+    assert (found is not None) is task.target_type.dense
+    if found is None:
+        return
+    for image in range(15):
+        some = slice(4 * image, 4 * image + 4)
+        labels = rows.labels[some].reshape(2, 2, *rows.labels.shape[1:])
+        found.add(str(image), pooled[some].reshape(2, 2, -1).transpose(2, 0, 1), labels)
+    pixels = task.evaluate(pooled, rows.labels)
+    shared = set(pixels) & set(found.metrics)
+    assert set(task.brief) <= shared
+    assert {name: found.evaluate()[name] for name in shared} == pytest.approx(
+        {name: pixels[name] for name in shared}, rel=1e-5
+    )
+    for name in shared:
+        assert found.metrics[name].higher_is_better is task.metric(name).higher_is_better
 
 
 def test_unknown_names_are_refused_with_those_that_exist(task):

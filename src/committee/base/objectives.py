@@ -4,6 +4,8 @@ from __future__ import annotations
 
 OBJECTIVES = ("log_loss", "brier", "accuracy", "balanced_accuracy", "f1_macro", "auroc")
 """The metrics of classes that can be optimized by name, besides functions of the user."""
+MAP_OBJECTIVES = ("log_loss", "brier", "accuracy", "balanced_accuracy", "mean_iou", "mean_dice")
+"""Those of the classes of pixels."""
 NUMBER_OBJECTIVES = ("rmse", "mae", "r2")
 """Those of numbers."""
 AUTO = "auto"

@@ -51,7 +51,10 @@ class Combiner(Serving, ABC):
     ensemble_name : str
         Name in the store of an ensemble with this combiner.
     serves : tuple of str
-        Names of the target types that the rule combines: `classes`, `numbers`.
+        Names of the target types that the rule combines: `classes`, `numbers`; those of pixels, for maps.
+    is_conditional : bool
+        Whether `forward_lazy` evaluates some members on a part of the samples only. Such a rule does not
+        combine maps, since a network predicts all pixels of an image at once.
     task : Task
         The task of the members.
     learns : bool
@@ -63,8 +66,6 @@ class Combiner(Serving, ABC):
         Whether `_fit` reads the logits themselves, and not only `committee.solvers.columns`.
     allows_negative_weights : bool
         Whether `_fit` may give a member a negative coefficient, as a regression does.
-    is_conditional : bool
-        Whether `forward_lazy` evaluates some members on a part of the samples only.
     member_names : tuple of str
         Members in the order of the first axis of the logits; empty before `bind` or `fit`.
 
@@ -101,7 +102,6 @@ class Combiner(Serving, ABC):
     calibrates: bool = False
     needs_logits: bool = True
     allows_negative_weights: bool = False
-    is_conditional: bool = False
     member_names: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

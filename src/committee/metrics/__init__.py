@@ -1,10 +1,11 @@
-"""Metrics of classes and of numbers, confidence intervals, ranking, diversity and conformal prediction."""
+"""Metrics of classes, numbers and maps, confidence intervals, ranking, diversity, conformal prediction."""
 
 from typing import TYPE_CHECKING
 
 from committee.base.lazy import reexport
 
 if TYPE_CHECKING:
+    from committee.metrics.class_images import ClassImages as ClassImages
     from committee.metrics.classification import confusion as confusion
     from committee.metrics.classification import evaluate as evaluate
     from committee.metrics.classification import mistakes as mistakes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from committee.metrics.mixtures import mixture_moments as mixture_moments
     from committee.metrics.named import METRICS as METRICS
     from committee.metrics.named import get_metric as get_metric
+    from committee.metrics.number_images import NumberImages as NumberImages
     from committee.metrics.ranking import Ranking as Ranking
     from committee.metrics.sampling import Interval as Interval
     from committee.metrics.set_coverage import coverage_and_size as coverage_and_size

@@ -9,6 +9,9 @@ import numpy as np
 from committee.metrics.sampling import Rates
 from committee.metrics.summaries import Floats, Rows, Summary
 
+TOTALS = {"precision": (0, 1, 0), "recall": (1, 0, 0), "f1": (0.5, 0.5, 0), "iou": (1, 1, -1)}
+"""How often labels, predictions and correct predictions of a class count in the total of its rate."""
+
 
 @dataclass(frozen=True)
 class ClassAverage:
@@ -16,9 +19,9 @@ class ClassAverage:
 
     Attributes
     ----------
-    rate : {"precision", "recall", "f1"}
-        The total is the number of predictions of the class, of its labels, or the mean of both. 0 / 0 = 0, as
-        in scikit-learn.
+    rate : {"precision", "recall", "f1", "iou"}
+        The total is the number of predictions of the class, of its labels, the mean of both, or the number of
+        rows with one or the other. 0 / 0 = 0, as in scikit-learn.
     average : {"labels", "macro", "weighted"}
         The classes that have equal weights: those among the labels, or those among the labels or the
         predictions; or weights that are the numbers of labels.
@@ -51,11 +54,10 @@ class ClassAverage:
         found, labels, guess = rows.whole, rows.labels, rows.predicted
         weights, rates = self._weights(found), self.by_class(found)
         slope = ratio(weights, self._total(found))
-        on_label, on_guess = {"precision": (0, 1), "recall": (1, 0), "f1": (0.5, 0.5)}[self.rate]
+        on_label, on_guess, on_hit = TOTALS[self.rate]
         loss = slope * rates
-        result = len(labels) * (
-            rows.correct * slope[labels] - on_label * loss[labels] - on_guess * loss[guess]
-        )
+        hit = slope - on_hit * loss
+        result = len(labels) * (rows.correct * hit[labels] - on_label * loss[labels] - on_guess * loss[guess])
         return result if self.average != "weighted" else result + rates[labels] - (rates * weights).sum()
 
     def rates(self, rows: Rows) -> Rates:
@@ -66,9 +68,8 @@ class ClassAverage:
         return Rates(found.hit[used], total[used], weights[used])
 
     def _total(self, found: Summary) -> Floats:
-        if self.rate == "f1":
-            return (found.actual + found.predicted) / 2
-        return found.predicted if self.rate == "precision" else found.actual
+        on_label, on_guess, on_hit = TOTALS[self.rate]
+        return on_label * found.actual + on_guess * found.predicted + on_hit * found.hit
 
     def _weights(self, found: Summary) -> Floats:
         if self.average == "weighted":

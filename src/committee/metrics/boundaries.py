@@ -18,8 +18,8 @@ def matched_boundaries(
 ) -> NDArray[np.float64]:
     """Return counts of boundary pixels of each class, float64 `[4, C]`.
 
-    A pixel is on the boundary of its class if one of its four neighbors has another class. Ignored pixels, and
-    neighbors that are ignored, do not count; neither does the edge of the image.
+    A pixel is on the boundary of its class if one of its four neighbors has another class. Ignored pixels
+    do not count, neither as pixels nor as neighbors, and neither does the edge of the image.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def matched_boundaries(
     Returns
     -------
     float64 array [4, C]
-        Predicted boundary pixels that are near the boundary of the labels, all of them, boundary pixels of the
-        labels that are near a predicted boundary, and all of them.
+        Predicted boundary pixels that are near a boundary of the labels, all predicted boundary pixels,
+        boundary pixels of the labels that are near a predicted boundary, and all of these.
 
     References
     ----------
@@ -43,13 +43,13 @@ def matched_boundaries(
 
     Examples
     --------
-    Two halves, and a prediction whose border is one pixel away: all boundary pixels match.
+    The predicted border is one pixel away from that of the labels, and therefore matches:
 
     >>> import numpy as np
     >>> from committee.metrics.boundaries import matched_boundaries
-    >>> labels = np.repeat([[0] * 4 + [1] * 4], 8, axis=0)
-    >>> matched_boundaries(np.roll(labels, 1, axis=1)[:, 1:], labels[:, 1:], 2).tolist()
-    [[8.0, 8.0], [8.0, 8.0], [8.0, 8.0], [8.0, 8.0]]
+    >>> labels, predicted = np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]])
+    >>> matched_boundaries(predicted, labels, classes=2).tolist()
+    [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 1.0]]
     """
     known = labels >= 0
     reach = math.ceil(share * math.hypot(*labels.shape))

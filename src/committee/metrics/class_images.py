@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from committee.metrics.boundaries import matched_boundaries
 from committee.metrics.classification import MOST_CLASSES
-from committee.metrics.image_scores import Floats, ImageMetric, ImageScores
+from committee.metrics.image_scores import (
+    Floats,
+    Function,
+    ImageRows,
+    ImageScores,
+    image_metric,
+    or_none,
+    ratio,
+)
+from committee.metrics.metric import Metric
 from committee.metrics.summaries import BINS, Rows
 from committee.metrics.uncertainty import mutual_information
 
@@ -57,42 +66,60 @@ class ClassCounts:
     def iou(self) -> Floats:
         """Return intersection over union of each class, `[..., C]`; NaN for a class without pixels."""
         hit, actual, predicted = self._regions()
-        return _ratio(hit, actual + predicted - hit)
+        return ratio(hit, actual + predicted - hit)
 
     def dice(self) -> Floats:
         """Return the Dice coefficient of each class, `[..., C]`; NaN for a class without pixels."""
         hit, actual, predicted = self._regions()
-        return _ratio(2 * hit, actual + predicted)
+        return ratio(2 * hit, actual + predicted)
 
     def boundary_f1(self) -> Floats:
         """Return the F1 of the boundary pixels of each class, `[..., C]`; NaN for a class without any."""
         found, predicted, recalled, actual = (self.by_class[..., place, :] for place in range(3, 7))
-        precision, recall = (_ratio(*pair) for pair in ((found, predicted), (recalled, actual)))
+        precision, recall = (ratio(*pair) for pair in ((found, predicted), (recalled, actual)))
         precision, recall = np.nan_to_num(precision), np.nan_to_num(recall)
         some = np.where(predicted + actual > 0, 1.0, np.nan)
-        return some * np.nan_to_num(_ratio(2 * precision * recall, precision + recall))
+        return some * np.nan_to_num(ratio(2 * precision * recall, precision + recall))
 
     def _regions(self) -> tuple[Floats, Floats, Floats]:
         return self.by_class[..., 0, :], self.by_class[..., 1, :], self.by_class[..., 2, :]
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    """Divide; NaN where the denominator is 0."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
-
-
 def _mean(values: Floats) -> Floats:
     """Return the mean over the classes that are defined, `[...]`."""
     known = np.isfinite(values)
-    return _ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+    return ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
 
 
 def _accuracy(found: ClassCounts) -> Floats:
-    return _ratio(found.by_class[..., 0, :].sum(axis=-1), found.pixels)
+    return ratio(found.by_class[..., 0, :].sum(axis=-1), found.pixels)
 
 
 def _ece(found: ClassCounts) -> Floats:
-    return _ratio(np.abs(found.gaps).sum(axis=-1), found.pixels)
+    return ratio(np.abs(found.gaps).sum(axis=-1), found.pixels)
+
+
+def _of_classes(name: str, function: Function) -> Metric:
+    return image_metric(name, function, _read, (0.0, 1.0), higher_is_better=True, in_points=True)
+
+
+def _loss(name: str, function: Function, most: float) -> Metric:
+    return image_metric(name, function, _read, (0.0, most))
+
+
+def _read(outputs: ArrayLike, labels: ArrayLike) -> ImageRows:
+    return ClassImages.read(outputs, labels)
+
+
+METRICS: dict[str, Metric] = {
+    "mean_iou": _of_classes("mean_iou", lambda found: _mean(found.iou())),
+    "mean_dice": _of_classes("mean_dice", lambda found: _mean(found.dice())),
+    "accuracy": _of_classes("accuracy", _accuracy),
+    "boundary_f1": _of_classes("boundary_f1", lambda found: _mean(found.boundary_f1())),
+    "log_loss": _loss("log_loss", lambda found: ratio(found.losses[..., 0], found.pixels), np.inf),
+    "brier": _loss("brier", lambda found: ratio(found.losses[..., 1], found.pixels), 2.0),
+    "ece": _loss("ece", _ece, 1.0),
+}
 
 
 class ClassImages(ImageScores):
@@ -122,7 +149,7 @@ class ClassImages(ImageScores):
     Examples
     --------
     >>> import numpy as np
-    >>> from committee.metrics.class_images import ClassImages
+    >>> from committee.metrics import ClassImages
     >>> images = ClassImages(["ground", "cell"])
     >>> labels = np.array([[0, 0, 1], [0, 1, -1]])
     >>> predicted = np.array([[0, 0, 1], [0, 0, 0]])
@@ -134,15 +161,7 @@ class ClassImages(ImageScores):
     [[3, 0], [1, 1]]
     """
 
-    metrics = {
-        "mean_iou": ImageMetric(lambda found: _mean(found.iou()), True, 0.0, 1.0),
-        "mean_dice": ImageMetric(lambda found: _mean(found.dice()), True, 0.0, 1.0),
-        "accuracy": ImageMetric(_accuracy, True, 0.0, 1.0),
-        "boundary_f1": ImageMetric(lambda found: _mean(found.boundary_f1()), True, 0.0, 1.0),
-        "log_loss": ImageMetric(lambda found: _ratio(found.losses[..., 0], found.pixels), False, 0.0, np.inf),
-        "brier": ImageMetric(lambda found: _ratio(found.losses[..., 1], found.pixels), False, 0.0, 2.0),
-        "ece": ImageMetric(_ece, False, 0.0, 1.0),
-    }
+    metrics = METRICS
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(names)
@@ -152,8 +171,9 @@ class ClassImages(ImageScores):
     def _fits(self, labels: NDArray[Any]) -> bool:
         return labels.ndim == 2
 
-    def _read(self, values: Floats) -> ClassCounts:
-        return ClassCounts(values, len(self.names))
+    def rows(self) -> ImageRows:
+        """Return the counts of all images."""
+        return ImageRows(self.table(), lambda values: ClassCounts(values, len(self.names)))
 
     def _count(self, outputs: NDArray[Any], labels: NDArray[Any]) -> Floats:
         classes = len(self.names)
@@ -184,21 +204,21 @@ class ClassImages(ImageScores):
         return np.array([total / (shape[0] * shape[1])])
 
     def details(self) -> dict[str, Any]:
-        """Return IoU, Dice and boundary F1 of each class, the classes without pixels, and the confusion matrix.
+        """Return IoU, Dice and boundary F1 of each class, classes without pixels, and the confusion matrix.
 
         `n` and `n_images` are the numbers of labeled pixels, and of images that have some.
         """
-        table = self._read(self._table())
-        found = self._read(table.values.sum(axis=0))
+        rows = self.rows()
+        found = rows.whole
         columns = found.iou(), found.dice(), found.boundary_f1(), found.by_class[1]
-        in_images = (table.by_class[:, 1] > 0).sum(axis=0).tolist()
+        in_images = (rows.each.by_class[:, 1] > 0).sum(axis=0).tolist()
         return {
             "per_class": [
                 {
                     "class": name,
-                    "iou": _or_none(iou),
-                    "dice": _or_none(dice),
-                    "boundary_f1": _or_none(edge),
+                    "iou": or_none(iou),
+                    "dice": or_none(dice),
+                    "boundary_f1": or_none(edge),
                     "n": int(count),
                     "n_images": images,
                 }
@@ -213,7 +233,3 @@ def _strips(shape: tuple[int, ...]) -> list[slice]:
     """Return spans of rows of an image, of which some million pixels are read at once."""
     step = max(1, AT_ONCE // max(1, shape[1]))
     return [slice(start, start + step) for start in range(0, shape[0], step)]
-
-
-def _or_none(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

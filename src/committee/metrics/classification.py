@@ -24,11 +24,11 @@ MOST_CLASSES = 4096
 
 
 def _all() -> Iterable[Metric]:
-    yield _averaged("accuracy", "recall", "weighted")
-    yield _averaged("balanced_accuracy", "recall", "labels")
+    yield averaged("accuracy", "recall", "weighted")
+    yield averaged("balanced_accuracy", "recall", "labels")
     for rate in ("f1", "precision", "recall"):
         for average in ("macro", "weighted"):
-            yield _averaged(f"{rate}_{average}", rate, average)
+            yield averaged(f"{rate}_{average}", rate, average)
     yield _loss("log_loss", lambda rows: max(float(rows.log_loss.max()), math.log(rows.log_probs.shape[1])))
     yield _loss("brier", lambda rows: 2.0)
     for name, kind in (("ece", ""), ("ece_mass", "_mass")):
@@ -47,7 +47,9 @@ def _all() -> Iterable[Metric]:
     yield _risk("augrc", 0.5)
 
 
-def _averaged(name: str, rate: str, average: str) -> Metric:
+def averaged(name: str, rate: str, average: str) -> Metric:
+    """Return the metric of a rate that is averaged over classes; see `ClassAverage`."""
+
     found = ClassAverage(rate, average)
 
     def exact(rows: Rows, sample: Sample, resamples: int, seed: int) -> Interval:

@@ -4,48 +4,136 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from committee.errors import DataError
-from committee.metrics.sampling import Interval
+from committee.metrics.metric import Metric
+from committee.metrics.sampling import Interval, Sample
 
 LISTED = 20
 """Number of images that a report lists."""
 RESAMPLES = 1000
+STEP = 1e-4
+"""Change of the weight of an image with which influences are computed."""
 
 Floats = NDArray[np.float64]
+Function = Callable[[Any], Floats]
 
 
-class ImageMetric(NamedTuple):
-    """A metric of sums of counts of images.
+@dataclass(frozen=True, eq=False)
+class ImageRows:
+    """Counts of images, which are the rows of their metrics.
 
     Attributes
     ----------
-    function : callable
-        From counts `[..., K]` to values `[...]`; NaN where it is not defined.
-    higher_is_better : bool
-        Whether larger values are better.
-    least, most : float
-        Its smallest and its largest value.
+    values : float64 array [N, K]
+        Sums over the pixels of each image.
+    read : callable
+        From such values `[..., K]` to counts with names, which metrics are functions of.
     """
 
-    function: Callable[[Any], Floats]
-    higher_is_better: bool
-    least: float
-    most: float
+    values: Floats
+    read: Callable[[Floats], Any]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def whole(self) -> Any:
+        """The counts of all images together."""
+        return self.read(self.values.sum(axis=0))
+
+    @property
+    def each(self) -> Any:
+        """The counts of each image."""
+        return self.read(self.values)
+
+    def part(self, where: NDArray[np.bool_]) -> ImageRows:
+        """Return some of the images."""
+        return ImageRows(self.values[where], self.read)
+
+
+def image_metric(
+    name: str,
+    function: Function,
+    read: Callable[[Any, Any], ImageRows],
+    limits: tuple[float, float],
+    *,
+    higher_is_better: bool = False,
+    in_points: bool = False,
+    has_unit: bool = False,
+) -> Metric:
+    """Return a metric of whole images: a function of sums of counts, which does not depend on their scale.
+
+    Parameters
+    ----------
+    name : str
+    function : callable
+        From counts `[..., K]` to values `[...]`; NaN where it is not defined.
+    read : callable
+        From outputs `[N, C, H, W]` and labels to `ImageRows`.
+    limits : (float, float)
+        The smallest and the largest value.
+    higher_is_better, in_points, has_unit : bool
+        As in `Metric`.
+    """
+
+    def influence(rows: ImageRows) -> Floats:
+        total, steps = rows.values.sum(axis=0), STEP * rows.values
+        more, less = (function(rows.read(total + sign * steps)) for sign in (1, -1))
+        found: Floats = (more - less) * len(rows) / (2 * STEP)
+        return found - found.mean()
+
+    def interval(rows: ImageRows, sample: Sample, resamples: int, seed: int) -> Interval:
+        value = float(function(rows.whole))
+        if not np.isfinite(value):
+            return Interval(value, value, value)
+        if sample.units < 2:
+            return Interval(value, *limits)
+        drawn = function(rows.read(_resampled(rows.values, sample, resamples, seed)))
+        drawn = drawn[np.isfinite(drawn)]
+        tail = float(ndtr(-sample.quantile * np.sqrt(sample.units / (sample.units - 1))))
+        low, high = np.quantile(drawn, [tail, 1 - tail])
+        return Interval(value, min(float(low), value), max(float(high), value))
+
+    return Metric(
+        name, function, higher_is_better, influence, interval, read, in_points=in_points, has_unit=has_unit
+    )
+
+
+def _resampled(values: Floats, sample: Sample, resamples: int, seed: int) -> Floats:
+    """Return sums of counts `[R, K]` of resamples of images, or of groups of images."""
+    units, sums = sample.units, values
+    if sample.unit is not None:
+        sums = np.zeros((units, values.shape[1]))
+        np.add.at(sums, sample.unit, values)
+    times = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), resamples)
+    found: Floats = times.astype(np.float64) @ sums
+    return found
+
+
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """Divide; NaN where the denominator is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+
+
+def or_none(value: float) -> float | None:
+    """Return a number as JSON value: None if it is not defined."""
+    return float(value) if np.isfinite(value) else None
 
 
 class ImageScores(ABC):
     """Scores of whole images, which are added one after the other; only their counts are kept.
 
     Metrics are those of the pixels of all images together, without ignored ones: functions of sums of counts.
-    Images, or groups of images, are what intervals resample.
+    Intervals are those of the bootstrap over images, or over groups of images: quantiles of the resamples, at
+    levels that make up for few images (the expanded percentile interval of Hesterberg 2015). One image has no
+    interval: it is the whole range of the metric.
 
     Parameters
     ----------
@@ -54,26 +142,39 @@ class ImageScores(ABC):
 
     Attributes
     ----------
-    metrics : mapping of str to ImageMetric
+    metrics : mapping of str to Metric
         The metrics; the worst images have the worst values of the first one.
 
     See Also
     --------
     committee.metrics.class_images.ClassImages : Maps of classes.
     committee.metrics.number_images.NumberImages : Maps of numbers.
+
+    References
+    ----------
+    T. C. Hesterberg (2015). What teachers should know about the bootstrap. The American Statistician 69.
     """
 
-    metrics: ClassVar[Mapping[str, ImageMetric]]
+    metrics: ClassVar[Mapping[str, Metric]]
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self._ids: list[str] = []
+        self._places: dict[str, int] = {}
         self._groups: list[Any] = []
         self._counts: list[Floats] = []
-        self._spread: list[Floats] = []
+        self._spread: dict[str, Floats] = {}
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._counts)
+
+    @classmethod
+    def read(cls, outputs: ArrayLike, labels: ArrayLike) -> ImageRows:
+        """Return the counts of images of one size: outputs `[N, C, H, W]`, and labels of their pixels."""
+        maps, truth = np.asarray(outputs), np.asarray(labels)
+        found = cls([str(place) for place in range(maps.shape[1])])
+        for row, (image, label) in enumerate(zip(maps, truth, strict=True)):
+            found.add(str(row), image, label)
+        return found.rows()
 
     def add(
         self,
@@ -104,19 +205,19 @@ class ImageScores(ABC):
         DataError
             The shapes do not match, or the image was added before.
         """
-        expected = (len(self.names), *labels.shape[:2])
-        if outputs.shape != expected or not self._fits(labels):
+        if outputs.shape != (len(self.names), *labels.shape[:2]) or not self._fits(labels):
             raise DataError(
                 sample_id,
                 expected=f"outputs [{len(self.names)}, H, W] and labels of the same pixels",
                 got=f"{list(outputs.shape)} and {list(labels.shape)}",
             )
-        if sample_id in self._ids[-1:]:
+        if sample_id in self._places:
             raise DataError(sample_id, expected="each image once", got="it twice")
-        self._counts.append(self._count(outputs, labels))
-        self._spread.append(np.empty(0) if members is None else self._disagreement(members))
-        self._ids.append(sample_id)
+        self._places[sample_id] = len(self)
         self._groups.append((sample_id,) if group is None else group)
+        self._counts.append(self._count(outputs, labels))
+        if members is not None:
+            self._spread[sample_id] = self._disagreement(members)
 
     @abstractmethod
     def _fits(self, labels: NDArray[Any]) -> bool:
@@ -128,23 +229,17 @@ class ImageScores(ABC):
 
     @abstractmethod
     def _disagreement(self, members: NDArray[Any]) -> Floats:
-        """Return how much members `[M, C, H, W]` disagree about an image, one number or one for each target."""
+        """Return how much members `[M, C, H, W]` disagree about an image: one number, or one per target."""
 
     @abstractmethod
-    def _read(self, values: Floats) -> Any:
-        """Return counts `[..., K]` with names."""
+    def rows(self) -> ImageRows:
+        """Return the counts of all images."""
 
     @abstractmethod
     def details(self) -> dict[str, Any]:
         """Return results of each class or target."""
 
-    @cached_property
-    def _unit(self) -> NDArray[np.int64]:
-        """Group of each image, `[N]`."""
-        places: dict[Any, int] = {}
-        return np.array([places.setdefault(group, len(places)) for group in self._groups])
-
-    def _table(self) -> Floats:
+    def table(self) -> Floats:
         """Return the counts of all images, `[N, K]`."""
         if not self._counts:
             raise DataError("images", expected="at least one image", got="none")
@@ -152,13 +247,13 @@ class ImageScores(ABC):
 
     def evaluate(self) -> dict[str, float]:
         """Return the metrics of all images."""
-        found = self._read(self._table().sum(axis=0))
+        found = self.rows().whole
         return {name: float(metric.function(found)) for name, metric in self.metrics.items()}
 
     def intervals(
         self, *, resamples: int = RESAMPLES, level: float = 0.95, seed: int = 0
     ) -> dict[str, Interval]:
-        """Return the metrics with their intervals, by the bootstrap over images or groups of images.
+        """Return the metrics with their intervals.
 
         Parameters
         ----------
@@ -168,75 +263,46 @@ class ImageScores(ABC):
             Nominal coverage of the intervals.
         seed : int
             Seed of the resamples.
-
-        Notes
-        -----
-        The ends are quantiles of the resamples at levels that make up for few images: those of Student's t
-        (the expanded percentile interval of Hesterberg 2015). One image has no interval: it is the whole
-        range of the metric.
-
-        References
-        ----------
-        T. C. Hesterberg (2015). What teachers should know about the bootstrap. The American Statistician 69.
         """
-        table, unit = self._table(), self._unit
-        units = int(unit.max()) + 1
-        sums = np.zeros((units, table.shape[1]))
-        np.add.at(sums, unit, table)
-        times = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), resamples)
-        drawn = self._read(times.astype(np.float64) @ sums)
-        return {
-            name: _between(value, self.metrics[name], self.metrics[name].function(drawn), units, level)
-            for name, value in self.evaluate().items()
-        }
+        rows, sample = self.rows(), Sample(len(self), self._units(), level)
+        return {name: metric.interval(rows, sample, resamples, seed) for name, metric in self.metrics.items()}
+
+    def _units(self) -> NDArray[np.int64]:
+        """Return the group of each image, `[N]`."""
+        places: dict[Any, int] = {}
+        return np.array([places.setdefault(group, len(places)) for group in self._groups])
 
     def worst(self, most: int = LISTED) -> list[dict[str, Any]]:
         """Return the images with the worst values of the first metric, the worst one first."""
         name, metric = next(iter(self.metrics.items()))
-        values = metric.function(self._read(self._table()))
-        order = np.argsort(values if metric.higher_is_better else -values, kind="stable")
-        return [
-            {"sample_id": self._ids[row], name: float(values[row])}
-            for row in order.tolist()
-            if np.isfinite(values[row])
-        ][:most]
+        values, names = metric.function(self.rows().each), list(self._places)
+        order = np.argsort(metric.sign * values, kind="stable")  # NaN comes last
+        known = [row for row in order.tolist() if np.isfinite(values[row])]
+        return [{"sample_id": names[row], name: float(values[row])} for row in known[:most]]
 
     def disagreements(self, most: int = LISTED) -> list[dict[str, Any]]:
         """Return the images on which members disagree most, in descending order."""
         scale = self._unit_of_disagreement()
-        found = [(float((each / scale).mean()), row) for row, each in enumerate(self._spread) if len(each)]
-        ordered = sorted(found, key=lambda pair: (-pair[0], pair[1]))[:most]
-        return [{"sample_id": self._ids[row], "disagreement": value} for value, row in ordered]
+        found = {name: float((each / scale).mean()) for name, each in self._spread.items()}
+        ordered = sorted(found, key=lambda name: -found[name])[:most]
+        return [{"sample_id": name, "disagreement": found[name]} for name in ordered]
 
     def _unit_of_disagreement(self) -> Floats:
-        """Return by what the disagreement is divided."""
+        """Return what disagreements are divided by."""
         return np.ones(1)
 
-    def report(self, *, most: int = LISTED, seed: int = 0) -> dict[str, Any]:
-        """Return metrics with intervals, details, and the images that a person should look at, as JSON values.
+    def report(self, *, seed: int = 0) -> dict[str, Any]:
+        """Return metrics with intervals, details, and the images that are worth a look, as JSON values.
 
         A metric that is not defined is None.
         """
+        intervals = {name: asdict(each) for name, each in self.intervals(seed=seed).items()}
         return {
             "n": len(self),
-            "metrics": {name: _plain(each) for name, each in self.intervals(seed=seed).items()},
+            "metrics": {
+                name: {key: or_none(value) for key, value in each.items()} for name, each in intervals.items()
+            },
             **self.details(),
-            "worst": self.worst(most),
-            "disagreements": self.disagreements(most),
+            "worst": self.worst(),
+            "disagreements": self.disagreements(),
         }
-
-
-def _between(value: float, metric: ImageMetric, drawn: Floats, units: int, level: float) -> Interval:
-    """Return a value and the quantiles of its resamples."""
-    drawn = drawn[np.isfinite(drawn)]
-    if not np.isfinite(value):
-        return Interval(value, value, value)
-    if units < 2 or not len(drawn):
-        return Interval(value, metric.least, metric.most)
-    reach = float(stdtrit(units - 1, (1 - level) / 2)) * np.sqrt(units / (units - 1))
-    low, high = np.quantile(drawn, [ndtr(reach), ndtr(-reach)])
-    return Interval(value, min(float(low), value), max(float(high), value))
-
-
-def _plain(interval: Interval) -> dict[str, float | None]:
-    return {name: value if np.isfinite(value) else None for name, value in asdict(interval).items()}

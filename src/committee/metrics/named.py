@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from committee.base.objectives import is_custom
-from committee.metrics import classification, regression
+from committee.metrics import class_images, classification, regression, segmentation
 from committee.metrics.metric import Metric, named
 
-METRICS: dict[str, Metric] = {**classification.METRICS, **regression.METRICS}
-"""The metrics of all tasks; no two tasks use one name for different metrics."""
+METRICS: dict[str, Metric] = {
+    **classification.METRICS,
+    **segmentation.METRICS,
+    "boundary_f1": class_images.METRICS["boundary_f1"],
+    **regression.METRICS,
+}
+"""The metrics of all tasks; no two tasks use one name for different metrics.
+
+That of boundaries is of whole images, and the others of rows."""
 
 
 def get_metric(name: str) -> Metric:

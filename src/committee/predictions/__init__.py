@@ -6,6 +6,7 @@ from committee.base.lazy import reexport
 
 if TYPE_CHECKING:
     from committee.predictions.simulation import simulate as simulate
+    from committee.predictions.simulation import simulate_maps as simulate_maps
     from committee.predictions.simulation import simulate_numbers as simulate_numbers
     from committee.predictions.table import Predictions as Predictions
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from committee.base.objectives import NUMBER_OBJECTIVES, OBJECTIVES, PREFIX, is_custom
+from committee.base.objectives import MAP_OBJECTIVES, NUMBER_OBJECTIVES, OBJECTIVES, PREFIX, is_custom
 from committee.errors import nearest
 from committee.recipe.section import refuse
 
-NAMES = (*OBJECTIVES, *NUMBER_OBJECTIVES)
+NAMES = tuple(dict.fromkeys((*OBJECTIVES, *MAP_OBJECTIVES, *NUMBER_OBJECTIVES)))
 
 
 def _check(value: str) -> str:

@@ -88,7 +88,7 @@ class EarlyStop(Section):
         description="Fraction of the training rows in the validation slice. Without folds, half of the val "
         "split judges epochs instead.",
     )
-    metric: Literal["auto", "log_loss", "accuracy", "f1_macro", "rmse", "mae", "r2"] = Field(
+    metric: Literal["auto", "log_loss", "accuracy", "f1_macro", "mean_iou", "rmse", "mae", "r2"] = Field(
         "auto",
         description="Metric on the validation slice that must improve; auto is log_loss for classes and rmse "
         "for numbers.",

@@ -35,12 +35,21 @@ def _f1_macro(right: Counts, predicted: Counts, actual: Counts) -> float:
     return float((2 * right[total > 0] / total[total > 0]).mean())
 
 
+def _mean_iou(right: Counts, predicted: Counts, actual: Counts) -> float:
+    union = predicted + actual - right
+    return float((right[union > 0] / union[union > 0]).mean())
+
+
 COUNT_METRICS: dict[str, Callable[[Counts, Counts, Counts], float]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1_macro": _f1_macro,
+    "mean_dice": _f1_macro,
+    "mean_iou": _mean_iou,
 }
 """The metrics that depend on the predicted classes only, as functions of counts by class."""
+OF_ROWS = ("accuracy", "balanced_accuracy")
+"""Those that are sums over correct rows."""
 
 
 class Mixture:
@@ -84,8 +93,8 @@ class Mixture:
         self._known, self._labels, self._metric, self._space = known, labels, metric, space
         self._row, self._class, self._runs = _candidates(known)
         self._actual = np.bincount(labels, minlength=classes)
-        # The metric is a sum over correct rows with these weights, except for F1.
-        self._row_weight = None if metric == "f1_macro" else _row_weights(metric, labels, self._actual)
+        # Some metrics are a sum over correct rows with these weights.
+        self._row_weight = _row_weights(metric, labels, self._actual) if metric in OF_ROWS else None
         self.weights = np.zeros(members, np.float32)
         self._total = np.zeros(len(self._row), np.float32)
         self._cached: NDArray[np.float32] | None = None
@@ -127,7 +136,9 @@ class Mixture:
         places, near = near.several(places)
         parts = ((places[part], runs) for part, runs in near.tiles(TILE // len(self.weights)))
         changed = (
-            self._sums(parts, guess, tried) if self._row_weight is not None else self._f1(parts, guess, tried)
+            self._sums(parts, guess, tried)
+            if self._row_weight is not None
+            else self._of_counts(parts, guess, tried)
         )
         # Without the last digits, sums of the same terms in another order are equal.
         return np.round(changed, 12)
@@ -142,8 +153,8 @@ class Mixture:
             result += right @ weight[row] - weight[row] @ (guess[row] == self._labels[row])
         return result / (len(self._labels) if self._metric == "accuracy" else 1)
 
-    def _f1(self, parts: Parts, guess: Classes, tried: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the F1 for each of the weights tried, `[S]`."""
+    def _of_counts(self, parts: Parts, guess: Classes, tried: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return a metric of counts by class for each of the weights tried, `[S]`."""
         counts = np.repeat(self._counts(guess, self._labels)[None], len(tried), axis=0)
         for row, guesses in self._guesses(parts, tried):
             label = self._labels[row]

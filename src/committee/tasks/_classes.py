@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,11 +41,11 @@ class OfClasses(Task):
     metrics = METRICS
     objectives = OBJECTIVES
     proof = ("log_loss", "accuracy")
-    brief = ("accuracy", "log_loss", "ece")
+    brief: ClassVar[tuple[str, ...]] = ("accuracy", "log_loss", "ece")
     spaces = ("probability", "logit")
     stacking = ClassSpace()
     calibrations = ("pooled", "vector", "members", "none")
-    conformal = METHODS
+    conformal: ClassVar[tuple[str, ...]] = METHODS
     formats = ("probabilities", "labels")
     methods = ("soft_voting", "hard_voting", "logit_averaging", "weighted")
     learner = "lr"

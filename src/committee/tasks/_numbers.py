@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,11 +41,11 @@ class OfNumbers(Task):
     metrics = METRICS
     objectives = NUMBER_OBJECTIVES
     proof = ("rmse",)
-    brief = ("rmse", "mae", "r2")
+    brief: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     spaces = ("probability",)
     stacking = NumberSpace()
     calibrations = ("none",)
-    conformal = KINDS
+    conformal: ClassVar[tuple[str, ...]] = KINDS
     formats = ("values",)
     methods = ("soft_voting", "median", "weighted", "greedy_selection")
     learner = "ridge"

@@ -13,6 +13,7 @@ from torch import Tensor
 from committee.base.objectives import AUTO, is_custom
 from committee.base.registry import Family
 from committee.errors import UsageError, nearest
+from committee.metrics.image_scores import ImageScores
 from committee.metrics.metric import Metric, named
 from committee.metrics.sampling import Interval, Sample
 from committee.predictions.table import Predictions
@@ -50,7 +51,7 @@ class Task(ABC):
     calibrations : tuple of str
         The ways to calibrate an ensemble; the first is the default.
     conformal : tuple of str
-        The kinds of conformal prediction: sets of classes, or intervals of numbers.
+        The kinds of conformal prediction: sets of classes, or intervals of numbers; none of maps.
     formats : tuple of str
         The formats of submission files; the first is the default.
     methods, learner, fused : tuple of str, str, tuple of str
@@ -217,6 +218,10 @@ class Task(ABC):
         self, outputs: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str], **rest: Any
     ) -> dict[str, Any]:
         """Return the parts of a report that depend on what is predicted; `rest` are those of `intervals`."""
+
+    def images(self, names: Sequence[str]) -> ImageScores | None:
+        """Return what collects the scores of whole images, for maps of these classes or targets, or None."""
+        return None
 
     def summary(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> dict[str, float]:
         """Return the metrics of short tables."""

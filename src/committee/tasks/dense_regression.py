@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from committee.metrics.number_images import NumberImages
 from committee.predictions.target_types import NUMBER_MAPS
 from committee.tasks._numbers import OfNumbers
 
@@ -9,7 +12,10 @@ from committee.tasks._numbers import OfNumbers
 class DenseRegression(OfNumbers):
     """Outputs are maps of numbers in the units of their targets.
 
-    Predictions are those of a sample of pixels, whose group is their image.
+    Predictions are those of a sample of pixels, whose group is their image. So pixels are pooled, fitted and
+    scored as images are in regression, and images are resampled. `images` scores whole images.
+
+    There are no prediction intervals: they would be calibrated on pixels, which are not independent.
 
     See Also
     --------
@@ -24,3 +30,8 @@ class DenseRegression(OfNumbers):
     """
 
     target_type = NUMBER_MAPS
+    conformal = ()
+
+    def images(self, names: Sequence[str]) -> NumberImages:
+        """Return what collects the scores of whole images, for maps of these targets."""
+        return NumberImages(names)

@@ -8,10 +8,11 @@ from torch import nn
 
 from committee.base.registry import Family
 from committee.errors import UsageError
-from committee.predictions.target_types import CLASSES
+from committee.predictions.target_types import CLASSES, TargetType
 from committee.tasks.base import Task, task_for
 
 FAMILY = "committee.combiners", "combiner"
+CONDITIONAL = "A network predicts all pixels of an image at once, so that this rule would run all of them. "
 
 
 class Serving(nn.Module):
@@ -20,13 +21,17 @@ class Serving(nn.Module):
     Attributes
     ----------
     serves : tuple of str
-        Names of the target types that the rule combines.
+        Names of the target types that the rule combines; those of pixels, for maps.
+    is_conditional : bool
+        Whether the rule evaluates some members on a part of the rows only. It does not combine maps, since a
+        network predicts all pixels of an image at once.
     task : Task
         The task of the members.
     """
 
     key: ClassVar[str]
     serves: ClassVar[tuple[str, ...]] = (CLASSES.name,)
+    is_conditional: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,12 +48,13 @@ class Serving(nn.Module):
         for part in self.modules():
             if not isinstance(part, Serving):
                 continue
-            if task.target_type.of_rows.name not in part.serves:
+            if not serves(type(part), task.target_type):
+                why = CONDITIONAL if part.is_conditional and task.target_type.dense else ""
                 raise UsageError(
                     part.key,
                     expected=f"predictions of {' or '.join(part.serves)}",
                     got=f"predictions of {task.target_type.name}",
-                    todo=f"Use one of {', '.join(serving(task))}.",
+                    todo=f"{why}Use one of {', '.join(serving(task))}.",
                 )
             part.task = task
         return self
@@ -62,4 +68,12 @@ def default_task() -> Task:
 def serving(task: Task) -> tuple[str, ...]:
     """Return the keys of the combiners that serve a task."""
     family: Family[Any] = Family(*FAMILY)
-    return tuple(name for name in family.names() if task.target_type.of_rows.name in family.load(name).serves)
+    return tuple(name for name in family.names() if serves(family.load(name), task.target_type))
+
+
+def serves(rule: type[Serving], target_type: TargetType) -> bool:
+    """Return whether a rule combines such predictions; those of maps are combined pixel by pixel.
+
+    Rules that run some members for a part of the rows do not combine maps.
+    """
+    return target_type.of_rows.name in rule.serves and not (target_type.dense and rule.is_conditional)

@@ -8,6 +8,7 @@ from typing import Any
 
 from committee.base.objectives import is_custom
 from committee.combiners.base import COMBINERS
+from committee.combiners.shared.serving import serves, serving
 from committee.errors import UsageError, first_five
 from committee.images.record import load_record
 from committee.models.composites.base import COMPOSITES
@@ -125,15 +126,11 @@ def _check_served(key: str, kind: str) -> None:
 
 
 def _check_combiners(key: str, names: Sequence[Any], task: Task) -> None:
-    kind = task.target_type.of_rows.name
-    wrong = [str(name) for name in names if kind not in COMBINERS.load(str(name)).serves]
+    kind = task.target_type.name
+    wrong = [str(name) for name in names if not serves(COMBINERS.load(str(name)), task.target_type)]
     if wrong:
         stacks = wrong[0].startswith("stacking_")
-        known = [
-            name
-            for name in COMBINERS.names()
-            if kind in COMBINERS.load(name).serves and name.startswith("stacking_") == stacks
-        ]
+        known = [name for name in serving(task) if name.startswith("stacking_") == stacks]
         raise UsageError(
             key,
             expected=f"combiners of {kind}: {', '.join(name.removeprefix('stacking_') for name in known)}",

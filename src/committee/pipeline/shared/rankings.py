@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from committee.metrics import classification, regression
+from committee.metrics import classification, regression, segmentation
 from committee.metrics.metric import Metric
 
 
@@ -18,18 +18,22 @@ class Ranking(NamedTuple):
         The metric that ranks by default, which is the first objective of the task.
     beside : str
         The metric that wide tables show beside it.
+    own : str
+        A metric that no other task has.
     metrics : mapping of str to Metric
         All metrics of the task.
     """
 
     default: str
     beside: str
+    own: str
     metrics: Mapping[str, Metric]
 
 
 RANKINGS = (
-    Ranking("log_loss", "accuracy", classification.METRICS),
-    Ranking("rmse", "r2", regression.METRICS),
+    Ranking("log_loss", "accuracy", "f1_macro", classification.METRICS),
+    Ranking("log_loss", "mean_iou", "mean_iou", segmentation.METRICS),
+    Ranking("rmse", "r2", "rmse", regression.METRICS),
 )
 """That of classes is the first, and holds for reports without scores."""
 
@@ -37,4 +41,4 @@ RANKINGS = (
 def ranking_of(reports: Sequence[Mapping[str, Any]]) -> Ranking:
     """Return the ranking of reports, by the metrics that they have: one store has one task."""
     known = {name for each in reports for part in ("cross_fitted", "metrics") for name in each.get(part, {})}
-    return next((each for each in RANKINGS if each.default in known), RANKINGS[0])
+    return next((each for each in RANKINGS if each.own in known), RANKINGS[0])

@@ -1,0 +1,161 @@
+"""Scores of images whose pixels have numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from committee.metrics.image_scores import (
+    Floats,
+    Function,
+    ImageRows,
+    ImageScores,
+    image_metric,
+    or_none,
+    ratio,
+)
+from committee.metrics.metric import Metric
+
+
+class NumberCounts(NamedTuple):
+    """Sums over pixels, each `[..., T]`: of one image, or of several.
+
+    Attributes
+    ----------
+    pixels : float array [..., T]
+        Number of pixels.
+    error, absolute, square : float array [..., T]
+        Sums of errors, of their absolute values and of their squares.
+    first, second : float array [..., T]
+        Sums of the true numbers and of their squares, relative to a fixed number.
+    """
+
+    pixels: Floats
+    error: Floats
+    absolute: Floats
+    square: Floats
+    first: Floats
+    second: Floats
+
+    def rmse(self) -> Floats:
+        """Return the root mean squared error of each target."""
+        return np.sqrt(ratio(self.square, self.pixels))
+
+    def mae(self) -> Floats:
+        """Return the mean absolute error of each target."""
+        return ratio(self.absolute, self.pixels)
+
+    def bias(self) -> Floats:
+        """Return the mean error of each target, predicted minus true numbers."""
+        return ratio(self.error, self.pixels)
+
+    def r2(self) -> Floats:
+        """Return the coefficient of determination of each target; NaN if its true numbers are equal."""
+        spread = self.second - ratio(np.square(self.first), self.pixels)
+        return 1 - ratio(self.square, np.where(spread > ROUNDING * self.second, spread, 0))
+
+
+ROUNDING = 1e-12
+"""Share of a sum of squares that can be a rounding error."""
+
+
+def _error(name: str, function: Function) -> Metric:
+    return image_metric(name, function, _read, (0.0, np.inf), has_unit=True)
+
+
+def _read(outputs: ArrayLike, labels: ArrayLike) -> ImageRows:
+    return NumberImages.read(outputs, labels)
+
+
+class NumberImages(ImageScores):
+    """Scores of images whose pixels have numbers; a pixel without a number for each target is ignored.
+
+    Metrics are means of those of the targets, as for single numbers.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the targets.
+
+    See Also
+    --------
+    ClassImages : Scores of images whose pixels have classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import NumberImages
+    >>> images = NumberImages(["depth"])
+    >>> depth = np.array([[1.0, 2.0], [4.0, np.nan]])
+    >>> images.add("scan", np.array([[[1.0, 3.0], [4.0, 9.0]]]), depth)
+    >>> {name: round(value, 3) for name, value in images.evaluate().items()}
+    {'rmse': 0.577, 'mae': 0.333, 'r2': 0.786}
+    """
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "rmse": _error("rmse", lambda found: found.rmse().mean(axis=-1)),
+        "mae": _error("mae", lambda found: found.mae().mean(axis=-1)),
+        "r2": image_metric(
+            "r2", lambda found: found.r2().mean(axis=-1), _read, (-np.inf, 1.0), higher_is_better=True
+        ),
+    }
+
+    def _fits(self, labels: NDArray[Any]) -> bool:
+        return labels.ndim == 2 or labels.shape[2:] == (len(self.names),)
+
+    def _counts_of(self, values: Floats) -> NumberCounts:
+        return NumberCounts(*np.moveaxis(values.reshape(*values.shape[:-1], 6, len(self.names)), -2, 0))
+
+    def _count(self, outputs: NDArray[Any], labels: NDArray[Any]) -> Floats:
+        truth = labels.reshape(*labels.shape[:2], len(self.names)).transpose(2, 0, 1)
+        known = np.isfinite(truth).all(axis=0)
+        numbers = truth[:, known].astype(np.float64)
+        errors = outputs[:, known] - numbers
+        pixels = numbers.shape[1]
+        mean = numbers.sum(axis=1) / max(pixels, 1)
+        own = np.square(numbers - mean[:, None]).sum(axis=1)
+        sums = errors.sum(axis=1), np.abs(errors).sum(axis=1), np.square(errors).sum(axis=1)
+        return np.concatenate([np.full(len(mean), float(pixels)), *sums, mean, own])
+
+    def rows(self) -> ImageRows:
+        """Return the counts of all images, with sums of true numbers relative to their mean.
+
+        Squares of numbers far from zero would be rounded, so those of an image are relative to its own mean.
+        """
+        found = self._counts_of(self.table())
+        pixels, means = found.pixels, found.first
+        away = means - (means * pixels).sum(axis=0) / np.maximum(pixels.sum(axis=0), 1)
+        rest = pixels * away, found.second + pixels * np.square(away)
+        return ImageRows(np.stack([*found[:4], *rest], axis=1).reshape(len(self), -1), self._counts_of)
+
+    def _disagreement(self, members: NDArray[Any]) -> Floats:
+        """Return the mean standard deviation of the members over the pixels, for each target."""
+        found: Floats = members.std(axis=0, dtype=np.float64).mean(axis=(1, 2))
+        return found
+
+    def _unit_of_disagreement(self) -> Floats:
+        """Return the standard deviation of the true numbers of all images."""
+        found = self.rows().whole
+        spread = np.sqrt(np.maximum(ratio(found.second, found.pixels), 0))
+        return np.where(spread > 0, spread, 1.0)
+
+    def details(self) -> dict[str, Any]:
+        """Return metrics, bias and the number of pixels of each target, in its own unit."""
+        found = self.rows().whole
+        columns = found.rmse(), found.mae(), found.r2(), found.bias(), found.pixels
+        return {
+            "per_target": [
+                {
+                    "target": name,
+                    "rmse": or_none(rmse),
+                    "mae": or_none(mae),
+                    "r2": or_none(r2),
+                    "bias": or_none(bias),
+                    "n": int(count),
+                }
+                for name, rmse, mae, r2, bias, count in zip(self.names, *columns, strict=True)
+            ]
+        }
