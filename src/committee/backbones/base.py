@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.backbones.outputs import Output
+from committee.backbones.upsample import no_features
 from committee.base.registry import Family
 from committee.errors import UsageError
 
@@ -59,6 +60,9 @@ class Architecture:
         Name in the source.
     options : mapping
         Further arguments of the source's builder, as JSON values.
+    output_stride : int, optional
+        Where the network is cut, if it is one of maps: side of an image divided by that of its features. The
+        rest is a head of upsampling (`committee.backbones.upsample`).
 
     See Also
     --------
@@ -67,18 +71,22 @@ class Architecture:
     Examples
     --------
     >>> from committee.backbones.build import resolve
-    >>> resolve("CustomResNetMish")
-    Architecture(name='CustomResNetMish', source='timm', key='resnet18', options={'act_layer': 'mish'})
+    >>> resolve("CustomResNetMish").to_json()
+    {'name': 'CustomResNetMish', 'source': 'timm', 'key': 'resnet18', 'options': {'act_layer': 'mish'}}
     """
 
     name: str
     source: str
     key: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    output_stride: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values from which `Architecture(**values)` restores it."""
-        return asdict(self)
+        values = asdict(self)
+        if self.output_stride is None:
+            del values["output_stride"]
+        return values
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Architecture:
@@ -111,7 +119,8 @@ class Architecture:
 class Backbone(nn.Module):
     """A network from normalized images to logits, with access to its embedding and its head.
 
-    The embedding is the input of the head.
+    The embedding is the input of the head. A network of maps returns logits of each pixel,
+    `[B, classes, H, W]`, of images `[B, c, H, W]` whose height and width are multiples of `stride`.
 
     Parameters
     ----------
@@ -129,6 +138,8 @@ class Backbone(nn.Module):
 
     Attributes
     ----------
+    stride : int
+        Height and width of images are multiples of it, if this is a network of maps.
     shapes : dict of str to list of int
         Tensors of `net` that have fewer channels than in the architecture; see `backbones.narrow`.
 
@@ -165,8 +176,8 @@ class Backbone(nn.Module):
         self.shapes: dict[str, list[int]] = {}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn normalized images `[B, c, size, size]` into logits `[B, classes]`."""
-        return self.output.logits(self.net(images))
+        """Turn normalized images `[B, c, size, size]` into logits `[B, classes]`, or `[B, classes, H, W]`."""
+        return self.output.logits(self.net(images), images.shape[-2:])
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the inputs of the head `[B, embedding_size]`, after average pooling of feature maps."""
@@ -188,6 +199,11 @@ class Backbone(nn.Module):
     def title(self) -> str:
         """Name of the architecture, or of the class of the network."""
         return self.architecture.name if self.architecture else type(self.net).__name__
+
+    @property
+    def stride(self) -> int:
+        """The number of which height and width of the images of a network of maps are multiples."""
+        return self.output.stride
 
     @property
     def embedding_size(self) -> int:
@@ -269,6 +285,29 @@ class Source(ABC):
         self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
     ) -> Backbone:
         """Build a network, with published weights if `pretrained`."""
+
+    def returns_maps(self, key: str) -> bool | None:
+        """Return whether a network returns an output for each pixel as it is; None if its builder decides."""
+        return False
+
+    def cut(self, backbone: Backbone, channels: int, stride: int) -> tuple[nn.Module, int]:
+        """Return the layers up to an output stride, as a module, and the number of channels of its features.
+
+        Parameters
+        ----------
+        backbone : Backbone
+            What `make` returned; its network is changed.
+        channels : int
+            Number of channels of the images.
+        stride : int
+            Side of an image divided by that of the features.
+
+        Raises
+        ------
+        UsageError
+            The network does not have this stride, or no feature maps.
+        """
+        raise no_features(backbone.title)
 
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Convert the state dict of a weights file to the names and shapes of `net`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from committee.backbones.base import SOURCES, Architecture, Backbone
-from committee.backbones.outputs import inspect
+from committee.backbones.base import SOURCES, Architecture, Backbone, Source
+from committee.backbones.cutting import multiple_of
+from committee.backbones.outputs import Output, inspect
 from committee.backbones.presets import PRESETS
+from committee.backbones.upsample import HEAD, OUTPUT_STRIDE, Upsampled, no_features, require_sides
 from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.errors import CommitteeError, TrainingError, UnknownNameError, UsageError, nearest
 
@@ -58,7 +61,7 @@ def _searched() -> list[str]:
 
 def build(
     name: str,
-    classes: int,
+    outputs: int,
     *,
     channels: int = 3,
     img_size: int = 224,
@@ -66,20 +69,25 @@ def build(
     trusted: bool = False,
     seed: int | None = None,
     logits: bool = True,
+    maps: bool = False,
+    output_stride: int | None = None,
 ) -> Backbone:
     """Build a backbone by name.
+
+    A network of maps is made of the layers of a network of classes up to an output stride, and a head that
+    upsamples their features to the size of the images (`committee.backbones.upsample`).
 
     Parameters
     ----------
     name : str
         `timm:NAME`, `torchvision:NAME`, `hf-hub:OWNER/NAME`, `python:package.module:builder`, a preset, or
         a name without source.
-    classes : int
+    outputs : int
         Number of classes, or of targets.
     channels : int
         Number of channels of the images, 1 or 3.
     img_size : int
-        Side of the input images in pixels.
+        Side of the input images in pixels; of maps, of those it is trained on.
     pretrained : bool, str or Path
         Published weights (true), random weights (false), or the path of a weights file. A head with another
         number of classes is initialized randomly.
@@ -89,6 +97,11 @@ def build(
         Seed of random weights; torch's global generator is then not used. If omitted, it is.
     logits : bool
         Whether the network shall return logits. If not, what a `python:` builder returns is used as it is.
+    maps : bool
+        Whether the network shall return maps `[B, outputs, H, W]` of images `[B, channels, H, W]`, whose
+        height and width are multiples of `Backbone.stride`.
+    output_stride : int, optional
+        With `maps`, side of an image divided by that of the features that are upsampled; 8 if omitted.
 
     Returns
     -------
@@ -99,7 +112,8 @@ def build(
     UnknownNameError
         There is no backbone of this name.
     UsageError
-        The builder is not trusted, or the architecture does not support this image size.
+        The builder is not trusted, or the architecture does not support this image size, maps or this
+        output stride.
     TrainingError
         The published weights cannot be fetched.
     DataError
@@ -109,35 +123,55 @@ def build(
     --------
     >>> import torch
     >>> from committee.backbones.build import build
-    >>> backbone = build("timm:test_resnet", classes=4, img_size=32, seed=0)
+    >>> backbone = build("timm:test_resnet", outputs=4, img_size=32, seed=0)
     >>> backbone(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 4])
+    >>> backbone = build("timm:test_resnet", outputs=4, maps=True, output_stride=8, seed=0)
+    >>> backbone(torch.zeros(2, 3, 32, 48)).shape, backbone.stride
+    (torch.Size([2, 4, 32, 48]), 8)
     """
-    published = pretrained is True
-    architecture = resolve(name)
+    architecture = _of_task(resolve(name), maps, output_stride)
     backbone = build_architecture(
         architecture,
-        classes,
+        outputs,
         channels=channels,
         img_size=img_size,
-        published=published,
+        pretrained=pretrained,
         trusted=trusted,
         seed=seed,
     )
     if architecture.source == "python":
-        backbone.output = inspect(backbone.net, classes, channels, img_size, name, logits=logits)
-    if not isinstance(pretrained, bool):
-        _load_file(backbone, Path(pretrained))
+        backbone.output = inspect(backbone.net, outputs, channels, img_size, name, logits=logits)
+    if maps:
+        require_sides(name, backbone.stride, img_size, img_size)
     return backbone
+
+
+def _of_task(architecture: Architecture, maps: bool, output_stride: int | None) -> Architecture:
+    """Return the architecture of a network of maps or of rows, where it is cut included."""
+    name, as_it_is = architecture.name, SOURCES.make(architecture.source).returns_maps(architecture.key)
+    if not maps and as_it_is:
+        raise UsageError(
+            name,
+            expected="a network with one output for each image",
+            got="one with an output for each pixel",
+            todo="Use it for images with masks (dataset.task: segmentation or dense_regression).",
+        )
+    if output_stride is not None and (not maps or as_it_is is not False):
+        kind = "a network that returns maps as it is" if maps else "a network without maps"
+        raise UsageError(name, expected=f"no output stride for {kind}", got=str(output_stride))
+    cut = maps and as_it_is is False
+    stride = OUTPUT_STRIDE if output_stride is None else output_stride
+    return replace(architecture, output_stride=stride) if cut else architecture
 
 
 def build_architecture(
     architecture: Architecture,
-    classes: int,
+    outputs: int,
     *,
     channels: int = 3,
     img_size: int = 224,
-    published: bool = False,
+    pretrained: bool | str | Path = False,
     trusted: bool = False,
     seed: int | None = None,
 ) -> Backbone:
@@ -156,7 +190,9 @@ def build_architecture(
         if seed is not None:
             torch.manual_seed(seed)
         try:
-            return source.make(architecture, classes, channels, img_size, published)
+            published = pretrained is True
+            backbone = source.make(architecture, outputs, channels, img_size, published)
+            return _finished(source, backbone, outputs, channels, pretrained)
         except CommitteeError:
             raise
         except Exception as error:
@@ -191,12 +227,31 @@ def _prefixed(name: str, prefix: str, key: str) -> Architecture:
     )
 
 
-def _load_file(backbone: Backbone, path: Path) -> None:
+def _finished(
+    source: Source, backbone: Backbone, outputs: int, channels: int, pretrained: bool | str | Path
+) -> Backbone:
+    """Load a file of weights, and make a network of maps where the architecture has an output stride.
+
+    The weights are those of the network before the cut, or of a network of maps.
+    """
+    path = None if isinstance(pretrained, bool) else Path(pretrained)
+    state = {} if path is None else read_weights(path)
     architecture = backbone.architecture
-    assert architecture is not None
-    state = strip_prefixes(read_weights(path), backbone.net.state_dict())
-    state = SOURCES.make(architecture.source).convert(backbone.net, state)
-    load_weights(backbone, state, str(path))
+    stride = architecture.output_stride if architecture else None
+    of_maps = stride is not None and any(HEAD in name for name in state)
+    if path is not None and not of_maps:
+        state = strip_prefixes(state, backbone.net.state_dict())
+        load_weights(backbone, source.convert(backbone.net, state), str(path))
+    if stride is not None:
+        body, width = source.cut(backbone, channels, stride)
+        multiple = multiple_of(body, channels, stride)
+        if multiple is None:
+            raise no_features(backbone.title)
+        net, output = Upsampled(body, width, stride, outputs), Output(maps=True, stride=multiple)
+        backbone = Backbone(net, ("head",), architecture, backbone.mean, backbone.std, output)
+    if path is not None and of_maps:
+        load_weights(backbone, strip_prefixes(state, backbone.net.state_dict()), str(path))
+    return backbone
 
 
 def _failure(architecture: Architecture, img_size: int, error: Exception) -> CommitteeError:

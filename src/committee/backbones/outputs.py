@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 PROBES = 4
 TOLERANCE = 1e-3
+LARGEST_STRIDE = 2**10
 TINY = float(torch.finfo(torch.float32).tiny)
 ACTIVATIONS = {"_softmax": "a softmax", "sigmoid": "a sigmoid", "sigmoid_": "a sigmoid"}
 """Operations whose results are probabilities. Those of `_log_softmax` are logits."""
@@ -54,6 +56,12 @@ class Output:
     shift, scale : sequence of float, length T or 0
         Numbers are what the network returns, times `scale`, plus `shift`: the standard deviations and the
         means of the targets, if the network was trained on standardized targets.
+    maps : bool
+        Whether the network returns maps: logits or numbers of each pixel, `[B, C, h, w]`.
+    resized : bool
+        Whether the maps have another height and width than the images, to which they are resized bilinearly.
+    stride : int
+        Height and width of the images of a network of maps are multiples of it.
 
     See Also
     --------
@@ -74,6 +82,9 @@ class Output:
     probabilities: bool = False
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    maps: bool = False
+    resized: bool = False
+    stride: int = 1
 
     def __post_init__(self) -> None:
         for name in ("shift", "scale"):
@@ -81,17 +92,27 @@ class Output:
         finite = all(map(math.isfinite, self.shift + self.scale))
         if len(self.shift) != len(self.scale) or not finite or any(each <= 0 for each in self.scale):
             raise ValueError(f"shift {list(self.shift)} and scale {list(self.scale)}")
+        if not 1 <= self.stride <= LARGEST_STRIDE:
+            raise ValueError(f"a stride of {self.stride}")
 
     def to_json(self) -> dict[str, Any]:
         """Return JSON values from which `Output(**values)` restores it; those of the default are omitted."""
+        defaults = {each.name: each.default for each in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
-            if name in ("item", "probabilities") or value
+            if name in ("item", "probabilities") or value != defaults[name]
         }
 
-    def logits(self, output: Any) -> Tensor:
-        """Return the logits or numbers `[B, C]` in the output of a network.
+    def logits(self, output: Any, size: Sequence[int] = ()) -> Tensor:
+        """Return the logits or numbers `[B, C]`, or maps `[B, C, H, W]`, in the output of a network.
+
+        Parameters
+        ----------
+        output : Any
+            What the network returned.
+        size : sequence of int, optional
+            Height and width of the images, of which maps that are `resized` depend.
 
         Raises
         ------
@@ -102,7 +123,9 @@ class Output:
         found = values.get("logits" if self.item is None else self.item, output)
         if not isinstance(found, Tensor):
             raise _no_logits("the output of a network", f"a {type(output).__name__}")
-        if found.ndim > 2:
+        if self.resized:
+            found = functional.interpolate(found, size=tuple(size), mode="bilinear", align_corners=False)
+        elif found.ndim > 2 and not self.maps:
             found = found.flatten(1)
         if self.probabilities:
             return found.float().clamp(min=TINY).log()

@@ -46,6 +46,10 @@ class PythonSource(Source):
         module, _, builder = key.partition(":")
         return builder.isidentifier() and all(part.isidentifier() for part in module.split("."))
 
+    def returns_maps(self, key: str) -> bool | None:
+        """Return None: only the builder knows."""
+        return None
+
     def make(
         self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
     ) -> Backbone:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import timm
@@ -17,9 +18,12 @@ from torch import Tensor, nn
 
 from committee.backbones.base import Architecture, Backbone, Source, find_head
 from committee.backbones.condconv import make_exportable
+from committee.backbones.upsample import choose_stride, no_features
 from committee.errors import UsageError
 
 HUB = "hf-hub:"
+ANY_SIZE: dict[str, Any] = {"dynamic_img_size": True, "strict_img_size": False}
+"""Arguments of transformers with which images may have any size."""
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +62,10 @@ class TimmSource(Source):
             architecture = _without_hub(architecture)
         arguments: dict[str, Any] = {"num_classes": classes, "in_chans": channels, "pretrained": pretrained}
         arguments |= architecture.options
+        if architecture.output_stride is not None:
+            arguments = ANY_SIZE | arguments
         with _hub(pretrained or architecture.key.startswith(HUB)):
-            net = _create(architecture.key, img_size, arguments)
+            net = _create(architecture.key, {"img_size": img_size, **arguments})
             architecture = _resolved(architecture)
         if not hasattr(net, "get_classifier"):
             raise UsageError(
@@ -69,11 +75,38 @@ class TimmSource(Source):
         settings = net.pretrained_cfg
         return Backbone(net, _heads(net, classes), architecture, settings["mean"], settings["std"])
 
+    def cut(self, backbone: Backbone, channels: int, stride: int) -> tuple[nn.Module, int]:
+        """Cut with timm's functions for features, after the last layer of this stride."""
+        net: Any = backbone.net
+        who = backbone.title
+        if not hasattr(net, "forward_intermediates"):
+            raise no_features(who)
+        places = {each["reduction"]: (place, each["num_chs"]) for place, each in enumerate(net.feature_info)}
+        place, width = places[choose_stride(who, places, stride)]
+        net.prune_intermediate_layers([place], prune_norm=True, prune_head=True)
+        return _Features(net, place), width
+
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Rename tensors and resize position embeddings with timm's own function for the architecture."""
         family = sys.modules[type(net).__module__]
         convert = getattr(family, "checkpoint_filter_fn", None)
         return convert(state, net) if convert else state
+
+
+class _Features(nn.Module):
+    """The features of a network of timm after one of its stages, `[B, width, H / stride, W / stride]`."""
+
+    def __init__(self, net: Any, place: int) -> None:
+        super().__init__()
+        self.net = net
+        self.place = place
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features of normalized images `[B, c, H, W]`."""
+        found: list[Tensor] = self.net.forward_intermediates(
+            images, indices=[self.place], intermediates_only=True
+        )
+        return found[0]
 
 
 def _of_timm(key: str) -> str | None:
@@ -92,9 +125,7 @@ def _without_hub(architecture: Architecture) -> Architecture:
             text = "%s: its configuration is not available; the architecture %s of timm is used."
             log.warning(text, architecture.name, guess)
             name = guess
-    return (
-        architecture if name is None else Architecture(architecture.name, "timm", name, architecture.options)
-    )
+    return architecture if name is None else replace(architecture, key=name)
 
 
 def _is_available(key: str) -> bool:
@@ -107,13 +138,15 @@ def _is_available(key: str) -> bool:
     return True
 
 
-def _create(key: str, img_size: int, arguments: dict[str, Any]) -> Any:
+def _create(key: str, arguments: dict[str, Any]) -> Any:
+    """Create a network without those arguments about the size of images that it does not have."""
     try:
-        return timm.create_model(key, img_size=img_size, **arguments)
-    except TypeError as error:
-        if "img_size" not in str(error):
-            raise
         return timm.create_model(key, **arguments)
+    except TypeError as error:
+        unknown = next((name for name in (*ANY_SIZE, "img_size") if f"'{name}'" in str(error)), None)
+        if unknown not in arguments:
+            raise
+        return _create(key, {name: value for name, value in arguments.items() if name != unknown})
 
 
 @contextmanager
@@ -160,4 +193,4 @@ def _resolved(architecture: Architecture) -> Architecture:
     if not architecture.key.startswith(HUB):
         return architecture
     _, key, options = load_model_config_from_hf(architecture.key.removeprefix(HUB))
-    return Architecture(architecture.name, "timm", key, options or {})
+    return replace(architecture, key=key, options=options or {})

@@ -17,6 +17,8 @@ from committee.backbones.base import (
     Source,
     find_head,
 )
+from committee.backbones.cutting import cut, cuts, traced
+from committee.backbones.upsample import choose_stride, no_features
 from committee.backbones.weights import load_weights
 
 # The published weights of these expect pixels in -1..1; torchvision's networks rescale their inputs.
@@ -58,6 +60,16 @@ class TorchvisionSource(Source):
             state = weights.get_state_dict(progress=False, check_hash=True)
             load_weights(backbone, self.convert(net, dict(state)), architecture.name)
         return backbone
+
+    def cut(self, backbone: Backbone, channels: int, stride: int) -> tuple[nn.Module, int]:
+        """Cut the traced graph; names of tensors do not change."""
+        try:
+            graph = traced(backbone.net)
+            places = cuts(graph, channels, backbone.heads)
+        except Exception as error:  # A transformer for images of one size, in one of many ways
+            raise no_features(backbone.title) from error
+        place = places[choose_stride(backbone.title, places, stride)]
+        return cut(graph, place), place.width
 
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Remove auxiliary heads, and resize the position embedding of a transformer."""

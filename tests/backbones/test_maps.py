@@ -1,0 +1,100 @@
+"""Networks of maps: classification networks that are cut at an output stride, and upsample their features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from committee.backbones.base import Architecture
+from committee.backbones.build import build, build_architecture
+from committee.errors import UsageError
+
+CUT = [
+    ("torchvision:alexnet", 8, 24),
+    ("torchvision:squeezenet1_1", 16, 16),
+    ("torchvision:googlenet", 8, 32),
+    ("torchvision:mobilenet_v3_small", 32, 16),
+    ("torchvision:shufflenet_v2_x0_5", 4, 16),
+    ("timm:test_resnet", 2, 16),
+    ("timm:test_resnet", 8, 16),
+    ("timm:test_convnext", 16, 16),
+    ("timm:test_efficientnet", 8, 16),
+    ("timm:test_vit", 16, 16),
+]
+
+
+@pytest.mark.parametrize(("name", "stride", "width"), CUT)
+def test_classifiers_become_networks_of_maps_and_are_rebuilt_without_weights(
+    name: str, stride: int, width: int
+):
+    backbone = build(name, 5, channels=1, img_size=64, maps=True, output_stride=stride, seed=0)
+    images = torch.randn(2, 1, 3 * max(stride, 16), 5 * max(stride, 16))
+    backbone(images).sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+    backbone.eval()
+    assert backbone(images).shape == (2, 5, *images.shape[2:]) and backbone.stride == stride
+    assert backbone.embed(images).shape == (2, backbone.embedding_size) == (2, width)
+    assert [tensor.numel() for tensor in backbone.head_parameters()] == [5 * width, 5]
+    described = backbone.architecture.to_json()
+    again = build_architecture(Architecture.from_json(described), 5, channels=1, img_size=64)
+    assert described["output_stride"] == stride
+    again.eval().net.load_state_dict(backbone.net.state_dict())
+    torch.testing.assert_close(again(images), backbone(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        (
+            "timm:test_resnet",
+            {"output_stride": 7},
+            "timm:test_resnet: expected an output stride of 2, 4, 8, 16 or 32, got 7.",
+        ),
+        ("timm:test_vit", {}, "timm:test_vit: expected an output stride of 16, got 8."),
+        (
+            "torchvision:alexnet",
+            {"output_stride": 2},
+            "torchvision:alexnet: expected an output stride of 4, 8, 16 or 32, got 2.",
+        ),
+        (
+            "torchvision:vit_b_32",
+            {},
+            "torchvision:vit_b_32: expected a network with feature maps of images of any size, got one "
+            "without. Use a convolutional network of timm or torchvision, or a transformer of timm for "
+            "images of any size: vit_*, deit_*, eva02_*, swin_*, pvt_v2_* or xcit_*.",
+        ),
+        (
+            "timm:test_resnet",
+            {"img_size": 6},
+            "timm:test_resnet: expected sides of at least 8 pixels, the stride of the network, got 6 x 6. "
+            "Use larger images, or a network with a smaller output stride.",
+        ),
+        (
+            "timm:test_resnet",
+            {"maps": False, "output_stride": 8},
+            "timm:test_resnet: expected no output stride for a network without maps, got 8.",
+        ),
+    ],
+)
+def test_networks_that_cannot_be_cut_there_are_refused(name: str, options: dict[str, int], sentence: str):
+    with pytest.raises(UsageError) as caught:
+        build(name, 2, **{"img_size": 32, "maps": True, **options})
+    assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("name", ["torchvision:squeezenet1_1", "timm:test_resnet"])
+def test_published_weights_fill_the_layers_that_are_kept(name: str, tmp_path: Path):
+    whole = build(name, 1000, img_size=64, seed=1)
+    published, stored = tmp_path / "published.pth", tmp_path / "stored.safetensors"
+    torch.save(whole.net.state_dict(), published)
+    backbone = build(name, 3, img_size=64, maps=True, pretrained=published, seed=0)
+    known, kept = whole.net.state_dict(), backbone.net.body.state_dict()
+    assert len(kept) > 10
+    for key, value in kept.items():
+        torch.testing.assert_close(value, known[key.removeprefix("net.")])
+    safetensors.torch.save_file(backbone.net.state_dict(), stored)
+    again = build(name, 3, img_size=64, maps=True, pretrained=stored, seed=5)
+    assert all(map(torch.equal, again.net.state_dict().values(), backbone.net.state_dict().values()))
