@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +127,7 @@ def open_canvases(
         for channels in sorted({spec.channels for spec in missing}):
             wanted = [spec for spec in (missing if all_good else specs) if spec.channels == channels]
             with store.hold(), _committed(folders, wanted, content, len(sample_ids)) as places:
-                _require_good(_fill(places, sample_ids, images, channels, workers), sample_ids, all_good)
+                require_good(_fill(places, sample_ids, images, channels, workers), sample_ids, all_good)
     return {spec: _load(folder) for spec, (folder, _) in folders.items()}
 
 
@@ -146,7 +146,8 @@ def _committed(
         }
 
 
-def _require_good(broken: Mapping[str, str], sample_ids: Sequence[str], all_good: bool) -> None:
+def require_good(broken: Mapping[str, str], sample_ids: Sequence[str], all_good: bool) -> None:
+    """Raise DataError if images are broken that could be decoded before."""
     if broken and all_good:
         raise DataError(
             f"{len(broken)} of {len(sample_ids)} images",
@@ -179,16 +180,16 @@ def _fill(
     broken: dict[str, str] = {}
     prints: list[bytes] = []
     with contextlib.ExitStack() as stack:
-        pool, decode_row = stack.enter_context(_decoding(images, channels, workers))
+        pool, processes = stack.enter_context(decoding(len(images), workers))
         files = {spec: stack.enter_context((place / FILE).open("wb")) for spec, place in places.items()}
 
         def squares(row: int) -> tuple[bytes, dict[CanvasSpec, NDArray[np.uint8]]] | str:
             try:
-                pixels = decode_row(row, ids[row])
+                pixels = decode_image(images[row], channels, ids[row], processes)
             except ImageError as error:
                 return error.reason
             image = torch.from_numpy(pixels)[None]
-            return _print_of(pixels), {spec: _square(image, spec) for spec in places}
+            return print_of(pixels), {spec: _square(image, spec) for spec in places}
 
         _write_headers(files, len(ids))
         results = in_order(pool, squares, range(len(ids)), AHEAD)
@@ -211,7 +212,8 @@ def _square(image: Tensor, spec: CanvasSpec) -> NDArray[np.uint8]:
     return frame(image, spec.size, spec.fit)[0].permute(1, 2, 0).contiguous().numpy()
 
 
-def _print_of(pixels: NDArray[np.uint8]) -> bytes:
+def print_of(pixels: NDArray[Any]) -> bytes:
+    """Return a hash of an array, which is equal for equal ones."""
     found = hashlib.sha256(repr(pixels.shape).encode())
     found.update(np.ascontiguousarray(pixels).data)
     return found.digest()[:16]
@@ -219,27 +221,32 @@ def _print_of(pixels: NDArray[np.uint8]) -> bytes:
 
 def _write_headers(files: Mapping[CanvasSpec, IO[bytes]], rows: int) -> None:
     for spec, file in files.items():
-        file.seek(0)
-        _write_header(file, (rows, spec.size, spec.size, spec.channels))
+        write_header(file, (rows, spec.size, spec.size, spec.channels))
 
 
-def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: str = "|u1") -> None:
     """Write the header of a `.npy` file; NumPy reserves space in it for any number of rows."""
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    file.seek(0)
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
 
 
 @contextlib.contextmanager
-def _decoding(
-    images: Images, channels: int, workers: int
-) -> Iterator[tuple[ThreadPoolExecutor, Callable[[int, str], NDArray[np.uint8]]]]:
-    """Yield a pool of threads, and the function that decodes a row, in the thread or in a worker."""
+def decoding(images: int, workers: int) -> Iterator[tuple[ThreadPoolExecutor, Workers | None]]:
+    """Yield a pool of threads, and the processes that decode files; none if threads decode them."""
     with _pool(workers) as pool:
-        if not workers or isinstance(images, np.ndarray):
-            yield pool, lambda row, name: decode(images[row], channels, name=name)
+        if not workers:
+            yield pool, None
             return
         # Workers are closed before the threads that wait for them, so that Ctrl-C does not wait for an image.
-        with Workers(min(workers, _CORES, 1 + len(images) // IMAGES_A_WORKER)) as processes:
-            yield pool, lambda row, name: processes.decode(images[row], channels, name)
+        with Workers(min(workers, _CORES, 1 + images // IMAGES_A_WORKER)) as processes:
+            yield pool, processes
+
+
+def decode_image(source: Any, channels: int, name: str, processes: Workers | None) -> NDArray[np.uint8]:
+    """Decode an image, in a process if it is a file, and there are processes."""
+    if processes is None or isinstance(source, np.ndarray):
+        return decode(source, channels, name=name)
+    return processes.decode(source, channels, name)
 
 
 def _pool(workers: int) -> ThreadPoolExecutor:

@@ -12,15 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from committee.base.text import count
 from committee.errors import DataError
-from committee.images.cache import (
-    Canvas,
-    content_digest,
-    hash_images,
-    is_cached,
-    open_canvases,
-    remove_other_canvases,
+from committee.images.cache import remove_other_canvases
+from committee.images.decoded import (
+    Decoded,
+    decode_samples,
+    recorded,
+    sample_digest,
+    sample_hashes,
+    suffices,
 )
+from committee.images.map_cache import remove_other_map_caches
+from committee.images.mapped import Mapped
+from committee.images.maps import Maps, Points, Table
+from committee.images.points import open_points
 from committee.images.quarantine import check_broken, report_broken
 from committee.images.readers.base import Samples
 from committee.images.record import (
@@ -32,8 +38,9 @@ from committee.images.record import (
     recorded_settings,
     with_folds,
 )
-from committee.images.source import read
+from committee.images.source import read, report_classes
 from committee.images.squares import with_fit
+from committee.images.strata import with_previewed_classes, with_strata
 from committee.images.view import PIXELS, CanvasSpec, Fit, View, canvas_size
 from committee.predictions.target_types import CLASSES, TargetType
 from committee.recipe.dataset import Dataset as Settings
@@ -41,25 +48,15 @@ from committee.store.layout import Store
 from committee.store.manifest import digest
 from committee.tasks.base import Task, task_for
 
-Opened = Mapping[CanvasSpec, Canvas]
 PREVIEWED = 1000
 """Images whose sizes a preview reads, to foresee how they become square."""
-
-
-class _Mapped:
-    """The location of a memory-mapped array, for pickling."""
-
-    def __init__(self, array: Any) -> None:
-        self.file, self.offset, self.shape = str(array.filename), array.offset, array.shape
-
-    def open(self) -> NDArray[np.uint8]:
-        """Return the array, mapped read-only."""
-        return np.memmap(self.file, np.uint8, "r", offset=self.offset, shape=self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """N decoded images with labels, splits, folds and groups.
+
+    A data set of maps has a label for each pixel. What is combined then are pixels: see `table`.
 
     Parameters
     ----------
@@ -71,7 +68,7 @@ class Dataset:
     canvases : mapping of CanvasSpec to uint8 `[N, S, S, channels]`, memory-mapped
         Decoded images, as each preprocessing needs them.
     labels : int64 `[N]`, or float64 `[N, T]`
-        Index of each image's class in `class_names`, or its targets.
+        Index of each image's class in `class_names`, or its targets. Of maps, a stratum for splits.
     sample_ids : str `[N]`
         Unique ids of the images.
     class_names : tuple of str
@@ -94,6 +91,10 @@ class Dataset:
         What labels are.
     units : tuple of str
         Unit of each target; empty without units.
+    maps : Maps, optional
+        Images and maps in their own sizes, in place of canvases.
+    points : Points, optional
+        The sample of pixels of maps.
 
     See Also
     --------
@@ -127,6 +128,8 @@ class Dataset:
     copies: Mapping[str, str] = field(default_factory=dict)
     target_type: TargetType = CLASSES
     units: tuple[str, ...] = ()
+    maps: Maps | None = None
+    points: Points | None = None
 
     @cached_property
     def task(self) -> Task:
@@ -138,19 +141,25 @@ class Dataset:
         """Stratum of each row, int64 `[N]`: draws of rows get about the same share of each."""
         return self.target_type.strata(self.labels)
 
+    @cached_property
+    def table(self) -> Table:
+        """The samples of predictions: all images, or the sample of pixels of maps."""
+        if self.points is None or self.maps is None:
+            return Table(self.sample_ids, self.labels, self.folds, self.groups)
+        return self.points.table(self.maps, self.sample_ids, self.folds, self.groups)
+
+    def positions(self, rows: NDArray[np.int64] | Sequence[int]) -> NDArray[np.int64]:
+        """Return the positions in `table` of images, int64: `rows`, or those of their pixels."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return rows if self.points is None else self.points.positions(rows)
+
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the paths of the memory-mapped images in place of their content."""
-        mapped = {
-            spec: array if getattr(array, "filename", None) is None else _Mapped(array)
-            for spec, array in self.canvases.items()
-        }
+        mapped = {spec: Mapped.of(array) for spec, array in self.canvases.items()}
         return {**vars(self), "canvases": mapped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        opened = {
-            spec: each.open() if isinstance(each, _Mapped) else each
-            for spec, each in state["canvases"].items()
-        }
+        opened = {spec: Mapped.opened(each) for spec, each in state["canvases"].items()}
         vars(self).update(state, canvases=opened)
 
     def rows(self, split: Literal["train", "val", "test"]) -> NDArray[np.int64]:
@@ -169,8 +178,10 @@ class Dataset:
         Raises
         ------
         DataError
-            The canvas of `view` was not opened.
+            The canvas of `view` was not opened, or images with maps differ in size.
         """
+        if self.maps is not None:
+            return _whole(self.maps, np.asarray(rows, dtype=np.int64), self.name)
         spec = view.canvas if view is not None else _only(self.canvases)
         if spec not in self.canvases:
             raise DataError(
@@ -181,6 +192,20 @@ class Dataset:
             )
         pixels = self.canvases[spec][np.asarray(rows, dtype=np.int64)]
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def _whole(maps: Maps, rows: NDArray[np.int64], who: str) -> Tensor:
+    sizes = np.unique(maps.sizes[rows], axis=0)
+    if len(sizes) > 1:
+        listed = ", ".join(f"{height} x {width}" for height, width in sizes[:5].tolist())
+        raise DataError(
+            f"{who}: images of {count(len(rows), 'row')}",
+            expected="images of one size in a batch",
+            got=listed,
+            todo="Read them one by one: dataset.maps.image(row).",
+        )
+    pixels = np.stack([maps.image(row) for row in rows.tolist()])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def _only(canvases: Mapping[CanvasSpec, Any]) -> CanvasSpec:
@@ -235,22 +260,22 @@ def open_dataset(
     fit = cast("Fit", settings.fit)
     sides = [canvas_size(size, fit) for size in img_sizes]
     specs = dict.fromkeys([*(CanvasSpec(side, fit, settings.channels) for side in sides), *canvases])
-    if record is not None and not named and _suffices(record, specs, store, folds):
-        return _dataset(record, settings, _canvases(record, None, settings, store, specs))
+    if record is not None and not named and suffices(record, settings, specs, store, folds):
+        return _dataset(record, settings, recorded(record, None, settings, store, specs), store)
     samples = read(settings, None if record is None else record.kind)
-    hashes = dict(zip(samples.ids, hash_images(samples.images, settings.num_workers), strict=True))
+    hashes = sample_hashes(samples, settings)
     if record is None:
         fresh, opened = _first(samples, hashes, settings, store, specs, folds, seed)
     else:
         check_left_out(record, hashes, store)
         samples = samples.without(record.quarantined)
-        check_same(record, samples, _digest(samples, hashes), settings, store)
+        check_same(record, samples, sample_digest(samples, hashes), settings, store)
         fresh = with_folds(record, samples, folds=folds, seed=seed)
-        opened = _canvases(fresh, samples, settings, store, specs)
+        opened = recorded(fresh, samples, settings, store, specs)
     if fresh != record:
         fresh.save(store)
     report_broken(fresh.quarantined, len(fresh.ids), store)
-    return _dataset(fresh, settings, opened)
+    return _dataset(fresh, settings, opened, store)
 
 
 def _first(
@@ -261,14 +286,20 @@ def _first(
     specs: Collection[CanvasSpec],
     folds: int,
     seed: int,
-) -> tuple[Record, Opened]:
+) -> tuple[Record, Decoded]:
     """Decode the images, leave out broken ones, and split the others."""
-    as_read = _digest(samples, hashes)
-    opened = open_canvases(store, as_read, samples.ids, samples.images, specs, workers=settings.num_workers)
-    found = next(iter(opened.values()))
+    as_read = sample_digest(samples, hashes)
+    opened = decode_samples(store, as_read, samples.ids, samples, samples.masks is not None, settings, specs)
+    found = next(iter(opened.canvases.values())) if opened.maps is None else opened.maps
     check_broken(found.broken, len(samples.ids), settings.max_broken, store)
     kept = samples.without(found.broken)
-    record = first_record(kept, _digest(kept, hashes), found.prints, settings, store, folds=folds, seed=seed)
+    texts = kept.texts()
+    if opened.maps is not None:
+        kept = with_strata(kept, opened.maps)
+        texts = [f"mask {hashes[name].rpartition(' ')[2][:12]}" for name in kept.ids]
+        report_classes(kept, settings)
+    content = sample_digest(kept, hashes)
+    record = first_record(kept, content, found.prints, texts, settings, store, folds=folds, seed=seed)
     record = replace(
         record,
         as_read=as_read,
@@ -276,11 +307,8 @@ def _first(
         left_out={name: hashes[name] for name in found.broken},
     )
     remove_other_canvases(store, as_read, specs)
+    remove_other_map_caches(store, as_read, settings.channels)
     return with_folds(record, kept, folds=folds, seed=seed), opened
-
-
-def _digest(samples: Samples, hashes: Mapping[str, str]) -> str:
-    return content_digest(samples.ids, [hashes[name] for name in samples.ids])
 
 
 def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed: int) -> Dataset:
@@ -293,14 +321,14 @@ def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed
     record = None if named and not store.has_results() else load_record(store)
     settings = with_fit(settings, record, most=PREVIEWED)
     if record is None or named or (folds and not record.has_folds(folds)):
-        samples = read(settings, None if record is None else record.kind)
+        samples = with_previewed_classes(read(settings, None if record is None else record.kind))
         if record is None:
-            record = first_record(samples, "", None, settings, store, folds=folds, seed=seed)
+            record = first_record(samples, "", None, (), settings, store, folds=folds, seed=seed)
         else:
             samples = samples.without(record.quarantined)
             check_same(record, samples, record.content, settings, store)
         record = with_folds(record, samples, folds=folds, seed=seed)
-    return _dataset(record, settings, {})
+    return _dataset(record, settings, Decoded({}), store)
 
 
 def _settings(settings: Settings | None, record: Record | None, store: Store) -> tuple[Settings, bool]:
@@ -317,37 +345,25 @@ def remove_unused(store: Store, specs: Collection[CanvasSpec]) -> None:
         remove_other_canvases(store, record.cached_as, specs)
 
 
-def _suffices(record: Record, specs: Collection[CanvasSpec], store: Store, folds: int) -> bool:
-    """Return whether the store contains the decoded images and folds, so that files need not be read."""
-    return (not folds or record.has_folds(folds)) and is_cached(store, record.cached_as, specs)
-
-
-def _canvases(
-    record: Record,
-    samples: Samples | None,
-    settings: Settings,
-    store: Store,
-    specs: Collection[CanvasSpec],
-) -> Opened:
-    images = None if samples is None else samples.images
-    return open_canvases(
-        store, record.cached_as, record.ids, images, specs, workers=settings.num_workers, all_good=True
-    )
-
-
 def _units(record: Record, settings: Settings) -> tuple[str, ...]:
     """Return the unit of each target, by the recipe or by the store; none if neither names units."""
     known = {**record.units, **settings.units}
     return tuple(known.get(name, "") for name in record.class_names) if known else ()
 
 
-def _dataset(record: Record, settings: Settings, opened: Opened) -> Dataset:
+def _dataset(record: Record, settings: Settings, opened: Decoded, store: Store) -> Dataset:
+    ids = np.array(record.ids, dtype=np.str_)
+    maps, points = None, None
+    if (found := opened.maps) is not None:
+        maps = Maps(found.images, found.maps, found.sizes, found.channels, found.means.shape[1])
+        pixels = record.source["pixels_per_image"]
+        points = open_points(store, record.content, maps, ids, found.counts, pixels)
     return Dataset(
         name=record.name,
         fingerprint=digest([record.fingerprint, record.splits, settings.fit, settings.channels, PIXELS]),
-        canvases={spec: canvas.pixels for spec, canvas in opened.items()},
+        canvases={spec: canvas.pixels for spec, canvas in opened.canvases.items()},
         labels=record.values,
-        sample_ids=np.array(record.ids, dtype=np.str_),
+        sample_ids=ids,
         class_names=tuple(record.class_names),
         splits=np.array(record.splits, dtype=np.str_),
         folds=np.array(record.folds, dtype=np.int64),
@@ -358,4 +374,6 @@ def _dataset(record: Record, settings: Settings, opened: Opened) -> Dataset:
         copies=record.copies,
         target_type=record.kind,
         units=_units(record, settings),
+        maps=maps,
+        points=points,
     )

@@ -7,7 +7,7 @@ import errno
 import io
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -28,6 +28,7 @@ MAX_PIXELS = 50_000_000
 _MAX_BYTES = 8 * MAX_PIXELS
 _TOO_MANY = f"more than {MAX_PIXELS // 10**6} million pixels"
 ABSENT = "the file does not exist"
+Formats = Sequence[tuple[bytes, Any]]
 Source = Path | str | bytes | Image.Image | NDArray[np.uint8]
 
 _MODES = {1: "L", 3: "RGB"}
@@ -45,7 +46,7 @@ _ROTATIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 """The transposition that undoes each EXIF orientation."""
-_DEPTHS = {"1": 255, "L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
+DEPTHS = {"1": 255, "L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
 """Factor from values in a PNG file to Pillow's pixels, by the raw mode of the file."""
 _OTHERS = (
     (b"GIF8", "a GIF image"),
@@ -103,7 +104,7 @@ def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.u
     except MemoryError:
         raise
     except Exception as error:  # a hostile file may raise anything in Pillow
-        raise image_error(name or _name(source), _reason(error)) from error
+        raise image_error(name or _name(source), reason_of(error)) from error
     return np.array(pixels.transpose(2, 0, 1) if channels == 3 else pixels[None], order="C")
 
 
@@ -173,7 +174,7 @@ def find_images(folder: Path) -> Found:
             elif path.is_file():
                 with path.open("rb") as file:
                     start = file.read(_START)
-                if _plugin(start) is None:
+                if _plugin(start, _FORMATS) is None:
                     others[path] = _kind(start)
                 else:
                     images.append(path)
@@ -210,7 +211,7 @@ def open_file(path: Path) -> io.BufferedReader:
     return path.open("rb")
 
 
-class _Unsupported(ValueError):
+class Unsupported(ValueError):
     """An image that is not decoded; the message describes what it is."""
 
 
@@ -221,14 +222,14 @@ def _open(source: Source) -> Iterator[Image.Image]:
         yield source.copy()
     elif isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
-            raise _Unsupported(f"an array of {source.dtype}, not of uint8")
+            raise Unsupported(f"an array of {source.dtype}, not of uint8")
         yield Image.fromarray(source[..., 0] if source.ndim == 3 and source.shape[2] == 1 else source)
     else:
         with io.BytesIO(source) if isinstance(source, bytes) else open_file(Path(source)) as file:
-            yield _begin(file)
+            yield begin(file, _FORMATS)
 
 
-def _begin(file: IO[bytes]) -> Image.Image:
+def begin(file: IO[bytes], formats: Formats) -> Image.Image:
     """Return the image in a file, before it is decoded.
 
     Pillow's own `open` would try the plugins of other formats, and accept 89 million pixels without a
@@ -236,31 +237,31 @@ def _begin(file: IO[bytes]) -> Image.Image:
     """
     start = file.read(_START)
     if file.seek(0, os.SEEK_END) > _MAX_BYTES:
-        raise _Unsupported(f"a file of more than {_MAX_BYTES // 10**6} MB")
+        raise Unsupported(f"a file of more than {_MAX_BYTES // 10**6} MB")
     file.seek(0)
-    plugin = _plugin(start)
+    plugin = _plugin(start, formats)
     if plugin is None:
-        raise _Unsupported(_kind(start))
+        raise Unsupported(_kind(start))
     image = plugin(file)
     if image.width * image.height > MAX_PIXELS:
-        raise _Unsupported(f"{_TOO_MANY}: {image.width} x {image.height}")
+        raise Unsupported(f"{_TOO_MANY}: {image.width} x {image.height}")
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
-        raise _Unsupported(f"an animation of {frames} frames")
+        raise Unsupported(f"an animation of {frames} frames")
     if isinstance(image, PngImageFile) and "transparency" in image.info and image.tile:
         _scale_transparency(image)
     return image
 
 
-def _plugin(start: bytes) -> Any:
+def _plugin(start: bytes, formats: Formats) -> Any:
     """Return Pillow's class for a file with these first bytes, or None."""
-    plugin = next((plugin for magic, plugin in _FORMATS if start.startswith(magic)), None)
+    plugin = next((plugin for magic, plugin in formats if start.startswith(magic)), None)
     return None if plugin is WebPImageFile and start[8:12] != b"WEBP" else plugin
 
 
 def _scale_transparency(image: PngImageFile) -> None:
     """Convert the transparent color of a PNG from the depth of the file to that of Pillow's pixels."""
-    scale = _DEPTHS.get(str(image.tile[0][3]))
+    scale = DEPTHS.get(str(image.tile[0][3]))
     color = image.info["transparency"]
     if scale is not None and isinstance(color, int):
         image.info["transparency"] = int(color * scale)
@@ -313,14 +314,15 @@ def _kind(start: bytes) -> str:
     return next((kind for magic, kind in _OTHERS if start.startswith(magic)), "something else")
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return why an image cannot be decoded, as listed in `quarantine.csv`."""
     if isinstance(error, FileNotFoundError):
         return ABSENT
     if isinstance(error, OSError) and error.errno:
         return system_reason(error)
     if isinstance(error, Image.DecompressionBombError):
         return _TOO_MANY
-    if isinstance(error, _Unsupported):
+    if isinstance(error, Unsupported):
         return str(error)
     reason = printable(str(error).partition("\n")[0].partition(" (")[0].rstrip("."))
     return f"a damaged file: {reason or type(error).__name__}"

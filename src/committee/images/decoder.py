@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from committee.images.decode import ImageError, decode
+from committee.images.masks import decode_mask
 
-REQUEST = struct.Struct("<??Q")
-"""Whether a path follows (else the content of a file), whether to decode in color, and the length."""
-RESPONSE = struct.Struct("<?QQQ")
-"""Whether pixels follow, and their shape `[c, H, W]`; or 1, 1 and the length of the error message."""
+REQUEST = struct.Struct("<?BQ")
+"""Whether a path follows (else the content of a file), the number of channels or `MASK`, and the length."""
+RESPONSE = struct.Struct("<?cQQQ")
+"""Whether pixels follow, the code of their type, and their shape `[c, H, W]`, or `[H, W, T]` of a mask; or
+1, 1 and the length of the error message."""
+MASK = 0
 READY = b"\n"
 """Sent once when the worker has started."""
 
@@ -25,11 +28,12 @@ def respond(content: bytes, is_path: bool, channels: int) -> tuple[bytes, bytes 
     """Return header and body of the response to one request."""
     source = Path(os.fsdecode(content)) if is_path else content
     try:
-        pixels = decode(source, channels)
+        pixels = decode_mask(source) if channels == MASK else decode(source, channels)
     except ImageError as error:
         reason = error.reason.encode()
-        return RESPONSE.pack(False, 1, 1, len(reason)), reason
-    return RESPONSE.pack(True, *pixels.shape), np.ascontiguousarray(pixels).data.cast("B")
+        return RESPONSE.pack(False, b"B", 1, 1, len(reason)), reason
+    code = pixels.dtype.char.encode()
+    return RESPONSE.pack(True, code, *pixels.shape), np.ascontiguousarray(pixels).data.cast("B")
 
 
 def main() -> None:
@@ -41,8 +45,8 @@ def main() -> None:
     responses.write(READY)
     responses.flush()
     while header := requests.read(REQUEST.size):
-        is_path, colored, length = REQUEST.unpack(header)
-        for part in respond(requests.read(length), is_path, 3 if colored else 1):
+        is_path, channels, length = REQUEST.unpack(header)
+        for part in respond(requests.read(length), is_path, channels):
             responses.write(part)
         responses.flush()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError, UsageError, first_five
-from committee.images.copies import check_folds, merge, resolve_copies
+from committee.images.copies import DROPPED, check_folds, merge, resolve_copies
 from committee.images.readers.base import Samples
 from committee.images.splits import assign_folds, assign_splits, check_splits, join_val, own_folds
 from committee.predictions.target_types import CLASSES, TARGET_TYPES, TargetType
@@ -27,8 +27,9 @@ from committee.untrusted.documents import build, read_json
 log = logging.getLogger(__name__)
 
 FILE = "samples.json"
-FROZEN = ("test_size", "val", "val_size")
-"""Keys of the recipe that determine the splits and therefore cannot change in a store."""
+FROZEN = {"test_size": "split", "val": "split", "val_size": "split"}
+FROZEN_OF_MAPS = {"pixels_per_image": "sample of pixels"}
+"""Keys of the recipe that cannot change in a store, and what they determine."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Record:
     copies : dict
         Sample id -> id of the image of which it is a copy.
     target_type : str
-        What labels are: `classes`, or `numbers`, which are lists of length T in place of indices.
+        What labels are: `classes`, or `numbers`, which are lists of length T in place of indices; of
+        `class_maps` and `number_maps`, labels are the strata of images, and -1 if no pixel has a label.
     units : dict
         Target -> its unit, where the recipe names one.
 
@@ -184,6 +186,7 @@ def first_record(
     samples: Samples,
     content: str,
     prints: NDArray[np.uint64] | None,
+    texts: Sequence[str],
     settings: Settings,
     store: Store,
     *,
@@ -200,6 +203,8 @@ def first_record(
         Digest of their images.
     prints : uint64 `[N, 2]` or None
         Hashes that identify copies; None if images were not decoded.
+    texts : sequence of N str
+        Texts that are equal for equal labels.
     settings, store, folds, seed
         As in `open_dataset`.
 
@@ -211,7 +216,8 @@ def first_record(
     kind, labels = samples.target_type, samples.values
     strata, rare = kind.strata(labels), not kind.everywhere
     ids, names = np.array(samples.ids), _names(samples)
-    splits, first = _given_splits(samples, prints, settings, store, folds)
+    splits, first = _given_splits(samples, prints, texts, settings, store, folds)
+    splits = np.where(strata < 0, DROPPED, splits)
     groups = merge(None if names is None else np.unique(names, return_inverse=True)[1], first)
     splits = assign_splits(
         ids,
@@ -258,7 +264,12 @@ def _say_that_val_is_held_out(splits: NDArray[np.str_]) -> None:
 
 
 def _given_splits(
-    samples: Samples, prints: NDArray[np.uint64] | None, settings: Settings, store: Store, folds: int
+    samples: Samples,
+    prints: NDArray[np.uint64] | None,
+    texts: Sequence[str],
+    settings: Settings,
+    store: Store,
+    folds: int,
 ) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     """Return the splits of the data, without copies in several splits, and the first copy of each row."""
     ids = np.array(samples.ids)
@@ -266,7 +277,7 @@ def _given_splits(
     if prints is None:
         return splits, np.arange(len(ids))
     drop = settings.duplicates == "drop"
-    return resolve_copies(ids, np.array(samples.texts()), splits, prints, drop=drop, store=store)
+    return resolve_copies(ids, np.array(texts), splits, prints, drop=drop, store=store)
 
 
 def with_folds(record: Record, samples: Samples, *, folds: int, seed: int) -> Record:
@@ -308,8 +319,7 @@ def fingerprint(samples: Samples, content: str) -> str:
         [
             content,
             samples.ids,
-            samples.labels,
-            samples.class_names,
+            *samples.meaning,
             samples.splits,
             samples.folds,
             samples.groups,
@@ -326,14 +336,14 @@ def check_same(record: Record, samples: Samples, content: str, settings: Setting
             got=f"{len(samples.ids)} images with other content or labels",
             todo="Use another --store for other data.",
         )
-    for key in FROZEN:
+    for key, what in {**FROZEN, **(FROZEN_OF_MAPS if record.kind.dense else {})}.items():
         before, now = record.source.get(key), getattr(settings, key)
         if before != now:
             raise StoreError(
                 f"dataset.{key}",
                 expected=f"{before}, as in the first run with this store",
                 got=str(now),
-                todo="Use another --store for another split.",
+                todo=f"Use another --store for another {what}.",
             )
 
 

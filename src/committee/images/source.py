@@ -6,6 +6,8 @@ import logging
 import unicodedata
 from pathlib import Path
 
+import numpy as np
+
 from committee.errors import (
     CommitteeError,
     DataError,
@@ -48,7 +50,8 @@ def read(settings: Settings, known: TargetType | None = None) -> Samples:
         path = Path(error.filename or settings.path or "")
         todo = "Check its name, its permissions and the disk."
         raise unreadable(DataError, path, error, todo, _what(path)) from error
-    _report_classes(samples, settings)
+    if samples.class_names:
+        report_classes(samples, settings)
     return samples
 
 
@@ -114,9 +117,9 @@ def _detect(path: Path) -> str:
     )
 
 
-def _report_classes(samples: Samples, settings: Settings) -> None:
+def report_classes(samples: Samples, settings: Settings) -> None:
     """Warn of an unexpected number of classes, and of class names that differ in case or Unicode form."""
-    if not samples.target_type.everywhere:
+    if np.issubdtype(samples.target_type.dtype, np.floating):
         if settings.n_classes is not None:
             log.warning("dataset.n_classes has no effect: labels are %s", samples.target_type.name)
         return

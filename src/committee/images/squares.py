@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 def with_fit(settings: Settings, record: Record | None, most: int | None = None) -> Settings:
     """Return the settings with `fit: auto` replaced by the fit that it stands for.
 
-    It is `squash` where all images are square, so that nothing is cut away, and `crop` otherwise. A store
-    keeps the fit that its images were first read with.
+    It is `squash` where all images are square, so that nothing is cut away, and `crop` otherwise. Images
+    with masks keep their size: `native`. A store keeps the fit that its images were first read with.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ def with_fit(settings: Settings, record: Record | None, most: int | None = None)
 
 
 def _fit(samples: Samples, most: int | None) -> Fit:
+    if samples.target_type.dense:
+        return "native"
     other = _first_oblong(samples.images, most)
     if other is None:
         log.info("All of %s are square: dataset.fit is squash", count(len(samples.ids), "image"))

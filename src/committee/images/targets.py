@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from committee.errors import DataError, UsageError, first_five, nearest
+from committee.images.map_task import check_no_maps, with_map_task
 from committee.images.numbers import as_number, numbers
 from committee.images.readers.base import Samples
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
@@ -43,6 +45,11 @@ def with_task(samples: Samples, settings: Settings, known: TargetType | None = N
         numbers.
     """
     wanted = known if settings.task == "auto" else TASKS.make(settings.task).target_type
+    if samples.masks is not None:
+        found = with_map_task(samples, settings, wanted)
+        check_units(found.masks.targets if found.masks else (), settings)
+        return found
+    check_no_maps(settings, wanted)
     if isinstance(samples.labels, np.ndarray):
         if wanted not in (None, samples.target_type):
             raise UsageError(
@@ -84,15 +91,20 @@ def _examples(labels: list[str]) -> str:
     return ", ".join(list(dict.fromkeys(labels))[:3])
 
 
-def _checked(samples: Samples, settings: Settings) -> Samples:
-    unknown = [name for name in settings.units if name not in samples.class_names]
+def check_units(targets: Sequence[str], settings: Settings) -> None:
+    """Raise UsageError for the unit of something that is no target."""
+    unknown = [name for name in settings.units if name not in targets]
     if unknown:
         raise UsageError(
             "dataset.units",
-            expected=f"names of targets: {first_five(samples.class_names)}",
+            expected=f"names of targets: {first_five(targets) or 'there are none'}",
             got=first_five(unknown),
-            todo=nearest(unknown[0], samples.class_names),
+            todo=nearest(unknown[0], targets),
         )
+
+
+def _checked(samples: Samples, settings: Settings) -> Samples:
+    check_units(samples.class_names, settings)
     large = np.abs(samples.values).max(axis=0) > LARGEST
     if large.any():
         raise DataError(

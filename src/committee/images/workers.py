@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from queue import LifoQueue
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, printable
 from committee.images.decode import MAX_PIXELS, image_error
-from committee.images.decoder import READY, REQUEST, RESPONSE
+from committee.images.decoder import MASK, READY, REQUEST, RESPONSE
+from committee.images.masks import MOST_TARGETS, OF_MASK, mask_error
 
 COMMAND = (sys.executable, "-P", "-m", "committee.images.decoder")
 START, PATIENCE = 60.0, 60.0
@@ -78,26 +81,38 @@ class Workers:
         WorkersFailed
             Workers do not start, or more than ten images crashed their workers.
         """
-        content = image if isinstance(image, bytes) else os.fsencode(image)
-        request = REQUEST.pack(not isinstance(image, bytes), channels == 3, len(content))
+        found: NDArray[np.uint8] = self._decoded(image, channels, name, image_error)
+        return found
+
+    def decode_mask(self, mask: Path | bytes, name: str) -> NDArray[Any]:
+        """Decode one mask like `masks.decode_mask`; raises what `decode` raises."""
+        return self._decoded(
+            mask, MASK, name, lambda who, reason: mask_error(who, reason.removeprefix(OF_MASK))
+        )
+
+    def _decoded(
+        self, file: Path | bytes, channels: int, name: str, error_of: Callable[[str, str], DataError]
+    ) -> NDArray[Any]:
+        content = file if isinstance(file, bytes) else os.fsencode(file)
+        request = REQUEST.pack(not isinstance(file, bytes), channels, len(content))
         worker = self._idle.get()
         try:
             try:
-                success, shape, body = worker.send(request, content)
+                response = worker.send(request, content)
             except _Crash:
-                success, shape, body = worker.send(request, content)
+                response = worker.send(request, content)
         except _Crash as crash:
-            raise self._crash_error(name, str(crash)) from None
+            raise self._crash_error(name, str(crash), error_of) from None
         finally:
             self._idle.put(worker)
-        if not success:
-            raise image_error(name, body.decode())
-        return np.frombuffer(body, np.uint8).reshape(shape)
+        if not response.success:
+            raise error_of(name, response.body.decode())
+        return np.frombuffer(response.body, response.dtype).reshape(response.shape)
 
-    def _crash_error(self, name: str, how: str) -> DataError:
+    def _crash_error(self, name: str, how: str, error_of: Callable[[str, str], DataError]) -> DataError:
         self._crashes += 1
         if self._crashes <= MOST_CRASHES:
-            return image_error(name, f"an image that {how} twice")
+            return error_of(name, f"an image that {how} twice")
         return WorkersFailed(
             "data workers",
             expected=f"at most {MOST_CRASHES} images that crash a worker",
@@ -111,6 +126,15 @@ class Workers:
                 worker.check()
 
 
+class _Response(NamedTuple):
+    """Whether a request succeeded, and the pixels, or the error message."""
+
+    success: bool
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    body: bytearray
+
+
 class _Worker:
     """One process, used by one thread at a time; if it has ended, the next request starts another."""
 
@@ -120,8 +144,8 @@ class _Worker:
         self._deadline = float("inf")
         self._is_late = self._is_closed = False
 
-    def send(self, request: bytes, content: bytes) -> tuple[bool, tuple[int, ...], bytearray]:
-        """Send a request; return whether it succeeded, the shape, and the pixels or the error message.
+    def send(self, request: bytes, content: bytes) -> _Response:
+        """Send a request, and return the response.
 
         Raises
         ------
@@ -132,10 +156,11 @@ class _Worker:
         self._deadline = time.monotonic() + PATIENCE
         try:
             _write(process, request + content)
-            success, *shape = RESPONSE.unpack(_read(process, RESPONSE.size))
-            if shape[1] * shape[2] > MAX_PIXELS:
+            success, code, *shape = RESPONSE.unpack(_read(process, RESPONSE.size))
+            if math.prod(shape) > MAX_PIXELS * MOST_TARGETS:
                 raise EOFError
-            return success, tuple(shape), _read(process, shape[0] * shape[1] * shape[2])
+            dtype = np.dtype(code.decode())
+            return _Response(success, dtype, tuple(shape), _read(process, math.prod(shape) * dtype.itemsize))
         except (EOFError, OSError, ValueError):  # ValueError: closed by another thread
             raise _Crash(self._end(process)) from None
         finally:

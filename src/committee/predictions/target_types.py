@@ -40,6 +40,8 @@ class TargetType(ABC):
         Whether each stratum must be in the training split and in several folds.
     as_stored : mapping
         Argument of `Predictions.from_logits` for labels of a data set, which are indices of classes.
+    dtype : type
+        Type of labels: that of whole numbers, or of floating-point numbers.
     dense : bool
         Whether there is a label for each pixel of an image. Predictions then are those of a sample of pixels.
 
@@ -55,6 +57,7 @@ class TargetType(ABC):
     answers: ClassVar[str]
     within: ClassVar[str]
     everywhere: ClassVar[bool]
+    dtype: ClassVar[type[np.generic]]
     as_stored: ClassVar[Mapping[str, str]] = {}
     dense: ClassVar[bool] = False
 
@@ -122,6 +125,7 @@ class _Classes(TargetType):
     answers = "probabilities"
     within = "probabilities within {} of the module's and the same top class"
     everywhere = True
+    dtype = np.int64
     as_stored: ClassVar[Mapping[str, str]] = {"labels_are": "positions"}
 
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
@@ -174,6 +178,7 @@ class _Numbers(TargetType):
     answers = "values"
     within = "values within {} of the module's, relative to their size"
     everywhere = False
+    dtype = np.float64
 
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
         """Accept all finite numbers."""

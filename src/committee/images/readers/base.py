@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from committee.base.registry import Family
 from committee.errors import DataError, first_five, nearest
+from committee.images.masks import Masks
 from committee.predictions.target_types import CLASSES, TargetType
 
 _SPLIT_NAMES = {
@@ -41,8 +42,9 @@ class Samples:
         Stable, unique ids: the path relative to the data set, with `/`, or the row number.
     images : sequence of N Path or bytes, or uint8 array `[N, H, W]` or `[N, H, W, c]`
         Paths or contents of image files, or pixels.
-    labels : list of str, or float64 array `[N, T]`
-        Class of each image, or its numbers.
+    labels : list of str, or float64 array `[N, T]`, or int64 array `[N]`
+        Class of each image, or its numbers. With `masks`, its stratum: 0 before masks are decoded, and -1 if
+        no pixel has a label.
     splits : list of str
         "train", "val" or "test".
     class_names : tuple of str
@@ -51,6 +53,8 @@ class Samples:
         Columns of the source; a fold may be empty for rows outside the training split.
     target_type : TargetType
         What labels are.
+    masks : Masks, optional
+        The labels of pixels. Names of classes may be unknown before masks are decoded.
 
     Raises
     ------
@@ -73,12 +77,13 @@ class Samples:
 
     ids: list[str]
     images: Images
-    labels: list[str] | NDArray[np.float64]
+    labels: list[str] | NDArray[Any]
     splits: list[str]
     class_names: tuple[str, ...]
     folds: list[str] | None = None
     groups: list[str] | None = None
     target_type: TargetType = CLASSES
+    masks: Masks | None = None
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -104,7 +109,7 @@ class Samples:
                 f"{self.target_type.output} names", expected="unique names", got=first_five(self.class_names)
             )
         least = self.target_type.least
-        if len(self.class_names) < least:
+        if len(self.class_names) < least and not (self.masks and not self.class_names):
             raise DataError(
                 "data set", expected=f"at least {least} classes", got=first_five(self.class_names)
             )
@@ -120,8 +125,14 @@ class Samples:
     def texts(self) -> list[str]:
         """Return the label of each image as text."""
         if isinstance(self.labels, np.ndarray):
-            return [", ".join(f"{value:g}" for value in row) for row in self.labels.tolist()]
+            rows = self.labels.reshape(len(self.ids), -1).tolist()
+            return [", ".join(f"{value:g}" for value in row) for row in rows]
         return self.labels
+
+    @property
+    def meaning(self) -> list[Any]:
+        """What the labels are, as far as it is known before masks are decoded, for a digest."""
+        return [self.labels, self.class_names] if self.masks is None else self.masks.meaning
 
     def without(self, names: Container[str]) -> Samples:
         """Return the samples except those with these ids."""
@@ -143,6 +154,7 @@ class Samples:
             None if self.folds is None else pick(self.folds),
             None if self.groups is None else pick(self.groups),
             self.target_type,
+            None if self.masks is None else self.masks.rows(rows),
         )
 
 
