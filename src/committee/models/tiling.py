@@ -21,7 +21,8 @@ TILE = 512
 OVERLAP = 0.25
 SIGMAS = 8
 """Side of a tile in standard deviations of its Gaussian weights."""
-VALUES_AT_ONCE = 2**22
+VALUES_AT_ONCE = 2**16
+"""Values whose logarithm is taken at once: new memory costs more time than the logarithm."""
 
 
 class Strip(NamedTuple):
@@ -31,20 +32,24 @@ class Strip(NamedTuple):
     ----------
     start : int
         First pixel.
-    own : float64 array [size]
+    own : float32 array [size]
         Share of the strip in the weights of its pixels; the shares of all strips of a pixel sum to one.
-    earlier : float64 array [size]
+    earlier : float32 array [size]
         Share of the strips before it.
     """
 
     start: int
-    own: NDArray[np.float64]
-    earlier: NDArray[np.float64]
+    own: NDArray[np.float32]
+    earlier: NDArray[np.float32]
 
     @property
     def pixels(self) -> slice:
         """The pixels of the strip."""
         return slice(self.start, self.start + len(self.own))
+
+    def like(self, image: Any) -> Strip:
+        """Return the strip with arrays of the kind, and on the device, of an image."""
+        return self._replace(own=_like(self.own, image), earlier=_like(self.earlier, image))
 
 
 def tiled(
@@ -117,8 +122,7 @@ def tiled(
         if means is None:
             means = _zeros((outputs.shape[1], *image.shape[1:]), image)
         for (y, x), found in zip(places, outputs, strict=True):
-            part = means[:, y.pixels, x.pixels]
-            part += _like(_step(y, x), image) * (found - part)
+            _move(means[:, y.pixels, x.pixels], found, _step(y, x))
     return means if task is None else _outputs_of(task, means)
 
 
@@ -140,9 +144,10 @@ def strips(length: int, tile: int, overlap: float) -> list[Strip]:
         total[start : start + size] += bell
     found = []
     for start in starts:
-        strip = Strip(start, bell / total[start : start + size], before[start : start + size].copy())
-        before[strip.pixels] += strip.own
-        found.append(strip)
+        pixels = slice(start, start + size)
+        own = bell / total[pixels]
+        found.append(Strip(start, own.astype(np.float32), before[pixels].astype(np.float32)))
+        before[pixels] += own
     return found
 
 
@@ -151,8 +156,8 @@ def _runs(
 ) -> Iterator[tuple[Sequence[tuple[Strip, Strip]], Any]]:
     """Yield places of tiles and what is averaged of their outputs."""
     tile, overlap, batch = options
-    rows, columns = (strips(length, tile, overlap) for length in image.shape[1:])
-    grid = list(itertools.product(rows, columns))
+    axes = [[strip.like(image) for strip in strips(length, tile, overlap)] for length in image.shape[1:]]
+    grid = list(itertools.product(*axes))
     for first in range(0, len(grid), batch):
         places = grid[first : first + batch]
         tiles = _library(image).stack([image[:, y.pixels, x.pixels] for y, x in places])
@@ -169,19 +174,27 @@ def _runs(
         yield places, _like(outputs, image)
 
 
-def _step(y: Strip, x: Strip) -> NDArray[np.float64]:
+def _step(y: Strip, x: Strip) -> Any:
     """Return how far the mean moves to a tile: the weight of the tile over that of all tiles so far.
 
     It is one where no tile was before. The mean of equal values is exactly this value.
     """
-    own = y.own[:, None]
-    return own * x.own / (y.earlier[:, None] + own * (x.earlier + x.own))
+    total = (y.earlier / y.own)[:, None] + (x.earlier + x.own)
+    return x.own / total
+
+
+def _move(means: Any, outputs: Any, step: Any) -> None:
+    """Move means towards outputs."""
+    if isinstance(means, np.ndarray):
+        means += step * (outputs - means)
+    else:
+        means.lerp_(outputs, step)
 
 
 def _outputs_of(task: Task, means: Tensor) -> Tensor:
     """Replace means of what outputs mean by the outputs, some rows at a time."""
     for rows in means.split(max(1, VALUES_AT_ONCE // (means.shape[0] * means.shape[2])), dim=1):
-        rows.copy_(rows.new_tensor(task.from_average(rows.double().cpu().numpy())))
+        rows.copy_(_tensor(task.from_average(rows.cpu().numpy())))
     return means
 
 
