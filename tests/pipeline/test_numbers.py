@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from committee.errors import UsageError
+from committee.errors import CommitteeError
 from committee.pipeline.run import plan_run, run_verb
 from committee.pipeline.shared.splits import load_predictions
 from committee.recipe.load import load_recipe
@@ -65,9 +66,12 @@ def test_all_of_a_store_is_about_numbers(numbers_root):
             assert set(report["gain"]) >= {"rmse"} and report["calibrate"] == "none"
 
 
-def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, tmp_path):
+def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, tmp_path, own_nets):
     import shutil
 
+    (tmp_path / "more").mkdir()
+    for gray in (40, 80):
+        Image.new("L", (8, 8), gray).save(tmp_path / "more" / f"{gray}.png")
     store = Store(shutil.copytree(numbers_root, tmp_path / "store"))
     extra = [
         "runs.stacking={enable: true}",
@@ -77,23 +81,34 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
         "runs.moe={num_experts: 2, top_k: 2, gating_hidden_dim: 8, epochs: 2}",
         "runs.fusion={fusion_methods: [concat_mlp], fusion_config: {hidden_dims: [8], epochs: 3, lr: 0.01}}",
         "channel_pruning={of: [test_resnet], epochs: 1}",
+        f"distillation={{student: '{own_nets}:small', epochs: 4, lr: 0.03, seeds: 1, cached: 1, mixup: 0.5, "
+        f"unlabeled: '{tmp_path / 'more'}', loss: mae_values}}",
     ]
     recipe = load_recipe(None, [*number_settings, *extra])
-    members = ["channel_pruned_test_resnet", "fusion_concat_mlp", "moe"]
+    members = ["channel_pruned_test_resnet", "distilled_own_nets_small", "fusion_concat_mlp", "moe"]
     for verb, made in (
         ("stack", ["stacking_ridge"]),
         ("prune", ["pruned_greedy_forward"]),
         ("meta-fuse", ["meta_fuser"]),
         ("tta", ["tta_weighted", "tta_test_vit"]),
-        ("moe-train", members[2:]),
-        ("fusion-train", members[1:2]),
+        ("moe-train", members[3:]),
+        ("fusion-train", members[2:3]),
         ("prune-channels", members[:1]),
+        ("distill", members[1:2]),
     ):
         outcome = run_verb(verb, recipe, store)
         assert not outcome.failed and outcome.done == made
     rows = load_predictions(store, members)
     errors = (rows.logits - rows.labels) / rows.labels.std(axis=0)
     assert (np.sqrt(np.square(errors).mean(axis=1)) < 1.5).all(), "outputs are in the units of their targets"
+    run_verb("evaluate", recipe, store)
+    report = json.loads((store.ensemble_metrics(members[1]) / "metrics.json").read_text("utf-8"))
+    found = report["distillation"]
+    value = found["distilled"]["metrics"]["rmse"]["value"]
+    assert value == pytest.approx(report["metrics"]["rmse"]["value"])
+    assert found["gain"]["rmse"]["value"] == pytest.approx(
+        found["scratch"]["metrics"]["rmse"]["value"] - value
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,12 +131,17 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
         ("runs.score_ensemble.optimization_metric=accuracy", "expected rmse or mae or r2 for numbers"),
         ("pruning={metric: log_loss}", "pruning.metric: expected rmse or mae or r2 for numbers"),
         (
+            "distillation={loss: dkd}",
+            "distillation.loss: expected a loss of numbers: mae_values, mse_values, got 'dkd'. "
+            "Leave it out, which means mse_values.",
+        ),
+        (
             "dataset.units={inc: gray}",
             "expected names of targets: 'ink', 'left', got 'inc'. Did you mean 'ink'?",
         ),
         *(
             (f"{key}={{enable: true}}", f"{key}: expected members that predict classes")
-            for key in ("distillation", "compress")
+            for key in ("compress",)
         ),
     ],
 )
@@ -129,7 +149,7 @@ def test_what_is_for_classes_is_refused_before_training_and_in_a_plan(
     number_settings, store, override, message
 ):
     for run in (plan_run, lambda recipe, store: run_verb("train", recipe, store)):
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(CommitteeError) as caught:
             run(load_recipe(None, [*number_settings, override]), store)
         assert message in str(caught.value) and not list(store.members())
 

@@ -42,7 +42,7 @@ def open_unlabeled(
     Returns
     -------
     Dataset
-        All rows have the label and the fold -1, and are in no split.
+        All rows have the label and the fold -1, of numbers NaN, and are in no split.
 
     Raises
     ------
@@ -76,9 +76,10 @@ def open_unlabeled(
         name="unlabeled",
         fingerprint=content,
         canvases={spec: canvas.pixels for spec, canvas in opened.items()},
-        labels=nowhere,
+        labels=np.full((len(ids), *like.labels.shape[1:]), like.target_type.missing, like.labels.dtype),
         sample_ids=np.array([f"unlabeled/{name}" for name in ids]),
         class_names=like.class_names,
+        target_type=like.target_type,
         splits=np.full(len(ids), "unlabeled"),
         folds=nowhere,
         groups=None,

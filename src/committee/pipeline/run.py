@@ -9,7 +9,7 @@ from typing import Any
 
 from committee.errors import CommitteeError, RecipeError
 from committee.pipeline.discover import discover
-from committee.pipeline.shared.for_task import for_task
+from committee.pipeline.shared.for_task import for_store, for_task
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import STAGES, Names, Stage
@@ -81,7 +81,7 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
     stages = stages_of(verb, recipe, **options)
     check_names(stages, recipe)
     if not options.get("methods"):
-        _warn_of_unused(stages, recipe)
+        _warn_of_unused(stages, for_store(recipe, store))
     outcome = Outcome()
     # A stage names a store that does not exist, and `hold` would create it.
     with store.hold() if store.root.is_dir() else contextlib.nullcontext():

@@ -42,6 +42,8 @@ class TargetType(ABC):
         Argument of `Predictions.from_logits` for labels of a data set, which are indices of classes.
     dtype : type
         Type of labels: that of whole numbers, or of floating-point numbers.
+    missing : float
+        Label of an image without one, where it is used as well: -1, or NaN.
     dense : bool
         Whether there is a label for each pixel of an image. Predictions then are those of a sample of pixels.
 
@@ -59,6 +61,7 @@ class TargetType(ABC):
     everywhere: ClassVar[bool]
     dtype: ClassVar[type[np.generic]]
     as_stored: ClassVar[Mapping[str, str]] = {}
+    missing: ClassVar[float] = -1
     dense: ClassVar[bool] = False
 
     @property
@@ -179,6 +182,7 @@ class _Numbers(TargetType):
     within = "values within {} of the module's, relative to their size"
     everywhere = False
     dtype = np.float64
+    missing = float("nan")
 
     def check_outputs(self, outputs: NDArray[np.float32], who: str) -> None:
         """Accept all finite numbers."""

@@ -45,7 +45,9 @@ class Distillation(Section):
         "training.",
     )
     temperature: float = Field(
-        4.0, gt=0, description="Temperature of the probabilities of teacher and student in the loss."
+        4.0,
+        gt=0,
+        description="Temperature of the probabilities of teacher and student in losses of classes.",
     )
     alpha: float = Field(
         0.5,
@@ -58,7 +60,8 @@ class Distillation(Section):
     batch_size: int = Field(32, ge=1, description="Number of images in a batch.")
     loss: Annotated[LossChoice, or_text(LossChoice, "name")] = Field(
         default_factory=lambda: LossChoice(),
-        description="Loss between the outputs of student and teacher: a name, or {name: ..., ...options}.",
+        description="Loss between the outputs of student and teacher: a name, or {name: ..., ...options}; by "
+        "default kd for classes, and mse_values for numbers.",
     )
     cached: int | None = Field(
         None,

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from committee.metrics.means import variance_of_mean
+from committee.metrics.metric import Metric
 from committee.metrics.sampling import Interval
 
 LEVEL = 0.95
-SCORES = ("accuracy", "log_loss")
-"""Metrics that are means over rows."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,28 @@ class KeptGain:
     kept: Interval | None
 
 
-def row_scores(log_probs: NDArray[np.float32], labels: NDArray[np.int64], metric: str) -> NDArray[np.float64]:
-    """Return the score of each row, float64 `[..., N]`, of which larger is better.
+def row_scores(outputs: NDArray[np.float32], labels: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
+    """Return the score of each row, float64 `[N]`, of which larger is better, and whose mean is the metric.
+
+    It is the metric plus the influence of the row. So metrics that are no means, such as the root of a mean
+    squared error, are compared to first order.
 
     Parameters
     ----------
-    log_probs : float32 array [..., N, C]
-    labels : int64 array [N]
-    metric : {"accuracy", "log_loss"}
+    outputs : float32 array [N, C]
+    labels : int64 array [N], or float64 array [N, T]
+    metric : Metric
+
+    Examples
+    --------
+    >>> from committee.scoring.kept_gain import row_scores
+    >>> from committee.tasks import Regression
+    >>> row_scores([1.0, 5.0], [1.0, 2.0], Regression().metric("rmse")).mean().round(3)
+    np.float64(-2.121)
     """
-    if metric == "accuracy":
-        return (log_probs.argmax(-1) == labels).astype(np.float64)
-    return log_probs[..., np.arange(len(labels)), labels].astype(np.float64)
+    rows = metric.read(outputs, labels)
+    scores: NDArray[np.float64] = metric.sign * (metric.function(rows.whole) + metric.influence(rows))
+    return scores
 
 
 def mean_estimate(values: NDArray[np.float64], groups: NDArray[np.int64] | None = None) -> Interval:

@@ -51,6 +51,7 @@ class OfClasses(Task):
     learner = "lr"
     fused = ("soft_voting", "logit_averaging")
     loss = "cross_entropy"
+    taught_by = "kd"
     blended_by = "log_loss"
     judged = ("log_loss", "accuracy", "f1_macro")
     logits = True
@@ -105,6 +106,14 @@ class OfClasses(Task):
     def experts(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> ClassExperts:
         """Return the log-losses of experts."""
         return ClassExperts.read(outputs, labels)
+
+    def labeled(self, labels: Tensor) -> Tensor:
+        """Return whether there is a class."""
+        return labels != self.target_type.missing
+
+    def decided(self, outputs: Tensor) -> Tensor:
+        """Return the most probable class."""
+        return outputs.argmax(1)
 
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the share of rows whose most probable class is right."""

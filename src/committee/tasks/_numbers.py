@@ -51,6 +51,7 @@ class OfNumbers(Task):
     learner = "ridge"
     fused = ("soft_voting", "weighted")
     loss = "mse"
+    taught_by = "mse_values"
     blended_by = "standardized_rmse"
     judged = ("rmse", "mae", "r2")
     logits = False
@@ -110,6 +111,14 @@ class OfNumbers(Task):
     def experts(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> NumberExperts:
         """Return the squared errors of experts."""
         return NumberExperts.read(outputs, labels)
+
+    def labeled(self, labels: Tensor) -> Tensor:
+        """Return whether there are numbers."""
+        return ~labels.isnan().any(dim=1)
+
+    def decided(self, outputs: Tensor) -> Tensor:
+        """Return the numbers as they are."""
+        return outputs
 
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the inverse of the root mean squared error in units of the standard deviation."""

@@ -59,6 +59,8 @@ class Task(ABC):
         combines by default.
     loss : str
         The default loss of training.
+    taught_by : str
+        The default loss between the outputs of a student and its teacher.
     judged : tuple of str
         Metrics of an epoch of training; early stopping uses the first by default.
     blended_by : str
@@ -94,6 +96,7 @@ class Task(ABC):
     learner: ClassVar[str]
     fused: ClassVar[tuple[str, ...]]
     loss: ClassVar[str]
+    taught_by: ClassVar[str]
     judged: ClassVar[tuple[str, ...]]
     blended_by: ClassVar[str]
     logits: ClassVar[bool]
@@ -142,6 +145,14 @@ class Task(ABC):
     @abstractmethod
     def experts(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> Experts:
         """Return the losses of outputs `[E, N, C]` of experts, and of their mixtures."""
+
+    @abstractmethod
+    def labeled(self, labels: Tensor) -> Tensor:
+        """Return which of the labels `[B]` or `[B, T]` are known, bool `[B]`; see `TargetType.missing`."""
+
+    @abstractmethod
+    def decided(self, outputs: Tensor) -> Tensor:
+        """Return outputs `[B, C]` as labels: the most probable class, or the numbers."""
 
     @abstractmethod
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:

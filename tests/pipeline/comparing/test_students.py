@@ -11,8 +11,8 @@ from committee.pipeline.comparing.students import remarks
 TEACHER = {"name": "vote", "parameters": 1000}
 
 
-def student(temperature: float, parameters: int) -> dict[str, Any]:
-    taught = {"teacher": "vote", "distillation": {"temperature": temperature}}
+def student(temperature: float, parameters: int, loss: str = "kd") -> dict[str, Any]:
+    taught = {"teacher": "vote", "distillation": {"loss": {"name": loss}, "temperature": temperature}}
     return {"name": "distilled_small", "parameters": parameters, "provenance": taught}
 
 
@@ -21,6 +21,10 @@ def test_a_student_within_the_rules() -> None:
     assert remarks([student(4, 250), plain, TEACHER], {"vote": TEACHER}) == [
         "distilled_small was distilled at temperature 4 (rule of thumb: 3 to 5), and it has 25% of the "
         "parameters of its teacher vote (10 to 30%)."
+    ]
+    assert remarks([student(9, 250, "mse_values")], {"vote": TEACHER}) == [
+        "distilled_small was distilled by mse_values, and it has 25% of the parameters of its teacher vote "
+        "(10 to 30%)."
     ]
 
 

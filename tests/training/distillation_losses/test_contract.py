@@ -26,7 +26,8 @@ def test_a_loss_is_smallest_where_the_student_equals_the_teacher(name):
     assert equal.shape == other.shape == (6,)
     np.testing.assert_allclose(equal, 0, atol=1e-5)
     assert (other > 0).all()
-    moved = loss_of(name, STUDENT + 5, TEACHER - 7)  # logits are defined up to a constant per row
+    offset = -7 if "classes" in LOSSES.load(name).serves else 5  # logits have no constant in a row
+    moved = loss_of(name, STUDENT + 5, TEACHER + offset)
     torch.testing.assert_close(moved, other, rtol=1e-4, atol=1e-4)
 
 
@@ -76,6 +77,12 @@ def test_mse_logits_compares_centered_logits():
     np.testing.assert_allclose(loss_of("mse_logits", STUDENT, TEACHER), expected, rtol=1e-4)
 
 
+def test_losses_of_values_are_means_over_targets():
+    errors = STUDENT - TEACHER
+    np.testing.assert_allclose(loss_of("mse_values", STUDENT, TEACHER), np.square(errors).mean(1), rtol=1e-4)
+    np.testing.assert_allclose(loss_of("mae_values", STUDENT, TEACHER), np.abs(errors).mean(1), rtol=1e-4)
+
+
 def test_a_negative_weight_is_refused():
     with pytest.raises(UsageError, match=r"^dkd: target_weight: expected at least 0\.0, got -1"):
         LOSSES.make("dkd", target_weight=-1)
@@ -84,7 +91,11 @@ def test_a_negative_weight_is_refused():
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
-        ("loss=kdd", "distillation.loss: expected one of dkd, kd, mse_logits, got 'kdd'. Did you mean 'kd'?"),
+        (
+            "loss=kdd",
+            "distillation.loss: expected one of dkd, kd, mae_values, mse_logits, mse_values, got 'kdd'. "
+            "Did you mean 'kd'?",
+        ),
         (
             "loss={name: dkd, other_weigth: 1}",
             "distillation.loss.other_weigth: expected an option of dkd (other_weight, target_weight), got 1. "

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.combiners.base import load as load_combiner
-from committee.combiners.soft_voting import SoftVoting
 from committee.errors import CommitteeError
+from committee.metrics.metric import Metric
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.costs import Costs
+from committee.pipeline.shared.for_task import task_of_store
 from committee.pipeline.shared.records import (
     deployed_folds,
     deployed_of,
@@ -24,8 +25,9 @@ from committee.pipeline.shared.records import (
     member_source,
     model_source,
 )
+from committee.pipeline.shared.sets import voting
 from committee.pipeline.shared.splits import has_split, split_rows
-from committee.scoring.kept_gain import SCORES, kept_gain, mean_estimate, row_scores
+from committee.scoring.kept_gain import kept_gain, mean_estimate, row_scores
 from committee.store.commit import write_json
 from committee.store.layout import Store
 from committee.training.fit.journal import epoch_seconds
@@ -76,7 +78,8 @@ def comparison_report(store: Store, name: str, costs: Costs) -> dict[str, Any]:
     members = list(deployed)
     if not has_split(store, members, "test", deployed):
         return {}
-    log_probs, test = combined(store, combiner or SoftVoting(), members, "test", deployed)
+    task = task_of_store(store)
+    outputs, test = combined(store, combiner or voting(task), members, "test", deployed)
     labels, groups = test.require_labels(name), test.groups
     mine = split_rows(store, [name], "test", {name: REFIT}).with_classes(test.class_names).logits
     students = _students(store, name)
@@ -84,7 +87,9 @@ def comparison_report(store: Store, name: str, costs: Costs) -> dict[str, Any]:
         np.concatenate([first, *(_logits(students, each, test.class_names) for each in names)])
         for first, names in zip((mine[:0], mine), _by_kind(store, name), strict=True)
     )
-    alone, taught = (_log_softmax(each) for each in (alone, taught))
+    alone, taught = (
+        np.stack([voting(task).combine(each[None]) for each in some]) for some in (alone, taught)
+    )
     own = costs.of({name: REFIT})
     whole = costs.of(deployed, combiner)
     report: dict[str, Any] = {
@@ -101,20 +106,34 @@ def comparison_report(store: Store, name: str, costs: Costs) -> dict[str, Any]:
         "compression": whole["size_mb"] / own["size_mb"],
         "speed_up": whole["latency_ms"]["median"] / own["latency_ms"]["median"],
     }
-    for metric in SCORES:
-        sign = 1 if metric == "accuracy" else -1
-        best, low, high = (row_scores(each, labels, metric) for each in (log_probs, alone, taught))
-        report["teacher"]["metrics"][metric] = sign * float(best.mean())
-        for kind, values in (("scratch", low), ("distilled", high)):
-            report[kind]["metrics"][metric] = {
-                **asdict(mean_estimate(sign * values, groups)),
-                "seeds": (sign * values.mean(1)).tolist(),
-            }
-        found = kept_gain(best, low, high, groups)
-        report["gain"][metric] = asdict(found.gain)
-        report["teacher_gain"][metric] = asdict(found.teacher_gain)
-        report["kept"][metric] = None if found.kept is None else asdict(found.kept)
+    for metric in map(task.metric, sorted(task.proof)):
+        found = _compared(metric, labels, groups, teacher=outputs, scratch=alone, distilled=taught)
+        for kind in ("teacher", "scratch", "distilled"):
+            report[kind]["metrics"][metric.name] = found.pop(kind)
+        for kind, value in found.items():
+            report[kind][metric.name] = value
     return {"distillation": report}
+
+
+def _compared(
+    metric: Metric,
+    labels: NDArray[Any],
+    groups: NDArray[np.int64] | None,
+    *,
+    teacher: NDArray[np.float32],
+    scratch: NDArray[np.float32],
+    distilled: NDArray[np.float32],
+) -> dict[str, Any]:
+    """Return one metric of the teacher `[N, C]`, and of students `[S, N, C]` with the gains between them."""
+    best = row_scores(teacher, labels, metric)
+    report: dict[str, Any] = {"teacher": metric.sign * float(best.mean())}
+    low, high = (np.stack([row_scores(x, labels, metric) for x in each]) for each in (scratch, distilled))
+    for kind, values in (("scratch", low), ("distilled", high)):
+        seeds = (metric.sign * values.mean(1)).tolist()
+        report[kind] = {**asdict(mean_estimate(metric.sign * values, groups)), "seeds": seeds}
+    found = kept_gain(best, low, high, groups)
+    kept = None if found.kept is None else asdict(found.kept)
+    return report | {"gain": asdict(found.gain), "teacher_gain": asdict(found.teacher_gain), "kept": kept}
 
 
 def _current(store: Store, name: str) -> dict[str, Any] | None:
@@ -157,10 +176,6 @@ def _by_kind(store: Store, name: str) -> tuple[list[str], list[str]]:
 
 def _logits(store: Store, student: str, class_names: Sequence[str]) -> NDArray[np.float32]:
     return split_rows(store, [student], "test", {student: REFIT}).with_classes(class_names).logits
-
-
-def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([SoftVoting().combine(each[None]) for each in logits])
 
 
 def _seconds_of(store: Store, deployed: Mapping[str, str]) -> float:

@@ -14,16 +14,18 @@ from committee.images.record import load_record
 from committee.models.composites.base import COMPOSITES
 from committee.pipeline.shared.choose import learner_key
 from committee.predictions.target_types import CLASSES, TargetType
+from committee.recipe.distillation import LossChoice
 from committee.recipe.model import Recipe
 from committee.recipe.runs import Method
 from committee.recipe.section import Section
 from committee.store.layout import Store
 from committee.tasks.base import Task, task_for
+from committee.training.distillation_losses.base import check_serves
 
 OF_COMPOSITES = {"runs.moe": "moe", "runs.fusion": "fusion", "tta": "viewed"}
 """Sections of a recipe, and the composite that they make."""
 SERVE: Mapping[str, tuple[str, ...]] = {
-    "distillation": ("classes",),
+    "distillation": ("classes", "numbers"),
     "channel_pruning": ("classes", "numbers"),
     "compare": ("classes",),
     "compress": ("classes",),
@@ -62,6 +64,7 @@ def for_task(recipe: Recipe, task: Task) -> Recipe:
         update={
             "runs": runs.model_copy(update=found),
             "pruning": _with_defaults(recipe.pruning, metric=metric),
+            "distillation": _with_defaults(recipe.distillation, loss=LossChoice(name=task.taught_by)),
         }
     )
 
@@ -81,7 +84,7 @@ def check_task(recipe: Recipe, target_type: TargetType) -> None:
 
     Raises
     ------
-    UsageError
+    UsageError or RecipeError
         The message names the key, and what applies instead.
     """
     task = task_for(target_type)
@@ -97,6 +100,8 @@ def check_task(recipe: Recipe, target_type: TargetType) -> None:
         )
     if recipe.pruning is not None and recipe.pruning.enable:
         _check_metric("pruning.metric", recipe.pruning.metric, task)
+    if recipe.distillation is not None and recipe.distillation.enable:
+        check_serves(str(recipe.distillation.loss.name), task)
     if runs.stacking is not None and runs.stacking.enable:
         keys = [learner_key(kind) for kind in runs.stacking.meta_learners]
         _check_combiners("runs.stacking.meta_learners", keys, task)

@@ -6,13 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from committee.combiners.base import load as load_combiner
-from committee.combiners.soft_voting import SoftVoting
 from committee.errors import RecipeError, StoreError, UnknownNameError, UsageError, first_five, nearest
 from committee.pipeline.shared.records import deployed_folds, ensemble_facts, inference_of, model_source
+from committee.pipeline.shared.sets import voting
 from committee.pipeline.shared.splits import fitting_rows
 from committee.predictions.table import Predictions
 from committee.store.layout import Store
 from committee.store.manifest import read_whole
+from committee.tasks.base import Task, task_of_model
 from committee.training.fit.teacher import Teacher
 
 KEY = "distillation.teacher"
@@ -26,6 +27,7 @@ def teacher_of(
     store: Store,
     entries: Sequence[Entry],
     trusted: Collection[str],
+    task: Task | None = None,
 ) -> Teacher:
     """Return a stored member or ensemble as the teacher of a student.
 
@@ -36,12 +38,14 @@ def teacher_of(
     student : str
         Name of the member that the student becomes.
     class_names : sequence of str
-        Classes of the data set.
+        Classes or targets of the data set.
     store : Store
     entries : sequence of mappings
         The members of the catalog.
     trusted : collection of str
         The `python:` backbones that may be built.
+    task : Task, optional
+        What the data set is about; classes by default.
 
     Raises
     ------
@@ -50,10 +54,11 @@ def teacher_of(
     RecipeError
         The teacher is made from the student.
     UsageError
-        The teacher has other classes.
+        The teacher has other classes or targets.
     StoreError
         The teacher, or one of its members, is damaged.
     """
+    task = task or task_of_model(None)
     members = {str(entry["name"]): entry for entry in entries}
     full = _full_name(name, store)
     if full in store.ensembles():
@@ -61,14 +66,14 @@ def teacher_of(
         shipped = read_whole(store.ensemble(full), load_combiner)
     else:
         facts = _as_ensemble(full, members, class_names)
-        shipped = SoftVoting().bind([full])
+        shipped = voting(task).bind([full])
     _refuse_descendant(name, full, facts["candidates"], student, members)
     if set(facts["class_names"]) != set(class_names):
         raise UsageError(
             KEY,
-            expected=f"a teacher of the classes {first_five(class_names)}",
+            expected=f"a teacher of the {task.target_type.outputs} {first_five(class_names)}",
             got=f"{full} of {first_five(facts['class_names'])}",
-            todo="Name a teacher that was trained on the classes of this data set.",
+            todo=f"Name a teacher that was trained on the {task.target_type.outputs} of this data set.",
         )
     candidates = facts["candidates"]
     return Teacher(

@@ -22,7 +22,7 @@ from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.distillation_cost import Size, describe, size_warning, student_size
 from committee.pipeline.shared.distilled import DISTILLED, SCRATCH, write_comparison
 from committee.pipeline.shared.fits import fit_plans
-from committee.pipeline.shared.for_task import require_served
+from committee.pipeline.shared.for_task import for_store, require_served
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.shared.teachers import teacher_of
@@ -109,7 +109,8 @@ class Distillation(Stage):
 
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the fits, their cost, and the sizes of teacher and student."""
-        section, catalog = self.section(recipe), look_through(store)
+        recipe, catalog = for_store(recipe, store), look_through(store)
+        section = self.section(recipe)
         dataset = preview_dataset(recipe.dataset, store, folds=recipe.training.folds, seed=recipe.seed)
         parts = _Parts(section, recipe, store, catalog, dataset, fit=False)
         return Summary(*describe(parts.plan, parts.others))
@@ -120,15 +121,16 @@ class Distillation(Stage):
         Raises
         ------
         UsageError
-            The recipe does not enable the section, or the teacher has other classes.
+            The recipe does not enable the section, or the teacher has other classes or targets.
         UnknownNameError
             The store has no such teacher, or there is no such backbone.
         RecipeError
-            The teacher is made from the student.
+            The teacher is made from the student, or the loss does not serve the task.
         DataError
             The folder of unlabeled images has none.
         """
         require_served(self.sections[0], store)
+        recipe = for_store(recipe, store)
         section = self.section(recipe)
         require_store(store)
         outcome = Outcome()
@@ -184,7 +186,13 @@ class _Parts:
         (spec,) = with_augmentation([spec], dataset, store, device, fit=fit)
         trusted = recipe.trusted_backbones()
         self.teacher = teacher_of(
-            section.teacher, spec.name, dataset.class_names, store, catalog["members"], trusted
+            section.teacher,
+            spec.name,
+            dataset.class_names,
+            store,
+            catalog["members"],
+            trusted,
+            dataset.task,
         )
         is_dealt = bool(recipe.training.folds)
         if is_dealt and section.teacher_rows == "out_of_fold" and self.teacher.predictions is None:

@@ -54,9 +54,9 @@ class Dkd(DistillationLoss):
         self.target_weight = at_least("dkd: target_weight", target_weight, 0.0)
         self.other_weight = at_least("dkd: other_weight", other_weight, 0.0)
 
-    def __call__(self, student: Tensor, teacher: Tensor, classes: Tensor) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each image; see the base class."""
-        is_target = functional.one_hot(classes, student.shape[1]).bool()
+        is_target = functional.one_hot(labels, student.shape[1]).bool()
         own, target = ((each / self.temperature).log_softmax(1) for each in (student, teacher))
         binary = _divergence(_binary(own, is_target), _binary(target, is_target))
         others = _divergence(

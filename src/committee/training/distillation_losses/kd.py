@@ -35,7 +35,7 @@ class Kd(DistillationLoss):
     def __init__(self, temperature: float = 4.0) -> None:
         self.temperature = temperature
 
-    def __call__(self, student: Tensor, teacher: Tensor, classes: Tensor) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each image; see the base class."""
         own, target = ((each / self.temperature).log_softmax(1) for each in (student, teacher))
         divergence = functional.kl_div(own, target, reduction="none", log_target=True).sum(1)

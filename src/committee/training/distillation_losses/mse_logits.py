@@ -27,7 +27,7 @@ class MseLogits(DistillationLoss):
     tensor([1.])
     """
 
-    def __call__(self, student: Tensor, teacher: Tensor, classes: Tensor) -> Tensor:
+    def __call__(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of each image; see the base class."""
         own, target = (each - each.mean(1, keepdim=True) for each in (student, teacher))
         return (own - target).square().mean(1)

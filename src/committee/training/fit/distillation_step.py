@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from committee.training.fit.batches import Rows
 from committee.training.fit.engine import number_format
 from committee.training.fit.input_errors import as_training_error
-from committee.training.fit.start import EpochLoader
+from committee.training.fit.start import EpochLoader, tensor_of
 from committee.training.fit.steps import Step
 from committee.training.fit.teacher import Teachers
 from committee.training.fit.teaching import Targets, Teaching
-from committee.training.fit.transfer import UNLABELED
-from committee.training.losses.cross_entropy import CrossEntropy
+from committee.training.losses.base import Loss
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
 class DistillationStep(Step):
     """Forward and backward pass of a batch, with the loss of distillation.
 
-    The loss of a row is `alpha * loss(student, teacher) + (1 - alpha) * cross-entropy`. Student and teacher
-    see the same crop (Beyer et al. 2022, arXiv 2106.05237).
+    The loss of a row is `alpha * loss(student, teacher) + (1 - alpha) * loss(student, label)`. Student and
+    teacher see the same crop (Beyer et al. 2022, arXiv 2106.05237).
 
     Parameters
     ----------
@@ -38,7 +36,6 @@ class DistillationStep(Step):
     """
 
     loader: EpochLoader
-    loss: CrossEntropy
 
     def __init__(
         self,
@@ -46,7 +43,7 @@ class DistillationStep(Step):
         fabric: Fabric,
         loader: EpochLoader,
         targets: Tensor,
-        loss: CrossEntropy,
+        loss: Loss,
         row_weights: Tensor | None = None,
         offsets: Tensor | None = None,
         *,
@@ -56,7 +53,7 @@ class DistillationStep(Step):
         images = loader.images
         self.teaching, self.taught = teaching, teaching.make_loss()
         self.images = teaching.transfer_set(images.dataset, loader.rows, images.spec)
-        self.device = targets.device
+        self.device, self.task = targets.device, images.dataset.task
 
     @cached_property
     def _teachers(self) -> Teachers:
@@ -85,28 +82,29 @@ class DistillationStep(Step):
             assert self.images.groups is not None
             teacher = self._teachers(crops, self.images.groups[items], self.fabric.autocast())
         with as_training_error(self.who, images.shape[-1]):
-            logits = model(images).float()
-            loss = self._distillation_loss(logits, teacher, items, owners, positions, view)
+            outputs = model(images).float()
+            loss = self._distillation_loss(outputs, teacher, items, owners, positions, view)
             self.fabric.backward(loss if share is None else loss * share)
         labels = self.targets[torch.from_numpy(positions)]
-        score = self.loss.scored(logits[: len(positions)], labels)
+        score = self.loss.scored(outputs[: len(positions)], labels)
         return torch.stack([loss.detach(), score])
 
     def _distillation_loss(
-        self, logits: Tensor, teacher: Tensor, items: Rows, owners: Rows, positions: Rows, view: int
+        self, outputs: Tensor, teacher: Tensor, items: Rows, owners: Rows, positions: Rows, view: int
     ) -> Tensor:
         """Return the weighted mean over positions, to which the losses of unlabeled images are added."""
         alpha = self.teaching.alpha
         labels, partners, shares = self._labels(items, view)
-        likely = torch.where(shares >= 0.5, labels, partners)
-        classes = torch.where(likely == UNLABELED, teacher.argmax(1), likely)
-        taught = self.taught(logits, teacher, classes)
+        likely = self._where(shares >= 0.5, labels, partners)
+        likely = self._where(self.task.labeled(likely), likely, self.task.decided(teacher))
+        own, wanted = self.loss.standardized(outputs), self.loss.standardized(teacher)
+        taught = self.taught(own, wanted, likely)
         place = torch.from_numpy(owners).to(self.device)
         taught = taught.new_zeros(len(positions)).index_add(0, place, taught) / (1 + self.images.rate)
         count = len(positions)
         each = alpha * taught + (1 - alpha) * (
-            shares[:count] * self._cross_entropy(logits[:count], labels[:count])
-            + (1 - shares[:count]) * self._cross_entropy(logits[:count], partners[:count])
+            shares[:count] * self._of_labels(outputs[:count], labels[:count])
+            + (1 - shares[:count]) * self._of_labels(outputs[:count], partners[:count])
         )
         rows = torch.from_numpy(positions)
         weights = self.loss.weight(self.targets[rows])
@@ -118,13 +116,16 @@ class DistillationStep(Step):
         """Return the labels of items, those of the items they are mixed with, and the share of the first."""
         mixed = self.images.mixed(items, view)
         partners, shares = (items, np.ones(len(items), np.float32)) if mixed is None else mixed
-        own, other = (
-            torch.from_numpy(self.images.labels[each]).to(self.device) for each in (items, partners)
-        )
+        own, other = (tensor_of(self.images.labels[each]).to(self.device) for each in (items, partners))
         return own, other, torch.from_numpy(shares).to(self.device)
 
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross-entropy of each row; 0 without a label."""
-        return functional.cross_entropy(
-            logits, labels, label_smoothing=self.loss.smoothing, reduction="none", ignore_index=UNLABELED
-        )
+    def _of_labels(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of each row for its label; 0 without one."""
+        known = self.task.labeled(labels)
+        filled = self._where(known, labels, self.task.decided(outputs.detach()))
+        return self.loss.unweighted(outputs, filled) * known
+
+    @staticmethod
+    def _where(rows: Tensor, labels: Tensor, others: Tensor) -> Tensor:
+        """Return the labels of these rows, and the others of the rest."""
+        return torch.where(rows.reshape(-1, *[1] * (labels.ndim - 1)), labels, others)

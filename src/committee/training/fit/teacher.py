@@ -56,7 +56,7 @@ class Teacher:
     predictions : Predictions or None
         Out-of-fold predictions of all candidates of the method, with folds; None if they have none.
     class_names : sequence of str
-        Classes in the order of the outputs of `shipped`.
+        Classes or targets in the order of the outputs of `shipped`.
     trusted : bool or collection of str
         The `python:` backbones that may be built.
     """
@@ -72,7 +72,7 @@ class Teacher:
     trusted: bool | Collection[str] = ()
 
     def module(self, fit: str, class_names: Sequence[str]) -> nn.Module:
-        """Return the teacher of a fit: a module from images to logits of `class_names`.
+        """Return the teacher of a fit: a module from images to outputs for `class_names`.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Teachers:
     def __call__(
         self, crops: Crops, numbers: Rows, precision: AbstractContextManager[object] | None = None
     ) -> Tensor:
-        """Return logits, float32 `[B, C]`, of each image by the teacher with its number.
+        """Return logits or numbers, float32 `[B, C]`, of each image by the teacher with its number.
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ class Teaching:
     options : mapping
         Its options.
     alpha : float
-        Weight of the loss; the rest is that of the cross-entropy of the labels.
+        Weight of the loss; the rest is that of the loss of the labels.
     mixup : float
     views : int or None
         Number of views whose targets are stored; None runs the teacher in each step.

@@ -18,9 +18,6 @@ from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
 from committee.training.fit.crops import Crops
 
-UNLABELED = -1
-"""Label of an image without one."""
-
 
 class TransferSet:
     """The images of a fit of a student, with the random draws that teacher and student share.
@@ -65,7 +62,8 @@ class TransferSet:
         self.keys = np.concatenate([sample_keys(each) for each in ids])
         self.extra = np.arange(self.first, len(self.keys))
         self.items = np.concatenate([rows, self.extra])
-        self.labels = np.concatenate([dataset.labels, np.full(len(self.extra), UNLABELED)])
+        none = np.full((len(self.extra), *dataset.labels.shape[1:]), dataset.target_type.missing)
+        self.labels = np.concatenate([dataset.labels, none.astype(dataset.labels.dtype)])
         self.amounts = spec.training.augment.amounts()
         self._partners = lru_cache(2)(self._draw_partners)
 

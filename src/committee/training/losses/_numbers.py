@@ -45,6 +45,10 @@ class OfErrors(Loss):
         """Return the mean over the targets of each row; see the base class."""
         return self.of((outputs.float() - labels) / self.scale).mean(dim=1)
 
+    def standardized(self, outputs: Tensor) -> Tensor:
+        """Return outputs in units of the standard deviation of their target."""
+        return outputs / self.scale
+
     def scored(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean absolute error in the units of the targets."""
         return (outputs.detach().float() - labels).abs().mean()

@@ -92,6 +92,14 @@ class Loss(ABC):
         """Return the weighted mean loss of rows."""
         return self.each(outputs, labels).mean()
 
+    def unweighted(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of each row `[B]` without its weight."""
+        return self.each(outputs, labels)
+
+    def standardized(self, outputs: Tensor) -> Tensor:
+        """Return outputs `[B, C]` in the units in which the loss measures errors."""
+        return outputs
+
     def weight(self, labels: Tensor) -> Tensor:
         """Return the weight of each row, float32 `[B]`."""
         return torch.ones(len(labels), device=labels.device)

@@ -70,6 +70,10 @@ class CrossEntropy(Loss):
             outputs, labels, self.weights, label_smoothing=self.smoothing, reduction="none"
         )
 
+    def unweighted(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of each row without the weight of its class."""
+        return functional.cross_entropy(outputs, labels, label_smoothing=self.smoothing, reduction="none")
+
     def weight(self, labels: Tensor) -> Tensor:
         """Return the weight of the class of each row."""
         return super().weight(labels) if self.weights is None else self.weights[labels]

@@ -15,6 +15,7 @@ from committee.recipe.members import MemberSpec
 from committee.store.commit import remove
 from committee.store.layout import Store
 from committee.store.manifest import digest
+from committee.training.distillation_losses.base import check_serves
 from committee.training.fit.batches import Rows
 from committee.training.fit.distillation_step import DistillationStep
 from committee.training.fit.job import Extra
@@ -46,6 +47,11 @@ class Distillation(OfBackbone):
     teacher : Teacher
     unlabeled : Dataset, optional
         Images without labels, from `open_unlabeled`.
+
+    Raises
+    ------
+    RecipeError
+        The loss of the section does not serve the task of the data set.
 
     See Also
     --------
@@ -80,6 +86,7 @@ class Distillation(OfBackbone):
         unlabeled: Dataset | None = None,
     ) -> None:
         super().__init__(spec, dataset, store, device)
+        check_serves(str(config.loss.name), dataset.task)
         self.spec = self.fixed()
         self.epochs, self.inference = self.spec.training.epochs, REFIT
         self.config, self.teacher, self.unlabeled = config, teacher, unlabeled
