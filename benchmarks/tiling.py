@@ -1,8 +1,8 @@
 """Tiled prediction of an image of 4096 x 4096 pixels: time against that of its tiles alone, and peak memory.
 
 The network is a small one, of four convolutions, so that averaging matters. The same tiles are run one by one
-without keeping their outputs; and tiles that do not overlap, of which there are half as many. The peak is that
-of a process of its own.
+without keeping their outputs; and tiles that do not overlap, of which there are half as many. The peak is
+that of a process of its own.
 """
 
 from __future__ import annotations

@@ -156,8 +156,10 @@ def _runs(
 ) -> Iterator[tuple[Sequence[tuple[Strip, Strip]], Any]]:
     """Yield places of tiles and what is averaged of their outputs."""
     tile, overlap, batch = options
-    axes = [[strip.like(image) for strip in strips(length, tile, overlap)] for length in image.shape[1:]]
-    grid = list(itertools.product(*axes))
+    rows, columns = (
+        [strip.like(image) for strip in strips(length, tile, overlap)] for length in image.shape[1:]
+    )
+    grid = list(itertools.product(rows, columns))
     for first in range(0, len(grid), batch):
         places = grid[first : first + batch]
         tiles = _library(image).stack([image[:, y.pixels, x.pixels] for y, x in places])
