@@ -32,8 +32,11 @@ def interval(name, rows, groups=None):
 
 def test_values_are_those_of_scikit_learn_and_scipy(rows):
     found = evaluate(rows.values, rows.truth)
-    assert found["rmse"] == pytest.approx(sklearn.root_mean_squared_error(rows.truth, rows.values))
-    assert found["mae"] == pytest.approx(sklearn.mean_absolute_error(rows.truth, rows.values))
+    standardized = [each / rows.truth.std(axis=0) for each in (rows.truth, rows.values)]
+    assert found["rmse"] == pytest.approx(sklearn.root_mean_squared_error(*standardized))
+    assert found["mae"] == pytest.approx(sklearn.mean_absolute_error(*standardized))
+    first = evaluate(rows.values[:, 0], rows.truth[:, 0])
+    assert first["rmse"] == sklearn.root_mean_squared_error(rows.truth[:, 0], rows.values[:, 0])
     assert found["r2"] == pytest.approx(sklearn.r2_score(rows.truth, rows.values))
     pairs = zip(rows.values.T, rows.truth.T, strict=True)
     assert found["spearman"] == pytest.approx(np.mean([spearmanr(*pair).statistic for pair in pairs]))
@@ -43,7 +46,7 @@ def weighted(name, values, truth, weight):
     """Return a metric of weighted rows, written independently."""
     weight = weight / weight.sum()
     if name in ("rmse", "mae"):
-        errors = np.abs(values - truth)
+        errors = np.abs(values - truth) / truth.std(axis=0)
         return (np.sqrt(weight @ errors**2) if name == "rmse" else weight @ errors).mean()
     if name == "r2":
         return (1 - weight @ (values - truth) ** 2 / (weight @ (truth - weight @ truth) ** 2)).mean()
@@ -72,11 +75,14 @@ def test_influences_are_derivatives_with_respect_to_weights(name, rows):
     np.testing.assert_allclose(influence / len(rows), numeric, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("targets", [1, 2])
 @pytest.mark.parametrize("unit", [1e-6, 1e6])
 @pytest.mark.parametrize("name", EVERY)
-def test_intervals_do_not_depend_on_the_unit(name, unit, rows):
-    found, other = interval(name, rows), interval(name, NumberRows(unit * rows.values, unit * rows.truth))
-    scale = unit if METRICS[name].has_unit else 1
+def test_intervals_do_not_depend_on_the_unit(name, unit, targets, rows):
+    """Errors have the unit of a single target, and are in standard deviations of several."""
+    values, truth = rows.values[:, :targets], rows.truth[:, :targets]
+    found, other = (interval(name, NumberRows.read(by * values, by * truth)) for by in (1, unit))
+    scale = unit if METRICS[name].has_unit and targets == 1 else 1
     for end in ("value", "low", "high"):
         assert getattr(other, end) == pytest.approx(scale * getattr(found, end), rel=1e-6)
 
@@ -158,7 +164,7 @@ def test_bad_numbers_are_refused(values, truth, message):
 
 def test_ranks_of_ties_are_means():
     rows = NumberRows.read([3.0, 1.0, 3.0], [1.0, 2.0, 2.0])
-    np.testing.assert_allclose(3 * (rows.ranks[0][:, 0] + 0.5) + 0.5, rankdata([3, 1, 3]))
+    np.testing.assert_allclose(3 * (rows.orders[0].ranks[:, 0] + 0.5) + 0.5, rankdata([3, 1, 3]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isnan(evaluate([1.0, 1.0], [1.0, 2.0], ["spearman"])["spearman"])

@@ -254,6 +254,11 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: combine(["a.csv"], table(Path("l.csv"), "id,age", AGES[:-1])),
         "l.csv: expected a label for each sample, got none for 's59'.",
     ),
+    "no labels": (
+        lambda: combine(["two.csv"]),
+        "two.csv: expected labels beside scores that are no probabilities, got none, beside 2 columns of "
+        "predictions from ",
+    ),
     "a method of classes": (
         lambda: combine(["a.csv"], "age.csv", methods=["hard_voting"]),
         "hard_voting: expected predictions of classes, got predictions of numbers. Use one of ",
@@ -273,7 +278,8 @@ ERRORS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "an unknown task": (
         lambda: combine(["a.csv"], "age.csv", task="regresion"),
-        "task: expected one of classification, regression, got 'regresion'. Did you mean 'regression'?",
+        "task: expected one of classification, dense_regression, regression, segmentation, got 'regresion'. "
+        "Did you mean 'regression'?",
     ),
     "probabilities": (
         lambda: combine([write_npz("p", TRUTH)], "age.csv", task="classification"),

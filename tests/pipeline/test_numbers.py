@@ -129,6 +129,10 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
             "Remove the section, or combine the members with runs.score_ensemble.",
         ),
         ("runs.score_ensemble.optimization_metric=accuracy", "expected rmse or mae or r2 for numbers"),
+        (
+            "runs.score_ensemble.calibrate=temperature",
+            "got 'temperature'. Numbers have no temperature: leave it out for them.",
+        ),
         ("pruning={metric: log_loss}", "pruning.metric: expected rmse or mae or r2 for numbers"),
         (
             "distillation={loss: dkd}",

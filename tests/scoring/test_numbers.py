@@ -57,8 +57,8 @@ def test_nothing_depends_on_the_unit(unit, rows, scores):
     )
     for name, (_, found) in scored(scaled).items():
         first, other = scores[name][1].gain, found.gain
-        assert other["rmse"].value == pytest.approx(unit * first["rmse"].value, rel=1e-3)
-        assert other["rmse"].low == pytest.approx(unit * first["rmse"].low, rel=1e-3, abs=1e-6 * unit)
+        assert other["rmse"].value == pytest.approx(first["rmse"].value, rel=1e-3)  # of two targets
+        assert other["rmse"].low == pytest.approx(first["rmse"].low, rel=1e-3, abs=1e-6)
         assert other["r2"].value == pytest.approx(first["r2"].value, rel=1e-3)
         np.testing.assert_allclose(
             found.held_out, unit * scores[name][1].held_out, rtol=1e-3, atol=1e-3 * unit
@@ -70,6 +70,7 @@ def test_nothing_depends_on_the_unit(unit, rows, scores):
     [
         (2.06, 0.57, "rmse lower by 2.1 [0.9, 3.2]"),
         (2.06e-6, 0.57e-6, "rmse lower by 2.1e-06 [9e-07, 3.2e-06]"),
+        (2.06e9, 0.57e4, "rmse lower by 2.06e+09 [2.06e+09, 2.06e+09]"),
         (20600.0, 5700.0, "rmse lower by 21000 [9000, 32000]"),
         (0.0206, 0.0057, "rmse lower by 0.021 [0.009, 0.032]"),
         (0.1, 0.2, "no proven gain"),
@@ -92,7 +93,8 @@ def test_equal_members_prove_nothing():
 def test_a_gain_over_a_fixed_baseline_is_the_difference(rows):
     first, other = rows.logits[:2]
     found = gain(other, first, rows.labels, metric="rmse")
-    expected = root_mean_squared_error(rows.labels, first) - root_mean_squared_error(rows.labels, other)
+    truth, first, other = (each / rows.labels.std(axis=0) for each in (rows.labels, first, other))
+    expected = root_mean_squared_error(truth, first) - root_mean_squared_error(truth, other)
     assert found.value == pytest.approx(expected, rel=1e-6) and found.standard_error > 0
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
+LONGEST = 9
+"""Characters of a number with all of its zeros."""
+
 
 def count(number: int, what: str) -> str:
     """Return `1 member`, `2 members`."""
@@ -12,8 +15,10 @@ def count(number: int, what: str) -> str:
 
 
 def two_digits(value: float) -> str:
-    """Return a number with two significant digits, all of its zeros written out."""
-    return f"{Decimal(f'{value:.2g}'):f}"
+    """Return a number with two significant digits, all of its zeros written out unless there are many."""
+    text = f"{value:.2g}"
+    plain = f"{Decimal(text):f}"
+    return plain if len(plain) <= LONGEST else text
 
 
 def significant(value: float, digits: int) -> str:
@@ -21,14 +26,16 @@ def significant(value: float, digits: int) -> str:
 
     Examples
     --------
-    >>> from committee.base.text import significant
+    >>> from committee.base.text import significant, two_digits
     >>> significant(53.21456, 4), significant(12345.6, 4), significant(0.00123456, 4), significant(2e-9, 4)
     ('53.21', '12346', '0.001235', '2.000e-09')
+    >>> significant(2.5e12, 4), two_digits(0.00125), two_digits(2.5e12)
+    ('2.500e+12', '0.0013', '2.5e+12')
     """
     if not math.isfinite(value) or value == 0:
         return f"{value:g}"
     places = digits - 1 - math.floor(math.log10(abs(value)))
-    return f"{value:.{digits - 1}e}" if places > 2 * digits else f"{value:.{max(0, places)}f}"
+    return f"{value:.{digits - 1}e}" if abs(places) > 2 * digits else f"{value:.{max(0, places)}f}"
 
 
 def duration(hours: float) -> str:

@@ -1,8 +1,9 @@
 """Write stored predictions to CSV files.
 
 Each file has the columns id,p0,...,pC,label: pK is the probability of class K, and label is the number of
-the class. The predictions of one member are written to FILE; those of several members, or of single folds, to
-files with longer names beside it, such as oof_<member>_fold_0.csv.
+the class. Tables of numbers have a column for each target, and the fold and the group of each row, so that
+committee combine uses the folds of the store. The predictions of one member are written to FILE; those of
+several members, or of single folds, to files with longer names beside it, such as oof_<member>_fold_0.csv.
 """
 
 from __future__ import annotations

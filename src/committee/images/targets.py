@@ -61,6 +61,13 @@ def with_task(samples: Samples, settings: Settings, known: TargetType | None = N
         return _checked(samples, settings)
     if (wanted or _inferred(samples.labels)).everywhere:
         return samples
+    if all(as_number(label) is None for label in samples.labels):
+        raise DataError(
+            "labels",
+            expected=f"numbers for the task {task_for(NUMBERS).key}",
+            got=f"text: {first_five(sorted(set(samples.labels)))}",
+            todo="Set dataset.targets to the columns of numbers, or dataset.task=classification.",
+        )
     values = numbers({"label": samples.labels}, samples.ids, "labels")
     return _checked(replace(samples, labels=values, class_names=("label",), target_type=NUMBERS), settings)
 

@@ -1,4 +1,4 @@
-"""Export of stored predictions to CSV tables `id,p0..pC,label`, or `id,<target>,...,label` of numbers."""
+"""Export of stored predictions to CSV tables `id,p0..pC,label`, or `id,<target>,fold,label` of numbers."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ from committee.store.layout import Store
 from committee.store.outputs import output_text
 
 log = logging.getLogger(__name__)
+
+Columns = tuple[list[str], NDArray[Any], dict[str, list[Any]]]
+"""Names of the outputs, their values `[N, C]`, and further columns by name."""
 
 
 def write_tables(
@@ -93,41 +96,39 @@ def _parts(rows: Predictions, per_fold: bool) -> Iterator[tuple[str, Predictions
 
 
 def _write(rows: Predictions, path: Path, force: bool) -> None:
-    header, values, labels = _COLUMNS[rows.target_type.of_rows.name](rows)
+    outputs, values, columns = _COLUMNS[rows.target_type.of_rows.name](rows)
     with output_text(path, force=force) as file:
-        file.write(line(["id", *header]))
-        for name, row, label in zip(rows.sample_ids, values, labels, strict=True):
-            file.write(line([name, *row, *label]))
-    if "label" not in header and rows.labels is not None:
+        file.write(line(["id", *outputs, *columns]))
+        for name, row, *rest in zip(rows.sample_ids, values, *columns.values(), strict=True):
+            file.write(line([name, *row, *rest]))
+    if "label" not in columns and rows.labels is not None:
         with output_text(path.with_name(f"{path.stem}_labels{path.suffix}"), force=force) as file:
-            file.write(line(["id", *header]))
+            file.write(line(["id", *outputs]))
             for name, numbers in zip(rows.sample_ids, rows.labels, strict=True):
                 file.write(line([name, *numbers]))
 
 
-def _classes(rows: Predictions) -> tuple[list[str], NDArray[Any], list[list[Any]]]:
-    """Return the columns after the id, the probabilities and the labels."""
-    columns = [f"p{index}" for index in range(len(rows.class_names))]
-    labels = [""] * len(rows) if rows.labels is None else rows.labels.tolist()
-    return [*columns, "label"], softmax(rows.logits[0], axis=1), [[label] for label in labels]
+def _classes(rows: Predictions) -> Columns:
+    """Return the columns after the id: the probabilities, and the labels."""
+    outputs = [f"p{index}" for index in range(len(rows.class_names))]
+    return outputs, softmax(rows.logits[0], axis=1), {"label": _labels(rows)}
 
 
-def _numbers(rows: Predictions) -> tuple[list[str], NDArray[Any], list[list[Any]]]:
-    """Return the columns after the id, the predicted numbers, and the true ones of a single target.
+def _numbers(rows: Predictions) -> Columns:
+    """Return the columns after the id: predicted numbers, fold and group, and the label of one target.
 
     True numbers of several targets are in a file of their own.
     """
     names = class_columns(rows.target_names)
-    if len(names) > 1:
-        return names, rows.logits[0], [[]] * len(rows)
-    return (
-        [*names, "label"],
-        rows.logits[0],
-        [[""]] * len(rows) if rows.labels is None else rows.labels.tolist(),
-    )
+    known = {"fold": rows.folds, "group": rows.groups}
+    columns = {name: column.tolist() for name, column in known.items() if column is not None}
+    if len(names) == 1:
+        columns["label"] = _labels(rows) if rows.labels is None else rows.labels[:, 0].tolist()
+    return names, rows.logits[0], columns
 
 
-_COLUMNS: Mapping[str, Callable[[Predictions], tuple[list[str], NDArray[Any], list[list[Any]]]]] = {
-    CLASSES.name: _classes,
-    NUMBERS.name: _numbers,
-}
+def _labels(rows: Predictions) -> list[Any]:
+    return [""] * len(rows) if rows.labels is None else rows.labels.tolist()
+
+
+_COLUMNS: Mapping[str, Callable[[Predictions], Columns]] = {CLASSES.name: _classes, NUMBERS.name: _numbers}

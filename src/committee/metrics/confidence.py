@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from numpy.typing import ArrayLike
 
 from committee.metrics.classification import METRICS, get_metric
-from committee.metrics.sampling import Interval, Sample
+from committee.metrics.metric import intervals_of
+from committee.metrics.sampling import Interval
 from committee.metrics.summaries import Rows
 
 
@@ -60,9 +61,7 @@ def intervals(
     >>> [(each.value, round(each.low, 2), each.high) for each in found.values()]
     [(1.0, 0.83, 1.0), (1.0, 0.83, 1.0)]
     """
-    rows = Rows.read(log_probs, labels)
-    sample = Sample(len(rows.labels), groups, level)
-    return {
-        name: get_metric(name).interval(rows, sample, resamples, seed)
-        for name in (METRICS if names is None else names)
-    }
+    metrics = map(get_metric, METRICS if names is None else names)
+    return intervals_of(
+        Rows.read(log_probs, labels), metrics, groups=groups, resamples=resamples, level=level, seed=seed
+    )

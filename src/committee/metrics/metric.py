@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import UnknownNameError, nearest
 from committee.metrics.sampling import Interval, Sample
@@ -87,3 +87,17 @@ def named(name: str, metrics: Mapping[str, Metric]) -> Metric:
             "metric", expected=f"one of {', '.join(metrics)}", got=f"'{name}'", todo=nearest(name, metrics)
         )
     return metrics[name]
+
+
+def intervals_of(
+    rows: Any,
+    metrics: Iterable[Metric],
+    *,
+    groups: ArrayLike | None = None,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return metrics of rows with confidence intervals; see `committee.metrics.intervals`."""
+    sample = Sample(len(rows), groups, level)
+    return {metric.name: metric.interval(rows, sample, resamples, seed) for metric in metrics}

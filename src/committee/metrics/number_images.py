@@ -40,6 +40,13 @@ class NumberCounts(NamedTuple):
     first: Floats
     second: Floats
 
+    def over_targets(self, errors: Floats) -> Floats:
+        """Return the mean of errors of each target; of several, in standard deviations of the true numbers."""
+        if errors.shape[-1] == 1:
+            return errors[..., 0]
+        spread = np.sqrt(ratio(self.second - ratio(np.square(self.first), self.pixels), self.pixels))
+        return (errors / np.where(spread > 0, spread, 1.0)).mean(axis=-1)
+
     def rmse(self) -> Floats:
         """Return the root mean squared error of each target."""
         return np.sqrt(ratio(self.square, self.pixels))
@@ -96,8 +103,8 @@ class NumberImages(ImageScores):
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "rmse": _error("rmse", lambda found: found.rmse().mean(axis=-1)),
-        "mae": _error("mae", lambda found: found.mae().mean(axis=-1)),
+        "rmse": _error("rmse", lambda found: found.over_targets(found.rmse())),
+        "mae": _error("mae", lambda found: found.over_targets(found.mae())),
         "r2": image_metric(
             "r2", lambda found: found.r2().mean(axis=-1), _read, (-np.inf, 1.0), higher_is_better=True
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,9 @@ from scipy.special import stdtrit
 from committee.errors import DataError
 from committee.metrics.metric import Metric, named
 from committee.metrics.positive import ratio_ends, relative_ends
+from committee.metrics.ranks import Order, known_order
 from committee.metrics.sampling import Interval, Sample
+from committee.predictions.spread import spread_of
 
 Floats = NDArray[np.floating[Any]]
 Function = Callable[["NumberRows"], Floats]
@@ -28,6 +30,9 @@ class NumberRows:
     ----------
     values, truth : float64 array [N, T]
         Predicted and true numbers, each in the unit of its target.
+    unit : float64 array [T]
+        The unit of errors: 1 if there is one target. If there are several, errors are in standard deviations
+        of the true numbers of each, so that a mean over the targets does not depend on their units.
 
     See Also
     --------
@@ -42,6 +47,7 @@ class NumberRows:
 
     values: Floats
     truth: Floats
+    unit: Floats
 
     @classmethod
     def read(cls, values: ArrayLike, truth: ArrayLike) -> NumberRows:
@@ -62,7 +68,7 @@ class NumberRows:
             )
         if not (np.isfinite(first).all() and np.isfinite(other).all()):
             raise DataError("metrics", expected="finite numbers", got="NaN or infinity")
-        return cls(first, other)
+        return cls(first, other, spread_of(other) if other.shape[1] > 1 else np.ones(1))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -74,17 +80,17 @@ class NumberRows:
 
     def part(self, where: NDArray[np.bool_]) -> NumberRows:
         """Return some of the rows."""
-        return NumberRows(self.values[where], self.truth[where])
+        return NumberRows(self.values[where], self.truth[where], self.unit)
 
     @property
     def by_mean(self) -> NumberRows:
         """The same rows, predicted by the mean of each target."""
-        return NumberRows(np.broadcast_to(self.truth.mean(axis=0), self.truth.shape), self.truth)
+        return replace(self, values=np.broadcast_to(self.truth.mean(axis=0), self.truth.shape))
 
     @cached_property
     def errors(self) -> Floats:
-        """Predicted minus true numbers, `[N, T]`."""
-        return self.values - self.truth
+        """Predicted minus true numbers in `unit`, `[N, T]`."""
+        return (self.values - self.truth) / self.unit
 
     @cached_property
     def mean_square(self) -> Floats:
@@ -93,17 +99,13 @@ class NumberRows:
 
     @cached_property
     def deviations(self) -> Floats:
-        """Squared distances of the true numbers from their mean, `[N, T]`."""
-        return np.square(self.truth - self.truth.mean(axis=0))
+        """Squared distances of the true numbers from their mean in `unit`, `[N, T]`."""
+        return np.square((self.truth - self.truth.mean(axis=0)) / self.unit)
 
     @cached_property
-    def ranks(self) -> tuple[Floats, Floats]:
-        """Ranks of predicted and of true numbers, scaled to -1/2 to 1/2, each `[N, T]`."""
-        from scipy.stats import rankdata  # takes 0.3 s
-
-        count = len(self.values)
-        first, other = ((rankdata(each, axis=0) - 0.5) / count - 0.5 for each in (self.values, self.truth))
-        return first, other
+    def orders(self) -> tuple[Order, Order]:
+        """The order of predicted and of true numbers."""
+        return Order.of(self.values), known_order(self.truth)
 
 
 def _rmse(rows: NumberRows) -> Floats:
@@ -137,37 +139,26 @@ def _r2_influence(rows: NumberRows) -> Floats:
 
 
 def _spearman(rows: NumberRows) -> Floats:
-    first, other = rows.ranks
+    first, other = (order.ranks for order in rows.orders)
     norm = np.sqrt(np.square(first).mean(axis=0) * np.square(other).mean(axis=0))
     return np.where(norm > 0, _divide((first * other).mean(axis=0), norm), np.nan).mean()
 
 
 def _spearman_influence(rows: NumberRows) -> Floats:
     """Return the influences on the rank correlation, in which a row changes the ranks of others too."""
-    first, other = rows.ranks
+    predicted, true = rows.orders
+    first, other = predicted.ranks, true.ranks
     pairs = ((first, other), (first, first), (other, other))
     product, square, other_square = (np.mean(each * by, axis=0) for each, by in pairs)
-    both = first * other + _above(rows.values, other) + _above(rows.truth, first)
+    both = first * other + predicted.above(other) + true.above(first)
     alone = (
-        (each**2 + 2 * _above(of, each), mean)
-        for each, of, mean in ((first, rows.values, square), (other, rows.truth, other_square))
+        (each**2 + 2 * order.above(each), mean)
+        for each, order, mean in ((first, predicted, square), (other, true, other_square))
     )
     spread = sum(_divide(terms - terms.mean(axis=0), 2 * mean) for terms, mean in alone)
     norm = np.sqrt(square * other_square)
     terms = _divide(both - both.mean(axis=0), norm) - _divide(product, norm) * spread
     return terms.mean(axis=1)
-
-
-def _above(values: Floats, weights: Floats) -> Floats:
-    """Return, for each row, the mean over all rows of the weights of those above it; equal ones are half."""
-    result = np.empty_like(weights)
-    for target in range(values.shape[1]):
-        order = np.argsort(values[:, target], kind="stable")
-        tail = np.append(np.cumsum(weights[order[::-1], target])[::-1], 0.0)
-        ordered = values[order, target]
-        ends = (tail[np.searchsorted(ordered, ordered, side=side)] for side in ("left", "right"))
-        result[order, target] = sum(ends) / 2
-    return result / len(values)
 
 
 def _error(metric: Function, influence: Function, power: int) -> Any:
@@ -243,8 +234,9 @@ def evaluate(values: ArrayLike, truth: ArrayLike, names: Iterable[str] | None = 
     Parameters
     ----------
     values, truth : float array [N] or [N, T]
-        Predicted and true numbers. With several targets, a metric is the mean of those of the targets, as in
-        scikit-learn.
+        Predicted and true numbers. With several targets, a metric is the mean of those of the targets;
+        `rmse` and `mae` are then in standard deviations of the true numbers of each target, and not in units,
+        so that no target counts more because its unit is small.
     names : iterable of str, optional
         Keys of `METRICS`; all of them by default.
 

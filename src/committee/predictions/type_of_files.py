@@ -72,7 +72,16 @@ def type_of(path: Path, labels: Path | None = None, reading: Reading = DEFAULT) 
         if table.values is None or (labels is None and table.labels is None):  # in the names of classes
             table = read_table(path, replace(reading, target_type=NUMBERS))
         of_labels = table if labels is None else read_table(labels, reading, labels_only=True)
-    return _decided(_Scores.of(table), _Labels.of(of_labels, table), str(labels or path))
+    scores = _Scores.of(table)
+    if labels is None and table.labels is None and table.is_probability and not scores.are_probabilities:
+        raise UsageError(
+            str(path),
+            expected="labels beside scores that are no probabilities",
+            got=f"none, beside {scores.spread}",
+            todo="Name a file with the columns id and label: --labels FILE. Numbers are read with "
+            "--task regression, and logits with --values-are logits.",
+        )
+    return _decided(scores, _Labels.of(of_labels, table), str(labels or path))
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,17 @@ class _Scores:
         """Whether one column may be the probability of the class 1, or a percentage."""
         return self.columns == 1 and self.low >= 0 and (self.high <= 1 or 1.5 < self.high <= 100)
 
+    @property
+    def are_probabilities(self) -> bool:
+        """Whether rows may be probabilities."""
+        return self.sum_to_one or self.are_binary
+
+    @property
+    def spread(self) -> str:
+        """The number of columns and their range in words."""
+        columns = "one column" if self.columns == 1 else f"{self.columns} columns"
+        return f"{columns} of predictions from {self.low:.4g} to {self.high:.4g}"
+
 
 def _decided(scores: _Scores, labels: _Labels, who: str) -> TargetType:
     if labels.are_text or labels.are_names or (scores.sum_to_one and not labels.are_several):
@@ -142,10 +162,11 @@ def _decided(scores: _Scores, labels: _Labels, who: str) -> TargetType:
         return _numbers_because(who, "they have fractions")
     if scores.columns > 1 or (labels.are_binary and scores.are_binary):
         return CLASSES
-    spread = f"one column of predictions from {scores.low:.4g} to {scores.high:.4g}"
     if labels.are_binary or (scores.low >= 0 and scores.high <= 1):
-        raise _doubt(who, f"whole numbers, {first_five(f'{value:g}' for value in labels.values)}", spread)
-    return _numbers_because(who, f"they are whole numbers beside {spread}")
+        raise _doubt(
+            who, f"whole numbers, {first_five(f'{value:g}' for value in labels.values)}", scores.spread
+        )
+    return _numbers_because(who, f"they are whole numbers beside {scores.spread}")
 
 
 def _numbers_because(who: str, reason: str) -> TargetType:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from committee.base.registry import Family
 from committee.errors import nearest
@@ -16,6 +16,8 @@ COMBINERS: Family[Any] = Family("committee.combiners", "combiner")
 Combiner = entry_of(COMBINERS.package)
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Calibration = Literal["pooled", "vector", "members", "none"]
+CALIBRATIONS: tuple[str, ...] = get_args(Calibration)
 SoupMethod = entry_of("committee.training.soups")
 FusionMethod = entry_of("committee.models.fusions")
 PruningMethod = entry_of("committee.pruning")
@@ -55,6 +57,13 @@ def _check_option(combiner: str, option: str, value: Any, key: str) -> None:
             _check_option(name, each, nested, key)
 
 
+def _check_calibration(value: Any) -> Any:
+    if isinstance(value, str) and value not in CALIBRATIONS:
+        todo = nearest(value, CALIBRATIONS) or "Numbers have no temperature: leave it out for them."
+        raise refuse(f"one of {', '.join(CALIBRATIONS)}", todo)
+    return value
+
+
 AnyMethod = Annotated[Method, or_text(Method, "combiner")]
 
 
@@ -88,7 +97,7 @@ class ScoreEnsemble(Section):
         description="Metric that fitted weights and selections of members optimize; "
         "`python:module.function` is a function of labels and probabilities.",
     )
-    calibrate: Literal["pooled", "vector", "members", "none"] = Field(
+    calibrate: Annotated[Calibration, BeforeValidator(_check_calibration)] = Field(
         "pooled",
         description="Calibration: `pooled` fits one temperature for the output of the ensemble, `vector` a "
         "scale and a bias for each class, and `members` one temperature for each member before they are "

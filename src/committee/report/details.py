@@ -153,7 +153,8 @@ def _together(report: Report) -> Table:
     )
     if equivalent is not None:
         worth = equivalent["note"] if equivalent["value"] is None else f"{equivalent['value']:.2f}"
-        rows.append(["candidates with equal weights and the same calibrated log_loss", worth])
+        loss = "rmse" if "rmse" in equivalent else "calibrated log_loss"
+        rows.append([f"candidates with equal weights and the same {loss}", worth])
     return "Members together, on the test split", ["measure", "value"], rows
 
 

@@ -17,6 +17,8 @@ from committee.metrics.named import METRICS, get_metric
 LEVEL = 0.025
 """Probability that the lower limit of a single gain is above the true gain."""
 TINY = 1e-300
+LONG = 1e7
+"""Size of a gain from which it is written with an exponent."""
 
 LogProbs = NDArray[np.float32]
 Floats = NDArray[np.floating[Any]]
@@ -99,7 +101,8 @@ class Gain:
         reach = self.critical * self.standard_error
         place = math.floor(math.log10(reach)) - 1 if reach else 0
         ends = (round(end, -place) for end in (self.low, self.value, self.high))
-        return [f"{end:.{max(-place, 0)}f}" if -5 < place < 5 else f"{end:.3g}" for end in ends]
+        is_long = not -5 < place < 5 or max(abs(self.low), abs(self.high)) >= LONG
+        return [f"{end:.3g}" if is_long else f"{end:.{max(-place, 0)}f}" for end in ends]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, `low`, `high`, `proven` and `text` included."""

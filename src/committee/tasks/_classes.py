@@ -12,10 +12,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from committee.base.objectives import OBJECTIVES, is_custom
-from committee.metrics.classification import METRICS, confusion, get_metric, mistakes, per_class
+from committee.base.objectives import OBJECTIVES
+from committee.metrics.classification import METRICS, confusion, mistakes, per_class
 from committee.metrics.conformal import METHODS
-from committee.metrics.metric import Metric
+from committee.metrics.custom import CustomMetric
 from committee.metrics.summaries import Rows, summary
 from committee.predictions.table import Predictions
 from committee.solvers.brier import BrierLoss, residual_products
@@ -39,6 +39,7 @@ class OfClasses(Task):
     """Outputs are logits, labels are classes, and members are pooled by their probabilities."""
 
     metrics = METRICS
+    custom = CustomMetric
     objectives = OBJECTIVES
     proof = ("log_loss", "accuracy")
     brief: ClassVar[tuple[str, ...]] = ("accuracy", "log_loss", "ece")
@@ -55,10 +56,6 @@ class OfClasses(Task):
     blended_by = "log_loss"
     judged = ("log_loss", "accuracy", "f1_macro")
     logits = True
-
-    def metric(self, name: str) -> Metric:
-        """Return a metric by name; a function `python:module.function` is imported."""
-        return get_metric(name) if is_custom(name) else super().metric(name)
 
     def read(self, outputs: ArrayLike, labels: ArrayLike) -> Rows:
         """Return the rows of normalized log-probabilities `[N, C]` and class indices `[N]`."""

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from committee.base.objectives import NUMBER_OBJECTIVES, is_custom
+from committee.base.objectives import NUMBER_OBJECTIVES
 from committee.errors import UsageError
 from committee.metrics.conformal_numbers import KINDS
 from committee.metrics.custom import CustomNumberMetric
-from committee.metrics.metric import Metric
 from committee.metrics.regression import METRICS, NumberRows
 from committee.predictions.spread import spread_of
 from committee.predictions.table import Predictions
@@ -39,6 +38,7 @@ class OfNumbers(Task):
     """
 
     metrics = METRICS
+    custom = CustomNumberMetric
     objectives = NUMBER_OBJECTIVES
     proof = ("rmse",)
     brief: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
@@ -55,12 +55,6 @@ class OfNumbers(Task):
     blended_by = "standardized_rmse"
     judged = ("rmse", "mae", "r2")
     logits = False
-
-    def metric(self, name: str) -> Metric:
-        """Return a metric by name; a function `python:module.function` is imported."""
-        if not is_custom(name):
-            return super().metric(name)
-        return CustomNumberMetric.load(name, "metric").as_metric(NumberRows.read)
 
     def read(self, outputs: ArrayLike, labels: ArrayLike) -> NumberRows:
         """Return the rows of predicted and true numbers, both `[N, T]`."""

@@ -13,9 +13,10 @@ from torch import Tensor
 from committee.base.objectives import AUTO, is_custom
 from committee.base.registry import Family
 from committee.errors import UsageError, nearest
+from committee.metrics.custom import CustomMetric
 from committee.metrics.image_scores import ImageScores
-from committee.metrics.metric import Metric, named
-from committee.metrics.sampling import Interval, Sample
+from committee.metrics.metric import Metric, intervals_of, named
+from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES, TargetType
 from committee.solvers.experts import Experts
@@ -37,6 +38,8 @@ class Task(ABC):
         What labels are.
     metrics : mapping of str to Metric
         The metrics of the task.
+    custom : type of CustomMetric
+        How a metric that is a function of the user is called.
     objectives : tuple of str
         Metrics that weights and selections of members can optimize; the first is the default.
     proof : tuple of str
@@ -84,6 +87,7 @@ class Task(ABC):
     key: ClassVar[str]
     target_type: ClassVar[TargetType]
     metrics: ClassVar[Mapping[str, Metric]]
+    custom: ClassVar[type[CustomMetric]]
     objectives: ClassVar[tuple[str, ...]]
     proof: ClassVar[tuple[str, ...]]
     brief: ClassVar[tuple[str, ...]]
@@ -196,13 +200,17 @@ class Task(ABC):
         """Return a metric of the weighted mean of members in this order, or None if it is not convex."""
 
     def metric(self, name: str) -> Metric:
-        """Return a metric of the task.
+        """Return a metric of the task; a function `python:module.function` is imported.
 
         Raises
         ------
         UnknownNameError
             The task has no metric of this name; the message lists those that it has.
+        UsageError
+            The function cannot be imported.
         """
+        if is_custom(name):
+            return self.custom.load(name, "metric").as_metric(self.read)
         return named(name, self.metrics)
 
     def objective(self, name: str, who: str) -> str:
@@ -249,23 +257,11 @@ class Task(ABC):
         }
 
     def intervals(
-        self,
-        outputs: ArrayLike,
-        labels: ArrayLike,
-        *,
-        groups: ArrayLike | None = None,
-        resamples: int = 1000,
-        level: float = 0.95,
-        seed: int = 0,
-        names: Iterable[str] | None = None,
+        self, outputs: ArrayLike, labels: ArrayLike, *, names: Iterable[str] | None = None, **rest: Any
     ) -> dict[str, Interval]:
-        """Return metrics with confidence intervals; see `committee.metrics.intervals`."""
-        rows = self.read(outputs, labels)
-        sample = Sample(len(rows), groups, level)
-        return {
-            name: self.metric(name).interval(rows, sample, resamples, seed)
-            for name in (self.metrics if names is None else names)
-        }
+        """Return metrics with confidence intervals; `rest` are those of `committee.metrics.intervals`."""
+        metrics = map(self.metric, self.metrics if names is None else names)
+        return intervals_of(self.read(outputs, labels), metrics, **rest)
 
 
 TASKS: Family[Task] = Family("committee.tasks", "task")

@@ -132,8 +132,15 @@ def test_what_cannot_be_predicted_is_refused(tmp_path):
         "dataset.targets: expected no targets for the task classification, got 'age'. "
         "Remove dataset.targets, or set dataset.task=regression."
     )
-    with pytest.raises(DataError, match="expected a column 'old'"):
+    with pytest.raises(DataError, match=r"expected a column 'old', got .*\. Name one of these columns\."):
         read(Settings(path=path, targets=["old"]))
+    path = str(write(tmp_path, "csv", {"label": ["cat", "dog", "cat", "dog"]}))
+    with pytest.raises(DataError) as text:
+        read(Settings(path=path, task="regression"))
+    assert str(text.value) == (
+        "labels: expected numbers for the task regression, got text: 'cat', 'dog'. "
+        "Set dataset.targets to the columns of numbers, or dataset.task=classification."
+    )
 
 
 def test_a_line_of_json_has_targets(tmp_path):

@@ -116,7 +116,7 @@ def _column(rows: Sequence[Row], file: Path, name: str) -> list[Any]:
             str(file),
             expected=f"a column '{name}'",
             got=first_five(rows[0]),
-            todo=nearest(name, rows[0]) or (UNNAMED if name == "label" else ""),
+            todo=nearest(name, rows[0]) or (UNNAMED if name == "label" else "Name one of these columns."),
         )
     return [row[name] for row in rows]
 

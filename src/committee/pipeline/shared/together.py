@@ -35,7 +35,7 @@ def together(
     record : mapping
         The record of the ensemble.
     log_probs : float32 array [N, C]
-        Its predictions of the test split.
+        Its predictions of the test split: log-probabilities, or numbers.
     test : Predictions
         The rows of the test split.
     seed : int
@@ -47,12 +47,11 @@ def together(
         `mutual_information`: the mean over rows with its interval, None for one member;
         `deep_ensemble_equivalent`: see `committee.scoring.deep_ensemble_equivalent`, for the candidates of
         the ensemble; None if there is one candidate, if one has no test predictions, or if the rows cannot
-        be halved. Nothing of members that predict numbers.
+        be halved. Members that predict numbers have no mutual information.
     """
-    if not task_of(test).logits:
-        return {}
+    information = {"mutual_information": _information(store, record, test)} if task_of(test).logits else {}
     return {
-        "mutual_information": _information(store, record, test),
+        **information,
         "deep_ensemble_equivalent": _equivalent(store, record["candidates"], log_probs, test, seed),
     }
 
@@ -79,6 +78,9 @@ def _equivalent(
     logits = np.stack([split_rows(store, [name], "test", candidates).logits[0][rows] for name in candidates])
     labels, groups = test.require_labels("evaluate")[rows], None if test.groups is None else test.groups[rows]
     try:
-        return deep_ensemble_equivalent(log_probs[rows], logits, labels, groups=groups, seed=seed).to_json()
+        found = deep_ensemble_equivalent(
+            log_probs[rows], logits, labels, task=task_of(test), groups=groups, seed=seed
+        )
     except DataError:  # one row or one group cannot be halved
         return None
+    return found.to_json()
