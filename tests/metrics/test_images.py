@@ -82,9 +82,9 @@ def test_metrics_of_numbers_are_those_of_all_their_pixels():
     truth, values = (np.concatenate(each) for each in zip(*pairs, strict=True))
     found, spread = images.evaluate(), r2_score(truth, values)
     assert found["r2"] == pytest.approx(spread, rel=1e-6)
-    truth, values = (each / truth.std(axis=0) for each in (truth, values))
-    assert found["rmse"] == pytest.approx(root_mean_squared_error(truth, values))
-    assert found["mae"] == pytest.approx(mean_absolute_error(truth, values))
+    standardized = [each / truth.std(axis=0) for each in (truth, values)]
+    assert found["rmse"] == pytest.approx(root_mean_squared_error(*standardized))
+    assert found["mae"] == pytest.approx(mean_absolute_error(*standardized))
     details = images.details()["per_target"]
     assert [each["bias"] for each in details] == pytest.approx((values - truth).mean(axis=0))
     assert {each["n"] for each in details} == {len(truth)}
