@@ -160,9 +160,10 @@ def check_folds(
 def _in_one_fold(fold: NDArray[np.int64], labels: NDArray[Any]) -> dict[Any, int]:
     """Return the classes whose rows are all in one fold, with the number of that fold."""
     classes, row_class, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    pairs, in_pair = np.unique(np.stack([row_class, fold]), axis=1, return_counts=True)
-    whole = pairs[:, in_pair == counts[pairs[0]]]
-    return {classes[which]: int(where) for which, where in whole.T.tolist()}
+    number = int(fold.max(initial=0)) + 1
+    table = np.bincount(row_class * number + fold, minlength=len(classes) * number).reshape(-1, number)
+    alone = np.flatnonzero(table.max(axis=1, initial=0) == counts).tolist()
+    return {classes[which]: int(table[which].argmax()) for which in alone}
 
 
 def fingerprint(sample_ids: ArrayLike, folds: ArrayLike) -> str:

@@ -11,7 +11,7 @@ from committee.metrics.classification import averaged
 from committee.metrics.metric import Metric
 from committee.metrics.summaries import Summary
 
-SHARED = ("accuracy", "balanced_accuracy", "log_loss", "brier", "ece", "ece_mass")
+SHARED = ("accuracy", "balanced_accuracy", "log_loss", "brier", "ece")
 """Metrics of classes that are used of pixels too."""
 
 METRICS: dict[str, Metric] = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,16 +34,10 @@ class Summary:
         probabilities and the one-hot label.
     hit, actual, predicted : float array [C]
         Number of correct predictions, of labels and of predictions of each class.
-    gap, gap_mass : float array [15]
-        Sum of confidence minus correctness in bins of equal width and of equal mass.
-    area, aurc, augrc : callable
-        Return the macro one-versus-rest area under the ROC curve, and the areas under the risk-coverage curve
-        and its generalized form. They sort the rows, so they are only computed on demand.
-    pairs : callable
-        Returns the nonzero cells of the confusion matrix, int64 `[K, 3]`: label, predicted class and number
-        of rows, in the order of the first two.
+    gap : float array [15]
+        Sum of confidence minus correctness in bins of equal width.
     rows : Rows
-        The rows, for metrics that are functions of the user.
+        The rows, for what is computed on demand.
 
     See Also
     --------
@@ -66,12 +59,63 @@ class Summary:
     actual: Floats
     predicted: Floats
     gap: Floats
-    gap_mass: Floats
-    area: Callable[[], Floats]
-    aurc: Callable[[], Floats]
-    augrc: Callable[[], Floats]
-    pairs: Callable[[], NDArray[np.int64]]
     rows: Rows
+
+    @cached_property
+    def gap_mass(self) -> Floats:
+        """Sum of confidence minus correctness in bins of equal mass, `[15]`."""
+        return _binned(self.bins_mass, self.rows.gap)
+
+    @cached_property
+    def bins_mass(self) -> NDArray[np.int64]:
+        """Bin of equal mass of each confidence, `[N]`."""
+        # The edges are quantiles, so equal confidences share a bin whatever the order of the rows.
+        confidence = self.rows.confidence
+        ordered = np.sort(confidence)
+        place = np.linspace(0, len(ordered) - 1, BINS + 1)[1:-1]
+        edges = np.interp(place, np.arange(len(ordered)), ordered).astype(ordered.dtype)
+        # Adding comparisons to bytes uses vector instructions for sixteen or more rows at once.
+        bins = np.zeros(len(ordered), np.uint8)
+        for edge in edges:
+            bins += confidence > edge
+        return bins.astype(np.int64)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The areas under ROC curves."""
+        return Ranking(self.rows.log_probs, self.rows.labels)
+
+    @cached_property
+    def risk(self) -> RiskCoverage:
+        """The areas under risk-coverage curves."""
+        return RiskCoverage(self.rows.confidence, self.rows.correct)
+
+    def area(self) -> Floats:
+        """Return the macro one-versus-rest area under the ROC curve."""
+        return np.array(self.ranking.area)
+
+    def aurc(self) -> Floats:
+        """Return the area under the risk-coverage curve."""
+        return np.array(self.risk.aurc)
+
+    def augrc(self) -> Floats:
+        """Return the area under the generalized risk-coverage curve."""
+        return np.array(self.risk.augrc)
+
+    def pairs(self) -> NDArray[np.int64]:
+        """Return the nonzero cells of the confusion matrix, int64 `[K, 3]`.
+
+        They are label, predicted class and number of rows, in the order of the first two.
+        """
+        classes = self.rows.log_probs.shape[1]
+        cells = self.rows.labels * classes + self.rows.predicted
+        if classes * classes <= _MOST_CELLS:
+            counts = np.bincount(cells)
+            found = np.flatnonzero(counts)
+            counts = counts[found]
+        else:
+            found, counts = np.unique(cells, return_counts=True)
+        return np.stack([found // classes, found % classes, counts], axis=1)
 
 
 def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
@@ -161,34 +205,24 @@ class Rows:
             actual,
             predicted,
             _binned(self.bins, self.gap),
-            _binned(self.bins_mass, self.gap),
-            lambda: np.array(self.ranking.area),
-            lambda: np.array(self.risk.aurc),
-            lambda: np.array(self.risk.augrc),
-            self._pairs,
-            self,
+            # Not the rows themselves: without a cycle of references, large arrays are freed at once.
+            replace(self),
         )
 
-    def _pairs(self) -> NDArray[np.int64]:
-        classes = self.log_probs.shape[1]
-        cells = self.labels * classes + self.predicted
-        if classes * classes <= _MOST_CELLS:
-            counts = np.bincount(cells)
-            found = np.flatnonzero(counts)
-            counts = counts[found]
-        else:
-            found, counts = np.unique(cells, return_counts=True)
-        return np.stack([found // classes, found % classes, counts], axis=1)
-
-    @cached_property
+    @property
     def ranking(self) -> Ranking:
         """The areas under ROC curves."""
-        return Ranking(self.log_probs, self.labels)
+        return self.whole.ranking
 
-    @cached_property
+    @property
     def risk(self) -> RiskCoverage:
         """The areas under risk-coverage curves."""
-        return RiskCoverage(self.confidence, self.correct)
+        return self.whole.risk
+
+    @property
+    def bins_mass(self) -> NDArray[np.int64]:
+        """Bin of equal mass of each confidence, `[N]`."""
+        return self.whole.bins_mass
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
@@ -205,19 +239,6 @@ class Rows:
         """Bin of equal width of each confidence, `[N]`."""
         # Bins are closed above, as in Guo et al. (2017). This is much faster than searching among the edges.
         return np.maximum(np.ceil(self.confidence * BINS).astype(np.int64) - 1, 0)
-
-    @cached_property
-    def bins_mass(self) -> NDArray[np.int64]:
-        """Bin of equal mass of each confidence, `[N]`."""
-        # The edges are quantiles, so equal confidences share a bin whatever the order of the rows.
-        ordered = np.sort(self.confidence)
-        place = np.linspace(0, len(ordered) - 1, BINS + 1)[1:-1]
-        edges = np.interp(place, np.arange(len(ordered)), ordered).astype(ordered.dtype)
-        # Adding comparisons to bytes uses vector instructions for sixteen or more rows at once.
-        bins = np.zeros(len(ordered), np.uint8)
-        for edge in edges:
-            bins += self.confidence > edge
-        return bins.astype(np.int64)
 
 
 def _binned(bins: NDArray[np.int64], values: Floats) -> Floats:
