@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -72,11 +73,40 @@ def augment(
     >>> augment(images, sample_keys(["a", "b"]), View(32), PRESETS["mild"], seed=0).shape
     torch.Size([2, 3, 32, 32])
     """
-    drawn = uniform(seed, keys, _DRAWS + randaugment.DRAWS)
-    draws = torch.from_numpy(drawn).to(images.device).unbind(1)
+    drawn = uniform(seed, keys, _DRAWS + randaugment.DRAWS + 1)
+    *draws, turn = torch.from_numpy(drawn).to(images.device).unbind(1)
     plan = randaugment.plan(draws[_DRAWS:], amounts.randaugment) if amounts.randaugment else None
     pixels = _place(images, view, amounts, draws, plan)
-    factors = 1 + amounts.color_jitter * (2 * torch.stack(draws[5:8]) - 1)
+    if amounts.turn:
+        turned = zip(pixels, (4 * turn).long().tolist(), strict=True)
+        pixels = torch.stack([torch.rot90(each, turns, (1, 2)) for each, turns in turned])
+    return recolor(pixels, view, amounts, draws, plan, layout)
+
+
+def recolor(
+    pixels: Tensor,
+    view: View,
+    amounts: Amounts,
+    draws: Sequence[Tensor],
+    plan: randaugment.Plan | None,
+    layout: torch.memory_format,
+) -> Tensor:
+    """Apply the part of the augmentation that changes colors, and normalize.
+
+    Parameters
+    ----------
+    pixels : uint8 `[B, c, size, size]`
+    view, amounts, layout
+        As for `augment`.
+    draws : sequence of float32 `[B]`
+        Number 5 to 8 are used.
+    plan : randaugment.Plan or None
+
+    Returns
+    -------
+    float32 `[B, c, size, size]`
+    """
+    factors = 1 + amounts.color_jitter * (2 * torch.stack(list(draws[5:8])) - 1)
     turns = amounts.hue * (2 * draws[8] - 1)
     jittered = bool(amounts.color_jitter or (amounts.hue and view.channels == 3))
     if plan is not None:
@@ -90,7 +120,7 @@ def augment(
 
 
 def _place(
-    images: Tensor, view: View, amounts: Amounts, draws: tuple[Tensor, ...], plan: randaugment.Plan | None
+    images: Tensor, view: View, amounts: Amounts, draws: Sequence[Tensor], plan: randaugment.Plan | None
 ) -> Tensor:
     """Apply the geometric part of the augmentation."""
     flipped = draws[4] < (0.5 if amounts.flip else 0)
@@ -114,7 +144,7 @@ def _mirror(images: Tensor, rows: Tensor) -> Tensor:
     return pixels.index_copy(0, rows, pixels.index_select(0, rows).flip(2)).permute(0, 3, 1, 2)
 
 
-def _window(view: View, smallest: float, draws: tuple[Tensor, ...]) -> Tensor:
+def _window(view: View, smallest: float, draws: Sequence[Tensor]) -> Tensor:
     """Return the box that is cut from each canvas, as affine maps `[B, 3, 3]`.
 
     The share of the area is uniform between `smallest` and 1, and the aspect ratio log-uniform among those of

@@ -36,12 +36,11 @@ def check_images(name: str, view: View, images: Any, normalized: bool) -> None:
     """
     tensor = isinstance(images, Tensor)
     floating = tensor and images.is_floating_point()
-    sides = (view.size, view.size)
     if (
         tensor
         and images.ndim == 4
         and images.shape[1] == view.channels
-        and (images.dtype == torch.uint8 or (floating and normalized and images.shape[2:] == sides))
+        and (images.dtype == torch.uint8 or (floating and normalized and _fits(images, view)))
     ):
         return
     if floating and normalized:
@@ -52,6 +51,11 @@ def check_images(name: str, view: View, images: Any, normalized: bool) -> None:
     kind = str(images.dtype).removeprefix("torch.") if tensor else type(images).__name__
     todo = _advice(view, images, normalized)
     raise DataError(name, expected=expected, got=f"{kind} {shape}{_spread(images)}", todo=todo)
+
+
+def _fits(images: Tensor, view: View) -> bool:
+    """Return whether images have the size of the network's input, which may be any size without resizing."""
+    return view.fit == "native" or images.shape[2:] == (view.size, view.size)
 
 
 def _spread(images: Any) -> str:

@@ -139,17 +139,22 @@ class Ensemble(Vote):
     def forward(self, images: Tensor | Batch) -> Tensor:
         """Return log-probabilities or numbers, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`.
 
-        Images are resized once for all members whose views have the same size, fit and channels.
+        Of members that predict maps, the result is `[B, C, H, W]`: pixels are combined as rows are. Images are resized once for all members whose views have the same size, fit and channels.
         """
-        return self.infer(images) if has_branches() else self.combiner(self.member_logits(images))
+        return self.infer(images) if has_branches() else self.combined(self.member_logits(images))
 
     def infer(self, images: Tensor | Batch) -> Tensor:
-        """Return the same as `forward`; networks do not run on images where they cannot change the result."""
+        """Return the same as `forward`; networks do not run on images where they cannot change the result.
+
+        Of maps, all networks run on all images.
+        """
+        if self.task.target_type.dense:
+            return self.combined(self.member_logits(images))
         outputs = LazyOutputs(self.members, self.outputs, self.votes, Batch.of(images))
         return self.combiner.forward_lazy(outputs.query_for(self))
 
     def member_logits(self, images: Tensor | Batch) -> Tensor:
-        """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`."""
+        """Return the inputs of the combiner, float32 `[M, B, C, ...]`, in the order of `names`."""
         batch = Batch.of(images)
         outputs: dict[int, Tensor] = {}
         for index, member in enumerate(self.members):

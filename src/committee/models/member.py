@@ -23,6 +23,7 @@ from committee.models._images import channels_of, check_images, image_batches
 from committee.models.batch import Batch
 from committee.models.descriptions import MEMBER as DESCRIPTION
 from committee.models.descriptions import read_description, write_description
+from committee.models.padded import maps_of
 from committee.models.stored_network import load_network
 from committee.models.tasks import NamedOutputs, checked_units, task_and_names
 from committee.tasks.base import TASKS, Task, task_of_model
@@ -41,7 +42,9 @@ class Member(NamedOutputs, nn.Module):
     ----------
     network : Backbone
         A module from normalized images, float32 `[B, c, size, size]`, to logits `[B, C]`, or to numbers
-        `[B, T]` in the units of the targets (`Backbone.output` has their shift and scale).
+        `[B, T]` in the units of the targets (`Backbone.output` has their shift and scale). With a task of
+        maps, from `[B, c, H, W]`, with height and width that are multiples of `Backbone.stride`, to
+        `[B, C, H, W]`.
     view : View
         The preprocessing: a module from images, uint8 `[B, c, H, W]`, to normalized images.
     class_names : sequence of str
@@ -121,6 +124,7 @@ class Member(NamedOutputs, nn.Module):
         name: str | None = None,
         trusted: bool = False,
         seed: int | None = None,
+        output_stride: int | None = None,
     ) -> Self:
         """Build an untrained member from the name of its backbone.
 
@@ -151,6 +155,9 @@ class Member(NamedOutputs, nn.Module):
             Whether a `python:` builder may be imported.
         seed : int, optional
             Seed of the initial weights.
+        output_stride : int, optional
+            With a task of maps: the factor by which the features are smaller than the image at which the
+            backbone is cut; see `committee.backbones.build.build`.
         """
         name = name or backbone.rpartition(":")[2].rpartition("/")[2]
         task, names = task_and_names(task, classes, targets, name)
@@ -163,8 +170,11 @@ class Member(NamedOutputs, nn.Module):
             trusted=trusted,
             seed=seed,
             logits=task.logits,
+            maps=task.target_type.dense,
+            output_stride=output_stride,
         )
         network.output = scaled(network.output, shift, scale, names, name)
+        fit = "native" if task.target_type.dense else fit
         view = View(size, network.mean, network.std, fit, channels)
         return cls(network, view, names, name, task=task, units=units)
 
@@ -234,15 +244,17 @@ class Member(NamedOutputs, nn.Module):
             output = inspect(net, len(names), channels, size, name, logits=task.logits)
             network = Backbone(net, find_head(net, len(names)), output=output)
         network.output = scaled(network.output, shift, scale, names, name)
-        view = View(size, mean, std, fit, channels)
+        view = View(size, mean, std, "native" if task.target_type.dense else fit, channels)
         return cls(network, view, names, name, normalized=normalized, task=task, units=units)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
         """Return logits or numbers, float `[B, C]`, for images, uint8 `[B, c, H, W]` of any height and width.
 
-        With `normalized=True`, images of a floating type are given to the network as they are.
+        With a task of maps, the result is `[B, C, H, W]`. With `normalized=True`, images of a floating type
+        are given to the network as they are.
         """
-        logits = self.network(self._input(Batch.of(images)))
+        pixels = self._input(Batch.of(images))
+        logits = maps_of(self.network, pixels) if self.task.target_type.dense else self.network(pixels)
         if logits.shape[1] != len(self.class_names):
             raise DataError(
                 self.name,

@@ -93,14 +93,25 @@ class Vote(NamedOutputs, nn.Module):
 
     def combine(self, outputs: Mapping[int, Tensor]) -> Tensor:
         """Return log-probabilities or numbers `[B, C]` for the outputs `[B, C]` of networks and votes."""
-        return self.combiner(self.stack_inputs(outputs))
+        return self.combined(self.stack_inputs(outputs))
+
+    def combined(self, outputs: Tensor) -> Tensor:
+        """Return the combination `[B, C]` of outputs `[M, B, C]`; of maps, `[B, C, H, W]` of `[M, B, C, H, W]`.
+
+        The pixels of maps are rows for the combiner.
+        """
+        if outputs.ndim == 3:
+            return self.combiner(outputs)
+        members, images, names, height, width = outputs.shape
+        pixels = outputs.permute(0, 1, 3, 4, 2).reshape(members, -1, names)
+        return self.combiner(pixels).reshape(images, height, width, names).permute(0, 3, 1, 2)
 
     def stack_inputs(self, outputs: Mapping[int, Tensor]) -> Tensor:
-        """Return the outputs of the inputs as `[M, B, C]`, with the classes in the order of `class_names`."""
+        """Return the outputs of the inputs as `[M, B, C, ...]`, with the classes in the order of `class_names`."""
         return torch.stack([self.reorder_classes(k, outputs[source]) for k, source in enumerate(self.inputs)])
 
     def reorder_classes(self, position: int, logits: Tensor) -> Tensor:
-        """Return the output `[B, C]` of an input with the classes in the order of `class_names`."""
+        """Return the output `[B, C, ...]` of an input with the classes in the order of `class_names`."""
         order = getattr(self, f"order_{position}", None)
         return logits if order is None else logits.index_select(1, order)
 
@@ -167,7 +178,7 @@ def run_views(
     for start in range(0, len(views), step):
         some = [center if view is None else view for view in views[start : start + step]]
         logits = logits_of(batch.under(some).run(network, lazy=lazy), task)
-        found += logits.reshape(len(some), -1, logits.shape[1]).unbind(0)
+        found += logits.unflatten(0, (len(some), -1)).unbind(0)
     return found
 
 

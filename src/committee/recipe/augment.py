@@ -28,6 +28,8 @@ class Amounts:
         Smallest fraction of the image's area that a random crop keeps.
     randaugment : int
         Magnitude of RandAugment, 0..10.
+    turn : bool
+        Rotate images by 0, 90, 180 or 270 degrees.
     """
 
     flip: bool = False
@@ -35,6 +37,7 @@ class Amounts:
     hue: float = 0.0
     random_resized_crop: float = 1.0
     randaugment: int = 0
+    turn: bool = False
 
 
 PRESETS: dict[Preset, Amounts] = {
@@ -55,7 +58,7 @@ class Augment(Section):
     --------
     >>> from committee.recipe.augment import Augment
     >>> Augment(preset="mild", flip=False).amounts()
-    Amounts(flip=False, color_jitter=0.1, hue=0.05, random_resized_crop=1.0, randaugment=0)
+    Amounts(flip=False, color_jitter=0.1, hue=0.05, random_resized_crop=1.0, randaugment=0, turn=False)
     """
 
     preset: Literal[Preset, "auto"] = Field(
@@ -97,6 +100,11 @@ class Augment(Section):
         description="Magnitude of RandAugment with two operations (Cubuk et al. 2020); 0 disables it, null "
         "is the value of the preset.",
     )
+    turn: bool | None = Field(
+        None,
+        description="Rotate images by 0, 90, 180 or 270 degrees, as fits images without an upper side, such "
+        "as those of microscopes and satellites; null is the value of the preset, which is false.",
+    )
 
     def amounts(self) -> Amounts:
         """Return the value of each operation. Until one of the presets is chosen, `auto` is `mild`."""
@@ -110,4 +118,7 @@ class Augment(Section):
     def settings(self) -> dict[str, Any]:
         """Return what decides the augmentation, as plain JSON values; equal for equal values."""
         own: dict[str, Any] = {"preset": "auto"} if self.preset == "auto" else {}
-        return {**own, **asdict(self.amounts())}
+        values = asdict(self.amounts())
+        if not values["turn"]:  # as in the settings of earlier versions, so that their fits are found
+            del values["turn"]
+        return {**own, **values}

@@ -199,6 +199,18 @@ class Fit(Section):
     augment: Annotated[Augment, or_text(Augment, "preset")] = Field(
         default_factory=lambda: Augment(), description="Random augmentation of the training images."
     )
+    crops_per_image: int | None = Field(
+        None,
+        ge=1,
+        description="Number of random crops of each image in an epoch, for maps; null is as many as cover the "
+        "image, at most 64.",
+    )
+    output_stride: int | None = Field(
+        None,
+        ge=1,
+        description="Factor by which the features are smaller than the image where a backbone is cut, for "
+        "maps: an upsampling head follows. Null is 8, or the next one that the backbone has.",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="Number format of training; auto is bf16 on GPUs that support it, else fp32."
     )

@@ -81,7 +81,7 @@ def split_rows(job: Job) -> tuple[Rows, Rows]:
 def inner_outputs(
     job: Job, member: Member, weights: Weights, rows: Rows, size: int, check_interrupt: Callable[[], None]
 ) -> NDArray[np.float32]:
-    """Return log-probabilities or numbers of rows, by the network of a member with the given weights.
+    """Return log-probabilities or numbers of rows, or of their pixels, by a member with the given weights.
 
     Parameters
     ----------
@@ -103,13 +103,23 @@ def inner_outputs(
     """
     network: nn.Module = member.network.eval()
     device = next(iter(weights.values())).device
+    named = {f"network.{name}": value for name, value in weights.items()}
+
+    def run(images: Tensor) -> Tensor:
+        check_interrupt()
+        with as_training_error(job.name, member.view.size):
+            return functional_call(member, named, (images,))
+
+    task = job.dataset.task
+    if job.dataset.maps is not None:
+        return task.normalized(torch.from_numpy(pixels_of(run, job.dataset, rows, device))).numpy()
     parts = []
     for start in range(0, len(rows), size):
         check_interrupt()
         images = member.view(job.dataset.images(rows[start : start + size], member.view).to(device))
         with as_training_error(job.name, images.shape[-1]):
             outputs = functional_call(network, weights, (images,))
-        parts.append(job.dataset.task.normalized(outputs.float()).cpu().numpy())
+        parts.append(task.normalized(outputs.float()).cpu().numpy())
     return np.concatenate(parts)
 
 

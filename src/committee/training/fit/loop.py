@@ -18,13 +18,13 @@ from committee.training.fit.batches import Rows, epoch_batches
 from committee.training.fit.early_stopping import inner_outputs, split_rows
 from committee.training.fit.job import Job, Trained
 from committee.training.fit.journal import MlflowRun, Row, columns, describe_epoch
+from committee.training.fit.map_loader import crops_of_epoch
 from committee.training.fit.memory import halving
 from committee.training.fit.optimizer import set_rate
 from committee.training.fit.rollback import Diverged
 from committee.training.fit.schedule import Schedule
 from committee.training.fit.start import (
-    BatchLoader,
-    EpochLoader,
+    examples,
     head_epochs,
     place_member,
     starting_weights,
@@ -54,19 +54,23 @@ class Loop:
         self.epochs = self.settings.epochs if job.epochs is None else job.epochs
         self.schedule = Schedule(self.settings, head_epochs(job.spec), bool(starting_weights(job.spec)))
         self.rows, self.inner_rows = split_rows(job)
+        if job.dataset.maps is not None:
+            wanted = self.settings.crops_per_image
+            self.rows = crops_of_epoch(self.rows, job.dataset.maps, job.spec.img_size, wanted)
         self.task, self.strata = job.dataset.task, job.dataset.strata[self.rows]
         member, layout = place_member(job, fabric.device)
-        self.loader = BatchLoader(member, job.spec, job.dataset, fabric.device, layout)
         self.state = FitState(job, fabric, member)
-        labels, scale = job.dataset.labels[self.rows], member.network.output.scale
+        labels, scale = job.dataset.learned(self.rows), member.network.output.scale
         loss = loss_for(self.settings, self.task, job.name)
         self.loss = loss.prepare(labels, job.dataset.class_names, scale, self.settings, fabric.device)
         arrays = (job.extra.weights, job.extra.offsets)
         make_step = job.extra.step or Step
         self.backward = make_step(
             fabric,
-            EpochLoader(self.loader, self.rows, lambda: self.state.epoch),
-            tensor_of(labels).to(fabric.device),
+            examples(
+                member, job.spec, job.dataset, fabric.device, layout, self.rows, lambda: self.state.epoch
+            ),
+            tensor_of(job.dataset.labels[self.rows]).to(fabric.device),
             self.loss,
             *(None if each is None else torch.as_tensor(each).to(fabric.device) for each in arrays),
             who=job.name,
@@ -205,7 +209,7 @@ class Loop:
             job, state.member, weights, self.inner_rows, state.micro_batch, self._check_interrupt
         )
         self._require(bool(np.isfinite(outputs).all()), "scores that are not finite")
-        scores = self.task.evaluate(outputs, job.dataset.labels[self.inner_rows], self.task.judged)
+        scores = self.task.evaluate(outputs, job.dataset.learned(self.inner_rows), self.task.judged)
         state.best.update(state.epoch, scores, weights)
         return {f"inner_{name}": value for name, value in scores.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +13,7 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.engine import make_fabric
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.memory import halving
-from committee.training.fit.start import BatchLoader, start_member, tensor_of
+from committee.training.fit.start import examples, start_member
 from committee.training.losses.base import loss_for
 
 
@@ -31,17 +32,18 @@ def smoke(spec: MemberSpec, dataset: Dataset, device: torch.device) -> None:
 
 def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: Rows) -> None:
     member = start_member(spec, dataset, "smoke").to(device)
-    images = BatchLoader(member, spec, dataset, device, torch.contiguous_format).batch(rows, epoch=0)
+    loader = examples(member, spec, dataset, device, torch.contiguous_format, rows, lambda: 0)
+    images, labels = loader(np.arange(len(rows)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed)
         fabric = make_fabric(device, spec.training.precision)
         network = fabric.setup_module(member.network.train())
         logits = first_logits(spec, network, images)
-    check_shape(spec, logits, (len(rows), len(dataset.class_names)))
-    labels, scale = tensor_of(dataset.labels[rows]).to(device), member.network.output.scale
-    names, settings = dataset.class_names, spec.training
+    sides = images.shape[2:] if dataset.target_type.dense else ()
+    check_shape(spec, logits, (len(rows), len(dataset.class_names), *sides))
+    names, settings, scale = dataset.class_names, spec.training, member.network.output.scale
     criterion = loss_for(settings, dataset.task, spec.name)
-    loss = criterion.prepare(dataset.labels[rows], names, scale, settings, device).mean(logits, labels)
+    loss = criterion.prepare(dataset.learned(rows), names, scale, settings, device).mean(logits, labels)
     _check_finite(spec, "loss", loss)
     with as_training_error(spec.backbone, spec.img_size):
         fabric.backward(loss)
@@ -68,7 +70,7 @@ def first_logits(spec: MemberSpec, network: nn.Module, images: Tensor) -> Tensor
         return network(images)
 
 
-def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, int]) -> None:
+def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, ...]) -> None:
     """Raise TrainingError unless the logits have one column per class."""
     if tuple(logits.shape) != expected:
         raise TrainingError(

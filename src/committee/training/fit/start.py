@@ -19,6 +19,7 @@ from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
 from committee.training.fit.engine import memory_format, number_format
 from committee.training.fit.job import Job
+from committee.training.fit.map_loader import MapLoader
 
 
 def starting_weights(spec: MemberSpec) -> bool | str:
@@ -54,7 +55,7 @@ def untrained(
     **options
         Options of `Member.build`.
     """
-    labels = dataset.labels[dataset.rows("train")] if labels is None else labels
+    labels = dataset.learned(dataset.rows("train")) if labels is None else labels
     shift, scale = dataset.target_type.standardization(labels)
     names: dict[str, Any] = {dataset.target_type.outputs: dataset.class_names}
     return Member.build(
@@ -69,6 +70,7 @@ def untrained(
         fit=dataset.fit,
         name=spec.name,
         trusted=True,
+        output_stride=spec.training.output_stride,
         **options,
     )
 
@@ -105,7 +107,7 @@ def place_member(job: Job, device: torch.device) -> tuple[Member, torch.memory_f
 
 def _learned(job: Job) -> NDArray[Any]:
     """Return what the network of a fit has to predict: of numbers, what their offsets leave."""
-    labels, offsets = job.dataset.labels[job.rows], job.extra.offsets
+    labels, offsets = job.dataset.learned(job.rows), job.extra.offsets
     return labels if offsets is None or labels.ndim == 1 else labels - offsets
 
 
@@ -159,7 +161,7 @@ class BatchLoader:
 
 
 class EpochLoader:
-    """Loads the images of positions in the rows of a fit, for its current epoch.
+    """Loads the images and labels of positions in the rows of a fit, for its current epoch.
 
     Parameters
     ----------
@@ -172,7 +174,24 @@ class EpochLoader:
 
     def __init__(self, images: BatchLoader, rows: Rows, epoch: Callable[[], int]) -> None:
         self.images, self.rows, self.epoch = images, rows, epoch
+        self.labels = tensor_of(images.dataset.labels[rows]).to(images.device)
 
-    def __call__(self, positions: Rows) -> Tensor:
-        """Return the images of positions, int64 `[B]`, as float32 `[B, c, size, size]`."""
-        return self.images.batch(self.rows[positions], self.epoch())
+    def __call__(self, positions: Rows) -> tuple[Tensor, Tensor]:
+        """Return images float32 `[B, c, size, size]` and their labels, for positions int64 `[B]`."""
+        images = self.images.batch(self.rows[positions], self.epoch())
+        return images, self.labels[torch.from_numpy(positions)]
+
+
+def examples(
+    member: Member,
+    spec: MemberSpec,
+    dataset: Dataset,
+    device: torch.device,
+    layout: torch.memory_format,
+    rows: Rows,
+    epoch: Callable[[], int],
+) -> EpochLoader | MapLoader:
+    """Return the loader of images with one label each, or of crops with their maps."""
+    if dataset.maps is not None:
+        return MapLoader(member, spec, dataset, device, layout, rows, epoch)
+    return EpochLoader(BatchLoader(member, spec, dataset, device, layout), rows, epoch)

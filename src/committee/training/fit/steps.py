@@ -25,9 +25,9 @@ class Step:
     ----------
     fabric : Fabric
     loader : callable
-        From positions int64 `[B]` to images float32 `[B, c, size, size]`.
+        From positions int64 `[B]` to images float32 `[B, c, size, size]`, and their labels or maps.
     targets : int64 tensor `[N]`, or float32 tensor `[N, T]`
-        Label of each position.
+        Label of each position, which decides its weight.
     loss : Loss
         Prepared for the rows of the fit.
     row_weights : float32 tensor `[N]` or None
@@ -41,7 +41,7 @@ class Step:
     def __init__(
         self,
         fabric: Fabric,
-        loader: Callable[[Rows], Tensor],
+        loader: Callable[[Rows], tuple[Tensor, Tensor]],
         targets: Tensor,
         loss: Loss,
         row_weights: Tensor | None = None,
@@ -84,9 +84,9 @@ class Step:
 
     def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
         """Return loss and score of rows processed at once; `share` scales their gradients."""
-        images, rows = self.loader(positions), torch.from_numpy(positions)
+        (images, labels), rows = self.loader(positions), torch.from_numpy(positions)
         with as_training_error(self.who, images.shape[-1]):
-            outputs, labels = model(images), self.targets[rows]
+            outputs = model(images)
             if self.offsets is not None:
                 outputs = outputs + self.offsets[rows]
             loss = self._mean(outputs, labels, rows)
