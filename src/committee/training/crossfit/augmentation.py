@@ -172,7 +172,7 @@ class AugmentationTrial:
         except CommitteeError as error:
             log.warning("%s: the augmentation %s cannot be compared: %s", spec.backbone, name, error)
             return np.full(len(judged), 1e9)
-        return self.dataset.task.row_losses(logits, self.dataset.labels[judged])
+        return self.dataset.task.row_losses(logits, self.dataset.learned(judged))
 
 
 def _rows(spec: MemberSpec, dataset: Dataset) -> Rows:

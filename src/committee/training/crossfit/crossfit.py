@@ -19,6 +19,7 @@ from committee.store.layout import Store
 from committee.store.links import link_duplicates
 from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
 from committee.tasks.base import Task
+from committee.training.crossfit.map_files import SUFFIX, are_stored, writing
 from committee.training.fit.batches import Rows
 from committee.training.fit.journal import CSV_NAME
 from committee.training.fit.resume import forget
@@ -180,7 +181,7 @@ class CrossFit:
             splits = {split: self.plan.dataset.rows(split) for split in OTHER_SPLITS}
             for what, wanted in ((HELD_OUT, held_out), *splits.items()):
                 if len(wanted):
-                    np.save(new / f"{what}.npy", self._predict(module, name, wanted))
+                    np.save(new / f"{what}.npy", self._predict(module, name, wanted, new / f"{what}{SUFFIX}"))
             self._commit_out_of_bag(module, name, new)
             _copy_journals(resume, new)
 
@@ -190,8 +191,16 @@ class CrossFit:
         run = (each for each in self.members if each != member)
         return [self.store.checkpoint(each, name) for each in of] + [self.folder(name, each) for each in run]
 
-    def _predict(self, module: Stored, fit: str, rows: Rows) -> NDArray[np.float32]:
-        logits = self.plan.predict(module, rows, fit)
+    def _predict(self, module: Stored, fit: str, rows: Rows, maps: Path) -> NDArray[np.float32]:
+        """Return the logits of rows, or of their sampled pixels; maps are written to a file if they fit."""
+        dataset = self.plan.dataset
+        if dataset.maps is None:
+            logits = self.plan.predict(module, rows, fit)
+        elif are_stored(dataset, rows):
+            with writing(maps, dataset.maps.sizes[rows], len(dataset.class_names)) as keep:
+                logits = self.plan.predict_maps(module, rows, keep)
+        else:
+            logits = self.plan.predict_maps(module, rows)
         if not np.isfinite(logits).all():
             raise TrainingError(
                 f"{self.plan.name}/{fit}",
@@ -213,9 +222,11 @@ class CrossFit:
 
     def _store_oof(self, member: str) -> None:
         dataset, rows = self.plan.dataset, self.plan.dataset.rows("train")
-        logits = np.empty((len(rows), len(dataset.class_names)), np.float32)
+        samples = dataset.positions(rows)
+        logits = np.empty((len(samples), len(dataset.class_names)), np.float32)
         for name, (_, held_out) in self.folds.items():
-            logits[np.searchsorted(rows, held_out)] = self._logits(member, name, HELD_OUT)
+            place = np.searchsorted(samples, dataset.positions(held_out))
+            logits[place] = self._logits(member, name, HELD_OUT)
         self._store(member, "oof", rows, logits, tuple(self.folds))
 
     def _store_out_of_bag(self, member: str) -> None:
@@ -232,7 +243,8 @@ class CrossFit:
             rows = dataset.rows(split)
             if len(rows):
                 logits = pooled(dataset.task, [self._logits(member, name, split) for name in names])
-                seen = np.isin(rows, self.plan.choosing_rows(split))
+                own = dataset.table.rows[dataset.positions(rows)]
+                seen = np.isin(own, self.plan.choosing_rows(split))
                 self._store(member, f"{split}_{inference}", rows, logits, names, seen)
 
     def _store(
@@ -249,16 +261,18 @@ class CrossFit:
         fingerprint = digest({"what": what, "networks": networks, "rows": dataset.sample_ids[rows]})
         if is_done(folder, fingerprint):
             return
+        table, samples = dataset.table, dataset.positions(rows)
+        folds = table.folds[samples]
         predictions = dataset.task.predictions(
             logits,
             [member],
             dataset.class_names,
             **dataset.target_type.as_stored,
-            sample_ids=dataset.sample_ids[rows],
-            labels=dataset.labels[rows],
-            folds=dataset.folds[rows] if what == "oof" and (dataset.folds[rows] >= 0).all() else None,
-            groups=None if dataset.groups is None else dataset.groups[rows],
-            seen=np.zeros((1, len(rows)), bool) if seen is None else seen[None],
+            sample_ids=table.ids[samples],
+            labels=table.labels[samples],
+            folds=folds if what == "oof" and (folds >= 0).all() else None,
+            groups=None if table.groups is None else table.groups[samples],
+            seen=np.zeros((1, len(samples)), bool) if seen is None else seen[None],
         )
         with commit(
             folder, kind="predictions", fingerprint=fingerprint, source=self.source, what=what

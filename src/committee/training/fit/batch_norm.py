@@ -18,6 +18,7 @@ from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.recipe.augment import Amounts
 from committee.training.fit.batches import Rows
+from committee.training.fit.map_loader import augmented_crops
 
 
 def has_batch_norm(module: nn.Module) -> bool:
@@ -84,7 +85,11 @@ def recompute(
     parts = np.array_split(order, max(1, round(len(order) / batch_size)))
 
     def batches() -> Iterator[Tensor]:
-        for part in parts:
+        for number, part in enumerate(parts):
+            if dataset.maps is not None:
+                crops_seed = derive(seed, "batch_norm", number)
+                yield augmented_crops(dataset, part, member.view, augmentation, crops_seed, device).images
+                continue
             keys = sample_keys(dataset.sample_ids[part])
             pixels = dataset.images(part, member.view).to(device)
             yield augment(pixels, keys, member.view, augmentation, derive(seed, "batch_norm"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from committee.base.objectives import AUTO
@@ -21,6 +21,7 @@ from committee.tasks.base import Task, task_for
 from committee.training.fit.batches import Rows, inner_slice
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.job import Job
+from committee.training.fit.predict import pixels_of
 from committee.training.fit.weight_trackers import Weights
 
 JUDGING = 0.5

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from committee.base.randomness import derive, sample_keys
 from committee.images.dataset import Dataset
-from committee.images.joint import crop_pairs
+from committee.images.joint import Pairs, crop_pairs
 from committee.images.maps import Maps
+from committee.images.view import View
 from committee.models.member import Member
+from committee.recipe.augment import Amounts
 from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
 
@@ -87,6 +89,20 @@ class MapLoader:
         among = own[strata == names[int(draws[0] * len(names))]]
         pixel = int(dataset.points.pixel[among[int(draws[1] * len(among))]])
         return divmod(pixel, int(dataset.maps.sizes[row, 1]))
+
+
+def augmented_crops(
+    dataset: Dataset,
+    rows: Rows,
+    view: View,
+    amounts: Amounts | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Pairs:
+    """Return a random crop of each row with its map, augmented if there are `amounts`."""
+    assert dataset.maps is not None
+    keys = sample_keys(dataset.sample_ids[rows])
+    return crop_pairs(dataset.maps, rows, keys, view, amounts or Amounts(), seed, device=device)
 
 
 def crops_of_epoch(rows: Rows, maps: Maps, size: int, wanted: int | None) -> Rows:

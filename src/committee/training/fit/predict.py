@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from committee.images.dataset import Dataset
 from committee.images.view import CanvasSpec, View, views_by_canvas
 from committee.models.batch import Batch
+from committee.models.tiling import tiled
 from committee.training.fit.batches import Rows
 from committee.training.fit.memory import halving
 
@@ -51,14 +52,22 @@ def inputs_of(
 
 @torch.inference_mode()
 def logits_of(
-    module: nn.Module, dataset: Dataset, rows: Rows, *, batch_size: int, device: torch.device
+    module: nn.Module,
+    dataset: Dataset,
+    rows: Rows,
+    *,
+    batch_size: int,
+    device: torch.device,
+    keep: Callable[[Tensor], None] | None = None,
 ) -> NDArray[np.float32]:
     """Return logits of rows, computed in evaluation mode and full precision.
+
+    Of a data set of maps, the result is that of the sampled pixels of the rows (`Dataset.points`), `[R, C]`.
 
     Parameters
     ----------
     module : nn.Module
-        Maps uint8 `[B, c, H, W]` to logits `[B, C]`. Each of its networks gets its own canvas. Its device and
+        Maps uint8 `[B, c, H, W]` to logits `[B, C]`, or to maps `[B, C, H, W]`. Each of its networks gets its own canvas. Its device and
         mode are restored afterwards.
     dataset : Dataset
     rows : int64 `[N]`
@@ -66,6 +75,8 @@ def logits_of(
     batch_size : int
         Images in a batch; fewer where memory runs out.
     device : torch.device
+    keep : callable, optional
+        Of a data set of maps: called with the outputs for each row, float32 `[C, H, W]`, in their order.
 
     Returns
     -------
@@ -80,6 +91,8 @@ def logits_of(
     home, mode = first.device, module.training
     module.eval().to(device)
     try:
+        if dataset.maps is not None:
+            return pixels_of(module, dataset, rows, device, keep)
         parts = list[NDArray[np.float32]]()
         start = 0
         while start < len(rows):
@@ -96,3 +109,36 @@ def logits_of(
     finally:
         module.to(home).train(mode)
     return np.concatenate(parts) if parts else np.empty((0, len(dataset.class_names)), np.float32)
+
+
+def pixels_of(
+    run: Callable[[Tensor], Tensor],
+    dataset: Dataset,
+    rows: Rows,
+    device: torch.device,
+    keep: Callable[[Tensor], None] | None = None,
+) -> NDArray[np.float32]:
+    """Return the outputs for the sampled pixels of rows, float32 `[R, C]`, from those for whole images.
+
+    Parameters
+    ----------
+    run : callable
+        Maps uint8 `[B, c, H, W]` to outputs `[B, C, H, W]`. Large images are predicted in tiles.
+    dataset : Dataset
+        With maps.
+    rows : int64 `[N]`
+    device : torch.device
+    keep : callable, optional
+        See `logits_of`.
+    """
+    maps, points = dataset.maps, dataset.points
+    assert maps is not None and points is not None
+    parts = [np.empty((0, len(dataset.class_names)), np.float32)]
+    for row in rows.tolist():
+        image = torch.from_numpy(np.array(maps.image(row))).permute(2, 0, 1).to(device)
+        outputs = tiled(run, image, task=dataset.task)
+        if keep is not None:
+            keep(outputs)
+        pixels = torch.from_numpy(points.pixel[dataset.positions(np.array([row]))]).to(device)
+        parts.append(outputs.flatten(1)[:, pixels].T.cpu().numpy())
+    return np.concatenate(parts)

@@ -204,7 +204,7 @@ class WeightAverager:
         )
         if not np.isfinite(logits).all():
             return float("inf")
-        return context.dataset.task.blend_loss(logits, context.dataset.labels[context.judged])
+        return context.dataset.task.blend_loss(logits, context.dataset.learned(context.judged))
 
     def barrier(self, one: str, other: str) -> float:
         """Return the linear loss barrier between two members (Frankle et al. 2020).

@@ -82,7 +82,10 @@ class Loss(ABC):
 
     @abstractmethod
     def each(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of each row `[B]`, times its `weight`, for outputs `[B, C]` of a network."""
+        """Return the loss of each row `[B]`, times its `weight`, for outputs `[B, C]` of a network.
+
+        Of a loss of maps, that of each image, for outputs `[B, C, H, W]`.
+        """
 
     @abstractmethod
     def scored(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -105,6 +108,55 @@ class Loss(ABC):
         return torch.ones(len(labels), device=labels.device)
 
 
+class OfPixels(Loss):
+    """A loss of rows as one of maps: the pixels that have a label are rows, and their mean is that of an image.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss of a pixel.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss, self.score, self.without_effect = loss, loss.score, loss.without_effect
+
+    def prepare(
+        self,
+        labels: NDArray[Any] | Sequence[Any],
+        names: Sequence[str],
+        scale: Sequence[float] = (),
+        settings: Fit | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Self:
+        """Set what follows from labels of pixels; see the base class."""
+        self.loss = self.loss.prepare(labels, names, scale, settings, device)
+        return self
+
+    def each(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the weighted mean over the pixels of each image, `[B]`, for maps `[B, C, H, W]`."""
+        pixels, labels, known = _pixels(outputs, labels)
+        losses, weights = self.loss.each(pixels, labels) * known, self.loss.weight(labels) * known
+        losses, weights = (each.reshape(len(outputs), -1).sum(1) for each in (losses, weights))
+        return losses / weights.clamp(min=torch.finfo(weights.dtype).tiny)
+
+    def scored(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean score of the pixels that have a label; see the base class."""
+        pixels, labels, known = _pixels(outputs, labels)
+        return self.loss.scored(pixels[known], labels[known])
+
+
+def _pixels(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return outputs and labels of the pixels of maps as rows, and which have a label; others get label 0.
+
+    Labels are int64 `[B, H, W]`, negative where there is none, or float32 `[B, T, H, W]` with NaN.
+    """
+    rows = outputs.movedim(1, -1).reshape(-1, outputs.shape[1])
+    if not labels.is_floating_point():
+        return rows, labels.flatten().clamp(min=0), labels.flatten() >= 0
+    labels = labels.movedim(1, -1).reshape(-1, labels.shape[1])
+    return rows, labels.nan_to_num(0.0), labels.isfinite().all(dim=1)
+
+
 LOSSES: Family[Loss] = Family("committee.training.losses", "loss")
 
 
@@ -116,17 +168,18 @@ def loss_for(settings: Fit, task: Task, who: str = "training") -> Loss:
     RecipeError
         The loss does not serve the task; the message lists those that do.
     """
-    name = loss_name(settings, task)
-    kind = task.target_type.name
-    if kind not in LOSSES.load(name).serves:
-        serving = [each for each in LOSSES.names() if kind in LOSSES.load(each).serves]
+    name, type_ = loss_name(settings, task), task.target_type
+    kinds = {type_.name, type_.of_rows.name}
+    if kinds.isdisjoint(LOSSES.load(name).serves):
+        serving = [each for each in LOSSES.names() if not kinds.isdisjoint(LOSSES.load(each).serves)]
         raise RecipeError(
             f"{who}: training.loss",
-            expected=f"a loss of {kind}: {', '.join(serving)}",
+            expected=f"a loss of {type_.name}: {', '.join(serving)}",
             got=f"'{name}'",
             todo=f"Leave it out, which means {task.loss}.",
         )
-    return LOSSES.make(name, **settings.loss.options)
+    loss = LOSSES.make(name, **settings.loss.options)
+    return loss if type_.name in loss.serves else OfPixels(loss)
 
 
 def loss_name(settings: Fit, task: Task) -> str:

@@ -89,6 +89,7 @@ class Bagging(OfBackbone):
         """Return predictions by the networks that did not draw a row; see the base class."""
         assert isinstance(member, Ensemble)
         drew = np.stack([np.isin(rows, bag) for bag in self.bags(rows, "refit")])
+        drew = drew[:, np.searchsorted(rows, self.dataset.table.rows[self.dataset.positions(rows)])]
         task = self.dataset.task
         outputs = (
             task.averaged(
@@ -98,7 +99,7 @@ class Bagging(OfBackbone):
         )
         mean, seen = mean_of_others(outputs, drew)
         log.info(
-            "%s: %d of %d rows were drawn by all networks and count as seen", self.name, seen.sum(), len(rows)
+            "%s: %d of %d rows were drawn by all networks and count as seen", self.name, seen.sum(), len(seen)
         )
         return task.from_average(mean), seen
 

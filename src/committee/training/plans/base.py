@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from committee.base.registry import Family
 from committee.images.dataset import Dataset
@@ -128,6 +129,14 @@ class Plan(ABC):
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
         """Return the logits `[N, C]` of rows of one split by a member that `run` made for a fold."""
         return logits_of(member, self.dataset, rows, batch_size=self.batch_size, device=self.device)
+
+    def predict_maps(
+        self, member: Stored, rows: Rows, keep: Callable[[Tensor], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the logits `[R, C]` of the sampled pixels of rows of a data set of maps; see `logits_of`."""
+        return logits_of(
+            member, self.dataset, rows, batch_size=self.batch_size, device=self.device, keep=keep
+        )
 
     def choosing_rows(self, split: Literal["val", "test"]) -> Rows:
         """Return the rows of a split on which the fits make choices, int64 `[n]`; they count as seen."""

@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from committee.images.dataset import Dataset
+from committee.images.view import View
+from committee.recipe.training import Fit
+from committee.training.fit.batches import Rows
+from committee.training.fit.map_loader import augmented_crops
 from committee.training.fit.start import tensor_of
 from committee.training.fit.weight_averager import WeightAverager
-from committee.training.losses.base import LOSSES
+from committee.training.losses.base import loss_for
 from committee.training.soups.base import Choice, Soup
 
 PASSES = 5
@@ -79,19 +84,28 @@ def _pass(
     }
     buffers = {key: value.clone().to(context.device) for key, value in network.named_buffers()}
     data = context.dataset
-    labels = tensor_of(data.labels).to(context.device)
-    loss = LOSSES.make(data.task.loss).prepare(
-        data.labels[context.judged], data.class_names, network.output.scale, device=context.device
+    loss = loss_for(Fit(), data.task).prepare(
+        data.learned(context.judged), data.class_names, network.output.scale, device=context.device
     )
     order = generator.permutation(context.judged)
     for rows in np.array_split(order, max(1, len(order) // context.batch_size)):
-        images = view(context.dataset.images(rows, view).to(context.device))
+        images, labels = _examples(data, rows, view, generator, context.device)
         shares = chosen.softmax(0)
         blended: dict[str, Tensor] = {
             key: torch.einsum("m,m...->...", shares, value) for key, value in stacked.items()
         }
         logits = functional_call(network, {**blended, **buffers}, (images,))
         optimizer.zero_grad()
-        loss.mean(logits, labels[torch.from_numpy(rows)]).backward()
+        loss.mean(logits, labels).backward()
         optimizer.step()
     network.eval()
+
+
+def _examples(
+    data: Dataset, rows: Rows, view: View, generator: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return normalized images of rows with their labels; of maps, a random crop of each image."""
+    if data.maps is not None:
+        found = augmented_crops(data, rows, view, seed=int(generator.integers(2**62)), device=device)
+        return found.images, found.maps
+    return view(data.images(rows, view).to(device)), tensor_of(data.labels[rows]).to(device)
