@@ -6,6 +6,7 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from committee.base.progress import track
 from committee.combiners.base import Combiner, is_conditional
 from committee.combiners.base import load as load_combiner
 from committee.errors import StoreError
+from committee.images.dataset import open_dataset
 from committee.images.record import load_record
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.choose import choose_all, choose_deployed
@@ -28,6 +30,7 @@ from committee.pipeline.shared.costs import EAGER, Costs
 from committee.pipeline.shared.distilled import comparison_inputs, comparison_report
 from committee.pipeline.shared.draws import read_draws, write_draws
 from committee.pipeline.shared.kept import digest_of_files, is_kept
+from committee.pipeline.shared.map_scores import MapsOfMembers, Scored, score_maps
 from committee.pipeline.shared.network_files import has_latency_budget
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import (
@@ -167,6 +170,25 @@ class _Evaluator:
         with contextlib.suppress(StoreError):  # the report of that model fails, and says why
             self.costs.measure([models[name] for name in models if not self.is_kept(name)])
 
+    @cached_property
+    def maps(self) -> dict[str, Report]:
+        """The reports on whole images of all models that are evaluated again; empty without maps."""
+        if not self.task.target_type.dense:
+            return {}
+        models: dict[str, Scored] = {}
+        for name in self.members:
+            if not self.is_kept(name):
+                models[name] = Scored(voting(self.task), {name: self.deployed[name]})
+        for name in (entry["name"] for entry in self.catalog["ensembles"]):
+            if not self.is_kept(name):
+                with contextlib.suppress(StoreError):  # the report of that model fails, and says why
+                    record = ensemble_facts(self.store, name)
+                    deployed = {each: record["inference"][each] for each in record["members"]}
+                    models[name] = Scored(load_combiner(self.store.ensemble(name)), deployed)
+        dataset = open_dataset(None, self.store, folds=0, seed=self.seed)
+        source = MapsOfMembers(self.store, dataset, "test", self.costs.device, self.costs.trusted)
+        return score_maps(models, source, self.seed)
+
     def is_kept(self, name: str) -> bool:
         """Return whether the report of a model is up to date."""
         return is_kept(metrics_folder(self.store, name), self.made_from(name))
@@ -208,7 +230,7 @@ class _Evaluator:
             "of": entry.get("of", []),
             "provenance": provenance(self.store, name),
             **self._on_test(
-                voting(self.task), [name], deployed, member_table(self.store, name, deployed[name])
+                name, voting(self.task), [name], deployed, member_table(self.store, name, deployed[name])
             ),
             **self._held_out(name, deployed),
             "fit": {},
@@ -240,7 +262,7 @@ class _Evaluator:
             "data": self.data,
             "inference": common_inference(deployed),
             **{key: record[key] for key in copied},
-            **self._on_test(combiner, members, deployed, record["sets"], record),
+            **self._on_test(name, combiner, members, deployed, record["sets"], record),
             "cross_fitted": scores["cross_fitted"],
             "fit": scores["fit"],
             "gain": scores["gain"],
@@ -308,6 +330,7 @@ class _Evaluator:
 
     def _on_test(
         self,
+        name: str,
         combiner: Combiner,
         members: Sequence[str],
         deployed: Mapping[str, str],
@@ -332,6 +355,7 @@ class _Evaluator:
             "seen": int(np.any(seen, axis=0).sum()),
             "metrics": self._intervals(outputs, test),
             **task.details(outputs, labels, test.class_names, groups=test.groups, seed=self.seed),
+            **self.maps.get(name, {}),
             "sets": None if sets is None else on_test(sets, outputs, test, members[0]),
             **({} if record is None else together(self.store, record, outputs, test, self.seed)),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ Keep = Callable[[Tensor], None]
 
 
 class MapFile:
-    """Stored outputs for all pixels of images, which may differ in size; memory-mapped.
+    """Stored outputs for all pixels of an image, in a file with those of several images of any size.
 
     Parameters
     ----------
@@ -32,6 +33,13 @@ class MapFile:
         Height and width of the images in the file, in their order.
     outputs : int
         Number of classes or targets.
+    number : int
+        The image.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        `[C, H, W]`.
 
     Examples
     --------
@@ -43,20 +51,19 @@ class MapFile:
     ...     with writing(path, sizes, outputs=2) as keep:
     ...         keep(torch.zeros(2, 2, 3))
     ...         keep(torch.ones(2, 1, 2))
-    ...     maps = MapFile(path, sizes, outputs=2)
-    ...     maps[1].tolist()
+    ...     MapFile(path, sizes, outputs=2, number=1).lines(slice(0, 1)).tolist()
     [[[1.0, 1.0]], [[1.0, 1.0]]]
     """
 
-    def __init__(self, path: Path, sizes: NDArray[np.int64], outputs: int) -> None:
-        self.path, self.sizes, self.outputs = path, sizes, outputs
-        self.starts = _starts(sizes, outputs)
+    def __init__(self, path: Path, sizes: NDArray[np.int64], outputs: int, number: int = 0) -> None:
+        self.path, self.shape = path, (outputs, *map(int, sizes[number]))
+        self.start = int(_starts(sizes, outputs)[number])
 
-    def __getitem__(self, number: int) -> NDArray[np.float32]:
-        """Return the outputs of an image, float32 `[C, H, W]`; the file does not stay mapped."""
+    def lines(self, lines: slice) -> NDArray[np.float32]:
+        """Return the outputs for some lines of pixels, float32 `[C, h, W]`; the file does not stay mapped."""
         flat = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        start, end = self.starts[number : number + 2].tolist()
-        return np.array(flat[start:end]).reshape(self.outputs, *self.sizes[number].tolist())
+        image = flat[self.start : self.start + math.prod(self.shape)].reshape(self.shape)
+        return np.array(image[:, lines])
 
 
 @contextmanager
