@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.base.text import count
 from committee.errors import DataError
 from committee.images.cache import remove_other_canvases
 from committee.images.decoded import (
@@ -23,6 +22,7 @@ from committee.images.decoded import (
     sample_hashes,
     suffices,
 )
+from committee.images.joint import centers
 from committee.images.map_cache import remove_other_map_caches
 from committee.images.mapped import Mapped
 from committee.images.maps import Maps, Points, Table
@@ -95,6 +95,8 @@ class Dataset:
         Images and maps in their own sizes, in place of canvases.
     points : Points, optional
         The sample of pixels of maps.
+    keep_maps : "auto", "store" or "recompute"
+        Whether fits store their outputs for all pixels.
 
     See Also
     --------
@@ -130,6 +132,7 @@ class Dataset:
     units: tuple[str, ...] = ()
     maps: Maps | None = None
     points: Points | None = None
+    keep_maps: str = "auto"
 
     @cached_property
     def task(self) -> Task:
@@ -145,13 +148,19 @@ class Dataset:
     def table(self) -> Table:
         """The samples of predictions: all images, or the sample of pixels of maps."""
         if self.points is None or self.maps is None:
-            return Table(self.sample_ids, self.labels, self.folds, self.groups)
+            rows = np.arange(len(self.labels))
+            return Table(self.sample_ids, self.labels, self.folds, self.groups, rows)
         return self.points.table(self.maps, self.sample_ids, self.folds, self.groups)
 
     def positions(self, rows: NDArray[np.int64] | Sequence[int]) -> NDArray[np.int64]:
         """Return the positions in `table` of images, int64: `rows`, or those of their pixels."""
         rows = np.asarray(rows, dtype=np.int64)
         return rows if self.points is None else self.points.positions(rows)
+
+    def learned(self, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Return the labels that a fit on `rows` learns: theirs, or those of their sampled pixels."""
+        labels: NDArray[Any] = self.table.labels[self.positions(rows)]
+        return labels
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the paths of the memory-mapped images in place of their content."""
@@ -173,15 +182,16 @@ class Dataset:
         ----------
         rows : int64 `[B]`
         view : View, optional
-            The preprocessing for which they are; only for a data set with one canvas may it be left out.
+            The preprocessing for which they are; only for a data set with one canvas may it be left out. Of
+            images with maps, the square in the center, of the size of the view, is returned.
 
         Raises
         ------
         DataError
-            The canvas of `view` was not opened, or images with maps differ in size.
+            The canvas of `view` was not opened.
         """
-        if self.maps is not None:
-            return _whole(self.maps, np.asarray(rows, dtype=np.int64), self.name)
+        if self.maps is not None and view is not None:
+            return centers(self.maps, np.asarray(rows, dtype=np.int64), view.size)
         spec = view.canvas if view is not None else _only(self.canvases)
         if spec not in self.canvases:
             raise DataError(
@@ -192,20 +202,6 @@ class Dataset:
             )
         pixels = self.canvases[spec][np.asarray(rows, dtype=np.int64)]
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def _whole(maps: Maps, rows: NDArray[np.int64], who: str) -> Tensor:
-    sizes = np.unique(maps.sizes[rows], axis=0)
-    if len(sizes) > 1:
-        listed = ", ".join(f"{height} x {width}" for height, width in sizes[:5].tolist())
-        raise DataError(
-            f"{who}: images of {count(len(rows), 'row')}",
-            expected="images of one size in a batch",
-            got=listed,
-            todo="Read them one by one: dataset.maps.image(row).",
-        )
-    pixels = np.stack([maps.image(row) for row in rows.tolist()])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def _only(canvases: Mapping[CanvasSpec, Any]) -> CanvasSpec:
@@ -374,6 +370,7 @@ def _dataset(record: Record, settings: Settings, opened: Decoded, store: Store) 
         copies=record.copies,
         target_type=record.kind,
         units=_units(record, settings),
+        keep_maps=settings.keep_maps,
         maps=maps,
         points=points,
     )

@@ -89,6 +89,13 @@ def crop_pairs(
     return Pairs(recolor(pixels, view, amounts, draws, plan, layout), labels)
 
 
+def centers(maps: Maps, rows: NDArray[np.int64], size: int) -> Tensor:
+    """Return the square in the center of each image, uint8 `[B, c, size, size]`, channels-last."""
+    half = np.full(_DRAWS, 0.5, np.float32)
+    squares = [_cut(maps, row, size, half, None)[0] for row in rows.tolist()]
+    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+
+
 def _cut(
     maps: Maps, row: int, size: int, draws: NDArray[np.float32], center: Center | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.int16] | NDArray[np.float32]]:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from committee.images.mapped import Mapped
 
+IGNORED = -1
+"""Class of a pixel without a label."""
+
 
 class Table(NamedTuple):
     """The samples of predictions: the images of a data set, or pixels of them.
@@ -24,12 +27,15 @@ class Table(NamedTuple):
         Fold of the image.
     groups : int64 `[R]` or None
         Group of the image; of pixels, the image if there are no groups.
+    rows : int64 `[R]`
+        Row of the image in the data set.
     """
 
     ids: NDArray[np.str_]
     labels: NDArray[Any]
     folds: NDArray[np.int64]
     groups: NDArray[np.int64] | None
+    rows: NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +87,9 @@ class Points:
         names = ids.tolist()
         named = np.array([f"{names[row]}@{place // width},{place % width}" for row, place, width in places])
         whose = np.arange(len(ids)) if groups is None else groups
-        return Table(named.astype(np.str_), np.asarray(self.labels), folds[self.row], whose[self.row])
+        return Table(
+            named.astype(np.str_), np.asarray(self.labels), folds[self.row], whose[self.row], self.row
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -139,7 +139,8 @@ class Ensemble(Vote):
     def forward(self, images: Tensor | Batch) -> Tensor:
         """Return log-probabilities or numbers, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`.
 
-        Of members that predict maps, the result is `[B, C, H, W]`: pixels are combined as rows are. Images are resized once for all members whose views have the same size, fit and channels.
+        Of members that predict maps, the result is `[B, C, H, W]`: pixels are combined as rows are. Images
+        are resized once for all members whose views have the same size, fit and channels.
         """
         return self.infer(images) if has_branches() else self.combined(self.member_logits(images))
 

@@ -96,7 +96,7 @@ class Vote(NamedOutputs, nn.Module):
         return self.combined(self.stack_inputs(outputs))
 
     def combined(self, outputs: Tensor) -> Tensor:
-        """Return the combination `[B, C]` of outputs `[M, B, C]`; of maps, `[B, C, H, W]` of `[M, B, C, H, W]`.
+        """Return the combination `[B, C]` of outputs `[M, B, C]`, or `[B, C, H, W]` of `[M, B, C, H, W]`.
 
         The pixels of maps are rows for the combiner.
         """
@@ -107,7 +107,7 @@ class Vote(NamedOutputs, nn.Module):
         return self.combiner(pixels).reshape(images, height, width, names).permute(0, 3, 1, 2)
 
     def stack_inputs(self, outputs: Mapping[int, Tensor]) -> Tensor:
-        """Return the outputs of the inputs as `[M, B, C, ...]`, with the classes in the order of `class_names`."""
+        """Return the outputs of the inputs, `[M, B, C, ...]`, with classes in the order of `class_names`."""
         return torch.stack([self.reorder_classes(k, outputs[source]) for k, source in enumerate(self.inputs)])
 
     def reorder_classes(self, position: int, logits: Tensor) -> Tensor:

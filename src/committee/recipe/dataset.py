@@ -67,6 +67,11 @@ class Dataset(Section):
         description="Largest number of pixels of an image that combiners are fitted and scored on; there are "
         "at most 2 million in all.",
     )
+    keep_maps: Literal["auto", "store", "recompute"] = Field(
+        "auto",
+        description="Whether fits store their outputs for all pixels of the images that they did not see, or "
+        "networks run again where whole images are scored. Auto stores up to 2 GiB for each fit.",
+    )
     test_size: float = Field(
         0.2, gt=0, lt=1, description="Fraction of the rows held out as test split if the data has none."
     )

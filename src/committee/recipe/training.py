@@ -202,8 +202,8 @@ class Fit(Section):
     crops_per_image: int | None = Field(
         None,
         ge=1,
-        description="Number of random crops of each image in an epoch, for maps; null is as many as cover the "
-        "image, at most 64.",
+        description="Number of random crops of each image in an epoch, for maps; null is as many as cover "
+        "the image, at most 64.",
     )
     output_stride: int | None = Field(
         None,

@@ -154,9 +154,7 @@ def _combined(combiner: Combiner, files: Sequence[Sequence[MapFile]], task: Task
     return result
 
 
-def _parts(
-    files: Sequence[Sequence[MapFile]], task: Task
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+def _parts(files: Sequence[Sequence[MapFile]], task: Task) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield lines of pixels of an image, each with the outputs of all members `[M, C, h, W]`."""
     names, height, width = files[0][0].shape
     step = max(1, VALUES_AT_ONCE // (len(files) * names * width))
@@ -178,7 +176,5 @@ def _compared(files: Sequence[Sequence[MapFile]], task: Task) -> NDArray[np.floa
     """Return the outputs of members for some pixels of an image at regular distances, `[M, C, h, w]`."""
     _, height, width = files[0][0].shape
     step = max(1, round(np.sqrt(height * width / COMPARED)))
-    parts = [
-        outputs[:, :, (-lines.start) % step :: step, ::step] for lines, outputs in _parts(files, task)
-    ]
+    parts = [outputs[:, :, (-lines.start) % step :: step, ::step] for lines, outputs in _parts(files, task)]
     return np.concatenate(parts, axis=2)

@@ -80,7 +80,6 @@ def writing(path: Path, sizes: NDArray[np.int64], outputs: int) -> Iterator[Keep
 
     yield keep
     array.flush()
-    del array
 
 
 def bytes_of(dataset: Dataset, rows: Rows) -> int:

@@ -108,7 +108,7 @@ def augmented_crops(
 def crops_of_epoch(rows: Rows, maps: Maps, size: int, wanted: int | None) -> Rows:
     """Return the rows of an epoch, each as often as it is cropped.
 
-    By default, there are as many crops of an image as squares of `size` pixels cover it, at most `MOST_CROPS`.
+    By default, there are as many crops of an image as squares of `size` pixels cover it, up to `MOST_CROPS`.
     """
     if wanted is not None:
         return np.repeat(rows, wanted)

@@ -67,8 +67,8 @@ def logits_of(
     Parameters
     ----------
     module : nn.Module
-        Maps uint8 `[B, c, H, W]` to logits `[B, C]`, or to maps `[B, C, H, W]`. Each of its networks gets its own canvas. Its device and
-        mode are restored afterwards.
+        Maps uint8 `[B, c, H, W]` to logits `[B, C]`, or to maps `[B, C, H, W]`. Each of its networks gets
+        its own canvas. Its device and mode are restored afterwards.
     dataset : Dataset
     rows : int64 `[N]`
         Rows of the data set; the logits are in their order.

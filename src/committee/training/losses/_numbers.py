@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class OfErrors(Loss):
 
     serves = ("numbers",)
     score = "mae"
-    without_effect: ClassVar[dict[str, str]] = {
+    without_effect = {  # noqa: RUF012
         "class_weights": "numbers have no classes",
         "label_smoothing": "numbers have no classes",
         "sampler": "numbers have no classes",

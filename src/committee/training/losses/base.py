@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import torch
@@ -48,9 +49,9 @@ class Loss(ABC):
     """
 
     serves: ClassVar[tuple[str, ...]]
-    score: ClassVar[str]
-    name: ClassVar[str]
-    without_effect: ClassVar[Mapping[str, str]] = {}
+    score: str
+    name: str
+    without_effect: Mapping[str, str] = MappingProxyType({})
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -109,7 +110,7 @@ class Loss(ABC):
 
 
 class OfPixels(Loss):
-    """A loss of rows as one of maps: the pixels that have a label are rows, and their mean is that of an image.
+    """A loss of rows as one of maps: pixels with a label are rows, and their mean is the loss of an image.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ class OfPixels(Loss):
     """
 
     def __init__(self, loss: Loss) -> None:
-        self.loss, self.score, self.without_effect = loss, loss.score, loss.without_effect
+        self.loss, self.score, self.name, self.without_effect = loss, loss.score, loss.name, loss.without_effect
 
     def prepare(
         self,

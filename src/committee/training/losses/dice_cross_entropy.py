@@ -8,7 +8,7 @@ from committee.training.losses._dice import OfOverlap, dice_loss
 
 
 class DiceCrossEntropy(OfOverlap):
-    """The sum of the Dice loss and of the mean cross-entropy of the pixels, as in nnU-Net (Isensee et al. 2021).
+    """The sum of the Dice loss and of the mean cross-entropy, as in nnU-Net (Isensee et al. 2021).
 
     Parameters
     ----------

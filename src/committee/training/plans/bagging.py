@@ -89,7 +89,8 @@ class Bagging(OfBackbone):
         """Return predictions by the networks that did not draw a row; see the base class."""
         assert isinstance(member, Ensemble)
         drew = np.stack([np.isin(rows, bag) for bag in self.bags(rows, "refit")])
-        drew = drew[:, np.searchsorted(rows, self.dataset.table.rows[self.dataset.positions(rows)])]
+        image: Rows = np.searchsorted(rows, self.dataset.table.rows[self.dataset.positions(rows)])
+        drew = drew[:, image]
         task = self.dataset.task
         outputs = (
             task.averaged(
