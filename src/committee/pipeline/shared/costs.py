@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from committee.combiners.base import Combiner
 from committee.combiners.soft_voting import SoftVoting
 from committee.errors import CommitteeError
-from committee.images.view import View, canvas_size
+from committee.images.view import View
 from committee.models.batch import Batch, resizing
 from committee.models.ensemble import views_of
 from committee.models.measure import call_times, parameters, size_mb
@@ -321,7 +321,7 @@ def _views(network: nn.Module) -> tuple[View, ...]:
 
 def _input_shape(views: Sequence[View]) -> Shape:
     """Return the shape of an image that the networks behind some views need not enlarge."""
-    side = max(canvas_size(view.size, view.fit) for view in views)
+    side = max(view.canvas.size or view.size for view in views)
     return views[0].channels, side, side
 
 
