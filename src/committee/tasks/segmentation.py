@@ -45,6 +45,7 @@ class Segmentation(OfClasses):
     conformal = ()
     methods = ("soft_voting", "logit_averaging", "weighted", "greedy_selection")
     judged = ("log_loss", "mean_iou", "accuracy")
+    loss = "dice_cross_entropy"
 
     def images(self, names: Sequence[str]) -> ClassImages:
         """Return what collects the scores of whole images, for maps of these classes."""
