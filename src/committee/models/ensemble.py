@@ -16,11 +16,10 @@ from committee.combiners.base import Combiner
 from committee.combiners.base import build as build_combiner
 from committee.combiners.base import load as load_combiner
 from committee.combiners.base import save as save_combiner
-from committee.errors import DataError, UsageError
+from committee.errors import UsageError
 from committee.images.decode import Source
 from committee.images.view import View
 from committee.models._arguments import bound_combiner, check_same_classes, member_names
-from committee.models._images import channels_of, labeled_batches
 from committee.models.batch import Batch, views_of_views
 from committee.models.composites.base import PROTOCOL as COMPOSITE_PROTOCOL
 from committee.models.composites.base import content, read_composite, save_parts
@@ -28,6 +27,7 @@ from committee.models.composites.viewed import under
 from committee.models.descriptions import COMPOSITE, MEMBER, read_description, write_description
 from committee.models.descriptions import ENSEMBLE as DESCRIPTION
 from committee.models.flat import Flat
+from committee.models.labeled_rows import labeled_rows, pixel_rows
 from committee.models.measure import device_of
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
 from committee.models.member import Member, predict
@@ -188,7 +188,8 @@ class Ensemble(Vote):
             `Dataset`, of pairs: batches of images and their labels, or single images and their label.
         labels : sequence [N], optional
             Classes: names in `class_names`, or whole numbers, which are indices into `class_names`. Numbers:
-            floats `[N]` or `[N, T]`.
+            floats `[N]` or `[N, T]`. Maps: a mask for each image; see `committee.models.pixel_rows`, whose
+            predictions are those of a sample of pixels.
         labels_are : {"names", "positions"}, optional
             What whole numbers are, if class names are numbers in another order than 0, 1, ...
 
@@ -199,14 +200,9 @@ class Ensemble(Vote):
         """
         self.eval()
         device = device_of(self)
-        batches = labeled_batches(self.name, images, labels, channels_of(self), self.task.target_type)
-        found = [(self.member_logits(part.to(device)).cpu(), own) for part, own in batches]
-        if not found:
-            raise DataError(self.name, expected="batches of (images, labels)", got="an empty loader")
-        logits = torch.cat([outputs for outputs, _ in found], 1).numpy()
-        names = self.class_names or tuple(map(str, range(logits.shape[2])))
-        rest = {"labels": np.concatenate([own for _, own in found]), "labels_are": labels_are}
-        return self.task.predictions(logits, self.names, names, **rest, who=self.name)
+        if self.task.target_type.dense:
+            return pixel_rows(self, images, labels, device)
+        return labeled_rows(self, images, labels, labels_are, device)
 
     def fit(
         self,

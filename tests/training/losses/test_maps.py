@@ -82,6 +82,6 @@ def test_losses_of_maps_and_of_their_pixels_apply():
     with pytest.raises(RecipeError) as error:
         loss_for(Fit.model_validate({"loss": "mse"}), SEGMENTATION)
     assert str(error.value) == (
-        "training: training.loss: expected a loss of class_maps: cross_entropy, dice, dice_cross_entropy, got "
-        "'mse'. Leave it out, which means dice_cross_entropy."
+        "training: training.loss: expected a loss of class_maps: cross_entropy, dice, dice_cross_entropy, "
+        "got 'mse'. Leave it out, which means dice_cross_entropy."
     )
