@@ -1,0 +1,137 @@
+"""A recipe of maps from masks to reports: one small store, all stages."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from committee.images.dataset import open_dataset
+from committee.models.stored import load_network
+from committee.models.tiling import tiled
+from committee.pipeline.run import run_verb
+from committee.pipeline.shared.splits import load_predictions
+from committee.recipe.load import load_recipe
+from committee.store.layout import Store
+
+VERBS = ("train", "build-ensemble", "evaluate")
+
+
+@pytest.fixture(scope="session")
+def disks(once):
+    """Sixteen gray images with disks of other brightness than their surroundings, and their masks."""
+
+    def save(folder):
+        generator = np.random.default_rng(0)
+        for part in ("images", "masks"):
+            (folder / part).mkdir()
+        for number in range(16):
+            height, width = 40 + 4 * (number % 3), 36 + 6 * (number % 4)
+            y, x = np.mgrid[:height, :width]
+            center = generator.uniform(10, 26, 2)
+            mask = (y - center[0]) ** 2 + (x - center[1]) ** 2 < generator.uniform(5, 9) ** 2
+            image = generator.normal(90 + 60 * mask, 20).clip(0, 255).astype(np.uint8)
+            values = mask.astype(np.uint8)
+            values[:3] = 255
+            Image.fromarray(image).save(folder / "images" / f"{number:02}.png")
+            Image.fromarray(values).save(folder / "masks" / f"{number:02}.png")
+
+    return once("disks", save)
+
+
+@pytest.fixture(scope="session")
+def map_settings(disks):
+    return [
+        f"dataset={{path: '{disks}', channels: 1, img_size: 32, pixels_per_image: 200, batch_size: 8}}",
+        "device=cpu",
+        "models=[{name: 'timm:test_resnet', as: first, seeds: [0, 1], output_stride: 4}]",
+        "training={pretrained: false, epochs: 3, folds: 2, lr: 0.01}",
+        "runs.score_ensemble={enable: true, methods: [soft_voting, weighted]}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def maps_root(once, map_settings):
+    def fill(folder):
+        recipe, store = load_recipe(None, map_settings), Store(folder / "store")
+        for verb in VERBS:
+            outcome = run_verb(verb, recipe, store)
+            assert not outcome.failed, outcome.failed
+
+    return once("maps", fill) / "store"
+
+
+def report(root, name, kind=""):
+    return json.loads((root / "metrics" / kind / name / "metrics.json").read_text("utf-8"))
+
+
+def test_rows_of_predictions_are_pixels_in_groups_of_images(maps_root):
+    rows = load_predictions(Store(maps_root))
+    assert rows.target_type.name == "class_maps" and rows.class_names == ("0", "1")
+    images = np.array([each.rpartition("@")[0] for each in rows.sample_ids.tolist()])
+    assert len(np.unique(images)) == len(np.unique(rows.groups)) == 13  # three are in the test split
+    assert len(rows) == 13 * 200 and set(rows.folds.tolist()) == {0, 1}
+    for name in np.unique(images):
+        own = images == name
+        assert len(set(rows.groups[own])) == len(set(rows.folds[own])) == 1
+
+
+def test_stored_pixels_are_those_of_the_module(maps_root):
+    store = Store(maps_root)
+    dataset = open_dataset(None, store, folds=0, seed=0)
+    stored = load_predictions(store, ["first_s0"], "test")
+    row = dataset.rows("test")[0]
+    module = load_network(store.checkpoint("first_s0", "refit"), ())
+    image = torch.from_numpy(np.array(dataset.maps.image(row))).permute(2, 0, 1)
+    with torch.inference_mode():
+        outputs, alone = tiled(module, image, task=module.task), module(image[None])[0]
+    own = dataset.positions([row])
+    pixels = outputs.flatten(1).T.numpy()[dataset.points.pixel[own]]
+    there = stored.sample_ids == dataset.table.ids[own][0]
+    np.testing.assert_allclose(
+        module.task.normalized(torch.from_numpy(stored.logits[0][there])),
+        module.task.normalized(torch.from_numpy(pixels[:1])),
+        atol=1e-5,
+    )
+    torch.testing.assert_close(
+        module.task.normalized(outputs.movedim(0, -1)),
+        module.task.normalized(alone.movedim(0, -1)),
+        atol=1e-4,
+        rtol=0,
+    )
+
+
+def test_reports_are_about_whole_images(maps_root):
+    for name in ("soft_voting_ensemble", "weighted_ensemble"):
+        found = report(maps_root, name, "ensembles")
+        assert found["n"] == 3 and len(found["worst"]) == 3 and len(found["disagreements"]) == 3
+        assert {"mean_iou", "mean_dice", "boundary_f1", "log_loss", "ece"} <= {*found["metrics"]}
+        assert {"mean_iou", "mean_dice", "log_loss"} <= {*found["cross_fitted"]}
+        assert [each["class"] for each in found["per_class"]] == ["0", "1"]
+        assert sum(each["n"] for each in found["per_class"]) == pixels_with_labels(maps_root)
+        assert found["sets"] is None
+    assert report(maps_root, "first_s0")["metrics"]["mean_iou"]["value"] > 0.4
+
+
+def pixels_with_labels(root):
+    dataset = open_dataset(None, Store(root), folds=0, seed=0)
+    return sum(int((dataset.maps.map(row) >= 0).sum()) for row in dataset.rows("test").tolist())
+
+
+def test_maps_that_are_not_stored_are_computed_again(maps_root, map_settings, tmp_path):
+    import shutil
+
+    root = tmp_path / "store"
+    shutil.copytree(maps_root, root)
+    before = report(root, "weighted_ensemble", "ensembles")
+    files = list(root.rglob("*_maps.npy"))
+    assert {each.name for each in files} == {"test_maps.npy", "held_out_maps.npy"}
+    for path in [*files, *root.glob("metrics/**/metrics.json")]:
+        path.unlink()
+    outcome = run_verb("evaluate", load_recipe(None, map_settings), Store(root))
+    assert not outcome.failed
+    after = report(root, "weighted_ensemble", "ensembles")
+    for name, value in before["metrics"].items():
+        assert after["metrics"][name]["value"] == pytest.approx(value["value"], abs=1e-6)
+    assert after["worst"] == before["worst"]
