@@ -1,4 +1,4 @@
-"""Make images and masks of the nuclei in a micrograph: its left half for training, its right half for the test.
+"""Make images and masks of nuclei in a micrograph: its left half for training, its right half for the test.
 
 python examples/nuclei/prepare.py --out nuclei
 committee run examples/nuclei/recipe.yaml --store nuclei_store

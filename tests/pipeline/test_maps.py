@@ -7,10 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from committee.combiners.base import load as load_combiner
 from committee.images.dataset import open_dataset
 from committee.models.stored import load_network
 from committee.models.tiling import tiled
 from committee.pipeline.run import run_verb
+from committee.pipeline.shared import map_scores
+from committee.pipeline.shared.map_scores import MapsOfMembers, Scored, score_maps
+from committee.pipeline.shared.sets import voting
 from committee.pipeline.shared.splits import load_predictions
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
@@ -119,19 +123,22 @@ def pixels_with_labels(root):
     return sum(int((dataset.maps.map(row) >= 0).sum()) for row in dataset.rows("test").tolist())
 
 
-def test_maps_that_are_not_stored_are_computed_again(maps_root, map_settings, tmp_path):
-    import shutil
-
-    root = tmp_path / "store"
-    shutil.copytree(maps_root, root)
-    before = report(root, "weighted_ensemble", "ensembles")
-    files = list(root.rglob("*_maps.npy"))
-    assert {each.name for each in files} == {"test_maps.npy", "held_out_maps.npy"}
-    for path in [*files, *root.glob("metrics/**/metrics.json")]:
-        path.unlink()
-    outcome = run_verb("evaluate", load_recipe(None, map_settings), Store(root))
-    assert not outcome.failed
-    after = report(root, "weighted_ensemble", "ensembles")
-    for name, value in before["metrics"].items():
-        assert after["metrics"][name]["value"] == pytest.approx(value["value"], abs=1e-6)
-    assert after["worst"] == before["worst"]
+def test_maps_that_are_not_stored_are_computed_again(maps_root, monkeypatch):
+    store = Store(maps_root)
+    dataset = open_dataset(None, store, folds=0, seed=0)
+    members = ("first_s0", "first_s1")
+    rule = load_combiner(store.ensemble("weighted_ensemble"))
+    models = {
+        "pair": Scored(rule, dict.fromkeys(rule.member_names, "refit")),
+        "folds": Scored(voting(dataset.task), dict.fromkeys(members, "folds")),
+    }
+    source = MapsOfMembers(store, dataset, "test", torch.device("cpu"))
+    stored = score_maps(models, source, seed=0)
+    assert stored["pair"]["metrics"] == report(maps_root, "weighted_ensemble", "ensembles")["metrics"]
+    monkeypatch.setattr(map_scores, "SUFFIX", "_none.npy")
+    monkeypatch.setattr(map_scores, "VALUES_AT_ONCE", 500)
+    again = score_maps(models, source, seed=0)
+    for name, found in stored.items():
+        assert again[name]["worst"] == found["worst"]
+        for metric, value in found["metrics"].items():
+            assert again[name]["metrics"][metric]["value"] == pytest.approx(value["value"], abs=1e-6)

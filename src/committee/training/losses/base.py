@@ -119,7 +119,12 @@ class OfPixels(Loss):
     """
 
     def __init__(self, loss: Loss) -> None:
-        self.loss, self.score, self.name, self.without_effect = loss, loss.score, loss.name, loss.without_effect
+        self.loss, self.score, self.name, self.without_effect = (
+            loss,
+            loss.score,
+            loss.name,
+            loss.without_effect,
+        )
 
     def prepare(
         self,
