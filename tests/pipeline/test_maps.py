@@ -109,7 +109,8 @@ def test_stored_pixels_are_those_of_the_module(maps_root):
 def test_reports_are_about_whole_images(maps_root):
     for name in ("soft_voting_ensemble", "weighted_ensemble"):
         found = report(maps_root, name, "ensembles")
-        assert found["n"] == 3 and len(found["worst"]) == 3 and len(found["disagreements"]) == 3
+        assert found["n"] == 3 and len(found["worst"]) == 3
+        assert len(found["disagreements"]) == (3 if len(found["members"]) > 1 else 0)
         assert {"mean_iou", "mean_dice", "boundary_f1", "log_loss", "ece"} <= {*found["metrics"]}
         assert {"mean_iou", "mean_dice", "log_loss"} <= {*found["cross_fitted"]}
         assert [each["class"] for each in found["per_class"]] == ["0", "1"]

@@ -139,16 +139,13 @@ class Ensemble(Vote):
     def forward(self, images: Tensor | Batch) -> Tensor:
         """Return log-probabilities or numbers, float32 `[B, C]`, for images, uint8 `[B, c, H, W]`.
 
-        Of members that predict maps, the result is `[B, C, H, W]`: pixels are combined as rows are. Images
-        are resized once for all members whose views have the same size, fit and channels.
+        Pixels of maps are combined as rows are: the result is `[B, C, H, W]`. Images are resized once for all
+        members whose views have the same size, fit and channels.
         """
         return self.infer(images) if has_branches() else self.combined(self.member_logits(images))
 
     def infer(self, images: Tensor | Batch) -> Tensor:
-        """Return the same as `forward`; networks do not run on images where they cannot change the result.
-
-        Of maps, all networks run on all images.
-        """
+        """Return the same as `forward`; networks do not run on images where they cannot change the result."""
         if self.task.target_type.dense:
             return self.combined(self.member_logits(images))
         outputs = LazyOutputs(self.members, self.outputs, self.votes, Batch.of(images))
@@ -392,8 +389,7 @@ def views_of(folder: Path) -> list[View]:
 
 def folds_member(networks: Sequence[nn.Module], name: str) -> Ensemble:
     """Return the fold networks of a member as one ensemble, which averages their probabilities or numbers."""
-    names = [f"{name}_{index}" for index in range(len(networks))]
-    return Ensemble(networks, names=names, name=name)
+    return Ensemble(networks, names=[f"{name}_{index}" for index in range(len(networks))], name=name)
 
 
 def _outputs(description: Mapping[str, Any]) -> list[dict[str, Any]]:

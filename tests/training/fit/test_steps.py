@@ -26,7 +26,7 @@ def test_a_divided_batch_gives_the_gradients_of_the_whole(making, dataset, cpu, 
     wanted = torch.autograd.grad(expected, list(member.network.parameters()))
     criterion = CrossEntropy().prepare(dataset.labels[:31], dataset.class_names)
     criterion.weights, criterion.smoothing = weights, smoothing
-    learn = Step(fabric, lambda rows: pixels[rows], labels, criterion, who="m/fold_0")
+    learn = Step(fabric, lambda rows: (pixels[rows], labels[rows]), labels, criterion, who="m/fold_0")
     loss, accuracy = learn(model, np.arange(31), size)
     torch.testing.assert_close(loss, expected.detach())
     assert accuracy.item() == pytest.approx((logits.argmax(1) == labels).float().mean().item())

@@ -35,6 +35,8 @@ OTHER = {
     "shared_start": "false",
     "start_seed": 4,
     "pretrained": "true",
+    "crops_per_image": 3,
+    "output_stride": 4,
 }
 """A value other than the default for each key."""
 
@@ -66,7 +68,19 @@ def test_a_key_is_used_or_named(plan, dataset, name):
             made.run(dataset.rows("train"), "fold_0", fingerprint="x")
         (spec,) = seen.value.args
         used = getattr(made if key == "inference" else spec.training, key)
-        assert (used == getattr(made.given, key)) == (key not in made.unused()) or key in INEFFECTIVE, key
+        assert (used == getattr(made.given, key)) == (key not in made.unused()) or key in {
+            *INEFFECTIVE,
+            *OF_MAPS,
+        }, key
+
+
+OF_MAPS = ("crops_per_image", "output_stride")
+
+
+@pytest.mark.parametrize("key", OF_MAPS)
+def test_keys_of_maps_have_no_effect_on_images_with_one_label(plan, key):
+    assert plan("single", f"training.{key}=4").unused() == {key: "images have one label, and no masks"}
+    assert key not in plan("single").settings()["training"]
 
 
 INEFFECTIVE = {

@@ -363,7 +363,7 @@ def _options_of(name: str) -> Collection[str]:
     return combiners.COMBINERS.options(name) if name in combiners.COMBINERS.names() else ()
 
 
-def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) -> dict[str, Any]:
+def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) -> dict[str, Any] | None:
     """Fit temperatures on the val rows, if there are any; return the table of sets or intervals."""
     calibrator = isinstance(fitted, Calibrator)
     for_temperatures, for_sets = calibration_rows(context.val, context.seed, halve=calibrator)

@@ -62,11 +62,13 @@ def calibration_rows(
 
 def table(
     outputs: NDArray[np.float32], predicted: Predictions, *, rows: str, approximate: bool
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Return the table of sets or intervals that the `predicted` rows calibrate, as JSON.
 
-    Its kind, `SetTable` or `IntervalTable`, is that of the predictions.
+    Its kind, `SetTable` or `IntervalTable`, is that of the predictions; None if their task has neither.
     """
+    if not task_of(predicted).conformal:
+        return None
     labels, groups = predicted.require_labels("sets"), predicted.groups
     kind = TABLES[predicted.target_type.of_rows.name]
     return kind.of(outputs, labels, rows=rows, approximate=approximate, groups=groups).to_json()

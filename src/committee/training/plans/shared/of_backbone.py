@@ -31,6 +31,7 @@ from committee.training.plans.base import Plan
 
 # Settings that decide which fits there are and which are deployed, but not the result of one fit.
 _OTHER_FITS = {"folds", "inference", "pretrained", "plan"}
+_OF_MAPS = ("crops_per_image", "output_stride")
 
 
 class OfBackbone(Plan):
@@ -87,6 +88,8 @@ class OfBackbone(Plan):
             key: self.fixes for key in type(given).model_fields if getattr(given, key) != getattr(used, key)
         }
         why |= {**_ineffective(self.spec, self.folds), **self.loss.without_effect}
+        if not self.dataset.target_type.dense:
+            why |= dict.fromkeys(_OF_MAPS, "images have one label, and no masks")
         return {key: text for key, text in why.items() if key in given.model_fields_set}
 
     def settings(self) -> Mapping[str, Any]:
@@ -101,7 +104,7 @@ class OfBackbone(Plan):
             "batch_size": spec.batch_size,
             "start": start,
             "training": {
-                **spec.training.model_dump(mode="json", exclude=_OTHER_FITS),
+                **_without_defaults(spec.training.model_dump(mode="json", exclude=_OTHER_FITS)),
                 **self._judged(),
                 "augment": spec.training.augment.settings(),
                 "lr": spec.training.rate(bool(start)),
@@ -190,6 +193,11 @@ class OfBackbone(Plan):
         settings: dict[str, Any] = {"early_stop": None, "best_checkpoint": False, **update}
         training: Training = self.spec.training.model_copy(update=settings)
         return replace(self.spec, training=training)
+
+
+def _without_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without those of maps that are not set, as in earlier versions, whose fits are kept."""
+    return {key: value for key, value in settings.items() if key not in _OF_MAPS or value is not None}
 
 
 def _ineffective(spec: MemberSpec, folds: int) -> dict[str, str]:
