@@ -197,5 +197,5 @@ def test_the_file_of_a_row_may_vanish_between_the_looks(make_folder, settings, o
         gone.unlink()
         return real(images, workers)
 
-    monkeypatch.setattr("committee.images.dataset.hash_images", late)
+    monkeypatch.setattr("committee.images.decoded.hash_images", late)
     assert opened(settings(root)).quarantined == {"dog/3.png": "the file does not exist"}

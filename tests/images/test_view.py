@@ -138,7 +138,7 @@ def test_what_is_no_batch_of_photos_is_refused(images, got):
 def test_unknown_fit_is_named():
     with pytest.raises(UsageError) as caught:
         View(8, fit="zoom")
-    assert str(caught.value) == "view.fit: expected one of crop, squash, pad, got 'zoom'."
+    assert str(caught.value) == "view.fit: expected one of crop, squash, pad, native, got 'zoom'."
 
 
 def test_wrong_number_of_means_is_named():

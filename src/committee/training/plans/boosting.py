@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from committee.base.limits import a_share, above_zero, at_least
 from committee.base.randomness import derive
 from committee.combiners.base import check_choice
-from committee.errors import TrainingError
+from committee.errors import TrainingError, UsageError
 from committee.images.dataset import Dataset
 from committee.models.composites.boosted import Boosted, combine
 from committee.models.member import Member
@@ -98,6 +98,13 @@ class Boosting(OfBackbone):
         fraction: float = 0.1,
     ) -> None:
         super().__init__(spec, dataset, store, device)
+        if dataset.target_type.dense:
+            raise UsageError(
+                f"{spec.name}: training.plan",
+                expected="single, bagging, snapshot or averaging for images with masks",
+                got="boosting, whose stages weight images",
+                todo="Name one of these plans.",
+            )
         methods = ("samme", "gradient") if dataset.task.logits else ("gradient",)
         method = methods[0] if method is None else method
         check_choice(f"{spec.name}: method of boosting", method, methods)
