@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from committee.backbones.outputs import Output, inspect
+from committee.backbones.inspection import inspect
+from committee.backbones.outputs import Output
 from committee.errors import DataError, UsageError
 from committee.models.member import Member
 

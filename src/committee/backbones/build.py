@@ -9,7 +9,8 @@ import torch
 
 from committee.backbones.base import SOURCES, Architecture, Backbone, Source
 from committee.backbones.cutting import multiple_of
-from committee.backbones.outputs import Output, inspect
+from committee.backbones.inspection import inspect
+from committee.backbones.outputs import Output
 from committee.backbones.presets import PRESETS
 from committee.backbones.upsample import HEAD, OUTPUT_STRIDE, Upsampled, no_features, require_sides
 from committee.backbones.weights import load_weights, read_weights, strip_prefixes
@@ -141,7 +142,7 @@ def build(
         seed=seed,
     )
     if architecture.source == "python":
-        backbone.output = inspect(backbone.net, outputs, channels, img_size, name, logits=logits)
+        backbone.output = inspect(backbone.net, outputs, channels, img_size, name, logits=logits, maps=maps)
     if maps:
         require_sides(name, backbone.stride, img_size, img_size)
     return backbone

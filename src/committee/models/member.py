@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from committee.backbones.base import AS_IS, IMAGENET_MEAN, IMAGENET_STD, Backbone, find_head
 from committee.backbones.build import build
-from committee.backbones.outputs import inspect, scaled
+from committee.backbones.inspection import inspect
+from committee.backbones.outputs import scaled
 from committee.backbones.weights import require_finite
 from committee.errors import DataError, UsageError
 from committee.images.decode import Source
