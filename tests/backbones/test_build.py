@@ -119,7 +119,7 @@ def test_timm_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch):
     def fail(*_: object, **__: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr("committee.backbones.sources.timm._responds", lambda _: False)
+    monkeypatch.setattr("committee.backbones.hub.responds", lambda _: False)
     monkeypatch.setattr(timm, "create_model", fail)
     with pytest.raises(TrainingError) as caught:
         build("timm:test_resnet", 5, pretrained=True)

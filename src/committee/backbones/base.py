@@ -27,8 +27,9 @@ FETCHING = {
     "cache_dir",
     "weights",
     "weights_backbone",
+    "encoder_weights",
 }
-"""Options of timm and torchvision that read files or fetch addresses."""
+"""Options of timm, torchvision and smp that read files or fetch addresses."""
 
 
 LARGEST_OPTION = 2**16
@@ -224,6 +225,16 @@ class Backbone(nn.Module):
                 todo="Add such a layer, with one output per class, to the network.",
             )
         return [self.net.get_submodule(name) for name in self.heads]
+
+
+def no_published(name: str) -> UsageError:
+    """Return the error about an architecture without published weights."""
+    return UsageError(
+        name,
+        expected="published weights",
+        got="none",
+        todo="Start from random weights with --set training.pretrained=false.",
+    )
 
 
 def find_head(net: nn.Module, classes: int) -> tuple[str, ...]:

@@ -1,17 +1,18 @@
-"""Building of backbones by name: presets, torchvision, timm, the Hugging Face hub, and Python builders."""
+"""Building of backbones by name: presets, torchvision, timm, smp, the hub, and Python builders."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from committee.backbones.base import SOURCES, Architecture, Backbone, Source
-from committee.backbones.cutting import multiple_of
+from committee.backbones.base import SOURCES, Architecture, Backbone, Source, no_published
+from committee.backbones.cutting import dry_run, multiple_of
 from committee.backbones.inspection import inspect
 from committee.backbones.outputs import Output
-from committee.backbones.presets import PRESETS
+from committee.backbones.presets import MAP_PRESETS, PRESETS
 from committee.backbones.upsample import HEAD, OUTPUT_STRIDE, Upsampled, no_features, require_sides
 from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.errors import CommitteeError, TrainingError, UnknownNameError, UsageError, nearest
@@ -40,11 +41,13 @@ def resolve(name: str) -> Architecture:
     if name in PRESETS:
         timm_name, options = PRESETS[name]
         return Architecture(name, "timm", timm_name, options)
+    if name in MAP_PRESETS:
+        return replace(resolve(MAP_PRESETS[name]), name=name)
     searched = _searched()
     for source in searched:
         if SOURCES.make(source).has(name):
             return Architecture(f"{source}:{name}", source, name)
-    known = [*PRESETS, *(each for source in searched for each in SOURCES.make(source).names())]
+    known = [*PRESETS, *MAP_PRESETS, *(each for source in searched for each in SOURCES.make(source).names())]
     raise UnknownNameError(
         "backbone",
         expected=f"a preset or a name of {' or '.join(searched)}",
@@ -82,7 +85,8 @@ def build(
     ----------
     name : str
         `timm:NAME`, `torchvision:NAME`, `hf-hub:OWNER/NAME`, `python:package.module:builder`, a preset, or
-        a name without source.
+        a name without source. Of networks of maps alone: `smp:DECODER/ENCODER`, those of torchvision such as
+        `torchvision:fcn_resnet50`, and `CustomResidualDeconv`.
     outputs : int
         Number of classes, or of targets.
     channels : int
@@ -145,6 +149,8 @@ def build(
         backbone.output = inspect(backbone.net, outputs, channels, img_size, name, logits=logits, maps=maps)
     if maps:
         require_sides(name, backbone.stride, img_size, img_size)
+    if maps and architecture.source != "python":
+        _require_size(backbone, channels, img_size)
     return backbone
 
 
@@ -264,18 +270,23 @@ def _failure(architecture: Architecture, img_size: int, error: Exception) -> Com
     if isinstance(error, OSError):
         return _unreachable(architecture, type(error).__name__)
     if "No pretrained weights" in reason:
-        return UsageError(
-            architecture.name,
-            expected="published weights",
-            got="none",
-            todo="Start from random weights with --set training.pretrained=false.",
-        )
+        return no_published(architecture.name)
     return UsageError(
         architecture.name,
         expected=f"an architecture that supports images of {img_size} pixels",
         got=reason.rstrip("!."),
         todo="Give another dataset.img_size.",
     )
+
+
+def _require_size(backbone: Backbone, channels: int, img_size: int) -> None:
+    """Raise UsageError if a network of maps is for larger images, as it pools features several times."""
+    architecture, side = backbone.architecture, math.ceil(img_size / backbone.stride) * backbone.stride
+    assert architecture is not None
+    try:
+        dry_run(backbone.net, channels, side, side)
+    except Exception as error:
+        raise _failure(architecture, img_size, error) from error
 
 
 def _unreachable(architecture: Architecture, reason: str) -> TrainingError:

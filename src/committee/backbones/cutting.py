@@ -99,35 +99,35 @@ def cut(graph: fx.GraphModule, place: Cut) -> fx.GraphModule:
     return graph
 
 
-def multiple_of(features: nn.Module, channels: int, stride: int) -> int | None:
+def multiple_of(net: nn.Module, channels: int, stride: int = 1) -> int | None:
     """Return the smallest number of which sides of images have to be multiples, or None if sides are fixed.
 
-    It is the output stride, or a larger number for networks with branches or windows of a larger one.
+    It is the stride, or a larger number for networks with branches or windows of a larger one.
+
+    Parameters
+    ----------
+    net : nn.Module
+        From images `[B, channels, H, W]` to features of this stride, or to maps, which have a stride of 1.
+    channels, stride : int
     """
+
+    def fits(multiple: int) -> bool:
+        height = (SIDE // multiple | 1) * multiple  # an odd number of times
+        width = height + 2 * multiple
+        try:
+            rows, columns = dry_run(net, channels, height, width).shape[2:]
+        except Exception:  # An assertion, or shapes that do not fit
+            return False
+        if stride == 1:
+            return (rows, columns) == (height, width)
+        return bool(rows * stride > height * COMPLETE and columns * stride > width * COMPLETE)
+
     doubled = (stride << power for power in range(8))
-    return next(
-        (each for each in doubled if each <= LARGEST and _fits(features, channels, stride, each)), None
-    )
+    return next((each for each in doubled if each <= LARGEST and fits(each)), None)
 
 
-def _fits(features: nn.Module, channels: int, stride: int, multiple: int) -> bool:
-    height = (SIDE // multiple | 1) * multiple  # an odd number of times
-    width = height + 2 * multiple
-    try:
-        rows, columns = _dry_run(features, channels, height, width).shape[2:]
-    except Exception:  # An assertion, or shapes that do not fit
-        return False
-    return bool(rows * stride > height * COMPLETE and columns * stride > width * COMPLETE)
-
-
-def _shapes(graph: fx.GraphModule, channels: int) -> dict[fx.Node, tuple[int, ...]]:
-    interpreter = _Shapes(graph)
-    _dry_run(_Run(interpreter), channels, SIDE, SIDE)
-    return interpreter.shapes
-
-
-def _dry_run(module: nn.Module, channels: int, height: int, width: int) -> Any:
-    """Run a module on an image without values, in the mode of evaluation."""
+def dry_run(module: nn.Module, channels: int, height: int, width: int) -> Any:
+    """Run a module on an image without values, in the mode of evaluation; the module does not change."""
     modes = {each: each.training for each in module.modules()}
     state = {name: tensor.to("meta") for name, tensor in module.state_dict().items()}
     try:
@@ -137,6 +137,12 @@ def _dry_run(module: nn.Module, channels: int, height: int, width: int) -> Any:
     finally:
         for each, training in modes.items():
             each.training = training
+
+
+def _shapes(graph: fx.GraphModule, channels: int) -> dict[fx.Node, tuple[int, ...]]:
+    interpreter = _Shapes(graph)
+    dry_run(_Run(interpreter), channels, SIDE, SIDE)
+    return interpreter.shapes
 
 
 def _stride(shape: Sequence[int]) -> int:

@@ -30,3 +30,6 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     # EfficientNet-B0 with CondConv (Yang 2019): four experts per convolution, mixed for each image
     "CustomDynamicConvNet": ("tf_efficientnet_cc_b0_4e", {}),
 }
+
+MAP_PRESETS: dict[str, str] = {"CustomResidualDeconv": "own:residual_deconv"}
+"""Presets of networks that return maps, which are our own."""

@@ -54,7 +54,7 @@ def test_view_of_the_network_comes_with_it():
 
 def test_hub_name_is_followed_to_its_architecture(monkeypatch: pytest.MonkeyPatch):
     described = (timm.get_pretrained_cfg("test_resnet").to_dict(), "test_resnet", {"act_layer": "mish"})
-    monkeypatch.setattr(source, "_responds", lambda _: True)
+    monkeypatch.setattr("committee.backbones.hub.responds", lambda _: True)
     monkeypatch.setattr(source, "load_model_config_from_hf", lambda _: described)
     monkeypatch.setattr("timm.models._factory.load_model_config_from_hf", lambda *_, **__: described)
     backbone = build("hf-hub:owner/name", 5, img_size=64, seed=0)
@@ -70,7 +70,7 @@ def test_hub_name_is_followed_to_its_architecture(monkeypatch: pytest.MonkeyPatc
 
 
 def test_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(source, "_responds", lambda _: False)
+    monkeypatch.setattr("committee.backbones.hub.responds", lambda _: False)
     with pytest.raises(TrainingError) as caught:
         build("hf-hub:nobody/committee-test-nothing", 5)
     assert str(caught.value) == (
@@ -85,7 +85,7 @@ def test_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch):
 def test_random_weights_of_an_architecture_that_timm_knows_need_no_hub(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
 ):
-    monkeypatch.setattr(source, "_responds", lambda _: False)
+    monkeypatch.setattr("committee.backbones.hub.responds", lambda _: False)
     backbone = build(name, 5, img_size=64, seed=0)
     assert backbone.architecture.name == name and backbone.architecture.key.startswith("test_resnet")
     expected = build("timm:test_resnet", 5, img_size=64, seed=0)

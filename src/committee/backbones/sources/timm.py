@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import timm
-from huggingface_hub import constants
 from timm.models import load_model_config_from_hf
 from torch import Tensor, nn
 
 from committee.backbones.base import Architecture, Backbone, Source, find_head
 from committee.backbones.condconv import make_exportable
+from committee.backbones.hub import hub
 from committee.backbones.upsample import choose_stride, no_features
 from committee.errors import UsageError
 
@@ -64,7 +61,7 @@ class TimmSource(Source):
         arguments |= architecture.options
         if architecture.output_stride is not None:
             arguments = ANY_SIZE | arguments
-        with _hub(pretrained or architecture.key.startswith(HUB)):
+        with hub(pretrained or architecture.key.startswith(HUB)):
             net = _create(architecture.key, {"img_size": img_size, **arguments})
             architecture = _resolved(architecture)
         if not hasattr(net, "get_classifier"):
@@ -131,7 +128,7 @@ def _without_hub(architecture: Architecture) -> Architecture:
 def _is_available(key: str) -> bool:
     """Return whether the configuration of a model of the hub can be read, from there or from the cache."""
     try:
-        with _hub(True):
+        with hub(True):
             load_model_config_from_hf(key.removeprefix(HUB))
     except OSError:
         return False
@@ -147,29 +144,6 @@ def _create(key: str, arguments: dict[str, Any]) -> Any:
         if unknown not in arguments:
             raise
         return _create(key, {name: value for name, value in arguments.items() if name != unknown})
-
-
-@contextmanager
-def _hub(needed: bool) -> Iterator[None]:
-    # Without a connection, the hub's client retries for 20 to 50 seconds per file. One short request decides
-    # whether it may use its cache only.
-    before = constants.HF_HUB_OFFLINE
-    if needed and not before:
-        constants.HF_HUB_OFFLINE = not _responds(constants.ENDPOINT)
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
-
-
-def _responds(url: str) -> bool:
-    try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _heads(net: Any, classes: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from committee.backbones.base import (
+    AS_IS,
     IMAGENET_MEAN,
     IMAGENET_STD,
     Architecture,
@@ -18,12 +19,13 @@ from committee.backbones.base import (
     find_head,
 )
 from committee.backbones.cutting import cut, cuts, traced
+from committee.backbones.outputs import Output
 from committee.backbones.upsample import choose_stride, no_features
 from committee.backbones.weights import load_weights
 
 # The published weights of these expect pixels in -1..1; torchvision's networks rescale their inputs.
 INCEPTIONS = ("googlenet", "inception_v3")
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
 
 
 class TorchvisionSource(Source):
@@ -43,8 +45,12 @@ class TorchvisionSource(Source):
     search_order = 1
 
     def names(self) -> Sequence[str]:
-        """Return the names of all classification architectures."""
-        return models.list_models(module=models)
+        """Return the names of all architectures of classifiers and of networks of maps."""
+        return [*models.list_models(module=models), *models.list_models(module=models.segmentation)]
+
+    def returns_maps(self, key: str) -> bool | None:
+        """Return whether it is one of torchvision's networks of segmentation."""
+        return key in models.list_models(module=models.segmentation)
 
     def make(
         self, architecture: Architecture, classes: int, channels: int, img_size: int, pretrained: bool
@@ -54,7 +60,8 @@ class TorchvisionSource(Source):
         net = models.get_model(key, num_classes=classes, **_arguments(key, img_size), **architecture.options)
         if channels != 3:
             _set_channels(net, channels)
-        backbone = Backbone(net, find_head(net, classes), architecture, *_statistics(key))
+        output = Output("out", maps=True) if self.returns_maps(key) else AS_IS
+        backbone = Backbone(net, _heads(net, classes), architecture, *_statistics(key), output)
         if pretrained:
             weights = models.get_model_weights(key).DEFAULT
             state = weights.get_state_dict(progress=False, check_hash=True)
@@ -79,6 +86,13 @@ class TorchvisionSource(Source):
         return state
 
 
+def _heads(net: nn.Module, classes: int) -> tuple[str, ...]:
+    """Return the names of the last layers; those of LR-ASPP are added."""
+    if isinstance(net, models.segmentation.LRASPP):
+        return "classifier.low_classifier", "classifier.high_classifier"
+    return find_head(net, classes)
+
+
 def _statistics(key: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return ((0.5,) * 3, (0.5,) * 3) if key in INCEPTIONS else (IMAGENET_MEAN, IMAGENET_STD)
 
@@ -88,6 +102,8 @@ def _arguments(key: str, img_size: int) -> dict[str, Any]:
         return {"aux_logits": False, "init_weights": True}
     if key.startswith("vit_"):
         return {"image_size": img_size}
+    if key in models.list_models(module=models.segmentation):
+        return {"weights_backbone": None} | ({} if key.startswith("lraspp") else {"aux_loss": False})
     return {"input_size": (img_size, img_size)} if key.startswith("maxvit") else {}
 
 
