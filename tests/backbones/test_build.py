@@ -59,9 +59,9 @@ def test_name_is_found_where_the_rule_says(name: str, full: str, source: str, ke
             " Did you mean 'resnet18'?",
         ),
         (
-            "torchvision:fcn_resnet50",
-            "backbone torchvision:fcn_resnet50: expected a name of torchvision, got 'fcn_resnet50'."
-            " Did you mean 'resnet50'?",
+            "torchvision:fcn_resnet5",
+            "backbone torchvision:fcn_resnet5: expected a name of torchvision, got 'fcn_resnet5'."
+            " Did you mean 'fcn_resnet50'?",
         ),
         ("python:nets", "backbone python:nets: expected package.module:builder, got 'nets'."),
     ],

@@ -9,16 +9,15 @@ import safetensors.torch
 import torch
 
 from committee.backbones.base import Architecture
-from committee.backbones.build import build, build_architecture
+from committee.backbones.build import build, build_architecture, pretrained_default, resolve
+from committee.backbones.residual_deconv import CustomResidualDeconv
 from committee.errors import UsageError
 
 CUT = [
     ("torchvision:alexnet", 8, 24),
     ("torchvision:squeezenet1_1", 16, 16),
     ("torchvision:googlenet", 8, 32),
-    ("torchvision:mobilenet_v3_small", 32, 16),
     ("torchvision:shufflenet_v2_x0_5", 4, 16),
-    ("timm:test_resnet", 2, 16),
     ("timm:test_resnet", 8, 16),
     ("timm:test_convnext", 16, 16),
     ("timm:test_efficientnet", 8, 16),
@@ -55,14 +54,14 @@ def test_classifiers_become_networks_of_maps_and_are_rebuilt_without_weights(
         ),
         ("timm:test_vit", {}, "timm:test_vit: expected an output stride of 16, got 8."),
         (
-            "torchvision:alexnet",
-            {"output_stride": 2},
-            "torchvision:alexnet: expected an output stride of 4, 8, 16 or 32, got 2.",
+            "torchvision:squeezenet1_1",
+            {"output_stride": 32},
+            "torchvision:squeezenet1_1: expected an output stride of 2, 4, 8 or 16, got 32.",
         ),
         (
-            "torchvision:vit_b_32",
+            "torchvision:vit_b_16",
             {},
-            "torchvision:vit_b_32: expected a network with feature maps of images of any size, got one "
+            "torchvision:vit_b_16: expected a network with feature maps of images of any size, got one "
             "without. Use a convolutional network of timm or torchvision, or a transformer of timm for "
             "images of any size: vit_*, deit_*, eva02_*, swin_*, pvt_v2_* or xcit_*.",
         ),
@@ -98,3 +97,52 @@ def test_published_weights_fill_the_layers_that_are_kept(name: str, tmp_path: Pa
     safetensors.torch.save_file(backbone.net.state_dict(), stored)
     again = build(name, 3, img_size=64, maps=True, pretrained=stored, seed=5)
     assert all(map(torch.equal, again.net.state_dict().values(), backbone.net.state_dict().values()))
+
+
+WHOLE = ["CustomResidualDeconv", "torchvision:lraspp_mobilenet_v3_large"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_networks_of_maps_are_refused_for_classes_and_have_no_output_stride(name: str):
+    with pytest.raises(UsageError) as caught:
+        build(name, 2, img_size=32)
+    assert str(caught.value) == (
+        f"{name}: expected a network with one output for each image, got one with an output for each pixel. "
+        "Use it for images with masks (dataset.task: segmentation or dense_regression)."
+    )
+    with pytest.raises(UsageError) as caught:
+        build(name, 2, img_size=32, maps=True, output_stride=8)
+    assert str(caught.value) == (
+        f"{name}: expected no output stride for a network that returns maps as it is, got 8."
+    )
+    backbone = build(name, 2, channels=1, img_size=64, maps=True, seed=0).eval()
+    assert resolve(name) == backbone.architecture
+    sides = (3 * backbone.stride, 5 * backbone.stride) if backbone.stride > 1 else (43, 65)
+    images = torch.randn(1, 1, *sides)
+    maps = backbone(images)
+    assert maps.shape == (1, 2, *sides)
+    assert backbone.embed(images).shape == (1, backbone.embedding_size)
+    again = build_architecture(Architecture.from_json(backbone.architecture.to_json()), 2, channels=1)
+    again.eval().net.load_state_dict(backbone.net.state_dict())
+    assert again.output == backbone.output and torch.equal(again(images), maps)
+
+
+def test_our_network_has_no_published_weights_and_a_few_million_parameters():
+    assert not pretrained_default("CustomResidualDeconv")
+    with pytest.raises(UsageError, match=r"^CustomResidualDeconv: expected published weights, got none\. "):
+        build("CustomResidualDeconv", 2, maps=True, pretrained=True)
+    with torch.device("meta"):
+        net = CustomResidualDeconv(2)
+    assert sum(parameter.numel() for parameter in net.parameters()) == pytest.approx(6.4e6, abs=5e4)
+
+
+def test_weights_of_torchvisions_networks_of_segmentation_are_those_without_the_auxiliary_head(
+    tmp_path: Path,
+):
+    name = "lraspp_mobilenet_v3_large"
+    whole = build(name, 21, img_size=32, maps=True, seed=1).net.state_dict()
+    torch.save({**whole, "aux_classifier.0.weight": torch.zeros(8)}, tmp_path / "coco.pth")
+    own = build(name, 3, img_size=32, maps=True, pretrained=tmp_path / "coco.pth").net.state_dict()
+    assert own["classifier.low_classifier.weight"].shape[0] == 3
+    assert own["classifier.high_classifier.weight"].shape[0] == 3
+    assert all(torch.equal(own[key], each) for key, each in whole.items() if "_classifier" not in key)

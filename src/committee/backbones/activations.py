@@ -33,7 +33,7 @@ def are_probabilities(values: Tensor) -> bool:
     return rows.shape[1] > 1 and within and bool(((rows.sum(1) - 1).abs() < TOLERANCE).all())
 
 
-class _Watch(TorchDispatchMode):
+class Watch(TorchDispatchMode):
     """Remembers which tensors are the result of a softmax or a sigmoid, of a module or a function."""
 
     def __init__(self) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from committee.backbones.activations import _Watch, are_probabilities
-from committee.backbones.outputs import Output, _values, no_logits
+from committee.backbones.activations import Watch, are_probabilities
+from committee.backbones.outputs import Output, no_logits, values_of
 from committee.errors import CommitteeError, DataError, UsageError
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def inspect(
     >>> inspect(nn.Conv2d(3, 2, 4, stride=4), 2, 3, 32, "net", maps=True).resized
     True
     """
-    watch = _Watch()
+    watch = Watch()
     with _evaluating(net), torch.no_grad():
         stride, resized = _sides(net, classes, channels, size) if maps else (1, False)
         side = math.ceil(size / stride) * stride
@@ -121,7 +121,7 @@ def _sides(net: nn.Module, classes: int, channels: int, size: int) -> tuple[int,
     return (of_other_size[0], True) if of_other_size else (1, False)
 
 
-def _activation(found: Tensor, watch: _Watch, who: str) -> str | None:
+def _activation(found: Tensor, watch: Watch, who: str) -> str | None:
     """Return by what the output of a network is probabilities, and say so; None if it is logits."""
     activation = watch.activation_of(found) or ("their values" if are_probabilities(found) else None)
     if activation is not None:
@@ -131,7 +131,7 @@ def _activation(found: Tensor, watch: _Watch, who: str) -> str | None:
 
 def _find(output: Any, classes: int, who: str, maps: bool) -> tuple[str | int | None, Tensor]:
     """Return the key of the logits in the output of a network, and the logits."""
-    values = _values(output)
+    values = values_of(output)
     item = "out" if maps and "logits" not in values and _fits(values.get("out"), classes, maps) else None
     found = values.get(item or "logits", output)
     if isinstance(found, Tensor):

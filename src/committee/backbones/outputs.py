@@ -95,7 +95,7 @@ class Output:
         UsageError
             The output has no tensor where the logits are expected.
         """
-        values = _values(output)
+        values = values_of(output)
         found = values.get("logits" if self.item is None else self.item, output)
         if not isinstance(found, Tensor):
             raise no_logits("the output of a network", f"a {type(output).__name__}")
@@ -147,7 +147,7 @@ def scaled(
     return replace(output, shift=tuple(shift), scale=tuple(scale))
 
 
-def _values(output: Any) -> dict[str | int, Any]:
+def values_of(output: Any) -> dict[str | int, Any]:
     """Return the values of a mapping, an object or a sequence by their key; none of a tensor."""
     if isinstance(output, Tensor):
         return {}
