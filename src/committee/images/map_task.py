@@ -19,7 +19,10 @@ log = logging.getLogger(__name__)
 
 EXAMINED = 100
 """Masks whose headers are read to tell classes from numbers."""
-GIVE = "folders images/ and masks/, a table with the columns path and mask, or arrays images and masks."
+GIVE = (
+    "folders images/ and masks/, a table with columns path and mask and without label, or arrays images and "
+    "masks."
+)
 CONVERT = (
     "Replace each color by the number of its class, and save the numbers as PNG with one channel: "
     "numpy.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True) lists and numbers the colors."
@@ -159,4 +162,4 @@ def _classes(masks: Masks, settings: Settings, header: Header, task: str) -> Mas
             got=first_five(masks.targets),
             todo=f"Remove dataset.targets, or set dataset.task={task_for(NUMBER_MAPS).key}.",
         )
-    return replace(masks, classes=declared(settings, masks.places), ignore=settings.ignore)
+    return replace(masks, classes=declared(settings, masks), ignore=settings.ignore)

@@ -39,8 +39,8 @@ class Classes(NamedTuple):
     of_value: NDArray[np.int16]
 
 
-def declared(settings: Settings, places: Sequence[Path]) -> dict[int, str]:
-    """Return the class of each value by the recipe or by a file beside the masks; empty without either.
+def declared(settings: Settings, masks: Masks) -> Mapping[int, str]:
+    """Return the class of each value by the recipe, by the data or by a file beside the masks, or nothing.
 
     Raises
     ------
@@ -49,7 +49,9 @@ def declared(settings: Settings, places: Sequence[Path]) -> dict[int, str]:
     """
     if settings.class_names is not None:
         return _numbered(settings.class_names)
-    for file in (place / name for place in places for name in NAMES):
+    if masks.classes:
+        return masks.classes
+    for file in (place / name for place in masks.places for name in NAMES):
         if file.is_file():
             found = _read(file)
             log.info("%s names %d classes", file.as_posix(), len(set(found.values())))

@@ -101,3 +101,115 @@ def test_a_folder_of_images_without_one(tmp_path):
     with pytest.raises(DataError) as caught:
         read(Settings(path=str(tmp_path)))
     assert str(caught.value) == f"{tmp_path / 'images'}: expected JPEG, PNG or WebP images, got none."
+
+
+def rows(root: Path, count: int = 4) -> list[dict[str, str]]:
+    names = [f"{row}.png" for row in range(count)]
+    fill(root, *(f"{kind}/{name}" for kind in ("pictures", "where") for name in names))
+    return [
+        {"path": f"pictures/{name}", "mask": f"where/{name}", "fold": "ab"[row % 2]}
+        for row, name in enumerate(names)
+    ]
+
+
+def table(root: Path, reader: str) -> Path:
+    """Write pairs in one of the formats of tables."""
+    found = rows(root)
+    if reader == "parquet":
+        arrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        parquet.write_table(arrow.Table.from_pylist(found), root / "d.parquet")
+        return root / "d.parquet"
+    header = ",".join(found[0]).replace("path", "file_name" if reader == "metadata" else "path")
+    lines = [header, *(",".join(row.values()) for row in found)]
+    path = root / ("metadata.csv" if reader == "metadata" else "d.csv")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return root if reader == "metadata" else path
+
+
+@pytest.mark.parametrize("reader", ["csv", "parquet", "metadata"])
+def test_tables_with_a_column_of_masks(tmp_path, reader, caplog):
+    samples = read(Settings(path=str(table(tmp_path, reader))))
+    assert samples.target_type.name == "class_maps" and samples.folds == ["a", "b", "a", "b"]
+    assert [path.name for path in samples.masks.sources] == [Path(name).name for name in samples.ids]
+    assert samples.masks.places == (tmp_path / "where", tmp_path)
+    fewer = samples.without({samples.ids[0]})
+    assert len(fewer.masks.sources) == 3 and "left out" not in caplog.text
+
+
+def test_a_hub_folder_with_masks_in_each_split(tmp_path, caplog):
+    for split in ("train", "test"):
+        table(tmp_path / split, "metadata")
+    samples = read(Settings(path=str(tmp_path)))
+    assert samples.ids[0] == "test/pictures/0.png" and str(samples.masks.sources[0]).endswith(
+        "test/where/0.png"
+    )
+    assert samples.splits.count("test") == 4 and "left out" not in caplog.text
+
+
+def test_a_table_with_labels_is_one_of_labels(tmp_path):
+    path = table(tmp_path, "csv")
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text(
+        "\n".join([lines[0] + ",label", *(f"{line},{'xy'[row % 2]}" for row, line in enumerate(lines[1:]))])
+    )
+    assert read(Settings(path=str(path))).labels == ["x", "y", "x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("a.npz", {"images": "images", "masks": "masks"}),
+        (
+            "a.npz",
+            {
+                "train_images": "images",
+                "train_masks": "masks",
+                "test_images": "images",
+                "test_masks": "masks",
+            },
+        ),
+        ("a.npz", {"x_train": "images", "y_train": "masks", "x_test": "images", "y_test": "masks"}),
+        ("", {"images": "images", "masks": "masks"}),
+    ],
+)
+@pytest.mark.parametrize("shape", [(6, 8, 9), (6, 8, 9, 2)])
+def test_arrays_of_masks(tmp_path, name, files, shape):
+    values = {
+        "images": np.zeros((6, 8, 9, 3), np.uint8),
+        "masks": np.ones(shape, np.float32 if len(shape) > 3 else int),
+    }
+    if name:
+        np.savez(tmp_path / name, **{key: values[value] for key, value in files.items()})
+    else:
+        for key in files:
+            np.save(tmp_path / f"{key}.npy", values[key])
+    samples = read(Settings(path=str(tmp_path / name), targets=["u", "v"] if len(shape) > 3 else None))
+    assert samples.masks.sources.shape == (3 * len(files), *shape[1:])
+    assert samples.class_names == (("u", "v") if len(shape) > 3 else ())
+    assert ("test" in samples.splits) == (len(files) > 2)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"masks": np.zeros((4, 8, 7), int)},
+            ": masks: expected [4, 8, 8], a mask for each image, and perhaps an axis of targets, "
+            "got [4, 8, 7].",
+        ),
+        (
+            {"masks": np.zeros((4, 8, 8, 3), np.uint8)},
+            "mask of 0: expected a mask: a PNG or TIFF file with one channel, or a .npy file, got an array "
+            "of uint8 [8, 8, 3], with 3 values of a pixel. Replace each color by the number of its class, "
+            "and save the numbers as PNG with one channel: numpy.unique(pixels.reshape(-1, 3), axis=0, "
+            "return_inverse=True) lists and numbers the colors.",
+        ),
+    ],
+)
+def test_arrays_that_are_no_masks(tmp_path, arrays, message):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 8, 8), np.uint8), **arrays)
+    with pytest.raises(DataError) as caught:
+        read(Settings(path=str(tmp_path / "a.npz")))
+    assert str(caught.value).removeprefix(str(tmp_path / "a.npz")) == message

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from committee.base.csv_cells import texts
 from committee.errors import DataError, first_five, nearest
+from committee.images.masks import Masks
 from committee.images.numbers import numbers
 from committee.images.readers.base import Images, Reader, Samples, sorted_classes, split_name
-from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
+from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBERS, TargetType
 
 Row = Mapping[str, Any]
+MASK = "mask"
+"""Column of masks, in tables without labels."""
 UNNAMED = "Name the columns of numbers to predict with dataset.targets, or the column of classes 'label'."
 
 
@@ -51,7 +54,7 @@ def read_csv(path: Path) -> list[Row]:
 
 
 class Table(Reader):
-    """Base class of readers of a table with one image and label per row.
+    """Base class of readers of a table with one image per row, and its label or its mask.
 
     Parameters
     ----------
@@ -60,7 +63,8 @@ class Table(Reader):
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
     targets : sequence of str, optional
-        Columns with the numbers to predict, in place of the label.
+        Columns with the numbers to predict, in place of the label; with masks, names of the numbers of a
+        pixel.
     """
 
     image_column: ClassVar[str] = "path"
@@ -87,7 +91,12 @@ class Table(Reader):
         images = _required(rows, file, column, "an image")
         ids, sources = _images(images, file.parent, f"{file}: column '{column}'")
         splits = [split_name(text(row.get("split")), f"{file}: column 'split'") for row in rows]
-        labels, names, target_type = self._labels(rows, file, ids)
+        masks = self._masks(rows, file)
+        labels, names, target_type = (
+            self._labels(rows, file, ids)
+            if masks is None
+            else (np.zeros(len(rows), np.int64), (), CLASS_MAPS)
+        )
         return Samples(
             ids,
             sources,
@@ -97,11 +106,22 @@ class Table(Reader):
             target_type=target_type,
             folds=_own_column(rows, file, self.fold_column, "fold"),
             groups=_own_column(rows, file, self.group_column, "group"),
+            masks=masks,
         )
+
+    def _masks(self, rows: Sequence[Row], file: Path) -> Masks | None:
+        """Return the masks of a table without labels, or None."""
+        columns, targets = rows[0], self.targets or ()
+        if MASK not in columns or "label" in columns or any(name in columns for name in targets):
+            return None
+        cells = _required(rows, file, MASK, "a mask")
+        sources = _images(cells, file.parent, f"{file}: column '{MASK}'")[1]
+        folders = dict.fromkeys(path.parent for path in sources if isinstance(path, Path))
+        return Masks(sources, tuple(dict.fromkeys((*folders, file.parent))), targets=tuple(targets))
 
     def _labels(
         self, rows: Sequence[Row], file: Path, ids: Sequence[str]
-    ) -> tuple[list[str] | NDArray[np.float64], tuple[str, ...], TargetType]:
+    ) -> tuple[list[str] | NDArray[Any], tuple[str, ...], TargetType]:
         """Return the labels, the names of classes or targets, and what labels are."""
         if self.targets is None:
             labels = _labels(rows, file)

@@ -1,4 +1,4 @@
-"""Reader of CSV files with paths and labels: `path,label[,fold][,group][,split]`."""
+"""Reader of CSV files with paths and labels, or masks: `path,label|mask[,fold][,group][,split]`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from committee.images.readers._table import Row, Table, read_csv
 
 
 class Csv(Table):
-    """Reader of a CSV file with paths of images.
+    """Reader of a CSV file with paths of images, and their labels or paths of their masks.
 
-    Paths are relative to the folder of the file and are the sample ids.
+    Paths are relative to the folder of the file, and those of images are the sample ids.
 
     Parameters
     ----------
@@ -19,7 +19,8 @@ class Csv(Table):
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
     targets : sequence of str, optional
-        Columns with the numbers to predict, in place of the label.
+        Columns with the numbers to predict, in place of the label; with masks, names of the numbers of a
+        pixel.
 
     See Also
     --------

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from committee.base.text import count
 from committee.errors import DataError, first_five
 from committee.images.decode import find_images
-from committee.images.readers._table import Row, Table, read_csv, text
+from committee.images.readers._table import MASK, Row, Table, read_csv, text
 from committee.images.readers.base import is_split
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,10 @@ class Metadata(Table):
     """Reader of a folder of images with a table of labels, a common format of data hubs.
 
     The table is `metadata.csv` or `metadata.jsonl` (one JSON object per line) with the columns or keys
-    `file_name` and `label`, and optionally `fold`, `group` and `split`. It lies in the folder, or in each of
-    the folders `train`, `validation` and `test`, whose images then are that split. A split without labels is
-    left out, and so are images that no row names; both are counted and named in the log.
+    `file_name` and `label`, or `mask` (the path of a mask), and optionally `fold`, `group` and `split`. It
+    lies in the folder, or in each of the folders `train`, `validation` and `test`, whose images then are that
+    split. A split without labels is left out, and so are images that no row names; both are counted and named
+    in the log.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ class Metadata(Table):
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
     targets : sequence of str, optional
-        Columns with the numbers to predict, in place of the label.
+        Columns with the numbers to predict, in place of the label; with masks, names of the numbers of a
+        pixel.
 
     See Also
     --------
@@ -85,14 +87,15 @@ class Metadata(Table):
         if file.parent == self.path:
             return rows
         split = file.parent.name
-        labels = self.targets or (LABEL,)
+        labels = (*(self.targets or (LABEL,)), MASK)
         if rows and not any(text(row.get(name)) for row in rows for name in labels):
             if split.lower() == "train":
                 return rows
             log.warning("%s: left out %s without a label", file.parent, count(len(rows), "image"))
             return []
         for row in rows:
-            row[self.image_column] = f"{split}/{row.get(self.image_column, '')}"
+            for column in {self.image_column, MASK} & {self.image_column, *row}:
+                row[column] = f"{split}/{row.get(column, '')}"
             row["split"] = text(row.get("split")) or split
         return rows
 
@@ -141,7 +144,8 @@ def _read_lines(path: Path) -> list[Row]:
 
 def _warn_of_unnamed(root: Path, tables: list[Path], rows: list[dict[str, Any]]) -> None:
     """Log how many images beside the tables no row names, and the first of them."""
-    named = {(root / str(row.get(Metadata.image_column, ""))).resolve() for row in rows}
+    columns = (Metadata.image_column, MASK)
+    named = {(root / str(row.get(column, ""))).resolve() for row in rows for column in columns}
     images = [path for table in tables for path in find_images(table.parent).images]
     left_out = [path.relative_to(root).as_posix() for path in images if path.resolve() not in named]
     if left_out:

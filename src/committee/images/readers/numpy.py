@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, first_five, nearest
+from committee.images.masks import Masks
 from committee.images.numbers import numbers
 from committee.images.readers._table import text
 from committee.images.readers.base import Reader, Samples, sorted_classes, split_name
-from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
+from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBERS, TargetType
 from committee.untrusted.npy import load_npy, load_npz
 
 SPLITS = ("train", "val", "valid", "validation", "test")
 REQUIRED = ("images", "labels")
+MASKS = "masks"
 COLUMNS = ("splits", "folds", "groups")
 OPTIONAL = (*COLUMNS, "class_names")
 
@@ -32,13 +34,16 @@ class Numpy(Reader):
     `val_images`, `test_images`, ... (MedMNIST), or `x_train` and `y_train`, `x_test`, ... (Keras). The sample
     ids are then `train/0`, `train/1`, ... Labels may have a second axis of length 1.
 
+    In place of labels, there may be `masks` `[N, H, W]` or `[N, H, W, T]` (`train_masks`, ..., or `y_train`):
+    integers are classes of pixels, floating-point numbers are numbers.
+
     Parameters
     ----------
     path : Path
         The folder or the `.npz` file.
     targets : sequence of str, optional
         Arrays `[N]` with the numbers to predict, in place of the labels; or the names of the columns of
-        `labels`, `[N, T]`.
+        `labels`, `[N, T]`. With masks, names of the numbers of a pixel.
 
     See Also
     --------
@@ -70,12 +75,15 @@ class Numpy(Reader):
 
     def read(self) -> Samples:
         arrays = _joined(self._load(), str(self.path))
-        for name in REQUIRED if self.targets is None else REQUIRED[:1]:
+        masks = self._mask_array(arrays)
+        for name in REQUIRED if self.targets is None and masks is None else REQUIRED[:1]:
             if name not in arrays:
                 raise DataError(str(self.path), expected=f"an array '{name}'", got=first_five(sorted(arrays)))
         images = self._checked_images(arrays["images"])
         ids = _texts(arrays, "ids") or [str(row) for row in range(len(images))]
-        labels, classes, target_type = self._labels(arrays, ids)
+        labels, classes, target_type = (
+            self._labels(arrays, ids) if masks is None else (np.zeros(len(ids), np.int64), (), CLASS_MAPS)
+        )
         splits = [split_name(name, f"{self.path}: splits") for name in _texts(arrays, "splits") or ()]
         return Samples(
             ids,
@@ -86,11 +94,31 @@ class Numpy(Reader):
             target_type=target_type,
             folds=_texts(arrays, "folds"),
             groups=_texts(arrays, "groups"),
+            masks=None if masks is None else self._masks(arrays, masks, images.shape[:3]),
         )
+
+    def _mask_array(self, arrays: dict[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any] | None:
+        """Return the masks, if there are no labels of images, or None."""
+        if "labels" in arrays:
+            return arrays["labels"] if arrays["labels"].ndim > 2 else None
+        return None if {*(self.targets or ())} & {*arrays} else arrays.get(MASKS)
+
+    def _masks(
+        self, arrays: dict[str, np.ndarray[Any, Any]], masks: np.ndarray[Any, Any], shape: tuple[int, ...]
+    ) -> Masks:
+        if masks.ndim not in (3, 4) or masks.shape[:3] != shape:
+            raise DataError(
+                f"{self.path}: {MASKS}",
+                expected=f"{list(shape)}, a mask for each image, and perhaps an axis of targets",
+                got=str(list(masks.shape)),
+            )
+        self._check_lengths(arrays, len(masks))
+        names = dict(enumerate(_texts(arrays, "class_names") or ()))
+        return Masks(masks, classes=names, targets=tuple(self.targets or ()))
 
     def _labels(
         self, arrays: dict[str, np.ndarray[Any, Any]], ids: Sequence[str]
-    ) -> tuple[list[str] | NDArray[np.float64], tuple[str, ...], TargetType]:
+    ) -> tuple[list[str] | NDArray[Any], tuple[str, ...], TargetType]:
         """Return the labels, the names of classes or targets, and what labels are."""
         if self.targets is None:
             names = self._names(arrays)
@@ -132,7 +160,8 @@ class Numpy(Reader):
         try:
             if self.path.is_file():
                 return load_npz(self.path)
-            files = [self.path / f"{name}.npy" for name in (*REQUIRED, *OPTIONAL, *(self.targets or ()))]
+            names = (*REQUIRED, MASKS, *OPTIONAL, *(self.targets or ()))
+            files = [self.path / f"{name}.npy" for name in names]
             return {file.stem: load_npy(file, mmap=True) for file in files if file.is_file()}
         except ValueError as error:
             raise DataError(
@@ -185,7 +214,10 @@ def _joined(arrays: dict[str, np.ndarray[Any, Any]], who: str) -> dict[str, np.n
     parts = {
         split: [arrays[name] for name in names if name in arrays]
         for split in SPLITS
-        for names in ((f"{split}_images", f"{split}_labels"), (f"x_{split}", f"y_{split}"))
+        for names in (
+            (f"{split}_images", f"{split}_labels" if f"{split}_labels" in arrays else f"{split}_masks"),
+            (f"x_{split}", f"y_{split}"),
+        )
         if names[0] in arrays
     }
     if "images" in arrays or not parts:
@@ -198,6 +230,9 @@ def _joined(arrays: dict[str, np.ndarray[Any, Any]], who: str) -> dict[str, np.n
     if len({(each.dtype, each.shape[1:]) for each in images}) > 1:
         shapes = ", ".join(f"{split} {list(pair[0].shape[1:])}" for split, pair in parts.items())
         raise DataError(f"{who}: images", expected="images of equal size in all splits", got=shapes)
+    if len({each[0].size if each.ndim < 3 else each.shape[1:] for each in labels if len(each)}) > 1:
+        shapes = ", ".join(f"{split} {list(pair[1].shape)}" for split, pair in parts.items())
+        raise DataError(f"{who}: labels", expected="labels of one kind in all splits", got=shapes)
     sizes = {split: len(pair[0]) for split, pair in parts.items()}
     return {
         **{name: arrays[name] for name in ("class_names",) if name in arrays},

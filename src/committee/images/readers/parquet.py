@@ -1,4 +1,4 @@
-"""Reader of Parquet files with `path,label`, or `image,label` with the contents of image files."""
+"""Reader of Parquet files with `path,label`, or `image,label` with the contents of files; or with `mask`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from committee.untrusted.parquet import read_parquet
 
 
 class Parquet(Table):
-    """Reader of a Parquet file.
+    """Reader of a Parquet file of images with labels, or with a column `mask`.
 
     Paths are relative to the folder of the file and are the sample ids. Images that are contained in the file
     have their `path` or row number as ids.
@@ -22,7 +22,8 @@ class Parquet(Table):
     fold_column, group_column : str, optional
         Names of columns; by default `fold` and `group` if they exist.
     targets : sequence of str, optional
-        Columns with the numbers to predict, in place of the label.
+        Columns with the numbers to predict, in place of the label; with masks, names of the numbers of a
+        pixel.
 
     Raises
     ------
