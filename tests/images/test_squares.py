@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from committee.images.dataset import open_dataset, preview_dataset
+from committee.images.source import read
 from committee.images.squares import with_fit
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
@@ -47,10 +48,11 @@ def test_square_images_are_kept_whole_and_the_store_keeps_the_fit(
 def test_broken_images_decide_nothing(tmp_path):
     settings = photos(tmp_path, [(12, 12)] * 4)
     (tmp_path / "a" / "00.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert with_fit(settings, None).fit == "squash"
+    assert with_fit(settings, read(settings)).fit == "squash"
 
 
 @pytest.mark.parametrize(("shape", "fit"), [((6, 8, 8), "squash"), ((6, 8, 9, 3), "crop")])
 def test_arrays_have_one_size(tmp_path, shape, fit):
     np.savez(tmp_path / "images.npz", images=np.zeros(shape, np.uint8), labels=np.arange(6) % 2)
-    assert with_fit(Settings(path=str(tmp_path / "images.npz")), None).fit == fit
+    settings = Settings(path=str(tmp_path / "images.npz"))
+    assert with_fit(settings, read(settings)).fit == fit

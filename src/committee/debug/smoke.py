@@ -40,7 +40,9 @@ class Smoke(Section):
         dataset = open_for(bench.recipe, specs, bench.scratch)
         log_facts(
             "data set",
-            images=statistics(next(iter(dataset.canvases.values()))),
+            images=statistics(
+                next(iter(dataset.canvases.values())) if dataset.maps is None else dataset.maps.image(0)
+            ),
             classes=", ".join(dataset.class_names),
         )
         for spec in specs:

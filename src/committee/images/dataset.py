@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -40,7 +40,7 @@ from committee.images.record import (
 )
 from committee.images.source import read, report_classes
 from committee.images.squares import with_fit
-from committee.images.strata import with_previewed_classes, with_strata
+from committee.images.strata import warn_of_untrained, with_previewed_classes, with_strata
 from committee.images.view import PIXELS, CanvasSpec, Fit, View, canvas_size
 from committee.predictions.target_types import CLASSES, TargetType
 from committee.recipe.dataset import Dataset as Settings
@@ -164,8 +164,8 @@ class Dataset:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the paths of the memory-mapped images in place of their content."""
-        mapped = {spec: Mapped.of(array) for spec, array in self.canvases.items()}
-        return {**vars(self), "canvases": mapped}
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**state, "canvases": {spec: Mapped.of(array) for spec, array in self.canvases.items()}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         opened = {spec: Mapped.opened(each) for spec, each in state["canvases"].items()}
@@ -252,13 +252,14 @@ def open_dataset(
     """
     record = load_record(store)
     settings, named = _settings(settings, record, store)
-    settings = with_fit(settings, record)
+    known = read(settings) if record is None else record
+    settings = with_fit(settings, known)
     fit = cast("Fit", settings.fit)
     sides = [canvas_size(size, fit) for size in img_sizes]
     specs = dict.fromkeys([*(CanvasSpec(side, fit, settings.channels) for side in sides), *canvases])
     if record is not None and not named and suffices(record, settings, specs, store, folds):
         return _dataset(record, settings, recorded(record, None, settings, store, specs), store)
-    samples = read(settings, None if record is None else record.kind)
+    samples = known if isinstance(known, Samples) else read(settings, known.kind)
     hashes = sample_hashes(samples, settings)
     if record is None:
         fresh, opened = _first(samples, hashes, settings, store, specs, folds, seed)
@@ -302,6 +303,8 @@ def _first(
         quarantined=found.broken,
         left_out={name: hashes[name] for name in found.broken},
     )
+    if opened.maps is not None:
+        warn_of_untrained(record, opened.maps)
     remove_other_canvases(store, as_read, specs)
     remove_other_map_caches(store, as_read, settings.channels)
     return with_folds(record, kept, folds=folds, seed=seed), opened
@@ -315,9 +318,10 @@ def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed
     """
     settings, named = _settings(settings, load_record(store), store)
     record = None if named and not store.has_results() else load_record(store)
-    settings = with_fit(settings, record, most=PREVIEWED)
+    known = read(settings) if record is None else record
+    settings = with_fit(settings, known, most=PREVIEWED)
     if record is None or named or (folds and not record.has_folds(folds)):
-        samples = with_previewed_classes(read(settings, None if record is None else record.kind))
+        samples = with_previewed_classes(known if isinstance(known, Samples) else read(settings, known.kind))
         if record is None:
             record = first_record(samples, "", None, (), settings, store, folds=folds, seed=seed)
         else:

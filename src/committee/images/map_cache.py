@@ -275,16 +275,18 @@ def _check_sizes(image: tuple[int, ...], mask: tuple[int, ...]) -> None:
 
 
 def _codes(mask: NDArray[Any], masks: Masks) -> tuple[NDArray[np.uint16], dict[int, int]]:
-    """Return values as uint16 `[H, W]`, `MOST_VALUES` without a label, and the number of pixels of each."""
+    """Return values as uint16 `[H, W]`, `MOST_VALUES` without a label, and the number of pixels of each.
+
+    A value that has no code is one of the numbers: it is no class, and refused when all masks are known.
+    """
     if mask.dtype.kind == "f":
         raise _Unusable(f"{OF_MASK}of floating-point numbers, while others are of whole numbers")
     mask = mask[..., 0]
     ignored = np.zeros(mask.shape, bool) if masks.ignore is None else mask == masks.ignore
     used = mask[~ignored]
-    if used.size and not 0 <= used.min() <= used.max() < MOST_VALUES:
-        wrong = used.min() if used.min() < 0 else used.max()
-        raise _Unusable(f"{OF_MASK}of values from 0 to {MOST_VALUES - 1}, but for {wrong}")
     codes = mask.astype(np.uint16)
+    if used.size and not 0 <= used.min() <= used.max() < MOST_VALUES:
+        return codes, dict(zip(*(each.tolist() for each in np.unique(used, return_counts=True)), strict=True))
     codes[ignored] = MOST_VALUES
     counts = np.bincount(codes.ravel())[:MOST_VALUES]
     return codes, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from committee.base.text import count
 from committee.errors import DataError, UsageError, first_five
 from committee.images.mask_classes import declared
 from committee.images.masks import Header, MaskError, Masks, header_of
@@ -135,12 +136,12 @@ def _numbers(masks: Masks, settings: Settings, header: Header, task: str) -> Mas
             got=first_five(settings.class_names),
             todo="Remove it, or name the numbers with dataset.targets.",
         )
-    count = header.targets
-    targets = masks.targets or (["value"] if count == 1 else [f"value_{each}" for each in range(count)])
-    if len(targets) != count:
+    number = header.targets
+    targets = masks.targets or (["value"] if number == 1 else [f"value_{each}" for each in range(number)])
+    if len(targets) != number:
         raise UsageError(
             "dataset.targets",
-            expected=f"{count} names, one for each number of a pixel",
+            expected=f"{count(number, 'name')}, one for each number of a pixel",
             got=first_five(targets),
         )
     return replace(masks, targets=tuple(targets), ignore=settings.ignore)

@@ -164,7 +164,8 @@ def _opened(source: Source, name: str) -> Iterator[Image.Image | NDArray[Any]]:
     except MemoryError:
         raise
     except Exception as error:  # a hostile file may raise anything in Pillow
-        raise mask_error(name or str(source), reason_of(error), isinstance(error, _Colors)) from error
+        reason = reason_of(error).replace("something else", "neither PNG nor TIFF")
+        raise mask_error(name or str(source), reason, isinstance(error, _Colors)) from error
 
 
 def mask_error(name: str, reason: str, has_colors: bool = False) -> MaskError:

@@ -10,14 +10,13 @@ from committee.base.text import count
 from committee.images.decode import size_of
 from committee.images.readers.base import Images, Samples
 from committee.images.record import Record
-from committee.images.source import read
 from committee.images.view import Fit
 from committee.recipe.dataset import Dataset as Settings
 
 log = logging.getLogger(__name__)
 
 
-def with_fit(settings: Settings, record: Record | None, most: int | None = None) -> Settings:
+def with_fit(settings: Settings, known: Record | Samples, most: int | None = None) -> Settings:
     """Return the settings with `fit: auto` replaced by the fit that it stands for.
 
     It is `squash` where all images are square, so that nothing is cut away, and `crop` otherwise. Images
@@ -27,14 +26,14 @@ def with_fit(settings: Settings, record: Record | None, most: int | None = None)
     ----------
     settings : Settings
         Section `dataset` of the recipe.
-    record : Record or None
-        The record of the store's data set.
+    known : Record or Samples
+        The record of the store's data set, or the images of a new one.
     most : int, optional
         Largest number of images whose sizes are read.
     """
     if settings.fit != "auto":
         return settings
-    fit = _fit(read(settings), most) if record is None else record.source.get("fit", "crop")
+    fit = _fit(known, most) if isinstance(known, Samples) else known.source.get("fit", "crop")
     return settings.model_copy(update={"fit": fit})
 
 

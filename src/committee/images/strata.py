@@ -16,6 +16,7 @@ from committee.images.map_cache import MapCache
 from committee.images.mask_classes import classes_of
 from committee.images.masks import decode_mask
 from committee.images.readers.base import Samples
+from committee.images.record import Record
 from committee.predictions.target_types import NUMBERS
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,17 @@ def with_strata(samples: Samples, cache: MapCache) -> Samples:
     else:
         strata[labeled] = rarest_classes(cache.counts[labeled])
     return replace(samples, labels=strata, class_names=cache.class_names)
+
+
+def warn_of_untrained(record: Record, cache: MapCache) -> None:
+    """Log classes that only images outside of the training split have."""
+    train = np.array(record.splits) == "train"
+    absent = (cache.counts[train].sum(axis=0) == 0) & (cache.counts.sum(axis=0) > 0)
+    if absent.any():
+        log.warning(
+            "no image of the training split has a pixel of %s: networks cannot learn it",
+            first_five(np.array(record.class_names)[absent]),
+        )
 
 
 def rarest_classes(counts: NDArray[np.int64]) -> NDArray[np.int64]:
