@@ -39,7 +39,7 @@ from committee.images.record import (
     with_folds,
 )
 from committee.images.source import read, report_classes
-from committee.images.squares import with_fit
+from committee.images.squares import header_sizes, with_fit
 from committee.images.strata import warn_of_untrained, with_previewed_classes, with_strata
 from committee.images.view import PIXELS, CanvasSpec, Fit, View, canvas_size
 from committee.predictions.target_types import CLASSES, TargetType
@@ -97,6 +97,8 @@ class Dataset:
         The sample of pixels of maps.
     keep_maps : "auto", "store" or "recompute"
         Whether fits store their outputs for all pixels.
+    sizes : int64 `[N, 2]`, optional
+        Height and width of images with maps.
 
     See Also
     --------
@@ -133,6 +135,7 @@ class Dataset:
     maps: Maps | None = None
     points: Points | None = None
     keep_maps: str = "auto"
+    sizes: NDArray[np.int64] | None = None
 
     @cached_property
     def task(self) -> Task:
@@ -328,7 +331,11 @@ def preview_dataset(settings: Settings | None, store: Store, *, folds: int, seed
             samples = samples.without(record.quarantined)
             check_same(record, samples, record.content, settings, store)
         record = with_folds(record, samples, folds=folds, seed=seed)
-    return _dataset(record, settings, Decoded({}), store)
+        sizes = header_sizes(samples.images, PREVIEWED) if record.kind.dense else None
+        return replace(_dataset(record, settings, Decoded({}), store), sizes=sizes)
+    decoded = suffices(record, settings, (), store, folds)
+    opened = recorded(record, None, settings, store, ()) if decoded and record.kind.dense else Decoded({})
+    return _dataset(record, settings, opened, store)
 
 
 def _settings(settings: Settings | None, record: Record | None, store: Store) -> tuple[Settings, bool]:
@@ -377,4 +384,5 @@ def _dataset(record: Record, settings: Settings, opened: Decoded, store: Store) 
         keep_maps=settings.keep_maps,
         maps=maps,
         points=points,
+        sizes=None if maps is None else maps.sizes,
     )

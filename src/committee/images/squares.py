@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
+from numpy.typing import NDArray
 
 from committee.base.text import count
 from committee.images.decode import size_of
@@ -47,6 +48,22 @@ def _fit(samples: Samples, most: int | None) -> Fit:
     row, (width, height) = other
     log.info("dataset.fit is crop: %s has %d x %d pixels", samples.ids[row], width, height)
     return "crop"
+
+
+def header_sizes(images: Images, most: int) -> NDArray[np.int64]:
+    """Return height and width of images by their headers, int64 `[N, 2]`; after `most`, their median.
+
+    The size of a broken image is the median too.
+    """
+    if isinstance(images, np.ndarray):
+        return np.tile(np.array(images.shape[1:3], np.int64), (len(images), 1))
+    known = [size_of(image) for image in images[:most]]
+    found = np.array([size[::-1] for size in known if size is not None] or [(1, 1)], np.int64)
+    sizes = np.tile(np.median(found, axis=0).astype(np.int64), (len(images), 1))
+    for row, size in enumerate(known):
+        if size is not None:
+            sizes[row] = size[::-1]
+    return sizes
 
 
 def _first_oblong(images: Images, most: int | None) -> tuple[int, tuple[int, int]] | None:

@@ -286,6 +286,10 @@ class _NumberMaps(_Numbers):
         """Return labels of images as they are, and bins of numbers of pixels; see the base class."""
         return labels if labels.ndim == 1 else super().strata(labels)
 
+    def standardization(self, labels: Labels) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return those of numbers of pixels; nothing for labels of images, in a preview without pixels."""
+        return ((), ()) if labels.ndim == 1 else super().standardization(labels)
+
 
 CLASS_MAPS: TargetType = _ClassMaps()
 NUMBER_MAPS: TargetType = _NumberMaps()

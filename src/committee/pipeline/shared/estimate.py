@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from committee.base.devices import resolve as resolve_device
 from committee.errors import CommitteeError
@@ -23,9 +26,11 @@ from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.crossfit.augmentation import AugmentationTrial
-from committee.training.crossfit.crossfit import foresee
+from committee.training.crossfit.crossfit import fit_names, foresee
 from committee.training.crossfit.crossfits import division_of
+from committee.training.crossfit.map_files import are_stored, bytes_of
 from committee.training.fit.input_errors import as_training_error
+from committee.training.fit.map_loader import crops_of_epoch
 from committee.training.fit.smoke import check_shape
 from committee.training.fit.start import starting_weights, untrained
 from committee.training.plans.shared.of_backbone import OfBackbone
@@ -111,8 +116,11 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
         networks = Networks(StepTimer(device), dataset)
         costs = [_cost(plan, networks) for plan in plans]
     rows = len(dataset.labels)
-    pixels = sum(canvas_size(size, dataset.fit) ** 2 for size in img_sizes(recipe, specs))
-    cache = rows * dataset.channels * pixels / MEGABYTE
+    if dataset.sizes is None:
+        pixels = rows * sum(canvas_size(size, dataset.fit) ** 2 for size in img_sizes(recipe, specs))
+    else:
+        pixels = int(dataset.sizes.prod(axis=1).sum())
+    cache, test = dataset.channels * pixels / MEGABYTE, dataset.rows("test")
     return {
         "device": device.type,
         "rows": rows,
@@ -122,6 +130,8 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
         "workers": division.workers,
         "members": [asdict(cost) for cost in costs],
         "fits": sum(cost.fits - cost.stored for cost in costs),
+        "maps_mb": None if dataset.sizes is None else bytes_of(dataset, test) / MEGABYTE,
+        "maps_stored": are_stored(dataset, test),
         "hours": sum(cost.hours or 0 for cost in costs) / division.workers,
         "disk_mb": cache + sum(cost.disk_mb or 0 for cost in costs),
     }
@@ -177,14 +187,32 @@ class Networks:
         classes, size, channels = self.dataset.class_names, spec.img_size, self.dataset.channels
         member = untrained(spec, self.dataset, pretrained=starting_weights(spec), seed=spec.seed)
         network = member.to(self.timer.device).network.train()
+        sides = (size, size) if self.dataset.target_type.dense else ()
         with as_training_error(spec.backbone, size):
             seconds, source = self.timer.measure(
                 network,
                 (channels, size, size),
                 spec.batch_size,
-                lambda logits: check_shape(spec, logits, (len(logits), len(classes))),
+                lambda logits: check_shape(spec, logits, (len(logits), len(classes), *sides)),
             )
         return Network(seconds, source, size_mb(member))
+
+
+def _inputs(plan: OfBackbone, splits: Sequence[Literal["train", "val", "test"]]) -> int:
+    """Return the number of images of splits, or of crops that cover them: the inputs of an epoch."""
+    dataset, spec = plan.dataset, plan.spec
+    rows = np.concatenate([dataset.rows(split) for split in splits])
+    if dataset.sizes is None:
+        return len(rows)
+    return len(crops_of_epoch(rows, dataset.sizes, spec.img_size, spec.training.crops_per_image))
+
+
+def _maps_bytes(plan: OfBackbone) -> int:
+    """Return the size of the outputs for all pixels that the fits of a plan store; 0 if they store none."""
+    dataset, fits = plan.dataset, len(fit_names(plan))
+    others, train = np.concatenate([dataset.rows("test"), dataset.rows("val")]), dataset.rows("train")
+    held_out = bytes_of(dataset, train) if plan.folds and are_stored(dataset, train) else 0
+    return held_out + fits * (bytes_of(dataset, others) if are_stored(dataset, others) else 0)
 
 
 def _cost(plan: OfBackbone, networks: Networks) -> Cost:
@@ -197,7 +225,7 @@ def _cost(plan: OfBackbone, networks: Networks) -> Cost:
         network = networks.of(spec)
     except (CommitteeError, RuntimeError) as error:
         return replace(cost, reason=str(error).partition("\n")[0])
-    train, held_out = len(dataset.rows("train")), len(dataset.rows("test")) + len(dataset.rows("val"))
+    train, held_out = (_inputs(plan, splits) for splits in (("train",), ("test", "val")))
     # Each of k folds trains on (k - 1)/k of the rows; prediction takes a third of the time of training.
     folds = sum(name != "refit" for name in fits)
     passes = (
@@ -207,6 +235,7 @@ def _cost(plan: OfBackbone, networks: Networks) -> Cost:
         passes += networks.trial_passes(plan)
     share = 1 - cost.stored / cost.fits
     predictions = 4 * len(dataset.class_names) * (train + 2 * held_out) / MEGABYTE
+    predictions += _maps_bytes(plan) / MEGABYTE
     return replace(
         cost,
         hours=share * network.seconds * train * passes * plan.networks / 3600,

@@ -92,6 +92,8 @@ class Train(Stage):
         blocks += [
             f"{cost['member']}: {cost['reason']}" for cost in found["members"] if cost["hours"] is None
         ]
+        if found["maps_mb"] is not None:
+            blocks.append(_maps(found))
         blocks.append(_total(found))
         if found["disk_mb"] * 1e6 > (free := free_bytes(store.root)):
             blocks.append(f"Warning: the disk of {store.root} has only {in_words(free)} free.")
@@ -128,6 +130,16 @@ class Train(Stage):
         rows += [[name, "failed"] for name in outcome.failed]
         blocks: list[Table | str] = [Table("Members", ["name", "result"], rows)]
         return Summary({}, [*blocks, "Next: committee build-ensemble"] if outcome.done else blocks)
+
+
+def _maps(found: dict[str, Any]) -> str:
+    """Return what becomes of the outputs for all pixels."""
+    if not found["maps_stored"]:
+        return (
+            f"Outputs for all pixels, {found['maps_mb']:.0f} MB for a fit, are not stored: evaluate computes "
+            "them again (dataset.keep_maps)."
+        )
+    return f"Outputs for all pixels are stored: {found['maps_mb']:.0f} MB for a fit (dataset.keep_maps)."
 
 
 def _total(found: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.images.dataset import Dataset
-from committee.images.maps import Maps
 from committee.store.mapped import create_array
 from committee.training.fit.batches import Rows
 
@@ -84,18 +83,17 @@ def writing(path: Path, sizes: NDArray[np.int64], outputs: int) -> Iterator[Keep
 
 def bytes_of(dataset: Dataset, rows: Rows) -> int:
     """Return the size of the stored maps of rows, in bytes; 0 for a data set without maps."""
-    return 0 if dataset.maps is None else _bytes(dataset.maps, rows, len(dataset.class_names))
+    if dataset.sizes is None:
+        return 0
+    pixels = int(dataset.sizes[rows].prod(axis=1).sum())
+    return pixels * len(dataset.class_names) * np.dtype(np.float32).itemsize
 
 
 def are_stored(dataset: Dataset, rows: Rows) -> bool:
     """Return whether a fit stores its maps of rows that it did not see."""
-    if dataset.maps is None or dataset.keep_maps == "recompute":
+    if dataset.sizes is None or dataset.keep_maps == "recompute":
         return False
     return dataset.keep_maps == "store" or bytes_of(dataset, rows) <= MOST_BYTES
-
-
-def _bytes(maps: Maps, rows: Rows, outputs: int) -> int:
-    return int(maps.sizes[rows].prod(axis=1).sum()) * outputs * np.dtype(np.float32).itemsize
 
 
 def _starts(sizes: NDArray[np.int64], outputs: int) -> NDArray[np.int64]:

@@ -56,7 +56,7 @@ class Loop:
         self.rows, self.inner_rows = split_rows(job)
         if job.dataset.maps is not None:
             wanted = self.settings.crops_per_image
-            self.rows = crops_of_epoch(self.rows, job.dataset.maps, job.spec.img_size, wanted)
+            self.rows = crops_of_epoch(self.rows, job.dataset.maps.sizes, job.spec.img_size, wanted)
         self.task, self.strata = job.dataset.task, job.dataset.strata[self.rows]
         member, layout = place_member(job, fabric.device)
         self.state = FitState(job, fabric, member)

@@ -13,7 +13,6 @@ from torch import Tensor
 from committee.base.randomness import derive, sample_keys
 from committee.images.dataset import Dataset
 from committee.images.joint import Pairs, crop_pairs
-from committee.images.maps import Maps
 from committee.images.view import View
 from committee.models.member import Member
 from committee.recipe.augment import Amounts
@@ -105,14 +104,14 @@ def augmented_crops(
     return crop_pairs(dataset.maps, rows, keys, view, amounts or Amounts(), seed, device=device)
 
 
-def crops_of_epoch(rows: Rows, maps: Maps, size: int, wanted: int | None) -> Rows:
+def crops_of_epoch(rows: Rows, sizes: NDArray[np.int64], size: int, wanted: int | None) -> Rows:
     """Return the rows of an epoch, each as often as it is cropped.
 
     By default, there are as many crops of an image as squares of `size` pixels cover it, up to `MOST_CROPS`.
     """
     if wanted is not None:
         return np.repeat(rows, wanted)
-    areas = maps.sizes[rows].prod(axis=1)
+    areas = sizes[rows].prod(axis=1)
     return np.repeat(rows, [min(MOST_CROPS, max(1, math.ceil(area / size**2))) for area in areas.tolist()])
 
 
