@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import gc
 import logging
 import os
@@ -16,7 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import torch
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from committee.store.layout import Store
 
 torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    # Each step of an optimizer asks whether there is a GPU: this answers without looking for a driver.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell has what it starts in the background ignore SIGINT: tests and their subprocesses send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -62,16 +67,22 @@ class Said(NamedTuple):
     err: str
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _thawed() -> Iterator[None]:
+    """Let the interpreter collect, as it ends, what `_frozen` exempts from garbage collection."""
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _frozen() -> Iterator[None]:
+def _frozen() -> None:
     """Exempt what exists before a test file from garbage collection: each fit collects garbage.
 
-    Hundreds of thousands of objects of modules and collected tests made that half of the time of a fit.
+    Hundreds of thousands of objects of modules and collected tests made that half of the time of a fit. They
+    stay exempt: to look at all of them again would take half a second in each file.
     """
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -79,6 +90,30 @@ def _no_flush() -> Iterator[None]:
     """Do not wait for the disk: only `store/conftest.py` simulates power cuts, with flushes of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_registry() -> Iterator[None]:
+    """Have torch make its table of ONNX operators once: each export reads the sources of 500 functions."""
+    export = torch.onnx.export
+
+    def with_table(*args: Any, **options: Any) -> Any:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        make = functools.cache(ONNXRegistry.from_torchlib)
+
+        def copied(**which: Any) -> Any:
+            table = copy.copy(make(**which))
+            table.functions = {name: list(found) for name, found in table.functions.items()}
+            return table
+
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(copied))
+        patch.setattr(torch.onnx, "export", export)
+        return export(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", with_table)
         yield
 
 

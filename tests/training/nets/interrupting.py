@@ -5,6 +5,7 @@ which it comes. Answers with JSON: exit code, seconds after the signal, what was
 command once more, and the digest of all that it stored; first for a run that nobody disturbs.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import hostile_nets
+import lightning_fabric
 import torch
 
 import committee.pipeline.stages.train
@@ -56,7 +58,9 @@ def run(words, moments, top):
     torch.set_num_threads(1)
     # That whoever does not listen is ended has a test of its own; here, what listens ends by itself.
     interrupt.PATIENCE = 120
-    assert committee.pipeline.stages.train and hostile_nets  # imported once, for all children
+    # Imported once, for all children.
+    assert committee.pipeline.stages.train and hostile_nets and lightning_fabric
+    gc.freeze()  # each fit collects garbage
     answers = []
     for place, (number, batch) in enumerate([["", 0], *moments]):
         folder = top / str(place)

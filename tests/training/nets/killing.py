@@ -6,6 +6,7 @@ FOLDER gets weights to start from, `published.pt`. Answers with JSON: how the ki
 ended, and the digest of weights and out-of-fold logits.
 """
 
+import gc
 import hashlib
 import json
 import logging
@@ -14,6 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
+import lightning_fabric
 import torch
 from making import make_dataset, make_spec
 
@@ -90,6 +92,8 @@ def in_child(work):
 
 def main():
     torch.set_num_threads(1)
+    assert lightning_fabric  # imported once, for all children
+    gc.freeze()  # each fit collects garbage
     logging.disable()
     top = Path(sys.argv[1])
     data = make_dataset(top / "data")
