@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from committee.recipe.load import load_recipe
 
@@ -111,3 +113,24 @@ def test_schema_is_json(cli) -> None:
     said = cli("schema")
     assert said.code == 0
     assert json.loads(said.out)["title"] == "Recipe"
+
+
+def test_init_of_masks_writes_task_sizes_and_folds(cli, tmp_path: Path) -> None:
+    for row in range(4):
+        for kind, pixels in (("images", np.zeros((40, 90 + row, 3))), ("masks", np.eye(40, 90 + row))):
+            path = tmp_path / "d" / kind / f"{row}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(path)
+    path = tmp_path / "recipe.yaml"
+    said = cli("init", tmp_path / "d", path)
+    assert said.out.startswith(f"Wrote {path} for 4 images of 2 classes. "), said
+    assert "# 4 images of 90 x 40 to 93 x 40 pixels, with masks of 2 classes: '0', '1'.\n" in path.read_text()
+    recipe = load_recipe(path)
+    assert (recipe.dataset.task, recipe.dataset.img_size, recipe.training.folds) == ("segmentation", 32, 3)
+    assert recipe.runs.score_ensemble.optimization_metric == "log_loss"
+    assert "  ignore: null\n" in path.read_text() and cli("init", path, "--force").code == 0
+    assert "pixels_per_image" not in path.read_text()
+    assert (
+        "img_size: 64"
+        in (cli("init", tmp_path / "d", path, "--force", "--set", "img_size=64"), path.read_text())[1]
+    )

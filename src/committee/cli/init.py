@@ -1,7 +1,7 @@
 """Write a commented starter recipe.
 
 With the PATH of a folder or file of labeled images, the recipe contains this path and, as a comment, the
-number of images of each class. The recipe has a section for budgets of latency and size: pruning.cost_budget.
+number of images of each class; of images with masks, their sizes and classes. The recipe has a section for budgets of latency and size: pruning.cost_budget.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the recipe, and print how to run it."""
+    from committee.images.map_facts import map_facts
     from committee.pipeline.shared.for_task import for_task
     from committee.recipe.load import load_recipe
     from committee.recipe.starter import starter
@@ -48,7 +49,10 @@ def run(arguments: Namespace) -> int:
     overrides = [f"dataset.path={json.dumps(str(images))}"] if images else []
     overrides += arguments.overrides
     samples = _samples(load_recipe(None, overrides).dataset)
-    text, found = starter(overrides), ""
+    text, found, masks = starter(overrides), "", None
+    if samples is not None and samples.masks is not None:
+        samples, masks, of_maps = map_facts(samples)
+        overrides = [*of_maps, *overrides]
     if samples is not None:
         kind, names = samples.target_type, samples.class_names
         word = kind.output if len(names) == 1 else kind.outputs
@@ -56,7 +60,10 @@ def run(arguments: Namespace) -> int:
         counts = Counter(samples.labels) if isinstance(samples.labels, list) else {}
         task = task_for(kind)
         text = starter(
-            overrides, {name: counts[name] for name in names if counts}, lambda recipe: for_task(recipe, task)
+            overrides,
+            {name: counts[name] for name in names if counts},
+            lambda recipe: for_task(recipe, task),
+            masks,
         )
     try:
         with file.open("w" if arguments.force else "x", encoding="utf-8") as stream:

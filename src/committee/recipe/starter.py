@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from committee.errors import printable
@@ -30,12 +30,14 @@ _MOST_CLASSES = 30
 """Classes that are listed with their numbers of images."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./:-]*[A-Za-z0-9_]|[A-Za-z0-9_]")
 _LEFT_OUT = {"mlp_config", "xgb_config", "rf_config"}
+_OF_MASKS = {"class_names", "ignore", "pixels_per_image"}
 
 
 def starter(
     overrides: Iterable[str] = (),
     classes: Mapping[str, int] | None = None,
     with_defaults: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+    masks: str | None = None,
 ) -> str:
     """Return the text of a starter recipe.
 
@@ -47,6 +49,8 @@ def starter(
         The number of images of each class, for a comment.
     with_defaults : callable, optional
         Returns the recipe with the defaults of the task of the images, in place of those of classes.
+    masks : str, optional
+        A sentence about images and their masks, for a comment. Without it, keys of masks are left out.
 
     Raises
     ------
@@ -55,8 +59,9 @@ def starter(
     """
     recipe = with_defaults(complete(parse(_BASE, "starter"), overrides))
     header = _HEADER if recipe.dataset.is_named else _HEADER + _NO_IMAGES
-    notes = {"dataset": _counts(classes)} if classes else {}
-    return header + "".join(f"{line}\n" for line in _lines(recipe, "", notes))
+    notes = {"dataset": _counts(classes) if classes else masks or ""}
+    left_out = _LEFT_OUT if masks is not None else _LEFT_OUT | _OF_MASKS
+    return header + "".join(f"{line}\n" for line in _lines(recipe, "", notes, left_out))
 
 
 def _counts(classes: Mapping[str, int]) -> str:
@@ -71,10 +76,12 @@ def _one_line(name: str) -> str:
     return " ".join(printable(name).split())
 
 
-def _lines(section: Section, indent: str, notes: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of a section; `notes` are further comments by key."""
+def _lines(
+    section: Section, indent: str, notes: Mapping[str, str], left_out: Collection[str]
+) -> Iterator[str]:
+    """Yield the lines of a section without some keys; `notes` are further comments by key."""
     for name, field in type(section).model_fields.items():
-        if name in _LEFT_OUT:
+        if name in left_out:
             continue
         if not indent:
             yield ""
@@ -84,7 +91,7 @@ def _lines(section: Section, indent: str, notes: Mapping[str, str]) -> Iterator[
         value = getattr(section, name)
         if isinstance(value, Section):
             yield f"{indent}{name}:"
-            yield from _lines(value, indent + "  ", {})
+            yield from _lines(value, indent + "  ", {}, left_out)
         else:
             yield f"{indent}{name}: {_inline(value)}"
 
