@@ -1,7 +1,8 @@
 """Write a commented starter recipe.
 
 With the PATH of a folder or file of labeled images, the recipe contains this path and, as a comment, the
-number of images of each class; of images with masks, their sizes and classes. The recipe has a section for budgets of latency and size: pruning.cost_budget.
+number of images of each class; of images with masks, their sizes and classes. The recipe has a section for
+budgets of latency and size: pruning.cost_budget.
 """
 
 from __future__ import annotations
