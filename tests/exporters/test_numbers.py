@@ -15,13 +15,12 @@ from PIL import Image
 from torch import nn
 
 from committee.compression.base import COMPRESSORS
-from committee.errors import ExportError, UsageError
+from committee.errors import ExportError
 from committee.exporters.base import Card, open_exported
 from committee.metrics.interval_table import IntervalTable
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.models.predictor import ModulePredictor
-from committee.pipeline.shared.compressible import require_classes
 from committee.pipeline.shared.package import package
 from committee.pipeline.shared.parity import check_parity, several_sizes
 
@@ -155,13 +154,3 @@ def test_the_script_in_the_package_prints_values(file: Path, pair: Ensemble, pho
         dict(zip(TARGETS, pair.predict([photo])[0].tolist(), strict=True)), rel=1e-5
     )
     assert set(line) == {"id", "values"}
-
-
-def test_compression_refuses_numbers_and_names_what_works(pair: Ensemble) -> None:
-    with pytest.raises(UsageError) as refused:
-        require_classes(pair, "pair")
-    assert str(refused.value) == (
-        "compress of pair: expected a model that predicts classes, since files are chosen by the accuracy "
-        "that they lose, got one that predicts numbers. "
-        "Halve it with: committee export --model-name pair --formats onnx:precision=float16"
-    )

@@ -1,16 +1,25 @@
 """A recipe of numbers from images to reports: one small store, all stages."""
 
 import json
+import shutil
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from committee.errors import CommitteeError
+from committee.models.timing import Timing, interleaved
+from committee.pipeline.comparing import comparison
+from committee.pipeline.comparing.served import Served
 from committee.pipeline.run import plan_run, run_verb
+from committee.pipeline.shared import network_files, trials
 from committee.pipeline.shared.splits import load_predictions
+from committee.recipe.compression import Compression
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
+from committee.tasks import Regression
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +76,6 @@ def test_all_of_a_store_is_about_numbers(numbers_root):
 
 
 def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, tmp_path, own_nets):
-    import shutil
-
     (tmp_path / "more").mkdir()
     for gray in (40, 80):
         Image.new("L", (8, 8), gray).save(tmp_path / "more" / f"{gray}.png")
@@ -77,7 +84,7 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
         "runs.stacking={enable: true}",
         "runs.meta_fuser={enable: true}",
         "pruning={methods: [greedy_forward]}",
-        "tta={views: [hflip], of: [weighted, test_vit], weights: learned}",
+        "tta={views: [hflip], of: [test_vit], weights: learned}",
         "runs.moe={num_experts: 2, top_k: 2, gating_hidden_dim: 8, epochs: 2}",
         "runs.fusion={fusion_methods: [concat_mlp], fusion_config: {hidden_dims: [8], epochs: 3, lr: 0.01}}",
         "channel_pruning={of: [test_resnet], epochs: 1}",
@@ -90,7 +97,7 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
         ("stack", ["stacking_ridge"]),
         ("prune", ["pruned_greedy_forward"]),
         ("meta-fuse", ["meta_fuser"]),
-        ("tta", ["tta_weighted", "tta_test_vit"]),
+        ("tta", ["tta_test_vit"]),
         ("moe-train", members[3:]),
         ("fusion-train", members[2:3]),
         ("prune-channels", members[:1]),
@@ -111,6 +118,47 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
     )
 
 
+def test_files_of_numbers_are_kept_by_their_error_and_compared(
+    numbers_root, number_settings, tmp_path, monkeypatch
+):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(network_files, "CALLS", 2)
+    monkeypatch.setattr(trials, "interleaved", partial(interleaved, rounds=1, most=1))
+    store = Store(shutil.copytree(numbers_root, tmp_path / "store"))
+    files = ["compress={of: [test_resnet], methods: [float16], images: 4}", "compare={models: [test_resnet]}"]
+    recipe = load_recipe(None, [*number_settings, *files])
+    assert not run_verb("compress", recipe, store).failed
+    report = json.loads(store.compression_report().read_text("utf-8"))["models"]["test_resnet"]
+    its = report["files"]["onnx_float16"]
+    assert its["status"] == "kept" and its["choosing"]["agreement"] == 1
+    assert its["test"]["rmse_lost"]["value"] == pytest.approx(
+        its["test"]["rmse"]["value"] - report["float32"]["test"]["rmse"]["value"]
+    )
+    assert 0 < its["test"]["max_abs_diff"] < 1e-3
+    timings = dict.fromkeys(("1", "32"), Timing(1.0, 2.0, 0.0, 3))
+    monkeypatch.setattr(
+        comparison, "serve", lambda paths, *_: (dict.fromkeys(paths, Served(timings, {})), {})
+    )
+    assert not run_verb("compare", recipe, store).failed
+    found = json.loads(store.comparison_report().read_text("utf-8"))
+    assert {row["kind"] for row in found["rows"]} == {"single", "float16 single"}
+    exact, other = (row["scores"]["rmse"]["value"] for row in found["rows"])
+    assert other == pytest.approx(exact, rel=0.01) and " and has an RMSE of " in found["text"]
+
+
+def test_a_file_is_refused_by_its_relative_error():
+    model = SimpleNamespace(
+        dataset=SimpleNamespace(task=Regression()), choosing=SimpleNamespace(kind="out-of-fold")
+    )
+    found = {"n": 50, "rmse": {"value": 2.1}, "agreement": 1.0}
+    found["rmse_lost"] = {"value": 0.1, "low": 0.05, "high": 0.15}
+    judge = trials.Trials(model, Compression(tolerance=0.04), list)
+    assert judge.refusal(found) == (
+        "its rmse is 5.00% larger [2.50%, 7.50%] on 50 out-of-fold rows, and compress.tolerance is 4%"
+    )
+    assert not trials.Trials(model, Compression(tolerance=0.06), list).refusal(found)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -124,9 +172,9 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
             "runs.stacking.meta_learners: expected combiners of numbers: ",
         ),
         (
-            "compare={enable: true}",
-            "compare: expected members that predict classes, got a data set of numbers. "
-            "Remove the section, or combine the members with runs.score_ensemble.",
+            "compare={min_accuracy: 0.9}",
+            "compare.min_accuracy: expected none for numbers, whose models have an rmse, got 0.9. "
+            "Leave it out: files are chosen by that metric, within the limits of latency and size.",
         ),
         ("runs.score_ensemble.optimization_metric=accuracy", "expected rmse or mae or r2 for numbers"),
         (
@@ -142,10 +190,6 @@ def test_stages_on_stored_members_serve_numbers(numbers_root, number_settings, t
         (
             "dataset.units={inc: gray}",
             "expected names of targets: 'ink', 'left', got 'inc'. Did you mean 'ink'?",
-        ),
-        *(
-            (f"{key}={{enable: true}}", f"{key}: expected members that predict classes")
-            for key in ("compress",)
         ),
     ],
 )

@@ -12,7 +12,8 @@ from committee.errors import ExportError
 NETWORK = "network/"
 """Prefix of the names of the nodes that belong to a network; the name of the network follows.
 The other nodes are those of the preprocessing, the combiner and the softmax."""
-OUTPUT = "probabilities"
+PROBABILITIES = "probabilities"
+"""Name of the output of files that predict classes."""
 
 
 def read(file: Path) -> Any:
@@ -70,10 +71,12 @@ def network_names(file: Path, networks: Collection[str] | None = None) -> list[s
 def extract_network(file: Path, name: str, target: Path) -> bool:
     """Write one network of a file, with its preprocessing and a softmax, as a file of its own.
 
+    Networks of numbers have no softmax. The output has the name of that of the file.
+
     Returns
     -------
     bool
-        Whether the outputs of the network are logits of classes; if not, nothing is written.
+        Whether the network has an output for each class or target; if not, nothing is written.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -86,9 +89,11 @@ def extract_network(file: Path, name: str, target: Path) -> bool:
     if len(shape) != 2 or shape[1].dim_value != len(classes):
         return False
     found = onnx.utils.Extractor(model).extract_model([model.graph.input[0].name], [logits])
-    found.graph.node.append(helper.make_node("Softmax", [logits], [OUTPUT], "softmax", axis=1))
+    output = model.graph.output[0].name
+    link = {"op_type": "Softmax", "axis": 1} if output == PROBABILITIES else {"op_type": "Identity"}
+    found.graph.node.append(helper.make_node(inputs=[logits], outputs=[output], name="link", **link))
     del found.graph.output[:]
-    value = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch", len(classes)])
+    value = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", len(classes)])
     found.graph.output.append(value)
     helper.set_model_props(found, facts | {"name": name, "class_names": json.dumps(classes)})
     onnx.save(found, target)

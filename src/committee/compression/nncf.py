@@ -111,7 +111,8 @@ def _outside(graph: Any, model: Any, inside: Collection[str]) -> list[str]:
 def _card(model: Any) -> str:
     """Return what the metadata of an ONNX file say about its model, as the exporter `openvino` stores it."""
     facts = {entry.key: entry.value for entry in model.metadata_props}
-    card = {key: json.loads(facts[key]) for key in ("class_names", "provenance", "input")}
+    keys = ("class_names", "provenance", "input", "target_type", "units")
+    card = {key: json.loads(facts[key]) for key in keys if key in facts}
     channels = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     return json.dumps({"name": facts["name"], "channels": channels, **card}, ensure_ascii=False)
 

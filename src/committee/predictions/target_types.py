@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from committee.errors import DataError, first_five
 from committee.predictions.checks import check_labels
 from committee.predictions.names import class_indices, label_column
-from committee.predictions.probabilities import FLOOR, check_logits
+from committee.predictions.probabilities import FLOOR, check_logits, log_of
 
 BINS = 10
 """Largest number of strata of numeric targets."""
@@ -111,6 +111,10 @@ class TargetType(ABC):
         """Return the mean `[M, N, C]` of outputs of several networks, as outputs."""
 
     @abstractmethod
+    def from_answers(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what a file returns, `[N, C]`, as outputs: log-probabilities, or numbers."""
+
+    @abstractmethod
     def standardization(self, labels: Labels) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each number; nothing for classes."""
 
@@ -165,6 +169,9 @@ class _Classes(TargetType):
         logs: NDArray[np.float32] = np.log(np.maximum(found, FLOOR)).astype(np.float32)
         return logs
 
+    def from_answers(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
+        return log_of(answers / answers.sum(1, keepdims=True))
+
     def standardization(self, labels: Labels) -> tuple[tuple[float, ...], tuple[float, ...]]:
         return (), ()
 
@@ -216,6 +223,9 @@ class _Numbers(TargetType):
     def mean(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the mean number."""
         return np.stack(outputs).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def from_answers(self, answers: NDArray[np.float32]) -> NDArray[np.float32]:
+        return answers
 
     def standardization(self, labels: Labels) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Return mean and standard deviation of each target; the latter is 1 for a constant one."""

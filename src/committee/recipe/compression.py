@@ -78,13 +78,15 @@ class Compression(Section):
         0.01,
         ge=0,
         le=1,
-        description="Largest loss of accuracy against the float32 file, on rows that were held out.",
+        description="Largest loss of accuracy against the float32 file, on rows that were held out; of "
+        "numbers, largest relative increase of the root mean squared error.",
     )
     min_agreement: float = Field(
         0.97,
         ge=0,
         le=1,
-        description="Smallest share of held-out rows for which both files predict the same class.",
+        description="Smallest share of held-out rows for which both files predict the same class, or numbers "
+        "that differ by at most the root mean squared error of the float32 file.",
     )
     images: int = Field(
         300, ge=1, description="Training images from the cache on which ranges of activations are measured."

@@ -42,6 +42,7 @@ class OfClasses(Task):
     custom = CustomMetric
     objectives = OBJECTIVES
     proof = ("log_loss", "accuracy")
+    guarded = "accuracy"
     brief: ClassVar[tuple[str, ...]] = ("accuracy", "log_loss", "ece")
     spaces = ("probability", "logit")
     stacking = ClassSpace()
@@ -111,6 +112,12 @@ class OfClasses(Task):
     def decided(self, outputs: Tensor) -> Tensor:
         """Return the most probable class."""
         return outputs.argmax(1)
+
+    def alike(
+        self, outputs: NDArray[np.float32], others: NDArray[np.float32], labels: NDArray[Any]
+    ) -> NDArray[np.bool_]:
+        """Return whether the most probable class is the same."""
+        return np.asarray(outputs.argmax(1) == others.argmax(1))
 
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the share of rows whose most probable class is right."""

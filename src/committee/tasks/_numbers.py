@@ -41,6 +41,7 @@ class OfNumbers(Task):
     custom = CustomNumberMetric
     objectives = NUMBER_OBJECTIVES
     proof = ("rmse",)
+    guarded = "rmse"
     brief: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     spaces = ("probability",)
     stacking = NumberSpace()
@@ -113,6 +114,13 @@ class OfNumbers(Task):
     def decided(self, outputs: Tensor) -> Tensor:
         """Return the numbers as they are."""
         return outputs
+
+    def alike(
+        self, outputs: NDArray[np.float32], others: NDArray[np.float32], labels: NDArray[Any]
+    ) -> NDArray[np.bool_]:
+        """Return whether all numbers of a row differ by at most the typical error; see the base class."""
+        errors = np.sqrt(np.square(others - labels).mean(axis=0))
+        return np.asarray((np.abs(outputs - others) <= errors).all(axis=1))
 
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:
         """Return the inverse of the root mean squared error in units of the standard deviation."""

@@ -45,6 +45,8 @@ class Task(ABC):
     proof : tuple of str
         The metric in which a rule must be proven better to replace a simpler one, and those in which it must
         not be proven worse.
+    guarded : str
+        The metric that a file of lower precision must not lose much of.
     brief : tuple of str
         The metrics of short tables.
     spaces : tuple of str
@@ -90,6 +92,7 @@ class Task(ABC):
     custom: ClassVar[type[CustomMetric]]
     objectives: ClassVar[tuple[str, ...]]
     proof: ClassVar[tuple[str, ...]]
+    guarded: ClassVar[str]
     brief: ClassVar[tuple[str, ...]]
     spaces: ClassVar[tuple[str, ...]]
     calibrations: ClassVar[tuple[str, ...]]
@@ -157,6 +160,15 @@ class Task(ABC):
     @abstractmethod
     def decided(self, outputs: Tensor) -> Tensor:
         """Return outputs `[B, C]` as labels: the most probable class, or the numbers."""
+
+    @abstractmethod
+    def alike(
+        self, outputs: NDArray[np.float32], others: NDArray[np.float32], labels: NDArray[Any]
+    ) -> NDArray[np.bool_]:
+        """Return for which rows, bool `[N]`, two models `[N, C]` predict the same class, or similar numbers.
+
+        Numbers are similar if they differ by at most the root mean squared error of `others`.
+        """
 
     @abstractmethod
     def accuracy_of(self, means: NDArray[np.floating[Any]], labels: NDArray[Any]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from committee.models.timing import Timing
 from committee.pipeline.comparing.row import Row
 from committee.pipeline.comparing.served import Served
+from committee.tasks import Regression
 
 
 def score(value: float) -> dict[str, float]:
@@ -66,6 +68,29 @@ def a_row(
 def make_row() -> Callable[..., Row]:
     """The function that makes a row."""
     return a_row
+
+
+@pytest.fixture
+def number_rows() -> list[Row]:
+    """Rows of models that predict numbers."""
+
+    def make(name: str, rmse: float, ms: float, size: float, **options: Any) -> Row:
+        row = a_row(name, 0.0, ms, size, **options)
+        scores = {"rmse": score(rmse), "mae": score(rmse - 0.1), "r2": score(0.9)}
+        return replace(
+            row,
+            scores=scores,
+            report={**row.report, "cross_fitted": scores},
+            differences={other: {"rmse": score(-0.1)} for other in ("single", "best")},
+            lost=row.lost and {"rmse_lost": score(0.02), "rmse": score(rmse)},
+            task=Regression(),
+        )
+
+    return [
+        make("best", 0.30, 30.0, 40.0),
+        make("single", 0.40, 8.0, 10.0, kind="single"),
+        make("single", 0.40, 2.0, 3.0, kind="single", exact=False, lost=0.02),
+    ]
 
 
 @pytest.fixture

@@ -17,8 +17,13 @@ def test_the_front_is_what_nothing_beats(rows: list[Row]) -> None:
     assert front(rows) == [rows[3], rows[1], rows[0]]
 
 
-def test_the_file_is_a_picture(rows: list[Row], tmp_path: Path) -> None:
+def test_the_smallest_errors_of_numbers_are_the_front(number_rows: list[Row]) -> None:
+    assert front(number_rows) == [number_rows[2], number_rows[0]]
+
+
+def test_the_file_is_a_picture(rows: list[Row], number_rows: list[Row], tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
+    write_plot(number_rows, tmp_path / "numbers.png", "Three files")
     write_plot(rows, tmp_path / "new" / "plot.png", "Four files", "fast", 20.0)
     with Image.open(tmp_path / "new" / "plot.png") as image:
         assert image.format == "PNG" and image.size == (1500, 750)

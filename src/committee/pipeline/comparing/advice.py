@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.text import significant
+from committee.metrics.metric import Metric
 from committee.pipeline.comparing.row import Row
-from committee.pipeline.shared.reports import DEFAULT_METRIC, score_draws
-from committee.pipeline.shared.summary import interval
+from committee.pipeline.comparing.words import changes_in_words, name_of, value_in_words
+from committee.pipeline.shared.held_out import loss_of
+from committee.pipeline.shared.reports import score_draws
 from committee.scoring.choice import PROVEN, Contender, choose
 from committee.store.layout import Store
 
@@ -37,7 +40,7 @@ class Budget:
 
     def exceeded(self, row: Row) -> list[str]:
         """Return which limits a file does not meet: `latency`, `size`, `accuracy`."""
-        accuracy = row.accuracy
+        accuracy = row.held_out(row.guarded)
         checks = {
             LATENCY: self.max_latency_ms is not None and row.latency_ms > self.max_latency_ms,
             SIZE: self.max_size_mb is not None and row.size_mb > self.max_size_mb,
@@ -47,7 +50,7 @@ class Budget:
 
     def excess(self, row: Row) -> float:
         """Return the largest ratio of a figure to its limit; for the accuracy, of the limit to it."""
-        accuracy = row.accuracy or 1e-9
+        accuracy = row.held_out(row.guarded) or 1e-9
         ratios = [
             row.latency_ms / self.max_latency_ms if self.max_latency_ms else 0.0,
             row.size_mb / self.max_size_mb if self.max_size_mb else 0.0,
@@ -83,9 +86,10 @@ class Advice:
 def advise(store: Store, rows: Sequence[Row], budget: Budget, split: str) -> Advice:
     """Return the file to deploy, and the reason.
 
-    Files are chosen by the cross-fitted log-loss of their models, with what a file of lower precision loses
-    on held-out rows: the fastest of those that cannot be told from the best one. A file whose loss is not
-    measured there is taken only if no other is within the budget. The test split selects nothing.
+    Files are chosen by the cross-fitted log-loss of their models (of numbers, the root mean squared error),
+    with what a file of lower precision loses on held-out rows: the fastest of those that cannot be told from
+    the best one. A file whose loss is not measured there is taken only if no other is within the budget. The
+    test split selects nothing.
 
     Parameters
     ----------
@@ -124,15 +128,16 @@ def figures(row: Row) -> str:
 
 def _winner(store: Store, rows: Sequence[Row]) -> Row | None:
     """Return the fastest of the files whose held-out score cannot be told from the best one."""
-    scored = [row for row in rows if row.log_loss is not None]
+    scored = [row for row in rows if row.held_out(row.objective) is not None]
     comparable = [row for row in scored if row.report.get("rows") == scored[0].report.get("rows")]
     if not comparable:
         return rows[0] if rows else None
-    draws = score_draws(store, [row.report for row in comparable], DEFAULT_METRIC)
+    metric = comparable[0].objective
+    draws = score_draws(store, [row.report for row in comparable], metric.name)
     contenders = [
         Contender(
             row.key,
-            -(row.log_loss or 0.0),
+            metric.sign * (row.held_out(metric) or 0.0),
             _draws(row, draws.get(row.report["name"])),
             (row.latency_ms, row.size_mb),
         )
@@ -146,7 +151,8 @@ def _draws(row: Row, draws: NDArray[np.float32] | None) -> NDArray[np.float32] |
     """Return draws of the score of a model, with the uncertainty of what a file loses."""
     if draws is None or row.lost is None:
         return draws
-    error = (row.lost["log_loss_lost"]["high"] - row.lost["log_loss_lost"]["low"]) / (2 * PROVEN)
+    lost = row.lost[f"{row.objective.name}_lost"]
+    error = (lost["high"] - lost["low"]) / (2 * PROVEN)
     noise = np.random.default_rng(0).normal(scale=max(error, 0.0), size=len(draws))
     return (draws + noise).astype(np.float32)
 
@@ -159,23 +165,26 @@ def _lost(row: Row) -> str:
             "No other file is within the budget; what this one loses on held-out rows is not known, "
             "committee compress measures it."
         )
-    points = {key: 100 * value for key, value in row.lost["accuracy_lost"].items()}
-    return (
-        f"On held-out rows it loses {points['value']:.2f} points of accuracy [{points['low']:.2f}, "
-        f"{points['high']:.2f}] to the file of full precision."
-    )
+    lost = loss_of(row.guarded, row.lost)
+    value, low, high = (f"{100 * lost[key]:z.2f}" for key in ("value", "low", "high"))
+    if row.guarded.in_points:
+        what = f"it loses {value} points of {row.guarded.name} [{low}, {high}] to"
+    else:
+        what = f"its {name_of(row.guarded.name)} is {value}% larger [{low}%, {high}%] than that of"
+    return f"On held-out rows {what} the file of full precision."
 
 
 def _scores(row: Row, split: str) -> str:
-    accuracy, loss = (interval(row.scores[metric]) for metric in ("accuracy", "log_loss"))
-    return f"and has an accuracy of {accuracy} and a log-loss of {loss} on {split}"
+    values = " and ".join(value_in_words(metric, row.scores[metric.name]) for metric in row.metrics)
+    return f"and has {values} on {split}"
 
 
 def _given_up(chosen: Row, best: Row) -> str:
     if best is chosen:
-        return "No other compared model is better in cross-fitted log-loss by more than noise."
+        what = name_of(best.objective.name)
+        return f"No other compared model is better in cross-fitted {what} by more than noise."
     difference = chosen.differences.get(best.key)
-    lost = f": {_in_words(difference)}" if difference else ""
+    lost = f": {changes_in_words(chosen.metrics, difference)}" if difference else ""
     return f"Given up against {best.key}, the best model without a budget{lost}. {_costs(best)}"
 
 
@@ -183,8 +192,8 @@ def _gained(chosen: Row, single: Row) -> str:
     difference = chosen.differences.get(single.key)
     if not difference:
         return ""
-    text = f"Against {single.key}, the best single network: {_in_words(difference)}."
-    if difference["accuracy"]["high"] < 0 or difference["log_loss"]["low"] > 0:
+    text = f"Against {single.key}, the best single network: {changes_in_words(chosen.metrics, difference)}."
+    if any(_is_worse(metric, difference[metric.name]) for metric in chosen.metrics):
         text += (
             " Warning: it was chosen by its cross-fitted score, but it is worse on these rows by more than "
             "chance; look for the reason before you deploy it."
@@ -192,13 +201,8 @@ def _gained(chosen: Row, single: Row) -> str:
     return text
 
 
-def _in_words(difference: Mapping[str, Mapping[str, float]]) -> str:
-    points = {key: 100 * value for key, value in difference["accuracy"].items()}
-    loss = difference["log_loss"]
-    return (
-        f"{points['value']:+.2f} points of accuracy [{points['low']:+.2f}, {points['high']:+.2f}] and "
-        f"{loss['value']:+.4f} in log-loss [{loss['low']:+.4f}, {loss['high']:+.4f}]"
-    )
+def _is_worse(metric: Metric, difference: Mapping[str, float]) -> bool:
+    return difference["high"] < 0 if metric.higher_is_better else difference["low"] > 0
 
 
 def _costs(row: Row) -> str:
@@ -208,9 +212,11 @@ def _costs(row: Row) -> str:
 def _none_within(rows: Sequence[Row], budget: Budget) -> str:
     nearest = min(rows, key=budget.excess)
     exceeded = " and ".join(budget.exceeded(nearest))
-    known = ""
-    if nearest.accuracy is not None:
-        known = f", with a cross-fitted accuracy of {nearest.accuracy:.4f}"
+    known, metric = "", nearest.guarded
+    value = nearest.held_out(metric)
+    if value is not None:
+        text = significant(value, 4) if metric.has_unit else f"{value:.4f}"
+        known = f", with a cross-fitted {name_of(metric.name)} of {text}"
     return (
         f"No compared model is within the budget ({budget}). The nearest is {nearest.key}, which exceeds it "
         f"in {exceeded}: {nearest.file.as_posix()} takes {nearest.latency_ms:.2f} ms for an image and "

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from committee.errors import StoreError, UsageError
+from committee.errors import StoreError
 from committee.pipeline.comparing.kinds import SINGLE, kind_of
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.records import ensemble_facts, member_facts
-from committee.pipeline.shared.reports import DEFAULT_METRIC, Report, rank, read_reports
+from committee.pipeline.shared.reports import Report, rank, read_reports
 from committee.store.layout import Store
 from committee.training.fit.journal import epoch_seconds
 
 
 def candidates(store: Store, names: Sequence[str] = ()) -> list[Report]:
-    """Return the reports of the models to compare, best cross-fitted log-loss first.
+    """Return the reports of the models to compare, best cross-fitted log-loss, or RMSE, first.
 
     Parameters
     ----------
@@ -29,17 +29,8 @@ def candidates(store: Store, names: Sequence[str] = ()) -> list[Report]:
         The store has no such model.
     StoreError
         No model is evaluated, or one of `names` is not.
-    UsageError
-        The models predict numbers.
     """
-    reports = rank(read_reports(store), DEFAULT_METRIC)
-    if ranking_of(reports).default != DEFAULT_METRIC:
-        raise UsageError(
-            "compare",
-            expected="models that predict classes",
-            got="models that predict numbers",
-            todo="See their scores, times and sizes with: committee leaderboard",
-        )
+    reports = _ranked(store)
     if names:
         wanted = [store.resolve(name) for name in names]
         missing = [name for name in wanted if name not in {report["name"] for report in reports}]
@@ -63,7 +54,12 @@ def candidates(store: Store, names: Sequence[str] = ()) -> list[Report]:
 
 def singles(store: Store) -> list[Report]:
     """Return the reports of all single networks of a store, best first."""
-    return [each for each in rank(read_reports(store), DEFAULT_METRIC) if kind_of(store, each) == SINGLE]
+    return [each for each in _ranked(store) if kind_of(store, each) == SINGLE]
+
+
+def _ranked(store: Store) -> list[Report]:
+    reports = read_reports(store)
+    return rank(reports, ranking_of(reports).default)
 
 
 def training_seconds(store: Store, name: str) -> float | None:

@@ -26,9 +26,10 @@ from committee.pipeline.comparing.files import (
 from committee.pipeline.comparing.kinds import kind_of, kind_of_file
 from committee.pipeline.comparing.plot import write_plot
 from committee.pipeline.comparing.row import Row
-from committee.pipeline.comparing.scores import SHOWN, Outputs, Rows, outputs_of, shared_rows
+from committee.pipeline.comparing.scores import Outputs, Rows, outputs_of, shared_rows
 from committee.pipeline.comparing.served import BATCH, Served, serve
 from committee.pipeline.comparing.students import remarks
+from committee.pipeline.shared.for_task import task_of_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.photo import photos_of
 from committee.pipeline.shared.reports import Report, read_reports
@@ -37,6 +38,7 @@ from committee.recipe.exports import ExportFormat
 from committee.recipe.model import Recipe
 from committee.store.commit import write_json
 from committee.store.layout import Store
+from committee.tasks.base import Task
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,7 @@ class Comparison:
         formats = {} if self.format == ALL else {"formats": [ExportFormat.of(self.format)]}
         self.exporting = enabled(recipe, "exports", **formats)
         self.trusted = self.exporting.trusted()
+        self.task = task_of_store(store)
         self.budget = Budget(settings.max_latency_ms, settings.max_size_mb, settings.min_accuracy)
 
     def run(self) -> Outcome:
@@ -132,14 +135,15 @@ class Comparison:
                 file.lost,
                 round(file.size_mb, 4),
                 each,
-                *_scored(report, outputs.get(key), self.shared),
+                *_scored(report, outputs.get(key), self.shared, self.task),
                 training_seconds(self.store, report["name"]),
+                task=self.task,
             )
             rows.append(row)
         return [replace(row, differences=self._differences(row, rows, outputs)) for row in rows]
 
     def _outputs(self, files: Mapping[str, tuple[Report, ModelFile]], outcome: Outcome) -> dict[str, Outputs]:
-        """Return the log-probabilities for the test split: stored, or by an inexact file.
+        """Return the outputs for the test split: stored, or by an inexact file.
 
         A file that cannot predict them, such as one of a store without its images, is recorded as failed.
         """
@@ -193,12 +197,10 @@ class Comparison:
 
 
 def _scored(
-    report: Report, outputs: Outputs | None, shared: Rows | None
+    report: Report, outputs: Outputs | None, shared: Rows | None, task: Task
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the scores of a row, and its deep-ensemble equivalent."""
     if shared is None or outputs is None:
-        scores = {
-            metric: report["cross_fitted"][metric] for metric in SHOWN if metric in report["cross_fitted"]
-        }
+        scores = {name: report["cross_fitted"][name] for name in task.brief if name in report["cross_fitted"]}
         return scores, {"value": None, "note": "there is no test split"}
     return shared.scores(outputs), shared.equivalent(outputs)

@@ -16,10 +16,11 @@ from committee.exporters.base import EXPORTERS, TOLERANCE, open_exported
 from committee.images.decode import decode
 from committee.images.record import load_record, recorded_settings
 from committee.images.source import read
+from committee.pipeline.shared.for_task import task_of_store
 from committee.pipeline.shared.network_files import FORMAT, RUNTIMES, can_run_files
 from committee.pipeline.shared.package import STATUS
 from committee.pipeline.shared.records import model_source
-from committee.predictions.probabilities import log_of
+from committee.predictions.target_types import target_type_of
 from committee.store.layout import Store
 from committee.untrusted.documents import read_json
 
@@ -108,7 +109,9 @@ def _lost(store: Store, name: str, package: str) -> Mapping[str, Any] | None:
     found = model.get("files", {}).get(package, {}).get("choosing")
     if found is None or model["source"] != model_source(store, name):
         return None
-    return {key: found[key] for key in ("log_loss_lost", "accuracy_lost")}
+    task = task_of_store(store)
+    keys = [*(f"{metric}_lost" for metric in task.proof), task.guarded]
+    return {key: found[key] for key in (keys[:-1] if task.metric(task.guarded).in_points else keys)}
 
 
 def runtime_of(format: str) -> str:
@@ -136,7 +139,7 @@ def device_for(format: str, wanted: str) -> str:
 def predicted(
     store: Store, file: Path, ids: Sequence[str], channels: int, device: str, trusted: Collection[str]
 ) -> NDArray[np.float32]:
-    """Return the log-probabilities `[N, C]` of a file for images of the store's data set.
+    """Return the outputs `[N, C]` of a file for images of the store's data set.
 
     Raises
     ------
@@ -145,7 +148,7 @@ def predicted(
     """
     predict = open_exported(file, device, trusted)
     images = _images(store, ids, channels)
-    return log_of(np.concatenate([predict(image[None]) for image in images]))
+    return target_type_of(predict).from_answers(np.concatenate([predict(image[None]) for image in images]))
 
 
 def _images(store: Store, ids: Sequence[str], channels: int) -> Iterator[NDArray[np.uint8]]:

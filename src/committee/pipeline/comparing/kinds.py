@@ -20,6 +20,7 @@ KINDS = {
     "stacking_xgb": "stack",
     "compose": "meta-fuser",
     "fallback": "TTA",
+    "stacking_ridge": "stack",
     "distillation": "student",
     "moe": "mixture of experts",
     "channel_pruning": "pruned channels",

@@ -1,4 +1,4 @@
-"""A plot of accuracy against latency, with the Pareto front."""
+"""A plot of accuracy, or of the error of numbers, against latency, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from committee.errors import require
 from committee.pipeline.comparing.row import Row
+from committee.pipeline.comparing.words import name_of
 from committee.store.commit import replacing
 
 SIZE = (10.0, 5.0)
@@ -23,7 +24,7 @@ def require_matplotlib() -> None:
 
 
 def front(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that no other row beats in accuracy and latency at once, fastest first.
+    """Return the rows that no other row beats in score and latency at once, fastest first.
 
     Examples
     --------
@@ -32,8 +33,8 @@ def front(rows: Sequence[Row]) -> list[Row]:
     []
     """
     found: list[Row] = []
-    for row in sorted(rows, key=lambda each: (each.latency_ms, -_accuracy(each))):
-        if not found or _accuracy(row) > _accuracy(found[-1]):
+    for row in sorted(rows, key=lambda each: (each.latency_ms, -_merit(each))):
+        if not found or _merit(row) > _merit(found[-1]):
             found.append(row)
     return found
 
@@ -73,7 +74,7 @@ def write_plot(
     best = front(rows)
     axes.plot(
         [row.latency_ms for row in best],
-        [_accuracy(row) for row in best],
+        [_score(row) for row in best],
         color=COLORS[0],
         linewidth=1,
         label="Pareto front",
@@ -88,19 +89,22 @@ def write_plot(
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
-    axes.set(xlabel="Median latency for one image, ms", ylabel="Accuracy, with 95% intervals", title=title)
+    metric = rows[0].guarded
+    name = name_of(metric.name)
+    what = name[:1].upper() + name[1:] if metric.higher_is_better else f"{name} (lower is better)"
+    axes.set(xlabel="Median latency for one image, ms", ylabel=f"{what}, with 95% intervals", title=title)
     axes.grid(color="#e5e8eb", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.margins(x=0.25, y=0.15)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="lower right" if metric.higher_is_better else "upper right")
     with replacing(path) as new:
         figure.savefig(new, dpi=150, format="png")
 
 
 def _point(axes: Any, row: Row, color: str) -> None:
-    score = row.scores["accuracy"]
+    score = row.scores[row.guarded.name]
     around = [[max(score["value"] - score["low"], 0.0)], [max(score["high"] - score["value"], 0.0)]]
     axes.errorbar(
         row.latency_ms,
@@ -120,7 +124,7 @@ def _names(axes: Any, rows: Sequence[Row]) -> None:
     for number, row in enumerate(rows, 1):
         axes.annotate(
             str(number),
-            (row.latency_ms, _accuracy(row)),
+            (row.latency_ms, _score(row)),
             xytext=(6 + 9 * (number % 2), 4),
             textcoords="offset points",
             fontsize=8,
@@ -138,5 +142,10 @@ def _names(axes: Any, rows: Sequence[Row]) -> None:
     )
 
 
-def _accuracy(row: Row) -> float:
-    return float(row.scores["accuracy"]["value"])
+def _score(row: Row) -> float:
+    return float(row.scores[row.guarded.name]["value"])
+
+
+def _merit(row: Row) -> float:
+    """Return the score with the sign for which larger is better."""
+    return row.guarded.sign * _score(row)

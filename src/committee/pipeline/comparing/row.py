@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from committee.metrics.metric import Metric
 from committee.pipeline.comparing.served import Served
 from committee.pipeline.shared.reports import Report, value_of
+from committee.tasks.base import Task, task_of_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +30,8 @@ class Row:
     is_exact : bool
         Whether the probabilities of the file are those of the model.
     lost : dict or None
-        What an inexact file loses on held-out rows, `log_loss_lost` and `accuracy_lost` with intervals; None
-        if that is not measured.
+        What an inexact file loses on held-out rows, such as `log_loss_lost` and `accuracy_lost`, with
+        intervals; None if that is not measured.
     size_mb : float
         Size of the file, with the weights beside it.
     served : Served
@@ -41,7 +43,9 @@ class Row:
     training_s : float or None
         Seconds of training of the model and of all that it is made of.
     differences : dict
-        Paired differences of accuracy and log-loss from other lines, by their keys.
+        Paired differences of metrics from other lines, by their keys.
+    task : Task
+        What the model predicts; classes by default.
     """
 
     key: str
@@ -56,22 +60,29 @@ class Row:
     equivalent: Mapping[str, Any]
     training_s: float | None
     differences: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    task: Task = field(default_factory=lambda: task_of_model(None))
 
     @property
-    def log_loss(self) -> float | None:
-        """Cross-fitted log-loss of the model, with what the file loses."""
-        return self._held_out("log_loss", 1.0)
+    def objective(self) -> Metric:
+        """The metric by which files are chosen: log-loss, or the root mean squared error."""
+        return self.task.metric(self.task.objectives[0])
 
     @property
-    def accuracy(self) -> float | None:
-        """Cross-fitted accuracy of the model, without what the file loses."""
-        return self._held_out("accuracy", -1.0)
+    def guarded(self) -> Metric:
+        """The metric that people look at: accuracy, or the root mean squared error."""
+        return self.task.metric(self.task.guarded)
 
-    def _held_out(self, metric: str, sign: float) -> float | None:
-        value = value_of(self.report, "cross_fitted", metric)
+    @property
+    def metrics(self) -> list[Metric]:
+        """Both of them."""
+        return list({metric.name: metric for metric in (self.guarded, self.objective)}.values())
+
+    def held_out(self, metric: Metric) -> float | None:
+        """Return a cross-fitted metric of the model, worse by what the file loses."""
+        value = value_of(self.report, "cross_fitted", metric.name)
         if value is None or self.lost is None:
             return value
-        return value + sign * self.lost[f"{metric}_lost"]["value"]
+        return value - metric.sign * self.lost[f"{metric.name}_lost"]["value"]
 
     @property
     def is_known(self) -> bool:

@@ -10,18 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.combiners.base import load as load_combiner
-from committee.combiners.soft_voting import SoftVoting
-from committee.metrics.confidence import intervals
 from committee.metrics.means import mean_interval
 from committee.pipeline.shared.combined import combined
+from committee.pipeline.shared.for_task import task_of_store
 from committee.pipeline.shared.records import ensemble_facts
 from committee.pipeline.shared.reports import Report
+from committee.pipeline.shared.sets import voting
 from committee.pipeline.shared.splits import split_rows
 from committee.predictions.table import Predictions
 from committee.scoring.equivalent import deep_ensemble_equivalent
+from committee.scoring.kept_gain import row_scores
 from committee.store.layout import Store
+from committee.tasks.base import task_of
 
-SHOWN = ("accuracy", "log_loss", "ece")
 FEWEST = 2
 """Smallest number of single networks with which models are compared."""
 
@@ -46,32 +47,34 @@ class Rows:
     seed: int
 
     def scores(self, outputs: Outputs) -> dict[str, dict[str, float]]:
-        """Return accuracy, log-loss and calibration error of log-probabilities `[N, C]`, with intervals."""
-        labels = self.rows.require_labels("compare")
-        found = intervals(outputs, labels, groups=self.rows.groups, seed=self.seed, names=SHOWN)
+        """Return the metrics of short tables of outputs `[N, C]`, with intervals."""
+        labels, task = self.rows.require_labels("compare"), task_of(self.rows)
+        found = task.intervals(outputs, labels, groups=self.rows.groups, seed=self.seed, names=task.brief)
         return {metric: asdict(interval) for metric, interval in found.items()}
 
     def equivalent(self, outputs: Outputs) -> dict[str, Any]:
-        """Return how many single networks with equal weights have the same calibrated log-loss."""
+        """Return how many single networks with equal weights have the same calibrated log-loss, or RMSE."""
         if self.networks is None:
             return {"value": None, "note": f"the store has fewer than {FEWEST} single networks"}
         found = deep_ensemble_equivalent(
             outputs,
             self.networks.logits,
             self.networks.require_labels("compare"),
+            task=task_of(self.rows),
             groups=self.networks.groups,
             seed=self.seed,
         )
         return {"value": found.value, "note": found.note}
 
     def difference(self, outputs: Outputs, others: Outputs) -> dict[str, dict[str, float]]:
-        """Return accuracy and log-loss of outputs minus those of others, paired, with 95% intervals."""
-        labels = self.rows.require_labels("compare")
-        place = np.arange(len(labels))
-        loss = others[place, labels].astype(float) - outputs[place, labels].astype(float)
-        right = (outputs.argmax(1) == labels).astype(float) - (others.argmax(1) == labels)
-        differences = {"accuracy": right, "log_loss": loss}
-        return {metric: asdict(mean_interval(each, self.rows.groups)) for metric, each in differences.items()}
+        """Return metrics of outputs minus those of others, paired, with 95% intervals: those of `proof`."""
+        labels, task = self.rows.require_labels("compare"), task_of(self.rows)
+        found = {}
+        for metric in map(task.metric, sorted(task.proof)):
+            mine, theirs = (row_scores(each, labels, metric) for each in (outputs, others))
+            difference = metric.sign * (mine - theirs)
+            found[metric.name] = asdict(mean_interval(difference, self.rows.groups))
+        return found
 
 
 def shared_rows(
@@ -87,10 +90,10 @@ def shared_rows(
 
 
 def outputs_of(store: Store, report: Report) -> tuple[Outputs, Predictions]:
-    """Return the log-probabilities of a model for the test split, and the rows."""
+    """Return the log-probabilities or numbers of a model for the test split, and the rows."""
     name = report["name"]
     if report["kind"] != "ensemble":
-        return combined(store, SoftVoting(), [name], "test", {name: str(report["inference"])})
+        return combined(store, voting(task_of_store(store)), [name], "test", {name: str(report["inference"])})
     facts = ensemble_facts(store, name)
     combiner = load_combiner(store.ensemble(name))
     return combined(store, combiner, facts["members"], "test", facts["inference"])

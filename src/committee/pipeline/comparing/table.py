@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from committee.metrics.metric import Metric
+from committee.pipeline.comparing.words import name_of, short
 from committee.pipeline.shared.summary import Table
+from committee.tasks.base import TASKS, task_of_model
 
-SCORES = ("name", "kind", "accuracy", "log-loss", "ECE", "networks' worth")
 COSTS = ("name", "ms for 1", "p95", "ms for 32", "p95 ", "spread", "memory MB", "file MB", "training s", "")
 UNSTEADY = "~ The rounds of this measurement differ: measure again on an idle machine."
 
@@ -21,6 +23,8 @@ def comparison_table(facts: Mapping[str, Any]) -> list[Table | str]:
         The content of `metrics/comparison.json`.
     """
     rows = facts["rows"]
+    metrics = _shown(rows)
+    columns = ["name", "kind", *(name_of(metric.name) for metric in metrics), "networks' worth"]
     scored = f"the test split of {facts['n']} images"
     if facts["split"] != "test":
         scored = "out-of-fold rows (there is no test split)"
@@ -29,7 +33,7 @@ def comparison_table(facts: Mapping[str, Any]) -> list[Table | str]:
         f"{facts['images']}"
     )
     blocks: list[Table | str] = [
-        Table(f"Scores on {scored}", SCORES, [_scores(row) for row in rows]),
+        Table(f"Scores on {scored}", columns, [_scores(row, metrics) for row in rows]),
         *_reasons(rows),
         Table(timed, COSTS, [_costs(row) for row in rows]),
     ]
@@ -38,14 +42,20 @@ def comparison_table(facts: Mapping[str, Any]) -> list[Table | str]:
     return [*blocks, *facts["students"], f"\n{facts['text']}"]
 
 
-def _scores(row: Mapping[str, Any]) -> list[object]:
+def _shown(rows: Sequence[Mapping[str, Any]]) -> list[Metric]:
+    """Return the metrics of the table: those of the task whose first one the rows have."""
+    tasks = [TASKS.make(name) for name in TASKS.names()]
+    named = {name for row in rows for name in row["scores"]}
+    task = next((task for task in tasks if task.brief[0] in named), task_of_model(None))
+    return [task.metric(name) for name in task.brief]
+
+
+def _scores(row: Mapping[str, Any], metrics: Sequence[Metric]) -> list[object]:
     scores, worth = row["scores"], row["deep_ensemble_equivalent"]["value"]
     return [
         row["key"],
         row["kind"],
-        _short(scores.get("accuracy")),
-        _value(scores.get("log_loss")),
-        _value(scores.get("ece")),
+        *(short(metric, scores.get(metric.name), metric is metrics[0]) for metric in metrics),
         "-" if worth is None else f"{worth:.1f}",
     ]
 
@@ -73,11 +83,3 @@ def _costs(row: Mapping[str, Any]) -> list[object]:
 
 def _timed(timing: Mapping[str, Any]) -> list[str]:
     return [f"{'' if timing['steady'] else '~'}{timing['median']:.2f}", f"{timing['p95']:.2f}"]
-
-
-def _short(score: Mapping[str, float] | None) -> str:
-    return "" if score is None else f"{score['value']:.4f} [{score['low']:.3f}, {score['high']:.3f}]"
-
-
-def _value(score: Mapping[str, float] | None) -> str:
-    return "" if score is None else f"{score['value']:.4f}"

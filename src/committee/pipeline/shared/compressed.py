@@ -97,7 +97,7 @@ class _Job:
         if chosen := mixed(networks):
             each = CompressionMethod(method="onnx_mixed", networks=chosen)
             methods[COMPRESSORS.load("onnx_mixed").folder] = each
-        baseline = trials.log_probs("onnx", model.choosing_file)
+        baseline = trials.outputs("onnx", model.choosing_file)
         made = {folder: self._tried(folder, each, baseline) for folder, each in methods.items()}
         latency = trials.time(made, model.choosing_file)
         self._decide(made)
@@ -147,9 +147,9 @@ class _Job:
                 within[name] |= {"status": "not chosen", "reason": f"{best} is faster or smaller"}
 
     def _tested(self, format: str, file: Path) -> Any:
-        """Return the log-probabilities of a file for the test rows, or None if there are none."""
+        """Return the outputs of a file for the test rows, or None if there are none."""
         test = self.model.test
-        return None if test is None else self.model.log_probs(EXPORTERS.make(format).open(file), test)
+        return None if test is None else self.model.outputs(EXPORTERS.make(format).open(file), test)
 
     def _keep(self, name: str, its: Report, baseline: Any) -> Report:
         """Write the file of the deployed networks into the package; return its entry in the status.
@@ -171,7 +171,9 @@ class _Job:
             its["test"] = compared(after, baseline, model.dataset, model.test.rows)
         its["file"], its["size_mb"] = (Path(name) / file.name).as_posix(), size_mb(folder)
         shown = its["test"] if "test" in its else its["choosing"]
-        parity = {key: shown[key] for key in ("max_abs_diff", "agreement", "accuracy_lost", "n")}
+        parity = {
+            key: shown[key] for key in ("max_abs_diff", "agreement", f"{self.trials.metric.name}_lost", "n")
+        }
         return {
             **facts,
             "status": "done",
@@ -186,12 +188,12 @@ class _Job:
         model = self.model
         labels, groups = model.dataset.labels, model.dataset.groups
 
-        def of(log_probs: Any, held_out: HeldOut | None) -> Report:
+        def of(outputs: Any, held_out: HeldOut | None) -> Report:
             if held_out is None:
                 return {}
             rows = held_out.rows
             of_groups = None if groups is None else groups[rows]
-            return {"n": len(rows), **measured(log_probs, labels[rows], of_groups)}
+            return {"n": len(rows), **measured(model.dataset.task, outputs, labels[rows], of_groups)}
 
         return {
             "source": self.source,

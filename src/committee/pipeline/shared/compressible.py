@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from committee.errors import ExportError, UsageError
+from committee.errors import ExportError
 from committee.exporters.base import EXPORTERS, Card
 from committee.images.dataset import Dataset
 from committee.images.view import View
@@ -20,7 +19,6 @@ from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.package import failures
 from committee.pipeline.shared.package_model import cached_images, package_model, some_images
 from committee.pipeline.shared.photo import Photos, photos_of
-from committee.predictions.target_types import CLASSES, target_type_of
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
@@ -66,21 +64,9 @@ class Model:
         rows = np.setdiff1d(rows, self.choosing.rows) if choosing else rows
         return some_images(self.dataset, self.view, rows, count, seed)
 
-    def log_probs(self, predictor: Predictor, held_out: HeldOut) -> Any:
-        """Return the log-probabilities of rows."""
+    def outputs(self, predictor: Predictor, held_out: HeldOut) -> Any:
+        """Return the log-probabilities or numbers of rows."""
         return predict_rows(predictor, self.dataset, self.view, held_out.rows)
-
-
-def require_classes(module: nn.Module, name: str) -> None:
-    """Raise a UsageError for a model that predicts numbers."""
-    found = target_type_of(module)
-    if found is not CLASSES:
-        raise UsageError(
-            f"compress of {name}",
-            expected="a model that predicts classes, since files are chosen by the accuracy that they lose",
-            got=f"one that predicts {found.name}",
-            todo=f"Halve it with: committee export --model-name {name} --formats onnx:precision=float16",
-        )
 
 
 def open_model(recipe: Recipe, store: Store, name: str, rows: int, temporary: Path) -> Model:
@@ -94,11 +80,8 @@ def open_model(recipe: Recipe, store: Store, name: str, rows: int, temporary: Pa
         The model cannot be written as ONNX.
     DataError
         Neither the images of the data set nor their cache can be read.
-    UsageError
-        The model predicts numbers: a file is chosen by the accuracy that it loses.
     """
     module, _ = load_model(store, name, trusted=recipe.trusted_backbones())
-    require_classes(module, name)
     dataset, view = cached_images(recipe, store, module)
     choosing = choosing_rows(store, name, dataset, rows, recipe.seed)
     folder = store.deploy(name)

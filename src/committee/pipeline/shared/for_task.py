@@ -14,6 +14,7 @@ from committee.images.record import load_record
 from committee.models.composites.base import COMPOSITES
 from committee.pipeline.shared.choose import learner_key
 from committee.predictions.target_types import CLASSES, TargetType
+from committee.recipe.comparison import Comparison
 from committee.recipe.distillation import LossChoice
 from committee.recipe.model import Recipe
 from committee.recipe.runs import Method
@@ -27,8 +28,8 @@ OF_COMPOSITES = {"runs.moe": "moe", "runs.fusion": "fusion", "tta": "viewed"}
 SERVE: Mapping[str, tuple[str, ...]] = {
     "distillation": ("classes", "numbers"),
     "channel_pruning": ("classes", "numbers"),
-    "compare": ("classes",),
-    "compress": ("classes",),
+    "compare": ("classes", "numbers"),
+    "compress": ("classes", "numbers"),
 }
 """Further sections that do not serve all tasks, and the target types that they serve."""
 
@@ -107,10 +108,24 @@ def check_task(recipe: Recipe, target_type: TargetType) -> None:
         _check_combiners("runs.stacking.meta_learners", keys, task)
     if runs.meta_fuser is not None and runs.meta_fuser.enable:
         _check_combiners("runs.meta_fuser.fuser_type", [learner_key(runs.meta_fuser.fuser_type)], task)
+    if recipe.compare is not None and recipe.compare.enable:
+        check_least(recipe.compare, task)
     for key in (*OF_COMPOSITES, *SERVE):
         section = attrgetter(key)(recipe)
         if section is not None and section.enable:
             _check_served(key, target_type.name)
+
+
+def check_least(section: Comparison, task: Task) -> None:
+    """Raise UsageError for a smallest accuracy of models that have none."""
+    metric = task.metric(task.guarded)
+    if section.min_accuracy is not None and not metric.in_points:
+        raise UsageError(
+            "compare.min_accuracy",
+            expected=f"none for {task.target_type.name}, whose models have an {metric.name}",
+            got=f"{section.min_accuracy:g}",
+            todo="Leave it out: files are chosen by that metric, within the limits of latency and size.",
+        )
 
 
 def require_served(section: str, store: Store) -> None:

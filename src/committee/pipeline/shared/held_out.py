@@ -13,18 +13,17 @@ from committee.base.randomness import derive
 from committee.errors import StoreError
 from committee.images.dataset import Dataset
 from committee.images.view import View
-from committee.metrics.confidence import intervals
+from committee.metrics.metric import Metric
 from committee.models.predictor import Predictor
 from committee.pipeline.shared.records import deployed_of
 from committee.pipeline.shared.splits import has_split, oof_rows, split_rows, unseen
-from committee.predictions.probabilities import log_of
 from committee.predictions.table import Predictions
 from committee.scoring.gains import gain
 from committee.store.layout import Store
+from committee.tasks.base import Task
 
 BATCH = 64
 FOLD = "fold_0"
-METRICS = ("accuracy", "log_loss")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,51 +91,81 @@ def _some(found: Predictions, dataset: Dataset, most: int, seed: int) -> NDArray
 def predict_rows(
     predictor: Predictor, dataset: Dataset, view: View, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """Return log-probabilities, float32 `[n, C]`, of cached images in the order of the data set's classes."""
+    """Return outputs, float32 `[n, C]`, of cached images in the order of the data set's names."""
     parts = [
         predictor(dataset.images(rows[start : start + BATCH], view).contiguous().numpy())
         for start in range(0, len(rows), BATCH)
     ]
     names = list(predictor.class_names)
     found = np.concatenate(parts)[:, [names.index(name) for name in dataset.class_names]]
-    return log_of(found / found.sum(1, keepdims=True))
+    return dataset.target_type.from_answers(found)
 
 
 def compared(
     candidate: NDArray[np.float32], baseline: NDArray[np.float32], dataset: Dataset, rows: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Return what a candidate loses against a baseline on rows, from log-probabilities `[n, C]`.
+    """Return what a candidate loses against a baseline on rows, from outputs `[n, C]`.
 
     Returns
     -------
     dict
-        `n`; `accuracy` and `log_loss` with intervals; `accuracy_lost` and `log_loss_lost` with paired
-        intervals, positive if the candidate is worse; `agreement`, the share of rows with the same predicted
-        class; `max_abs_diff` of the probabilities.
+        `n`; the metrics that prove something in the task (`accuracy` and `log_loss`, or `rmse`) with
+        intervals, and `accuracy_lost`, ... with paired intervals, positive if the candidate is worse;
+        `agreement`, the share of rows with the same predicted class, or similar numbers (see `Task.alike`);
+        `max_abs_diff` of the probabilities, or of the numbers relative to their size.
     """
-    labels, groups = dataset.labels[rows], None if dataset.groups is None else dataset.groups[rows]
+    labels, task = dataset.labels[rows], dataset.task
+    groups = None if dataset.groups is None else dataset.groups[rows]
+    answers, wanted = task.linked(candidate), task.linked(baseline)
+    size = dataset.target_type.units(wanted, dataset.target_type.standardization(dataset.labels)[1])
     return {
         "n": len(rows),
-        **measured(candidate, labels, groups),
-        **{f"{name}_lost": _lost(name, candidate, baseline, labels, groups) for name in METRICS},
-        "agreement": float((candidate.argmax(1) == baseline.argmax(1)).mean()),
-        "max_abs_diff": float(np.abs(np.exp(candidate) - np.exp(baseline)).max()),
+        **measured(task, candidate, labels, groups),
+        **{f"{name}_lost": _lost(name, candidate, baseline, labels, groups) for name in _metrics(task)},
+        "agreement": float(task.alike(candidate, baseline, labels).mean()),
+        "max_abs_diff": float((np.abs(answers - wanted) / size).max()),
     }
 
 
 def measured(
-    log_probs: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64] | None
+    task: Task, outputs: NDArray[np.float32], labels: NDArray[Any], groups: NDArray[np.int64] | None
 ) -> Mapping[str, dict[str, float]]:
-    """Return accuracy and log-loss with intervals."""
-    found = intervals(log_probs, labels, groups=groups, names=METRICS)
+    """Return the metrics of `compared` with intervals."""
+    found = task.intervals(outputs, labels, groups=groups, names=_metrics(task))
     return {name: asdict(each) for name, each in found.items()}
+
+
+def loss_of(metric: Metric, found: Mapping[str, Any]) -> dict[str, float]:
+    """Return what a file loses of a metric: points, or in another unit the share of the float32 file's value.
+
+    Parameters
+    ----------
+    metric : Metric
+    found : mapping
+        The result of `compared`.
+    """
+    lost: Mapping[str, float] = found[f"{metric.name}_lost"]
+    if metric.in_points:
+        return dict(lost)
+    before = abs(found[metric.name]["value"] + metric.sign * lost["value"])
+    return {key: value / before if before else value for key, value in lost.items()}
+
+
+def in_words(metric: Metric, lost: Mapping[str, float]) -> str:
+    """Return a loss of `loss_of` in words: `0.42 points of accuracy lost`, or `rmse 0.42% larger`."""
+    value = f"{100 * lost['value']:z.2f}"
+    return f"{value} points of {metric.name} lost" if metric.in_points else f"{metric.name} {value}% larger"
+
+
+def _metrics(task: Task) -> list[str]:
+    return sorted(task.proof)
 
 
 def _lost(
     metric: str,
     candidate: NDArray[np.float32],
     baseline: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    labels: NDArray[Any],
     groups: NDArray[np.int64] | None,
 ) -> dict[str, float]:
     found = gain(candidate, baseline, labels, metric=metric, groups=groups)

@@ -8,9 +8,12 @@ from typing import Any
 
 from committee.base.onnx_networks import extract_network, network_names
 from committee.compression.base import Compressor
+from committee.metrics.metric import Metric
+from committee.pipeline.shared.held_out import in_words as loss_in_words
+from committee.pipeline.shared.held_out import loss_of
 from committee.pipeline.shared.trials import FLOAT, Report, Trials, fastest
 
-NO_CLASSES = "its outputs are no classes, so that it cannot be measured alone"
+NO_OUTPUTS = "its outputs are not those of a model, so that it cannot be measured alone"
 
 
 def of_each_network(trials: Trials, methods: Mapping[str, Compressor], folder: Path) -> dict[str, Report]:
@@ -41,8 +44,8 @@ def _of(trials: Trials, name: str, source: Path, methods: Mapping[str, Compresso
     folder.mkdir(parents=True)
     alone = folder / "model.onnx"
     if not extract_network(source, name, alone):
-        return {"reason": NO_CLASSES}
-    baseline = trials.log_probs("onnx", alone)
+        return {"reason": NO_OUTPUTS}
+    baseline = trials.outputs("onnx", alone)
     made = {key: trials.tried(each, alone, baseline, folder / key) for key, each in methods.items()}
     before = {"size_mb": round(alone.stat().st_size / 1e6, 3), "latency_ms": trials.time(made, alone)}
     for its in made.values():
@@ -59,16 +62,16 @@ def mixed(networks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return chosen if len(set(chosen.values())) > 1 and all(chosen.values()) else {}
 
 
-def in_words(networks: Mapping[str, Mapping[str, Any]]) -> Sequence[str]:
+def in_words(networks: Mapping[str, Mapping[str, Any]], metric: Metric) -> Sequence[str]:
     """Return a sentence about each network, with what its method costs it."""
-    return [f"{name}: {_sentence(its)}." for name, its in networks.items()]
+    return [f"{name}: {_sentence(its, metric)}." for name, its in networks.items()]
 
 
-def _sentence(its: Mapping[str, Any]) -> str:
+def _sentence(its: Mapping[str, Any], metric: Metric) -> str:
     if "reason" in its:
         return str(its["reason"])
     if its["chosen"] == FLOAT:
         return "stays float32"
-    found = its["methods"][its["chosen"]]
-    lost, agreement = found["choosing"]["accuracy_lost"]["value"], found["choosing"]["agreement"]
-    return f"{its['chosen']}, {100 * lost:z.2f} points of accuracy lost, agreement {agreement:.4f}"
+    found = its["methods"][its["chosen"]]["choosing"]
+    lost = loss_in_words(metric, loss_of(metric, found))
+    return f"{its['chosen']}, {lost}, agreement {found['agreement']:.4f}"

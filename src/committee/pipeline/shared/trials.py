@@ -16,7 +16,7 @@ from committee.exporters.base import EXPORTERS
 from committee.models.predictor import Images
 from committee.models.timing import MEGABYTE, Timing, interleaved
 from committee.pipeline.shared.compressible import BATCH, Model
-from committee.pipeline.shared.held_out import compared
+from committee.pipeline.shared.held_out import compared, loss_of
 from committee.pipeline.shared.network_files import measure_file
 from committee.pipeline.shared.outcome import reason
 from committee.recipe.compression import Compression
@@ -39,27 +39,34 @@ class Trials:
         Its tolerances.
     images : callable
         Returns the calibration images.
+
+    Attributes
+    ----------
+    metric : Metric
+        The metric that decides what is kept.
     """
 
     def __init__(self, model: Model, section: Compression, images: Callable[[], Images]) -> None:
         self.model, self.section, self.images = model, section, images
+        task = model.dataset.task
+        self.metric = task.metric(task.guarded)
 
     def given(self, compressor: Compressor) -> Images:
         """Return the images that a method needs."""
         return self.images() if compressor.calibrated else np.empty((0, 0, 0, 0), np.uint8)
 
-    def log_probs(self, format: str, file: Path) -> Any:
-        """Return the log-probabilities of a file for the rows of the choice."""
-        return self.model.log_probs(EXPORTERS.make(format).open(file), self.model.choosing)
+    def outputs(self, format: str, file: Path) -> Any:
+        """Return the outputs of a file for the rows of the choice."""
+        return self.model.outputs(EXPORTERS.make(format).open(file), self.model.choosing)
 
     def tried(self, compressor: Compressor, source: Path, baseline: Any, folder: Path) -> Report:
-        """Compress a file and compare it with its log-probabilities; an error is recorded."""
+        """Compress a file and compare it with its outputs; an error is recorded."""
         folder.mkdir(parents=True)
         try:
             start = time.perf_counter()
             file = compressor.compress(source, self.given(compressor), folder)
             seconds = time.perf_counter() - start
-            after = self.log_probs(compressor.format, file)
+            after = self.outputs(compressor.format, file)
         except Exception as error:
             log.debug("%s of %s failed", folder.name, self.model.name, exc_info=True)
             return {"status": "failed", "reason": reason(error)}
@@ -72,14 +79,15 @@ class Trials:
 
     def refusal(self, found: Mapping[str, Any]) -> str:
         """Return why a file is not within the tolerances; empty if it is."""
-        lost, agreement, section = found["accuracy_lost"], found["agreement"], self.section
-        rows = f"{found['n']} {self.model.choosing.kind} rows"
+        metric, agreement, section = self.metric, found["agreement"], self.section
+        lost, rows = loss_of(metric, found), f"{found['n']} {self.model.choosing.kind} rows"
         if lost["value"] > section.tolerance:
-            return (
-                f"it loses {100 * lost['value']:.2f} points of accuracy [{100 * lost['low']:.2f}, "
-                f"{100 * lost['high']:.2f}] on {rows}, and compress.tolerance is "
-                f"{100 * section.tolerance:g} points"
-            )
+            value, low, high = (f"{100 * lost[key]:.2f}" for key in ("value", "low", "high"))
+            what = f"it loses {value} points of {metric.name} [{low}, {high}]"
+            if not metric.in_points:
+                what = f"its {metric.name} is {value}% larger [{low}%, {high}%]"
+            unit = " points" if metric.in_points else "%"
+            return f"{what} on {rows}, and compress.tolerance is {100 * section.tolerance:g}{unit}"
         if agreement < section.min_agreement:
             return (
                 f"it agrees with the float32 file on {agreement:.1%} of {rows}, and "

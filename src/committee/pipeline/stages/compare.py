@@ -11,6 +11,7 @@ from committee.pipeline.comparing.kinds import kind_of
 from committee.pipeline.comparing.plot import require_matplotlib
 from committee.pipeline.comparing.table import comparison_table
 from committee.pipeline.discover import require_store
+from committee.pipeline.shared.for_task import check_least, task_of_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.summary import Summary, Table
@@ -102,6 +103,7 @@ class Compare(Stage):
         """Return the models that would be compared, as far as they are evaluated."""
         require_store(store)
         settings = self._settings(recipe)
+        check_least(settings, task_of_store(store))
         format = settings.format or default_format()
         if not settings.models and not read_reports(store):
             text = f"The best model of each kind would be compared in the format {format} once evaluated."
@@ -124,11 +126,14 @@ class Compare(Stage):
             No model is evaluated, or one of `compare.models` is not.
         UnknownNameError
             The store has no such model.
+        UsageError
+            The models predict numbers, and a smallest accuracy is asked for.
         DependencyError
             A plot is asked for, and Matplotlib is not installed.
         """
         require_store(store)
         settings = self._settings(recipe)
+        check_least(settings, task_of_store(store))
         if settings.plot is not None:
             require_matplotlib()
         with store.hold():

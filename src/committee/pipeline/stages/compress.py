@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from committee.errors import ExportError, StoreError
+from committee.metrics.metric import Metric
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_within
 from committee.pipeline.shared.compressed import compress_model, every_method
+from committee.pipeline.shared.for_task import task_of_store
+from committee.pipeline.shared.held_out import loss_of
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.per_network import in_words
 from committee.pipeline.shared.reports import read_reports
@@ -20,7 +23,6 @@ from committee.store.commit import write_json
 from committee.store.layout import Store
 from committee.untrusted.documents import read_json
 
-COLUMNS = ["file", "status", "MB", "ms (1)", "speed-up", "accuracy lost", "agreement", "rows"]
 FAST: dict[str, Any] = {
     "methods": ["float16", "onnx_static"],
     "images": 4,
@@ -34,9 +36,10 @@ class Compress(Stage):
     """Compress exported models, and keep what loses little accuracy.
 
     Each method makes a smaller or faster file: static or dynamic quantization to 8 bits, half precision. The
-    file is compared with the float32 one on rows that were held out: accuracy and log-loss lost, agreement,
-    size, and latency, measured in turns. What is within compress.tolerance is kept in the package of the
-    model; the rest is refused. The choice is made on val or out-of-fold rows, and reported on test rows.
+    file is compared with the float32 one on rows that were held out: accuracy and log-loss lost (of numbers,
+    root mean squared error), agreement, size, and latency, measured in turns. What is within
+    compress.tolerance is kept in the package of the model; the rest is refused. The choice is made on val or
+    out-of-fold rows, and reported on test rows.
 
     Parameters
     ----------
@@ -78,7 +81,8 @@ class Compress(Stage):
             "--tolerance": {
                 "type": "float",
                 "metavar": "SHARE",
-                "help": "largest loss of accuracy, such as 0.01",
+                "help": "largest loss of accuracy, such as 0.01; of numbers, largest relative increase of "
+                "the root mean squared error",
                 "sets": "compress.tolerance",
             },
             "--force": {
@@ -164,9 +168,13 @@ class Compress(Stage):
     def report(self, outcome: Outcome, store: Store) -> Summary:
         """Return the measurements of each file, on the rows of the report."""
         reports = {name: its for name, its in read_compression(store).items() if name in outcome.done}
-        rows = [row for name, its in reports.items() for row in _rows(name, its)]
-        words = [line for its in reports.values() for line in in_words(its.get("networks", {}))]
-        return Summary({"compressed": reports}, [Table("Compressed files", COLUMNS, rows), *words])
+        task = task_of_store(store)
+        metric = task.metric(task.guarded)
+        lost = f"{metric.name} lost" if metric.in_points else f"{metric.name} lost, relative"
+        columns = ["file", "status", "MB", "ms (1)", "speed-up", lost, "agreement", "rows"]
+        rows = [row for name, its in reports.items() for row in _rows(name, its, metric)]
+        words = [line for its in reports.values() for line in in_words(its.get("networks", {}), metric)]
+        return Summary({"compressed": reports}, [Table("Compressed files", columns, rows), *words])
 
     def _section(self, recipe: Recipe) -> Any:
         """Return the section; the verb needs none, since its defaults are of use."""
@@ -223,7 +231,7 @@ def _save(store: Store, name: str, report: Mapping[str, Any]) -> None:
     write_json(path, {"models": {**read_compression(store), name: dict(report)}})
 
 
-def _rows(name: str, report: Mapping[str, Any]) -> list[list[object]]:
+def _rows(name: str, report: Mapping[str, Any], metric: Metric) -> list[list[object]]:
     """Return the rows of the table: the float32 file, and the others."""
     before = report["float32"]
     kind = report["chosen_on"]
@@ -234,7 +242,7 @@ def _rows(name: str, report: Mapping[str, Any]) -> list[list[object]]:
         if found is None:
             rows.append([f"{name}/{folder}", "failed", None, None, None, its["reason"], "", ""])
             continue
-        lost = found["accuracy_lost"]
+        lost = loss_of(metric, found)
         rows.append(
             [
                 f"{name}/{folder}",
