@@ -125,7 +125,10 @@ def test_files_of_numbers_are_kept_by_their_error_and_compared(
     monkeypatch.setattr(network_files, "CALLS", 2)
     monkeypatch.setattr(trials, "interleaved", partial(interleaved, rounds=1, most=1))
     store = Store(shutil.copytree(numbers_root, tmp_path / "store"))
-    files = ["compress={of: [test_resnet], methods: [onnx_static], images: 4}", "compare={models: [test_resnet]}"]
+    files = [
+        "compress={of: [test_resnet], methods: [onnx_static], images: 4}",
+        "compare={models: [test_resnet]}",
+    ]
     recipe = load_recipe(None, [*number_settings, *files])
     assert not run_verb("compress", recipe, store).failed
     report = json.loads(store.compression_report().read_text("utf-8"))["models"]["test_resnet"]
