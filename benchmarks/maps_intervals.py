@@ -89,7 +89,7 @@ def found(data: Drawn, seed: int) -> Iterable[tuple[str, Mapping[str, Interval]]
 
 def measure(quick: bool) -> list[Row]:
     """Return the coverage by kind of interval, metric, number of images and their differences."""
-    count = 4 if quick else 1000
+    count = 4 if quick else 500
     result = []
     for spread in (0.5,) if quick else (0.3, 0.8):
         pixels, images, gains = truth(spread)

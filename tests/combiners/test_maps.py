@@ -35,6 +35,7 @@ CASES = [
     for key in serving(task_of(rows))
     for place, options in enumerate(QUICK.get(key, COMBINERS.load(key).examples(("near", "tree"))))
     if rows is IMAGES or "hard_voting" not in str(options)
+    if key != "vector_scaling"  # its penalty counts images
 ]
 
 
@@ -99,3 +100,15 @@ def test_scores_of_maps_resample_images() -> None:
         other_gain = found["many"].gain[metric]
         assert gain.units == other_gain.units == 10
         assert other_gain.standard_error == pytest.approx(gain.standard_error, rel=0.05, abs=1e-3), metric
+
+
+def test_biases_of_classes_are_held_back_by_the_number_of_images() -> None:
+    shifted = replace(IMAGES, logits=IMAGES.logits + np.array([2, 0, 0], np.float32))
+    biases = {}
+    for name, rows in (("pixels", as_rows(shifted)), ("images", shifted)):
+        biases[name] = np.ptp(build("vector_scaling").fit(rows).notes()["biases"])
+    assert biases["images"] < biases["pixels"] / 3
+    assert (shifted.units(), as_rows(shifted).units(), shifted.units(shifted.groups < 4)) == (10, 160, 4)
+    _, one = score(build("vector_scaling"), shifted)
+    _, other = score(build("vector_scaling"), as_rows(shifted))
+    assert np.abs(one.held_out - other.held_out).max() > 0.05

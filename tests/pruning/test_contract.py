@@ -95,6 +95,25 @@ def test_greedy_steps_are_the_best_steps() -> None:
         assert subsets.score(after) == pytest.approx(max(others), abs=1e-6)
 
 
+def test_all_subsets_are_compared_within_the_budgets() -> None:
+    rows = simulated(5)
+    subsets, path = path_of("all_subsets", rows)
+    assert len(subsets.evaluated) == 31
+    for size, best in enumerate(path, 1):
+        others = [subsets.score(each) for each in itertools.combinations(range(5), size)]
+        assert subsets.score(best) == pytest.approx(max(others), abs=1e-6)
+    costs = {name: {"latency_ms": 1.0, "size_mb": 1.0 + k} for k, name in enumerate(subsets.members)}
+    within = Subsets(subsets.rows, "log_loss", Budgets(costs, {"size_mb": 4.0}))
+    path = PRUNERS.make("all_subsets").path(within)
+    assert set(within.evaluated) == {(0,), (1,), (2,), (3,), (0, 1), (0, 2)}
+    assert [len(each) for each in path] == [1, 2]
+    with pytest.raises(UsageError) as caught:
+        path_of("all_subsets", simulated(13))
+    assert str(caught.value) == (
+        "all_subsets: expected at most 12 members, got 13. Use greedy_forward, or fewer members."
+    )
+
+
 def test_diversity_keeps_a_floor_of_accuracy() -> None:
     rows = simulated(8)
     alone = {name: (rows.logits[k].argmax(1) == rows.labels).mean() for k, name in enumerate(rows.members)}

@@ -37,7 +37,8 @@ class Pruned(Selection):
     Parameters
     ----------
     method : str
-        Key of a pruning method: `greedy_forward`, `greedy_backward`, `diversity_max` or `clustering`.
+        Key of a pruning method: `greedy_forward`, `greedy_backward`, `all_subsets`, `diversity_max` or
+        `clustering`.
     target_size : int, optional
         Number of members to keep. If the path has no subset of this size within the budgets, the best other
         size is used and the notes give the reason. By default the size with the best metric, or the smallest
@@ -122,7 +123,8 @@ class Pruned(Selection):
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes: the pruning method runs on all rows and without each fold."""
-        subsets = members * (members + 1) // 2
+        known = self.method in PRUNERS.names()
+        subsets = (PRUNERS.load(self.method) if known else Pruner).evaluations(members)
         path = members * PASS * rows * classes + subsets * evaluation_seconds(
             self.metric, rows, classes, members
         )

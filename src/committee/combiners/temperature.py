@@ -48,7 +48,7 @@ class Temperature(OutputCalibrator):
     True
     """
 
-    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64], units: int) -> None:
         """Set the best temperature of outputs `[N, C]` of `inner`."""
         found = fit_temperature(outputs, labels)
         self.set_buffers(inverse_temperature=torch.tensor(1 / found.value))

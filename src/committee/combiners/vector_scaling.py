@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +22,9 @@ class VectorScaling(OutputCalibrator):
 
     Use it if a class is predicted too often, or if some classes are more overconfident than others. A
     temperature is fitted first. Scales (relative to it) and biases are then fitted with a penalty, so that
-    those of a class with few rows stay near 1 and 0, which is the temperature alone. The predicted class can
-    change. As for `Temperature`, all is fitted on cross-fitted outputs of `inner`.
+    those of a class with few rows stay near 1 and 0, which is the temperature alone. Of maps, an image counts
+    as one row against the penalty, since its pixels are not independent. The predicted class can change. As
+    for `Temperature`, all is fitted on cross-fitted outputs of `inner`.
 
     Parameters
     ----------
@@ -68,11 +70,13 @@ class VectorScaling(OutputCalibrator):
         super().__init__(inner, seed)
         self.spread = spread
 
-    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64], units: int) -> None:
         """Fit a temperature, then the scale and the bias of each class, to outputs `[N, C]` of `inner`."""
         above_zero(f"{self.key}.spread", self.spread)
         found = fit_temperature(outputs, labels)
-        scale, bias = best_class_scaling(outputs / np.float32(found.value), labels, self.spread)
+        # Rows that are not independent, such as pixels of an image, count as one against the penalty.
+        spread = self.spread * math.sqrt(units / len(labels))
+        scale, bias = best_class_scaling(outputs / np.float32(found.value), labels, spread)
         by_class = np.stack([scale / found.value, bias]).astype(np.float32)
         self.set_buffers(scale=by_class[0], bias=by_class[1])
         self._notes = {

@@ -41,7 +41,7 @@ class NumberCounts(NamedTuple):
     second: Floats
 
     def over_targets(self, errors: Floats) -> Floats:
-        """Return the mean of errors of each target; of several, in standard deviations of the true numbers."""
+        """Return the mean over targets; of several, in standard deviations of the true numbers."""
         if errors.shape[-1] == 1:
             return errors[..., 0]
         spread = np.sqrt(ratio(self.second - ratio(np.square(self.first), self.pixels), self.pixels))

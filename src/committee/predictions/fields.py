@@ -77,6 +77,12 @@ class Fields:
         """Return the stratum of each row, int64 `[N]`, for drawing folds; it requires labels."""
         return self.target_type.strata(self.require_labels(who))
 
+    def units(self, where: NDArray[np.bool_] | None = None) -> int:
+        """Return the number of rows, all or those of a mask; of maps, that of their images or groups."""
+        if not self.target_type.dense or self.groups is None:
+            return len(self) if where is None else int(where.sum())
+        return len(np.unique(self.groups if where is None else self.groups[where]))
+
     def require_labels(self, who: str) -> NDArray[Any]:
         """Return the labels, or raise a DataError if there are none."""
         if self.labels is None:

@@ -54,5 +54,10 @@ class Pruner(ABC):
             At least one subset.
         """
 
+    @classmethod
+    def evaluations(cls, members: int) -> int:
+        """Return about how many subsets are evaluated; by default, those of a greedy selection."""
+        return members * (members + 1) // 2
+
 
 PRUNERS: Family[Pruner] = Family("committee.pruning", "pruning method")

@@ -72,7 +72,9 @@ class OutputCalibrator(Rule, Protocol):
 
     inner: Any
 
-    def fit_around(self, inner: Any, outputs: LogProbs, labels: NDArray[np.int64]) -> Self:
+    def fit_around(
+        self, inner: Any, outputs: LogProbs, labels: NDArray[np.int64], units: int | None = None
+    ) -> Self:
         """Fit the rule on outputs `[N, C]` of rows that these were not fitted on, around a fitted `inner`."""
 
     def calibrated(self, outputs: LogProbs) -> LogProbs:
@@ -131,7 +133,8 @@ class CrossFits(Generic[R]):
         result = np.empty_like(outputs)
         for fold in np.unique(self._folds):
             others, rows = self._folds != fold, self._folds == fold
-            fitted = rule.clone().fit_around(rule.inner, outputs[others], labels[others])
+            units = self._predictions.units(others)
+            fitted = rule.clone().fit_around(rule.inner, outputs[others], labels[others], units)
             result[rows] = fitted.calibrated(outputs[rows])
         return result
 
@@ -140,7 +143,8 @@ class CrossFits(Generic[R]):
         if isinstance(rule, OutputCalibrator):
             labels = self._predictions.require_labels(rule.key)
             inner = copy.deepcopy(self.fit(rule.inner))
-            return rule.clone().fit_around(inner, self.held_out(rule.inner), labels)
+            outputs, units = self.held_out(rule.inner), self._predictions.units()
+            return rule.clone().fit_around(inner, outputs, labels, units)
         key = _identity(rule)
         if key not in self._fitted:
             self._fitted[key] = rule.clone().fit(self._predictions)

@@ -80,7 +80,7 @@ class OutputCalibrator(Calibrator):
         """Fit the calibration on cross-fitted outputs, and `inner` on all rows."""
         outputs = cross_fit(self.inner, predictions, self._folds(predictions))
         self.inner.fit(predictions)
-        self.fit_outputs(outputs, predictions.require_labels(self.key))
+        self.fit_outputs(outputs, predictions.require_labels(self.key), predictions.units())
 
     def _folds(self, predictions: Predictions) -> NDArray[np.int64]:
         """Return the folds of the predictions or, if these have one fold or none, folds that are drawn."""
@@ -89,16 +89,22 @@ class OutputCalibrator(Calibrator):
             return redraw_folds(predictions, self.seed)
         return folds
 
-    def fit_around(self, inner: Combiner, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Self:
+    def fit_around(
+        self,
+        inner: Combiner,
+        outputs: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        units: int | None = None,
+    ) -> Self:
         """Fit the calibration on outputs `[N, C]` of rows that these were not fitted on, and set `inner`."""
         self.inner, self.member_names = inner, inner.member_names
-        self.fit_outputs(outputs, labels)
+        self.fit_outputs(outputs, labels, len(labels) if units is None else units)
         return self
 
     def calibrate(self, predictions: Predictions) -> None:
         """Fit the calibration on the outputs of `inner`."""
         labels = predictions.require_labels(self.key)
-        self.fit_outputs(self.inner.combine(predictions.logits), labels)
+        self.fit_outputs(self.inner.combine(predictions.logits), labels, predictions.units())
 
     @torch.no_grad()
     def calibrated(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,8 +112,11 @@ class OutputCalibrator(Calibrator):
         return self.calibrate_outputs(torch.from_numpy(outputs)).numpy()
 
     @abstractmethod
-    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-        """Fit the calibration on outputs `[N, C]` of `inner` for rows that it was not fitted on."""
+    def fit_outputs(self, outputs: NDArray[np.float32], labels: NDArray[np.int64], units: int) -> None:
+        """Fit the calibration on outputs `[N, C]` of `inner` for rows that it was not fitted on.
+
+        `units` is the number of independent rows; of maps, that of images.
+        """
 
     @abstractmethod
     def calibrate_outputs(self, outputs: Tensor) -> Tensor:
