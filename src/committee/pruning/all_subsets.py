@@ -31,7 +31,7 @@ class AllSubsets(Pruner):
     --------
     >>> from committee.combiners import Pruned
     >>> from committee.predictions import simulate
-    >>> rows = simulate({"good": 3.0, "fair": 2.5, "weak": 0.5})
+    >>> rows = simulate({"good": 2.0, "fair": 1.8, "weak": 0.0})
     >>> fitted = Pruned("all_subsets").fit(rows)
     >>> sorted(fitted.notes()["chosen"]["members"])
     ['fair', 'good']
