@@ -5,6 +5,8 @@ bundle. A folder that has the name of a model of the store is written ./NAME. Fo
 recursively. With --csv, an interrupted run continues where it stopped; a file with predictions of another
 model is refused, and an image that has changed is predicted again. An image that cannot be read is reported
 and skipped; with --csv it is also listed in a second file, FILE with the ending .unreadable.csv.
+
+A model of maps predicts each pixel of an image, large images in overlapping tiles. --out writes the maps.
 """
 
 from __future__ import annotations
@@ -12,14 +14,15 @@ from __future__ import annotations
 import logging
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from committee.base.text import duration
+from committee.cli._maps import Keeper, add_maps, check_maps, tiles_of, tiles_suffix
 from committee.cli._options import add_dry_run, add_set, add_store, add_trust, recipe_of, store_of
 from committee.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from committee.inference.origins import Origins
     from committee.inference.predict import Prediction
@@ -41,6 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--csv", type=Path, metavar="FILE", help="append a row id,...,model for each image to FILE"
     )
     output.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_maps(output, parser)
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -95,6 +99,7 @@ def run(arguments: Namespace) -> int:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
     photos = find_photos(arguments.paths)
     model = open_model(arguments.name, store_of(arguments), recipe_of(arguments))
+    check_maps(model, arguments)
     rule = rule_of(
         model,
         coverage=arguments.coverage,
@@ -105,11 +110,34 @@ def run(arguments: Namespace) -> int:
         return _print_plan(model, photos, arguments)
     if arguments.csv:
         return _to_csv(model, photos, rule, arguments)
-    found = predict(model, photos, batch_size=arguments.batch_size, time_limit=arguments.time_limit)
-    predictions = list(progress.track(found, len(photos), "predicting"))
-    failed = {each.id: each.reason for each in predictions if each.probabilities is None}
-    (_print_json if arguments.json else _print_table)(model, predictions, rule, failed)
-    return _exit_code(len(predictions) - len(failed), failed)
+    found = predict(model, photos, **_settings(arguments))
+    tracked = progress.track(found, len(photos), "predicting")
+    done, failed = _summarized(tracked, rule.entry if arguments.json else rule.shown)
+    (_print_json if arguments.json else _print_table)(model, done, rule, failed)
+    return _exit_code(len(done), failed)
+
+
+def _settings(arguments: Namespace) -> dict[str, Any]:
+    """Return the options of `predict` that the arguments give."""
+    return {
+        "batch_size": arguments.batch_size,
+        "time_limit": arguments.time_limit,
+        **tiles_of(arguments),
+    }
+
+
+def _summarized(
+    found: Iterable[Prediction], summary: Callable[[Any], Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a summary of each image, so that maps are not kept, and the reasons of those that failed."""
+    done: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for each in found:
+        if each.probabilities is None:
+            failed[each.id] = each.reason
+        else:
+            done[each.id] = summary(each.probabilities)
+    return done, failed
 
 
 def _to_csv(model: Predictor, photos: list[Path], rule: Rule, arguments: Namespace) -> int:
@@ -118,17 +146,20 @@ def _to_csv(model: Predictor, photos: list[Path], rule: Rule, arguments: Namespa
     from committee.inference.prediction_csv import PredictionCsv, write_unreadable
 
     failed: dict[str, str] = {}
-    name, origins = f"{model.name}{rule.suffix()}", _origins(photos, arguments)
+    name, origins = f"{model.name}{rule.suffix()}{tiles_suffix(arguments)}", _origins(photos, arguments)
+    files = Keeper(model, photos, arguments)
     with PredictionCsv(arguments.csv, rule.header(), name, origins) as rows:
         new = [photo for photo in photos if photo_id(photo) not in rows.done]
         skipped = len(photos) - len(new)
-        found = predict(model, new, batch_size=arguments.batch_size, time_limit=arguments.time_limit)
+        found = predict(model, new, **_settings(arguments))
         for each in progress.track(found, len(new), "predicting"):
             if each.probabilities is None:
                 failed[each.id] = each.reason
                 log.error("%s", each.reason)
             else:
+                files.keep(each, each.id in rows.renewed)
                 rows.write(each.id, rule.cells(each.probabilities))
+    files.close()
     done = len(new) - len(failed)
     unreadable = f"{len(failed)} unreadable"
     if failed:
@@ -160,7 +191,7 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     done -= _origins(photos, arguments).stale(done) if done else set()
     new = [photo for photo in photos if photo_id(photo) not in done]
     start = perf_counter()
-    tried = len(list(predict(model, new[:1], time_limit=arguments.time_limit)))
+    tried = len(list(predict(model, new[:1], **_settings(arguments))))
     hours = (perf_counter() - start) * len(new) / max(1, tried) / 3600
     if arguments.json:
         print_json({"model": model.name, "photos": len(new), "hours": hours})
@@ -169,23 +200,17 @@ def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> i
     return 0
 
 
-def _print_json(model: Predictor, found: Iterable[Prediction], rule: Rule, failed: dict[str, str]) -> None:
-    predictions = [
-        {"id": each.id, **rule.entry(each.probabilities)} for each in found if each.probabilities is not None
-    ]
+def _print_json(model: Predictor, done: dict[str, Any], rule: Rule, failed: dict[str, str]) -> None:
+    predictions = [{"id": name, **entry} for name, entry in done.items()]
     left_out = [{"id": name, "reason": reason} for name, reason in failed.items()]
     result = {"model": model.name, "predictions": predictions, "failed": left_out}
     print_json(result | rule.facts())
 
 
-def _print_table(model: Predictor, found: Iterable[Prediction], rule: Rule, failed: dict[str, str]) -> None:
+def _print_table(model: Predictor, done: dict[str, Any], rule: Rule, failed: dict[str, str]) -> None:
     from committee.errors import printable
 
-    rows = [
-        [printable(each.id), *rule.shown(each.probabilities)]
-        for each in found
-        if each.probabilities is not None
-    ]
+    rows = [[printable(name), *cells] for name, cells in done.items()]
     print_table("", ["image", *rule.columns()], rows)
     if rule.note:
         print(rule.note)

@@ -6,11 +6,11 @@ An exported file whose runtime is not torch is opened and run without importing 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from committee.inference.named import path_of
 from committee.inference.rules import why_wrong
 from committee.inference.time_limit import SECONDS, TimeLimit
 from committee.models.predictor import Images, Predictor
+from committee.models.tiling import OVERLAP, TILE, check_tiles, tiled, tiles_at_once
 from committee.pipeline.bundling.reading import is_bundle, open_bundle
 from committee.predictions.target_types import target_type_of
 
@@ -36,13 +37,13 @@ PIXELS_AT_ONCE = 2**24
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The probabilities of one image, or its numbers.
+    """The probabilities of one image, or its numbers, or maps of them.
 
     Parameters
     ----------
     id : str
         `photo_id` of the image: its path as given or found, with `/` between its parts.
-    probabilities : float32 array [C], or None
+    probabilities : float32 array [C], or [C, H, W] of a model of maps, or None
         None if the image could not be read.
     reason : str
         Why the image could not be read.
@@ -137,7 +138,13 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def predict(
-    model: Predictor, photos: Sequence[Path], *, batch_size: int = 32, time_limit: float = SECONDS
+    model: Predictor,
+    photos: Sequence[Path],
+    *,
+    batch_size: int = 32,
+    time_limit: float = SECONDS,
+    tile: int = TILE,
+    overlap: float = OVERLAP,
 ) -> Iterator[Prediction]:
     """Predict images of any sizes, in order.
 
@@ -147,9 +154,13 @@ def predict(
     photos : sequence of Path
         Image files.
     batch_size : int
-        Largest number of images in one call of the model. Images of a batch have the same size.
+        Largest number of images in one call of the model. Images of a batch have the same size. A model of
+        maps gets at most so many tiles of one image, and at most a million pixels unless one tile has more.
     time_limit : float
-        Seconds in which the model has to answer for one image.
+        Seconds in which the model has to answer for one image, or for one tile.
+    tile, overlap : int, float
+        Of a model of maps: side of the tiles of large images in pixels, and their overlap as a fraction of
+        it; see `committee.models.tiling.tiled`.
 
     Yields
     ------
@@ -185,6 +196,11 @@ def predict(
     [(2,)]
     """
     limited, window = TimeLimit(model, time_limit), list[tuple[str, Images | str]]()
+    if target_type_of(model).dense:
+        check_tiles(tile, overlap, batch_size)
+        tiles = {"tile": tile, "overlap": overlap, "batch": tiles_at_once(batch_size, tile)}
+        yield from (_predict_maps(limited, *entry, tiles) for entry in _decoded(photos, model.channels))
+        return
     for entry in _decoded(photos, model.channels):
         window.append(entry)
         pixels = sum(image[0].size for _, image in window if not isinstance(image, str))
@@ -230,6 +246,18 @@ def _predict_window(limited: TimeLimit, window: Sequence[tuple[str, Images | str
         found |= dict(zip(indices, _predict_batch(limited, names, batch), strict=True))
     for index, (name, image) in enumerate(window):
         yield Prediction(name, None, image) if isinstance(image, str) else found[index]
+
+
+def _predict_maps(limited: TimeLimit, name: str, image: Images | str, tiles: Mapping[str, Any]) -> Prediction:
+    """Return the maps of an image, which may be the text of its error."""
+    if isinstance(image, str):
+        return Prediction(name, None, image)
+    try:
+        maps = tiled(limited, image, **tiles)
+    except DataError as error:
+        return Prediction(name, None, f"{name}: {error}")
+    reason = why_wrong(limited.model, maps)
+    return Prediction(name, None, _wrong(name, limited.model, reason)) if reason else Prediction(name, maps)
 
 
 def _predict_batch(limited: TimeLimit, names: Sequence[str], batch: Images) -> list[Prediction]:

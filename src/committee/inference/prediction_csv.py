@@ -42,6 +42,8 @@ class PredictionCsv:
     ----------
     done : set of str
         Ids of the rows that the file already contained, and that are current.
+    renewed : set of str
+        Ids of the rows that were removed, since their images have changed.
 
     Raises
     ------
@@ -81,7 +83,8 @@ class PredictionCsv:
         rows = _whole_rows(path, header) if path.exists() else []
         self._check_model({unescape(row[-1]) for row in rows})
         self.done = {unescape(row[0]) for row in rows}
-        if origins is not None and (stale := origins.stale(self.done)):
+        self.renewed = set[str]() if origins is None else origins.stale(self.done)
+        if stale := self.renewed:
             log.warning(
                 "%s: predicted again, since the images have changed or nothing says what the rows were made "
                 "from: %s",

@@ -9,13 +9,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.inference.answers import answers_of, why_invalid
+from committee.inference.map_rules import (
+    class_maps_of,
+    number_maps_of,
+    why_no_maps,
+    why_no_probabilities,
+)
 from committee.inference.values import values_of, why_not_numbers
 from committee.models.predictor import Predictor
-from committee.predictions.target_types import CLASSES, NUMBERS, target_type_of
+from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBER_MAPS, NUMBERS, target_type_of
 
 
 class Rule(Protocol):
-    """How predictions are shown and written; `row` is what a model predicts for an image, float32 `[C]`."""
+    """How predictions are shown and written.
+
+    `row` is what a model predicts for an image: float32 `[C]`, or maps `[C, H, W]`.
+    """
 
     @property
     def note(self) -> str:
@@ -51,10 +60,17 @@ class Rule(Protocol):
         ...
 
 
-_RULES: Mapping[str, Callable[..., Rule]] = {CLASSES.name: answers_of, NUMBERS.name: values_of}
+_RULES: Mapping[str, Callable[..., Rule]] = {
+    CLASSES.name: answers_of,
+    NUMBERS.name: values_of,
+    CLASS_MAPS.name: class_maps_of,
+    NUMBER_MAPS.name: number_maps_of,
+}
 _CHECKS: Mapping[str, Callable[[NDArray[Any], int], str]] = {
     CLASSES.name: why_invalid,
     NUMBERS.name: why_not_numbers,
+    CLASS_MAPS.name: why_no_probabilities,
+    NUMBER_MAPS.name: why_no_maps,
 }
 
 

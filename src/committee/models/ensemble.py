@@ -30,7 +30,8 @@ from committee.models.flat import Flat
 from committee.models.labeled_rows import labeled_rows, pixel_rows
 from committee.models.measure import device_of
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
-from committee.models.member import Member, predict
+from committee.models.member import Member
+from committee.models.prediction import predict
 from committee.models.tasks import common_task, units_of
 from committee.models.views.base import SingleView
 from committee.models.vote import LazyOutputs, Vote, run_views, views_of_network
@@ -238,10 +239,10 @@ class Ensemble(Vote):
         return self
 
     def predict(
-        self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
-    ) -> NDArray[np.float32]:
-        """Return probabilities, or numbers, float32 `[N, C]`; see `committee.models.member.predict`."""
-        return predict(self, images, batch_size)
+        self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32, **tiles: Any
+    ) -> Any:
+        """Return probabilities, or numbers, float32 `[N, C]`; see `committee.models.prediction.predict`."""
+        return predict(self, images, batch_size, **tiles)
 
     def save(self, folder: Path | str) -> None:
         """Write `ensemble.json`, the networks to `members/`, and the combiners to `combiners/`.

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 import safetensors.torch
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -17,14 +16,15 @@ from committee.backbones.build import build
 from committee.backbones.inspection import inspect
 from committee.backbones.outputs import scaled
 from committee.backbones.weights import require_finite
-from committee.errors import DataError, UsageError
+from committee.errors import DataError
 from committee.images.decode import Source
 from committee.images.view import Fit, View
-from committee.models._images import channels_of, check_images, image_batches
+from committee.models._images import check_images
 from committee.models.batch import Batch
 from committee.models.descriptions import MEMBER as DESCRIPTION
 from committee.models.descriptions import read_description, write_description
 from committee.models.padded import maps_of
+from committee.models.prediction import predict
 from committee.models.stored_network import load_network
 from committee.models.tasks import NamedOutputs, checked_units, task_and_names
 from committee.tasks.base import TASKS, Task, task_of_model
@@ -242,7 +242,8 @@ class Member(NamedOutputs, nn.Module):
         if isinstance(net, Backbone):
             network = net
         else:
-            output = inspect(net, len(names), channels, size, name, logits=task.logits)
+            dense = task.target_type.dense
+            output = inspect(net, len(names), channels, size, name, logits=task.logits, maps=dense)
             network = Backbone(net, find_head(net, len(names)), output=output)
         network.output = scaled(network.output, shift, scale, names, name)
         view = View(size, mean, std, "native" if task.target_type.dense else fit, channels)
@@ -276,10 +277,10 @@ class Member(NamedOutputs, nn.Module):
         return batch.images if batch.source.is_floating_point() else batch.normalized(self.view)
 
     def predict(
-        self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
-    ) -> NDArray[np.float32]:
+        self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32, **tiles: Any
+    ) -> Any:
         """Return probabilities, or numbers, float32 `[N, C]`, of images; see the function `predict`."""
-        return predict(self, images, batch_size)
+        return predict(self, images, batch_size, **tiles)
 
     def save(self, folder: Path | str) -> None:
         """Write `weights.safetensors` and `member.json` into `folder`."""
@@ -346,55 +347,3 @@ class Member(NamedOutputs, nn.Module):
             return cls(network, view, classes, name, provenance, normalized, task, units).eval()
 
         return build_from(rebuild, folder / DESCRIPTION, "the description of a member")
-
-
-@torch.inference_mode()
-def predict(
-    module: nn.Module, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
-) -> NDArray[np.float32]:
-    """Return the probabilities, or the numbers, that a module predicts for images.
-
-    Parameters
-    ----------
-    module : nn.Module
-        A module from images to logits, or to numbers if its attribute `task` says so. It is set to evaluation
-        mode.
-    images : uint8 tensor or array [N, c, H, W], or sequence of paths, PIL images, bytes or arrays [H, W, c]
-        The images. Those of a sequence may differ in size.
-    batch_size : int
-        Largest number of images of one size in a batch.
-
-    Returns
-    -------
-    float32 array [N, C]
-
-    Raises
-    ------
-    DataError
-        A probability or a number is not finite.
-    """
-    module.eval()
-    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
-    batches = image_batches(images, channels_of(module), batch_size)
-    infer, task = getattr(module, "infer", module), task_of_model(module)
-    outputs = [task.link(infer(batch.to(device)).float()).cpu() for batch in batches]
-    if not outputs:
-        return np.zeros((0, len(_class_names(module))), np.float32)
-    found: NDArray[np.float32] = torch.cat(outputs).numpy()
-    wrong = int((~np.isfinite(found).all(1)).sum())
-    if wrong:
-        raise DataError(
-            str(getattr(module, "name", type(module).__name__)),
-            expected=f"finite {'logits' if task.logits else task.target_type.answers}",
-            got=f"NaN or infinity for {wrong} of {len(found)} images",
-            todo="Check the weights of the networks.",
-        )
-    return found
-
-
-def _class_names(module: nn.Module) -> Sequence[str]:
-    """Return the class names of a module, of which the shape of no predictions at all follows."""
-    names: Sequence[str] = getattr(module, "class_names", ())
-    if not names:
-        raise UsageError("predict", expected="at least one image, or a model with class names", got="none")
-    return names

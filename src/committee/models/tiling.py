@@ -21,6 +21,7 @@ TILE = 512
 OVERLAP = 0.25
 SIGMAS = 8
 """Side of a tile in standard deviations of its Gaussian weights."""
+PIXELS_AT_ONCE = 2**20
 VALUES_AT_ONCE = 2**16
 """Values whose logarithm is taken at once: new memory costs more time than the logarithm."""
 
@@ -112,7 +113,7 @@ def tiled(
     >>> found.shape, bool((found[0] == image.max(axis=0)).all())
     ((1, 50, 70), True)
     """
-    _check_options(tile, overlap, batch)
+    check_tiles(tile, overlap, batch)
     if image.ndim != 3 or 0 in image.shape:
         raise DataError("image", expected="an array [channels, height, width]", got=str(list(image.shape)))
     if task is not None:
@@ -200,7 +201,13 @@ def _outputs_of(task: Task, means: Tensor) -> Tensor:
     return means
 
 
-def _check_options(tile: int, overlap: float, batch: int) -> None:
+def tiles_at_once(batch_size: int, tile: int) -> int:
+    """Return the number of tiles of a batch: at most `batch_size`, and about a million pixels."""
+    return max(1, min(batch_size, PIXELS_AT_ONCE // tile**2))
+
+
+def check_tiles(tile: int, overlap: float, batch: int) -> None:
+    """Raise UsageError if an option of `tiled` is out of range."""
     if tile < 1:
         raise UsageError("tile", expected="a side of at least 1 pixel", got=str(tile))
     if not 0 <= overlap < 1:

@@ -166,13 +166,16 @@ def views_of_network(outputs: Sequence[Output], network: int) -> dict[int, Singl
 def run_views(
     network: nn.Module, views: Sequence[SingleView | None], batch: Batch, *, lazy: bool = False
 ) -> list[Tensor]:
-    """Return the outputs `[B, C]` of a network for each view of the images.
+    """Return the outputs `[B, C, ...]` of a network for each view of the images.
 
-    Views of a small batch run as one batch, of at most `TOGETHER` images; in a recorded graph, always.
+    Views of a small batch run as one batch, of at most `TOGETHER` images; in a recorded graph, always. Views
+    of maps may differ in size, and run one by one.
     """
     task = task_of_model(network)
     if all(view is None for view in views):
         return [logits_of(batch.run(network, lazy=lazy), task)] * len(views)
+    if task.target_type.dense:
+        return [_maps_of_view(network, view, batch, lazy) for view in views]
     step = len(views) if is_tracing() else max(1, TOGETHER // max(1, len(batch)))
     found: list[Tensor] = []
     for start in range(0, len(views), step):
@@ -180,6 +183,15 @@ def run_views(
         logits = logits_of(batch.under(some).run(network, lazy=lazy), task)
         found += logits.unflatten(0, (len(some), -1)).unbind(0)
     return found
+
+
+def _maps_of_view(network: nn.Module, view: SingleView | None, batch: Batch, lazy: bool) -> Tensor:
+    """Return the maps `[B, C, H, W]` of a network for a view of the images, as maps of the images."""
+    task = task_of_model(network)
+    if view is None:
+        return logits_of(batch.run(network, lazy=lazy), task)
+    height, width = batch.source.shape[2:]
+    return view.inverse(logits_of(batch.under([view]).run(network, lazy=lazy), task), (height, width))
 
 
 def _infer(

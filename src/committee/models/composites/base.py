@@ -19,7 +19,8 @@ from committee.errors import UsageError
 from committee.images.decode import Source
 from committee.models.descriptions import COMPOSITE as DESCRIPTION
 from committee.models.descriptions import MEMBER, write_description
-from committee.models.member import WEIGHTS, predict
+from committee.models.member import WEIGHTS
+from committee.models.prediction import predict
 from committee.models.slugs import slugs
 from committee.models.stored_network import damage_named
 from committee.models.tasks import NamedOutputs, common_task, units_of
@@ -141,10 +142,10 @@ class Composite(NamedOutputs, nn.Module, ABC):
         """Create an untrained composite from its `options`, before its weights are loaded."""
 
     def predict(
-        self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32
-    ) -> NDArray[np.float32]:
-        """Return probabilities, float32 `[N, C]`, of images; see `committee.models.member.predict`."""
-        return predict(self, images, batch_size)
+        self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32, **tiles: Any
+    ) -> Any:
+        """Return probabilities, float32 `[N, C]`, of images; see `committee.models.prediction.predict`."""
+        return predict(self, images, batch_size, **tiles)
 
     def own_state(self) -> dict[str, Tensor]:
         """Return the tensors that do not belong to the parts, by name."""
