@@ -7,15 +7,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from committee.errors import CommitteeError
+from committee.models.stored import load_network
 from committee.models.timing import Timing, interleaved
 from committee.pipeline.comparing import comparison
 from committee.pipeline.comparing.served import Served
 from committee.pipeline.run import plan_run, run_verb
 from committee.pipeline.shared import network_files, trials
 from committee.pipeline.shared.splits import load_predictions
+from committee.predictions.table import Predictions
 from committee.recipe.compression import Compression
 from committee.recipe.load import load_recipe
 from committee.store.layout import Store
@@ -147,6 +150,47 @@ def test_files_of_numbers_are_kept_by_their_error_and_compared(
     assert {row["kind"] for row in found["rows"]} == {"single", "int8 single"}
     exact, other = (row["scores"]["rmse"]["value"] for row in found["rows"])
     assert other == pytest.approx(exact, rel=0.01) and " and has an RMSE of " in found["text"]
+
+
+def test_a_network_and_predictions_from_elsewhere(numbers_root, number_settings, tmp_path, cli):
+    """The network returns standardized numbers; the table has targets in another order."""
+    store = Store(shutil.copytree(numbers_root, tmp_path / "store"))
+    net = load_network(store.checkpoint("test_vit", "refit"), ())
+    torch.save(net.network.net.state_dict(), tmp_path / "net.pt")
+    (tmp_path / "targets.txt").write_text("ink\nleft\n", encoding="utf-8")
+    output, view = net.network.output, net.view.options()
+    shift, scale, mean, std = (
+        ",".join(map(repr, each if isinstance(each, (list, tuple)) else [each]))
+        for each in (output.shift, output.scale, view["mean"], view["std"])
+    )
+    words = [
+        "--backbone",
+        "timm:test_vit",
+        "--weights",
+        tmp_path / "net.pt",
+        "--classes",
+        tmp_path / "targets.txt",
+    ]
+    words += ["--mean", mean, "--std", std, "--img-size", 32, f"--shift={shift}", "--scale", scale]
+    said = cli("adopt", "--name", "guest", *words, "--fresh", "test", "--store", store.root)
+    assert said.code == 0, said.err
+    assert "RMSE on the seen training images: " in said.out
+    mine, guest = (Predictions.load(store.kfold(name) / "test_refit") for name in ("test_vit", "guest"))
+    np.testing.assert_allclose(guest.logits, mine.logits, rtol=1e-4)
+    assert guest.target_type.name == "numbers" and guest.target_names == ("ink", "left")
+
+    rows, folder = Predictions.load(store.kfold("test_vit") / "oof"), tmp_path / "trainer" / "oof"
+    folder.mkdir(parents=True)
+
+    values = zip(rows.sample_ids, rows.logits[0].tolist(), strict=True)
+    lines = [f"{name},{left!r},{ink!r}" for name, (ink, left) in values]
+    (folder / "resnet.csv").write_text("\n".join(["id,left,ink", *lines]), encoding="utf-8")
+    said = cli("import", tmp_path / "trainer", "--store", store.root)
+    assert said.code == 0, said.out + said.err
+    stored = Predictions.load(store.kfold("resnet") / "oof")
+    assert stored.target_names == ("ink", "left")
+    np.testing.assert_allclose(stored.logits, rows.logits, rtol=1e-5)
+    np.testing.assert_array_equal(stored.labels, rows.labels)
 
 
 def test_a_file_is_refused_by_its_relative_error():

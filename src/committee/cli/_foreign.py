@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Collection
 from typing import Any
 
 from committee.errors import UsageError
@@ -21,6 +22,15 @@ def add_preprocessing(parser: ArgumentParser, size: str) -> None:
         "--std",
         metavar="A[,B,C]",
         help="standard deviation of the channels in its training (default: that of the backbone)",
+    )
+    add(
+        "--shift",
+        metavar="A,B",
+        help="mean of each target, if the network returns standardized numbers (default: it returns numbers "
+        "in their units)",
+    )
+    add(
+        "--scale", metavar="A,B", help="standard deviation of each target, if it returns standardized numbers"
     )
 
 
@@ -50,17 +60,20 @@ def described(arguments: Namespace) -> dict[str, Any]:
         "seen": arguments.seen,
         "fresh": arguments.fresh,
         "ema": arguments.ema,
+        "shift": _numbers("--shift", arguments.shift, ()) or (),
+        "scale": _numbers("--scale", arguments.scale, ()) or (),
     }
 
 
-def _numbers(option: str, text: str | None) -> list[float] | None:
-    """Return one number, or three separated by commas; raise UsageError for anything else."""
+def _numbers(option: str, text: str | None, counts: Collection[int] = (1, 3)) -> list[float] | None:
+    """Return numbers separated by commas, as many as are possible; raise UsageError for anything else."""
     if text is None:
         return None
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = []
-    if len(values) not in (1, 3):
-        raise UsageError(option, expected="one number, or three separated by commas", got=f"'{text}'")
+    if not values or (counts and len(values) not in counts):
+        wanted = "one number, or three separated by commas" if counts else "numbers separated by commas"
+        raise UsageError(option, expected=wanted, got=f"'{text}'")
     return values

@@ -21,6 +21,7 @@ from committee.cli._output import print_json, print_text
 
 if TYPE_CHECKING:
     from committee.pipeline.foreign import Adopted
+    from committee.tasks.base import Task
 
 
 GROUP = "Networks and predictions from elsewhere"
@@ -45,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="FILE",
-        help="class names in the order of the logits: one per line, or a JSON list",
+        help="names of the classes or targets in the order of the outputs: one per line, or a JSON list",
     )
     add_preprocessing(parser, "dataset.img_size")
     add_seen(parser, "unknown, the same as all")
@@ -57,6 +58,7 @@ def run(arguments: Namespace) -> int:
     """Adopt the network, and print what was found."""
     from committee.pipeline.adopt import adopt
     from committee.pipeline.foreign import Foreign
+    from committee.pipeline.shared.for_task import task_of_store
 
     foreign = Foreign(
         arguments.name,
@@ -65,15 +67,16 @@ def run(arguments: Namespace) -> int:
         arguments.classes,
         **described(arguments),
     )
-    found = adopt(recipe_of(arguments), store_of(arguments), foreign, dry_run=arguments.dry_run)
+    store = store_of(arguments)
+    found = adopt(recipe_of(arguments), store, foreign, dry_run=arguments.dry_run)
     if arguments.json:
         print_json(asdict(found))
     else:
-        _print(found)
+        _print(found, task_of_store(store))
     return 0
 
 
-def _print(found: Adopted) -> None:
+def _print(found: Adopted, task: Task) -> None:
     view = found.view
     print(f"{found.name}: {found.state}")
     print_text(
@@ -83,11 +86,14 @@ def _print(found: Adopted) -> None:
     if found.prefix:
         print(f"The names of its tensors have the prefix '{found.prefix}'.")
     if found.reordered:
-        print("Its classes are in another order than those of the data set; they are matched by name.")
+        what = task.target_type.outputs
+        print(f"Its {what} are in another order than those of the data set; they are matched by name.")
     counts = [f"{found.fresh[split]} of {rows} {split}" for split, rows in found.rows.items() if rows]
     print_text(f"Images that it was not trained on, by --seen and --fresh: {', '.join(counts)}")
-    for kind, share in found.agrees.items():
-        print(f"Accuracy on the {kind} training images: {100 * share:.1f}%")
+    in_points = task.metric(task.guarded).in_points
+    for kind, value in found.agrees.items():
+        text = f"Accuracy on the {kind} training images: {100 * value:.1f}%"
+        print(text if in_points else f"{task.guarded.upper()} on the {kind} training images: {value:.4g}")
     if not any(found.fresh.values()):
         print_text(
             "It is left out of ensembles. Name the images that it was not trained on with --seen or --fresh."

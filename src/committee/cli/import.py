@@ -60,8 +60,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="class names in the order of the outputs: one per line, or a JSON list (default: what labels or "
-        "settings beside the predictions say, or the order in which the trainer sorts)",
+        help="names of classes or targets in the order of the outputs: one per line, or a JSON list "
+        "(default: what labels or settings beside the predictions say, or the order in which the trainer "
+        "sorts)",
     )
     add_preprocessing(parser, "what the files say, or dataset.img_size")
     add_seen(parser, "unknown, the same as all, except with out-of-fold predictions of all training images")

@@ -19,12 +19,14 @@ from committee.images.view import View
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.pipeline.foreign import EMA, Adopted, Foreign
+from committee.pipeline.shared.sets import mean_of_members
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.store.commit import commit, remove
 from committee.store.hashes import hash_file
 from committee.store.layout import Store
 from committee.store.manifest import PROTOCOL, digest, is_done
+from committee.tasks.base import task_of
 from committee.training.fit.predict import logits_of
 
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
@@ -64,7 +66,7 @@ def load_networks(foreign: Foreign, recipe: Recipe, dataset: Dataset, classes: S
     UsageError
         A file or the backbone does not exist, or there is no file at all.
     DataError
-        A file is no checkpoint, or the classes are not those of the data set.
+        A file is no checkpoint, or the classes or targets are not those of the data set.
     MismatchError
         Tensors do not match the backbone; the error lists all of them.
     """
@@ -73,7 +75,7 @@ def load_networks(foreign: Foreign, recipe: Recipe, dataset: Dataset, classes: S
         raise UsageError(foreign.name, expected="a checkpoint", got="none", todo="Name it with --weights.")
     states = {key: _state(path, foreign.ema) for key, path in sorted(paths.items())}
     source = str(foreign.classes) if isinstance(foreign.classes, Path) else f"{foreign.name}: classes"
-    _require_classes(classes, dataset.class_names, source)
+    _require_names(classes, dataset.class_names, source, dataset.target_type.outputs)
     size = foreign.size or recipe.dataset.img_size
     loaded = {
         key: _member(foreign, paths[key], size, classes, dataset, state) for key, state in states.items()
@@ -93,7 +95,7 @@ def _state(path: Path, ema: bool) -> dict[str, Any]:
     return read_weights(path, (*EMA, *WRAPPERS) if ema else WRAPPERS, EMA if ema else ())
 
 
-def _require_classes(own: Sequence[str], wanted: Sequence[str], who: str) -> None:
+def _require_names(own: Sequence[str], wanted: Sequence[str], who: str, what: str) -> None:
     missing = [name for name in wanted if name not in own]
     extra = [name for name in own if name not in wanted]
     if missing or extra:
@@ -101,9 +103,9 @@ def _require_classes(own: Sequence[str], wanted: Sequence[str], who: str) -> Non
         problems += [f"{', '.join(map(repr, extra))} unknown"] if extra else []
         raise DataError(
             who,
-            expected="the classes of the data set, in any order",
+            expected=f"the {what} of the data set, in any order",
             got=" and ".join(problems),
-            todo="All members of a store must have the same classes.",
+            todo=f"All members of a store must have the same {what}.",
         )
 
 
@@ -116,9 +118,15 @@ def _member(
     state: dict[str, Any],
 ) -> tuple[Member, str]:
     trusted = foreign.backbone.startswith("python:")
+    names: dict[str, Any] = {dataset.target_type.outputs: classes}
+    units = dict(zip(dataset.class_names, dataset.units, strict=False))
     member = Member.build(
         foreign.backbone,
-        classes=classes,
+        **names,
+        task=dataset.task,
+        units=[units[name] for name in classes] if units else (),
+        shift=foreign.shift,
+        scale=foreign.scale,
         size=size,
         channels=dataset.channels,
         fit=dataset.fit,
@@ -178,6 +186,7 @@ class Adoption:
                 "data": dataset.fingerprint,
                 "seen": np.packbits(seen).tobytes().hex(),
                 **({"held_out": digest(held_out)} if folds else {}),
+                **({"shift": list(foreign.shift), "scale": list(foreign.scale)} if foreign.scale else {}),
             }
         )
 
@@ -222,10 +231,10 @@ class Adoption:
         if split == "train":
             logits, seen = self._with_folds(rows, logits, seen)
         has_folds = split == "train" and (dataset.folds[rows] >= 0).all()
-        predictions = Predictions.from_logits(
+        predictions = dataset.task.predictions(
             logits,
-            members=[self.foreign.name],
-            class_names=self.member.class_names,
+            [self.foreign.name],
+            self.member.class_names,
             sample_ids=dataset.sample_ids[rows],
             folds=dataset.folds[rows] if has_folds else None,
             groups=None if dataset.groups is None else dataset.groups[rows],
@@ -233,7 +242,7 @@ class Adoption:
             who=self.foreign.name,
         )
         predictions = predictions.with_classes(dataset.class_names).with_labels(
-            dataset.sample_ids[rows], dataset.labels[rows], labels_are="positions"
+            dataset.sample_ids[rows], dataset.labels[rows], **dataset.target_type.as_stored
         )
         with commit(
             folder, kind="predictions", fingerprint=fingerprint, source=self.source, what=what
@@ -257,7 +266,11 @@ class Adoption:
 
 
 def _agreement(rows: Predictions) -> dict[str, float]:
-    """Return the accuracy on images that the network was not trained on, and on those that it has seen."""
-    right, seen = rows.logits[0].argmax(axis=1) == rows.labels, rows.seen[0]
-    parts = {"fresh": right[~seen], "seen": right[seen]}
-    return {name: float(part.mean()) for name, part in parts.items() if len(part)}
+    """Return the accuracy, or RMSE, on images that the network was not trained on, and on those it saw."""
+    task, labels, outputs = task_of(rows), rows.require_labels("adopt"), mean_of_members(rows)
+    parts = {"fresh": ~rows.seen[0], "seen": rows.seen[0]}
+    return {
+        name: task.evaluate(outputs[part], labels[part], [task.guarded])[task.guarded]
+        for name, part in parts.items()
+        if part.any()
+    }

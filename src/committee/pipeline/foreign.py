@@ -26,8 +26,8 @@ class Foreign:
         The checkpoint: a `.safetensors` file, or a `.pt`, `.pth`, `.ckpt` or `.bin` file of torch. None if
         there are networks of folds alone.
     classes : Path or sequence of str
-        Class names in the order of the logits, or a file of them: one per line, a JSON list, or
-        `{"0": name}`.
+        Names of classes or targets in the order of the outputs, or a file of them: one per line, a JSON
+        list, or `{"0": name}`.
     size : int, optional
         The side of the input in pixels; by default, that of the recipe.
     mean, std : sequence of float, optional
@@ -43,11 +43,14 @@ class Foreign:
         Whether to use the moving average of the weights, if the checkpoint contains both.
     folds : mapping of int to Path
         The checkpoint of the network of each fold. Without `weights`, the member is the mean of their
-        probabilities.
+        probabilities or numbers.
     held_out : mapping of str to int
         Id of an image -> the fold whose network was not trained on it, while those of the other folds were.
         That network predicts it among the training images. If `seen` is `unknown` and this names all
         training images, other images count as not seen.
+    shift, scale : sequence of float
+        Mean and standard deviation of each target, if the network returns standardized numbers; none if it
+        returns numbers in their units.
 
     See Also
     --------
@@ -66,6 +69,8 @@ class Foreign:
     ema: bool = False
     folds: Mapping[int, Path] = field(default_factory=dict)
     held_out: Mapping[str, int] = field(default_factory=dict)
+    shift: Sequence[float] = ()
+    scale: Sequence[float] = ()
 
 
 @dataclass
@@ -85,7 +90,8 @@ class Adopted:
     rows, fresh : dict of str to int
         Split -> number of images, and of images that the network was not trained on.
     agrees : dict of str to float
-        Accuracy on training images: on `fresh` ones, and on those that it may have `seen`.
+        Accuracy (of numbers, root mean squared error) on training images: on `fresh` ones, and on those that
+        it may have `seen`.
     state : str
         `adopted`, `adopted already`, or `would be adopted`.
 

@@ -93,3 +93,34 @@ def test_folds_are_compared_by_their_rows() -> None:
     assert (
         split_groups(groups, {first: 0, second: 1}) == 1 and split_groups(groups, {first: 0, third: 1}) == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "message"),
+    [
+        (
+            ("age", "size"),
+            [[1.0, 20.0], [4.0, 50.0]],
+            "expected the targets of the data set, 'size', 'width', ",
+        ),
+        (
+            ("width", "size"),
+            [[20.0, 1.0], [50.0, 4.5]],
+            "got others in 1 of 2 rows: 'test/a/3.png' is [50.0, 4.5]",
+        ),
+        (("width", "size"), [[20.00001, 1.0], [50.0, 4.0]], ""),
+    ],
+)
+def test_columns_of_numbers_are_matched_by_name(names: Any, labels: Any, message: str) -> None:
+    data = dataset(
+        class_names=("size", "width"), labels=np.array([[0.0, 1.0], [1.0, 20.0], [4.0, 50.0], [0.0, 0.0]])
+    )
+    given = Predictions.from_values(
+        [[[1.0, 2.0], [3.0, 4.0]]], members=["net"], target_names=names, sample_ids=IDS[1:3], labels=labels
+    )
+    if not message:
+        assert match(given, data).classes == names
+        return
+    with pytest.raises(DataError) as caught:
+        match(given, data)
+    assert message in str(caught.value)

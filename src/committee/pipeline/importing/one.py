@@ -25,6 +25,7 @@ from committee.pipeline.layouts.base import LAYOUTS, REFIT, Found
 from committee.predictions.table import Predictions
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
+from committee.tasks.base import task_of
 
 LEAST_AGREEMENT = 0.95
 """Share of rows with the same class in the trainer's file and here, below which the difference is noted."""
@@ -174,12 +175,14 @@ def _foreign(model: Model, recipe: Recipe, dataset: Dataset) -> Foreign:
         ema,
         {int(key.rpartition("_")[2]): path for key, path in found.networks.items() if key != REFIT},
         model.held_out,
+        wanted.shift,
+        wanted.scale,
     )
     return replace(foreign, backbone=_backbone(model, foreign, settings, recipe, dataset))
 
 
 def _classes(model: Model, settings: Settings, dataset: Dataset) -> tuple[str, ...]:
-    """Return the classes in the order of the outputs: as named, as labels show, or as the trainer sorts."""
+    """Return the names of the outputs in order: as given, as labels show, or as the trainer sorts classes."""
     own = dataset.class_names
     if model.wanted.classes is not None and settings.classes:
         return settings.classes
@@ -188,6 +191,15 @@ def _classes(model: Model, settings: Settings, dataset: Dataset) -> tuple[str, .
         return shown[0]
     if settings.classes and set(settings.classes) == set(own):
         return settings.classes
+    if not dataset.task.logits:
+        if len(own) == 1:
+            return own
+        raise UsageError(
+            model.name,
+            expected="the order of its targets",
+            got="no names",
+            todo="Name its targets in the order of its outputs: --classes FILE",
+        )
     orders = orders_of(own)
     if len(orders) == 1:
         return orders[0]
@@ -245,13 +257,19 @@ def _compare(model: Model, store: Store, found: Adopted) -> None:
         own = {name: row for row, name in enumerate(here.sample_ids.tolist())}
         pairs = [(place, own[name]) for place, name in enumerate(model.held_out) if name in own]
         theirs, places = np.array(pairs, np.int64).reshape(-1, 2).T
-        columns = np.array([here.class_names.index(name) for name in rows.classes])
-        top = columns[rows.predictions.logits[0, theirs].argmax(1)]
-        same = float((top == here.logits[0, places].argmax(1)).mean()) if len(top) else 1.0
-        notes.append(f"{100 * same:.1f}% of its answers in the files of predictions are the same here.")
+        order, labels = [rows.classes.index(name) for name in here.class_names], here.require_labels("import")
+        written = rows.predictions.logits[0, theirs][:, order]
+        alike = task_of(here).alike(written, here.logits[0, places], labels[places])
+        same, how = (
+            float(alike.mean()) if len(alike) else 1.0,
+            "the same" if task_of(here).logits else "similar",
+        )
+        notes.append(f"{100 * same:.1f}% of its answers in the files of predictions are {how} here.")
         if same < LEAST_AGREEMENT:
             notes.append(advice)
     accuracy = found.agrees.get("fresh", found.agrees.get("seen"))
     score = model.found.score
-    if score is not None and accuracy is not None and abs(score - accuracy) > LARGEST_DIFFERENCE:
+    is_accuracy = task_of(here).metric(task_of(here).guarded).in_points
+    known = score is not None and accuracy is not None and is_accuracy
+    if known and abs(score - accuracy) > LARGEST_DIFFERENCE:
         notes.append(f"Its metrics have an accuracy of {score:.3f}, and here it is {accuracy:.3f}. {advice}")

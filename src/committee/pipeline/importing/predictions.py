@@ -14,29 +14,39 @@ from committee.pipeline.importing.rows import Match, match
 from committee.predictions.folds_of_files import read_model
 from committee.predictions.reading import LABELS_ARE, Reading
 from committee.predictions.table import Predictions
+from committee.predictions.target_types import TargetType
 
 
-def read_rows(paths: Mapping[int, Path], name: str, split: str, labels_are: str = "names") -> Predictions:
+def read_rows(
+    paths: Mapping[int, Path],
+    name: str,
+    split: str,
+    labels_are: str = "names",
+    target_type: TargetType | None = None,
+) -> Predictions:
     """Return the predictions of one model for the rows of a split.
 
     Parameters
     ----------
     paths : mapping of int to Path
         The file of each fold, or one file under -1. Out-of-fold files have different rows, which are put
-        together; files of test rows have the same rows, whose probabilities are averaged.
+        together; files of test rows have the same rows, whose probabilities or numbers are averaged.
     name : str
         Name of the model.
     split : str
         `oof`, `val` or `test`.
     labels_are : str
         `names`, or `positions` in the order of the classes.
+    target_type : TargetType, optional
+        What labels are, as for `Reading`.
 
     Raises
     ------
     DataError
         A file cannot be read, or the files do not fit together.
     """
-    found = read_model(name, paths, Reading(labels_are=labels_are), average_folds=split == "test")
+    reading = Reading(labels_are=labels_are, target_type=target_type)
+    found = read_model(name, paths, reading, average_folds=split == "test")
     (fold,) = paths if len(paths) == 1 else (-1,)
     if fold < 0 or found.folds is not None:
         return found
@@ -58,9 +68,10 @@ def matched(
     if dataset is None:
         return read_rows(paths, name, split), None
     problem: DataError | None = None
-    for reading in LABELS_ARE:
+    kind = dataset.target_type
+    for reading in LABELS_ARE if kind.as_stored else LABELS_ARE[:1]:
         try:
-            found = read_rows(paths, name, split, reading)
+            found = read_rows(paths, name, split, reading, None if kind.as_stored else kind)
             return found, match(found, dataset)
         except DataError as error:
             problem = problem or error

@@ -1,4 +1,4 @@
-"""The images of a data set that the rows of foreign predictions belong to, and the order of their classes."""
+"""The images of a data set that the rows of foreign predictions belong to, and the order of their columns."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from committee.errors import DataError, first_five
 from committee.images.dataset import Dataset
 from committee.predictions.table import Predictions
+from committee.tasks.base import task_of
 
 Rows = NDArray[np.int64]
+CLOSE = 1e-4
+"""Relative difference of two numbers that are the same label, written with fewer digits."""
 _NUMBERED = re.compile(r"\D*?(\d+)")
 
 
@@ -30,7 +33,7 @@ class Match:
     rows : int64 `[N]`
         The row of the data set of each of them, ascending.
     classes : tuple of str
-        The class of the data set of each column; empty if it is not known.
+        The class or target of the data set of each column; empty if it is not known.
     by : str
         What the rows were matched by: `id`, `file name`, `file name without suffix` or `row number`.
     left_out : int
@@ -115,7 +118,8 @@ def _match(predictions: Predictions, rows: Rows, dataset: Dataset, by: str) -> M
     found = np.flatnonzero(rows >= 0)
     order = found[np.argsort(rows[found])]
     kept, rows = predictions.rows(order), rows[order]
-    return Match(kept, rows, _classes(kept, rows, dataset), by, len(predictions) - len(order))
+    names = (_classes if task_of(kept).logits else _targets)(kept, rows, dataset)
+    return Match(kept, rows, names, by, len(predictions) - len(order))
 
 
 def _classes(predictions: Predictions, rows: Rows, dataset: Dataset) -> tuple[str, ...]:
@@ -145,6 +149,33 @@ def _classes(predictions: Predictions, rows: Rows, dataset: Dataset) -> tuple[st
     orders = [names] if named else orders_of(own)
     fitting = [each for each in orders if all(each[a] == own[b] for a, b in pairs)]
     return fitting[0] if len(fitting) == 1 else ()
+
+
+def _targets(predictions: Predictions, rows: Rows, dataset: Dataset) -> tuple[str, ...]:
+    """Return the target of each column: a single one, or by the names of the columns."""
+    names, own, who = predictions.class_names, dataset.class_names, predictions.members
+    if len(own) != len(names) or (len(own) > 1 and set(names) != set(own)):
+        raise DataError(
+            f"predictions of {first_five(who)}",
+            expected=f"the targets of the data set, {first_five(own)}",
+            got=first_five(names),
+            todo="Name the columns after the targets.",
+        )
+    found = names if len(own) > 1 else own
+    if predictions.labels is not None:
+        theirs = dataset.labels[rows][:, [own.index(name) for name in found]]
+        wrong = np.flatnonzero(~np.isclose(predictions.labels, theirs, rtol=CLOSE).all(axis=1))
+        if len(wrong):
+            first = int(wrong[0])
+            one, other = (each[first].tolist() for each in (predictions.labels, theirs))
+            raise DataError(
+                f"predictions of {first_five(who)}",
+                expected="the labels of the data set",
+                got=f"others in {len(wrong)} of {len(rows)} rows: '{predictions.sample_ids[first]}' is "
+                f"{one}, in the data set {other}",
+                todo="Import predictions of the same images and labels.",
+            )
+    return found
 
 
 def _other_labels(predictions: Predictions, rows: Rows, dataset: Dataset) -> DataError:

@@ -20,8 +20,8 @@ class Wanted:
     backbones : mapping of str to str
         Name of a model -> its architecture; the name `` (empty) is for all others.
     classes : Path, optional
-        A file of class names in the order of the outputs.
-    size, mean, std, seen, fresh, ema
+        A file of the names of classes or targets in the order of the outputs.
+    size, mean, std, seen, fresh, ema, shift, scale
         As in `committee.pipeline.foreign.Foreign`.
 
     See Also
@@ -37,6 +37,8 @@ class Wanted:
     seen: str = UNKNOWN
     fresh: str | None = None
     ema: bool = False
+    shift: Sequence[float] = ()
+    scale: Sequence[float] = ()
 
     @property
     def settings(self) -> Settings:
