@@ -269,7 +269,6 @@ def _compare(model: Model, store: Store, found: Adopted) -> None:
             notes.append(advice)
     accuracy = found.agrees.get("fresh", found.agrees.get("seen"))
     score = model.found.score
-    is_accuracy = task_of(here).metric(task_of(here).guarded).in_points
-    known = score is not None and accuracy is not None and is_accuracy
-    if known and abs(score - accuracy) > LARGEST_DIFFERENCE:
+    noted = score is not None and task_of(here).metric(task_of(here).guarded).in_points
+    if noted and accuracy is not None and abs((score or 0.0) - accuracy) > LARGEST_DIFFERENCE:
         notes.append(f"Its metrics have an accuracy of {score:.3f}, and here it is {accuracy:.3f}. {advice}")
