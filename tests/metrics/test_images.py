@@ -88,6 +88,10 @@ def test_metrics_of_numbers_are_those_of_all_their_pixels():
     details = images.details()["per_target"]
     assert [each["bias"] for each in details] == pytest.approx((values - truth).mean(axis=0))
     assert {each["n"] for each in details} == {len(truth)}
+    for place, each in enumerate(details):
+        value = root_mean_squared_error(truth[:, place], values[:, place])
+        assert each["rmse"]["value"] == pytest.approx(value)
+        assert each["rmse"]["low"] < value < each["rmse"]["high"]
 
 
 @pytest.mark.parametrize("size", [(9, 14), (40, 60), (200, 150)])

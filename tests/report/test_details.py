@@ -39,6 +39,19 @@ ENSEMBLE: dict[str, Any] = {
 HALF = "0.5000 [0.2500, 0.7500]"
 
 
+def test_maps_have_overlap_and_images() -> None:
+    classes = [{"class": "cell", "iou": 0.5, "dice": None, "boundary_f1": 0.25, "n": 9, "n_images": 2}]
+    found = {"per_class": classes, "worst": [{"sample_id": "x", "mean_iou": 0.125}], "disagreements": []}
+    assert tables({**MEMBER, **found, "mistakes": []})[1:] == [
+        (
+            "Classes of the test split",
+            ["class", "iou", "dice", "boundary_f1", "n", "n_images"],
+            [["cell", "0.5000", None, "0.2500", 9, 2]],
+        ),
+        ("Images of the test split with the worst values", ["image", "mean_iou"], [["x", "0.1250"]]),
+    ]
+
+
 def test_a_member() -> None:
     assert tables(MEMBER) == [
         (

@@ -203,7 +203,7 @@ class ClassImages(ImageScores):
             total += float(mutual_information(flat).sum())
         return np.array([total / (shape[0] * shape[1])])
 
-    def details(self) -> dict[str, Any]:
+    def details(self, seed: int = 0) -> dict[str, Any]:
         """Return IoU, Dice and boundary F1 of each class, classes without pixels, and the confusion matrix.
 
         `n` and `n_images` are the numbers of labeled pixels, and of images that have some.

@@ -127,6 +127,11 @@ def or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def as_json(interval: Interval) -> dict[str, float | None]:
+    """Return an interval as JSON values."""
+    return {name: or_none(value) for name, value in asdict(interval).items()}
+
+
 class ImageScores(ABC):
     """Scores of whole images, which are added one after the other; only their counts are kept.
 
@@ -236,8 +241,8 @@ class ImageScores(ABC):
         """Return the counts of all images."""
 
     @abstractmethod
-    def details(self) -> dict[str, Any]:
-        """Return results of each class or target."""
+    def details(self, seed: int = 0) -> dict[str, Any]:
+        """Return results of each class or target, as JSON values; `seed` is that of resamples."""
 
     def table(self) -> Floats:
         """Return the counts of all images, `[N, K]`."""
@@ -264,13 +269,14 @@ class ImageScores(ABC):
         seed : int
             Seed of the resamples.
         """
-        rows, sample = self.rows(), Sample(len(self), self._units(), level)
+        rows, sample = self.rows(), self.sample(level)
         return {name: metric.interval(rows, sample, resamples, seed) for name, metric in self.metrics.items()}
 
-    def _units(self) -> NDArray[np.int64]:
-        """Return the group of each image, `[N]`."""
+    def sample(self, level: float = 0.95) -> Sample:
+        """Return how images were drawn: one by one, or in groups."""
         places: dict[Any, int] = {}
-        return np.array([places.setdefault(group, len(places)) for group in self._groups])
+        units = [places.setdefault(group, len(places)) for group in self._groups]
+        return Sample(len(self), np.array(units), level)
 
     def worst(self, most: int = LISTED) -> list[dict[str, Any]]:
         """Return the images with the worst values of the first metric, the worst one first."""
@@ -296,13 +302,10 @@ class ImageScores(ABC):
 
         A metric that is not defined is None.
         """
-        intervals = {name: asdict(each) for name, each in self.intervals(seed=seed).items()}
         return {
             "n": len(self),
-            "metrics": {
-                name: {key: or_none(value) for key, value in each.items()} for name, each in intervals.items()
-            },
-            **self.details(),
+            "metrics": {name: as_json(each) for name, each in self.intervals(seed=seed).items()},
+            **self.details(seed),
             "worst": self.worst(),
             "disagreements": self.disagreements(),
         }

@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from committee.metrics.image_scores import (
+    RESAMPLES,
     Floats,
     Function,
     ImageRows,
     ImageScores,
+    as_json,
     image_metric,
     or_none,
     ratio,
@@ -149,20 +151,29 @@ class NumberImages(ImageScores):
         spread = np.sqrt(np.maximum(ratio(found.second, found.pixels), 0))
         return np.where(spread > 0, spread, 1.0)
 
-    def details(self) -> dict[str, Any]:
-        """Return metrics, bias and the number of pixels of each target, in its own unit."""
-        found = self.rows().whole
-        columns = found.rmse(), found.mae(), found.r2(), found.bias(), found.pixels
+    def details(self, seed: int = 0) -> dict[str, Any]:
+        """Return metrics with intervals, bias and the number of pixels of each target, in its own unit."""
+        rows, sample = self.rows(), self.sample()
+        whole = rows.whole
         return {
             "per_target": [
                 {
                     "target": name,
-                    "rmse": or_none(rmse),
-                    "mae": or_none(mae),
-                    "r2": or_none(r2),
+                    **{
+                        key: as_json(metric.interval(_of_target(rows, place), sample, RESAMPLES, seed))
+                        for key, metric in self.metrics.items()
+                    },
                     "bias": or_none(bias),
                     "n": int(count),
                 }
-                for name, rmse, mae, r2, bias, count in zip(self.names, *columns, strict=True)
+                for place, (name, bias, count) in enumerate(
+                    zip(self.names, whole.bias(), whole.pixels, strict=True)
+                )
             ]
         }
+
+
+def _of_target(rows: ImageRows, place: int) -> ImageRows:
+    """Return the counts of one target."""
+    values = np.stack([each[:, place] for each in rows.each], axis=1)
+    return ImageRows(values, lambda of_one: NumberCounts(*np.moveaxis(of_one[..., None], -2, 0)))

@@ -13,6 +13,8 @@ from committee.pipeline.shared.summary import interval
 from committee.report.text import has_unit, score
 
 Table = tuple[str, list[str], list[list[Any]]]
+SCORES = ("precision", "recall", "f1", "iou", "dice", "boundary_f1")
+"""Scores of a class, of which reports have some."""
 
 
 def tables(report: Report) -> list[Table]:
@@ -23,7 +25,8 @@ def tables(report: Report) -> list[Table]:
     report : dict
         The `metrics.json` of the model. Tables without rows are left out.
     """
-    found = [_metrics(report), _targets(report), _classes(report), _mistakes(report), *_sets(report)]
+    found = [_metrics(report), _targets(report), _classes(report), _mistakes(report)]
+    found += [*_images(report), *_sets(report)]
     if report["kind"] == "ensemble":
         found += [_gains(report), _calibration(report), _networks(report), *_conditional(report)]
         found.append(_together(report))
@@ -51,12 +54,25 @@ def _targets(report: Report) -> Table:
 
 
 def _classes(report: Report) -> Table:
-    scores = ["precision", "recall", "f1"]
-    rows = [
-        [each["class"], *(_four(each[score]) for score in scores), each["n"]]
-        for each in report.get("per_class", [])
-    ]
-    return "Classes of the test split", ["class", *scores, "n"], rows
+    found = report.get("per_class", [])
+    columns = [key for key in ("class", *SCORES, "n", "n_images") if any(key in each for each in found)]
+    rows = [[_four(each[key]) if key in SCORES else each[key] for key in columns] for each in found]
+    return "Classes of the test split", columns, rows
+
+
+def _images(report: Report) -> list[Table]:
+    """Return the images of maps that are worst, and those on which the members disagree most."""
+    titles = {
+        "worst": "Images of the test split with the worst values",
+        "disagreements": "Images of the test split on which the members disagree most",
+    }
+    result = []
+    for key, title in titles.items():
+        found = report.get(key) or []
+        names = [name for each in found[:1] for name in each if name != "sample_id"]
+        rows = [[each["sample_id"], *(_four(each[name], name) for name in names)] for each in found]
+        result.append((title, ["image", *names], rows))
+    return result
 
 
 def _mistakes(report: Report) -> Table:
