@@ -127,11 +127,6 @@ def or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def as_json(interval: Interval) -> dict[str, float | None]:
-    """Return an interval as JSON values."""
-    return {name: or_none(value) for name, value in asdict(interval).items()}
-
-
 class ImageScores(ABC):
     """Scores of whole images, which are added one after the other; only their counts are kept.
 
@@ -300,11 +295,11 @@ class ImageScores(ABC):
     def report(self, *, seed: int = 0) -> dict[str, Any]:
         """Return metrics with intervals, details, and the images that are worth a look, as JSON values.
 
-        A metric that is not defined is None.
+        As in reports of rows, a metric that is not defined is NaN; that of a class without pixels is None.
         """
         return {
             "n": len(self),
-            "metrics": {name: as_json(each) for name, each in self.intervals(seed=seed).items()},
+            "metrics": {name: asdict(each) for name, each in self.intervals(seed=seed).items()},
             **self.details(seed),
             "worst": self.worst(),
             "disagreements": self.disagreements(),

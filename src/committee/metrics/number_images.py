@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,7 +15,6 @@ from committee.metrics.image_scores import (
     Function,
     ImageRows,
     ImageScores,
-    as_json,
     image_metric,
     or_none,
     ratio,
@@ -160,7 +160,7 @@ class NumberImages(ImageScores):
                 {
                     "target": name,
                     **{
-                        key: as_json(metric.interval(_of_target(rows, place), sample, RESAMPLES, seed))
+                        key: asdict(metric.interval(_of_target(rows, place), sample, RESAMPLES, seed))
                         for key, metric in self.metrics.items()
                     },
                     "bias": or_none(bias),
