@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
-from committee.backbones.base import Architecture
+from committee.backbones.base import Architecture, Backbone
 from committee.backbones.build import build, build_architecture, pretrained_default, resolve
+from committee.backbones.outputs import Output
 from committee.backbones.residual_deconv import CustomResidualDeconv
+from committee.backbones.stored_weights import build_for, fill
+from committee.base.tracing import tracing
 from committee.errors import UsageError
+from committee.untrusted.safetensors_header import read_header
 
 CUT = [
     ("torchvision:alexnet", 8, 24),
@@ -25,9 +31,27 @@ CUT = [
 ]
 
 
+def stored(backbone: Backbone, path: Path, outputs: int) -> Backbone:
+    """Save a network for gray images, and load it as stored members are."""
+    safetensors.torch.save_model(backbone.net, str(path))
+    architecture = Architecture.from_json(backbone.architecture.to_json())
+
+    def state_of(network: Backbone) -> dict[str, torch.Tensor]:
+        return network.net.state_dict(keep_vars=True)
+
+    def again() -> Backbone:
+        return build_architecture(architecture, outputs, channels=1, img_size=64, seed=0)
+
+    network = build_for(path, read_header(path), again, state_of)
+    assert all(parameter.is_meta for parameter in network.net.parameters())
+    fill(network.net, path, read_header(path), nn.Module.state_dict)
+    assert network.output == backbone.output
+    return network.eval()
+
+
 @pytest.mark.parametrize(("name", "stride", "width"), CUT)
-def test_classifiers_become_networks_of_maps_and_are_rebuilt_without_weights(
-    name: str, stride: int, width: int
+def test_classifiers_become_networks_of_maps_and_are_stored(
+    name: str, stride: int, width: int, tmp_path: Path
 ):
     backbone = build(name, 5, channels=1, img_size=64, maps=True, output_stride=stride, seed=0)
     images = torch.randn(2, 1, 3 * max(stride, 16), 5 * max(stride, 16))
@@ -37,11 +61,9 @@ def test_classifiers_become_networks_of_maps_and_are_rebuilt_without_weights(
     assert backbone(images).shape == (2, 5, *images.shape[2:]) and backbone.stride == stride
     assert backbone.embed(images).shape == (2, backbone.embedding_size) == (2, width)
     assert [tensor.numel() for tensor in backbone.head_parameters()] == [5 * width, 5]
-    described = backbone.architecture.to_json()
-    again = build_architecture(Architecture.from_json(described), 5, channels=1, img_size=64)
-    assert described["output_stride"] == stride
-    again.eval().net.load_state_dict(backbone.net.state_dict())
-    torch.testing.assert_close(again(images), backbone(images))
+    assert backbone.architecture.to_json()["output_stride"] == stride
+    again = stored(backbone, tmp_path / "weights.safetensors", 5)
+    assert torch.equal(again(images), backbone(images))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +125,7 @@ WHOLE = ["CustomResidualDeconv", "torchvision:lraspp_mobilenet_v3_large"]
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_networks_of_maps_are_refused_for_classes_and_have_no_output_stride(name: str):
+def test_networks_of_maps_are_refused_for_classes_and_have_no_output_stride(name: str, tmp_path: Path):
     with pytest.raises(UsageError) as caught:
         build(name, 2, img_size=32)
     assert str(caught.value) == (
@@ -122,9 +144,7 @@ def test_networks_of_maps_are_refused_for_classes_and_have_no_output_stride(name
     maps = backbone(images)
     assert maps.shape == (1, 2, *sides)
     assert backbone.embed(images).shape == (1, backbone.embedding_size)
-    again = build_architecture(Architecture.from_json(backbone.architecture.to_json()), 2, channels=1)
-    again.eval().net.load_state_dict(backbone.net.state_dict())
-    assert again.output == backbone.output and torch.equal(again(images), maps)
+    assert torch.equal(stored(backbone, tmp_path / "weights.safetensors", 2)(images), maps)
 
 
 def test_our_network_has_no_published_weights_and_a_few_million_parameters():
@@ -146,3 +166,41 @@ def test_weights_of_torchvisions_networks_of_segmentation_are_those_without_the_
     assert own["classifier.low_classifier.weight"].shape[0] == 3
     assert own["classifier.high_classifier.weight"].shape[0] == 3
     assert all(torch.equal(own[key], each) for key, each in whole.items() if "_classifier" not in key)
+
+
+class Several(nn.Module):
+    """The maps of several networks in one graph."""
+
+    def __init__(self, backbones: list[Backbone]) -> None:
+        super().__init__()
+        self.backbones = nn.ModuleList(backbones)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.stack([backbone(images) for backbone in self.backbones])
+
+
+def test_exported_graphs_take_images_of_any_size(tmp_path: Path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("segmentation_models_pytorch")
+    linknet = Architecture("linknet", "smp", "linknet/tu-test_resnet", {"encoder_depth": 3})
+    backbones = [
+        build("squeezenet1_1", 2, channels=1, img_size=64, maps=True, output_stride=4, seed=0),
+        build_architecture(linknet, 2, channels=1, seed=0),
+    ]
+    tiny = CustomResidualDeconv(2, 1, widths=(4, 6))
+    backbones.append(Backbone(tiny, ("head",), output=Output(maps=True, stride=tiny.stride)))
+    smaller = nn.Conv2d(1, 2, 4, stride=4)
+    backbones.append(Backbone(smaller, (), output=Output(maps=True, resized=True)))
+    module, file = Several(backbones).eval(), tmp_path / "maps.onnx"
+    free = {"images": dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)}
+    with tracing(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            module, (torch.randn(2, 1, 64, 96),), dynamic_shapes=free, verbose=False, optimize=False
+        )
+    program.save(file)
+    session = onnxruntime.InferenceSession(file)
+    for shape in [(2, 1, 64, 96), (1, 1, 128, 64), (3, 1, 96, 96)]:
+        images = torch.randn(shape)
+        (found,) = session.run(None, {"images": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), module(images), atol=1e-4, rtol=1e-4)
