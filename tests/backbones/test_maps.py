@@ -27,7 +27,7 @@ CUT = [
     ("timm:test_resnet", 8, 16),
     ("timm:test_convnext", 16, 16),
     ("timm:test_efficientnet", 8, 16),
-    ("timm:test_vit", 16, 16),
+    ("timm:test_vit", None, 16),
 ]
 
 
@@ -51,9 +51,10 @@ def stored(backbone: Backbone, path: Path, outputs: int) -> Backbone:
 
 @pytest.mark.parametrize(("name", "stride", "width"), CUT)
 def test_classifiers_become_networks_of_maps_and_are_stored(
-    name: str, stride: int, width: int, tmp_path: Path
+    name: str, stride: int | None, width: int, tmp_path: Path
 ):
     backbone = build(name, 5, channels=1, img_size=64, maps=True, output_stride=stride, seed=0)
+    stride = stride or 16
     images = torch.randn(2, 1, 3 * max(stride, 16), 5 * max(stride, 16))
     backbone(images).sum().backward()
     assert all(parameter.grad is not None for parameter in backbone.parameters())
@@ -74,7 +75,16 @@ def test_classifiers_become_networks_of_maps_and_are_stored(
             {"output_stride": 7},
             "timm:test_resnet: expected an output stride of 2, 4, 8, 16 or 32, got 7.",
         ),
-        ("timm:test_vit", {}, "timm:test_vit: expected an output stride of 16, got 8."),
+        (
+            "timm:test_vit",
+            {"output_stride": 8},
+            "timm:test_vit: expected an output stride of 16, got 8.",
+        ),
+        (
+            "timm:test_vit",
+            {"output_stride": 0},
+            "timm:test_vit: expected an output stride of at least 1, got 0.",
+        ),
         (
             "torchvision:squeezenet1_1",
             {"output_stride": 32},

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.backbones.outputs import Output
-from committee.backbones.upsample import no_features
+from committee.backbones.upsample import Features, no_features
 from committee.base.registry import Family
 from committee.errors import UsageError
 
@@ -301,8 +301,8 @@ class Source(ABC):
         """Return whether a network returns an output for each pixel as it is; None if its builder decides."""
         return False
 
-    def cut(self, backbone: Backbone, channels: int, stride: int) -> tuple[nn.Module, int]:
-        """Return the layers up to an output stride, as a module, and the number of channels of its features.
+    def cut(self, backbone: Backbone, channels: int, stride: int) -> Features:
+        """Return the layers up to an output stride.
 
         Parameters
         ----------
@@ -311,7 +311,7 @@ class Source(ABC):
         channels : int
             Number of channels of the images.
         stride : int
-            Side of an image divided by that of the features.
+            Side of an image divided by that of the features, or `AUTO` for the default one.
 
         Raises
         ------

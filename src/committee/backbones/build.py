@@ -13,7 +13,7 @@ from committee.backbones.cutting import dry_run, multiple_of
 from committee.backbones.inspection import inspect
 from committee.backbones.outputs import Output
 from committee.backbones.presets import MAP_PRESETS, PRESETS
-from committee.backbones.upsample import HEAD, OUTPUT_STRIDE, Upsampled, no_features, require_sides
+from committee.backbones.upsample import AUTO, HEAD, Upsampled, no_features, require_sides
 from committee.backbones.weights import load_weights, read_weights, strip_prefixes
 from committee.errors import CommitteeError, TrainingError, UnknownNameError, UsageError, nearest
 
@@ -106,7 +106,8 @@ def build(
         Whether the network shall return maps `[B, outputs, H, W]` of images `[B, channels, H, W]`, whose
         height and width are multiples of `Backbone.stride`.
     output_stride : int, optional
-        With `maps`, side of an image divided by that of the features that are upsampled; 8 if omitted.
+        With `maps`, side of an image divided by that of the features that are upsampled. If omitted, 8, or
+        the next larger one that the network has.
 
     Returns
     -------
@@ -168,8 +169,9 @@ def _of_task(architecture: Architecture, maps: bool, output_stride: int | None) 
         kind = "a network that returns maps as it is" if maps else "a network without maps"
         raise UsageError(name, expected=f"no output stride for {kind}", got=str(output_stride))
     cut = maps and as_it_is is False
-    stride = OUTPUT_STRIDE if output_stride is None else output_stride
-    return replace(architecture, output_stride=stride) if cut else architecture
+    if cut and output_stride is not None and output_stride < 1:
+        raise UsageError(name, expected="an output stride of at least 1", got=str(output_stride))
+    return replace(architecture, output_stride=output_stride or AUTO) if cut else architecture
 
 
 def build_architecture(
@@ -244,21 +246,29 @@ def _finished(
     path = None if isinstance(pretrained, bool) else Path(pretrained)
     state = {} if path is None else read_weights(path)
     architecture = backbone.architecture
-    stride = architecture.output_stride if architecture else None
-    of_maps = stride is not None and any(HEAD in name for name in state)
+    cut = architecture is not None and architecture.output_stride is not None
+    of_maps = cut and any(HEAD in name for name in state)
     if path is not None and not of_maps:
         state = strip_prefixes(state, backbone.net.state_dict())
         load_weights(backbone, source.convert(backbone.net, state), str(path))
-    if stride is not None:
-        body, width = source.cut(backbone, channels, stride)
-        multiple = multiple_of(body, channels, stride)
-        if multiple is None:
-            raise no_features(backbone.title)
-        net, output = Upsampled(body, width, stride, outputs), Output(maps=True, stride=multiple)
-        backbone = Backbone(net, ("head",), architecture, backbone.mean, backbone.std, output)
+    if architecture is not None and cut:
+        backbone = _upsampled(source, backbone, architecture, outputs, channels)
     if path is not None and of_maps:
         load_weights(backbone, strip_prefixes(state, backbone.net.state_dict()), str(path))
     return backbone
+
+
+def _upsampled(
+    source: Source, backbone: Backbone, architecture: Architecture, outputs: int, channels: int
+) -> Backbone:
+    """Return a network of maps with the layers of a backbone up to the output stride."""
+    features = source.cut(backbone, channels, architecture.output_stride or AUTO)
+    multiple = multiple_of(features.body, channels, features.stride)
+    if multiple is None:
+        raise no_features(backbone.title)
+    net, output = Upsampled(features, outputs), Output(maps=True, stride=multiple)
+    architecture = replace(architecture, output_stride=features.stride)
+    return Backbone(net, ("head",), architecture, backbone.mean, backbone.std, output)
 
 
 def _failure(architecture: Architecture, img_size: int, error: Exception) -> CommitteeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,31 @@ from torch.nn import functional
 from committee.errors import UsageError
 
 OUTPUT_STRIDE = 8
-"""The output stride of networks that are cut, if none is given."""
+"""The output stride of networks that are cut, if none is given and they have it."""
+AUTO = 0
+"""The output stride of networks that are cut at `OUTPUT_STRIDE`, or at the next larger one that they have."""
 HEAD = "upsampling.0.conv.weight"
 """A tensor that only networks of maps have."""
 WIDEST, NARROWEST = 256, 16
 """Channels of the blocks: each block halves those of its input, of which at most `WIDEST` count."""
+
+
+class Features(NamedTuple):
+    """The layers of a network up to an output stride.
+
+    Attributes
+    ----------
+    body : nn.Module
+        Maps images, float `[B, c, H, W]`, to features `[B, width, about H / stride, about W / stride]`.
+    width : int
+        Number of channels of the features.
+    stride : int
+        Output stride: side of an image divided by that of its features.
+    """
+
+    body: nn.Module
+    width: int
+    stride: int
 
 
 class Block(nn.Module):
@@ -47,12 +68,8 @@ class Upsampled(nn.Module):
 
     Parameters
     ----------
-    body : nn.Module
-        Maps images, float `[B, c, H, W]`, to features `[B, width, about H / stride, about W / stride]`.
-    width : int
-        Number of channels of the features.
-    stride : int
-        Output stride: side of an image divided by that of its features.
+    features : Features
+        The layers before the head.
     outputs : int
         Number of classes or targets.
 
@@ -64,18 +81,18 @@ class Upsampled(nn.Module):
     --------
     >>> import torch
     >>> from torch import nn
-    >>> from committee.backbones.upsample import Upsampled
-    >>> net = Upsampled(nn.Conv2d(3, 32, 4, stride=4), width=32, stride=4, outputs=5)
+    >>> from committee.backbones.upsample import Features, Upsampled
+    >>> net = Upsampled(Features(nn.Conv2d(3, 32, 4, stride=4), width=32, stride=4), outputs=5)
     >>> net(torch.zeros(2, 3, 24, 16)).shape
     torch.Size([2, 5, 24, 16])
     """
 
-    def __init__(self, body: nn.Module, width: int, stride: int, outputs: int) -> None:
+    def __init__(self, features: Features, outputs: int) -> None:
         super().__init__()
-        self.body = body
-        count = max(1, math.ceil(math.log2(stride)))
-        widths = [max(min(width, WIDEST) >> place, NARROWEST) for place in range(1, count + 1)]
-        pairs = zip([width, *widths], widths, strict=False)
+        self.body = features.body
+        count = max(1, math.ceil(math.log2(features.stride)))
+        widths = [max(min(features.width, WIDEST) >> place, NARROWEST) for place in range(1, count + 1)]
+        pairs = zip([features.width, *widths], widths, strict=False)
         self.upsampling = nn.ModuleList(Block(inputs, outputs) for inputs, outputs in pairs)
         self.head = nn.Conv2d(widths[-1], outputs, 1)
 
@@ -119,7 +136,7 @@ got 6 x 200. Use larger images, or a network with a smaller output stride.
 
 
 def choose_stride(who: str, strides: Iterable[int], wanted: int) -> int:
-    """Return the output stride `wanted` if a network has it.
+    """Return the output stride `wanted` if a network has it; the default one for `AUTO`.
 
     Raises
     ------
@@ -129,6 +146,8 @@ def choose_stride(who: str, strides: Iterable[int], wanted: int) -> int:
     known = sorted(set(strides))
     if not known:
         raise no_features(who)
+    if wanted == AUTO:
+        return next((each for each in known if each >= OUTPUT_STRIDE), known[-1])
     if wanted not in known:
         listed = " or ".join(filter(None, [", ".join(map(str, known[:-1])), str(known[-1])]))
         raise UsageError(who, expected=f"an output stride of {listed}", got=str(wanted))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from committee.backbones.base import Architecture, Backbone, Source, find_head
 from committee.backbones.condconv import make_exportable
 from committee.backbones.hub import hub
-from committee.backbones.upsample import choose_stride, no_features
+from committee.backbones.upsample import Features, choose_stride, no_features
 from committee.errors import UsageError
 
 HUB = "hf-hub:"
@@ -72,16 +72,17 @@ class TimmSource(Source):
         settings = net.pretrained_cfg
         return Backbone(net, _heads(net, classes), architecture, settings["mean"], settings["std"])
 
-    def cut(self, backbone: Backbone, channels: int, stride: int) -> tuple[nn.Module, int]:
+    def cut(self, backbone: Backbone, channels: int, stride: int) -> Features:
         """Cut with timm's functions for features, after the last layer of this stride."""
         net: Any = backbone.net
         who = backbone.title
         if not hasattr(net, "forward_intermediates"):
             raise no_features(who)
         places = {each["reduction"]: (place, each["num_chs"]) for place, each in enumerate(net.feature_info)}
-        place, width = places[choose_stride(who, places, stride)]
+        stride = choose_stride(who, places, stride)
+        place, width = places[stride]
         net.prune_intermediate_layers([place], prune_norm=True, prune_head=True)
-        return _Features(net, place), width
+        return Features(_UpTo(net, place), width, stride)
 
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Rename tensors and resize position embeddings with timm's own function for the architecture."""
@@ -90,7 +91,7 @@ class TimmSource(Source):
         return convert(state, net) if convert else state
 
 
-class _Features(nn.Module):
+class _UpTo(nn.Module):
     """The features of a network of timm after one of its stages, `[B, width, H / stride, W / stride]`."""
 
     def __init__(self, net: Any, place: int) -> None:

@@ -20,7 +20,7 @@ from committee.backbones.base import (
 )
 from committee.backbones.cutting import cut, cuts, traced
 from committee.backbones.outputs import Output
-from committee.backbones.upsample import choose_stride, no_features
+from committee.backbones.upsample import Features, choose_stride, no_features
 from committee.backbones.weights import load_weights
 
 # The published weights of these expect pixels in -1..1; torchvision's networks rescale their inputs.
@@ -68,15 +68,15 @@ class TorchvisionSource(Source):
             load_weights(backbone, self.convert(net, dict(state)), architecture.name)
         return backbone
 
-    def cut(self, backbone: Backbone, channels: int, stride: int) -> tuple[nn.Module, int]:
+    def cut(self, backbone: Backbone, channels: int, stride: int) -> Features:
         """Cut the traced graph; names of tensors do not change."""
         try:
             graph = traced(backbone.net)
             places = cuts(graph, channels, backbone.heads)
         except Exception as error:  # A transformer for images of one size, in one of many ways
             raise no_features(backbone.title) from error
-        place = places[choose_stride(backbone.title, places, stride)]
-        return cut(graph, place), place.width
+        stride = choose_stride(backbone.title, places, stride)
+        return Features(cut(graph, places[stride]), places[stride].width, stride)
 
     def convert(self, net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Remove auxiliary heads, and resize the position embedding of a transformer."""
