@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from committee.base.limits import a_share, at_least
 from committee.base.randomness import derive
 from committee.combiners._stacker import Floats, Rows, Stacker, Trained
-from committee.solvers.small_networks import train_chosen, uniform
+from committee.solvers.small_networks import EPOCH, train_chosen, uniform
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -99,7 +99,7 @@ class Attention(Stacker):
 
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes, of which most are the steps of the optimizer."""
-        return self.epochs * (0.006 + rows * members * (2.2e-6 + 5e-9 * classes))
+        return self.epochs * (0.006 + min(rows, EPOCH) * members * (2.2e-6 + 5e-9 * classes))
 
     def train_on(self, features: Floats, labels: Rows, classes: int, predictions: Predictions) -> Trained:
         """Tune the number of epochs, then fit all rows."""

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from committee.base.limits import a_share, at_least
 from committee.base.randomness import derive
 from committee.combiners._stacker import AUTO, Floats, Stacker, Trained
-from committee.solvers.small_networks import dropped, layers, train_chosen
+from committee.solvers.small_networks import EPOCH, dropped, layers, train_chosen
 from committee.solvers.stacking_space import StackingSpace
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class StackingMlp(Stacker):
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes, of which most are the steps of the optimizer."""
         forms = 2 if self.features == AUTO else 1
-        return forms * rows * self.epochs * (4e-5 + 8e-8 * members * classes)
+        return forms * min(rows, EPOCH) * self.epochs * (4e-5 + 8e-8 * members * classes)
 
     def train_on(
         self, features: Floats, targets: NDArray[Any], outputs: int, predictions: Predictions

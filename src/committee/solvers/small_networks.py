@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 BATCH = 256
+EPOCH = 8192
+"""Rows of an epoch, at most: of more rows, such as pixels, each epoch draws others."""
 JUDGED = 4096
 """Held-out rows whose loss is computed at once, which bounds the memory."""
 DECAY = 1e-2
@@ -117,7 +119,7 @@ def descend(
         optimizer = torch.optim.AdamW(leaves, lr=lr, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
         for _ in range(stop):
-            order = rows[torch.randperm(len(rows), generator=generator)]
+            order = rows[torch.randperm(len(rows), generator=generator)[:EPOCH]]
             for batch in order.split(BATCH):
                 optimizer.zero_grad()
                 task.loss(leaves, batch, generator).backward()
