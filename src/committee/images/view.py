@@ -203,6 +203,11 @@ class View(nn.Module):
             torch.addcmul(shift, block, scale, out=block)
         return result
 
+    def restored(self, normalized: Tensor) -> Tensor:
+        """Return the pixels uint8 `[B, c, H, W]` of normalized images, rounded."""
+        pixels = (normalized - self.shift[:, None, None]) / self.scale[:, None, None]
+        return pixels.round().clamp(0, 255).to(torch.uint8)
+
 
 def views_by_canvas(module: nn.Module) -> dict[CanvasSpec, View]:
     """Return the canvases that the networks in a module read, each with a view that reads it."""

@@ -58,7 +58,7 @@ LOSSES: Family[DistillationLoss] = Family("committee.training.distillation_losse
 
 def check_serves(name: str, task: Task) -> None:
     """Raise RecipeError, which lists the losses of a task, if a loss does not serve it."""
-    kind = task.target_type.name
+    kind = task.target_type.of_rows.name
     if kind not in LOSSES.load(name).serves:
         serving = [each for each in LOSSES.names() if kind in LOSSES.load(each).serves]
         raise RecipeError(

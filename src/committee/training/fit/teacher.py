@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from committee.combiners.base import Combiner, build
 from committee.combiners.soft_voting import SoftVoting
 from committee.images.view import View, views_by_canvas
+from committee.models.batch import Batch
 from committee.models.ensemble import Ensemble, folds_member
 from committee.models.member import Member
 from committee.models.stored import load_network
@@ -25,7 +26,6 @@ from committee.solvers.cross_fit import ENOUGH_EVIDENCE, allows_negative_weights
 from committee.solvers.evidence import evidence
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
-from committee.training.fit.crops import Crops
 from committee.training.fit.engine import memory_format
 
 log = logging.getLogger(__name__)
@@ -137,13 +137,14 @@ class Teachers:
         return views[max(views)]
 
     def __call__(
-        self, crops: Crops, numbers: Rows, precision: AbstractContextManager[object] | None = None
+        self, crops: Batch, numbers: Rows, precision: AbstractContextManager[object] | None = None
     ) -> Tensor:
         """Return logits or numbers, float32 `[B, C]`, of each image by the teacher with its number.
 
         Parameters
         ----------
-        crops : Crops
+        crops : Batch
+            The images, uint8, or random crops of them.
         numbers : int64 `[B]`
             Index of the teacher of each image.
         precision : context manager, optional

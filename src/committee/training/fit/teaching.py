@@ -67,12 +67,6 @@ class Teaching:
 
     def transfer_set(self, dataset: Dataset, rows: Rows, spec: MemberSpec) -> TransferSet:
         """Return the images of a fit on some rows; only images with the same teacher are mixed."""
-        extra = 0 if self.unlabeled is None else len(self.unlabeled.labels)
-        numbers = np.zeros(len(dataset.labels) + extra, np.int64)
-        if len(self.fits) > 1:
-            folds = [int(fit.removeprefix("fold_")) for fit in self.fits]
-            numbers[: len(dataset.labels)] = np.searchsorted(folds, dataset.folds).clip(0, len(folds) - 1)
-            numbers[len(dataset.labels) :] = np.arange(extra) % len(folds)
         return TransferSet(
             dataset,
             rows,
@@ -80,8 +74,18 @@ class Teaching:
             unlabeled=self.unlabeled,
             mixup=self.mixup,
             views=self.views,
-            groups=numbers,
+            groups=self.numbers(dataset),
         )
+
+    def numbers(self, dataset: Dataset) -> Rows:
+        """Return the number of the teacher of each row, and of each unlabeled image, int64."""
+        extra = 0 if self.unlabeled is None else len(self.unlabeled.labels)
+        numbers = np.zeros(len(dataset.labels) + extra, np.int64)
+        if len(self.fits) > 1:
+            folds = [int(fit.removeprefix("fold_")) for fit in self.fits]
+            numbers[: len(dataset.labels)] = np.searchsorted(folds, dataset.folds).clip(0, len(folds) - 1)
+            numbers[len(dataset.labels) :] = np.arange(extra) % len(folds)
+        return numbers
 
     def teachers(self, dataset: Dataset, device: torch.device, form: str = "fp32") -> Teachers:
         """Return the teachers of the fit, on a device."""

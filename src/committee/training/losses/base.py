@@ -140,18 +140,22 @@ class OfPixels(Loss):
 
     def each(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the weighted mean over the pixels of each image, `[B]`, for maps `[B, C, H, W]`."""
-        pixels, labels, known = _pixels(outputs, labels)
+        pixels, labels, known = rows_of_pixels(outputs, labels)
         losses, weights = self.loss.each(pixels, labels) * known, self.loss.weight(labels) * known
         losses, weights = (each.reshape(len(outputs), -1).sum(1) for each in (losses, weights))
         return losses / weights.clamp(min=torch.finfo(weights.dtype).tiny)
 
+    def standardized(self, outputs: Tensor) -> Tensor:
+        """Return outputs of pixels in the units in which the loss measures errors."""
+        return self.loss.standardized(outputs)
+
     def scored(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean score of the pixels that have a label; see the base class."""
-        pixels, labels, known = _pixels(outputs, labels)
+        pixels, labels, known = rows_of_pixels(outputs, labels)
         return self.loss.scored(pixels[known], labels[known])
 
 
-def _pixels(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def rows_of_pixels(outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return outputs and labels of the pixels of maps as rows, and which have a label; others get label 0.
 
     Labels are int64 `[B, H, W]`, negative where there is none, or float32 `[B, T, H, W]` with NaN.

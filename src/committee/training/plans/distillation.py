@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from committee.errors import RecipeError
 from committee.images.dataset import Dataset
 from committee.recipe.distillation import Distillation as Section
 from committee.recipe.members import MemberSpec
@@ -19,6 +20,7 @@ from committee.training.distillation_losses.base import check_serves
 from committee.training.fit.batches import Rows
 from committee.training.fit.distillation_step import DistillationStep
 from committee.training.fit.job import Extra
+from committee.training.fit.map_distillation_step import MapDistillationStep
 from committee.training.fit.teacher import REFIT, Teacher
 from committee.training.fit.teaching import Targets, Teaching
 from committee.training.plans.base import Stored
@@ -87,6 +89,8 @@ class Distillation(OfBackbone):
     ) -> None:
         super().__init__(spec, dataset, store, device)
         check_serves(str(config.loss.name), dataset.task)
+        if dataset.target_type.dense:
+            _check_of_maps(config)
         self.spec = self.fixed()
         self.epochs, self.inference = self.spec.training.epochs, REFIT
         self.config, self.teacher, self.unlabeled = config, teacher, unlabeled
@@ -117,9 +121,8 @@ class Distillation(OfBackbone):
             Targets(teaching, images).make(
                 fingerprint, self.spec.training.epochs, self.batch_size, self.device
             )
-        member = self.fit(
-            rows, fold, fingerprint, extra=Extra(step=partial(DistillationStep, teaching))
-        ).member
+        step = DistillationStep if self.dataset.maps is None else MapDistillationStep
+        member = self.fit(rows, fold, fingerprint, extra=Extra(step=partial(step, teaching))).member
         member.provenance |= {
             "teacher": self.teacher.name,
             "distillation": self.config.model_dump(mode="json", exclude={"enable"}),
@@ -155,3 +158,15 @@ class Distillation(OfBackbone):
         networks = "fold networks" if len(self._teaching(fold, None).fits) > 1 else f"{fold} networks"
         taught = f"taught by the {networks} of {self.teacher.name} with {self.config.loss.name}"
         return f"{self.spec.backbone} {taught}"
+
+
+def _check_of_maps(config: Section) -> None:
+    """Raise RecipeError for keys that need one target for each image."""
+    for key in ("cached", "mixup", "unlabeled"):
+        if getattr(config, key):
+            raise RecipeError(
+                f"distillation.{key}",
+                expected="no value for images with masks, whose teacher predicts each crop anew",
+                got=str(getattr(config, key)),
+                todo="Remove the key.",
+            )
