@@ -119,6 +119,13 @@ def test_reports_are_about_whole_images(maps_root):
     assert report(maps_root, "first_s0")["metrics"]["mean_iou"]["value"] > 0.4
 
 
+def test_rules_and_their_calibration_have_the_task_of_the_members(maps_root):
+    store = Store(maps_root)
+    for name in ("soft_voting_ensemble", "weighted_ensemble"):
+        rule = load_combiner(store.ensemble(name))
+        assert rule.key == "temperature" and rule.task.key == rule.inner.task.key == "segmentation"
+
+
 def pixels_with_labels(root):
     dataset = open_dataset(None, Store(root), folds=0, seed=0)
     return sum(int((dataset.maps.map(row) >= 0).sum()) for row in dataset.rows("test").tolist())

@@ -98,6 +98,7 @@ class OutputCalibrator(Calibrator):
     ) -> Self:
         """Fit the calibration on outputs `[N, C]` of rows that these were not fitted on, and set `inner`."""
         self.inner, self.member_names = inner, inner.member_names
+        self.assign(inner.task)
         self.fit_outputs(outputs, labels, len(labels) if units is None else units)
         return self
 

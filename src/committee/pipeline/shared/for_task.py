@@ -26,7 +26,6 @@ from committee.training.distillation_losses.base import check_serves
 OF_COMPOSITES = {"runs.moe": "moe", "runs.fusion": "fusion", "tta": "viewed"}
 """Sections of a recipe, and the composite that they make."""
 SERVE: Mapping[str, tuple[str, ...]] = {
-    "distillation": ("classes", "numbers"),
     "channel_pruning": ("classes", "numbers"),
     "compare": ("classes", "numbers"),
     "compress": ("classes", "numbers"),

@@ -22,7 +22,7 @@ from committee.pipeline.shared.derived_members import open_context
 from committee.pipeline.shared.distillation_cost import Size, describe, size_warning, student_size
 from committee.pipeline.shared.distilled import DISTILLED, SCRATCH, write_comparison
 from committee.pipeline.shared.fits import fit_plans
-from committee.pipeline.shared.for_task import for_store, require_served
+from committee.pipeline.shared.for_task import for_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary
 from committee.pipeline.shared.teachers import teacher_of
@@ -129,7 +129,6 @@ class Distillation(Stage):
         DataError
             The folder of unlabeled images has none.
         """
-        require_served(self.sections[0], store)
         recipe = for_store(recipe, store)
         section = self.section(recipe)
         require_store(store)

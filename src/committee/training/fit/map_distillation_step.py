@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class MapDistillationStep(Step):
     """Forward and backward pass of a batch of crops, with the loss of distillation.
 
-    The loss of a crop is `alpha` times the mean loss between student and teacher over its pixels, also ignored
-    ones, plus `1 - alpha` times the loss of its labels. Student and teacher see the same crop.
+    The loss of a crop is `alpha` times the mean loss between student and teacher over all of its pixels, plus
+    `1 - alpha` times the loss of its labels. Both see the same crop.
 
     Parameters
     ----------
