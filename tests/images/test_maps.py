@@ -107,6 +107,19 @@ def test_a_preview_decodes_no_image(tmp_path, store):
     )
 
 
+def test_a_preview_finds_classes_that_are_wrong(tmp_path, store, monkeypatch):
+    root = write(tmp_path)
+    monkeypatch.setattr("committee.images.strata.PREVIEWED", 5)
+    (root / "masks/00.png").write_text("broken")
+    preview = preview_dataset(Settings(path=str(root), ignore=2), store, folds=0, seed=0)
+    assert preview.class_names == ("0", "1")
+    save(root / "masks/03.png", class_map(3).astype(np.uint16) * 300)
+    with pytest.raises(DataError, match="5 values up to 600"):
+        preview_dataset(Settings(path=str(root)), store, folds=0, seed=0)
+    (root / "classes.txt").write_text("a\nb\n")
+    assert preview_dataset(Settings(path=str(root)), store, folds=0, seed=0).class_names == ("a", "b")
+
+
 def test_numbers_of_pixels(tmp_path, opened):
     def depth(number: int) -> np.ndarray:
         found = class_map(number) + np.float32(number / 2)
@@ -210,6 +223,13 @@ ADVICE = (
             {},
             f"{RANGE}of objects have. Write classes in place of objects (mask > 0 for one kind of objects), "
             "or name the class of each value with dataset.class_names.",
+        ),
+        (
+            lambda number: class_map(number) * 100,
+            ".png",
+            {},
+            "masks: expected the number of a class in each pixel: 0, 1, 2, ..., got 0, 100, 200. Name the "
+            "class of each value: dataset.class_names={0: NAME, 100: NAME, 200: NAME}.",
         ),
         (
             lambda number: class_map(number) * 0,
@@ -428,7 +448,7 @@ def test_groups_stay_together_and_copies_are_found(tmp_path, opened, caplog):
     (tmp_path / "d.csv").write_text("\n".join(lines), encoding="utf-8")
     save(tmp_path / "images/03.png", image(30))
     save(tmp_path / "images/09.png", image(30))
-    save(tmp_path / "masks/09.png", class_map(3) * 2)
+    save(tmp_path / "masks/09.png", class_map(3) // 2)
     dataset = opened(tmp_path / "d.csv")
     assert dataset.groups[3] == dataset.groups[9] and len(np.unique(dataset.groups)) == COUNT // 4 - 1
     for group in np.unique(dataset.groups):

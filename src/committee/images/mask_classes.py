@@ -114,7 +114,7 @@ def classes_of(
     if usual:
         log.info("pixels with the value %d have no label (dataset.ignore)", USUAL)
         found.discard(USUAL)
-    classes = masks.classes or _by_values(found)
+    classes = masks.classes or _by_values(found, whole)
     outside = sorted(found - set(classes))
     if outside:
         wrong = [name for name, each in zip(ids, pixels, strict=True) if not each.keys().isdisjoint(outside)]
@@ -128,7 +128,8 @@ def classes_of(
     return _checked(_classes(classes), found) if whole else _classes(classes)
 
 
-def _by_values(found: set[int]) -> dict[int, str]:
+def _by_values(found: set[int], whole: bool) -> dict[int, str]:
+    """Return the values from 0 to the largest one as names, unless most of these are not there."""
     largest = max(found, default=0)
     if largest >= MOST:
         raise DataError(
@@ -137,6 +138,15 @@ def _by_values(found: set[int]) -> dict[int, str]:
             got=f"{len(found)} values up to {largest}, as numbers of objects have",
             todo="Write classes in place of objects (mask > 0 for one kind of objects), or name the class of "
             "each value with dataset.class_names.",
+        )
+    if whole and 1 < len(found) <= (largest + 1) / 2:
+        more = ", ..." * (len(found) > 3)
+        example = ", ".join(f"{value}: NAME" for value in sorted(found)[:3])
+        raise DataError(
+            "masks",
+            expected="the number of a class in each pixel: 0, 1, 2, ...",
+            got=_listed(sorted(found)),
+            todo=f"Name the class of each value: dataset.class_names={{{example}{more}}}.",
         )
     return {value: str(value) for value in range(largest + 1)}
 

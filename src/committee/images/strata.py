@@ -81,13 +81,13 @@ def with_previewed_classes(samples: Samples) -> Samples:
     masks = samples.masks
     if masks is None or samples.class_names:
         return samples
-    seen: list[dict[int, int]] = []
-    narrow = True
-    for source in masks.sources[:PREVIEWED]:
+    seen: dict[str, dict[int, int]] = {}
+    narrow, unlabeled = True, [] if masks.ignore is None else [masks.ignore]
+    for name, source in zip(samples.ids[:PREVIEWED], masks.sources[:PREVIEWED], strict=True):
         with contextlib.suppress(ImageError):
             mask = decode_mask(source)
             narrow &= mask.dtype == np.uint8
-            seen.append(
-                dict.fromkeys(np.setdiff1d(mask, [] if masks.ignore is None else [masks.ignore]).tolist(), 1)
-            )
-    return replace(samples, class_names=classes_of(masks, samples.ids, seen, narrow, whole=False).names)
+            seen[name] = dict.fromkeys(np.setdiff1d(mask, unlabeled).tolist(), 1)
+    whole = len(samples.ids) <= PREVIEWED
+    classes = classes_of(masks, list(seen), list(seen.values()), narrow, whole=whole)
+    return replace(samples, class_names=classes.names)

@@ -96,11 +96,11 @@ def test_files_that_are_no_pairs_are_named(tmp_path, names, message):
 
 
 def test_a_folder_of_images_without_one(tmp_path):
-    fill(tmp_path, "masks/a.png")
-    (tmp_path / "images").mkdir()
+    fill(tmp_path, "masks/a.png", "images/a.tif")
     with pytest.raises(DataError) as caught:
         read(Settings(path=str(tmp_path)))
-    assert str(caught.value) == f"{tmp_path / 'images'}: expected JPEG, PNG or WebP images, got none."
+    expected = "expected JPEG, PNG or WebP images, got none, but a TIFF image (a.tif)."
+    assert str(caught.value) == f"{tmp_path / 'images'}: {expected}"
 
 
 def rows(root: Path, count: int = 4) -> list[dict[str, str]]:

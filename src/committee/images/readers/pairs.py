@@ -140,7 +140,8 @@ def _pairs(image_folder: Path, mask_folder: Path) -> tuple[dict[Path, Path], dic
     """
     found, others = find_images(image_folder)
     if not found:
-        raise DataError(str(image_folder), expected="JPEG, PNG or WebP images", got="none")
+        other = next((f", but {kind} ({path.name})" for path, kind in others.items()), "")
+        raise DataError(str(image_folder), expected="JPEG, PNG or WebP images", got=f"none{other}")
     images = _named(found, image_folder)
     masks = _named(_masks(mask_folder, images), mask_folder, images)
     for folder, what, files in ((image_folder, "image", images), (mask_folder, "mask", masks)):
