@@ -244,6 +244,42 @@ def trained(trained_root: Path, tmp_path: Path) -> Store:
     return Store(shutil.copytree(trained_root, tmp_path / "trained"))
 
 
+@pytest.fixture(scope="session")
+def number_settings(once: Once) -> list[str]:
+    """Overrides of a recipe that trains two tiny networks on the ink of digits, in two targets."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    def save(folder: Path) -> None:
+        images = (load_digits().images[:120] * 15.9).astype(np.uint8)
+        values = {"ink": images.mean((1, 2)), "left": images[:, :, :4].mean((1, 2)) / 1000}
+        np.savez(folder / "ink.npz", images=images, **values)
+
+    path = once("ink", save) / "ink.npz"
+    return [
+        f"dataset={{path: '{path}', targets: [ink, left], units: {{ink: gray}}, channels: 1, img_size: 32}}",
+        "device=cpu",
+        "backbones.include=[timm:test_resnet, timm:test_vit]",
+        "training={pretrained: false, epochs: 1, folds: 2, lr: 0.003, augment: none}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def numbers_root(once: Once, number_settings: list[str]) -> Path:
+    """The folder of a store with members, ensembles and reports of numbers, made once: to be read only."""
+    from committee.pipeline.run import run_verb
+    from committee.recipe.load import load_recipe
+    from committee.store.layout import Store
+
+    def fill(folder: Path) -> None:
+        recipe, store = load_recipe(None, number_settings), Store(folder / "store")
+        for verb in ("train", "build-ensemble", "evaluate"):
+            outcome = run_verb(verb, recipe, store)
+            assert not outcome.failed, outcome.failed
+
+    return once("numbers", fill) / "store"
+
+
 @pytest.fixture
 def with_val(trained: Store) -> Store:
     """A store with a val split: its test rows under other ids."""

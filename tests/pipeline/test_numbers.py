@@ -25,37 +25,6 @@ from committee.store.layout import Store
 from committee.tasks import Regression
 
 
-@pytest.fixture(scope="session")
-def number_settings(once):
-    """Overrides of a recipe that trains two tiny networks on the ink of digits, in two targets."""
-
-    def save(folder):
-        from sklearn.datasets import load_digits
-
-        images = (load_digits().images[:120] * 15.9).astype(np.uint8)
-        values = {"ink": images.mean((1, 2)), "left": images[:, :, :4].mean((1, 2)) / 1000}
-        np.savez(folder / "ink.npz", images=images, **values)
-
-    path = once("ink", save) / "ink.npz"
-    return [
-        f"dataset={{path: '{path}', targets: [ink, left], units: {{ink: gray}}, channels: 1, img_size: 32}}",
-        "device=cpu",
-        "backbones.include=[timm:test_resnet, timm:test_vit]",
-        "training={pretrained: false, epochs: 1, folds: 2, lr: 0.003, augment: none}",
-    ]
-
-
-@pytest.fixture(scope="session")
-def numbers_root(once, number_settings):
-    def fill(folder):
-        recipe, store = load_recipe(None, number_settings), Store(folder / "store")
-        for verb in ("train", "build-ensemble", "evaluate"):
-            outcome = run_verb(verb, recipe, store)
-            assert not outcome.failed, outcome.failed
-
-    return once("numbers", fill) / "store"
-
-
 def test_all_of_a_store_is_about_numbers(numbers_root):
     store = Store(numbers_root)
     rows = load_predictions(store)

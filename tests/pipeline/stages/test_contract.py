@@ -13,6 +13,7 @@ from committee.pipeline.shared.summary import Summary
 from committee.pipeline.stages.base import STAGES, Names, Stage, enabled
 from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
+from committee.store.layout import Store
 
 EVERY = STAGES.names()
 
@@ -77,6 +78,13 @@ def test_the_plan_on_a_trained_store_is_facts_and_text(name: str, trained, tiny_
     plan = part.plan(recipe, trained)
     assert isinstance(plan, Summary) and plan.facts and plan.blocks
     assert sorted(trained.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_plan_on_a_store_of_numbers_is_facts_and_text(name: str, numbers_root, number_settings) -> None:
+    part = stage(name)
+    plan = part.plan(part.sample(load_recipe(None, number_settings), fast=True), Store(numbers_root))
+    assert isinstance(plan, Summary) and plan.facts and plan.blocks
 
 
 def test_the_order_is_unambiguous() -> None:

@@ -38,6 +38,17 @@ def ink(tmp_path_factory):
     return make_numbers(tmp_path_factory.mktemp("ink"))
 
 
+@pytest.fixture
+def dataset(ink):
+    """The data set of the contract of plans."""
+    return ink
+
+
+def test_a_plan_of_numbers_keeps_the_contract(making, ink, store, cpu, contract):
+    made = contract(Boosting(making.make_spec(*SHORT), ink, store, cpu, stages=2))
+    assert all(member.task.key == "regression" for member in made.values())
+
+
 def run(plan, rows=None):
     rows = plan.dataset.rows("train") if rows is None else rows
     return plan.run(rows, "refit", fingerprint="x")
