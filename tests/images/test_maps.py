@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from committee.errors import CommitteeError, DataError, StoreError, UsageError
+from committee.errors import CommitteeError, DataError, RecipeError, StoreError, UsageError
 from committee.images.dataset import Dataset, open_dataset, preview_dataset
 from committee.images.points import sample_points
+from committee.images.unlabeled import open_unlabeled
 from committee.recipe.dataset import Dataset as Settings
+from committee.recipe.load import load_recipe
 
 COUNT = 24
 
@@ -455,6 +457,41 @@ def test_groups_stay_together_and_copies_are_found(tmp_path, opened, caplog):
         rows = dataset.groups == group
         assert len({*zip(dataset.splits[rows], dataset.folds[rows], strict=True)}) == 1
     assert "1 image has a copy with another label: 'images/09.png' (mask" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            "class_names=[a, a]",
+            "class_names: expected different names of at least 2 classes, got a list of 2.",
+        ),
+        ("class_names={0: a, 70000: b}", "class_names: expected values from 0 to 65534, got a mapping."),
+        ("class_names=[a]", "class_names: expected different names of at least 2 classes, got a list of 1."),
+        ("pixels_per_image=0", "pixels_per_image: expected a number not less than 1, got 0."),
+    ],
+)
+def test_keys_of_masks_in_a_recipe(given, expected):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, [f"dataset.{given}"])
+    assert str(caught.value) == f"dataset.{expected} (--set dataset.{given})"
+
+
+def test_a_value_is_a_class_or_ignored():
+    with pytest.raises(
+        RecipeError, match="ignore: expected a value that is no class, got 1. Remove 1 from class"
+    ):
+        load_recipe(None, ["dataset.class_names={0: a, 1: b}", "dataset.ignore=1"])
+
+
+def test_images_without_masks_are_not_decoded_with_maps(tmp_path, opened, store):
+    dataset = opened(write(tmp_path))
+    with pytest.raises(UsageError) as caught:
+        open_unlabeled(tmp_path / "images", dataset, store, [], workers=0, who="distillation.unlabeled")
+    assert str(caught.value) == (
+        f"distillation.unlabeled: expected a data set of labels of images, got one with masks, "
+        f"{tmp_path.name}, for which only images with masks are decoded. Remove it."
+    )
 
 
 def test_disk_room_is_required_before_images_are_decoded(tmp_path, opened, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from committee.base.text import count
-from committee.errors import DataError, first_five
+from committee.errors import DataError, UsageError, first_five
 from committee.images.cache import content_digest, hash_images, open_canvases
 from committee.images.dataset import Dataset
 from committee.images.decode import find_images, warn_of_others
@@ -48,7 +48,16 @@ def open_unlabeled(
     ------
     DataError
         The folder cannot be read, or has no images.
+    UsageError
+        The data set has masks: images of any size are not decoded without theirs.
     """
+    if like.target_type.dense:
+        raise UsageError(
+            who,
+            expected="a data set of labels of images",
+            got=f"one with masks, {like.name}, for which only images with masks are decoded",
+            todo="Remove it.",
+        )
     try:
         found, others = find_images(folder)
     except OSError as error:
