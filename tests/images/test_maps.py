@@ -479,7 +479,7 @@ def test_keys_of_masks_in_a_recipe(given, expected):
 
 def test_a_value_is_a_class_or_ignored():
     with pytest.raises(
-        RecipeError, match="ignore: expected a value that is no class, got 1. Remove 1 from class"
+        RecipeError, match=r"ignore: expected a value that is no class, got 1\. Remove 1 from class"
     ):
         load_recipe(None, ["dataset.class_names={0: a, 1: b}", "dataset.ignore=1"])
 
