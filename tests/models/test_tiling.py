@@ -24,10 +24,10 @@ def logits(images: Tensor) -> Tensor:
     return torch.stack([red / 10, green / 20 - 3], 1)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [(1, 1), (7, 45), (16, 16), (17, 16), (9, 40), (50, 33)])
 @pytest.mark.parametrize("overlap", [0, 0.25, 0.9])
 def test_weights_of_tiles_are_positive_and_sum_to_one(size: tuple[int, int], overlap: float) -> None:
-    tile, count = 32, len(strips(size[0], 32, overlap)) * len(strips(size[1], 32, overlap))
+    tile, count = 16, len(strips(size[0], 16, overlap)) * len(strips(size[1], 16, overlap))
     calls = iter(range(count))
 
     def one_hot(images: Any) -> Any:
