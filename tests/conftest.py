@@ -298,6 +298,19 @@ def with_val(trained: Store) -> Store:
     return trained
 
 
+@pytest.fixture(scope="module")
+def timed_once() -> Iterator[None]:
+    """Time each model once: on a busy machine measurements are repeated, of which `test_costs` has tests."""
+    from committee.models.timing import interleaved
+    from committee.pipeline.shared import costs, trials
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "AGAIN", 1)
+        for module in (costs, trials):
+            patch.setattr(module, "interleaved", functools.partial(interleaved, rounds=1, most=1))
+        yield
+
+
 @pytest.fixture
 def own_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module with builders `small`, and `short`, whose last layer lacks a class: `python:own_nets`."""

@@ -78,7 +78,7 @@ def signal_in(monkeypatch):
     ("number", "place"),
     [
         (signal.SIGTERM, "committee.images.cache:frame"),
-        (signal.SIGINT, "committee.images.dataset:hash_images"),
+        (signal.SIGINT, "committee.images.decoded:hash_images"),
         (signal.SIGTERM, "committee.training.plans.base:logits_of"),
         (signal.SIGINT, "committee.store.commit:list_files"),
     ],

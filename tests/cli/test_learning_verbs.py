@@ -8,11 +8,12 @@ from committee.combiners.base import COMBINERS
 from committee.store.layout import Store
 
 STACKING = "stacking_"
+QUICK = ("--set", "device=cpu", "--set", "runs.score_ensemble.contributions_budget=0")
 LEARNERS = [name.removeprefix(STACKING) for name in COMBINERS.names() if name.startswith(STACKING)]
 
 
 def test_stack(trained: Store, cli) -> None:
-    words = ("stack", "--store", trained.root, "--set", "device=cpu")
+    words = ("stack", "--store", trained.root, *QUICK)
     said = cli(*words, "--meta-learner", "lr", "--dry-run")
     assert said.code == 0 and "stacking_lr" in said.out
     said = cli(
@@ -41,7 +42,7 @@ def test_stack(trained: Store, cli) -> None:
 
 
 def test_meta_fuse(trained: Store, cli) -> None:
-    words = ("--store", trained.root, "--set", "device=cpu")
+    words = ("--store", trained.root, *QUICK)
     assert cli("build-ensemble", *words, "--method", "soft_voting").code == 0
     fuser = ("--set", "runs.meta_fuser.input_ensembles=[soft_voting, moe]")
     said = cli("meta-fuse", *words, *fuser, "--dry-run")
@@ -52,7 +53,7 @@ def test_meta_fuse(trained: Store, cli) -> None:
 
 
 def test_prune(trained: Store, cli) -> None:
-    words = ("prune", "--store", trained.root, "--set", "device=cpu", "--method", "greedy_forward")
+    words = ("prune", "--store", trained.root, *QUICK, "--method", "greedy_forward")
     said = cli(*words, "--dry-run")
     assert said.code == 0 and "pruned_greedy_forward would be chosen" in said.out
     said = cli(*words, "--target-size", "1")

@@ -47,6 +47,7 @@ def exported(request, tmp_path_factory):
     return view, onnxruntime.InferenceSession(file)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("shape", SIZES)
 @pytest.mark.parametrize("batch", [0, 1, 3])

@@ -238,6 +238,7 @@ def test_recipes_in_both_layouts_run(
         "device=cpu",
         "training.pretrained=false",
         "runs.score_ensemble.methods=[soft_voting]",
+        "runs.score_ensemble.contributions_budget=0",
     ]
     later = file == "orchestration.yaml"
     if later:

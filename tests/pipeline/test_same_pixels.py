@@ -74,6 +74,7 @@ def shown(module: torch.nn.Module, files: list[Path]) -> np.ndarray:
     return logits.softmax(1).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
 def test_what_is_evaluated_is_what_is_shipped(fit: str, photos: Path, adopted, cli) -> None:
     store, common = adopted(fit)

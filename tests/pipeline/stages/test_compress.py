@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from committee.base.onnx_networks import network_of
 from committee.compression.onnx_dynamic import OnnxDynamic
 from committee.errors import ExportError, RecipeError, StoreError
 from committee.exporters import _onnx_graph
-from committee.models.timing import interleaved
 from committee.pipeline.shared import compressed, network_files, trials
 from committee.pipeline.shared.held_out import choosing_rows
 from committee.pipeline.stages.compress import Compress, read_compression
@@ -46,7 +44,6 @@ def run(trained, tiny_settings, monkeypatch, recorded):
     """Run the stage on the trained store."""
     monkeypatch.setattr(_onnx_graph, "write", recorded)
     monkeypatch.setattr(network_files, "CALLS", 2)
-    monkeypatch.setattr(trials, "interleaved", partial(interleaved, rounds=1, most=1))
 
     def run(*overrides: str, force: bool = False):
         recipe = load_recipe(None, [*tiny_settings, "compress.images=16", *overrides])

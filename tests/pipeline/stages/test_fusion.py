@@ -42,7 +42,10 @@ def test_each_head_is_a_member_like_any_other(trained: Store) -> None:
     both = recipe("runs.members=[fusion_bilinear, test_resnet]")
     assert run_verb("build-ensemble", both, trained, methods=["soft_voting"]).done == ["soft_voting_ensemble"]
     assert ensemble_facts(trained, "soft_voting_ensemble")["members"] == ["fusion_bilinear", "test_resnet"]
-    fuser = "runs.meta_fuser={input_ensembles: [soft_voting, fusion_attention]}"
+    fuser = (
+        "runs.meta_fuser={input_ensembles: [soft_voting, fusion_attention], fuser_type: mlp, "
+        "mlp_config: {epochs: 1, hidden_dims: [8]}}"
+    )
     assert MetaFuser().run(recipe(fuser), trained).done == ["meta_fuser"]
     assert run_verb("export", recipe("exports.formats=[state_dict]"), trained, models=[names[1]]).failed == {}
     # The graph of the fusion is a part of this one.

@@ -33,7 +33,7 @@ def recipe(*overrides: str) -> Recipe:
 
 PLAIN = "runs.score_ensemble.calibrate=none"
 """Fusers of fusers are fitted within fits within fits; calibration would multiply these again."""
-ATTENTION = "runs.meta_fuser.fuser_type=attention"
+SMALL = ("runs.meta_fuser.fuser_type=mlp", "runs.meta_fuser.mlp_config={epochs: 1, hidden_dims: [8]}")
 """The fuser that is fitted in the shortest time."""
 
 
@@ -91,12 +91,8 @@ def test_a_fuser_that_names_itself(built: Store) -> None:
 
 
 def test_a_fuser_that_is_an_input_of_its_input(built: Store) -> None:
-    one = recipe(
-        PLAIN, ATTENTION, "runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]"
-    )
-    two = recipe(
-        PLAIN, ATTENTION, "runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]"
-    )
+    one = recipe(PLAIN, *SMALL, "runs.meta_fuser.name=one", "runs.meta_fuser.input_ensembles=[soft_voting]")
+    two = recipe(PLAIN, *SMALL, "runs.meta_fuser.name=two", "runs.meta_fuser.input_ensembles=[one, weighted]")
     MetaFuser().run(one, built)
     MetaFuser().run(two, built)
     assert ensemble_facts(built, "two")["notes"]["inputs"]["one"]["inputs"]
@@ -108,8 +104,8 @@ def test_a_fuser_that_is_an_input_of_its_input(built: Store) -> None:
 def test_nested_ensembles_run_shared_members_once_and_export_as_one_graph(
     built: Store, tmp_path: Path
 ) -> None:
-    MetaFuser().run(recipe(PLAIN, ATTENTION, "runs.meta_fuser.name=inner", INPUTS), built)
-    MetaFuser().run(recipe(PLAIN, ATTENTION, "runs.meta_fuser.input_ensembles=[inner, weighted]"), built)
+    MetaFuser().run(recipe(PLAIN, *SMALL, "runs.meta_fuser.name=inner", INPUTS), built)
+    MetaFuser().run(recipe(PLAIN, *SMALL, "runs.meta_fuser.input_ensembles=[inner, weighted]"), built)
     module, facts = load_model(built, "meta_fuser")
     assert isinstance(module, Ensemble) and len(module.members) == 2
     runs = []

@@ -37,7 +37,8 @@ def recipe(*overrides: str) -> Recipe:
 
 
 def test_every_method_of_the_recipe(trained: Store) -> None:
-    outcome = run_verb("build-ensemble", recipe("runs.stacking.meta_learners=[lr]"), trained)
+    quick = recipe("runs.stacking.meta_learners=[lr]", "runs.score_ensemble.contributions_budget=0")
+    outcome = run_verb("build-ensemble", quick, trained)
     assert outcome.done == [*NAMES, "stacking_lr"] and outcome.exit_code == 0
     assert trained.ensembles() == tuple(sorted([*NAMES, "stacking_lr"]))
 
@@ -226,7 +227,11 @@ def test_options_and_compositions_of_the_recipe(trained: Store) -> None:
     )
     outcome = run_verb(
         "build-ensemble",
-        recipe(f"runs.score_ensemble.methods={methods}", "runs.score_ensemble.calibrate=none"),
+        recipe(
+            f"runs.score_ensemble.methods={methods}",
+            "runs.score_ensemble.calibrate=none",
+            "runs.score_ensemble.contributions_budget=0",
+        ),
         trained,
     )
     assert outcome.done == ["given", "bagged", "both"], outcome.failed
