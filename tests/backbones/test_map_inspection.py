@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from committee.backbones.base import Backbone
+from committee.backbones.base import Backbone, find_head
 from committee.backbones.build import build
 from committee.backbones.inspection import inspect
 from committee.backbones.outputs import Output
@@ -50,14 +50,16 @@ READ = {
 def test_maps_are_read_and_have_the_size_of_the_images(name: str):
     how, expected = READ[name]
     net = Net(how)
-    found = inspect(net, 3, 1, 18, name, maps=True)
+    found = inspect(net, 3, 1, 18, f"maps: {name}", maps=True)
     assert found == expected and Output(**found.to_json()) == found
     assert found.to_json()["stride"] == 4 and net.training
     images = torch.randn(2, 1, 12, 20)
     own = Net(lambda z: z)(images)
     if found.resized:
         own = functional.interpolate(half(own), size=(12, 20), mode="bilinear")
-    got = Backbone(net, ["up"], output=found)(images)
+    backbone = Backbone(net, find_head(net, 3), output=found)
+    assert backbone.heads == ("up",) and backbone.embed(images[..., :10]).shape == (2, 3)
+    got = backbone(images)
     torch.testing.assert_close(got.softmax(1), own.softmax(1))
 
 

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from committee.backbones.outputs import Output
 from committee.backbones.upsample import Features, no_features
@@ -190,11 +191,16 @@ class Backbone(nn.Module):
 
         handles = [layer.register_forward_pre_hook(keep) for layer in self._head_layers()]
         try:
-            self.net(images)
+            self.net(self.padded(images))
         finally:
             for handle in handles:
                 handle.remove()
         return torch.cat([_pooled(features) for features in seen], dim=1)
+
+    def padded(self, images: Tensor) -> Tensor:
+        """Repeat the right and lower borders of images up to the next multiples of `stride`."""
+        right, below = -images.shape[-1] % self.stride, -images.shape[-2] % self.stride
+        return functional.pad(images, (0, right, 0, below), mode="replicate") if self.output.maps else images
 
     @property
     def title(self) -> str:
@@ -246,11 +252,13 @@ def find_head(net: nn.Module, classes: int) -> tuple[str, ...]:
 def _outputs(layer: nn.Module) -> int | None:
     if isinstance(layer, nn.Linear):
         return layer.out_features
-    return layer.out_channels if isinstance(layer, nn.Conv2d) else None
+    return layer.out_channels if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) else None
 
 
 def _width(layer: nn.Module) -> int:
-    return layer.in_channels if isinstance(layer, nn.Conv2d) else cast("nn.Linear", layer).in_features
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        return layer.in_channels
+    return cast("nn.Linear", layer).in_features
 
 
 def _pooled(features: Tensor) -> Tensor:

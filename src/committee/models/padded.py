@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional
 
 from committee.backbones.base import Backbone
 
@@ -15,6 +14,5 @@ def maps_of(network: Backbone, pixels: Tensor) -> Tensor:
     off again.
     """
     height, width = pixels.shape[-2:]
-    right, below = -width % network.stride, -height % network.stride
-    maps: Tensor = network(functional.pad(pixels, (0, right, 0, below), mode="replicate"))
+    maps: Tensor = network(network.padded(pixels))
     return maps[..., :height, :width]
