@@ -162,6 +162,13 @@ def test_a_network_and_predictions_from_elsewhere(numbers_root, number_settings,
     np.testing.assert_array_equal(stored.labels, rows.labels)
 
 
+def test_a_debug_run_uses_what_applies_to_numbers(numbers_root, number_settings, tmp_path, cli):
+    store = shutil.copytree(numbers_root, tmp_path / "store")
+    words = [word for each in number_settings for word in ("--set", each)]
+    said = cli("debug", "--section", "stack", "--store", store, *words)
+    assert said.code == 0 and "stacking_ridge" in said.out, said.out + said.err
+
+
 def test_a_file_is_refused_by_its_relative_error():
     model = SimpleNamespace(
         dataset=SimpleNamespace(task=Regression()), choosing=SimpleNamespace(kind="out-of-fold")

@@ -66,8 +66,8 @@ class Stacking(Stage):
         return not self.methods and super().is_wanted(recipe)
 
     def sample(self, recipe: Recipe, fast: bool) -> Recipe:
-        """Return the recipe with its learners, or with logistic regression if it has none."""
-        return recipe if self.is_wanted(recipe) else enabled(recipe, self.sections[0], meta_learners=["lr"])
+        """Return the recipe with its learners; without any, with the default one of the task."""
+        return recipe if self.is_wanted(recipe) else enabled(recipe, self.sections[0])
 
     def chosen(self, recipe: Recipe) -> list[Method]:
         """Return the methods to build."""
