@@ -14,6 +14,8 @@ from torch.nn import functional
 from committee.errors import UsageError
 
 LARGEST_STRIDE = 2**10
+SMALLEST_VARIANCE = 1e-6
+"""Smallest variance of a standardized number, as by Lakshminarayanan et al. (2017)."""
 TINY = float(torch.finfo(torch.float32).tiny)
 
 
@@ -32,6 +34,9 @@ class Output:
     shift, scale : sequence of float, length T or 0
         Numbers are what the network returns, times `scale`, plus `shift`: the standard deviations and the
         means of the targets, if the network was trained on standardized targets.
+    variance : bool
+        Whether the network returns 2T numbers: one for each target, then one for the variance of each, of
+        which the softplus is the variance of the standardized target.
     maps : bool
         Whether the network returns maps: logits or numbers of each pixel, `[B, C, h, w]`.
     resized : bool
@@ -58,6 +63,7 @@ class Output:
     probabilities: bool = False
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    variance: bool = False
     maps: bool = False
     resized: bool = False
     stride: int = 1
@@ -83,6 +89,8 @@ class Output:
     def logits(self, output: Any, size: Sequence[int] = ()) -> Tensor:
         """Return the logits or numbers `[B, C]`, or maps `[B, C, H, W]`, in the output of a network.
 
+        Numbers with a `variance` are `[B, T, 2]`: the numbers in units, and their variances in squared units.
+
         Parameters
         ----------
         output : Any
@@ -105,12 +113,24 @@ class Output:
             found = found.flatten(1)
         if self.probabilities:
             return found.float().clamp(min=TINY).log()
+        if self.variance:
+            numbers, raw = found.float().chunk(2, dim=1)
+            return torch.stack([self._in_units(numbers), self._variances(raw)], dim=-1)
         return self._in_units(found.float()) if self.scale else found
 
     def _in_units(self, standardized: Tensor) -> Tensor:
+        if not self.scale:
+            return standardized
         # Column by column, so that a recorded graph has numbers instead of tensors of one device.
         columns = zip(standardized.unbind(1), self.scale, self.shift, strict=True)
         return torch.stack([column * scale + shift for column, scale, shift in columns], 1)
+
+    def _variances(self, raw: Tensor) -> Tensor:
+        """Return variances in squared units; a softplus is above zero, and grows no faster than its input."""
+        variances = functional.softplus(raw) + SMALLEST_VARIANCE
+        scales = self.scale or (1.0,) * raw.shape[1]
+        columns = zip(variances.unbind(1), scales, strict=True)
+        return torch.stack([column * scale**2 for column, scale in columns], 1)
 
 
 def scaled(

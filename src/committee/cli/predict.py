@@ -67,10 +67,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sets",
-        choices=("lac", "aps", "raps", "classwise"),
-        default="lac",
+        choices=("lac", "aps", "raps", "classwise", "absolute", "normalized"),
         help="kind of prediction sets: lac are smallest on average, aps are larger for uncertain images, "
-        "raps are aps without very large sets, classwise have the coverage for each class (default: lac)",
+        "raps are aps without very large sets, classwise have the coverage for each class (default: lac); of "
+        "intervals of numbers: normalized are wider for uncertain images (default: absolute)",
+    )
+    parser.add_argument(
+        "--std",
+        action="store_true",
+        help="add the standard deviations of numbers: aleatoric, which networks predict, and epistemic, by "
+        "which members differ",
     )
     parser.add_argument(
         "--abstain-below",
@@ -93,7 +99,7 @@ def run(arguments: Namespace) -> int:
     from committee.base import progress
     from committee.errors import UsageError
     from committee.inference.predict import find_photos, open_model, predict
-    from committee.inference.rules import rule_of
+    from committee.inference.rules import as_needed, rule_of
 
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
@@ -105,7 +111,9 @@ def run(arguments: Namespace) -> int:
         coverage=arguments.coverage,
         method=arguments.sets,
         abstain_below=arguments.abstain_below,
+        std=arguments.std,
     )
+    model = as_needed(model, rule)
     if arguments.dry_run:
         return _print_plan(model, photos, arguments)
     if arguments.csv:

@@ -51,4 +51,4 @@ class WeightedPool(Combiner):
 
     def member_weights(self) -> dict[str, float]:
         """Return the weights."""
-        return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
+        return dict(zip(self.member_names, self.numbers("weight"), strict=True))

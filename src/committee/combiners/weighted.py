@@ -150,6 +150,12 @@ class Weighted(WeightedPool):
                 kept.pop("score", None)
         super().set_buffers(**tensors)
 
+    def member_weights(self) -> dict[str, float]:
+        """Return the weights; those that are trained are the present ones."""
+        if not hasattr(self, "score"):
+            return super().member_weights()
+        return dict(zip(self.member_names, self.learned("weight").tolist(), strict=True))
+
     def seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes: a convex problem, and a local search for most metrics."""
         if self.weights is not None:

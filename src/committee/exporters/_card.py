@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from committee.errors import CommitteeError, DataError, DeviceError, StoreError
-from committee.exporters.base import INPUT, REDO, Card
+from committee.exporters.base import INPUT, REDO, STD, Card
 from committee.models.predictor import Images, Probabilities
 from committee.predictions.target_types import CLASSES, TARGET_TYPES
 
@@ -71,7 +71,8 @@ class CalledPredictor:
     card : dict
         What `read_card` returned.
     call : callable
-        Images, uint8 `[B, c, H, W]` -> probabilities or numbers, float32 `[B, C]`.
+        Images, uint8 `[B, c, H, W]` -> probabilities or numbers, float32 `[B, C]`; or a pair of numbers and
+        their standard deviations, if the card says so.
     """
 
     def __init__(self, path: Path, card: dict[str, Any], call: Callable[[Images], Any]) -> None:
@@ -82,6 +83,7 @@ class CalledPredictor:
         self.channels: int = card["channels"]
         self.target_type = TARGET_TYPES[card.get("target_type", CLASSES.name)]
         self.units: tuple[str, ...] = tuple(card.get("units", ()))
+        self.std_names: tuple[str, ...] = (STD,) if card.get(STD) is True else ()
 
     def __call__(self, images: Images) -> Probabilities:
         """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`.
@@ -91,6 +93,14 @@ class CalledPredictor:
         DataError
             The program fails on these images.
         """
+        found = self._run(images)
+        return found[0] if self.std_names else found
+
+    def spread_of(self, images: Images) -> Probabilities:
+        """Return numbers and their standard deviations, float32 `[B, T, 2]`; raise as for values."""
+        return np.stack([*self._run(images)], axis=-1)
+
+    def _run(self, images: Images) -> Probabilities:
         try:
             return np.asarray(self._call(np.ascontiguousarray(images)), dtype=np.float32)
         except CommitteeError:

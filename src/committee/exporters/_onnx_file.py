@@ -13,6 +13,8 @@ from committee.errors import DataError, DeviceError, StoreError, UsageError, mis
 from committee.models.predictor import Images, Probabilities
 from committee.predictions.target_types import CLASSES, TARGET_TYPES, TargetType
 
+_STD = "std"
+"""Output with the standard deviations of numbers."""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INPUT = "images"
 
@@ -54,6 +56,9 @@ class OnnxPredictor:
         self.channels: int = _channels(self._path, self._session.get_inputs())
         outputs, answers = self._session.get_outputs(), self.target_type.answers
         _check_output(self._path, outputs, answers, len(self.class_names))
+        self.std_names: tuple[str, ...] = (_STD,) if any(each.name == _STD for each in outputs) else ()
+        for name in self.std_names:
+            _check_output(self._path, outputs, name, len(self.class_names))
 
     def __call__(self, images: Images) -> Probabilities:
         """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`.
@@ -63,9 +68,16 @@ class OnnxPredictor:
         DataError
             The graph fails on these images.
         """
+        return self._run(images, [self.target_type.answers])[0]
+
+    def spread_of(self, images: Images) -> Probabilities:
+        """Return numbers and their standard deviations, float32 `[B, T, 2]`; raise as for values."""
+        return np.stack(self._run(images, [self.target_type.answers, *self.std_names]), axis=-1)
+
+    def _run(self, images: Images, outputs: list[str]) -> list[Probabilities]:
         inputs = {INPUT: np.ascontiguousarray(images)}
         try:
-            found: Probabilities = self._session.run([self.target_type.answers], inputs, self._options)[0]
+            found: list[Probabilities] = self._session.run(outputs, inputs, self._options)
         except Exception as error:  # onnxruntime raises a different class for each kind of failure
             raise DataError(
                 str(self._path),

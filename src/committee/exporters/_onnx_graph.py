@@ -21,8 +21,9 @@ from committee.base.onnx_networks import NETWORK
 from committee.base.quiet import quiet
 from committee.base.tracing import tracing
 from committee.errors import require
-from committee.exporters._program import FREE, Linked, free_example, recorded
-from committee.exporters.base import INPUT, Card
+from committee.exporters._program import FREE, free_example, linked, recorded
+from committee.exporters.base import INPUT, STD, Card
+from committee.models.moments import has_variance
 
 # A protobuf file contains at most 2 GiB; a part of it is reserved for the graph beside the weights.
 LARGEST_FILE = 2**31 - 2**26
@@ -74,7 +75,7 @@ class _Networks:
         if kinds.index(_BACKBONE) == len(kinds) - 2:  # how its output is read, which is not compressed
             return ""
         path = ast.literal_eval(facts["pkg.torch.onnx.name_scopes"])[kinds.index(_BACKBONE)]
-        # `Linked` has the module as `model`; a module that is called twice has `@1` in its path.
+        # What `linked` returns has the module as `model`; a module that is called twice has `@1` in its path.
         owner = re.sub(r"@\d+", "", path).removeprefix("model").removeprefix(".").rpartition(".")[0]
         member = self.module.get_submodule(owner)
         name = re.sub(r"[^\w.-]", "_", str(getattr(member, "name", "") or owner or "network"))
@@ -86,7 +87,7 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
     from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
     from committee.exporters._onnx_simplify import simplify
 
-    model, images = Linked(module).eval(), free_example(example)
+    model, images = linked(module).eval(), free_example(example)
 
     def export() -> Any:
         program: Any = torch.onnx.export(
@@ -95,7 +96,7 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
             dynamo=True,
             verbose=False,
             input_names=["images"],
-            output_names=[card.target_type.answers],
+            output_names=[card.target_type.answers, *([STD] if has_variance(module) else [])],
             dynamic_shapes={"images": FREE},
             custom_translation_table=TRANSLATIONS,
             optimize=False,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from committee.base.tracing import tracing
 from committee.errors import CommitteeError, ExportError
 from committee.exporters._quiet import quiet
+from committee.models.moments import has_variance
 from committee.tasks.base import task_of_model
 
 Recorded = TypeVar("Recorded")
@@ -32,6 +33,21 @@ class Linked(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return probabilities or numbers, float32 `[B, C]`."""
         return self._link(self.model(images).float())
+
+
+class LinkedWithStd(Linked):
+    """A module of images to numbers and their standard deviations, both float32 `[B, T]`."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Return numbers and standard deviations: the root of all variance, aleatoric and epistemic."""
+        moments: Any = self.model.moments
+        values, variances = moments(images).float().unbind(-1)
+        return values, variances.sqrt()
+
+
+def linked(model: nn.Module) -> Linked:
+    """Return what is recorded of a model: probabilities, numbers, or numbers with standard deviations."""
+    return LinkedWithStd(model) if has_variance(model) else Linked(model)
 
 
 def free_example(example: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ TOLERANCE = 1e-5
 """Largest difference between a probability of a file and that of its module. Of numbers, it is relative to
 the larger of the standard deviation of the target, if the module knows it, and the root mean square."""
 CHECKSUMS, METADATA = "checksums.json", "metadata.json"
+STD = "std"
+"""Name of the output with the standard deviations of numbers."""
 REDO = "Write it again with: committee export --model-name NAME"
 
 
@@ -107,6 +109,9 @@ class Exporter(ABC):
     branches : bool
         Whether such a graph leaves out the networks of a cascade or mixture that no image of a batch needs.
         In other graphs, every network runs on every image.
+    with_std : bool
+        Whether a file of a model whose networks predict variances has them; other formats refuse such a
+        model.
     self_contained : bool
         Whether the file contains the whole model. If not, `open` raises UsageError.
     device : str
@@ -157,6 +162,7 @@ class Exporter(ABC):
     suffix: ClassVar[str] = ""
     graph: ClassVar[bool] = False
     branches: ClassVar[bool] = False
+    with_std: ClassVar[bool] = False
     self_contained: ClassVar[bool] = True
     runs_code: ClassVar[bool] = False
     device: str = ""

@@ -49,6 +49,8 @@ class Checkpoint(Exporter):
     ('cat', 'dog')
     """
 
+    with_std = True
+
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write the folder; see the base class."""
         if not isinstance(module, Member | Ensemble | Composite):

@@ -24,7 +24,8 @@ PRECISIONS = {"float32": "", "float16": "float16", "int8": "onnx_static"}
 class Onnx(Exporter):
     """An ONNX file, `images` uint8 `[batch, c, height, width]` to `probabilities` float32 `[batch, classes]`.
 
-    A model of numbers has an output `values` float32 `[batch, targets]` instead, and `units` in the metadata.
+    A model of numbers has an output `values` float32 `[batch, targets]` instead, and `units` in the metadata;
+    if its networks predict variances, it also has an output `std`, the standard deviations of the values.
     Batch size, height and width are free. The graph contains the preprocessing, all members, the
     combiner and its temperature; the metadata contain `name`, and as JSON `class_names`, `provenance`
     and `input`, what the model expects of its images. Weights beyond 2 GiB are written to a second file,
@@ -76,6 +77,7 @@ class Onnx(Exporter):
     suffix = ".onnx"
     graph = True
     branches = True
+    with_std = True
 
     def __init__(self, precision: str = "float32") -> None:
         if precision not in PRECISIONS:

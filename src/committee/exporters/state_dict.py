@@ -43,6 +43,7 @@ class StateDict(Exporter):
 
     suffix = ".safetensors"
     self_contained = False
+    with_std = True
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write the weights; see the base class."""

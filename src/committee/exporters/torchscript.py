@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from committee.exporters.base import Card, Exporter
+from committee.exporters.base import STD, Card, Exporter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +18,8 @@ class Torchscript(Exporter):
 
     Batch size, height and width are free. The program is traced and frozen for the CPU; it contains the
     preprocessing, all members, the combiner and its temperature. `card.json` inside the file has the class
-    names and the origin of the model. PyTorch has deprecated TorchScript, but libtorch still runs it.
+    names and the origin of the model. A model whose networks predict variances returns a pair: values and
+    their standard deviations. PyTorch has deprecated TorchScript, but libtorch still runs it.
 
     A TorchScript file is a program, so a file from elsewhere is opened only if its format is trusted.
 
@@ -49,16 +50,19 @@ class Torchscript(Exporter):
     graph = True
     device = "cpu"
     runs_code = True
+    with_std = True
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write `model.torchscript`; see the base class."""
         import torch
 
         from committee.exporters._card import CARD, card_text
-        from committee.exporters._program import Linked, free_example, recorded
+        from committee.exporters._program import free_example, linked, recorded
         from committee.exporters._quiet import quiet
+        from committee.models.moments import has_variance
 
-        model, images = Linked(module), free_example(example)
+        model, images = linked(module), free_example(example)
+        more = {STD: True} if has_variance(module) else {}
         who = f"torchscript of {card.name}"
         program = recorded(
             model, lambda: torch.jit.trace(model, (images,), check_trace=False), who, "torch.jit.trace"
@@ -67,7 +71,7 @@ class Torchscript(Exporter):
         # Python writes the file, since the writer of torch ends the process if the disk is full.
         with quiet(), path.open("wb") as file:
             frozen = torch.jit.freeze(program.eval())
-            torch.jit.save(frozen, file, {CARD: card_text(card, images.shape[1])})
+            torch.jit.save(frozen, file, {CARD: card_text(card, images.shape[1], **more)})
         return path
 
     def open(self, file: Path, device: str = "cpu") -> Predictor:
@@ -85,9 +89,9 @@ class Torchscript(Exporter):
         except RuntimeError as error:
             raise damaged(file, "TorchScript file") from error
 
-        def call(images: Images) -> Probabilities:
+        def call(images: Images) -> Probabilities | tuple[Probabilities, ...]:
             with torch.inference_mode(), quiet():
-                found: Probabilities = program(torch.from_numpy(images)).numpy()
-            return found
+                found = program(torch.from_numpy(images))
+            return tuple(each.numpy() for each in found) if isinstance(found, tuple) else found.numpy()
 
         return CalledPredictor(file, read_card(extra[CARD], file), call)

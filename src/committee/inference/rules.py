@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.errors import UsageError
 from committee.inference.answers import answers_of, why_invalid
 from committee.inference.map_rules import (
     class_maps_of,
@@ -16,7 +17,9 @@ from committee.inference.map_rules import (
     why_no_probabilities,
 )
 from committee.inference.values import values_of, why_not_numbers
-from committee.models.predictor import Predictor
+from committee.metrics.conformal import METHODS
+from committee.metrics.conformal_numbers import KINDS
+from committee.models.predictor import Images, Predictor, Probabilities
 from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBER_MAPS, NUMBERS, target_type_of
 
 
@@ -74,14 +77,71 @@ _CHECKS: Mapping[str, Callable[[NDArray[Any], int], str]] = {
 }
 
 
+_KINDS: Mapping[str, Sequence[str]] = {CLASSES.name: METHODS, NUMBERS.name: KINDS}
+
+
 def rule_of(
-    model: Predictor, *, coverage: float | None, method: str = "lac", abstain_below: float | None = None
+    model: Predictor,
+    *,
+    coverage: float | None,
+    method: str | None = None,
+    abstain_below: float | None = None,
+    std: bool = False,
 ) -> Rule:
-    """Return the rule for a model; the options are those of `answers`, and errors name them."""
-    make = _RULES[target_type_of(model).name]
-    return make(model, coverage=coverage, method=method, abstain_below=abstain_below)
+    """Return the rule for a model; the options are those of `answers` and `values_of`.
+
+    Raises
+    ------
+    UsageError
+        An option, which the message names, does not apply to what the model predicts.
+    """
+    kind = target_type_of(model)
+    kinds = _KINDS.get(kind.name, ())
+    if kinds and method is not None and method not in kinds:
+        raise UsageError(
+            "--sets",
+            expected=f"one of {', '.join(kinds)} for {model.name}, which predicts {kind.name}",
+            got=method,
+            todo="Leave the option out.",
+        )
+    if std and kind is not NUMBERS:
+        raise UsageError(
+            "--std",
+            expected="a model that predicts numbers of images",
+            got=f"{model.name}, which predicts {kind.name.replace('_', ' ')}",
+            todo="Leave the option out.",
+        )
+    more = {"std": True} if std else {}
+    return _RULES[kind.name](
+        model, coverage=coverage, method=method or (*kinds, "lac")[0], abstain_below=abstain_below, **more
+    )
+
+
+def as_needed(model: Predictor, rule: Rule) -> Predictor:
+    """Return the model, or the model with its standard deviations if the rule needs them."""
+    return WithSpread(model) if getattr(rule, "stds", ()) else model
+
+
+class WithSpread:
+    """A model of numbers that returns them with their standard deviations, `[B, T, 1 + S]`."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    def width(self) -> int:
+        """Number of values for each target."""
+        return 1 + len(self._model.std_names)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def __call__(self, images: Images) -> Probabilities:
+        found: Probabilities = self._model.spread_of(images)
+        return found
 
 
 def why_wrong(model: Predictor, row: NDArray[Any]) -> str:
     """Return why the answer of a model for one image is not what it says that it predicts, or ''."""
-    return _CHECKS[target_type_of(model).name](row, len(model.class_names))
+    check, outputs = _CHECKS[target_type_of(model).name], len(model.class_names)
+    return check(row.ravel(), outputs * model.width) if isinstance(model, WithSpread) else check(row, outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,14 @@ class Values:
         Unit of each target, which may be blank; none if they are not known.
     reach : sequence of float, length T or 0
         Half-width of the interval of each value; none without intervals.
+    stds : sequence of str
+        Names of the standard deviations that rows have after the value, `[T, 1 + S]`; without them, rows are
+        values `[T]`.
+    offset : sequence of float, length T or 0
+        If intervals are normalized, what is added to the standard deviation of each value, of which `reach`
+        is then the multiple.
+    show_std : bool
+        Whether the standard deviations are shown.
     note : str
         Sentence about the guarantee of the intervals.
     coverage : float, optional
@@ -51,27 +59,43 @@ class Values:
     reach: Sequence[float] = ()
     note: str = ""
     coverage: float | None = None
+    stds: Sequence[str] = ()
+    offset: Sequence[float] = ()
+    show_std: bool = False
 
     def suffix(self) -> str:
         """Return the settings as ` (intervals 0.95)`, or an empty string without intervals."""
-        return "" if self.coverage is None else f" (intervals {self.coverage:g})"
+        if self.coverage is None:
+            return ""
+        return f" ({'normalized ' if len(self.offset) else ''}intervals {self.coverage:g})"
 
-    def interval(self, values: NDArray[np.float32]) -> list[tuple[float, float]]:
+    def values(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the values `[T]` of a row."""
+        return row[:, 0] if self.stds else row
+
+    def interval(self, row: NDArray[np.float32]) -> list[tuple[float, float]]:
         """Return the ends of the interval of each value; none without intervals."""
         if not len(self.reach):
             return []
-        return [
-            (value - width, value + width) for value, width in zip(values.tolist(), self.reach, strict=True)
-        ]
+        widths = np.asarray(self.reach)
+        if len(self.offset):
+            widths = widths * (np.sqrt(np.square(row[:, 1:]).sum(axis=1)) + np.asarray(self.offset))
+        pairs = zip(self.values(row).tolist(), widths.tolist(), strict=True)
+        return [(value - width, value + width) for value, width in pairs]
 
     def header(self) -> list[str]:
         """Return the columns of a CSV file between `id` and `model`."""
         ends = [f"{name} {end}" for name in self.target_names for end in ("low", "high")]
-        return class_columns([*self.target_names, *(ends if len(self.reach) else [])])
+        stds = [f"{name}_{std}" for name in self.target_names for std in self.stds]
+        return class_columns(
+            [*self.target_names, *(stds if self.show_std else []), *(ends if len(self.reach) else [])]
+        )
 
-    def cells(self, values: NDArray[np.float32]) -> list[str]:
-        """Return the cells of a CSV file for values `[T]`: the values, then the ends of their intervals."""
-        return [*map(str, values), *(f"{end:.7g}" for each in self.interval(values) for end in each)]
+    def cells(self, row: NDArray[np.float32]) -> list[str]:
+        """Return the cells of a CSV file: values, standard deviations, and the ends of intervals."""
+        stds = map(str, row[:, 1:].ravel()) if self.show_std else ()
+        ends = (f"{end:.7g}" for each in self.interval(row) for end in each)
+        return [*map(str, self.values(row)), *stds, *ends]
 
     def columns(self) -> list[str]:
         """Return the columns of a table after `image`: the targets with their units."""
@@ -80,18 +104,29 @@ class Values:
             f"{name} ({unit})" if unit else name for name, unit in zip(self.target_names, units, strict=True)
         ]
 
-    def shown(self, values: NDArray[np.float32]) -> list[object]:
-        """Return the cells of a table for values `[T]`, of six digits."""
-        shown = [f"{value:.6g}" for value in values.tolist()]
-        ends = [f" [{low:.6g}, {high:.6g}]" for low, high in self.interval(values)]
-        return [value + end for value, end in zip(shown, ends or [""] * len(shown), strict=True)]
+    def shown(self, row: NDArray[np.float32]) -> list[object]:
+        """Return the cells of a table, of six digits."""
+        shown = [f"{value:.6g}" for value in self.values(row).tolist()]
+        nothing = [""] * len(shown)
+        stds = [self._stds_of(each) for each in row[:, 1:].tolist()] if self.show_std else nothing
+        ends = [f" [{low:.6g}, {high:.6g}]" for low, high in self.interval(row)] or nothing
+        return ["".join(cell) for cell in zip(shown, stds, ends, strict=True)]
 
-    def entry(self, values: NDArray[np.float32]) -> dict[str, Any]:
-        """Return what JSON says of values `[T]`."""
-        found = {"values": dict(zip(self.target_names, values.tolist(), strict=True))}
-        if not len(self.reach):
-            return found
-        return {**found, "intervals": dict(zip(self.target_names, self.interval(values), strict=True))}
+    def _stds_of(self, values: Sequence[float]) -> str:
+        pairs = zip(self.stds, values, strict=True)
+        return f" ({', '.join(f'{name} {value:.3g}' for name, value in pairs)})"
+
+    def entry(self, row: NDArray[np.float32]) -> dict[str, Any]:
+        """Return what JSON says of an image."""
+
+        def by_target(column: Sequence[Any]) -> dict[str, Any]:
+            return dict(zip(self.target_names, column, strict=True))
+
+        found = {"values": by_target(self.values(row).tolist())}
+        if self.show_std:
+            columns = zip(self.stds, row[:, 1:].T.tolist(), strict=True)
+            found |= {name: by_target(column) for name, column in columns}
+        return {**found, "intervals": by_target(self.interval(row))} if len(self.reach) else found
 
     def facts(self) -> dict[str, Any]:
         """Return what JSON says of all images: the units, and the guarantee of the intervals."""
@@ -100,31 +135,58 @@ class Values:
 
 
 def values_of(
-    model: Predictor, *, coverage: float | None, method: str = "lac", abstain_below: float | None = None
+    model: Predictor,
+    *,
+    coverage: float | None,
+    method: str = "absolute",
+    abstain_below: float | None = None,
+    std: bool = False,
 ) -> Values:
     """Return the rule for a model of numbers.
+
+    Parameters
+    ----------
+    model : Predictor
+    coverage : float or None
+        Probability with which an interval shall contain the true number; None for no intervals.
+    method : {"absolute", "normalized"}
+        Whether intervals are as wide for all images, or in proportion to the standard deviation of each.
+    abstain_below : float, optional
+        Refused.
+    std : bool
+        Whether standard deviations are shown.
 
     Raises
     ------
     UsageError
-        Another kind of sets, or abstention, is requested: they are made of the probabilities of classes.
+        Abstention is requested, which needs the probabilities of classes, or standard deviations of a model
+        that has none.
     DataError
         Intervals are requested, and the model has no table of them.
     """
-    for option, value in (
-        ("--abstain-below", abstain_below),
-        ("--sets", None if method == "lac" else method),
-    ):
-        if value is not None:
-            raise UsageError(
-                option,
-                expected="a model that predicts classes",
-                got=f"{model.name}, which predicts numbers",
-                todo="Leave the option out.",
-            )
-    units = tuple(getattr(model, "units", ()))
-    if coverage is None:
-        return Values(model.class_names, units)
+    if abstain_below is not None:
+        raise UsageError(
+            "--abstain-below",
+            expected="a model that predicts classes",
+            got=f"{model.name}, which predicts numbers",
+            todo="Leave the option out.",
+        )
+    normalized = coverage is not None and method == "normalized"
+    stds = tuple(getattr(model, "std_names", ())) if std or normalized else ()
+    if (std or normalized) and not stds:
+        raise UsageError(
+            "--std" if std else "--sets",
+            expected="a model that predicts how uncertain its numbers are: one of several members, or of "
+            "networks with variances (training.loss=gaussian_nll)",
+            got=model.name,
+            todo="Leave the option out.",
+        )
+    rule = Values(model.class_names, tuple(getattr(model, "units", ())), stds=stds, show_std=std)
+    return rule if coverage is None else _with_intervals(rule, model, coverage, normalized)
+
+
+def _with_intervals(rule: Values, model: Predictor, coverage: float, normalized: bool) -> Values:
+    """Return the rule with intervals, of which the model has the table."""
     check_coverage(coverage)
     found = model.provenance.get("sets")
     if found is None:
@@ -135,7 +197,14 @@ def values_of(
             todo="Build the ensemble again (committee build-ensemble), and export it again.",
         )
     table = IntervalTable.from_json(found, model.name)
-    reach = table.limit(coverage)
+    if normalized and not table.normalized:
+        raise DataError(
+            model.name,
+            expected="a model with a table of normalized intervals",
+            got="one of absolute intervals",
+            todo="Build the ensemble again (committee build-ensemble), or leave --sets out.",
+        )
+    reach = table.limit(coverage, "normalized" if normalized else "absolute")
     if len(reach) != len(model.class_names):
         raise DataError(
             model.name,
@@ -150,7 +219,8 @@ def values_of(
             todo="Give a smaller --coverage.",
         )
     note = f"Each interval contains the true number with a probability of {coverage:g} ({table.note})."
-    return Values(model.class_names, units, reach.tolist(), note, coverage)
+    offset = table.offset if normalized else ()
+    return replace(rule, reach=reach.tolist(), note=note, coverage=coverage, offset=offset)
 
 
 def why_not_numbers(values: NDArray[Any], targets: int) -> str:

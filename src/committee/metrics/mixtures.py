@@ -51,7 +51,11 @@ class Moments(NamedTuple):
 
 
 def mixture_moments(
-    means: ArrayLike, variances: ArrayLike | None = None, weights: ArrayLike | None = None
+    means: ArrayLike,
+    variances: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    *,
+    about: ArrayLike | None = None,
 ) -> Moments:
     """Return the mean and the standard deviations of a mixture of members (Lakshminarayanan et al. 2017).
 
@@ -64,6 +68,9 @@ def mixture_moments(
         is all that is known: it says how far they disagree, not how far the true numbers are from them.
     weights : float array [M], optional
         Weights of the members, of any sum above zero; equal by default.
+    about : float array [N, T], optional
+        What an ensemble predicts that is no weighted mean of the members, such as a stack; the epistemic part
+        is then counted from there. By default the weighted mean.
 
     Raises
     ------
@@ -103,7 +110,7 @@ def mixture_moments(
             got=str(share.tolist()),
         )
     share = share / share.sum()
-    mean = np.tensordot(share, values, axes=1)
+    mean = np.tensordot(share, values, axes=1) if about is None else np.asarray(about, np.float64)
     between = np.tensordot(share, np.square(values - mean), axes=1)
     return Moments(mean, np.sqrt(np.tensordot(share, noise, axes=1)), np.sqrt(between))
 

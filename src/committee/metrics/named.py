@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from committee.base.objectives import is_custom
-from committee.metrics import class_images, classification, regression, segmentation
+from committee.metrics import class_images, classification, distributions, regression, segmentation
 from committee.metrics.metric import Metric, named
 
 METRICS: dict[str, Metric] = {
@@ -11,6 +11,7 @@ METRICS: dict[str, Metric] = {
     **segmentation.METRICS,
     "boundary_f1": class_images.METRICS["boundary_f1"],
     **regression.METRICS,
+    **distributions.METRICS,
 }
 """The metrics of all tasks; no two tasks use one name for different metrics.
 

@@ -33,6 +33,8 @@ class NumberRows:
     unit : float64 array [T]
         The unit of errors: 1 if there is one target. If there are several, errors are in standard deviations
         of the true numbers of each, so that a mean over the targets does not depend on their units.
+    variances : float64 array [N, T] or None
+        Predicted variance of each number, in its squared unit.
 
     See Also
     --------
@@ -48,9 +50,10 @@ class NumberRows:
     values: Floats
     truth: Floats
     unit: Floats
+    variances: Floats | None = None
 
     @classmethod
-    def read(cls, values: ArrayLike, truth: ArrayLike) -> NumberRows:
+    def read(cls, values: ArrayLike, truth: ArrayLike, variances: ArrayLike | None = None) -> NumberRows:
         """Check numbers `[N]` or `[N, T]`, and return them as rows.
 
         Raises
@@ -68,7 +71,9 @@ class NumberRows:
             )
         if not (np.isfinite(first).all() and np.isfinite(other).all()):
             raise DataError("metrics", expected="finite numbers", got="NaN or infinity")
-        return cls(first, other, spread_of(other) if other.shape[1] > 1 else np.ones(1))
+        unit = spread_of(other) if other.shape[1] > 1 else np.ones(1)
+        known = None if variances is None else np.asarray(variances, np.float64).reshape(first.shape)
+        return cls(first, other, unit, known)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -80,7 +85,8 @@ class NumberRows:
 
     def part(self, where: NDArray[np.bool_]) -> NumberRows:
         """Return some of the rows."""
-        return NumberRows(self.values[where], self.truth[where], self.unit)
+        variances = None if self.variances is None else self.variances[where]
+        return NumberRows(self.values[where], self.truth[where], self.unit, variances)
 
     @property
     def by_mean(self) -> NumberRows:

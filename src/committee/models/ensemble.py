@@ -31,10 +31,11 @@ from committee.models.labeled_rows import labeled_rows, pixel_rows
 from committee.models.measure import device_of
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
 from committee.models.member import Member
+from committee.models.mixture import Mixture
 from committee.models.prediction import predict
 from committee.models.tasks import common_task, units_of
 from committee.models.views.base import SingleView
-from committee.models.vote import LazyOutputs, Vote, run_views, views_of_network
+from committee.models.vote import LazyOutputs, Vote
 from committee.predictions.table import Predictions
 from committee.store.inside import inside
 from committee.untrusted.documents import build
@@ -42,7 +43,7 @@ from committee.untrusted.documents import build
 PROTOCOL = 1
 
 
-class Ensemble(Vote):
+class Ensemble(Mixture):
     """Members and a combiner of their outputs.
 
     Members that are ensembles are flattened: at any depth of nesting, an ensemble holds each network once and
@@ -109,8 +110,6 @@ class Ensemble(Vote):
     """
 
     takes_batches = True
-    members: nn.ModuleList
-    votes: nn.ModuleList
 
     def __init__(
         self,
@@ -151,17 +150,6 @@ class Ensemble(Vote):
             return self.combined(self.member_logits(images))
         outputs = LazyOutputs(self.members, self.outputs, self.votes, Batch.of(images))
         return self.combiner.forward_lazy(outputs.query_for(self))
-
-    def member_logits(self, images: Tensor | Batch) -> Tensor:
-        """Return the inputs of the combiner, float32 `[M, B, C, ...]`, in the order of `names`."""
-        batch = Batch.of(images)
-        outputs: dict[int, Tensor] = {}
-        for index, member in enumerate(self.members):
-            views = views_of_network(self.outputs, index)
-            outputs |= dict(zip(views, run_views(member, list(views.values()), batch), strict=True))
-        for index, vote in enumerate(cast("Iterable[Vote]", self.votes)):
-            outputs[~index] = vote.combine(outputs)
-        return self.stack_inputs(outputs)
 
     def place_in(self, flat: Flat, view: SingleView | None = None) -> int:
         """Place the networks and votes in those of another ensemble; return the index of the last vote."""

@@ -26,7 +26,8 @@ def labeled_rows(
 ) -> Predictions:
     """Return the outputs of the members of an ensemble for labeled images; see `Ensemble.predictions`."""
     batches = labeled_batches(ensemble.name, images, labels, channels_of(ensemble), ensemble.task.target_type)
-    found = [(ensemble.member_logits(part.to(device)).cpu(), own) for part, own in batches]
+    outputs_of = ensemble.member_moments if ensemble.has_variance else ensemble.member_logits
+    found = [(outputs_of(part.to(device)).cpu(), own) for part, own in batches]
     if not found:
         raise DataError(ensemble.name, expected="batches of (images, labels)", got="an empty loader")
     logits = torch.cat([outputs for outputs, _ in found], 1).numpy()

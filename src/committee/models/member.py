@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,10 +24,11 @@ from committee.models._images import check_images
 from committee.models.batch import Batch
 from committee.models.descriptions import MEMBER as DESCRIPTION
 from committee.models.descriptions import read_description, write_description
+from committee.models.moments import OfNetwork
 from committee.models.padded import maps_of
 from committee.models.prediction import predict
 from committee.models.stored_network import load_network
-from committee.models.tasks import NamedOutputs, checked_units, task_and_names
+from committee.models.tasks import NamedOutputs, checked_units, outputs_of, task_and_names
 from committee.tasks.base import TASKS, Task, task_of_model
 from committee.untrusted.documents import build as build_from
 
@@ -36,7 +38,7 @@ LARGEST_SIDE = 2**13
 WEIGHTS = "weights.safetensors"
 
 
-class Member(NamedOutputs, nn.Module):
+class Member(OfNetwork, NamedOutputs, nn.Module):
     """A network with its preprocessing, from images of any size to logits or numbers.
 
     Parameters
@@ -118,6 +120,7 @@ class Member(NamedOutputs, nn.Module):
         units: Sequence[str] = (),
         shift: Sequence[float] = (),
         scale: Sequence[float] = (),
+        variance: bool = False,
         size: int = 224,
         channels: int = 3,
         fit: Fit = "crop",
@@ -142,6 +145,8 @@ class Member(NamedOutputs, nn.Module):
             Unit of each target.
         shift, scale : sequence of float, optional
             Mean and standard deviation of each target, if the network predicts standardized numbers.
+        variance : bool
+            Whether the network also predicts the variance of each number: it has two outputs for each target.
         size : int
             Side length of the input of the network in pixels.
         channels : {1, 3}
@@ -164,7 +169,7 @@ class Member(NamedOutputs, nn.Module):
         task, names = task_and_names(task, classes, targets, name)
         network = build(
             backbone,
-            len(names),
+            outputs_of(names, task, variance, name),
             channels=channels,
             img_size=size,
             pretrained=pretrained,
@@ -174,7 +179,7 @@ class Member(NamedOutputs, nn.Module):
             maps=task.target_type.dense,
             output_stride=output_stride,
         )
-        network.output = scaled(network.output, shift, scale, names, name)
+        network.output = replace(scaled(network.output, shift, scale, names, name), variance=variance)
         fit = "native" if task.target_type.dense else fit
         view = View(size, network.mean, network.std, fit, channels)
         return cls(network, view, names, name, task=task, units=units)
@@ -190,6 +195,7 @@ class Member(NamedOutputs, nn.Module):
         units: Sequence[str] = (),
         shift: Sequence[float] = (),
         scale: Sequence[float] = (),
+        variance: bool = False,
         size: int,
         mean: float | Sequence[float] = IMAGENET_MEAN,
         std: float | Sequence[float] = IMAGENET_STD,
@@ -216,6 +222,9 @@ class Member(NamedOutputs, nn.Module):
             Unit of each target.
         shift, scale : sequence of float, optional
             Mean and standard deviation of each target, if the network predicts standardized numbers.
+        variance : bool
+            Whether the network returns numbers `[B, 2T]`: one for each target, then one for the variance of
+            each, of which the softplus is the variance, in units of the squared scale.
         size : int
             Side length of the input of the network in pixels.
         mean, std : float or sequence of float
@@ -239,13 +248,14 @@ class Member(NamedOutputs, nn.Module):
         """
         task, names = task_and_names(task, classes, targets, name)
         require_finite(dict(net.named_parameters()), name)
+        outputs = outputs_of(names, task, variance, name)
         if isinstance(net, Backbone):
             network = net
         else:
             dense = task.target_type.dense
-            output = inspect(net, len(names), channels, size, name, logits=task.logits, maps=dense)
-            network = Backbone(net, find_head(net, len(names)), output=output)
-        network.output = scaled(network.output, shift, scale, names, name)
+            output = inspect(net, outputs, channels, size, name, logits=task.logits, maps=dense)
+            network = Backbone(net, find_head(net, outputs), output=output)
+        network.output = replace(scaled(network.output, shift, scale, names, name), variance=variance)
         view = View(size, mean, std, "native" if task.target_type.dense else fit, channels)
         return cls(network, view, names, name, normalized=normalized, task=task, units=units)
 
@@ -255,6 +265,11 @@ class Member(NamedOutputs, nn.Module):
         With a task of maps, the result is `[B, C, H, W]`. With `normalized=True`, images of a floating type
         are given to the network as they are.
         """
+        logits = self.network_outputs(images)
+        return logits[..., 0] if self.has_variance else logits
+
+    def network_outputs(self, images: Tensor | Batch) -> Tensor:
+        """Return what the network predicts: logits or numbers, or numbers and their variances `[B, T, 2]`."""
         pixels = self._input(Batch.of(images))
         logits = maps_of(self.network, pixels) if self.task.target_type.dense else self.network(pixels)
         if logits.shape[1] != len(self.class_names):
@@ -340,10 +355,8 @@ class Member(NamedOutputs, nn.Module):
             network = load_network(description, view, folder / WEIGHTS, trusted, net)
             name, provenance = str(description["name"]), description["provenance"]
             normalized = description.get("normalized") is True
-            task, units = (
-                TASKS.make(description.get("task", task_of_model(None).key)),
-                description.get("units", ()),
-            )
+            task = TASKS.make(description.get("task", task_of_model(None).key))
+            units = description.get("units", ())
             return cls(network, view, classes, name, provenance, normalized, task, units).eval()
 
         return build_from(rebuild, folder / DESCRIPTION, "the description of a member")

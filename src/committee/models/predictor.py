@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -38,7 +38,9 @@ class Predictor(Protocol):
     -----
     A model of numbers has an attribute `target_type`, which `target_type_of` of
     `committee.predictions.target_types` reads, and may have `units`, the unit of each target. A model without
-    it predicts classes.
+    it predicts classes. One that also predicts how uncertain its numbers are has `std_names`, such as
+    `("aleatoric_std", "epistemic_std")`, and `spread_of(images) -> float32 [B, T, 1 + S]`, the numbers and
+    these standard deviations.
 
     See Also
     --------
@@ -154,12 +156,29 @@ class ModulePredictor:
 
     def __call__(self, images: Images) -> Probabilities:
         """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`."""
+        infer = getattr(self.module, "infer", self.module)
+        return self._run(lambda batch: self.task.link(infer(batch).float()), images)
+
+    @property
+    def std_names(self) -> tuple[str, ...]:
+        """The parts of the standard deviation of numbers: none of a single network without variances."""
+        if not getattr(self.module, "has_spread", False):
+            return ()
+        aleatoric = ("aleatoric_std",) if getattr(self.module, "has_variance", False) else ()
+        return *aleatoric, "epistemic_std"
+
+    def spread_of(self, images: Images) -> Probabilities:
+        """Return numbers and the standard deviations `std_names`, float32 `[B, T, 1 + S]`."""
+        module: Any = self.module
+        parts = self._run(module.variance_parts, images)
+        first = 1 if len(self.std_names) > 1 else 2
+        return np.concatenate([parts[..., :1], np.sqrt(parts[..., first:])], axis=-1)
+
+    def _run(self, call: Callable[[torch.Tensor], torch.Tensor], images: Images) -> Probabilities:
         import torch
 
         with torch.inference_mode():
-            logits_of = getattr(self.module, "infer", self.module)
             # An array that is read-only is copied, since torch warns of writing to it.
             batch = torch.from_numpy(images) if images.flags.writeable else torch.tensor(images)
-            logits = logits_of(batch.to(self.device))
-            found: Probabilities = self.task.link(logits.float()).cpu().numpy()
+            found: Probabilities = call(batch.to(self.device)).float().cpu().numpy()
         return found

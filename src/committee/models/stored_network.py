@@ -28,8 +28,9 @@ def load_network(
     net: nn.Module | None,
 ) -> Backbone:
     """Return the network that a member's description names, with the weights in `path`; see `Member.load`."""
-    classes = len(description["class_names"])
     with damage_named(path, str(description["name"])):
+        names, output = len(description["class_names"]), Output(**description.get("output", {}))
+        classes = 2 * names if output.variance else names
         header, shapes = read_header(path), dict(description.get("shapes", {}))
         if net is not None:
             network = net if isinstance(net, Backbone) else Backbone(net, find_head(net, classes))
@@ -53,8 +54,8 @@ def load_network(
             is_ours = architecture.source != "python"
             network = build_for(path, header, build, _state) if is_ours else build()
         network.shapes = shapes
-        network.output = Output(**description.get("output", {}))
-        if len(network.output.scale) not in (0, classes):
+        network.output = output
+        if len(network.output.scale) not in (0, names):
             raise ValueError(f"a scale of {len(network.output.scale)} outputs")
         fill(network.net, path, header, nn.Module.state_dict)
     return network

@@ -73,6 +73,18 @@ def task_and_names(
     return found, names
 
 
+def outputs_of(names: Sequence[str], task: Task, variance: bool, who: str) -> int:
+    """Return the number of outputs of a network."""
+    if variance and not task.variances:
+        raise UsageError(
+            f"{who}: variance",
+            expected="a network that predicts one number for each target of an image",
+            got=f"one of {task.target_type.name.replace('_', ' ')}",
+            todo="Leave it out.",
+        )
+    return 2 * len(names) if variance else len(names)
+
+
 def checked_units(units: Sequence[str], names: Sequence[str], who: str) -> tuple[str, ...]:
     """Return the units of the targets, checked; no units are units that are not known."""
     units = (units,) if isinstance(units, str) else tuple(map(str, units))

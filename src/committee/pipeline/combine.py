@@ -18,6 +18,7 @@ from committee.base.objectives import AUTO, is_custom
 from committee.combiners.base import COMBINERS, Combiner, build, check_choice
 from committee.combiners.shared.serving import serving
 from committee.errors import UsageError, first_five
+from committee.metrics.metric import named
 from committee.metrics.named import get_metric
 from committee.pipeline.shared.budget import DEFAULT as DEFAULT_BUDGET
 from committee.pipeline.shared.budget import announce, estimates, within
@@ -290,7 +291,8 @@ def _of_task(task: Task, metric: str, calibrate: str) -> tuple[str, str]:
             todo="Leave it out.",
         )
     metric = task.objectives[0] if metric == AUTO else metric
-    task.metric(metric)
+    if not is_custom(metric):
+        named(metric, task.metrics)
     return metric, task.calibrations[0] if calibrate == AUTO else calibrate
 
 

@@ -89,6 +89,20 @@ def check_seen(seen: ArrayLike | None, shape: tuple[int, ...], who: str) -> NDAr
     return array
 
 
+def check_variances(variances: ArrayLike, shape: tuple[int, ...], who: str) -> NDArray[np.float32]:
+    """Return variances of numbers `[M, N, T]`, or raise a DataError unless they are above zero."""
+    array = as_float32(variances, f"{who}: variances")
+    array = array.reshape(shape) if array.size == np.prod(shape) else array
+    if array.shape != shape:
+        raise DataError(f"{who}: variances", expected=f"an array {list(shape)}", got=str(list(array.shape)))
+    wrong = int((~(np.isfinite(array) & (array > 0))).sum())
+    if wrong:
+        raise DataError(
+            f"{who}: variances", expected="finite numbers above zero", got=f"{wrong} that are not"
+        )
+    return array
+
+
 def whole_numbers(values: ArrayLike | None, rows: int, who: str) -> NDArray[np.int64] | None:
     """Return a column as int64 `[N]`, or raise a DataError if it has another type or length."""
     if values is None:

@@ -28,6 +28,7 @@ class Fields:
     groups: NDArray[np.int64] | None
     seen: NDArray[np.bool_]
     target_type: TargetType = CLASSES
+    variances: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -40,6 +41,7 @@ class Fields:
         return replace(
             self,
             logits=np.take(self.logits, picked, axis=1),
+            variances=None if self.variances is None else np.take(self.variances, picked, axis=1),
             sample_ids=self.sample_ids[picked],
             labels=None if self.labels is None else self.labels[picked],
             folds=None if self.folds is None else self.folds[picked],
@@ -66,12 +68,18 @@ class Fields:
         if tuple(members) == self.members:
             return self
         picked = [self.members.index(name) for name in members]
-        return replace(self, members=tuple(members), logits=self.logits[picked], seen=self.seen[picked])
+        return replace(
+            self,
+            members=tuple(members),
+            logits=self.logits[picked],
+            variances=None if self.variances is None else self.variances[picked],
+            seen=self.seen[picked],
+        )
 
     def with_outputs(self, outputs: NDArray[np.float32], members: Sequence[str]) -> Self:
         """Return other outputs `[M, N, C, ...]` of the same rows, on which their members were not trained."""
         seen = np.zeros(outputs.shape[:2], np.bool_)
-        return replace(self, logits=outputs, members=tuple(members), seen=seen)
+        return replace(self, logits=outputs, members=tuple(members), seen=seen, variances=None)
 
     def strata(self, who: str) -> NDArray[np.int64]:
         """Return the stratum of each row, int64 `[N]`, for drawing folds; it requires labels."""

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError
-from committee.predictions.checks import check_seen, check_shape, check_unique, whole_numbers
+from committee.predictions.checks import (
+    check_seen,
+    check_shape,
+    check_unique,
+    check_variances,
+    whole_numbers,
+)
 from committee.predictions.fields import Fields
 from committee.predictions.target_types import CLASSES, TARGET_TYPES
 from committee.untrusted.documents import build, read_json
@@ -19,7 +25,8 @@ from committee.untrusted.growth import text_array
 from committee.untrusted.npy import load_npy
 
 PROTOCOL = 1
-_COLUMNS = ("labels", "folds", "groups", "seen")
+_COLUMNS = ("labels", "folds", "groups", "seen", "variances")
+_OF_MEMBERS = ("seen", "variances")
 
 
 def write(predictions: Fields, folder: Path) -> None:
@@ -83,9 +90,8 @@ def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any
     check_shape(logits, members, classes, who, target_type)
     columns = {name: load_npy(folder / f"{name}.npy") for name in _COLUMNS if name in facts["columns"]}
     for name, column in columns.items():
-        if (column.shape if name == "seen" else column.shape[:1]) != (
-            shape[:2] if name == "seen" else shape[1:2]
-        ):
+        own, wanted = (column.shape[:2], shape[:2]) if name in _OF_MEMBERS else (column.shape[:1], shape[1:2])
+        if own != wanted:
             raise StoreError(
                 str(folder / f"{name}.npy"), expected=f"{shape[1]} rows", got=f"an array {list(column.shape)}"
             )
@@ -100,4 +106,11 @@ def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any
         "groups": whole_numbers(columns.get("groups"), rows, f"{who}: groups"),
         "seen": check_seen(columns["seen"], shape[:2], who),
         "target_type": target_type,
+        "variances": _variances(columns.get("variances"), logits.shape, who),
     }
+
+
+def _variances(
+    column: NDArray[np.float32] | None, shape: tuple[int, ...], who: str
+) -> NDArray[np.float32] | None:
+    return None if column is None else check_variances(column, shape, who)

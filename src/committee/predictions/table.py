@@ -21,6 +21,7 @@ from committee.predictions.checks import (
     check_seen,
     check_shape,
     check_unique,
+    check_variances,
     find,
     whole_numbers,
 )
@@ -59,6 +60,8 @@ class Predictions(Fields):
         Whether each member was trained on each row.
     target_type : TargetType
         What labels are: `CLASSES` or `NUMBERS` of `committee.predictions.target_types`.
+    variances : float32 array [M, N, T] or None
+        Predicted variance of each number, if all members predict one (see `GaussianNll`).
 
     See Also
     --------
@@ -164,6 +167,7 @@ class Predictions(Fields):
         folds: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         seen: ArrayLike | None = None,
+        variances: ArrayLike | None = None,
         who: str = "predictions",
     ) -> Predictions:
         """Create predictions of numbers, as those of regression.
@@ -179,11 +183,14 @@ class Predictions(Fields):
             The true numbers.
         sample_ids, folds, groups, seen, who
             As for `from_logits`.
+        variances : float array of the shape of `values`, optional
+            Predicted variance of each number, above zero.
 
         Raises
         ------
         DataError
-            Shapes do not match, numbers are not finite, or names are not unique.
+            Shapes do not match, numbers are not finite, names are not unique, or a variance is not
+            above zero.
 
         Examples
         --------
@@ -195,7 +202,7 @@ class Predictions(Fields):
         has_targets = len(target_names) > 1 or (len(members) == 1 and array.shape[1:] == (1,))
         if array.ndim == 1 or (array.ndim == 2 and not has_targets):
             array = array[..., None]
-        return cls._checked(
+        found = cls._checked(
             array,
             NUMBERS,
             members,
@@ -207,6 +214,9 @@ class Predictions(Fields):
             seen=seen,
             who=who,
         )
+        if variances is None:
+            return found
+        return replace(found, variances=check_variances(variances, found.logits.shape, who))
 
     @classmethod
     def _checked(
@@ -307,6 +317,7 @@ class Predictions(Fields):
             self,
             class_names=tuple(class_names),
             logits=np.take(self.logits, picked, axis=2),
+            variances=None if self.variances is None else np.take(self.variances, picked, axis=2),
             labels=None if self.labels is None else self.target_type.reorder(self.labels, picked),
         )
 
@@ -329,6 +340,7 @@ class Predictions(Fields):
         aligned = [first, *(part.aligned(first) for part in parts[1:])]
         if len(aligned) == 1:
             return first
+        variances = [part.variances for part in aligned if part.variances is not None]
         return Predictions(
             np.concatenate([part.logits for part in aligned]),
             tuple(name for part in aligned for name in part.members),
@@ -339,6 +351,7 @@ class Predictions(Fields):
             common_column(aligned, "groups"),
             np.concatenate([part.seen for part in aligned]),
             first.target_type,
+            np.concatenate(variances) if len(variances) == len(aligned) else None,
         )
 
     def aligned(self, first: Predictions) -> Predictions:
@@ -365,7 +378,7 @@ class Predictions(Fields):
         return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
 
     def save(self, folder: str | Path) -> None:
-        """Write `logits.npy`, `labels.npy`, `folds.npy`, `groups.npy`, `seen.npy` and `predictions.json`."""
+        """Write `predictions.json` and an NPY file of each column: `logits.npy`, `labels.npy`, ..."""
         store_format.write(self, Path(folder))
 
     @classmethod

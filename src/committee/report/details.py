@@ -86,7 +86,10 @@ def _sets(report: Report) -> list[Table]:
     if not found:
         return []
     if "intervals" in found:
-        return [_intervals(found)]
+        return [
+            _intervals(found, "intervals", "Prediction intervals"),
+            _intervals(found, "normalized_intervals", "Prediction intervals, normalized by the spread,"),
+        ]
     rows = [
         [method, coverage, interval(each["coverage"]), interval(each["mean_size"])]
         for method in METHODS
@@ -109,14 +112,14 @@ def _sets(report: Report) -> list[Table]:
     ]
 
 
-def _intervals(found: Mapping[str, Any]) -> Table:
+def _intervals(found: Mapping[str, Any], key: str, title: str) -> Table:
     """Return the coverage and the width of the intervals of numbers."""
     rows = [
         [each["target"], each["wanted"], interval(each["coverage"]), score("rmse", each["mean_width"])]
-        for each in found["intervals"]
+        for each in found.get(key, ())
     ]
     columns = ["target", "wanted coverage", "coverage", "mean width"]
-    return f"Prediction intervals on the test split, {found['note']}", columns, rows
+    return f"{title} on the test split, {found['note']}", columns, rows
 
 
 def _networks(report: Report) -> Table:

@@ -17,6 +17,7 @@ from committee.combiners.shared.calibrator import Calibrator
 from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
 from committee.scoring.baselines import baselines
+from committee.scoring.distributions import with_variances
 from committee.scoring.draws import Draws
 from committee.scoring.family import simultaneous
 from committee.scoring.gains import Gain
@@ -152,7 +153,8 @@ def score_all(
     for name, combiner in track(pairs, what="methods", name=itemgetter(0)) if len(pairs) > 1 else pairs:
         log_probs, fitted = fits.held_out(combiner), fits.fit(combiner)
         on_fit = fitted.combine(predictions.logits) if combiner.learns else log_probs
-        cross_fitted = task.intervals(log_probs, labels, groups=predictions.groups, seed=seed)
+        held_out = with_variances(log_probs, fitted, predictions)
+        cross_fitted = task.intervals(held_out, labels, groups=predictions.groups, seed=seed)
         gains, draws = best.gains(log_probs, combiner.calibrates and len(task.calibrations) > 1)
         before = None
         if name in inside:

@@ -127,7 +127,7 @@ class OfClasses(Task):
         """Return the log of the mean probability."""
         return outputs.log_softmax(2).logsumexp(0) - math.log(len(outputs))
 
-    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """Return probabilities."""
         return np.exp(torch.from_numpy(outputs).log_softmax(1).numpy())
 

@@ -131,7 +131,7 @@ class OfNumbers(Task):
         """Return the mean."""
         return outputs.mean(0)
 
-    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """Return the numbers as they are."""
         return outputs
 

@@ -38,6 +38,8 @@ class Task(ABC):
         What labels are.
     metrics : mapping of str to Metric
         The metrics of the task.
+    further : mapping of str to Metric
+        Metrics of rows with more than outputs, such as predicted variances.
     custom : type of CustomMetric
         How a metric that is a function of the user is called.
     objectives : tuple of str
@@ -70,6 +72,8 @@ class Task(ABC):
         Metrics of an epoch of training; early stopping uses the first by default.
     blended_by : str
         Name of `blend_loss` in reports.
+    variances : bool
+        Whether networks can predict the variance of each output.
     logits : bool
         Whether outputs are logits, so that the logarithm is used of networks that return probabilities.
 
@@ -89,6 +93,7 @@ class Task(ABC):
     key: ClassVar[str]
     target_type: ClassVar[TargetType]
     metrics: ClassVar[Mapping[str, Metric]]
+    further: ClassVar[Mapping[str, Metric]] = {}
     custom: ClassVar[type[CustomMetric]]
     objectives: ClassVar[tuple[str, ...]]
     proof: ClassVar[tuple[str, ...]]
@@ -107,6 +112,7 @@ class Task(ABC):
     judged: ClassVar[tuple[str, ...]]
     blended_by: ClassVar[str]
     logits: ClassVar[bool]
+    variances: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -182,7 +188,7 @@ class Task(ABC):
         """Return the mean `[N, C]` of the outputs `[M, N, C]` of networks of one member."""
 
     @abstractmethod
-    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def averaged(self, outputs: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
         """Return of outputs `[N, C]` of a network what means are taken of: probabilities, or numbers."""
 
     @abstractmethod
@@ -223,7 +229,11 @@ class Task(ABC):
         """
         if is_custom(name):
             return self.custom.load(name, "metric").as_metric(self.read)
-        return named(name, self.metrics)
+        return self.further[name] if name in self.further else named(name, self.metrics)
+
+    def metrics_of(self, rows: Any) -> Iterable[str]:
+        """Return the names of the metrics of rows, which `read` returned."""
+        return self.metrics
 
     def objective(self, name: str, who: str) -> str:
         """Return the name of the metric that a fit optimizes; `auto` is the default of the task.
@@ -265,15 +275,16 @@ class Task(ABC):
         rows = self.read(outputs, labels)
         return {
             name: float(self.metric(name).function(rows.whole))
-            for name in (self.metrics if names is None else names)
+            for name in (self.metrics_of(rows) if names is None else names)
         }
 
     def intervals(
         self, outputs: ArrayLike, labels: ArrayLike, *, names: Iterable[str] | None = None, **rest: Any
     ) -> dict[str, Interval]:
         """Return metrics with confidence intervals; `rest` are those of `committee.metrics.intervals`."""
-        metrics = map(self.metric, self.metrics if names is None else names)
-        return intervals_of(self.read(outputs, labels), metrics, **rest)
+        rows = self.read(outputs, labels)
+        metrics = map(self.metric, self.metrics_of(rows) if names is None else names)
+        return intervals_of(rows, metrics, **rest)
 
 
 TASKS: Family[Task] = Family("committee.tasks", "task")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from committee.models.batch import Batch, views_of_views
 from committee.models.composites.base import Composite
+from committee.models.moments import WithVariance, has_variance
 from committee.models.views.base import SingleView, invertible
 from committee.predictions.target_types import TARGET_TYPES
 
@@ -103,6 +104,15 @@ class Viewed(Composite):
             return outputs
         height, width = batch.source.shape[2:]
         return self.view.inverse(outputs, (height, width))
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether the member predicts the variance of each number."""
+        return has_variance(self.part)
+
+    def moments(self, images: Tensor | Batch) -> Tensor:
+        """Return numbers and their variances, float `[B, T, 2]`."""
+        return Batch.of(images).under([self.view]).run(WithVariance(self.part))
 
     def place_in(self, flat: Flat, view: SingleView | None = None) -> int:
         """Place the part, under the view, in the networks of an ensemble; return the index of its output."""

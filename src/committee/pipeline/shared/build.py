@@ -370,8 +370,8 @@ def _prediction_sets(fitted: Combiner, scores: Scores, context: BuildContext) ->
     if isinstance(fitted, Calibrator) and for_temperatures is not None:
         fitted.recalibrate(for_temperatures)
     if for_sets is not None:
-        return table(fitted.combine(for_sets.logits), for_sets, rows="val", approximate=False)
-    return table(scores.held_out, context.predictions, rows=context.rows, approximate=True)
+        return table(fitted.combine(for_sets.logits), for_sets, fitted, rows="val", approximate=False)
+    return table(scores.held_out, context.predictions, fitted, rows=context.rows, approximate=True)
 
 
 def _contributions(name: str, combiner: Combiner, scores: Scores, context: BuildContext) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from committee.errors import StoreError
 from committee.pipeline.shared.splits import split_folder, split_rows
 from committee.predictions.store_format import read_logits
 from committee.predictions.table import Predictions
+from committee.scoring.distributions import spread_of_members, with_variances
 from committee.store.layout import Store
 
 SLICE_VALUES = 2**22
@@ -42,6 +44,36 @@ def combined(
         _require_same_rows(split_rows(store, [name], split, deployed), first)
     folders = [split_folder(store, name, split, deployed[name]) for name in members]
     return _combined(combiner, folders, first.logits.shape[1:]), first
+
+
+class Distribution(NamedTuple):
+    """What an ensemble predicts of numbers.
+
+    Attributes
+    ----------
+    outputs : float array [N, C], or [N, T, 2]
+        Outputs, or numbers and their variances if the members predict variances.
+    spread : float64 array [N, T] or None
+        Standard deviation of each number, of the members if they predict none; None without several members.
+    """
+
+    outputs: NDArray[np.floating[Any]]
+    spread: NDArray[np.float64] | None
+
+
+def distribution(
+    store: Store,
+    combiner: Combiner,
+    members: Sequence[str],
+    split: str,
+    deployed: Mapping[str, str],
+    outputs: NDArray[np.float32],
+) -> Distribution:
+    """Return the distributions of the `outputs` that `combined` returned; raise what it raises."""
+    if not combiner.task.variances:
+        return Distribution(outputs, None)
+    rows = split_rows(store, members, split, deployed)
+    return Distribution(with_variances(outputs, combiner, rows), spread_of_members(outputs, combiner, rows))
 
 
 def usage(

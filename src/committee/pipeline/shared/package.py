@@ -18,11 +18,13 @@ from committee.errors import (
     CommitteeError,
     DependencyError,
     DeviceError,
+    ExportError,
     StoreError,
     UsageError,
     first_five,
 )
 from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card, Exporter
+from committee.models.moments import has_variance
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
 from committee.recipe.exports import ExportFormat
@@ -232,6 +234,13 @@ class _Job:
     def _make(self, its: ExportFormat, key: str) -> Status:
         name, module = its.name, self.reference.module
         exporter: Exporter = its.make()
+        if has_variance(module) and not exporter.with_std:
+            raise ExportError(
+                f"{name} of {self.card.name}",
+                expected=f"one of the formats with standard deviations: {', '.join(_with_std())}",
+                got=its.format,
+                todo="Name one of them in exports.formats.",
+            )
         exporter.calibration = self.calibration
         facts = {"format": its.format, "options": its.options}
         with commit(self.folder / name, kind="export", fingerprint=key, **facts) as new:
@@ -255,6 +264,11 @@ class _Job:
                     else {}
                 ),
             }
+
+
+def _with_std() -> list[str]:
+    """Return the formats of models whose networks predict variances."""
+    return [key for key in EXPORTERS.names() if EXPORTERS.constants(key).get("with_std")]
 
 
 def _previous(folder: Path, fingerprint: str) -> dict[str, Status]:

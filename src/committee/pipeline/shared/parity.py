@@ -65,15 +65,30 @@ def check_parity(
     target_type, largest = target_type_of(reference), 0.0
     answers = [reference(images) for images in batches]
     units = target_type.units(np.concatenate(answers), getattr(reference, "spread", ()))
+    stds = getattr(getattr(reference, "module", None), "has_variance", False)
     for images, ours in zip(batches, answers, strict=True):
         theirs = exported(images)
         difference = float((np.abs(ours - theirs) / units).max())
         if not difference <= tolerance or not target_type.agree(ours, theirs, tolerance):
-            raise ExportError(
-                who,
-                expected=target_type.within.format(f"{tolerance:g}"),
-                got=f"a difference of {difference:.2g} on images {list(images.shape)}",
-                todo="The file was not kept: use another format, and report the backbone.",
-            )
+            raise _differs(who, target_type.within.format(f"{tolerance:g}"), difference, images)
+        if stds:
+            apart = np.abs(_total_std(reference, images) - _total_std(exported, images)) / units
+            difference = max(difference, float(apart.max()))
+            if not difference <= tolerance:
+                raise _differs(who, target_type.within.format(f"{tolerance:g}"), difference, images)
         largest = max(largest, difference)
     return {"max_abs_diff": largest, "shapes": ["x".join(map(str, images.shape)) for images in batches]}
+
+
+def _total_std(model: Any, images: Images) -> Any:
+    """Return the standard deviations of the numbers of images, `[B, T]`."""
+    return np.sqrt(np.square(model.spread_of(images)[..., 1:]).sum(axis=-1))
+
+
+def _differs(who: str, expected: str, difference: float, images: Images) -> ExportError:
+    return ExportError(
+        who,
+        expected=expected,
+        got=f"a difference of {difference:.2g} on images {list(images.shape)}",
+        todo="The file was not kept: use another format, and report the backbone.",
+    )

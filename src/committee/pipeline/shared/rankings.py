@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from committee.metrics import classification, regression, segmentation
+from committee.metrics import classification, distributions, regression, segmentation
 from committee.metrics.metric import Metric
 
 
@@ -33,7 +33,7 @@ class Ranking(NamedTuple):
 RANKINGS = (
     Ranking("log_loss", "accuracy", "f1_macro", classification.METRICS),
     Ranking("log_loss", "mean_iou", "mean_iou", segmentation.METRICS),
-    Ranking("rmse", "r2", "rmse", regression.METRICS),
+    Ranking("rmse", "r2", "rmse", {**regression.METRICS, **distributions.METRICS}),
 )
 """That of classes is the first, and holds for reports without scores."""
 

@@ -22,6 +22,7 @@ from committee.metrics.set_table import SetTable, selective
 from committee.pipeline.shared.splits import fitting_rows, has_split, split_rows, unseen
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES, NUMBERS
+from committee.scoring.distributions import spread_of_members
 from committee.store.layout import Store
 from committee.tasks.base import Task, task_of
 
@@ -61,17 +62,20 @@ def calibration_rows(
 
 
 def table(
-    outputs: NDArray[np.float32], predicted: Predictions, *, rows: str, approximate: bool
+    outputs: NDArray[np.float32], predicted: Predictions, combiner: Combiner, *, rows: str, approximate: bool
 ) -> dict[str, Any] | None:
     """Return the table of sets or intervals that the `predicted` rows calibrate, as JSON.
 
     Its kind, `SetTable` or `IntervalTable`, is that of the predictions; None if their task has neither.
+    Intervals are also normalized by the spread of the members that the combiner used for the `outputs`.
     """
     if not task_of(predicted).conformal:
         return None
     labels, groups = predicted.require_labels("sets"), predicted.groups
+    spread = spread_of_members(outputs, combiner, predicted)
+    more = {} if spread is None else {"spread": spread}
     kind = TABLES[predicted.target_type.of_rows.name]
-    return kind.of(outputs, labels, rows=rows, approximate=approximate, groups=groups).to_json()
+    return kind.of(outputs, labels, rows=rows, approximate=approximate, groups=groups, **more).to_json()
 
 
 def voting(task: Task) -> Combiner:
@@ -102,7 +106,8 @@ def member_table(store: Store, name: str, inference: str) -> dict[str, Any] | No
             rows, kind = fitting_rows(store, [name], deployed)
         except StoreError:
             return None
-    return table(mean_of_members(rows), rows, rows=kind, approximate=kind != "val")
+    rule = voting(task_of(rows))
+    return table(rule.combine(rows.logits), rows, rule, rows=kind, approximate=kind != "val")
 
 
 def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -113,7 +118,11 @@ def model_table(store: Store, facts: Mapping[str, Any]) -> dict[str, Any] | None
 
 
 def on_test(
-    found: Mapping[str, Any], outputs: NDArray[np.float32], test: Predictions, name: str
+    found: Mapping[str, Any],
+    outputs: NDArray[np.float32],
+    test: Predictions,
+    name: str,
+    spread: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a table on test rows: coverage and size of sets or intervals, and the effect of abstention.
 
@@ -127,6 +136,8 @@ def on_test(
         The rows, of which labels and groups are used.
     name : str
         Name of the model in errors.
+    spread : float64 array [N, T], optional
+        Standard deviation of each number, for normalized intervals.
 
     Returns
     -------
@@ -134,14 +145,15 @@ def on_test(
         `rows`, `n`, `groups`, `approximate`, `note`; by method and coverage, `coverage` and `mean_size` with
         intervals;
         `abstain`: for each confidence, the share `answered` and the `accuracy` of these answers. Of numbers,
-        `intervals`: for each target and coverage, `coverage` and `mean_width` with intervals.
+        `intervals` and, with a spread, `normalized_intervals`: for each target and coverage, `coverage` and
+        `mean_width` with intervals.
     """
     facts = {key: found[key] for key in ("rows", "n", "groups", "approximate", "note")}
-    return {**facts, **_MEASURES[test.target_type.of_rows.name](found, outputs, test, name)}
+    return {**facts, **_MEASURES[test.target_type.of_rows.name](found, outputs, test, name, spread)}
 
 
 def _of_sets(
-    found: Mapping[str, Any], log_probs: NDArray[np.float32], test: Predictions, name: str
+    found: Mapping[str, Any], log_probs: NDArray[np.float32], test: Predictions, name: str, spread: None
 ) -> dict[str, Any]:
     sets, labels = SetTable.from_json(found, name), test.require_labels("sets")
 
@@ -158,19 +170,29 @@ def _of_sets(
 
 
 def _of_intervals(
-    found: Mapping[str, Any], values: NDArray[np.float32], test: Predictions, name: str
+    found: Mapping[str, Any],
+    values: NDArray[np.float32],
+    test: Predictions,
+    name: str,
+    spread: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     table, labels = IntervalTable.from_json(found, name), test.require_labels("sets")
-    rows = [
-        {"target": target, "wanted": coverage, **{key: _plain(each) for key, each in measured.items()}}
-        for coverage in COVERAGES
-        for target, measured in zip(
-            test.target_names,
-            coverage_and_width(values, labels, table.limit(coverage), groups=test.groups),
-            strict=True,
-        )
-    ]
-    return {"intervals": rows}
+
+    def measured(kind: str, size: NDArray[np.float64] | None) -> list[dict[str, Any]]:
+        return [
+            {"target": target, "wanted": coverage, **{key: _plain(each) for key, each in one.items()}}
+            for coverage in COVERAGES
+            for target, one in zip(
+                test.target_names,
+                coverage_and_width(values, labels, table.limit(coverage, kind), size, test.groups),
+                strict=True,
+            )
+        ]
+
+    absolute = {"intervals": measured("absolute", None)}
+    if spread is None or not table.normalized:
+        return absolute
+    return {**absolute, "normalized_intervals": measured("normalized", table.size_of(spread))}
 
 
 def _plain(interval: Interval) -> dict[str, float | None]:

@@ -24,7 +24,7 @@ from committee.images.dataset import open_dataset
 from committee.images.record import load_record
 from committee.pipeline.discover import MEMBERS, Catalog, discover, look_through, require_store, set_aside
 from committee.pipeline.shared.choose import choose_all, choose_deployed
-from committee.pipeline.shared.combined import combined
+from committee.pipeline.shared.combined import combined, distribution
 from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import EAGER, Costs
 from committee.pipeline.shared.distilled import comparison_inputs, comparison_report
@@ -53,6 +53,7 @@ from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES
 from committee.recipe.model import Recipe
 from committee.scoring.baselines import Baselines
+from committee.scoring.distributions import with_variances
 from committee.scoring.draws import Draws
 from committee.scoring.scores import folds_of
 from committee.store.commit import commit, remove, write_json
@@ -347,16 +348,17 @@ class _Evaluator:
                 **NO_TEST,
             }
         outputs, test = combined(self.store, combiner, members, "test", deployed)
+        known = distribution(self.store, combiner, members, "test", deployed, outputs)
         labels, task = test.require_labels("evaluate"), task_of(test)
         seen = [split_rows(self.store, [name], "test", deployed).seen[0] for name in members]
         return {
             "split": "test",
             "n": len(labels),
             "seen": int(np.any(seen, axis=0).sum()),
-            "metrics": self._intervals(outputs, test),
-            **task.details(outputs, labels, test.class_names, groups=test.groups, seed=self.seed),
+            "metrics": self._intervals(known.outputs, test),
+            **task.details(known.outputs, labels, test.class_names, groups=test.groups, seed=self.seed),
             **self.maps.get(name, {}),
-            "sets": None if sets is None else on_test(sets, outputs, test, members[0]),
+            "sets": None if sets is None else on_test(sets, outputs, test, members[0], known.spread),
             **({} if record is None else together(self.store, record, outputs, test, self.seed)),
         }
 
@@ -369,7 +371,9 @@ class _Evaluator:
             return {"rows": None, "cross_fitted": {}}
         return {
             "rows": rows,
-            "cross_fitted": self._intervals(mean_of_members(held_out), held_out),
+            "cross_fitted": self._intervals(
+                with_variances(mean_of_members(held_out), voting(self.task), held_out), held_out
+            ),
         }
 
     def _intervals(self, outputs: NDArray[np.float32], rows: Predictions) -> dict[str, dict[str, float]]:

@@ -223,10 +223,10 @@ class CrossFit:
     def _store_oof(self, member: str) -> None:
         dataset, rows = self.plan.dataset, self.plan.dataset.rows("train")
         samples = dataset.positions(rows)
-        logits = np.empty((len(samples), len(dataset.class_names)), np.float32)
+        parts = {name: self._logits(member, name, HELD_OUT) for name in self.folds}
+        logits = np.empty((len(samples), *next(iter(parts.values())).shape[1:]), np.float32)
         for name, (_, held_out) in self.folds.items():
-            place = np.searchsorted(samples, dataset.positions(held_out))
-            logits[place] = self._logits(member, name, HELD_OUT)
+            logits[np.searchsorted(samples, dataset.positions(held_out))] = parts[name]
         self._store(member, "oof", rows, logits, tuple(self.folds))
 
     def _store_out_of_bag(self, member: str) -> None:
@@ -264,7 +264,7 @@ class CrossFit:
         table, samples = dataset.table, dataset.positions(rows)
         folds = table.folds[samples]
         predictions = dataset.task.predictions(
-            logits,
+            logits[None],
             [member],
             dataset.class_names,
             **dataset.target_type.as_stored,

@@ -20,6 +20,7 @@ from committee.training.fit.batches import Rows
 from committee.training.fit.engine import memory_format, number_format
 from committee.training.fit.job import Job
 from committee.training.fit.map_loader import MapLoader
+from committee.training.losses.base import loss_for
 
 
 def starting_weights(spec: MemberSpec) -> bool | str:
@@ -65,6 +66,7 @@ def untrained(
         units=dataset.units,
         shift=shift,
         scale=scale,
+        variance=loss_for(spec.training, dataset.task, spec.name).has_variance,
         size=spec.img_size,
         channels=dataset.channels,
         fit=dataset.fit,

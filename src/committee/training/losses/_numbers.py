@@ -43,7 +43,7 @@ class OfErrors(Loss):
 
     def each(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean over the targets of each row; see the base class."""
-        return self.of((outputs.float() - labels) / self.scale).mean(dim=1)
+        return self.of(self._errors(outputs, labels)).mean(dim=1)
 
     def standardized(self, outputs: Tensor) -> Tensor:
         """Return outputs in units of the standard deviation of their target."""
@@ -51,4 +51,13 @@ class OfErrors(Loss):
 
     def scored(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean absolute error in the units of the targets."""
-        return (outputs.detach().float() - labels).abs().mean()
+        return (values_of(outputs.detach()).float() - labels).abs().mean()
+
+    def _errors(self, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the standardized errors `[B, T]`."""
+        return (values_of(outputs).float() - labels) / self.scale
+
+
+def values_of(outputs: Tensor) -> Tensor:
+    """Return the numbers `[B, T]` in outputs, which may have a variance, `[B, T, 2]`."""
+    return outputs[..., 0] if outputs.ndim == 3 else outputs

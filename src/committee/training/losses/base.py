@@ -32,6 +32,8 @@ class Loss(ABC):
         Name of what `scored` returns, in the table of epochs.
     name : str
         Name of its mean in notes; by default that of its file.
+    has_variance : bool
+        Whether the network also predicts the variance of each number.
     without_effect : dict of str to str
         Keys of `training` that the loss does not use, and why.
 
@@ -51,6 +53,7 @@ class Loss(ABC):
     serves: ClassVar[tuple[str, ...]]
     score: str
     name: str
+    has_variance: bool = False
     without_effect: Mapping[str, str] = MappingProxyType({})
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -190,6 +193,12 @@ def loss_for(settings: Fit, task: Task, who: str = "training") -> Loss:
         )
     loss = LOSSES.make(name, **settings.loss.options)
     return loss if type_.name in loss.serves else OfPixels(loss)
+
+
+def head_loss(settings: Fit, task: Task, who: str) -> Loss:
+    """Return the loss of a head without variances: that of the recipe, or else of the task."""
+    loss = loss_for(settings, task, who)
+    return LOSSES.make(task.loss) if loss.has_variance else loss
 
 
 def loss_name(settings: Fit, task: Task) -> str:

@@ -13,6 +13,7 @@ from committee.base.limits import at_least
 from committee.base.randomness import derive
 from committee.images.dataset import Dataset
 from committee.models.ensemble import Ensemble
+from committee.models.moments import with_variance
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
@@ -94,7 +95,9 @@ class Bagging(OfBackbone):
         task = self.dataset.task
         outputs = (
             task.averaged(
-                logits_of(network, self.dataset, rows, batch_size=self.batch_size, device=self.device)
+                logits_of(
+                    with_variance(network), self.dataset, rows, batch_size=self.batch_size, device=self.device
+                )
             )
             for network in member.members
         )

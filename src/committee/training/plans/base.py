@@ -17,6 +17,7 @@ from committee.images.dataset import Dataset
 from committee.models.composites.base import Composite
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
+from committee.models.moments import with_variance
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
 from committee.training.fit.predict import logits_of
@@ -127,8 +128,13 @@ class Plan(ABC):
         """
 
     def predict(self, member: Stored, rows: Rows, fold: str) -> NDArray[np.float32]:
-        """Return the logits `[N, C]` of rows of one split by a member that `run` made for a fold."""
-        return logits_of(member, self.dataset, rows, batch_size=self.batch_size, device=self.device)
+        """Return the logits `[N, C]` of rows of one split by a member that `run` made for a fold.
+
+        Numbers of networks that predict variances are `[N, T, 2]`.
+        """
+        return logits_of(
+            with_variance(member), self.dataset, rows, batch_size=self.batch_size, device=self.device
+        )
 
     def predict_maps(
         self, member: Stored, rows: Rows, keep: Callable[[Tensor], None] | None = None

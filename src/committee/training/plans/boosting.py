@@ -24,6 +24,7 @@ from committee.training.fit.batches import Rows, inner_slice
 from committee.training.fit.early_stopping import judging_rows
 from committee.training.fit.job import Extra
 from committee.training.fit.predict import logits_of
+from committee.training.losses.base import loss_name
 from committee.training.plans.base import Stored
 from committee.training.plans.shared.of_backbone import OfBackbone
 
@@ -104,6 +105,13 @@ class Boosting(OfBackbone):
                 expected="single, bagging, snapshot or averaging for images with masks",
                 got="boosting, whose stages weight images",
                 todo="Name one of these plans.",
+            )
+        if self.loss.has_variance:
+            raise UsageError(
+                f"{spec.name}: training.loss",
+                expected="a loss without variances, since the numbers of the stages are added",
+                got=f"'{loss_name(spec.training, dataset.task)}'",
+                todo="Use the plan bagging, or leave the loss out.",
             )
         methods = ("samme", "gradient") if dataset.task.logits else ("gradient",)
         method = methods[0] if method is None else method

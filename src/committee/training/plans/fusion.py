@@ -31,7 +31,7 @@ from committee.training.fit.heads import inner_pairs, seeded, slices, tensor, tr
 from committee.training.fit.job import Extra
 from committee.training.fit.start import tensor_of
 from committee.training.fit.train import train
-from committee.training.losses.base import Loss, loss_for, loss_name
+from committee.training.losses.base import Loss, head_loss, loss_name
 from committee.training.plans.base import Derived, Inputs, Stored
 
 CHUNK = 1024
@@ -217,7 +217,7 @@ class FusionPlan(Derived):
     def _loss(self, rows: Rows, scale: Sequence[float]) -> Loss:
         """Return the loss of the recipe, without weights of classes and smoothing of labels."""
         names = self.dataset.class_names
-        loss = loss_for(self.training, self.dataset.task, self.name)
+        loss = head_loss(self.training, self.dataset.task, self.name)
         return loss.prepare(self.dataset.labels[rows], names, scale, device=self.device)
 
     def _train_together(self, fusion: Fusion, rows: Rows, fold: str, fingerprint: str) -> None:

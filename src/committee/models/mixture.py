@@ -1,0 +1,101 @@
+"""The outputs of the members of an ensemble, and the mixture of the distributions that they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from committee.models.batch import Batch
+from committee.models.moments import Distributed, WithVariance, has_variance
+from committee.models.vote import Output, Vote, run_views, views_of_network
+from committee.solvers.moments import mixed, parts_of_variance
+
+
+class Mixture(Distributed, Vote):
+    """A vote on networks and on earlier votes, with the distribution of what it predicts.
+
+    If members predict normal distributions of numbers, an ensemble is their mixture, with the weights of its
+    combiner. A combiner without weights, such as stacking or the median, is the mixture with equal weights
+    whose variance is counted from what the combiner predicts.
+
+    Attributes
+    ----------
+    members, votes : nn.ModuleList
+        The unique networks, and the earlier votes on their outputs.
+    outputs : tuple of Output
+        What votes can combine.
+
+    See Also
+    --------
+    committee.models.Ensemble : A combination of members.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models import Ensemble, Member
+    >>> nets = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2)) for _ in range(3)]
+    >>> members = [Member.from_module(net, targets=["age"], size=8, variance=True) for net in nets]
+    >>> found = Ensemble(members).predict_distribution(torch.zeros(4, 3, 8, 8, dtype=torch.uint8))
+    >>> found.mean.shape, bool((found.total >= found.epistemic).all())
+    ((4, 1), True)
+    """
+
+    members: nn.ModuleList
+    votes: nn.ModuleList
+    outputs: tuple[Output, ...]
+
+    @property
+    def has_variance(self) -> bool:
+        """Whether all networks predict the variance of each number."""
+        return all(map(has_variance, self.members))
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether there is a variance: several members of numbers, or networks that predict one."""
+        return self.task.variances and (len(self.inputs) > 1 or self.has_variance)
+
+    def member_logits(self, images: Tensor | Batch) -> Tensor:
+        """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`."""
+        return self._inputs_of(images, lambda network: network, lambda vote, inputs: vote.combiner(inputs))
+
+    def member_moments(self, images: Tensor | Batch) -> Tensor:
+        """Return numbers and variances of the inputs of the combiner, float32 `[M, B, T, 2]`."""
+        return self._inputs_of(images, WithVariance, mixture_of)
+
+    def _inputs_of(
+        self,
+        images: Tensor | Batch,
+        wrap: Callable[[nn.Module], nn.Module],
+        combine: Callable[[Vote, Tensor], Tensor],
+    ) -> Tensor:
+        batch = Batch.of(images)
+        outputs: dict[int, Tensor] = {}
+        for index, member in enumerate(self.members):
+            views = views_of_network(self.outputs, index)
+            outputs |= dict(zip(views, run_views(wrap(member), list(views.values()), batch), strict=True))
+        for index, vote in enumerate(cast("Iterable[Vote]", self.votes)):
+            outputs[~index] = combine(vote, vote.stack_inputs(outputs))
+        return self.stack_inputs(outputs)
+
+    def moments(self, images: Tensor | Batch) -> Tensor:
+        """Return numbers and their variances, float `[B, T, 2]`: those of the mixture of the members."""
+        return mixture_of(self, self.member_moments(images))
+
+    def variance_parts(self, images: Tensor | Batch) -> Tensor:
+        """Return numbers, and the aleatoric and the epistemic part of their variance, float `[B, T, 3]`."""
+        inputs = self.member_moments(images)
+        mean, shares = self.combiner(inputs[..., 0]), _shares(self, inputs)
+        return torch.stack([mean, *parts_of_variance(inputs, shares, mean)], -1)
+
+
+def mixture_of(vote: Vote, inputs: Tensor) -> Tensor:
+    """Return mean and variance `[B, T, 2]` of what a vote predicts, from those of its inputs."""
+    return mixed(inputs, _shares(vote, inputs), vote.combiner(inputs[..., 0]))
+
+
+def _shares(vote: Vote, inputs: Tensor) -> Tensor:
+    shares: Sequence[float] = vote.combiner.shares(len(inputs))
+    return torch.tensor(shares, device=inputs.device)
