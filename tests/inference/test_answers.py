@@ -9,6 +9,7 @@ from committee.cli import predict
 from committee.errors import DataError
 from committee.inference.answers import answers
 from committee.metrics.conformal import METHODS
+from committee.metrics.conformal_numbers import KINDS
 from committee.metrics.set_table import SetTable
 
 NAMES = ["cat", "dog", "fox"]
@@ -71,7 +72,7 @@ def test_the_command_line_knows_all_kinds() -> None:
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     (option,) = (each for each in parser._actions if each.dest == "sets")
-    assert tuple(option.choices or ()) == METHODS
+    assert tuple(option.choices or ()) == (*METHODS, *KINDS)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -46,7 +46,7 @@ def report(name: str, rmse: float, r2: float, **more: Any) -> dict[str, Any]:
 
 def test_each_task_has_a_ranking_by_its_first_objective() -> None:
     tasks = map(TASKS.make, TASKS.names())
-    assert {(task.objectives[0], *task.metrics) for task in tasks} == {
+    assert {(task.objectives[0], *task.metrics, *task.further) for task in tasks} == {
         (each.default, *each.metrics) for each in RANKINGS
     }
 
@@ -113,7 +113,9 @@ def test_a_store_of_numbers_is_ranked_by_its_task(evaluated: Store, cli: Callabl
     )
     with pytest.raises(UnknownNameError) as raised:
         leaderboard(evaluated, "accuracy")
-    assert str(raised.value) == "--metric: expected one of rmse, mae, r2, spearman, got 'accuracy'."
+    assert (
+        str(raised.value) == "--metric: expected one of rmse, mae, r2, spearman, nll, crps, got 'accuracy'."
+    )
     assert "best rmse first" in cli("leaderboard", "--store", evaluated.root).out
     assert best_models(evaluated) == ["test_vit"]
     assert [each["name"] for each in candidates(evaluated)] == ["test_vit"]

@@ -59,6 +59,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help="time in which the model has to answer for one image; inf is no limit (default: 60)",
     )
+    _add_uncertainty(parser)
+    add_store(parser)
+    add_dry_run(parser)
+    parser.add_argument(
+        "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
+    )
+    add_set(parser, "replace one value of the recipe, such as device=cpu")
+    add_trust(parser)
+    parser.set_defaults(config=None)
+
+
+def _add_uncertainty(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--coverage",
         type=float,
@@ -84,14 +96,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="P",
         help="leave the prediction empty where the probability of the top class is below P",
     )
-    add_store(parser)
-    add_dry_run(parser)
-    parser.add_argument(
-        "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
-    )
-    add_set(parser, "replace one value of the recipe, such as device=cpu")
-    add_trust(parser)
-    parser.set_defaults(config=None)
 
 
 def run(arguments: Namespace) -> int:

@@ -227,11 +227,6 @@ class Combiner(Serving, ABC):
         """Return the weight of each member (sum 1), or None if the rule has no such weights."""
         return None
 
-    def shares(self, members: int) -> list[float]:
-        """Return the weight of each member in the mixture of their distributions: equal without weights."""
-        weights = self.member_weights()
-        return list(weights.values()) if weights else [1 / members] * members
-
     def notes(self) -> dict[str, Any]:
         """Return details of the fit as JSON values, such as a temperature or a chosen penalty."""
         return dict(self._notes)

@@ -104,7 +104,7 @@ def rule_of(
             got=method,
             todo="Leave the option out.",
         )
-    if std and kind is not NUMBERS:
+    if std and kinds != KINDS:
         raise UsageError(
             "--std",
             expected="a model that predicts numbers of images",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from committee.models.batch import Batch
 from committee.models.moments import Distributed, WithVariance, has_variance
 from committee.models.vote import Output, Vote, run_views, views_of_network
-from committee.solvers.moments import mixed, parts_of_variance
+from committee.solvers.moments import mixed, parts_of_variance, shares_of
 
 
 class Mixture(Distributed, Vote):
@@ -97,5 +97,5 @@ def mixture_of(vote: Vote, inputs: Tensor) -> Tensor:
 
 
 def _shares(vote: Vote, inputs: Tensor) -> Tensor:
-    shares: Sequence[float] = vote.combiner.shares(len(inputs))
+    shares: Sequence[float] = shares_of(vote.combiner.member_weights(), len(inputs))
     return torch.tensor(shares, device=inputs.device)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from committee.combiners.base import Combiner
 from committee.metrics.mixtures import mixture_moments
 from committee.predictions.table import Predictions
+from committee.solvers.moments import shares_of
 from committee.tasks.base import task_of
 
 Floats = NDArray[np.float64]
@@ -48,7 +49,7 @@ def spread_of_members(
     members = len(predictions.members)
     if not task_of(predictions).variances or (members < 2 and predictions.variances is None):
         return None
-    shares = combiner.shares(members)
+    shares = shares_of(combiner.member_weights(), members)
     return mixture_moments(predictions.logits, predictions.variances, shares, about=outputs).total
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -38,3 +40,8 @@ def parts_of_variance(outputs: Tensor, shares: Tensor, mean: Tensor) -> tuple[Te
 def mixed(outputs: Tensor, shares: Tensor, mean: Tensor) -> Tensor:
     """Return mean and variance of a mixture, `[N, T, 2]`; see `parts_of_variance`."""
     return torch.stack([mean, sum(parts_of_variance(outputs, shares, mean), torch.zeros_like(mean))], -1)
+
+
+def shares_of(weights: Mapping[str, float] | None, members: int) -> list[float]:
+    """Return the weight of each member in the mixture of their distributions: equal without weights."""
+    return list(weights.values()) if weights else [1 / members] * members

@@ -15,6 +15,7 @@ from committee.base.objectives import NUMBER_OBJECTIVES
 from committee.errors import UsageError
 from committee.metrics.conformal_numbers import KINDS
 from committee.metrics.custom import CustomNumberMetric
+from committee.metrics.distributions import METRICS as DISTRIBUTIONS
 from committee.metrics.regression import METRICS, NumberRows
 from committee.predictions.spread import spread_of
 from committee.predictions.table import Predictions
@@ -38,6 +39,7 @@ class OfNumbers(Task):
     """
 
     metrics = METRICS
+    further = DISTRIBUTIONS
     custom = CustomNumberMetric
     objectives = NUMBER_OBJECTIVES
     proof = ("rmse",)

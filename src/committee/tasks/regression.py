@@ -10,7 +10,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from committee.metrics.distributions import METRICS as DISTRIBUTIONS
 from committee.metrics.regression import NumberRows
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import NUMBERS
@@ -39,7 +38,6 @@ class Regression(OfNumbers):
 
     target_type = NUMBERS
     variances = True
-    further = DISTRIBUTIONS
 
     def read(self, outputs: ArrayLike, labels: ArrayLike) -> NumberRows:
         """Return the rows of numbers `[N, T]`, or of numbers and variances `[N, T, 2]`, and true numbers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from committee.base.limits import a_share
+from committee.errors import UsageError
 from committee.training.losses._numbers import OfErrors
 
 
@@ -52,7 +52,9 @@ class GaussianNll(OfErrors):
     has_variance = True
 
     def __init__(self, beta: float = 0.0) -> None:
-        self.beta = a_share("training.loss: beta", beta)
+        if not 0 <= beta <= 1:
+            raise UsageError("training.loss: beta", expected="a number from 0 to 1", got=f"{beta}")
+        self.beta = beta
 
     def each(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean over the targets of each row, for outputs `[B, T, 2]`; see the base class."""
