@@ -11,7 +11,6 @@ from torch import nn
 
 from committee.errors import CommitteeError
 from committee.models.composites.boosted import Boosted
-from committee.models.composites.moe import Moe
 from committee.models.composites.viewed import Viewed
 from committee.models.ensemble import Ensemble, load
 from committee.models.member import Member
@@ -114,11 +113,6 @@ def classes() -> Member:
             lambda: Ensemble([member(0)], Ensemble([classes()], weights=[1]).combiner, names=["classes"]),
             "ensemble: expected members with the task of the combiner, classification, got regression. "
             "Fit the combiner on predictions of these members.",
-        ),
-        (
-            lambda: Moe([member(0)], NAMES, "moe", member(0).view, 4, 1),
-            "moe: moe: expected parts that predict classes, got parts that predict numbers. "
-            "Combine them with an Ensemble.",
         ),
         (
             lambda: Boosted([member(0)], NAMES, "series"),
