@@ -73,12 +73,14 @@ def test_classifiers_become_networks_of_maps_and_are_stored(
         (
             "timm:test_resnet",
             {"output_stride": 7},
-            "timm:test_resnet: expected an output stride of 2, 4, 8, 16 or 32, got 7.",
+            "timm:test_resnet: expected an output stride of 2, 4, 8, 16 or 32, got 7. "
+            "Set output_stride to one of these, or leave it out.",
         ),
         (
             "timm:test_vit",
             {"output_stride": 8},
-            "timm:test_vit: expected an output stride of 16, got 8.",
+            "timm:test_vit: expected an output stride of 16, got 8. "
+            "Set output_stride to one of these, or leave it out.",
         ),
         (
             "timm:test_vit",
@@ -88,7 +90,8 @@ def test_classifiers_become_networks_of_maps_and_are_stored(
         (
             "torchvision:squeezenet1_1",
             {"output_stride": 32},
-            "torchvision:squeezenet1_1: expected an output stride of 2, 4, 8 or 16, got 32.",
+            "torchvision:squeezenet1_1: expected an output stride of 2, 4, 8 or 16, got 32. "
+            "Set output_stride to one of these, or leave it out.",
         ),
         (
             "torchvision:vit_b_16",
@@ -106,7 +109,8 @@ def test_classifiers_become_networks_of_maps_and_are_stored(
         (
             "timm:test_resnet",
             {"maps": False, "output_stride": 8},
-            "timm:test_resnet: expected no output stride for a network without maps, got 8.",
+            "timm:test_resnet: expected no output stride for a network without maps, got 8. "
+            "Leave output_stride out for this network.",
         ),
     ],
 )
@@ -145,7 +149,8 @@ def test_networks_of_maps_are_refused_for_classes_and_have_no_output_stride(name
     with pytest.raises(UsageError) as caught:
         build(name, 2, img_size=32, maps=True, output_stride=8)
     assert str(caught.value) == (
-        f"{name}: expected no output stride for a network that returns maps as it is, got 8."
+        f"{name}: expected no output stride for a network that returns maps as it is, got 8. "
+        "Leave output_stride out for this network."
     )
     backbone = build(name, 2, channels=1, img_size=64, maps=True, seed=0).eval()
     assert resolve(name) == backbone.architecture

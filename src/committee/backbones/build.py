@@ -167,7 +167,8 @@ def _of_task(architecture: Architecture, maps: bool, output_stride: int | None) 
         )
     if output_stride is not None and (not maps or as_it_is is not False):
         kind = "a network that returns maps as it is" if maps else "a network without maps"
-        raise UsageError(name, expected=f"no output stride for {kind}", got=str(output_stride))
+        todo = "Leave output_stride out for this network."
+        raise UsageError(name, expected=f"no output stride for {kind}", got=str(output_stride), todo=todo)
     cut = maps and as_it_is is False
     if cut and output_stride is not None and output_stride < 1:
         raise UsageError(name, expected="an output stride of at least 1", got=str(output_stride))

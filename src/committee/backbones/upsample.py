@@ -150,7 +150,8 @@ def choose_stride(who: str, strides: Iterable[int], wanted: int) -> int:
         return next((each for each in known if each >= OUTPUT_STRIDE), known[-1])
     if wanted not in known:
         listed = " or ".join(filter(None, [", ".join(map(str, known[:-1])), str(known[-1])]))
-        raise UsageError(who, expected=f"an output stride of {listed}", got=str(wanted))
+        todo = "Set output_stride to one of these, or leave it out."
+        raise UsageError(who, expected=f"an output stride of {listed}", got=str(wanted), todo=todo)
     return wanted
 
 
