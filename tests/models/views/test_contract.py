@@ -290,3 +290,17 @@ def test_a_network_of_maps_under_views_gives_the_maps_of_the_same_by_hand() -> N
     for name, expected in by_hand.items():
         assert torch.equal(views[name](MAPS), expected) and torch.equal(views[name].infer(MAPS), expected)
     assert all(view(MAPS).shape == (2, 2, 37, 52) for view in views.values())
+
+
+@torch.no_grad()
+@pytest.mark.slow
+def test_views_of_maps_are_exported_for_images_of_any_size(tmp_path: Path) -> None:
+    net = Member.from_module(nn.Conv2d(3, 2, 3, padding=1), classes="ab", size=SIZE, task="segmentation")
+    views = distinct([VIEWS.make("shift"), VIEWS.make("multi_scale")])
+    viewed = [Viewed([net], "ab", name, view) for name, view in views.items()]
+    ensemble = Ensemble([net, *viewed], name="views").eval()
+    file = Onnx().export(ensemble, PHOTOS[:2], tmp_path, Card.of(ensemble, "views"))
+    import onnxruntime
+
+    found = onnxruntime.InferenceSession(str(file)).run(None, {"images": MAPS.numpy()})[0]
+    np.testing.assert_allclose(found, ensemble(MAPS).exp(), atol=1e-5)

@@ -83,7 +83,8 @@ class Views(nn.Module, ABC):
         name : str
         canvas : uint8 `[B, c, S, S]`, S >= size
         size : int
-            Side of the network's input; 0 for the view of a whole image, `[B, c, H, W]`, of any size.
+            Side of the network's input; 0 for the view of a whole image, `[B, c, H, W]` of any size, which
+            may be float32.
         """
 
     def undo(self, name: str, maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -10,7 +10,6 @@ from torch.nn.functional import interpolate
 
 from committee.base.sizes import greatest
 from committee.errors import UsageError
-from committee.images.resize import Axis, resize
 from committee.models.squares import center, scaled
 from committee.models.views.base import Views
 
@@ -22,7 +21,7 @@ class MultiScale(Views):
 
     At scale 1.15 the network sees a smaller part of the image, 1.15 times as large. At a scale below 1 it
     sees more of the image, as far as the canvas reaches (0.87 with `fit: crop`); beyond, its border is
-    repeated. For maps, the whole image is resized, and its maps are resized back (bilinear).
+    repeated. For maps, the whole image is resized (bilinear), and its maps are resized back.
 
     Parameters
     ----------
@@ -65,7 +64,7 @@ class MultiScale(Views):
 
 
 def _resized(images: Tensor, name: str) -> Tensor:
-    """Return whole images at a scale."""
+    """Return whole images at a scale, float32: rounded, they would differ between engines."""
     part = Fraction(name.removeprefix("scale_"))
-    sides = [(side, greatest(side * part.numerator // part.denominator, 1)) for side in images.shape[2:]]
-    return resize(images, *(Axis(0, side, after, 0, after) for side, after in sides))
+    sides = [greatest(side * part.numerator // part.denominator, 1) for side in images.shape[2:]]
+    return interpolate(images.float(), sides, mode="bilinear", align_corners=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import torch
 from torch import Tensor
 
 from committee.base.sizes import greatest
@@ -67,5 +68,8 @@ class Shift(Views):
         down, right = SIDES[name.partition("_")[0]]
         axis = 2 if down else 3
         part = Fraction(self.fraction).limit_denominator(1000)
-        distance = greatest(images.shape[axis] * part.numerator // part.denominator, 1)
-        return images.roll(-sign * (down + right) * distance, axis)
+        length = images.shape[axis]
+        distance = greatest(length * part.numerator // part.denominator, 1)
+        first = distance if sign * (down + right) > 0 else length - distance
+        # A graph does not record `roll` by a number that depends on the size.
+        return torch.cat([images.narrow(axis, first, length - first), images.narrow(axis, 0, first)], axis)
