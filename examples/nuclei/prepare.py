@@ -29,6 +29,7 @@ def main() -> None:
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     micrograph, nuclei = test_image_nuclei_2d(return_mask=True)
+    micrograph = micrograph.astype(np.uint8)  # its values are 0 to 235, stored in 16 bits
     lines = []
     for top in range(0, micrograph.shape[0], HEIGHT):
         for left in range(0, micrograph.shape[1], WIDTH):
