@@ -26,7 +26,7 @@ from committee.training.crossfit.map_files import SUFFIX, MapFile, writing
 
 VALUES_AT_ONCE = 2**22
 """Outputs of all members that are combined at a time: 16 MB."""
-COMPARED = 2**20
+COMPARED = 2**16
 """Pixels of an image on which the disagreement of its members is computed, at most."""
 
 
