@@ -102,6 +102,16 @@ def test_predict_takes_files_images_and_arrays(member: Member, tmp_path: Path):
     np.testing.assert_array_equal(member.predict(PHOTOS.numpy(), batch_size=2), batch)
 
 
+def test_predict_takes_read_only_arrays_as_they_are(member: Member):
+    arrays = [np.asarray(Image.fromarray(photo.permute(1, 2, 0).numpy())) for photo in PHOTOS]
+    assert not arrays[0].flags.writeable
+    batch = PHOTOS.numpy().copy()
+    batch.flags.writeable = False
+    expected = member.predict(PHOTOS)
+    np.testing.assert_array_equal(member.predict(arrays), expected)
+    np.testing.assert_array_equal(member.predict(batch), expected)
+
+
 def test_predict_leaves_the_order_of_photos_of_several_sizes(member: Member):
     photos = [np.roll(PHOTOS[k % 3].permute(1, 2, 0).numpy(), k)[: 30 + k % 2] for k in range(5)]
     one_by_one = np.concatenate([member.predict([photo]) for photo in photos])

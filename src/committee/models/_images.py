@@ -106,7 +106,7 @@ def image_batches(
 ) -> Iterator[Tensor]:
     """Yield images in batches of at most `size` images of one shape, in their order."""
     if isinstance(images, np.ndarray):
-        images = torch.from_numpy(images)
+        images = _tensor(images)
     if isinstance(images, Tensor):
         yield from images.split(size)
         return
@@ -197,9 +197,9 @@ def _pixels(image: Source | Tensor, channels: int) -> Tensor:
     if isinstance(image, np.ndarray) and image.ndim == 3:
         last = image.shape[2] == channels
         if image.shape[0] == channels and not last:
-            return torch.from_numpy(image)
+            return _tensor(image)
         if image.dtype != np.uint8 or (last and channels not in COLORS):
-            return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+            return _tensor(image.transpose(2, 0, 1))
     if channels not in COLORS:
         raise DataError(
             "images",
@@ -207,7 +207,12 @@ def _pixels(image: Source | Tensor, channels: int) -> Tensor:
             got=type(image).__name__,
             todo="Files are decoded for models of 1 or 3 channels.",
         )
-    return torch.from_numpy(decode(image, channels))
+    return _tensor(decode(image, channels))
+
+
+def _tensor(pixels: NDArray[Any]) -> Tensor:
+    """Return pixels as a tensor; read-only ones, such as those of `numpy.asarray` of an image, are copied."""
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
 
 
 def label_array(who: str, labels: Any, count: int | None = None) -> NDArray[Any]:

@@ -72,7 +72,7 @@ def first_logits(spec: MemberSpec, network: nn.Module, images: Tensor) -> Tensor
 
 def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, ...]) -> None:
     """Raise TrainingError unless the logits have one column per class."""
-    if tuple(logits.shape[:2]) != expected:
+    if tuple(logits.shape) != expected:
         raise TrainingError(
             spec.name,
             expected=f"logits of shape {list(expected)}",
