@@ -9,7 +9,7 @@ from committee.cli import predict
 from committee.errors import DataError
 from committee.inference.answers import answers
 from committee.metrics.conformal import METHODS
-from committee.metrics.conformal_numbers import KINDS
+from committee.metrics.interval_table import KINDS
 from committee.metrics.set_table import SetTable
 
 NAMES = ["cat", "dog", "fox"]

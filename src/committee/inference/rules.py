@@ -18,7 +18,7 @@ from committee.inference.map_rules import (
 )
 from committee.inference.values import values_of, why_not_numbers
 from committee.metrics.conformal import METHODS
-from committee.metrics.conformal_numbers import KINDS
+from committee.metrics.interval_table import KINDS
 from committee.models.predictor import Images, Predictor, Probabilities
 from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBER_MAPS, NUMBERS, target_type_of
 

@@ -17,7 +17,6 @@ from committee.metrics.means import mean_interval
 from committee.metrics.sampling import Interval, Sample
 
 Floats = NDArray[np.float64]
-KINDS = ("absolute", "normalized")
 
 
 def residual_scores(values: ArrayLike, truth: ArrayLike, spread: ArrayLike | None = None) -> Floats:

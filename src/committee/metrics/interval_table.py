@@ -15,6 +15,7 @@ from committee.metrics.conformal import Floats, check_coverage
 from committee.metrics.set_table import MIN_GROUPS, calibration_note
 
 LEVELS = 200
+KINDS = ("absolute", "normalized")
 OFFSET = 0.01
 """Share of the mean spread that is added to each spread."""
 OF_SPREADS = ("normalized", "offset")

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from committee.base.objectives import NUMBER_OBJECTIVES
 from committee.errors import UsageError
-from committee.metrics.conformal_numbers import KINDS
 from committee.metrics.custom import CustomNumberMetric
 from committee.metrics.distributions import METRICS as DISTRIBUTIONS
+from committee.metrics.interval_table import KINDS
 from committee.metrics.regression import METRICS, NumberRows
 from committee.predictions.spread import spread_of
 from committee.predictions.table import Predictions
