@@ -293,7 +293,8 @@ def test_a_fallback_is_decided_by_the_squared_error(numbers: Predictions) -> Non
     for rule, expected in zip(used, ("inner", "fallback"), strict=True):
         notes = rule.fit(rows).notes()
         assert notes["used"] == expected and set(notes["gains"]) == {"rmse"}
-        errors = [np.sqrt(np.square(part - rows.labels).mean(0)).mean() for part in rows.logits.astype(float)]
+        squares = np.square(rows.logits.astype(float) - rows.labels).mean(axis=1)
+        errors = (np.sqrt(squares) / rows.labels.std(axis=0)).mean(axis=1)
         gain = abs(errors[0] - errors[1]) * (1 if expected == "inner" else -1)
         assert notes["gains"]["rmse"]["value"] == pytest.approx(gain, rel=1e-4)
 
