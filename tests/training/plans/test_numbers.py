@@ -123,7 +123,7 @@ def test_what_numbers_do_not_have_is_named(making, ink, store, cpu):
     for words, message in (
         (
             "training.loss=cross_entropy",
-            "training.loss: expected a loss of numbers: huber, mae, mse, got 'cross_entropy'. "
+            "training.loss: expected a loss of numbers: gaussian_nll, huber, mae, mse, got 'cross_entropy'. "
             "Leave it out, which means mse.",
         ),
         (
