@@ -1,6 +1,8 @@
 """A recipe of maps from masks to reports: one small store, all stages."""
 
 import json
+import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -8,9 +10,12 @@ import torch
 from PIL import Image
 
 from committee.combiners.base import load as load_combiner
+from committee.errors import UsageError
 from committee.images.dataset import open_dataset
 from committee.models.stored import load_network
 from committee.models.tiling import tiled
+from committee.pipeline.bundle import bundle
+from committee.pipeline.bundling.reading import check
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared import map_scores
 from committee.pipeline.shared.map_scores import MapsOfMembers, Scored, score_maps
@@ -150,3 +155,46 @@ def test_maps_that_are_not_stored_are_computed_again(maps_root, monkeypatch):
         assert again[name]["worst"] == found["worst"]
         for metric, value in found["metrics"].items():
             assert again[name]["metrics"][metric]["value"] == pytest.approx(value["value"], abs=1e-6)
+
+
+def test_the_latency_is_that_of_crops(maps_root):
+    for name, kind in (("first_s0", ""), ("soft_voting_ensemble", "ensembles")):
+        latency = report(maps_root, name, kind)["latency_ms"]
+        assert (latency["image"], latency["image_of"]) == ([1, 32, 32], "crops as in training")
+        assert latency["resizing"] == {} and latency["median"] == latency["network_sized"]["median"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "todo"),
+    [
+        ("compare", "See scores, times and sizes with: committee leaderboard"),
+        (
+            "compress",
+            "Write smaller files, of which each pixel is compared, with: committee export --formats ",
+        ),
+    ],
+)
+def test_what_does_not_serve_maps_is_refused_before_work(verb, todo, maps_root, map_settings, tmp_path):
+    copy = shutil.copytree(maps_root, tmp_path / "store")
+    with pytest.raises(UsageError) as raised:
+        run_verb(verb, load_recipe(None, [*map_settings, f"{verb}.enable=true"]), Store(copy))
+    text = f"{verb}: expected members that predict classes or numbers, got a data set of class_maps. {todo}"
+    assert str(raised.value).startswith(text)
+    assert not (copy / "deploy").exists()
+
+
+def test_a_stored_ensemble_is_bundled(maps_root, map_settings, tmp_path, caplog):
+    pytest.importorskip("onnxscript")
+    copy = shutil.copytree(maps_root, tmp_path / "store")
+    caplog.set_level(logging.INFO, "committee")
+    made = bundle(load_recipe(None, map_settings), Store(copy), "soft_voting_ensemble")
+    assert "web/index.html" not in made.files and "The bundle has no web page" in caplog.text
+    settings = (made.path / "triton/soft_voting_ensemble/config.pbtxt").read_text()
+    assert "dims: [ 2, -1, -1 ]\n" in settings and "label" not in settings
+    card = (made.path / "README.md").read_text()
+    assert "A model of the class of each pixel (2 classes)" in card and "image-segmentation" in card
+    assert "- `probabilities`: float32 `[batch, 2, height, width]`, which sum to one for each pixel." in card
+    assert check(made.path).name == "soft_voting_ensemble"
+    parity = json.loads((copy / "deploy/soft_voting_ensemble/export_status.json").read_text())
+    parity = parity["formats"]["onnx"]["parity"]
+    assert parity["same_class"] == 1 and parity["shapes"][0] == "4x1x32x32"

@@ -198,8 +198,12 @@ class Backbone(nn.Module):
         return torch.cat([_pooled(features) for features in seen], dim=1)
 
     def padded(self, images: Tensor) -> Tensor:
-        """Repeat the right and lower borders of images up to the next multiples of `stride`."""
-        right, below = -images.shape[-1] % self.stride, -images.shape[-2] % self.stride
+        """Repeat the right and lower borders of images up to the next multiples of `stride`.
+
+        The new sides are computed as products, which a recorded graph can halve for images of any size.
+        """
+        (height, width), stride = images.shape[-2:], self.stride
+        below, right = ((side + stride - 1) // stride * stride - side for side in (height, width))
         return functional.pad(images, (0, right, 0, below), mode="replicate") if self.output.maps else images
 
     @property

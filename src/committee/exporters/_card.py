@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from committee.errors import CommitteeError, DataError, DeviceError, StoreError
-from committee.exporters.base import INPUT, REDO, STD, Card
+from committee.exporters.base import REDO, STD, Card
 from committee.models.predictor import Images, Probabilities
 from committee.predictions.target_types import CLASSES, TARGET_TYPES
 
@@ -20,14 +20,14 @@ CARD = "card.json"
 def card_text(card: Card, channels: int, **more: Any) -> str:
     """Return a card as JSON text: `name`, `class_names`, `provenance`, `channels`, `input` and `more`.
 
-    That of a model of numbers also has `target_type` and `units`.
+    That of a model of numbers also has `target_type` and `units`; that of a model of maps also `maps`.
     """
     facts = {
         "name": card.name,
         "class_names": list(card.class_names),
         "provenance": dict(card.facts),
         "channels": channels,
-        "input": INPUT,
+        "input": card.input,
         **card.predicts(),
         **more,
     }
@@ -71,12 +71,17 @@ class CalledPredictor:
     card : dict
         What `read_card` returned.
     call : callable
-        Images, uint8 `[B, c, H, W]` -> probabilities or numbers, float32 `[B, C]`; or a pair of numbers and
-        their standard deviations, if the card says so.
+        Images, uint8 `[B, c, H, W]` -> probabilities or numbers, float32 `[B, C]`, or maps `[B, C, H, W]`; or
+        a pair of numbers and their standard deviations, if the card says so.
+    tile : int
+        Side of the images that a program of maps takes, of which others are divided into tiles; 0 if it takes
+        images of any size.
     """
 
-    def __init__(self, path: Path, card: dict[str, Any], call: Callable[[Images], Any]) -> None:
-        self._path, self._call = path, call
+    def __init__(
+        self, path: Path, card: dict[str, Any], call: Callable[[Images], Any], tile: int = 0
+    ) -> None:
+        self._path, self._call, self.tile = path, call, tile
         self.name: str = card["name"]
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
         self.provenance: dict[str, Any] = card["provenance"]

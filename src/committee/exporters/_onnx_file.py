@@ -55,13 +55,14 @@ class OnnxPredictor:
         self.target_type, self.units = _predicts(self._path, facts, len(self.class_names))
         self.channels: int = _channels(self._path, self._session.get_inputs())
         outputs, answers = self._session.get_outputs(), self.target_type.answers
-        _check_output(self._path, outputs, answers, len(self.class_names))
+        dense = self.target_type.dense
+        _check_output(self._path, outputs, answers, len(self.class_names), dense)
         self.std_names: tuple[str, ...] = (_STD,) if any(each.name == _STD for each in outputs) else ()
         for name in self.std_names:
-            _check_output(self._path, outputs, name, len(self.class_names))
+            _check_output(self._path, outputs, name, len(self.class_names), dense)
 
     def __call__(self, images: Images) -> Probabilities:
-        """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`.
+        """Return the probabilities or numbers, float32 `[B, C]` or `[B, C, H, W]`, of uint8 `[B, c, H, W]`.
 
         Raises
         ------
@@ -152,10 +153,11 @@ def _channels(path: Path, inputs: list[Any]) -> int:
     raise _foreign(path, expected, _listed(inputs))
 
 
-def _check_output(path: Path, outputs: list[Any], name: str, classes: int) -> None:
-    expected = f"an output '{name}', float [batch, {classes}], for {classes} class names"
+def _check_output(path: Path, outputs: list[Any], name: str, classes: int, dense: bool) -> None:
+    shape = f"[batch, {classes}, height, width]" if dense else f"[batch, {classes}]"
+    expected = f"an output '{name}', float {shape}, for {classes} class names"
     found = next((each for each in outputs if each.name == name), None)
-    if found is None or found.type != "tensor(float)" or len(found.shape) != 2:
+    if found is None or found.type != "tensor(float)" or len(found.shape) != (4 if dense else 2):
         raise _foreign(path, expected, _listed(outputs))
     if isinstance(found.shape[1], int) and found.shape[1] != classes:
         raise _foreign(path, expected, _listed(outputs))

@@ -21,8 +21,8 @@ from committee.base.onnx_networks import NETWORK
 from committee.base.quiet import quiet
 from committee.base.tracing import tracing
 from committee.errors import require
-from committee.exporters._program import FREE, free_example, linked, recorded
-from committee.exporters.base import INPUT, STD, Card
+from committee.exporters._program import linked, recorded
+from committee.exporters.base import STD, Card
 from committee.models.moments import has_variance
 
 # A protobuf file contains at most 2 GiB; a part of it is reserved for the graph beside the weights.
@@ -47,7 +47,7 @@ def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
         name=card.name,
         class_names=json.dumps(card.class_names, ensure_ascii=False),
         provenance=json.dumps(dict(card.facts), ensure_ascii=False),
-        input=json.dumps(INPUT),
+        input=json.dumps(card.input),
         **{name: json.dumps(value, ensure_ascii=False) for name, value in card.predicts().items()},
         networks=json.dumps(networks.classes, ensure_ascii=False),
     )
@@ -87,7 +87,8 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
     from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
     from committee.exporters._onnx_simplify import simplify
 
-    model, images = linked(module).eval(), free_example(example)
+    model = linked(module).eval()
+    images = model.example(example)
 
     def export() -> Any:
         program: Any = torch.onnx.export(
@@ -97,7 +98,7 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
             verbose=False,
             input_names=["images"],
             output_names=[card.target_type.answers, *([STD] if has_variance(module) else [])],
-            dynamic_shapes={"images": FREE},
+            dynamic_shapes={"images": model.free},
             custom_translation_table=TRANSLATIONS,
             optimize=False,
         )
@@ -105,7 +106,7 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
         return program
 
     def again() -> object:
-        return torch.export.export(model, (images,), dynamic_shapes=(FREE,), strict=False)
+        return torch.export.export(model, (images,), dynamic_shapes=(model.free,), strict=False)
 
     @contextmanager
     def within() -> Iterator[None]:

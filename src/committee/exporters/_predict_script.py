@@ -3,11 +3,15 @@
 python predict.py PHOTO...   prints a line of JSON for each photo: its class and all probabilities
 Model().predict("photo.jpg") returns the probabilities by class; the exit code is 3 if some photos, and 1 if
 all, cannot be read. Photos are upright by EXIF, on white, of 8 bits; the model resizes and normalizes them.
-A model that predicts numbers prints and returns them by target, as "values".
+A model that predicts numbers prints and returns them by target, as "values". A model that predicts maps
+writes masks/PHOTO.png, the index of the most probable class of each pixel, or values/PHOTO.npy, float32
+`[T, H, W]`, and prints the mean of the pixels. A photo is predicted as a whole;
+`committee predict` divides large ones.
 """
 
 from __future__ import annotations
 
+import colorsys
 import contextlib
 import json
 import sys
@@ -57,11 +61,38 @@ class Model:
         self.output = self.session.get_outputs()[0].name  # "probabilities" or "values"
         self.class_names = json.loads(self.session.get_modelmeta().custom_metadata_map["class_names"])
 
+    def outputs(self, path: str | Path) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Return the probabilities or numbers of one photo, `[C]`, or those of its pixels, `[C, H, W]`."""
+        images = read(path, self.session.get_inputs()[0].shape[1])
+        found: np.ndarray[Any, np.dtype[np.float32]] = self.session.run([self.output], {"images": images})[0][
+            0
+        ]
+        return found
+
     def predict(self, path: str | Path) -> dict[str, float]:
         """Return the probability of each class, or the number of each target, for one photo."""
-        images = read(path, self.session.get_inputs()[0].shape[1])
-        row = self.session.run([self.output], {"images": images})[0][0]
-        return dict(zip(self.class_names, row.tolist(), strict=True))
+        return self.named(self.outputs(path))
+
+    def named(self, outputs: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, float]:
+        """Return outputs by class or target; of maps, the mean of the pixels."""
+        means = outputs if outputs.ndim == 1 else outputs.mean((1, 2), dtype=np.float64)
+        return dict(zip(self.class_names, means.tolist(), strict=True))
+
+
+def save_map(outputs: np.ndarray[Any, np.dtype[np.float32]], photo: str, is_class: bool) -> str:
+    """Write the map of a photo, unless the file exists; return its path."""
+    path = Path("masks" if is_class else "values", f"{Path(photo).name}{'.png' if is_class else '.npy'}")
+    path.parent.mkdir(exist_ok=True)
+    with path.open("xb") as file:
+        if is_class:
+            image = Image.fromarray(outputs.argmax(0).astype(np.uint8 if len(outputs) <= 256 else np.uint16))
+            if image.mode == "L":  # black, and hues at steps of the golden ratio
+                colors = [colorsys.hsv_to_rgb(0.618 * index % 1, 0.7, 0.9) for index in range(len(outputs))]
+                image.putpalette([0, 0, 0, *(round(255 * part) for color in colors[1:] for part in color)])
+            image.save(file, "PNG")
+        else:
+            np.save(file, outputs)
+    return path.as_posix()
 
 
 def main(paths: list[str]) -> int:
@@ -69,9 +100,12 @@ def main(paths: list[str]) -> int:
     model, failed = Model(), 0
     for path in paths:
         try:
-            found = model.predict(path)
-            is_class = model.output == "probabilities"
-            line = {"id": path} | ({"prediction": max(found, key=found.__getitem__)} if is_class else {})
+            outputs, is_class = model.outputs(path), model.output == "probabilities"
+            found, line = model.named(outputs), {"id": path}
+            if outputs.ndim == 3:
+                line["file"] = save_map(outputs, path, is_class)
+            elif is_class:
+                line["prediction"] = max(found, key=found.__getitem__)
             print(json.dumps({**line, model.output: found}, allow_nan=False))
         except Exception as error:  # a broken file may raise anything in Pillow
             print(f"{path}: {error}", file=sys.stderr)

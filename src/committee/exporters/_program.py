@@ -11,16 +11,25 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._sympy.value_ranges import ValueRanges
 
 from committee.base.tracing import tracing
 from committee.errors import CommitteeError, ExportError
 from committee.exporters._quiet import quiet
 from committee.models.moments import has_variance
+from committee.predictions.target_types import target_type_of
 from committee.tasks.base import task_of_model
 
 Recorded = TypeVar("Recorded")
 FREE = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
 """The dimensions of a batch of images that a program leaves free."""
+LEAST = 64
+"""Smallest side for which a network of maps is recorded; the program then runs for smaller images too."""
+FREE_MAPS = {
+    0: torch.export.Dim("batch"),
+    2: torch.export.Dim("height", min=LEAST),
+    3: torch.export.Dim("width", min=LEAST),
+}
 
 
 class Linked(nn.Module):
@@ -28,11 +37,26 @@ class Linked(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self._link = model.eval(), task_of_model(model).link
+        self.model, task = model.eval(), task_of_model(model)
+        self.target_type, self._link = task.target_type, task.link
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return probabilities or numbers, float32 `[B, C]`."""
+        """Return probabilities or numbers, float32 `[B, C]`, or maps of them, `[B, C, H, W]`."""
         return self._link(self.model(images).float())
+
+    @property
+    def free(self) -> dict[int, Any]:
+        """The dimensions of the images that a program of the model leaves free."""
+        return FREE_MAPS if self.target_type.dense else FREE
+
+    def example(self, images: Tensor) -> Tensor:
+        """Return images like these, of which batch, height and width can be recorded as free.
+
+        A length of 1 would be recorded as one that broadcasts. Those of maps have sides of at least `LEAST`.
+        """
+        least = LEAST if self.target_type.dense else 2
+        batch, _, height, width = images.shape
+        return images.repeat(-(-2 // batch), 1, -(-least // height), -(-least // width))
 
 
 class LinkedWithStd(Linked):
@@ -48,15 +72,6 @@ class LinkedWithStd(Linked):
 def linked(model: nn.Module) -> Linked:
     """Return what is recorded of a model: probabilities, numbers, or numbers with standard deviations."""
     return LinkedWithStd(model) if has_variance(model) else Linked(model)
-
-
-def free_example(example: Tensor) -> Tensor:
-    """Return images like the example, of which batch, height and width are at least 2.
-
-    A length of 1 would be recorded as one that broadcasts.
-    """
-    batch, _, *sides = (2 if length == 1 else 1 for length in example.shape)
-    return example.repeat(batch, 1, *sides)
 
 
 def record_program(module: nn.Module, inputs: Sequence[Tensor], shapes: Any, who: str) -> Any:
@@ -78,12 +93,37 @@ def record_program(module: nn.Module, inputs: Sequence[Tensor], shapes: Any, who
         The module cannot be recorded.
     """
 
+    of_maps = shapes is not None and target_type_of(module).dense
+
     def export() -> Any:
-        return torch.export.export(module, tuple(inputs), dynamic_shapes=shapes, strict=False)
+        return torch.export.export(
+            module,
+            tuple(inputs),
+            dynamic_shapes=shapes,
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=of_maps,
+        )
 
     program = recorded(module, export, who, "torch.export")
+    if of_maps:
+        _accept_all_sizes(program)
     program._example_inputs = None  # a file would contain them, and so photos of the user
     return program
+
+
+def _accept_all_sizes(program: Any) -> None:
+    """Remove what a program of maps asserts of sizes, such as that an image is padded or is not.
+
+    The operators of the program compute with the sizes that they get, and do not depend on these assertions.
+    """
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+    for symbol, values in program.range_constraints.items():
+        program.range_constraints[symbol] = ValueRanges(1, values.upper)
 
 
 def save_program(program: Any, path: Path, extra_files: dict[str, str] | None = None) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from committee.errors import ExportError
 from committee.exporters._card import CalledPredictor
 from committee.exporters.base import REDO
+from committee.exporters.shared.fixed_tiles import in_fixed_tiles
 from committee.images.view import View
 from committee.models.batch import Batch
 from committee.models.predictor import Images
@@ -21,8 +22,9 @@ from committee.untrusted.documents import build
 
 
 def _key(view: View) -> tuple[int, str, int]:
-    # Without the type: `torch.export` replaces that of modules which are used twice.
-    return view.size, view.fit, view.channels
+    # Without the type: `torch.export` replaces that of modules which are used twice. Images of maps are not
+    # resized, so that networks which were trained on crops of other sizes read the same ones.
+    return view.size if view.canvas.size else 0, view.fit, view.channels
 
 
 class _Resized(Batch):
@@ -50,7 +52,8 @@ class FromResized(nn.Module):
     Attributes
     ----------
     views : list of View
-        The preprocessings that differ, in the order of the inputs, uint8 `[B, c, size, size]` each.
+        The preprocessings that differ, in the order of the inputs, uint8 `[B, c, size, size]` each. A model
+        of maps has one, whose size is that of its largest training crops.
     target_type : TargetType
         What the model predicts.
 
@@ -64,7 +67,10 @@ class FromResized(nn.Module):
         super().__init__()
         self.model, task = model.eval(), task_of_model(model)
         self.target_type, self._link = task.target_type, task.link
-        found = {_key(part): part for part in model.modules() if isinstance(part, View)}
+        found = dict[Any, View]()
+        for part in model.modules():
+            if isinstance(part, View) and (_key(part) not in found or part.size >= found[_key(part)].size):
+                found[_key(part)] = part
         if not found or not getattr(model, "takes_batches", False):
             raise ExportError(
                 who,
@@ -75,7 +81,7 @@ class FromResized(nn.Module):
         self.views = list(found.values())
 
     def forward(self, *images: Tensor) -> Tensor:
-        """Return probabilities or numbers, float32 `[B, C]`."""
+        """Return probabilities or numbers, float32 `[B, C]`, or maps `[B, C, size, size]`."""
         outputs: Tensor = self.model(_Resized(self.views, images))
         return self._link(outputs.float())
 
@@ -93,7 +99,9 @@ class FromResized(nn.Module):
 def resized_predictor(
     file: Path, card: dict[str, Any], call: Callable[[list[Tensor]], Tensor]
 ) -> CalledPredictor:
-    """Return a predictor that resizes images as in training, and calls a program.
+    """Return a predictor that resizes images as in training, or divides them into tiles, and calls a program.
+
+    Images of a model of maps are not resized: tiles of the size of the input are averaged, see `tiled`.
 
     Parameters
     ----------
@@ -102,7 +110,8 @@ def resized_predictor(
         The card, with `inputs`, which `FromResized.facts` returned; `batch`, the largest number of images in
         one call (0 is no limit); and `fixed`, whether each call has as many. Missing ones are black.
     call : callable
-        Resized images, uint8 `[B, c, size, size]` for each input -> probabilities or numbers `[B, C]`.
+        Resized images, uint8 `[B, c, size, size]` for each input -> probabilities or numbers `[B, C]`, or
+        maps of them `[B, C, size, size]`.
 
     Raises
     ------
@@ -117,11 +126,12 @@ def resized_predictor(
 
     views, batch, fixed = build(read, file, "the inputs of an exported file", REDO)
     classes = len(card["class_names"])
+    tile = views[0].size if views[0].fit == "native" else 0
 
     def predict(images: Images) -> Any:
         with torch.inference_mode():
             resized = [view.cut(torch.from_numpy(images)).contiguous() for view in views]
-            found = [np.zeros((0, classes), np.float32)]
+            found = [np.zeros((0, classes, *[tile] * (2 if tile else 0)), np.float32)]
             step = batch or max(1, len(images))
             for start in range(0, len(images), step):
                 parts = [each[start : start + step] for each in resized]
@@ -129,7 +139,10 @@ def resized_predictor(
                 found.append(call(parts)[: len(images) - start].cpu().numpy().copy())
         return np.concatenate(found)
 
-    return CalledPredictor(file, card, predict)
+    if not tile:
+        return CalledPredictor(file, card, predict)
+    step = max(1, batch)
+    return CalledPredictor(file, card, lambda images: in_fixed_tiles(predict, images, tile, step), tile)
 
 
 def _filled(images: Tensor, batch: int) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from committee.base.registry import Family
 from committee.errors import StoreError, UsageError, missing
+from committee.models.tiling import TILE
 from committee.predictions.target_types import CLASSES, TargetType, target_type_of
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, Manifest, read_manifest
@@ -59,6 +60,9 @@ class Card:
         What the model predicts.
     units : tuple of str
         Unit of each target; none if they are not known.
+    maps : mapping
+        Of a model of maps: its `task`, the `stride` to whose multiples it pads images, the side `crop` of the
+        crops of its training, and the side `tile` of the tiles in which large images are predicted.
 
     See Also
     --------
@@ -76,18 +80,41 @@ class Card:
     facts: Mapping[str, Any] = field(default_factory=dict)
     target_type: TargetType = CLASSES
     units: tuple[str, ...] = ()
+    maps: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, model: object, name: str, facts: Mapping[str, Any] | None = None) -> Card:
         """Return the card of a model that knows its classes or targets."""
         names, units = (tuple(getattr(model, each, ())) for each in ("class_names", "units"))
-        return cls(name, names, dict(facts or {}), target_type_of(model), units)
+        return cls(name, names, dict(facts or {}), target_type_of(model), units, _maps_facts(model))
+
+    @property
+    def input(self) -> Mapping[str, str]:
+        """What the model expects of its images."""
+        return (
+            {**INPUT, "resizing": "none: maps have the height and width of the image"} if self.maps else INPUT
+        )
 
     def predicts(self) -> dict[str, Any]:
-        """Return what files say of a model of numbers, as JSON values; nothing of one of classes."""
+        """Return what files say of a model of numbers or maps, as JSON values; nothing of one of classes."""
         if self.target_type is CLASSES:
             return {}
-        return {"target_type": self.target_type.name, "units": list(self.units)}
+        maps = {"maps": dict(self.maps)} if self.maps else {}
+        return {"target_type": self.target_type.name, "units": list(self.units), **maps}
+
+
+def _maps_facts(model: Any) -> dict[str, Any]:
+    """Return the entry `maps` of the card of a model of maps; nothing of others."""
+    if not target_type_of(model).dense:
+        return {}
+    strides = [part.network.stride for part in model.modules() if hasattr(part, "network")]
+    crops = [part.size for part in model.modules() if getattr(part, "fit", "") == "native"]
+    return {
+        "task": model.task.key,
+        "stride": max(strides, default=1),
+        "crop": max(crops, default=TILE),
+        "tile": TILE,
+    }
 
 
 class Exporter(ABC):
@@ -178,7 +205,8 @@ class Exporter(ABC):
         Parameters
         ----------
         module : torch.nn.Module
-            Images uint8 `[B, c, H, W]` -> logits or numbers `[B, C]`; on the CPU, in evaluation mode.
+            Images uint8 `[B, c, H, W]` -> logits or numbers `[B, C]`, or maps of them `[B, C, H, W]`; on the
+            CPU, in evaluation mode.
         example : uint8 Tensor `[B, c, H, W]`
             Real images to record a graph with; B, H and W at least 2.
         folder : Path

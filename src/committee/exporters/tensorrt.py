@@ -114,15 +114,16 @@ class Tensorrt(Exporter):
         if engine is None:
             raise damaged(file, "engine of this version of TensorRT")
         context, classes = engine.create_execution_context(), len(card["class_names"])
-        output = TARGET_TYPES[card.get("target_type", CLASSES.name)].answers
+        kind = TARGET_TYPES[card.get("target_type", CLASSES.name)]
 
         def call(parts: list[Tensor]) -> Tensor:
             inputs = [part.cuda() for part in parts]
-            found = torch.empty(len(inputs[0]), classes, device="cuda")
+            sides = inputs[0].shape[2:] if kind.dense else ()
+            found = torch.empty(len(inputs[0]), classes, *sides, device="cuda")
             for number, each in enumerate(inputs):
                 context.set_input_shape(_input(number), tuple(each.shape))
                 context.set_tensor_address(_input(number), each.data_ptr())
-            context.set_tensor_address(output, found.data_ptr())
+            context.set_tensor_address(kind.answers, found.data_ptr())
             stream = torch.cuda.current_stream()
             context.execute_async_v3(stream.cuda_stream)
             stream.synchronize()

@@ -52,11 +52,12 @@ class TorchExport(Exporter):
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
         """Write `model.pt2`; see the base class."""
         from committee.exporters._card import CARD, card_text
-        from committee.exporters._program import FREE, Linked, free_example, record_program, save_program
+        from committee.exporters._program import Linked, record_program, save_program
         from committee.exporters._quiet import quiet
 
-        images = free_example(example)
-        program = record_program(Linked(module), [images], [FREE], f"torch_export of {card.name}")
+        model = Linked(module)
+        images = model.example(example)
+        program = record_program(model, [images], [model.free], f"torch_export of {card.name}")
         path = folder / f"model{self.suffix}"
         with quiet():
             save_program(program, path, {CARD: card_text(card, images.shape[1])})

@@ -57,11 +57,12 @@ class Torchscript(Exporter):
         import torch
 
         from committee.exporters._card import CARD, card_text
-        from committee.exporters._program import free_example, linked, recorded
+        from committee.exporters._program import linked, recorded
         from committee.exporters._quiet import quiet
         from committee.models.moments import has_variance
 
-        model, images = linked(module), free_example(example)
+        model = linked(module)
+        images = model.example(example)
         more = {STD: True} if has_variance(module) else {}
         who = f"torchscript of {card.name}"
         program = recorded(

@@ -106,6 +106,10 @@ class TargetType(ABC):
     def agree(self, ours: NDArray[Any], theirs: NDArray[Any], tolerance: float) -> bool:
         """Return whether answers `[N, C]` within a tolerance of each other lead to the same decisions."""
 
+    def share(self, ours: NDArray[Any], theirs: NDArray[Any]) -> dict[str, float]:
+        """Return what a report says of answers `[N, C]` that are compared, beside the largest difference."""
+        return {}
+
     @abstractmethod
     def mean(self, outputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Return the mean `[M, N, C]` of outputs of several networks, as outputs."""
@@ -276,6 +280,10 @@ class _ClassMaps(_Classes):
     name = "class_maps"
     everywhere = False
     dense = True
+
+    def share(self, ours: NDArray[Any], theirs: NDArray[Any]) -> dict[str, float]:
+        """Return the share of the pixels with the same most probable class."""
+        return {"same_class": float((ours.argmax(1) == theirs.argmax(1)).mean())}
 
     @property
     def of_rows(self) -> TargetType:

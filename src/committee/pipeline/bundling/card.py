@@ -112,12 +112,14 @@ def _files(subject: Subject, others: Content) -> str:
 
 
 def _input(subject: Subject) -> str:
+    dense = subject.target_type.dense
+    resizes = "does not resize, and pads and normalizes" if dense else "resizes and normalizes"
     colors = "RGB" if subject.channels == 3 else "luma (ITU-R 601)"
     return (
         "## Input and output\n\n"
         f"- `images`: uint8 `[batch, {subject.channels}, height, width]`, {colors}, of any height and width; "
-        "the model resizes and normalizes. The EXIF orientation is applied, transparent pixels are white.\n"
-        f"- `{subject.target_type.answers}`: float32 `[batch, {len(subject.class_names)}]`, "
+        f"the model {resizes}. The EXIF orientation is applied, transparent pixels are white.\n"
+        f"- `{subject.target_type.answers}`: float32 `[batch, {subject.shape}]`, "
         f"{subject.words.meaning}."
     )
 

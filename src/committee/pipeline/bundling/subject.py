@@ -66,6 +66,11 @@ class Subject:
         return WORDS[self.target_type.name]
 
     @property
+    def shape(self) -> str:
+        """The shape of the output after the batch."""
+        return self.words.shape.format(count=len(self.class_names))
+
+    @property
     def named(self) -> list[str]:
         """The classes, or the targets with their units."""
         units = self.units or [""] * len(self.class_names)

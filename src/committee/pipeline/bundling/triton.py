@@ -39,7 +39,7 @@ output [
   {{
     name: "{subject.target_type.answers}"
     data_type: TYPE_FP32
-    dims: [ {len(subject.class_names)} ]{labels}
+    dims: [ {subject.shape.replace("height, width", "-1, -1")} ]{labels}
   }}
 ]
 dynamic_batching {{ }}

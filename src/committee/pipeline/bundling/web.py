@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import tarfile
@@ -14,6 +15,8 @@ from pathlib import Path
 from committee.errors import DependencyError, UsageError
 from committee.pipeline.bundling.subject import Content, Subject
 
+log = logging.getLogger(__name__)
+
 PACKAGE = "onnxruntime-web@1"
 RUNTIME = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 """The files of the npm package that the page needs: it runs the model in WebAssembly."""
@@ -23,9 +26,11 @@ SECONDS = 300
 def files(subject: Subject, runtime: Path | None) -> Content:
     """Return `web/`: the page, and onnxruntime-web from a folder with the files `RUNTIME`, if there is one.
 
-    A browser does not open a model of more than 2 GiB: then there is no page.
+    A browser does not open a model of more than 2 GiB: then there is no page. There is none for maps either.
     """
-    if subject.weights is not None:
+    if subject.target_type.dense:
+        log.info("The bundle has no web page: the page shows classes and numbers of photos, and not maps")
+    if subject.weights is not None or subject.target_type.dense:
         return {}
     page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
     values = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from committee.predictions.target_types import CLASSES, NUMBERS
+from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBER_MAPS, NUMBERS
 
 
 @dataclass(frozen=True)
 class Words:
-    """The texts of a bundle that differ between models of classes and of numbers.
+    """The texts of a bundle that depend on what a model predicts.
 
     Attributes
     ----------
@@ -19,7 +19,9 @@ class Words:
     what : str
         What the model is, with `{count}` outputs.
     line : str
-        What `predict.py` prints for a photo.
+        What `predict.py` writes and prints for a photo.
+    shape : str
+        The shape of the output of the model after the batch, with `{count}` outputs.
     names : str
         What `class_names.json` contains.
     meaning : str
@@ -37,6 +39,7 @@ class Words:
     tag: str
     what: str
     line: str
+    shape: str
     names: str
     meaning: str
     difference: str
@@ -50,6 +53,7 @@ WORDS: Mapping[str, Words] = {
         "image-classification",
         "An image classifier of {count} classes",
         "its class and all probabilities",
+        "{count}",
         "the classes, in the order of the probabilities",
         "which sum to one",
         "the probabilities of this file differ from it by at most",
@@ -61,9 +65,34 @@ WORDS: Mapping[str, Words] = {
         "image-regression",
         "A model that predicts numbers from images ({count})",
         "the value of each target",
+        "{count}",
         "the targets, in the order of the values",
         "the number of each target in its unit",
         "the values of this file differ from it by at most",
+        " of their size",
+        "Targets",
+        False,
+    ),
+    CLASS_MAPS.name: Words(
+        "image-segmentation",
+        "A model of the class of each pixel ({count} classes)",
+        "the mean probability of each class, and the mask is written to `masks/`",
+        "{count}, height, width",
+        "the classes, in the order of the probabilities and of the indices in masks",
+        "which sum to one for each pixel",
+        "the probabilities of the pixels of this file differ from it by at most",
+        "",
+        "Classes",
+        False,
+    ),
+    NUMBER_MAPS.name: Words(
+        "image-to-image",
+        "A model that predicts numbers for each pixel of an image ({count})",
+        "the mean of each target, and the numbers are written to `values/`",
+        "{count}, height, width",
+        "the targets, in the order of the values",
+        "the number of each target in its unit, for each pixel",
+        "the values of the pixels of this file differ from it by at most",
         " of their size",
         "Targets",
         False,

@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 Shape = tuple[int, int, int]
 EAGER = "torch"
 EXPECTED = "median: each network times the share of the images that need it; p95: all networks run"
+CROPS = "crops as in training"
+"""What images of networks of maps are, which take the longer the larger an image is."""
 AGAIN, PARTS = 3, 4
 """Largest number of rounds of calls of a part that torch runs, and parts of these calls that are compared."""
 
@@ -171,10 +173,10 @@ class Costs:
         ]
         skipped = sum((1 - share) * part.times for share, part in zip(shares, parts, strict=True))
         pools = [(SoftVoting(), len(networks[name])) for name in deployed if deployed[name] == "folds"]
-        classes = parts[0].classes
-        parts += [self._combiner(pool, members, classes) for pool, members in pools]
+        classes, rows = parts[0].classes, self.batch * _rows(list(views.values()))
+        parts += [self._combiner(pool, members, rows, classes) for pool, members in pools]
         if combiner is not None:
-            parts.append(self._combiner(combiner, len(deployed), classes))
+            parts.append(self._combiner(combiner, len(deployed), rows, classes))
         times = np.sum([part.times for part in parts], axis=0)
         count = sum(len(views_of(folder)) for folder in folders if folder not in shared)
         spread = max(part.spread for part in parts)
@@ -214,12 +216,16 @@ class Costs:
         }
 
     def _latency(self, times: Times, skipped: float, views: Sequence[View]) -> dict[str, Any]:
-        """Return the latency for photos and for images of the size of the networks' inputs."""
-        sized = _input_shape(views)
+        """Return the latency for photos and for images of the size of the networks' inputs.
+
+        Networks of maps do not resize photos, so that both are the latency for crops as in training.
+        """
+        sized, resized = _input_shape(views), [view for view in views if view.canvas.size]
+        photo = (sized[0], self.photo.height, self.photo.width) if resized else sized
         return {
-            **self._for_shape((sized[0], self.photo.height, self.photo.width), times, skipped, views),
-            "image_of": self.photo.origin,
-            "network_sized": self._for_shape(sized, times, skipped, views),
+            **self._for_shape(photo, times, skipped, resized),
+            "image_of": self.photo.origin if resized else CROPS,
+            "network_sized": self._for_shape(sized, times, skipped, resized),
             "batch": self.batch,
             "device": self.device.type,
             "threads": torch.get_num_threads() if self.runtime == EAGER else os.cpu_count(),
@@ -299,9 +305,9 @@ class Costs:
         photo = self._images(1, (shape[0], self.photo.height, self.photo.width)).cpu().numpy()
         return {"sized": [images], "one": [images[:1]], "photo": [photo]}
 
-    def _combiner(self, combiner: Combiner, members: int, classes: int) -> _Part:
+    def _combiner(self, combiner: Combiner, members: int, rows: int, classes: int) -> _Part:
         moved = copy.deepcopy(combiner).to(self.device)  # `to` would move the caller's combiner
-        logits = torch.zeros(members, self.batch, classes, device=self.device)
+        logits = torch.zeros(members, rows, classes, device=self.device)
         return _Part(_steady(moved, logits)[0], size_mb(moved), parameters(moved), classes)
 
     def _images(self, count: int, shape: Shape) -> Tensor:
@@ -323,6 +329,12 @@ def _input_shape(views: Sequence[View]) -> Shape:
     """Return the shape of an image that the networks behind some views need not enlarge."""
     side = max(view.canvas.size or view.size for view in views)
     return views[0].channels, side, side
+
+
+def _rows(views: Sequence[View]) -> int:
+    """Return the number of rows that a combiner gets of an image: one, or its pixels."""
+    _, height, width = _input_shape(views)
+    return 1 if views[0].canvas.size else height * width
 
 
 def _part(network: Any, times: Times, spread: float) -> _Part:

@@ -31,6 +31,12 @@ SERVE: Mapping[str, tuple[str, ...]] = {
     "compress": ("classes", "numbers"),
 }
 """Further sections that do not serve all tasks, and the target types that they serve."""
+INSTEAD: Mapping[str, str] = {
+    "compare": "See scores, times and sizes with: committee leaderboard",
+    "compress": "Write smaller files, of which each pixel is compared, with: committee export --formats "
+    "onnx:precision=float16,onnx:precision=int8",
+}
+"""What to do in place of sections that have verbs of their own."""
 
 
 def for_store(recipe: Recipe, store: Store) -> Recipe:
@@ -140,7 +146,7 @@ def _check_served(key: str, kind: str) -> None:
             key,
             expected=f"members that predict {' or '.join(serves)}",
             got=f"a data set of {kind}",
-            todo="Remove the section, or combine the members with runs.score_ensemble.",
+            todo=INSTEAD.get(key, "Remove the section, or combine the members with runs.score_ensemble."),
         )
 
 

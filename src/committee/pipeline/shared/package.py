@@ -23,7 +23,7 @@ from committee.errors import (
     UsageError,
     first_five,
 )
-from committee.exporters.base import CHECKSUMS, EXPORTERS, INPUT, METADATA, Card, Exporter
+from committee.exporters.base import CHECKSUMS, EXPORTERS, METADATA, Card, Exporter
 from committee.models.moments import has_variance
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.parity import check_parity
@@ -314,7 +314,12 @@ def _write_records(folder: Path, card: Card, status: Status) -> None:
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "timm")}
     write_json(
         folder / METADATA,
-        {"name": card.name, **card.facts, "input": INPUT, "versions": {"committee": __version__, **versions}},
+        {
+            "name": card.name,
+            **card.facts,
+            "input": dict(card.input),
+            "versions": {"committee": __version__, **versions},
+        },
     )
     write_json(folder / CLASSES, {str(k): name for k, name in enumerate(card.class_names)})
     _write_status(folder, status)

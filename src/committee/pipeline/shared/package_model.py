@@ -31,6 +31,8 @@ from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
 PARITY_IMAGES = 3
+PARITY_SIDE = 256
+"""Largest side of the crops of images on which maps are compared."""
 
 
 def package_model(
@@ -64,7 +66,10 @@ def package_model(
     facts |= {"project": project, "sets": model_table(store, facts)}
     del facts["class_names"]  # the module has them
     card = Card.of(module, name, facts)
-    images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)
+    if card.target_type.dense:
+        images = _crops(recipe, store, module)
+    else:
+        images = _real_images(recipe, store, ModulePredictor(module, name, card.class_names).channels)
     return package(
         module,
         card,
@@ -117,6 +122,15 @@ def cached_images(recipe: Recipe, store: Store, module: nn.Module) -> tuple[Data
             got=str(error).partition("\n")[0].rstrip("."),
             todo="Name the folder of the images with --set dataset.path=FOLDER.",
         ) from error
+
+
+def _crops(recipe: Recipe, store: Store, module: nn.Module) -> list[NDArray[np.uint8]]:
+    """Return the corners of some training images of maps, uint8 `[c, H, W]`."""
+    dataset, view = cached_images(recipe, store, module)
+    assert dataset.maps is not None
+    side = min(view.size, PARITY_SIDE)
+    rows = evenly_spaced(dataset.rows("train").tolist(), PARITY_IMAGES)
+    return [np.array(dataset.maps.image(row)[:side, :side].transpose(2, 0, 1)) for row in rows]
 
 
 def _real_images(recipe: Recipe, store: Store, channels: int) -> list[NDArray[np.uint8]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from committee.errors import ExportError
 from committee.exporters.base import TOLERANCE
+from committee.exporters.shared.fixed_tiles import in_fixed_tiles
 from committee.models.predictor import Images, Predictor
 from committee.predictions.target_types import target_type_of
 
@@ -37,6 +40,9 @@ def check_parity(
 ) -> dict[str, Any]:
     """Compare what an exported file predicts with what its module predicts.
 
+    Of maps, all pixels are compared. Where a file takes images of one size only, the module predicts the same
+    tiles.
+
     Parameters
     ----------
     reference : Predictor
@@ -54,7 +60,8 @@ def check_parity(
     Returns
     -------
     dict
-        `max_abs_diff` of the probabilities or relative numbers, and the `shapes` of the compared batches.
+        `max_abs_diff` of the probabilities or relative numbers, and the `shapes` of the compared batches. Of
+        maps of classes also `same_class`, the share of the pixels with the same most probable class.
 
     Raises
     ------
@@ -62,13 +69,15 @@ def check_parity(
         A probability differs by more than `tolerance`, or the most probable class differs (classes whose
         probabilities are within `tolerance` of each other are interchangeable).
     """
-    target_type, largest = target_type_of(reference), 0.0
-    answers = [reference(images) for images in batches]
+    target_type, largest, tile = target_type_of(reference), 0.0, getattr(exported, "tile", 0)
+    expected = partial(in_fixed_tiles, reference, tile=tile) if tile else reference
+    answers = [_rows(expected(images)) for images in batches]
     units = target_type.units(np.concatenate(answers), getattr(reference, "spread", ()))
     stds = getattr(getattr(reference, "module", None), "has_variance", False)
+    found = []
     for images, ours in zip(batches, answers, strict=True):
-        theirs = exported(images)
-        difference = float((np.abs(ours - theirs) / units).max())
+        theirs = _rows(exported(images))
+        difference = float((np.abs(ours - theirs) / units).max()) if ours.shape == theirs.shape else np.inf
         if not difference <= tolerance or not target_type.agree(ours, theirs, tolerance):
             raise _differs(who, target_type.within.format(f"{tolerance:g}"), difference, images)
         if stds:
@@ -77,7 +86,17 @@ def check_parity(
             if not difference <= tolerance:
                 raise _differs(who, target_type.within.format(f"{tolerance:g}"), difference, images)
         largest = max(largest, difference)
-    return {"max_abs_diff": largest, "shapes": ["x".join(map(str, images.shape)) for images in batches]}
+        found.append(theirs)
+    return {
+        "max_abs_diff": largest,
+        "shapes": ["x".join(map(str, images.shape)) for images in batches],
+        **target_type.share(np.concatenate(answers), np.concatenate(found)),
+    }
+
+
+def _rows(answers: NDArray[Any]) -> NDArray[Any]:
+    """Return answers `[B, C]`, or those of the pixels of maps `[B, C, H, W]`, as rows `[R, C]`."""
+    return np.moveaxis(answers, 1, -1).reshape(-1, answers.shape[1])
 
 
 def _total_std(model: Any, images: Images) -> Any:

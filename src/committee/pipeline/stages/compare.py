@@ -11,7 +11,7 @@ from committee.pipeline.comparing.kinds import kind_of
 from committee.pipeline.comparing.plot import require_matplotlib
 from committee.pipeline.comparing.table import comparison_table
 from committee.pipeline.discover import require_store
-from committee.pipeline.shared.for_task import check_least, task_of_store
+from committee.pipeline.shared.for_task import check_least, require_served, task_of_store
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.reports import read_reports
 from committee.pipeline.shared.summary import Summary, Table
@@ -102,6 +102,7 @@ class Compare(Stage):
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the models that would be compared, as far as they are evaluated."""
         require_store(store)
+        require_served(self.sections[0], store)
         settings = self._settings(recipe)
         check_least(settings, task_of_store(store))
         format = settings.format or default_format()
@@ -127,11 +128,12 @@ class Compare(Stage):
         UnknownNameError
             The store has no such model.
         UsageError
-            The models predict numbers, and a smallest accuracy is asked for.
+            The models predict numbers, and a smallest accuracy is asked for; or they predict maps.
         DependencyError
             A plot is asked for, and Matplotlib is not installed.
         """
         require_store(store)
+        require_served(self.sections[0], store)
         settings = self._settings(recipe)
         check_least(settings, task_of_store(store))
         if settings.plot is not None:

@@ -10,7 +10,7 @@ from committee.metrics.metric import Metric
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_within
 from committee.pipeline.shared.compressed import compress_model, every_method
-from committee.pipeline.shared.for_task import task_of_store
+from committee.pipeline.shared.for_task import require_served, task_of_store
 from committee.pipeline.shared.held_out import loss_of
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.per_network import in_words
@@ -114,6 +114,7 @@ class Compress(Stage):
     def plan(self, recipe: Recipe, store: Store) -> Summary:
         """Return the files that would be made of each model; nothing is measured."""
         require_store(store)
+        require_served(self.sections[0], store)
         section = self._section(recipe)
         folders = [method.folder for method in _methods(section)]
         if not self.models and section.of == "best" and not read_reports(store):
@@ -146,9 +147,12 @@ class Compress(Stage):
             The store has no such model.
         StoreError
             The store has no members.
+        UsageError
+            The members predict maps.
         """
         section = self._section(recipe)
         require_store(store)
+        require_served(self.sections[0], store)
         outcome = Outcome()
         with store.hold():
             for name in self._chosen(recipe, store):
