@@ -176,5 +176,7 @@ def _compared(files: Sequence[Sequence[MapFile]], task: Task) -> NDArray[np.floa
     """Return the outputs of members for some pixels of an image at regular distances, `[M, C, h, w]`."""
     _, height, width = files[0][0].shape
     step = max(1, round(np.sqrt(height * width / COMPARED)))
-    parts = [outputs[:, :, (-lines.start) % step :: step, ::step] for lines, outputs in _parts(files, task)]
+    parts = [
+        outputs[:, :, (-lines.start) % step :: step, ::step].copy() for lines, outputs in _parts(files, task)
+    ]
     return np.concatenate(parts, axis=2)
