@@ -92,6 +92,22 @@ def test_a_program_of_one_size_gets_tiles(pair: Ensemble, images, tmp_path: Path
     assert np.abs(found(images[0][None]) - reference(images[0][None])).max() > 1e-5
 
 
+def test_numbers_of_pixels_are_in_their_units(images, tmp_path: Path, monkeypatch) -> None:
+    names = {"targets": ["depth"], "task": "dense_regression", "units": ["m"]}
+    depth = member(2, **names, shift=[50], scale=[1e-3]).eval()
+    status = package(depth, Card.of(depth, "depth"), tmp_path, ["torchscript"], several_sizes(images))
+    assert "same_class" not in status["formats"]["torchscript"]["parity"]
+    model = open_exported(tmp_path / "torchscript", trusted=["torchscript"])
+    assert (model.class_names, model.units, model.target_type.name) == (("depth",), ("m",), "number_maps")
+    found = model(images[0][None])
+    with torch.inference_mode():
+        np.testing.assert_allclose(found, depth(torch.from_numpy(images[0][None])), rtol=1e-6)
+    monkeypatch.chdir(tmp_path)
+    save_map = pytest.importorskip("committee.exporters._predict_script").save_map
+    assert save_map(found[0], "scans/a.png", False) == "values/a.png.npy"
+    np.testing.assert_array_equal(np.load("values/a.png.npy"), found[0])
+
+
 def test_a_pixel_that_differs_is_an_error(pair: Ensemble, images) -> None:
     reference = ModulePredictor(pair, "pair", pair.class_names)
 

@@ -26,6 +26,9 @@ class Onnx(Exporter):
 
     A model of numbers has an output `values` float32 `[batch, targets]` instead, and `units` in the metadata;
     if its networks predict variances, it also has an output `std`, the standard deviations of the values.
+    The output of a model of maps is `[batch, classes, height, width]`, and the metadata contain `maps`: the
+    task, the stride, and the sides of training crops and of tiles.
+
     Batch size, height and width are free. The graph contains the preprocessing, all members, the
     combiner and its temperature; the metadata contain `name`, and as JSON `class_names`, `provenance`
     and `input`, what the model expects of its images. Weights beyond 2 GiB are written to a second file,
