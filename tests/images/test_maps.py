@@ -241,6 +241,13 @@ ADVICE = (
             "masks, or dataset.ignore.",
         ),
         (
+            lambda number: class_map(number) * 0 + 255,
+            ".png",
+            {},
+            "masks: expected pixels of at least 2 classes, got no pixel with a label. There is nothing to "
+            "predict: correct the masks, or dataset.ignore.",
+        ),
+        (
             lambda number: class_map(number) * 0,
             ".png",
             {"ignore": 0},

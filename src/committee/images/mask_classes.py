@@ -108,7 +108,7 @@ def classes_of(
     """
     found = {value for each in pixels for value in each}
     usual = narrow and masks.ignore is None and USUAL in found and USUAL not in masks.classes
-    if usual and not masks.classes and found <= {0, USUAL}:
+    if usual and not masks.classes and found == {0, USUAL}:
         log.info("masks have the values 0 and %d, which are the two classes", USUAL)
         return _classes({0: "0", USUAL: str(USUAL)})
     if usual:

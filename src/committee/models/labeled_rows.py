@@ -128,13 +128,16 @@ def _values(who: str, task: Task, outputs: int, image: Tensor, mask: NDArray[Any
         )
     if numbers:
         return mask.astype(np.float32).reshape(*mask.shape[:2], -1)
-    if mask.max(initial=-1) >= outputs:
+    classes = mask.astype(np.int64)
+    largest = classes.max(initial=-1)
+    if largest >= outputs:
         raise DataError(
             who,
             expected=f"classes from 0 to {outputs - 1} in a mask, and -1 where it is ignored",
-            got=str(mask.max()),
+            got=str(largest),
+            todo=f"If {largest} means no label: numpy.where(mask == {largest}, -1, mask.astype(int)).",
         )
-    return np.maximum(mask, -1).astype(np.int16)
+    return np.maximum(classes, -1).astype(np.int16)
 
 
 def _counts(values: NDArray[Any], classes: int) -> NDArray[np.int64]:

@@ -85,3 +85,12 @@ def test_losses_of_maps_and_of_their_pixels_apply():
         "training: training.loss: expected a loss of class_maps: cross_entropy, dice, dice_cross_entropy, "
         "got 'mse'. Leave it out, which means dice_cross_entropy."
     )
+
+
+def test_losses_with_variances_serve_numbers_of_images_alone():
+    with pytest.raises(RecipeError) as error:
+        loss_for(Fit.model_validate({"loss": "gaussian_nll"}), NUMBERS)
+    assert str(error.value) == (
+        "training: training.loss: expected a loss of number_maps: huber, mae, mse, got 'gaussian_nll'. "
+        "Leave it out, which means mse."
+    )

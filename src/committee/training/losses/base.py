@@ -182,9 +182,8 @@ def loss_for(settings: Fit, task: Task, who: str = "training") -> Loss:
         The loss does not serve the task; the message lists those that do.
     """
     name, type_ = loss_name(settings, task), task.target_type
-    kinds = {type_.name, type_.of_rows.name}
-    if kinds.isdisjoint(LOSSES.load(name).serves):
-        serving = [each for each in LOSSES.names() if not kinds.isdisjoint(LOSSES.load(each).serves)]
+    serving = [each for each in LOSSES.names() if _applies(LOSSES.load(each), task)]
+    if name not in serving:
         raise RecipeError(
             f"{who}: training.loss",
             expected=f"a loss of {type_.name}: {', '.join(serving)}",
@@ -193,6 +192,12 @@ def loss_for(settings: Fit, task: Task, who: str = "training") -> Loss:
         )
     loss = LOSSES.make(name, **settings.loss.options)
     return loss if type_.name in loss.serves else OfPixels(loss)
+
+
+def _applies(loss: type[Loss], task: Task) -> bool:
+    """Return whether a loss serves a task or its pixels, whose networks have the outputs that it needs."""
+    kinds = {task.target_type.name, task.target_type.of_rows.name}
+    return not kinds.isdisjoint(loss.serves) and (task.variances or not loss.has_variance)
 
 
 def head_loss(settings: Fit, task: Task, who: str) -> Loss:
