@@ -16,7 +16,7 @@ from committee.store.mapped import create_array
 from committee.training.fit.batches import Rows
 
 MOST_BYTES = 2**31
-"""Largest size of the maps that one fit stores, for `dataset.keep_maps: auto`; larger ones are computed again."""
+"""Largest size in bytes of the maps that one fit stores, with `dataset.keep_maps: auto`."""
 SUFFIX = "_maps.npy"
 Keep = Callable[[Tensor], None]
 
