@@ -198,3 +198,14 @@ def test_a_stored_ensemble_is_bundled(maps_root, map_settings, tmp_path, caplog)
     parity = json.loads((copy / "deploy/soft_voting_ensemble/export_status.json").read_text())
     parity = parity["formats"]["onnx"]["parity"]
     assert parity["same_class"] == 1 and parity["shapes"][0] == "4x1x32x32"
+
+
+def test_damaged_maps_fail_the_models_that_have_them_alone(maps_root, map_settings, tmp_path):
+    root = shutil.copytree(maps_root, tmp_path / "store")
+    shutil.rmtree(root / "metrics")
+    file = root / "checkpoints" / "first_s0" / "refit" / "test_maps.npy"
+    file.write_bytes(file.read_bytes()[:-1000])
+    failed = run_verb("evaluate", load_recipe(None, map_settings), Store(root)).failed
+    assert {*failed} == {"checkpoints/first_s0/refit", "soft_voting_ensemble"}
+    assert all(f"{file.as_posix()}: expected" in str(each) for each in failed.values())
+    assert report(root, "first_s1")["metrics"] == report(maps_root, "first_s1")["metrics"]

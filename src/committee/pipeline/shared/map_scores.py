@@ -21,6 +21,7 @@ from committee.models.stored import load_network
 from committee.models.tiling import tiled
 from committee.pipeline.shared.records import deployed_folds
 from committee.store.layout import Store
+from committee.store.manifest import read_manifest
 from committee.tasks.base import Task
 from committee.training.crossfit.map_files import SUFFIX, MapFile, writing
 
@@ -66,6 +67,13 @@ class MapsOfMembers:
     trusted: bool | Collection[str] = ()
     _networks: dict[Path, torch.nn.Module] = field(default_factory=dict)
 
+    def checked(self, model: Scored) -> Scored:
+        """Return a model; raise a StoreError if a file of its networks is damaged."""
+        for member, inference in model.deployed.items():
+            for folder in self._folders(member, inference):
+                read_manifest(folder)
+        return model
+
     def of(self, number: int, row: int, member: str, inference: str, scratch: Path) -> list[MapFile]:
         """Return files with the outputs of the deployed networks of a member for an image, as one entry each.
 
@@ -79,10 +87,10 @@ class MapsOfMembers:
         scratch : Path
             Folder for outputs that are computed.
         """
-        folders = [
-            self.store.checkpoint(member, fit) for fit in deployed_folds(self.store, member, inference)
-        ]
-        return [self._file(number, row, folder, scratch) for folder in folders]
+        return [self._file(number, row, folder, scratch) for folder in self._folders(member, inference)]
+
+    def _folders(self, member: str, inference: str) -> list[Path]:
+        return [self.store.checkpoint(member, fit) for fit in deployed_folds(self.store, member, inference)]
 
     def _file(self, number: int, row: int, folder: Path, scratch: Path) -> MapFile:
         stored, maps = folder / f"{self.split}{SUFFIX}", self.dataset.maps

@@ -176,19 +176,21 @@ class _Evaluator:
         """The reports on whole images of all models that are evaluated again; empty without maps."""
         if not self.task.target_type.dense:
             return {}
-        models: dict[str, Scored] = {}
-        for name in self.members:
-            if not self.is_kept(name):
-                models[name] = Scored(voting(self.task), {name: self.deployed[name]})
-        for name in (entry["name"] for entry in self.catalog["ensembles"]):
-            if not self.is_kept(name):
-                with contextlib.suppress(StoreError):  # the report of that model fails, and says why
-                    record = ensemble_facts(self.store, name)
-                    deployed = {each: record["inference"][each] for each in record["members"]}
-                    models[name] = Scored(load_combiner(self.store.ensemble(name)), deployed)
         dataset = open_dataset(None, self.store, folds=0, seed=self.seed)
         source = MapsOfMembers(self.store, dataset, "test", self.costs.device, self.costs.trusted)
+        models: dict[str, Scored] = {}
+        for name in [*self.members, *(entry["name"] for entry in self.catalog["ensembles"])]:
+            if not self.is_kept(name):
+                with contextlib.suppress(StoreError):  # the report of that model fails, and says why
+                    models[name] = source.checked(self._scored(name))
         return score_maps(models, source, self.seed)
+
+    def _scored(self, name: str) -> Scored:
+        if name in self.members:
+            return Scored(voting(self.task), {name: self.deployed[name]})
+        record = ensemble_facts(self.store, name)
+        deployed = {each: record["inference"][each] for each in record["members"]}
+        return Scored(load_combiner(self.store.ensemble(name)), deployed)
 
     def is_kept(self, name: str) -> bool:
         """Return whether the report of a model is up to date."""
