@@ -84,6 +84,13 @@ def test_a_plan_predicts_numbers_in_their_units(make, making, ink, store, cpu):
         assert values.dtype == np.float32 and (error < 1).all(), error
 
 
+def test_a_loss_with_variances_passes_the_check_and_is_trained(making, ink, store, cpu):
+    plan = Single(making.make_spec(*SHORT, "training.loss=gaussian_nll"), ink, store, cpu)
+    plan.check()
+    values = plan.predict(run(plan)[plan.name], ink.rows("test"), "refit")
+    assert values.shape == (len(ink.rows("test")), 2, 2) and (values[..., 1] > 0).all()
+
+
 def test_predictions_do_not_depend_on_the_unit(making, store, cpu, tmp_path):
     found = []
     for number, scale in enumerate((1.0, 2.0**20)):

@@ -193,7 +193,7 @@ class Networks:
                 network,
                 (channels, size, size),
                 spec.batch_size,
-                lambda logits: check_shape(spec, logits, (len(logits), len(classes), *sides)),
+                lambda logits: check_shape(spec, network.output, logits, (len(logits), len(classes), *sides)),
             )
         return Network(seconds, source, size_mb(member))
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from committee.backbones.outputs import Output
 from committee.errors import TrainingError
 from committee.images.dataset import Dataset
 from committee.recipe.members import MemberSpec
@@ -40,7 +41,7 @@ def _one_batch(spec: MemberSpec, dataset: Dataset, device: torch.device, rows: R
         network = fabric.setup_module(member.network.train())
         logits = first_logits(spec, network, images)
     sides = images.shape[2:] if dataset.target_type.dense else ()
-    check_shape(spec, logits, (len(rows), len(dataset.class_names), *sides))
+    check_shape(spec, member.network.output, logits, (len(rows), len(dataset.class_names), *sides))
     names, settings, scale = dataset.class_names, spec.training, member.network.output.scale
     criterion = loss_for(settings, dataset.task, spec.name)
     loss = criterion.prepare(dataset.learned(rows), names, scale, settings, device).mean(logits, labels)
@@ -70,8 +71,9 @@ def first_logits(spec: MemberSpec, network: nn.Module, images: Tensor) -> Tensor
         return network(images)
 
 
-def check_shape(spec: MemberSpec, logits: Tensor, expected: tuple[int, ...]) -> None:
-    """Raise TrainingError unless the logits have one column per class."""
+def check_shape(spec: MemberSpec, output: Output, logits: Tensor, expected: tuple[int, ...]) -> None:
+    """Raise TrainingError unless the logits have one column per class, or two numbers with a variance."""
+    expected = (*expected, 2) if output.variance else expected
     if tuple(logits.shape) != expected:
         raise TrainingError(
             spec.name,
