@@ -30,6 +30,7 @@ from torch import nn
 
 from committee.combiners.soft_voting import SoftVoting
 from committee.images.dataset import Dataset
+from committee.metrics.classification import METRICS
 from committee.models.ensemble import Ensemble
 from committee.pipeline.run import run_verb
 from committee.pipeline.shared.splits import load_predictions
@@ -37,7 +38,7 @@ from committee.pipeline.shared.to_train import open_for
 from committee.recipe.load import load_recipe
 from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
-from committee.scoring.kept_gain import SCORES, row_scores
+from committee.scoring.kept_gain import row_scores
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
 from committee.training.fit.distillation_step import DistillationStep
@@ -48,6 +49,7 @@ from committee.training.fit.teacher import Teacher, Teachers
 from committee.training.fit.teaching import Targets, Teaching
 from committee.training.losses.cross_entropy import CrossEntropy
 
+SCORES = ("log_loss", "accuracy")
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
 CPU = torch.device("cpu")
 Settings = Mapping[str, Any]
@@ -179,7 +181,7 @@ class Bench:
         """Return the scores of the out-of-fold predictions of a student, of which larger is better."""
         rows = load_predictions(self.store, [student])
         log_probs, labels = SoftVoting().combine(rows.logits), rows.require_labels(student)
-        return {metric: float(row_scores(log_probs, labels, metric).mean()) for metric in SCORES}
+        return {name: float(row_scores(log_probs, labels, METRICS[name]).mean()) for name in SCORES}
 
     def report(self, recipe: Recipe, student: str) -> dict[str, Any]:
         """Evaluate the store, and return the comparison of a student."""

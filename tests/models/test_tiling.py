@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from committee.errors import DataError, UsageError
 from committee.models.tiling import strips, tiled
-from committee.predictions.target_types import CLASSES, NUMBERS
+from committee.predictions.target_types import CLASS_MAPS, NUMBER_MAPS
 from committee.tasks.base import task_for
 
 SIZES = [(1, 1), (7, 90), (64, 64), (65, 64), (33, 150), (200, 131)]
@@ -57,7 +57,7 @@ def test_strips_reach_both_ends_and_overlap_enough(length: int, tile: int, overl
 
 
 @pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("task", [CLASSES, NUMBERS])
+@pytest.mark.parametrize("task", [CLASS_MAPS, NUMBER_MAPS])
 def test_a_pointwise_network_gives_exactly_the_same_as_a_whole_image(task: Any, batch: int) -> None:
     image, seen = torch.from_numpy(IMAGE), []
 
@@ -78,7 +78,9 @@ def test_probabilities_are_averaged_and_not_logits() -> None:
     def run(images: Tensor) -> Tensor:
         return next(values)[None, :, None, None].expand(1, 2, 8, 8)
 
-    found = tiled(run, torch.zeros(1, 8, 12, dtype=torch.uint8), tile=8, overlap=0.5, task=task_for(CLASSES))
+    found = tiled(
+        run, torch.zeros(1, 8, 12, dtype=torch.uint8), tile=8, overlap=0.5, task=task_for(CLASS_MAPS)
+    )
     middle = found.exp()[0, 0, 4:8]
     share = strips(12, 8, 0.5)[0].own[4:]
     np.testing.assert_allclose(middle, share + (1 - share) / 2, rtol=1e-6)

@@ -80,6 +80,7 @@ def _add_uncertainty(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--sets",
         choices=("lac", "aps", "raps", "classwise", "absolute", "normalized"),
+        metavar="KIND",
         help="kind of prediction sets: lac are smallest on average, aps are larger for uncertain images, "
         "raps are aps without very large sets, classwise have the coverage for each class (default: lac); of "
         "intervals of numbers: normalized are wider for uncertain images (default: absolute)",

@@ -291,7 +291,9 @@ def _of_task(task: Task, metric: str, calibrate: str) -> tuple[str, str]:
             todo="Leave it out.",
         )
     metric = task.objectives[0] if metric == AUTO else metric
-    if not is_custom(metric):
+    if is_custom(metric):
+        task.metric(metric)
+    else:
         named(metric, task.metrics)
     return metric, task.calibrations[0] if calibrate == AUTO else calibrate
 
