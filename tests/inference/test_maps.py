@@ -215,6 +215,10 @@ def test_pictures_of_the_worst_images(
     assert main([*command, "--worst", "1"]) == 0
     assert [path.name for path in (out / "pictures").rglob("*.png")] == ["d.png"]
     assert f"worst: {photos.as_posix()}/d.jpg: mean_iou 0" in capsys.readouterr().out
+    Image.new("L", SIZES["a.png"][::-1], 7).save(masks / "a.png")
+    assert main([*command[:4], str(tmp_path / "other"), *command[5:]]) == 1
+    text = f"Name the class of each value in {masks.as_posix()}/classes.json, and write 255 in the pixels "
+    assert text in capsys.readouterr().err
     (masks / "a.png").unlink()
     assert main([*command[:4], str(tmp_path / "new"), *command[5:]]) == 1
     text = f"expected a mask {masks.as_posix()}/a (.png, .tif, .tiff, .npy), got none. Add it, or leave"
