@@ -196,8 +196,8 @@ def _indices(values: NDArray[Any], classes: Mapping[int, int], path: Path) -> ND
             path.as_posix(),
             expected=f"the values of classes, {', '.join(map(str, classes))}, or {IGNORED}",
             got=", ".join(map(str, wrong[:5])),
-            todo=f"Name the class of each value in {path.parent.as_posix()}/{NAMES[-1]}, and write {IGNORED} in "
-            "the pixels without a label.",
+            todo=f"Name the class of each value in {path.parent.as_posix()}/{NAMES[-1]}, and write {IGNORED} "
+            "in the pixels without a label.",
         )
     return np.array([classes.get(value, -1) for value in found.tolist()])[place.reshape(values.shape)]
 

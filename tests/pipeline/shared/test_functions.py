@@ -23,6 +23,11 @@ def test_functions_of_the_recipe_are_trusted() -> None:
         None, ["runs.score_ensemble.methods=[{combiner: weighted, metric: 'python:their.f'}]"]
     )
     check_functions(METHOD, in_a_method, "stored")
+    with_numbers_as_keys = [
+        "runs.score_ensemble.optimization_metric=python:their.f",
+        "dataset.class_names={0: a, 255: b}",
+    ]
+    check_functions(METHOD, load_recipe(None, with_numbers_as_keys), "stored")
     check_functions({"combiner": "weighted", "metric": "brier"}, load_recipe(None, []), "stored")
 
 

@@ -29,7 +29,7 @@ def _functions(value: Any) -> Iterator[str]:
     """Yield all metrics `python:module.function` in mappings and lists."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key.endswith("metric") and isinstance(inner, str) and is_custom(inner):
+            if str(key).endswith("metric") and isinstance(inner, str) and is_custom(inner):
                 yield inner
             yield from _functions(inner)
     elif isinstance(value, list | tuple):
