@@ -28,6 +28,7 @@ from scipy.special import softmax
 from simulations.rows import mean
 
 from committee.combiners.base import Combiner, build
+from committee.pipeline.shared.records import member_facts
 from committee.pipeline.shared.splits import load_predictions
 from committee.predictions.simulation import simulate_maps
 from committee.predictions.table import Predictions
@@ -149,12 +150,18 @@ def halves_of(rows: Predictions, count: int) -> Halves:
         yield replace(rows.rows(choice), folds=None), replace(rows.rows(~choice), folds=None)
 
 
+def _trained(store: Store) -> Predictions:
+    """Return the out-of-fold predictions of the members that are no averages, views or students."""
+    names = [name for name in store.members() if not member_facts(store, name).get("of")]
+    return load_predictions(store, names)
+
+
 def measure(quick: bool) -> list[Row]:
     """Return the differences for simulated members and, if there is a store, for real ones."""
     count = 2 if quick else 200
     rows = list(differences((draw(seed) for seed in range(count)), f"{count} simulated draws"))
     if os.environ.get(STORE):
-        real, times = load_predictions(Store(os.environ[STORE])), 2 if quick else 50
+        real, times = _trained(Store(os.environ[STORE])), 2 if quick else 50
         rows += differences(halves_of(real, times), f"{times} halves of real images")
     return sorted(rows, key=lambda row: row.question)
 
