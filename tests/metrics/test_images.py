@@ -235,3 +235,14 @@ def test_bad_maps(kind, draw):
     images.add("x", outputs, labels)
     with pytest.raises(DataError, match="x: expected each image once, got it twice"):
         images.add("x", outputs, labels)
+
+
+def test_images_with_little_variation_are_not_the_worst():
+    generator = np.random.default_rng(0)
+    images = NumberImages(["a", "b"])
+    for name, size, error in (("flat", 0.01, 0.5), ("wide", 10.0, 1.0)):
+        truth = size * generator.normal(size=(8, 8, 2))
+        images.add(name, truth.transpose(2, 0, 1) + error, truth)
+    assert [each["sample_id"] for each in images.worst()] == ["wide", "flat"]
+    single = np.array([each["rmse"] for each in images.worst()]) ** 2
+    assert images.evaluate()["rmse"] == pytest.approx(np.sqrt(single.mean()), rel=0.02)

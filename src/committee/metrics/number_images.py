@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ class NumberCounts(NamedTuple):
         Sums of errors, of their absolute values and of their squares.
     first, second : float array [..., T]
         Sums of the true numbers and of their squares, relative to a fixed number.
+    unit : float array [T]
+        Standard deviation of the true numbers of all images that are scored.
     """
 
     pixels: Floats
@@ -41,13 +44,14 @@ class NumberCounts(NamedTuple):
     square: Floats
     first: Floats
     second: Floats
+    unit: Floats
 
     def over_targets(self, errors: Floats) -> Floats:
-        """Return the mean over targets; of several, in standard deviations of the true numbers."""
-        if errors.shape[-1] == 1:
-            return errors[..., 0]
-        spread = np.sqrt(ratio(self.second - ratio(np.square(self.first), self.pixels), self.pixels))
-        return (errors / np.where(spread > 0, spread, 1.0)).mean(axis=-1)
+        """Return the mean over targets; of several, in standard deviations of the true numbers of all images.
+
+        So an image with little variation has no larger error than another one with the same errors.
+        """
+        return errors[..., 0] if errors.shape[-1] == 1 else (errors / self.unit).mean(axis=-1)
 
     def rmse(self) -> Floats:
         """Return the root mean squared error of each target."""
@@ -115,8 +119,9 @@ class NumberImages(ImageScores):
     def _fits(self, labels: NDArray[Any]) -> bool:
         return labels.ndim == 2 or labels.shape[2:] == (len(self.names),)
 
-    def _counts_of(self, values: Floats) -> NumberCounts:
-        return NumberCounts(*np.moveaxis(values.reshape(*values.shape[:-1], 6, len(self.names)), -2, 0))
+    def _counts_of(self, values: Floats, unit: Floats | None = None) -> NumberCounts:
+        unit = np.ones(len(self.names)) if unit is None else unit
+        return _counts(values.reshape(*values.shape[:-1], 6, len(self.names)), unit)
 
     def _count(self, outputs: NDArray[Any], labels: NDArray[Any]) -> Floats:
         truth = labels.reshape(*labels.shape[:2], len(self.names)).transpose(2, 0, 1)
@@ -138,7 +143,9 @@ class NumberImages(ImageScores):
         pixels, means = found.pixels, found.first
         away = means - (means * pixels).sum(axis=0) / np.maximum(pixels.sum(axis=0), 1)
         rest = pixels * away, found.second + pixels * np.square(away)
-        return ImageRows(np.stack([*found[:4], *rest], axis=1).reshape(len(self), -1), self._counts_of)
+        spread = np.sqrt(ratio(rest[1].sum(axis=0), pixels.sum(axis=0)))
+        read = partial(self._counts_of, unit=np.where(spread > 0, spread, 1.0))
+        return ImageRows(np.stack([*found[:4], *rest], axis=1).reshape(len(self), -1), read)
 
     def _disagreement(self, members: NDArray[Any]) -> Floats:
         """Return the mean standard deviation of the members over the pixels, for each target."""
@@ -147,9 +154,8 @@ class NumberImages(ImageScores):
 
     def _unit_of_disagreement(self) -> Floats:
         """Return the standard deviation of the true numbers of all images."""
-        found = self.rows().whole
-        spread = np.sqrt(np.maximum(ratio(found.second, found.pixels), 0))
-        return np.where(spread > 0, spread, 1.0)
+        unit: Floats = self.rows().whole.unit
+        return unit
 
     def details(self, seed: int = 0) -> dict[str, Any]:
         """Return metrics with intervals, bias and the number of pixels of each target, in its own unit."""
@@ -175,5 +181,11 @@ class NumberImages(ImageScores):
 
 def _of_target(rows: ImageRows, place: int) -> ImageRows:
     """Return the counts of one target."""
-    values = np.stack([each[:, place] for each in rows.each], axis=1)
-    return ImageRows(values, lambda of_one: NumberCounts(*np.moveaxis(of_one[..., None], -2, 0)))
+    values = np.stack([each[:, place] for each in rows.each[:-1]], axis=1)
+    return ImageRows(values, lambda of_one: _counts(of_one[..., None], np.ones(1)))
+
+
+def _counts(sums: Floats, unit: Floats) -> NumberCounts:
+    """Return sums `[..., 6, T]` by name."""
+    pixels, error, absolute, square, first, second = np.moveaxis(sums, -2, 0)
+    return NumberCounts(pixels, error, absolute, square, first, second, unit)
