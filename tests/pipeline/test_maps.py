@@ -124,6 +124,14 @@ def test_reports_are_about_whole_images(maps_root):
     assert report(maps_root, "first_s0")["metrics"]["mean_iou"]["value"] > 0.4
 
 
+def test_views_without_an_inverse_are_refused_before_any_fit(maps_root, map_settings):
+    recipe = load_recipe(None, [*map_settings, "tta={enable: true, of: [soft_voting], views: [five_crop]}"])
+    with pytest.raises(
+        UsageError, match="views 'five_crop' of maps: expected views that show the whole image"
+    ):
+        run_verb("tta", recipe, Store(maps_root))
+
+
 def test_rules_and_their_calibration_have_the_task_of_the_members(maps_root):
     store = Store(maps_root)
     for name in ("soft_voting_ensemble", "weighted_ensemble"):

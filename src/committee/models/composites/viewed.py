@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from committee.models.batch import Batch, views_of_views
 from committee.models.composites.base import Composite
 from committee.models.moments import WithVariance, has_variance
-from committee.models.views.base import SingleView, invertible
+from committee.models.views.base import SingleView
 from committee.predictions.target_types import TARGET_TYPES
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Viewed(Composite):
         self, parts: Sequence[nn.Module], class_names: Sequence[str], name: str, view: SingleView
     ) -> None:
         super().__init__(parts, class_names, name)
-        if self.task.target_type.dense and view.views.key not in invertible():
-            raise view.views.no_inverse(view.name)
+        if self.task.target_type.dense:
+            view.require_inverse()
         self.view = view
 
     @property

@@ -199,6 +199,11 @@ class SingleView(nn.Module):
         """Return the view of canvases, uint8 `[B, c, S, S]` to `[B, c, size, size]`, or of whole images."""
         return self.views.view(self.name, canvas, size)
 
+    def require_inverse(self) -> None:
+        """Raise UsageError unless maps of the view can be transformed back to the image."""
+        if self.views.key not in invertible():
+            raise self.views.no_inverse(self.name)
+
     def inverse(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Return maps of the view, `[B, C, h, w]`, as maps of images of this size; see `Views.inverse`."""
         return self.views.inverse(self.name, maps, size)

@@ -146,6 +146,9 @@ class Tta(Stage):
         recipe, section = for_store(recipe, store), self.section(recipe)
         require_store(store)
         outcome, views = Outcome(), _views(section)
+        if task_of_store(store).target_type.dense:
+            for view in views.values():
+                view.require_inverse()
         with store.hold():
             catalog = discover(store)
             set_aside(catalog, outcome, needed=MEMBERS, renewed=self.renewed(recipe))
