@@ -18,6 +18,7 @@ DOCUMENTED = (
     "committee.backbones.sources",
     "committee.combiners",
     "committee.compression",
+    "committee.engines",
     "committee.exporters",
     "committee.images.readers",
     "committee.inference",

@@ -1,0 +1,98 @@
+"""Every engine returns what the module returns, for any number of images, and leaves the module as it is."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from committee.engines.base import ENGINES, Engine, infer_of
+from committee.errors import UsageError
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
+from committee.tasks.base import task_of_model
+
+ENGINE_NAMES = ENGINES.names()
+TOLERANCE = 1e-5
+
+
+def convnet(outputs: int, *, maps: bool = False) -> nn.Module:
+    """A small network with a normalization that is not the identity."""
+    head = (
+        [nn.Conv2d(6, outputs, 1)] if maps else [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, outputs)]
+    )
+    net = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), *head)
+    for tensor in net.state_dict().values():
+        if tensor.is_floating_point() and tensor.ndim == 1:
+            tensor.copy_(torch.rand_like(tensor) + 0.5)
+    return net
+
+
+def member(seed: int, **options: object) -> Member:
+    torch.manual_seed(seed)
+    outputs = 3 if "classes" in options else 1
+    net = convnet(outputs, maps=options.get("task") in ("segmentation", "dense_regression"))
+    return Member.from_module(net, size=8, name=f"net{seed}", **options).eval()  # type: ignore[arg-type]
+
+
+def modules() -> dict[str, nn.Module]:
+    """A model of each kind: classes, a single network, numbers, and maps."""
+    classes = {"classes": ["ant", "bee", "cat"]}
+    maps = [member(seed, task="segmentation", **classes) for seed in (0, 1)]
+    return {
+        "classes": Ensemble([member(seed, **classes) for seed in (0, 1, 2)]).eval(),
+        "member": member(3, **classes),
+        "numbers": Ensemble([member(seed, targets=["age"]) for seed in (0, 1)], "median").eval(),
+        "maps": Ensemble(maps).eval(),
+    }
+
+
+MODULES = modules()
+
+
+def images(count: int, seed: int = 0, channels: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, channels, 12, 10), dtype=torch.uint8, generator=generator)
+
+
+def ready(name: str, module: nn.Module, precision: str = "fp32") -> Engine:
+    """The engine, unless it cannot run the module on this machine."""
+    engine = ENGINES.make(name, precision=precision)
+    if reason := engine.missing(module, images(4)):
+        pytest.skip(reason)
+    return engine
+
+
+@pytest.mark.parametrize("kind", MODULES)
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+@torch.inference_mode()
+def test_an_engine_returns_what_the_module_returns(name: str, kind: str) -> None:
+    module = MODULES[kind]
+    before, task = copy.deepcopy(module.state_dict()), task_of_model(module)
+    run = ready(name, module).prepare(module, images(4))
+    for count in (4, 1, 3, 7):
+        batch = images(count, seed=count)
+        expected, found = infer_of(module)(batch), run(batch)
+        assert found.dtype == torch.float32
+        assert found.device == batch.device
+        torch.testing.assert_close(task.link(found), task.link(expected), atol=TOLERANCE, rtol=TOLERANCE)
+    assert not module.training
+    for key, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[key]), key
+        assert tensor.stride() == before[key].stride(), key
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_images_of_another_number_of_channels_are_refused(name: str) -> None:
+    module = MODULES["classes"]
+    engine = ready(name, module)
+    with pytest.raises(Exception, match=r"\S"), torch.inference_mode():
+        engine.prepare(module, images(4))(images(4, channels=2))
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_a_precision_that_an_engine_lacks_is_named(name: str) -> None:
+    with pytest.raises(UsageError, match=f"^engine {name}: precision: expected one of fp32.*, got 'fp8'"):
+        ENGINES.make(name, precision="fp8")
