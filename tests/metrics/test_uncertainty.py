@@ -1,12 +1,14 @@
-"""The mutual information agrees with entropies of scipy."""
+"""Uncertainties agree with entropies of scipy, and with votes that are counted."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.special import softmax
-from scipy.stats import entropy
+from scipy.special import log_softmax, softmax
+from scipy.stats import entropy, mode
 
+from committee.errors import DataError
+from committee.metrics import uncertainty
 from committee.metrics.uncertainty import mutual_information
 
 
@@ -24,3 +26,35 @@ def test_its_range() -> None:
     assert mutual_information(np.repeat(logits, 3, axis=0)) == pytest.approx(0, abs=1e-12)
     certain = np.where(np.eye(3)[:, None, :], 0.0, -np.inf)
     assert mutual_information(certain).tolist() == pytest.approx([np.log(3)])
+
+
+def test_the_total_uncertainty_is_the_sum_of_its_two_parts() -> None:
+    logits = np.random.default_rng(1).normal(size=(4, 30, 5)) * 2
+    total = uncertainty.entropy(np.log(softmax(logits, axis=2).mean(axis=0)))
+    parts = uncertainty.expected_entropy(logits) + mutual_information(logits)
+    np.testing.assert_allclose(total, parts)
+    np.testing.assert_allclose(uncertainty.entropy(logits[0] + 5), entropy(softmax(logits[0], 1), axis=1))
+
+
+def test_the_variation_ratio_counts_votes() -> None:
+    logits = log_softmax(np.random.default_rng(2).normal(size=(7, 50, 4)), axis=2)
+    counts = mode(logits.argmax(2), axis=0).count
+    np.testing.assert_allclose(uncertainty.variation_ratio(iter(logits)), 1 - counts / 7)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([], "members: expected the logits of at least one member, got none."),
+        ([[1.0, 2.0]], "members: expected logits [N, C], got an array [2]."),
+        (
+            [np.zeros((3, 2)), np.zeros((3, 4))],
+            "members: expected logits [3, 2], as of the first member, got an array [3, 4].",
+        ),
+    ],
+)
+def test_members_that_do_not_match_are_errors(members, message) -> None:
+    for measure in (mutual_information, uncertainty.expected_entropy, uncertainty.variation_ratio):
+        with pytest.raises(DataError) as caught:
+            measure(members)
+        assert str(caught.value) == message

@@ -361,3 +361,13 @@ def test_the_number_of_members_and_targets_says_what_the_axes_of_values_are(
         target_names=[f"t{index}" for index in range(targets)],
     )
     assert made.logits.shape == expected and made.target_names == made.class_names
+
+
+def test_logits_have_default_names() -> None:
+    one = Predictions.from_logits(np.arange(6.0).reshape(2, 3), labels=[2, 0])
+    assert (one.members, one.class_names) == (("member_1",), ("0", "1", "2"))
+    assert one.labels.tolist() == [2, 0] and one.sample_ids.tolist() == ["0", "1"]
+    assert Predictions.from_logits(np.arange(12.0).reshape(2, 2, 3)).members == ("member_1", "member_2")
+    for odd in (1.0, [1.0, 2.0]):
+        with pytest.raises(DataError, match="expected an array \\[1, N, 0\\] of members"):
+            Predictions.from_logits(odd)

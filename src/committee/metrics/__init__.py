@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from committee.metrics.conformal_numbers import interval_limits as interval_limits
     from committee.metrics.conformal_numbers import prediction_intervals as prediction_intervals
     from committee.metrics.conformal_numbers import residual_scores as residual_scores
+    from committee.metrics.curves import Reliability as Reliability
+    from committee.metrics.curves import reliability as reliability
+    from committee.metrics.curves import risk_coverage as risk_coverage
     from committee.metrics.diversity import error_correlation as error_correlation
     from committee.metrics.diversity import pairwise_diversity as pairwise_diversity
     from committee.metrics.interval_table import IntervalTable as IntervalTable
@@ -32,12 +35,16 @@ if TYPE_CHECKING:
     from committee.metrics.named import get_metric as get_metric
     from committee.metrics.number_images import NumberImages as NumberImages
     from committee.metrics.ranking import Ranking as Ranking
+    from committee.metrics.risk import RiskCoverage as RiskCoverage
     from committee.metrics.sampling import Interval as Interval
     from committee.metrics.set_coverage import coverage_and_size as coverage_and_size
     from committee.metrics.set_table import SetTable as SetTable
     from committee.metrics.set_table import selective as selective
     from committee.metrics.summaries import Summary as Summary
     from committee.metrics.summaries import summary as summary
+    from committee.metrics.uncertainty import entropy as entropy
+    from committee.metrics.uncertainty import expected_entropy as expected_entropy
     from committee.metrics.uncertainty import mutual_information as mutual_information
+    from committee.metrics.uncertainty import variation_ratio as variation_ratio
 
 __getattr__, __dir__ = reexport(__name__)

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """Areas under the risk-coverage curve and under its generalized form.
+    """The risk-coverage curve, its generalized form, and the areas under both.
 
     The rows are ordered by falling confidence. Rows with equal confidences are in any order; the areas are
     their expectations over the orders.
@@ -21,13 +21,19 @@ class RiskCoverage:
     Attributes
     ----------
     confidence : float array [N]
-        Probability of the predicted class.
+        Probability of the predicted class, or any other score by which rows are ordered.
     correct : bool array [N]
         Whether the predicted class is the label.
 
     See Also
     --------
+    risk_coverage : Compute it from log-probabilities and labels.
     committee.metrics.evaluate : All metrics, these areas included.
+
+    Notes
+    -----
+    torch-uncertainty integrates both curves by the trapezoidal rule from a coverage of `1 / N` to 1, and
+    divides by the length of this range: its areas differ from these by about `1 / N`.
 
     References
     ----------
@@ -41,19 +47,41 @@ class RiskCoverage:
     Of four rows, the third most certain one is wrong: the errors are 0, 0, 1/3 and 1/4 of the predicted rows.
 
     >>> import numpy as np
-    >>> from committee.metrics.risk import RiskCoverage
+    >>> from committee.metrics import RiskCoverage
     >>> curve = RiskCoverage(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, True]))
     >>> round(curve.aurc, 4), curve.augrc
     (0.1458, 0.09375)
+    >>> curve.coverage.tolist(), curve.risk.round(2).tolist()
+    ([0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.33, 0.25])
     """
 
     confidence: NDArray[np.floating]
     correct: NDArray[np.bool_]
 
     @cached_property
+    def coverage(self) -> Floats:
+        """Share of the rows that are predicted, `[N]`: `k / N` for the `k` most certain rows."""
+        return self._places / len(self._places)
+
+    @cached_property
+    def threshold(self) -> NDArray[np.floating]:
+        """Smallest confidence of the rows that are predicted, `[N]`."""
+        return self.confidence[self._order]
+
+    @cached_property
+    def risk(self) -> Floats:
+        """Error rate of the rows that are predicted, `[N]`."""
+        return self._errors / self._places
+
+    @cached_property
+    def generalized_risk(self) -> Floats:
+        """Share of all rows that are predicted and wrong, `[N]`."""
+        return self._errors / len(self._places)
+
+    @cached_property
     def aurc(self) -> float:
         """Mean error rate of the `k` most certain rows over `k` from 1 to N."""
-        return float((self._errors / self._places).mean())
+        return float(self.risk.mean())
 
     @cached_property
     def augrc(self) -> float:

@@ -26,6 +26,12 @@ def as_float32(values: ArrayLike, who: str) -> NDArray[np.float32]:
         return array.astype(np.float32, copy=False)
 
 
+def default_names(logits: NDArray[np.float32]) -> tuple[list[str], list[str]]:
+    """Return names of the members and of the classes of logits `[N, C]` or `[M, N, C, ...]`: numbers."""
+    members, _, classes, *_ = logits.shape if logits.ndim > 2 else (1, *logits.shape, 0, 0)
+    return [f"member_{number}" for number in range(1, members + 1)], list(map(str, range(classes)))
+
+
 def check_shape(
     outputs: NDArray[np.float32], members: Sequence[str], names: Sequence[str], who: str, of: TargetType
 ) -> None:

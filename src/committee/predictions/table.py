@@ -22,6 +22,7 @@ from committee.predictions.checks import (
     check_shape,
     check_unique,
     check_variances,
+    default_names,
     find,
     whole_numbers,
 )
@@ -98,8 +99,8 @@ class Predictions(Fields):
         cls,
         logits: ArrayLike,
         *,
-        members: Sequence[str],
-        class_names: Sequence[str],
+        members: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
         sample_ids: ArrayLike | None = None,
         labels: ArrayLike | None = None,
         folds: ArrayLike | None = None,
@@ -115,8 +116,8 @@ class Predictions(Fields):
         ----------
         logits : float array [N, C] of one member, or [M, N, C, ...]
             Finite numbers, which are not probabilities. A constant added to a row changes nothing.
-        members, class_names : sequence of str
-            Names along the first and the third axis.
+        members, class_names : sequence of str, optional
+            Names along the first and the third axis; by default `member_1`, `member_2`, ... and `0`, `1`, ...
         sample_ids : array [N], optional
             Names of the samples; row numbers by default. 7, 7.0 and "7" are the same name.
         labels : array [N], optional
@@ -139,12 +140,18 @@ class Predictions(Fields):
         ------
         DataError
             Shapes do not match, numbers are not finite, names are not unique, or labels have two readings.
+
+        Examples
+        --------
+        >>> Predictions.from_logits([[[2.0, 1.0, 0.0]], [[0.0, 3.0, 1.0]]], labels=[1])
+        Predictions(2 x 1 x 3, members=('member_1', 'member_2'), labeled=True)
         """
+        numbered = default_names(array := as_float32(logits, who))
         return cls._checked(
-            as_float32(logits, who),
+            array,
             CLASSES,
-            members,
-            class_names,
+            numbered[0] if members is None else members,
+            numbered[1] if class_names is None else class_names,
             sample_ids=sample_ids,
             labels=labels,
             folds=folds,
