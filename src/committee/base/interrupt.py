@@ -24,7 +24,7 @@ class _State:
 
     def __init__(self) -> None:
         self.signals: list[int] = []
-        self.is_deferred = self.is_watched = False
+        self.deferrals, self.is_watched = 0, False
 
 
 _state = _State()
@@ -48,7 +48,7 @@ def handled() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _state.signals, _state.is_deferred = [], False
+    _state.signals = []
     before = {each: signal.getsignal(each) for each in _SIGNALS}
     before = {each: handler for each, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     with _watched(set(before)):
@@ -66,7 +66,7 @@ def _receive(number: int, frame: FrameType | None) -> None:
     """Note a signal, and raise KeyboardInterrupt unless running code checks for it."""
     is_first, is_repeated = not _state.signals, signal.SIGINT in _state.signals
     _state.signals.append(number)
-    if (is_first and not _state.is_deferred) or (is_repeated and number == signal.SIGINT):
+    if (is_first and not _state.deferrals) or (is_repeated and number == signal.SIGINT):
         raise KeyboardInterrupt
 
 
@@ -95,16 +95,18 @@ def _watched(numbers: set[int]) -> Iterator[None]:
 def deferred() -> Iterator[None]:
     """Defer signals while the block runs; the block must check `requested` every few seconds.
 
+    Blocks of several fits may overlap in any order: signals are deferred until the last of them ends.
+
     Raises
     ------
     KeyboardInterrupt
         At the end of the block, if a signal was received.
     """
-    _state.is_deferred = True
+    _state.deferrals += 1
     try:
         yield
     finally:
-        _state.is_deferred = False
+        _state.deferrals -= 1
     raise_if_requested()
 
 

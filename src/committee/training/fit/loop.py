@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -40,13 +42,46 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+class Request(NamedTuple):
+    """A batch that a fit is to be trained on next: positions int64 `[B]` of its rows, in this process."""
+
+    loop: Loop
+    positions: Rows
+
+
+Steps = Generator[Request, Tensor, Trained]
+"""The steps of a fit: yields the batch of each, takes its loss and score, returns the result of the fit."""
+Part = Generator[Request, Tensor, Row]
+"""The steps of one epoch, which returns its row of the history."""
+
+
+def complete(steps: Steps) -> Trained:
+    """Carry out all steps of one fit, and return its result."""
+    with contextlib.closing(steps):
+        try:
+            request = next(steps)
+            while True:
+                request = steps.send(request.loop.step(request.positions))
+        except StopIteration as end:
+            trained: Trained = end.value
+            return trained
+
+
 class Loop:
     """The epochs of one fit.
+
+    It asks for one step at a time (`steps`), so that whoever drives it may make the steps of several fits at
+    once.
 
     Parameters
     ----------
     job : Job
     fabric : Fabric
+
+    See Also
+    --------
+    complete : Drives a single fit.
+    committee.training.fit.together.train_together : Drives several fits.
     """
 
     def __init__(self, job: Job, fabric: Fabric) -> None:
@@ -76,8 +111,14 @@ class Loop:
             who=job.name,
         )
 
-    def run(self, rollbacks: int) -> Trained:
-        """Train from the start, or from the stored state of an interrupted fit."""
+    def steps(self, rollbacks: int) -> Steps:
+        """Train from the start, or from the stored state of an interrupted fit.
+
+        Parameters
+        ----------
+        rollbacks : int
+            Number of times that the fit has diverged.
+        """
         self._restore(rollbacks)
         state, count = self.state, len(self.rows)
         with (
@@ -88,7 +129,7 @@ class Loop:
             state.run_id = run.run_id
             advance(len(state.history) * count + state.batch * self.job.spec.batch_size)
             while not self._is_finished():
-                row = self._epoch(advance)
+                row = yield from self._epoch(advance)
                 state.end_epoch(row)
                 run.log(row)
                 if self.fabric.global_rank == 0:
@@ -119,12 +160,12 @@ class Loop:
         # Processes that share a fit must agree, although their batch-norm statistics differ slightly.
         return bool(self.fabric.broadcast(done >= self.epochs or stopped))
 
-    def _epoch(self, advance: Advance) -> Row:
+    def _epoch(self, advance: Advance) -> Part:
         """Train and judge one epoch; return its row of the history."""
         state, epoch = self.state, self.state.epoch
         only_head = self.settings.body_lr == 0 or epoch <= self.schedule.head_epochs
         state.begin_epoch("head" if only_head else "all")
-        loss, score = self._train_epoch(advance)
+        loss, score = yield from self._train_epoch(advance)
         scores = self._judge()
         for tracker in state.trackers:
             tracker.epoch(epoch - self.schedule.head_epochs)
@@ -140,7 +181,7 @@ class Loop:
             "micro_batch": state.micro_batch,
         }
 
-    def _train_epoch(self, advance: Advance) -> tuple[float, float]:
+    def _train_epoch(self, advance: Advance) -> Generator[Request, Tensor, tuple[float, float]]:
         """Go once through the rows; return mean loss and score on the augmented images."""
         state, fabric = self.state, self.fabric
         seed = self.job.seed("order", state.epoch)
@@ -151,7 +192,8 @@ class Loop:
             position = state.epoch - 1 + (state.batch + 0.5) / len(batches)
             set_rate(state.optimizer, self.schedule.rate(position, state.rollbacks))
             own = positions[fabric.global_rank :: fabric.world_size]
-            state.total += self._step(own) * len(own)
+            result = yield Request(self, own)
+            state.total += result * len(own)
             state.batch += 1
             advance(len(positions))
         total = torch.as_tensor(fabric.all_reduce(state.total, reduce_op="sum"))
@@ -166,7 +208,7 @@ class Loop:
         """The sampler of the recipe, where the loss uses it."""
         return "shuffle" if "sampler" in self.loss.without_effect else self.settings.sampler
 
-    def _step(self, positions: Rows) -> Tensor:
+    def step(self, positions: Rows) -> Tensor:
         """Make one optimizer step; return loss and score of the batch, float32 `[2]`."""
         state = self.state
         result = self._gradients(positions)

@@ -42,6 +42,9 @@ class FitState:
         One row for each completed epoch.
     batch : int
         Completed batches of the current epoch.
+    generators : dict of str to torch.Generator
+        What random layers draw from, by type of device: those of the process, or of this fit alone where
+        several take turns. `drawn` are their states in an interrupted epoch.
     total : float32 tensor `[2]`
         Sums of loss and score over the images of those batches.
     rollbacks : int
@@ -60,7 +63,8 @@ class FitState:
         rule = stopping_rule(settings, job.epochs)
         self.best = BestEpoch(rule, settings.best_checkpoint, job.dataset.task) if rule else None
         self.history, self.batch, self.seconds = list[Row](), 0, 0.0
-        self.total, self.generators = torch.zeros(2, device=fabric.device), dict[str, Tensor]()
+        self.total, self.drawn = torch.zeros(2, device=fabric.device), dict[str, Tensor]()
+        self.generators = default_generators(fabric.device)
         self.rollbacks, self.micro_batch, self.run_id = 0, job.micro_batch, ""
 
     @property
@@ -91,11 +95,13 @@ class FitState:
             self.enter(phase)
         # Batch norm and dropout are inactive while the head adapts to the published features.
         self.network.train(phase == "all")
-        torch.manual_seed(self.job.seed("epoch", self.epoch))
-        if self.batch:
-            torch.set_rng_state(self.generators["cpu"])
-            if "cuda" in self.generators:
-                torch.cuda.set_rng_state(self.generators["cuda"], self.fabric.device)
+        seed = self.job.seed("epoch", self.epoch)
+        if self.fabric.device.type == "mps":
+            torch.mps.manual_seed(seed)
+        for kind, generator in self.generators.items():
+            generator.manual_seed(seed)
+            if self.batch and kind in self.drawn:
+                generator.set_state(self.drawn[kind])
         self._started = time.perf_counter() - self.seconds
 
     def elapsed(self) -> float:
@@ -113,9 +119,6 @@ class FitState:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as nested dicts and lists of tensors and plain values."""
-        generators = {"cpu": torch.get_rng_state()}
-        if self.fabric.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(self.fabric.device)
         return {
             "phase": self.phase,
             "network": self.network.state_dict(),
@@ -123,7 +126,7 @@ class FitState:
             "trackers": [tracker.state_dict() for tracker in self.trackers],
             "best": self.best and self.best.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
-            "generators": generators,
+            "generators": {kind: each.get_state() for kind, each in self.generators.items()},
             "history": [dict(row) for row in self.history],
             "batch": self.batch,
             "total": self.total,
@@ -144,7 +147,7 @@ class FitState:
         if self.best is not None:
             self.best.load_state_dict(state["best"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
-        self.generators, self.history = state["generators"], state["history"]
+        self.drawn, self.history = state["generators"], state["history"]
         self.batch, self.seconds = state["batch"], state["seconds"]
         self.total.copy_(state["total"])
         self.rollbacks, self.run_id = state["rollbacks"], state["run_id"]
@@ -168,3 +171,13 @@ class FitState:
         if self.micro_batch < self.job.spec.batch_size:
             member.provenance["micro_batch"] = self.micro_batch
         return Trained(member.eval(), tracked)
+
+
+def default_generators(device: torch.device) -> dict[str, torch.Generator]:
+    """Return the generators of this process that random layers on a device draw from."""
+    found = {"cpu": torch.default_generator}
+    if device.type == "cuda":
+        torch.cuda.init()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        found["cuda"] = torch.cuda.default_generators[index]
+    return found

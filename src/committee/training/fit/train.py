@@ -17,7 +17,7 @@ from committee.images.dataset import Dataset
 from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
 from committee.training.fit.job import Extra, Job, Trained
-from committee.training.fit.loop import Loop
+from committee.training.fit.loop import Loop, Steps, complete
 from committee.training.fit.memory import no_memory, ran_out_of_memory
 from committee.training.fit.rollback import Diverged, describe_rollback
 from committee.training.fit.sharing import share
@@ -98,12 +98,17 @@ def train(
 
 
 def fit(fabric: Fabric, job: Job) -> Trained:
-    """Carry out `job` on the devices of `fabric`, with a rollback after each divergence."""
+    """Carry out `job` on the devices of `fabric`."""
+    return complete(attempts(fabric, job))
+
+
+def attempts(fabric: Fabric, job: Job) -> Steps:
+    """Yield the steps of a fit, which is rolled back after each divergence."""
     precision = dict(fabric.strategy.precision.state_dict())
     rollbacks = 0
     while True:
         try:
-            return Loop(job, fabric).run(rollbacks)
+            return (yield from Loop(job, fabric).steps(rollbacks))
         except Diverged as error:
             rate = job.spec.training.rate(bool(starting_weights(job.spec)))
             message = describe_rollback(error, job.name, rate)

@@ -87,7 +87,7 @@ class MovingAverage(WeightTracker):
         super().__init__(network)
         self.decay, self.steps = decay, 0
         self.values = _copy(network.state_dict())
-        current = network.state_dict()
+        current = network.state_dict(keep_vars=True)  # The tensors, whose memory a stack may replace.
         self._floats = [name for name, value in self.values.items() if value.is_floating_point()]
         self._pairs = (
             [self.values[name] for name in self._floats],
