@@ -1,6 +1,6 @@
-"""Import time and cost per training step of Lightning Fabric and of Accelerate.
+"""Import time and cost per training step of committee's fits on one device, Lightning Fabric and Accelerate.
 
-Both are compared with torch alone: the additional time of the import in a new process, and the additional
+All are compared with torch alone: the additional time of the import in a new process, and the additional
 time of a step of a network that is so small that the overhead is visible. One thread.
 """
 
@@ -15,8 +15,11 @@ import torch
 from harness import Row, absent, installed, main, seconds, spread
 from torch import nn
 
+from committee.training.fit.one_device import OneDevice
+
 STATEMENTS = {
     "plain": "import torch",
+    "one_device": "import torch; from committee.training.fit.one_device import OneDevice",
     "accelerate": "import torch; from accelerate import Accelerator",
     "fabric": "import torch; from lightning_fabric import Fabric",
 }
@@ -43,6 +46,13 @@ def plain() -> Step:
     return step
 
 
+def one_device() -> Step:
+    """Return the same step as fits of committee make it."""
+    engine = OneDevice(torch.device("cpu"), "fp32")
+    net, optimizer = network()
+    return with_engine(engine, engine.setup_module(net), engine.setup_optimizers(optimizer))
+
+
 def accelerate() -> Step:
     """Return the same step with Accelerate."""
     from accelerate import Accelerator
@@ -64,7 +74,11 @@ def fabric() -> Step:
     from lightning_fabric import Fabric
 
     engine = Fabric(accelerator="cpu", devices=1)
-    net, optimizer = engine.setup(*network())
+    return with_engine(engine, *engine.setup(*network()))
+
+
+def with_engine(engine: Any, net: nn.Module, optimizer: Any) -> Step:
+    """Return the step with what has the methods of Fabric."""
 
     def step(x: torch.Tensor, y: torch.Tensor) -> None:
         engine.backward(nn.functional.cross_entropy(net(x), y))
@@ -89,7 +103,7 @@ def step_seconds(step: Step, steps: int = 300) -> float:
 
 def measure(quick: bool) -> list[Row]:
     """Measure in alternation; the cost is the difference between consecutive measurements."""
-    rounds, makes = 1 if quick else 5, (plain, fabric, accelerate)
+    rounds, makes = 1 if quick else 5, (plain, one_device, fabric, accelerate)
     there = [make for make in makes if make is not accelerate or installed("accelerate")]
     steps = {make.__name__: make() for make in there}
     answers = []

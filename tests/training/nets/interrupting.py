@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import hostile_nets
-import lightning_fabric
 import torch
 
 import committee.pipeline.stages.train
@@ -59,7 +58,7 @@ def run(words, moments, top):
     # That whoever does not listen is ended has a test of its own; here, what listens ends by itself.
     interrupt.PATIENCE = 120
     # Imported once, for all children.
-    assert committee.pipeline.stages.train and hostile_nets and lightning_fabric
+    assert committee.pipeline.stages.train and hostile_nets
     gc.freeze()  # each fit collects garbage
     answers = []
     for place, (number, batch) in enumerate([["", 0], *moments]):

@@ -15,7 +15,6 @@ import signal
 import sys
 from pathlib import Path
 
-import lightning_fabric
 import torch
 from making import make_dataset, make_spec
 
@@ -92,7 +91,6 @@ def in_child(work):
 
 def main():
     torch.set_num_threads(1)
-    assert lightning_fabric  # imported once, for all children
     gc.freeze()  # each fit collects garbage
     logging.disable()
     top = Path(sys.argv[1])

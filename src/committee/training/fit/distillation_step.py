@@ -19,7 +19,7 @@ from committee.training.fit.teaching import Targets, Teaching
 from committee.training.losses.base import Loss
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from committee.training.fit.engine import Fabric
 
 
 class DistillationStep(Step):

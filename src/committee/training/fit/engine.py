@@ -1,23 +1,26 @@
-"""Device, number format and several GPUs, through Lightning Fabric.
+"""Device, number format and several GPUs of a fit.
 
-Fabric was chosen over Accelerate by measurement (`benchmarks/fabric_or_accelerate.py`): its cost per step is
-a sixth, it has no process-wide state that would conflict with a second member of another precision, and it
-uses several GPUs without a separate launcher. Its import takes seconds, so only a fit imports it.
+Fits on one device need no library but torch (`one_device`). Several GPUs are used through Lightning Fabric,
+which needs no separate launcher and has no state of the process that would conflict with a second member of
+another precision. Its import takes as long as that of torch (`benchmarks/fabric_or_accelerate.py`).
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import nn
 
 from committee.errors import RecipeError
 from committee.training.fit.allocator import keep_freed_memory
+from committee.training.fit.one_device import OneDevice
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    import lightning_fabric
+
+    Fabric: TypeAlias = OneDevice | lightning_fabric.Fabric
 
 # Fabric announces each fit on stderr; messages for users go through the loggers of this package.
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -30,35 +33,32 @@ def processes(device: torch.device) -> int:
     return max(1, torch.cuda.device_count()) if device.type == "cuda" and device.index is None else 1
 
 
-def make_fabric(device: torch.device, precision: str, count: int = 1) -> Fabric:
-    """Return the Fabric that runs a fit on `device` in the number format of the recipe.
+def make_fabric(device: torch.device, precision: str) -> OneDevice:
+    """Return what runs a fit on one device in the number format of the recipe.
 
     Parameters
     ----------
     device : torch.device
     precision : "auto", "fp32", "bf16" or "fp16"
-    count : int
-        Number of processes that share the fit.
 
     Raises
     ------
     RecipeError
         The device does not support the number format.
     """
+    if device.type == "cpu":
+        keep_freed_memory()
+    return OneDevice(device, number_format(device, precision))
+
+
+def shared_fabric(device: torch.device, precision: str, count: int) -> lightning_fabric.Fabric:
+    """Return the Fabric that runs a fit in `count` processes."""
     from lightning_fabric import Fabric
-    from lightning_fabric.plugins.environments import LightningEnvironment
 
     if device.type == "cpu":
         keep_freed_memory()
-    devices = [device.index] if device.index is not None and device.type != "cpu" else count
-    return Fabric(
-        accelerator=device.type,
-        devices=devices,
-        strategy="ddp_spawn" if count > 1 else "auto",
-        precision=_FORMATS[number_format(device, precision)],
-        # Otherwise a cluster's environment variables would decide the number of processes.
-        plugins=[LightningEnvironment()] if count == 1 else [],
-    )
+    form = _FORMATS[number_format(device, precision)]
+    return Fabric(accelerator=device.type, devices=count, strategy="ddp_spawn", precision=form)
 
 
 def number_format(device: torch.device, precision: str) -> str:

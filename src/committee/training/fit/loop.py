@@ -37,7 +37,7 @@ from committee.training.fit.steps import Step
 from committee.training.losses.base import loss_for
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from committee.training.fit.engine import Fabric
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from committee.training.fit.teaching import Teaching
 from committee.training.losses.base import Loss, rows_of_pixels
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from committee.training.fit.engine import Fabric
 
 
 class MapDistillationStep(Step):

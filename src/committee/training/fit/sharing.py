@@ -13,12 +13,14 @@ import torch
 from torch.multiprocessing.spawn import ProcessException
 
 from committee.errors import TrainingError
-from committee.training.fit.engine import make_fabric, processes
+from committee.training.fit.engine import make_fabric, processes, shared_fabric
 from committee.training.fit.job import Job
 from committee.training.fit.memory import halving
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    import lightning_fabric
+
+    from committee.training.fit.engine import Fabric
 
 Result = TypeVar("Result")
 
@@ -44,7 +46,7 @@ def share(job: Job, fit: Callable[[Fabric, Job], Result]) -> Result:
     # Each process needs rows of every batch, including the smallest one that `epoch_batches` makes.
     count = min(processes(job.device), max(1, min(job.spec.batch_size, len(job.rows)) // 2))
     if count > 1:
-        fabric = make_fabric(job.device, precision, count)
+        fabric = shared_fabric(job.device, precision, count)
         share_of_each = -(-job.micro_batch // count)
 
         def launch(size: int) -> None:
@@ -55,7 +57,7 @@ def share(job: Job, fit: Callable[[Fabric, Job], Result]) -> Result:
     return fit(make_fabric(job.device, precision), job)
 
 
-def _launch(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
+def _launch(fabric: lightning_fabric.Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
     others = set(multiprocessing.active_children())
     try:
         # Bound by `partial`, since Fabric inspects arguments and refuses frozen dataclasses.
@@ -76,7 +78,7 @@ def _launch(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> N
             process.kill()  # After an interrupt. The state that they stored is complete.
 
 
-def _work(fabric: Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
+def _work(fabric: lightning_fabric.Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
     fit(fabric, job)
     # The first process holds the key-value store through which the processes connect. If it leaves while
     # another still communicates, or if one ends with open connections, that process aborts. After an error

@@ -16,7 +16,7 @@ from committee.training.fit.optimizer import make_optimizer
 from committee.training.fit.weight_trackers import MovingAverage, Weights, WeightTracker
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from committee.training.fit.engine import Fabric
 
 
 class FitState:

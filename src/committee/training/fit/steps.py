@@ -15,7 +15,7 @@ from committee.training.fit.input_errors import as_training_error
 from committee.training.losses.base import Loss
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from committee.training.fit.engine import Fabric
 
 
 class Step:

@@ -24,7 +24,7 @@ from committee.training.fit.sharing import share
 from committee.training.fit.start import starting_weights
 
 if TYPE_CHECKING:
-    from lightning_fabric import Fabric
+    from committee.training.fit.engine import Fabric
 
 log = logging.getLogger(__name__)
 
