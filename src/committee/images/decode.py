@@ -20,6 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from committee.base.text import count
 from committee.errors import DataError, missing, printable, system_reason
+from committee.images.jpeg import fast_pixels
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +37,16 @@ _FORMATS = ((b"\xff\xd8\xff", JpegImageFile), (b"\x89PNG\r\n\x1a\n", PngImageFil
 _START = 32
 """Bytes of a file that tell its format."""
 _ORIENTATION = 0x0112
-_ROTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT = {
+    2: (1, -1, False),
+    3: (-1, -1, False),
+    4: (-1, 1, False),
+    5: (1, 1, True),
+    6: (-1, 1, True),
+    7: (-1, -1, True),
+    8: (1, -1, True),
 }
-"""The transposition that undoes each EXIF orientation."""
+"""What undoes each EXIF orientation: steps down and across, and whether the axes are exchanged then."""
 DEPTHS = {"1": 255, "L;2": 85, "L;4": 17, "RGB;16B": 1 / 256}
 """Factor from values in a PNG file to Pillow's pixels, by the raw mode of the file."""
 _OTHERS = (
@@ -99,13 +100,13 @@ def decode(source: Source, channels: int = 3, *, name: str = "") -> NDArray[np.u
     """
     try:
         with _open(source) as image:
-            image.load()
-            pixels = np.asarray(_upright(_plain(image)).convert(_MODES[channels]))
+            pixels = _pixels(image, _MODES[channels])
+            planes = pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
+            return np.array(_upright(planes, image), order="C")
     except MemoryError:
         raise
     except Exception as error:  # a hostile file may raise anything in Pillow
         raise image_error(name or _name(source), reason_of(error)) from error
-    return np.array(pixels.transpose(2, 0, 1) if channels == 3 else pixels[None], order="C")
 
 
 def size_of(source: Source) -> tuple[int, int] | None:
@@ -269,6 +270,17 @@ def _scale_transparency(image: PngImageFile) -> None:
         image.info["transparency"] = tuple(int(value * scale) for value in color)
 
 
+def _pixels(image: Image.Image, mode: str) -> NDArray[np.uint8]:
+    """Return the pixels of an image, `[H, W]` of mode L and `[H, W, 3]` of RGB, before its rotation."""
+    found = fast_pixels(image) if isinstance(image, JpegImageFile) else None
+    if found is not None and image.mode == mode:
+        return found
+    if found is None:
+        image.load()
+    plain = _plain(image) if found is None else Image.fromarray(found)
+    return np.asarray(plain if plain.mode == mode else plain.convert(mode))
+
+
 def _plain(image: Image.Image) -> Image.Image:
     """Return the image with 8 bits per channel and without transparency."""
     if image.mode.startswith("I"):
@@ -277,28 +289,24 @@ def _plain(image: Image.Image) -> Image.Image:
         depth = next(bits for bits in (8, 12, 16) if values.max(initial=0) < 2**bits)
         gray = (values >> (depth - 8)).astype(np.uint8)
         gray[values == image.info.get("transparency", -1)] = 255
-        return _with_info(Image.fromarray(gray), image)
+        return Image.fromarray(gray)
     if "A" in image.getbands() or "transparency" in image.info:
         colored = image.convert("RGBA")
-        flat = Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
-        return _with_info(flat, image)
+        return Image.alpha_composite(Image.new("RGBA", colored.size, "white"), colored)
     return image
 
 
-def _with_info(image: Image.Image, other: Image.Image) -> Image.Image:
-    """Return an image with the metadata of another, for its orientation."""
-    image.info = {key: value for key, value in other.info.items() if key != "transparency"}
-    return image
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Return the image rotated by its EXIF orientation; metadata that cannot be read does not rotate it."""
+def _upright(planes: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
+    """Return the pixels `[c, H, W]` of an image, rotated by its EXIF orientation, if that can be read."""
     try:
         orientation = image.getexif().get(_ORIENTATION)
     except Exception:  # broken metadata may raise anything, and is no part of the picture
-        return image
-    method = _ROTATIONS.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+        return planes
+    if not isinstance(orientation, int) or orientation not in _UPRIGHT:
+        return planes
+    down, across, exchanged = _UPRIGHT[orientation]
+    turned = planes[:, ::down, ::across]
+    return turned.swapaxes(1, 2) if exchanged else turned
 
 
 def _name(source: Source) -> str:
