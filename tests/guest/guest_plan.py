@@ -29,8 +29,8 @@ class GuestPlan(Single):
         super().__init__(spec, dataset, store, device)
         self.motto = motto
 
-    def run(self, rows, fold, *, fingerprint, epochs=None):
-        """Fit the backbone on `rows`; see the base class."""
-        made = super().run(rows, fold, fingerprint=fingerprint, epochs=epochs)
+    def made(self, trained, rows, fold):
+        """Return the member with its motto; see the base class."""
+        made = super().made(trained, rows, fold)
         made[self.name].provenance["motto"] = self.motto
         return made

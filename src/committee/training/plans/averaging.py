@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,14 +15,15 @@ from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batch_norm import recompute
 from committee.training.fit.batches import Rows
-from committee.training.fit.job import Extra
+from committee.training.fit.job import Extra, Trained
 from committee.training.fit.start import head_epochs
 from committee.training.fit.weight_trackers import MovingAverage, TailAverage
 from committee.training.plans.base import Stored
-from committee.training.plans.shared.of_backbone import OfBackbone, with_weights
+from committee.training.plans.shared.independent import Independent, PlannedFit
+from committee.training.plans.shared.of_backbone import with_weights
 
 
-class Averaging(OfBackbone):
+class Averaging(Independent):
     """A single fit, with two further members of the same run: `swa_<name>` and `ema_<name>`.
 
     Stochastic weight averaging (SWA, Izmailov et al. 2018) is the mean of the weights at the ends of the last
@@ -85,16 +87,19 @@ class Averaging(OfBackbone):
         """Return start, decay and number of batches."""
         return {"start": self.start, "decay": self.decay, "num_batches": self.num_batches}
 
-    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train once, and average the weights; see the base class."""
-        spec = self.spec
-        learning = spec.training.epochs - head_epochs(spec)
+    def fits(self, rows: Rows, fold: str) -> list[PlannedFit]:
+        """Return the single fit, which also averages its weights; see the base class."""
+        learning = self.spec.training.epochs - head_epochs(self.spec)
         first = min(learning, math.floor(self.start * learning) + 1)
         trackers = (partial(TailAverage, start=first), partial(MovingAverage, decay=self.decay))
-        trained = self.fit(rows, fold, fingerprint, extra=Extra(trackers=trackers))
-        made: dict[str, Stored] = {self.name: trained.member}
+        return [PlannedFit(rows, extra=Extra(trackers=trackers))]
+
+    def made(self, trained: Sequence[Trained], rows: Rows, fold: str) -> dict[str, Stored]:
+        """Return the network and both averages, with batch-norm statistics of their own."""
+        [run] = trained
+        made: dict[str, Stored] = {self.name: run.member}
         for name, kind in ((self.swa, "swa"), (self.ema, "ema")):
-            averaged = with_weights(trained.member, trained.tracked[kind], name)
+            averaged = with_weights(run.member, run.tracked[kind], name)
             recompute(
                 averaged,
                 self.dataset,
@@ -102,7 +107,7 @@ class Averaging(OfBackbone):
                 batch_size=self.batch_size,
                 device=self.device,
                 num_batches=self.num_batches,
-                seed=spec.seed,
+                seed=self.spec.seed,
             )
             made[name] = averaged
         return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,14 +18,15 @@ from committee.models.moments import with_variance
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
+from committee.training.fit.job import Trained
 from committee.training.fit.predict import logits_of
 from committee.training.plans.base import Stored
-from committee.training.plans.shared.of_backbone import OfBackbone
+from committee.training.plans.shared.independent import Independent, PlannedFit
 
 log = logging.getLogger(__name__)
 
 
-class Bagging(OfBackbone):
+class Bagging(Independent):
     """Mean of networks on bootstrap samples (Breiman 1996): of their probabilities, or of their numbers.
 
     Each network is trained on as many rows as there are, drawn with replacement; if images have groups,
@@ -71,12 +73,16 @@ class Bagging(OfBackbone):
         """Return the number of networks."""
         return {"networks": self.networks}
 
-    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train all networks; see the base class."""
-        members = []
-        for number, bag in enumerate(self.bags(rows, fold)):
+    def fits(self, rows: Rows, fold: str) -> list[PlannedFit]:
+        """Return the fit of each network on its bootstrap sample; see the base class."""
+        bags = self.bags(rows, fold)
+        for number, bag in enumerate(bags):
             self._warn_of_absent_classes(rows, bag, number)
-            members.append(self.fit(bag, fold, fingerprint, epochs, number=number).member)
+        return [PlannedFit(bag, number) for number, bag in enumerate(bags)]
+
+    def made(self, trained: Sequence[Trained], rows: Rows, fold: str) -> dict[str, Stored]:
+        """Return the mean of the networks; see the base class."""
+        members = [each.member for each in trained]
         done = [member.provenance["epochs"] for member in members]
         bagged = Ensemble(
             members,

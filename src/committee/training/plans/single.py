@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from committee.training.fit.batches import Rows
+from committee.training.fit.job import Trained
 from committee.training.plans.base import Stored
-from committee.training.plans.shared.of_backbone import OfBackbone
+from committee.training.plans.shared.independent import Independent, PlannedFit
 
 
-class Single(OfBackbone):
+class Single(Independent):
     """A single fit of a backbone.
 
     Parameters
@@ -31,6 +34,10 @@ class Single(OfBackbone):
     ('test_resnet', 8)
     """
 
-    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Fit the backbone on `rows`; see the base class."""
-        return {self.name: self.fit(rows, fold, fingerprint, epochs).member}
+    def fits(self, rows: Rows, fold: str) -> list[PlannedFit]:
+        """Return the single fit; see the base class."""
+        return [PlannedFit(rows)]
+
+    def made(self, trained: Sequence[Trained], rows: Rows, fold: str) -> dict[str, Stored]:
+        """Return the member; see the base class."""
+        return {self.name: trained[0].member}

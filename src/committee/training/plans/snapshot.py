@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -14,14 +15,15 @@ from committee.models.ensemble import Ensemble
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
-from committee.training.fit.job import Extra
+from committee.training.fit.job import Extra, Trained
 from committee.training.fit.start import wanted_head_epochs
 from committee.training.fit.weight_trackers import Snapshots
 from committee.training.plans.base import Stored
-from committee.training.plans.shared.of_backbone import OfBackbone, with_weights
+from committee.training.plans.shared.independent import Independent, PlannedFit
+from committee.training.plans.shared.of_backbone import with_weights
 
 
-class Snapshot(OfBackbone):
+class Snapshot(Independent):
     """Mean probability of the snapshots of one run, one at the end of each cycle (Huang et al. 2017).
 
     Each snapshot is also a member of its own, `<name>_<n>`.
@@ -83,25 +85,28 @@ class Snapshot(OfBackbone):
         """Return number and length of the cycles."""
         return {"n_snapshots": self.n_snapshots, "epochs_per_cycle": self.epochs_per_cycle}
 
-    def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
-        """Train once, and combine the snapshots; see the base class."""
-        extra = Extra(trackers=(partial(Snapshots, cycle=self.epochs_per_cycle),))
-        trained = self.fit(rows, fold, fingerprint, extra=extra)
-        if len(trained.tracked) < self.n_snapshots:
+    def fits(self, rows: Rows, fold: str) -> list[PlannedFit]:
+        """Return the single fit, which keeps a copy of its weights at the end of each cycle."""
+        return [PlannedFit(rows, extra=Extra(trackers=(partial(Snapshots, cycle=self.epochs_per_cycle),)))]
+
+    def made(self, trained: Sequence[Trained], rows: Rows, fold: str) -> dict[str, Stored]:
+        """Return the mean of the snapshots, and each of them; see the base class."""
+        [run] = trained
+        if len(run.tracked) < self.n_snapshots:
             raise TrainingError(
                 f"{self.name}/{fold}",
                 expected=f"{self.n_snapshots} snapshots",
-                got=f"{len(trained.tracked)}: the run was interrupted",
+                got=f"{len(run.tracked)}: the run was interrupted",
                 todo="Run the command again: it continues where it stopped.",
             )
         parts = {
-            name: with_weights(trained.member, trained.tracked[str(number)], name)
+            name: with_weights(run.member, run.tracked[str(number)], name)
             for number, name in enumerate(self.others, 1)
         }
         for number, part in enumerate(parts.values(), 1):
             later = self.n_snapshots - number
             part.provenance["epochs"] = self.spec.training.epochs - later * self.epochs_per_cycle
         averaged = Ensemble(
-            list(parts.values()), names=list(parts), name=self.name, provenance=trained.member.provenance
+            list(parts.values()), names=list(parts), name=self.name, provenance=run.member.provenance
         )
         return {self.name: averaged.eval(), **parts}
