@@ -50,7 +50,7 @@ READ = {
 def test_maps_are_read_and_have_the_size_of_the_images(name: str):
     how, expected = READ[name]
     net = Net(how)
-    found = inspect(net, 3, 1, 18, f"maps: {name}", maps=True)
+    found = inspect(net, 3, (1, 18, 18), f"maps: {name}", maps=True)
     assert found == expected and Output(**found.to_json()) == found
     assert found.to_json()["stride"] == 4 and net.training
     images = torch.randn(2, 1, 12, 20)
@@ -80,7 +80,7 @@ REFUSED = {
 def test_outputs_without_maps_are_refused(name: str):
     how, got = REFUSED[name]
     with pytest.raises(UsageError) as caught:
-        inspect(Net(how, 1), 3, 1, 16, "net", maps=True)
+        inspect(Net(how, 1), 3, (1, 16, 16), "net", maps=True)
     assert str(caught.value) == (
         "net: expected maps [B, C, h, w], alone or as 'logits' or 'out' of a mapping or an object, got "
         f"{got}. Wrap the network in a module whose forward returns the maps alone."

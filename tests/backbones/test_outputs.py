@@ -134,7 +134,7 @@ def test_answers_that_become_nan_later_are_refused() -> None:
 
 def test_attention_and_gates_inside_are_no_probabilities() -> None:
     net = Net(lambda z: z.softmax(0) * z.sigmoid() + z.softmax(1) @ torch.eye(3) * 2)
-    assert inspect(net, 3, 1, 8, "net") == Output()
+    assert inspect(net, 3, (1, 8, 8), "net") == Output()
 
 
 def test_a_builder_is_inspected_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

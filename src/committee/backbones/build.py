@@ -147,7 +147,8 @@ def build(
         seed=seed,
     )
     if architecture.source == "python":
-        backbone.output = inspect(backbone.net, outputs, channels, img_size, name, logits=logits, maps=maps)
+        shape = (channels, img_size, img_size)
+        backbone.output = inspect(backbone.net, outputs, shape, name, logits=logits, maps=maps)
     if maps:
         require_sides(name, backbone.stride, img_size, img_size)
     if maps and architecture.source != "python":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,21 +28,22 @@ ASPECT = 0.1
 def inspect(
     net: nn.Module,
     classes: int,
-    channels: int,
-    size: int,
+    shape: Sequence[int],
     who: str,
     *,
     logits: bool = True,
     maps: bool = False,
 ) -> Output:
-    """Run a network on random images, and return how its output becomes logits.
+    """Run a network on random inputs, and return how its output becomes logits.
 
     Parameters
     ----------
     net : nn.Module
-        Normalized images, float `[B, channels, size, size]`, to logits `[B, classes]`, or to maps
+        Inputs, float `[B, *shape]`, such as normalized images, to logits `[B, classes]`, or to maps
         `[B, classes, h, w]`.
-    classes, channels, size : int
+    classes : int
+    shape : sequence of int
+        Shape of one input: `[channels, size, size]` of images.
     who : str
         Name of the network in messages.
     logits : bool
@@ -64,16 +65,17 @@ def inspect(
     --------
     >>> from torch import nn
     >>> from committee.backbones.inspection import inspect
-    >>> inspect(nn.Conv2d(3, 2, 4, stride=4), 2, 3, 32, "net", maps=True).resized
+    >>> inspect(nn.Conv2d(3, 2, 4, stride=4), 2, (3, 32, 32), "net", maps=True).resized
     True
     """
     watch = Watch()
     with _evaluating(net), torch.no_grad():
-        stride, resized = _sides(net, classes, channels, size) if maps else (1, False)
-        side = math.ceil(size / stride) * stride
+        stride, resized = _sides(net, classes, *shape[:2]) if maps else (1, False)
+        if maps:
+            shape = [shape[0], *(math.ceil(side / stride) * stride for side in shape[1:])]
         try:
             with watch:
-                output = net(_images(net, PROBES, channels, side, side))
+                output = net(_images(net, PROBES, *shape))
         except CommitteeError:
             raise
         except torch.OutOfMemoryError:
@@ -81,10 +83,10 @@ def inspect(
             return Output(maps=maps, resized=resized, stride=stride)
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
-            shape = [PROBES, channels, side, side]
             raise UsageError(
                 who,
-                expected=f"a network from images, float {shape}, to {'maps' if maps else 'logits'}",
+                expected=f"a network from {'images' if len(shape) == 3 else 'inputs'}, float "
+                f"{[PROBES, *shape]}, to {'maps' if maps else 'logits'}",
                 got=f"{type(error).__name__}: {reason}",
                 todo="Use the size (dataset.img_size) and the channels of the images that it was made for.",
             ) from error

@@ -157,6 +157,16 @@ class View(nn.Module):
         """The canvas that this preprocessing reads."""
         return CanvasSpec(canvas_size(self.size, self.fit), self.fit, self.channels)
 
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of one input of the network; None for a length that is free."""
+        side = None if self.fit == "native" else self.size
+        return self.channels, side, side
+
+    def takes(self, images: Tensor) -> bool:
+        """Return whether a batch has the type and the channels of the images that are preprocessed."""
+        return images.ndim == 4 and images.shape[1] == self.channels and images.dtype == torch.uint8
+
     def forward(self, images: Tensor) -> Tensor:
         """Preprocess uint8 `[B, c, H, W]` of any height and width to float32 `[B, c, size, size]`.
 
@@ -173,7 +183,7 @@ class View(nn.Module):
         return self._fitted(images, self.canvas.size)
 
     def _fitted(self, images: Tensor, kept: int) -> Tensor:
-        if images.ndim != 4 or images.shape[1] != self.channels or images.dtype != torch.uint8:
+        if not self.takes(images):
             raise DataError(
                 "images",
                 expected=f"a batch uint8 [batch, {self.channels}, height, width]",

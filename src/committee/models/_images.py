@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from committee.errors import DataError
+from committee.images.as_given import AsGiven
 from committee.images.decode import Source, decode
 from committee.images.view import View
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
@@ -30,32 +31,38 @@ def check_images(name: str, view: View, images: Any, normalized: bool) -> None:
         Name of the member.
     view : View
     images : tensor
-        uint8 `[B, c, H, W]`, or float `[B, c, size, size]` if `normalized` is true.
+        uint8 `[B, c, H, W]`, or float `[B, *view.input_shape]` if `normalized` is true.
     normalized : bool
-        Whether images of a floating type are accepted.
+        Whether inputs of a floating type are accepted.
     """
     tensor = isinstance(images, Tensor)
     floating = tensor and images.is_floating_point()
-    if (
-        tensor
-        and images.ndim == 4
-        and images.shape[1] == view.channels
-        and (images.dtype == torch.uint8 or (floating and normalized and _fits(images, view)))
-    ):
+    if tensor and (normalized and _fits(images, view) if floating else view.takes(images)):
         return
-    if floating and normalized:
-        expected = f"normalized images [batch, {view.channels}, {view.size}, {view.size}]"
-    else:
-        expected = f"a batch uint8 [batch, {view.channels}, height, width]"
     shape = list(getattr(images, "shape", ()))
     kind = str(images.dtype).removeprefix("torch.") if tensor else type(images).__name__
-    todo = _advice(view, images, normalized)
-    raise DataError(name, expected=expected, got=f"{kind} {shape}{_spread(images)}", todo=todo)
+    raise DataError(
+        name,
+        expected=_expected(view, floating and normalized),
+        got=f"{kind} {shape}{_spread(images)}",
+        todo=_advice(view, images, normalized),
+    )
+
+
+def _expected(view: View, floating: bool) -> str:
+    if isinstance(view, AsGiven):
+        return f"a batch float [batch, {', '.join(map(str, view.shape))}]"
+    if floating:
+        return f"normalized images [batch, {view.channels}, {view.size}, {view.size}]"
+    return f"a batch uint8 [batch, {view.channels}, height, width]"
 
 
 def _fits(images: Tensor, view: View) -> bool:
-    """Return whether images have the size of the network's input, which may be any size without resizing."""
-    return view.fit == "native" or images.shape[2:] == (view.size, view.size)
+    """Return whether images have the shape of the network's input, of which some lengths may be free."""
+    shape = view.input_shape
+    return images.ndim == len(shape) + 1 and all(
+        length in (None, own) for length, own in zip(shape, images.shape[1:], strict=True)
+    )
 
 
 def _spread(images: Any) -> str:
@@ -69,6 +76,8 @@ def _advice(view: View, images: Any, normalized: bool) -> str:
     """Return what a caller can do with images that a view does not accept; the first of several steps."""
     if not isinstance(images, Tensor):
         return "Call the method predict, or torch.from_numpy(images)."
+    if isinstance(view, AsGiven):
+        return _advice_on_inputs(view, images)
     if images.ndim == 3 and view.channels in (1, images.shape[0]):
         place = "None" if images.shape[0] == view.channels else ":, None"
         return f"Add the missing axis: images[{place}]."
@@ -96,6 +105,21 @@ def _advice(view: View, images: Any, normalized: bool) -> str:
     return f"Give pixels in 0..255: ({pixels}).round().to(torch.uint8); {already}"
 
 
+def _advice_on_inputs(view: AsGiven, images: Tensor) -> str:
+    """Return what a caller can do with inputs that a network without preprocessing does not accept."""
+    if tuple(images.shape) == view.shape:
+        return "Add the axis of the batch: inputs[None]."
+    if tuple(images.shape[1:]) != view.shape:
+        return "Give inputs of the shape that the network was trained on."
+    return "Convert them as in the training: inputs.float()."
+
+
+def axes_of(module: nn.Module) -> int:
+    """Return the number of axes of a batch of the first `View` of a module; 4 if it has none."""
+    views = (part for part in module.modules() if isinstance(part, View))
+    return next((1 + len(view.input_shape) for view in views), 4)
+
+
 def channels_of(module: nn.Module) -> int:
     """Return the number of channels of the first `View` of a module; 3 if it has none."""
     return next((part.channels for part in module.modules() if isinstance(part, View)), 3)
@@ -117,7 +141,7 @@ def image_batches(
 
 
 def labeled_batches(
-    who: str, data: Any, labels: Any, channels: int, target_type: TargetType = CLASSES
+    who: str, data: Any, labels: Any, channels: int, target_type: TargetType = CLASSES, axes: int = 4
 ) -> Iterator[tuple[Tensor, NDArray[Any]]]:
     """Yield batches of images, and the labels of each, int or str `[B]`, or float `[B, T]`.
 
@@ -134,6 +158,8 @@ def labeled_batches(
         Channels of images that are decoded.
     target_type : TargetType
         What labels are.
+    axes : int
+        Number of axes of a batch of images.
     """
     read = READERS[target_type.name]
     if labels is not None:
@@ -151,7 +177,7 @@ def labeled_batches(
             who, expected="labels of the images", got="none", todo="Pass them too: fit(images, labels)."
         )
     pairs = (_pair(who, item) for item in data)
-    for single, some in itertools.groupby(pairs, key=lambda pair: _is_single(pair[0])):
+    for single, some in itertools.groupby(pairs, key=lambda pair: _is_single(pair[0], axes)):
         if single:
             yield from _stacked(who, some, channels, read)
         else:
@@ -186,8 +212,8 @@ def _pair(who: str, item: Any) -> tuple[Any, Any]:
     )
 
 
-def _is_single(images: Any) -> bool:
-    return not isinstance(images, Tensor | np.ndarray) or images.ndim < 4
+def _is_single(images: Any, axes: int) -> bool:
+    return not isinstance(images, Tensor | np.ndarray) or images.ndim < axes
 
 
 def _pixels(image: Source | Tensor, channels: int) -> Tensor:

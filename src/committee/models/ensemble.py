@@ -17,6 +17,7 @@ from committee.combiners.base import build as build_combiner
 from committee.combiners.base import load as load_combiner
 from committee.combiners.base import save as save_combiner
 from committee.errors import UsageError
+from committee.images.as_given import view_of
 from committee.images.decode import Source
 from committee.images.view import View
 from committee.models._arguments import bound_combiner, check_same_classes, member_names
@@ -373,7 +374,7 @@ def _load_network(
 def views_of(folder: Path) -> list[View]:
     """Return the preprocessing of all networks that are saved in a folder, without building them."""
     files = sorted(folder.rglob(MEMBER))
-    return [View(**read_description(file, "a member", MEMBER_PROTOCOL)["view"]) for file in files]
+    return [view_of(read_description(file, "a member", MEMBER_PROTOCOL)["view"]) for file in files]
 
 
 def folds_member(networks: Sequence[nn.Module], name: str) -> Ensemble:

@@ -13,7 +13,7 @@ from torch import Tensor
 from committee.errors import DataError
 from committee.images.maps import Maps
 from committee.images.points import sample_points
-from committee.models._images import channels_of, image_batches, labeled_batches
+from committee.models._images import axes_of, channels_of, image_batches, labeled_batches
 from committee.predictions.table import Predictions
 from committee.tasks.base import Task
 
@@ -25,7 +25,8 @@ def labeled_rows(
     ensemble: Any, images: Any, labels: Any, labels_are: str | None, device: torch.device
 ) -> Predictions:
     """Return the outputs of the members of an ensemble for labeled images; see `Ensemble.predictions`."""
-    batches = labeled_batches(ensemble.name, images, labels, channels_of(ensemble), ensemble.task.target_type)
+    target_type, axes = ensemble.task.target_type, axes_of(ensemble)
+    batches = labeled_batches(ensemble.name, images, labels, channels_of(ensemble), target_type, axes)
     outputs_of = ensemble.member_moments if ensemble.has_variance else ensemble.member_logits
     found = [(outputs_of(part.to(device)).cpu(), own) for part, own in batches]
     if not found:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import safetensors.torch
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -17,7 +18,8 @@ from committee.backbones.build import build
 from committee.backbones.inspection import inspect
 from committee.backbones.outputs import scaled
 from committee.backbones.weights import require_finite
-from committee.errors import DataError
+from committee.errors import DataError, UsageError
+from committee.images.as_given import AsGiven, view_of
 from committee.images.decode import Source
 from committee.images.view import Fit, View
 from committee.models._images import check_images
@@ -86,6 +88,12 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
     >>> member = Member.from_module(net, targets=["age"], units=["years"], size=8).eval()
     >>> member.task.key, member.predict(images).shape
     ('regression', (4, 1))
+
+    A network of vectors:
+
+    >>> member = Member.from_module(torch.nn.Linear(5, 3), classes=["a", "b", "c"], shape=[5])
+    >>> member.predict(torch.zeros(2, 5)).shape
+    (2, 3)
     """
 
     takes_batches = True
@@ -196,7 +204,8 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         shift: Sequence[float] = (),
         scale: Sequence[float] = (),
         variance: bool = False,
-        size: int,
+        size: int | None = None,
+        shape: Sequence[int] | None = None,
         mean: float | Sequence[float] = IMAGENET_MEAN,
         std: float | Sequence[float] = IMAGENET_STD,
         fit: Fit = "crop",
@@ -209,11 +218,12 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         Parameters
         ----------
         net : nn.Module
-            A module from float32 images `[B, channels, size, size]`, normalized by `mean` and `std`, to
-            logits `[B, C]` or `[B, C, 1, 1]`, alone or as `logits` of a mapping or an object. Of other
-            mappings, lists and tuples, the only value of this shape is used. If the network ends in a softmax
-            or a sigmoid, the logarithm of its output is used. It is run once, on random images, to find out.
-            With `targets`, it returns numbers `[B, T]`, which are used as they are.
+            A module from float32 images `[B, channels, size, size]`, normalized by `mean` and `std`, or from
+            float32 inputs `[B, *shape]`, to logits `[B, C]` or `[B, C, 1, 1]`, alone or as `logits` of a
+            mapping or an object. Of other mappings, lists and tuples, the only value of this shape is used.
+            If the network ends in a softmax or a sigmoid, the logarithm of its output is used. It is run
+            once, on random inputs, to find out. With `targets`, it returns numbers `[B, T]`, which are used
+            as they are.
         classes, targets : sequence of str
             Names of the classes, in the order of the logits, or of the targets: one of the two.
         task : Task or str, optional
@@ -225,8 +235,11 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         variance : bool
             Whether the network returns numbers `[B, 2T]`: one for each target, then one for the variance of
             each, of which the softplus is the variance, in units of the squared scale.
-        size : int
+        size : int, optional
             Side length of the input of the network in pixels.
+        shape : sequence of int, optional
+            In place of `size`, for a network of anything but square images: the shape of one input, such as
+            `[64]` for vectors. Inputs are of a floating type, and are given to the network as they are.
         mean, std : float or sequence of float
             Mean and standard deviation of the channels, for pixel values from 0 to 1, as in the training of
             the network; those of ImageNet by default.
@@ -247,16 +260,27 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
             Weights, or what the network returns, contain NaN or infinity.
         """
         task, names = task_and_names(task, classes, targets, name)
+        dense = task.target_type.dense
+        view: View
+        if size is not None and shape is None:
+            view, shape = View(size, mean, std, "native" if dense else fit, channels), (channels, size, size)
+        elif shape is not None and size is None:
+            view, normalized = AsGiven(shape), True
+        else:
+            raise UsageError(
+                name,
+                expected="the size of square images, or the shape of an input",
+                got="neither" if size is None else "both",
+                todo="Pass size=... or shape=[...].",
+            )
         require_finite(dict(net.named_parameters()), name)
         outputs = outputs_of(names, task, variance, name)
         if isinstance(net, Backbone):
             network = net
         else:
-            dense = task.target_type.dense
-            output = inspect(net, outputs, channels, size, name, logits=task.logits, maps=dense)
+            output = inspect(net, outputs, shape, name, logits=task.logits, maps=dense)
             network = Backbone(net, find_head(net, outputs), output=output)
         network.output = replace(scaled(network.output, shift, scale, names, name), variance=variance)
-        view = View(size, mean, std, "native" if task.target_type.dense else fit, channels)
         return cls(network, view, names, name, normalized=normalized, task=task, units=units)
 
     def forward(self, images: Tensor | Batch) -> Tensor:
@@ -289,7 +313,9 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
     def _input(self, batch: Batch) -> Tensor:
         """Return the input of the network, float `[B, c, size, size]`."""
         check_images(self.name, self.view, batch.source, self.normalized)
-        return batch.images if batch.source.is_floating_point() else batch.normalized(self.view)
+        if not batch.source.is_floating_point():
+            return batch.normalized(self.view)
+        return batch.images.float() if batch.source.dtype == torch.float64 else batch.images
 
     def predict(
         self, images: Tensor | NDArray[np.uint8] | Sequence[Source], batch_size: int = 32, **tiles: Any
@@ -349,8 +375,8 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         description = read_description(folder / DESCRIPTION, "a member", PROTOCOL)
 
         def rebuild() -> Any:
-            classes, view = description["class_names"], View(**description["view"])
-            if not 0 < view.size <= LARGEST_SIDE:
+            classes, view = description["class_names"], view_of(description["view"])
+            if not (isinstance(view, AsGiven) or 0 < view.size <= LARGEST_SIDE):
                 raise ValueError(f"an input of {view.size} pixels")
             network = load_network(description, view, folder / WEIGHTS, trusted, net)
             name, provenance = str(description["name"]), description["provenance"]
