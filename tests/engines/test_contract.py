@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -57,6 +58,12 @@ def images(count: int, seed: int = 0, channels: int = 3) -> Tensor:
     return torch.randint(0, 256, (count, channels, 12, 10), dtype=torch.uint8, generator=generator)
 
 
+@pytest.fixture(autouse=True)
+def _no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `torch.compile` record programs and not compile them, which takes half a minute."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+
+
 def ready(name: str, module: nn.Module, precision: str = "fp32") -> Engine:
     """The engine, unless it cannot run the module on this machine."""
     engine = ENGINES.make(name, precision=precision)
@@ -82,6 +89,19 @@ def test_an_engine_returns_what_the_module_returns(name: str, kind: str) -> None
     for key, tensor in module.state_dict().items():
         assert torch.equal(tensor, before[key]), key
         assert tensor.stride() == before[key].stride(), key
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [(name, each) for name in ENGINE_NAMES for each in ENGINES.load(name).precisions if each != "fp32"],
+)
+@torch.inference_mode()
+def test_lower_precision_costs_little(name: str, precision: str) -> None:
+    module, batch = MODULES["classes"], images(5, seed=1)
+    found = ready(name, module, precision).prepare(module, images(4))(batch)
+    difference = (found.exp() - infer_of(module)(batch).exp()).abs().max()
+    assert 0 < difference < 0.02
+    assert found.dtype == torch.float32
 
 
 @pytest.mark.parametrize("name", ENGINE_NAMES)

@@ -103,7 +103,7 @@ class Engine(ABC):
         -------
         callable
             Images of the shape of the example, of any number, to what `module.infer`, or else `module`,
-            returns for them: float32, on the same device. It is called in `torch.inference_mode`.
+            returns for them: float32, on the same device. It is called without gradients.
 
         Raises
         ------

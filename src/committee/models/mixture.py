@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -59,11 +59,23 @@ class Mixture(Distributed, Vote):
 
     def member_logits(self, images: Tensor | Batch) -> Tensor:
         """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`."""
-        return self._inputs_of(images, lambda network: network, lambda vote, inputs: vote.combiner(inputs))
+        return self._inputs_of(images, lambda network: network, _combined)
 
     def member_moments(self, images: Tensor | Batch) -> Tensor:
         """Return numbers and variances of the inputs of the combiner, float32 `[M, B, T, 2]`."""
         return self._inputs_of(images, WithVariance, mixture_of)
+
+    def outputs_of(
+        self, member: int, batch: Batch, wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+    ) -> dict[int, Tensor]:
+        """Return the outputs `[B, C, ...]` of one of the networks, by their position in `outputs`."""
+        views = views_of_network(self.outputs, member)
+        found = run_views(wrap(self.members[member]), list(views.values()), batch)
+        return dict(zip(views, found, strict=True))
+
+    def combine_outputs(self, outputs: Mapping[int, Tensor]) -> Tensor:
+        """Return the result `[B, C, ...]` of the outputs of all networks, by their position in `outputs`."""
+        return self.combined(self._voted(outputs, _combined))
 
     def _inputs_of(
         self,
@@ -73,12 +85,16 @@ class Mixture(Distributed, Vote):
     ) -> Tensor:
         batch = Batch.of(images)
         outputs: dict[int, Tensor] = {}
-        for index, member in enumerate(self.members):
-            views = views_of_network(self.outputs, index)
-            outputs |= dict(zip(views, run_views(wrap(member), list(views.values()), batch), strict=True))
+        for member in range(len(self.members)):
+            outputs |= self.outputs_of(member, batch, wrap)
+        return self._voted(outputs, combine)
+
+    def _voted(self, outputs: Mapping[int, Tensor], combine: Callable[[Vote, Tensor], Tensor]) -> Tensor:
+        """Return the inputs of the combiner, which are outputs of networks and of earlier votes."""
+        known = dict(outputs)
         for index, vote in enumerate(cast("Iterable[Vote]", self.votes)):
-            outputs[~index] = combine(vote, vote.stack_inputs(outputs))
-        return self.stack_inputs(outputs)
+            known[~index] = combine(vote, vote.stack_inputs(known))
+        return self.stack_inputs(known)
 
     def moments(self, images: Tensor | Batch) -> Tensor:
         """Return numbers and their variances, float `[B, T, 2]`: those of the mixture of the members."""
@@ -89,6 +105,10 @@ class Mixture(Distributed, Vote):
         inputs = self.member_moments(images)
         mean, shares = self.combiner(inputs[..., 0]), _shares(self, inputs)
         return torch.stack([mean, *parts_of_variance(inputs, shares, mean)], -1)
+
+
+def _combined(vote: Vote, inputs: Tensor) -> Tensor:
+    return cast("Tensor", vote.combiner(inputs))
 
 
 def mixture_of(vote: Vote, inputs: Tensor) -> Tensor:
