@@ -47,6 +47,18 @@ def test_a_stage_on_the_files_of_a_store_leaves_them_alone(
     assert sorted(path.name for path in trained.debug_tmp().iterdir()) == ["run_1", "run_2"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "word", ["dataset.ignore=255", "dataset.class_names=[a, b, c]", "dataset.task=segmentation"]
+)
+def test_synthetic_samples_need_only_what_networks_read(
+    store: Store, cli: Callable[..., object], word: str
+) -> None:
+    words = ("debug", "--section", "smoke", "--fast", "--store", store.root, *SMALL)
+    said = cli(*words, "--set", word)
+    assert said.code == 0, said.err
+
+
 def test_only_confirm_removes_what_earlier_runs_left(store: Store, cli: Callable[..., object]) -> None:
     keep = store.debug_tmp() / "run_1" / "notes.txt"
     keep.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The engines of GPUs, with stand-ins for what only a GPU has: the graphs, and which stream waits for which."""
+"""The engines of GPUs, with stand-ins for what only a GPU has: graphs, and which stream waits for which."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from committee.errors import CommitteeError, RecipeError
@@ -21,11 +22,17 @@ from committee.tasks.base import TASKS
 log = logging.getLogger(__name__)
 
 
-def run(recipe: Recipe, store: Store) -> Outcome:
+def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
     """Train, combine, evaluate and export everything that a recipe enables, and update the catalog.
 
     A stage continues without the models that failed in an earlier one. Results in the store are not computed
     again, so the same call resumes an interrupted run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    store : Store, str or Path
+        The store, or its folder.
 
     Returns
     -------
@@ -37,7 +44,7 @@ def run(recipe: Recipe, store: Store) -> Outcome:
     CommitteeError
         Two members or ensembles would have the same name, or a required stage cannot start.
     """
-    stages = wanted(recipe)
+    store, stages = Store.of(store), wanted(recipe)
     check_names(stages, recipe)
     _warn_of_unused(stages, recipe)
     for text in (text for stage in stages for text in stage.names(recipe).left_out):

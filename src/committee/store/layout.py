@@ -44,6 +44,11 @@ class Store:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
+    @classmethod
+    def of(cls, store: Store | str | Path) -> Store:
+        """Return a store unchanged, or the store in a folder."""
+        return store if isinstance(store, Store) else cls(store)
+
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 

@@ -86,7 +86,7 @@ def test_predictions_are_loaded_by_name(trained: Store, store: Store) -> None:
     names = ("test_resnet", "test_vit")
     oof = load_predictions(trained)
     assert (oof.members, oof.logits.shape[1], oof.folds is not None) == (names, 191, True)
-    test = load_predictions(trained, ["test_vit"], "test", inference="folds")
+    test = load_predictions(str(trained.root), ["test_vit"], "test", inference="folds")
     stored = Predictions.load(trained.kfold("test_vit") / "test_folds")
     np.testing.assert_array_equal(test.logits, stored.logits)
     with pytest.raises(StoreError) as caught:

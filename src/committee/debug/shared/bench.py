@@ -13,13 +13,18 @@ import numpy as np
 from committee.errors import CommitteeError, StoreError
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.stages.train import Train
+from committee.recipe.dataset import Dataset
 from committee.recipe.members import is_named
 from committee.recipe.model import Backbones, Recipe
 from committee.recipe.training import Model
 from committee.store.layout import Store
+from committee.tasks.base import TASKS
 
 SAMPLES = 16
 FAST = {"epochs": 1, "head_epochs": 0, "warmup_epochs": 0.0, "folds": 2, "pretrained": False}
+OF_INPUT = {"channels", "img_size", "fit", "task"}
+"""Keys of `dataset` that describe the input of networks and not the files of the user."""
+BRIGHT = 96
 NOT_LINKED = ("debug_tmp", "deploy")
 DEFAULT_BACKBONE = "timm:test_resnet"
 
@@ -53,7 +58,12 @@ class Bench:
         self.scratch.root.mkdir(parents=True)
         if self.fast:
             images, labels = synthetic(self.recipe.dataset.channels)
-            np.savez(samples_file(self.scratch), images=images, labels=labels)
+            task = self.recipe.dataset.task
+            dense = task in TASKS.names() and TASKS.make(task).target_type.dense
+            if dense:
+                np.savez(samples_file(self.scratch), images=images, masks=masks(images))
+            else:
+                np.savez(samples_file(self.scratch), images=images, labels=labels)
         elif self.store.root.is_dir():
             shutil.copytree(
                 self.store.root, self.scratch.root, copy_function=_link, dirs_exist_ok=True, ignore=_ignore
@@ -101,6 +111,11 @@ def synthetic(channels: int, size: int = 32) -> tuple[np.ndarray[Any, Any], np.n
     return (noise + 96 * labels[:, None, None, None]).astype(np.uint8), labels
 
 
+def masks(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the true maps of synthetic images, uint8 `[16, size, size]`: which pixels are bright."""
+    return (images[..., 0] > BRIGHT).astype(np.uint8)
+
+
 def only(recipe: Recipe, backbone: str) -> Recipe:
     """Return the recipe with one backbone only, with its settings in the recipe."""
     models = [model for model in recipe.models if is_named(backbone, model.alias or "", model.name)]
@@ -110,20 +125,9 @@ def only(recipe: Recipe, backbone: str) -> Recipe:
 
 def fast_recipe(recipe: Recipe, scratch: Store) -> Recipe:
     """Return the recipe for synthetic samples and one epoch; a single backbone is trained with two seeds."""
-    dataset = recipe.dataset.model_copy(
-        update={
-            "path": str(samples_file(scratch)),
-            "name": None,
-            "reader": "numpy",
-            "n_classes": None,
-            "targets": recipe.dataset.targets and recipe.dataset.targets[:1],
-            "units": {},
-            "fold_column": None,
-            "group_column": None,
-            "test_size": 0.25,
-            "batch_size": 4,
-        }
-    )
+    given = recipe.dataset.model_dump(include=OF_INPUT)
+    given |= {"targets": recipe.dataset.targets and recipe.dataset.targets[:1]}
+    dataset = Dataset(path=str(samples_file(scratch)), reader="numpy", test_size=0.25, batch_size=4, **given)
     names = list(dict.fromkeys(spec.backbone for spec in recipe.members())) or [DEFAULT_BACKBONE]
     seeds = [0, 1] if len(names) == 1 else None
     return recipe.model_copy(

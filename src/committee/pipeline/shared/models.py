@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -22,13 +23,18 @@ from committee.store.manifest import read_whole
 
 
 def load_model(
-    store: Store, name: str, *, inference: str | None = None, trusted: bool | Collection[str] = ()
+    store: Store | str | Path,
+    name: str,
+    *,
+    inference: str | None = None,
+    trusted: bool | Collection[str] = (),
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Load a stored member or ensemble.
 
     Parameters
     ----------
-    store : Store
+    store : Store, str or Path
+        The store, or its folder.
     name : str
         Full or short name of a member or an ensemble.
     inference : {"refit", "folds"} or name of a fit, optional
@@ -52,6 +58,7 @@ def load_model(
     StoreError
         A file is damaged, or a member was trained again after the ensemble was built.
     """
+    store = Store.of(store)
     full = store.resolve(name)
     if full in store.ensembles():
         return _ensemble(store, full, inference, trusted)

@@ -142,13 +142,18 @@ def oof_rows(store: Store, members: Iterable[str]) -> Predictions:
 
 
 def load_predictions(
-    store: Store, members: Iterable[str] = (), split: str = "oof", *, inference: str | None = None
+    store: Store | str | Path,
+    members: Iterable[str] = (),
+    split: str = "oof",
+    *,
+    inference: str | None = None,
 ) -> Predictions:
     """Load the joined predictions of stored members.
 
     Parameters
     ----------
-    store : Store
+    store : Store, str or Path
+        The store, or its folder.
     members : iterable of str
         Names of members; all members of the store if empty.
     split : {"oof", "test", "val"}
@@ -164,6 +169,7 @@ def load_predictions(
     StoreError
         The store has no members, or a member has no such predictions.
     """
+    store = Store.of(store)
     names = [store.resolve(name) for name in members] or list(store.members())
     if not names:
         raise StoreError(
