@@ -7,7 +7,7 @@ import importlib
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,10 @@ _BACKBONE = f"{Backbone.__module__}.{Backbone.__qualname__}"
 
 def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
     """Write a module to an ONNX file and return its path; see `Exporter.export`."""
-    _require_packages()
+    require_packages("exporting to ONNX")
     from committee.base.onnx_branches import add_branches
 
-    model = _translate(module, example, card).model
+    model = _translate(module, example, card)
     add_branches(model.graph)
     networks = _Networks(module)
     for node in model.graph.all_nodes():
@@ -51,7 +51,7 @@ def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
         **{name: json.dumps(value, ensure_ascii=False) for name, value in card.predicts().items()},
         networks=json.dumps(networks.classes, ensure_ascii=False),
     )
-    return _save(model, path)
+    return save(model, path)
 
 
 class _Networks:
@@ -84,36 +84,65 @@ class _Networks:
 
 
 def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
+    model = linked(module).eval()
+    outputs = [card.target_type.answers, *([STD] if has_variance(module) else [])]
+    images = [model.example(example)]
+    return record(model, module, images, {"images": model.free}, ["images"], outputs, f"onnx of {card.name}")
+
+
+def record(
+    model: nn.Module,
+    module: nn.Module,
+    images: Sequence[Tensor],
+    free: Any,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    who: str,
+) -> Any:
+    """Translate a module to an ONNX model in memory.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        What is recorded.
+    module : torch.nn.Module
+        The part of it whose buffers decide which networks run.
+    images : sequence of Tensor
+        What `model` is called with.
+    free : Any
+        The free dimensions, as `torch.export.export` takes them.
+    inputs, outputs : sequence of str
+        Names in the graph.
+    who : str
+        Format and name of the model, for the error.
+    """
     from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
     from committee.exporters._onnx_simplify import simplify
-
-    model = linked(module).eval()
-    images = model.example(example)
 
     def export() -> Any:
         program: Any = torch.onnx.export(
             model,
-            (images,),
+            tuple(images),
             dynamo=True,
             verbose=False,
-            input_names=["images"],
-            output_names=[card.target_type.answers, *([STD] if has_variance(module) else [])],
-            dynamic_shapes={"images": model.free},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=free,
             custom_translation_table=TRANSLATIONS,
             optimize=False,
         )
         simplify(program.model)
-        return program
+        return program.model
 
     def again() -> object:
-        return torch.export.export(model, (images,), dynamic_shapes=(model.free,), strict=False)
+        return torch.export.export(model, tuple(images), dynamic_shapes=free, strict=False)
 
     @contextmanager
     def within() -> Iterator[None]:
         with _quiet(), tracing(module, OPERATIONS):
             yield
 
-    return recorded(model, export, f"onnx of {card.name}", "torch.export", within, again)
+    return recorded(model, export, who, "torch.export", within, again)
 
 
 @contextmanager
@@ -127,7 +156,8 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _save(model: Any, path: Path) -> Path:
+def save(model: Any, path: Path) -> Path:
+    """Write an ONNX model, and weights beyond 2 GiB to a second file; return the path."""
     import onnx_ir
 
     size = sum(value.const_value.nbytes for part in model.graphs() for value in part.initializers.values())
@@ -135,9 +165,10 @@ def _save(model: Any, path: Path) -> Path:
     return path
 
 
-def _require_packages() -> None:
+def require_packages(what: str) -> None:
+    """Raise DependencyError unless the packages that write ONNX files are installed."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
             importlib.import_module(package)
         except ImportError:
-            raise require(package, "onnx", "exporting to ONNX") from None
+            raise require(package, "onnx", what) from None

@@ -38,6 +38,21 @@ class _Resized(Batch):
         found = self._given[_key(view)]
         return found if rows is None else found[rows]
 
+    def run(self, module: nn.Module, *, lazy: bool = False) -> Tensor:
+        if not getattr(module, "takes_batches", False):
+            raise no_batches("a network without its preprocessing", module)
+        return super().run(module, lazy=lazy)
+
+
+def no_batches(who: str, model: nn.Module) -> ExportError:
+    """Return the error about a module that does not preprocess images itself."""
+    return ExportError(
+        who,
+        expected="a Member, an Ensemble or a Composite",
+        got=type(model).__name__,
+        todo="Wrap it with Member.from_module.",
+    )
+
 
 class FromResized(nn.Module):
     """A model from the resized images of each of its preprocessings to probabilities or numbers.
@@ -72,18 +87,17 @@ class FromResized(nn.Module):
             if isinstance(part, View) and (_key(part) not in found or part.size >= found[_key(part)].size):
                 found[_key(part)] = part
         if not found or not getattr(model, "takes_batches", False):
-            raise ExportError(
-                who,
-                expected="a Member, an Ensemble or a Composite",
-                got=type(model).__name__,
-                todo="Wrap it with Member.from_module.",
-            )
+            raise no_batches(who, model)
         self.views = list(found.values())
 
     def forward(self, *images: Tensor) -> Tensor:
         """Return probabilities or numbers, float32 `[B, C]`, or maps `[B, C, size, size]`."""
+        return self._link(self.outputs(*images))
+
+    def outputs(self, *images: Tensor) -> Tensor:
+        """Return what the model returns, in float32: logits, where `forward` returns probabilities."""
         outputs: Tensor = self.model(_Resized(self.views, images))
-        return self._link(outputs.float())
+        return outputs.float()
 
     def examples(self, batch: int) -> tuple[Tensor, ...]:
         """Return an input of the right shape for each preprocessing."""
