@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from committee.base.registry import Family
 from committee.base.tracing import constant, has_branches
 from committee.combiners.shared.serving import FAMILY, Serving, default_task
+from committee.combiners.shared.tiles import combined
 from committee.errors import DataError, RecipeError, StoreError, UsageError, nearest
 from committee.tasks.base import TASKS, task_of
 from committee.untrusted.documents import build as build_from
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from committee.predictions.table import Predictions
 
 PROTOCOL = 1
-TILE = 2**18
 PASS = 2e-8
 """Seconds in which a few passes read one logit."""
 
@@ -169,7 +169,6 @@ class Combiner(Serving, ABC):
         """
         return self
 
-    @torch.no_grad()
     def combine(
         self, logits: NDArray[np.floating], rows: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
@@ -178,7 +177,7 @@ class Combiner(Serving, ABC):
         Parameters
         ----------
         logits : float array [M, N, C, ...]
-            May be memory-mapped: it is read in tiles that fit in the cache.
+            May be memory-mapped, or `Blocks`: it is read in tiles.
         rows : int64 array [R], optional
             The rows to combine; all by default.
         """
@@ -189,19 +188,13 @@ class Combiner(Serving, ABC):
                 got=f"{len(logits)}",
                 todo="Select the members of the fit: predictions.select(...).",
             )
-        block = max(16, TILE // max(1, len(logits) * int(np.prod(logits.shape[2:]))))
-        count = logits.shape[1] if rows is None else len(rows)
-        result = np.empty((count, *logits.shape[2:]), np.float32)
-        for start in range(0, count, block):
-            span = slice(start, start + block)
-            tile = torch.from_numpy(np.array(logits[:, span if rows is None else rows[span]]))
-            result[start : start + block] = self.infer(tile).numpy()
-        wrong = np.flatnonzero(np.isnan(result).reshape(count, -1).any(axis=1))
+        result = combined(self, logits, rows)
+        wrong = np.flatnonzero(np.isnan(result).reshape(len(result), -1).any(axis=1))
         if len(wrong):
             raise DataError(
                 self.key,
                 expected="finite logits",
-                got=f"NaN for {len(wrong)} of {count} rows, the first of which is row {wrong[0] + 1}",
+                got=f"NaN for {len(wrong)} of {len(result)} rows, the first of which is row {wrong[0] + 1}",
                 todo="Find the member with NaN: numpy.isnan(logits).any(axis=(1, 2)).",
             )
         return result

@@ -21,6 +21,8 @@ from committee.predictions.targets import named_alike
 
 log = logging.getLogger(__name__)
 
+LARGE = 2**30
+"""Bytes of all files together from which scores stay in the files, and are read in blocks."""
 _FOLD = re.compile(
     r"(?P<model>.*[^ ._-])[ ._-]+fold[ ._=-]?(?P<fold>\d{1,4})(?P<rest>(?:[ ._-].*)?)", re.IGNORECASE
 )
@@ -93,6 +95,8 @@ def read_models(
         A file cannot be read, or files do not match.
     """
     models = models_of(paths).items()
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    reading = replace(reading, on_disk=reading.on_disk or size > LARGE)
     parts = [read_model(name, files, reading, average_folds=average_folds) for name, files in models]
     return Predictions.join(named_alike(parts))
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError, first_five
+from committee.predictions.blocks import blocks_of
 from committee.predictions.names import class_numbers
 
 log = logging.getLogger(__name__)
@@ -45,18 +47,16 @@ def log_probabilities(
         A number is negative or not finite, or a row does not sum to 1.
     """
     ids = np.arange(probabilities.shape[1]) if sample_ids is None else np.asarray(sample_ids)
-    logs = np.empty_like(probabilities)
-    for place, (name, member) in enumerate(zip(members, probabilities, strict=True)):
+    floors = []
+    for name, member in zip(members, probabilities, strict=True):
         scale = _percent(member, f"{who}: {name}" if len(members) > 1 else who)
         _check_sums(member * scale if scale != 1 else member, ids, who)
-        floor = SMALLEST
-        if (zeros := member.size - np.count_nonzero(member)) > 0:
-            floor = FLOOR / scale
-            log.info(
-                "%s: %d of %d probabilities are exactly 0: those below %g are read as %g",
-                *(name, zeros, member.size, FLOOR, FLOOR),
-            )
-        np.maximum(member, floor, out=logs[place])
+        floors.append(_floor(member, name, scale))
+    if (kept := blocks_of(probabilities)) is not None:
+        return cast("NDArray[np.float32]", kept.in_logs(floors))
+    logs = np.empty_like(probabilities)
+    for place, floor in enumerate(floors):
+        np.maximum(probabilities[place], floor, out=logs[place])
     return np.log(logs, out=logs)
 
 
@@ -65,10 +65,11 @@ def check_logits(logits: NDArray[np.float32], who: str) -> None:
 
     They are if all are from 0 to 1, not only 0 and 1 and not all equal, and each row sums to 1.
     """
-    for member in logits:
-        first = member[:1]
+    for place in range(len(logits)):
+        first = logits[place, :1]
         if not (first.min() >= 0 and first.max() <= 1):
             continue
+        member = logits[place]
         inside = member.min() >= 0 and member.max() <= 1
         if inside and (np.abs(member.sum(axis=1) - 1) <= SUM_TOLERANCE).all() and _is_varied(member):
             raise DataError(
@@ -114,6 +115,18 @@ def two_columns(
             todo="Say that they are logits: --values-are logits.",
         )
     return np.stack([1 - score, score], axis=1), ["0", "1"]
+
+
+def _floor(member: NDArray[np.float32], name: str, scale: float) -> float:
+    """Return the smallest probability of a member that is taken as it is, in its unit."""
+    zeros = member.size - np.count_nonzero(member)
+    if not zeros:
+        return SMALLEST
+    log.info(
+        "%s: %d of %d probabilities are exactly 0: those below %g are read as %g",
+        *(name, zeros, member.size, FLOOR, FLOOR),
+    )
+    return FLOOR / scale
 
 
 def _is_varied(member: NDArray[np.float32]) -> bool:

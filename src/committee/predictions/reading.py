@@ -28,6 +28,9 @@ class Reading:
     target_type : TargetType, optional
         Whether labels are classes or numbers. By default, what the names of arrays say, and classes in
         tables; `committee.combine` infers it from the labels.
+    on_disk : bool
+        Whether scores of NPY and safetensors files, and of NPZ files that are not compressed, stay there, and
+        are read in blocks. Of several files, those of more than 1 GB together do.
 
     Raises
     ------
@@ -50,6 +53,7 @@ class Reading:
     labels_are: str = "names"
     values_are: str | None = None
     target_type: TargetType | None = None
+    on_disk: bool = False
 
     def __post_init__(self) -> None:
         _check("labels_are", self.labels_are, LABELS_ARE)

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import StoreError
+from committee.predictions.blocks import blocks_of, outputs_of
 from committee.predictions.checks import (
+    as_float32,
     check_seen,
     check_shape,
     check_unique,
@@ -32,7 +34,7 @@ _OF_MEMBERS = ("seen", "variances")
 def write(predictions: Fields, folder: Path) -> None:
     """Write `logits.npy`, an NPY file for each column, and `predictions.json` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "logits.npy", predictions.logits)
+    _write_logits(predictions.logits, folder / "logits.npy")
     columns = [name for name in _COLUMNS if getattr(predictions, name) is not None]
     for name in columns:
         np.save(folder / f"{name}.npy", getattr(predictions, name))
@@ -70,7 +72,19 @@ def read(folder: Path, mmap: bool) -> dict[str, Any]:
 
 def read_logits(folder: Path, rows: slice) -> NDArray[np.float32]:
     """Read some rows of saved predictions into memory, `[M, n, C, ...]`; the file does not stay mapped."""
-    return np.array(load_npy(folder / "logits.npy", mmap=True)[:, rows])
+    return np.array(load_npy(folder / "logits.npy", mmap=True)[:, rows], np.float32)
+
+
+def _write_logits(logits: NDArray[np.float32], path: Path) -> None:
+    """Write logits; those that are not in memory one member after the other, in float16 if they are."""
+    kept = blocks_of(logits)
+    if kept is None:
+        np.save(path, logits)
+        return
+    file = np.lib.format.open_memmap(path, "w+", kept.stored_as, kept.shape)
+    for place, member in enumerate(kept):
+        file[place] = member
+    file.flush()
 
 
 def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any]:
@@ -81,10 +95,10 @@ def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any
     check_unique(ids, f"{who}: sample ids")
     logits = load_npy(folder / "logits.npy", mmap=mmap)
     shape = (len(members), len(ids), len(classes))
-    if logits.dtype != np.float32 or logits.shape[:3] != shape:
+    if logits.dtype not in (np.float32, np.float16) or logits.shape[:3] != shape:
         raise StoreError(
             str(folder / "logits.npy"),
-            expected=f"float32 {list(shape)}",
+            expected=f"float32 or float16 {list(shape)}",
             got=f"{logits.dtype} {list(logits.shape)}",
         )
     check_shape(logits, members, classes, who, target_type)
@@ -96,6 +110,9 @@ def _fields(folder: Path, facts: Mapping[str, Any], mmap: bool) -> dict[str, Any
                 str(folder / f"{name}.npy"), expected=f"{shape[1]} rows", got=f"an array {list(column.shape)}"
             )
     rows = len(ids)
+    if logits.dtype == np.float16:
+        of_classes = target_type.of_rows is CLASSES
+        logits = outputs_of(logits, who) if of_classes else as_float32(logits, who)
     return {
         "logits": logits,
         "members": members,

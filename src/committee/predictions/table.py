@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from committee.errors import DataError, first_five, nearest
 from committee.predictions import store_format
+from committee.predictions.blocks import joined, outputs_of
 from committee.predictions.checks import (
     as_float32,
     check_finite,
@@ -44,7 +45,8 @@ class Predictions(Fields):
     ----------
     logits : float32 array [M, N, C, ...]
         Logits by member, sample and class, or values by member, sample and target, with trailing axes for
-        dense outputs. May be memory-mapped.
+        dense outputs. Many values (2**22) that are float16, or in a memory-mapped file, stay where they are:
+        this is then `committee.predictions.blocks.Blocks`, which is indexed as an array is.
     members, class_names : tuple of str
         Unique names along the first and the third axis, of lengths M and C. If labels are numbers, the third
         axis has the targets; `target_names` is another name of `class_names`.
@@ -146,7 +148,7 @@ class Predictions(Fields):
         >>> Predictions.from_logits([[[2.0, 1.0, 0.0]], [[0.0, 3.0, 1.0]]], labels=[1])
         Predictions(2 x 1 x 3, members=('member_1', 'member_2'), labeled=True)
         """
-        numbered = default_names(array := as_float32(logits, who))
+        numbered = default_names(array := outputs_of(logits, who))
         return cls._checked(
             array,
             CLASSES,
@@ -285,7 +287,7 @@ class Predictions(Fields):
         DataError
             A number is negative or NaN, a row does not sum to 1, or `from_logits` rejects the arguments.
         """
-        array = as_float32(probabilities, who)
+        array = outputs_of(probabilities, who)
         array = array[None] if array.ndim == 2 else array
         if array.ndim > 2:
             members = [str(name) for name in rest.get("members", ())]
@@ -349,7 +351,7 @@ class Predictions(Fields):
             return first
         variances = [part.variances for part in aligned if part.variances is not None]
         return Predictions(
-            np.concatenate([part.logits for part in aligned]),
+            joined([part.logits for part in aligned]),
             tuple(name for part in aligned for name in part.members),
             first.class_names,
             first.sample_ids,
@@ -385,7 +387,10 @@ class Predictions(Fields):
         return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
 
     def save(self, folder: str | Path) -> None:
-        """Write `predictions.json` and an NPY file of each column: `logits.npy`, `labels.npy`, ..."""
+        """Write `predictions.json` and an NPY file of each column: `logits.npy`, `labels.npy`, ...
+
+        Logits are float32; those that are not in memory are float16 if they are stored so.
+        """
         store_format.write(self, Path(folder))
 
     @classmethod

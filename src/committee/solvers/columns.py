@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError
+from committee.predictions.blocks import blocks_of
 from committee.predictions.target_types import CLASSES
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Columns:
 
     Attributes
     ----------
-    logits : float32 array [A, B, C]
+    logits : float32 array [A, B, C], or Blocks
         The logits of all members and rows, in place.
     normalizer : float32 array [M, N]
         Log of the sum of exponentials over the classes: logits minus this are log-probabilities.
@@ -66,11 +67,17 @@ class Columns:
 
     def part(self, member: int, span: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the logits `[B, C]` of a member on some of the rows."""
-        return self.whole(member)[span if self.rows is None else self.rows[span]]
+        place = member if self.places is None else self.places[member]
+        found: NDArray[np.float32] = self.logits[place, span if self.rows is None else self.rows[span]]
+        return found
 
-    def whole(self, member: int) -> NDArray[np.float32]:
-        """Return the logits `[B, C]` of a member on all rows, also on those that are not meant."""
-        return self.logits[member if self.places is None else self.places[member]]
+    def values(self, member: int, rows: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.float32]:
+        """Return single logits `[K]` of a member, which no one else changes."""
+        place = member if self.places is None else int(self.places[member])
+        rows = rows.astype(np.int64) if self.rows is None else self.rows[rows]
+        if (kept := blocks_of(self.logits)) is not None:
+            return kept.pick(place, rows, classes)
+        return self.logits[place].reshape(-1).take(rows * self.logits.shape[2] + classes)
 
     def tile(self, members: Iterable[int], span: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Return a copy of the logits `[S, B, C]` of some members on some of the rows."""

@@ -36,10 +36,10 @@ def evidence(predictions: Predictions) -> NDArray[np.float64]:
 def _excess(predictions: Predictions) -> NDArray[np.float64]:
     """Return the score of each row of classes, `[M, N]`."""
     known, labels = columns(predictions), predictions.require_labels("evidence")
-    logits = predictions.logits
-    frequencies = (np.bincount(labels, minlength=logits.shape[2]) / len(labels)).astype(np.float32)
+    frequencies = (np.bincount(labels, minlength=known.shape[2]) / len(labels)).astype(np.float32)
+    mean = np.stack([logits @ frequencies for logits in predictions.logits])
     # Logits serve as well as log-probabilities: a constant of a row cancels in the difference.
-    return (known.label + known.normalizer - logits @ frequencies).astype(np.float64)
+    return (known.label + known.normalizer - mean).astype(np.float64)
 
 
 def _products(predictions: Predictions) -> NDArray[np.float64]:

@@ -189,9 +189,7 @@ class Mixture:
 
     def _read(self, member: int, places: Places | slice) -> NDArray[np.float32]:
         row = self._row[places]
-        of_logits = row.astype(np.int64) if self._known.rows is None else self._known.rows[row]
-        entry = of_logits * self._known.logits.shape[2] + self._class[places]
-        values = self._known.whole(member).reshape(-1).take(entry)
+        values = self._known.values(member, row, self._class[places])
         values -= self._known.normalizer[member].take(row)
         # In both spaces, values are at least 0; what all candidates of a row have in common changes nothing.
         return values - self._low.take(row) if self._space == "logit" else np.exp(values, out=values)

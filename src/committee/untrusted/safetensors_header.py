@@ -48,6 +48,8 @@ class Header:
         Shape of each tensor, by its name.
     metadata : mapping of str to str
         Metadata that the writer added.
+    places : mapping of str to (str, int)
+        Type of each tensor, such as `F16`, and the place of its first byte in the file.
 
     See Also
     --------
@@ -56,6 +58,7 @@ class Header:
 
     shapes: Mapping[str, tuple[int, ...]]
     metadata: Mapping[str, str]
+    places: Mapping[str, tuple[str, int]]
 
 
 def read_header(path: Path) -> Header:
@@ -82,7 +85,10 @@ def read_header(path: Path) -> Header:
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
         raise SafetensorError("metadata that is not text")
     _check_filled(entries, size - 8 - length)
-    return Header({name: tuple(entry["shape"]) for name, entry in entries.items()}, metadata)
+    shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
+    start = 8 + length
+    places = {name: (entry["dtype"], start + entry["data_offsets"][0]) for name, entry in entries.items()}
+    return Header(shapes, metadata, places)
 
 
 def _parse(content: bytes) -> dict[str, Any]:

@@ -96,6 +96,8 @@ class PredictionFile(ABC):
         Whether scores are not needed, so that other columns may hold anything.
     target_type : TargetType or None
         Whether labels are classes or numbers, if the caller knows it.
+    on_disk : bool
+        Whether scores are memory-mapped, where the format allows it.
 
     See Also
     --------
@@ -122,6 +124,7 @@ class PredictionFile(ABC):
     label_column: str | None = None
     labels_only: bool = False
     target_type: TargetType | None = None
+    on_disk: bool = False
 
     @abstractmethod
     def read(self, path: Path) -> Table:
@@ -180,6 +183,7 @@ def read_table(path: Path, reading: Reading = DEFAULT, *, labels_only: bool = Fa
     file = _format_of(path)
     file.id_column, file.label_column = reading.id_column, reading.label_column
     file.labels_only, file.target_type = labels_only, reading.target_type
+    file.on_disk = reading.on_disk and not labels_only
     return file.read(path)
 
 

@@ -19,6 +19,8 @@ from committee.untrusted.npy import load_npy
 IDS = ("ids", "filenames", "image_ids")
 LABELS = ("labels", "y_true", "y", "targets")
 CLASSES = ("class_indices.json", "class_names.json", "classes.json", "class_names.txt", "classes.txt")
+FIRST = 64
+"""Rows that usually tell whether values are probabilities, so that a large array is not read for that."""
 _SPLITS = ("train", "val", "valid", "validation", "test", "oof")
 
 
@@ -53,7 +55,7 @@ class Npy(PredictionFile):
 
     def read(self, path: Path) -> Table:
         """Read the array, and the files beside it; arrays of Python objects are rejected."""
-        values = _array(path)
+        values = _array(path, self.on_disk)
         if values.ndim != 2 or values.dtype.kind != "f":
             raise DataError(str(path), expected="floats [N, C]", got=f"{values.dtype} {list(values.shape)}")
         ids = _beside(path, IDS if self.id_column is None else (self.id_column,))
@@ -65,8 +67,7 @@ class Npy(PredictionFile):
                 got="none",
                 todo="Save the names of the images, in the order of the rows, as ids.npy.",
             )
-        sums = values.sum(axis=1, dtype=np.float64)
-        is_probability = bool((values >= 0).all() and (abs(sums - 1) <= 1e-3).all())
+        is_probability = all(map(_are_probabilities, (values[:FIRST], values)))
         classes = _classes(path.parent)
         parts = {
             "ids": np.arange(len(values)).astype(np.str_) if ids is None else ids,
@@ -76,6 +77,10 @@ class Npy(PredictionFile):
         }
         given = {name: array for name, array in parts.items() if array is not None}
         return table(given, str(path), type(self)())
+
+
+def _are_probabilities(values: NDArray[Any]) -> bool:
+    return bool((values >= 0).all() and (abs(values.sum(axis=1, dtype=np.float64) - 1) <= 1e-3).all())
 
 
 def _plain(labels: NDArray[Any], classes: Sequence[str] | None) -> NDArray[Any]:
@@ -128,8 +133,8 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _array(path: Path) -> NDArray[Any]:
+def _array(path: Path, mmap: bool = False) -> NDArray[Any]:
     try:
-        return load_npy(path)
+        return load_npy(path, mmap=mmap)
     except ValueError as error:
         raise DataError(str(path), expected="a NumPy array without Python objects", got=str(error)) from error

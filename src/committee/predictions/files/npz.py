@@ -40,7 +40,7 @@ class Npz(PredictionFile):
     def read(self, path: Path) -> Table:
         """Read the arrays; arrays of Python objects are rejected."""
         try:
-            arrays = load_npz(path)
+            arrays = load_npz(path, mmap=self.on_disk)
         except ValueError as error:
             raise DataError(
                 str(path),

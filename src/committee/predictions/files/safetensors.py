@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from committee.errors import DataError
 from committee.predictions.files._arrays import names_of, table
 from committee.predictions.files.base import PredictionFile, Table
-from committee.untrusted.safetensors_header import read_header
+from committee.untrusted.safetensors_header import Header, read_header
 
+FLOATS = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 TEXTS = ("ids", "classes", "target_names", "labels", "groups")
 
 
@@ -51,7 +53,8 @@ class Safetensors(PredictionFile):
         try:
             header = read_header(path)
             with safe_open(path, framework="numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in header.shapes}
+                mapped = _mapped(path, header) if self.on_disk else {}
+                arrays = {name: file.get_tensor(name) for name in header.shapes if name not in mapped}
         except (SafetensorError, TypeError, OSError) as error:
             raise DataError(
                 str(path),
@@ -60,7 +63,17 @@ class Safetensors(PredictionFile):
             ) from error
         texts = header.metadata
         lists = {name: _list(texts[name], f"{path}: {name}") for name in TEXTS if name in texts}
-        return table({**arrays, **lists}, str(path), self)
+        return table({**arrays, **mapped, **lists}, str(path), self)
+
+
+def _mapped(path: Path, header: Header) -> dict[str, NDArray[Any]]:
+    """Return the tensors of floats with two axes, memory-mapped."""
+    found: dict[str, NDArray[Any]] = {}
+    for name, (kind, start) in header.places.items():
+        shape = header.shapes[name]
+        if kind in FLOATS and len(shape) == 2 and all(shape):
+            found[name] = np.memmap(path, FLOATS[kind], "r", start, shape)
+    return found
 
 
 def _list(text: str, who: str) -> NDArray[Any]:
