@@ -45,8 +45,7 @@ class Predictions(Fields):
     ----------
     logits : float32 array [M, N, C, ...]
         Logits by member, sample and class, or values by member, sample and target, with trailing axes for
-        dense outputs. Many values (2**22) that are float16, or in a memory-mapped file, stay where they are:
-        this is then `committee.predictions.blocks.Blocks`, which is indexed as an array is.
+        dense outputs. Many values in float16 or in a memory-mapped file stay there: see `Blocks`.
     members, class_names : tuple of str
         Unique names along the first and the third axis, of lengths M and C. If labels are numbers, the third
         axis has the targets; `target_names` is another name of `class_names`.
@@ -198,8 +197,7 @@ class Predictions(Fields):
         Raises
         ------
         DataError
-            Shapes do not match, numbers are not finite, names are not unique, or a variance is not
-            above zero.
+            Shapes do not match, numbers are not finite, names are not unique, or a variance is not above 0.
 
         Examples
         --------
@@ -387,10 +385,7 @@ class Predictions(Fields):
         return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
 
     def save(self, folder: str | Path) -> None:
-        """Write `predictions.json` and an NPY file of each column: `logits.npy`, `labels.npy`, ...
-
-        Logits are float32; those that are not in memory are float16 if they are stored so.
-        """
+        """Write `predictions.json` and an NPY file of each column: `logits.npy`, `labels.npy`, ..."""
         store_format.write(self, Path(folder))
 
     @classmethod
