@@ -36,6 +36,7 @@ ORDER = (
     ("exporters",),
     ("engines",),
     ("training",),
+    ("in_memory",),
     ("pipeline",),
     ("inference",),
     ("serving",),

@@ -22,6 +22,7 @@ ALLOWED = {
     "solvers/columns.py": "It is below the tasks, which use it.",
     "solvers/evidence.py": "It is below the tasks, which use it.",
     "models/tasks.py": "It turns the arguments `classes` and `targets` of a model into a type.",
+    "in_memory/labels.py": "It reads labels of arrays, before there is a data set that has a task.",
     "models/_images.py": "It reads labels of arrays, before there are predictions that have a task.",
 }
 """Files outside of `tasks/` and `predictions/` that may name a type of targets, and why."""

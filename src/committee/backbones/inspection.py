@@ -24,6 +24,11 @@ STRIDES = (1, 2, 4, 8, 16, 32, 64)
 ASPECT = 0.1
 """Largest difference between the scales of height and width of maps that have another size."""
 
+_MADE_FOR = {
+    "images": "Use the size (dataset.img_size) and the channels of the images that it was made for.",
+    "inputs": "Give inputs of the shape that it was made for.",
+}
+
 
 def inspect(
     net: nn.Module,
@@ -83,12 +88,10 @@ def inspect(
             return Output(maps=maps, resized=resized, stride=stride)
         except Exception as error:
             reason = (str(error).splitlines() or [""])[0]
+            kind = "images" if len(shape) == 3 else "inputs"
+            expected = f"a network from {kind}, float {[PROBES, *shape]}, to {'maps' if maps else 'logits'}"
             raise UsageError(
-                who,
-                expected=f"a network from {'images' if len(shape) == 3 else 'inputs'}, float "
-                f"{[PROBES, *shape]}, to {'maps' if maps else 'logits'}",
-                got=f"{type(error).__name__}: {reason}",
-                todo="Use the size (dataset.img_size) and the channels of the images that it was made for.",
+                who, expected=expected, got=f"{type(error).__name__}: {reason}", todo=_MADE_FOR[kind]
             ) from error
     item, found = _find(output, classes, who, maps)
     _require_finite(found, who)

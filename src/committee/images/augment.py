@@ -73,6 +73,8 @@ def augment(
     >>> augment(images, sample_keys(["a", "b"]), View(32), PRESETS["mild"], seed=0).shape
     torch.Size([2, 3, 32, 32])
     """
+    if amounts.change_nothing:
+        return view.normalize(view.cut(images), layout)
     drawn = uniform(seed, keys, _DRAWS + randaugment.DRAWS + 1)
     *draws, turn = torch.from_numpy(drawn).to(images.device).unbind(1)
     plan = randaugment.plan(draws[_DRAWS:], amounts.randaugment) if amounts.randaugment else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -116,6 +116,9 @@ class Dataset:
     ...     dataset.images(dataset.rows("test")[:4]).shape
     torch.Size([4, 1, 8, 8])
     """
+
+    judging_share: ClassVar[float] = 0.5
+    """Share of the val split that judges epochs if there are no folds."""
 
     name: str
     fingerprint: str

@@ -39,6 +39,11 @@ class Amounts:
     randaugment: int = 0
     turn: bool = False
 
+    @property
+    def change_nothing(self) -> bool:
+        """Whether images stay as they are."""
+        return self == Amounts()
+
 
 PRESETS: dict[Preset, Amounts] = {
     "none": Amounts(),

@@ -24,9 +24,6 @@ from committee.training.fit.job import Job
 from committee.training.fit.predict import pixels_of
 from committee.training.fit.weight_trackers import Weights
 
-JUDGING = 0.5
-"""Share of the val split that judges epochs if there are no folds."""
-
 
 def stopping_rule(settings: Training, epochs: int | None) -> EarlyStop | None:
     """Return how epochs are judged; None if their number is fixed, as in a refit after folds."""
@@ -36,16 +33,16 @@ def stopping_rule(settings: Training, epochs: int | None) -> EarlyStop | None:
 
 
 def judging_rows(dataset: Dataset) -> Rows:
-    """Return the val rows that judge epochs if there are no folds: half of them, the same for all members.
+    """Return the val rows that judge epochs if there are no folds: a share, the same for all members.
 
-    The other half stays unseen, so that combiners and temperatures can be fitted on it. The result is empty
+    The other rows stay unseen, so that combiners and temperatures can be fitted on it. The result is empty
     if there is no val split.
     """
     rows = dataset.rows("val")
-    if not len(rows):
+    if not len(rows) or dataset.judging_share == 1:
         return rows
     groups = None if dataset.groups is None else dataset.groups[rows]
-    return rows[inner_slice(dataset.strata[rows], groups, JUDGING, seed=0)[1]]
+    return rows[inner_slice(dataset.strata[rows], groups, dataset.judging_share, seed=0)[1]]
 
 
 def split_rows(job: Job) -> tuple[Rows, Rows]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from committee.images.dataset import Dataset
 from committee.models.member import Member
 from committee.recipe.members import MemberSpec
 from committee.training.fit.batches import Rows
+from committee.training.fit.resume import InMemory
 from committee.training.fit.steps import Step
 from committee.training.fit.weight_trackers import MakeTracker, Weights
 
@@ -53,7 +55,7 @@ class Job:
     """Inputs of a fit; see the parameters of `train`.
 
     `micro_batch` is the largest number of images that pass through the network at once. Larger batches are
-    divided.
+    divided. The state of a fit that need not survive the process is kept in memory instead of in a folder.
     """
 
     spec: MemberSpec
@@ -61,7 +63,7 @@ class Job:
     rows: Rows
     fold: str
     device: torch.device
-    folder: Path
+    folder: Path | InMemory
     fingerprint: str
     epochs: int | None
     micro_batch: int
@@ -71,6 +73,12 @@ class Job:
     def name(self) -> str:
         """Member and fold, for messages."""
         return f"{self.spec.name}/{self.fold}"
+
+    @property
+    def learned(self) -> NDArray[Any]:
+        """What the network has to predict, `[N]` or `[N, T]`: of numbers, what their offsets leave."""
+        labels, offsets = self.dataset.learned(self.rows), self.extra.offsets
+        return labels if offsets is None or labels.ndim == 1 else labels - offsets
 
     def seed(self, *purpose: str | int) -> int:
         """Return the seed for one purpose within this fit."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from committee.errors import StoreError
 from committee.store import tensors
 from committee.store.commit import commit
@@ -21,12 +23,44 @@ from committee.training.fit.journal import CSV_NAME, write_csv
 log = logging.getLogger(__name__)
 
 
-def keep(folder: Path, fingerprint: str, state: Mapping[str, Any], columns: Sequence[str]) -> None:
+class InMemory:
+    """Place of the state of a fit that ends with its process: it serves the return after a divergence.
+
+    Attributes
+    ----------
+    state : dict or None
+        A copy of the state of the last completed epoch.
+    """
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] | None = None
+
+    def keep(self, state: Mapping[str, Any]) -> None:
+        """Replace the state by a copy, unless it is one within an epoch."""
+        if state["batch"] == 0:
+            self.state = _copied(state)
+
+    def restore(self) -> dict[str, Any] | None:
+        """Return a copy of the state, or None if no epoch was completed."""
+        found: dict[str, Any] | None = _copied(self.state)
+        return found
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of nested dicts and lists; tensors that are views get memory of their own."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value
+
+
+def keep(folder: Path | InMemory, fingerprint: str, state: Mapping[str, Any], columns: Sequence[str]) -> None:
     """Replace the stored state of a fit; the state of the last completed epoch becomes the previous one.
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or InMemory
         `Store.resume(member, fold)`.
     fingerprint : str
         Digest of everything that decides the result of the fit.
@@ -36,6 +70,9 @@ def keep(folder: Path, fingerprint: str, state: Mapping[str, Any], columns: Sequ
     columns : sequence of str
         Columns of the CSV file.
     """
+    if isinstance(folder, InMemory):
+        folder.keep(state)
+        return
     if _is_between_epochs(folder, fingerprint):
         shutil.rmtree(previous(folder), ignore_errors=True)
         folder.rename(previous(folder))
@@ -45,7 +82,7 @@ def keep(folder: Path, fingerprint: str, state: Mapping[str, Any], columns: Sequ
         write_csv(new / CSV_NAME, state["history"], columns)
 
 
-def restore(folder: Path, fingerprint: str, *, whole: bool = False) -> dict[str, Any] | None:
+def restore(folder: Path | InMemory, fingerprint: str, *, whole: bool = False) -> dict[str, Any] | None:
     """Return the newest undamaged state of a fit, or None if there is none.
 
     Damaged states, and a state with other settings or data, are named in the log.
@@ -57,6 +94,8 @@ def restore(folder: Path, fingerprint: str, *, whole: bool = False) -> dict[str,
     whole : bool
         Whether to skip a state within an epoch.
     """
+    if isinstance(folder, InMemory):
+        return folder.restore()
     warned = False
     for place in (folder, previous(folder)):
         if _is_foreign(place, fingerprint):

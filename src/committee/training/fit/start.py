@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -97,7 +98,7 @@ def start_seed(spec: MemberSpec, fold: str) -> int:
 
 def place_member(job: Job, device: torch.device) -> tuple[Member, torch.memory_format]:
     """Return the member that a fit starts from, on `device`, and the memory format of its images."""
-    begin = partial(start_member, job.spec, job.dataset, job.fold, _learned(job))
+    begin = partial(start_member, job.spec, job.dataset, job.fold, job.learned)
     member = (job.extra.begin or begin)()
     settings = job.spec.training
     form = number_format(job.device, settings.precision)
@@ -105,12 +106,6 @@ def place_member(job: Job, device: torch.device) -> tuple[Member, torch.memory_f
     member.to(device)
     member.network.to(memory_format=layout)
     return member, layout
-
-
-def _learned(job: Job) -> NDArray[Any]:
-    """Return what the network of a fit has to predict: of numbers, what their offsets leave."""
-    labels, offsets = job.dataset.learned(job.rows), job.extra.offsets
-    return labels if offsets is None or labels.ndim == 1 else labels - offsets
 
 
 def tensor_of(labels: NDArray[Any]) -> Tensor:
@@ -143,7 +138,9 @@ class BatchLoader:
     ) -> None:
         self.view, self.spec, self.dataset = member.view, spec, dataset
         self.device, self.layout = device, layout
-        self.keys, self.amounts = sample_keys(dataset.sample_ids), spec.training.augment.amounts()
+        self.amounts = spec.training.augment.amounts()
+        unused = np.zeros(len(dataset.sample_ids), np.uint64)
+        self.keys = unused if self.amounts.change_nothing else sample_keys(dataset.sample_ids)
 
     def batch(self, rows: Rows, epoch: int) -> Tensor:
         """Return images of rows of the data set, augmented by sample id and epoch.

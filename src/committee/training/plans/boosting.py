@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -22,10 +23,11 @@ from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows, inner_slice
 from committee.training.fit.early_stopping import judging_rows
-from committee.training.fit.job import Extra
+from committee.training.fit.job import Extra, Trained
 from committee.training.fit.predict import logits_of
 from committee.training.losses.base import loss_name
 from committee.training.plans.base import Stored
+from committee.training.plans.shared.independent import PlannedFit
 from committee.training.plans.shared.of_backbone import OfBackbone
 
 log = logging.getLogger(__name__)
@@ -139,14 +141,24 @@ class Boosting(OfBackbone):
 
     def run(self, rows: Rows, fold: str, *, fingerprint: str, epochs: int | None = None) -> dict[str, Stored]:
         """Train the stages: `epochs` of them on all rows, if the folds have chosen; see the base class."""
+
+        def fit(planned: PlannedFit) -> Trained:
+            return self.fit(planned.rows, fold, fingerprint, number=planned.number, extra=planned.extra)
+
+        return {self.name: self.series(rows, fold, fit, epochs)}
+
+    def series(
+        self, rows: Rows, fold: str, fit: Callable[[PlannedFit], Trained], epochs: int | None = None
+    ) -> Boosted:
+        """Train the stages by a function that carries out a fit, and return them; see `run`."""
         kept, judged = (rows, rows[:0]) if epochs is not None else self._split(rows, fold)
         series = _Series(self, kept, judged)
         for stage in range(self.stages if epochs is None else epochs):
             extra, drawn = series.next(derive(self.spec.seed, self.name, fold, "draw", stage))
-            member = self.fit(drawn, fold, fingerprint, number=stage, extra=extra).member
+            member = fit(PlannedFit(drawn, stage, extra)).member
             if not series.add(member) or series.is_finished():
                 break
-        return {self.name: series.boosted(fold)}
+        return series.boosted(fold)
 
     def _split(self, rows: Rows, fold: str) -> tuple[Rows, Rows]:
         """Return the rows to train on, and those that judge the stages."""

@@ -1,0 +1,265 @@
+"""Members from tensors: every plan, every kind of input, and what is refused before any training."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from committee import Ensemble, fit_members
+from committee.errors import CommitteeError
+from committee.in_memory import runs
+
+ROWS, FEATURES = 240, 6
+RANDOM = torch.Generator().manual_seed(0)
+X = torch.randn(ROWS, FEATURES, generator=RANDOM)
+Y = (X[:, 0] + X[:, 1] > 0).long()
+NUMBERS = 5 * X[:, 0] + 100
+
+
+class Net(nn.Sequential):
+    def __init__(self, outputs=2, features=FEATURES):
+        super().__init__(
+            nn.Flatten(), nn.Linear(features, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, outputs)
+        )
+
+
+def fit(*args, build=Net, **options):
+    options = {"n": 3, "epochs": 3, "lr": 0.02, "seed": 1, **options}
+    return fit_members(build, *(args or [(X, Y)]), **options)
+
+
+def differ(members):
+    weights = [member.network.net[1].weight.detach() for member in members]
+    return all(not torch.equal(a, b) for k, a in enumerate(weights) for b in weights[k + 1 :])
+
+
+@pytest.mark.parametrize("plan", ["single", "bagging", "snapshot", "averaging"])
+def test_plans_make_different_members_that_learn(plan) -> None:
+    members = fit(plan=plan)
+    assert [member.name for member in members] == ["member_1", "member_2", "member_3"]
+    assert differ(members) and members.seen.shape == (3, ROWS) and len(members.history) == 3
+    assert [row["epoch"] for row in members.history[0]] == [1, 2, 3]
+    accuracy = (Ensemble(members).predict(X).argmax(1) == Y.numpy()).mean()
+    assert accuracy > 0.85
+    again = fit(plan=plan)
+    np.testing.assert_array_equal(Ensemble(members).predict(X), Ensemble(again).predict(X))
+    assert members[0].provenance["epochs"] == (1 if plan == "snapshot" else 3)
+
+
+def test_a_bag_has_rows_that_a_member_has_not_seen() -> None:
+    share = fit(plan="bagging").seen.mean(axis=1)
+    assert (abs(share - (1 - np.exp(-1))) < 0.1).all()
+
+
+@pytest.mark.parametrize("method", ["samme", "gradient"])
+def test_boosting_makes_one_series(method) -> None:
+    members = fit(plan={"name": "boosting", "method": method, "patience": 3})
+    assert len(members) == 1 and len(members[0].parts) <= 3 and members.seen.all()
+    assert {row["stage"] for row in members.history[0]} == {0, 1, 2}
+    assert (Ensemble(members).predict(X).argmax(1) == Y.numpy()).mean() > 0.85
+
+
+@pytest.mark.parametrize("plan", ["single", "boosting"])
+def test_numbers_are_predicted_in_their_unit(plan) -> None:
+    members = fit((X, NUMBERS), build=lambda: Net(1), plan=plan, epochs=12)
+    errors = Ensemble(members).predict(X)[:, 0] - NUMBERS.numpy()
+    assert np.sqrt((errors**2).mean()) < 0.3 * NUMBERS.std()
+
+
+def test_several_numbers_with_variances() -> None:
+    both = torch.stack([NUMBERS, X[:, 2]], 1)
+    members = fit((X, both), build=lambda: Net(4), loss="gaussian_nll", target_names=["a", "b"])
+    found = Ensemble(members).predict_distribution(X[:5])
+    assert found.mean.shape == (5, 2) and (found.aleatoric > 0).all()
+
+
+def test_names_and_positions_of_classes() -> None:
+    words = np.array(["no", "yes"])[Y]
+    by_name = fit((X.numpy(), words))
+    assert by_name[0].class_names == ("no", "yes")
+    listed = fit((X, Y.numpy()), class_names=["no", "yes", "never"], build=lambda: Net(3))
+    assert listed[0].class_names == ("no", "yes", "never")
+    assert listed[0].predict(X).argmax(1).max() == 1
+    reordered = fit((X, words), class_names=["yes", "no"])
+    accuracy = (reordered[0].predict(X).argmax(1) == 1 - Y.numpy()).mean()
+    assert accuracy > 0.8
+
+
+def test_images_are_divided_by_255_and_augmented() -> None:
+    images = torch.randint(0, 256, (40, 4, 8, 8), dtype=torch.uint8)
+    labels = (images.float().mean((1, 2, 3)) > 127).long()
+    [member] = fit((images, labels), n=1, build=lambda: Net(2, 256), augment={"preset": "none", "flip": True})
+    direct = member.network.net.eval()(images.float() / 255).softmax(1)
+    np.testing.assert_allclose(member.predict(images), direct.detach(), atol=1e-6)
+
+
+def test_loaders_are_read_once_with_their_batch_size() -> None:
+    data = torch.utils.data.TensorDataset(X, Y)
+    loader = torch.utils.data.DataLoader(data, batch_size=60)
+    found = fit(loader)
+    np.testing.assert_array_equal(found[0].predict(X), fit((X, Y), batch_size=60)[0].predict(X))
+    single = fit([(x, int(y)) for x, y in data])
+    np.testing.assert_array_equal(single[0].predict(X), fit()[0].predict(X))
+
+
+def test_validation_rows_choose_the_epoch_and_stop() -> None:
+    members = fit(val=(X[:60], 1 - Y[:60]), early_stop={"patience": 1}, epochs=9)
+    assert len(members.history[0]) < 9 and "inner_log_loss" in members.history[0][0]
+    best = min(members.history[0], key=lambda row: row["inner_log_loss"])["epoch"]
+    assert members[0].provenance["epochs"] == best
+
+
+def test_members_are_saved_and_loaded(tmp_path) -> None:
+    ensemble = Ensemble(fit()).fit(X, Y, method="weighted")
+    ensemble.save(tmp_path / "saved")
+    again = Ensemble.load(tmp_path / "saved", nets={name: Net() for name in ensemble.names})
+    np.testing.assert_array_equal(again.predict(X), ensemble.predict(X))
+
+
+def test_the_state_of_torch_is_left_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    fit(n=1, epochs=1)
+    assert torch.rand(1) == expected
+
+
+def test_a_divergence_is_rolled_back(monkeypatch) -> None:
+    class Failing(Net):
+        def forward(self, inputs):
+            found = super().forward(inputs)
+            steps.append(1)
+            return found * float("nan") if len(steps) == 16 and self.training else found
+
+    steps = []
+    [member] = fit(n=1, build=Failing, together=False)
+    assert member.provenance["rollbacks"] == 1 and np.isfinite(member.predict(X)).all()
+
+
+ONE = Net()
+NAN = X.clone()
+NAN[3, 2] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("train", "options", "message"),
+    [
+        ((X, Y[:9]), {}, "train: y: expected 240 labels, one for each input, got 9."),
+        ((NAN, Y), {}, "train: X: expected finite numbers, got NaN or infinity in 1 rows."),
+        (
+            (X.long(), Y),
+            {},
+            "train: X: expected floating-point numbers, or square images uint8 [N, c, S, S], got int64 "
+            "[240, 6]. Convert them: X.float() of a tensor, X.astype('float32') of an array.",
+        ),
+        (
+            (X[:, 0], Y),
+            {},
+            "train: X: expected at least one row, with axes [N, ...], got an array [240]. Give "
+            "a single feature an axis: X[:, None].",
+        ),
+        (
+            (X, torch.zeros(240, 3).long()),
+            {},
+            "train: y: expected one class for each row, got an array "
+            "[240, 3]. Give the class of each row: y.argmax(1).",
+        ),
+        ((X, torch.ones(240).long()), {}, "train: y: expected labels of at least two classes, got '1'."),
+        (
+            X,
+            {},
+            "train: expected a pair (X, y), or a loader of such pairs, got Tensor. Pass inputs and labels "
+            "as a tuple.",
+        ),
+        ([(X,)], {}, "train: expected a loader of pairs of inputs and labels, got 1 values."),
+        ([], {}, "train: expected at least one batch, got an empty loader."),
+        (
+            (X, NUMBERS * float("nan")),
+            {"build": lambda: Net(1)},
+            "train: y: expected a finite number for each "
+            "row and target, got NaN or infinity in 240 of 240 rows, the first of which is row 1.",
+        ),
+        (
+            (X, Y),
+            {"build": lambda: Net(3)},
+            "build: expected a network of 2 outputs, for the classes '0', "
+            "'1', got one of 3. Name all of its classes: class_names=[...].",
+        ),
+        (
+            (X, Y),
+            {"build": Net()},
+            "build: expected a function that returns a new network each time, got a Net. Pass a class",
+        ),
+        ((X, Y), {"build": lambda: 3}, "build: expected a function that returns an nn.Module, got 3."),
+        (
+            (X, Y),
+            {"build": lambda: ONE},
+            "build: expected a new network each time, got the same one again.",
+        ),
+        (
+            (X, Y),
+            {"build": lambda: Net(2, 5)},
+            "member_1: expected a network from inputs, float [4, 6], to logits, got RuntimeError",
+        ),
+        ((X, Y), {"n": 0}, "n: expected at least 1, got 0."),
+        (
+            (X, Y),
+            {"plan": "stacking"},
+            "plan: expected one of averaging, bagging, boosting, single, snapshot, got 'stacking'.",
+        ),
+        (
+            (X, Y),
+            {"plan": "soup"},
+            "plan: expected one of averaging, bagging, boosting, single, snapshot, got 'soup'.",
+        ),
+        (
+            (X, Y),
+            {"plan": {"name": "bagging", "networks": 3}},
+            "plan bagging: expected no option networks, got one. Give it as n.",
+        ),
+        (
+            (X, Y),
+            {"plan": "snapshot", "epochs": 4},
+            "epochs: expected a multiple of n=3, since each snapshot has a cycle of its own, got 4.",
+        ),
+        ((X, Y), {"epoch": 4}, "fit_members: expected settings of training among plan, epochs, "),
+        ((X, Y), {"epochs": 0}, "epochs: expected a number not less than 1, got 0."),
+        (
+            (X, Y),
+            {"optimizer": "adam"},
+            "optimizer: expected one of adamw, sgd, got 'adam'. Did you mean 'adamw'?",
+        ),
+        ((X, Y), {"augment": "mild"}, "augment: expected none for inputs of a floating type, got 'mild'."),
+        ((X, Y), {"val": (X[:5], Y[:5] + 3)}, "val: y: expected the classes '0', '1', got '3', '4'."),
+        (
+            (X, Y),
+            {"val": (X[:5, :4], Y[:5])},
+            "val: X: expected inputs as those of train, float32 [N, 6], got float32 [N, 4].",
+        ),
+        (
+            (X, Y),
+            {"val": (X, Y), "plan": "snapshot"},
+            "val: expected none, got validation rows. The plan snapshot derives",
+        ),
+        ((X, Y), {"task": "ranking"}, "task: expected one of classification, regression, got 'ranking'."),
+        (
+            (X, Y),
+            {"loss": "mse"},
+            "member_1: training.loss: expected a loss of classes: cross_entropy, got 'mse'.",
+        ),
+        (
+            (X, Y),
+            {"class_names": ["a", "b"], "val": (X, Y + 1)},
+            "val: y: expected positions of classes, from 0 to 1, got '2'.",
+        ),
+    ],
+)
+def test_what_cannot_work_is_one_sentence_before_any_training(train, options, message, monkeypatch) -> None:
+    monkeypatch.setattr(runs.Runs, "_trained", lambda *_: pytest.fail("a fit was started"))
+    with pytest.raises(CommitteeError) as caught:
+        fit(train, **copy.copy(options))
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
