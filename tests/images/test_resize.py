@@ -1,10 +1,13 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
+from committee.images.canvas_of import canvas_of
 from committee.images.resize import Axis, filter_weights, resize
+from committee.images.view import frame
 
 sides = st.integers(1, 90)
 
@@ -54,3 +57,14 @@ def test_an_image_of_the_right_size_is_not_copied():
     images = torch.zeros(2, 3, 12, 10, dtype=torch.uint8)
     result = resize(images, Axis(0, 12, 12, 1, 9), Axis(0, 10, 10, 0, 10))
     assert result.shape == (2, 3, 9, 10) and result.untyped_storage().data_ptr() == images.data_ptr()
+
+
+@given(
+    st.integers(1, 400), st.integers(1, 400), sides, st.sampled_from(["crop", "squash", "pad"]), st.booleans()
+)
+def test_a_single_image_has_the_same_bytes_in_numpy(height, width, size, fit, white):
+    rng = np.random.default_rng([height, width, size])
+    image = rng.integers(255 * white, 256, (3, height, width), dtype=np.uint8)
+    expected = frame(torch.from_numpy(image)[None], size, fit)[0]
+    found = canvas_of(image, size, fit)
+    assert found.flags.c_contiguous and np.array_equal(found, expected.numpy())

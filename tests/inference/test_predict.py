@@ -7,11 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
 
 from committee.errors import DataError, UsageError
+from committee.images.decode import decode
+from committee.images.view import canvas_size
 from committee.inference import predict as predict_module
 from committee.inference.named import path_of
 from committee.inference.predict import find_photos, predict
+from committee.models.canvases import canvases_of
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
+from committee.models.predictor import ModulePredictor
 
 
 class Brightness:
@@ -64,6 +71,40 @@ def test_large_photos_go_one_by_one(folder, monkeypatch):
     model = Brightness()
     assert len(list(predict(model, find_photos([folder]), batch_size=32))) == 31
     assert {shape[0] for shape in model.batches} == {1}
+
+
+@pytest.mark.parametrize("sizes", [(8, 8), (8, 12)])
+def test_photos_of_several_sizes_are_resized_once_and_predicted_together(folder, sizes, monkeypatch):
+    nets = [nn.Sequential(nn.Flatten(), nn.Linear(3 * size * size, 2)) for size in sizes]
+    members = [
+        Member.from_module(net, classes=["dark", "light"], size=size)
+        for net, size in zip(nets, sizes, strict=True)
+    ]
+    model = ModulePredictor(Ensemble(members), "two", ["dark", "light"])
+    photos = [path for path in find_photos([folder]) if path.suffix == ".png"]
+    expected = [model(decode(path)[None])[0] for path in photos]
+    batches, batch = [], model._batch
+    monkeypatch.setattr(model, "_batch", lambda canvases: batches.append(canvases) or batch(canvases))
+    found = [each.probabilities for each in predict(model, photos, batch_size=20)]
+    assert [[part.shape for part in each] for each in batches] == [
+        [(count, 3, canvas_size(size), canvas_size(size)) for size in sorted(set(sizes))]
+        for count in (20, 10)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_what_reads_more_of_an_image_than_canvases_gets_the_image(folder):
+    class Sharp(nn.Module):
+        def forward(self, images):
+            shapes.append(images.shape[2:])
+            return images.float().mean((1, 2, 3))[:, None].expand(-1, 2)
+
+    shapes, net = [], nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    member = Member.from_module(net, classes=["dark", "light"], size=8, name="net")
+    model = ModulePredictor(Ensemble([member, Sharp()]), "both", ["dark", "light"])
+    assert model.canvases == () and canvases_of(member)
+    list(predict(model, find_photos([folder])))
+    assert set(shapes) == {(20, 10), (20, 11), (20, 12)}
 
 
 def test_the_first_predictions_come_before_the_last_photos_are_read(folder):

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from committee.base import progress
 from committee.errors import DataError, first_five
+from committee.images.canvas_of import canvas_of
 from committee.images.decode import ImageError, decode, open_file
 from committee.images.readers.base import Images
 from committee.images.threads import in_order
-from committee.images.view import PIXELS, CanvasSpec, frame
+from committee.images.view import PIXELS, CanvasSpec
 from committee.images.workers import Workers
 from committee.store.commit import commit, remove
 from committee.store.disk import require_room
@@ -188,8 +187,7 @@ def _fill(
                 pixels = decode_image(images[row], channels, ids[row], processes)
             except ImageError as error:
                 return error.reason
-            image = torch.from_numpy(pixels)[None]
-            return print_of(pixels), {spec: _square(image, spec) for spec in places}
+            return print_of(pixels), {spec: _square(pixels, spec) for spec in places}
 
         _write_headers(files, len(ids))
         results = in_order(pool, squares, range(len(ids)), AHEAD)
@@ -207,9 +205,9 @@ def _fill(
     return broken
 
 
-def _square(image: Tensor, spec: CanvasSpec) -> NDArray[np.uint8]:
-    """Return the canvas `[size, size, channels]` of an image `[1, channels, H, W]`."""
-    return frame(image, spec.size, spec.fit)[0].permute(1, 2, 0).contiguous().numpy()
+def _square(image: NDArray[np.uint8], spec: CanvasSpec) -> NDArray[np.uint8]:
+    """Return the canvas `[size, size, channels]` of an image `[channels, H, W]`."""
+    return np.ascontiguousarray(canvas_of(image, spec.size, spec.fit).transpose(1, 2, 0))
 
 
 def print_of(pixels: NDArray[Any]) -> bytes:
@@ -250,7 +248,7 @@ def decode_image(source: Any, channels: int, name: str, processes: Workers | Non
 
 
 def _pool(workers: int) -> ThreadPoolExecutor:
-    """Return a pool of threads; Pillow, torch and hashlib release the global interpreter lock."""
+    """Return a pool of threads; Pillow, NumPy and hashlib release the global interpreter lock."""
     return ThreadPoolExecutor(max(1, min(workers, _CORES)))
 
 

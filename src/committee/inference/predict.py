@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from committee.errors import DataError, UsageError, missing, sentence, unreadable
 from committee.exporters.base import open_exported
+from committee.images.canvas_of import canvas_of
 from committee.images.decode import decode, find_images, image_error, warn_of_others
 from committee.images.threads import in_order
 from committee.inference.named import path_of
 from committee.inference.rules import why_wrong
 from committee.inference.time_limit import SECONDS, TimeLimit
-from committee.models.predictor import Images, Predictor
+from committee.models.predictor import Canvas, Images, Predictor
 from committee.models.tiling import OVERLAP, TILE, check_tiles, tiled, tiles_at_once
 from committee.pipeline.bundling.reading import is_bundle, open_bundle
 from committee.predictions.target_types import target_type_of
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from committee.store.layout import Store
 
 PIXELS_AT_ONCE = 2**24
-"""Largest number of pixels in a batch; an image of 12 megapixels is predicted alone."""
+"""Largest number of pixels in a batch; an image of 12 megapixels is predicted alone, unless it is resized."""
+Entry = tuple[str, list[Images] | str]
+"""The id of an image, and the image, its canvases or the text of its error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +157,8 @@ def predict(
     photos : sequence of Path
         Image files.
     batch_size : int
-        Largest number of images in one call of the model. Images of a batch have the same size. A model of
+        Largest number of images in one call of the model. Images of a batch have the same size, unless the
+        model says which squares it reads of them (`Predictor`), to which they are resized before. A model of
         maps gets at most so many tiles of one image, and at most a million pixels unless one tile has more.
     time_limit : float
         Seconds in which the model has to answer for one image, or for one tile.
@@ -195,15 +199,16 @@ def predict(
     ...     [prediction.probabilities.shape for prediction in predict(model, find_photos([folder]))]
     [(2,)]
     """
-    limited, window = TimeLimit(model, time_limit), list[tuple[str, Images | str]]()
+    limited = TimeLimit(model, time_limit)
     if target_type_of(model).dense:
         check_tiles(tile, overlap, batch_size)
         tiles = {"tile": tile, "overlap": overlap, "batch": tiles_at_once(batch_size, tile)}
         yield from (_predict_maps(limited, *entry, tiles) for entry in _decoded(photos, model.channels))
         return
-    for entry in _decoded(photos, model.channels):
+    canvases, window = getattr(model, "canvases", ()), list[Entry]()
+    for entry in _decoded(photos, model.channels, canvases, batch_size if canvases else 0):
         window.append(entry)
-        pixels = sum(image[0].size for _, image in window if not isinstance(image, str))
+        pixels = sum(parts[0][0].size for _, parts in window if not isinstance(parts, str))
         if len(window) >= batch_size or pixels >= PIXELS_AT_ONCE:
             yield from _predict_window(limited, window)
             window = []
@@ -215,59 +220,69 @@ def photo_id(path: Path) -> str:
     return path.as_posix().encode(errors="backslashreplace").decode()
 
 
-def _decoded(photos: Sequence[Path], channels: int) -> Iterator[tuple[str, Images | str]]:
-    """Yield the id and the pixels of each image, or the text of its error; decode a few ahead in threads."""
+def _decoded(
+    photos: Sequence[Path], channels: int, canvases: Sequence[Canvas] = (), ahead: int = 0
+) -> Iterator[Entry]:
+    """Yield the id and the pixels of each image, or the text of its error; threads decode a few in advance.
+
+    Images of which only canvases are needed are small, so that `ahead` more of them are made while the model
+    runs: the whole next batch.
+    """
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        images = in_order(pool, lambda path: _decode(path, channels), photos, 2 * threads)
+        images = in_order(pool, lambda path: _decode(path, channels, canvases), photos, 2 * threads + ahead)
         yield from zip(map(photo_id, photos), images, strict=True)
 
 
-def _decode(path: Path, channels: int) -> Images | str:
+def _decode(path: Path, channels: int, canvases: Sequence[Canvas]) -> list[Images] | str:
+    """Return the image uint8 `[c, H, W]`, or its canvases `[c, size, size]`, or the text of an error."""
     try:
-        return decode(path, channels)
+        image = decode(path, channels)
+        return [canvas_of(image, size, fit) for size, fit, _ in canvases] or [image]
     except DataError as error:
         return str(error)
     except MemoryError:
         return str(image_error(str(path), "one that does not fit in memory"))
 
 
-def _predict_window(limited: TimeLimit, window: Sequence[tuple[str, Images | str]]) -> Iterator[Prediction]:
+def _predict_window(limited: TimeLimit, window: Sequence[Entry]) -> Iterator[Prediction]:
     """Yield the predictions of some images in their order; those of one size are predicted together."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, (_, image) in enumerate(window):
-        if not isinstance(image, str):
-            by_shape.setdefault(image.shape, []).append(index)
+    for index, (_, parts) in enumerate(window):
+        if not isinstance(parts, str):
+            by_shape.setdefault(parts[0].shape, []).append(index)
     found: dict[int, Prediction] = {}
     for indices in by_shape.values():
         names = [window[index][0] for index in indices]
-        images = [cast("Images", window[index][1]) for index in indices]
-        batch = images[0][None] if len(images) == 1 else np.stack(images)  # a large photo is not copied
+        alike = zip(*(cast("list[Images]", window[index][1]) for index in indices), strict=True)
+        batch = [images[0][None] if len(images) == 1 else np.stack(images) for images in alike]
         found |= dict(zip(indices, _predict_batch(limited, names, batch), strict=True))
-    for index, (name, image) in enumerate(window):
-        yield Prediction(name, None, image) if isinstance(image, str) else found[index]
+    for index, (name, parts) in enumerate(window):
+        yield Prediction(name, None, parts) if isinstance(parts, str) else found[index]
 
 
-def _predict_maps(limited: TimeLimit, name: str, image: Images | str, tiles: Mapping[str, Any]) -> Prediction:
+def _predict_maps(
+    limited: TimeLimit, name: str, parts: list[Images] | str, tiles: Mapping[str, Any]
+) -> Prediction:
     """Return the maps of an image, which may be the text of its error."""
-    if isinstance(image, str):
-        return Prediction(name, None, image)
+    if isinstance(parts, str):
+        return Prediction(name, None, parts)
     try:
-        maps = tiled(limited, image, **tiles)
+        maps = tiled(limited, parts[0], **tiles)
     except DataError as error:
         return Prediction(name, None, f"{name}: {error}")
     reason = why_wrong(limited.model, maps)
     return Prediction(name, None, _wrong(name, limited.model, reason)) if reason else Prediction(name, maps)
 
 
-def _predict_batch(limited: TimeLimit, names: Sequence[str], batch: Images) -> list[Prediction]:
+def _predict_batch(limited: TimeLimit, names: Sequence[str], batch: list[Images]) -> list[Prediction]:
     """Return the predictions of images of one size; what is wrong with an answer is the reason."""
     model = limited.model
     try:
-        rows = np.asarray(limited(batch))
+        rows = np.asarray(limited(batch if getattr(model, "canvases", ()) else batch[0]))
     except DataError as error:
         return [Prediction(name, None, f"{name}: {error}") for name in names]
-    if rows.shape[:1] != (len(batch),):
+    if rows.shape[:1] != (len(names),):
         return [Prediction(name, None, _wrong(name, model, f"an array {list(rows.shape)}")) for name in names]
     reasons = [why_wrong(model, row) for row in rows]
     return [

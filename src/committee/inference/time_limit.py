@@ -8,8 +8,10 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
 
 from committee.errors import TimeLimitError, UsageError
 from committee.models.predictor import Images, Predictor, Probabilities
@@ -62,8 +64,8 @@ class TimeLimit:
         self._calls: queue.Queue[Callable[[], None]] = queue.Queue()
         self._thread: threading.Thread | None = None
 
-    def __call__(self, images: Images) -> Probabilities:
-        """Return what the model returns for images, uint8 `[B, c, H, W]`.
+    def __call__(self, images: Images | Sequence[Images]) -> Probabilities:
+        """Return what the model returns for images, uint8 `[B, c, H, W]`, or for a list of their canvases.
 
         Raises
         ------
@@ -77,19 +79,20 @@ class TimeLimit:
 
         def call() -> None:
             try:
-                found.append(self.model(images))
+                found.append(self.model(cast("Images", images)))
             except BaseException as error:  # raised again in the thread that waits
                 found.append(error)
             done.set()
 
         self._calls.put(call)
-        limit = self.seconds * len(images)
+        first = images if isinstance(images, np.ndarray) else images[0]
+        limit = self.seconds * len(first)
         if not done.wait(None if math.isinf(limit) else limit):
             self._stop(done)
             raise TimeLimitError(
                 self.model.name,
                 expected=f"an answer within {self.seconds:g} s for an image",
-                got=f"none for {len(images)} of {images.shape[3]} x {images.shape[2]} pixels",
+                got=f"none for {len(first)} of {first.shape[3]} x {first.shape[2]} pixels",
                 todo="Raise the limit with --time-limit SECONDS, or do not use this model.",
             )
         if isinstance(found[0], BaseException):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,10 +13,14 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from committee.images.view import CanvasSpec
+    from committee.models.batch import Batch
     from committee.tasks.base import Task
 
 Images = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
+Canvas = tuple[int, str, int]
+"""Size, fit and channels of the squares that a network reads: `committee.images.view.CanvasSpec`."""
 
 
 class Predictor(Protocol):
@@ -41,6 +46,11 @@ class Predictor(Protocol):
     it predicts classes. One that also predicts how uncertain its numbers are has `std_names`, such as
     `("aleatoric_std", "epistemic_std")`, and `spread_of(images) -> float32 [B, T, 1 + S]`, the numbers and
     these standard deviations.
+
+    A model that needs no more of an image than squares of one or several kinds may say so by an attribute
+    `canvases`, a sequence of `Canvas`. It then also takes a list of arrays uint8 `[B, channels, size, size]`
+    in place of the images, one for each. Images are then resized where they are decoded, in all threads, and
+    images of several sizes are predicted together.
 
     See Also
     --------
@@ -154,8 +164,19 @@ class ModulePredictor:
                 return tuple(scale)
         return ()
 
-    def __call__(self, images: Images) -> Probabilities:
-        """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`."""
+    @cached_property
+    def canvases(self) -> tuple[CanvasSpec, ...]:
+        """The squares that the networks read of an image; none if they need whole images."""
+        from committee.models.canvases import canvases_of
+
+        found = canvases_of(self.module)
+        return found if all(spec.channels == self.channels for spec in found) else ()
+
+    def __call__(self, images: Images | Sequence[Images]) -> Probabilities:
+        """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`.
+
+        In place of images, it takes a list of their `canvases`.
+        """
         infer = getattr(self.module, "infer", self.module)
         return self._run(lambda batch: self.task.link(infer(batch).float()), images)
 
@@ -167,18 +188,31 @@ class ModulePredictor:
         aleatoric = ("aleatoric_std",) if getattr(self.module, "has_variance", False) else ()
         return *aleatoric, "epistemic_std"
 
-    def spread_of(self, images: Images) -> Probabilities:
+    def spread_of(self, images: Images | Sequence[Images]) -> Probabilities:
         """Return numbers and the standard deviations `std_names`, float32 `[B, T, 1 + S]`."""
         module: Any = self.module
         parts = self._run(module.variance_parts, images)
         first = 1 if len(self.std_names) > 1 else 2
         return np.concatenate([parts[..., :1], np.sqrt(parts[..., first:])], axis=-1)
 
-    def _run(self, call: Callable[[torch.Tensor], torch.Tensor], images: Images) -> Probabilities:
+    def _run(self, call: Callable[[Any], torch.Tensor], images: Images | Sequence[Images]) -> Probabilities:
         import torch
 
         with torch.inference_mode():
-            # An array that is read-only is copied, since torch warns of writing to it.
-            batch = torch.from_numpy(images) if images.flags.writeable else torch.tensor(images)
-            found: Probabilities = call(batch.to(self.device)).float().cpu().numpy()
+            batch = self._tensor(images) if isinstance(images, np.ndarray) else self._batch(images)
+            found: Probabilities = call(batch).float().cpu().numpy()
         return found
+
+    def _batch(self, canvases: Sequence[Images]) -> torch.Tensor | Batch:
+        """Return the canvases of images as a module takes them."""
+        from committee.models.canvases import Canvases
+
+        tensors = list(map(self._tensor, canvases))
+        return tensors[0] if len(tensors) == 1 else Canvases(dict(zip(self.canvases, tensors, strict=True)))
+
+    def _tensor(self, pixels: Images) -> torch.Tensor:
+        import torch
+
+        # An array that is read-only is copied, since torch warns of writing to it.
+        tensor = torch.from_numpy(pixels) if pixels.flags.writeable else torch.tensor(pixels)
+        return tensor.to(self.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,34 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from committee.images.dataset import Dataset
-from committee.images.view import CanvasSpec, View, views_by_canvas
-from committee.models.batch import Batch
+from committee.images.view import views_by_canvas
+from committee.models.canvases import Canvases
 from committee.models.tiling import tiled
 from committee.training.fit.batches import Rows
 from committee.training.fit.memory import halving
-
-
-class Canvases(Batch):
-    """Canvases of the same rows: each network of a module gets the one that its preprocessing reads.
-
-    Parameters
-    ----------
-    canvases : mapping of CanvasSpec to uint8 tensor `[B, c, size, size]`
-    """
-
-    def __init__(self, canvases: Mapping[CanvasSpec, Tensor]) -> None:
-        super().__init__(canvases[max(canvases)])
-        self.canvases = canvases
-
-    def resized(self, view: View, rows: Tensor | None = None) -> Tensor:
-        """Return the pixels `[B, c, size, size]` in 0..255 that a view normalizes; see `View.cut`."""
-        pixels = view.cut(self.canvases[view.canvas])
-        return pixels if rows is None else pixels[rows]
-
-    def canvas(self, view: View, rows: Tensor | None = None) -> Tensor:
-        """Return the canvas that a view reads, uint8 `[B, c, S, S]`."""
-        pixels = self.canvases[view.canvas]
-        return pixels if rows is None else pixels[rows]
 
 
 def inputs_of(
