@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from committee.models.measure import parameters as parameters
     from committee.models.measure import size_mb as size_mb
     from committee.models.member import Member as Member
+    from committee.models.optimized import Optimized as Optimized
+    from committee.models.planner import optimize as optimize
     from committee.models.predictor import ModulePredictor as ModulePredictor
     from committee.models.predictor import Predictor as Predictor
     from committee.models.timing import Timing as Timing

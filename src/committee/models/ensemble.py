@@ -33,6 +33,8 @@ from committee.models.measure import device_of
 from committee.models.member import PROTOCOL as MEMBER_PROTOCOL
 from committee.models.member import Member
 from committee.models.mixture import Mixture
+from committee.models.optimized import Optimized
+from committee.models.planner import TOLERANCE, optimize
 from committee.models.prediction import predict
 from committee.models.tasks import common_task, units_of
 from committee.models.views.base import SingleView
@@ -232,6 +234,12 @@ class Ensemble(Mixture):
     ) -> Any:
         """Return probabilities, or numbers, float32 `[N, C]`; see `committee.models.prediction.predict`."""
         return predict(self, images, batch_size, **tiles)
+
+    def optimize(
+        self, example: Any, budget_s: float = 30.0, tolerance: float = TOLERANCE, **options: Any
+    ) -> Optimized:
+        """Return the model on the fastest engine; see `committee.models.planner.optimize`."""
+        return optimize(self, example, budget_s, tolerance, **options)
 
     def save(self, folder: Path | str) -> None:
         """Write `ensemble.json`, the networks to `members/`, and the combiners to `combiners/`.

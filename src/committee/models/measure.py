@@ -41,7 +41,7 @@ def call_times(
     module.eval()
     for _ in range(warmup):
         call(batch)
-    times = [_milliseconds(call, batch) for _ in range(repeats)]
+    times = [milliseconds(call, batch) for _ in range(repeats)]
     module.train(training)
     return np.array(times)
 
@@ -72,7 +72,7 @@ def batch_times(
         call(batches[0])
     start, times = time.perf_counter(), list[list[float]]()
     for batch in batches:
-        times.append([_milliseconds(call, batch) for call in calls])
+        times.append([milliseconds(call, batch) for call in calls])
         if time.perf_counter() - start > seconds:
             break
     return list(np.array(times).T)
@@ -94,7 +94,8 @@ def size_mb(module: nn.Module) -> float:
     return sum(storage.nbytes() for storage in storages.values()) / MEGABYTE
 
 
-def _milliseconds(call: Any, batch: Tensor | Batch) -> float:
+def milliseconds(call: Any, batch: Tensor | Batch) -> float:
+    """Return how long a call with a batch takes, until its device has nothing left to do."""
     _wait(batch.device)
     start = time.perf_counter()
     call(batch)

@@ -27,7 +27,9 @@ from committee.models.batch import Batch
 from committee.models.descriptions import MEMBER as DESCRIPTION
 from committee.models.descriptions import read_description, write_description
 from committee.models.moments import OfNetwork
+from committee.models.optimized import Optimized
 from committee.models.padded import maps_of
+from committee.models.planner import TOLERANCE, optimize
 from committee.models.prediction import predict
 from committee.models.stored_network import load_network
 from committee.models.tasks import NamedOutputs, checked_units, outputs_of, task_and_names
@@ -322,6 +324,12 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
     ) -> Any:
         """Return probabilities, or numbers, float32 `[N, C]`, of images; see the function `predict`."""
         return predict(self, images, batch_size, **tiles)
+
+    def optimize(
+        self, example: Any, budget_s: float = 30.0, tolerance: float = TOLERANCE, **options: Any
+    ) -> Optimized:
+        """Return the model on the fastest engine; see `committee.models.planner.optimize`."""
+        return optimize(self, example, budget_s, tolerance, **options)
 
     def save(self, folder: Path | str) -> None:
         """Write `weights.safetensors` and `member.json` into `folder`."""

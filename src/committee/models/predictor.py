@@ -158,11 +158,7 @@ class ModulePredictor:
     @property
     def spread(self) -> tuple[float, ...]:
         """Standard deviation of each target, if a network of the module predicts standardized numbers."""
-        for part in self.module.modules():
-            scale = getattr(getattr(part, "output", None), "scale", ())
-            if len(scale) == len(self.class_names):
-                return tuple(scale)
-        return ()
+        return spread_of(self.module)
 
     @cached_property
     def canvases(self) -> tuple[CanvasSpec, ...]:
@@ -216,3 +212,12 @@ class ModulePredictor:
         # An array that is read-only is copied, since torch warns of writing to it.
         tensor = torch.from_numpy(pixels) if pixels.flags.writeable else torch.tensor(pixels)
         return tensor.to(self.device)
+
+def spread_of(module: nn.Module) -> tuple[float, ...]:
+    """Return the standard deviation of each target, if a network predicts standardized numbers."""
+    names = getattr(module, "class_names", ())
+    for part in module.modules():
+        scale = getattr(getattr(part, "output", None), "scale", ())
+        if names and len(scale) == len(names):
+            return tuple(scale)
+    return ()

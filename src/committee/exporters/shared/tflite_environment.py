@@ -11,6 +11,7 @@ import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from committee.base.folders import user_cache
 from committee.errors import DependencyError, ExportError, TimeLimitError
 
 REQUIREMENTS = (
@@ -35,15 +36,7 @@ _CHECK_SECONDS, _INSTALL_SECONDS = 300.0, 3600.0
 def folder() -> Path:
     """Return the folder of the environment: that of `COMMITTEE_TFLITE_ENV`, or one in the user's cache."""
     chosen = os.environ.get(VARIABLE)
-    return Path(chosen) if chosen else _cache() / "committee" / "tflite"
-
-
-def _cache() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(chosen) if chosen else user_cache("tflite")
 
 
 def python(place: Path) -> Path:

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from committee.errors import ExportError
 from committee.exporters.base import TOLERANCE
 from committee.exporters.shared.fixed_tiles import in_fixed_tiles
+from committee.models.agreement import rows_of
 from committee.models.predictor import Images, Predictor
 from committee.predictions.target_types import target_type_of
 
@@ -71,12 +71,12 @@ def check_parity(
     """
     target_type, largest, tile = target_type_of(reference), 0.0, getattr(exported, "tile", 0)
     expected = partial(in_fixed_tiles, reference, tile=tile) if tile else reference
-    answers = [_rows(expected(images)) for images in batches]
+    answers = [rows_of(expected(images)) for images in batches]
     units = target_type.units(np.concatenate(answers), getattr(reference, "spread", ()))
     stds = getattr(getattr(reference, "module", None), "has_variance", False)
     found = []
     for images, ours in zip(batches, answers, strict=True):
-        theirs = _rows(exported(images))
+        theirs = rows_of(exported(images))
         difference = float((np.abs(ours - theirs) / units).max()) if ours.shape == theirs.shape else np.inf
         if not difference <= tolerance or not target_type.agree(ours, theirs, tolerance):
             raise _differs(who, target_type.within.format(f"{tolerance:g}"), difference, images)
@@ -92,11 +92,6 @@ def check_parity(
         "shapes": ["x".join(map(str, images.shape)) for images in batches],
         **target_type.share(np.concatenate(answers), np.concatenate(found)),
     }
-
-
-def _rows(answers: NDArray[Any]) -> NDArray[Any]:
-    """Return answers `[B, C]`, or those of the pixels of maps `[B, C, H, W]`, as rows `[R, C]`."""
-    return np.moveaxis(answers, 1, -1).reshape(-1, answers.shape[1])
 
 
 def _total_std(model: Any, images: Images) -> Any:
