@@ -213,6 +213,7 @@ class ModulePredictor:
         tensor = torch.from_numpy(pixels) if pixels.flags.writeable else torch.tensor(pixels)
         return tensor.to(self.device)
 
+
 def spread_of(module: nn.Module) -> tuple[float, ...]:
     """Return the standard deviation of each target, if a network predicts standardized numbers."""
     names = getattr(module, "class_names", ())
