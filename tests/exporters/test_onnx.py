@@ -13,8 +13,10 @@ from torch import nn
 from committee.errors import DeviceError, ExportError, StoreError
 from committee.exporters import _onnx_graph
 from committee.exporters._onnx_file import OnnxPredictor
-from committee.exporters.base import Card
+from committee.exporters.base import Card, canvases_in
 from committee.exporters.onnx import Onnx
+from committee.images.canvas_of import canvas_of
+from committee.models.member import Member
 from committee.models.predictor import ModulePredictor
 from committee.pipeline.shared.parity import check_parity, several_sizes
 
@@ -69,6 +71,21 @@ def test_gray_images_and_channels_last_weights(tmp_path, with_view, photos, fit)
     assert OnnxPredictor(file).channels == 1
     reference = ModulePredictor(module, "gray", CARD.class_names)
     check_parity(reference, OnnxPredictor(file), several_sizes(gray), "onnx of gray")
+
+
+def test_says_which_squares_are_all_that_it_reads_of_photos(tmp_path, photos):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    member = Member.from_module(net, classes=["ant", "bee"], size=16, fit="pad", name="net").eval()
+    file = Onnx().export(member, torch.from_numpy(photos), tmp_path, Card.of(member, "net"))
+    predictor = OnnxPredictor(file)
+    assert predictor.canvases == ((16, "pad", 3),)
+    squares = np.stack([canvas_of(photo, 16, "pad") for photo in photos])
+    assert np.array_equal(predictor(squares), predictor(photos))
+
+
+@pytest.mark.parametrize("entry", [None, [], [16], [0, "pad"], [True, "pad"], [2**20, "pad"], [16, "native"]])
+def test_a_file_that_says_something_else_gets_whole_photos(entry):
+    assert canvases_in([16, "crop"], 1) == ((16, "crop", 1),) and canvases_in(entry, 3) == ()
 
 
 def test_a_module_that_cannot_be_traced_is_named(tmp_path, photos):

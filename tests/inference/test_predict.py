@@ -83,13 +83,11 @@ def test_photos_of_several_sizes_are_resized_once_and_predicted_together(folder,
     model = ModulePredictor(Ensemble(members), "two", ["dark", "light"])
     photos = [path for path in find_photos([folder]) if path.suffix == ".png"]
     expected = [model(decode(path)[None])[0] for path in photos]
-    batches, batch = [], model._batch
-    monkeypatch.setattr(model, "_batch", lambda canvases: batches.append(canvases) or batch(canvases))
+    batches, tensor = [], model._tensor
+    monkeypatch.setattr(model, "_tensor", lambda pixels: batches.append(pixels.shape) or tensor(pixels))
     found = [each.probabilities for each in predict(model, photos, batch_size=20)]
-    assert [[part.shape for part in each] for each in batches] == [
-        [(count, 3, canvas_size(size), canvas_size(size)) for size in sorted(set(sizes))]
-        for count in (20, 10)
-    ]
+    sides = [canvas_size(size) for size in sorted(set(sizes))]
+    assert batches == [(count, 3, side, side) for count in (20, 10) for side in sides]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

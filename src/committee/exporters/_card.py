@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from committee.errors import CommitteeError, DataError, DeviceError, StoreError
-from committee.exporters.base import REDO, STD, Card
+from committee.exporters.base import REDO, STD, Card, canvases_in
 from committee.models.predictor import Images, Probabilities
 from committee.predictions.target_types import CLASSES, TARGET_TYPES
 
@@ -88,6 +88,7 @@ class CalledPredictor:
         self.channels: int = card["channels"]
         self.target_type = TARGET_TYPES[card.get("target_type", CLASSES.name)]
         self.units: tuple[str, ...] = tuple(card.get("units", ()))
+        self.canvases = canvases_in(card.get("canvas"), self.channels)
         self.std_names: tuple[str, ...] = (STD,) if card.get(STD) is True else ()
 
     def __call__(self, images: Images) -> Probabilities:

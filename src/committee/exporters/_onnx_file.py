@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from committee.errors import DataError, DeviceError, StoreError, UsageError, missing, require
+from committee.exporters.base import canvases_in
 from committee.models.predictor import Images, Probabilities
 from committee.predictions.target_types import CLASSES, TARGET_TYPES, TargetType
 
@@ -54,6 +55,7 @@ class OnnxPredictor:
         self.provenance: dict[str, Any] = _json(self._path, facts, "provenance", dict, "{}")
         self.target_type, self.units = _predicts(self._path, facts, len(self.class_names))
         self.channels: int = _channels(self._path, self._session.get_inputs())
+        self.canvases = canvases_in(_json(self._path, facts, "canvas", list, "[]"), self.channels)
         outputs, answers = self._session.get_outputs(), self.target_type.answers
         dense = self.target_type.dense
         _check_output(self._path, outputs, answers, len(self.class_names), dense)

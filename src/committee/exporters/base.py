@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from committee.base.registry import Family
 from committee.errors import StoreError, UsageError, missing
+from committee.models.predictor import Canvas
 from committee.models.tiling import TILE
 from committee.predictions.target_types import CLASSES, TargetType, target_type_of
 from committee.store.hashes import hash_file
@@ -29,6 +30,8 @@ CHECKSUMS, METADATA = "checksums.json", "metadata.json"
 STD = "std"
 """Name of the output with the standard deviations of numbers."""
 REDO = "Write it again with: committee export --model-name NAME"
+LARGEST_CANVAS = 4096
+"""Largest side to which images are resized for an exported file; one that says more gets whole images."""
 
 
 INPUT = {
@@ -63,6 +66,8 @@ class Card:
     maps : mapping
         Of a model of maps: its `task`, the `stride` to whose multiples it pads images, the side `crop` of the
         crops of its training, and the side `tile` of the tiles in which large images are predicted.
+    canvas : tuple of int and str, optional
+        Size and fit of the square that is all that the model reads of an image (`Predictor.canvases`).
 
     See Also
     --------
@@ -81,12 +86,17 @@ class Card:
     target_type: TargetType = CLASSES
     units: tuple[str, ...] = ()
     maps: Mapping[str, Any] = field(default_factory=dict)
+    canvas: tuple[int, str] | None = None
 
     @classmethod
-    def of(cls, model: object, name: str, facts: Mapping[str, Any] | None = None) -> Card:
+    def of(cls, model: Any, name: str, facts: Mapping[str, Any] | None = None) -> Card:
         """Return the card of a model that knows its classes or targets."""
+        from committee.models.canvases import canvases_of
+
         names, units = (tuple(getattr(model, each, ())) for each in ("class_names", "units"))
-        return cls(name, names, dict(facts or {}), target_type_of(model), units, _maps_facts(model))
+        kind, maps, found = target_type_of(model), _maps_facts(model), canvases_of(model)
+        canvas = (found[0].size, found[0].fit) if len(found) == 1 else None
+        return cls(name, names, dict(facts or {}), kind, units, maps, canvas)
 
     @property
     def input(self) -> Mapping[str, str]:
@@ -96,11 +106,19 @@ class Card:
         )
 
     def predicts(self) -> dict[str, Any]:
-        """Return what files say of a model of numbers or maps, as JSON values; nothing of one of classes."""
+        """Return the canvas, and what files say of a model of numbers or maps, as JSON values."""
+        canvas = {} if self.canvas is None else {"canvas": list(self.canvas)}
         if self.target_type is CLASSES:
-            return {}
+            return canvas
         maps = {"maps": dict(self.maps)} if self.maps else {}
-        return {"target_type": self.target_type.name, "units": list(self.units), **maps}
+        return {"target_type": self.target_type.name, "units": list(self.units), **maps, **canvas}
+
+
+def canvases_in(canvas: Any, channels: int) -> tuple[Canvas, ...]:
+    """Return the canvases of an exported file, by the entry `canvas` of its card; none if there is none."""
+    size, fit = canvas if isinstance(canvas, list) and len(canvas) == 2 else (0, "")
+    known = type(size) is int and 0 < size <= LARGEST_CANVAS and fit in ("crop", "squash", "pad")
+    return ((size, fit, channels),) if known else ()
 
 
 def _maps_facts(model: Any) -> dict[str, Any]:

@@ -279,7 +279,7 @@ def _predict_batch(limited: TimeLimit, names: Sequence[str], batch: list[Images]
     """Return the predictions of images of one size; what is wrong with an answer is the reason."""
     model = limited.model
     try:
-        rows = np.asarray(limited(batch if getattr(model, "canvases", ()) else batch[0]))
+        rows = np.asarray(limited(batch if len(batch) > 1 else batch[0]))
     except DataError as error:
         return [Prediction(name, None, f"{name}: {error}") for name in names]
     if rows.shape[:1] != (len(names),):

@@ -52,10 +52,6 @@ def canvases_of(module: nn.Module) -> tuple[CanvasSpec, ...]:
     >>> canvases_of(net)
     ()
     """
-    inner = getattr(module, "model", None)
-    if isinstance(inner, nn.Module) and not _takes_batches(module):
-        found = canvases_of(inner)  # A model on another engine takes one tensor.
-        return found if len(found) == 1 else ()
     views = list(_views(module))
     specs = {view.canvas for view in views if view is not None}
     return () if None in views or not all(spec.size for spec in specs) else tuple(sorted(specs))
@@ -69,7 +65,7 @@ def _views(module: nn.Module) -> Iterable[View | None]:
     if isinstance(module, Member):
         return
     parts = [part for name in ("model", "members", "parts") for part in _modules(getattr(module, name, ()))]
-    if not _takes_batches(module) or not (parts or view):
+    if getattr(module, "takes_batches", False) is not True or not (parts or view):
         yield None
     for part in parts:
         yield from _views(part)
@@ -77,7 +73,3 @@ def _views(module: nn.Module) -> Iterable[View | None]:
 
 def _modules(found: nn.Module | Iterable[nn.Module]) -> list[nn.Module]:
     return [found] if isinstance(found, nn.Module) and not isinstance(found, nn.ModuleList) else list(found)
-
-
-def _takes_batches(module: nn.Module) -> bool:
-    return getattr(module, "takes_batches", False) is True

@@ -48,9 +48,9 @@ class Predictor(Protocol):
     these standard deviations.
 
     A model that needs no more of an image than squares of one or several kinds may say so by an attribute
-    `canvases`, a sequence of `Canvas`. It then also takes a list of arrays uint8 `[B, channels, size, size]`
-    in place of the images, one for each. Images are then resized where they are decoded, in all threads, and
-    images of several sizes are predicted together.
+    `canvases`, a sequence of `Canvas`. It gives the same answer if it gets squares uint8
+    `[B, channels, size, size]` in place of images; a list of arrays if there are several kinds. Images are
+    then resized where they are decoded, in all threads, and images of several sizes are predicted together.
 
     See Also
     --------
@@ -171,7 +171,7 @@ class ModulePredictor:
     def __call__(self, images: Images | Sequence[Images]) -> Probabilities:
         """Return the probabilities or numbers, float32 `[B, C]`, of images uint8 `[B, c, H, W]`.
 
-        In place of images, it takes a list of their `canvases`.
+        In place of images, it takes a list of their `canvases`, or the only one.
         """
         infer = getattr(self.module, "infer", self.module)
         return self._run(lambda batch: self.task.link(infer(batch).float()), images)
@@ -199,12 +199,11 @@ class ModulePredictor:
             found: Probabilities = call(batch).float().cpu().numpy()
         return found
 
-    def _batch(self, canvases: Sequence[Images]) -> torch.Tensor | Batch:
-        """Return the canvases of images as a module takes them."""
+    def _batch(self, canvases: Sequence[Images]) -> Batch:
+        """Return canvases of images as a module takes them."""
         from committee.models.canvases import Canvases
 
-        tensors = list(map(self._tensor, canvases))
-        return tensors[0] if len(tensors) == 1 else Canvases(dict(zip(self.canvases, tensors, strict=True)))
+        return Canvases(dict(zip(self.canvases, map(self._tensor, canvases), strict=True)))
 
     def _tensor(self, pixels: Images) -> torch.Tensor:
         import torch
