@@ -40,7 +40,7 @@ def canvas_of(image: Pixels, size: int, fit: str) -> Pixels:
     >>> import numpy as np
     >>> from committee.images.canvas_of import canvas_of
     >>> canvas_of(np.array([[[0, 100, 200]]], np.uint8), 2, "squash")[0].tolist()
-    [[33, 167], [33, 167]]
+    [[38, 162], [38, 162]]
     """
     lengths: tuple[int, int] = image.shape[1:]
     longest = max(lengths) if fit == "pad" else 0
