@@ -59,6 +59,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="SECONDS",
         help="time in which the model has to answer for one image; inf is no limit (default: 60)",
     )
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        default=None,
+        help="load the networks of a model of the store one after the other, the next one while one runs "
+        "(default: if they do not fit in the memory that is free)",
+    )
     _add_uncertainty(parser)
     add_store(parser)
     add_dry_run(parser)
@@ -109,7 +116,7 @@ def run(arguments: Namespace) -> int:
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
     photos = find_photos(arguments.paths)
-    model = open_model(arguments.name, store_of(arguments), recipe_of(arguments))
+    model = open_model(arguments.name, store_of(arguments), recipe_of(arguments), arguments.stream)
     check_maps(model, arguments)
     rule = rule_of(
         model,

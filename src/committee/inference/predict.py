@@ -68,7 +68,7 @@ class Prediction:
     reason: str = ""
 
 
-def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
+def open_model(name: str, store: Store, recipe: Recipe, stream: bool | None = None) -> Predictor:
     """Open a model of a store or an exported file for prediction.
 
     Parameters
@@ -80,11 +80,14 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
     store : Store
     recipe : Recipe
         Its device, and the `python:` backbones that may be built.
+    stream : bool, optional
+        Whether the networks of a model of the store are loaded one after the other (see `load_model`); by
+        default, if they do not fit in the memory that is free.
 
     Raises
     ------
     UsageError
-        The path does not exist, or is not an exported file.
+        The path does not exist, or is not an exported file, or `stream` is true for a file.
     UnknownNameError
         The store has no such model.
     StoreError
@@ -93,17 +96,28 @@ def open_model(name: str, store: Store, recipe: Recipe) -> Predictor:
         The model cannot be run here.
     """
     if (path := path_of(name, store)) is not None:
+        if stream:
+            raise UsageError(
+                "--stream",
+                expected="a model of the store",
+                got=f"the path {path}",
+                todo="An exported file is opened as a whole: leave it out.",
+            )
         if is_bundle(path):
             return open_bundle(path, recipe.device)
         return open_exported(path, recipe.device, recipe.trusted())
     from committee.base.devices import resolve
     from committee.models.predictor import ModulePredictor
-    from committee.pipeline.shared.models import load_model
+    from committee.models.streamed import StreamedPredictor
+    from committee.pipeline.shared.models import is_too_large, load_model
     from committee.pipeline.shared.sets import model_table
 
-    module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
+    device = resolve(recipe.device)
+    stream = is_too_large(store, name, device) if stream is None else stream
+    module, facts = load_model(store, name, trusted=recipe.trusted_backbones(), stream=stream)
     provenance = {**facts, "sets": model_table(store, facts)}
-    return ModulePredictor(module, facts["name"], facts["class_names"], resolve(recipe.device), provenance)
+    opened = StreamedPredictor if stream else ModulePredictor
+    return opened(module, facts["name"], facts["class_names"], device, provenance)
 
 
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:
@@ -205,11 +219,12 @@ def predict(
         tiles = {"tile": tile, "overlap": overlap, "batch": tiles_at_once(batch_size, tile)}
         yield from (_predict_maps(limited, *entry, tiles) for entry in _decoded(photos, model.channels))
         return
-    canvases, window = getattr(model, "canvases", ()), list[Entry]()
+    canvases, shelf, window = getattr(model, "canvases", ()), getattr(model, "shelf", None), list[Entry]()
+    most = batch_size if shelf is None else shelf.prepare(batch_size)
     for entry in _decoded(photos, model.channels, canvases, batch_size if canvases else 0):
         window.append(entry)
         pixels = sum(parts[0][0].size for _, parts in window if not isinstance(parts, str))
-        if len(window) >= batch_size or pixels >= PIXELS_AT_ONCE:
+        if len(window) >= most or pixels * batch_size >= PIXELS_AT_ONCE * most:
             yield from _predict_window(limited, window)
             window = []
     yield from _predict_window(limited, window)

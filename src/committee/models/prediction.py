@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from committee.errors import DataError, UsageError
 from committee.images.decode import Source
 from committee.models._images import channels_of, image_batches
 from committee.models.measure import device_of
+from committee.models.streamed import shelf_of, together
 from committee.models.tiling import OVERLAP, TILE, tiled, tiles_at_once
 from committee.tasks.base import task_of_model
 
@@ -56,9 +57,14 @@ def predict(
     if task_of_model(module).target_type.dense:
         return _maps(module, images, batch_size, tile, overlap)
     device = device_of(module)
-    batches = image_batches(images, channels_of(module), batch_size)
+    batches: Iterable[Any] = (
+        batch.to(device) for batch in image_batches(images, channels_of(module), batch_size)
+    )
+    if (shelf := shelf_of(module)) is not None:
+        shelf.prepare(batch_size)
+        batches = together(shelf, module, batches)
     infer, task = getattr(module, "infer", module), task_of_model(module)
-    outputs = [task.link(infer(batch.to(device)).float()).cpu() for batch in batches]
+    outputs = [task.link(infer(batch).float()).cpu() for batch in batches]
     if not outputs:
         return np.zeros((0, len(_class_names(module))), np.float32)
     found: NDArray[np.float32] = torch.cat(outputs).numpy()
