@@ -20,16 +20,19 @@ HERE = Path(__file__).parent
 NO_QUESTIONS = ("harness.py", "all.py")
 
 
-def run(file: Path, quick: bool) -> dict[str, Any] | None:
-    """Run one file and show its output; return None if it fails."""
+def run(file: Path, quick: bool) -> dict[str, Any] | Row:
+    """Run one file and show its output; return the row that says why, if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         answer = Path(folder) / "rows.json"
         command = [sys.executable, str(file), "--json", str(answer), *["--quick"] * quick]
         print(f"== {file.name}", flush=True)
         start = time.perf_counter()
-        code = subprocess.run(command, check=False).returncode
-        print(f"   {time.perf_counter() - start:.0f} s\n", flush=True)
-        return json.loads(answer.read_text(encoding="utf-8")) if code == 0 else None
+        done = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+        print(f"{done.stderr}   {time.perf_counter() - start:.0f} s\n", flush=True)
+        if done.returncode == 0:
+            return json.loads(answer.read_text(encoding="utf-8"))
+    reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    return Row(file.stem, "all of it", "", None, note=f"failed: {reason}")
 
 
 def main() -> int:
@@ -54,16 +57,15 @@ def main() -> int:
             parser.error(f"there is no benchmark '{name}'")
         files += found
     answers = {file.stem: run(file, arguments.quick) for file in files}
-    done = {name: answer for name, answer in answers.items() if answer is not None}
+    done = {name: answer for name, answer in answers.items() if not isinstance(answer, Row)}
+    failed = [answer for answer in answers.values() if isinstance(answer, Row)]
     facts = about()
     for answer in done.values():
         facts["versions"] |= answer["about"]["versions"]
-    print_table([Row(**row) for answer in done.values() for row in answer["rows"]], facts)
+    rows = [Row(**row) for answer in done.values() for row in answer["rows"]]
+    print_table(rows + failed, facts)
     if not arguments.quick:
         keep(done)
-    failed = sorted(answers.keys() - done.keys())
-    if failed:
-        print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 

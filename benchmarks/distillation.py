@@ -27,6 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn import functional
+from torchvision.transforms import v2
 
 from committee.combiners.soft_voting import SoftVoting
 from committee.images.dataset import Dataset
@@ -294,9 +296,11 @@ def speed(quick: bool) -> list[Row]:
         cached = compare(run[stored], run[live], rounds)
         # Without the teacher: its forward pass and a plain step, one after the other.
         parts = compare(run[live], lambda: (run_teacher(), run[None]()), rounds)
+        script = compare(run[live], _script(members, spec, dataset, rows[:size]), rounds)
     return [
         Row("step with cached targets", work, "running the teacher", *cached, target=5.0),
         Row("step with consistent teaching", work, "teacher forward + plain step", *parts, target=1 / 1.3),
+        Row("step with consistent teaching", work, "script with torchvision's transforms", *script),
     ]
 
 
@@ -343,6 +347,31 @@ def _forward(
     crops = teaching.transfer_set(dataset, rows, spec).crops(rows[positions], 1, teachers.largest, CPU)
     crops.resized(teachers.largest)
     return lambda: teachers(crops, np.zeros(len(positions), np.int64))
+
+
+def _script(members: list[Any], spec: MemberSpec, dataset: Dataset, rows: Rows) -> Callable[[], object]:
+    """Return the step of a plain script: one crop of each image, for teachers and student alike."""
+    member = start_member(spec, dataset, "refit")
+    student, teachers = member.network.train(), [each.network for each in members]
+    change = v2.Compose(
+        [
+            v2.RandomResizedCrop(member.view.size, scale=(0.5, 1)),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(member.view.mean, member.view.std),
+        ]
+    )
+    images, labels = dataset.images(rows, member.view), torch.as_tensor(dataset.labels[rows])
+
+    def step() -> None:
+        batch = torch.stack([change(image) for image in images])
+        with torch.no_grad():
+            wanted = torch.stack([net(batch) for net in teachers]).div(4).softmax(-1).mean(0)
+        found = student(batch)
+        soft = functional.kl_div(found.div(4).log_softmax(1), wanted, reduction="batchmean") * 16
+        (0.5 * soft + 0.5 * functional.cross_entropy(found, labels)).backward()
+
+    return step
 
 
 def show_now(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Eight views of each image by one network: as one batch, against one view after the other.
+"""Eight views of each image by one network: as one batch, against one view after the other, and ttach.
 
 The limit `committee.models.vote.TOGETHER` follows from the number of images at which both take the same time.
 What views are worth is measured by the commands in `tta.yaml`.
@@ -6,11 +6,12 @@ What views are worth is measured by the commands in `tta.yaml`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from unittest import mock
 
 import numpy as np
 import torch
-from harness import Row, compare, main
+from harness import Row, absent, compare, installed, main
 
 from committee.models import vote
 from committee.models.batch import Batch
@@ -29,14 +30,15 @@ BATCHES = (1, 8, 32)
 def measure(quick: bool) -> list[Row]:
     """Compare both for several networks and numbers of images."""
     return [
-        row(name, size, count, 1 if quick else 3)
+        row
         for name, size in NETWORKS[: 1 if quick else None]
         for count in BATCHES[: 1 if quick else None]
+        for row in rows(name, size, count, 1 if quick else 5)
     ]
 
 
-def row(name: str, size: int, count: int, rounds: int) -> Row:
-    """Return the time of one batch, and how many times as long the loop takes."""
+def rows(name: str, size: int, count: int, rounds: int) -> Iterator[Row]:
+    """Yield the time of one batch, and how many times as long the loop and ttach take."""
     net = Member.build(f"timm:{name}", classes="abcdefghij", size=size, name=name, seed=0).eval()
     views = distinct([D4()]).items()
     viewed = [Viewed([net], net.class_names, f"{name}_{key}", view) for key, view in views]
@@ -48,9 +50,18 @@ def row(name: str, size: int, count: int, rounds: int) -> Row:
         with mock.patch.object(vote, "TOGETHER", together):
             ensemble(batch)
 
-    ours, ratio, low, high = compare(lambda: run(10**6), lambda: run(1), rounds)
-    work = f"{name} {size} px, {count} images, {8 * count} together, one thread"
-    return Row(QUESTION, work, "one view after the other", ours, ratio, low, high)
+    found = compare(lambda: run(10**6), lambda: run(1), rounds)
+    work = f"{name} {size} px, {count} images, one thread"
+    yield Row(QUESTION, f"{work}, {8 * count} together", "one view after the other", *found)
+    if not installed("ttach"):
+        yield absent("eight views", work, "ttach", 1.0, "ttach")
+        return
+    import ttach
+
+    wrapper = ttach.ClassificationTTAWrapper(net.network, ttach.aliases.d4_transform(), merge_mode="mean")
+    pixels = batch.normalized(net.view)
+    found = compare(lambda: run(vote.TOGETHER), lambda: wrapper(pixels), rounds)
+    yield Row("eight views", work, "ttach", *found, target=1.0)
 
 
 if __name__ == "__main__":
