@@ -6,10 +6,13 @@ from hypothesis import strategies as st
 
 from committee.base.folds import fingerprint
 from committee.errors import CommitteeError, DataError
+from committee.images import waiting
 from committee.images.dataset import open_dataset, remove_unused
 from committee.images.decode import decode
 from committee.images.splits import hold_out
 from committee.images.view import CanvasSpec, View, frame
+from committee.store.lock import HeldError
+from committee.store.manifest import NEW
 
 
 @pytest.fixture
@@ -288,3 +291,46 @@ def test_held_out_rows_are_stratified_and_go_by_id(labels, share, seed):
         assert taken < count and abs(taken - share * count) <= 1
     order = np.random.default_rng(seed).permutation(len(labels))
     assert np.array_equal(hold_out(ids[order], labels[order], pool, None, share, seed), held[order])
+
+
+def test_a_cache_that_another_process_makes_is_waited_for_and_used(
+    make_folder, settings, opened, store, monkeypatch
+):
+    given = settings(make_folder("root", {"cat": 20, "dog": 20}))
+    opened(given)
+    (folder,) = (store.root / "cache").iterdir()
+    hidden = folder.with_name(f".{folder.name}.12345678{NEW}")
+    folder.rename(hidden)  # as long as the other process writes it
+    attempts = []
+
+    def hold_by_another(self):
+        attempts.append(1)
+        if len(attempts) == 4:
+            hidden.rename(folder)
+        raise HeldError("store")
+
+    monkeypatch.setattr(waiting, "PATIENCE", 0.2)
+    monkeypatch.setattr(waiting, "POLL", 0)
+    monkeypatch.setattr(type(store), "hold", hold_by_another)
+    assert len(opened(given).labels) == 40 and len(attempts) == 4
+    with pytest.raises(HeldError):  # for something else
+        opened(given, size=6)
+
+
+def test_a_data_set_that_another_process_opens_first_is_that_of_the_store(
+    make_folder, settings, opened, store, monkeypatch
+):
+    given, hold = settings(make_folder("root", {"cat": 20, "dog": 20})), type(store).hold
+
+    def hold_by_another(self):
+        if not store.dataset_folder().exists():
+            with monkeypatch.context() as patched:
+                patched.setattr(type(store), "hold", hold)
+                opened(given, seed=5)
+            raise HeldError("store")
+        return hold(self)
+
+    monkeypatch.setattr(type(store), "hold", hold_by_another)
+    folds = opened(given, seed=1).folds
+    monkeypatch.undo()
+    assert np.array_equal(folds, opened(given).folds)

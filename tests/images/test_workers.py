@@ -14,6 +14,7 @@ import pytest
 
 from committee.errors import DataError
 from committee.images import workers as module
+from committee.images.canvas_of import squares_of
 from committee.images.dataset import open_dataset
 from committee.images.decode import decode
 from committee.images.workers import Workers, WorkersFailed
@@ -70,6 +71,12 @@ def test_they_decode_as_this_process_does(photos, make_folder, tmp_path):
                 pixels = workers.decode(path, channels, "x")
                 assert np.array_equal(pixels, decode(path, channels)) and pixels.flags.writeable
                 assert np.array_equal(workers.decode(path.read_bytes(), channels, "x"), pixels)
+                kinds = [(5, "crop"), (9, "pad"), (3, "squash")]
+                (name, found), (own, expected) = (
+                    workers.squares(path, channels, "x", kinds),
+                    squares_of(pixels, kinds),
+                )
+                assert name == own and all(map(np.array_equal, found, expected))
         (tmp_path / "no.png").write_bytes(b"GIF89a")
         assert said(DataError, workers, tmp_path / "no.png", "a\nb.png") == (
             "a\\nb.png: expected a JPEG, PNG or WebP image, got a GIF image. Replace it or leave it out."
@@ -130,6 +137,7 @@ def test_a_data_set_goes_on_without_what_kills_workers(root, settings, store):
 INTERRUPTED = """
 import sys
 from committee.images import workers
+from committee.images.canvas_of import squares_of
 from committee.images.dataset import open_dataset
 from committee.recipe.dataset import Dataset
 from committee.store.layout import Store

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from committee.base import progress
 from committee.errors import DataError, first_five
-from committee.images.canvas_of import canvas_of
+from committee.images.canvas_of import PRINT, squares_of
 from committee.images.decode import ImageError, decode, open_file
 from committee.images.readers.base import Images
 from committee.images.threads import in_order
 from committee.images.view import PIXELS, CanvasSpec
+from committee.images.waiting import held
 from committee.images.workers import Workers
-from committee.store.commit import commit, remove
+from committee.store.commit import commit, is_being_written, remove
 from committee.store.disk import require_room
 from committee.store.hashes import hash_file
 from committee.store.layout import Store
@@ -121,11 +122,19 @@ def open_canvases(
         Workers do not start, or too many crashed.
     """
     folders = {spec: cache_folder(store, content, spec) for spec in specs}
-    if images is not None:
-        missing = [spec for spec, place in folders.items() if not is_done(*place)]
-        for channels in sorted({spec.channels for spec in missing}):
-            wanted = [spec for spec in (missing if all_good else specs) if spec.channels == channels]
-            with store.hold(), _committed(folders, wanted, content, len(sample_ids)) as places:
+    if images is None:
+        return {spec: _load(folder) for spec, (folder, _) in folders.items()}
+
+    def missing() -> list[CanvasSpec]:
+        return [spec for spec, place in folders.items() if not is_done(*place)]
+
+    def is_making() -> bool:
+        return any(is_being_written(folder) for folder, _ in folders.values())
+
+    with held(store, lambda: bool(missing()), is_making):
+        for channels in sorted({spec.channels for spec in missing()}):
+            wanted = [spec for spec in (missing() if all_good else specs) if spec.channels == channels]
+            with _committed(folders, wanted, content, len(sample_ids)) as places:
                 require_good(_fill(places, sample_ids, images, channels, workers), sample_ids, all_good)
     return {spec: _load(folder) for spec, (folder, _) in folders.items()}
 
@@ -177,17 +186,17 @@ def _fill(
 ) -> dict[str, str]:
     """Write the images one by one: on a full disk this raises an error, while a memory map would crash."""
     broken: dict[str, str] = {}
-    prints: list[bytes] = []
+    prints = bytearray()
+    kinds = [(spec.size, spec.fit) for spec in places]
     with contextlib.ExitStack() as stack:
         pool, processes = stack.enter_context(decoding(len(images), workers))
         files = {spec: stack.enter_context((place / FILE).open("wb")) for spec, place in places.items()}
 
-        def squares(row: int) -> tuple[bytes, dict[CanvasSpec, NDArray[np.uint8]]] | str:
+        def squares(row: int) -> tuple[bytes, list[NDArray[np.uint8]]] | str:
             try:
-                pixels = decode_image(images[row], channels, ids[row], processes)
+                return _squares(images[row], channels, ids[row], kinds, processes)
             except ImageError as error:
                 return error.reason
-            return print_of(pixels), {spec: _square(pixels, spec) for spec in places}
 
         _write_headers(files, len(ids))
         results = in_order(pool, squares, range(len(ids)), AHEAD)
@@ -195,26 +204,23 @@ def _fill(
             if isinstance(result, str):
                 broken[name] = result
                 continue
-            prints.append(result[0])
-            for spec, file in files.items():
-                file.write(result[1][spec].data)
-        _write_headers(files, len(prints))
+            prints += result[0]
+            for square, file in zip(result[1], files.values(), strict=True):
+                file.write(square.data)
+        _write_headers(files, len(prints) // PRINT)
     for place in places.values():
-        np.save(place / PRINTS, np.frombuffer(b"".join(prints), "<u8").reshape(-1, 2))
+        np.save(place / PRINTS, np.frombuffer(prints, "<u8").reshape(-1, 2))
         (place / BROKEN).write_text(json.dumps(broken, ensure_ascii=False), encoding="utf-8")
     return broken
 
 
-def _square(image: NDArray[np.uint8], spec: CanvasSpec) -> NDArray[np.uint8]:
-    """Return the canvas `[size, size, channels]` of an image `[channels, H, W]`."""
-    return np.ascontiguousarray(canvas_of(image, spec.size, spec.fit).transpose(1, 2, 0))
-
-
-def print_of(pixels: NDArray[Any]) -> bytes:
-    """Return a hash of an array, which is equal for equal ones."""
-    found = hashlib.sha256(repr(pixels.shape).encode())
-    found.update(np.ascontiguousarray(pixels).data)
-    return found.digest()[:16]
+def _squares(
+    source: Any, channels: int, name: str, kinds: Sequence[tuple[int, str]], processes: Workers | None
+) -> tuple[bytes, list[NDArray[np.uint8]]]:
+    """Return the hash of an image, and its canvases: from a process, so that it sends no more than these."""
+    if processes is None or isinstance(source, np.ndarray):
+        return squares_of(decode(source, channels, name=name), kinds)
+    return processes.squares(source, channels, name, kinds)
 
 
 def _write_headers(files: Mapping[CanvasSpec, IO[bytes]], rows: int) -> None:

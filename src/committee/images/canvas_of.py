@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,9 @@ _BLOCK, _INPUTS = 4, 32
 _PRODUCT = 1 << 18
 """Largest product of the sides of matrices that are multiplied: OpenBLAS starts no threads, and the data
 stay in the cache of a core."""
+
+PRINT = 16
+"""Bytes of the hash of an image."""
 
 Pixels = NDArray[np.uint8]
 
@@ -50,6 +55,19 @@ def canvas_of(image: Pixels, size: int, fit: str) -> Pixels:
     top, left = ((length - part) // 2 for length, part in zip(lengths, used, strict=True))
     part = image[:, top : top + used[0], left : left + used[1]]
     return _columns(_rows(part, *height, size), *width, size)
+
+
+def print_of(pixels: NDArray[Any]) -> bytes:
+    """Return a hash of an array, 16 bytes, which is equal for equal ones."""
+    found = hashlib.sha256(repr(pixels.shape).encode())
+    found.update(np.ascontiguousarray(pixels).data)
+    return found.digest()[:PRINT]
+
+
+def squares_of(image: Pixels, kinds: Sequence[tuple[int, str]]) -> tuple[bytes, list[Pixels]]:
+    """Return the hash of an image `[c, H, W]`, and its canvas `[size, size, c]` of each size and fit."""
+    squares = (canvas_of(image, size, fit) for size, fit in kinds)
+    return print_of(image), [np.ascontiguousarray(square.transpose(1, 2, 0)) for square in squares]
 
 
 def _rows(image: Pixels, length: int, scaled: int, size: int) -> Pixels:

@@ -42,6 +42,7 @@ from committee.images.source import read, report_classes
 from committee.images.squares import header_sizes, with_fit
 from committee.images.strata import warn_of_untrained, with_previewed_classes, with_strata
 from committee.images.view import PIXELS, CanvasSpec, Fit, View, canvas_size
+from committee.images.waiting import held
 from committee.predictions.target_types import CLASSES, TargetType
 from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
@@ -268,15 +269,22 @@ def open_dataset(
     samples = known if isinstance(known, Samples) else read(settings, known.kind)
     hashes = sample_hashes(samples, settings)
     if record is None:
-        fresh, opened = _first(samples, hashes, settings, store, specs, folds, seed)
+        # Another process that holds the lock of a store without a record makes it.
+        with held(store, lambda: load_record(store) is None, lambda: True):
+            if load_record(store) is not None:
+                return open_dataset(
+                    settings, store, img_sizes=img_sizes, canvases=canvases, folds=folds, seed=seed
+                )
+            fresh, opened = _first(samples, hashes, settings, store, specs, folds, seed)
+            fresh.save(store)
     else:
         check_left_out(record, hashes, store)
         samples = samples.without(record.quarantined)
         check_same(record, samples, sample_digest(samples, hashes), settings, store)
         fresh = with_folds(record, samples, folds=folds, seed=seed)
         opened = recorded(fresh, samples, settings, store, specs)
-    if fresh != record:
-        fresh.save(store)
+        if fresh != record:
+            fresh.save(store)
     report_broken(fresh.quarantined, len(fresh.ids), store)
     return _dataset(fresh, settings, opened, store)
 

@@ -7,24 +7,32 @@ import signal
 import struct
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from committee.images.canvas_of import squares_of
 from committee.images.decode import ImageError, decode
 from committee.images.masks import decode_mask
 
-REQUEST = struct.Struct("<?BQ")
-"""Whether a path follows (else the content of a file), the number of channels or `MASK`, and the length."""
+REQUEST = struct.Struct("<?BBQ")
+"""Whether a path follows (else the content of a file), the number of channels or `MASK`, the number of
+squares that are wanted in place of the pixels, and the length; first the squares follow."""
+SQUARE = struct.Struct("<IB")
+"""Size, and position in `FITS`, of a square."""
+FITS = ("crop", "squash", "pad")
 RESPONSE = struct.Struct("<?cQQQ")
 """Whether pixels follow, the code of their type, and their shape `[c, H, W]`, or `[H, W, T]` of a mask; or
-1, 1 and the length of the error message."""
+1, 1 and the length of the error message, or of hash and squares (`canvas_of.squares_of`)."""
 MASK = 0
 READY = b"\n"
 """Sent once when the worker has started."""
 
 
-def respond(content: bytes, is_path: bool, channels: int) -> tuple[bytes, bytes | memoryview]:
+def respond(
+    content: bytes, is_path: bool, channels: int, squares: Sequence[tuple[int, str]] = ()
+) -> tuple[bytes, bytes | memoryview]:
     """Return header and body of the response to one request."""
     source = Path(os.fsdecode(content)) if is_path else content
     try:
@@ -32,6 +40,10 @@ def respond(content: bytes, is_path: bool, channels: int) -> tuple[bytes, bytes 
     except ImageError as error:
         reason = error.reason.encode()
         return RESPONSE.pack(False, b"B", 1, 1, len(reason)), reason
+    if squares:
+        name, found = squares_of(pixels, squares)
+        body = name + b"".join(square.data for square in found)
+        return RESPONSE.pack(True, b"B", 1, 1, len(body)), body
     code = pixels.dtype.char.encode()
     return RESPONSE.pack(True, code, *pixels.shape), np.ascontiguousarray(pixels).data.cast("B")
 
@@ -45,8 +57,10 @@ def main() -> None:
     responses.write(READY)
     responses.flush()
     while header := requests.read(REQUEST.size):
-        is_path, channels, length = REQUEST.unpack(header)
-        for part in respond(requests.read(length), is_path, channels):
+        is_path, channels, count, length = REQUEST.unpack(header)
+        kinds = SQUARE.iter_unpack(requests.read(count * SQUARE.size))
+        squares = [(size, FITS[fit]) for size, fit in kinds]
+        for part in respond(requests.read(length), is_path, channels, squares):
             responses.write(part)
         responses.flush()
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from committee.base import progress
 from committee.errors import DataError, first_five
-from committee.images.cache import decode_image, decoding, print_of, require_good, write_header
+from committee.images.cache import decode_image, decoding, require_good, write_header
+from committee.images.canvas_of import print_of
 from committee.images.decode import ImageError, size_of
 from committee.images.mask_classes import Classes, classes_of
 from committee.images.masks import OF_MASK, Masks, decode_mask

@@ -16,6 +16,7 @@ from committee.errors import StoreError, UsageError, first_five
 from committee.images.copies import DROPPED, check_folds, merge, resolve_copies
 from committee.images.readers.base import Samples
 from committee.images.splits import assign_folds, assign_splits, check_splits, join_val, own_folds
+from committee.images.waiting import held
 from committee.predictions.target_types import CLASSES, TARGET_TYPES, TargetType
 from committee.recipe.dataset import Dataset as Settings
 from committee.recipe.section import overlay
@@ -131,7 +132,7 @@ class Record:
     def save(self, store: Store) -> None:
         """Write the record to the store, replacing an earlier one."""
         with (
-            store.hold(),
+            held(store, lambda: True),
             commit(
                 store.dataset_folder(),
                 kind="dataset",

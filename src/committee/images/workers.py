@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import math
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any, NamedTuple, Self
@@ -19,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError, printable
+from committee.images.canvas_of import PRINT
 from committee.images.decode import MAX_PIXELS, image_error
-from committee.images.decoder import MASK, READY, REQUEST, RESPONSE
+from committee.images.decoder import FITS, MASK, READY, REQUEST, RESPONSE, SQUARE
 from committee.images.masks import MOST_TARGETS, OF_MASK, mask_error
 
 COMMAND = (sys.executable, "-P", "-m", "committee.images.decoder")
@@ -84,6 +86,18 @@ class Workers:
         found: NDArray[np.uint8] = self._decoded(image, channels, name, image_error)
         return found
 
+    def squares(
+        self, image: Path | bytes, channels: int, name: str, kinds: Sequence[tuple[int, str]]
+    ) -> tuple[bytes, list[NDArray[np.uint8]]]:
+        """Decode one image and resize it, like `canvas_of.squares_of`; raises what `decode` raises."""
+        found = self._decoded(image, channels, name, image_error, kinds)[0, 0]
+        shapes = [(size, size, channels) for size, _ in kinds]
+        ends = np.cumsum([PRINT, *map(math.prod, shapes)]).tolist()
+        parts = [found[start:end] for start, end in itertools.pairwise(ends)]
+        return found[:PRINT].tobytes(), [
+            part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)
+        ]
+
     def decode_mask(self, mask: Path | bytes, name: str) -> NDArray[Any]:
         """Decode one mask like `masks.decode_mask`; raises what `decode` raises."""
         return self._decoded(
@@ -91,10 +105,16 @@ class Workers:
         )
 
     def _decoded(
-        self, file: Path | bytes, channels: int, name: str, error_of: Callable[[str, str], DataError]
+        self,
+        file: Path | bytes,
+        channels: int,
+        name: str,
+        error_of: Callable[[str, str], DataError],
+        kinds: Sequence[tuple[int, str]] = (),
     ) -> NDArray[Any]:
         content = file if isinstance(file, bytes) else os.fsencode(file)
-        request = REQUEST.pack(not isinstance(file, bytes), channels, len(content))
+        request = REQUEST.pack(not isinstance(file, bytes), channels, len(kinds), len(content))
+        request += b"".join(SQUARE.pack(size, FITS.index(fit)) for size, fit in kinds)
         worker = self._idle.get()
         try:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import json
 import os
@@ -91,6 +92,11 @@ def remove(folder: Path) -> None:
     with disk_errors(folder), contextlib.suppress(FileNotFoundError):
         folder.rename(renamed)
     shutil.rmtree(renamed, ignore_errors=True)
+
+
+def is_being_written(folder: Path) -> bool:
+    """Return whether a process writes this folder now, or was killed while it did."""
+    return any(folder.parent.glob(f".{glob.escape(folder.name[:100])}.*{NEW}"))
 
 
 @contextlib.contextmanager
