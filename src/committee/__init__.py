@@ -11,6 +11,8 @@ from committee.base.lazy import reexport
 if TYPE_CHECKING:
     from committee.combiners.base import Combiner as Combiner
     from committee.errors import CommitteeError as CommitteeError
+    from committee.in_memory.estimators import EnsembleClassifier as EnsembleClassifier
+    from committee.in_memory.estimators import EnsembleRegressor as EnsembleRegressor
     from committee.in_memory.members import fit_members as fit_members
     from committee.models.ensemble import Ensemble as Ensemble
     from committee.models.member import Member as Member

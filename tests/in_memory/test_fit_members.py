@@ -168,7 +168,11 @@ NAN[3, 2] = float("nan")
             "train: y: expected one class for each row, got an array "
             "[240, 3]. Give the class of each row: y.argmax(1).",
         ),
-        ((X, torch.ones(240).long()), {}, "train: y: expected labels of at least two classes, got '1'."),
+        (
+            (X, torch.ones(240).long()),
+            {},
+            "train: y: expected labels of at least two classes, got one class, '1'.",
+        ),
         (
             X,
             {},

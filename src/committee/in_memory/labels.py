@@ -52,7 +52,7 @@ def _classes(splits: Mapping[str, NDArray[Any]], class_names: Sequence[str] | No
     positions = class_names is not None and train.dtype.kind in "iub"
     if len(known) < 2:
         raise DataError(
-            "train: y", expected="labels of at least two classes", got=first_five(known) or "none"
+            "train: y", expected="labels of at least two classes", got=f"one class, {first_five(known)}"
         )
     names = tuple(str(name) for name in known)
     parts = [

@@ -55,7 +55,7 @@ class Members(list[nn.Module]):
 
 
 def fit_members(
-    build: Callable[[], nn.Module],
+    build: Callable[..., nn.Module],
     train: Any,
     n: int = 5,
     plan: str | Mapping[str, Any] = "single",
@@ -79,8 +79,10 @@ def fit_members(
     ----------
     build : callable
         Returns a new network each time it is called, such as a class or a lambda. torch's generator is seeded
-        differently for each member. The network gets float32 inputs `[B, ...]` and returns logits `[B, C]`,
-        or numbers `[B, T]` in units of the standard deviation of their target, from its mean.
+        differently for each member. If it has two required arguments, these are the shape of one input (of
+        vectors, the number of features) and the number of outputs, as of `torch.nn.Linear`. The network gets
+        float32 inputs `[B, ...]` and returns logits `[B, C]`, or numbers `[B, T]` in units of the standard
+        deviation of their target, from its mean.
     train : pair (X, y), or iterable of such pairs
         X are inputs `[N, ...]` of a floating type, which the network gets as they are, or square images uint8
         `[N, c, S, S]`, which it gets divided by 255. y are classes (names or whole numbers) `[N]`, or numbers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -23,19 +24,20 @@ class Networks:
     Parameters
     ----------
     build : callable
-        Returns a new network; its random weights follow from the seed of the fit.
+        Returns a new network, whose random weights follow from the seed of the fit. It has no arguments, or
+        two: the shape of one input (of vectors, the number of features), and the number of outputs.
 
     Raises
     ------
     UsageError
-        It is not a function.
+        It is not such a function.
 
     See Also
     --------
     committee.in_memory.members.fit_members : Trains the members.
     """
 
-    def __init__(self, build: Callable[[], nn.Module]) -> None:
+    def __init__(self, build: Callable[..., nn.Module]) -> None:
         if isinstance(build, nn.Module) or not callable(build):
             raise UsageError(
                 "build",
@@ -44,14 +46,14 @@ class Networks:
                 todo="Pass a class or a lambda, such as build=lambda: Net(10); to start all members from the "
                 "weights of one network: build=lambda: copy.deepcopy(net).",
             )
-        self.build = build
+        self.build, self.needs_sizes = build, _needs_sizes(build)
         self._last: nn.Module | None = None
 
     def begin(self, job: Job) -> Member:
         """Return the untrained member of a fit."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(job.seed("start"))
-            net = self.build()
+            net = self.build(*_sizes(job)) if self.needs_sizes else self.build()
         if not isinstance(net, nn.Module):
             raise UsageError("build", expected="a function that returns an nn.Module", got=f"{net!r:.60}")
         if net is self._last:
@@ -71,24 +73,48 @@ class Networks:
             An output is not finite.
         """
         self.begin(job)
-        member, dataset = self.begin(job).eval(), job.dataset
-        outputs, names = member.task.target_type.outputs, dataset.class_names
+        member, dataset = self.begin(job).eval(), cast("Arrays", job.dataset)
         rows = dataset.images(job.rows[:ROWS], member.view).to("cpu")
         with torch.no_grad():
             found = member.network(member.view(rows))
-        columns = 2 * found.shape[1] if member.has_variance else found.shape[1]
-        wanted = 2 * len(names) if member.has_variance else len(names)
-        if columns != wanted:
+        names, factor = dataset.class_names, 2 if member.has_variance else 1
+        if found.shape[1] != len(names):
+            outputs = member.task.target_type.outputs
             raise UsageError(
                 "build",
-                expected=f"a network of {wanted} outputs, for the {outputs} {first_five(names)}",
-                got=f"one of {columns}",
-                todo=f"Name all of its {outputs}: {'class' if member.task.logits else 'target'}_names=[...].",
+                expected=f"a network of {factor * len(names)} outputs, for the {outputs} {first_five(names)}",
+                got=f"one of {factor * found.shape[1]}",
+                todo=f"Name all of its {outputs}: {member.task.target_type.output}_names=[...].",
             )
         if not bool(found.isfinite().all()):
             raise DataError(
                 "build", expected="finite outputs of the untrained network", got="NaN or infinity"
             )
+
+
+def _needs_sizes(build: Callable[..., nn.Module]) -> bool:
+    """Return whether a function requires two arguments instead of none."""
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):  # of some functions in C
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [each.name for each in parameters if each.default is each.empty and each.kind in kinds]
+    if len(required) not in (0, 2):
+        raise UsageError(
+            "build",
+            expected="a function of no arguments, or of the shape of an input and the number of outputs",
+            got=f"one of {', '.join(required)}",
+            todo="Pass a lambda: build=lambda: Net(10).",
+        )
+    return bool(required)
+
+
+def _sizes(job: Job) -> tuple[Any, int]:
+    """Return the shape of one input, or the number of features of vectors, and the number of outputs."""
+    shape, names = cast("Arrays", job.dataset).shape, job.dataset.class_names
+    variance = loss_for(job.spec.training, job.dataset.task, job.spec.name).has_variance
+    return shape[0] if len(shape) == 1 else shape, 2 * len(names) if variance else len(names)
 
 
 def _member(net: nn.Module, job: Job) -> Member:
