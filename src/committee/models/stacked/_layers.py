@@ -14,10 +14,13 @@ from committee.models.stacked.many import (
     Many,
     aligned,
     channels_apart,
+    channels_last,
     channels_together,
     expanded,
+    in_memory_order,
     is_many,
     ndim,
+    per_channel,
     per_sample,
 )
 
@@ -25,20 +28,45 @@ Call = Callable[..., Any]
 Args = Sequence[Any]
 
 
+class StackedLinear(torch.autograd.Function):
+    """`x @ weight.T + bias` of `[M, N, I]` and `[M, O, I]`.
+
+    The gradient of the weights is computed in their layout, so that it is not copied.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _product(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), (x, weight) = gradients, ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(gradient, weight) if of_x else None,
+            torch.bmm(gradient.transpose(1, 2), x) if of_weight else None,
+            gradient.sum(1) if of_bias else None,
+        )
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    columns = weight.transpose(1, 2)
+    return torch.bmm(x, columns) if bias is None else torch.baddbmm(bias.unsqueeze(1), x, columns)
+
+
 def linear(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Tensor:
     """Multiply the matrices of all networks at once; one matrix, if all read the same input."""
     x, weight, bias = _linear(*args, **kwargs)
     if not is_many(weight):
-        return expanded(functional.linear(x, weight) if bias is None else x @ weight.T + bias, run.count)
+        return mapped(run, func, args, kwargs)
     if not is_many(x):
         joint = functional.linear(x, weight.flatten(0, 1), _flat(bias, run.count))
         return joint.unflatten(-1, (run.count, -1)).movedim(-2, 0)
     rows = x.reshape(run.count, -1, x.shape[-1])
-    columns = weight.transpose(1, 2)
-    if bias is None:
-        out = torch.bmm(rows, columns)
-    else:
-        out = torch.baddbmm(expanded(bias, run.count).unsqueeze(1), rows, columns)
+    bias = None if bias is None else expanded(bias, run.count)
+    learns = torch.is_grad_enabled() and not torch.is_autocast_enabled(x.device.type)
+    out = StackedLinear.apply(rows, weight, bias) if learns else _product(rows, weight, bias)
     return out.reshape(*x.shape[:-1], -1)
 
 
@@ -61,7 +89,7 @@ def convolution(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Ten
     x = x.unsqueeze(-dims - 2) if single else x
     if not is_many(x) and groups > 1:
         x = expanded(x, run.count)
-    pixels = channels_together(x) if x.ndim == dims + 3 else x
+    pixels = channels_last(channels_together(x) if x.ndim == dims + 3 else x)
     parts = groups * run.count if x.ndim == dims + 3 else 1
     filters = expanded(weight, run.count).flatten(0, 1)
     out = func(pixels, filters, _flat(bias, run.count), stride, padding, dilation, parts)
@@ -106,7 +134,12 @@ def _batch_norm(
 def layer_norm(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Tensor:
     """Normalize, then scale by the weights of each network."""
     x, shape, weight, bias, eps = _layer_norm(*args, **kwargs)
-    return _scaled(functional.layer_norm(expanded(x, run.count), shape, None, None, eps), weight, bias)
+    x = expanded(x, run.count)
+    out = in_memory_order(x, len(shape), lambda rows: functional.layer_norm(rows, shape, None, None, eps))
+    if weight is None:
+        return out
+    out, weight, *rest = aligned([out.as_subclass(Many), weight, *([] if bias is None else [bias])])
+    return torch.addcmul(rest[0], out, weight) if rest else out * weight
 
 
 def _layer_norm(
@@ -120,11 +153,11 @@ def _layer_norm(
 
 
 def group_norm(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Tensor:
-    """Normalize the groups of each sample, then scale by the weights of each network."""
+    """Normalize the groups of the channels of all networks side by side."""
     x, groups, weight, bias, eps = _group_norm(*args, **kwargs)
-    x = expanded(x, run.count)
-    out = per_sample(x, lambda each: functional.group_norm(each, groups, None, None, eps))
-    return _scaled(out, *(_of_channels(each, x.ndim - 3) for each in (weight, bias)))
+    pixels = channels_together(expanded(x, run.count))
+    weight, bias = _flat(weight, run.count), _flat(bias, run.count)
+    return channels_apart(functional.group_norm(pixels, groups * run.count, weight, bias, eps), run.count)
 
 
 def _group_norm(
@@ -137,32 +170,24 @@ def _group_norm(
     return input, num_groups, weight, bias, eps
 
 
-def _of_channels(each: Tensor | None, after: int) -> Tensor | None:
-    """Return values of channels with singleton dimensions for what follows the channels."""
-    if each is None:
-        return None
-    out = each.reshape(*each.shape, *[1] * after)
-    return out.as_subclass(Many) if is_many(each) else out
+def of_samples(dims: int | None = None, each: Callable[..., Tensor] = per_sample) -> Rule:
+    """Return the rule of an operation on each sample alone.
 
-
-def _scaled(out: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    if weight is None:
-        return out
-    out, weight, *rest = aligned([out.as_subclass(Many), weight, *([] if bias is None else [bias])])
-    return torch.addcmul(rest[0], out, weight) if rest else out * weight
-
-
-def of_samples(dims: int | None = None) -> Rule:
-    """Return the rule of an operation on each sample alone, which takes `dims` dimensions without a batch."""
+    Parameters
+    ----------
+    dims : int, optional
+        Number of dimensions of a sample, if the operation takes one without a batch.
+    each : callable
+        `per_sample`, or `per_channel` if each channel is treated alone.
+    """
 
     def rule(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Any:
-        x, *rest = args or (kwargs["input"],)
-        kwargs = {key: value for key, value in kwargs.items() if key != "input"}
-        if any(map(is_many, [*rest, *kwargs.values()])) or kwargs.get("return_indices"):
+        others = any(map(is_many, [*args[1:], *kwargs.values()]))
+        if not args or others or kwargs.get("return_indices"):
             return mapped(run, func, args, kwargs)
-        if dims is not None and ndim(x) == dims:
-            return func(x, *rest, **kwargs)
-        return per_sample(x, lambda each: func(each, *rest, **kwargs))
+        if dims is not None and ndim(args[0]) == dims:
+            return func(*args, **kwargs)
+        return each(args[0], lambda samples: func(samples, *args[1:], **kwargs))
 
     return rule
 
@@ -178,6 +203,8 @@ def pad(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Any:
 def attention(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Any:
     """Compute the attention of the heads of all networks as one batch."""
     rest = [*args[3:], *kwargs.values()]
+    if kwargs.get("dropout_p", dict(enumerate(args)).get(4)):
+        return run.one_by_one(func, args, kwargs)
     if not all(map(is_many, args[:3])) or any(isinstance(each, Tensor) for each in rest):
         return mapped(run, func, args, kwargs)
     query, key, value = (each.flatten(0, 1) for each in args[:3])
@@ -193,17 +220,11 @@ RULES: dict[str, Rule] = {
     "scaled_dot_product_attention": attention,
     "pad": pad,
     **{
-        f"{kind}{dims}d": of_samples(dims + 1)
+        f"{kind}{dims}d": of_samples(dims + 1, per_channel)
         for dims in (1, 2, 3)
-        for kind in (
-            "max_pool",
-            "avg_pool",
-            "lp_pool",
-            "adaptive_avg_pool",
-            "adaptive_max_pool",
-            "instance_norm",
-        )
+        for kind in ("max_pool", "avg_pool", "lp_pool", "adaptive_avg_pool", "adaptive_max_pool")
     },
+    **dict.fromkeys(("instance_norm", "interpolate", "upsample"), of_samples(each=per_channel)),
     **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), of_samples(3)),
-    **dict.fromkeys(("interpolate", "upsample", "unfold", "grid_sample"), of_samples()),
+    **dict.fromkeys(("unfold", "grid_sample"), of_samples()),
 }

@@ -57,6 +57,25 @@ def per_sample(value: Tensor, call: Callable[[Tensor], Tensor]) -> Tensor:
     return call(flipped.flatten(0, 1)).unflatten(0, flipped.shape[:2]).transpose(0, 1)
 
 
+def per_channel(value: Tensor, call: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return what a function of single channels of a sample makes of `[M, B, C, ...]`."""
+    count, size = value.shape[0], value.shape[2]
+    if value.stride(0) == size * value.stride(2):
+        return channels_apart(call(channels_together(value)), count)
+    return per_sample(value, call)
+
+
+def in_memory_order(value: Tensor, last: int, call: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return what a function of the `last` dimensions makes of a tensor, without a copy.
+
+    The other dimensions get the order that they have in memory, and their own order back.
+    """
+    order = sorted(range(value.ndim - last), key=value.stride, reverse=True)
+    out = call(value.permute(*order, *range(value.ndim - last, value.ndim)))
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return out.permute(*back, *range(len(back), out.ndim))
+
+
 def channels_together(value: Tensor) -> Tensor:
     """Return `[B, M * C, ...]` of `[M, B, C, ...]`; without a copy, if it is laid out so in memory."""
     return value.transpose(0, 1).flatten(1, 2)
@@ -65,3 +84,16 @@ def channels_together(value: Tensor) -> Tensor:
 def channels_apart(value: Tensor, count: int) -> Tensor:
     """Return the view `[M, B, C, ...]` of `[B, M * C, ...]`."""
     return value.unflatten(1, (count, -1)).transpose(0, 1)
+
+
+def channels_last(value: Tensor) -> Tensor:
+    """Return images `[B, C, H, W]` with the channels innermost in memory, if they are on a CPU.
+
+    There, a convolution with groups is several times as fast as with the channels outermost.
+    """
+    if value.ndim != 4 or value.device.type != "cpu":
+        return value
+    if value.shape[1] > 1:
+        return value.contiguous(memory_format=torch.channels_last)
+    height, width = value.shape[2:]
+    return value.contiguous().as_strided(value.shape, (height * width, 1, width, 1))
