@@ -85,16 +85,24 @@ def convolution(run: Run, func: Call, args: Args, kwargs: dict[str, Any]) -> Ten
     """Convolve with the channels of all networks side by side, as groups."""
     x, weight, bias, stride, padding, dilation, groups = _convolution(*args, **kwargs)
     dims = ndim(weight) - 2
-    single = ndim(x) == dims + 1
-    x = x.unsqueeze(-dims - 2) if single else x
+    if ndim(x) == dims + 1 or (is_many(x) and is_many(weight) and _is_mostly_weights(x, weight)):
+        return run.one_by_one(func, args, kwargs)
     if not is_many(x) and groups > 1:
         x = expanded(x, run.count)
-    pixels = channels_last(channels_together(x) if x.ndim == dims + 3 else x)
-    parts = groups * run.count if x.ndim == dims + 3 else 1
+    apart = x.ndim == dims + 3
+    pixels = channels_last(channels_together(x) if apart else x)
     filters = expanded(weight, run.count).flatten(0, 1)
+    parts = groups * run.count if apart else 1
     out = func(pixels, filters, _flat(bias, run.count), stride, padding, dilation, parts)
-    out = channels_apart(out, run.count)
-    return out.squeeze(1) if single else out
+    return channels_apart(out, run.count)
+
+
+def _is_mostly_weights(x: Tensor, weight: Tensor) -> bool:
+    """Return whether a convolution on a CPU reads more weights than pixels.
+
+    It then takes longer in groups, with the channels innermost, than alone (`benchmarks/stacks.py`).
+    """
+    return x.device.type == "cpu" and weight.numel() > 2 * x.numel()
 
 
 def _convolution(
