@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from committee.models.stacked.stack import Stack
 
 SEED = 0
-TOLERANCE = 1e-4
-"""Largest difference from the networks alone, in units of the largest output."""
 
 
 @torch.no_grad()
@@ -92,12 +90,14 @@ def _text(error: Exception) -> str:
 
 
 def _compare(alone: Sequence[Tensor], together: Sequence[Tensor]) -> None:
+    """Raise NotStackable if tensors differ by more than rounding: by half of their digits."""
     names = ["outputs", *["buffers"] * (len(alone) - 1)]
     for name, one, all_ in zip(names, alone, together, strict=True):
         if one.shape != all_.shape:
             raise NotStackable(f"{name} {list(all_.shape)} of all at once and {list(one.shape)} alone")
+        precision = torch.finfo(one.dtype).eps ** 0.5 if one.is_floating_point() else 0.0
         one, all_ = one.double(), all_.double()
-        limit = TOLERANCE * max(1.0, float(one.abs().max())) if one.numel() else 0.0
+        limit = precision * max(1.0, float(one.abs().max())) if one.numel() else 0.0
         if not torch.allclose(one, all_, rtol=0, atol=limit, equal_nan=True):
             apart = float((one - all_).abs().max())
             raise NotStackable(f"{name} of all at once that differ by {apart:.3g} from those alone")
