@@ -40,6 +40,11 @@ class Watch(TorchDispatchMode):
         super().__init__()
         self._found = WeakIdKeyDictionary()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: to exclude `__torch_dispatch__` from compilation, torch imports its compiler."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import torch
-from timm.layers import CondConv2d
-from timm.layers.padding import pad_same
 from torch import Tensor, nn
 from torch.nn import functional
 
+from committee.base.compiler import deferred_compiler
 from committee.base.tracing import is_tracing
+
+with deferred_compiler():
+    from timm.layers import CondConv2d
+    from timm.layers.padding import pad_same
 
 
 class ExpertConv2d(CondConv2d):

@@ -41,6 +41,8 @@ def inspect(
 ) -> Output:
     """Run a network on random inputs, and return how its output becomes logits.
 
+    A network on the meta device is not run: operations there import torch's compiler.
+
     Parameters
     ----------
     net : nn.Module
@@ -73,6 +75,8 @@ def inspect(
     >>> inspect(nn.Conv2d(3, 2, 4, stride=4), 2, (3, 32, 32), "net", maps=True).resized
     True
     """
+    if any(each.is_meta for each in net.parameters()):
+        return Output(maps=maps)
     watch = Watch()
     with _evaluating(net), torch.no_grad():
         stride, resized = _sides(net, classes, *shape[:2]) if maps else (1, False)
@@ -100,8 +104,8 @@ def inspect(
 
 
 def _images(net: nn.Module, *shape: int) -> Tensor:
-    first = next((each for each in net.parameters() if each.is_floating_point()), torch.empty(0))
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(first)
+    images = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return images.to(next((each for each in net.parameters() if each.is_floating_point()), images))
 
 
 def _sides(net: nn.Module, classes: int, channels: int, size: int) -> tuple[int, bool]:

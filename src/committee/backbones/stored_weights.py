@@ -27,7 +27,7 @@ SPARE = 1000
 _building = threading.RLock()
 
 
-class _WithoutValues(TorchFunctionMode):
+class WithoutValues(TorchFunctionMode):
     """Skip the in-place functions of initializations on tensors without memory, which have no values.
 
     On the meta device torch decomposes some of them in Python, which made up most of the time of a load.
@@ -141,7 +141,7 @@ def _without_values(
 ) -> Module | None:
     """Build the module with parameters on the meta device, or return None if that fails."""
     try:
-        with _without_memory(path, header), _WithoutValues(), device:
+        with _without_memory(path, header), WithoutValues(), device:
             return build()
     except StoreError:
         raise

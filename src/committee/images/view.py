@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -137,10 +138,10 @@ class View(nn.Module):
         self.size, self.fit, self.channels = size, fit, channels
         self.mean = _per_channel("view.mean", mean, channels)
         self.std = _per_channel("view.std", std, channels)
-        scale = 1 / (255 * torch.tensor(self.std, dtype=torch.float64))
-        shift = -torch.tensor(self.mean, dtype=torch.float64) * 255 * scale
-        self.register_buffer("scale", scale.float(), persistent=False)
-        self.register_buffer("shift", shift.float(), persistent=False)
+        scale = 1 / (255 * np.asarray(self.std, np.float64))
+        shift = -np.asarray(self.mean, np.float64) * 255 * scale
+        self.register_buffer("scale", torch.from_numpy(scale).float(), persistent=False)
+        self.register_buffer("shift", torch.from_numpy(shift).float(), persistent=False)
 
     def options(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""

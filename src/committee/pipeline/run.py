@@ -13,7 +13,7 @@ from committee.pipeline.discover import discover
 from committee.pipeline.shared.for_task import for_store, for_task
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
-from committee.pipeline.stages.base import STAGES, Names, Stage
+from committee.pipeline.stages.base import STAGES, Names, Stage, wanted
 from committee.recipe.model import Recipe
 from committee.recipe.unused import unused
 from committee.store.layout import Store
@@ -105,7 +105,7 @@ def stages_of(verb: str, recipe: Recipe, **options: Any) -> list[Stage]:
     stages = [
         STAGES.make(name, **{key: options[key] for key in STAGES.options(name) if key in options})
         for name in STAGES.names()
-        if verb in STAGES.load(name).verbs
+        if verb in STAGES.constants(name)["verbs"]
     ]
     stages.sort(key=lambda stage: stage.order)
     main = [stage for stage in stages if next(iter(stage.verbs)) == verb][-1:]
@@ -131,12 +131,6 @@ def plan_run(recipe: Recipe, store: Store) -> Summary:
     table = Table("Stages that would follow", ["stage", "makes"], [[k, _listed(v)] for k, v in later.items()])
     left_out = [text for names in later.values() for text in names.left_out]
     return Summary(facts, [*(block for plan in plans for block in plan.blocks), table, *left_out])
-
-
-def wanted(recipe: Recipe) -> list[Stage]:
-    """Return the stages that a recipe enables, in their order."""
-    stages = [STAGES.make(name) for name in STAGES.names()]
-    return sorted((stage for stage in stages if stage.is_wanted(recipe)), key=lambda stage: stage.order)
 
 
 def check_names(stages: Sequence[Stage], recipe: Recipe) -> None:

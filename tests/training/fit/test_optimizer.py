@@ -26,3 +26,24 @@ def test_the_rate_of_a_group_is_scaled():
     optimizer = make_optimizer(net.parameters(), Training(body_lr=0.1), net[1].parameters())
     set_rate(optimizer, 0.5)
     assert {group["lr_scale"]: group["lr"] for group in optimizer.param_groups} == {1.0: 0.5, 0.1: 0.05}
+
+
+def test_the_steps_of_adamw_are_those_of_torch_to_the_last_bit():
+    weights = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(4, 2))
+        optimizer = make_optimizer(net.parameters(), Training(weight_decay=0.1))
+        if not fused:
+            groups = [dict(group) for group in optimizer.param_groups]
+            optimizer = torch.optim.AdamW(groups, fused=True)
+        for number in range(4):  # the third layer has no gradient at first
+            hidden = net[0](torch.randn(5, 3))
+            loss = net[1](hidden).square().sum() + (net[2](hidden).sum() if number > 1 else 0)
+            loss.backward()
+            set_rate(optimizer, 0.1 / (number + 1))
+            optimizer.step()
+            optimizer.zero_grad()
+        state = [each for held in optimizer.state_dict()["state"].values() for each in held.values()]
+        weights.append([*net.parameters(), *state])
+    assert all(map(torch.equal, *weights))

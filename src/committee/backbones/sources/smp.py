@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-import timm
-
 from committee.backbones.base import IMAGENET_MEAN, IMAGENET_STD, Architecture, Backbone, Source, find_head
 from committee.backbones.cutting import multiple_of
 from committee.backbones.hub import hub
 from committee.backbones.outputs import Output
+from committee.base.compiler import deferred_compiler
 from committee.errors import UsageError, require
+
+with deferred_compiler():
+    import timm
 
 ANY_SIZE: dict[str, dict[str, Any]] = {"dpt": {"dynamic_img_size": True}}
 """Options of decoders with which images may have any size."""

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import timm
-from timm.models import load_model_config_from_hf
 from torch import Tensor, nn
 
 from committee.backbones.base import Architecture, Backbone, Source, find_head
 from committee.backbones.condconv import make_exportable
 from committee.backbones.hub import hub
 from committee.backbones.upsample import Features, choose_stride, no_features
+from committee.base.compiler import deferred_compiler
 from committee.errors import UsageError
+
+with deferred_compiler():
+    import timm
+    from timm.models import load_model_config_from_hf
 
 HUB = "hf-hub:"
 ANY_SIZE: dict[str, Any] = {"dynamic_img_size": True, "strict_img_size": False}

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision import models
-from torchvision.models.vision_transformer import interpolate_embeddings
 
 from committee.backbones.base import (
     AS_IS,
@@ -22,6 +20,11 @@ from committee.backbones.cutting import cut, cuts, traced
 from committee.backbones.outputs import Output
 from committee.backbones.upsample import Features, choose_stride, no_features
 from committee.backbones.weights import load_weights
+from committee.base.compiler import deferred_compiler
+
+with deferred_compiler():
+    from torchvision import models
+    from torchvision.models.vision_transformer import interpolate_embeddings
 
 # The published weights of these expect pixels in -1..1; torchvision's networks rescale their inputs.
 INCEPTIONS = ("googlenet", "inception_v3")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from committee.backbones.stored_weights import WithoutValues
 from committee.store.disk import free_bytes, in_words
 from committee.store.layout import Store
 from committee.training.crossfit.crossfit import fit_names
@@ -41,7 +42,7 @@ def _bytes_missing(plan: OfBackbone) -> int:
 def _weights_bytes(plan: OfBackbone) -> int:
     """Return the size of a network; 0 if it cannot be built, since its fit reports the reason."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), WithoutValues():
             member = untrained(plan.spec, plan.dataset)
     except Exception:
         return 0

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.utils.flop_counter import FlopCounterMode
 
 STEP = 3.0
 """Time of a training step, as a multiple of its forward pass: the backward pass takes about twice as long."""
@@ -113,6 +112,8 @@ def _forward(network: nn.Module, images: Tensor) -> tuple[Tensor, float]:
 @torch.no_grad()
 def _flops(network: nn.Module, shape: tuple[int, ...]) -> float:
     """Return the FLOPs of a forward pass of one image, counted without computing it."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     named = (*network.named_parameters(), *network.named_buffers())
     weights = {name: tensor.to("meta") for name, tensor in named}
     with FlopCounterMode(display=False) as counter:

@@ -154,8 +154,8 @@ class Stage(ABC):
     def renewed(self, recipe: Recipe) -> set[str]:
         """Return the names of the members that this stage and the later stages of a recipe make."""
         made = set[str]()
-        for stage in (STAGES.make(name) for name in STAGES.names() if STAGES.load(name).order >= self.order):
-            if stage.is_wanted(recipe):
+        for stage in wanted(recipe):
+            if stage.order >= self.order:
                 with contextlib.suppress(CommitteeError):  # that stage refuses its own section
                     made |= set(stage.names(recipe).members)
         return made
@@ -195,6 +195,17 @@ class Stage(ABC):
 
 
 STAGES: Family[Stage] = Family("committee.pipeline.stages", "stage")
+
+
+def wanted(recipe: Recipe) -> list[Stage]:
+    """Return the stages that a recipe enables, in their order; those without a section are not imported."""
+    stages = (STAGES.make(name) for name in STAGES.names() if _has_section(name, recipe))
+    return sorted((stage for stage in stages if stage.is_wanted(recipe)), key=lambda stage: stage.order)
+
+
+def _has_section(name: str, recipe: Recipe) -> bool:
+    sections = STAGES.constants(name)["sections"]
+    return not sections or attrgetter(sections[0])(recipe) is not None
 
 
 def enabled(recipe: Recipe, key: str, **values: Any) -> Recipe:
