@@ -75,12 +75,12 @@ def augment(
     """
     if amounts.change_nothing:
         return view.normalize(view.cut(images), layout)
-    drawn = uniform(seed, keys, _DRAWS + randaugment.DRAWS + 1)
-    *draws, turn = torch.from_numpy(drawn).to(images.device).unbind(1)
-    plan = randaugment.plan(draws[_DRAWS:], amounts.randaugment) if amounts.randaugment else None
+    count = _DRAWS + randaugment.DRAWS + 1 if amounts.randaugment or amounts.turn else _DRAWS
+    draws = torch.from_numpy(uniform(seed, keys, count)).to(images.device).unbind(1)
+    plan = randaugment.plan(draws[_DRAWS:-1], amounts.randaugment) if amounts.randaugment else None
     pixels = _place(images, view, amounts, draws, plan)
     if amounts.turn:
-        turned = zip(pixels, (4 * turn).long().tolist(), strict=True)
+        turned = zip(pixels, (4 * draws[-1]).long().tolist(), strict=True)
         pixels = torch.stack([torch.rot90(each, turns, (1, 2)) for each, turns in turned])
     return recolor(pixels, view, amounts, draws, plan, layout)
 

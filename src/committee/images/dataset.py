@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from committee.base.randomness import sample_keys
 from committee.errors import DataError
 from committee.images.cache import remove_other_canvases
 from committee.images.decoded import (
@@ -150,6 +151,11 @@ class Dataset:
     def strata(self) -> NDArray[np.int64]:
         """Stratum of each row, int64 `[N]`: draws of rows get about the same share of each."""
         return self.target_type.strata(self.labels)
+
+    @cached_property
+    def keys(self) -> NDArray[np.uint64]:
+        """Key of each sample id, uint64 `[N]`, from which the augmentation of an image follows."""
+        return sample_keys(self.sample_ids)
 
     @cached_property
     def table(self) -> Table:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from committee.base.limits import at_least
-from committee.base.randomness import derive, sample_keys
+from committee.base.randomness import derive
 from committee.images.augment import augment
 from committee.images.dataset import Dataset
 from committee.models.member import Member
@@ -90,7 +90,7 @@ def recompute(
                 crops_seed = derive(seed, "batch_norm", number)
                 yield augmented_crops(dataset, part, member.view, augmentation, crops_seed, device).images
                 continue
-            keys = sample_keys(dataset.sample_ids[part])
+            keys = dataset.keys[part]
             pixels = dataset.images(part, member.view).to(device)
             yield augment(pixels, keys, member.view, augmentation, derive(seed, "batch_norm"))
 

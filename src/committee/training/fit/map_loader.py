@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from committee.base.randomness import derive, sample_keys
+from committee.base.randomness import derive
 from committee.images.dataset import Dataset
 from committee.images.joint import Pairs, crop_pairs
 from committee.images.view import View
@@ -59,7 +59,7 @@ class MapLoader:
         self.view, self.spec, self.dataset = member.view, spec, dataset
         self.device, self.layout, self.rows, self.epoch = device, layout, rows, epoch
         self.amounts = spec.training.augment.amounts()
-        self.keys = sample_keys(dataset.sample_ids)[rows] + _numbers_of_copies(rows).astype(np.uint64)
+        self.keys = dataset.keys[rows] + _numbers_of_copies(rows).astype(np.uint64)
 
     def __call__(self, positions: Rows) -> tuple[Tensor, Tensor]:
         """Return crops float32 `[B, c, size, size]`, and the labels of their pixels; see `crop_pairs`."""
@@ -100,7 +100,7 @@ def augmented_crops(
 ) -> Pairs:
     """Return a random crop of each row with its map, augmented if there are `amounts`."""
     assert dataset.maps is not None
-    keys = sample_keys(dataset.sample_ids[rows])
+    keys = dataset.keys[rows]
     return crop_pairs(dataset.maps, rows, keys, view, amounts or Amounts(), seed, device=device)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from committee.backbones.build import pretrained_default
-from committee.base.randomness import derive, sample_keys
+from committee.base.randomness import derive
 from committee.images.augment import augment
 from committee.images.dataset import Dataset
 from committee.models.member import Member
@@ -138,9 +138,13 @@ class BatchLoader:
     ) -> None:
         self.view, self.spec, self.dataset = member.view, spec, dataset
         self.device, self.layout = device, layout
+<<<<<<< HEAD
         self.amounts = spec.training.augment.amounts()
         unused = np.zeros(len(dataset.sample_ids), np.uint64)
         self.keys = unused if self.amounts.change_nothing else sample_keys(dataset.sample_ids)
+=======
+        self.keys, self.amounts = dataset.keys, spec.training.augment.amounts()
+>>>>>>> 96f3949 (A step without augmentation normalizes at once, draws only the numbers it uses, and keys of samples are computed once; benchmark of a step)
 
     def batch(self, rows: Rows, epoch: int) -> Tensor:
         """Return images of rows of the data set, augmented by sample id and epoch.
