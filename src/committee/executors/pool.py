@@ -14,7 +14,7 @@ from committee.errors import CommitteeError
 from committee.executors.scheduler import Scheduler
 from committee.executors.worker_process import WorkerEnded, WorkerProcess
 
-START_SECONDS = 6.0
+START_SECONDS = 4.0
 """Approximate time until a worker is of use: it imports torch and timm."""
 
 STOP_SECONDS = 7.0
