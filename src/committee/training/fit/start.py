@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -138,13 +137,7 @@ class BatchLoader:
     ) -> None:
         self.view, self.spec, self.dataset = member.view, spec, dataset
         self.device, self.layout = device, layout
-<<<<<<< HEAD
-        self.amounts = spec.training.augment.amounts()
-        unused = np.zeros(len(dataset.sample_ids), np.uint64)
-        self.keys = unused if self.amounts.change_nothing else sample_keys(dataset.sample_ids)
-=======
         self.keys, self.amounts = dataset.keys, spec.training.augment.amounts()
->>>>>>> 96f3949 (A step without augmentation normalizes at once, draws only the numbers it uses, and keys of samples are computed once; benchmark of a step)
 
     def batch(self, rows: Rows, epoch: int) -> Tensor:
         """Return images of rows of the data set, augmented by sample id and epoch.
