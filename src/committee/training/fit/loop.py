@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -77,6 +77,8 @@ class Loop:
     ----------
     job : Job
     fabric : Fabric
+    generators : dict of str to torch.Generator, optional
+        What random layers draw from, by type of device; those of the process by default.
 
     See Also
     --------
@@ -84,7 +86,9 @@ class Loop:
     committee.training.fit.together.train_together : Drives several fits.
     """
 
-    def __init__(self, job: Job, fabric: Fabric) -> None:
+    def __init__(
+        self, job: Job, fabric: Fabric, generators: Mapping[str, torch.Generator] | None = None
+    ) -> None:
         self.job, self.fabric, self.settings = job, fabric, job.spec.training
         self.epochs = self.settings.epochs if job.epochs is None else job.epochs
         self.schedule = Schedule(self.settings, head_epochs(job.spec), bool(starting_weights(job.spec)))
@@ -93,8 +97,8 @@ class Loop:
             wanted = self.settings.crops_per_image
             self.rows = crops_of_epoch(self.rows, job.dataset.maps.sizes, job.spec.img_size, wanted)
         self.task, self.strata = job.dataset.task, job.dataset.strata[self.rows]
-        member, layout = place_member(job, fabric.device)
-        self.state = FitState(job, fabric, member)
+        member, self.layout = place_member(job, fabric.device)
+        self.state = FitState(job, fabric, member, generators)
         labels, scale = job.dataset.learned(self.rows), member.network.output.scale
         loss = loss_for(self.settings, self.task, job.name)
         self.loss = loss.prepare(labels, job.dataset.class_names, scale, self.settings, fabric.device)
@@ -103,7 +107,7 @@ class Loop:
         self.backward = make_step(
             fabric,
             examples(
-                member, job.spec, job.dataset, fabric.device, layout, self.rows, lambda: self.state.epoch
+                member, job.spec, job.dataset, fabric.device, self.layout, self.rows, lambda: self.state.epoch
             ),
             tensor_of(job.dataset.labels[self.rows]).to(fabric.device),
             self.loss,

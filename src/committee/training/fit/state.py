@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +29,8 @@ class FitState:
     fabric : Fabric
     member : Member
         The member at the start of the fit, on the device of `fabric`.
+    generators : dict of str to torch.Generator, optional
+        See below.
 
     Attributes
     ----------
@@ -55,7 +58,13 @@ class FitState:
         MLflow run of the fit, or empty.
     """
 
-    def __init__(self, job: Job, fabric: Fabric, member: Member) -> None:
+    def __init__(
+        self,
+        job: Job,
+        fabric: Fabric,
+        member: Member,
+        generators: Mapping[str, torch.Generator] | None = None,
+    ) -> None:
         self.job, self.fabric, self.member, self.network = job, fabric, member, member.network
         settings = self.settings = job.spec.training
         self.phase, self.trackers = "", list[WeightTracker]()
@@ -64,7 +73,7 @@ class FitState:
         self.best = BestEpoch(rule, settings.best_checkpoint, job.dataset.task) if rule else None
         self.history, self.batch, self.seconds = list[Row](), 0, 0.0
         self.total, self.drawn = torch.zeros(2, device=fabric.device), dict[str, Tensor]()
-        self.generators = default_generators(fabric.device)
+        self.generators = generators or default_generators(fabric.device)
         self.rollbacks, self.micro_batch, self.run_id = 0, job.micro_batch, ""
 
     @property

@@ -84,14 +84,27 @@ class Step:
 
     def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
         """Return loss and score of rows processed at once; `share` scales their gradients."""
-        (images, labels), rows = self.loader(positions), torch.from_numpy(positions)
+        images, labels = self.loader(positions)
         with as_training_error(self.who, images.shape[-1]):
             outputs = model(images)
-            if self.offsets is not None:
-                outputs = outputs + self.offsets[rows]
-            loss = self._mean(outputs, labels, rows)
+            loss, result = self.judge(outputs, labels, positions)
             self.fabric.backward(loss if share is None else loss * share)
-        return torch.stack([loss.detach(), self.loss.scored(outputs, labels)])
+        return result
+
+    def judge(self, outputs: Tensor, labels: Tensor, positions: Rows) -> tuple[Tensor, Tensor]:
+        """Judge the outputs of a network for positions that are processed at once.
+
+        Returns
+        -------
+        loss : float32 tensor
+        result : float32 tensor `[2]`
+            Loss and score without a gradient.
+        """
+        rows = torch.from_numpy(positions)
+        if self.offsets is not None:
+            outputs = outputs + self.offsets[rows]
+        loss = self._mean(outputs, labels, rows)
+        return loss, torch.stack([loss.detach(), self.loss.scored(outputs, labels)])
 
     def _mean(self, outputs: Tensor, labels: Tensor, rows: Tensor) -> Tensor:
         if self.row_weights is None:

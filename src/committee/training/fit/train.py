@@ -6,7 +6,7 @@ import contextlib
 import gc
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,19 +82,23 @@ def train(
     KeyboardInterrupt
         A signal asked the process to end. The state has been stored.
     """
+    with tempfile.TemporaryDirectory() as temporary:
+        place = folder or Path(temporary) / "state"
+        size, extra = spec.batch_size, extra or Extra()
+        return train_job(Job(spec, dataset, rows, fold, device, place, fingerprint, epochs, size, extra))
+
+
+def train_job(job: Job) -> Trained:
+    """Fit the network of a job; see `train`."""
     try:
-        with _preserved_generators(device), tempfile.TemporaryDirectory() as temporary:
-            place = folder or Path(temporary) / "state"
-            size, extra = spec.batch_size, extra or Extra()
-            return share(Job(spec, dataset, rows, fold, device, place, fingerprint, epochs, size, extra), fit)
+        with preserved_generators(job.device):
+            return share(job, fit)
     except (RuntimeError, MemoryError) as error:
         if not ran_out_of_memory(error) or isinstance(error, TrainingError):
             raise
-        raise no_memory(f"{spec.name}/{fold}", "the network and its optimizer", error) from error
+        raise no_memory(job.name, "the network and its optimizer", error) from error
     finally:
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_memory(job.device)
 
 
 def fit(fabric: Fabric, job: Job) -> Trained:
@@ -102,13 +106,13 @@ def fit(fabric: Fabric, job: Job) -> Trained:
     return complete(attempts(fabric, job))
 
 
-def attempts(fabric: Fabric, job: Job) -> Steps:
-    """Yield the steps of a fit, which is rolled back after each divergence."""
+def attempts(fabric: Fabric, job: Job, generators: Mapping[str, torch.Generator] | None = None) -> Steps:
+    """Yield the steps of a fit, which is rolled back after each divergence; see `Loop`."""
     precision = dict(fabric.strategy.precision.state_dict())
     rollbacks = 0
     while True:
         try:
-            return (yield from Loop(job, fabric).steps(rollbacks))
+            return (yield from Loop(job, fabric, generators).steps(rollbacks))
         except Diverged as error:
             rate = job.spec.training.rate(bool(starting_weights(job.spec)))
             message = describe_rollback(error, job.name, rate)
@@ -119,8 +123,15 @@ def attempts(fabric: Fabric, job: Job) -> Steps:
         fabric.strategy.precision.load_state_dict(precision)
 
 
+def free_memory(device: torch.device) -> None:
+    """Return the memory of objects that are no longer used."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 @contextlib.contextmanager
-def _preserved_generators(device: torch.device) -> Iterator[None]:
+def preserved_generators(device: torch.device) -> Iterator[None]:
     """Restore the state of torch's global generators after the block."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

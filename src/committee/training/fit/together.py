@@ -1,0 +1,216 @@
+"""Several fits in one process, whose steps are made as one where their networks have one architecture."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from committee.base import interrupt
+from committee.executors.attempt import attempt
+from committee.training.fit.engine import make_fabric, processes
+from committee.training.fit.job import Job, Trained
+from committee.training.fit.loop import Loop, Request
+from committee.training.fit.memory import ran_out_of_memory
+from committee.training.fit.stacked_step import StackedStep
+from committee.training.fit.state import default_generators
+from committee.training.fit.train import attempts, free_memory, preserved_generators, train_job
+
+log = logging.getLogger(__name__)
+
+
+def train_together(jobs: Sequence[Job]) -> list[Trained | Exception]:
+    """Carry out fits in lockstep: a step of all of them is one forward, one backward and one update.
+
+    Each fit has its own rows, order, random draws, augmentation, loss, learning rate, early stopping, moving
+    averages and stored state, as alone. A step in which batches have different sizes is made by each fit
+    alone. A fit that ends, fails, is rolled back or runs out of memory leaves the others.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Fits on one device. The state that each stores is the same as that of a fit alone, so that either can
+        continue it.
+
+    Returns
+    -------
+    list of Trained or Exception
+        For each job, its result or the reason why it failed.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        A signal asked the process to end. The states of all fits have been stored.
+
+    See Also
+    --------
+    committee.training.fit.train.train : A single fit.
+    StackedStep : A step of several fits.
+
+    Notes
+    -----
+    The results are those of the fits one after the other up to the rounding of matrix products and
+    convolutions. On a GPU, dropout draws other numbers than alone.
+
+    References
+    ----------
+    S. Wang et al., "Horizontally fused training array: An effective hardware utilization squeezer for
+    training novel deep learning models", MLSys 2021.
+    """
+    if len(jobs) == 1 or processes(jobs[0].device) > 1:
+        return [attempt(partial(train_job, job)) for job in jobs]
+    fits = [_Fit(job) for job in jobs]
+    with preserved_generators(jobs[0].device), contextlib.ExitStack() as ends:
+        for fit in fits:
+            ends.callback(fit.steps.close)
+            fit.advance(None)
+        lockstep = _Lockstep()
+        while going := [fit for fit in fits if fit.request]:
+            for fit, outcome in zip(going, lockstep.steps(going), strict=True):
+                fit.advance(outcome)
+        lockstep.close()
+    free_memory(jobs[0].device)
+    interrupt.raise_if_requested()
+    return [attempt(partial(train_job, fit.job)) if fit.result is None else fit.result for fit in fits]
+
+
+class _Fit:
+    """One of several fits.
+
+    Parameters
+    ----------
+    job : Job
+
+    Attributes
+    ----------
+    request : Request or None
+        The next batch; None if the fit has ended.
+    result : Trained, Exception or None
+        What it has ended with; None if it ran out of memory and is to be continued alone.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        fabric = make_fabric(job.device, job.spec.training.precision)
+        self.generators = {
+            kind: torch.Generator(each.device) for kind, each in default_generators(fabric.device).items()
+        }
+        self.steps = attempts(fabric, job, self.generators)
+        self.request: Request | None = None
+        self.result: Trained | Exception | None = None
+
+    def advance(self, outcome: Tensor | Exception | None) -> None:
+        """Go on to the next request with the outcome of the step before, or with the error in it."""
+        self.request = None
+        try:
+            found = attempt(partial(self._next, outcome))
+        except KeyboardInterrupt:
+            if not interrupt.requested():
+                raise
+            return  # Its state is stored; the others go on to the point where they store theirs.
+        if isinstance(found, Request):
+            self.request = found
+        elif isinstance(found, Trained) or not ran_out_of_memory(found):
+            self.result = found
+
+    def _next(self, outcome: Tensor | Exception | None) -> Request | Trained:
+        try:
+            if outcome is None:
+                return next(self.steps)
+            if isinstance(outcome, Exception):
+                return self.steps.throw(outcome)
+            return self.steps.send(outcome)
+        except StopIteration as end:
+            trained: Trained = end.value
+            return trained
+
+    @property
+    def loop(self) -> Loop:
+        """The loop whose batch is next."""
+        assert self.request is not None
+        return self.request.loop
+
+    def shape(self) -> tuple[int, str]:
+        """Return what stacked fits have in common in a step: the size of the batch, and the phase."""
+        assert self.request is not None
+        return len(self.request.positions), self.loop.state.phase
+
+    def keeps_pace(self) -> bool:
+        """Return whether the fit may be stacked: it was not rolled back, and memory suffices for a batch."""
+        state = self.loop.state
+        return not state.rollbacks and state.micro_batch >= self.job.spec.batch_size
+
+    def step(self) -> Tensor | Exception:
+        """Make the step that the fit asks for alone."""
+        assert self.request is not None
+        with _drawing_from(self.generators, self.job.device):
+            return attempt(partial(self.request.loop.step, self.request.positions))
+
+
+class _Lockstep:
+    """Makes one step of each of several fits, as one where that is possible."""
+
+    def __init__(self) -> None:
+        self._stacked: StackedStep | None = None
+        self._possible = True
+
+    def steps(self, fits: Sequence[_Fit]) -> list[Tensor | Exception]:
+        """Make the step that each fit asks for; return the outcomes."""
+        alike = [fit for fit in fits if fit.keeps_pace()]
+        same = len({fit.shape() for fit in alike}) == 1
+        loops = [fit.loop for fit in alike]
+        if self._stacked is not None and self._stacked.loops != loops:
+            self.close(loops)
+        if self._stacked is None and same and len(alike) > 1 and self._possible:
+            self._open(alike)
+        found: dict[int, Tensor] = {}
+        if self._stacked is not None and same:
+            found = dict(zip(map(id, alike), self._stacked_steps(alike), strict=False))
+        return [found[id(fit)] if id(fit) in found else fit.step() for fit in fits]
+
+    def close(self, going_on: Sequence[Loop] = ()) -> None:
+        """Give each network its own memory again."""
+        if self._stacked is not None:
+            self._stacked.close(going_on)
+            self._stacked = None
+
+    def _open(self, fits: Sequence[_Fit]) -> None:
+        made = attempt(partial(StackedStep, [fit.request for fit in fits if fit.request]))
+        if isinstance(made, StackedStep):
+            self._stacked = made
+        else:
+            self._give_up(fits, made)
+
+    def _stacked_steps(self, fits: Sequence[_Fit]) -> list[Tensor]:
+        """Make one step of all fits; return nothing if that has failed, and each is to make its own."""
+        assert self._stacked is not None
+        made = attempt(partial(self._stacked, [fit.request.positions for fit in fits if fit.request]))
+        if isinstance(made, Exception):
+            self.close([fit.loop for fit in fits])
+            self._give_up(fits, made)
+            return []
+        return made
+
+    def _give_up(self, fits: Sequence[_Fit], reason: Exception) -> None:
+        self._possible = False
+        free_memory(fits[0].job.device)
+        text = getattr(reason, "reason", "") or str(reason).partition("\n")[0]
+        names = ", ".join(fit.job.name for fit in fits)
+        log.warning("%s: each fit makes its own steps: %s", names, text)
+
+
+@contextlib.contextmanager
+def _drawing_from(generators: Mapping[str, torch.Generator], device: torch.device) -> Iterator[None]:
+    """Let random layers draw from the generators of a fit, which take the place of those of the process."""
+    defaults = default_generators(device)
+    for kind, own in generators.items():
+        defaults[kind].set_state(own.get_state())
+    try:
+        yield
+    finally:
+        for kind, own in generators.items():
+            own.set_state(defaults[kind].get_state())
