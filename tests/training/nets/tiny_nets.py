@@ -79,3 +79,16 @@ def mortal(classes: int, channels: int) -> nn.Module:
 def memory(classes: int, channels: int) -> nn.Module:
     """Return a network that learns the random labels of a few images of 8 x 8 pixels by heart."""
     return nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 256), nn.ReLU(), nn.Linear(256, classes))
+
+
+def perceptron(classes: int, channels: int) -> nn.Module:
+    """Return a network of matrix products, which give the same bits in a stack."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(64 * channels, 32),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Linear(32, 32),
+        nn.ReLU(),
+        nn.Linear(32, classes),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -51,8 +51,8 @@ class StackedStep:
         self.precision = fabric.precision
         images, _ = first.loop.backward.loader(first.positions)
         try:
-            with self.precision.autocast():
-                self.stack = Stack([loop.state.network for loop in self.loops], self._cast(images))
+            # Compared with the networks alone in float32, since rounding to bf16 differs by more.
+            self.stack = Stack([loop.state.network for loop in self.loops], images)
         except BaseException:
             self._restore(self.loops)
             raise
@@ -81,12 +81,12 @@ class StackedStep:
                 tracker.step()
         return results
 
-    def close(self, going_on: Sequence[Loop] = ()) -> None:
+    def close(self, going_on: Collection[Loop]) -> None:
         """Give each network its own memory again, in the memory format of its fit if that goes on."""
         self.stack.unstack()
         self._restore(going_on)
 
-    def _restore(self, going_on: Sequence[Loop]) -> None:
+    def _restore(self, going_on: Collection[Loop]) -> None:
         for loop in self.loops:
             if loop in going_on:
                 loop.state.network.to(memory_format=loop.layout)

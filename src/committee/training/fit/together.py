@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import partial
 
 import torch
@@ -19,6 +20,11 @@ from committee.training.fit.memory import ran_out_of_memory
 from committee.training.fit.stacked_step import StackedStep
 from committee.training.fit.state import default_generators
 from committee.training.fit.train import attempts, free_memory, preserved_generators, train_job
+
+LASTING = 3
+"""Steps in which other fits than those of a stack are alike, before they are stacked instead."""
+
+APART = "%s: each fit makes its own steps from now on, since one of all has failed: %s"
 
 log = logging.getLogger(__name__)
 
@@ -156,23 +162,29 @@ class _Lockstep:
 
     def __init__(self) -> None:
         self._stacked: StackedStep | None = None
-        self._possible = True
+        self._possible, self._wanted, self._times = True, list[Loop](), 0
 
     def steps(self, fits: Sequence[_Fit]) -> list[Tensor | Exception]:
         """Make the step that each fit asks for; return the outcomes."""
-        alike = [fit for fit in fits if fit.keeps_pace()]
-        same = len({fit.shape() for fit in alike}) == 1
-        loops = [fit.loop for fit in alike]
-        if self._stacked is not None and self._stacked.loops != loops:
-            self.close(loops)
-        if self._stacked is None and same and len(alike) > 1 and self._possible:
-            self._open(alike)
+        alike = _largest_group([fit for fit in fits if fit.keeps_pace()])
+        self._stack(alike, {fit.loop for fit in fits if fit.keeps_pace()})
         found: dict[int, Tensor] = {}
-        if self._stacked is not None and same:
+        if self._stacked is not None and self._stacked.loops == [fit.loop for fit in alike]:
             found = dict(zip(map(id, alike), self._stacked_steps(alike), strict=False))
         return [found[id(fit)] if id(fit) in found else fit.step() for fit in fits]
 
-    def close(self, going_on: Sequence[Loop] = ()) -> None:
+    def _stack(self, fits: Sequence[_Fit], going_on: Set[Loop]) -> None:
+        """Stack fits, unless others are stacked and only their present batches are of different sizes."""
+        loops = [fit.loop for fit in fits]
+        self._times = self._times + 1 if self._wanted == loops else 0
+        self._wanted = loops
+        stacked = loops if self._stacked is None else self._stacked.loops
+        if stacked != loops and (self._times >= LASTING or not going_on >= set(stacked)):
+            self.close(going_on)
+        if self._stacked is None and len(fits) > 1 and self._possible:
+            self._open(fits)
+
+    def close(self, going_on: Set[Loop] = frozenset()) -> None:
         """Give each network its own memory again."""
         if self._stacked is not None:
             self._stacked.close(going_on)
@@ -190,7 +202,7 @@ class _Lockstep:
         assert self._stacked is not None
         made = attempt(partial(self._stacked, [fit.request.positions for fit in fits if fit.request]))
         if isinstance(made, Exception):
-            self.close([fit.loop for fit in fits])
+            self.close({fit.loop for fit in fits})
             self._give_up(fits, made)
             return []
         return made
@@ -200,7 +212,14 @@ class _Lockstep:
         free_memory(fits[0].job.device)
         text = getattr(reason, "reason", "") or str(reason).partition("\n")[0]
         names = ", ".join(fit.job.name for fit in fits)
-        log.warning("%s: each fit makes its own steps: %s", names, text)
+        log.warning(APART, names, text)
+
+
+def _largest_group(fits: Sequence[_Fit]) -> list[_Fit]:
+    """Return the fits whose next batch has the most frequent shape."""
+    shapes = Counter(fit.shape() for fit in fits)
+    most = max(shapes, key=lambda shape: shapes[shape], default=None)
+    return [fit for fit in fits if fit.shape() == most]
 
 
 @contextlib.contextmanager
