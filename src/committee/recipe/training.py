@@ -276,6 +276,13 @@ class Training(Fit):
         "once on all rows, without out-of-fold predictions.",
     )
 
+    together: Literal["auto", "stacked", "none"] = Field(
+        "auto",
+        description="Whether fits whose networks have one architecture (folds, seeds, bags) make their "
+        "steps as one: `stacked` does, up to the last bits of the results; `none` does not; auto does where "
+        "a short trial is faster and has the same bytes.",
+    )
+
 
 class Override(Fit):
     """Settings that differ for one backbone or member."""

@@ -37,13 +37,13 @@ def run(making, dataset, store, cpu):
 @pytest.fixture
 def fits(monkeypatch):
     """The folds that are trained, in order."""
-    trained, real = [], of_backbone.train
+    trained, real = [], of_backbone.train_job
 
-    def counted(*args, **kwargs):
-        trained.append(kwargs["fold"])
-        return real(*args, **kwargs)
+    def counted(job):
+        trained.append(job.fold)
+        return real(job)
 
-    monkeypatch.setattr(of_backbone, "train", counted)
+    monkeypatch.setattr(of_backbone, "train_job", counted)
     return trained
 
 
@@ -147,15 +147,15 @@ def test_what_other_settings_left_is_removed(run, store, caplog):
 
 def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):
     asked = {}
-    real = of_backbone.train
+    real = of_backbone.train_job
 
-    def spy(*args, **kwargs):
-        asked[kwargs["fold"]] = kwargs["epochs"]
-        trained = real(*args, **kwargs)
-        trained.member.provenance["epochs"] = {"fold_0": 2, "fold_1": 9, "fold_2": 3}.get(kwargs["fold"], 0)
+    def spy(job):
+        asked[job.fold] = job.epochs
+        trained = real(job)
+        trained.member.provenance["epochs"] = {"fold_0": 2, "fold_1": 9, "fold_2": 3}.get(job.fold, 0)
         return trained
 
-    monkeypatch.setattr(of_backbone, "train", spy)
+    monkeypatch.setattr(of_backbone, "train_job", spy)
     run("training.early_stop={patience: 1}")
     assert asked == {"fold_0": None, "fold_1": None, "fold_2": None, "refit": 3}
 
@@ -164,13 +164,13 @@ def test_the_refit_takes_the_folds_median_epochs(run, store, monkeypatch):
 def test_without_folds_half_of_the_val_split_judges_epochs_and_counts_as_seen(
     making, dataset, store, cpu, plan, monkeypatch
 ):
-    given, real = {}, of_backbone.train
+    given, real = {}, of_backbone.train_job
 
-    def spy(spec, dataset, rows, **kwargs):
-        given[spec.name] = rows
-        return real(spec, dataset, rows, **kwargs)
+    def spy(job):
+        given[job.spec.name] = job.rows
+        return real(job)
 
-    monkeypatch.setattr(of_backbone, "train", spy)
+    monkeypatch.setattr(of_backbone, "train_job", spy)
     monkeypatch.setattr(type(dataset), "images", watched := Watched(type(dataset).images))
     rule = "training.early_stop=null" if plan == "boosting" else "training.early_stop={patience: 2}"
     made = PLANS.make(

@@ -47,10 +47,10 @@ class Seen(Exception):
 
 @pytest.fixture
 def plan(making, dataset, store, cpu, monkeypatch):
-    def fit(spec, *_, **__):
-        raise Seen(spec)
+    def fit(job):
+        raise Seen(job.spec)
 
-    monkeypatch.setattr(of_backbone, "train", fit)
+    monkeypatch.setattr(of_backbone, "train_job", fit)
 
     def make(name, *overrides):
         given = {"spec": making.make_spec(*overrides), "dataset": dataset, "store": store, "device": cpu}

@@ -26,8 +26,9 @@ from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 from committee.training.crossfit.augmentation import AugmentationTrial
-from committee.training.crossfit.crossfit import fit_names, foresee
+from committee.training.crossfit.crossfit import CrossFit, fit_names, foresee
 from committee.training.crossfit.crossfits import division_of
+from committee.training.crossfit.lockstep import choose
 from committee.training.crossfit.map_files import are_stored, bytes_of
 from committee.training.fit.input_errors import as_training_error
 from committee.training.fit.map_loader import crops_of_epoch
@@ -93,12 +94,12 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     Returns
     -------
     dict
-        `device`, `rows`, `classes`; `workers`, the number of parallel fits; `members`, a `Cost` each; and the
-        totals `fits`, `hours` and `disk_mb`, which includes the decoded images. The hours of a member follow
-        from a forward pass of a few random images (see `StepTimer`); the total is divided by the workers.
-        Members that differ in their seeds or plans alone are timed once, and those without a missing fit not
-        at all. Published weights are downloaded; a member whose weights are not available has a `reason`
-        instead.
+        `device`, `rows`, `classes`; `workers`, the number of parallel fits; `together`, which fits make their
+        steps as one (see `choose`); `members`, a `Cost` each; and the totals `fits`, `hours` and `disk_mb`,
+        which includes the decoded images. The hours of a member follow from a forward pass of a few random
+        images (see `StepTimer`); the total is divided by the workers. Members that differ in their seeds or
+        plans alone are timed once, and those without a missing fit not at all. Published weights are
+        downloaded; a member whose weights are not available has a `reason` instead.
 
     Raises
     ------
@@ -113,6 +114,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     plans = plans_of(recipe, specs, dataset, store, device)
     division = division_of(plans, recipe.workers)
     with division.threads_set():
+        together = choose([CrossFit(plan, store) for plan in plans], division.workers)
         networks = Networks(StepTimer(device), dataset)
         costs = [_cost(plan, networks) for plan in plans]
     rows = len(dataset.labels)
@@ -128,6 +130,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
         "outputs": _outputs(dataset),
         "task": dataset.task.key,
         "workers": division.workers,
+        "together": together,
         "members": [asdict(cost) for cost in costs],
         "fits": sum(cost.fits - cost.stored for cost in costs),
         "maps_mb": None if dataset.sizes is None else bytes_of(dataset, test) / MEGABYTE,

@@ -94,6 +94,7 @@ class Train(Stage):
         ]
         if found["maps_mb"] is not None:
             blocks.append(_maps(found))
+        blocks += [f"{text}." for text in found["together"]]
         blocks.append(_total(found))
         if found["disk_mb"] * 1e6 > (free := free_bytes(store.root)):
             blocks.append(f"Warning: the disk of {store.root} has only {in_words(free)} free.")

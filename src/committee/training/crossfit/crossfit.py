@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,11 @@ from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manif
 from committee.tasks.base import Task
 from committee.training.crossfit.map_files import SUFFIX, are_stored, writing
 from committee.training.fit.batches import Rows
+from committee.training.fit.job import Job, Trained
 from committee.training.fit.journal import CSV_NAME
 from committee.training.fit.resume import forget
 from committee.training.plans.base import Plan, Stored
+from committee.training.plans.shared.independent import Independent
 
 HELD_OUT = "held_out"
 SEEN = "seen"
@@ -93,16 +95,51 @@ class CrossFit:
         CommitteeError
             The fit cannot be made.
         """
-        resume = self.store.resume(self.plan.name, name)
         missing = not self.has(name)
         if missing:
             self._check_once()
-            rows, _ = self._rows(name)
-            made = self.plan.run(rows, name, fingerprint=self.fingerprint(name), epochs=self._epochs(name))
-            for member in self.members:
-                self._commit(member, made[member], name, resume)
-        forget(resume)
+            made = self.plan.run(
+                self.rows(name), name, fingerprint=self.fingerprint(name), epochs=self._epochs(name)
+            )
+            self._keep(name, made, stacked=self.plan.stacked and self.plan.networks > 1)
+        self._forget(name)
         return missing
+
+    def jobs(self, name: str) -> list[Job]:
+        """Return the inputs of the networks of a fit; none if the store has it.
+
+        Raises
+        ------
+        CommitteeError
+            The fit cannot be made.
+        """
+        assert isinstance(self.plan, Independent)
+        if self.has(name):
+            self._forget(name)
+            return []
+        self._check_once()
+        return self.plan.jobs(self.rows(name), name, self.fingerprint(name), self._epochs(name))
+
+    def keep(self, name: str, jobs: Sequence[Job], trained: Sequence[Trained | Exception]) -> bool:
+        """Store a fit whose networks were trained; return False if there are none, since the store has it.
+
+        Raises
+        ------
+        Exception
+            That of the first network that failed.
+        """
+        assert isinstance(self.plan, Independent)
+        if jobs:
+            self._keep(name, self.plan.finish(jobs, trained, self.rows(name), name), stacked=True)
+            self._forget(name)
+        return bool(jobs)
+
+    def _keep(self, name: str, made: Mapping[str, Stored], *, stacked: bool) -> None:
+        for member in self.members:
+            self._commit(member, made[member], name, {"stacked": True} if stacked else {})
+
+    def _forget(self, name: str) -> None:
+        forget(self.store.resume(self.plan.name, name))
 
     def finish(self) -> None:
         """Join the predictions of all fits, and remove results of other settings or data."""
@@ -143,6 +180,10 @@ class CrossFit:
             "classes": dataset.class_names,
         }
 
+    def rows(self, name: str) -> Rows:
+        """Return the training rows of a fit."""
+        return self._rows(name)[0]
+
     def _rows(self, name: str) -> tuple[Rows, Rows]:
         rows = self.plan.dataset.rows("train")
         return self.folds.get(name, (rows, rows[:0]))
@@ -161,7 +202,7 @@ class CrossFit:
             self.plan.check()
             self._checked = True
 
-    def _commit(self, member: str, module: Stored, name: str, resume: Path) -> None:
+    def _commit(self, member: str, module: Stored, name: str, how: Mapping[str, Any]) -> None:
         rows, held_out = self._rows(name)
         facts = {
             **self.plan.facts(),
@@ -172,6 +213,7 @@ class CrossFit:
             "epochs": module.provenance["epochs"],
             "device": str(self.plan.device),
             "threads": torch.get_num_threads(),
+            **how,
             "torch": torch.__version__,
         }
         fingerprint = self.fingerprint(name, member)
@@ -183,7 +225,7 @@ class CrossFit:
                 if len(wanted):
                     np.save(new / f"{what}.npy", self._predict(module, name, wanted, new / f"{what}{SUFFIX}"))
             self._commit_out_of_bag(module, name, new)
-            _copy_journals(resume, new)
+            _copy_journals(self.store.resume(self.plan.name, name), new)
 
     def _relatives(self, member: str, name: str) -> list[Path]:
         """Return the folders of fits that may hold the same weights: of its inputs, and of the same run."""

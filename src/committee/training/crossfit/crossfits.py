@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from committee.base.progress import Step, bar
 from committee.base.text import count, duration
@@ -15,7 +15,9 @@ from committee.executors.division import Division, Workers, divide
 from committee.executors.pool import WorkerPool
 from committee.executors.scheduler import Scheduler
 from committee.store.layout import Store
+from committee.training.crossfit.bundles import Bundle, Task, bundles_of, make_together
 from committee.training.crossfit.crossfit import CrossFit, fit_names
+from committee.training.crossfit.lockstep import choose
 from committee.training.plans.base import Plan
 
 LEAST_SECONDS = 10.0
@@ -24,11 +26,7 @@ LEAST_SECONDS = 10.0
 log = logging.getLogger(__name__)
 
 
-class Task(NamedTuple):
-    """The fit `fit` of the plan with the index `plan`."""
-
-    plan: int
-    fit: str
+Results = dict[Task, bool | Exception]
 
 
 class Fits:
@@ -49,21 +47,30 @@ class Fits:
         """Pickle the plans only: the rows of each fold follow from them."""
         return Fits, (self._plans, self._store)
 
-    def tasks(self) -> list[list[Task]]:
-        """Return the fits of each plan."""
-        return [[Task(index, fit) for fit in each.names] for index, each in enumerate(self.crossfits)]
+    def do(self, bundle: Bundle) -> Results | Exception:
+        """Make the fits of a bundle.
+
+        Returns
+        -------
+        dict of Task to bool or Exception
+            False if the store had a fit already, or the reason why it cannot be made. If all fits are of one
+            plan, and one of them cannot be made, that reason alone is returned.
+        """
+        fits = [(self.crossfits[task.plan], task.fit) for task in bundle]
+        if len(fits) > 1:
+            results = dict(zip(bundle, make_together(fits), strict=True))
+        else:
+            results = {bundle[0]: attempt(partial(fits[0][0].make, fits[0][1]))}
+        error = first_error(results, bundle)
+        return results if error is None or len({task.plan for task in bundle}) > 1 else error
 
     def needs(self, task: Task) -> list[Task]:
         """Return the fits that must be made before a fit."""
         return [Task(task.plan, fit) for fit in self.crossfits[task.plan].needs(task.fit)]
 
-    def do(self, task: Task) -> bool | Exception:
-        """Make a fit; return False if the store had it already, or the reason why it cannot be made."""
-        return attempt(partial(self.crossfits[task.plan].make, task.fit))
-
-    def name(self, task: Task) -> str:
-        """Return the names of member and fit."""
-        return f"{self.crossfits[task.plan].plan.name}/{task.fit}"
+    def name(self, bundle: Bundle) -> str:
+        """Return the names of members and fits."""
+        return ", ".join(f"{self.crossfits[task.plan].plan.name}/{task.fit}" for task in bundle)
 
 
 def division_of(plans: Sequence[Plan], workers: Workers) -> Division:
@@ -90,24 +97,53 @@ def crossfit(
     committee.training.crossfit.crossfit.CrossFit : The cross-fit of one plan.
     """
     fits, division = Fits(plans, store), division_of(plans, workers)
-    tasks = fits.tasks()
-    scheduler = Scheduler(tasks, fits.needs)
+    with division.threads_set():
+        for text in choose(fits.crossfits, division.workers):
+            log.info(text)
+    bundles = bundles_of(fits.crossfits, division.workers)
+    of = {task: bundle for bundle in bundles for task in bundle}
+    groups = _groups(bundles)
+    scheduler = Scheduler(
+        [[bundle for bundle in bundles if bundle[0].plan in group] for group in groups],
+        lambda bundle: {of[needed] for task in bundle for needed in fits.needs(task)},
+    )
     pool = WorkerPool(scheduler, fits, division.workers - 1, division.threads, at_once=workers != "auto")
-    total = sum(map(len, tasks))
-    fits_of_members = f"{count(total, 'fit')} of {count(len(plans), 'member')}"
+    fits_of_members = f"{count(len(of), 'fit')} of {count(len(plans), 'member')}"
     log.info("%s on %s, %d at a time", fits_of_members, plans[0].device, division.workers)
-    with bar(total, "fits") as advance, division.threads_set(), pool:
-        progress = _Progress(total, advance)
+    with bar(len(of), "fits") as advance, division.threads_set(), pool:
+        progress = _Progress(len(of), advance)
 
-        def do(task: Task) -> bool | Exception:
-            result = fits.do(task)
-            progress.update({**scheduler.results, task: result})
+        def do(bundle: Bundle) -> Results | Exception:
+            result = fits.do(bundle)
+            progress.update(_flat({**scheduler.results, bundle: result}))
             return result
 
         for index in scheduler.run(do):
-            done = fits.crossfits[index]
-            error = first_error(scheduler.results, tasks[index]) or attempt(done.finish)
-            yield done.plan, error
+            results = _flat(scheduler.results)
+            for plan in groups[index]:
+                done = fits.crossfits[plan]
+                error = first_error(results, [Task(plan, fit) for fit in done.names])
+                yield done.plan, error or attempt(done.finish)
+
+
+def _groups(bundles: Sequence[Bundle]) -> list[list[int]]:
+    """Return the plans that are finished at once: those of which a bundle has fits."""
+    groups: list[set[int]] = []
+    for bundle in bundles:
+        joined = {task.plan for task in bundle}
+        for other in [each for each in groups if each & joined]:
+            groups.remove(other)
+            joined |= other
+        groups.append(joined)
+    return sorted(sorted(each) for each in groups)
+
+
+def _flat(results: Mapping[Bundle, Results | Exception]) -> Results:
+    """Return the results of all fits; the error of a bundle is that of each of its fits."""
+    found: Results = {}
+    for bundle, result in results.items():
+        found |= dict.fromkeys(bundle, result) if isinstance(result, Exception) else result
+    return found
 
 
 def first_error(results: Mapping[Task, Any], tasks: Sequence[Task]) -> Exception | None:

@@ -67,7 +67,7 @@ def train_together(jobs: Sequence[Job]) -> list[Trained | Exception]:
     S. Wang et al., "Horizontally fused training array: An effective hardware utilization squeezer for
     training novel deep learning models", MLSys 2021.
     """
-    if len(jobs) == 1 or processes(jobs[0].device) > 1:
+    if len(jobs) < 2 or processes(jobs[0].device) > 1:
         return [attempt(partial(train_job, job)) for job in jobs]
     fits = [_Fit(job) for job in jobs]
     with preserved_generators(jobs[0].device), contextlib.ExitStack() as ends:
@@ -102,9 +102,7 @@ class _Fit:
     def __init__(self, job: Job) -> None:
         self.job = job
         fabric = make_fabric(job.device, job.spec.training.precision)
-        self.generators = {
-            kind: torch.Generator(each.device) for kind, each in default_generators(fabric.device).items()
-        }
+        self.generators = own_generators(fabric.device)
         self.steps = attempts(fabric, job, self.generators)
         self.request: Request | None = None
         self.result: Trained | Exception | None = None
@@ -153,7 +151,7 @@ class _Fit:
     def step(self) -> Tensor | Exception:
         """Make the step that the fit asks for alone."""
         assert self.request is not None
-        with _drawing_from(self.generators, self.job.device):
+        with drawing_from(self.generators, self.job.device):
             return attempt(partial(self.request.loop.step, self.request.positions))
 
 
@@ -222,8 +220,13 @@ def _largest_group(fits: Sequence[_Fit]) -> list[_Fit]:
     return [fit for fit in fits if fit.shape() == most]
 
 
+def own_generators(device: torch.device) -> dict[str, torch.Generator]:
+    """Return generators that take the place of those of the process; see `FitState`."""
+    return {kind: torch.Generator(each.device) for kind, each in default_generators(device).items()}
+
+
 @contextlib.contextmanager
-def _drawing_from(generators: Mapping[str, torch.Generator], device: torch.device) -> Iterator[None]:
+def drawing_from(generators: Mapping[str, torch.Generator], device: torch.device) -> Iterator[None]:
     """Let random layers draw from the generators of a fit, which take the place of those of the process."""
     defaults = default_generators(device)
     for kind, own in generators.items():

@@ -57,6 +57,8 @@ class Plan(ABC):
         Images in a batch of a prediction.
     networks : int
         Largest number of networks that a fit trains.
+    stacked : bool
+        Whether fits whose networks have one architecture are made in lockstep; `crossfit` decides.
     single_network : bool
         Whether a fit makes a single network under the name of the plan; a plan states it as a literal.
     section : str
@@ -85,6 +87,7 @@ class Plan(ABC):
     epochs: int | None
     batch_size: int
     networks: int = 1
+    stacked: bool = False
 
     def __init__(self, dataset: Dataset, store: Store, device: torch.device) -> None:
         self.dataset, self.store, self.device = dataset, store, device

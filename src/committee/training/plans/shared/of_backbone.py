@@ -21,16 +21,16 @@ from committee.store.layout import Store
 from committee.store.manifest import digest
 from committee.training.fit.batches import Rows
 from committee.training.fit.early_stopping import judge, judging_rows, stopping_rule
-from committee.training.fit.job import Extra, Trained
+from committee.training.fit.job import Extra, Job, Trained
 from committee.training.fit.smoke import smoke
 from committee.training.fit.start import start_seed, starting_weights, wanted_head_epochs
-from committee.training.fit.train import train
+from committee.training.fit.train import train_job
 from committee.training.fit.weight_trackers import Weights
 from committee.training.losses.base import Loss, loss_for, loss_name
 from committee.training.plans.base import Plan
 
-# Settings that decide which fits there are and which are deployed, but not the result of one fit.
-_OTHER_FITS = {"folds", "inference", "pretrained", "plan"}
+# Settings that decide which fits there are, how they run and which are deployed, but not what one learns.
+_OTHER_FITS = {"folds", "inference", "pretrained", "plan", "together"}
 _OF_MAPS = ("crops_per_image", "output_stride")
 
 
@@ -144,7 +144,7 @@ class OfBackbone(Plan):
         """Run one batch forward and backward; see the base class."""
         smoke(self.spec, self.dataset, self.device)
 
-    def fit(
+    def job(
         self,
         rows: Rows,
         fold: str,
@@ -153,8 +153,8 @@ class OfBackbone(Plan):
         *,
         number: int | None = None,
         extra: Extra | None = None,
-    ) -> Trained:
-        """Train one network.
+    ) -> Job:
+        """Return the inputs of the fit of one network.
 
         Parameters
         ----------
@@ -170,29 +170,43 @@ class OfBackbone(Plan):
         if number is not None:
             spec = replace(spec, name=f"{self.name}_{number}", seed=derive(spec.seed, "network", number))
             folder = folder / f"network_{number}.resume"
-        trained = train(
-            spec,
-            self.dataset,
-            rows,
-            fold=fold,
-            device=self.device,
-            folder=folder,
-            epochs=epochs,
-            extra=extra,
-            fingerprint=fingerprint if number is None else digest([fingerprint, number]),
-        )
-        augment = spec.training.augment
-        trained.member.provenance |= {
-            "start": start_of(spec, fold),
-            "augment": {**augment.settings(), "preset": augment.preset},
-        }
-        return trained
+            fingerprint = digest([fingerprint, number])
+        size, extra = spec.batch_size, extra or Extra()
+        return Job(spec, self.dataset, rows, fold, self.device, folder, fingerprint, epochs, size, extra)
+
+    def fit(
+        self,
+        rows: Rows,
+        fold: str,
+        fingerprint: str,
+        epochs: int | None = None,
+        *,
+        number: int | None = None,
+        extra: Extra | None = None,
+    ) -> Trained:
+        """Train one network; see `job`."""
+        return carried_out(self.job(rows, fold, fingerprint, epochs, number=number, extra=extra))
 
     def fixed(self, **update: Any) -> MemberSpec:
         """Return the spec with a fixed number of epochs and with updated settings of `training`."""
         settings: dict[str, Any] = {"early_stop": None, "best_checkpoint": False, **update}
         training: Training = self.spec.training.model_copy(update=settings)
         return replace(self.spec, training=training)
+
+
+def carried_out(job: Job) -> Trained:
+    """Train the network of a job."""
+    return described(job, train_job(job))
+
+
+def described(job: Job, trained: Trained) -> Trained:
+    """Add the start and the augmentation of a fit to the provenance of its member."""
+    augment = job.spec.training.augment
+    trained.member.provenance |= {
+        "start": start_of(job.spec, job.fold),
+        "augment": {**augment.settings(), "preset": augment.preset},
+    }
+    return trained
 
 
 def _without_defaults(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""Comparison of the steps of fits made as one with those of each fit alone: their time, and their bytes."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from committee.executors.attempt import attempt
+from committee.training.fit.batches import Rows, epoch_batches
+from committee.training.fit.engine import make_fabric
+from committee.training.fit.job import Job
+from committee.training.fit.loop import Loop, Request
+from committee.training.fit.optimizer import set_rate
+from committee.training.fit.resume import InMemory
+from committee.training.fit.stacked_step import StackedStep
+from committee.training.fit.together import drawing_from, own_generators
+from committee.training.fit.train import free_memory, preserved_generators
+
+STEPS = 8
+"""Steps that are compared."""
+FIRST = 3
+"""Steps of these that are not timed, since they allocate memory."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How steps of several fits as one compare with those of each alone.
+
+    Attributes
+    ----------
+    speedup : float
+        Seconds of the steps alone, divided by those as one; 0 if they cannot be made as one.
+    same : bool
+        Whether all weights and buffers have the same bytes after some steps.
+    reason : str
+        Why the steps cannot be made as one; "" if they can.
+    """
+
+    speedup: float = 0.0
+    same: bool = False
+    reason: str = ""
+
+
+def compare(jobs: Sequence[Job]) -> Comparison:
+    """Make some steps of fits alone and as one, and compare them.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        Fits whose networks have one architecture. Nothing is stored.
+
+    See Also
+    --------
+    committee.training.fit.together.train_together : Makes the steps of fits as one.
+    """
+    device = jobs[0].device
+    found: Comparison | Exception
+    with preserved_generators(device):
+        found = attempt(partial(_compared, [_shortened(job) for job in jobs], _sizes(jobs[0])))
+    free_memory(device)
+    if isinstance(found, Exception):
+        return Comparison(reason=getattr(found, "reason", "") or str(found).partition("\n")[0])
+    return found
+
+
+def _compared(jobs: Sequence[Job], sizes: Sequence[int]) -> Comparison:
+    alone, joint = ([_loop(job) for job in jobs] for _ in range(2))
+    rows = [np.arange(sizes[step % len(sizes)]) for step in range(STEPS)]
+    stacked = StackedStep([Request(loop, rows[0]) for loop in joint])
+    times = [
+        (_seconds(partial(_each, alone, each)), _seconds(partial(stacked, [each] * len(jobs))))
+        for each in rows
+    ]
+    one, other = (statistics.median(each) for each in zip(*times[FIRST:], strict=True))
+    states = ([loop.state.network.state_dict() for loop in loops] for loops in (alone, joint))
+    same = all(torch.equal(a[name], b[name]) for a, b in zip(*states, strict=True) for name in a)
+    return Comparison(one / other, same)
+
+
+def _sizes(job: Job) -> list[int]:
+    """Return the sizes of the batches of an epoch: one or two."""
+    batches = epoch_batches(np.zeros_like(job.rows), job.spec.batch_size, "shuffle", seed=0)
+    return sorted({len(batch) for batch in batches})
+
+
+def _shortened(job: Job) -> Job:
+    """Return a job of few rows that judges no epochs, and is not stored."""
+    return replace(
+        job,
+        rows=job.rows[: job.spec.batch_size],
+        folder=InMemory(),
+        epochs=job.epochs or job.spec.training.epochs,
+    )
+
+
+def _loop(job: Job) -> Loop:
+    fabric = make_fabric(job.device, job.spec.training.precision)
+    loop = Loop(job, fabric, own_generators(fabric.device))
+    loop.state.begin_epoch("all")
+    set_rate(loop.state.optimizer, loop.schedule.lr)
+    return loop
+
+
+def _each(loops: Sequence[Loop], rows: Rows) -> None:
+    for loop in loops:
+        with drawing_from(loop.state.generators, loop.fabric.device):
+            loop.step(rows)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
