@@ -1,7 +1,7 @@
 """Tutorials of TorchEnsemble and torch-uncertainty, and the same with `fit_members`; its fixed cost.
 
-The tutorials train LeNets on 10,000 images of Fashion-MNIST (digits without its package), 5 epochs, batches of
-128. Each runs in a process of its own, in turns; the time is that of everything after the data is loaded,
+The tutorials train LeNets on 10,000 images of Fashion-MNIST (digits without its package), 5 epochs, batches
+of 128. Each runs in a process of its own, in turns; the time is that of everything after the data is loaded,
 imports included, and accuracies are those of the test split. The fixed cost is what a fit of five perceptrons
 on two batches takes after `import torch`.
 """
