@@ -205,7 +205,7 @@ class Dataset:
         """
         if self.maps is not None and view is not None:
             return centers(self.maps, np.asarray(rows, dtype=np.int64), view.size)
-        spec = view.canvas if view is not None else _only(self.canvases)
+        (spec,) = self.canvases if view is None else (view.canvas,)
         if spec not in self.canvases:
             raise DataError(
                 self.name,
@@ -215,11 +215,6 @@ class Dataset:
             )
         pixels = self.canvases[spec][np.asarray(rows, dtype=np.int64)]
         return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def _only(canvases: Mapping[CanvasSpec, Any]) -> CanvasSpec:
-    (spec,) = canvases
-    return spec
 
 
 def open_dataset(
