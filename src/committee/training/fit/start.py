@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -137,7 +138,9 @@ class BatchLoader:
     ) -> None:
         self.view, self.spec, self.dataset = member.view, spec, dataset
         self.device, self.layout = device, layout
-        self.keys, self.amounts = dataset.keys, spec.training.augment.amounts()
+        self.amounts = spec.training.augment.amounts()
+        unused = np.zeros(len(dataset.sample_ids), np.uint64)
+        self.keys = unused if self.amounts.change_nothing else dataset.keys
 
     def batch(self, rows: Rows, epoch: int) -> Tensor:
         """Return images of rows of the data set, augmented by sample id and epoch.
