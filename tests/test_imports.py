@@ -33,7 +33,7 @@ def test_a_fit_imports_neither_the_compiler_nor_what_other_stages_need(tmp_path:
         f"dataset={{path: '{tmp_path / 'data.npz'}', channels: 1, img_size: 16, batch_size: 8}}",
         "device=cpu",
         "workers=1",
-        "training={folds: 0, epochs: 1, pretrained: false}",
+        "training={folds: 2, epochs: 1, pretrained: false}",
         "backbones.include=['timm:test_resnet']",
     )
     words = ["train", "--store", str(tmp_path / "store"), *(f"--set={each}" for each in settings)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
 
 from committee.base.folds import check_folds, fingerprint, first_in_group, make_folds
 from committee.errors import DataError, UsageError
@@ -21,6 +22,17 @@ def test_each_fold_has_its_share_of_each_class(k: int, classes: int, seed: int) 
         counts = np.bincount(folds[labels == label], minlength=k)
         assert counts.max() - counts.min() <= 1
     check_folds(folds, labels)
+
+
+@given(st.lists(st.integers(0, 4), min_size=6, max_size=60), st.integers(2, 4), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_without_groups_they_are_the_folds_of_scikit_learn(labels: list[int], k: int, seed: int) -> None:
+    counted = [*labels, *range(5)] * k  # each class has at least k rows
+    expected = np.empty(len(counted), np.int64)
+    splitter = StratifiedKFold(k, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(counted, counted)):
+        expected[held_out] = fold
+    assert np.array_equal(make_folds(counted, k, seed=seed), expected)
 
 
 def test_the_seed_decides() -> None:
