@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,8 @@ class Record:
     def content_of_file(self) -> dict[str, Any]:
         """Return the fields as JSON values, without those that data sets of classes do not have."""
         defaults = {"target_type": CLASSES.name, "units": {}}
-        return {key: value for key, value in asdict(self).items() if value != defaults.get(key, self)}
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {key: value for key, value in found.items() if value != defaults.get(key, self)}
 
     @property
     def cached_as(self) -> str:
@@ -131,21 +132,20 @@ class Record:
 
     def save(self, store: Store) -> None:
         """Write the record to the store, replacing an earlier one."""
+        content = self.content_of_file()
         with (
             held(store, lambda: True),
             commit(
                 store.dataset_folder(),
                 kind="dataset",
-                fingerprint=digest(self.content_of_file()),
+                fingerprint=digest(content),
                 name=self.name,
                 rows=len(self.ids),
                 classes=len(self.class_names),
                 data=self.fingerprint,
             ) as place,
         ):
-            (place / FILE).write_text(
-                json.dumps(self.content_of_file(), ensure_ascii=False), encoding="utf-8"
-            )
+            (place / FILE).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
 def load_record(store: Store) -> Record | None:

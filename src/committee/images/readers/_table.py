@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from committee.base.csv_cells import texts
 from committee.errors import DataError, first_five, nearest
+from committee.images.files import Files
 from committee.images.masks import Masks
 from committee.images.numbers import numbers
 from committee.images.readers.base import Images, Reader, Samples, sorted_classes, split_name
@@ -36,20 +38,20 @@ def read_csv(path: Path) -> list[Row]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows: list[dict[str, str]] = []
-            for row in reader:
-                if None in row or None in row.values():
+            reader = csv.reader(file, strict=True)
+            header, rows = next(reader, []), list[list[str]]()
+            for row in filter(None, reader):
+                if len(row) != len(header):
                     raise DataError(
                         f"{path}:{reader.line_num}",
-                        expected=f"{len(reader.fieldnames or ())} fields",
-                        got="more" if None in row else "fewer",
+                        expected=f"{len(header)} fields",
+                        got="more" if len(row) > len(header) else "fewer",
                         todo="Put text that contains commas in quotes.",
                     )
-                rows.append({key.strip(): value for key, value in row.items()})
+                rows.append(row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(str(path), expected="CSV in UTF-8", got=str(error)) from error
-    columns = {key: texts([row[key] for row in rows]) for key in rows[0]} if rows else {}
+    columns = {key.strip(): texts(cells) for key, cells in zip(header, zip(*rows, strict=True), strict=False)}
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
@@ -186,26 +188,22 @@ def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Imag
         return [str(cell.get("path") or row) for row, cell in enumerate(cells)], [c["bytes"] for c in cells]
     if all(isinstance(cell, bytes) for cell in cells):
         return [str(row) for row in range(len(cells))], list(cells)
-    names = [Path(str(cell).replace("\\", "/")) for cell in cells]
-    paths = [root / name for name in names]
-    absent = [name.as_posix() for name, path in zip(names, paths, strict=True) if not _is_file(path)]
+    files = Files(root, [Path(str(cell).replace("\\", "/")).as_posix() for cell in cells])
+    absent = [name for name in files.names if not os.path.isfile(os.path.join(root, name))]  # noqa: PTH113, PTH118
     if absent:
         todo = _most_similar(root / absent[0]) or "Correct the paths, which are relative to the table."
         raise DataError(
             f"{who}: files that do not exist in {root.as_posix()}: {first_five(absent)}", todo=todo
         )
-    return [_relative(name, root) for name in names], paths
+    return [_relative(name, root) for name in files.names], files
 
 
-def _relative(name: Path, root: Path) -> str:
-    return (name.relative_to(root) if name.is_relative_to(root) else name).as_posix()
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that the file system does not allow
-        return False
+def _relative(name: str, root: Path) -> str:
+    """Return a path relative to the folder, if it begins with the folder."""
+    if root.parts and not name.lower().startswith(root.parts[0].lower().replace("\\", "/")):
+        return name  # of most files, and without a `Path`
+    path = Path(name)
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
 def _most_similar(path: Path) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from committee.base.registry import Family
 from committee.errors import DataError, first_five, nearest
+from committee.images.files import Files
 from committee.images.masks import Masks
 from committee.predictions.target_types import CLASSES, TargetType
 
@@ -139,7 +140,6 @@ class Samples:
         rows = [row for row, name in enumerate(self.ids) if name not in names]
         if len(rows) == len(self.ids):
             return self
-        images = self.images
 
         def pick(column: Sequence[str]) -> list[str]:
             return [column[row] for row in rows]
@@ -147,7 +147,7 @@ class Samples:
         labels = self.labels
         return Samples(
             pick(self.ids),
-            images[rows] if isinstance(images, np.ndarray) else [images[row] for row in rows],
+            self._images_of(rows),
             labels[rows] if isinstance(labels, np.ndarray) else pick(labels),
             pick(self.splits),
             self.class_names,
@@ -156,6 +156,13 @@ class Samples:
             self.target_type,
             None if self.masks is None else self.masks.rows(rows),
         )
+
+    def _images_of(self, rows: list[int]) -> Images:
+        if isinstance(self.images, np.ndarray):
+            return self.images[rows]
+        if isinstance(self.images, Files):
+            return Files(self.images.root, [self.images.names[row] for row in rows])
+        return [self.images[row] for row in rows]
 
 
 class Reader(ABC):

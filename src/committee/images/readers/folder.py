@@ -6,6 +6,7 @@ from pathlib import Path
 
 from committee.errors import DataError, first_five
 from committee.images.decode import find_images, warn_of_others
+from committee.images.files import Files
 from committee.images.readers.base import Reader, Samples, is_split, sorted_classes, split_name
 
 FORMATS = "JPEG, PNG or WebP images"
@@ -91,7 +92,7 @@ class Folder(Reader):
         return found
 
     def _samples(self, found: list[tuple[str, Path]]) -> Samples:
-        ids, paths, labels, splits = [], [], [], []
+        ids, labels, splits = list[str](), list[str](), list[str]()
         left_out: dict[Path, str] = {}
         for split, folder in found:
             images, others = find_images(folder)
@@ -104,11 +105,10 @@ class Folder(Reader):
                     todo="Add images of this class, or remove its folder.",
                 )
             ids += [path.relative_to(self.path).as_posix() for path in images]
-            paths += images
             labels += [folder.name] * len(images)
             splits += [split] * len(images)
         warn_of_others(self.path, left_out)
-        return Samples(ids, paths, labels, splits, sorted_classes(labels))
+        return Samples(ids, Files(self.path, ids), labels, splits, sorted_classes(labels))
 
 
 def _subfolders(path: Path) -> list[Path]:
