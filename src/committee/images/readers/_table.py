@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBERS, Tar
 Row = Mapping[str, Any]
 MASK = "mask"
 """Column of masks, in tables without labels."""
+_PLAIN = re.compile(r"[^\\/.:][^\\/:]*(/[^\\/.:][^\\/:]*)*")
+"""Names that `Path` does not change, so that none is made of them."""
 UNNAMED = "Name the columns of numbers to predict with dataset.targets, or the column of classes 'label'."
 
 
@@ -188,7 +191,7 @@ def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Imag
         return [str(cell.get("path") or row) for row, cell in enumerate(cells)], [c["bytes"] for c in cells]
     if all(isinstance(cell, bytes) for cell in cells):
         return [str(row) for row in range(len(cells))], list(cells)
-    files = Files(root, [Path(str(cell).replace("\\", "/")).as_posix() for cell in cells])
+    files = Files(root, [_posix(str(cell)) for cell in cells])
     absent = [name for name in files.names if not os.path.isfile(os.path.join(root, name))]  # noqa: PTH113, PTH118
     if absent:
         todo = _most_similar(root / absent[0]) or "Correct the paths, which are relative to the table."
@@ -196,6 +199,11 @@ def _images(cells: Sequence[Any], root: Path, who: str) -> tuple[list[str], Imag
             f"{who}: files that do not exist in {root.as_posix()}: {first_five(absent)}", todo=todo
         )
     return [_relative(name, root) for name in files.names], files
+
+
+def _posix(name: str) -> str:
+    """Return a path as `Path` writes it, with `/`."""
+    return name if _PLAIN.fullmatch(name) else Path(name.replace("\\", "/")).as_posix()
 
 
 def _relative(name: str, root: Path) -> str:
