@@ -6,7 +6,7 @@ from torchvision.transforms import v2
 
 from committee.base.randomness import derive, sample_keys
 from committee.images import enhance, randaugment
-from committee.images.augment import _window, augment
+from committee.images.augment import _mirror, _turn, _window, augment
 from committee.images.resample import _grid, resize, warp
 from committee.images.view import View, canvas_size, frame
 from committee.recipe.augment import PRESETS, Amounts
@@ -256,3 +256,18 @@ def test_every_operation_is_drawn():
 def test_canvas_of_the_largest_member_is_not_resampled(images):
     assert images.shape[-1] == canvas_size(32)
     assert torch.equal(vary(images).round(), vary(images))
+
+
+def test_each_image_is_turned_and_mirrored_by_its_own_draws():
+    images = torch.randint(0, 256, (8, 3, 6, 6), dtype=torch.uint8).contiguous(
+        memory_format=torch.channels_last
+    )
+    turns, flipped = torch.arange(8) % 4, torch.arange(8) < 4
+    expected = torch.stack(
+        [torch.rot90(each, turn, (1, 2)) for each, turn in zip(images, turns.tolist(), strict=True)]
+    )
+    assert torch.equal(_turn(images, turns), expected)
+    expected = torch.stack(
+        [each.flip(2) if flip else each for each, flip in zip(images, flipped, strict=True)]
+    )
+    assert torch.equal(_mirror(images, flipped), expected)

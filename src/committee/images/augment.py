@@ -80,8 +80,7 @@ def augment(
     plan = randaugment.plan(draws[_DRAWS:-1], amounts.randaugment) if amounts.randaugment else None
     pixels = _place(images, view, amounts, draws, plan)
     if amounts.turn:
-        turned = zip(pixels, (4 * draws[-1]).long().tolist(), strict=True)
-        pixels = torch.stack([torch.rot90(each, turns, (1, 2)) for each, turns in turned])
+        pixels = _turn(pixels, (4 * draws[-1]).long())
     return recolor(pixels, view, amounts, draws, plan, layout)
 
 
@@ -127,7 +126,7 @@ def _place(
     """Apply the geometric part of the augmentation."""
     flipped = draws[4] < (0.5 if amounts.flip else 0)
     if amounts.random_resized_crop == 1 and plan is None:
-        return _mirror(view.cut(images), flipped.nonzero()[:, 0])
+        return _mirror(view.cut(images), flipped)
     maps = _window(view, amounts.random_resized_crop, draws[:4])
     maps = maps if plan is None else maps @ plan.geometry
     maps[:, :, 0] *= torch.where(flipped, -1, 1)[:, None]
@@ -140,9 +139,20 @@ def _place(
     return pixels
 
 
-def _mirror(images: Tensor, rows: Tensor) -> Tensor:
-    """Mirror the images in `rows` horizontally."""
-    pixels = images.permute(0, 2, 3, 1)
+def _turn(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn each image by its number of quarters, int64 `[B]`, counterclockwise; a GPU is not waited for."""
+    turned = images
+    for quarters in (1, 2, 3):
+        chosen = (turns == quarters)[:, None, None, None]
+        turned = torch.where(chosen, torch.rot90(images, quarters, (2, 3)), turned)
+    return turned
+
+
+def _mirror(images: Tensor, flipped: Tensor) -> Tensor:
+    """Mirror the images that are `flipped`, bool `[B]`, horizontally; a GPU is not waited for."""
+    if images.device.type != "cpu":
+        return torch.where(flipped[:, None, None, None], images.flip(3), images)
+    pixels, rows = images.permute(0, 2, 3, 1), flipped.nonzero()[:, 0]
     return pixels.index_copy(0, rows, pixels.index_select(0, rows).flip(2)).permute(0, 3, 1, 2)
 
 
