@@ -4,38 +4,48 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
+AGAIN = 10.0
+"""Seconds after which a thread that has not ended is told to stop again."""
+
+
 class StoppedError(Exception):
-    """Raised in a thread whose time is over, and in the one that waits for it.
+    """The time of some work is over.
 
     Attributes
     ----------
     ended : bool
-        Whether the thread has ended. One inside a long call of a library ends after it.
+        Whether its thread has ended. One inside a long call of a library ends after it.
     """
 
     ended = True
 
 
-def run_within(seconds: float, work: Callable[[], Result], grace: float = 5.0) -> Result:
+class _Stop(BaseException):
+    """Raised in the thread. Libraries that catch all exceptions, and try something else, do not catch it."""
+
+
+def run_within(seconds: float, work: Callable[[], Result], patience: float = 60.0) -> Result:
     """Return what a function returns, which runs in a thread; stop it after a time.
 
     Parameters
     ----------
     seconds : float
     work : callable
-    grace : float
-        Seconds in which the thread has to end after it was told to.
+    patience : float
+        Seconds in which the thread has to end after it was told to stop, which it is between two Python
+        statements.
 
     Raises
     ------
     StoppedError
-        The time is over, and the thread was told to stop.
+        The time is over.
     Exception
         What the function raised.
 
@@ -59,13 +69,18 @@ def run_within(seconds: float, work: Callable[[], Result], grace: float = 5.0) -
     thread.join(max(0.0, seconds))
     if thread.is_alive():
         stopped = StoppedError(f"stopped after {seconds:.3g} s")
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(StoppedError)
-        )
-        thread.join(grace)
-        stopped.ended = not thread.is_alive()
+        stopped.ended = _stop(thread, patience)
         raise stopped
     if failed:
         raise failed[0]
     result: Result = found[0]
     return result
+
+
+def _stop(thread: threading.Thread, patience: float) -> bool:
+    """Tell a thread to stop, and return whether it has."""
+    end = time.perf_counter() + patience
+    while thread.is_alive() and time.perf_counter() < end:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stop))
+        thread.join(min(AGAIN, patience))
+    return not thread.is_alive()

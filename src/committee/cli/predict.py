@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from committee.inference.origins import Origins
     from committee.inference.predict import Prediction
     from committee.inference.rules import Rule
+    from committee.inference.wanted import Wanted
     from committee.models.predictor import Predictor
 
 log = logging.getLogger("committee")
@@ -65,6 +66,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=None,
         help="load the networks of a model of the store one after the other, the next one while one runs "
         "(default: if they do not fit in the memory that is free)",
+    )
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="engine of a model of the store, such as onnxruntime or channels_last:bf16; eager: the model as "
+        "it is (default: auto, the one that committee optimize has stored, if it saves time)",
     )
     _add_uncertainty(parser)
     add_store(parser)
@@ -116,7 +124,9 @@ def run(arguments: Namespace) -> int:
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
     photos = find_photos(arguments.paths)
-    model = open_model(arguments.name, store_of(arguments), recipe_of(arguments), arguments.stream)
+    wanted = _engine(arguments, len(photos))
+    store, recipe = store_of(arguments), recipe_of(arguments)
+    model = open_model(arguments.name, store, recipe, arguments.stream, wanted)
     check_maps(model, arguments)
     rule = rule_of(
         model,
@@ -135,6 +145,24 @@ def run(arguments: Namespace) -> int:
     done, failed = _summarized(tracked, rule.entry if arguments.json else rule.shown)
     (_print_json if arguments.json else _print_table)(model, done, rule, failed)
     return _exit_code(len(done), failed)
+
+
+def _engine(arguments: Namespace, photos: int) -> Wanted:
+    """Return the engine that the arguments name; standard deviations need the model as it is."""
+    from committee.errors import UsageError
+    from committee.inference.wanted import Wanted
+
+    wanted = Wanted(arguments.engine, photos, arguments.batch_size)
+    if not arguments.std:
+        return wanted
+    if wanted.is_named:
+        raise UsageError(
+            "--engine",
+            expected="eager with --std, which needs the outputs of each member",
+            got=f"'{arguments.engine}'",
+            todo="Leave one of the options out.",
+        )
+    return Wanted("eager")
 
 
 def _settings(arguments: Namespace) -> dict[str, Any]:

@@ -34,16 +34,15 @@ class CudaStreams(Engine):
     >>> import torch
     >>> from committee.engines.cuda_streams import CudaStreams
     >>> CudaStreams().missing(torch.nn.Identity(), torch.zeros(1, 3, 8, 8))
-    'it needs a CUDA GPU, and the images are on cpu'
+    'it needs a CUDA GPU'
     """
 
     precisions = ("fp32", "bf16", "fp16")
 
     def missing(self, module: nn.Module, example: Tensor) -> str:
         """Return that the images are not on a CUDA GPU, or that there is one network."""
-        device = example.device.type
-        if device != "cuda":
-            return f"it needs a CUDA GPU, and the images are on {device}"
+        if example.device.type != "cuda":
+            return "it needs a CUDA GPU"
         several = isinstance(module, Mixture) and len(module.members) > 1
         return "" if several else "the model has one network"
 

@@ -29,6 +29,7 @@ from committee.pipeline.bundling.reading import is_bundle, open_bundle
 from committee.predictions.target_types import target_type_of
 
 if TYPE_CHECKING:
+    from committee.inference.wanted import Wanted
     from committee.recipe.model import Recipe
     from committee.store.layout import Store
 
@@ -68,7 +69,13 @@ class Prediction:
     reason: str = ""
 
 
-def open_model(name: str, store: Store, recipe: Recipe, stream: bool | None = None) -> Predictor:
+def open_model(
+    name: str,
+    store: Store,
+    recipe: Recipe,
+    stream: bool | None = None,
+    wanted: Wanted | None = None,
+) -> Predictor:
     """Open a model of a store or an exported file for prediction.
 
     Parameters
@@ -83,11 +90,14 @@ def open_model(name: str, store: Store, recipe: Recipe, stream: bool | None = No
     stream : bool, optional
         Whether the networks of a model of the store are loaded one after the other (see `load_model`); by
         default, if they do not fit in the memory that is free.
+    wanted : Wanted, optional
+        The engine for a model of the store, and for what; by default, it runs as it is.
 
     Raises
     ------
     UsageError
-        The path does not exist, or is not an exported file, or `stream` is true for a file.
+        The path does not exist, or is not an exported file, or `stream` is true for a file, or an engine
+        cannot run the model.
     UnknownNameError
         The store has no such model.
     StoreError
@@ -103,6 +113,8 @@ def open_model(name: str, store: Store, recipe: Recipe, stream: bool | None = No
                 got=f"the path {path}",
                 todo="An exported file is opened as a whole: leave it out.",
             )
+        if wanted is not None and wanted.is_named:
+            raise _no_engine(wanted, "a model of the store", f"the path {path}")
         if is_bundle(path):
             return open_bundle(path, recipe.device)
         return open_exported(path, recipe.device, recipe.trusted())
@@ -116,8 +128,19 @@ def open_model(name: str, store: Store, recipe: Recipe, stream: bool | None = No
     stream = is_too_large(store, name, device) if stream is None else stream
     module, facts = load_model(store, name, trusted=recipe.trusted_backbones(), stream=stream)
     provenance = {**facts, "sets": model_table(store, facts)}
-    opened = StreamedPredictor if stream else ModulePredictor
-    return opened(module, facts["name"], facts["class_names"], device, provenance)
+    if stream:
+        if wanted is not None and wanted.is_named:
+            raise _no_engine(wanted, "a model that fits in memory", "networks that are loaded one by one")
+        return StreamedPredictor(module, facts["name"], facts["class_names"], device, provenance)
+    if wanted is not None:
+        from committee.inference.engines import on_engine
+
+        module = on_engine(module.to(device), store, facts, device, wanted)
+    return ModulePredictor(module, facts["name"], facts["class_names"], device, provenance)
+
+
+def _no_engine(wanted: Wanted, expected: str, got: str) -> UsageError:
+    return UsageError(f"--engine {wanted.engine}", expected=expected, got=got, todo="Leave the option out.")
 
 
 def find_photos(paths: Iterable[str | Path]) -> list[Path]:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from committee._version import __version__
 from committee.base.registry import Family
 from committee.errors import CommitteeError
-from committee.models.engine_trials import Trial
+from committee.models.engine_trials import EAGER, Trial
 from committee.store.commit import write_json
 from committee.store.manifest import digest
-from committee.untrusted.documents import read_json
+from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Choice:
     Examples
     --------
     >>> from committee.models.engine_choices import Choice
-    >>> from committee.models.engine_trials import Trial
+    >>> from committee.models.engine_trials import EAGER, Trial
     >>> Choice({}, Trial("eager"), True, 30.0, ()).serves(budget_s=60.0)
     True
     """
@@ -67,6 +67,14 @@ class Choice:
         """Return whether a measurement with this budget would find nothing new."""
         return budget_s <= self.budget_s or not any(trial.is_unfinished for trial in self.table)
 
+    def sentence(self, name: str) -> str:
+        """Return what was selected for a model of this name, as a sentence."""
+        if self.trial.engine == EAGER:
+            return f"{name} runs as it is: no engine is clearly faster and agrees."
+        ratio = self.trial.ratio
+        time = "" if ratio is None else f", in {ratio:.2f} of the time of the model as it is"
+        return f"{name} runs on {self.trial.title}{time}."
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
@@ -79,32 +87,51 @@ class Choice:
         }
 
 
-def facts_of(model: str, example: Tensor, tolerance: float) -> dict[str, Any]:
-    """Return what the choice of an engine depends on, as plain JSON values.
+def setting_of(model: str, device: torch.device) -> dict[str, Any]:
+    """Return what all choices for a model on this machine depend on, as plain JSON values.
 
     Parameters
     ----------
     model : str
         Digest of the weights and the structure; see `digest_of`.
-    example : tensor [B, c, H, W]
-        The images.
-    tolerance : float
-        Largest difference that is accepted.
+    device : torch.device
     """
     engines: Family[Any] = Family("committee.engines", "engine")
     packages = {engine: engines.constants(engine).get("package", "") for engine in engines.names()}
     return {
         "model": model,
-        "shape": list(example.shape),
-        "dtype": str(example.dtype).removeprefix("torch."),
-        "device": _device(example),
+        "device": _name(device),
         "threads": torch.get_num_threads(),
-        "tolerance": tolerance,
         "versions": {
             "committee": __version__,
             "torch": torch.__version__,
             **{engine: _version(package) for engine, package in packages.items()},
         },
+    }
+
+
+def facts_of(
+    model: str, example: Tensor, tolerance: float, entries: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return what the choice of an engine depends on, as plain JSON values.
+
+    Parameters
+    ----------
+    model : str
+        Digest of the weights and the structure.
+    example : tensor [B, c, H, W]
+        The images.
+    tolerance : float
+        Largest difference that is accepted.
+    entries : sequence of (engine, precision)
+        What is measured.
+    """
+    return {
+        **setting_of(model, example.device),
+        "shape": list(example.shape),
+        "dtype": str(example.dtype).removeprefix("torch."),
+        "tolerance": tolerance,
+        "engines": [[*entry] for entry in entries],
     }
 
 
@@ -146,25 +173,38 @@ def read_choice(folder: Path, facts: Facts) -> Choice | None:
     return found if found is not None and found.facts == facts else None
 
 
+def read_choices(folder: Path) -> dict[Path, Choice]:
+    """Return all choices in a folder, without those whose files are damaged."""
+    found = {path: _read(path) for path in sorted(folder.glob("[!.]*.json"))}
+    return {path: choice for path, choice in found.items() if choice is not None}
+
+
 def _read(path: Path) -> Choice | None:
+    """Return the choice in a file; None if the file is damaged, or of another version."""
+    expected, todo = "the choice of an engine", "Measure again with: committee optimize NAME"
     try:
-        values = read_json(path, "the choice of an engine", "Measure again with: committee optimize NAME")
-        if values["protocol"] != PROTOCOL:
-            return None
-        table = [Trial.from_json(each) for each in values["table"]]
-        trial = Trial.from_json(values["trial"])
-        budget = float(values["budget_s"])
-        return Choice(values["facts"], trial, values["any_size"] is True, budget, table)
-    except (CommitteeError, OSError, KeyError, TypeError, ValueError) as error:
-        log.warning("%s is damaged, and engines are measured again (%s)", path, error)
+        values = read_json(path, expected, todo)
+        return build(lambda: _choice(values), path, expected, todo) if values else None
+    except CommitteeError as error:
+        log.warning("A stored engine is not used. %s", error)
         return None
 
 
-def _device(example: Tensor) -> str:
+def _choice(values: Mapping[str, Any]) -> Choice | None:
+    if values["protocol"] != PROTOCOL:
+        return None
+    table, trial = [Trial.from_json(each) for each in values["table"]], Trial.from_json(values["trial"])
+    shape = values["facts"]["shape"]
+    if not all(isinstance(side, int) and side > 0 for side in shape):
+        raise ValueError(f"images {shape}")
+    return Choice(values["facts"], trial, values["any_size"] is True, float(values["budget_s"]), table)
+
+
+def _name(device: torch.device) -> str:
     """Return the device by its name, since machines with the same folder may differ."""
-    if example.device.type == "cuda":
-        return torch.cuda.get_device_name(example.device)
-    return f"{example.device.type} of {platform.node()}"
+    return (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} of {platform.node()}"
+    )
 
 
 def _version(package: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from committee.base.registry import Family
 from committee.base.stopped import StoppedError, run_within
@@ -24,9 +27,8 @@ FINALISTS = 3
 """Number of engines that are measured once more, together, before one is selected."""
 FEWEST, MOST = 5, 200
 """Numbers of calls in a measurement."""
-FIRST, LAST, GRACE = 0.04, 0.12, 0.05
-"""Shares of the budget: of one measurement of an engine, of that of the finalists, and of the time in which
-an engine has to stop."""
+FIRST, LAST = 0.04, 0.12
+"""Shares of the budget: of one measurement of an engine, and of that of the finalists."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Race:
         entries : sequence of (engine, precision)
         """
         times = self._times({}, FIRST)[EAGER, "fp32"]
-        self._keep(Trial(EAGER, "fp32", float(np.median(times)), 1.0, 1.0, 0.0, "the module as it is"))
+        self._keep(Trial(EAGER, "fp32", float(np.median(times)), 1.0, 1.0, 0.0, 0.0, "the module as it is"))
         for name, precision in entries:
             trial, other = self._trial(name, precision), self.trials.get((name, "fp32"))
             if other is None or (other.verdict != trial.verdict or not trial.is_missing):
@@ -93,17 +95,16 @@ class Race:
 
     def _trial(self, name: str, precision: str) -> Trial:
         """Prepare an engine, compare it with the module and time it."""
-        grace = GRACE * self.budget
-        left = self.deadline - time.perf_counter() - grace
         try:
+            engine_of(self.reference.module, self.reference.example, name, precision)
+            left = self.deadline - time.perf_counter()
             if left <= 0:
                 return Trial(name, precision, verdict=f"not tried: the {self.budget:g} s were over")
-            work = partial(prepare, self.reference, name, precision, self.tolerance)
-            found = run_within(left, work, grace)
+            found = run_within(left, partial(prepare, self.reference, name, precision, self.tolerance))
         except StoppedError as stopped:
-            if not stopped.ended:  # it would disturb all further measurements
-                self.deadline = time.perf_counter()
-            return Trial(name, precision, verdict=f"stopped: it was not ready after {left:.2g} s")
+            if not stopped.ended:  # it disturbs all further measurements
+                self.deadline = -math.inf
+            return Trial(name, precision, verdict=f"stopped: not ready after {left:.2g} s")
         except MissingError as missing:
             return Trial(name, precision, verdict=f"missing: {missing}")
         except WrongError as wrong:
@@ -160,7 +161,21 @@ class MissingError(Exception):
     """An engine cannot run a module on this machine."""
 
 
-@torch.inference_mode()
+def engine_of(module: nn.Module, example: Tensor, name: str, precision: str) -> Any:
+    """Return an engine that can run a module here.
+
+    Raises
+    ------
+    MissingError
+        The engine cannot run the module on this machine.
+    """
+    engines: Family[Any] = Family("committee.engines", "engine")
+    engine = engines.make(name, precision=precision)
+    if missing := engine.missing(module, example):
+        raise MissingError(missing)
+    return engine
+
+
 def prepare(reference: Reference, name: str, precision: str, tolerance: float) -> Prepared:
     """Return an engine, prepared for the example and compared with the module.
 
@@ -173,14 +188,13 @@ def prepare(reference: Reference, name: str, precision: str, tolerance: float) -
     Exception
         It cannot run the module.
     """
-    engines: Family[object] = Family("committee.engines", "engine")
-    engine = engines.make(name, precision=precision)
-    missing = engine.missing(reference.module, reference.example)  # type: ignore[attr-defined]
-    if missing:
-        raise MissingError(missing)
-    run: Infer = engine.prepare(reference.module, reference.example)  # type: ignore[attr-defined]
+    start = time.perf_counter()
+    with torch.inference_mode():
+        engine = engine_of(reference.module, reference.example, name, precision)
+        run = engine.prepare(reference.module, reference.example)
+    seconds = time.perf_counter() - start
     difference, any_size = reference.check(run, tolerance)
-    return Prepared(run, any_size, Trial(name, precision, difference=difference))
+    return Prepared(run, any_size, Trial(name, precision, difference=difference, seconds=seconds))
 
 
 def _measured(trial: Trial, times: Mapping[tuple[str, str], Times]) -> Trial:

@@ -10,7 +10,7 @@ EAGER = "eager"
 """The engine that runs the module as it is."""
 UNFINISHED = ("not tried", "stopped")
 """How the verdicts begin that a larger budget may change."""
-COLUMNS = ("engine", "precision", "ms", "ratio", "difference", "verdict")
+COLUMNS = ("engine", "ms", "ratio", "difference", "setup s", "verdict")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class Trial:
         Upper quartile of these ratios.
     difference : float or None
         Largest difference of a probability, or of a number relative to its size.
+    seconds : float or None
+        Time in which the engine was prepared.
     verdict : str
         What follows, or why the engine was not measured.
 
@@ -38,9 +40,9 @@ class Trial:
     Examples
     --------
     >>> from committee.models.engine_trials import Trial, table_text
-    >>> print(table_text([Trial("eager", "fp32", 4.0, 1.0, 1.0, 0.0, "the module as it is")]))
-    engine  precision   ms  ratio  difference  verdict
-    eager   fp32       4.0   1.00           0  the module as it is
+    >>> print(table_text([Trial("eager", "fp32", 4.0, 1.0, 1.0, 0.0, 0.0, "the module as it is")]))
+    engine   ms  ratio  difference  setup s  verdict
+    eager   4.0   1.00           0      0.0  the module as it is
     """
 
     engine: str
@@ -49,7 +51,13 @@ class Trial:
     ratio: float | None = None
     high: float | None = None
     difference: float | None = None
+    seconds: float | None = None
     verdict: str = ""
+
+    @property
+    def title(self) -> str:
+        """Name of the engine, with its precision if it is not fp32, as `--engine` takes it."""
+        return self.engine if self.precision == "fp32" else f"{self.engine}:{self.precision}"
 
     @property
     def is_unfinished(self) -> bool:
@@ -75,7 +83,7 @@ class Trial:
             The values are not those of a trial.
         """
         made = cls(**values)
-        numbers = (made.ms, made.ratio, made.high, made.difference)
+        numbers = (made.ms, made.ratio, made.high, made.difference, made.seconds)
         texts = (made.engine, made.precision, made.verdict)
         known = all(each is None or isinstance(each, int | float) for each in numbers)
         if not known or not all(isinstance(each, str) for each in texts):
@@ -85,11 +93,11 @@ class Trial:
     def cells(self) -> list[str]:
         """Return the cells of `COLUMNS`."""
         return [
-            self.engine,
-            self.precision,
+            self.title,
             "" if self.ms is None else _three_digits(self.ms),
             "" if self.ratio is None else f"{self.ratio:.2f}",
             "" if self.difference is None else f"{self.difference:.2g}",
+            "" if self.seconds is None else f"{self.seconds:.1f}",
             self.verdict,
         ]
 
@@ -102,7 +110,7 @@ def table_text(trials: Sequence[Trial]) -> str:
     """Return a table of trials as text; numbers are aligned at the right."""
     cells = [list(COLUMNS), *(trial.cells() for trial in trials)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
-    right = ("ms", "ratio", "difference")
+    right = COLUMNS[1:-1]
     lines = [
         "  ".join(
             cell.rjust(width) if name in right else cell.ljust(width)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from committee.images.decode import Source
-from committee.models.engine_trials import EAGER, Trial, table_text
+from committee.models.engine_choices import Choice
+from committee.models.engine_trials import table_text
 from committee.models.moments import Distributed, has_variance
 from committee.models.prediction import predict
 from committee.models.tasks import NamedOutputs
@@ -35,19 +36,17 @@ class Optimized(Distributed, NamedOutputs, nn.Module):
         The model, in evaluation mode.
     run : callable
         What the engine prepared.
-    trial : Trial
-        The measurement of the engine.
+    choice : Choice
+        The choice of the engine, with the measurements of all of them.
     example : tensor [B, c, H, W]
         Images for which the engine was prepared.
-    any_size : bool
-        Whether the engine takes images of any height and width.
-    table : sequence of Trial
-        The measurements of all engines.
 
     Attributes
     ----------
     engine, precision : str
         Name of the engine, and the precision of the networks.
+    table : tuple of Trial
+        The measurements of all engines.
     class_names, task, units, name
         Those of the model.
 
@@ -67,23 +66,15 @@ class Optimized(Distributed, NamedOutputs, nn.Module):
     (torch.Size([4, 2]), ('cat', 'dog'), 2)
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        run: Infer,
-        trial: Trial,
-        example: Tensor,
-        any_size: bool,
-        table: Sequence[Trial],
-    ) -> None:
+    def __init__(self, model: nn.Module, run: Infer, choice: Choice, example: Tensor) -> None:
         super().__init__()
-        self.model, self.table = model, tuple(table)
-        self.engine, self.precision = trial.engine, trial.precision
+        self.model, self.choice, self.table = model, choice, tuple(choice.table)
+        self.engine, self.precision = choice.trial.engine, choice.trial.precision
         self.name: str = getattr(model, "name", type(model).__name__)
         self.class_names = tuple(getattr(model, "class_names", ()))
         self.units = tuple(getattr(model, "units", ()))
         self.task = task_of_model(model)
-        self._run, self._trial, self._any_size = run, trial, any_size
+        self._run, self._any_size = run, choice.any_size
         self._device, self._dtype, self._shape = example.device, example.dtype, example.shape[1:]
         self._refused: set[torch.Size] = set()
         self.eval()
@@ -143,14 +134,5 @@ class Optimized(Distributed, NamedOutputs, nn.Module):
         found: Tensor = model.variance_parts(images)
         return found
 
-    @property
-    def summary(self) -> str:
-        """What was selected, in one sentence."""
-        if self.engine == EAGER:
-            return f"{self.name} runs as it is: no engine is clearly faster and agrees."
-        ratio = self._trial.ratio
-        time = "" if ratio is None else f", in {ratio:.2f} of the time of the model as it is"
-        return f"{self.name} runs on {self.engine} ({self.precision}){time}."
-
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: {self.summary}\n{table_text(self.table)}"
+        return f"{type(self).__name__}: {self.choice.sentence(self.name)}\n{table_text(self.table)}"

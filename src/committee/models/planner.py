@@ -17,7 +17,7 @@ from committee.errors import StoreError
 from committee.models.engine_choices import Choice, digest_of, facts_of, read_choice, write_choice
 from committee.models.engine_parity import Reference
 from committee.models.engine_race import Prepared, Race, prepare
-from committee.models.engine_trials import EAGER, Trial
+from committee.models.engine_trials import EAGER
 from committee.models.optimized import Optimized
 
 log = logging.getLogger(__name__)
@@ -92,26 +92,83 @@ def optimize(
     >>> [trial.engine for trial in fast.table], fast.predict(images).shape
     (['eager', 'channels_last'], (4, 2))
     """
-    start = time.perf_counter()
-    above_zero("budget_s", budget_s)
-    above_zero("tolerance", tolerance)
-    entries = _entries(engines, tolerance)
-    reference = Reference(module.eval(), example)
-    folder = user_cache("engines") if cache is True else cache or None
-    if folder is None:
-        return _measured(reference, entries, (tolerance, budget_s, start))[0]
-    digest = model or digest_of(module)
-    facts = {**facts_of(digest, reference.example, tolerance), "engines": [[*each] for each in entries]}
-    known = read_choice(folder, facts)
-    found = _known(reference, known) if known is not None and known.serves(budget_s) else None
-    if found is not None:
-        return found
-    optimized, selected = _measured(reference, entries, (tolerance, budget_s, start))
-    try:
-        write_choice(folder, Choice(facts, selected.trial, selected.any_size, budget_s, optimized.table))
-    except StoreError as error:
-        log.warning("The selected engine is not stored. %s", error)
-    return optimized
+    plan = _Plan(module, example, (tolerance, budget_s), engines, cache, model)
+    return plan.known() or plan.measured()
+
+
+def choose(
+    module: nn.Module,
+    example: Any,
+    budget_s: float,
+    tolerance: float,
+    *,
+    engines: Sequence[str] | None,
+    cache: Path,
+    model: str,
+) -> Choice:
+    """Return the engine that `optimize` would use, without preparing one that was selected before."""
+    plan = _Plan(module, example, (tolerance, budget_s), engines, cache, model)
+    return plan.choice or plan.measured().choice
+
+
+class _Plan:
+    """The selection of an engine: what is measured, and where the choice is kept."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        example: Any,
+        limits: tuple[float, float],
+        engines: Sequence[str] | None,
+        cache: bool | Path,
+        model: str,
+    ) -> None:
+        self._start = time.perf_counter()
+        self._tolerance, self._budget = limits
+        above_zero("budget_s", self._budget)
+        above_zero("tolerance", self._tolerance)
+        self._entries = _entries(engines, self._tolerance)
+        self._reference = Reference(module.eval(), example)
+        self._folder = user_cache("engines") if cache is True else cache or None
+        digest = model or (digest_of(module) if self._folder else "")
+        self._facts = facts_of(digest, self._reference.example, self._tolerance, self._entries)
+
+    @property
+    def choice(self) -> Choice | None:
+        """The stored choice, unless more time could change it."""
+        found = read_choice(self._folder, self._facts) if self._folder else None
+        return found if found is not None and found.serves(self._budget) else None
+
+    def known(self) -> Optimized | None:
+        """Return the module on the engine of the stored choice; None if it does not run any more."""
+        choice = self.choice
+        if choice is None:
+            return None
+        if choice.trial.engine == EAGER:
+            return self._optimized(Prepared(self._reference.infer, True, choice.trial), choice)
+        name, precision = choice.trial.engine, choice.trial.precision
+        try:
+            found = prepare(self._reference, name, precision, self._tolerance)
+        except Exception as error:
+            log.warning("%s does not run any more, and engines are measured again: %s", name, error)
+            return None
+        return self._optimized(found, choice)
+
+    def measured(self) -> Optimized:
+        """Measure the engines, keep the choice, and return the module on the selected one."""
+        race = Race(self._reference, self._tolerance, self._budget, self._start)
+        found = race.run(self._entries)
+        table = list(race.trials.values())
+        choice = Choice(self._facts, found.trial, found.any_size, self._budget, table)
+        if self._folder:
+            try:
+                write_choice(self._folder, choice)
+            except StoreError as error:
+                log.warning("The selected engine is not stored. %s", error)
+        return self._optimized(found, choice)
+
+    def _optimized(self, found: Prepared, choice: Choice) -> Optimized:
+        return Optimized(self._reference.module, found.run, choice, self._reference.example)
 
 
 def _entries(engines: Sequence[str] | None, tolerance: float) -> list[tuple[str, str]]:
@@ -134,29 +191,3 @@ def _entries(engines: Sequence[str] | None, tolerance: float) -> list[tuple[str,
                 if precision == "fp32" or tolerance > TOLERANCE
             ]
     return [(name, precision) for *_, name, precision in sorted(entries)]
-
-
-def _measured(
-    reference: Reference, entries: Sequence[tuple[str, str]], limits: tuple[float, float, float]
-) -> tuple[Optimized, Prepared]:
-    race = Race(reference, *limits)
-    selected = race.run(entries)
-    return _optimized(reference, selected, list(race.trials.values())), selected
-
-
-def _known(reference: Reference, choice: Choice) -> Optimized | None:
-    """Return the module with an engine that was selected before; None if it does not run any more."""
-    trial = choice.trial
-    if trial.engine == EAGER:
-        return _optimized(reference, Prepared(reference.infer, True, trial), choice.table)
-    try:
-        found = prepare(reference, trial.engine, trial.precision, float(choice.facts["tolerance"]))
-    except Exception as error:
-        log.warning("%s does not run any more, and engines are measured again: %s", trial.engine, error)
-        return None
-    return _optimized(reference, Prepared(found.run, found.any_size, trial), choice.table)
-
-
-def _optimized(reference: Reference, selected: Prepared, table: Sequence[Trial]) -> Optimized:
-    example = reference.example
-    return Optimized(reference.module, selected.run, selected.trial, example, selected.any_size, table)

@@ -115,6 +115,10 @@ class Store:
         """Return the store of the networks that a distilled member is compared with."""
         return Store(self._place("comparisons", _checked(member)))
 
+    def engines(self, name: str) -> Path:
+        """Return the folder of the engines that were selected for a member or ensemble."""
+        return self._place("engines", _checked(name))
+
     def cache(self, key: str) -> Path:
         """Return a folder of data that can be recomputed, such as decoded images."""
         return self._place("cache", _checked(key))

@@ -29,6 +29,7 @@ from committee.pipeline.shared.conditional import latencies, savings
 from committee.pipeline.shared.costs import EAGER, Costs
 from committee.pipeline.shared.distilled import comparison_inputs, comparison_report
 from committee.pipeline.shared.draws import read_draws, write_draws
+from committee.pipeline.shared.engines import add_engine, engine_files
 from committee.pipeline.shared.kept import digest_of_files, is_kept
 from committee.pipeline.shared.map_scores import MapsOfMembers, Scored, score_maps
 from committee.pipeline.shared.network_files import has_latency_budget
@@ -141,11 +142,11 @@ class Evaluate(Stage):
             for name in track(evaluator.members, what="members", name=str):
                 with outcome.attempt(name):
                     if not evaluator.is_kept(name):
-                        _write(store, evaluator.made_from(name), *evaluator.member(name))
+                        _write(evaluator, *evaluator.member(name))
             for entry in track(evaluator.catalog["ensembles"], what="ensembles", name=itemgetter("name")):
                 with outcome.attempt(name := entry["name"]):
                     if not evaluator.is_kept(name):
-                        _write(store, evaluator.made_from(name), *evaluator.ensemble(name))
+                        _write(evaluator, *evaluator.ensemble(name))
         return outcome
 
 
@@ -214,6 +215,7 @@ class _Evaluator:
                 "seed": self.seed,
                 "timed": self.costs.setting,
                 "versions": [__version__, torch.__version__],
+                **engine_files(self.store, name),
             }
         )
 
@@ -342,13 +344,7 @@ class _Evaluator:
     ) -> Report:
         """Return what the test split says about a model; `record` is that of an ensemble."""
         if not has_split(self.store, members, "test", deployed):
-            return {
-                "split": "test",
-                "seen": 0,
-                "n": 0,
-                "metrics": {},
-                **NO_TEST,
-            }
+            return {"split": "test", "seen": 0, "n": 0, "metrics": {}, **NO_TEST}
         outputs, test = combined(self.store, combiner, members, "test", deployed)
         known = distribution(self.store, combiner, members, "test", deployed, outputs)
         labels, task = test.require_labels("evaluate"), task_of(test)
@@ -388,9 +384,14 @@ def _start(entry: Mapping[str, Any]) -> str:
     return "adopted" if "adopted" in entry else "pretrained" if entry["pretrained"] else "random"
 
 
-def _write(store: Store, made_from: str, report: Report, draws: Draws | None) -> None:
-    name = report["name"]
-    folder, source = metrics_folder(store, name), model_source(store, name)
+def _write(evaluator: _Evaluator, report: Report, draws: Draws | None) -> None:
+    name, store, costs = report["name"], evaluator.store, evaluator.costs
+    folder, source, made_from = (
+        metrics_folder(store, name),
+        model_source(store, name),
+        evaluator.made_from(name),
+    )
+    add_engine(report, store, costs.device, costs.batch)
     with commit(folder, kind="metrics", fingerprint=source, made_from=made_from) as new:
         write_json(new / METRICS, report)
         if draws is not None:

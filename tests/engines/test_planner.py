@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Iterator
-from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from committee.base import registry
 from committee.errors import DataError, UnknownNameError, UsageError
-from committee.models import planner
+from committee.models.engine_race import Race
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.models.optimized import Optimized
 from committee.models.planner import optimize
 
-PLANTED = ("Right", "Good", "Wrong", "WrongForOne", "Slower", "Absent", "NoMemory", "Late", "Half")
-
-
-@pytest.fixture(autouse=True)
-def _planted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Engines that another package adds through entry points."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "engines")
-    group = "committee.engines"
-    points = EntryPoints(EntryPoint(name.lower(), f"planted:{name}", group) for name in PLANTED)
-    monkeypatch.setattr(registry, "_entry_points", lambda: points)
-    yield
-    sys.modules.pop("planted", None)
+pytestmark = pytest.mark.usefixtures("planted")
 
 
 @pytest.fixture
@@ -64,7 +49,7 @@ def test_the_fastest_of_those_that_agree_is_selected_and_all_others_are_named(sl
         "nomemory fp32": "failed: the stack needs 80 GB",
     }
     assert (found.engine, found.precision) == ("right", "fp32")
-    assert "right (fp32), in 0." in repr(found)
+    assert "Slow runs on right, in 0." in repr(found)
     batch = images(5, height=9)
     assert torch.equal(found.infer(batch), slow(batch))
 
@@ -73,7 +58,7 @@ def test_the_module_runs_as_it_is_unless_the_gain_is_clear(slow: nn.Module) -> N
     found = optimize(slow, images(), 0.5, engines=["slower", "absent"], cache=False)
     assert found.engine == "eager"
     assert found.table[0].verdict == "selected: no engine is clearly faster and agrees"
-    assert found.summary == "Slow runs as it is: no engine is clearly faster and agrees."
+    assert found.choice.sentence("Slow") == "Slow runs as it is: no engine is clearly faster and agrees."
     assert torch.equal(found.infer(batch := images()), slow(batch))
 
 
@@ -91,7 +76,7 @@ def test_an_engine_that_is_not_ready_in_time_is_stopped_and_named(slow: nn.Modul
     assert time.perf_counter() - start < 2
     assert found.engine == "right", "engines of less effort come first"
     assert found.table[-1].engine == "late"
-    assert found.table[-1].verdict.startswith("stopped: it was not ready after 0.")
+    assert found.table[-1].verdict.startswith("stopped: not ready after 0.")
 
 
 def test_a_choice_is_kept_until_something_changes_or_its_file_is_damaged(
@@ -101,8 +86,8 @@ def test_a_choice_is_kept_until_something_changes_or_its_file_is_damaged(
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     folder = tmp_path / "kept"
     races: list[int] = []
-    measured = planner._measured
-    monkeypatch.setattr(planner, "_measured", lambda *args: races.append(1) or measured(*args))
+    run = Race.run
+    monkeypatch.setattr(Race, "run", lambda race, entries: races.append(1) or run(race, entries))
     batch = images()
 
     def again(**options: object) -> Optimized:
@@ -125,7 +110,7 @@ def test_a_choice_is_kept_until_something_changes_or_its_file_is_damaged(
         file.write_text(json.dumps({"protocol": 1, "facts": {}}))
     again()
     assert len(races) == 6
-    assert "is damaged, and engines are measured again" in caplog.text
+    assert "A stored engine is not used." in caplog.text
 
 
 def test_a_choice_that_does_not_run_any_more_is_made_again(

@@ -1,0 +1,54 @@
+"""Which engine a model predicts on. It does not import torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from committee.models.engine_trials import EAGER
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which engine is wanted, and for what.
+
+    Parameters
+    ----------
+    engine : str
+        `auto`: that which `committee optimize` has selected, if what it saves is more than the time in which
+        it is prepared; `eager`: none; or the name of an engine, with a precision as in `channels_last:bf16`.
+    photos : int
+        Number of images that will be predicted.
+    batch : int
+        Largest number of images in one call.
+
+    See Also
+    --------
+    committee.inference.engines.on_engine : Prepare it.
+
+    Examples
+    --------
+    >>> from committee.inference.wanted import Wanted
+    >>> Wanted("channels_last:bf16", photos=100).precision
+    'bf16'
+    """
+
+    engine: str = AUTO
+    photos: int = 1
+    batch: int = 32
+
+    @property
+    def key(self) -> str:
+        """Name of the engine, without its precision."""
+        return self.engine.partition(":")[0]
+
+    @property
+    def is_named(self) -> bool:
+        """Whether a certain engine is wanted, and not the model as it is."""
+        return self.key not in (AUTO, EAGER)
+
+    @property
+    def precision(self) -> str:
+        """Precision of the networks."""
+        return self.engine.partition(":")[2] or "fp32"
