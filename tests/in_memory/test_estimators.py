@@ -17,7 +17,7 @@ from committee import EnsembleClassifier, EnsembleRegressor
 from committee.errors import CommitteeError
 
 IRIS = load_iris(return_X_y=True)
-FEW = {"n": 2, "epochs": 4, "lr": 0.05, "together": False}
+FEW = {"n": 2, "epochs": 4, "lr": 0.05, "together": "none"}
 EXPECTED = {
     "check_array_api_input": "It is skipped without a setting of scipy's.",
     "check_methods_subset_invariance": "Products in float32 depend on the number of rows, by more than 1e-7.",
@@ -33,7 +33,7 @@ def small(features, outputs):
 @pytest.mark.parametrize(("kind", "epochs"), [(EnsembleClassifier, 4), (EnsembleRegressor, 8)])
 def test_the_checks_of_scikit_learn(kind, epochs) -> None:
     fast = {"batch_size": 100, "epochs": epochs, "lr": 0.1, "settings": {"warmup_epochs": 0}}
-    found = check_estimator(kind(n=1, together=False, **fast), on_fail=None, on_skip=None)
+    found = check_estimator(kind(n=1, together="none", **fast), on_fail=None, on_skip=None)
     names = {each["check_name"] for each in found if each["status"] in ("failed", "skipped")}
     assert len(found) > 40 and names <= EXPECTED.keys()
 

@@ -12,6 +12,8 @@ from torch import nn
 from committee import Ensemble, fit_members
 from committee.errors import CommitteeError
 from committee.in_memory import runs
+from committee.training.fit.comparison import Comparison
+from committee.training.fit.together import train_together
 
 ROWS, FEATURES = 240, 6
 RANDOM = torch.Generator().manual_seed(0)
@@ -120,6 +122,29 @@ def test_members_are_saved_and_loaded(tmp_path) -> None:
     np.testing.assert_array_equal(again.predict(X), ensemble.predict(X))
 
 
+@pytest.mark.parametrize("plan", ["single", "bagging", "averaging"])
+def test_stacked_fits_have_the_same_result(plan, monkeypatch) -> None:
+    alone = fit(plan=plan, together="none", optimizer="sgd")
+    called = []
+    monkeypatch.setattr(runs, "train_together", lambda jobs: called.append(jobs) or train_together(jobs))
+    stacked = fit(plan=plan, together="stacked", optimizer="sgd")
+    assert len(called[0]) == 3
+    for one, other in zip(alone, stacked, strict=True):
+        np.testing.assert_allclose(one.predict(X), other.predict(X), atol=1e-4)
+
+
+@pytest.mark.parametrize(("speedup", "same"), [(2.0, True), (2.0, False), (1.0, True)])
+def test_fits_are_stacked_where_a_trial_is_faster_and_the_same(speedup, same, monkeypatch) -> None:
+    called = []
+    monkeypatch.setattr(runs, "compare", lambda jobs: Comparison(speedup, same))
+    monkeypatch.setattr(runs, "train_together", lambda jobs: called.append(jobs) or train_together(jobs))
+    fit(epochs=1, batch_size=100)
+    assert not called  # too short for a trial
+    monkeypatch.setattr(runs, "SHARE", 10)
+    fit(epochs=1)
+    assert bool(called) == (speedup > 1 and same)
+
+
 def test_the_state_of_torch_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -136,7 +161,7 @@ def test_a_divergence_is_rolled_back(monkeypatch) -> None:
             return found * float("nan") if len(steps) == 16 and self.training else found
 
     steps = []
-    [member] = fit(n=1, build=Failing, together=False)
+    [member] = fit(n=1, build=Failing, together="none")
     assert member.provenance["rollbacks"] == 1 and np.isfinite(member.predict(X)).all()
 
 

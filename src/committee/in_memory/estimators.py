@@ -45,7 +45,7 @@ class OfNetworks(BaseEstimator):
         early_stop: Mapping[str, Any] | None = None,
         random_state: Any = 0,
         device: str = "auto",
-        together: bool | Literal["auto"] = "auto",
+        together: Literal["auto", "stacked", "none"] = "auto",
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.build, self.n, self.plan, self.combiner = build, n, plan, combiner

@@ -66,7 +66,7 @@ def fit_members(
     batch_size: int | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
-    together: bool | Literal["auto"] = "auto",
+    together: Literal["auto", "stacked", "none"] = "auto",
     task: Literal["classification", "regression"] | None = None,
     class_names: Sequence[str] | None = None,
     target_names: Sequence[str] | None = None,
@@ -107,9 +107,10 @@ def fit_members(
         Seed of all randomness.
     device : str or torch.device
         Device of the training; members are returned on the CPU.
-    together : bool or "auto"
-        Whether fits are made in lockstep, as one network; see `train_together`. With "auto", if that was
-        faster in some first steps.
+    together : {"auto", "stacked", "none"}
+        Whether fits make their steps as one: `stacked` does, where networks have one architecture, up to the
+        last bits of the results; `none` does not; `auto` does where a short trial is faster and has the same
+        bytes. See `training.together` of a recipe.
     task : {"classification", "regression"}, optional
         What y is; by default regression if it is of a floating type.
     class_names, target_names : sequence of str, optional
@@ -160,7 +161,7 @@ def fit_members(
     """
     networks, where = Networks(build), _device(device)
     at_least("n", n, 1)
-    given = {"epochs": epochs, "lr": lr, "plan": plan, **settings}
+    given = {"epochs": epochs, "lr": lr, "plan": plan, "together": together, **settings}
     if val is not None:
         given.setdefault("best_checkpoint", True)
     training = training_settings(given)
@@ -170,7 +171,7 @@ def fit_members(
     _check_augmentation(data, training)
     size = at_least("batch_size", int(batch_size), 1)
     spec = MemberSpec(name, "in memory", seed, False, data.shape[-1], size, training)
-    runs = Runs(spec, data, where, n, networks, together)
+    runs = Runs(spec, data, where, n, networks)
     return Members(*runs.carry_out())
 
 
