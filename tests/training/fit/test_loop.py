@@ -38,6 +38,18 @@ def alive():
     return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
 
 
+def test_a_fit_is_freed_when_it_ends_without_a_collection(fit):
+    fit("training.epochs=1")
+    before = alive()
+    gc.disable()
+    try:
+        fit("training.epochs=1")
+        left = sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert left == before
+
+
 def accuracy(member, dataset, cpu):
     rows = dataset.rows("test")
     logits = logits_of(member, dataset, rows, batch_size=64, device=cpu)

@@ -98,7 +98,8 @@ class Loop:
             self.rows = crops_of_epoch(self.rows, job.dataset.maps.sizes, job.spec.img_size, wanted)
         self.task, self.strata = job.dataset.task, job.dataset.strata[self.rows]
         member, self.layout = place_member(job, fabric.device)
-        self.state = FitState(job, fabric, member, generators)
+        # The loader refers to the state and not to the loop: without a cycle, a fit is freed when it ends.
+        self.state = state = FitState(job, fabric, member, generators)
         labels, scale = job.dataset.learned(self.rows), member.network.output.scale
         loss = loss_for(self.settings, self.task, job.name)
         self.loss = loss.prepare(labels, job.dataset.class_names, scale, self.settings, fabric.device)
@@ -107,7 +108,7 @@ class Loop:
         self.backward = make_step(
             fabric,
             examples(
-                member, job.spec, job.dataset, fabric.device, self.layout, self.rows, lambda: self.state.epoch
+                member, job.spec, job.dataset, fabric.device, self.layout, self.rows, lambda: state.epoch
             ),
             tensor_of(job.dataset.labels[self.rows]).to(fabric.device),
             self.loss,
