@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import nn
 
@@ -101,6 +102,10 @@ def test_what_reads_more_of_an_image_than_canvases_gets_the_image(folder):
     member = Member.from_module(net, classes=["dark", "light"], size=8, name="net")
     model = ModulePredictor(Ensemble([member, Sharp()]), "both", ["dark", "light"])
     assert model.canvases == () and canvases_of(member)
+    fast = member.optimize(
+        torch.zeros(2, 3, 10, 10, dtype=torch.uint8), budget_s=0.1, engines=[], cache=False
+    )
+    assert canvases_of(fast) == canvases_of(member)
     list(predict(model, find_photos([folder])))
     assert set(shapes) == {(20, 10), (20, 11), (20, 12)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -52,6 +53,9 @@ def canvases_of(module: nn.Module) -> tuple[CanvasSpec, ...]:
     >>> canvases_of(net)
     ()
     """
+    if getattr(module, "runs_model", False):
+        found = canvases_of(cast("Any", module).model)
+        return found if len(found) == 1 else ()  # engines take tensors
     views = list(_views(module))
     specs = {view.canvas for view in views if view is not None}
     return () if None in views or not all(spec.size for spec in specs) else tuple(sorted(specs))

@@ -66,6 +66,9 @@ class Optimized(Distributed, NamedOutputs, nn.Module):
     (torch.Size([4, 2]), ('cat', 'dog'), 2)
     """
 
+    runs_model = True
+    """Whether it reads of images what its model reads, as one tensor."""
+
     def __init__(self, model: nn.Module, run: Infer, choice: Choice, example: Tensor) -> None:
         super().__init__()
         self.model, self.choice, self.table = model, choice, tuple(choice.table)
