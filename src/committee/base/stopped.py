@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,10 @@ Result = TypeVar("Result")
 
 AGAIN = 10.0
 """Seconds after which a thread that has not ended is told to stop again."""
+
+
+SOON = 0.02
+"""Seconds after which a thread that imports a module is looked at again."""
 
 
 class StoppedError(Exception):
@@ -78,9 +83,25 @@ def run_within(seconds: float, work: Callable[[], Result], patience: float = 60.
 
 
 def _stop(thread: threading.Thread, patience: float) -> bool:
-    """Tell a thread to stop, and return whether it has."""
+    """Tell a thread to stop, and return whether it has.
+
+    It may end what it imports first: a package of which a part is imported cannot be imported again.
+    """
     end = time.perf_counter() + patience
     while thread.is_alive() and time.perf_counter() < end:
+        if _is_importing(thread):
+            thread.join(SOON)
+            continue
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stop))
         thread.join(min(AGAIN, patience))
     return not thread.is_alive()
+
+
+def _is_importing(thread: threading.Thread) -> bool:
+    """Return whether a thread is inside an import."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

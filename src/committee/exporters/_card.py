@@ -29,6 +29,7 @@ def card_text(card: Card, channels: int, **more: Any) -> str:
         "channels": channels,
         "input": card.input,
         **card.predicts(),
+        **({"shape": list(card.shape)} if card.shape else {}),
         **more,
     }
     return json.dumps(facts, ensure_ascii=False)
@@ -86,6 +87,7 @@ class CalledPredictor:
         self.class_names: tuple[str, ...] = tuple(card["class_names"])
         self.provenance: dict[str, Any] = card["provenance"]
         self.channels: int = card["channels"]
+        self.input_shape: tuple[int, ...] = tuple(card.get("shape", ()))
         self.target_type = TARGET_TYPES[card.get("target_type", CLASSES.name)]
         self.units: tuple[str, ...] = tuple(card.get("units", ()))
         self.canvases = canvases_in(card.get("canvas"), self.channels)

@@ -54,7 +54,8 @@ class OnnxPredictor:
         self.name = str(facts.get("name", self._path.stem))
         self.provenance: dict[str, Any] = _json(self._path, facts, "provenance", dict, "{}")
         self.target_type, self.units = _predicts(self._path, facts, len(self.class_names))
-        self.channels: int = _channels(self._path, self._session.get_inputs())
+        self.input_shape: tuple[int, ...] = _input_shape(self._session.get_inputs())
+        self.channels: int = (*self.input_shape, 0)[0] or _channels(self._path, self._session.get_inputs())
         self.canvases = canvases_in(_json(self._path, facts, "canvas", list, "[]"), self.channels)
         outputs, answers = self._session.get_outputs(), self.target_type.answers
         dense = self.target_type.dense
@@ -144,6 +145,15 @@ def _json(path: Path, facts: Mapping[str, str], key: str, kind: type, default: s
         what = "object" if kind is dict else "list"
         raise _foreign(path, f"a JSON {what} as '{key}' in its metadata", f"'{text[:80]}'")
     return value
+
+
+def _input_shape(inputs: list[Any]) -> tuple[int, ...]:
+    """Return the shape of one input of a graph of floating-point numbers; nothing of one of images."""
+    if len(inputs) != 1 or inputs[0].name != INPUT or inputs[0].type != "tensor(float)":
+        return ()
+    batch, *shape = inputs[0].shape
+    fixed = not isinstance(batch, int) and all(isinstance(length, int) and length > 0 for length in shape)
+    return tuple(shape) if fixed else ()
 
 
 def _channels(path: Path, inputs: list[Any]) -> int:

@@ -16,6 +16,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 from committee.base.tracing import tracing
 from committee.errors import CommitteeError, ExportError
 from committee.exporters._quiet import quiet
+from committee.images.as_given import shape_of
 from committee.models.moments import has_variance
 from committee.predictions.target_types import target_type_of
 from committee.tasks.base import task_of_model
@@ -39,6 +40,7 @@ class Linked(nn.Module):
         super().__init__()
         self.model, task = model.eval(), task_of_model(model)
         self.target_type, self._link = task.target_type, task.link
+        self.of_inputs = bool(shape_of(model))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return probabilities or numbers, float32 `[B, C]`, or maps of them, `[B, C, H, W]`."""
@@ -46,7 +48,9 @@ class Linked(nn.Module):
 
     @property
     def free(self) -> dict[int, Any]:
-        """The dimensions of the images that a program of the model leaves free."""
+        """The dimensions of the images that a program of the model leaves free; of inputs, the batch."""
+        if self.of_inputs:
+            return {0: FREE[0]}
         return FREE_MAPS if self.target_type.dense else FREE
 
     def example(self, images: Tensor) -> Tensor:
@@ -54,6 +58,8 @@ class Linked(nn.Module):
 
         A length of 1 would be recorded as one that broadcasts. Those of maps have sides of at least `LEAST`.
         """
+        if self.of_inputs:
+            return images.repeat(-(-2 // len(images)), *[1] * (images.ndim - 1))
         least = LEAST if self.target_type.dense else 2
         batch, _, height, width = images.shape
         return images.repeat(-(-2 // batch), 1, -(-least // height), -(-least // width))

@@ -68,6 +68,8 @@ class Card:
         crops of its training, and the side `tile` of the tiles in which large images are predicted.
     canvas : tuple of int and str, optional
         Size and fit of the square that is all that the model reads of an image (`Predictor.canvases`).
+    shape : tuple of int
+        Shape of one input, float32, of a model of other inputs than images; none of a model of images.
 
     See Also
     --------
@@ -87,20 +89,24 @@ class Card:
     units: tuple[str, ...] = ()
     maps: Mapping[str, Any] = field(default_factory=dict)
     canvas: tuple[int, str] | None = None
+    shape: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, model: Any, name: str, facts: Mapping[str, Any] | None = None) -> Card:
         """Return the card of a model that knows its classes or targets."""
+        from committee.images.as_given import shape_of
         from committee.models.canvases import canvases_of
 
         names, units = (tuple(getattr(model, each, ())) for each in ("class_names", "units"))
         kind, maps, found = target_type_of(model), _maps_facts(model), canvases_of(model)
         canvas = (found[0].size, found[0].fit) if len(found) == 1 else None
-        return cls(name, names, dict(facts or {}), kind, units, maps, canvas)
+        return cls(name, names, dict(facts or {}), kind, units, maps, canvas, shape_of(model))
 
     @property
     def input(self) -> Mapping[str, str]:
-        """What the model expects of its images."""
+        """What the model expects of its images, or of its other inputs."""
+        if self.shape:
+            return {"name": INPUT["name"], "type": f"float32 [batch, {', '.join(map(str, self.shape))}]"}
         return (
             {**INPUT, "resizing": "none: maps have the height and width of the image"} if self.maps else INPUT
         )
@@ -373,10 +379,11 @@ def _check_package(folder: Path, manifest: Manifest) -> None:
 def _check(model: Predictor, path: Path) -> None:
     """Raise StoreError unless a model has different class names, and images of one or three channels."""
     names, channels = tuple(model.class_names), model.channels
+    of_images = not getattr(model, "input_shape", ())
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
         got = "none" if not names else ", ".join(map(str, names[:5]))
         raise StoreError(str(path), expected="different class names", got=got, todo=REDO)
-    if channels not in (1, 3):
+    if of_images and channels not in (1, 3):
         raise StoreError(str(path), expected="images of 1 or 3 channels", got=str(channels), todo=REDO)
 
 

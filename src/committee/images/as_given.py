@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from committee.errors import DataError, UsageError
 from committee.images.view import View
@@ -86,3 +86,9 @@ class AsGiven(View):
 def view_of(options: Mapping[str, Any]) -> View:
     """Return the preprocessing with these options, as `View.options` returns them."""
     return AsGiven(**options) if "shape" in options else View(**options)
+
+
+def shape_of(model: Any) -> tuple[int, ...]:
+    """Return the shape of one input of a model of inputs without preprocessing; nothing of others."""
+    parts = model.modules() if isinstance(model, nn.Module) else ()
+    return next((part.shape for part in parts if isinstance(part, AsGiven)), ())
