@@ -9,7 +9,7 @@ from torch import Tensor
 
 from committee.models.stacked.alike import NotStackable
 from committee.models.stacked.fallback import Rule, Run
-from committee.models.stacked.many import aligned
+from committee.models.stacked.many import aligned, is_many
 
 ELEMENTWISE = [
     "add",
@@ -203,9 +203,10 @@ VALUES = [
 
 def elementwise(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Compute an operation of one element, or of several that broadcast."""
-    names, tensors = list(kwargs), [*args, *kwargs.values()]
-    tensors = aligned(tensors)
-    return func(*tensors[: len(args)], **dict(zip(names, tensors[len(args) :], strict=True)))
+    if len(args) == 1 and not any(map(is_many, kwargs.values())):
+        return func(*args, **kwargs)
+    tensors = aligned([*args, *kwargs.values()])
+    return func(*tensors[: len(args)], **dict(zip(kwargs, tensors[len(args) :], strict=True)))
 
 
 def about(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -50,9 +50,12 @@ class Dispatch(TorchFunctionMode):
         self, func: Call, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         own, found = self._replaced(args)
-        named, also = self._replaced(kwargs) if kwargs else ({}, False)
+        named: dict[str, Any] = {}
+        if kwargs:
+            values, also = self._replaced(kwargs.values())
+            named, found = dict(zip(kwargs, values, strict=True)), found or also
         rule = _rules().get(func)
-        if not (found or also or rule in _random.OF_ALL):
+        if not (found or rule in _random.OF_ALL):
             return func(*args, **(kwargs or {}))
         changes = "out" in named or _is_in_place(func)
         if changes and not all(map(is_many, pytree.tree_leaves(named.get("out", own[0])))):
@@ -67,22 +70,18 @@ class Dispatch(TorchFunctionMode):
             return (kwargs or {}).get("out", args[0])
         return out.as_subclass(Many) if type(out) is Tensor else _marked(out)
 
-    def _replaced(self, values: Any) -> tuple[Any, bool]:
+    def _replaced(self, values: Iterable[Any]) -> tuple[list[Any], bool]:
         """Return arguments with the tensors of all networks for those of the first; whether there are any."""
-        found = False
-
-        def replace(value: Any) -> Any:
-            nonlocal found
+        own, found = [], False
+        for value in values:
             if isinstance(value, Tensor):
                 value = self.stacked.get(id(value), value)
                 found = found or type(value) is Many
             elif type(value) in (tuple, list):
-                return type(value)(map(replace, value))
-            return value
-
-        if isinstance(values, dict):
-            return {key: replace(value) for key, value in values.items()}, found
-        return tuple(map(replace, values)), found
+                inner, some = self._replaced(value)
+                value, found = type(value)(inner), found or some
+            own.append(value)
+        return own, found
 
 
 def _is_in_place(func: Call) -> bool:
