@@ -190,6 +190,30 @@ class Mixes(nn.Linear):
         return x.sub_(self.bias) @ self.weight.T
 
 
+class Finds(nn.Linear):
+    def forward(self, x):
+        return super().forward(x)[torch.where(self.bias > -1)[0]]
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return x @ weight.T
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        return gradient @ weight, gradient.transpose(-1, -2) @ x
+
+
+class OwnBackward(nn.Linear):
+    """Its backward pass does not know of other networks."""
+
+    def forward(self, x):
+        return Doubled.apply(x, self.weight) + self.bias
+
+
 class Pair(nn.Linear):
     def forward(self, x):
         return x, x
@@ -202,6 +226,13 @@ def linears(make=nn.Linear, count=2):
 def hooked():
     nets = linears()
     nets[1].register_forward_hook(lambda *_: None)
+    return nets
+
+
+def checkpointing():
+    nets = linears()
+    for net in nets:
+        net.grad_checkpointing = True
     return nets
 
 
@@ -223,7 +254,10 @@ REFUSED = {
     "reads values of a tensor (__bool__)": lambda: linears(Reads),
     "writes what differs into a tensor of all (sub_)": lambda: linears(Mixes),
     "networks that return tuple instead of a tensor": lambda: linears(Pair),
-    "a hook of layer 'Linear'": hooked,
+    "a hook of layer 'Linear', which": hooked,
+    "(gradient checkpointing)": checkpointing,
+    "gradients of all at once that differ by": lambda: linears(OwnBackward),
+    "reads values of a tensor (where)": lambda: linears(Finds),
     "share parameters or buffers with each other": sharing,
     "the mode (training or evaluation) of the network differs": in_two_modes,
     "'weight' of the network differs": lambda: [nn.Linear(3, 3), nn.Linear(3, 2)],
@@ -242,6 +276,19 @@ def test_what_cannot_run_as_one_is_refused_by_name(reason):
         Stack(nets, torch.ones(4, 3))
     assert str(error.value).startswith("networks that run as one: got ") and reason in str(error.value)
     assert all(p.untyped_storage().nbytes() == p.nbytes for net in nets for p in net.parameters())
+
+
+def test_a_lack_of_memory_is_said_with_the_size(monkeypatch):
+    nets, empty = [nn.Linear(500, 500) for _ in range(2)], torch.empty
+
+    def full(*sizes, **options):
+        if sizes == (2, 500, 500):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return empty(*sizes, **options)
+
+    monkeypatch.setattr(torch, "empty", full)
+    with pytest.raises(NotStackable, match=r"got no free memory for a tensor of 2\.0 MB\."):
+        Stack(nets, torch.ones(4, 500))
 
 
 def test_networks_are_grouped_by_architecture():

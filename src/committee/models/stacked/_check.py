@@ -1,82 +1,86 @@
-"""Whether networks as one return what they return alone."""
+"""Whether networks as one do what they do alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from committee.models.stacked.alike import NotStackable
 
 if TYPE_CHECKING:
+    from committee.models.stacked._weights import Weights
     from committee.models.stacked.stack import Stack
 
 SEED = 0
+SAME = 0.02
+"""Largest difference of gradients, in units of their norm: more than what rounding makes of them."""
 
 
-@torch.no_grad()
-def check(stack: Stack, buffers: Sequence[Tensor], example: Tensor) -> None:
-    """Raise NotStackable unless networks as one return the same, and change their buffers alike, as alone.
+class Pass(NamedTuple):
+    """Outputs `[M, B, ...]`, gradients of the parameters, and buffers after a forward and a backward pass."""
+
+    outputs: Tensor
+    gradients: list[Tensor]
+    buffers: list[Tensor]
+
+
+def check(stack: Stack, weights: Weights, example: Tensor) -> None:
+    """Raise NotStackable unless outputs, gradients and buffers are those of the networks alone.
 
     The networks run in their present mode. On a GPU, random numbers drawn alone and together differ: there
-    they run in evaluation mode.
-
-    Parameters
-    ----------
-    stack : Stack
-    buffers : sequence of Tensor
-        The buffers of the networks; they keep their values.
-    example : tensor [B, ...]
-        Input of one network.
+    they run in evaluation mode. Parameters and buffers keep their values.
     """
-    before = [each.clone() for each in buffers]
     modes = [(module, module.training) for module in stack.modules()]
     devices = [] if example.device.type == "cpu" else [example.device]
     if devices:
         stack.eval()
+    each = example.expand(len(stack.networks), *example.shape)
     try:
         with torch.random.fork_rng(devices, device_type=example.device.type):
-            alone = _restored(buffers, before, lambda: _alone(stack, example))
-            each = example.expand(len(stack.networks), *example.shape)
-            _compare(alone, _restored(buffers, before, lambda: _together(stack, example, shared=True)))
-            _compare(alone, _restored(buffers, before, lambda: _together(stack, each, shared=False)))
+            alone = _restored(weights, lambda: _alone(stack, weights, example))
+            for x, shared in ((example, True), (each, False)):
+                _compare(alone, _restored(weights, lambda: _together(stack, weights, x, shared)))  # noqa: B023
     finally:
         stack.generators = None
         for module, training in modes:
             module.training = training
 
 
-def _restored(
-    buffers: Sequence[Tensor], before: Sequence[Tensor], call: Callable[[], Tensor]
-) -> list[Tensor]:
-    """Return what a function returns and leaves in the buffers, which then get their values back."""
+def _restored(weights: Weights, call: Callable[[], tuple[Tensor, list[Tensor]]]) -> Pass:
+    """Return what a pass makes, and give the buffers their values back."""
+    before = [each.clone() for each in weights.buffers]
     try:
-        return [call(), *(each.clone() for each in buffers)]
+        return Pass(*call(), [each.clone() for each in weights.buffers])
     finally:
-        for each, value in zip(buffers, before, strict=True):
-            each.copy_(value)
+        with torch.no_grad():
+            for each, value in zip(weights.buffers, before, strict=True):
+                each.copy_(value)
 
 
-def _alone(stack: Stack, example: Tensor) -> Tensor:
-    outputs = []
-    for network in stack.networks:
+def _alone(stack: Stack, weights: Weights, example: Tensor) -> tuple[Tensor, list[Tensor]]:
+    outputs, gradients = [], []
+    for place, network in enumerate(stack.networks):
         torch.manual_seed(SEED)
+        own = [part[place] for leaf, part in weights.pairs() if _learns(leaf, part)]
         try:
-            outputs.append(network(example))
+            found, of_network = _pass(lambda: network(example), own)  # noqa: B023
         except Exception as error:
             shape = list(example.shape)
             raise NotStackable(f"networks that do not take an example {shape}: {_text(error)}") from error
-        if not isinstance(outputs[-1], Tensor):
-            raise NotStackable(f"networks that return {type(outputs[-1]).__name__} instead of a tensor")
-    return torch.stack(outputs)
+        outputs.append(found)
+        gradients.append(of_network)
+    return torch.stack(outputs), [torch.stack(each) for each in zip(*gradients, strict=True)]
 
 
-def _together(stack: Stack, x: Tensor, *, shared: bool) -> Tensor:
+def _together(stack: Stack, weights: Weights, x: Tensor, shared: bool) -> tuple[Tensor, list[Tensor]]:
     stack.generators = [torch.Generator(x.device).manual_seed(SEED) for _ in stack.networks]
     try:
-        return stack(x, shared=shared)
+        return _pass(
+            lambda: stack(x, shared=shared), [leaf for leaf, part in weights.pairs() if _learns(leaf, part)]
+        )
     except NotStackable:
         raise
     except Exception as error:
@@ -85,19 +89,49 @@ def _together(stack: Stack, x: Tensor, *, shared: bool) -> Tensor:
         ) from error
 
 
+def _learns(leaf: Tensor, part: Sequence[Tensor]) -> bool:
+    return isinstance(leaf, nn.Parameter) and all(own.requires_grad for own in part)
+
+
+def _pass(forward: Callable[[], Tensor], parameters: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Return the outputs of a forward pass, and the gradients of the sum of their squares."""
+    with torch.set_grad_enabled(bool(parameters)):
+        found = forward()
+    if not isinstance(found, Tensor):
+        raise NotStackable(f"networks that return {type(found).__name__} instead of a tensor")
+    gradients: Sequence[Tensor | None] = [None] * len(parameters)
+    if found.requires_grad:
+        gradients = torch.autograd.grad(found.square().sum(), parameters, allow_unused=True)
+    filled = [
+        torch.zeros_like(own) if each is None else each
+        for own, each in zip(parameters, gradients, strict=True)
+    ]
+    return found.detach(), filled
+
+
 def _text(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _compare(alone: Sequence[Tensor], together: Sequence[Tensor]) -> None:
-    """Raise NotStackable if tensors differ by more than rounding: by half of their digits."""
-    names = ["outputs", *["buffers"] * (len(alone) - 1)]
-    for name, one, all_ in zip(names, alone, together, strict=True):
+def _compare(alone: Pass, together: Pass) -> None:
+    """Raise NotStackable if tensors differ by more than rounding makes of them: half of the digits."""
+    names = ["outputs", *["buffers"] * len(alone.buffers)]
+    for name, one, all_ in zip(
+        names, [alone.outputs, *alone.buffers], [together.outputs, *together.buffers], strict=True
+    ):
         if one.shape != all_.shape:
             raise NotStackable(f"{name} {list(all_.shape)} of all at once and {list(one.shape)} alone")
-        precision = torch.finfo(one.dtype).eps ** 0.5 if one.is_floating_point() else 0.0
+        digits = torch.finfo(one.dtype).eps ** 0.5 if one.is_floating_point() else 0.0
         one, all_ = one.double(), all_.double()
-        limit = precision * max(1.0, float(one.abs().max())) if one.numel() else 0.0
+        limit = digits * max(1.0, float(one.abs().max())) if one.numel() else 0.0
         if not torch.allclose(one, all_, rtol=0, atol=limit, equal_nan=True):
             apart = float((one - all_).abs().max())
             raise NotStackable(f"{name} of all at once that differ by {apart:.3g} from those alone")
+    pairs = zip(alone.gradients, together.gradients, strict=True)
+    apart, norm = _norm([one - all_ for one, all_ in pairs]), _norm(alone.gradients)
+    if apart > SAME * norm:
+        raise NotStackable(f"gradients of all at once that differ by {apart / norm:.1%} from those alone")
+
+
+def _norm(tensors: Sequence[Tensor]) -> float:
+    return float(torch.stack([each.double().norm() for each in tensors]).norm()) if tensors else 0.0

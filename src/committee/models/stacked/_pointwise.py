@@ -64,7 +64,6 @@ ELEMENTWISE = [
     "clip",
     "maximum",
     "minimum",
-    "where",
     "lerp",
     "addcmul",
     "addcdiv",
@@ -203,10 +202,16 @@ VALUES = [
 
 def elementwise(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Compute an operation of one element, or of several that broadcast."""
+    kwargs.pop("memory_format", None)  # Layouts in memory are those that the operations choose.
     if len(args) == 1 and not any(map(is_many, kwargs.values())):
         return func(*args, **kwargs)
     tensors = aligned([*args, *kwargs.values()])
     return func(*tensors[: len(args)], **dict(zip(kwargs, tensors[len(args) :], strict=True)))
+
+
+def where(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """Select elements; without values to select from, the result depends on those of the condition."""
+    return (elementwise if len(args) + len(kwargs) > 2 else refused)(run, func, args, kwargs)
 
 
 def about(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -223,5 +228,6 @@ def refused(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dic
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, elementwise),
     **dict.fromkeys(ABOUT, about),
+    "where": where,
     **dict.fromkeys(VALUES, refused),
 }

@@ -47,23 +47,26 @@ class Weights:
         """The leaves that are not trained."""
         return [leaf for leaf in self.leaves if not isinstance(leaf, nn.Parameter)]
 
+    def pairs(self) -> list[tuple[Tensor, tuple[Tensor, ...]]]:
+        """Return each leaf with its parts."""
+        return list(zip(self.leaves, self.parts, strict=True))
+
     def marked(self) -> dict[int, Tensor]:
         """Return each leaf as `Many`, by the `id` of the tensor of the first network."""
         if not torch.is_grad_enabled():
             self._marked = self._marked or self._mark()
             return self._marked
-        for leaf, part in zip(self.leaves, self.parts, strict=True):
+        for leaf, part in self.pairs():
             if leaf.requires_grad != (needed := any(own.requires_grad for own in part)):
                 leaf.requires_grad_(needed)
         return self._mark()
 
     def _mark(self) -> dict[int, Tensor]:
-        pairs = zip(self.leaves, self.parts, strict=True)
-        return {id(part[0]): leaf.as_subclass(Many) for leaf, part in pairs}
+        return {id(part[0]): leaf.as_subclass(Many) for leaf, part in self.pairs()}
 
     def link_gradients(self) -> None:
         """Make the gradient of each parameter a view of that of its leaf, which is made if there is none."""
-        for leaf, part in zip(self.leaves, self.parts, strict=True):
+        for leaf, part in self.pairs():
             if leaf.requires_grad:
                 if leaf.grad is None:
                     leaf.grad = torch.zeros_like(leaf)

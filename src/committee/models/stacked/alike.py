@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from committee.errors import CommitteeError
 
 STATE = ("_parameters", "_buffers", "_modules", "training", "_non_persistent_buffers_set")
+CHECKPOINTING = ("grad_checkpointing", "gradient_checkpointing")
+"""Attributes of layers of timm and of Hugging Face."""
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
@@ -168,9 +170,14 @@ def _values(function: types.FunctionType) -> list[Any]:
     return [function.__defaults__, *(cell.cell_contents for cell in function.__closure__ or ())]
 
 
-def hooked(network: nn.Module) -> str:
-    """Return the name of a layer with hooks, which would see the tensors of all networks; "" if none has."""
+def obstacle(network: nn.Module) -> str:
+    """Return what keeps a network from running with others, as part of a sentence; "" if nothing is known."""
     for name, layer in network.named_modules():
+        which = f"layer '{name or type(layer).__name__}'"
         if any(getattr(layer, kind) for kind in HOOKS):
-            return name or type(layer).__name__
+            return f"a hook of {which}, which would see the tensors of all networks"
+        if any(vars(layer).get(kind) is True for kind in CHECKPOINTING):
+            return (
+                f"{which} that computes its activations again in the backward pass (gradient checkpointing)"
+            )
     return ""

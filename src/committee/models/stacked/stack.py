@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from committee.errors import UsageError
 from committee.models.stacked._check import check
 from committee.models.stacked._weights import Weights
-from committee.models.stacked.alike import NotStackable, difference, hooked
+from committee.models.stacked.alike import NotStackable, difference, obstacle
 from committee.models.stacked.dispatch import Dispatch
 from committee.models.stacked.many import Many
 
@@ -33,7 +33,8 @@ class Stack(nn.Module):
     networks : sequence of M nn.Module
         Networks of one architecture, on one device, in one mode (training or evaluation).
     example : tensor [B, ...]
-        Input of one network. All of them run on it once, alone and as one, and the results are compared.
+        Input of one network. All of them run on it once, alone and as one; outputs, buffers and gradients are
+        compared.
 
     Attributes
     ----------
@@ -87,7 +88,7 @@ class Stack(nn.Module):
         self._modes = list(zip(*(list(network.modules()) for network in self.networks), strict=True))
         self._weights = Weights(self.networks)
         try:
-            check(self, self._weights.buffers, example)
+            check(self, self._weights, example)
         except BaseException:
             self.unstack()
             raise
@@ -123,8 +124,12 @@ class Stack(nn.Module):
         self._weights.link_gradients()
 
     def zero_grad(self, set_to_none: bool = False) -> None:
-        """Fill the gradients with zeros."""
-        self._weights.zero_grad()
+        """Fill the gradients with zeros; with `set_to_none`, drop them, which ends their link."""
+        if set_to_none:
+            super().zero_grad(set_to_none=True)
+            self.networks.zero_grad(set_to_none=True)
+        else:
+            self._weights.zero_grad()
 
     def unstack(self) -> None:
         """Give each network its own memory; the stack cannot be used any more."""
@@ -151,5 +156,5 @@ def _require_alike(networks: Iterable[nn.Module]) -> None:
         if reason := difference(first, other):
             raise NotStackable(f"different networks: {reason}")
     for network in networks:
-        if name := hooked(network):
-            raise NotStackable(f"a hook of layer '{name}'")
+        if reason := obstacle(network):
+            raise NotStackable(reason)
