@@ -47,8 +47,8 @@ settings.register_profile(
 settings.load_profile("committee")
 
 
-SLOW = {"once", "nets"}
-"""Fixtures of all tests that train networks, or run the snippets of a page."""
+SLOW = {"once", "nets", "packaged", "exported"}
+"""Fixtures of all tests that train networks, export them, or run the snippets of a page."""
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -25,6 +25,7 @@ assert not heavy, heavy
 """
 
 
+@pytest.mark.slow
 def test_a_fit_imports_neither_the_compiler_nor_what_other_stages_need(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (24, 16, 16), dtype=np.uint8), np.arange(24) % 2

@@ -143,6 +143,7 @@ def test_a_proven_gain_is_a_sentence(folder: Path, cli: Callable[..., Any]) -> N
     assert "The best method, " in last and ("is better than" in last or "no proven gain" in last)
 
 
+@pytest.mark.slow
 def test_all_methods_are_shown_by_default(folder: Path, cli: Callable[..., Any]) -> None:
     said = cli("combine", *FILES, "--calibrate", "pooled", "--metric", "accuracy", "--budget", "2")
     assert said.code == 0

@@ -94,7 +94,7 @@ FORMATS = ["checkpoint", "onnx"]
 
 
 @pytest.fixture(scope="module")
-def packages(members, ensemble, pictures, tmp_path_factory) -> dict[str, dict[str, Path]]:
+def packaged(members, ensemble, pictures, tmp_path_factory) -> dict[str, dict[str, Path]]:
     """The files of one member and of both, by format and name."""
     top = tmp_path_factory.mktemp("deploy")
     batches = several_sizes([picture.transpose(2, 0, 1)[:, :60, :80] for picture in pictures])
@@ -108,9 +108,9 @@ def packages(members, ensemble, pictures, tmp_path_factory) -> dict[str, dict[st
 
 
 @pytest.fixture(scope="module")
-def files(packages) -> dict[str, Path]:
+def files(packaged) -> dict[str, Path]:
     """The ONNX file of one member and of both."""
-    return packages["onnx"]
+    return packaged["onnx"]
 
 
 def probabilities_of(out: str) -> dict[str, list[float]]:
@@ -134,14 +134,14 @@ def probabilities_in(module: torch.nn.Module, path: Path) -> NDArray[np.float32]
 
 
 @pytest.mark.slow
-def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, members, ensemble, packages):
+def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, members, ensemble, packaged):
     """The pixel test: a rotated JPEG of odd size through module, command line and exported files."""
     names = ["a_turned.jpg", "b.png", "c.webp"]
     paths = [photos / "a_turned.jpg", photos / "b.png", photos / "below" / "c.webp"]
     with Image.open(paths[0]) as image:
         assert image.size == (333, 517), "the JPEG must be rotated"
     exported = [
-        (module, [files[module.name]]) for files in packages.values() for module in (members[0], ensemble)
+        (module, [files[module.name]]) for files in packaged.values() for module in (members[0], ensemble)
     ]
     for module, where in (
         (members[0], ["convnet", "--store", store.root, "--set", "device=cpu"]),
@@ -161,8 +161,8 @@ def test_a_photo_has_the_same_probabilities_everywhere(cli, photos, store, membe
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_folder_of_a_format_is_opened_too(cli, photos, packages, name):
-    file = packages[name]["pair"]
+def test_the_folder_of_a_format_is_opened_too(cli, photos, packaged, name):
+    file = packaged[name]["pair"]
     folder = file if file.is_dir() else file.parent
     found = [cli("predict", path, photos / "b.png", "--json") for path in (file, folder)]
     assert found[0] == found[1] and found[0].code == 0

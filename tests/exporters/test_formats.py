@@ -134,6 +134,7 @@ def test_a_program_for_cuda_without_cuda_is_missing(tmp_path: Path, monkeypatch:
     )
 
 
+@pytest.mark.slow
 def test_values_that_depend_on_weights_alone_are_stored_in_the_program() -> None:
     """The bicubic resizing of position embeddings has no counterpart in TFLite."""
     model = FromResized(Member.build("timm:test_vit", classes=CARD.class_names, size=32, seed=0), "vit")
@@ -178,6 +179,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert {path.name for path in folder.iterdir()} == names
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
 @pytest.mark.parametrize("name", ["torchscript", "torch_export"])
 def test_a_full_disk_is_an_error_and_does_not_end_the_process(tmp_path: Path, name: str) -> None:

@@ -85,6 +85,7 @@ def test_methods_are_ranked_by_their_cross_fitted_metric(digits: Path) -> None:
     assert by_accuracy.best.scores.gain["accuracy"].metric == "accuracy"
 
 
+@pytest.mark.slow
 def test_all_methods_by_default(digits: Path) -> None:
     found = combine([digits / "linear.npz", digits / "bayes.npz"], digits / "labels.csv")
     methods = {each.method for each in found.methods}
@@ -263,6 +264,7 @@ def test_given_weights(digits: Path) -> None:
     assert found.to_json()["weights"]["linear"] == pytest.approx(0.75)
 
 
+@pytest.mark.slow
 def test_methods_with_options_as_in_a_recipe(digits: Path) -> None:
     methods = [
         "weighted",

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from committee.base.compiler import uncompiled
+
 BATCH = 256
 EPOCH = 8192
 """Rows of an epoch, at most: of more rows, such as pixels, each epoch draws others."""
@@ -116,7 +118,7 @@ def descend(
     curve = [] if judge is None else [judge(parameters)]
     with torch.enable_grad():
         leaves = [each.requires_grad_() for each in parameters]
-        optimizer = torch.optim.AdamW(leaves, lr=lr, weight_decay=DECAY)
+        optimizer = uncompiled(torch.optim.AdamW)(leaves, lr=lr, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
         for _ in range(stop):
             order = rows[torch.randperm(len(rows), generator=generator)[:EPOCH]]

@@ -37,7 +37,7 @@ def member() -> Member:
 
 
 @pytest.fixture(scope="module")
-def made(batches, tmp_path_factory) -> tuple[Path, dict]:
+def packaged(batches, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("deploy") / "one"
     member = Member.build("timm:test_resnet", classes=CLASSES, size=32, seed=0, name="one").eval()
     card = Card("one", CLASSES, {"kind": "member", "inference": "refit"})
@@ -49,8 +49,8 @@ def read(folder: Path, name: str):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_is_compared(name, made, batches):
-    folder, status = made
+def test_every_format_is_compared(name, packaged, batches):
+    folder, status = packaged
     entry = status["formats"][name]
     assert entry["status"] == "done", entry
     assert entry["parity"]["max_abs_diff"] <= 1e-5
@@ -66,8 +66,8 @@ def test_the_same_weights_are_the_same_bytes(member, tmp_path):
     assert len(set(files)) == 1
 
 
-def test_a_format_that_fails_is_an_entry_with_the_reason(made):
-    folder, status = made
+def test_a_format_that_fails_is_an_entry_with_the_reason(packaged):
+    folder, status = packaged
     assert failures(status) == {
         "custom": "custom of one: expected the option function, such as package.module:function, got none. "
         "Name it: {format: custom, function: package.module:function}."
@@ -84,16 +84,16 @@ def test_an_unknown_format_is_refused(tmp_path, member, batches):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_file_is_in_the_checksums(made):
-    folder, _ = made
+def test_every_file_is_in_the_checksums(packaged):
+    folder, _ = packaged
     sums = read(folder, "checksums")
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert sums.keys() == files - {"checksums.json"}
     assert all(hash_file(folder / name) == expected for name, expected in sums.items())
 
 
-def test_names_and_provenance(made):
-    folder, _ = made
+def test_names_and_provenance(packaged):
+    folder, _ = packaged
     assert read(folder, "class_mapping") == {"0": "ant", "1": "bee", "2": "cat"}
     facts = read(folder, "metadata")
     assert (facts["name"], facts["kind"], facts["inference"]) == ("one", "member", "refit")

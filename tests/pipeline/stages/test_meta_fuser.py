@@ -146,6 +146,7 @@ def noisy(rows: int, seed: int, members: int = 12) -> Predictions:
     )
 
 
+@pytest.mark.slow
 def test_a_naive_fuser_is_better_on_its_own_rows_and_worse_on_new_ones() -> None:
     """The learner of a naive fuser is fitted on outputs for the rows on which the inputs were fitted."""
     inputs = {"stack": {"combiner": "stacking_lr", "C": 100.0}, "soft": "soft_voting"}

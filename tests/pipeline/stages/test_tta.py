@@ -141,6 +141,7 @@ def test_learned_weights_keep_the_good_views(halves, recipe) -> None:
     assert not {"one_brightness_0.3", "two_brightness_0.3"} & set(facts["members"])
 
 
+@pytest.mark.slow
 def test_a_view_is_a_member_that_any_stage_combines(halves, recipe, cli, settings) -> None:
     words = [word for each in settings for word in ("--set", each)]
     said = cli("tta", "--views", "hflip", "--of", "one,weighted", "--store", halves.root, *words, "--json")
