@@ -15,6 +15,7 @@ from torch.nn import functional
 from committee.backbones.outputs import Output
 from committee.backbones.upsample import Features, no_features
 from committee.base.registry import Family
+from committee.base.tracing import operation
 from committee.errors import UsageError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -177,6 +178,7 @@ class Backbone(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
         self.shapes: dict[str, list[int]] = {}
 
+    @operation
     def forward(self, images: Tensor) -> Tensor:
         """Turn normalized images `[B, c, size, size]` into logits `[B, classes]`, or `[B, classes, H, W]`."""
         return self.output.logits(self.net(images), images.shape[-2:])

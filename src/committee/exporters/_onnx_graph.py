@@ -21,7 +21,7 @@ from committee.base.onnx_networks import NETWORK
 from committee.base.quiet import quiet
 from committee.base.tracing import tracing
 from committee.errors import require
-from committee.exporters._program import linked, recorded
+from committee.exporters._program import FREE, linked, recorded
 from committee.exporters.base import STD, Card
 from committee.models.moments import has_variance
 
@@ -87,12 +87,11 @@ def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
     model = linked(module).eval()
     outputs = [card.target_type.answers, *([STD] if has_variance(module) else [])]
     images = [model.example(example)]
-    return record(model, module, images, {"images": model.free}, ["images"], outputs, f"onnx of {card.name}")
+    return record(model, images, {"images": model.free}, ["images"], outputs, f"onnx of {card.name}")
 
 
 def record(
     model: nn.Module,
-    module: nn.Module,
     images: Sequence[Tensor],
     free: Any,
     inputs: Sequence[str],
@@ -104,9 +103,7 @@ def record(
     Parameters
     ----------
     model : torch.nn.Module
-        What is recorded.
-    module : torch.nn.Module
-        The part of it whose buffers decide which networks run.
+        What is recorded; networks of one architecture are recorded once.
     images : sequence of Tensor
         What `model` is called with.
     free : Any
@@ -116,33 +113,54 @@ def record(
     who : str
         Format and name of the model, for the error.
     """
-    from committee.exporters._onnx_operations import OPERATIONS, TRANSLATIONS
+    from committee.exporters._onnx_networks import Alike
+    from committee.exporters._onnx_operations import OPERATIONS
     from committee.exporters._onnx_simplify import simplify
 
     def export() -> Any:
-        program: Any = torch.onnx.export(
-            model,
-            tuple(images),
-            dynamo=True,
-            verbose=False,
-            input_names=inputs,
-            output_names=outputs,
-            dynamic_shapes=free,
-            custom_translation_table=TRANSLATIONS,
-            optimize=False,
-        )
-        simplify(program.model)
-        return program.model
+        alike = Alike(model, images)
+        with tracing(alike.model, alike.operations):
+            found = _exported(alike.model, images, free, inputs, outputs)
+        alike.put(found.graph, lambda network, pixels: _exported(network, [pixels], ({0: FREE[0]},)).graph)
+        simplify(found)
+        return found
 
     def again() -> object:
         return torch.export.export(model, tuple(images), dynamic_shapes=free, strict=False)
 
     @contextmanager
     def within() -> Iterator[None]:
-        with _quiet(), tracing(module, OPERATIONS):
+        with _quiet(), tracing(model, OPERATIONS):
             yield
 
     return recorded(model, export, who, "torch.export", within, again)
+
+
+def _exported(
+    model: nn.Module,
+    images: Sequence[Tensor],
+    free: Any,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Any:
+    """Return a module as an ONNX model in memory, as torch translates it."""
+    from onnxscript.optimizer import inline
+
+    from committee.exporters._onnx_operations import TRANSLATIONS
+
+    program: Any = torch.onnx.export(
+        model,
+        tuple(images),
+        dynamo=True,
+        verbose=False,
+        input_names=inputs,
+        output_names=outputs,
+        dynamic_shapes=free,
+        custom_translation_table=TRANSLATIONS,
+        optimize=False,
+    )
+    inline(program.model)
+    return program.model
 
 
 @contextmanager

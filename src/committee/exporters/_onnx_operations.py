@@ -46,8 +46,23 @@ def _(needed: Tensor, value: Tensor, otherwise: Tensor) -> Tensor:
 
 
 def _resize_nodes(images: Any, start: Any, length: Any, scaled: Any, first: Any, size: int) -> Any:
-    """Write `committee.images.resize.resize_in_graph` in ONNX, in the same order of operations."""
+    """Write `committee.images.resize.resize_in_graph` in ONNX.
+
+    If the size stays, rows are only selected; `add_branches` then skips the rest.
+    """
     start, length, scaled, first = (_number(value) for value in (start, length, scaled, first))
+    rows = op.Add(first, _constant(np.arange(size)))
+    inside = op.And(
+        op.GreaterOrEqual(first, _constant(0)), op.LessOrEqual(op.Add(first, _constant(size)), length)
+    )
+    needed = op.Not(op.And(op.Equal(length, scaled), inside))
+    within = op.Add(op.Max(op.Min(rows, op.Sub(length, _constant(1))), _constant(0)), start)
+    resized = _resampled(images, start, length, scaled, first, size)
+    return op.Where(needed, resized, op.Gather(images, within, axis=2))
+
+
+def _resampled(images: Any, start: Any, length: Any, scaled: Any, first: Any, size: int) -> Any:
+    """Return resized rows, by the same order of operations as in torch."""
     blocks = -(-size // BLOCK)
     outputs = op.Add(first, _constant(np.arange(blocks * BLOCK).reshape(blocks, BLOCK, 1)))
     twice, wide = op.Add(scaled, scaled), op.Max(length, scaled)

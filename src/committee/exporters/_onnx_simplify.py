@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
-from onnxscript.optimizer import fold_constants_ir, inline
+from onnxscript.optimizer import fold_constants_ir
 from onnxscript.rewriter import rewrite
 from onnxscript.rewriter.rules import common as rules
 
@@ -49,7 +49,6 @@ ROUNDS = 2
 
 def simplify(model: ir.Model) -> None:
     """Fold constants, fuse and remove nodes in place, as `torch.onnx.export(optimize=True)` does."""
-    inline(model)
     for _ in range(ROUNDS):
         fold_constants_ir(model, onnx_shape_inference=True)
         rewrite(model, RULES)

@@ -119,15 +119,15 @@ def _recorded(module: nn.Module, example: Tensor, who: str) -> tuple[Any, _After
     if not example.is_floating_point():
         try:
             after = _AfterResizing(module, who)
-            return _record(after, module, images, who), after
+            return _record(after, images, who), after
         except ExportError:  # parts of it do not preprocess images themselves
             pass
     whole = _AsTheyAre(module)
-    return _record(whole, module, images, who), whole
+    return _record(whole, images, who), whole
 
 
-def _record(adapter: _AfterResizing | _AsTheyAre, module: nn.Module, images: Tensor, who: str) -> Any:
+def _record(adapter: _AfterResizing | _AsTheyAre, images: Tensor, who: str) -> Any:
     tensors = [each.contiguous() for each in adapter.inputs(images)]
     free = {"images": tuple(BATCH for _ in tensors)}
     names = [f"images_{place}" for place in range(len(tensors))]
-    return record(adapter.eval(), module, tensors, free, names, ["outputs"], who)
+    return record(adapter.eval(), tensors, free, names, ["outputs"], who)
