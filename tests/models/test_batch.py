@@ -104,6 +104,18 @@ def test_shared_images_give_the_outputs_of_each_member_alone() -> None:
     assert torch.equal(batch.run(members[2]), members[2](PHOTOS[[1, 4, 4]]))
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_images_are_normalized_once_unless_they_are_changed(mode: Callable[[], Any]) -> None:
+    first, same, other = View(8, 0.5, 0.5), View(8, 0.5, 0.5), View(8, 0.4, 0.5)
+    with mode():
+        for batch in (Batch(PHOTOS), Batch(PHOTOS).select(torch.tensor([2, 0]))):
+            shared = batch.normalized(first)
+            assert batch.normalized(same) is shared
+            assert not torch.equal(batch.normalized(other), shared)
+            shared.mul_(2)
+            assert torch.equal(batch.normalized(same) * 2, shared)
+
+
 @torch.no_grad()
 def test_a_network_that_changes_its_input_does_not_change_that_of_others() -> None:
     class InPlace(nn.Module):

@@ -73,7 +73,8 @@ def _add_branch(graph: ir.Graph, node: ir.Node, moved: list[ir.Node]) -> None:
     kept, result = copy.outputs[0], node.outputs[0]
     kept.name, kept.shape, kept.type = copy.name, result.shape, result.type
     branches = {"then_branch": then, "else_branch": ir.Graph([], [kept], nodes=[copy], name=copy.name)}
-    branch = ir.node("If", [condition], {key: ir.AttrGraph(key, part) for key, part in branches.items()})
+    graphs = {key: ir.AttrGraph(key, part) for key, part in branches.items()}
+    branch = ir.node("If", [condition], graphs, name=f"{node.name}_if")
     new = branch.outputs[0]
     new.name, new.shape, new.type = f"{node.name}_result", result.shape, result.type
     graph.insert_before(node, branch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import time
 from typing import Any, ClassVar
 
 import torch
@@ -12,15 +13,18 @@ from torch import Tensor, nn
 from committee.engines.base import Engine, Infer
 from committee.errors import require
 
+SMALL = 1e-3
+"""Seconds of a call for which other threads are not worth waking."""
+
 
 class Onnxruntime(Engine):
     """All networks and the combiner as one graph, which onnxruntime runs on the CPU.
 
     Torch resizes the images, once for each preprocessing. Batch norm is folded into the layer before it, what
     depends on weights alone is computed in advance, and the graph runs without Python. It has the number of
-    threads that torch has, which do not wait actively between operations: that would cost as much processor
-    time as the work. Only the number of images is free; images of another size than the example are refused,
-    if the module does not resize them.
+    threads that torch has, or one if the example takes less than a millisecond. Threads do not wait actively
+    between operations: that would cost as much processor time as the work. Only the number of images is free;
+    images of another size than the example are refused, if the module does not resize them.
 
     Preparing records each architecture, which takes some seconds.
 
@@ -57,7 +61,9 @@ class Onnxruntime(Engine):
         from committee.exporters.shared.graph_file import graph_file
 
         with graph_file(module, example, f"the engine {self.key}") as graph:
-            session = _session(str(graph.path))
+            session = _session(str(graph.path), 1)
+            if (threads := torch.get_num_threads()) > 1 and _seconds(session, graph.inputs(example)) > SMALL:
+                session = _session(str(graph.path), threads)
 
         def run(images: Tensor) -> Tensor:
             return torch.from_numpy(session.run(None, graph.inputs(images))[0])
@@ -65,10 +71,20 @@ class Onnxruntime(Engine):
         return run
 
 
-def _session(path: str) -> Any:
+def _session(path: str, threads: int) -> Any:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, and not printed too
-    options.intra_op_num_threads = torch.get_num_threads()
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _seconds(session: Any, inputs: dict[str, Any]) -> float:
+    """Return the seconds of a call, the shortest of three."""
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        session.run(None, inputs)
+        times.append(time.perf_counter() - start)
+    return min(times)

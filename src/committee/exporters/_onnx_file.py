@@ -107,6 +107,8 @@ def _open(path: Path, device: str) -> tuple[Any, Any]:
         raise missing(UsageError, path)
     options, runs = onnxruntime.SessionOptions(), onnxruntime.RunOptions()
     options.log_severity_level = runs.log_severity_level = 4  # errors are raised, and not printed too
+    # Threads that wait actively take as much processor time as the work, and delay it on a busy machine.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider]), runs
     except Exception as error:  # onnxruntime raises a different class for each kind of damage

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from committee.base.tracing import is_tracing
 from committee.errors import UsageError
 from committee.images.view import View
 
@@ -67,11 +68,25 @@ class LazyRows:
         return self._values
 
 
+class _Normalized:
+    """Normalized images, and whether a network has written to them."""
+
+    def __init__(self, view: View, pixels: Tensor) -> None:
+        with torch.inference_mode(False), torch.no_grad():  # tensors of inference mode have no version
+            self.pixels = view.normalize(pixels)
+        self._version = self.pixels._version
+
+    @property
+    def is_changed(self) -> bool:
+        return self._version != self.pixels._version
+
+
 class Batch:
     """Images and their resized copies, each computed once, for the networks that run on the same images.
 
     Members, ensembles and composites take a batch in place of the images. Networks whose `View` has the same
-    size, fit and channels read one resized copy, which each normalizes for itself.
+    size, fit and channels read one resized copy; those with the same mean and standard deviation, one
+    normalized copy.
 
     Parameters
     ----------
@@ -154,8 +169,17 @@ class Batch:
         return _Under(self, views)
 
     def normalized(self, view: View) -> Tensor:
-        """Return the images preprocessed by a view, float32 `[B, c, size, size]`."""
-        return view.normalize(self.resized(view))
+        """Return the images preprocessed by a view, float32 `[B, c, size, size]`.
+
+        Networks with the same normalization get the same tensor, unless one of them has changed it.
+        """
+        if is_tracing():
+            return view.normalize(self.resized(view))
+        key = resizing(view), view.mean, view.std
+        known: dict[Hashable, _Normalized] = self.__dict__.setdefault("_normalized", {})
+        if key not in known or known[key].is_changed:
+            known[key] = _Normalized(view, self.resized(view))
+        return known[key].pixels
 
     def run(self, module: nn.Module, *, lazy: bool = False) -> Tensor:
         """Return the output of a module for the images.

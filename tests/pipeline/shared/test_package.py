@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from committee.errors import UsageError
 from committee.exporters.base import EXPORTERS, Card
 from committee.models.member import Member
 from committee.models.predictor import ModulePredictor
+from committee.pipeline.shared.file_time import file_time, slower
 from committee.pipeline.shared.package import failures, package
 from committee.pipeline.shared.parity import several_sizes
 from committee.store.manifest import hash_file
@@ -56,7 +58,25 @@ def test_every_format_is_compared(name, packaged, batches):
     assert entry["parity"]["max_abs_diff"] <= 1e-5
     assert len(entry["parity"]["shapes"]) == len(batches)
     assert entry["size_mb"] > 0.5 and entry["seconds"] >= 0
+    if EXPORTERS.constants(name).get("graph"):
+        assert entry["time"]["images"] == len(batches[0])
+        assert min(entry["time"]["file_ms"], entry["time"]["module_ms"]) > 0
+    else:
+        assert "time" not in entry
     assert (folder / entry["file"]).exists()
+
+
+def test_a_file_that_is_slower_than_its_module_is_named(batches):
+    def predictor(seconds: float):
+        return lambda images: time.sleep(seconds)
+
+    found = file_time(predictor(0.001), predictor(0.003), batches[0])
+    assert 1.5 < found["file_ms"] / found["module_ms"] < 3.5
+    times = {"file_ms": 3.0, "module_ms": 2.0, "images": 3}
+    assert slower({"file": "onnx/model.onnx", "time": times}) == (
+        "onnx/model.onnx is slower than the model in torch: 1.5 times as long for a batch of 3 images here."
+    )
+    assert slower({"file": "onnx/model.onnx", "time": times | {"file_ms": 2.1}}) == ""
 
 
 def test_the_same_weights_are_the_same_bytes(member, tmp_path):

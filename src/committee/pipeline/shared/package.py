@@ -26,6 +26,7 @@ from committee.errors import (
 from committee.exporters.base import CHECKSUMS, EXPORTERS, METADATA, Card, Exporter
 from committee.models.moments import has_variance
 from committee.models.predictor import Images, ModulePredictor
+from committee.pipeline.shared.file_time import file_time
 from committee.pipeline.shared.parity import check_parity
 from committee.recipe.exports import ExportFormat
 from committee.store.commit import commit, remove, write_json
@@ -82,8 +83,8 @@ def package(
     dict
         The content of `export_status.json`: `name`, `fingerprint`, and by the folder of each format its
         `format`, its `options` and its `status`: `failed`, or `missing` for a package or a device that the
-        machine lacks, with the `reason`; or `done` with `file`, `size_mb`, `seconds`, `parity` and possibly a
-        `note`.
+        machine lacks, with the `reason`; or `done` with `file`, `size_mb`, `seconds`, `parity`, `time` of
+        a format that is a graph, and possibly a `note`.
 
     Raises
     ------
@@ -250,6 +251,8 @@ class _Job:
             loaded = exporter.load(file, module)
             who = f"{name} of {self.card.name}"
             parity = check_parity(self.reference, loaded, self.batches, who, exporter.tolerance)
+            graph = exporter.graph  # other formats are run by the same code
+            times = {"time": file_time(self.reference, loaded, self.batches[0])} if graph else {}
             del loaded
             place = (Path(name) / file.relative_to(new)).as_posix()
             return {
@@ -258,6 +261,7 @@ class _Job:
                 "size_mb": _size_mb(new),
                 "seconds": round(seconds, 2),
                 "parity": parity,
+                **times,
                 **(
                     {"note": DENSE}
                     if exporter.graph and not exporter.branches and is_conditional(module)

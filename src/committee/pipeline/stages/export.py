@@ -13,6 +13,7 @@ from committee.executors.attempt import attempt
 from committee.executors.do_all import do_all
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_within
+from committee.pipeline.shared.file_time import slower
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.package import Status, failures
 from committee.pipeline.shared.package_model import package_model
@@ -146,7 +147,13 @@ class Export(Stage):
         ]
         title = f"Packages in {(self.out or store.root / 'deploy').as_posix()}"
         columns = ["file", "MB", "largest difference"]
-        return Summary({"packages": packages}, [Table(title, columns, rows)])
+        slow = [
+            f"{package['name']}/{text}"
+            for package in packages
+            for its in package["formats"].values()
+            if (text := slower(its))
+        ]
+        return Summary({"packages": packages}, [Table(title, columns, rows), *slow])
 
 
 @dataclass(frozen=True)
