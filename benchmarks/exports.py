@@ -1,9 +1,9 @@
 """Exported files against torch: latency from images to probabilities, time of the export, and size.
 
-The models are five convolutional networks of 28 pixels, ResNet-18 at 64 pixels, and five of these. Images
-have the size of the networks or, for ResNet-18, 96 x 80 pixels, unless a row says otherwise. Weights are
-random, and every file is compared with its module. All runtimes use one thread. The files and the module run
-in turns; in each turn, every one of them is called several times after a warm-up.
+The models are five convolutional networks of 28 pixels, ResNet-18 at 64 pixels, five of these, and five
+ViT-tiny. Images have the size of the networks or, for ResNet-18, 96 x 80 pixels, unless a row says otherwise.
+Weights are random, and every file is compared with its module. All runtimes use one thread. The files and the
+module run in turns; in each turn, every one of them is called several times after a warm-up.
 """
 
 from __future__ import annotations
@@ -80,6 +80,11 @@ def built(backbone: str, size: int, seed: int = 0) -> Member:
     return net.eval()
 
 
+def vit(seed: int) -> Member:
+    """Return ViT-tiny for images of 96 pixels."""
+    return built("vit_tiny_patch16_224", 96, seed)
+
+
 def resnet(seed: int) -> Member:
     """Return ResNet-18 for images of 64 pixels."""
     return built("resnet18", 64, seed)
@@ -102,6 +107,7 @@ SUBJECTS = (
     Subject("CNN 28 px, photos of 640 x 480", small, 5, (480, 640), 3, ("onnx",)),
     Subject("ResNet-18 64 px", resnet, 1, (80, 96), 1.5),
     Subject("ResNet-18 64 px", resnet, 5, (80, 96), 1.5, ("onnx", "openvino")),
+    Subject("ViT-tiny 96 px", vit, 5, (96, 96), 1.2, ("onnx", "openvino")),
 )
 
 

@@ -31,12 +31,17 @@ LARGEST_FILE = 2**31 - 2**26
 _BACKBONE = f"{Backbone.__module__}.{Backbone.__qualname__}"
 
 
-def write(module: nn.Module, example: Tensor, path: Path, card: Card) -> Path:
-    """Write a module to an ONNX file and return its path; see `Exporter.export`."""
+def write(
+    module: nn.Module, example: Tensor, path: Path, card: Card, *, always_resized: bool = False
+) -> Path:
+    """Write a module to an ONNX file and return its path; see `Exporter.export`.
+
+    Unless images are `always_resized`, those of the size of the canvas are not.
+    """
     require_packages("exporting to ONNX")
     from committee.base.onnx_branches import add_branches
 
-    model = _translate(module, example, card)
+    model = _translate(module, example, card, always_resized)
     add_branches(model.graph)
     networks = _Networks(module)
     for node in model.graph.all_nodes():
@@ -83,11 +88,15 @@ class _Networks:
         return f"{NETWORK}{name}/"
 
 
-def _translate(module: nn.Module, example: Tensor, card: Card) -> Any:
+def _translate(module: nn.Module, example: Tensor, card: Card, always_resized: bool) -> Any:
+    from committee.exporters._onnx_operations import ALWAYS_RESIZED, TRANSLATIONS
+
     model = linked(module).eval()
     outputs = [card.target_type.answers, *([STD] if has_variance(module) else [])]
     images = [model.example(example)]
-    return record(model, images, {"images": model.free}, ["images"], outputs, f"onnx of {card.name}")
+    translations = ALWAYS_RESIZED if always_resized else TRANSLATIONS
+    free, who = {"images": model.free}, f"onnx of {card.name}"
+    return record(model, images, free, ["images"], outputs, who, translations)
 
 
 def record(
@@ -97,6 +106,7 @@ def record(
     inputs: Sequence[str],
     outputs: Sequence[str],
     who: str,
+    translations: dict[Any, Any],
 ) -> Any:
     """Translate a module to an ONNX model in memory.
 
@@ -112,6 +122,8 @@ def record(
         Names in the graph.
     who : str
         Format and name of the model, for the error.
+    translations : dict
+        How operations of `committee` are written in ONNX.
     """
     from committee.exporters._onnx_networks import Alike
     from committee.exporters._onnx_operations import OPERATIONS
@@ -120,8 +132,8 @@ def record(
     def export() -> Any:
         alike = Alike(model, images)
         with tracing(alike.model, alike.operations):
-            found = _exported(alike.model, images, free, inputs, outputs)
-        alike.put(found.graph, lambda network, pixels: _exported(network, [pixels], ({0: FREE[0]},)).graph)
+            found = _exported(alike.model, images, free, translations, inputs, outputs)
+        alike.put(found.graph, lambda net, pixels: _exported(net, [pixels], ({0: FREE[0]},)).graph)
         simplify(found)
         return found
 
@@ -140,13 +152,12 @@ def _exported(
     model: nn.Module,
     images: Sequence[Tensor],
     free: Any,
+    translations: dict[Any, Any] | None = None,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Any:
     """Return a module as an ONNX model in memory, as torch translates it."""
     from onnxscript.optimizer import inline
-
-    from committee.exporters._onnx_operations import TRANSLATIONS
 
     program: Any = torch.onnx.export(
         model,
@@ -156,7 +167,7 @@ def _exported(
         input_names=inputs,
         output_names=outputs,
         dynamic_shapes=free,
-        custom_translation_table=TRANSLATIONS,
+        custom_translation_table=translations,
         optimize=False,
     )
     inline(program.model)

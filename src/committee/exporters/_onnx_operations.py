@@ -62,7 +62,8 @@ def _resize_nodes(images: Any, start: Any, length: Any, scaled: Any, first: Any,
 
 
 def _resampled(images: Any, start: Any, length: Any, scaled: Any, first: Any, size: int) -> Any:
-    """Return resized rows, by the same order of operations as in torch."""
+    """Write the same without the selection, in the order of operations of torch."""
+    start, length, scaled, first = (_number(value) for value in (start, length, scaled, first))
     blocks = -(-size // BLOCK)
     outputs = op.Add(first, _constant(np.arange(blocks * BLOCK).reshape(blocks, BLOCK, 1)))
     twice, wide = op.Add(scaled, scaled), op.Max(length, scaled)
@@ -118,3 +119,9 @@ TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.committee.when.default: _when_nodes,
 }
 """The operations in ONNX, for `torch.onnx.export`."""
+
+ALWAYS_RESIZED: dict[Callable[..., Any], Callable[..., Any]] = {
+    **TRANSLATIONS,
+    torch.ops.committee.resize_rows.default: _resampled,
+}
+"""The same for OpenVINO, version 2026.4 of which returns wrong values after two branches."""

@@ -63,7 +63,8 @@ class Openvino(Exporter):
         path = folder / f"model{self.suffix}"
         with tempfile.TemporaryDirectory() as temporary:
             # `openvino.convert_model` would do the same, and send a record of it to its authors.
-            graph = openvino.Core().read_model(write(module, example, Path(temporary, "model.onnx"), card))
+            file = write(module, example, Path(temporary, "model.onnx"), card, always_resized=True)
+            graph = openvino.Core().read_model(file)
             graph.set_rt_info(card_text(card, example.shape[1]), KEY)
             openvino.save_model(graph, path, compress_to_fp16=self.precision == "float16")
         return path

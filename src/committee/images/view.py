@@ -191,7 +191,10 @@ class View(nn.Module):
                 got=f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}",
                 todo="Give pixels in 0..255, with the member's number of channels.",
             )
-        return images if self.fit == "native" else _square(images, self.canvas.size, self.fit, kept)
+        size = self.canvas.size
+        if self.fit == "native" or (size == kept and not is_tracing() and images.shape[2:] == (size, size)):
+            return images
+        return _square(images, size, self.fit, kept)
 
     def normalize(self, pixels: Tensor, layout: torch.memory_format = torch.preserve_format) -> Tensor:
         """Normalize pixels by the mean and standard deviation of the channels.

@@ -56,7 +56,8 @@ def test_every_format_is_compared(name, packaged, batches):
     entry = status["formats"][name]
     assert entry["status"] == "done", entry
     assert entry["parity"]["max_abs_diff"] <= 1e-5
-    assert len(entry["parity"]["shapes"]) == len(batches)
+    shapes = ["x".join(map(str, images.shape)) for images in batches]
+    assert entry["parity"]["shapes"] == [*shapes, f"{len(batches[0])}x3x37x37"]  # the canvas
     assert entry["size_mb"] > 0.5 and entry["seconds"] >= 0
     if EXPORTERS.constants(name).get("graph"):
         assert entry["time"]["images"] == len(batches[0])
@@ -70,8 +71,8 @@ def test_a_file_that_is_slower_than_its_module_is_named(batches):
     def predictor(seconds: float):
         return lambda images: time.sleep(seconds)
 
-    found = file_time(predictor(0.001), predictor(0.003), batches[0])
-    assert 1.5 < found["file_ms"] / found["module_ms"] < 3.5
+    found = file_time(predictor(0.0), predictor(0.02), batches[0])
+    assert found["file_ms"] >= 20 > found["module_ms"]
     times = {"file_ms": 3.0, "module_ms": 2.0, "images": 3}
     assert slower({"file": "onnx/model.onnx", "time": times}) == (
         "onnx/model.onnx is slower than the model in torch: 1.5 times as long for a batch of 3 images here."

@@ -127,7 +127,9 @@ def _recorded(module: nn.Module, example: Tensor, who: str) -> tuple[Any, _After
 
 
 def _record(adapter: _AfterResizing | _AsTheyAre, images: Tensor, who: str) -> Any:
+    from committee.exporters._onnx_operations import TRANSLATIONS
+
     tensors = [each.contiguous() for each in adapter.inputs(images)]
     free = {"images": tuple(BATCH for _ in tensors)}
     names = [f"images_{place}" for place in range(len(tensors))]
-    return record(adapter.eval(), tensors, free, names, ["outputs"], who)
+    return record(adapter.eval(), tensors, free, names, ["outputs"], who, TRANSLATIONS)

@@ -24,6 +24,7 @@ from committee.errors import (
     first_five,
 )
 from committee.exporters.base import CHECKSUMS, EXPORTERS, METADATA, Card, Exporter
+from committee.images.view import views_by_canvas
 from committee.models.moments import has_variance
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.file_time import file_time
@@ -214,7 +215,7 @@ class _Job:
         calibration: Callable[[], Images] | None,
     ) -> None:
         self.reference = ModulePredictor(module, card.name, card.class_names)
-        self.card, self.folder, self.batches = card, folder, batches
+        self.card, self.folder, self.batches = card, folder, [*batches, *_canvases(module, batches[0])]
         self.fingerprint, self.calibration = fingerprint, calibration
 
     def run(self, its: ExportFormat, before: Status) -> Status:
@@ -268,6 +269,12 @@ class _Job:
                     else {}
                 ),
             }
+
+
+def _canvases(module: nn.Module, images: Images) -> list[Images]:
+    """Return images of the sizes of the canvases that a module reads, which files may not resize."""
+    views = (view for canvas, view in views_by_canvas(module).items() if canvas.size)
+    return [view.whole(torch.tensor(images)).numpy() for view in views]
 
 
 def _with_std() -> list[str]:
