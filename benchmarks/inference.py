@@ -81,7 +81,7 @@ def rows(case: Case, members: int, size: int, device: str, quick: bool) -> Itera
     for name, engine in engines.items() if case.tolerance <= 1e-5 else ():
         if engine.effort <= EFFORT and not engine().missing(ensemble, images):
             runs[name] = probabilities(engine().prepare(ensemble, images))
-    planned = ensemble.optimize(images, budget_s=1.0 if quick else BUDGET, tolerance=case.tolerance)
+    planned = ensemble.optimize(images, 1.0 if quick else BUDGET, case.tolerance, cache=False)
     runs["planner"] = probabilities(planned.infer)
     expected = runs[LOOP](images)
     for name, run in runs.items():
