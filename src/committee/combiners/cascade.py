@@ -17,8 +17,9 @@ from committee.combiners._thresholds import GRID, NEVER, Stages, search
 from committee.combiners.base import Combiner, Query
 from committee.errors import UnknownNameError, UsageError, nearest
 from committee.pruning.shared.subsets import Costs, latency
-from committee.solvers.columns import columns
+from committee.solvers.columns import columns, spans
 from committee.solvers.newton import best_temperature
+from committee.solvers.sums import add
 
 if TYPE_CHECKING:
     from committee.predictions.table import Predictions
@@ -281,20 +282,23 @@ def _stages(
 
     Of each stage, only what the thresholds depend on is kept.
     """
-    known, every = columns(predictions), slice(None)
-    shape = len(order), len(labels)
-    confidence, correct, temperatures = (
-        np.empty(shape, np.float32),
-        np.empty(shape, np.bool_),
-        np.empty(shape[0]),
-    )
-    total = torch.full(known.shape[1:], -math.inf)
+    known, shape = columns(predictions), (len(order), len(labels))
+    confidence, correct = np.empty(shape, np.float32), np.empty(shape, np.bool_)
+    temperatures, total = np.empty(shape[0]), np.full(known.shape[1:], -np.inf, np.float32)
+    blocks = spans(*known.shape[1:])
     for stage, member in enumerate(order):
-        log_probs = torch.from_numpy(known.part(member, every) - known.normalizer[member, :, None])
-        torch.logaddexp(total, log_probs, out=total)
-        temperatures[stage] = best_temperature(total.numpy(), labels)
-        probs = torch.div(total, temperatures[stage], out=log_probs).softmax(dim=1).numpy()
-        guess = probs.argmax(axis=1)
-        correct[stage] = guess == labels
-        confidence[stage] = np.take_along_axis(probs, guess[:, None], axis=1)[:, 0]
+        for span in blocks:
+            add(total[span], known.part(member, span) - known.normalizer[member, span, None])
+        temperatures[stage] = best_temperature(total, labels)
+        for span in blocks:
+            guess, confidence[stage, span] = _guesses(total[span], 1 / temperatures[stage])
+            correct[stage, span] = guess == labels[span]
     return Stages.of(confidence, correct, costs), temperatures
+
+
+def _guesses(total: NDArray[np.float32], inverse: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the most probable class of unnormalized log-probabilities `[B, C]`, and its probability."""
+    guess = total.argmax(axis=1)
+    below = total - np.take_along_axis(total, guess[:, None], axis=1)
+    np.multiply(below, np.float32(inverse), out=below)
+    return guess, 1 / (np.exp(below, out=below) @ np.ones(below.shape[1], np.float32))
