@@ -215,8 +215,16 @@ class Loop:
 
     def step(self, positions: Rows) -> Tensor:
         """Make one optimizer step; return loss and score of the batch, float32 `[2]`."""
-        state = self.state
         result = self._gradients(positions)
+        self.update()
+        self.state.fabric_optimizer.zero_grad()
+        for tracker in self.state.trackers:
+            tracker.step()
+        return result
+
+    def update(self) -> None:
+        """Clip the gradients, and make a step of the optimizer."""
+        state = self.state
         if self.settings.clip_grad is not None:
             self.fabric.clip_gradients(
                 state.model,
@@ -225,10 +233,6 @@ class Loop:
                 error_if_nonfinite=False,
             )
         state.fabric_optimizer.step()
-        state.fabric_optimizer.zero_grad()
-        for tracker in state.trackers:
-            tracker.step()
-        return result
 
     def _gradients(self, positions: Rows) -> Tensor:
         """Compute the gradients of a batch, with fewer images at once where memory runs out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from committee.models.stacked.alike import NotStackable, difference
 from committee.models.stacked.stack import Stack
@@ -117,12 +117,9 @@ class StackedStep:
                 # Its gradient of zeros would be no gradient alone, and so no decay of the weights.
                 for parameter in same:
                     parameter.grad = None
-        most = self.loops[0].settings.clip_grad
-        for network, optimizer in zip(networks, optimizers, strict=True):
-            if most is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), most)
-            optimizer.step()
-        return JointUpdate(optimizers, most)
+        for loop in self.loops:
+            loop.update()
+        return JointUpdate(optimizers, self.loops[0].settings.clip_grad)
 
 
 def why_not(loops: Sequence[Loop]) -> str:
