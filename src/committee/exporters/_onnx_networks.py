@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.backbones.base import Backbone
-from committee.models.stacked.alike import groups, hooked, tensors
+from committee.models.stacked.alike import groups, tensors
 
 DOMAIN, OPERATION = "committee", "Network"
 PLACE = "place"
@@ -112,7 +112,7 @@ def _calls(model: nn.Module, images: Sequence[Tensor]) -> list[_Call]:
     paths = {
         part: name
         for name, part in model.named_modules()
-        if isinstance(part, Backbone) and not part.output.maps and not hooked(part)
+        if isinstance(part, Backbone) and not part.output.maps and not _has_hooks(part)
     }
     seen: dict[Backbone, list[_Call]] = {part: [] for part in paths}
 
@@ -160,6 +160,11 @@ def _groups(calls: Sequence[_Call]) -> list[list[_Call]]:
         for place in places:
             found.setdefault((number, _form(calls[place])), []).append(calls[place])
     return list(found.values())
+
+
+def _has_hooks(network: Backbone) -> bool:
+    """Return whether a layer has forward hooks, which may do something else for each network."""
+    return any(part._forward_hooks or part._forward_pre_hooks for part in network.modules())
 
 
 def _form(call: _Call) -> tuple[Any, ...]:
