@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from committee.base.registry import Family
-from committee.base.stopped import StoppedError, run_within
 from committee.models.engine_parity import Infer, Reference, WrongError
 from committee.models.engine_trials import EAGER, Trial
 from committee.models.measure import milliseconds
 
 Times = NDArray[np.float64]
+NEEDED = {2: 15.0}
+"""Seconds that must be left before an engine of this effort is prepared. A preparation is not interrupted: a
+thread that is stopped within an import or a trace leaves locks behind."""
 GAIN = 0.95
 """Largest ratio of the time of an engine to that of the module with which it is selected."""
 FINALISTS = 3
@@ -96,15 +96,11 @@ class Race:
     def _trial(self, name: str, precision: str) -> Trial:
         """Prepare an engine, compare it with the module and time it."""
         try:
-            engine_of(self.reference.module, self.reference.example, name, precision)
+            engine = engine_of(self.reference.module, self.reference.example, name, precision)
             left = self.deadline - time.perf_counter()
-            if left <= 0:
-                return Trial(name, precision, verdict=f"not tried: the {self.budget:g} s were over")
-            found = run_within(left, partial(prepare, self.reference, name, precision, self.tolerance))
-        except StoppedError as stopped:
-            if not stopped.ended:  # it disturbs all further measurements
-                self.deadline = -math.inf
-            return Trial(name, precision, verdict=f"stopped: not ready after {left:.2g} s")
+            if left <= NEEDED.get(getattr(engine, "effort", 1), 0.0):
+                return Trial(name, precision, verdict=f"not tried: {max(0.0, left):.2g} s were left")
+            found = prepare(self.reference, name, precision, self.tolerance)
         except MissingError as missing:
             return Trial(name, precision, verdict=f"missing: {missing}")
         except WrongError as wrong:

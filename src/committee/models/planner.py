@@ -41,8 +41,8 @@ def optimize(
     Each engine is prepared, compared with the module on the example and on other images, and timed in turns
     with the module. The fastest ones are then timed once more together, and one of them is selected if its
     gain is clear: at most 0.95 of the time of the module, and a gain in three of four pairs of calls.
-    Otherwise, the module runs as it is. Engines that take long to prepare are tried last, and stopped when
-    the time is over. What happened to each engine is in the table of the result.
+    Otherwise, the module runs as it is. Engines that take long to prepare come last, if there is time left
+    for them. What happened to each engine is in the table of the result.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def optimize(
     example : tensor or array [B, c, H, W], or [B, ...]
         Images, or other inputs, as the module takes them, in the size and number in which it will get them.
     budget_s : float
-        Seconds for everything.
+        Seconds for everything. No engine is begun after it; one that is being prepared is not interrupted.
     tolerance : float
         Largest difference of a probability, or of a number relative to the larger of the standard deviation
         of its target and the root mean square. Engines of half precision are tried if it is above 1e-5.
