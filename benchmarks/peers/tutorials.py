@@ -42,7 +42,8 @@ def torchensemble_ours(train: Labeled, test: Labeled, epochs: int) -> dict[str, 
     """Do the same with `committee`."""
     from committee import Ensemble, fit_members
 
-    members = fit_members(LeNet, train, n=10, epochs=epochs, lr=1e-3, weight_decay=5e-4, batch_size=128)
+    settings = {"lr": 1e-3, "weight_decay": 5e-4, "scheduler": "cosine", "warmup_epochs": 0}
+    members = fit_members(LeNet, train, n=10, epochs=epochs, batch_size=128, **settings)
     found = Ensemble(members).predict(test.images, batch_size=128)
     return {"accuracy": (found.argmax(1) == test.classes.numpy()).mean()}
 
@@ -76,7 +77,8 @@ def torch_uncertainty_ours(train: Labeled, test: Labeled, epochs: int) -> dict[s
     from committee import Ensemble, fit_members
     from committee.metrics import evaluate
 
-    members = fit_members(LeNet, train, n=5, epochs=epochs, lr=1e-3, weight_decay=5e-4, batch_size=128)
+    settings = {"lr": 1e-3, "weight_decay": 5e-4, "scheduler": "constant", "warmup_epochs": 0}
+    members = fit_members(LeNet, train, n=5, epochs=epochs, batch_size=128, **settings)
     ensemble = Ensemble(members)
     rows = ensemble.predictions(test.images, test.classes)
     return evaluate(ensemble.combiner.combine(rows.logits), rows.labels, ["accuracy", "aurc", "ece"])
