@@ -18,7 +18,7 @@ _PlainAdamW: type[Any] = uncompiled(torch.optim.AdamW)
 class _AdamW(_PlainAdamW):
     """AdamW of torch with one call of its fused implementation for each group of parameters.
 
-    Most of the time of torch's method is spent in Python, which a step of a small network waits for.
+    A quarter of the time of torch's method is spent in Python, which a step of a small network waits for.
     """
 
     @torch.no_grad()
