@@ -69,6 +69,34 @@ def test_a_task_whose_process_dies_and_cannot_be_replaced_is_an_error(
     )
 
 
+HANGING = """
+import os, pickle, sys, time
+for _ in range(2):
+    pickle.load(sys.stdin.buffer)
+pickle.dump(("ready", None), sys.stdout.buffer)
+sys.stdout.buffer.flush()
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_hangs_is_ended_and_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = subprocess.Popen
+    monkeypatch.setattr(
+        worker_process.subprocess,
+        "Popen",
+        lambda *_, **options: real([sys.executable, "-c", HANGING], **options),
+    )
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.5)
+    scheduler = Scheduler([[1]])
+    with WorkerPool(scheduler, Doubling(), 1, 1, at_once=True) as pool:
+        for thread in pool._serving:
+            thread.join()
+    assert caplog.messages.count("task 1: its worker process ended (no progress for 1 second)") == 2
+    assert "got two that ended (no progress for 1 second)" in str(scheduler.results[1])
+
+
 DYING = """
 import os, pickle, sys
 for _ in range(2):

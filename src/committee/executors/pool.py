@@ -20,6 +20,9 @@ START_SECONDS = 4.0
 STOP_SECONDS = 7.0
 """Time for a batch to end and a state to be stored: less than `interrupt` gives this process."""
 
+SILENT_SECONDS = 3600.0
+"""Time without a sign of progress after which a worker is ended: an epoch reports each batch."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,8 +39,8 @@ class Work(Protocol):
 class WorkerPool:
     """Worker processes that take tasks from a scheduler while the `with` block runs.
 
-    A task whose process ends is repeated once in another process. If that ends too, the result of the task is
-    a `CommitteeError`.
+    A task whose process ends, or hangs for an hour, is repeated once in another process. If that ends too,
+    the result of the task is a `CommitteeError`.
 
     Parameters
     ----------
@@ -82,6 +85,8 @@ class WorkerPool:
     def __enter__(self) -> WorkerPool:
         for thread in self._serving:
             thread.start()
+        if self._serving:
+            threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(
@@ -95,6 +100,12 @@ class WorkerPool:
             thread.join(STOP_SECONDS)
         for worker in list(self._workers):
             worker.kill()
+
+    def _watch(self) -> None:
+        """End workers that hang, so that their tasks are repeated."""
+        while not self._over.wait(1.0):
+            for worker in list(self._workers):
+                worker.end_if_silent(SILENT_SECONDS)
 
     def _serve(self) -> None:
         """Start a worker, and pass tasks to it until none is left."""

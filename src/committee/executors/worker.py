@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import gc
+import itertools
 import logging
 import logging.handlers
 import os
@@ -13,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from typing import IO, Any
 from committee.base import interrupt, progress
 
 STOP = "stop"
+SIGN_SECONDS = 10.0
+"""Seconds between signs of progress, where no bars are shown."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class _Sender:
     """Sends messages to the process that started this one, one at a time."""
 
     def __init__(self, channel: IO[bytes]) -> None:
-        self._channel, self._lock = channel, threading.Lock()
+        self._channel, self._lock, self._bars = channel, threading.Lock(), itertools.count()
 
     def __call__(self, kind: str, value: Any = None) -> None:
         with self._lock:
@@ -59,11 +63,25 @@ class _Sender:
     @contextlib.contextmanager
     def bar(self, total: int | None, what: str) -> Iterator[progress.Step]:
         """Show a progress bar in the other process."""
-        self("bar", (total, what))
+        number = next(self._bars)
+        self("bar", (number, total, what))
         try:
-            yield lambda steps, item="": self("step", (steps, item))
+            yield lambda steps, item="": self("step", (number, steps, item))
         finally:
-            self("end")
+            self("end", number)
+
+    @contextlib.contextmanager
+    def signs(self, total: int | None, what: str) -> Iterator[progress.Step]:
+        """Show no progress bar, but a sign of progress now and then."""
+        told = time.monotonic()
+
+        def step(steps: int, item: str = "") -> None:
+            nonlocal told
+            if time.monotonic() - told > SIGN_SECONDS:
+                told = time.monotonic()
+                self("alive")
+
+        yield step
 
 
 class _LogHandler(logging.handlers.QueueHandler):
@@ -126,8 +144,7 @@ def _set_up(setup: Setup, send: _Sender) -> None:
     logger = logging.getLogger("committee")
     logger.setLevel(setup.level)
     logger.addHandler(_LogHandler(send))
-    if setup.watched:
-        progress.show_with(send.bar)
+    progress.show_with(send.bar if setup.watched else send.signs)
 
 
 def _do_tasks(messages: queue.SimpleQueue[Any], send: _Sender, threads: int) -> None:

@@ -8,9 +8,11 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 from committee.base import progress
+from committee.base.text import duration
 from committee.executors.worker import STOP, Setup
 
 PROGRAM = "from committee.executors.worker import main; main()"
@@ -55,6 +57,7 @@ class WorkerProcess:
             [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._lock, self._busy = threading.Lock(), False
+        self._heard, self._why = time.monotonic(), ""
         level = logging.getLogger("committee").getEffectiveLevel()
         self._setup = Setup(list(sys.path), level, progress.watched(), threads)
 
@@ -72,7 +75,7 @@ class WorkerProcess:
         WorkerEnded
             The process ended before the task was done.
         """
-        self._busy = True
+        self._busy, self._heard = True, time.monotonic()
         self._send(task)
         result = self._result()
         self._busy = False
@@ -85,6 +88,12 @@ class WorkerProcess:
                 self._send(STOP)
         else:
             self.kill()
+
+    def end_if_silent(self, seconds: float) -> None:
+        """End the process if it does a task, and has sent no sign of progress for some seconds."""
+        if self._busy and time.monotonic() - self._heard > seconds:
+            self._why = f"no progress for {duration(seconds / 3600)}"
+            self._process.kill()
 
     def kill(self) -> None:
         """End the process at once."""
@@ -110,18 +119,23 @@ class WorkerProcess:
 
     def _result(self) -> Any:
         """Return the next result; meanwhile, pass on log records and progress."""
-        step: progress.Step = progress.silent
+        steps: dict[int, progress.Step] = {}
+        ends: dict[int, contextlib.ExitStack] = {}
         with contextlib.ExitStack() as bars:
             while True:
                 kind, value = self._receive()
                 if kind == "log":
                     logging.getLogger(value.name).handle(value)
                 elif kind == "bar":
-                    step = bars.enter_context(progress.bar(*value))
+                    number, *text = value
+                    ends[number] = bars.enter_context(contextlib.ExitStack())
+                    steps[number] = ends[number].enter_context(progress.bar(*text))
                 elif kind == "step":
-                    step(*value)
+                    steps[value[0]](*value[1:])
                 elif kind == "end":
-                    bars.close()
+                    ends[value].close()
+                elif kind == "alive":
+                    continue
                 elif kind == "interrupted":
                     raise WorkerEnded("interrupted", asked=True)
                 else:
@@ -131,10 +145,14 @@ class WorkerProcess:
         assert self._process.stdout is not None
         try:
             # From a process of our own, through a pipe that no other process has.
-            return pickle.load(self._process.stdout)
+            message = pickle.load(self._process.stdout)
+            self._heard = time.monotonic()
+            return message
         except (EOFError, OSError, pickle.UnpicklingError):
             raise self._ended() from None
 
     def _ended(self) -> WorkerEnded:
         code = self._process.wait()
+        if self._why:
+            return WorkerEnded(self._why)
         return WorkerEnded(f"signal {-code}" if code < 0 else f"exit code {code}")
