@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from committee.base.devices import resolve
-from committee.base.limits import at_least
+from committee.base.limits import count
 from committee.errors import UsageError
 from committee.in_memory.arrays import Arrays
 from committee.in_memory.networks import Networks
@@ -160,7 +160,7 @@ def fit_members(
     (60, 2)
     """
     networks, where = Networks(build), _device(device)
-    at_least("n", n, 1)
+    n = count("n", n)
     given = {"epochs": epochs, "lr": lr, "plan": plan, "together": together, **settings}
     if val is not None:
         given.setdefault("best_checkpoint", True)
@@ -169,7 +169,7 @@ def fit_members(
         batch_size = getattr(train, "batch_size", None) or BATCH
     data = read(train, val, task=task, class_names=class_names, target_names=target_names, device=where)
     _check_augmentation(data, training)
-    size = at_least("batch_size", int(batch_size), 1)
+    size = count("batch_size", batch_size)
     spec = MemberSpec(name, "in memory", seed, False, data.shape[-1], size, training)
     runs = Runs(spec, data, where, n, networks)
     return Members(*runs.carry_out())
