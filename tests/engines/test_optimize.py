@@ -79,6 +79,8 @@ def test_the_engine_is_stored_and_used_while_it_is_up_to_date(
     assert damaged.out == as_it_is.out
     assert "A stored engine is not used." in damaged.err
     assert "expected the choice of an engine, got a damaged one. Measure again with: " in damaged.err
+    assert cli("optimize", MEMBER, *at, "--budget", 0.2, "--engine", "remember").code == 0
+    assert "is not used" not in cli("predict", MEMBER, photos, *at).err
 
 
 def test_an_engine_is_named_and_refused_with_the_reason(cli, trained: Store, photos: Path) -> None:

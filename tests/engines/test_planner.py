@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ def test_a_choice_is_kept_until_something_changes_or_its_file_is_damaged(
     assert len(races) == 5
     for file in folder.glob("*.json"):
         file.write_text(json.dumps({"protocol": 1, "facts": {}}))
-    again()
+    again(cache=str(folder))
     assert len(races) == 6
     assert "A stored engine is not used." in caplog.text
 
@@ -148,6 +149,23 @@ def test_a_member_refuses_images_in_one_sentence_before_and_after() -> None:
     with pytest.raises(DataError, match=r"^member: expected a batch uint8 \[batch, 3, height, width\], got "):
         found.infer(images()[:, :2])
     assert found.predict(images(5)).shape == (5, 2)
+
+
+def test_a_folder_of_choices_that_cannot_be_made_is_named_and_the_engine_runs(
+    slow: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    assert optimize(slow, images(), 0.4, engines="right", cache=tmp_path / "file").engine == "right"
+    assert "The selected engine is not stored." in caplog.text
+
+
+@pytest.mark.parametrize("example", [None, "photo.jpg", [np.zeros((3, 4, 4)), np.zeros((3, 5, 4))]])
+def test_what_is_no_batch_is_named(slow: nn.Module, example: object) -> None:
+    text = (
+        rf"^example: expected a tensor or an array of inputs of one size, got a {type(example).__name__}\. "
+    )
+    with pytest.raises(DataError, match=text):
+        optimize(slow, example, cache=False)
 
 
 def test_wrong_arguments_are_named(slow: nn.Module) -> None:

@@ -86,3 +86,24 @@ def test_settings_reach_the_fits() -> None:
         EnsembleClassifier(small, settings={"optimizer": "adam"}).fit(*IRIS)
     with pytest.raises(CommitteeError, match="validation_fraction: expected at least 0 and below 1, got 1"):
         EnsembleClassifier(small, combiner="weighted", validation_fraction=1.0).fit(*IRIS)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"settings": {"epochs": 2}},
+            "settings: expected no parameter of the estimator, got 'epochs'. Give epochs to Ensemble",
+        ),
+        (
+            {"settings": {"seed": 2}},
+            "settings: expected no parameter of the estimator, got 'seed'. Give random_state to EnsembleCla",
+        ),
+        ({"early_stop": 5}, "early_stop: expected "),
+        ({"n": "3"}, "n: expected a whole number, got '3'."),
+    ],
+)
+def test_parameters_that_cannot_be_used_are_named(parameters, message) -> None:
+    with pytest.raises(CommitteeError) as caught:
+        EnsembleClassifier(**{"n": 2, **parameters}).fit(*IRIS)
+    assert str(caught.value).startswith(message)

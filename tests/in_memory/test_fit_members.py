@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Subset, TensorDataset
 
 from committee import Ensemble, fit_members
 from committee.errors import CommitteeError
@@ -19,6 +20,7 @@ ROWS, FEATURES = 240, 6
 RANDOM = torch.Generator().manual_seed(0)
 X = torch.randn(ROWS, FEATURES, generator=RANDOM)
 Y = (X[:, 0] + X[:, 1] > 0).long()
+PHOTOS = np.frombuffer(bytes(ROWS * 48), np.uint8).reshape(ROWS, 3, 4, 4)  # cannot be written to
 NUMBERS = 5 * X[:, 0] + 100
 
 
@@ -106,6 +108,13 @@ def test_loaders_are_read_once_with_their_batch_size() -> None:
     np.testing.assert_array_equal(found[0].predict(X), fit((X, Y), batch_size=60)[0].predict(X))
     single = fit([(x, int(y)) for x, y in data])
     np.testing.assert_array_equal(single[0].predict(X), fit()[0].predict(X))
+
+
+@pytest.mark.parametrize(("y", "outputs"), [(Y, 2), (torch.stack([X[:, 0], X[:, 1]], 1), 2)])
+def test_data_sets_of_torch_are_the_same_as_their_arrays(y, outputs) -> None:
+    data = Subset(TensorDataset(X, y), range(240))
+    found, arrays = (fit(each, n=1, epochs=1, build=lambda: Net(outputs))[0] for each in (data, (X, y)))
+    assert (found.predict(X[:5]) == arrays.predict(X[:5])).all()
 
 
 def test_validation_rows_choose_the_epoch_and_stop() -> None:
@@ -234,7 +243,41 @@ NAN[3, 2] = float("nan")
             {"build": lambda: Net(2, 5)},
             "member_1: expected a network from inputs, float [4, 6], to logits, got RuntimeError",
         ),
+        (
+            (X, Y.float()),
+            {"build": lambda: Net(2)},
+            "build: expected a network of as many numbers for each input as there are targets, 1, got 2. If "
+            "y are classes, give them as whole numbers or names, or say so: task='classification'.",
+        ),
+        (
+            (X, NUMBERS),
+            {"build": lambda: Net(1), "loss": "gaussian_nll"},
+            "build: expected a network of twice as many numbers for each input as there are targets, 1, "
+            "got 1.",
+        ),
+        (
+            (X, torch.arange(240) % 3),
+            {},
+            "build: expected a network of 3 outputs, for the classes '0', '1', '2', got one of 2. Give it "
+            "one for each.",
+        ),
+        (
+            (PHOTOS[:, 0], Y),
+            {},
+            "train: X: expected floating-point numbers, or square images uint8 [N, c, S, S], got uint8 "
+            "[240, 4, 4]. Give images of one channel an axis: X[:, None].",
+        ),
+        (
+            (PHOTOS.transpose(0, 2, 3, 1), Y),
+            {},
+            "train: X: expected floating-point numbers, or square images uint8 [N, c, S, S], got uint8 "
+            "[240, 4, 4, 3]. Move the axis of the channels: permute(0, 3, 1, 2) of a tensor, transpose of an "
+            "array.",
+        ),
+        ((X, Y, Y), {}, "train: expected a pair (X, y), or a loader of such pairs, got a tuple of 3."),
         ((X, Y), {"n": 0}, "n: expected at least 1, got 0."),
+        ((X, Y), {"n": "3"}, "n: expected a whole number, got '3'."),
+        ((X, Y), {"batch_size": 2.5}, "batch_size: expected a whole number, got 2.5."),
         (
             (X, Y),
             {"plan": "stacking"},

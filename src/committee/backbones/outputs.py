@@ -101,7 +101,7 @@ class Output:
         Raises
         ------
         UsageError
-            The output has no tensor where the logits are expected.
+            The output has no tensor where the logits are expected, or another number of numbers.
         """
         values = values_of(output)
         found = values.get("logits" if self.item is None else self.item, output)
@@ -114,7 +114,10 @@ class Output:
         if self.probabilities:
             return found.float().clamp(min=TINY).log()
         if self.variance:
-            numbers, raw = found.float().chunk(2, dim=1)
+            halves = found.float().chunk(2, dim=1)
+            if len(halves) != 2:
+                raise _another_count("twice ", len(self.scale), found.shape[1])
+            numbers, raw = halves
             return torch.stack([self._in_units(numbers), self._variances(raw)], dim=-1)
         return self._in_units(found.float()) if self.scale else found
 
@@ -122,7 +125,10 @@ class Output:
         if not self.scale:
             return standardized
         # Column by column, so that a recorded graph has numbers instead of tensors of one device.
-        columns = zip(standardized.unbind(1), self.scale, self.shift, strict=True)
+        found = standardized.unbind(1)
+        if len(found) != len(self.scale):
+            raise _another_count("", len(self.scale), len(found))
+        columns = zip(found, self.scale, self.shift, strict=True)
         return torch.stack([column * scale + shift for column, scale, shift in columns], 1)
 
     def _variances(self, raw: Tensor) -> Tensor:
@@ -178,6 +184,11 @@ def values_of(output: Any) -> dict[str | int, Any]:
     if hasattr(output, "logits"):
         return {"logits": output.logits}
     return dict(enumerate(output)) if isinstance(output, list | tuple) else {}
+
+
+def _another_count(factor: str, targets: int, got: int) -> UsageError:
+    expected = f"{factor}as many numbers for each input as there are targets, {targets}"
+    return UsageError("the output of a network", expected=expected, got=str(got))
 
 
 def no_logits(who: str, got: str) -> UsageError:

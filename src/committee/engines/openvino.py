@@ -66,7 +66,10 @@ class Openvino(Engine):
             "PERFORMANCE_HINT": "LATENCY",
         }
         with graph_file(module, example, f"the engine {self.key}") as graph:
-            request = core.compile_model(core.read_model(graph.path), "CPU", hints).create_infer_request()
+            try:
+                request = core.compile_model(core.read_model(graph.path), "CPU", hints).create_infer_request()
+            except RuntimeError as error:  # It begins with files of OpenVINO, and ends with what is wrong.
+                raise RuntimeError(str(error).strip().splitlines()[-1].removeprefix("-- ")) from error
 
         lock = threading.Lock()  # a request serves one call at a time
 

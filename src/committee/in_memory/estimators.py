@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from committee.base.limits import a_share, above_zero
 from committee.combiners.base import build as build_combiner
+from committee.errors import UsageError
 from committee.in_memory.default_network import perceptron
 from committee.in_memory.members import fit_members
 from committee.models.ensemble import Ensemble
@@ -58,9 +59,9 @@ class OfNetworks(BaseEstimator):
         """Train the members on inputs and encoded labels, and fit the combiner."""
         rule, seed = build_combiner(self.combiner).clone(), self._seed()
         kept, judging, fitting = self._split(strata, rule.learns, seed)
-        options = {**(self.settings or {}), **names}
+        options = {**self._settings(), **names}
         if self.early_stop is not None:
-            options |= {"val": (inputs[judging], labels[judging]), "early_stop": dict(self.early_stop)}
+            options |= {"val": (inputs[judging], labels[judging]), "early_stop": self.early_stop}
         members = fit_members(
             self.build or perceptron,
             (inputs[kept], labels[kept]),
@@ -99,6 +100,20 @@ class OfNetworks(BaseEstimator):
             return kept, held, held
         first, second = inner_slice(strata[held], None, 0.5, seed)
         return kept, held[first], held[second]
+
+    def _settings(self) -> dict[str, Any]:
+        """Return further settings; raise UsageError if one of them is a parameter of the estimator."""
+        settings = dict(self.settings or {})
+        twice = sorted(settings.keys() & {*self.get_params(deep=False), "seed", "val"})
+        if twice:
+            own = {"seed": "random_state", "val": "early_stop"}.get(twice[0], twice[0])
+            raise UsageError(
+                "settings",
+                expected="no parameter of the estimator",
+                got=f"'{twice[0]}'",
+                todo=f"Give {own} to {type(self).__name__} itself.",
+            )
+        return settings
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):

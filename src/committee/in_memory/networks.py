@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from committee.errors import DataError, UsageError, first_five
 from committee.in_memory.arrays import Arrays
@@ -76,7 +76,7 @@ class Networks:
         member, dataset = self.begin(job).eval(), cast("Arrays", job.dataset)
         rows = dataset.images(job.rows[:ROWS], member.view).to("cpu")
         with torch.no_grad():
-            found = member.network(member.view(rows))
+            found = _found(member, rows)
         names, factor = dataset.class_names, 2 if member.has_variance else 1
         if found.shape[1] != len(names):
             outputs = member.task.target_type.outputs
@@ -84,12 +84,27 @@ class Networks:
                 "build",
                 expected=f"a network of {factor * len(names)} outputs, for the {outputs} {first_five(names)}",
                 got=f"one of {factor * found.shape[1]}",
-                todo=f"Name all of its {outputs}: {member.task.target_type.output}_names=[...].",
+                todo=f"Name all of its {outputs}: {member.task.target_type.output}_names=[...]."
+                if found.shape[1] > factor * len(names)
+                else "Give it one for each.",
             )
         if not bool(found.isfinite().all()):
             raise DataError(
                 "build", expected="finite outputs of the untrained network", got="NaN or infinity"
             )
+
+
+def _found(member: Member, rows: Tensor) -> Tensor:
+    try:
+        found: Tensor = member.network(member.view(rows))
+    except UsageError as error:
+        raise UsageError(
+            "build",
+            expected=f"a network of {error.expected}",
+            got=error.got,
+            todo="If y are classes, give them as whole numbers or names, or say so: task='classification'.",
+        ) from None
+    return found
 
 
 def _needs_sizes(build: Callable[..., nn.Module]) -> bool:

@@ -95,11 +95,11 @@ def _pair(who: str, data: Any) -> Pair:
     """Return inputs and labels of a pair of arrays, or of an iterable of pairs."""
     if isinstance(data, tuple | list) and len(data) == PAIR and not _is_item(data[0]):
         inputs, labels = data
-    elif isinstance(data, Tensor | np.ndarray) or not isinstance(data, Iterable):
+    elif not _has_items(data):
         raise DataError(
             who,
             expected="a pair (X, y), or a loader of such pairs",
-            got=type(data).__name__,
+            got=f"a tuple of {len(data)}" if isinstance(data, tuple) else type(data).__name__,
             todo="Pass inputs and labels as a tuple.",
         )
     else:
@@ -116,15 +116,25 @@ def _is_item(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == PAIR
 
 
-def _collected(who: str, data: Iterable[Any]) -> tuple[Tensor, NDArray[Any]]:
+def _has_items(data: Any) -> bool:
+    """Return whether data are several pairs, one after the other or by number."""
+    if isinstance(data, tuple):
+        return bool(data) and _is_item(data[0])
+    if isinstance(data, Tensor | np.ndarray):
+        return False
+    return isinstance(data, Iterable) or (isinstance(data, Dataset) and hasattr(data, "__len__"))
+
+
+def _collected(who: str, data: Any) -> tuple[Tensor, NDArray[Any]]:
     """Return all inputs and labels that an iterable yields, in batches or one by one."""
     inputs, labels = list[Tensor](), list[NDArray[Any]]()
-    for item in data:
+    alone = not isinstance(data, Iterable)  # a data set of torch, which has numbered items
+    for item in (data[place] for place in range(len(data))) if alone else data:
         if not (isinstance(item, tuple | list) and len(item) == PAIR):
             got = f"{len(item)} values" if isinstance(item, tuple | list) else type(item).__name__
             raise DataError(who, expected="a loader of pairs of inputs and labels", got=got)
         values, given = torch.as_tensor(_array(item[0])), _array(item[1])
-        single = given.ndim == 0
+        single = alone or given.ndim == 0
         inputs.append(values[None] if single else values)
         labels.append(given[None] if single else given)
     if not inputs:
@@ -164,7 +174,7 @@ def inputs_of(who: str, inputs: Any) -> Tensor:
             f"{who}: X",
             expected="floating-point numbers, or square images uint8 [N, c, S, S]",
             got=f"{str(array.dtype).removeprefix('torch.')} {list(array.shape)}",
-            todo="Convert them: X.float() of a tensor, X.astype('float32') of an array.",
+            todo=_advice(array),
         )
     found = array.float()
     wrong = int((~found.isfinite().flatten(1).all(1)).sum())
@@ -173,9 +183,19 @@ def inputs_of(who: str, inputs: Any) -> Tensor:
     return found
 
 
+def _advice(array: Tensor) -> str:
+    """Return how inputs of another type, or images with other axes, become such as can be read."""
+    if array.dtype == torch.uint8 and array.ndim == 3 and array.shape[1] == array.shape[2]:
+        return "Give images of one channel an axis: X[:, None]."
+    if array.dtype == torch.uint8 and array.ndim == 4 and array.shape[3] in (1, 3, 4):
+        return "Move the axis of the channels: permute(0, 3, 1, 2) of a tensor, transpose of an array."
+    return "Convert them: X.float() of a tensor, X.astype('float32') of an array."
+
+
 def _numbers(who: str, inputs: Any) -> Tensor:
     try:
-        return torch.as_tensor(np.ascontiguousarray(inputs))
+        array = np.ascontiguousarray(inputs)
+        return torch.as_tensor(array) if array.flags.writeable else torch.tensor(array)
     except (TypeError, ValueError) as error:
         raise DataError(f"{who}: X", expected="an array of numbers", got=str(error).splitlines()[0]) from None
 

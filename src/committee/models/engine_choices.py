@@ -179,6 +179,14 @@ def read_choices(folder: Path) -> dict[Path, Choice]:
     return {path: choice for path, choice in found.items() if choice is not None}
 
 
+def remove_choices(folder: Path, model: str) -> None:
+    """Remove from a folder the choices for other states of a model, and files that cannot be read."""
+    kept = {path for path, choice in read_choices(folder).items() if choice.facts.get("model") == model}
+    for path in folder.glob("[!.]*.json"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
+
+
 def _read(path: Path) -> Choice | None:
     """Return the choice in a file; None if the file is damaged, or of another version."""
     expected, todo = "the choice of an engine", "Measure again with: committee optimize NAME"

@@ -57,7 +57,7 @@ class Reference:
     """
 
     def __init__(self, module: nn.Module, example: Any) -> None:
-        self.module, self.example = module, torch.as_tensor(example).to(device_of(module))
+        self.module, self.example = module, _tensor(example).to(device_of(module))
         self.infer: Infer = getattr(module, "infer", module)
         first, other = self._first(), _other_images(self.example)
         self._batches = [self.example, other, other[:1]]
@@ -121,6 +121,18 @@ class Reference:
             except Exception as error:
                 raise _refused(self.example, str(error).partition("\n")[0]) from error
         raise _refused(self.example, "")
+
+
+def _tensor(example: Any) -> Tensor:
+    try:
+        return torch.as_tensor(example)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(
+            "example",
+            expected="a tensor or an array of inputs of one size",
+            got=f"a {type(example).__name__}",
+            todo="Give a batch as the model takes it, such as images uint8 [batch, channels, height, width].",
+        ) from None
 
 
 def _refused(example: Tensor, reason: str) -> DataError:

@@ -33,7 +33,7 @@ def optimize(
     tolerance: float = TOLERANCE,
     *,
     engines: Sequence[str] | None = None,
-    cache: bool | Path = True,
+    cache: bool | str | Path = True,
     model: str = "",
 ) -> Optimized:
     """Measure all engines on a module, and return it with the fastest one that predicts the same.
@@ -55,9 +55,9 @@ def optimize(
     tolerance : float
         Largest difference of a probability, or of a number relative to the larger of the standard deviation
         of its target and the root mean square. Engines of half precision are tried if it is above 1e-5.
-    engines : sequence of str, optional
+    engines : str or sequence of str, optional
         The engines to measure; all by default.
-    cache : bool or Path
+    cache : bool, str or Path
         Whether to read and write choices in the user's cache folder, or another folder for them. A choice
         holds for the same weights, images, device, threads, versions, engines and tolerance.
     model : str
@@ -120,7 +120,7 @@ class _Plan:
         example: Any,
         limits: tuple[float, float],
         engines: Sequence[str] | None,
-        cache: bool | Path,
+        cache: bool | str | Path,
         model: str,
     ) -> None:
         self._start = time.perf_counter()
@@ -129,7 +129,7 @@ class _Plan:
         above_zero("tolerance", self._tolerance)
         self._entries = _entries(engines, self._tolerance)
         self._reference = Reference(module.eval(), example)
-        self._folder = user_cache("engines") if cache is True else cache or None
+        self._folder = user_cache("engines") if cache is True else Path(cache) if cache else None
         digest = model or (digest_of(module) if self._folder else "")
         self._facts = facts_of(digest, self._reference.example, self._tolerance, self._entries)
 
@@ -163,7 +163,7 @@ class _Plan:
         if self._folder:
             try:
                 write_choice(self._folder, choice)
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 log.warning("The selected engine is not stored. %s", error)
         return self._optimized(found, choice)
 
@@ -181,7 +181,8 @@ def _entries(engines: Sequence[str] | None, tolerance: float) -> list[tuple[str,
     """
     family: Family[Any] = Family("committee.engines", "engine")
     entries = []
-    for name in dict.fromkeys(family.names() if engines is None else engines):
+    named = [engines] if isinstance(engines, str) else engines
+    for name in dict.fromkeys(family.names() if named is None else named):
         facts = family.constants(name)
         precisions = facts.get("precisions", ("fp32",))
         if name != EAGER:

@@ -17,7 +17,7 @@ from committee.images.decode import decode
 from committee.images.resize import Axis, resize
 from committee.images.view import views_by_canvas
 from committee.models.canvases import canvases_of
-from committee.models.engine_choices import Choice, read_choices
+from committee.models.engine_choices import Choice, remove_choices
 from committee.models.planner import choose
 from committee.models.predictor import Images
 from committee.models.tiling import TILE
@@ -84,9 +84,7 @@ def optimize_stored(
     example, origin = example_of(store, module, count, size, photos)
     key, folder = engine_key(store, facts["name"], facts["inference"]), store.engines(facts["name"])
     with store.hold():
-        for path, old in read_choices(folder).items():
-            if old.facts.get("model") != key:  # the model was trained again
-                path.unlink(missing_ok=True)
+        remove_choices(folder, key)  # The model may have been trained again.
         choice = choose(module, example, cache=folder, model=key, **limits)
     return facts["name"], choice, f"{count} x {' x '.join(map(str, example.shape[1:]))}, {origin}"
 
