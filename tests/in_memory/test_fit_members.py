@@ -154,6 +154,20 @@ def test_fits_are_stacked_where_a_trial_is_faster_and_the_same(speedup, same, mo
     assert bool(called) == (speedup > 1 and same)
 
 
+@pytest.mark.parametrize("together", ["none", "stacked"])
+def test_an_error_of_a_network_in_training_is_quoted_with_the_shape_of_its_inputs(together) -> None:
+    class Fails(Net):
+        def forward(self, x):
+            if self.training:
+                raise RuntimeError("no such axis")
+            return super().forward(x)
+
+    with pytest.raises(CommitteeError) as caught:
+        fit(build=Fails, together=together)
+    text = "member_1/fit: expected a network that accepts inputs [30, 6], got no such axis."
+    assert str(caught.value) == text
+
+
 def test_the_state_of_torch_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -274,6 +288,17 @@ NAN[3, 2] = float("nan")
             "[240, 4, 4, 3]. Move the axis of the channels: permute(0, 3, 1, 2) of a tensor, transpose of an "
             "array.",
         ),
+        (
+            (X, Y),
+            {"build": lambda: nn.LazyLinear(2)},
+            "build: expected a network whose weights have a size, got lazy layers. Call it once before you ",
+        ),
+        (
+            (X, Y),
+            {"build": lambda: Net().requires_grad_(False)},
+            "build: expected a network with weights to train, got one whose weights are all frozen.",
+        ),
+        ((X, Y), {"class_names": ["a", "a"]}, "class_names: expected distinct names, got 'a' twice."),
         ((X, Y, Y), {}, "train: expected a pair (X, y), or a loader of such pairs, got a tuple of 3."),
         ((X, Y), {"n": 0}, "n: expected at least 1, got 0."),
         ((X, Y), {"n": "3"}, "n: expected a whole number, got '3'."),

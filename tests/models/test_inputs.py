@@ -50,6 +50,12 @@ def test_a_member_takes_inputs_of_its_shape_and_lives_in_ensembles(shape, tmp_pa
     assert isinstance(again.members[0].view, AsGiven) and again.members[0].normalized
 
 
+def test_rows_of_a_data_frame_are_inputs() -> None:
+    frame = pytest.importorskip("pandas").DataFrame({"a": [0.5, 1.5], "b": [1, 2]})
+    member = make((2,))
+    np.testing.assert_array_equal(member.predict(frame), member.predict(frame.to_numpy(np.float32)))
+
+
 def test_networks_of_numbers(tmp_path) -> None:
     member = make((5,), targets=["a", "b", "c"], shift=[1.0] * 3, scale=[2.0] * 3)
     inputs = torch.randn(4, 5)

@@ -42,7 +42,11 @@ def read_labels(
     train = next(iter(splits.values()))
     numeric = target_names is not None or (train.dtype.kind == "f" and class_names is None)
     type_ = TASKS[task] if task else NUMBERS if numeric else CLASSES
-    return _numbers(splits, target_names) if type_ is NUMBERS else _classes(splits, class_names)
+    found = _numbers(splits, target_names) if type_ is NUMBERS else _classes(splits, class_names)
+    twice = [name for name in found.names if found.names.count(name) > 1]
+    if twice:
+        raise UsageError(f"{type_.output}_names", expected="distinct names", got=f"'{twice[0]}' twice")
+    return found
 
 
 def _classes(splits: Mapping[str, NDArray[Any]], class_names: Sequence[str] | None) -> Labels:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from committee.errors import DataError, UsageError, first_five
 from committee.in_memory.arrays import Arrays
@@ -59,6 +60,7 @@ class Networks:
         if net is self._last:
             raise UsageError("build", expected="a new network each time", got="the same one again")
         self._last = net
+        _check_weights(net)
         return _member(net, job)
 
     def check(self, job: Job) -> None:
@@ -92,6 +94,23 @@ class Networks:
             raise DataError(
                 "build", expected="finite outputs of the untrained network", got="NaN or infinity"
             )
+
+
+def _check_weights(net: nn.Module) -> None:
+    weights = list(net.parameters())
+    if any(map(is_lazy, weights)):
+        raise UsageError(
+            "build",
+            expected="a network whose weights have a size",
+            got="lazy layers",
+            todo="Call it once before you return it: net(torch.zeros(1, *shape)).",
+        )
+    if not any(weight.requires_grad for weight in weights):
+        raise UsageError(
+            "build",
+            expected="a network with weights to train",
+            got="one without" if not weights else "one whose weights are all frozen",
+        )
 
 
 def _found(member: Member, rows: Tensor) -> Tensor:

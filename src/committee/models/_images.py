@@ -128,7 +128,9 @@ def channels_of(module: nn.Module) -> int:
 def image_batches(
     images: Tensor | NDArray[np.uint8] | Iterable[Source | Tensor], channels: int, size: int = BATCH
 ) -> Iterator[Tensor]:
-    """Yield images in batches of at most `size` images of one shape, in their order."""
+    """Yield images in batches of at most `size` images of one shape, in their order; rows of a data frame."""
+    if len(getattr(images, "shape", ())) > 1 and hasattr(images, "to_numpy"):
+        images = np.asarray(images.to_numpy(), np.float32)
     if isinstance(images, np.ndarray):
         images = _tensor(images)
     if isinstance(images, Tensor):

@@ -115,7 +115,7 @@ def inner_outputs(
     for start in range(0, len(rows), size):
         check_interrupt()
         images = member.view(job.dataset.images(rows[start : start + size], member.view).to(device))
-        with as_training_error(job.name, images.shape[-1]):
+        with as_training_error(job.name, images.shape):
             outputs = functional_call(network, weights, (images,))
         parts.append(task.normalized(outputs.float()).cpu().numpy())
     return np.concatenate(parts)

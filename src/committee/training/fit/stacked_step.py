@@ -96,7 +96,7 @@ class StackedStep:
         found = [loop.backward.loader(rows) for loop, rows in zip(self.loops, positions, strict=True)]
         images = torch.stack([each for each, _ in found])
         judged = list[tuple[Tensor, Tensor]]()
-        with as_training_error(self.loops[0].job.name, images.shape[-1]):
+        with as_training_error(self.loops[0].job.name, images.shape[1:]):
             with self.precision.autocast():
                 outputs = self.stack(self._cast(images), shared=False).float().unbind()
             for loop, output, (_, labels), rows in zip(self.loops, outputs, found, positions, strict=True):

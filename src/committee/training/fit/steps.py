@@ -85,7 +85,7 @@ class Step:
     def _part(self, model: nn.Module, positions: Rows, share: Tensor | None = None) -> Tensor:
         """Return loss and score of rows processed at once; `share` scales their gradients."""
         images, labels = self.loader(positions)
-        with as_training_error(self.who, images.shape[-1]):
+        with as_training_error(self.who, images.shape):
             outputs = model(images)
             loss, result = self.judge(outputs, labels, positions)
             self.fabric.backward(loss if share is None else loss * share)
