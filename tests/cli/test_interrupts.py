@@ -77,7 +77,7 @@ def signal_in(monkeypatch):
 @pytest.mark.parametrize(
     ("number", "place"),
     [
-        (signal.SIGTERM, "committee.images.cache:frame"),
+        (signal.SIGTERM, "committee.images.cache:write_header"),
         (signal.SIGINT, "committee.images.decoded:hash_images"),
         (signal.SIGTERM, "committee.training.plans.base:logits_of"),
         (signal.SIGINT, "committee.store.commit:list_files"),

@@ -22,6 +22,7 @@ from committee.predictions.checks import (
 )
 from committee.predictions.fields import Fields
 from committee.predictions.target_types import CLASSES, TARGET_TYPES
+from committee.store.mapped import create_array
 from committee.untrusted.documents import build, read_json
 from committee.untrusted.growth import text_array
 from committee.untrusted.npy import load_npy
@@ -81,7 +82,7 @@ def _write_logits(logits: NDArray[np.float32], path: Path) -> None:
     if kept is None:
         np.save(path, logits)
         return
-    file = np.lib.format.open_memmap(path, "w+", kept.stored_as, kept.shape)
+    file = create_array(path, kept.shape, kept.stored_as)
     for place, member in enumerate(kept):
         file[place] = member
     file.flush()

@@ -91,12 +91,12 @@ def describe(found: Comparison) -> str:
 
 
 def _several(crossfits: Sequence[CrossFit], workers: int) -> list[list[Bundle]]:
-    """Return the bundles with several networks of each kind, the largest first."""
+    """Return the bundles with several networks of each kind that can be stacked, the largest first."""
     alike: dict[object, list[Bundle]] = {}
     for bundle in sorted(bundles_of(crossfits, workers), key=lambda each: -_networks(crossfits, each)):
-        if _networks(crossfits, bundle) > 1:
-            first = bundle[0]
-            alike.setdefault(kind(crossfits[first.plan].plan, first.fit), []).append(bundle)
+        own = kind(crossfits[bundle[0].plan].plan, bundle[0].fit)
+        if own is not None and _networks(crossfits, bundle) > 1:
+            alike.setdefault(own, []).append(bundle)
     return list(alike.values())
 
 

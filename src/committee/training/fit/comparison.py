@@ -26,6 +26,8 @@ STEPS = 8
 """Steps that are compared."""
 FIRST = 3
 """Steps of these that are not timed, since they allocate memory."""
+LONG = 0.05
+"""Seconds of a step of one network, above which nearly all of them are products, which a stack has too."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,20 @@ def compare(jobs: Sequence[Job]) -> Comparison:
     device = jobs[0].device
     found: Comparison | Exception
     with preserved_generators(device):
-        found = attempt(partial(_compared, [_shortened(job) for job in jobs], _sizes(jobs[0])))
+        found = attempt(partial(_tried, [_shortened(job) for job in jobs], _sizes(jobs[0])))
     free_memory(device)
     if isinstance(found, Exception):
         return Comparison(reason=getattr(found, "reason", "") or str(found).partition("\n")[0])
     return found
+
+
+def _tried(jobs: Sequence[Job], sizes: Sequence[int]) -> Comparison:
+    """Compare short steps; of a network whose steps are long, make no more than two."""
+    first = _loop(jobs[0])
+    _, seconds = (_seconds(partial(_each, [first], np.arange(sizes[0]))) for _ in range(2))
+    if seconds > LONG:
+        return Comparison(reason=f"a step of one network takes {1e3 * seconds:.0f} ms, with little overhead")
+    return _compared(jobs, sizes)
 
 
 def _compared(jobs: Sequence[Job], sizes: Sequence[int]) -> Comparison:
