@@ -187,8 +187,8 @@ def _entries(engines: Sequence[str] | None, tolerance: float) -> list[tuple[str,
         precisions = facts.get("precisions", ("fp32",))
         if name != EAGER:
             entries += [
-                (facts.get("effort", 1), place, name, precision)
+                (facts.get("effort", 1), name, place, precision)
                 for place, precision in enumerate(precisions)
                 if precision == "fp32" or tolerance > TOLERANCE
             ]
-    return [(name, precision) for *_, name, precision in sorted(entries)]
+    return [(name, precision) for _, name, _, precision in sorted(entries)]
