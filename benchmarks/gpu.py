@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import main_job
 import torch
 from harness import Row, main
 from peers.small_networks import FASHION
@@ -36,6 +37,8 @@ def measure(quick: bool) -> list[Row]:
         return [Row(QUESTION, "all of it", "", None, note="not measured: there is no GPU")]
     with mock.patch.multiple(inference, BUDGET=10.0, SECONDS=3.0), mock.patch.multiple(training, SEEDS=2):
         rows = inference.measure(quick, device) + training.measure(quick, device)
+    with mock.patch.multiple(main_job, SEEDS=1):
+        rows += main_job.measure(quick, device)
     return [*rows, *fashion_whole(quick)]
 
 

@@ -24,14 +24,14 @@ from committee.models.member import Member
 
 QUESTION = "inference"
 LOOP, VMAP, WRAPPER = "plain loop", "vmap", "torch-uncertainty's wrapper"
-BUDGET = 60.0
+BUDGET = 20.0
 """Seconds of the planner."""
 CALL = 0.02
 """Seconds that repeated calls take at least, in each of which a measurement consists."""
-ROUNDS, LEAST, SECONDS = 15, 5, 20.0
+ROUNDS, LEAST, SECONDS = 15, 5, 6.0
 """Rounds of a measurement; after so many seconds, only the least number of them."""
-EFFORT = 1
-"""Largest `effort` of engines that have rows of their own: others take up to minutes to prepare."""
+EFFORT, ALONE = 1, 5
+"""Largest `effort` and number of members of engines with rows of their own: others take long to prepare."""
 Run = Callable[[Tensor], Tensor]
 
 
@@ -78,7 +78,7 @@ def rows(case: Case, members: int, size: int, device: str, quick: bool) -> Itera
     if installed("torch_uncertainty"):
         runs[WRAPPER] = wrapped(nets)
     engines = {name: ENGINES.load(name) for name in (["eager"] if quick else ENGINES.names())}
-    for name, engine in engines.items() if case.tolerance <= 1e-5 else ():
+    for name, engine in engines.items() if case.tolerance <= 1e-5 and members <= ALONE else ():
         if engine.effort <= EFFORT and not engine().missing(ensemble, images):
             runs[name] = probabilities(engine().prepare(ensemble, images))
     planned = ensemble.optimize(images, 1.0 if quick else BUDGET, case.tolerance, cache=False)

@@ -1,9 +1,9 @@
 """The main job, from image files to out-of-fold and test predictions, compared with a plain script.
 
 `committee train` and `peers/plain_script.py` run the same recipe, each in a process of its own including
-imports and decoding, in alternation, once per seed: two small networks of timm, three folds and a refit.
-The images are JPEG files: scikit-learn's scanned digits, each in a light color on a dimmed part of a
-photograph.
+imports and decoding, in alternation, once per seed: small networks of timm, three folds and a refit, on all
+cores. The images are scikit-learn's scanned digits, each in a light color on a dimmed part of a photograph:
+JPEG files of 160 pixels for two networks, and PNG files of 64 pixels for three.
 """
 
 from __future__ import annotations
@@ -33,31 +33,35 @@ from committee.predictions.table import Predictions
 
 QUESTION = "main job"
 PEER = "ImageFolder + timm script"
-SIDE = 160
+TARGET, SEEDS = 3.0, 3
 FULL = {
     "backbones": ["test_resnet", "test_efficientnet"],
+    "suffix": "jpg",
+    "side": 160,
     "size": 64,
     "batch": 32,
     "folds": 3,
     "epochs": 6,
     "lr": 1e-2,
+    "device": "cpu",
 }
+PNG = {**FULL, "backbones": [*FULL["backbones"], "test_convnext"], "suffix": "png", "side": 64}
 QUICK = {**FULL, "backbones": ["test_resnet"], "folds": 2, "epochs": 1, "size": 32, "batch": 8}
 Settings = dict[str, Any]
 
 
-def write_photos(root: Path, count: int) -> None:
-    """Write `count` JPEG files of 10 classes, a fifth of them as a test split."""
+def write_photos(root: Path, count: int, side: int, suffix: str) -> None:
+    """Write `count` files of 10 classes, a fifth of them as a test split."""
     rng, digits, photos = np.random.default_rng(0), load_digits(), load_sample_images().images
     for row in range(count):
         photo, digit = photos[row % 2], Image.fromarray((digits.images[row] * 15.9).astype(np.uint8))
-        top, left = (rng.integers(0, length - SIDE) for length in photo.shape[:2])
-        mask = np.asarray(digit.resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None] / 255
-        ground = photo[top : top + SIDE, left : left + SIDE] // 2
+        top, left = (rng.integers(0, length - side) for length in photo.shape[:2])
+        mask = np.asarray(digit.resize((side, side), Image.Resampling.BICUBIC))[..., None] / 255
+        ground = photo[top : top + side, left : left + side] // 2
         piece = (1 - mask) * ground + mask * rng.integers(128, 256, 3)
         folder = root / ("test" if row % 5 == 0 else "train") / str(digits.target[row])
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(piece.astype(np.uint8)).save(folder / f"{row}.jpg", quality=90)
+        Image.fromarray(piece.astype(np.uint8)).save(folder / f"{row}.{suffix}", quality=90)
 
 
 def run(script: list[str], words: list[str], apart: bool) -> None:
@@ -82,7 +86,7 @@ def ours(data: Path, store: Path, given: Settings, apart: bool) -> None:
         "dataset.batch_size": given["batch"],
         "dataset.fit": "crop",
         "seed": given["seed"],
-        "device": "cpu",
+        "device": given["device"],
         "training.folds": given["folds"],
         "training.epochs": given["epochs"],
         "training.lr": given["lr"],
@@ -155,20 +159,27 @@ def one_round(
     return own, other, figures
 
 
-def measure(quick: bool) -> list[Row]:
-    """Return the ratio of the wall-clock times, and the accuracies."""
-    base, count, seeds = (QUICK, 60, 1) if quick else (FULL, 1200, 3)
+def measure(quick: bool, device: str = "cpu") -> list[Row]:
+    """Return the ratio of the wall-clock times of each case, and the accuracies."""
+    cases, count, seeds = ((QUICK,), 60, 1) if quick else ((FULL, PNG), 1200, SEEDS)
+    return [compared({**case, "device": device}, count, seeds, not quick) for case in cases]
+
+
+def compared(base: Settings, count: int, seeds: int, apart: bool) -> Row:
+    """Return the row of one case."""
     with tempfile.TemporaryDirectory() as folder:
-        write_photos(Path(folder) / "data", count)
-        rounds = [one_round(Path(folder), {**base, "seed": seed}, not quick) for seed in range(seeds)]
+        write_photos(Path(folder) / "data", count, base["side"], base["suffix"])
+        rounds = [one_round(Path(folder), {**base, "seed": seed}, apart) for seed in range(seeds)]
     figures = {name: [each[2][name] for each in rounds] for name in rounds[0][2]}
     least = floor(base, count * 4 // 5)
     nets = f"{len(base['backbones'])} networks at {base['size']} px"
-    work = f"{count} JPEG, {nets}, {base['folds']} folds + refit, {base['epochs']} epochs"
+    files = f"{count} {base['suffix'].upper()} of {base['side']} px"
+    work = f"{files}, {nets}, {base['folds']} folds + refit, {base['epochs']} epochs"
     accuracies = "; ".join(summary(name, values) for name, values in figures.items())
     note = f"forward and backward alone take {least:.0f} s; accuracy: {accuracies}"
     middle = statistics.median(own for own, _, _ in rounds)
-    return [Row(QUESTION, work, PEER, middle, *spread([b / a for a, b, _ in rounds]), target=2, note=note)]
+    ratios = spread([b / a for a, b, _ in rounds])
+    return Row(QUESTION, work, PEER, middle, *ratios, target=TARGET, note=note)
 
 
 if __name__ == "__main__":

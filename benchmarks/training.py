@@ -25,6 +25,7 @@ PEERS = {
     "voting": ("TorchEnsemble, voting", "torchensemble"),
     "bagging": ("TorchEnsemble, bagging", "torchensemble"),
     "torch_uncertainty": ("torch-uncertainty", "torch_uncertainty"),
+    "ours_stacked": ("ours, together: stacked", "torch"),
 }
 TARGETS = {("MLP", "loop"): 3.0, ("LeNet", "loop"): 1.8, ("MLP", "bagging"): 3.5}
 COSTS = {"fit": "fit", "fit_cpu": "fit, processor time", "wall": "process"}

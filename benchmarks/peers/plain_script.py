@@ -37,6 +37,7 @@ def transforms(size: int) -> tuple[v2.Transform, v2.Transform]:
 
 def fit(network: nn.Module, loader: DataLoader[tuple[Tensor, Tensor]], epochs: int, lr: float) -> None:
     """Train a network."""
+    device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(param_groups_weight_decay(network, 0.01), lr=lr)
     steps, warmup = epochs * len(loader), min(1.0, epochs / 5) * len(loader)
 
@@ -50,7 +51,7 @@ def fit(network: nn.Module, loader: DataLoader[tuple[Tensor, Tensor]], epochs: i
     for _ in range(epochs):
         for images, labels in loader:
             optimizer.zero_grad()
-            loss = functional.cross_entropy(network(images), labels)
+            loss = functional.cross_entropy(network(images.to(device)), labels.to(device))
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
@@ -60,8 +61,8 @@ def fit(network: nn.Module, loader: DataLoader[tuple[Tensor, Tensor]], epochs: i
 @torch.inference_mode()
 def predict(network: nn.Module, loader: DataLoader[tuple[Tensor, Tensor]]) -> NDArray[np.float32]:
     """Return probabilities, float32 `[N, C]`."""
-    network.eval()
-    return np.concatenate([network(images).softmax(1).numpy() for images, _ in loader])
+    device = next(network.eval().parameters()).device
+    return np.concatenate([network(images.to(device)).softmax(1).cpu().numpy() for images, _ in loader])
 
 
 def main() -> None:
@@ -69,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with train/<class> and test/<class>")
     parser.add_argument("out", type=Path)
-    parser.add_argument("settings", type=json.loads, help="backbones, size, batch, folds, epochs, lr, seed")
+    parser.add_argument("settings", type=json.loads, help="backbones, size, batch, ..., device, seed")
     asked = parser.parse_args()
     given = asked.settings
     # One loader per core is the usual choice.
@@ -97,7 +98,7 @@ def main() -> None:
         folds = StratifiedKFold(given["folds"], shuffle=True, random_state=given["seed"])
         for learned, held_out in [*folds.split(everything, labels), (everything, everything[:0])]:
             torch.manual_seed(given["seed"])
-            network = timm.create_model(backbone, num_classes=len(train.classes))
+            network = timm.create_model(backbone, num_classes=len(train.classes)).to(given["device"])
             fit(network, batches(train, learned, learn=True), given["epochs"], given["lr"])
             if len(held_out):
                 oof[held_out] = predict(network, batches(shown, held_out))

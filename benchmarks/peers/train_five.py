@@ -117,12 +117,17 @@ def ours(build: Build, train: Labeled, epochs: int, seed: int) -> Predict:
     return _ours("single", build, train, epochs, seed)
 
 
+def ours_stacked(build: Build, train: Labeled, epochs: int, seed: int) -> Predict:
+    """Train with `committee.fit_members` as one network, up to the last bits of the results."""
+    return _ours("single", build, train, epochs, seed, "stacked")
+
+
 def ours_bagging(build: Build, train: Labeled, epochs: int, seed: int) -> Predict:
     """Train bags with `committee.fit_members`."""
     return _ours("bagging", build, train, epochs, seed)
 
 
-def _ours(plan: str, build: Build, train: Labeled, epochs: int, seed: int) -> Predict:
+def _ours(plan: str, build: Build, train: Labeled, epochs: int, seed: int, together: str = "auto") -> Predict:
     import committee
 
     members = committee.fit_members(
@@ -137,6 +142,7 @@ def _ours(plan: str, build: Build, train: Labeled, epochs: int, seed: int) -> Pr
         scheduler="constant",
         warmup_epochs=0,
         seed=seed,
+        together=together,
         device=train.images.device,
     )
     ensemble = committee.Ensemble(members).to(train.images.device)
@@ -153,7 +159,7 @@ def _mean(nets: list[nn.Module]) -> Predict:
     return lambda images: torch.stack([net(images) for net in nets]).softmax(-1).mean(0)
 
 
-WAYS = (loop, loop_with_loader, voting, bagging, torch_uncertainty, ours, ours_bagging)
+WAYS = (loop, loop_with_loader, voting, bagging, torch_uncertainty, ours, ours_stacked, ours_bagging)
 
 
 def run(way: str, network: str, seed: int, rows: int, epochs: int, device: str = "cpu") -> dict[str, float]:
