@@ -127,7 +127,7 @@ class Runs:
         return [each for each in found if isinstance(each, Trained)]
 
     def _are_stacked(self, jobs: Sequence[Job]) -> bool:
-        """Return whether fits make their steps as one: if asked to, or if a trial speaks for it."""
+        """Return whether fits make their steps as one: by `together`, or by a trial of their speed."""
         way = self.plans[0].spec.training.together
         return len(jobs) > 1 and (way == "stacked" or (way == "auto" and _is_faster(jobs)))
 

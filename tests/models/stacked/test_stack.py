@@ -63,13 +63,23 @@ KINDS = {
         nn.Flatten(), nn.Linear(72, 9), nn.ReLU(), nn.Dropout(0.3), nn.Linear(9, 3, bias=False)
     ),
     "cnn": lambda: nn.Sequential(
-        nn.Conv2d(2, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-        nn.Conv2d(6, 6, 3, padding="same", groups=3), nn.GroupNorm(2, 6), nn.GELU(), nn.Dropout2d(0.3),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Softmax(1),
+        nn.Conv2d(2, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 6, 3, padding="same", groups=3),
+        nn.GroupNorm(2, 6),
+        nn.GELU(),
+        nn.Dropout2d(0.3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 4),
+        nn.BatchNorm1d(4),
+        nn.Softmax(1),
     ),
     "odd": Odd,
     "patches": Patches,
-}  # fmt: skip
+}
 
 
 def built(kind, count=3, training=True, dtype=torch.float32):
@@ -266,7 +276,7 @@ REFUSED = {
     "the class of the network differs": lambda: [nn.ReLU(), nn.Tanh()],
     "only one of them has the layer '1'": lambda: [of_sequence(nn.ReLU()), of_sequence(nn.ReLU(), nn.ReLU())],
     "do not take an example [4, 3]: ": lambda: [nn.Linear(2, 3), nn.Linear(2, 3)],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("reason", REFUSED)

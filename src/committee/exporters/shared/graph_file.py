@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from committee.exporters._onnx_graph import record, require_packages, save
 from committee.exporters._resized import FromResized
 
 BATCH = {0: torch.export.Dim("batch")}
+
+log = logging.getLogger(__name__)
 
 
 class GraphFile(NamedTuple):
@@ -120,8 +123,8 @@ def _recorded(module: nn.Module, example: Tensor, who: str) -> tuple[Any, _After
         try:
             after = _AfterResizing(module, who)
             return _record(after, images, who), after
-        except ExportError:  # parts of it do not preprocess images themselves
-            pass
+        except ExportError as error:  # parts of it do not preprocess images themselves
+            log.debug("%s is recorded with its preprocessing: %s", who, error)
     whole = _AsTheyAre(module)
     return _record(whole, images, who), whole
 
