@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 
 from committee.pipeline.shared.records import model_source
 from committee.store.commit import commit, write_json
+from committee.store.hashes import hash_file
 from committee.store.layout import Store
 
 ALL = ("--set", "exports.which=all")
@@ -55,7 +57,9 @@ def test_writes_elsewhere_and_not_twice(cli, arguments, trained, tmp_path):
     assert not (trained.root / "deploy").exists()
 
 
-def test_what_is_up_to_date_is_not_loaded(cli, arguments, trained, monkeypatch):
+def test_what_is_up_to_date_is_not_loaded_and_its_card_follows_the_recipe(
+    cli, arguments, trained, monkeypatch
+):
     from committee.pipeline.shared import package_model
 
     command = ["export", *arguments, "--model-name", "test_vit", "--formats", "checkpoint,state_dict"]
@@ -63,6 +67,16 @@ def test_what_is_up_to_date_is_not_loaded(cli, arguments, trained, monkeypatch):
     monkeypatch.setattr(package_model, "load_model", lambda *_, **__: pytest.fail("the model was loaded"))
     again = cli(*command)
     assert again.code == 0 and "test_vit/checkpoint" in again.out
+    folder = trained.deploy("test_vit")
+    texts = ("--set", "model_card.license=mit", "--set", "model_card.intended_use=Sorting mail.")
+    assert cli(*command, *texts).code == 0
+    card = ModelCard((folder / "README.md").read_text(encoding="utf-8"))
+    assert (card.data.license, card.data.model_name) == ("mit", "test_vit")
+    assert "**What the model is for:** Sorting mail." in card.text and "Not evaluated" in card.text
+    sums = json.loads((folder / "checksums.json").read_text(encoding="utf-8"))
+    for name, checksum in sums.items():
+        assert hash_file(folder / name) == checksum, name
+        assert (f"| `{name}` | `{checksum}` |" in card.text) is (name != "README.md")
     monkeypatch.undo()
     assert cli(*command, "--set", "project.name=other").code == 0
     metadata = json.loads((trained.deploy("test_vit") / "metadata.json").read_text(encoding="utf-8"))

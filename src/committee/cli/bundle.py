@@ -48,9 +48,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add(
         "--license",
-        default="unknown",
+        default="",
         metavar="ID",
-        help="license of the weights for the model card, such as apache-2.0 (default: unknown)",
+        help="license of the weights for the model card, such as apache-2.0 (default: model_card.license of "
+        "the recipe)",
     )
     add("--check", type=Path, metavar="PATH", help="verify this bundle, instead of writing one")
     add_store(parser)

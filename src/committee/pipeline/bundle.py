@@ -12,6 +12,7 @@ from committee.pipeline.bundling.reading import Bundle
 from committee.pipeline.bundling.subject import Subject
 from committee.pipeline.bundling.writing import write
 from committee.pipeline.discover import require_store
+from committee.pipeline.model_card.described import Data
 from committee.pipeline.shared.package_model import package_model
 from committee.pipeline.shared.reports import read_reports
 from committee.predictions.target_types import target_type_of
@@ -28,7 +29,7 @@ def bundle(
     *,
     format: str = "onnx",
     web_runtime: str = "none",
-    license: str = "unknown",
+    license: str = "",
     force: bool = False,
 ) -> Bundle:
     """Write a model of a store as a bundle: the ONNX file, a script, a card, a page, and a Triton repository.
@@ -49,7 +50,8 @@ def bundle(
     web_runtime : str
         Source of onnxruntime-web for the page: `none`, `npm`, which downloads it, or a folder that has it.
     license : str
-        Identifier of the license of the weights, as the Hugging Face hub writes it, such as `apache-2.0`.
+        Identifier of the license of the weights, as the Hugging Face hub writes it, such as `apache-2.0`;
+        empty is `model_card.license` of the recipe.
     force : bool
         Whether to replace a bundle with other content at `out`; that of the store is always replaced.
 
@@ -96,17 +98,17 @@ def _subject(recipe: Recipe, store: Store, name: str, its: ExportFormat, license
     if entry["status"] != "done":
         raise ExportError(entry["reason"])
     file = store.deploy(name) / entry["file"]
-    model, record = open_exported(file), load_record(store)
+    model = open_exported(file)
     return Subject(
         name,
-        file,
         tuple(model.class_names),
         model.channels,
         model.provenance,
         next(iter(read_reports(store, name)), {}),
-        entry["parity"],
-        "unknown" if record is None else Path(record.name).name,
-        license,
+        float(entry["parity"]["max_abs_diff"]),
+        Data.of(load_record(store)),
+        recipe.model_card.model_copy(update={"license": license or recipe.model_card.license}),
         target_type_of(model),
         tuple(getattr(model, "units", ())),
+        file=file,
     )

@@ -14,6 +14,7 @@ from committee.recipe.dataset import Dataset
 from committee.recipe.distillation import Distillation
 from committee.recipe.exports import Exports
 from committee.recipe.members import MemberSpec, check_unique, expand, matches, select
+from committee.recipe.model_card import ModelCard
 from committee.recipe.objective import Objective
 from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, or_text
@@ -134,6 +135,11 @@ class Recipe(Section):
     compress: Compression | None = Field(None, description="Compression of exported files.")
     compare: Comparison | None = Field(
         None, description="Comparison of models as exported files, under one clock."
+    )
+
+    model_card: ModelCard = Field(
+        default_factory=ModelCard,
+        description="What the model cards of packages and bundles say of the use of a model.",
     )
 
     def members(self) -> list[MemberSpec]:

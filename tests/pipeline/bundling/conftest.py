@@ -50,7 +50,7 @@ def subject(tmp_path: Path) -> Callable[..., Subject]:
     def make(channels: int = 3, **facts: object) -> Subject:
         file = tmp_path / "model.onnx"
         save_mean(file, channels)
-        return Subject("mean", file, NAMES, channels, **facts)
+        return Subject("mean", NAMES, channels, file=file, **facts)
 
     return make
 

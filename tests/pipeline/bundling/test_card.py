@@ -14,6 +14,8 @@ from committee.metrics.conformal import sets
 from committee.metrics.set_table import SetTable
 from committee.pipeline.bundling.card import files
 from committee.pipeline.bundling.subject import Subject
+from committee.pipeline.model_card.described import Data
+from committee.recipe.model_card import ModelCard as About
 
 SCORES = {
     "accuracy": {"value": 0.9, "low": 0.85, "high": 0.94},
@@ -36,14 +38,19 @@ def card_of(subject: Subject) -> ModelCard:
 
 def test_its_metadata_has_the_scores_with_intervals(subject: Callable[..., Subject]) -> None:
     data = card_of(
-        subject(report=REPORT, dataset="pets", license="apache-2.0", provenance={"kind": "ensemble"})
+        subject(
+            report=REPORT,
+            data=Data("pets"),
+            about=About(license="apache-2.0", tags=["cats"]),
+            provenance={"kind": "ensemble"},
+        )
     ).data
     assert (data.license, data.library_name, data.pipeline_tag) == (
         "apache-2.0",
         "onnx",
         "image-classification",
     )
-    assert data.model_name == "mean" and "ensemble" in data.tags
+    assert data.model_name == "mean" and {"ensemble", "cats"} < set(data.tags)
     found = {each.metric_type: each for each in data.eval_results}
     assert set(found) == {"accuracy", "log_loss"}  # NaN is no score
     accuracy = found["accuracy"]
@@ -52,7 +59,7 @@ def test_its_metadata_has_the_scores_with_intervals(subject: Callable[..., Subje
 
 
 def test_a_file_of_another_precision_has_no_scores_in_its_metadata(subject: Callable[..., Subject]) -> None:
-    card = card_of(subject(report=REPORT, parity={"max_abs_diff": 0.02}))
+    card = card_of(subject(report=REPORT, difference=0.02))
     assert card.data.eval_results is None and card.data.metrics is None
     assert "`accuracy` | 0.9000" in card.text and "differ from it by at most 2.0e-02" in card.text
 
@@ -82,6 +89,26 @@ def test_names_of_classes_cannot_be_markup(subject: Callable[..., Subject]) -> N
     classes = card_of(subject()).text.partition("## Classes")[2].strip().splitlines()
     assert len(classes) == 3
     assert classes[1] == r"- \</script\>\<b\>\|\*x\*\|" and classes[2] == r"- 🐈 Katze\\nzwei"
+
+
+def test_names_of_data_and_backbones_cannot_be_markup_nor_metadata(subject: Callable[..., Subject]) -> None:
+    data = Data("x\n---\nlicense: mit |<b>", "abc", {"test": 1, "train": 20}, 2)
+    made = {"plan": "single", "backbone": "python:a`<b>"}
+    card = card_of(subject(report=REPORT, data=data, provenance=made))
+    assert card.data.license == "unknown" and card.data.eval_results[0].dataset_name == data.name
+    assert (
+        r"data set x\\n\-\-\-\\nlicense: mit \|\<b\>: 1 image in test, 20 images in train. 2 images"
+        in card.text
+    )
+    assert "from `python:a'<b>`." in card.text
+
+
+def test_the_recipe_says_what_the_model_is_for(subject: Callable[..., Subject]) -> None:
+    about = About(limitations="Fails at night.", citation="@misc{a, note={```}}", contact="me@example.org")
+    text = card_of(subject(about=about)).text
+    assert "**What the model is for:** not stated (`model_card.intended_use` of the recipe)." in text
+    assert "**Known errors, biases and risks:** Fails at night." in text
+    assert "````\n@misc{a, note={```}}\n````" in text and text.endswith("## Contact\n\nme@example.org\n")
 
 
 def test_its_prediction_sets_are_those_of_the_command(

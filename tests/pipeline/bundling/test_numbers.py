@@ -27,12 +27,12 @@ def subject(tmp_path: Path) -> Subject:
     (tmp_path / "model.onnx").write_bytes(b"")
     return Subject(
         "mean",
-        tmp_path / "model.onnx",
         ("age", "height"),
         3,
         {"kind": "ensemble", "method": "median", "members": ["a", "b"]},
         REPORT,
-        {"max_abs_diff": 1e-6},
+        1e-6,
+        file=tmp_path / "model.onnx",
         target_type=NUMBERS,
         units=("years", "</script>"),
     )

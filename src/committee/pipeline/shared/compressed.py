@@ -16,6 +16,7 @@ from committee._version import __version__
 from committee.compression.base import COMPRESSORS
 from committee.exporters.base import EXPORTERS
 from committee.models.timing import MEGABYTE
+from committee.pipeline.model_card.package import write_card
 from committee.pipeline.shared.compressible import Model, open_model
 from committee.pipeline.shared.held_out import HeldOut, compared, measured
 from committee.pipeline.shared.package import add_formats, format_key
@@ -67,7 +68,9 @@ def compress_model(
     with tempfile.TemporaryDirectory() as temporary:
         model = open_model(recipe, store, name, section.rows, Path(temporary))
         job = _Job(model, section, recipe.seed, force, Path(temporary), source)
-        return {"made_from": made_from, **job.run()}
+        found = job.run()
+    write_card(recipe, store, name, store.deploy(name))
+    return {"made_from": made_from, **found}
 
 
 def _is_intact(package: Path, report: Report) -> bool:

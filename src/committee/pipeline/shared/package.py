@@ -23,14 +23,14 @@ from committee.errors import (
     UsageError,
     first_five,
 )
-from committee.exporters.base import CHECKSUMS, EXPORTERS, METADATA, Card, Exporter
+from committee.exporters.base import CHECKSUMS, EXPORTERS, METADATA, REDO, Card, Exporter
 from committee.images.view import views_by_canvas
 from committee.models.moments import has_variance
 from committee.models.predictor import Images, ModulePredictor
 from committee.pipeline.shared.file_time import file_time
 from committee.pipeline.shared.parity import check_parity
 from committee.recipe.exports import ExportFormat
-from committee.store.commit import commit, remove, write_json
+from committee.store.commit import commit, remove, write_file, write_json
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, digest, is_done, read_manifest
 from committee.untrusted.documents import build, read_json
@@ -42,7 +42,7 @@ DENSE = "Every network runs on every image: in this format, skipping networks sa
 CALIBRATION_IMAGES = 300
 """Number of images on which the ranges of activations are measured."""
 
-STATUS, CLASSES = "export_status.json", "class_mapping.json"
+STATUS, CLASSES, README = "export_status.json", "class_mapping.json", "README.md"
 
 Status = dict[str, Any]
 
@@ -105,7 +105,7 @@ def package(
         status["formats"][each.name] = facts | job.run(each, before.get(each.name, {}))
     folder.mkdir(parents=True, exist_ok=True)
     _remove_others(folder, status)
-    _write_records(folder, card, status)
+    _write_records(folder, card, job.reference.channels, status)
     return status
 
 
@@ -136,7 +136,8 @@ def up_to_date(
     except (StoreError, OSError):
         return None
     same = all(found.get(key) == value for key, value in facts.items())
-    return read_json(folder / STATUS, "the status of an export") if intact and same else None
+    complete = intact and same and "channels" in found  # which earlier versions did not write
+    return read_json(folder / STATUS, "the status of an export") if complete else None
 
 
 def format_key(
@@ -183,6 +184,30 @@ def add_formats(folder: Path, entries: Mapping[str, Status], removed: Collection
             del status["formats"][name]
     _remove_others(folder, status)
     _write_status(folder, status)
+
+
+def package_facts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the contents of the four records of a package, by file name.
+
+    Raises
+    ------
+    StoreError
+        A record is missing or damaged.
+    """
+    return {
+        name: read_json(folder / name, "a record of a package", REDO)
+        for name in (METADATA, CLASSES, STATUS, CHECKSUMS)
+    }
+
+
+def write_readme(folder: Path, text: str) -> None:
+    """Write the model card of a package, and its checksum, unless both are there."""
+    path, sums = folder / README, read_json(folder / CHECKSUMS, "the checksums of a package", REDO)
+    content = text.encode()
+    if not path.is_file() or path.read_bytes() != content:
+        write_file(path, content)
+    if sums.get(README) != (found := hash_file(path)):
+        write_json(folder / CHECKSUMS, dict(sorted({**sums, README: found}.items())))
 
 
 def failures(status: Status) -> dict[str, str]:
@@ -321,13 +346,15 @@ def _remove_others(folder: Path, status: Status) -> None:
             remove(path)
 
 
-def _write_records(folder: Path, card: Card, status: Status) -> None:
+def _write_records(folder: Path, card: Card, channels: int, status: Status) -> None:
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "timm")}
     write_json(
         folder / METADATA,
         {
             "name": card.name,
             **card.facts,
+            **card.predicts(),
+            "channels": channels,
             "input": dict(card.input),
             "versions": {"committee": __version__, **versions},
         },

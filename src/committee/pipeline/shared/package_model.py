@@ -20,6 +20,7 @@ from committee.images.record import load_record, recorded_settings
 from committee.images.source import read
 from committee.images.view import View, views_by_canvas
 from committee.models.predictor import Images, ModulePredictor
+from committee.pipeline.model_card.package import write_card
 from committee.pipeline.shared.models import load_model
 from committee.pipeline.shared.package import CALIBRATION_IMAGES, Status, package, up_to_date
 from committee.pipeline.shared.parity import several_sizes
@@ -38,7 +39,7 @@ PARITY_SIDE = 256
 def package_model(
     recipe: Recipe, store: Store, name: str, folder: Path, formats: Sequence[str | ExportFormat]
 ) -> Status:
-    """Write a stored model in several formats, unless all of them are up to date; see `package`.
+    """Write a stored model in several formats, unless all of them are up to date, and its model card.
 
     Parameters
     ----------
@@ -56,14 +57,26 @@ def package_model(
         A file of the model is damaged.
     DataError
         Neither the images of the data set nor their cache can be read.
+
+    See Also
+    --------
+    committee.pipeline.shared.package.package : Writes the formats.
+    committee.pipeline.model_card.package.write_card : Writes the card.
     """
     source, project = model_source(store, name), recipe.project.model_dump()
     wanted = [ExportFormat.of(each) for each in formats]
     done = up_to_date(folder, wanted, source, {"project": project})
-    if done is not None:  # the model need not be loaded
-        return done
+    if done is None:  # else the model need not be loaded
+        done = _package(recipe, store, name, folder, wanted)
+    write_card(recipe, store, name, folder)
+    return done
+
+
+def _package(
+    recipe: Recipe, store: Store, name: str, folder: Path, formats: Sequence[ExportFormat]
+) -> Status:
     module, facts = load_model(store, name, trusted=recipe.trusted_backbones())
-    facts |= {"project": project, "sets": model_table(store, facts)}
+    facts |= {"project": recipe.project.model_dump(), "sets": model_table(store, facts)}
     del facts["class_names"]  # the module has them
     card = Card.of(module, name, facts)
     if card.target_type.dense:
@@ -74,9 +87,9 @@ def package_model(
         module,
         card,
         folder,
-        wanted,
+        formats,
         several_sizes(images),
-        fingerprint=source,
+        fingerprint=model_source(store, name),
         calibration=functools.partial(calibration_images, recipe, store, module),
     )
 

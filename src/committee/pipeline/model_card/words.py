@@ -1,4 +1,4 @@
-"""What a bundle says of its model, by what the model predicts."""
+"""What a model card says of its model, by what the model predicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from committee.predictions.target_types import CLASS_MAPS, CLASSES, NUMBER_MAPS,
 
 @dataclass(frozen=True)
 class Words:
-    """The texts of a bundle that depend on what a model predicts.
+    """The texts of a card that depend on what a model predicts.
 
     Attributes
     ----------
