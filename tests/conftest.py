@@ -298,8 +298,8 @@ def with_val(trained: Store) -> Store:
     return trained
 
 
-@pytest.fixture(scope="module")
-def timed_once() -> Iterator[None]:
+@contextlib.contextmanager
+def timing_once() -> Iterator[None]:
     """Time each model once: on a busy machine measurements are repeated, of which `test_costs` has tests."""
     from committee.models.timing import interleaved
     from committee.pipeline.shared import costs, trials
@@ -309,6 +309,47 @@ def timed_once() -> Iterator[None]:
         for module in (costs, trials):
             patch.setattr(module, "interleaved", functools.partial(interleaved, rounds=1, most=1))
         yield
+
+
+@pytest.fixture(scope="module")
+def timed_once() -> Iterator[None]:
+    """Time each model of a test file once; see `timing_once`."""
+    with timing_once():
+        yield
+
+
+@pytest.fixture(scope="session")
+def hostile_root(once: Once) -> Path:
+    """The folder of a store whose classes have hostile names, run once: to be read only.
+
+    They would run as a script, as a formula of a spreadsheet, or break a table of Markdown.
+    """
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    from committee.pipeline.run import run
+    from committee.recipe.load import load_recipe
+    from committee.store.layout import Store
+
+    names = np.array(["<script>document.title='x'</script>", "=1+1|\n# a", '"><img src=x onerror=alert(1)>'])
+
+    def fill(folder: Path) -> None:
+        digits = load_digits()
+        kept = np.flatnonzero(digits.target < len(names))[:90]
+        images = (digits.images[kept] * 15.9).astype(np.uint8)
+        np.savez(folder / "data.npz", images=images, labels=names[digits.target[kept]])
+        settings = [
+            f"dataset={{path: '{folder / 'data.npz'}', channels: 1, img_size: 32, num_workers: 0}}",
+            "device=cpu",
+            "models=[{name: 'timm:test_vit', as: one}, {name: 'timm:test_resnet', as: two}]",
+            "training={pretrained: false, epochs: 2, folds: 2, lr: 0.003, augment: none}",
+            "runs.score_ensemble.methods=[soft_voting, weighted]",
+        ]
+        with timing_once():
+            outcome = run(load_recipe(None, settings), Store(folder / "store"))
+        assert not outcome.failed, outcome.failed
+
+    return once("hostile", fill) / "store"
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def tables(report: Report) -> list[Table]:
         The `metrics.json` of the model. Tables without rows are left out.
     """
     found = [_metrics(report), _targets(report), _classes(report), _mistakes(report)]
-    found += [*_images(report), *_sets(report)]
+    found += [*_images(report), *sets_tables(report)]
     if report["kind"] == "ensemble":
         found += [_gains(report), _calibration(report), _networks(report), *_conditional(report)]
         found.append(_together(report))
@@ -80,7 +80,7 @@ def _mistakes(report: Report) -> Table:
     return "Most frequent mistakes on the test split", ["class", "predicted as", "n"], rows
 
 
-def _sets(report: Report) -> list[Table]:
+def sets_tables(report: Report) -> list[Table]:
     """Return tables of prediction sets and of abstention, or nothing if the report has none."""
     found = report.get("sets")
     if not found:
@@ -190,7 +190,7 @@ def _members(report: Report) -> Table:
 def _samples(report: Report) -> Table:
     listed = report["disagreement"]
     rows = [
-        [each["sample_id"], _label(each["label"]), _votes(each), _four(each["disagreement"])]
+        [each["sample_id"], label_text(each["label"]), votes_text(each), _four(each["disagreement"])]
         for each in listed
     ]
     are_numbers = any("values" in each for each in listed)
@@ -204,12 +204,12 @@ def _four(value: float | None, metric: str = "") -> str | None:
     return None if value is None else f"{value:{'.4g' if has_unit(metric) else 'z.4f'}}"
 
 
-def _label(label: Any) -> Any:
+def label_text(label: Any) -> Any:
     """Return a class, or true numbers as text."""
     return _numbers(label) if isinstance(label, Sequence) and not isinstance(label, str) else label
 
 
-def _votes(row: Mapping[str, Any]) -> str:
+def votes_text(row: Mapping[str, Any]) -> str:
     """Return the number of members by predicted class, or the numbers of each member."""
     if "values" in row:
         return "; ".join(f"{name}: {_numbers(values)}" for name, values in row["values"].items())

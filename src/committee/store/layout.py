@@ -78,6 +78,10 @@ class Store:
         """Return the file with the members' costs and the best subset for each cost."""
         return self._place("metrics", "pruning.json")
 
+    def run_report(self) -> Path:
+        """Return the file with the recipe, versions and times of the last run."""
+        return self._place("metrics", "run.json")
+
     def comparison_report(self) -> Path:
         """Return the file with the last comparison of exported models."""
         return self._place("metrics", "comparison.json")

@@ -15,7 +15,9 @@ from torch import Tensor
 from committee.base.objectives import OBJECTIVES
 from committee.metrics.classification import METRICS, confusion, mistakes, per_class
 from committee.metrics.conformal import METHODS
+from committee.metrics.curves import Reliability, reliability, risk_coverage
 from committee.metrics.custom import CustomMetric
+from committee.metrics.risk import RiskCoverage
 from committee.metrics.summaries import Rows, summary
 from committee.predictions.table import Predictions
 from committee.solvers.brier import BrierLoss, residual_products
@@ -164,6 +166,24 @@ class OfClasses(Task):
         """Return the metrics of short tables, and the mean confidence of log-probabilities."""
         confidence = float(np.exp(outputs.max(axis=1)).mean())
         return {**super().summary(outputs, labels), "confidence": confidence}
+
+    def described(self, outputs: NDArray[np.floating[Any]], names: Sequence[str]) -> list[str]:
+        """Return the most probable class and its probability."""
+        best, probabilities = outputs.argmax(axis=1), self.averaged(np.asarray(outputs, np.float32))
+        shares = np.take_along_axis(probabilities, best[:, None], 1)[:, 0]
+        return [f"{names[index]} {share:.0%}" for index, share in zip(best.tolist(), shares, strict=True)]
+
+    def labels_in_words(self, labels: NDArray[Any], names: Sequence[str]) -> list[str]:
+        """Return the names of classes."""
+        return [names[label] for label in labels.tolist()]
+
+    def reliability(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> Reliability:
+        """Return the reliability diagram of log-probabilities."""
+        return reliability(outputs, labels)
+
+    def risk(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> RiskCoverage:
+        """Return the risk-coverage curve of log-probabilities."""
+        return risk_coverage(outputs, labels)
 
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search by a metric of the mean probability."""

@@ -163,6 +163,22 @@ class OfNumbers(Task):
             ]
         }
 
+    def described(self, outputs: NDArray[np.floating[Any]], names: Sequence[str]) -> list[str]:
+        """Return the numbers with four significant digits."""
+        return self.labels_in_words(self.values(outputs), names)
+
+    def labels_in_words(self, labels: NDArray[Any], names: Sequence[str]) -> list[str]:
+        """Return numbers with four significant digits, and their names if there are several."""
+        prefixes = [f"{name} " if len(names) > 1 else "" for name in names]
+        return [
+            ", ".join(f"{prefix}{value:.4g}" for prefix, value in zip(prefixes, row, strict=True))
+            for row in labels.tolist()
+        ]
+
+    def values(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Return the numbers without their variances."""
+        return outputs[..., 0] if outputs.ndim == 3 else outputs
+
     def search(self, predictions: Predictions, metric: str, who: str) -> Search:
         """Return the search by a metric of the mean."""
         return number_search(predictions, self.objective(metric, who), who)

@@ -13,9 +13,11 @@ from torch import Tensor
 from committee.base.objectives import AUTO, is_custom
 from committee.base.registry import Family
 from committee.errors import UsageError, nearest
+from committee.metrics.curves import Reliability
 from committee.metrics.custom import CustomMetric
 from committee.metrics.image_scores import ImageScores
 from committee.metrics.metric import Metric, intervals_of, named
+from committee.metrics.risk import RiskCoverage
 from committee.metrics.sampling import Interval
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES, TargetType
@@ -259,6 +261,26 @@ class Task(ABC):
         self, outputs: NDArray[np.float32], labels: NDArray[Any], names: Sequence[str], **rest: Any
     ) -> dict[str, Any]:
         """Return the parts of a report that depend on what is predicted; `rest` are those of `intervals`."""
+
+    @abstractmethod
+    def described(self, outputs: NDArray[np.floating[Any]], names: Sequence[str]) -> list[str]:
+        """Return what outputs `[N, C]` predict in words: the class and its probability, or the numbers."""
+
+    @abstractmethod
+    def labels_in_words(self, labels: NDArray[Any], names: Sequence[str]) -> list[str]:
+        """Return labels `[N]` or `[N, T]` in words."""
+
+    def reliability(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> Reliability | None:
+        """Return the reliability diagram of combined outputs, or None if there are no probabilities."""
+        return None
+
+    def risk(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> RiskCoverage | None:
+        """Return the risk-coverage curve of combined outputs, or None if there are no probabilities."""
+        return None
+
+    def values(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]] | None:
+        """Return the predicted numbers `[N, T]` of outputs, or None if classes are predicted."""
+        return None
 
     def images(self, names: Sequence[str]) -> ImageScores | None:
         """Return what collects the scores of whole images, for maps of these classes or targets, or None."""

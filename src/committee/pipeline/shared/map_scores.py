@@ -89,6 +89,14 @@ class MapsOfMembers:
         """
         return [self._file(number, row, folder, scratch) for folder in self._folders(member, inference)]
 
+    def stored(self, number: int, member: str, inference: str) -> list[MapFile]:
+        """Return stored outputs of the networks of a member for an image; none if some are not stored."""
+        paths = [folder / f"{self.split}{SUFFIX}" for folder in self._folders(member, inference)]
+        if self.dataset.maps is None or not all(path.exists() for path in paths):
+            return []
+        sizes, outputs = self.dataset.maps.sizes[self.rows], len(self.dataset.class_names)
+        return [MapFile(path, sizes, outputs, number) for path in paths]
+
     def _folders(self, member: str, inference: str) -> list[Path]:
         return [self.store.checkpoint(member, fit) for fit in deployed_folds(self.store, member, inference)]
 
@@ -150,6 +158,25 @@ def score_maps(models: Mapping[str, Scored], maps: MapsOfMembers, seed: int) -> 
                     members=_compared(files, dataset.task) if len(files) > 1 else None,
                 )
     return {name: images.report(seed=seed) for name, images in scores.items() if images is not None}
+
+
+def map_from_files(model: Scored, maps: MapsOfMembers, row: int) -> NDArray[np.float32] | None:
+    """Return the outputs `[C, H, W]` of a model for an image, or None if those of a network are not stored.
+
+    No network runs.
+
+    Parameters
+    ----------
+    model : Scored
+    maps : MapsOfMembers
+    row : int
+        Row of the data set, in the split of `maps`.
+    """
+    number = int(np.searchsorted(maps.rows, row))
+    files = [maps.stored(number, member, kind) for member, kind in model.deployed.items()]
+    if not all(files):
+        return None
+    return _combined(model.combiner, files, maps.dataset.task)
 
 
 def _combined(combiner: Combiner, files: Sequence[Sequence[MapFile]], task: Task) -> NDArray[np.float32]:

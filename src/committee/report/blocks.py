@@ -1,0 +1,205 @@
+"""The parts of which sections of the report consist; the template of the page writes each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from markupsafe import Markup
+
+EMPTY = Markup()
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph.
+
+    Attributes
+    ----------
+    text : str
+    style : str
+        Class of the style sheet: empty, `lead`, `note` or `warning`.
+
+    See Also
+    --------
+    committee.report.sections.base.ReportSection : Consists of blocks.
+    """
+
+    kind: ClassVar[str] = "text"
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes
+    ----------
+    text : str
+    sort : float or None
+        The number by which the column is sorted, in place of the text.
+    drawing : Markup
+        A small drawing beside the text.
+    style : str
+        Class of the style sheet.
+    note : str
+        A second line in small type.
+
+    See Also
+    --------
+    Table : Consists of cells.
+    """
+
+    text: str
+    sort: float | None = None
+    drawing: Markup = EMPTY
+    style: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes
+    ----------
+    columns : sequence of str
+    rows : sequence of sequence of Cell, or of anything that has a text
+        The first cell of a row is its heading.
+    title : str
+    note : str
+        A sentence below the table.
+    filtered : bool
+        Whether the rows can be filtered by text.
+    marked : sequence of int
+        Rows that stand out.
+    numbers : sequence of int
+        Columns that are aligned to the right.
+
+    See Also
+    --------
+    Cell : A cell with a drawing, or a number to sort by.
+    """
+
+    kind: ClassVar[str] = "table"
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+    note: str = ""
+    filtered: bool = False
+    marked: Sequence[int] = ()
+    numbers: Sequence[int] = ()
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows, with a cell for each text."""
+        return [[each if isinstance(each, Cell) else Cell(str(each)) for each in row] for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing with a title, a legend and a caption.
+
+    Attributes
+    ----------
+    title : str
+    drawing : Markup
+    caption : str
+    legend : sequence of (int or None, str)
+        Number of the color of each series, and its name.
+    wide : bool
+        Whether the chart has the whole width.
+
+    See Also
+    --------
+    committee.report.charts.frame.Frame : Makes drawings.
+    """
+
+    kind: ClassVar[str] = "chart"
+    title: str
+    drawing: Markup
+    caption: str = ""
+    legend: Sequence[tuple[int | None, str]] = ()
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """Charts beside each other, where the screen is wide enough."""
+
+    kind: ClassVar[str] = "row"
+    charts: Sequence[Chart]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sample of a gallery.
+
+    Attributes
+    ----------
+    name : str
+        Id of the sample.
+    image : str
+        The image, as the address of a file in the page itself; empty if there is none.
+    lines : sequence of (str, str)
+        Names and values of what is known about it.
+    votes : sequence of (str, str)
+        What each member predicts.
+
+    See Also
+    --------
+    Gallery : Consists of cards.
+    """
+
+    name: str
+    image: str
+    lines: Sequence[tuple[str, str]]
+    votes: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Samples beside each other.
+
+    Attributes
+    ----------
+    title : str
+    text : str
+        Which samples these are.
+    cards : sequence of Card
+    wide : bool
+        Whether the images are as wide as the page.
+
+    See Also
+    --------
+    Card : One sample.
+    """
+
+    kind: ClassVar[str] = "gallery"
+    title: str
+    text: str
+    cards: Sequence[Card]
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Code:
+    """Commands or settings, as they are."""
+
+    kind: ClassVar[str] = "code"
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Details:
+    """Blocks that are shown when they are asked for."""
+
+    kind: ClassVar[str] = "details"
+    title: str
+    blocks: Sequence[Block] = field(default_factory=tuple)
+
+
+Block = Text | Table | Chart | Row | Gallery | Code | Details

@@ -1,0 +1,86 @@
+"""Cards of galleries: the image of a sample, its label, and what the members predict."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from committee.errors import printable
+from committee.predictions.checks import find
+from committee.predictions.table import Predictions
+from committee.report.blocks import Card
+from committee.report.charts.heat import png_uri
+from committee.report.facts import Facts
+from committee.tasks.base import task_of
+
+LISTED = 18
+"""Cards of a gallery."""
+VOTERS = 12
+"""Members whose predictions a card lists, the best first."""
+SIDE, TINY = 192, 64
+QUALITY = 82
+NO_IMAGES = (
+    " The images are not shown: the decoded images of the store were deleted. They are decoded again by: "
+    "committee "
+    "train RECIPE, if the data set is still in its place."
+)
+
+
+def image_of(facts: Facts, sample: str) -> str:
+    """Return the image of a sample as the address of a small file in the page itself; empty without one."""
+    row = facts.rows.get(sample)
+    return "" if facts.images is None or row is None else uri(facts.images(row))
+
+
+def uri(pixels: NDArray[np.uint8], side: int = SIDE) -> str:
+    """Return an image, uint8 `[H, W, channels]`, as JPEG of at most `side` pixels; tiny ones as PNG."""
+    image = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+    if max(image.shape[:2]) <= TINY:
+        return png_uri(image)
+    picture, file = Image.fromarray(image), io.BytesIO()
+    picture.thumbnail((side, side))
+    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def cards_of(
+    facts: Facts, rows: Predictions, places: Sequence[int], lines: Sequence[Sequence[tuple[str, str]]]
+) -> list[Card]:
+    """Return a card for each of these rows of predictions of members, with their votes.
+
+    Parameters
+    ----------
+    facts : Facts
+    rows : Predictions
+        Predictions of members, or of one model whose votes are not listed.
+    places : sequence of int
+        Rows of the predictions.
+    lines : sequence of sequence of (str, str)
+        What is known about each of these rows.
+    """
+    ids = rows.sample_ids[list(places)]
+    votes = votes_on(facts, ids.tolist())
+    return [
+        Card(printable(name), image_of(facts, name), known, cast)
+        for name, known, cast in zip(ids.tolist(), lines, votes, strict=True)
+    ]
+
+
+def votes_on(facts: Facts, ids: Sequence[str]) -> list[list[tuple[str, str]]]:
+    """Return what the best members predict for samples, out of fold or on the test split."""
+    held_out = None if facts.held_out is None else facts.held_out.rows
+    found: list[list[tuple[str, str]]] = [[] for _ in ids]
+    for voters in filter(None, (facts.compared, held_out)):
+        places, missing = find(voters.sample_ids, np.array(ids, np.str_))
+        task = task_of(voters)
+        for name, outputs in list(zip(voters.members, voters.logits, strict=True))[:VOTERS]:
+            words = task.described(np.asarray(outputs[places]), voters.class_names)
+            for card, word, lacks in zip(found, words, missing.tolist(), strict=True):
+                if not lacks and printable(name) not in dict(card):
+                    card.append((printable(name), printable(word)))
+    return found

@@ -1,0 +1,64 @@
+"""Paired differences of all combinations from the best single member: a forest plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from committee.pipeline.shared.rankings import ranking_of
+from committee.report.blocks import Block, Cell, Table
+from committee.report.charts.bars import interval_bar
+from committee.report.facts import Facts
+from committee.report.sections._cells import name_of, scale_of
+from committee.report.sections.base import ReportSection
+from committee.report.text import OVER_CALIBRATED, is_over_calibrated, score
+
+
+class Gains(ReportSection):
+    """A table for the ranking metric and for the one beside it, each gain as an interval around its value.
+
+    See Also
+    --------
+    committee.scoring.gains : How gains are computed.
+    """
+
+    title = "Gains over the best single member"
+    order = 30
+
+    def applies(self, facts: Facts) -> bool:
+        """Return whether any model has gains."""
+        return any(report.get("gain") for report in facts.reports)
+
+    def blocks(self, facts: Facts) -> Iterator[Block]:
+        """Yield a table for each metric."""
+        for metric in dict.fromkeys([facts.metric, ranking_of(facts.reports).beside]):
+            listed = [
+                (name_of(report), report["gain"][metric])
+                for report in facts.reports
+                if metric in (report.get("gain") or {})
+            ]
+            if not listed:
+                continue
+            scale = scale_of([gain for _, gain in listed], zero=True)
+            listed.sort(key=lambda each: -each[1]["value"])
+            rows = [
+                [
+                    Cell(name, note=f"against the {gain['against']}"),
+                    Cell("", gain["value"], interval_bar(gain, scale, _color(gain), zero=True)),
+                    Cell(score(metric, gain), gain["value"], style="score"),
+                    Cell("proven", style="proven") if gain["proven"] else Cell("not proven", style="muted"),
+                ]
+                for name, gain in listed
+            ]
+            note = (
+                "Paired differences on the same rows; right of the dashed line (0) is better. The limits "
+                "hold for all "
+                "models of the table together: a gain is proven if its interval is above 0."
+            )
+            if any(is_over_calibrated(gain) for _, gain in listed):
+                note += f" {OVER_CALIBRATED}"
+            yield Table(["model", "difference", f"{metric} gain", "verdict"], rows, metric, note)
+
+
+def _color(gain: Mapping[str, Any]) -> int | None:
+    return 2 if gain["proven"] else None

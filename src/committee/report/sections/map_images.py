@@ -1,0 +1,103 @@
+"""Whole images of maps with the worst predictions, and those on which members disagree most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from committee.errors import printable
+from committee.images.dataset import Dataset, open_dataset
+from committee.images.stored import stored_maps
+from committee.pipeline.shared.map_scores import MapsOfMembers, Scored, map_from_files
+from committee.pipeline.shared.records import deployed_of
+from committee.pipeline.shared.reports import Report
+from committee.pipeline.shared.sets import voting
+from committee.report.blocks import Block, Card, Gallery
+from committee.report.facts import Facts
+from committee.report.map_picture import map_picture
+from committee.report.sections._cards import NO_IMAGES, uri
+from committee.report.sections._cells import name_of
+from committee.report.sections.base import ReportSection
+
+LISTED, WIDTH = 6, 1400
+TITLES = {"worst": "Worst images", "disagreements": "Images with most disagreement"}
+
+
+class MapImages(ReportSection):
+    """Galleries of an image, its mask and the prediction, side by side.
+
+    See Also
+    --------
+    committee.report.map_picture.map_picture : Makes a picture.
+    """
+
+    title = "Images with maps"
+    order = 165
+
+    def applies(self, facts: Facts) -> bool:
+        """Return whether the recommended model lists whole images."""
+        return any(facts.shown[0].get(key) for key in TITLES) if facts.shown else False
+
+    def blocks(self, facts: Facts) -> Iterator[Block]:
+        """Yield a gallery of each kind."""
+        report = facts.shown[0]
+        pictures = _Pictures(facts, report)
+        for key, title in TITLES.items():
+            listed = (report.get(key) or [])[:LISTED]
+            cards = [
+                Card(printable(str(each["sample_id"])), pictures.of(str(each["sample_id"])), _lines(each))
+                for each in listed
+            ]
+            if cards:
+                text = f"{name_of(report)}, test split.{pictures.note}"
+                yield Gallery(title, text, cards, wide=True)
+
+
+def _lines(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, f"{value:.4g}") for key, value in found.items() if key != "sample_id" and value is not None]
+
+
+class _Pictures:
+    """Pictures of images with masks, and with the predictions of a model if all of its maps are stored."""
+
+    def __init__(self, facts: Facts, report: Report) -> None:
+        self.facts, self.note = facts, ""
+        self.maps: MapsOfMembers | None = None
+        record, store, name = facts.record, facts.store, str(report["name"])
+        if record is None or stored_maps(store, record) is None:
+            self.note = NO_IMAGES
+            return
+        dataset: Dataset = open_dataset(None, store, folds=0, seed=0)
+        self.maps = MapsOfMembers(store, dataset, "test", device=None)  # type: ignore[arg-type]
+        rule = facts.combiner(name) if name in store.ensembles() else voting(dataset.task)
+        members = facts.members_of(name) if name in store.ensembles() else [name]
+        deployed = deployed_of(store, name)
+        self.model = Scored(rule, {each: deployed[each] for each in members})
+
+    def of(self, sample: str) -> str:
+        """Return the picture of an image as the address of a file in the page itself; empty without one."""
+        row = self.facts.rows.get(sample)
+        if self.maps is None or row is None:
+            return ""
+        dataset = self.maps.dataset
+        assert dataset.maps is not None
+        image, mask = np.array(dataset.maps.image(row)), np.array(dataset.maps.map(row))
+        outputs = map_from_files(self.model, self.maps, row)
+        if outputs is None:
+            self.note = " Predictions are not shown: their maps are not stored (dataset.keep_maps)."
+            return uri(image, WIDTH)
+        picture = map_picture(
+            image.transpose(2, 0, 1),
+            dataset.task.linked(outputs),
+            dataset.class_names,
+            dataset.target_type,
+            mask=_first(mask),
+        )
+        return uri(np.asarray(picture), WIDTH)
+
+
+def _first(mask: NDArray[Any]) -> NDArray[Any]:
+    return mask if mask.ndim == 2 else mask[..., 0]

@@ -1,0 +1,130 @@
+"""The report as one page: what it contains, that names stay text, and how it behaves in a browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committee.report.charts.scale import Scale
+from committee.report.facts import Facts
+from committee.report.page import parts_of, write_page
+from committee.report.sections.base import SECTIONS
+from committee.store.layout import Store
+
+OF_CLASSES = {
+    "summary",
+    "leaderboard",
+    "gains",
+    "pareto",
+    "reliability",
+    "risk_coverage",
+    "confusion",
+    "classes",
+    "sets",
+    "diversity",
+    "contributions",
+    "learning_curves",
+    "mistakes",
+    "disagreement",
+    "label_errors",
+    "recipe",
+}
+OF_NUMBERS = OF_CLASSES - {"reliability", "risk_coverage", "confusion", "classes"} | {"numbers"}
+
+
+@pytest.fixture(scope="module")
+def page(hostile_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_page(hostile_root, tmp_path_factory.mktemp("page") / "report.html")
+
+
+def warnings_of(text: str) -> list[str]:
+    return re.findall(r'class="warning">([^<]*)', text)
+
+
+def keys_of(root: Path) -> set[str]:
+    return {part.key for part in parts_of(Facts(Store(root)))}
+
+
+def test_sections_follow_from_what_the_store_has(hostile_root: Path, numbers_root: Path, page: Path) -> None:
+    assert keys_of(hostile_root) == OF_CLASSES
+    assert keys_of(numbers_root) == OF_NUMBERS
+    assert not warnings_of(page.read_text("utf-8"))
+    orders = [SECTIONS.load(name).order for name in SECTIONS.names()]
+    assert len(set(orders)) == len(orders)
+
+
+def test_the_page_loads_nothing_and_names_are_text(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert "default-src 'none'" in text and "unsafe" not in text
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text)
+    assert text.count("<script>") == 1 and "<img src=x" not in text and " style=" not in text
+    assert html.escape("<script>document.title='x'</script>", quote=False)[:10] in text
+
+
+def test_a_browser_shows_it_at_three_widths_and_by_keyboard(page: Path, browser: Any) -> None:
+    for width in (1280, 820, 375):
+        browser.open(page, width)
+        assert browser.run("document.documentElement.scrollWidth") <= width
+        assert browser.run("document.title") == "data" and browser.run("document.scripts.length") == 1
+    table = "document.querySelector('#leaderboard table')"
+    first = f"{table}.tBodies[0].rows[0].cells[0].textContent"
+    best = browser.run(first)
+    browser.run("document.querySelector('#leaderboard input').focus()")
+    browser.press("Tab")  # the table scrolls by keyboard
+    browser.press("Tab")
+    assert browser.run("document.activeElement.textContent") == "model"
+    browser.press("Tab")
+    for order in ("ascending", "descending"):
+        browser.press("Enter")
+        assert browser.run(f"{table}.tHead.rows[0].cells[1].getAttribute('aria-sort')") == order
+    assert browser.run(first) != best
+    browser.run("document.querySelector('#leaderboard input').focus()")
+    browser.write("weighted")
+    assert browser.run("document.querySelector('#leaderboard output').textContent") == "1 of 4 rows"
+    dark = browser.run("getComputedStyle(document.body).backgroundColor")
+    browser.run("document.getElementById('theme').click()")
+    assert browser.run("getComputedStyle(document.body).backgroundColor") != dark
+    assert browser.run("document.querySelector('#confusion').textContent").count("<script>") > 0
+    assert not browser.problems
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_missing_or_damaged_is_said(hostile_root: Path, tmp_path: Path) -> None:
+    store = Store(shutil.copytree(hostile_root, tmp_path / "store"))
+    shutil.rmtree(store.root / "cache")
+    for name in ("one", "two"):
+        shutil.rmtree(store.kfold(name) / "test_refit")
+    (store.member_metrics("two") / "metrics.json").write_text("{", "utf-8")
+    store.checkpoint("three", "refit").parent.mkdir()
+    failure = store.checkpoint("three", "refit").with_name("failure.json")
+    failure.write_text(json.dumps({"reason": "three: <b>no</b> memory"}), "utf-8")
+    text = write_page(store, tmp_path / "report.html").read_text("utf-8")
+    assert "three: &lt;b&gt;no&lt;/b&gt; memory" in text
+    assert "its report is damaged, or describes networks that have changed since" in text
+    assert "the decoded images of the store were deleted" in text
+    assert "out-of-fold rows" in text  # in place of the test split
+
+
+def test_a_store_without_results_is_an_error(tmp_path: Path, cli: Any) -> None:
+    (tmp_path / "store").mkdir()
+    said = cli("report", "--store", tmp_path / "store")
+    assert said.code == 1
+    assert said.err.strip() == (
+        f"committee: {tmp_path / 'store'}: expected evaluated models, got none. Train some with: "
+        "committee run "
+        "RECIPE"
+    )
+
+
+def test_ticks_are_round_and_inside() -> None:
+    for low, high, log in ((0.81, 0.83, False), (-3.0, 1e4, False), (0.02, 300.0, True), (0.97, 1.03, True)):
+        scale = Scale(low, high, log)
+        values = [value for value, _ in scale.ticks()]
+        assert values == sorted(values) and low <= values[0] and values[-1] <= high
+        assert len({text for _, text in scale.ticks()}) == len(values) <= 13
