@@ -28,9 +28,9 @@ class Scale:
     Examples
     --------
     >>> from committee.report.charts.scale import Scale
-    >>> scale = Scale.of([0.2, 0.95], margin=0)
-    >>> scale.place(0.575), [text for _, text in scale.ticks(4)]
-    (0.5, ['0.2', '0.4', '0.6', '0.8'])
+    >>> scale = Scale.of([0.25, 0.75], margin=0)
+    >>> scale.place(0.5), [text for _, text in scale.ticks(4)]
+    (0.5, ['0.4', '0.6'])
     """
 
     low: float
