@@ -12,7 +12,8 @@ from torch.utils.data import Subset, TensorDataset
 
 from committee import Ensemble, fit_members
 from committee.errors import CommitteeError
-from committee.in_memory import runs
+from committee.executors.division import Division
+from committee.in_memory import runs, ways
 from committee.training.fit.comparison import Comparison
 from committee.training.fit.together import train_together
 
@@ -135,7 +136,7 @@ def test_members_are_saved_and_loaded(tmp_path) -> None:
 def test_stacked_fits_have_the_same_result(plan, monkeypatch) -> None:
     alone = fit(plan=plan, together="none", optimizer="sgd")
     called = []
-    monkeypatch.setattr(runs, "train_together", lambda jobs: called.append(jobs) or train_together(jobs))
+    monkeypatch.setattr(ways, "train_together", lambda jobs: called.append(jobs) or train_together(jobs))
     stacked = fit(plan=plan, together="stacked", optimizer="sgd")
     assert len(called[0]) == 3
     for one, other in zip(alone, stacked, strict=True):
@@ -145,13 +146,58 @@ def test_stacked_fits_have_the_same_result(plan, monkeypatch) -> None:
 @pytest.mark.parametrize(("speedup", "same"), [(2.0, True), (2.0, False), (1.0, True)])
 def test_fits_are_stacked_where_a_trial_is_faster_and_the_same(speedup, same, monkeypatch) -> None:
     called = []
-    monkeypatch.setattr(runs, "compare", lambda jobs: Comparison(speedup, same))
-    monkeypatch.setattr(runs, "train_together", lambda jobs: called.append(jobs) or train_together(jobs))
+    monkeypatch.setattr(ways, "compare", lambda jobs: Comparison(speedup, same))
+    monkeypatch.setattr(ways, "train_together", lambda jobs: called.append(jobs) or train_together(jobs))
     fit(epochs=1, batch_size=100)
     assert not called  # too short for a trial
-    monkeypatch.setattr(runs, "SHARE", 10)
+    monkeypatch.setattr(ways, "SHARE", 10)
     fit(epochs=1)
     assert bool(called) == (speedup > 1 and same)
+
+
+class Noisy(Net):
+    """Draws random numbers from its fifth step on."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def forward(self, x):
+        self.steps += self.training
+        return super().forward(x) + (torch.rand(()) if self.training and self.steps > 4 else 0)
+
+
+@pytest.mark.parametrize("build", [Net, Noisy, lambda: nn.Sequential(Net(), nn.Dropout(0.1))])
+def test_fits_at_once_have_the_bytes_of_those_in_turns(build, monkeypatch, caplog) -> None:
+    """A network that draws numbers in its first step is trained in turns at once, another one again."""
+    called, real = [], ways.train_at_once
+    monkeypatch.setattr(ways, "train_at_once", lambda *args: called.append(args) or real(*args))
+    monkeypatch.setattr(ways, "SHORT", 0)
+    before, found = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(2)
+        found.append(fit(plan="bagging", build=build))
+        torch.set_num_threads(1 if called else 2)
+        found.append(fit(plan="bagging", build=build, workers=1))
+    finally:
+        torch.set_num_threads(before)
+    assert [division for _, division in called] == [Division(2, 1)] * (build in (Net, Noisy))
+    assert ("since networks draw random numbers" in caplog.text) == (build is Noisy)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.predict(X), other.predict(X))
+    [one, other] = ([[row["train_loss"] for row in rows] for rows in each.history] for each in found)
+    assert one == other
+
+
+def test_networks_that_share_a_parameter_are_trained_in_turns(caplog) -> None:
+    found = []
+    for workers in (1, 2):
+        torch.manual_seed(0)
+        shared = nn.Linear(2, 2)
+        members = fit(build=lambda: nn.Sequential(Net(), shared), workers=workers)  # noqa: B023
+        found.append(members[2].predict(X))
+    np.testing.assert_array_equal(*found)
+    assert "repeated one after the other, since networks share parameters" in caplog.text
 
 
 @pytest.mark.parametrize("together", ["none", "stacked"])
@@ -196,6 +242,7 @@ NAN[3, 2] = float("nan")
 @pytest.mark.parametrize(
     ("train", "options", "message"),
     [
+        ((X, Y), {"workers": 0}, "workers: expected at least 1, got 0."),
         ((X, Y[:9]), {}, "train: y: expected 240 labels, one for each input, got 9."),
         ((NAN, Y), {}, "train: X: expected finite numbers, got NaN or infinity in 1 rows."),
         (

@@ -25,6 +25,12 @@ class _State:
     def __init__(self) -> None:
         self.signals: list[int] = []
         self.deferrals, self.is_watched = 0, False
+        self._lock = threading.Lock()
+
+    def defer(self, change: int) -> None:
+        """Count blocks that defer signals, of any thread."""
+        with self._lock:
+            self.deferrals += change
 
 
 _state = _State()
@@ -102,11 +108,11 @@ def deferred() -> Iterator[None]:
     KeyboardInterrupt
         At the end of the block, if a signal was received.
     """
-    _state.deferrals += 1
+    _state.defer(1)
     try:
         yield
     finally:
-        _state.deferrals -= 1
+        _state.defer(-1)
     raise_if_requested()
 
 

@@ -67,6 +67,7 @@ def fit_members(
     seed: int = 0,
     device: str | torch.device = "auto",
     together: Literal["auto", "stacked", "none"] = "auto",
+    workers: int | Literal["auto"] = "auto",
     task: Literal["classification", "regression"] | None = None,
     class_names: Sequence[str] | None = None,
     target_names: Sequence[str] | None = None,
@@ -111,6 +112,11 @@ def fit_members(
         Whether fits make their steps as one: `stacked` does, where networks have one architecture, up to the
         last bits of the results; `none` does not; `auto` does where a short trial is faster and has the same
         bytes. See `training.together` of a recipe.
+    workers : int or "auto"
+        Fits at once on a CPU, each in a thread of this process; the threads of torch are divided among their
+        operations. `auto` is one for each of these threads, if a step takes long enough and the networks draw
+        no random numbers in training (as dropout does), and otherwise 1, as for networks that make their
+        steps as one. The last bits of results can depend on it.
     task : {"classification", "regression"}, optional
         What y is; by default regression if it is of a floating type.
     class_names, target_names : sequence of str, optional
@@ -171,7 +177,8 @@ def fit_members(
     _check_augmentation(data, training)
     size = count("batch_size", batch_size)
     spec = MemberSpec(name, "in memory", seed, False, data.shape[-1], size, training)
-    runs = Runs(spec, data, where, n, networks)
+    workers = workers if workers == "auto" else count("workers", workers)
+    runs = Runs(spec, data, where, n, networks, workers)
     return Members(*runs.carry_out())
 
 

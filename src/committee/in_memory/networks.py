@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from committee.training.fit.job import Job
 from committee.training.losses.base import loss_for
 
 ROWS = 2
+_RANDOM = threading.Lock()
+"""Held while a network is built, since fits in several threads share the generator of torch."""
 
 
 class Networks:
@@ -52,7 +55,7 @@ class Networks:
 
     def begin(self, job: Job) -> Member:
         """Return the untrained member of a fit."""
-        with torch.random.fork_rng(devices=[]):
+        with _RANDOM, torch.random.fork_rng(devices=[]):
             torch.manual_seed(job.seed("start"))
             net = self.build(*_sizes(job)) if self.needs_sizes else self.build()
         if not isinstance(net, nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,19 +15,17 @@ from torch import nn
 
 from committee.base.randomness import derive
 from committee.errors import UsageError
+from committee.executors.division import Workers
 from committee.in_memory.arrays import Arrays
 from committee.in_memory.networks import Networks
+from committee.in_memory.ways import carry_out
 from committee.models.ensemble import Ensemble
 from committee.recipe.members import MemberSpec
 from committee.store.layout import Store
-from committee.training.crossfit.lockstep import LEAST, SHARE, TRIED, describe
 from committee.training.fit.batches import Rows
-from committee.training.fit.comparison import STEPS, compare
 from committee.training.fit.early_stopping import stopping_rule
 from committee.training.fit.job import Job, Trained
 from committee.training.fit.resume import InMemory
-from committee.training.fit.together import train_together
-from committee.training.fit.train import train_job
 from committee.training.plans.averaging import Averaging
 from committee.training.plans.bagging import Bagging
 from committee.training.plans.base import PLANS, Stored
@@ -56,6 +53,8 @@ class Runs:
     device : torch.device
     n : int
     networks : Networks
+    workers : int or "auto"
+        Fits at once.
 
     Raises
     ------
@@ -70,8 +69,9 @@ class Runs:
         device: torch.device,
         n: int,
         networks: Networks,
+        workers: Workers,
     ) -> None:
-        self.data, self.device, self.networks = data, device, networks
+        self.data, self.device, self.networks, self.workers = data, device, networks, workers
         self.rows: Rows = data.rows("train")
         self.plans = [self._plan(each, n) for each in self._specs(spec, n)]
         first = self.plans[0]
@@ -118,18 +118,11 @@ class Runs:
         return members, np.stack(seen), history
 
     def _trained(self, jobs: Sequence[Job]) -> list[Trained]:
-        found: Sequence[Trained | Exception] = (
-            train_together(jobs) if self._are_stacked(jobs) else [train_job(job) for job in jobs]
-        )
+        found = carry_out(jobs, self.workers)
         for each in found:
             if isinstance(each, Exception):
                 raise each
         return [each for each in found if isinstance(each, Trained)]
-
-    def _are_stacked(self, jobs: Sequence[Job]) -> bool:
-        """Return whether fits make their steps as one: by `together`, or by a trial of their speed."""
-        way = self.plans[0].spec.training.together
-        return len(jobs) > 1 and (way == "stacked" or (way == "auto" and _is_faster(jobs)))
 
     def _job(self, plan: OfBackbone, planned: PlannedFit) -> Job:
         spec, number = plan.spec, planned.number
@@ -172,20 +165,6 @@ class Runs:
 
 _COUNTS = {"bagging": "networks", "boosting": "stages", "snapshot": "n_snapshots"}
 """Plans that make several networks in one run, and the option with their number."""
-
-
-def _is_faster(jobs: Sequence[Job]) -> bool:
-    """Return whether steps of fits as one are faster, with the same bytes, in a trial that is worth its time.
-
-    The rule is that of recipes with `training.together: auto`.
-    """
-    spec = jobs[0].spec
-    steps = spec.training.epochs * math.ceil(len(jobs[0].rows) / spec.batch_size)
-    if SHARE * steps < 2 * STEPS:
-        return False
-    found = compare(jobs[:TRIED])
-    log.info("%s: %s", spec.name, describe(found))
-    return found.same and found.speedup >= LEAST
 
 
 def _numbered(spec: MemberSpec, number: int) -> MemberSpec:

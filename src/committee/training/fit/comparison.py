@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +21,7 @@ from committee.training.fit.loop import Loop, Request
 from committee.training.fit.optimizer import set_rate
 from committee.training.fit.resume import InMemory
 from committee.training.fit.stacked_step import StackedStep
-from committee.training.fit.together import drawing_from, own_generators
+from committee.training.fit.started import drawing_from, own_generators
 from committee.training.fit.train import free_memory, preserved_generators
 
 STEPS = 8
@@ -69,6 +71,32 @@ def compare(jobs: Sequence[Job]) -> Comparison:
     if isinstance(found, Exception):
         return Comparison(reason=getattr(found, "reason", "") or str(found).partition("\n")[0])
     return found
+
+
+class FirstStep(NamedTuple):
+    """What a step of a fit takes, and whether the network draws random numbers in it.
+
+    Attributes
+    ----------
+    seconds : float
+    draws : bool
+    """
+
+    seconds: float
+    draws: bool
+
+
+def first_step(job: Job) -> FirstStep:
+    """Make two steps of a fit on a CPU, of which nothing is kept; the first one allocates memory."""
+    with preserved_generators(job.device):
+        loop, rows = _loop(_shortened(job)), np.arange(_sizes(job)[0])
+        network = loop.state.network
+        weights, before = copy.deepcopy(network.state_dict()), torch.get_rng_state()
+        loop.step(rows)
+        draws = not torch.equal(torch.get_rng_state(), before)
+        found = FirstStep(_seconds(partial(loop.step, rows)), draws)
+        network.load_state_dict(weights)  # Networks of a user may share them.
+        return found
 
 
 def _tried(jobs: Sequence[Job], sizes: Sequence[int]) -> Comparison:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from functools import partial
 
-import torch
 from torch import Tensor
 
-from committee.base import interrupt
 from committee.executors.attempt import attempt
-from committee.training.fit.engine import make_fabric, processes
+from committee.training.fit.engine import processes
 from committee.training.fit.job import Job, Trained
-from committee.training.fit.loop import Loop, Request
-from committee.training.fit.memory import ran_out_of_memory
+from committee.training.fit.loop import Loop
 from committee.training.fit.stacked_step import StackedStep
-from committee.training.fit.state import default_generators
-from committee.training.fit.train import attempts, free_memory, preserved_generators, train_job
+from committee.training.fit.started import StartedFit, carry_out
+from committee.training.fit.train import free_memory, train_job
 
 LASTING = 3
 """Steps in which other fits than those of a stack are alike, before they are stacked instead."""
@@ -69,90 +65,15 @@ def train_together(jobs: Sequence[Job]) -> list[Trained | Exception]:
     """
     if len(jobs) < 2 or processes(jobs[0].device) > 1:
         return [attempt(partial(train_job, job)) for job in jobs]
-    fits = [_Fit(job) for job in jobs]
-    with preserved_generators(jobs[0].device), contextlib.ExitStack() as ends:
-        for fit in fits:
-            ends.callback(fit.steps.close)
-            fit.advance(None)
-        lockstep = _Lockstep()
-        while going := [fit for fit in fits if fit.request]:
-            for fit, outcome in zip(going, lockstep.steps(going), strict=True):
-                fit.advance(outcome)
-        lockstep.close()
-    free_memory(jobs[0].device)
-    interrupt.raise_if_requested()
-    return [attempt(partial(train_job, fit.job)) if fit.result is None else fit.result for fit in fits]
+    return carry_out(jobs, _in_lockstep)
 
 
-class _Fit:
-    """One of several fits.
-
-    Parameters
-    ----------
-    job : Job
-
-    Attributes
-    ----------
-    request : Request or None
-        The next batch; None if the fit has ended.
-    result : Trained, Exception or None
-        What it has ended with; None if it ran out of memory and is to be continued alone.
-    """
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        fabric = make_fabric(job.device, job.spec.training.precision)
-        self.generators = own_generators(fabric.device)
-        self.steps = attempts(fabric, job, self.generators)
-        self.request: Request | None = None
-        self.result: Trained | Exception | None = None
-
-    def advance(self, outcome: Tensor | Exception | None) -> None:
-        """Go on to the next request with the outcome of the step before, or with the error in it."""
-        self.request = None
-        try:
-            found = attempt(partial(self._next, outcome))
-        except KeyboardInterrupt:
-            if not interrupt.requested():
-                raise
-            return  # Its state is stored; the others go on to the point where they store theirs.
-        if isinstance(found, Request):
-            self.request = found
-        elif isinstance(found, Trained) or not ran_out_of_memory(found):
-            self.result = found
-
-    def _next(self, outcome: Tensor | Exception | None) -> Request | Trained:
-        try:
-            if outcome is None:
-                return next(self.steps)
-            if isinstance(outcome, Exception):
-                return self.steps.throw(outcome)
-            return self.steps.send(outcome)
-        except StopIteration as end:
-            trained: Trained = end.value
-            return trained
-
-    @property
-    def loop(self) -> Loop:
-        """The loop whose batch is next."""
-        assert self.request is not None
-        return self.request.loop
-
-    def shape(self) -> tuple[int, str]:
-        """Return what stacked fits have in common in a step: the size of the batch, and the phase."""
-        assert self.request is not None
-        return len(self.request.positions), self.loop.state.phase
-
-    def keeps_pace(self) -> bool:
-        """Return whether the fit may be stacked: it was not rolled back, and memory suffices for a batch."""
-        state = self.loop.state
-        return not state.rollbacks and state.micro_batch >= self.job.spec.batch_size
-
-    def step(self) -> Tensor | Exception:
-        """Make the step that the fit asks for alone."""
-        assert self.request is not None
-        with drawing_from(self.generators, self.job.device):
-            return attempt(partial(self.request.loop.step, self.request.positions))
+def _in_lockstep(fits: Sequence[StartedFit]) -> None:
+    lockstep = _Lockstep()
+    while going := [fit for fit in fits if fit.request]:
+        for fit, outcome in zip(going, lockstep.steps(going), strict=True):
+            fit.advance(outcome)
+    lockstep.close()
 
 
 class _Lockstep:
@@ -162,7 +83,7 @@ class _Lockstep:
         self._stacked: StackedStep | None = None
         self._possible, self._wanted, self._times = True, list[Loop](), 0
 
-    def steps(self, fits: Sequence[_Fit]) -> list[Tensor | Exception]:
+    def steps(self, fits: Sequence[StartedFit]) -> list[Tensor | Exception]:
         """Make the step that each fit asks for; return the outcomes."""
         alike = _largest_group([fit for fit in fits if fit.keeps_pace()])
         self._stack(alike, {fit.loop for fit in fits if fit.keeps_pace()})
@@ -171,7 +92,7 @@ class _Lockstep:
             found = dict(zip(map(id, alike), self._stacked_steps(alike), strict=False))
         return [found[id(fit)] if id(fit) in found else fit.step() for fit in fits]
 
-    def _stack(self, fits: Sequence[_Fit], going_on: Set[Loop]) -> None:
+    def _stack(self, fits: Sequence[StartedFit], going_on: Set[Loop]) -> None:
         """Stack fits, unless others are stacked and only their present batches are of different sizes."""
         loops = [fit.loop for fit in fits]
         self._times = self._times + 1 if self._wanted == loops else 0
@@ -188,14 +109,14 @@ class _Lockstep:
             self._stacked.close(going_on)
             self._stacked = None
 
-    def _open(self, fits: Sequence[_Fit]) -> None:
+    def _open(self, fits: Sequence[StartedFit]) -> None:
         made = attempt(partial(StackedStep, [fit.request for fit in fits if fit.request]))
         if isinstance(made, StackedStep):
             self._stacked = made
         else:
             self._give_up(fits, made)
 
-    def _stacked_steps(self, fits: Sequence[_Fit]) -> list[Tensor]:
+    def _stacked_steps(self, fits: Sequence[StartedFit]) -> list[Tensor]:
         """Make one step of all fits; return nothing if that has failed, and each is to make its own."""
         assert self._stacked is not None
         made = attempt(partial(self._stacked, [fit.request.positions for fit in fits if fit.request]))
@@ -205,7 +126,7 @@ class _Lockstep:
             return []
         return made
 
-    def _give_up(self, fits: Sequence[_Fit], reason: Exception) -> None:
+    def _give_up(self, fits: Sequence[StartedFit], reason: Exception) -> None:
         self._possible = False
         free_memory(fits[0].job.device)
         text = getattr(reason, "reason", "") or str(reason).partition("\n")[0]
@@ -213,26 +134,8 @@ class _Lockstep:
         log.warning(APART, names, text)
 
 
-def _largest_group(fits: Sequence[_Fit]) -> list[_Fit]:
+def _largest_group(fits: Sequence[StartedFit]) -> list[StartedFit]:
     """Return the fits whose next batch has the most frequent shape."""
     shapes = Counter(fit.shape() for fit in fits)
     most = max(shapes, key=lambda shape: shapes[shape], default=None)
     return [fit for fit in fits if fit.shape() == most]
-
-
-def own_generators(device: torch.device) -> dict[str, torch.Generator]:
-    """Return generators that take the place of those of the process; see `FitState`."""
-    return {kind: torch.Generator(each.device) for kind, each in default_generators(device).items()}
-
-
-@contextlib.contextmanager
-def drawing_from(generators: Mapping[str, torch.Generator], device: torch.device) -> Iterator[None]:
-    """Let random layers draw from the generators of a fit, which take the place of those of the process."""
-    defaults = default_generators(device)
-    for kind, own in generators.items():
-        defaults[kind].set_state(own.get_state())
-    try:
-        yield
-    finally:
-        for kind, own in generators.items():
-            own.set_state(defaults[kind].get_state())
