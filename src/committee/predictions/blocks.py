@@ -60,12 +60,6 @@ class Source:
         values = self._in_logs(_float32(self._array()[span if self.rows is None else self.rows[span]]))
         return values if self.columns is None else np.take(values, self.columns, axis=1)
 
-    def pick(self, rows: Places, columns: Places) -> Floats:
-        """Return single values, float32 `[K]`."""
-        rows = rows if self.rows is None else self.rows[rows]
-        columns = columns if self.columns is None else self.columns[columns]
-        return self._in_logs(_float32(self._array()[rows, columns]))
-
     def at(self, places: Places, axis: int) -> Source:
         """Return some of the rows (axis 0) or of the classes (axis 1)."""
         if axis == 0:
@@ -167,10 +161,6 @@ class Blocks:
     def copy(self) -> Floats:
         """Return all values in memory."""
         return np.stack(list(self))
-
-    def pick(self, member: int, rows: Places, classes: Places) -> Floats:
-        """Return single values of a member, float32 `[K]`."""
-        return self.sources[member].pick(rows, classes)
 
     def in_logs(self, floors: Sequence[float]) -> Blocks:
         """Return the logarithms of probabilities, with the smallest probability of each member."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from committee.errors import DataError
-from committee.predictions.blocks import blocks_of
 from committee.predictions.target_types import CLASSES
 
 if TYPE_CHECKING:
@@ -55,29 +53,11 @@ class Columns:
         """Number of members, rows and classes."""
         return *self.label.shape, self.logits.shape[2]
 
-    @cached_property
-    def guess(self) -> NDArray[np.int64]:
-        """The most probable class, int64 `[M, N]`."""
-        members, rows, classes = self.shape
-        guess = np.empty((members, rows), np.int64)
-        for span in spans(rows, classes):
-            for member in range(members):
-                guess[member, span] = self.part(member, span).argmax(axis=1)
-        return guess
-
     def part(self, member: int, span: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the logits `[B, C]` of a member on some of the rows."""
         place = member if self.places is None else self.places[member]
         found: NDArray[np.float32] = self.logits[place, span if self.rows is None else self.rows[span]]
         return found
-
-    def values(self, member: int, rows: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.float32]:
-        """Return single logits `[K]` of a member, which no one else changes."""
-        place = member if self.places is None else int(self.places[member])
-        rows = rows.astype(np.int64) if self.rows is None else self.rows[rows]
-        if (kept := blocks_of(self.logits)) is not None:
-            return kept.pick(place, rows, classes)
-        return self.logits[place].reshape(-1).take(rows * self.logits.shape[2] + classes)
 
     def tile(self, members: Iterable[int], span: slice | NDArray[np.int64]) -> NDArray[np.float32]:
         """Return a copy of the logits `[S, B, C]` of some members on some of the rows."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from committee.solvers.columns import Columns, log_sum, spans
 from committee.solvers.simplex import Loss, Matrix, Part, Places, Vector
 
-BLOCK = 2**13
+BLOCK, PIECE = 2**13, 2**12
 FLOOR = 1e-12
 """Smallest mixture relative to the best member of a row: squares of its inverse do not overflow float32."""
 FARTHEST = 1e6
@@ -106,7 +106,7 @@ class LogPool(Loss):
     def gradient(self, weights: Vector) -> Vector:
         """Return the gradient at weights `[M]`."""
         total = np.zeros(self.members)
-        for tile in self._tiles():
+        for tile, _ in self._tiles():
             _, probs = _pooled(weights, tile)
             total += tile.reshape(self.members, -1) @ probs.ravel()
         return total / self.rows
@@ -116,13 +116,23 @@ class LogPool(Loss):
         rows = _some_rows(self.rows) if thin else self._picked
         return _LogPart(self._known, self._labels, self._order[some], rows)
 
-    def _tiles(self) -> Iterator[NDArray[np.float32]]:
-        """Yield logits minus those of the labels, `[M, B, C]`."""
+    def _tiles(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Yield logits minus those of the labels, `[M, B, C]`, and spare memory of the same shape.
+
+        All are in the same memory, since new memory takes longer than the values.
+        """
         labels = self._labels if self._picked is None else self._labels[self._picked]
-        for span in spans(self.rows, self.members * self._known.shape[2]):
-            tile = self._known.tile(self._order, span if self._picked is None else self._picked[span])
-            tile -= np.take_along_axis(tile, labels[None, span, None], axis=2)
-            yield np.clip(tile, -FARTHEST, FARTHEST, out=tile)
+        some = spans(self.rows, self.members * self._known.shape[2])
+        memory = np.empty((2, self.members, some[0].stop, self._known.shape[2]), np.float32)
+        for span in some:
+            rows, columns = span if self._picked is None else self._picked[span], labels[span, None]
+            tile, spare = memory[:, :, : len(columns)]
+            for place, member in enumerate(self._order.tolist()):
+                part = self._known.part(member, rows)
+                np.subtract(part, np.take_along_axis(part, columns, axis=1), out=tile[place])
+            if max(tile.max(), -tile.min()) > FARTHEST:
+                np.clip(tile, -FARTHEST, FARTHEST, out=tile)
+            yield tile, spare
 
 
 class _LogPart(LogPool, Part):
@@ -131,15 +141,24 @@ class _LogPart(LogPool, Part):
     def at(self, weights: Vector) -> tuple[float, Vector, Matrix]:
         """Return value, gradient and Hessian at weights `[M]`."""
         value, slope, curvature = 0.0, np.zeros(self.members), np.zeros((self.members, self.members))
-        for tile in self._tiles():
+        for tile, spare in self._tiles():
             normalizer, probs = _pooled(weights, tile)
-            weighted = tile * probs
+            weighted = np.multiply(tile, probs, out=spare)
             expected = weighted.sum(axis=2)
             value += float(normalizer.sum(dtype=np.float64))
             slope += expected.sum(axis=1, dtype=np.float64)
-            curvature += weighted.reshape(self.members, -1) @ tile.reshape(self.members, -1).T
+            curvature += _products(weighted.reshape(self.members, -1), tile.reshape(self.members, -1))
             curvature -= expected @ expected.T
         return value / self.rows, slope / self.rows, curvature / self.rows
+
+
+def _products(left: NDArray[np.float32], right: NDArray[np.float32]) -> Matrix:
+    """Return the products of the rows of two arrays `[M, K]`.
+
+    BLAS multiplies few rows several times as fast if they are short.
+    """
+    pieces = [slice(start, start + PIECE) for start in range(0, left.shape[1], PIECE)]
+    return np.sum([left[:, piece] @ right[:, piece].T for piece in pieces], axis=0, dtype=np.float64)
 
 
 def _pooled(weights: Vector, tile: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
