@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from committee.pipeline.shared.run_record import read_run
+from committee.recipe.load import load_recipe
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
 from committee.report.page import parts_of, write_page
@@ -65,6 +67,18 @@ def test_the_page_loads_nothing_and_names_are_text(page: Path) -> None:
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
     assert text.count("<script>") == 1 and "<img src=x" not in text and " style=" not in text
     assert html.escape("<script>document.title='x'</script>", quote=False)[:10] in text
+
+
+def test_the_recipe_of_the_page_makes_the_run_again(hostile_root: Path, page: Path, tmp_path: Path) -> None:
+    text = html.unescape(page.read_text("utf-8"))
+    recipe = re.findall(r"<code>(backbones:.*?|dataset:.*?|device:.*?)</code>", text, re.DOTALL)[-1]
+    (tmp_path / "recipe.yaml").write_text(recipe, "utf-8")
+    again = load_recipe(tmp_path / "recipe.yaml", [])
+    assert (
+        again.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        == read_run(Store(hostile_root))["recipe"]
+    )
+    assert again.members()[0].name == "one"
 
 
 def test_a_browser_shows_it_at_three_widths_and_by_keyboard(page: Path, browser: Any) -> None:

@@ -1,7 +1,8 @@
 """Run all stages that a recipe enables, and show the leaderboard.
 
 The stages train members, combine them, evaluate the results on the test split and export packages. The last
-lines name the model to use, within the budget of pruning.cost_budget if the recipe has one.
+lines name the model to use, within the budget of pruning.cost_budget if the recipe has one. The file
+report.html in the store shows everything that is known about the models (report.enable).
 
 With --max-latency-ms or --max-size-mb, members are pruned within this budget, the best models of each kind
 are exported and timed as files, and the last lines name the file to deploy, or the nearest one.
@@ -22,6 +23,7 @@ from committee.cli._output import print_json, print_summary, print_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from committee.pipeline.shared.outcome import Outcome
     from committee.pipeline.shared.summary import Summary
@@ -61,6 +63,9 @@ def run(arguments: Namespace) -> int:
         return _print_plan(plan_run(recipe, store), arguments.json)
     outcome = run_stages(recipe, store)
     code = print_leaderboard(store, arguments.metric, arguments.json, arguments.wide)
+    report = _write_report(recipe, store, arguments.metric)
+    if report is not None and not arguments.json:
+        print(f"\nReport: {report}")
     if not arguments.json and not _print_comparison(recipe, store, outcome):
         budget = recipe.pruning.cost_budget if recipe.pruning is not None else None
         _print_recommendation(store, arguments.metric, budget)
@@ -88,6 +93,21 @@ def _print_comparison(recipe: Recipe, store: Store, outcome: Outcome) -> bool:
     print()
     print_summary(stage.report(outcome, store))
     return True
+
+
+def _write_report(recipe: Recipe, store: Store, metric: str | None) -> Path | None:
+    """Write the report of the store, unless the recipe disables it; a failure does not fail the run."""
+    from committee.errors import CommitteeError
+    from committee.report.page import FILE, write_page
+
+    if not recipe.report.enable:
+        return None
+    budget = recipe.pruning.cost_budget if recipe.pruning is not None else None
+    try:
+        return write_page(store, store.root / FILE, metric, budget)
+    except CommitteeError as error:
+        log.warning("the report is not written: %s", error)
+        return None
 
 
 def _print_plan(summary: Summary, as_json: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from committee.errors import CommitteeError, RecipeError
 from committee.pipeline.discover import discover
 from committee.pipeline.shared.for_task import for_store, for_task
 from committee.pipeline.shared.outcome import Outcome
+from committee.pipeline.shared.run_record import write_run
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import STAGES, Names, Stage, wanted
 from committee.recipe.model import Recipe
@@ -49,18 +51,21 @@ def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
     _warn_of_unused(stages, recipe)
     for text in (text for stage in stages for text in stage.names(recipe).left_out):
         log.warning("%s", text)
-    outcome = Outcome()
+    outcome, seconds = Outcome(), dict[str, float]()
     with store.hold():
         for stage in stages:
+            start = time.perf_counter()
             try:
                 outcome.merge(stage.run(recipe, store))
             except CommitteeError as error:
                 if stage.required:
                     raise
                 outcome.fail(stage.key, error)  # after hours of training the other stages still run
+            seconds[stage.key] = time.perf_counter() - start
             if stage.required and not outcome.done:
                 return outcome
         discover(store)
+        write_run(recipe, store, seconds)
     return outcome
 
 

@@ -16,6 +16,7 @@ from committee.recipe.exports import Exports
 from committee.recipe.members import MemberSpec, check_unique, expand, matches, select
 from committee.recipe.model_card import ModelCard
 from committee.recipe.objective import Objective
+from committee.recipe.report import Report
 from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, or_text
 from committee.recipe.training import Model, Override, Training
@@ -141,6 +142,8 @@ class Recipe(Section):
         default_factory=ModelCard,
         description="What the model cards of packages and bundles say of the use of a model.",
     )
+
+    report: Report = Field(default_factory=Report, description="The report of a run.")
 
     def members(self) -> list[MemberSpec]:
         """Return the members to train, without those in `backbones.exclude`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ from committee.pipeline.shared.best import is_ensemble, is_single
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.records import METRICS, deployed_of, ensemble_facts, stored_metrics
 from committee.pipeline.shared.reports import Report
+from committee.pipeline.shared.run_record import read_run
 from committee.pipeline.shared.sets import mean_of_members, voting
 from committee.pipeline.shared.splits import load_predictions, oof_rows
 from committee.predictions.table import Predictions
@@ -30,7 +30,6 @@ from committee.recipe.model import CostBudget
 from committee.report.leaderboard import leaderboard, metric_for
 from committee.report.recommendation import Recommendation, recommend
 from committee.store.layout import Store
-from committee.store.manifest import read_manifest
 from committee.tasks.base import Task, task_for, task_of
 
 SHOWN = 4
@@ -223,17 +222,7 @@ class Facts:
     def last_run(self) -> Mapping[str, Any]:
         """The recipe, versions and times of the last run; empty if there is none."""
         try:
-            found = json.loads(self.store.run_report().read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, Mapping) else {}
-
-    def manifest(self, name: str) -> Mapping[str, Any]:
-        """Return the facts of the manifest of a member; empty for others."""
-        folds = self.store.folds(name)
-        try:
-            folder = self.store.checkpoint(name, folds[-1]) if folds else None
-            return {} if folder is None else read_manifest(folder, verify=False).facts
+            return read_run(self.store)
         except StoreError:
             return {}
 

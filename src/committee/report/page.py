@@ -26,6 +26,8 @@ from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
 
+FILE = "report.html"
+"""Name of the report in the folder of a store."""
 TEMPLATES = Path(__file__).with_name("templates")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Iterator
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from committee.base.text import duration
 from committee.errors import printable
@@ -57,9 +59,8 @@ def _facts(facts: Facts) -> Iterator[tuple[str, object]]:
         yield "fingerprint", record.fingerprint
         if record.source.get("path"):
             yield "source", record.source["path"]
-    for key in ("finished", "seed"):
-        if key in run:
-            yield key, run[key]
+    if "finished" in run:
+        yield "last run", run["finished"]
     versions = run.get("versions")
     if isinstance(versions, dict):
         yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -71,8 +72,11 @@ def _facts(facts: Facts) -> Iterator[tuple[str, object]]:
 
 
 def _yaml(recipe: Any) -> str:
-    """Return a recipe as YAML; JSON strings are YAML strings, so nothing needs to be guessed."""
-    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in recipe.items())
+    yaml, text = YAML(), io.StringIO()
+    yaml.default_flow_style = False
+    yaml.width = 110
+    yaml.dump(recipe, text)
+    return text.getvalue().strip()
 
 
 def _lists(facts: Facts) -> Iterator[Block]:
