@@ -89,11 +89,16 @@ def test_a_worker_that_hangs_is_ended_and_named(
         lambda *_, **options: real([sys.executable, "-c", HANGING], **options),
     )
     monkeypatch.setattr(module, "SILENT_SECONDS", 0.5)
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.25)
     scheduler = Scheduler([[1]])
     with WorkerPool(scheduler, Doubling(), 1, 1, at_once=True) as pool:
         for thread in pool._serving:
             thread.join()
     assert caplog.messages.count("task 1: its worker process ended (no progress for 1 second)") == 2
+    named = [
+        message for message in caplog.messages if "its worker process is ended, and it is rep" in message
+    ]
+    assert len(named) == 2 and named[0].startswith("task 1: no progress for ")
     assert "got two that ended (no progress for 1 second)" in str(scheduler.results[1])
 
 

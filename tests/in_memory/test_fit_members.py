@@ -125,6 +125,15 @@ def test_validation_rows_choose_the_epoch_and_stop() -> None:
     assert members[0].provenance["epochs"] == best
 
 
+def test_rows_that_judge_stages_are_no_setting_without_effect(caplog) -> None:
+    fit(plan="boosting", val=(X[:60], Y[:60]), epochs=1)
+    assert not caplog.messages
+    fit(plan="boosting", best_checkpoint=True, epochs=1)
+    assert caplog.messages == [
+        "best_checkpoint has no effect: the plan boosting judges stages instead of epochs"
+    ]
+
+
 def test_members_are_saved_and_loaded(tmp_path) -> None:
     ensemble = Ensemble(fit()).fit(X, Y, method="weighted")
     ensemble.save(tmp_path / "saved")

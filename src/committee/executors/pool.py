@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from types import TracebackType
 from typing import Any, Protocol
 
 from committee.base import interrupt
+from committee.base.text import duration
 from committee.errors import CommitteeError
 from committee.executors.scheduler import Scheduler
 from committee.executors.worker_process import WorkerEnded, WorkerProcess
@@ -22,6 +23,11 @@ STOP_SECONDS = 7.0
 
 SILENT_SECONDS = 3600.0
 """Time without a sign of progress after which a worker is ended: an epoch reports each batch."""
+
+QUIET_SECONDS = 300.0
+"""Time without a sign of progress after which the log names a task."""
+
+QUIET = "%s: no progress for %s; its worker process is ended, and it is repeated, after %s"
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +108,18 @@ class WorkerPool:
             worker.kill()
 
     def _watch(self) -> None:
-        """End workers that hang, so that their tasks are repeated."""
+        """Name tasks without progress once, and end workers that hang, so that their tasks are repeated."""
+        named = set[tuple[WorkerProcess, Hashable]]()
         while not self._over.wait(1.0):
             for worker in list(self._workers):
-                worker.end_if_silent(SILENT_SECONDS)
+                silent, task = worker.silent(), worker.task
+                if silent > QUIET_SECONDS and (worker, task) not in named:
+                    named.add((worker, task))
+                    log.warning(
+                        QUIET, self._work.name(task), duration(silent / 3600), duration(SILENT_SECONDS / 3600)
+                    )
+                if silent > SILENT_SECONDS:
+                    worker.end(f"no progress for {duration(SILENT_SECONDS / 3600)}")
 
     def _serve(self) -> None:
         """Start a worker, and pass tasks to it until none is left."""

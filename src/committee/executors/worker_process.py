@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from committee.base import progress
-from committee.base.text import duration
 from committee.executors.worker import STOP, Setup
 
 PROGRAM = "from committee.executors.worker import main; main()"
@@ -41,6 +40,11 @@ class WorkerProcess:
     threads : int
         Threads of an operation of torch.
 
+    Attributes
+    ----------
+    task : object
+        The task that it does; None between tasks.
+
     Raises
     ------
     OSError
@@ -51,12 +55,14 @@ class WorkerProcess:
     committee.executors.worker.main : The program of the process.
     """
 
+    task: Any = None
+
     def __init__(self, threads: int) -> None:
         # Not multiprocessing, which would run the user's script again.
         self._process = subprocess.Popen(
             [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._lock, self._busy = threading.Lock(), False
+        self._lock = threading.Lock()
         self._heard, self._why = time.monotonic(), ""
         level = logging.getLogger("committee").getEffectiveLevel()
         self._setup = Setup(list(sys.path), level, progress.watched(), threads)
@@ -75,25 +81,28 @@ class WorkerProcess:
         WorkerEnded
             The process ended before the task was done.
         """
-        self._busy, self._heard = True, time.monotonic()
+        self._heard, self.task = time.monotonic(), task
         self._send(task)
         result = self._result()
-        self._busy = False
+        self.task = None
         return result
 
     def stop(self) -> None:
         """End the process; a fit in progress may first store its state."""
-        if self._busy:
+        if self.task is not None:
             with contextlib.suppress(WorkerEnded):
                 self._send(STOP)
         else:
             self.kill()
 
-    def end_if_silent(self, seconds: float) -> None:
-        """End the process if it does a task, and has sent no sign of progress for some seconds."""
-        if self._busy and time.monotonic() - self._heard > seconds:
-            self._why = f"no progress for {duration(seconds / 3600)}"
-            self._process.kill()
+    def silent(self) -> float:
+        """Return the seconds since the last sign of progress in a task; 0 between tasks."""
+        return 0.0 if self.task is None else time.monotonic() - self._heard
+
+    def end(self, why: str) -> None:
+        """End the process at once, for a reason that `WorkerEnded` has."""
+        self._why = why
+        self._process.kill()
 
     def kill(self) -> None:
         """End the process at once."""

@@ -168,9 +168,7 @@ def fit_members(
     networks, where = Networks(build), _device(device)
     n = count("n", n)
     given = {"epochs": epochs, "lr": lr, "plan": plan, "together": together, **settings}
-    if val is not None:
-        given.setdefault("best_checkpoint", True)
-    training = training_settings(given)
+    training = training_settings(given, judged=val is not None)
     if batch_size is None:
         batch_size = getattr(train, "batch_size", None) or BATCH
     data = read(train, val, task=task, class_names=class_names, target_names=target_names, device=where)

@@ -29,8 +29,15 @@ DEFAULTS = {"augment": "none", "folds": 0, "pretrained": False}
 KEYS = tuple(key for key in Training.model_fields if key not in OF_STORES)
 
 
-def training_settings(given: Mapping[str, Any]) -> Training:
-    """Return checked settings; those that are None have the defaults of a recipe, without augmentation.
+def training_settings(given: Mapping[str, Any], *, judged: bool = False) -> Training:
+    """Return checked settings; others have the defaults of a recipe, without augmentation.
+
+    Parameters
+    ----------
+    given : mapping
+        What the user has set: only that is named where it has no effect.
+    judged : bool
+        Whether there are rows that judge epochs, of which the best is then kept by default.
 
     Raises
     ------
@@ -51,11 +58,14 @@ def training_settings(given: Mapping[str, Any]) -> Training:
                 got=f"'{key}'",
                 todo=nearest(key, KEYS),
             )
-    values = {**DEFAULTS, **{key: _plain(value) for key, value in given.items()}}
+    defaults = {**DEFAULTS, "best_checkpoint": judged}
+    values = {**defaults, **{key: _plain(value) for key, value in given.items()}}
     try:
-        return Training.model_validate(values)
+        found = Training.model_validate(values)
     except ValidationError as error:
         raise recipe_error(error, Document(values), Training) from None
+    found.model_fields_set.difference_update(defaults.keys() - given.keys())
+    return found
 
 
 def _plain(value: Any) -> Any:
