@@ -21,6 +21,7 @@ FEW = {"n": 2, "epochs": 4, "lr": 0.05, "together": "none"}
 EXPECTED = {
     "check_array_api_input": "It is skipped without a setting of scipy's.",
     "check_methods_subset_invariance": "Products in float32 depend on the number of rows, by more than 1e-7.",
+    "check_sample_weight_equivalence_on_dense_data": "Batches of repeated rows are others.",
     "check_methods_sample_order_invariance": "For the same reason.",
 }
 """Checks that may not pass, and why."""
@@ -62,6 +63,15 @@ def test_a_combiner_that_learns_is_fitted_on_rows_of_its_own(stops) -> None:
 def test_whole_numbers_that_are_no_positions() -> None:
     found = EnsembleClassifier(small, combiner="weighted", **FEW).fit(IRIS[0], 10 - IRIS[1])
     assert found.classes_.tolist() == [8, 9, 10] and found.score(IRIS[0], 10 - IRIS[1]) > 0.6
+
+
+def test_rows_of_weight_zero_serve_no_purpose() -> None:
+    wrong = np.arange(150) % 5 == 0
+    labels = np.where(wrong, (IRIS[1] + 1) % 3, IRIS[1])
+    made = EnsembleClassifier(small, combiner="weighted", **FEW)
+    found = made.fit(IRIS[0], labels, sample_weight=1.0 - wrong).predict_proba(IRIS[0])
+    others = made.fit(IRIS[0][~wrong], labels[~wrong], sample_weight=np.ones(120)).predict_proba(IRIS[0])
+    np.testing.assert_array_equal(found, others)
 
 
 def test_images_of_tensors() -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import Subset, TensorDataset
 from committee import Ensemble, fit_members
 from committee.errors import CommitteeError
 from committee.executors.division import Division
-from committee.in_memory import runs, ways
+from committee.in_memory import ways
 from committee.training.fit.comparison import Comparison
 from committee.training.fit.together import train_together
 
@@ -80,6 +80,19 @@ def test_several_numbers_with_variances() -> None:
     members = fit((X, both), build=lambda: Net(4), loss="gaussian_nll", target_names=["a", "b"])
     found = Ensemble(members).predict_distribution(X[:5])
     assert found.mean.shape == (5, 2) and (found.aleatoric > 0).all()
+
+
+@pytest.mark.parametrize("plan", ["bagging", {"name": "boosting", "how": "resample"}, "snapshot"])
+def test_rows_of_weight_zero_are_left_out_and_heavy_ones_count_more(plan) -> None:
+    wrong = np.arange(ROWS) % 3 == 0
+    labels, weights = np.where(wrong, 1 - Y.numpy(), Y), np.where(wrong, 0, 1 + 9.0 * Y.numpy())
+    options = {"plan": plan, "early_stop": {"patience": 3} if plan == "bagging" else None}
+    found = fit((X, labels), weights=weights, **options)
+    others = fit((X[~wrong], Y[~wrong]), weights=weights[~wrong], **options)
+    np.testing.assert_array_equal(found[0].predict(X), others[0].predict(X))
+    assert not found.seen[:, wrong].any() and found.seen.any()
+    plain = fit((X[~wrong], Y[~wrong]), **options)
+    assert found[0].predict(X)[:, 1].mean() > plain[0].predict(X)[:, 1].mean() + 0.02
 
 
 def test_names_and_positions_of_classes() -> None:
@@ -176,9 +189,9 @@ class Noisy(Net):
         return super().forward(x) + (torch.rand(()) if self.training and self.steps > 4 else 0)
 
 
-@pytest.mark.parametrize("build", [Net, Noisy, lambda: nn.Sequential(Net(), nn.Dropout(0.1))])
+@pytest.mark.parametrize("build", [Net, Noisy])
 def test_fits_at_once_have_the_bytes_of_those_in_turns(build, monkeypatch, caplog) -> None:
-    """A network that draws numbers in its first step is trained in turns at once, another one again."""
+    """Networks that turn out to draw random numbers are trained again, in turns."""
     called, real = [], ways.train_at_once
     monkeypatch.setattr(ways, "train_at_once", lambda *args: called.append(args) or real(*args))
     monkeypatch.setattr(ways, "SHORT", 0)
@@ -186,11 +199,11 @@ def test_fits_at_once_have_the_bytes_of_those_in_turns(build, monkeypatch, caplo
     try:
         torch.set_num_threads(2)
         found.append(fit(plan="bagging", build=build))
-        torch.set_num_threads(1 if called else 2)
+        torch.set_num_threads(1)
         found.append(fit(plan="bagging", build=build, workers=1))
     finally:
         torch.set_num_threads(before)
-    assert [division for _, division in called] == [Division(2, 1)] * (build in (Net, Noisy))
+    assert [division for _, division in called] == [Division(2, 1)]
     assert ("since networks draw random numbers" in caplog.text) == (build is Noisy)
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one.predict(X), other.predict(X))
@@ -252,6 +265,20 @@ NAN[3, 2] = float("nan")
     ("train", "options", "message"),
     [
         ((X, Y), {"workers": 0}, "workers: expected at least 1, got 0."),
+        (
+            (X, Y),
+            {"workers": 2, "build": lambda: nn.Sequential(Net(), nn.Dropout(0.1))},
+            "workers: expected 1 or 'auto' for networks that draw random numbers in training, as dropout does"
+            ", got 2. They are trained one after the other, since threads would draw from one generator.",
+        ),
+        ((X, Y), {"weights": [1.0, 2.0]}, "weights: expected 240 numbers, one for each input, got [2]."),
+        (
+            (X, Y),
+            {"weights": -X[:, 0]},
+            "weights: expected finite numbers that are at least 0, got 117 others.",
+        ),
+        ((X, Y), {"weights": 0 * Y}, "weights: expected a weight above zero, got all weights are zero."),
+        ((X, Y), {"weights": ["heavy"]}, "weights: expected an array of numbers, got ['heavy']."),
         ((X, Y[:9]), {}, "train: y: expected 240 labels, one for each input, got 9."),
         ((NAN, Y), {}, "train: X: expected finite numbers, got NaN or infinity in 1 rows."),
         (
@@ -412,7 +439,7 @@ NAN[3, 2] = float("nan")
     ],
 )
 def test_what_cannot_work_is_one_sentence_before_any_training(train, options, message, monkeypatch) -> None:
-    monkeypatch.setattr(runs.Runs, "_trained", lambda *_: pytest.fail("a fit was started"))
+    monkeypatch.setattr(ways, "train_job", lambda *_: pytest.fail("a fit was started"))
     with pytest.raises(CommitteeError) as caught:
         fit(train, **copy.copy(options))
     assert str(caught.value).startswith(message) and "\n" not in str(caught.value)

@@ -24,6 +24,8 @@ class Arrays(Dataset):
     ----------
     inputs : uint8 tensor `[N, c, S, S]`, or float32 tensor `[N, ...]`
         Inputs of the rows.
+    weights : float32 array `[N]`, optional
+        Weight of each row in the loss.
 
     See Also
     --------
@@ -32,6 +34,7 @@ class Arrays(Dataset):
 
     judging_share: ClassVar[float] = 1.0
     inputs: Tensor = field(default_factory=lambda: torch.empty(0))
+    weights: NDArray[np.float32] | None = None
 
     @property
     def are_pixels(self) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from committee.base.limits import a_share, above_zero
@@ -55,11 +55,19 @@ class OfNetworks(BaseEstimator):
         self.random_state, self.device, self.together = random_state, device, together
         self.settings = settings
 
-    def _fit(self, inputs: NDArray[Any], labels: NDArray[Any], strata: NDArray[Any], **names: Any) -> Self:
+    def _fit(
+        self, inputs: NDArray[Any], labels: NDArray[Any], strata: NDArray[Any], weights: Any, **names: Any
+    ) -> Self:
         """Train the members on inputs and encoded labels, and fit the combiner."""
+        if weights is not None:
+            weights = _check_sample_weight(weights, inputs, dtype=np.float64, ensure_non_negative=True)
+            if weights.any():  # Otherwise fit_members says so.
+                inputs, labels, strata, weights = (
+                    each[weights > 0] for each in (inputs, labels, strata, weights)
+                )
         rule, seed = build_combiner(self.combiner).clone(), self._seed()
         kept, judging, fitting = self._split(strata, rule.learns, seed)
-        options = {**self._settings(), **names}
+        options = {**self._settings(), **names, "weights": None if weights is None else weights[kept]}
         if self.early_stop is not None:
             options |= {"val": (inputs[judging], labels[judging]), "early_stop": self.early_stop}
         members = fit_members(
@@ -104,9 +112,11 @@ class OfNetworks(BaseEstimator):
     def _settings(self) -> dict[str, Any]:
         """Return further settings; raise UsageError if one of them is a parameter of the estimator."""
         settings = dict(self.settings or {})
-        twice = sorted(settings.keys() & {*self.get_params(deep=False), "seed", "val"})
+        twice = sorted(settings.keys() & {*self.get_params(deep=False), "seed", "val", "weights"})
         if twice:
-            own = {"seed": "random_state", "val": "early_stop"}.get(twice[0], twice[0])
+            own = {"seed": "random_state", "val": "early_stop", "weights": "sample_weight"}.get(
+                twice[0], twice[0]
+            )
             raise UsageError(
                 "settings",
                 expected="no parameter of the estimator",
@@ -186,12 +196,19 @@ class EnsembleClassifier(ClassifierMixin, OfNetworks):
 
     classes_: NDArray[Any]
 
-    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Self:
-        """Train the members on inputs `[N, D]`, or `[N, ...]`, and classes `[N]`, and fit the combiner."""
+    def fit(
+        self, X: ArrayLike | Tensor, y: ArrayLike | Tensor, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train the members on inputs `[N, D]`, or `[N, ...]`, and classes `[N]`, and fit the combiner.
+
+        `sample_weight` `[N]` weights the rows in the loss of the members; rows of weight 0 are left out.
+        Rows that are set aside count once each.
+        """
         inputs, labels = self._training_data(X, y)
         check_classification_targets(labels)
         self.classes_, encoded = np.unique(labels, return_inverse=True)
-        return self._fit(inputs, encoded, encoded, class_names=[str(each) for each in self.classes_])
+        names = [str(each) for each in self.classes_]
+        return self._fit(inputs, encoded, encoded, sample_weight, class_names=names)
 
     def predict_proba(self, X: ArrayLike | Tensor) -> NDArray[np.float32]:
         """Return the probability of each of `classes_`, float32 `[N, C]`."""
@@ -237,12 +254,17 @@ class EnsembleRegressor(RegressorMixin, OfNetworks):
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Self:
-        """Train the members on inputs `[N, D]`, or `[N, ...]`, and numbers `[N]` or `[N, T]`."""
+    def fit(
+        self, X: ArrayLike | Tensor, y: ArrayLike | Tensor, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train the members on inputs `[N, D]`, or `[N, ...]`, and numbers `[N]` or `[N, T]`.
+
+        `sample_weight` `[N]` is that of `EnsembleClassifier.fit`.
+        """
         inputs, numbers = self._training_data(X, y, multi_output=True, y_numeric=True)
         self.has_targets_ = numbers.ndim == 2
         numbers = numbers.reshape(len(numbers), -1).astype(np.float64)
-        return self._fit(inputs, numbers, NUMBERS.strata(numbers), task="regression")
+        return self._fit(inputs, numbers, NUMBERS.strata(numbers), sample_weight, task="regression")
 
     def predict(self, X: ArrayLike | Tensor) -> NDArray[np.float64]:
         """Return the numbers of each row, float64 `[N]`, or `[N, T]` if those of the training had targets."""

@@ -61,6 +61,7 @@ def fit_members(
     plan: str | Mapping[str, Any] = "single",
     *,
     val: Any = None,
+    weights: Any = None,
     epochs: int = 20,
     lr: float | None = None,
     batch_size: int | None = None,
@@ -98,6 +99,9 @@ def fit_members(
         series, by SAMME, or `{"name": "boosting", "method": "gradient"}`. Options are those of a recipe.
     val : pair (X, y), or iterable, optional
         Rows that judge epochs: the weights of the best epoch are kept. Of boosting, they judge stages.
+    weights : array `[N]`, optional
+        Weight of each training row in the loss, at least 0: the loss of a batch is the weighted mean of those
+        of its rows. Rows of weight 0 are left out. Boosting by SAMME starts from them.
     epochs : int
         Passes over the training rows.
     lr : float, optional
@@ -171,7 +175,8 @@ def fit_members(
     training = training_settings(given, judged=val is not None)
     if batch_size is None:
         batch_size = getattr(train, "batch_size", None) or BATCH
-    data = read(train, val, task=task, class_names=class_names, target_names=target_names, device=where)
+    names: dict[str, Any] = {"class_names": class_names, "target_names": target_names}
+    data = read(train, val, task=task, device=where, weights=weights, **names)
     _check_augmentation(data, training)
     size = count("batch_size", batch_size)
     spec = MemberSpec(name, "in memory", seed, False, data.shape[-1], size, training)

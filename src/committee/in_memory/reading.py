@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ def read(
     class_names: Sequence[str] | None = None,
     target_names: Sequence[str] | None = None,
     device: torch.device | None = None,
+    weights: Any = None,
 ) -> Arrays:
     """Return training and validation rows as one data set.
 
@@ -48,6 +50,8 @@ def read(
         Names of the outputs of a network.
     device : torch.device, optional
         Where the inputs are kept.
+    weights : array `[N]`, optional
+        Weight of each training row.
 
     Raises
     ------
@@ -67,7 +71,27 @@ def read(
         parts["val"] = _pair("val", val)
         _check_alike(parts["train"].inputs, parts["val"].inputs)
     found = read_labels({name: each.labels for name, each in parts.items()}, task, class_names, target_names)
-    return _dataset(parts, found, device)
+    data = _dataset(parts, found, device)
+    if weights is None:
+        return data
+    given = _weights(weights, len(parts["train"].inputs))
+    return replace(data, weights=np.pad(given, (0, len(data.labels) - len(given))))
+
+
+def _weights(weights: Any, rows: int) -> NDArray[np.float32]:
+    """Return weights of rows; the mean of those above 0 is 1."""
+    try:
+        given = np.asarray(_array(weights), np.float64)
+    except (TypeError, ValueError):
+        raise DataError("weights", expected="an array of numbers", got=repr(weights)[:60]) from None
+    if given.shape != (rows,):
+        raise DataError("weights", expected=f"{rows} numbers, one for each input", got=str(list(given.shape)))
+    if not (np.isfinite(given).all() and (given >= 0).all()):
+        wrong = int((~np.isfinite(given) | (given < 0)).sum())
+        raise DataError("weights", expected="finite numbers that are at least 0", got=f"{wrong} others")
+    if not given.any():
+        raise DataError("weights", expected="a weight above zero", got="all weights are zero")
+    return (given / given[given > 0].mean()).astype(np.float32)
 
 
 def _dataset(parts: dict[str, Pair], labels: Labels, device: torch.device | None) -> Arrays:

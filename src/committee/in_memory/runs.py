@@ -73,6 +73,8 @@ class Runs:
     ) -> None:
         self.data, self.device, self.networks, self.workers = data, device, networks, workers
         self.rows: Rows = data.rows("train")
+        if data.weights is not None:  # A batch of rows without any weight would have no mean loss.
+            self.rows = self.rows[data.weights[self.rows] > 0]
         self.plans = [self._plan(each, n) for each in self._specs(spec, n)]
         first = self.plans[0]
         for key, why in first.unused().items():
@@ -99,8 +101,8 @@ class Runs:
             history.extend({"stage": planned.number, **row} for row in _history(job))
             return trained
 
-        series = plan.series(self.rows, FOLD, train)
-        return [series], np.ones((1, len(self.rows)), bool), [history]
+        series = plan.series(self.rows, FOLD, train, weights=self.data.weights)
+        return [series], self._seen(self.rows)[None], [history]
 
     def _independent(self) -> Made:
         plans = cast("list[Independent]", self.plans)
@@ -112,10 +114,14 @@ class Runs:
             made = _kept(plan, plan.made([next(trained) for _ in some], self.rows, FOLD))
             for place in range(len(made)):
                 which = place if len(some) > 1 else 0
-                seen.append(np.isin(self.rows, some[which].rows))
+                seen.append(self._seen(some[which].rows))
                 history.append(_history(own[which]))
             members += made
         return members, np.stack(seen), history
+
+    def _seen(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return for each row of the user whether it is one of these."""
+        return np.isin(self.data.rows("train"), rows)
 
     def _trained(self, jobs: Sequence[Job]) -> list[Trained]:
         found = carry_out(jobs, self.workers)
@@ -127,7 +133,9 @@ class Runs:
     def _job(self, plan: OfBackbone, planned: PlannedFit) -> Job:
         spec, number = plan.spec, planned.number
         spec = spec if number is None else _numbered(spec, number)
-        size, extra = spec.batch_size, planned.extra
+        size, extra, weights = spec.batch_size, planned.extra, self.data.weights
+        if weights is not None and isinstance(plan, Independent):
+            extra = replace(extra, weights=weights[planned.rows])
         job = Job(spec, self.data, planned.rows, FOLD, self.device, InMemory(), "", None, size, extra)
         return replace(job, extra=replace(extra, begin=partial(self.networks.begin, job)))
 

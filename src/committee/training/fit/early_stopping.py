@@ -46,7 +46,7 @@ def judging_rows(dataset: Dataset) -> Rows:
 
 
 def split_rows(job: Job) -> tuple[Rows, Rows]:
-    """Return the rows that a fit trains on, and those that judge its epochs.
+    """Return the positions in `job.rows` that a fit trains on, and the rows that judge its epochs.
 
     The latter are half of the val split if there are no folds and a val split, and else a slice of the
     training rows.
@@ -57,10 +57,11 @@ def split_rows(job: Job) -> tuple[Rows, Rows]:
         There are too few rows, or groups, to set any aside.
     """
     rule = stopping_rule(job.spec.training, job.epochs)
+    every = np.arange(len(job.rows))
     if rule is None:
-        return job.rows, job.rows[:0]
+        return every, job.rows[:0]
     if not job.spec.training.folds and len(judging := judging_rows(job.dataset)):
-        return job.rows, judging
+        return every, judging
     groups = None if job.dataset.groups is None else job.dataset.groups[job.rows]
     if groups is None and len(np.unique(job.rows)) < len(job.rows):
         groups = job.rows  # A bootstrap sample: copies of a row stay together.
@@ -72,7 +73,7 @@ def split_rows(job: Job) -> tuple[Rows, Rows]:
             got="a single group, or one row per class",
             todo="Set training.early_stop=null and training.best_checkpoint=false.",
         )
-    return job.rows[kept], job.rows[inner]
+    return kept, job.rows[inner]
 
 
 @torch.no_grad()

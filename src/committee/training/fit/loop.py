@@ -92,7 +92,8 @@ class Loop:
         self.job, self.fabric, self.settings = job, fabric, job.spec.training
         self.epochs = self.settings.epochs if job.epochs is None else job.epochs
         self.schedule = Schedule(self.settings, head_epochs(job.spec), bool(starting_weights(job.spec)))
-        self.rows, self.inner_rows = split_rows(job)
+        kept, self.inner_rows = split_rows(job)
+        self.rows = job.rows[kept]
         if job.dataset.maps is not None:
             wanted = self.settings.crops_per_image
             self.rows = crops_of_epoch(self.rows, job.dataset.maps.sizes, job.spec.img_size, wanted)
@@ -112,7 +113,7 @@ class Loop:
             ),
             tensor_of(job.dataset.labels[self.rows]).to(fabric.device),
             self.loss,
-            *(None if each is None else torch.as_tensor(each).to(fabric.device) for each in arrays),
+            *(None if each is None else torch.as_tensor(each[kept]).to(fabric.device) for each in arrays),
             who=job.name,
         )
 

@@ -148,11 +148,19 @@ class Boosting(OfBackbone):
         return {self.name: self.series(rows, fold, fit, epochs)}
 
     def series(
-        self, rows: Rows, fold: str, fit: Callable[[PlannedFit], Trained], epochs: int | None = None
+        self,
+        rows: Rows,
+        fold: str,
+        fit: Callable[[PlannedFit], Trained],
+        epochs: int | None = None,
+        weights: NDArray[np.float32] | None = None,
     ) -> Boosted:
-        """Train the stages by a function that carries out a fit, and return them; see `run`."""
+        """Train the stages by a function that carries out a fit, and return them; see `run`.
+
+        `weights` are those of all rows of the data set: SAMME starts from them.
+        """
         kept, judged = (rows, rows[:0]) if epochs is not None else self._split(rows, fold)
-        series = _Series(self, kept, judged)
+        series = _Series(self, kept, judged, None if weights is None else weights[kept])
         for stage in range(self.stages if epochs is None else epochs):
             extra, drawn = series.next(derive(self.spec.seed, self.name, fold, "draw", stage))
             member = fit(PlannedFit(drawn, stage, extra)).member
@@ -189,6 +197,8 @@ class _Series:
         Training rows.
     judged : int64 `[n]`
         Rows of the validation slice, or none.
+    given : float32 `[N]` or None
+        Weights of the rows.
     members : list of Member
         Stages so far.
     stage_weights : list of float
@@ -199,6 +209,7 @@ class _Series:
     plan: Boosting
     rows: Rows
     judged: Rows
+    given: NDArray[np.float32] | None = None
     members: list[Member] = field(default_factory=list)
     stage_weights: list[float] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
@@ -207,14 +218,15 @@ class _Series:
         self.votes = self.plan.method == "samme"
         labels, classes = self.plan.dataset.labels, len(self.plan.dataset.class_names)
         self.labels = labels[self.rows]
-        self.row_weights = np.full(len(self.rows), 1 / len(self.rows))
+        given = np.ones(len(self.rows)) if self.given is None else self.given.astype(np.float64)
+        self.row_weights = given / given.sum()
         self.total = np.zeros((len(self.rows), classes), np.float32)
         self.judged_logits = list[NDArray[np.float32]]()
 
     def next(self, seed: int) -> tuple[Extra, Rows]:
         """Return the additions to the fit of the next stage, and its training rows."""
         if not self.votes:
-            return Extra(offsets=self.total.copy()), self.rows
+            return Extra(weights=self.given, offsets=self.total.copy()), self.rows
         if self.plan.how == "resample":
             generator = np.random.default_rng(seed)
             drawn = generator.choice(len(self.rows), len(self.rows), p=self.row_weights)
