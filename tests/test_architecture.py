@@ -37,6 +37,7 @@ ORDER = (
     ("engines",),
     ("training",),
     ("in_memory",),
+    ("trackers",),
     ("pipeline",),
     ("inference",),
     ("serving",),

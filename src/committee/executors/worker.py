@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from committee.base import interrupt, progress
+from committee.base import events, interrupt, progress
 
 STOP = "stop"
 SIGN_SECONDS = 10.0
@@ -144,6 +144,7 @@ def _set_up(setup: Setup, send: _Sender) -> None:
     logger = logging.getLogger("committee")
     logger.setLevel(setup.level)
     logger.addHandler(_LogHandler(send))
+    events.listen(lambda event: send("event", event))
     progress.show_with(send.bar if setup.watched else send.signs)
 
 

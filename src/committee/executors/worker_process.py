@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from committee.base import progress
+from committee.base import events, progress
 from committee.executors.worker import STOP, Setup
 
 PROGRAM = "from committee.executors.worker import main; main()"
@@ -127,7 +127,7 @@ class WorkerProcess:
             raise self._ended() from None
 
     def _result(self) -> Any:
-        """Return the next result; meanwhile, pass on log records and progress."""
+        """Return the next result; meanwhile, pass on log records, events and progress."""
         steps: dict[int, progress.Step] = {}
         ends: dict[int, contextlib.ExitStack] = {}
         with contextlib.ExitStack() as bars:
@@ -143,6 +143,8 @@ class WorkerProcess:
                     steps[value[0]](*value[1:])
                 elif kind == "end":
                     ends[value].close()
+                elif kind == "event":
+                    events.tell(value)
                 elif kind == "alive":
                     continue
                 elif kind == "interrupted":

@@ -15,6 +15,7 @@ from committee.pipeline.shared.for_task import for_store, for_task
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.run_record import write_run
 from committee.pipeline.shared.summary import Summary, Table
+from committee.pipeline.shared.tracking import tracked
 from committee.pipeline.stages.base import STAGES, Names, Stage, wanted
 from committee.recipe.model import Recipe
 from committee.recipe.unused import unused
@@ -52,7 +53,7 @@ def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
     for text in (text for stage in stages for text in stage.names(recipe).left_out):
         log.warning("%s", text)
     outcome, seconds = Outcome(), dict[str, float]()
-    with store.hold():
+    with store.hold(), tracked(recipe, store, outcome):
         for stage in stages:
             start = time.perf_counter()
             try:
@@ -96,7 +97,8 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
         _warn_of_unused(stages, for_store(recipe, store))
     outcome = Outcome()
     # A stage names a store that does not exist, and `hold` would create it.
-    with store.hold() if store.root.is_dir() else contextlib.nullcontext():
+    held = store.hold() if store.root.is_dir() else contextlib.nullcontext()
+    with held, tracked(recipe, store, outcome):
         for stage in stages:
             outcome.merge(stage.run(recipe, store))
     return outcome

@@ -19,6 +19,7 @@ from committee.recipe.objective import Objective
 from committee.recipe.report import Report
 from committee.recipe.runs import Combiner, PruningMethod, Runs
 from committee.recipe.section import Section, or_text
+from committee.recipe.tracking import Trackings
 from committee.recipe.training import Model, Override, Training
 from committee.recipe.tta import Tta
 
@@ -144,6 +145,11 @@ class Recipe(Section):
     )
 
     report: Report = Field(default_factory=Report, description="The report of a run.")
+    tracking: Trackings | None = Field(
+        None,
+        description="Trackers that record each run: a name, {name: ..., ...options}, or a list of them. Null "
+        "is `mlflow` where MLFLOW_TRACKING_URI is set, and otherwise none.",
+    )
 
     def members(self) -> list[MemberSpec]:
         """Return the members to train, without those in `backbones.exclude`.

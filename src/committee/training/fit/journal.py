@@ -1,19 +1,13 @@
-"""Records of the epochs of a fit: a CSV file, a line of the log, and MLflow where it is configured."""
+"""Records of the epochs of a fit: a CSV file, and a line of the log."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import importlib.util
-import logging
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from committee.tasks.base import Task
-
-log = logging.getLogger(__name__)
 
 CSV_NAME = "epochs.csv"
 TEXTS = {"log_loss": "loss {:.3f}", "accuracy": "accuracy {:.2f}"}
@@ -74,76 +68,3 @@ def _texts(row: Row, part: str) -> list[str]:
     found = {key.removeprefix(part): value for key, value in row.items() if key.startswith(part)}
     texts = {"loss": TEXTS["log_loss"], **TEXTS}
     return [texts.get(name, f"{name} {{:.4g}}").format(value) for name, value in found.items()]
-
-
-class MlflowRun:
-    """The MLflow run of a fit; it ends with the `with` block.
-
-    Nothing is tracked unless MLFLOW_TRACKING_URI is set and MLflow is installed.
-
-    Parameters
-    ----------
-    name : str
-        Name of the run: `member/fold`.
-    run_id : str
-        Run that an interrupted fit began, or empty.
-
-    Attributes
-    ----------
-    run_id : str
-        The run, or empty.
-    """
-
-    def __init__(self, name: str, run_id: str = "") -> None:
-        self.run_id = run_id
-        self._client: Any = None
-        if not os.environ.get("MLFLOW_TRACKING_URI"):
-            return
-        if importlib.util.find_spec("mlflow") is None:
-            log.warning(
-                "MLFLOW_TRACKING_URI is set, but MLflow is not installed: pip install 'committee[mlflow]'"
-            )
-            return
-        with self._optional():
-            self._start(name)
-
-    def _start(self, name: str) -> None:
-        import mlflow
-
-        self._client = mlflow.MlflowClient()
-        if self.run_id:
-            self._client.update_run(self.run_id, status="RUNNING")
-        else:
-            title = os.environ.get("MLFLOW_EXPERIMENT_NAME", "committee")
-            found = self._client.get_experiment_by_name(title)
-            experiment = found.experiment_id if found else self._client.create_experiment(title)
-            self.run_id = self._client.create_run(experiment, run_name=name).info.run_id
-
-    @contextlib.contextmanager
-    def _optional(self) -> Iterator[None]:
-        """Continue without MLflow when it fails: the training is worth more than its log."""
-        try:
-            yield
-        except Exception as error:
-            self._client = None
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            log.warning("MLflow failed and records no more of this fit; its CSV file continues: %s", reason)
-
-    def log(self, row: Row) -> None:
-        """Log the numbers of one epoch."""
-        if self._client is not None:
-            with self._optional():
-                for key, value in row.items():
-                    if key != "epoch" and isinstance(value, int | float):
-                        self._client.log_metric(self.run_id, key, value, step=row["epoch"])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """Mark the run as finished, failed or killed."""
-        killed = kind is not None and issubclass(kind, KeyboardInterrupt)
-        if self._client is not None:
-            with self._optional():
-                status = "FINISHED" if kind is None else "KILLED" if killed else "FAILED"
-                self._client.set_terminated(self.run_id, status)

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from committee.base import interrupt
+from committee.base.events import told
 from committee.base.progress import Step as Advance
 from committee.base.progress import bar
 from committee.training.fit import resume
 from committee.training.fit.batches import Rows, epoch_batches
 from committee.training.fit.early_stopping import inner_outputs, split_rows
 from committee.training.fit.job import Job, Trained
-from committee.training.fit.journal import MlflowRun, Row, columns, describe_epoch
+from committee.training.fit.journal import Row, columns, describe_epoch
 from committee.training.fit.map_loader import crops_of_epoch
 from committee.training.fit.memory import halving
 from committee.training.fit.optimizer import set_rate
@@ -128,16 +129,15 @@ class Loop:
         self._restore(rollbacks)
         state, count = self.state, len(self.rows)
         with (
-            MlflowRun(self.job.name, state.run_id) as run,
+            told(self.job.name, state.history) as tell,
             bar(self.epochs * count, f"images of {self.job.name}") as advance,
             interrupt.deferred(),
         ):
-            state.run_id = run.run_id
             advance(len(state.history) * count + state.batch * self.job.spec.batch_size)
             while not self._is_finished():
                 row = yield from self._epoch(advance)
                 state.end_epoch(row)
-                run.log(row)
+                tell(row)
                 if self.fabric.global_rank == 0:
                     log.info("%s: %s", self.job.name, describe_epoch(row, self.epochs))
                 self._store()

@@ -54,8 +54,6 @@ class FitState:
         Number of times that the fit has diverged.
     micro_batch : int
         Largest number of images that pass through the network at once.
-    run_id : str
-        MLflow run of the fit, or empty.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class FitState:
         self.history, self.batch, self.seconds = list[Row](), 0, 0.0
         self.total, self.drawn = torch.zeros(2, device=fabric.device), dict[str, Tensor]()
         self.generators = generators or default_generators(fabric.device)
-        self.rollbacks, self.micro_batch, self.run_id = 0, job.micro_batch, ""
+        self.rollbacks, self.micro_batch = 0, job.micro_batch
 
     @property
     def epoch(self) -> int:
@@ -142,7 +140,6 @@ class FitState:
             "seconds": self.elapsed() if self.batch else 0.0,
             "rollbacks": self.rollbacks,
             "micro_batch": self.micro_batch,
-            "run_id": self.run_id,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -159,7 +156,7 @@ class FitState:
         self.drawn, self.history = state["generators"], state["history"]
         self.batch, self.seconds = state["batch"], state["seconds"]
         self.total.copy_(state["total"])
-        self.rollbacks, self.run_id = state["rollbacks"], state["run_id"]
+        self.rollbacks = state["rollbacks"]
         # A fit that is started again for lack of memory has fewer images at once than it had before.
         self.micro_batch = min(self.micro_batch, state["micro_batch"])
 
