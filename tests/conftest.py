@@ -344,6 +344,7 @@ def hostile_root(once: Once) -> Path:
             "models=[{name: 'timm:test_vit', as: one}, {name: 'timm:test_resnet', as: two}]",
             "training={pretrained: false, epochs: 2, folds: 2, lr: 0.003, augment: none}",
             "runs.score_ensemble.methods=[soft_voting, weighted]",
+            "exports.enable=false",
         ]
         with timing_once():
             outcome = run(load_recipe(None, settings), Store(folder / "store"))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from committee.pipeline.shared.splits import load_predictions as load_predictions
     from committee.predictions.table import Predictions as Predictions
     from committee.recipe.load import load_recipe as load_recipe
+    from committee.report.leaderboard import leaderboard as leaderboard
+    from committee.report.page import write_report as write_report
     from committee.store.layout import Store as Store
 
 __getattr__, __dir__ = reexport(__name__)

@@ -13,7 +13,8 @@ from pyarrow import parquet
 from safetensors.numpy import save_file
 
 from committee.errors import CommitteeError, UsageError
-from committee.pipeline.combine import Combination, combine
+from committee.pipeline.combination import Combination
+from committee.pipeline.combine import combine
 from committee.predictions.reading import Reading
 from committee.predictions.type_of_files import type_of
 

@@ -15,7 +15,7 @@ from committee.pipeline.shared.run_record import read_run
 from committee.recipe.load import load_recipe
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
-from committee.report.page import parts_of, write_page
+from committee.report.page import parts_of, write_report
 from committee.report.sections.base import SECTIONS
 from committee.store.layout import Store
 
@@ -42,7 +42,7 @@ OF_NUMBERS = OF_CLASSES - {"reliability", "risk_coverage", "confusion", "classes
 
 @pytest.fixture(scope="module")
 def page(hostile_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_page(hostile_root, tmp_path_factory.mktemp("page") / "report.html")
+    return write_report(hostile_root, tmp_path_factory.mktemp("page") / "report.html")
 
 
 def warnings_of(text: str) -> list[str]:
@@ -118,7 +118,7 @@ def test_what_is_missing_or_damaged_is_said(hostile_root: Path, tmp_path: Path) 
     store.checkpoint("three", "refit").parent.mkdir()
     failure = store.checkpoint("three", "refit").with_name("failure.json")
     failure.write_text(json.dumps({"reason": "three: <b>no</b> memory"}), "utf-8")
-    text = write_page(store, tmp_path / "report.html").read_text("utf-8")
+    text = write_report(store, tmp_path / "report.html").read_text("utf-8")
     assert "three: &lt;b&gt;no&lt;/b&gt; memory" in text
     assert "its report is damaged, or describes networks that have changed since" in text
     assert "the decoded images of the store were deleted" in text

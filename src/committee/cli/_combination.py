@@ -11,7 +11,7 @@ from committee.cli._output import print_table, print_text
 
 if TYPE_CHECKING:
     from committee.metrics.sampling import Interval
-    from committee.pipeline.combine import Combination, Combined
+    from committee.pipeline.combination import Combination, Combined
     from committee.scoring.gains import Gain
 
 Column = Callable[["Combined"], str]

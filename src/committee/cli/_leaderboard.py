@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from committee.base.text import count
@@ -10,9 +12,11 @@ from committee.cli._output import print_failed, print_table, print_text, put_jso
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from committee.store.layout import Store
+
+FORMATS = {"csv": (".csv", "CSV"), "html": (".html", "HTML"), "markdown": (".md", "Markdown")}
+"""Format of tables -> suffix of its files, and its name in help."""
 
 
 def add_metric(parser: ArgumentParser) -> None:
@@ -25,6 +29,44 @@ def add_metric(parser: ArgumentParser) -> None:
         action="store_true",
         help="show all columns: accuracy, intervals on the test split, and more",
     )
+
+
+def add_formats(parser: ArgumentParser) -> None:
+    """Add `--csv`, `--html` and `--markdown`, each with an optional file."""
+    for name, (suffix, title) in FORMATS.items():
+        parser.add_argument(
+            f"--{name}",
+            nargs="?",
+            const=True,
+            type=partial(_file, suffix=suffix),
+            metavar=f"FILE{suffix}",
+            help=f"print the leaderboard as {title}, or write it to a file",
+        )
+
+
+def _file(text: str, suffix: str) -> Path:
+    if not text.endswith(suffix):  # it may be the recipe, which must not be replaced
+        raise ArgumentTypeError(f"expected nothing or a file FILE{suffix}, got '{text}'")
+    return Path(text)
+
+
+def put_formats(store: Store, arguments: Namespace) -> int | None:
+    """Print or write the leaderboard in the formats that are asked for; return 0, or None without any."""
+    wanted = {name: getattr(arguments, name) for name in FORMATS if getattr(arguments, name) is not None}
+    if not wanted:
+        return None
+    from committee.report.leaderboard import leaderboard
+    from committee.store.commit import write_file
+
+    board = leaderboard(store, arguments.metric)
+    for name, place in wanted.items():
+        text = board.to_csv() if name == "csv" else getattr(board, f"to_{name}")(wide=arguments.wide)
+        if place is True:
+            print(text.rstrip())
+        else:
+            write_file(place, f"{text.rstrip()}\n".encode())
+            print(f"Wrote {place}")
+    return 3 if len(board.evaluated) < len(board) else 0
 
 
 def print_leaderboard(store: Store, metric: str | None, as_json: bool | Path, wide: bool = False) -> int:

@@ -33,7 +33,7 @@ from committee.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from committee.pipeline.combine import Combination
+    from committee.pipeline.combination import Combination
 
 GROUP = "Networks and predictions from elsewhere"
 

@@ -8,6 +8,8 @@ training failed are listed with the reason; the exit code is then 3.
 
 --model-name shows everything about one model: all metrics, its classes and mistakes, what each member
 contributes, and the samples on which its members disagree most.
+
+--csv has all metrics of all models as numbers, --html and --markdown have the table.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from committee.cli._leaderboard import add_metric, print_data, print_leaderboard
+from committee.cli._leaderboard import add_formats, add_metric, print_data, print_leaderboard, put_formats
 from committee.cli._options import add_json, add_recipe, add_store, check_recipe, store_of
 from committee.cli._output import print_failed, print_json, print_table
 
@@ -26,7 +28,7 @@ GROUP = "Results"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the recipe, the store, `--metric`, `--wide`, `--model-name` and `--json`."""
+    """Add the recipe, the store, `--metric`, `--wide`, `--model-name`, formats and `--json`."""
     add_recipe(parser, is_used=False)
     add_store(parser)
     add_metric(parser)
@@ -35,6 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="NAME",
         help="show everything about this member or ensemble; NAME may be its short name",
     )
+    add_formats(parser)
     add_json(parser)
 
 
@@ -44,7 +47,10 @@ def run(arguments: Namespace) -> int:
     store = store_of(arguments)
     if arguments.model_name:
         return _print_model(store, arguments.model_name, arguments.json)
-    return print_leaderboard(store, arguments.metric, arguments.json, arguments.wide)
+    code = put_formats(store, arguments)
+    return (
+        print_leaderboard(store, arguments.metric, arguments.json, arguments.wide) if code is None else code
+    )
 
 
 def _print_model(store: Store, name: str, as_json: bool) -> int:

@@ -25,9 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Write the file, and print its name."""
-    from committee.report.page import FILE, write_page
+    from committee.report.page import FILE, write_report
 
     store = store_of(arguments)
-    path = write_page(store, arguments.out or store.root / FILE, arguments.metric)
+    path = write_report(store, arguments.out or store.root / FILE, arguments.metric)
     print(f"Wrote {path}")
     return 0

@@ -98,13 +98,13 @@ def _print_comparison(recipe: Recipe, store: Store, outcome: Outcome) -> bool:
 def _write_report(recipe: Recipe, store: Store, metric: str | None) -> Path | None:
     """Write the report of the store, unless the recipe disables it; a failure does not fail the run."""
     from committee.errors import CommitteeError
-    from committee.report.page import FILE, write_page
+    from committee.report.page import FILE, write_report
 
     if not recipe.report.enable:
         return None
     budget = recipe.pruning.cost_budget if recipe.pruning is not None else None
     try:
-        return write_page(store, store.root / FILE, metric, budget)
+        return write_report(store, store.root / FILE, metric, budget)
     except CommitteeError as error:
         log.warning("the report is not written: %s", error)
         return None

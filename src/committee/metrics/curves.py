@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.figures import COLORS, new_axes
 from committee.base.limits import at_least
 from committee.errors import DataError, UsageError
 from committee.metrics.risk import RiskCoverage
@@ -47,6 +48,23 @@ class Reliability:
     count: NDArray[np.int64]
     confidence: Floats
     accuracy: Floats
+
+    def plot(self) -> Any:
+        """Return the diagram as a figure of matplotlib; raise a DependencyError if it is not installed."""
+        axes, known = new_axes("a reliability diagram"), self.count > 0
+        axes.bar(
+            self.edges[:-1],
+            self.count / self.count.sum(),
+            np.diff(self.edges),
+            align="edge",
+            color=COLORS[3],
+            alpha=0.3,
+        )
+        axes.plot([0, 1], [0, 1], "--", color=COLORS[3], linewidth=1)
+        axes.plot(self.confidence[known], self.accuracy[known], "o-", color=COLORS[0])
+        axes.set(xlabel="confidence", ylabel="share of correct predictions", xlim=(0, 1), ylim=(0, 1))
+        axes.set_title(f"expected calibration error {self.ece:.4f}; bars: share of the rows", fontsize=10)
+        return axes.figure
 
     @property
     def ece(self) -> float:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from committee.base.figures import COLORS, new_axes
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +60,18 @@ class RiskCoverage:
 
     confidence: NDArray[np.floating]
     correct: NDArray[np.bool_]
+
+    def plot(self) -> Any:
+        """Return the curve as a figure of matplotlib; raise a DependencyError if it is not installed."""
+        axes = new_axes("a risk-coverage curve")
+        axes.plot(
+            self.coverage, self.risk, color=COLORS[0], label=f"error of these rows, AURC {self.aurc:.4f}"
+        )
+        label = f"share predicted and wrong, AUGRC {self.augrc:.4f}"
+        axes.plot(self.coverage, self.generalized_risk, color=COLORS[1], label=label)
+        axes.set(xlabel="share of the rows that is predicted", ylabel="risk", xlim=(0, 1))
+        axes.legend(frameon=False)
+        return axes.figure
 
     @cached_property
     def coverage(self) -> Floats:

@@ -8,6 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from committee.base.tables import for_notebook
+from committee.base.text import count
 from committee.models.batch import Batch
 from committee.models.moments import Distributed, WithVariance, has_variance
 from committee.models.vote import Output, Vote, run_views, views_of_network
@@ -46,6 +48,18 @@ class Mixture(Distributed, Vote):
     members: nn.ModuleList
     votes: nn.ModuleList
     outputs: tuple[Output, ...]
+
+    def _repr_html_(self) -> str:
+        """Return the inputs of the combiner, their weights and parameters as a table, for notebooks."""
+        weights = self.combiner.member_weights() or {}
+        rows = [[name, f"{weights[name]:.4g}" if name in weights else ""] for name in self.names]
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        name = getattr(self, "name", "") or "ensemble"
+        title = (
+            f"{name}: {self.combiner.key} of {count(len(rows), 'member')}, "
+            f"{count(len(self.members), 'network')}, {parameters / 1e6:.3g} million parameters"
+        )
+        return for_notebook(["member", "weight"], rows, title)
 
     @property
     def has_variance(self) -> bool:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from committee.combiners.shared.serving import serving
 from committee.errors import UsageError, first_five
 from committee.metrics.metric import named
 from committee.metrics.named import get_metric
+from committee.pipeline.combination import Combination, Combined
 from committee.pipeline.shared.budget import DEFAULT as DEFAULT_BUDGET
 from committee.pipeline.shared.budget import announce, estimates, within
 from committee.pipeline.shared.labeled_files import Files, joined, labeled, typed
@@ -28,7 +28,7 @@ from committee.predictions.reading import DEFAULT, Reading
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import CLASSES
 from committee.scoring.calibrations import CALIBRATIONS, calibrated, calibration_change
-from committee.scoring.choice import choose, contenders, ranked
+from committee.scoring.choice import contenders, ranked
 from committee.scoring.scores import Scores, score_all
 from committee.tasks.base import Task, task_for, task_of
 
@@ -37,128 +37,6 @@ log = logging.getLogger(__name__)
 _NESTED = ("inner", "inputs")
 
 Method = str | Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Combined:
-    """A fitted and scored combination method.
-
-    Attributes
-    ----------
-    method : str
-        The key of the combiner, or the name that the caller gave the method.
-    combiner : Combiner
-        The combiner, fitted on all rows, with its calibration.
-    scores : Scores
-        Cross-fitted metrics, their gains over the best single member, and the metrics on the rows of the fit.
-    calibration : dict or None
-        The effect of calibration: `method`, and the cross-fitted `log_loss` and `ece`, each `before` and
-        `after`.
-
-    See Also
-    --------
-    Combination : All methods on the same predictions.
-    """
-
-    method: str
-    combiner: Combiner
-    scores: Scores
-    calibration: dict[str, Any] | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values: method, members, weights, notes, calibration and scores."""
-        return {
-            "method": self.method,
-            "members": list(self.combiner.member_names),
-            "weights": self.combiner.member_weights(),
-            "notes": self.combiner.notes(),
-            "calibration": self.calibration,
-            "scores": self.scores.to_json(),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Combination:
-    """All methods, applied to the same predictions.
-
-    Attributes
-    ----------
-    predictions : Predictions
-        The joined predictions of the members.
-    methods : list of Combined
-        The methods, best cross-fitted `metric` first. A cascade comes after the vote of all members, unless
-        it is better by more than chance.
-    metric : str
-        The metric that ranks the methods.
-    test : Predictions or None
-        The members' predictions of the test rows.
-
-    See Also
-    --------
-    combine : Return this result.
-    """
-
-    predictions: Predictions
-    methods: list[Combined]
-    metric: str
-    test: Predictions | None
-
-    @property
-    def task(self) -> Task:
-        """What is predicted: classes, or numbers."""
-        return task_of(self.predictions)
-
-    @cached_property
-    def best(self) -> Combined:
-        """The winner: of the methods whose metric cannot be told from the best one, that of fewest networks.
-
-        See `committee.scoring.choice.choose`.
-        """
-        name = choose(contenders(self.methods, self.metric))[0].name
-        return next(each for each in self.methods if each.method == name)
-
-    @cached_property
-    def alone(self) -> dict[str, dict[str, float]]:
-        """The metrics of each member alone, best member first."""
-        labels, rows = self.predictions.require_labels("combine"), self.predictions.logits
-        mean = build("soft_voting").assign(self.task)
-        shown = dict.fromkeys((*self.task.brief, self.metric))
-        found = {
-            name: self.task.evaluate(mean.combine(rows[place : place + 1]), labels, shown)
-            for place, name in enumerate(self.predictions.members)
-        }
-        return dict(sorted(found.items(), key=lambda item: _rank(item[1][self.metric], self.metric)))
-
-    def test_probabilities(self) -> NDArray[np.float32]:
-        """Return the probabilities that the best method gives the test rows, float32 `[N, C]`.
-
-        Raises
-        ------
-        UsageError
-            There are no predictions of test rows, or they are numbers.
-        """
-        if "probabilities" not in self.task.formats:
-            raise UsageError(
-                "test_probabilities",
-                expected="predictions of classes",
-                got=f"predictions of {self.task.target_type.name}",
-                todo="Use test_outputs().",
-            )
-        return self.test_outputs()
-
-    def test_outputs(self) -> NDArray[np.float32]:
-        """Return what the best method predicts for the test rows, float32 `[N, C]`.
-
-        These are the probabilities of the classes, or the numbers of the targets, in their own units.
-
-        Raises
-        ------
-        UsageError
-            There are no predictions of test rows.
-        """
-        if self.test is None:
-            raise UsageError("combine", expected="test files", got="none")
-        return self.task.linked(self.best.combiner.combine(self.test.logits))
 
 
 def combine(
@@ -375,10 +253,3 @@ def _ranked(methods: Sequence[Combined], metric: str) -> list[Combined]:
         )
     named = {each.method: each for each in methods}
     return [named[each.name] for each in ranked(contenders(methods, metric))]
-
-
-def _rank(value: float, metric: str) -> float:
-    """Return a sort key that puts the best value first, and NaN last."""
-    if math.isnan(value):
-        return math.inf
-    return -value if get_metric(metric).higher_is_better else value

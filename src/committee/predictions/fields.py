@@ -9,10 +9,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.tables import for_notebook
+from committee.base.text import count
 from committee.errors import DataError, LeakError, UnknownNameError, first_five, nearest
 from committee.predictions.checks import find, whole_numbers
 from committee.predictions.names import group_numbers, unique_ids
 from committee.predictions.target_types import CLASSES, TargetType
+
+NAMED = 8
+"""Members that the text of predictions names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,24 @@ class Fields:
     def __len__(self) -> int:
         """Return the number of samples."""
         return self.logits.shape[1]
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.logits.shape))
+        return f"Predictions({shape}, members={_short(self.members)}, labeled={self.labels is not None})"
+
+    def _repr_html_(self) -> str:
+        """Return the facts that a notebook shows: members, rows, labels and folds."""
+        known = [
+            name for name in ("labels", "folds", "groups", "variances") if getattr(self, name) is not None
+        ]
+        trained = self.seen.sum(axis=1)
+        title = (
+            f"Predictions of {self.target_type.name}: {count(len(self.members), 'member')}, "
+            f"{count(len(self), 'row')}, {len(self.class_names)} {self.target_type.outputs} "
+            f"({first_five(self.class_names)}); with {', '.join(known) or 'no labels'}"
+        )
+        rows = [[name, int(number)] for name, number in zip(self.members, trained, strict=True)]
+        return for_notebook(["member", "rows that it was trained on"], rows, title)
 
     def rows(self, index: ArrayLike) -> Self:
         """Return some rows: in the order of an index array, or those where a mask is true."""
@@ -165,3 +188,9 @@ class Fields:
             folds=self.folds if fold is None else fold[places],
             groups=self.groups if group is None else group[places],
         )
+
+
+def _short(names: tuple[str, ...]) -> str:
+    """Return the text of a tuple; of many names, the first ones and the number of the others."""
+    more = len(names) - NAMED
+    return repr(names) if more <= 0 else f"({', '.join(map(repr, names[:NAMED]))}, ... {more} more)"

@@ -34,7 +34,7 @@ from committee.predictions.probabilities import log_probabilities
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions(Fields):
     """Outputs of members on samples, with the names, labels, folds and groups of the samples.
 
@@ -90,10 +90,6 @@ class Predictions(Fields):
     def target_names(self) -> tuple[str, ...]:
         """The names along the third axis, if these are targets."""
         return self.class_names
-
-    def __repr__(self) -> str:
-        shape = " x ".join(map(str, self.logits.shape))
-        return f"Predictions({shape}, members={self.members}, labeled={self.labels is not None})"
 
     @classmethod
     def from_logits(

@@ -96,7 +96,7 @@ class Facts:
 
     See Also
     --------
-    committee.report.page.write_page : Writes the report.
+    committee.report.page.write_report : Writes the report.
     """
 
     def __init__(self, store: Store, metric: str | None = None, budget: CostBudget | None = None) -> None:

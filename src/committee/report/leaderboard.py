@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from committee.errors import StoreError, UnknownNameError, nearest
+from committee.base.figures import interval_figure
+from committee.base.tables import for_notebook, to_csv, to_html, to_markdown
+from committee.errors import StoreError, UnknownNameError, nearest, require
 from committee.metrics.named import METRICS as KNOWN
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.records import failures
@@ -17,9 +22,126 @@ from committee.store.layout import Store
 
 Column = Callable[[Report], str]
 _EVALUATE = "Run: committee evaluate"
+NAMING = ("name", "kind", "method", "backbone", "inference", "rows")
+"""Entries of reports that say what a row of a flat table is about."""
 
 
-def leaderboard(store: Store, metric: str | None = None) -> list[Report]:
+class Leaderboard(list[Report]):
+    """The evaluated models of a store, best first, then the members that failed.
+
+    It is a list of the contents of their `metrics.json`; notebooks show it as a table.
+
+    Parameters
+    ----------
+    reports : iterable of dict
+        The reports, in their order.
+    metric : str
+        The metric that ranks them.
+
+    See Also
+    --------
+    leaderboard : Returns that of a store.
+
+    Examples
+    --------
+    >>> from committee.report.leaderboard import Leaderboard
+    >>> score = {"value": 0.5, "low": 0.4, "high": 0.6}
+    >>> report = {"name": "vit", "kind": "member", "inference": "refit", "cross_fitted": {"log_loss": score}}
+    >>> report |= {"metrics": {}, "gain": {}, "latency_ms": {"median": 2.0}, "size_mb": 1.5}
+    >>> board = Leaderboard([report], "log_loss")
+    >>> board
+    Leaderboard(models=1, best='vit', log_loss=0.5)
+    >>> print(board.to_markdown())
+    | name | networks | log\\_loss cross-fitted | gain over best single member | test log\\_loss | ms | MB |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | vit | refit | 0.5000 \\[0.400, 0.600\\] |  |  | 2.0 | 1.5 |
+    """
+
+    def __init__(self, reports: Iterable[Report], metric: str) -> None:
+        super().__init__(reports)
+        self.metric = metric
+
+    @property
+    def evaluated(self) -> list[Report]:
+        """The models without those that failed."""
+        return [report for report in self if "failed" not in report]
+
+    def __repr__(self) -> str:
+        best = self.evaluated[:1]
+        value = value_of(best[0], "cross_fitted", self.metric) if best else None
+        shown = f", best={best[0]['name']!r}" if best else ""
+        score = f", {self.metric}={value:.4g}" if value is not None else ""
+        return f"Leaderboard(models={len(self)}{shown}{score})"
+
+    def _repr_html_(self) -> str:
+        """Return the table as HTML, for notebooks."""
+        return for_notebook(*table(self.evaluated, self.metric), repr(self))
+
+    def to_html(self, *, wide: bool = False) -> str:
+        """Return the table as HTML; names are text in it."""
+        return to_html(*table(self.evaluated, self.metric, wide=wide))
+
+    def to_markdown(self, *, wide: bool = False) -> str:
+        """Return the table as Markdown; names are text in it."""
+        return to_markdown(*table(self.evaluated, self.metric, wide=wide))
+
+    def to_csv(self) -> str:
+        """Return all metrics as numbers, in a CSV file in which no spreadsheet runs a name as a formula."""
+        columns, rows = flat_table(self)
+        return to_csv(columns, rows)
+
+    def to_frame(self) -> Any:
+        """Return all metrics as a `pandas.DataFrame` with the columns of `to_csv`.
+
+        Raises
+        ------
+        DependencyError
+            pandas is not installed.
+        """
+        if importlib.util.find_spec("pandas") is None:
+            raise require("pandas", "pandas", "a leaderboard as a data frame")
+        from pandas import DataFrame
+
+        columns, rows = flat_table(self)
+        return DataFrame(rows, columns=columns)
+
+    def plot(self) -> Any:
+        """Return a figure of matplotlib: the cross-fitted metric of each model, with its interval.
+
+        Raises
+        ------
+        DependencyError
+            Matplotlib is not installed.
+        """
+        shown = [report for report in self.evaluated if self.metric in report["cross_fitted"]]
+        found = [SimpleNamespace(**report["cross_fitted"][self.metric]) for report in shown]
+        names = [str(report["name"]) for report in shown]
+        return interval_figure(names, found, f"{self.metric}, cross-fitted", "a plot of a leaderboard")
+
+
+def flat_table(reports: Sequence[Report]) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and rows with all metrics, gains and costs of reports as numbers, one column each.
+
+    The columns `cross_fitted.METRIC`, `test.METRIC` and `gain.METRIC` are followed by those with `.low` and
+    `.high`, those of gains also by `.proven`. Failed members have a name and the reason in `failed`.
+    """
+    rows = [_flat(report) for report in reports]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    return columns, [[row.get(column) for column in columns] for row in rows]
+
+
+def _flat(report: Report) -> dict[str, Any]:
+    row: dict[str, Any] = {key: report[key] for key in NAMING if key in report}
+    for part, key in (("cross_fitted", "cross_fitted"), ("test", "metrics"), ("gain", "gain")):
+        for metric, found in report.get(key, {}).items():
+            row[f"{part}.{metric}"] = found["value"]
+            row |= {f"{part}.{metric}.{end}": found[end] for end in ("low", "high", "proven") if end in found}
+    if "latency_ms" in report:
+        row |= {"latency_ms": report["latency_ms"]["median"], "size_mb": report["size_mb"]}
+    return row | ({"failed": report["failed"]} if "failed" in report else {})
+
+
+def leaderboard(store: Store | str | Path, metric: str | None = None) -> Leaderboard:
     """Return the `metrics.json` of all evaluated models, best cross-fitted first, then the failed members.
 
     They are ranked by a metric: by default log-loss of classes, root mean squared error of numbers.
@@ -36,13 +158,14 @@ def leaderboard(store: Store, metric: str | None = None) -> list[Report]:
         There is no such metric.
     """
     check_metric(metric)
+    store = Store.of(store)
     failed = _failed(store)
     reports = read_reports(store)
     metric = metric_for(metric, reports)
     if not reports and not failed:
         todo = _EVALUATE if store.members() else "Train some with: committee run RECIPE"
         raise StoreError(str(store.root), expected="evaluated models", got="none", todo=todo)
-    return order(store, reports, metric) + failed
+    return Leaderboard([*order(store, reports, metric), *failed], metric)
 
 
 def _failed(store: Store) -> list[Report]:

@@ -40,7 +40,7 @@ class Part:
     blocks: Sequence[Block]
 
 
-def write_page(
+def write_report(
     store: Store | str | Path,
     path: str | Path,
     metric: str | None = None,

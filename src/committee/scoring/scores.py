@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.figures import interval_figure
 from committee.base.folds import check_folds
 from committee.base.progress import track
+from committee.base.tables import to_html
+from committee.base.text import count
 from committee.combiners.base import Combiner
 from committee.combiners.shared.calibrator import Calibrator
 from committee.metrics.sampling import Interval
@@ -25,6 +28,8 @@ from committee.solvers import cross_fit as fitting
 from committee.tasks.base import task_of
 
 LogProbs = NDArray[np.float32]
+SHOWN = 2
+"""Metrics in the text of scores."""
 Folds = NDArray[np.int64]
 
 
@@ -73,6 +78,39 @@ class Scores:
     held_out: LogProbs = field(repr=False, compare=False)
     draws: Draws = field(repr=False, compare=False)
     uncalibrated: dict[str, float] | None = None
+
+    def __repr__(self) -> str:
+        """Return the first metrics with their intervals, and the number of proven gains."""
+        shown = list(self.cross_fitted.items())[:SHOWN]
+        proven = sum(gain.proven for gain in self.gain.values())
+        parts = [f"{name}={each.value:.4g} [{each.low:.4g}, {each.high:.4g}]" for name, each in shown]
+        return f"Scores({', '.join(parts)}, proven_gains={proven} of {len(self.gain)})"
+
+    def _repr_html_(self) -> str:
+        """Return all metrics as a table of HTML, for notebooks."""
+        rows = [
+            [
+                name,
+                f"{each.value:.4g} [{each.low:.4g}, {each.high:.4g}]",
+                f"{self.fit[name]:.4g}" if name in self.fit else "",
+                self.gain[name].text if name in self.gain else "",
+            ]
+            for name, each in self.cross_fitted.items()
+        ]
+        columns = ["metric", "cross-fitted", "on the rows of the fit", "gain"]
+        return to_html(columns, rows, f"Scores of {count(len(self.held_out), 'row')}, with 95% intervals")
+
+    def plot(self) -> Any:
+        """Return a figure of matplotlib with the gains over the best single member and their intervals.
+
+        Raises
+        ------
+        DependencyError
+            Matplotlib is not installed.
+        """
+        gains = list(self.gain.values())
+        names = [gain.metric for gain in gains]
+        return interval_figure(names, gains, "gain (right of 0 is better)", "a plot of gains", zero=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; each gain includes its `text`."""
