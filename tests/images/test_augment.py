@@ -271,3 +271,12 @@ def test_each_image_is_turned_and_mirrored_by_its_own_draws():
         [each.flip(2) if flip else each for each, flip in zip(images, flipped, strict=True)]
     )
     assert torch.equal(_mirror(images, flipped), expected)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("size", [32, 128])
+def test_images_stay_on_their_device_which_is_not_waited_for(preset, size):
+    # The device `meta` has no values: an operation that needs them on the CPU fails.
+    canvas = torch.zeros(2, 3, canvas_size(size), canvas_size(size), dtype=torch.uint8, device="meta")
+    found = augment(canvas, KEYS[:2], View(size).to("meta"), PRESETS[preset], seed=0)
+    assert found.device.type == "meta" and found.shape == (2, 3, size, size)
