@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import Row, compare, main
+from harness import Row, absent, compare, installed, main
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -297,11 +297,36 @@ def speed(quick: bool) -> list[Row]:
         # Without the teacher: its forward pass and a plain step, one after the other.
         parts = compare(run[live], lambda: (run_teacher(), run[None]()), rounds)
         script = compare(run[live], _script(members, spec, dataset, rows[:size]), rounds)
+        shares = []
+        for few in (
+            members,
+            [start_member(replace(spec, seed=seed), dataset, "refit").eval() for seed in range(5)],
+        ):
+            same = replace(live, teacher=_Given(few))
+            shares += by_engine(same, few[0], (spec, dataset, rows, positions), rounds, quick)
     return [
+        *shares,
         Row("step with cached targets", work, "running the teacher", *cached, target=5.0),
         Row("step with consistent teaching", work, "teacher forward + plain step", *parts, target=1 / 1.3),
         Row("step with consistent teaching", work, "script with torchvision's transforms", *script),
     ]
+
+
+def by_engine(
+    teaching: Teaching, member: nn.Module, given: tuple[Any, ...], rounds: int, quick: bool
+) -> list[Row]:
+    """Return the share of the teacher in a step, and what engines make of it."""
+    eager, forward = _step(teaching, *given), _forward(teaching, *given)
+    _, ratio, low, high = compare(forward, eager, rounds)
+    work = f"batch of {len(given[-1])}, 28 px, five networks of {_count(member)} parameters, 1 thread"
+    found = [Row("share of the teacher in a step", work, "", 1 / ratio, None, 1 / high, 1 / low, unit="")]
+    for engine in ("channels_last",) if quick else ("channels_last", "onnxruntime", "openvino"):
+        if engine != "channels_last" and not installed(engine):
+            found.append(absent(f"step, teacher run by {engine}", work, "eager", None, engine))
+            continue
+        step = _step(replace(teaching, engine=engine), *given)
+        found.append(Row(f"step, teacher run by {engine}", work, "eager", *compare(step, eager, rounds)))
+    return found
 
 
 class _Given(Teacher):

@@ -1,86 +1,52 @@
-"""Time and memory of each rule as members, rows and classes grow.
+"""How time and memory grow with members, rows, classes and the size of images: slopes on logarithmic axes.
 
-Each size is measured in a process of its own. The time is processor time of the fit on logits in memory,
-which depends little on other programs; the memory is what the process needs in addition to the logits at its
-peak, as Linux reports it. `score_all` fits and scores four cheap rules. Logits have at most 400 MB; one
-thread.
-
-A finished run is then repeated, and the reads of its files for hashes are counted, with what the process
-remembers while it holds the lock of the store, and without.
+A slope of 1 means that twice as much takes twice as long; a slope below 1 that fixed costs count. Each fit
+includes the pass over the logits that all fits share; the time of a prediction is that of five small networks
+on 16 images. The memory is what the process needs at its peak in addition to the logits or the images, as
+Linux reports it. Processor time, one thread, the best of three. With matplotlib, the curves are drawn in
+`docs/images/growth.png`.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
+import ctypes
+import importlib.util
 import time
-from collections import Counter
-from collections.abc import Callable
-from io import BufferedReader
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
+import torch
 from harness import Row, main
-from PIL import Image
-from sklearn.datasets import load_digits
 
 from committee.combiners.base import build
-from committee.pipeline.run import run as run_recipe
-from committee.pipeline.shared import build as build_stage
-from committee.pipeline.stages import evaluate
+from committee.models.ensemble import Ensemble
+from committee.models.member import Member
 from committee.predictions.table import Predictions
-from committee.recipe.load import load_recipe
-from committee.recipe.model import Recipe
-from committee.scoring.scores import score_all
-from committee.store import hashes, lock
-from committee.store.layout import Store
 
-SIZES = [
-    *[(members, 10_000, 10) for members in (5, 20, 50, 200)],
-    *[(10, rows, 10) for rows in (1_000, 10_000, 100_000, 1_000_000)],
-    *[(10, 10_000, classes) for classes in (2, 100, 1_000)],
-    (10, 1_000, 10_000),
-    (5, 200, 100_000),
-]
-QUICK = [(5, 400, 4), (3, 100, 30)]
-RULES = {
+FIGURE = Path(__file__).parents[1] / "docs" / "images" / "growth.png"
+RULES: dict[str, dict[str, Any]] = {
     "weighted": {"combiner": "weighted"},
     "weighted, logit": {"combiner": "weighted", "space": "logit"},
-    "weighted, brier": {"combiner": "weighted", "metric": "brier"},
-    "greedy, log-loss": {"combiner": "greedy_selection"},
     "greedy, accuracy": {"combiner": "greedy_selection", "metric": "accuracy"},
     "pruned": {"combiner": "pruned"},
     "cascade": {"combiner": "cascade"},
-    "stacking_lr": {"combiner": "stacking_lr"},
-    "score_all": {},
 }
-QUICK_RULES = ("weighted", "greedy, accuracy")
-SETTINGS = [
-    "dataset.img_size=32",
-    "dataset.num_workers=0",
-    "device=cpu",
-    "training={folds: 2, epochs: 1, warmup_epochs: 0, lr: 1e-2, pretrained: false}",
-    "backbones.include=[timm:test_resnet, timm:test_convnext]",
-    "exports.formats=[state_dict]",
-]
-LONGEST = 20.0
-"""Seconds; a case with a longer estimate is left out."""
-MOST_SCORED = 10**8
-"""Largest number of logits of `score_all`, whose intervals need several passes for each rule."""
-PROGRAM = """
-import json, sys
-sys.path.insert(0, {folder!r})
-import torch
-from threadpoolctl import threadpool_limits
-from growth import measured
-torch.set_num_threads(1)
-with threadpool_limits(1):
-    print(json.dumps(measured({names!r}, *{sizes!r})))
-"""
+SERIES: dict[str, list[tuple[int, int, int]]] = {
+    "members": [(members, 5_000, 10) for members in (5, 10, 20, 40, 80, 160)],
+    "rows": [(10, rows, 10) for rows in (3_000, 10_000, 30_000, 100_000, 300_000)],
+    "classes": [(10, 5_000, classes) for classes in (10, 30, 100, 300, 1_000)],
+}
+SIDES = (32, 64, 128, 256, 512)
+LEAST_MB = 4
+"""Series that never need as much memory have no slope: they measure how memory is divided into pages."""
+Points = list[tuple[float, float, float]]
+Found = dict[tuple[str, str], dict[str, Points]]
+"""The points of each rule, by the axis and what is the same at all of its points."""
 
 
 def simulated(members: int, rows: int, classes: int) -> Predictions:
@@ -100,120 +66,127 @@ def simulated(members: int, rows: int, classes: int) -> Predictions:
     )
 
 
-def task(name: str, predictions: Predictions) -> Callable[[], Any]:
-    """Return the call that is measured."""
-    if name == "score_all":
-        rules = {
-            key: build(key) for key in ("soft_voting", "logit_averaging", "weighted", "greedy_selection")
-        }
-        return lambda: score_all(rules, predictions)
-    return lambda: build(RULES[name]).fit(predictions)
+def best(make: Callable[[], Callable[[], Any]]) -> tuple[float, float]:
+    """Return the shortest processor time of three calls, and the additional memory of the first in MB.
 
-
-def affordable(name: str, members: int, rows: int, classes: int) -> bool:
-    """Return whether a case is measured."""
-    if name == "score_all":
-        return members * rows * classes <= MOST_SCORED
-    return build(RULES[name]).seconds(members, rows, classes) <= LONGEST
-
-
-def measured(names: list[str], *sizes: int) -> list[tuple[str, float, float]]:
-    """Return name, seconds, and additional megabytes of each rule, measured in this process."""
-    predictions, small = simulated(*sizes), simulated(3, 60, 4)
-    found = []
-    for name in names:
-        task(name, small)()  # imports
-        run, before, start = task(name, predictions), memory(reset=True), time.process_time()
-        run()
-        found.append((name, time.process_time() - start, memory() - before))
-    return found
-
-
-def repeated_run() -> list[Row]:
-    """Return how often a run with nothing left to do hashes a file of each kind, and its time."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        write_photos(root / "photos")
-        recipe = load_recipe(None, [f"dataset.path={root / 'photos'}", *SETTINGS])
-        store = Store(root / "store")
-        run_recipe(recipe, store)
-        time.sleep(hashes.SETTLED / 1e9)
-        with mock.patch.object(lock, "memory", return_value=None):
-            before, _ = hashed(recipe, store)
-        after, seconds = hashed(recipe, store)
-        with (
-            mock.patch.object(build_stage, "is_kept", return_value=False),
-            mock.patch.object(evaluate, "is_kept", return_value=False),
-        ):
-            _, again = hashed(recipe, store)
-    rows = [
-        Row(
-            "growth: hashes of a file in a repeated run",
-            kind,
-            "",
-            after[kind],
-            unit="times",
-            note=f"{before[kind]:.1f} without memory",
-        )
-        for kind in sorted(before)
-    ]
-    note = f"{again:.2f} s if ensembles and reports are made again"
-    return [*rows, Row("growth: repeated run", "2 members, 60 images, CPU time", "", seconds, note=note)]
-
-
-def hashed(recipe: Recipe, store: Store) -> tuple[dict[str, float], float]:
-    """Run a recipe; return the mean number of times that files of each kind are hashed, and the CPU time."""
-    read: Counter[str] = Counter()
-    sha256 = hashes._sha256
-
-    def counted(file: BufferedReader) -> str:
-        read[str(file.name)] += 1
-        return sha256(file)
-
-    start = time.process_time()
-    with mock.patch.object(hashes, "_sha256", counted):
-        run_recipe(recipe, store)
-    seconds = time.process_time() - start
-    kinds: dict[str, list[int]] = {}
-    for name, times in read.items():
-        kind = Path(name).relative_to(store.root).parts[0] if store.root in Path(name).parents else "photos"
-        kinds.setdefault(kind, []).append(times)
-    return {kind: sum(times) / len(times) for kind, times in kinds.items()}, seconds
-
-
-def write_photos(root: Path) -> None:
-    """Write 20 images of each of three classes."""
-    digits = load_digits()
-    for label in range(3):
-        (root / str(label)).mkdir(parents=True)
-        for number, image in enumerate(digits.images[digits.target == label][:20]):
-            Image.fromarray(np.uint8(image * 15)).save(root / str(label) / f"{number}.png")
+    Each call is made anew, before the clock starts, so that none uses what an earlier one has computed.
+    """
+    times, extra = list[float](), 0.0
+    for turn in range(3):
+        call = make()
+        before, start = memory(reset=True), time.process_time()
+        call()
+        times.append(time.process_time() - start)
+        extra = extra if turn else memory() - before
+    return max(min(times), 1e-4), max(extra, 0.1)
 
 
 def memory(reset: bool = False) -> float:
     """Return the peak memory of this process in MB, or what it uses now if the peak is reset before."""
     if reset:
+        with suppress(AttributeError, OSError, TypeError):  # a C library without this function
+            ctypes.CDLL(None).malloc_trim(0)  # what is free is used again, and would not be counted
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
+def fits(series: list[tuple[int, int, int]], axis: int) -> dict[str, Points]:
+    """Return size, seconds and memory of each rule."""
+    found: dict[str, Points] = {name: [] for name in RULES}
+    for sizes in series:
+        predictions = simulated(*sizes)
+        for name in RULES:
+            found[name].append((sizes[axis], *best(partial(_fit, name, predictions))))
+    return found
+
+
+def _fit(name: str, predictions: Predictions) -> Callable[[], Any]:
+    """Return a fit on a table of its own, for which nothing is known."""
+    return partial(build(RULES[name]).fit, replace(predictions))
+
+
+def images(sides: tuple[int, ...]) -> dict[str, Points]:
+    """Return pixels, seconds and memory of predictions whose input has the size of the images."""
+    found: Points = []
+    for side in sides:
+        networks = [
+            Member.build("timm:test_resnet", classes=["a", "b"], size=side, seed=seed, name=f"m{seed}")
+            for seed in range(5)
+        ]
+        ensemble = Ensemble(networks).eval()
+        photos = torch.randint(0, 256, (16, 3, side, side), dtype=torch.uint8)
+        ensemble.predict(photos)
+        found.append((side**2, *best(partial(partial, ensemble.predict, photos))))
+    return {"five networks predict": found}
+
+
+def slope(points: Points, of: int) -> float | None:
+    """Return the slope of the line through logarithms, without the smallest size, where fixed costs count."""
+    table = np.array(points)[1:]
+    if of == 2 and table[:, of].max() < LEAST_MB:
+        return None
+    return float(np.polyfit(np.log(table[:, 0]), np.log(table[:, of]), 1)[0])
+
+
 def measure(quick: bool) -> list[Row]:
-    """Measure each rule at each size."""
-    rows = []
-    for sizes in QUICK if quick else SIZES:
-        work = " x ".join(f"{size:,}" for size in sizes)
-        names = (
-            ["weighted", "greedy, accuracy"]
-            if quick
-            else [name for name in RULES if affordable(name, *sizes)]
-        )
-        program = PROGRAM.format(folder=str(Path(__file__).parent), names=names, sizes=sizes)
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        for name, spent, megabytes in json.loads(done.stdout.splitlines()[-1]):
-            rows.append(Row(f"growth: {name}", work, "", spent))
-            rows.append(Row(f"growth: {name}, extra memory", work, "", megabytes, unit="MB"))
-    return rows if quick else [*rows, *repeated_run()]
+    """Measure each series, and return its largest size and its slopes."""
+    series = {"members": [(3, 60, 4), (4, 60, 4), (6, 60, 4)]} if quick else SERIES
+    fits([(3, 60, 4)], 0)  # imports
+    found: Found = {
+        (name, fixed(sizes[0], name)): fits(sizes, list(SERIES).index(name)) for name, sizes in series.items()
+    }
+    if not quick:
+        found["pixels of an image", "5 networks, 16 images"] = images(SIDES)
+        if importlib.util.find_spec("matplotlib"):
+            draw(found)
+    return [
+        row
+        for (axis, same), rules in found.items()
+        for rule, points in rules.items()
+        for row in _rows(axis, f"{rule}, {points[-1][0]:,.0f} {axis}, {same}", points)
+    ]
+
+
+def fixed(sizes: tuple[int, int, int], axis: str) -> str:
+    """Return the sizes of the other axes."""
+    return ", ".join(f"{size:,} {name}" for name, size in zip(SERIES, sizes, strict=True) if name != axis)
+
+
+def _rows(axis: str, work: str, points: Points) -> Iterator[Row]:
+    """Yield time and memory at the largest size, with the slopes over all sizes."""
+    for of, unit in ((1, "s"), (2, "MB")):
+        steep = slope(points, of)
+        note = "too little memory for a slope" if steep is None else f"slope {steep:.2f}"
+        yield Row(f"growth with {axis}", work, "", points[-1][of], unit=unit, note=note)
+
+
+def draw(found: Found) -> None:
+    """Draw time above memory, one column for each axis, with the slopes in the legends."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    size = (3.3 * len(found), 6.4)
+    figure, axes = plt.subplots(2, len(found), figsize=size, sharex="col", sharey="row", layout="constrained")
+    for column, ((axis, same), rules) in zip(axes.T, found.items(), strict=True):
+        for rule, points in rules.items():
+            for of, panel in zip((1, 2), column, strict=True):
+                steep, table = slope(points, of), np.array(points)
+                label = f"{rule}: {'–' if steep is None else f'{steep:.2f}'}"
+                panel.loglog(table[:, 0], table[:, of], "o-", markersize=3.5, linewidth=1.3, label=label)
+        column[0].set_title(f"growth with {axis}\n({same})", fontsize=10)
+        column[1].set_xlabel(axis)
+        for panel in column:
+            panel.grid(which="major", linewidth=0.4, alpha=0.6)
+            panel.legend(fontsize=7.5, title="slope", title_fontsize=7.5, handlelength=1.2, loc="upper left")
+    for panel, name in zip(axes[:, 0], ("processor time, s", "additional memory, MB"), strict=True):
+        panel.set_ylabel(name)
+        low, high = panel.get_ylim()
+        panel.set_ylim(low, high * 30)  # room for the legends
+    figure.savefig(FIGURE, dpi=100, metadata={"Software": None})
+    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from committee.recipe.section import Section, check_options, entry_of, or_text
 
 LOSSES: Family[Any] = Family("committee.training.distillation_losses", "distillation loss")
 Loss = entry_of(LOSSES.package)
+Engine = entry_of("committee.engines")
 OF_SECTION = ("temperature",)
 """Options of losses that are keys of the section."""
 
@@ -78,6 +79,11 @@ class Distillation(Section):
     unlabeled: str | None = Field(
         None,
         description="Folder of images without labels, on which the student learns from the teacher alone.",
+    )
+    engine: Engine = Field(  # type: ignore[valid-type]
+        "eager",
+        description="Engine that runs a teacher whose networks read images of the same size, in float32; it "
+        "is compared with the teacher on the first batch of each fit. eager runs the teacher as it is.",
     )
     teacher_rows: Literal["refit", "out_of_fold"] = Field(
         "refit",

@@ -12,10 +12,13 @@ from torch import nn
 from torch.nn import functional
 
 from committee.combiners.base import build
+from committee.errors import UsageError
 from committee.images.augment import augment
 from committee.images.view import CanvasSpec, View, frame
+from committee.models.composites.viewed import Viewed
 from committee.models.ensemble import load
 from committee.models.member import Member
+from committee.models.views import Hflip, SingleView
 from committee.predictions.table import Predictions
 from committee.recipe.distillation import Distillation as Section
 from committee.training.fit import resume
@@ -24,7 +27,7 @@ from committee.training.fit.distillation_step import DistillationStep
 from committee.training.fit.engine import make_fabric
 from committee.training.fit.predict import logits_of
 from committee.training.fit.start import BatchLoader, EpochLoader, start_member
-from committee.training.fit.teacher import Teacher
+from committee.training.fit.teacher import Teacher, Teachers
 from committee.training.fit.teaching import Targets
 from committee.training.losses import CrossEntropy
 from committee.training.plans.distillation import Distillation
@@ -202,6 +205,45 @@ def test_stored_targets_are_what_the_teacher_says_in_each_step(student, dataset,
             targets.of(items, view), teachers(crops, images.groups[items]), atol=1e-5, rtol=1e-4
         )
     assert sorted(path.name for path in (tmp_path / "targets").iterdir()) == ["view_0", "view_1"]
+
+
+def test_a_named_engine_says_what_the_teacher_says_and_is_noted(student, dataset, cpu, teacher):
+    plan = student(AUGMENT, engine="channels_last")
+    plan.teacher = replace(teacher, shipped=build("soft_voting").bind(["b"]))
+    assert plan.settings()["distillation"]["engine"] == "channels_last"
+    assert "engine" not in student(AUGMENT).settings()["distillation"]
+    images = plan._teaching("refit", None).transfer_set(dataset, dataset.rows("train")[:9], plan.spec)
+    outputs = []
+    for engine in ("channels_last", "eager"):
+        teachers = replace(plan._teaching("refit", None), engine=engine).teachers(dataset, cpu)
+        for items in (images.items[:6], images.items[6:]):
+            crops = images.crops(items, 1, teachers.largest, cpu)
+            outputs.append(teachers(crops, images.groups[items]))
+        assert len(teachers._runs) == (engine != "eager")
+    torch.testing.assert_close(torch.cat(outputs[:2]), torch.cat(outputs[2:]), atol=1e-4, rtol=1e-4)
+    member = plan.run(dataset.rows("train")[:32], "refit", fingerprint="x")["student"]
+    assert member.provenance["distillation"]["engine"] == "channels_last"
+
+
+@pytest.mark.parametrize(
+    ("members", "engine", "expected"),
+    [
+        ("ab", "channels_last", "same image size, fit and channels, got a teacher with 2 kinds of them. Set"),
+        ("b", "stacked", r"that can run the teacher, got stacked \(the model has one network\). Set"),
+        ("v", "channels_last", "that read the crop of the student, got a teacher with test-time views. Set"),
+    ],
+)
+def test_what_an_engine_cannot_run_is_named(members, engine, expected, student, dataset, cpu, teacher):
+    plan = student(engine=engine)
+    chosen = replace(teacher, shipped=build("soft_voting").bind(list(members.replace("v", "b"))))
+    module = chosen.module("refit", dataset.class_names)
+    if members == "v":
+        module = Viewed([module], dataset.class_names, "flipped", SingleView(Hflip(), "hflip")).eval()
+    images = plan._teaching("refit", None).transfer_set(dataset, dataset.rows("train")[:4], plan.spec)
+    teachers = Teachers([module], cpu, engine=engine)
+    crops = images.crops(images.items, 1, teachers.largest, cpu)
+    with pytest.raises(UsageError, match=rf"^distillation\.engine: .*{expected} distillation.engine: eager"):
+        teachers(crops, images.groups[images.items])
 
 
 def test_the_teacher_of_a_fold_has_neither_networks_nor_a_combiner_that_saw_it(teacher, dataset, store):

@@ -27,6 +27,7 @@ from committee.solvers.evidence import evidence
 from committee.store.layout import Store
 from committee.training.fit.batches import Rows
 from committee.training.fit.engine import memory_format
+from committee.training.fit.teacher_engine import EAGER, EngineRun
 
 log = logging.getLogger(__name__)
 
@@ -122,10 +123,15 @@ class Teachers:
     device : torch.device
     form : str
         Number format of the forward pass, for the choice of the memory format.
+    engine : str
+        The engine that runs them, in float32; "eager" runs the modules as they are.
     """
 
-    def __init__(self, modules: Sequence[nn.Module], device: torch.device, form: str = "fp32") -> None:
-        self.modules = [module.to(device) for module in modules]
+    def __init__(
+        self, modules: Sequence[nn.Module], device: torch.device, form: str = "fp32", engine: str = EAGER
+    ) -> None:
+        self.modules, self.engine = [module.to(device) for module in modules], engine
+        self._runs: dict[int, EngineRun] = {}
         for module in self.modules:
             for member in (each for each in module.modules() if isinstance(each, Member)):
                 member.network.to(memory_format=memory_format(member.network, "auto", device, form))
@@ -153,14 +159,22 @@ class Teachers:
         with torch.inference_mode(), precision or nullcontext():
             present = np.unique(numbers)
             if len(present) == 1:
-                found = logits_of(crops.run(self.modules[present[0]], lazy=True))
+                found = self._outputs(int(present[0]), crops)
             else:
                 rows = [
                     torch.from_numpy(np.flatnonzero(numbers == each)).to(crops.device) for each in present
                 ]
                 parts = [
-                    logits_of(crops.select(some).run(self.modules[each], lazy=True))
+                    self._outputs(int(each), crops.select(some))
                     for each, some in zip(present, rows, strict=True)
                 ]
                 found = torch.cat(parts)[torch.cat(rows).argsort()]
         return found.clone()  # an inference tensor cannot be part of a graph
+
+    def _outputs(self, place: int, crops: Batch) -> Tensor:
+        """Return the outputs of one teacher for crops."""
+        if self.engine == EAGER:
+            return logits_of(crops.run(self.modules[place], lazy=True))
+        if place not in self._runs:
+            self._runs[place] = EngineRun(self.modules[place], self.engine, crops)
+        return self._runs[place](crops)

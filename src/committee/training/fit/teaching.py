@@ -22,6 +22,7 @@ from committee.training.distillation_losses.base import LOSSES, DistillationLoss
 from committee.training.fit.batches import Rows
 from committee.training.fit.memory import halving
 from committee.training.fit.teacher import Teacher, Teachers
+from committee.training.fit.teacher_engine import EAGER
 from committee.training.fit.transfer import TransferSet
 
 FILE = "targets.npy"
@@ -49,6 +50,8 @@ class Teaching:
     unlabeled : Dataset or None
     targets : Path or None
         Folder of the stored targets.
+    engine : str
+        The engine that runs the teacher.
     """
 
     teacher: Teacher
@@ -60,6 +63,7 @@ class Teaching:
     views: int | None = None
     unlabeled: Dataset | None = None
     targets: Path | None = None
+    engine: str = EAGER
 
     def make_loss(self) -> DistillationLoss:
         """Return the loss between the outputs of student and teacher."""
@@ -89,7 +93,8 @@ class Teaching:
 
     def teachers(self, dataset: Dataset, device: torch.device, form: str = "fp32") -> Teachers:
         """Return the teachers of the fit, on a device."""
-        return Teachers([self.teacher.module(fit, dataset.class_names) for fit in self.fits], device, form)
+        modules = [self.teacher.module(fit, dataset.class_names) for fit in self.fits]
+        return Teachers(modules, device, form, self.engine)
 
 
 class Targets:

@@ -22,6 +22,7 @@ from committee.training.fit.distillation_step import DistillationStep
 from committee.training.fit.job import Extra
 from committee.training.fit.map_distillation_step import MapDistillationStep
 from committee.training.fit.teacher import REFIT, Teacher
+from committee.training.fit.teacher_engine import EAGER
 from committee.training.fit.teaching import Targets, Teaching
 from committee.training.plans.base import Stored
 from committee.training.plans.shared.of_backbone import OfBackbone
@@ -102,7 +103,7 @@ class Distillation(OfBackbone):
         return {
             **super().settings(),
             "teacher": self.teacher.source,
-            "distillation": self.config.model_dump(mode="json", exclude=NOT_IN_FITS),
+            "distillation": self._settings(NOT_IN_FITS),
             "unlabeled": None if self.unlabeled is None else self.unlabeled.fingerprint,
         }
 
@@ -125,12 +126,17 @@ class Distillation(OfBackbone):
         member = self.fit(rows, fold, fingerprint, extra=Extra(step=partial(step, teaching))).member
         member.provenance |= {
             "teacher": self.teacher.name,
-            "distillation": self.config.model_dump(mode="json", exclude={"enable"}),
+            "distillation": self._settings({"enable"}),
             "summary": self._summary(fold),
         }
         if targets is not None:
             remove(targets)
         return {self.name: member}
+
+    def _settings(self, without: set[str]) -> dict[str, Any]:
+        """Return keys of the section; the engine only if one is named, so that earlier fits stay valid."""
+        without = without | ({"engine"} if self.config.engine == EAGER else set())
+        return self.config.model_dump(mode="json", exclude=without)
 
     def _teaching(self, fold: str, targets: Path | None) -> Teaching:
         config = self.config
@@ -148,6 +154,7 @@ class Distillation(OfBackbone):
             views=config.cached,
             unlabeled=self.unlabeled,
             targets=targets,
+            engine=str(config.engine),
         )
 
     def _fold_numbers(self) -> list[int]:
@@ -170,3 +177,10 @@ def _check_of_maps(config: Section) -> None:
                 got=str(getattr(config, key)),
                 todo="Remove the key.",
             )
+    if config.engine != EAGER:
+        raise RecipeError(
+            "distillation.engine",
+            expected=f"{EAGER} for images with masks, whose crops differ in size",
+            got=str(config.engine),
+            todo="Remove the key.",
+        )
