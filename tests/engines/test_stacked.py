@@ -81,5 +81,5 @@ def test_what_cannot_be_stacked_is_named():
     engine, different = Stacked(), Ensemble([*members(hidden, 1), *members(nn.Linear, 1)])
     assert engine.missing(members(hidden, 1)[0], IMAGES) == "the model has one network"
     assert engine.missing(different, IMAGES) == "no two networks have the same architecture"
-    with pytest.raises(NotStackable, match="reads values of a tensor"):
+    with pytest.raises(NotStackable, match="depends on the values of a tensor"):
         engine.prepare(Ensemble(members(Branching, 2)).eval(), IMAGES)

@@ -98,6 +98,20 @@ def test_settings_reach_the_fits() -> None:
         EnsembleClassifier(small, combiner="weighted", validation_fraction=1.0).fit(*IRIS)
 
 
+def test_one_hot_classes_and_missing_ones_are_named(caplog) -> None:
+    shares = np.eye(3)[IRIS[1]]
+    with pytest.raises(
+        CommitteeError, match=r"^EnsembleClassifier: y: .*, got an array \[150, 3\]\. Give the cl"
+    ):
+        EnsembleClassifier(small, **FEW).fit(IRIS[0], shares)
+    with pytest.raises(
+        CommitteeError, match=r"^EnsembleClassifier: y: expected a label for each row, got None"
+    ):
+        EnsembleClassifier(small, **FEW).fit(IRIS[0], np.array(["a", None, "b"], object)[IRIS[1]])
+    EnsembleRegressor(small, **FEW).fit(IRIS[0], shares)
+    assert caplog.messages[0].startswith("EnsembleRegressor: the rows of y sum to 1, as one-hot classes do")
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [

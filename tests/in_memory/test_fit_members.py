@@ -14,6 +14,7 @@ from committee import Ensemble, fit_members
 from committee.errors import CommitteeError
 from committee.executors.division import Division
 from committee.in_memory import ways
+from committee.in_memory.reading import read
 from committee.training.fit.comparison import Comparison
 from committee.training.fit.together import train_together
 
@@ -58,6 +59,30 @@ def test_plans_make_different_members_that_learn(plan) -> None:
 def test_a_bag_has_rows_that_a_member_has_not_seen() -> None:
     share = fit(plan="bagging").seen.mean(axis=1)
     assert (abs(share - (1 - np.exp(-1))) < 0.1).all()
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "said"),
+    [
+        (
+            Y.float(),
+            {},
+            ["train: y has 2 distinct values in 240 rows of type float32, and is read as numbers. "],
+        ),
+        (
+            np.arange(240),
+            {},
+            ["train: y has 240 distinct values in 240 rows of type int64, and is read as classes"],
+        ),
+        (NUMBERS, {}, []),
+        (Y.float(), {"task": "classification"}, []),
+        (torch.eye(2)[Y], {"task": "regression"}, []),
+    ],
+)
+def test_a_guess_that_may_be_wrong_is_said(y, options, said, caplog) -> None:
+    data = read((X, y), **options)
+    assert data.target_type.name in "".join(said) or not said
+    assert [text[: len(start)] for text, start in zip(caplog.messages, said, strict=True)] == said
 
 
 @pytest.mark.parametrize("method", ["samme", "gradient"])
@@ -280,7 +305,11 @@ NAN[3, 2] = float("nan")
         ((X, Y), {"weights": 0 * Y}, "weights: expected a weight above zero, got all weights are zero."),
         ((X, Y), {"weights": ["heavy"]}, "weights: expected an array of numbers, got ['heavy']."),
         ((X, Y[:9]), {}, "train: y: expected 240 labels, one for each input, got 9."),
-        ((NAN, Y), {}, "train: X: expected finite numbers, got NaN or infinity in 1 rows."),
+        (
+            (NAN, Y),
+            {},
+            "train: X: expected finite numbers of float32, got NaN or infinity in row 4 of 240. Leave out",
+        ),
         (
             (X.long(), Y),
             {},
@@ -299,6 +328,25 @@ NAN[3, 2] = float("nan")
             "train: y: expected one class for each row, got an array "
             "[240, 3]. Give the class of each row: y.argmax(1).",
         ),
+        (
+            (X, torch.eye(2)[Y]),
+            {},
+            "train: y: expected classes [N], or numbers, got an array [240, 2] whose rows are shares that "
+            "sum to 1, as one-hot classes are. Of classes, give that of each row: y.argmax(1); to predict "
+            "the shares as numbers, say so: task='regression'.",
+        ),
+        (
+            (X, np.array(["a", None, "b"] * 80)),
+            {},
+            "train: y: expected a label for each row, got None or NaN in 80 of 240 rows, the first of which "
+            "is row 2. Leave out the rows without a label.",
+        ),
+        (
+            (X, np.array(["a", 1, "b"] * 80, object)),
+            {},
+            "train: y: expected labels of one type, got int and str. Convert them: y.astype(str).",
+        ),
+        ((X, Y), {"class_names": "ab"}, "class_names: expected a sequence of names, got 'ab'."),
         (
             (X, torch.ones(240).long()),
             {},

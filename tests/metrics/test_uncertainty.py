@@ -45,7 +45,7 @@ def test_the_variation_ratio_counts_votes() -> None:
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ([], "members: expected the logits of at least one member, got none."),
+        ([], "members: expected at least one member, got none."),
         ([[1.0, 2.0]], "members: expected logits [N, C], got an array [2]."),
         (
             [np.zeros((3, 2)), np.zeros((3, 4))],

@@ -62,6 +62,29 @@ def test_networks_of_numbers(tmp_path) -> None:
     np.testing.assert_allclose(member.predict(inputs), 2 * member.network.net(inputs).detach() + 1, rtol=1e-6)
 
 
+def test_inputs_that_are_not_finite_are_named() -> None:
+    members, inputs = [make((5,), number) for number in range(2)], np.ones((6, 5), np.float32)
+    inputs[3, 2], inputs[4] = np.nan, np.inf
+    ensemble, hard = Ensemble(members), Ensemble([make((5,), 2), make((5,), 3)], "hard_voting", name="hard")
+    calls = {
+        "net_0: inputs": lambda: members[0].predict(list(inputs)),
+        "hard: inputs": lambda: hard.predict(inputs, batch_size=2),
+        "ensemble: inputs": lambda: ensemble.fit(inputs, np.arange(6) % 3, method="weighted"),
+        "example": lambda: ensemble.optimize(inputs, cache=False),
+    }
+    for who, call in calls.items():
+        with pytest.raises(CommitteeError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"{who}: expected finite numbers, got NaN or infinity in 2 of 6 rows, the first of which is row "
+            "4. Leave out these rows, or fill in values: numpy.nan_to_num."
+        )
+    with torch.no_grad():
+        members[1].network.net[1].bias.fill_(np.nan)
+    with pytest.raises(CommitteeError, match=r"for 6 of 6 images\. Check the weights of the networks\.$"):
+        ensemble.predict(np.ones((6, 5), np.float32))
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [

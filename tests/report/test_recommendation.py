@@ -112,6 +112,17 @@ def test_a_budget_that_the_best_single_member_exceeds(store: Store, monkeypatch:
     assert no_single.name == "pair" and "MB. No single member is within the budget." in no_single.text
 
 
+def test_a_combination_without_proven_gain_or_of_one_member_is_not_recommended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unproven = report("unproven", 0.1, 25, gain=gain(0.01, proven=False))
+    assert chosen(store, monkeypatch, VIT, RESNET, unproven).name == "vit"
+    alone = report("alone", 0.1, 20, members=["vit"], gain=gain(0.3))
+    found = chosen(store, monkeypatch, VIT, alone)
+    assert found.name == "vit" and "alone" not in found.text and "combination" not in found.text
+    assert chosen(store, monkeypatch, VIT, RESNET, alone, STACK).name == "stack"
+
+
 def test_a_budget_that_all_models_exceed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     small = report("small", 0.6, 30, size_mb=1.0)
     assert chosen(store, monkeypatch, VIT, small, budget=CostBudget(max_latency_ms=2.5)) == Recommendation(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from committee.errors import UsageError
+from committee.errors import DataError, UsageError
 
 Number = TypeVar("Number", int, float)
 
@@ -39,6 +39,20 @@ def a_share(who: str, value: float) -> float:
     if not (_is_number(value) and 0 <= value < 1):
         raise UsageError(who, expected="at least 0 and below 1", got=repr(value))
     return value
+
+
+def require_some(who: str, number: int, what: str) -> None:
+    """Raise DataError unless there is at least one of what a function works on.
+
+    Examples
+    --------
+    >>> from committee.base.limits import require_some
+    >>> require_some("stack", 0, "network")
+    Traceback (most recent call last):
+    committee.errors.DataError: stack: expected at least one network, got none.
+    """
+    if not number:
+        raise DataError(who, expected=f"at least one {what}", got="none")
 
 
 def _is_number(value: object) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 
+import numpy as np
+from numpy.typing import NDArray
+
 LONGEST = 9
 """Characters of a number with all of its zeros."""
 
@@ -12,6 +15,24 @@ LONGEST = 9
 def count(number: int, what: str) -> str:
     """Return `1 member`, `2 members`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def wrong_rows(right: NDArray[np.bool_]) -> str:
+    """Return ` in 2 of 20 rows, the first of which is row 4`, of whether each value `[N, ...]` is right.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.base.text import wrong_rows
+    >>> wrong_rows(np.array([True, False, True, False]))
+    ' in 2 of 4 rows, the first of which is row 2'
+    >>> wrong_rows(np.array([[True, False]]))
+    ' in row 1 of 1'
+    """
+    wrong = np.flatnonzero(~right.reshape(len(right), -1).all(axis=1))
+    if len(wrong) == 1:
+        return f" in row {wrong[0] + 1} of {len(right)}"
+    return f" in {len(wrong)} of {len(right)} rows, the first of which is row {wrong[0] + 1}"
 
 
 def two_digits(value: float) -> str:

@@ -16,7 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from committee.base.limits import require_some
 from committee.base.registry import Family
+from committee.base.text import wrong_rows
 from committee.base.tracing import constant, has_branches
 from committee.combiners.shared.serving import FAMILY, Serving, default_task
 from committee.combiners.shared.tiles import combined
@@ -130,6 +132,7 @@ class Combiner(Serving, ABC):
         UsageError
             The combiner does not serve such predictions.
         """
+        require_some(self.key, len(predictions), "row")
         self.assign(task_of(predictions))
         predictions.require_unseen(self.key)
         if self.learns:
@@ -181,6 +184,7 @@ class Combiner(Serving, ABC):
         rows : int64 array [R], optional
             The rows to combine; all by default.
         """
+        require_some(self.key, len(logits), "member")
         if self.member_names and len(self.member_names) != len(logits):
             raise DataError(
                 self.key,
@@ -189,12 +193,12 @@ class Combiner(Serving, ABC):
                 todo="Select the members of the fit: predictions.select(...).",
             )
         result = combined(self, logits, rows)
-        wrong = np.flatnonzero(np.isnan(result).reshape(len(result), -1).any(axis=1))
-        if len(wrong):
+        known = ~np.isnan(result)
+        if not known.all():
             raise DataError(
                 self.key,
                 expected="finite logits",
-                got=f"NaN for {len(wrong)} of {len(result)} rows, the first of which is row {wrong[0] + 1}",
+                got=f"NaN{wrong_rows(known)}",
                 todo="Find the member with NaN: numpy.isnan(logits).any(axis=(1, 2)).",
             )
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
 
@@ -15,14 +16,16 @@ from torch import Tensor, nn
 
 from committee.base.limits import a_share, above_zero
 from committee.combiners.base import build as build_combiner
-from committee.errors import UsageError
+from committee.errors import DataError, UsageError
 from committee.in_memory.default_network import perceptron
 from committee.in_memory.members import fit_members
+from committee.in_memory.target_guess import are_shares, plain
 from committee.models.ensemble import Ensemble
 from committee.predictions.table import Predictions
 from committee.predictions.target_types import NUMBERS
 from committee.training.fit.batches import inner_slice
 
+log = logging.getLogger(__name__)
 BATCH = 256
 """Rows in a batch of a prediction."""
 
@@ -204,7 +207,16 @@ class EnsembleClassifier(ClassifierMixin, OfNetworks):
         `sample_weight` `[N]` weights the rows in the loss of the members; rows of weight 0 are left out.
         Rows that are set aside count once each.
         """
+        shape: tuple[int, ...] = getattr(y, "shape", ())
+        if len(shape) == 2 and shape[1] > 1:
+            raise DataError(
+                "EnsembleClassifier: y",
+                expected="one class for each row",
+                got=f"an array {list(shape)}",
+                todo="Give the class of each row: y.argmax(1); of numbers, use EnsembleRegressor.",
+            )
         inputs, labels = self._training_data(X, y)
+        plain("EnsembleClassifier", labels)
         check_classification_targets(labels)
         self.classes_, encoded = np.unique(labels, return_inverse=True)
         names = [str(each) for each in self.classes_]
@@ -262,6 +274,11 @@ class EnsembleRegressor(RegressorMixin, OfNetworks):
         `sample_weight` `[N]` is that of `EnsembleClassifier.fit`.
         """
         inputs, numbers = self._training_data(X, y, multi_output=True, y_numeric=True)
+        if are_shares(numbers):
+            log.warning(
+                "EnsembleRegressor: the rows of y sum to 1, as one-hot classes do; they are read as numbers. "
+                "For classes, use EnsembleClassifier with y.argmax(1)."
+            )
         self.has_targets_ = numbers.ndim == 2
         numbers = numbers.reshape(len(numbers), -1).astype(np.float64)
         return self._fit(inputs, numbers, NUMBERS.strata(numbers), sample_weight, task="regression")

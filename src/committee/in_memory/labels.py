@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.text import wrong_rows
 from committee.errors import DataError, UsageError, first_five
+from committee.in_memory.target_guess import guess, plain
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
 
 TASKS = {"classification": CLASSES, "regression": NUMBERS}
@@ -39,9 +41,16 @@ def read_labels(
     """
     if task is not None and task not in TASKS:
         raise UsageError("task", expected=f"one of {', '.join(TASKS)}", got=repr(task))
-    train = next(iter(splits.values()))
-    numeric = target_names is not None or (train.dtype.kind == "f" and class_names is None)
-    type_ = TASKS[task] if task else NUMBERS if numeric else CLASSES
+    for who, names in (("class_names", class_names), ("target_names", target_names)):
+        if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+            raise UsageError(who, expected="a sequence of names", got=repr(names))
+    splits = {name: plain(name, labels) for name, labels in splits.items()}
+    if task is not None:
+        type_ = TASKS[task]
+    elif target_names is not None or class_names is not None:
+        type_ = CLASSES if target_names is None else NUMBERS
+    else:
+        type_ = guess(next(iter(splits.values())))
     found = _numbers(splits, target_names) if type_ is NUMBERS else _classes(splits, class_names)
     twice = [name for name in found.names if found.names.count(name) > 1]
     if twice:
@@ -70,15 +79,20 @@ def _column(who: str, labels: NDArray[Any]) -> NDArray[Any]:
     """Return classes as an array `[N]` of names or of whole numbers."""
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.ndim != 1:
-        todo = "Give the class of each row: y.argmax(1)." if labels.ndim == 2 else ""
+        todo = (
+            "Give the class of each row: y.argmax(1). If they are numbers, say so: task='regression'."
+            if labels.ndim == 2
+            else ""
+        )
         raise DataError(
             f"{who}: y", expected="one class for each row", got=f"an array {list(labels.shape)}", todo=todo
         )
     if labels.dtype.kind == "f":
-        if not (labels == np.round(labels)).all():
-            raise DataError(f"{who}: y", expected="classes", got="fractions or NaN")
+        whole = labels == np.round(labels)
+        if not whole.all():
+            raise DataError(f"{who}: y", expected="classes", got=f"fractions or NaN{wrong_rows(whole)}")
         return labels.astype(np.int64)
-    return labels.astype(np.str_) if labels.dtype.kind == "O" else labels
+    return labels
 
 
 def _found(who: str, labels: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:

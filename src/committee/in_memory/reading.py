@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from committee.base.text import wrong_rows
 from committee.errors import DataError
 from committee.in_memory.arrays import Arrays
 from committee.in_memory.labels import Labels, read_labels
@@ -201,9 +202,14 @@ def inputs_of(who: str, inputs: Any) -> Tensor:
             todo=_advice(array),
         )
     found = array.float()
-    wrong = int((~found.isfinite().flatten(1).all(1)).sum())
-    if wrong:
-        raise DataError(f"{who}: X", expected="finite numbers", got=f"NaN or infinity in {wrong} rows")
+    finite = found.isfinite().numpy()
+    if not finite.all():
+        raise DataError(
+            f"{who}: X",
+            expected="finite numbers of float32",
+            got=f"NaN or infinity{wrong_rows(finite)}",
+            todo="Leave out these rows, or fill in values: numpy.nan_to_num, sklearn.impute.",
+        )
     return found
 
 
@@ -219,6 +225,7 @@ def _advice(array: Tensor) -> str:
 def _numbers(who: str, inputs: Any) -> Tensor:
     try:
         array = np.ascontiguousarray(inputs)
+        array = array.astype(np.float32) if array.dtype.kind in "OU" else array
         return torch.as_tensor(array) if array.flags.writeable else torch.tensor(array)
     except (TypeError, ValueError) as error:
         raise DataError(f"{who}: X", expected="an array of numbers", got=str(error).splitlines()[0]) from None

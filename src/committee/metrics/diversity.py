@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.base.limits import require_some
 from committee.errors import UnknownNameError, nearest
 from committee.metrics import number_diversity
 from committee.predictions.table import Predictions
@@ -55,6 +56,7 @@ def pairwise_diversity(predictions: Predictions, measure: str) -> Pairs:
             got=f"'{measure}'",
             todo=nearest(measure, known),
         )
+    require_some("diversity", len(predictions), "row")
     return known[measure](predictions)
 
 

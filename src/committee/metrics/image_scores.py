@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from committee.base.limits import require_some
 from committee.errors import DataError
 from committee.metrics.metric import Metric
 from committee.metrics.sampling import Interval, Sample
@@ -241,8 +242,7 @@ class ImageScores(ABC):
 
     def table(self) -> Floats:
         """Return the counts of all images, `[N, K]`."""
-        if not self._counts:
-            raise DataError("images", expected="at least one image", got="none")
+        require_some("images", len(self._counts), "image")
         return np.stack(self._counts)
 
     def evaluate(self) -> dict[str, float]:

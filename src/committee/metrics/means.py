@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from committee.base.limits import require_some
 from committee.metrics.sampling import Interval
 
 
@@ -58,6 +59,7 @@ def mean_interval(
     >>> alone.value, round(alone.high - alone.low, 2), round(grouped.high - grouped.low, 2)
     (0.6, 0.74, 1.36)
     """
+    require_some("metrics", len(values), "row")
     mean = float(values.mean(dtype=float))
     variance, freedom = variance_of_mean(values, groups)
     reach = float(stdtrit(freedom, (1 + level) / 2)) * variance**0.5

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
+from committee.base.limits import require_some
 from committee.errors import DataError
 from committee.metrics.means import mean_interval
 from committee.metrics.sampling import Interval
@@ -96,6 +97,7 @@ def mixture_moments(
     """
     values = np.asarray(means, np.float64)
     noise = np.zeros_like(values) if variances is None else np.asarray(variances, np.float64)
+    require_some("mixture_moments", len(values), "member")
     share = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
     if noise.shape != values.shape or not (noise >= 0).all():
         raise DataError(
@@ -175,6 +177,7 @@ def gaussian_scores(
     """
     unit = None if groups is None else np.asarray(groups)
     parts = {"log_loss": gaussian_log_loss(mean, std, truth), "crps": gaussian_crps(mean, std, truth)}
+    require_some("metrics", len(parts["crps"]), "row")
     return {
         name: mean_interval(each.reshape(len(each), -1).mean(axis=1), unit) for name, each in parts.items()
     }

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, ndtri, stdtrit
 
+from committee.base.limits import require_some
+
 Floats = NDArray[np.floating[Any]]
 CORRELATION = 0.1
 """Intraclass correlation of errors that no row has."""
@@ -105,6 +107,9 @@ class Sample:
     rows: int
     groups: ArrayLike | None = None
     level: float = 0.95
+
+    def __post_init__(self) -> None:
+        require_some("metrics", self.rows, "row")
 
     @cached_property
     def unit(self) -> NDArray[np.intp] | None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.limits import require_some
 from committee.errors import DataError
 from committee.metrics.conformal import (
     EVERYTHING,
@@ -206,6 +207,7 @@ def selective(
     log_probs: NDArray[np.floating], labels: NDArray[np.int64], confidences: Sequence[float] = CONFIDENCES
 ) -> list[dict[str, float | None]]:
     """Return the share of rows that reach each confidence, and their accuracy; see `SetTable.abstain`."""
+    require_some("metrics", len(labels), "row")
     confidence, right = np.exp(log_probs.max(axis=1)), log_probs.argmax(axis=1) == labels
     found = []
     for least in confidences:

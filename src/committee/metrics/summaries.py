@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.limits import require_some
 from committee.errors import DataError, first_five
 from committee.metrics.ranking import Ranking
 from committee.metrics.risk import RiskCoverage
@@ -248,12 +249,13 @@ def _binned(bins: NDArray[np.int64], values: Floats) -> Floats:
 def _checked(log_probs: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
     array, truth = np.asarray(log_probs), np.asarray(labels)
     array = array if array.dtype == np.float32 else array.astype(np.float64)
-    if array.ndim != 2 or truth.shape != array.shape[:1] or not len(truth):
+    if array.ndim != 2 or truth.shape != array.shape[:1]:
         raise DataError(
             "metrics",
             expected="log-probabilities [N, C] and labels [N]",
             got=f"{list(array.shape)} and {list(truth.shape)}",
         )
+    require_some("metrics", len(truth), "row")
     outside = truth[(truth < 0) | (truth >= array.shape[1])]
     if truth.dtype.kind not in "iu" or len(outside):
         raise DataError(

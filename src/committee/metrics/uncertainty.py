@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.limits import require_some
 from committee.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -165,8 +166,7 @@ def _probabilities(members: Iterable[ArrayLike]) -> Iterator[Floats]:
             )
             raise DataError("members", expected=expected, got=f"an array {list(logits.shape)}")
         yield np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True, dtype=np.float64))
-    if shape is None:
-        raise DataError("members", expected="the logits of at least one member", got="none")
+    require_some("members", shape is not None, "member")
 
 
 def _entropy(probs: Floats) -> Floats:

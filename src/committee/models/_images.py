@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from committee.base.text import wrong_rows
 from committee.errors import DataError
 from committee.images.as_given import AsGiven
 from committee.images.decode import Source, decode
@@ -142,6 +143,19 @@ def image_batches(
             yield torch.stack(batch)
 
 
+def require_finite_inputs(who: str, images: Any, channels: int) -> None:
+    """Raise a DataError that names the first row of inputs of a floating type with NaN or infinity."""
+    finite = [batch.isfinite().flatten(1).all(1) for batch in image_batches(images, channels)]
+    right = torch.cat(finite).cpu().numpy() if finite else np.ones(0, bool)
+    if not right.all():
+        raise DataError(
+            who,
+            expected="finite numbers",
+            got=f"NaN or infinity{wrong_rows(right)}",
+            todo="Leave out these rows, or fill in values: numpy.nan_to_num.",
+        )
+
+
 def labeled_batches(
     who: str, data: Any, labels: Any, channels: int, target_type: TargetType = CLASSES, axes: int = 4
 ) -> Iterator[tuple[Tensor, NDArray[Any]]]:
@@ -222,6 +236,8 @@ def _pixels(image: Source | Tensor, channels: int) -> Tensor:
     """Return an image as a tensor `[c, H, W]`; only images of 1 or 3 channels of type uint8 are decoded."""
     if isinstance(image, Tensor):
         return image
+    if isinstance(image, np.ndarray) and image.ndim == 1:
+        return _tensor(image)
     if isinstance(image, np.ndarray) and image.ndim == 3:
         last = image.shape[2] == channels
         if image.shape[0] == channels and not last:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.errors import CommitteeError, DataError
+from committee.models._images import channels_of, require_finite_inputs
 from committee.models.agreement import Agreement
 from committee.models.measure import device_of
 
@@ -114,6 +115,7 @@ class Reference:
             The module cannot take it.
         """
         if self.example.ndim > 1 and len(self.example):
+            require_finite_inputs("example", self.example, channels_of(self.module))
             try:
                 return self._outputs(self.example)
             except CommitteeError:

@@ -13,7 +13,13 @@ from torch import Tensor
 from committee.errors import DataError
 from committee.images.maps import Maps
 from committee.images.points import sample_points
-from committee.models._images import axes_of, channels_of, image_batches, labeled_batches
+from committee.models._images import (
+    axes_of,
+    channels_of,
+    image_batches,
+    labeled_batches,
+    require_finite_inputs,
+)
 from committee.predictions.table import Predictions
 from committee.tasks.base import Task
 
@@ -34,6 +40,8 @@ def labeled_rows(
     logits = torch.cat([outputs for outputs, _ in found], 1).numpy()
     names = ensemble.class_names or tuple(map(str, range(logits.shape[2])))
     rest = {"labels": np.concatenate([own for _, own in found]), "labels_are": labels_are}
+    if labels is not None and not np.isfinite(logits).all():
+        require_finite_inputs(f"{ensemble.name}: inputs", images, channels_of(ensemble))
     rows: Predictions = ensemble.task.predictions(logits, ensemble.names, names, **rest, who=ensemble.name)
     return rows
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.limits import require_some
 from committee.errors import DataError, first_five
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def check_shape(
             expected=f"an array [{shape[0]}, N, {shape[1]}] of members, samples and {of.outputs}",
             got=str(list(outputs.shape)),
         )
+    require_some(who, len(outputs), "member")
     if outputs.shape[1] == 0 or shape[1] < of.least:
         few = f"one {of.output}" if of.least == 1 else f"two {of.outputs}"
         raise DataError(who, expected=f"at least one sample and {few}", got=str(list(outputs.shape)))

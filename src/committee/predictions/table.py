@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.limits import require_some
 from committee.errors import DataError, first_five, nearest
 from committee.predictions import store_format
 from committee.predictions.blocks import joined, outputs_of
@@ -283,7 +284,7 @@ class Predictions(Fields):
         """
         array = outputs_of(probabilities, who)
         array = array[None] if array.ndim == 2 else array
-        if array.ndim > 2:
+        if array.ndim > 2 and array.size:
             members = [str(name) for name in rest.get("members", ())]
             named = members if len(members) == len(array) else [who] * len(array)
             array = log_probabilities(array, named, sample_ids, who)
@@ -336,8 +337,7 @@ class Predictions(Fields):
             The parts do not have the same samples, classes, labels, folds and groups, or two members have the
             same name.
         """
-        if not parts:
-            raise DataError("predictions", expected="at least one member", got="none")
+        require_some("predictions", len(parts), "member")
         first = parts[0]
         check_unique(np.array([name for part in parts for name in part.members]), "members")
         aligned = [first, *(part.aligned(first) for part in parts[1:])]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.text import wrong_rows
 from committee.errors import DataError, first_five
 from committee.predictions.checks import check_labels
 from committee.predictions.names import class_indices, label_column
@@ -259,12 +260,12 @@ class _Numbers(TargetType):
                 expected=f"an array [{rows}, {targets}], one number for each row and target",
                 got=str(list(array.shape)),
             )
-        bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-        if len(bad):
+        finite = np.isfinite(array)
+        if not finite.all():
             raise DataError(
                 who,
                 expected="a finite number for each row and target",
-                got=f"NaN or infinity in {len(bad)} of {rows} rows, the first of which is row {bad[0] + 1}",
+                got=f"NaN or infinity{wrong_rows(finite)}",
                 todo="Leave out the rows without a value.",
             )
         return array

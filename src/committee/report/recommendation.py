@@ -8,7 +8,7 @@ from typing import Any
 
 from committee.base.text import two_digits
 from committee.metrics.named import METRICS
-from committee.pipeline.shared.best import is_ensemble, is_proven, is_single, is_within
+from committee.pipeline.shared.best import is_ensemble, is_of_one, is_proven, is_single, is_within
 from committee.pipeline.shared.reports import Report, read_reports, value_of
 from committee.pipeline.shared.winner import order, winner
 from committee.recipe.model import CostBudget
@@ -41,7 +41,8 @@ def recommend(
 
     It is the winner of the models within the budget whose gain over the best single member is proven: the
     fastest of those whose score cannot be told from the best one (`committee.scoring.choice.choose`). Without
-    a proven gain, it is the best single member.
+    a proven gain, it is the best single member, unless that is clearly worse than a combination and the gain
+    is measured against a member outside the budget. An ensemble that uses one member is not considered.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def recommend(
     """
     reports = read_reports(store)
     metric = metric_for(metric, reports)
-    listed = order(store, reports, metric)
+    listed = [each for each in order(store, reports, metric) if not is_of_one(each)]
     ranked = [each for each in listed if value_of(each, "cross_fitted", metric) is not None]
     # Scores on out-of-fold rows cannot be compared with scores on the val split.
     ranked = [each for each in ranked if each.get("rows") == ranked[0].get("rows")]
@@ -103,6 +104,11 @@ class _Terms:
             return bool(score["low"] > bound["high"])
         return bool(score["high"] < bound["low"])
 
+    def is_against(self, report: Report, single: Report) -> bool:
+        """Return whether the gain of a report is that over a given single member."""
+        gain = report.get("gain", {}).get(self.metric)
+        return gain is not None and gain["against"].endswith(f"({single['name']})")
+
     def figures(self, report: Report) -> str:
         """Return the score with its interval, and the costs."""
         return f"{self.metric} {self.text(report)} cross-fitted, {costs(report)}"
@@ -116,9 +122,11 @@ def _choose(store: Store, ranked: Sequence[Report], terms: _Terms) -> Recommenda
     proven = winner(store, [*filter(terms.is_proven, within)], terms.metric)
     if proven is not None:
         return _better(*proven, terms)
-    single = next(filter(is_single, within), None)
-    if single is None or (single is not within[0] and terms.is_clearly_better(within[0], single)):
-        return _best_within(within[0], single, terms)
+    single, first = next(filter(is_single, within), None), within[0]
+    if single is None or (
+        first is not single and terms.is_clearly_better(first, single) and not terms.is_against(first, single)
+    ):
+        return _best_within(first, single, terms)
     return _single(single, next(filter(is_ensemble, within), None), terms)
 
 
@@ -153,7 +161,7 @@ def _best(terms: _Terms) -> str:
 def _best_within(report: Report, single: Report | None, terms: _Terms) -> Recommendation:
     """Recommend a model that has no proven gain over the best single member.
 
-    That one exceeds the budget, or it is much worse as it is than calibrated, which it is for the gain.
+    That one exceeds the budget.
     """
     reason = "No single member is within the budget."
     within = " within the budget" if terms.within_budget else ""

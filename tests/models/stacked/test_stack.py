@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
+from committee.errors import DataError
 from committee.models.stacked import NotStackable, Stack, groups
 
 IMAGES = (4, 2, 6, 6)
@@ -193,6 +194,28 @@ class Reads(nn.Linear):
         return super().forward(x) if self.weight.sum() > 1e9 else x @ self.weight.T
 
 
+class Catches(nn.Linear):
+    def forward(self, x):
+        try:
+            return -super().forward(x) if float(x.sum()) < 0 else super().forward(x)
+        except Exception:
+            return super().forward(x)
+
+
+class Counts(nn.Linear):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * self.calls
+
+
+class Selects(nn.Linear):
+    def forward(self, x):
+        found = super().forward(x)
+        return found[found > 0]
+
+
 class Mixes(nn.Linear):
     """Adds to what it was given, which all networks share."""
 
@@ -261,13 +284,16 @@ def of_sequence(*layers):
 
 
 REFUSED = {
-    "reads values of a tensor (__bool__)": lambda: linears(Reads),
+    "depends on the values of a tensor (`if` or `while`, test_stack.py:": lambda: linears(Reads),
+    "depends on the values of a tensor (float, test_stack.py:": lambda: linears(Catches),
+    "returns something else each time it runs, as with a counter": lambda: linears(Counts),
+    "return outputs of different shapes for one example, [": lambda: linears(Selects),
     "writes what differs into a tensor of all (sub_)": lambda: linears(Mixes),
     "networks that return tuple instead of a tensor": lambda: linears(Pair),
     "a hook of layer 'Linear', which": hooked,
     "(gradient checkpointing)": checkpointing,
     "gradients of all at once that differ by": lambda: linears(OwnBackward),
-    "reads values of a tensor (where)": lambda: linears(Finds),
+    "depends on the values of a tensor (where, test_stack.py:": lambda: linears(Finds),
     "share parameters or buffers with each other": sharing,
     "the mode (training or evaluation) of the network differs": in_two_modes,
     "'weight' of the network differs": lambda: [nn.Linear(3, 3), nn.Linear(3, 2)],
@@ -286,6 +312,18 @@ def test_what_cannot_run_as_one_is_refused_by_name(reason):
         Stack(nets, torch.ones(4, 3))
     assert str(error.value).startswith("networks that run as one: got ") and reason in str(error.value)
     assert all(p.untyped_storage().nbytes() == p.nbytes for net in nets for p in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("nets", "rows", "text"),
+    [
+        ([], 4, "stack: expected at least one network, got none."),
+        (linears(), 0, "stack: example: expected at least one row, got none."),
+    ],
+)
+def test_a_stack_of_nothing_is_refused(nets, rows, text):
+    with pytest.raises(DataError, match=f"^{text}$"):
+        Stack(nets, torch.ones(rows, 3))
 
 
 def test_a_lack_of_memory_is_said_with_the_size(monkeypatch):

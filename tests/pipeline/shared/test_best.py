@@ -87,6 +87,13 @@ def test_the_best_within_the_budget(evaluated: Store, metric, budget, expected) 
     assert best_models(evaluated, metric, budget) == [f"vote_{expected}", expected]
 
 
+def test_an_ensemble_of_one_member_is_that_member(evaluated: Store) -> None:
+    for name in FIGURES:
+        content = {**report(f"vote_{name}", *FIGURES[name]), "members": [name]}
+        write(evaluated, f"vote_{name}", content)
+    assert best_models(evaluated) == ["expensive"]
+
+
 @pytest.mark.parametrize("stage", [Export(), Compress()])
 def test_stages_take_the_best_within_the_budget(evaluated: Store, stage) -> None:
     recipe = load_recipe(

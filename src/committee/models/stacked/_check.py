@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from committee.models.stacked.stack import Stack
 
 SEED = 0
+UNSTEADY = (
+    "a network that returns something else each time it runs, as with a counter, or with random numbers "
+    "that are not those of torch"
+)
 SAME = 0.02
 """Largest difference of gradients, in units of their norm: more than what rounding makes of them."""
 
@@ -42,7 +46,10 @@ def check(stack: Stack, weights: Weights, example: Tensor) -> None:
         with torch.random.fork_rng(devices, device_type=example.device.type):
             alone = _restored(weights, lambda: _alone(stack, weights, example))
             for x, shared in ((example, True), (each, False)):
-                _compare(alone, _restored(weights, lambda: _together(stack, weights, x, shared)))  # noqa: B023
+                together = _restored(weights, lambda: _together(stack, weights, x, shared))  # noqa: B023
+                if reason := _difference(alone, together):
+                    again = _restored(weights, lambda: _alone(stack, weights, example))
+                    raise NotStackable(UNSTEADY if _difference(alone, again) else reason)
     finally:
         stack.generators = None
         for module, training in modes:
@@ -61,7 +68,7 @@ def _restored(weights: Weights, call: Callable[[], tuple[Tensor, list[Tensor]]])
 
 
 def _alone(stack: Stack, weights: Weights, example: Tensor) -> tuple[Tensor, list[Tensor]]:
-    outputs, gradients = [], []
+    outputs, gradients = list[Tensor](), list[list[Tensor]]()
     for place, network in enumerate(stack.networks):
         torch.manual_seed(SEED)
         own = [part[place] for leaf, part in weights.pairs() if _learns(leaf, part)]
@@ -70,6 +77,9 @@ def _alone(stack: Stack, weights: Weights, example: Tensor) -> tuple[Tensor, lis
         except Exception as error:
             shape = list(example.shape)
             raise NotStackable(f"networks that do not take an example {shape}: {_text(error)}") from error
+        if outputs and found.shape != outputs[0].shape:
+            shapes = f"{list(outputs[0].shape)} and {list(found.shape)}"
+            raise NotStackable(f"networks that return outputs of different shapes for one example, {shapes}")
         outputs.append(found)
         gradients.append(of_network)
     return torch.stack(outputs), [torch.stack(each) for each in zip(*gradients, strict=True)]
@@ -113,24 +123,25 @@ def _text(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _compare(alone: Pass, together: Pass) -> None:
-    """Raise NotStackable if tensors differ by more than rounding makes of them: half of the digits."""
+def _difference(alone: Pass, together: Pass) -> str:
+    """Return how tensors differ by more than half of their digits, which rounding explains; or ""."""
     names = ["outputs", *["buffers"] * len(alone.buffers)]
     for name, one, all_ in zip(
         names, [alone.outputs, *alone.buffers], [together.outputs, *together.buffers], strict=True
     ):
         if one.shape != all_.shape:
-            raise NotStackable(f"{name} {list(all_.shape)} of all at once and {list(one.shape)} alone")
+            return f"{name} {list(all_.shape)} of all at once and {list(one.shape)} alone"
         digits = torch.finfo(one.dtype).eps ** 0.5 if one.is_floating_point() else 0.0
         one, all_ = one.double(), all_.double()
         limit = digits * max(1.0, float(one.abs().max())) if one.numel() else 0.0
         if not torch.allclose(one, all_, rtol=0, atol=limit, equal_nan=True):
             apart = float((one - all_).abs().max())
-            raise NotStackable(f"{name} of all at once that differ by {apart:.3g} from those alone")
+            return f"{name} of all at once that differ by {apart:.3g} from those alone"
     pairs = zip(alone.gradients, together.gradients, strict=True)
     apart, norm = _norm([one - all_ for one, all_ in pairs]), _norm(alone.gradients)
     if apart > SAME * norm:
-        raise NotStackable(f"gradients of all at once that differ by {apart / norm:.1%} from those alone")
+        return f"gradients of all at once that differ by {apart / norm:.1%} from those alone"
+    return ""
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from committee.models.stacked.alike import NotStackable
 from committee.models.stacked.fallback import Rule, Run
 from committee.models.stacked.many import aligned, is_many
 
+OURS, TORCH = Path(__file__).parent, Path(torch.__file__).parent
 ELEMENTWISE = [
     "add",
     "sub",
@@ -182,17 +186,21 @@ ABOUT = [
     "is_inference",
 ]
 
+PYTHON = {
+    "__bool__": "`if` or `while`",
+    "__int__": "int",
+    "__float__": "float",
+    "__index__": "an index or range",
+    "__complex__": "complex",
+    "__contains__": "`in`",
+    "__array__": "numpy",
+}
+"""What calls a method that reads the values of a tensor."""
 VALUES = [
-    "__bool__",
-    "__int__",
-    "__float__",
-    "__index__",
-    "__complex__",
-    "__contains__",
+    *PYTHON,
     "item",
     "tolist",
     "numpy",
-    "__array__",
     "equal",
     "allclose",
     "is_nonzero",
@@ -221,8 +229,28 @@ def about(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[
 
 
 def refused(run: Run, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Raise for what depends on values, which differ among the networks."""
-    raise NotStackable(f"a forward pass that reads values of a tensor ({func.__name__})")
+    """Raise for what depends on values, which differ among the networks and from batch to batch."""
+    error = NotStackable(
+        f"a forward pass that depends on the values of a tensor ({_name(func)}{_place()})",
+        todo="Compute what each case returns, and choose with torch.where.",
+    )
+    run.refused.append(error)
+    raise error
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return PYTHON.get(func.__name__, func.__name__)
+
+
+def _place() -> str:
+    """Return the file and line of the network that is running, as part of a sentence."""
+    for file, line, *_ in reversed(traceback.extract_stack()):
+        path = Path(file)
+        if path.name == "stack.py" and path.parent == OURS:
+            break
+        if path.parent != OURS and not path.is_relative_to(TORCH):
+            return f", {path.name}:{line}"
+    return ""
 
 
 RULES: dict[str, Rule] = {

@@ -25,18 +25,20 @@ class NotStackable(CommitteeError):
     ----------
     reason : str
         Part of a sentence.
+    todo : str
+        What to do next, as a full sentence.
 
     Attributes
     ----------
     reason : str
     """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("networks that run as one", got=reason)
+    def __init__(self, reason: str, todo: str = "") -> None:
+        super().__init__("networks that run as one", got=reason, todo=todo)
         self.reason = reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.reason,)
+        return type(self), (self.reason, self.todo)
 
 
 def groups(networks: Sequence[nn.Module]) -> list[list[int]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from committee.models.stacked.alike import NotStackable
 from committee.models.stacked.many import Many, is_many
 
 Call = Callable[..., Any]
@@ -27,10 +29,13 @@ class Run:
         Number of networks M.
     generators : sequence of torch.Generator or None
         That from which each network draws; None for the global one.
+    refused : list of NotStackable
+        What was raised in the pass, where the network may have caught it.
     """
 
     count: int
     generators: Sequence[torch.Generator] | None = None
+    refused: list[NotStackable] = field(default_factory=list)
 
     def one_by_one(self, func: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Call a function with the tensors of one network after the other, and stack what it returns."""
@@ -39,7 +44,7 @@ class Run:
             own, named = pytree.tree_map_only(Many, lambda each: each[place], (args, kwargs))  # noqa: B023
             with self._drawing(place):
                 results.append(func(*own, **named))
-        return pytree.tree_map(_stacked, *results)
+        return pytree.tree_map(partial(_stacked, func), *results)
 
     @contextmanager
     def _drawing(self, place: int) -> Iterator[None]:
@@ -89,5 +94,9 @@ def in_place(run: Run, func: Call, args: Sequence[Any], kwargs: dict[str, Any]) 
     return None if out is None else target
 
 
-def _stacked(*each: Any) -> Any:
-    return torch.stack(each) if isinstance(each[0], Tensor) else each[0]
+def _stacked(func: Call, *each: Any) -> Any:
+    if not isinstance(each[0], Tensor):
+        return each[0]
+    if any(own.shape != each[0].shape for own in each):
+        raise NotStackable(f"a forward pass whose shapes depend on the values of a tensor ({func.__name__})")
+    return torch.stack(each)

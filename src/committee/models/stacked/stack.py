@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from committee.base.limits import require_some
 from committee.errors import UsageError
 from committee.models.stacked._check import check
 from committee.models.stacked._weights import Weights
@@ -83,7 +84,9 @@ class Stack(nn.Module):
 
     def __init__(self, networks: Sequence[nn.Module], example: Tensor) -> None:
         super().__init__()
+        require_some("stack", len(networks), "network")
         self.networks = nn.ModuleList(networks)
+        require_some("stack: example", len(example), "row")
         _require_alike(self.networks)
         self._modes = list(zip(*(list(network.modules()) for network in self.networks), strict=True))
         self._weights = Weights(self.networks)
@@ -106,8 +109,10 @@ class Stack(nn.Module):
             if any(other.training != first.training for other in others):
                 raise NotStackable("some networks in training mode and others in evaluation mode")
         given = x if shared else x.as_subclass(Many)
-        with Dispatch(self._weights.marked(), len(self.networks), self.generators):
+        with Dispatch(self._weights.marked(), len(self.networks), self.generators) as dispatch:
             out: Any = self.networks[0](given)
+        if dispatch.run.refused:
+            raise dispatch.run.refused[0]
         if not isinstance(out, Tensor):
             raise NotStackable(f"a network that returns {type(out).__name__} instead of a tensor")
         return out.as_subclass(Tensor) if type(out) is Many else out.expand(len(self.networks), *out.shape)

@@ -18,7 +18,7 @@ def best_models(store: Store, metric: str | None = None, budget: CostBudget | No
 
     If the gain of the best ensemble over the best single member is not proven, but that of another ensemble
     is, the best such ensemble is added. Members that are derived from other members, such as a soup or a
-    fusion head, count as ensembles.
+    fusion head, count as ensembles. An ensemble that uses one member is left out: it is that member.
 
     Parameters
     ----------
@@ -78,6 +78,11 @@ def is_ensemble(report: Report) -> bool:
     return not is_single(report)
 
 
+def is_of_one(report: Report) -> bool:
+    """Return whether a model is an ensemble that uses one member, whose predictions it can only rescale."""
+    return report.get("kind") == "ensemble" and len(report.get("members", ())) == 1
+
+
 def is_proven(report: Report, metric: str) -> bool:
     """Return whether the gain of a model over the best single member is proven."""
     return bool(report.get("gain", {}).get(metric, {}).get("proven"))
@@ -95,7 +100,11 @@ def is_within(report: Report, budget: CostBudget | None) -> bool:
 def _first_ensemble(
     store: Store, reports: Sequence[Report], metric: str, budget: CostBudget | None
 ) -> Report | None:
-    found = [report for report in reports if is_ensemble(report) and is_within(report, budget)]
+    found = [
+        report
+        for report in reports
+        if is_ensemble(report) and not is_of_one(report) and is_within(report, budget)
+    ]
     chosen = winner(store, found, metric)
     return None if chosen is None else chosen[0]
 
