@@ -182,6 +182,10 @@ def _quiet() -> Iterator[None]:
     with loggers, np.errstate(divide="ignore"), warnings.catch_warnings():
         # torch warns about calls of its own that a later version of torch will refuse.
         warnings.simplefilter("ignore", FutureWarning)
+        # Recurrent layers of torch keep a list of their weights, which the recording replaces for a while.
+        warnings.filterwarnings(
+            "ignore", r"(?s)The tensor attributes? .* assigned during export", UserWarning
+        )
         yield
 
 

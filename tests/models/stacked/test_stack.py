@@ -339,6 +339,19 @@ def test_a_lack_of_memory_is_said_with_the_size(monkeypatch):
         Stack(nets, torch.ones(4, 500))
 
 
+def with_attribute(value):
+    net = nn.Linear(3, 3)
+    net.kept = value
+    return net
+
+
 def test_networks_are_grouped_by_architecture():
+    arrays = [with_attribute(torch.arange(end).numpy()) for end in (3, 3, 4)]
+    assert groups(arrays) == [[0, 1], [2]]
+    assert groups([nn.LSTM(3, 3), nn.LSTM(3, 3)]) == [[0], [1]]  # They hold weak references to weights.
+    loops = [with_attribute(value) for value in ([], [])]
+    for net in loops:
+        net.kept.append(net.kept)
+    assert groups(loops) == [[0], [1]]
     nets = [*built("mlp", 2), *built("odd", 1), *built("mlp", 1), *built("mlp", 1, dtype=torch.float64)]
     assert groups(nets) == [[0, 1, 3], [2], [4]]

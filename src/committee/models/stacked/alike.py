@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -148,6 +151,12 @@ def _same(first: Any, other: Any, depth: int = 5) -> bool:
         return False
     if isinstance(first, Tensor):
         return first.shape == other.shape and first.dtype == other.dtype and bool(torch.equal(first, other))
+    if depth < 0:
+        return False
+    if isinstance(first, np.ndarray):
+        return first.dtype == other.dtype and np.array_equal(first, other)
+    if isinstance(first, weakref.ref):
+        return _same(first(), other(), depth - 1)
     if isinstance(first, nn.Module):
         return True  # Layers are compared by their names in the network.
     if isinstance(first, Mapping):
@@ -162,9 +171,10 @@ def _same(first: Any, other: Any, depth: int = 5) -> bool:
         return first.__code__ is other.__code__ and _same(_values(first), _values(other), depth - 1)
     if isinstance(first, types.MethodType):
         return first.__func__ is other.__func__
-    if first == other:
-        return True
-    return depth > 0 and bool(getattr(first, "__dict__", None)) and _same(vars(first), vars(other), depth - 1)
+    with suppress(Exception):  # Not all objects can be compared.
+        if first == other:
+            return True
+    return bool(getattr(first, "__dict__", None)) and _same(vars(first), vars(other), depth - 1)
 
 
 def _values(function: types.FunctionType) -> list[Any]:
