@@ -247,6 +247,15 @@ def test_every_entry_of_a_family_loads(family: str) -> None:
         assert isinstance(entries.load(name), type)
 
 
+def test_the_table_of_families_has_a_row_with_a_contract_for_each() -> None:
+    page = (ROOT.parents[1] / "docs/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("## Families")[2].partition("## Contracts")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    assert {len(row) for row in rows} == {3}
+    folders = {f"committee.{row[1].strip('`/').replace('/', '.')}" for row in rows}
+    assert folders == families()
+
+
 def test_command_line_files_import_only_what_is_light() -> None:
     light = {
         *sys.stdlib_module_names,
