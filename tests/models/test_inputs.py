@@ -13,6 +13,7 @@ from committee.errors import CommitteeError
 from committee.images.as_given import AsGiven
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
+from committee.models.stacked import Stack
 
 
 def make(shape, number=0, **options):
@@ -62,6 +63,47 @@ def test_networks_of_numbers(tmp_path) -> None:
     np.testing.assert_allclose(member.predict(inputs), 2 * member.network.net(inputs).detach() + 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda member: member.predict(None),
+            "images: expected a tensor, an array or a sequence of images, got a NoneType. Put a single image",
+        ),
+        (
+            lambda member: member.predict("photo.jpg"),
+            "images: expected a tensor, an array or a sequence of im",
+        ),
+        (
+            lambda member: member.predict(torch.zeros(2, 0)),
+            "images: expected images with pixels, got an array",
+        ),
+        (lambda member: member.predict(torch.zeros(2, 5), 0), "batch_size: expected at least 1, got 0."),
+        (
+            lambda member: member.predict(torch.zeros(2, 5), "3"),
+            "batch_size: expected a whole number, got '3'.",
+        ),
+        (
+            lambda member: Ensemble(member),
+            "ensemble: expected a sequence of modules, its members, got a Member.",
+        ),
+        (
+            lambda member: Ensemble({"a": member}),
+            "ensemble: expected a sequence of modules, its members, got a d",
+        ),
+        (
+            lambda member: Ensemble([member, 3]),
+            "ensemble: expected a sequence of modules, its members, got a int",
+        ),
+        (lambda member: Stack([member], [1]), "stack: example: expected a tensor [B, ...], got a list."),
+    ],
+)
+def test_what_is_no_batch_and_no_member_is_named(call, message) -> None:
+    with pytest.raises(CommitteeError) as caught:
+        call(make((5,)))
+    assert str(caught.value).startswith(message)
+
+
 def test_inputs_that_are_not_finite_are_named() -> None:
     members, inputs = [make((5,), number) for number in range(2)], np.ones((6, 5), np.float32)
     inputs[3, 2], inputs[4] = np.nan, np.inf
@@ -71,6 +113,7 @@ def test_inputs_that_are_not_finite_are_named() -> None:
         "hard: inputs": lambda: hard.predict(inputs, batch_size=2),
         "ensemble: inputs": lambda: ensemble.fit(inputs, np.arange(6) % 3, method="weighted"),
         "example": lambda: ensemble.optimize(inputs, cache=False),
+        "net_4: inputs": lambda: make((5,), 4, targets=["a", "b", "c"]).predict_distribution(inputs),
     }
     for who, call in calls.items():
         with pytest.raises(CommitteeError) as caught:

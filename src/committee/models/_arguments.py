@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -11,6 +11,21 @@ from committee.combiners.base import Combiner, build
 from committee.errors import DataError, UsageError, first_five
 from committee.models.slugs import slugs
 from committee.tasks.base import Task
+
+
+def listed(members: Any) -> list[nn.Module]:
+    """Return the members of an ensemble; raise UsageError unless they are modules, one after the other."""
+    several = isinstance(members, Iterable) and not isinstance(members, Mapping | nn.Module)
+    found = list(members) if several else []
+    if not several or not all(isinstance(each, nn.Module) for each in found):
+        kinds = [f"a {type(each).__name__}" for each in found if not isinstance(each, nn.Module)]
+        raise UsageError(
+            "ensemble",
+            expected="a sequence of modules, its members",
+            got=kinds[0] if kinds else f"a {type(members).__name__}",
+            todo="Put a single module in a list: [module]." if isinstance(members, nn.Module) else "",
+        )
+    return found
 
 
 def member_names(members: Sequence[nn.Module], names: Sequence[str] | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from committee.base.text import wrong_rows
+from committee.base.limits import count
 from committee.errors import DataError
 from committee.images.as_given import AsGiven
 from committee.images.decode import Source, decode
@@ -129,31 +130,36 @@ def channels_of(module: nn.Module) -> int:
 def image_batches(
     images: Tensor | NDArray[np.uint8] | Iterable[Source | Tensor], channels: int, size: int = BATCH
 ) -> Iterator[Tensor]:
-    """Yield images in batches of at most `size` images of one shape, in their order; rows of a data frame."""
+    """Yield images in batches of at most `size` images of one shape, in their order; rows of a data frame.
+
+    Raises
+    ------
+    DataError
+        The images are no sequence, or have no pixels.
+    UsageError
+        The size is no whole number above 0.
+    """
+    size = count("batch_size", size)
+    if isinstance(images, str | bytes | PurePath) or not isinstance(images, Iterable):
+        raise DataError(
+            "images",
+            expected="a tensor, an array or a sequence of images",
+            got=f"a {type(images).__name__}",
+            todo="Put a single image in a list: [image].",
+        )
     if len(getattr(images, "shape", ())) > 1 and hasattr(images, "to_numpy"):
         images = np.asarray(images.to_numpy(), np.float32)
     if isinstance(images, np.ndarray):
         images = _tensor(images)
     if isinstance(images, Tensor):
+        if 0 in images.shape[1:]:
+            raise DataError("images", expected="images with pixels", got=f"an array {list(images.shape)}")
         yield from images.split(size)
         return
     decoded = (_pixels(image, channels) for image in images)
     for _, alike in itertools.groupby(decoded, key=lambda image: (image.shape, image.dtype)):
         while batch := list(itertools.islice(alike, size)):
             yield torch.stack(batch)
-
-
-def require_finite_inputs(who: str, images: Any, channels: int) -> None:
-    """Raise a DataError that names the first row of inputs of a floating type with NaN or infinity."""
-    finite = [batch.isfinite().flatten(1).all(1) for batch in image_batches(images, channels)]
-    right = torch.cat(finite).cpu().numpy() if finite else np.ones(0, bool)
-    if not right.all():
-        raise DataError(
-            who,
-            expected="finite numbers",
-            got=f"NaN or infinity{wrong_rows(right)}",
-            todo="Leave out these rows, or fill in values: numpy.nan_to_num.",
-        )
 
 
 def labeled_batches(

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from committee.errors import CommitteeError, DataError
-from committee.models._images import channels_of, require_finite_inputs
+from committee.models._images import channels_of
 from committee.models.agreement import Agreement
 from committee.models.measure import device_of
+from committee.models.not_finite import require_finite_inputs
 
 Infer = Callable[[Tensor], Tensor]
 

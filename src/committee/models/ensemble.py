@@ -20,7 +20,7 @@ from committee.errors import UsageError
 from committee.images.as_given import view_of
 from committee.images.decode import Source
 from committee.images.view import View
-from committee.models._arguments import bound_combiner, check_same_classes, member_names
+from committee.models._arguments import bound_combiner, check_same_classes, listed, member_names
 from committee.models.batch import Batch, views_of_views
 from committee.models.composites.base import PROTOCOL as COMPOSITE_PROTOCOL
 from committee.models.composites.base import content, read_composite, save_parts
@@ -125,7 +125,7 @@ class Ensemble(Mixture):
         name: str = "ensemble",
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
-        members = list(members)
+        members = listed(members)
         names = member_names(members, names)
         classes = [tuple(getattr(member, "class_names", ())) for member in members]
         chosen = tuple(class_names or next(filter(None, classes), ()))

@@ -13,13 +13,8 @@ from torch import Tensor
 from committee.errors import DataError
 from committee.images.maps import Maps
 from committee.images.points import sample_points
-from committee.models._images import (
-    axes_of,
-    channels_of,
-    image_batches,
-    labeled_batches,
-    require_finite_inputs,
-)
+from committee.models._images import axes_of, channels_of, image_batches, labeled_batches
+from committee.models.not_finite import require_finite_inputs
 from committee.predictions.table import Predictions
 from committee.tasks.base import Task
 

@@ -14,6 +14,7 @@ from committee.errors import UsageError
 from committee.images.decode import Source
 from committee.models._images import channels_of, image_batches
 from committee.models.batch import Batch
+from committee.models.not_finite import not_finite
 from committee.tasks.base import task_of_model
 
 if TYPE_CHECKING:
@@ -113,7 +114,10 @@ class Distributed:
         found = [self.variance_parts(batch.to(device)).double().cpu() for batch in batches]
         if not found:
             return Moments(*np.zeros((3, 0, len(getattr(module, "class_names", ())))))
-        mean, *variances = torch.cat(found).numpy().transpose(2, 0, 1)
+        parts = torch.cat(found).numpy()
+        if not np.isfinite(parts).all():
+            raise not_finite(module, images, "some images")
+        mean, *variances = parts.transpose(2, 0, 1)
         return Moments(mean, *map(np.sqrt, variances))
 
 

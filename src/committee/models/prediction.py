@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from committee.errors import DataError, UsageError
+from committee.errors import UsageError
 from committee.images.decode import Source
-from committee.models._images import channels_of, image_batches, require_finite_inputs
+from committee.models._images import channels_of, image_batches
 from committee.models.measure import device_of
+from committee.models.not_finite import not_finite
 from committee.models.streamed import shelf_of, together
 from committee.models.tiling import OVERLAP, TILE, tiled, tiles_at_once
 from committee.tasks.base import task_of_model
@@ -70,20 +71,8 @@ def predict(
     found: NDArray[np.float32] = torch.cat(outputs).numpy()
     wrong = int((~np.isfinite(found).all(1)).sum())
     if wrong:
-        raise _not_finite(module, images, f"{wrong} of {len(found)} images")
+        raise not_finite(module, images, f"{wrong} of {len(found)} images")
     return found
-
-
-def _not_finite(module: nn.Module, images: Any, which: str) -> DataError:
-    """Return the error for outputs that are not finite; raise that for the inputs if these are the reason."""
-    who, task = str(getattr(module, "name", type(module).__name__)), task_of_model(module)
-    require_finite_inputs(f"{who}: inputs", images, channels_of(module))
-    return DataError(
-        who,
-        expected=f"finite {'logits' if task.logits else task.target_type.answers}",
-        got=f"NaN or infinity for {which}",
-        todo="Check the weights of the networks.",
-    )
 
 
 def _class_names(module: nn.Module) -> Sequence[str]:
@@ -113,6 +102,6 @@ def _maps(
         batch = tiles_at_once(batch_size, tile)
         maps: Any = tiled(run, image[0].cpu(), tile=tile, overlap=overlap, batch=batch)
         if not bool(torch.isfinite(maps).all()):
-            raise _not_finite(module, images, f"image {len(found) + 1}")
+            raise not_finite(module, images, f"image {len(found) + 1}")
         found.append(maps.numpy())
     return np.stack(found) if len({maps.shape for maps in found}) == 1 else found

@@ -86,6 +86,10 @@ class Stack(nn.Module):
         super().__init__()
         require_some("stack", len(networks), "network")
         self.networks = nn.ModuleList(networks)
+        if not isinstance(example, Tensor):
+            raise UsageError(
+                "stack: example", expected="a tensor [B, ...]", got=f"a {type(example).__name__}"
+            )
         require_some("stack: example", len(example), "row")
         _require_alike(self.networks)
         self._modes = list(zip(*(list(network.modules()) for network in self.networks), strict=True))
