@@ -108,6 +108,10 @@ def test_one_hot_classes_and_missing_ones_are_named(caplog) -> None:
         CommitteeError, match=r"^EnsembleClassifier: y: expected a label for each row, got None"
     ):
         EnsembleClassifier(small, **FEW).fit(IRIS[0], np.array(["a", None, "b"], object)[IRIS[1]])
+    with pytest.raises(
+        CommitteeError, match=r"^EnsembleClassifier: expected rows to set aside .*, got 0 of 2\."
+    ):
+        EnsembleClassifier(small, combiner="weighted", **FEW).fit(IRIS[0][:2], [0, 1])
     EnsembleRegressor(small, **FEW).fit(IRIS[0], shares)
     assert caplog.messages[0].startswith("EnsembleRegressor: the rows of y sum to 1, as one-hot classes do")
 

@@ -346,6 +346,7 @@ NAN[3, 2] = float("nan")
             {},
             "train: y: expected labels of one type, got int and str. Convert them: y.astype(str).",
         ),
+        ((X, Y), {"seed": "1"}, "seed: expected a whole number, got '1'."),
         ((X, Y), {"class_names": "ab"}, "class_names: expected a sequence of names, got 'ab'."),
         (
             (X, torch.ones(240).long()),

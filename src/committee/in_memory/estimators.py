@@ -107,6 +107,13 @@ class OfNetworks(BaseEstimator):
             return rows, rows[:0], rows[:0]
         share = above_zero("validation_fraction", a_share("validation_fraction", self.validation_fraction))
         kept, held = inner_slice(strata, None, share, seed)
+        if len(held) < stops + learns:
+            raise DataError(
+                type(self).__name__,
+                expected="rows to set aside for early_stop and for a combiner that learns",
+                got=f"{len(held)} of {len(rows)}",
+                todo="Give more rows of each class, or a larger validation_fraction.",
+            )
         if not (stops and learns):
             return kept, held, held
         first, second = inner_slice(strata[held], None, 0.5, seed)

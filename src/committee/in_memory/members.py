@@ -170,7 +170,7 @@ def fit_members(
     (60, 2)
     """
     networks, where = Networks(build), _device(device)
-    n = count("n", n)
+    n, seed = count("n", n), count("seed", seed, least=0)
     given = {"epochs": epochs, "lr": lr, "plan": plan, "together": together, **settings}
     training = training_settings(given, judged=val is not None)
     if batch_size is None:
