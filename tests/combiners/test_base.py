@@ -116,6 +116,6 @@ def test_answers_that_are_not_numbers_are_refused():
     with pytest.raises(DataError) as caught:
         build("soft_voting").bind(["a", "b"]).combine(logits)
     assert str(caught.value) == (
-        "soft_voting: expected finite logits, got NaN for 2 of 30 rows, the first of which is row 8. "
+        "soft_voting: expected finite logits, got NaN in 2 of 30 rows, the first of which is row 8. "
         "Find the member with NaN: numpy.isnan(logits).any(axis=(1, 2))."
     )

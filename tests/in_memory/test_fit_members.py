@@ -308,7 +308,7 @@ NAN[3, 2] = float("nan")
         (
             (NAN, Y),
             {},
-            "train: X: expected finite numbers of float32, got NaN or infinity in row 4 of 240. Leave out",
+            "train: X: expected finite numbers of float32, got NaN or infinity in 1 of 240 rows, the ",
         ),
         (
             (X.long(), Y),
@@ -347,7 +347,7 @@ NAN[3, 2] = float("nan")
             "train: y: expected labels of one type, got int and str. Convert them: y.astype(str).",
         ),
         ((X, Y), {"seed": "1"}, "seed: expected a whole number, got '1'."),
-        ((X, Y), {"class_names": "ab"}, "class_names: expected a sequence of names, got 'ab'."),
+        ((X, Y), {"class_names": 2}, "class_names: expected a sequence of names, got 2."),
         (
             (X, torch.ones(240).long()),
             {},

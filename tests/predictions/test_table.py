@@ -246,7 +246,8 @@ def test_arrays_that_cannot_be_predictions() -> None:
     assert making(two, labels=[0, 2]) == "predictions: labels: expected class indices 0 to 1, got 2."
     assert making(two, labels=[-1, 1]) == "predictions: labels: expected class indices 0 to 1, got -1."
     assert making(two, labels=[0.0, 1.0]) == (
-        "predictions: labels: expected whole numbers, got an array of float64."
+        "predictions: labels: expected whole numbers, got an array of float64. Convert "
+        "them: labels.astype(int)."
     )
     assert (
         making(two, folds=[0]) == "predictions: folds: expected 2 values, one for each row, got an array [1]."

@@ -26,12 +26,8 @@ def wrong_rows(right: NDArray[np.bool_]) -> str:
     >>> from committee.base.text import wrong_rows
     >>> wrong_rows(np.array([True, False, True, False]))
     ' in 2 of 4 rows, the first of which is row 2'
-    >>> wrong_rows(np.array([[True, False]]))
-    ' in row 1 of 1'
     """
     wrong = np.flatnonzero(~right.reshape(len(right), -1).all(axis=1))
-    if len(wrong) == 1:
-        return f" in row {wrong[0] + 1} of {len(right)}"
     return f" in {len(wrong)} of {len(right)} rows, the first of which is row {wrong[0] + 1}"
 
 

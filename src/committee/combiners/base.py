@@ -132,6 +132,7 @@ class Combiner(Serving, ABC):
         UsageError
             The combiner does not serve such predictions.
         """
+        require_some(self.key, len(predictions.members), "member")
         require_some(self.key, len(predictions), "row")
         self.assign(task_of(predictions))
         predictions.require_unseen(self.key)

@@ -42,7 +42,7 @@ def read_labels(
     if task is not None and task not in TASKS:
         raise UsageError("task", expected=f"one of {', '.join(TASKS)}", got=repr(task))
     for who, names in (("class_names", class_names), ("target_names", target_names)):
-        if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+        if names is not None and not isinstance(names, Iterable):
             raise UsageError(who, expected="a sequence of names", got=repr(names))
     splits = {name: plain(name, labels) for name, labels in splits.items()}
     if task is not None:

@@ -186,7 +186,7 @@ def _folds(predictions: Predictions, folds: int | None, seed: int) -> NDArray[np
 def _combiners(methods: Sequence[Method], options: Mapping[str, Any]) -> dict[str, Combiner]:
     """Return the combiners by name; `options` are defaults for the combiners that have such options."""
     combiners: dict[str, Combiner] = {}
-    for method in methods:
+    for method in [methods] if isinstance(methods, str) else methods:
         own = {"combiner": method} if isinstance(method, str) else dict(method)
         given = own.pop("name", None)
         combiner = _combiner(own, options)

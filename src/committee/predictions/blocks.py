@@ -175,7 +175,7 @@ def outputs_of(values: ArrayLike | Blocks, who: str) -> Floats:
     """
     if isinstance(values, Blocks):
         return cast("Floats", values)
-    array = np.asanyarray(values)
+    array = values if isinstance(values, np.ndarray) else as_float32(values, who)
     stays = array.ndim > 1 and array.size >= LARGE and (array.dtype == np.float16 or _is_mapped(array))
     return cast("Floats", Blocks(sources(array))) if stays else as_float32(array, who)
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def as_float32(values: ArrayLike, who: str) -> NDArray[np.float32]:
     """Return numbers as float32; an overflow becomes infinity, which `check_finite` rejects."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise DataError(who, expected="numbers", got="lists of several lengths") from None
     if array.dtype.kind not in "fiu":
         raise DataError(who, expected="numbers", got=f"an array of {array.dtype}")
     with np.errstate(over="ignore"):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.text import wrong_rows
 from committee.errors import DataError, first_five, nearest
 from committee.predictions.checks import check_labels, check_unique
 from committee.untrusted.growth import check_text, text_array
@@ -48,13 +49,9 @@ def as_text(values: ArrayLike, who: str) -> NDArray[np.str_]:
 
 def required(names: NDArray[np.str_], who: str) -> NDArray[np.str_]:
     """Return names, or raise a DataError that lists the rows without one."""
-    rows = np.flatnonzero(names == "")
-    if len(rows):
-        raise DataError(
-            who,
-            expected="a value in each row",
-            got=f"none in {len(rows)} of {len(names)} rows, the first of which is row {rows[0] + 1}",
-        )
+    known = names != ""
+    if not known.all():
+        raise DataError(who, expected="a value in each row", got=f"none{wrong_rows(known)}")
     return names
 
 
@@ -126,10 +123,23 @@ def label_column(
     if labels is None:
         return None
     given = np.asarray(labels)
-    if given.dtype.kind in "fb":
-        raise DataError(who, expected="whole numbers", got=f"an array of {given.dtype}")
     if given.shape != (rows,):
-        raise DataError(who, expected=f"{rows} values, one for each row", got=f"an array {list(given.shape)}")
+        raise DataError(
+            who,
+            expected=f"{rows} values, one for each row",
+            got=f"an array {list(given.shape)}",
+            todo="Give the class of each row: labels.argmax(1)." if given.ndim == 2 else "",
+        )
+    if given.dtype.kind in "fb":
+        missing = given.dtype.kind == "f" and bool(np.isnan(given).any())
+        raise DataError(
+            who,
+            expected="whole numbers",
+            got=f"NaN{wrong_rows(~np.isnan(given))}" if missing else f"an array of {given.dtype}",
+            todo="Leave out the rows without a label." if missing else "Convert them: labels.astype(int).",
+        )
+    if given.dtype.kind == "O":
+        required(as_text(given, who), who)
     return class_indices(given, [str(name) for name in class_names], who, labels_are)
 
 

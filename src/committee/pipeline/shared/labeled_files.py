@@ -31,7 +31,7 @@ def typed(
         if reading.target_type not in (None, files.target_type):
             raise UsageError("task", expected=f"that of {files.target_type.name}", got=f"'{task}'")
         return replace(reading, target_type=files.target_type)
-    first = next((Path(file) for file in files), None)
+    first = next((Path(file) for file in files or ()), None)
     if first is None:
         raise UsageError("combine", expected="at least one file of predictions", got="none")
     return replace(reading, target_type=type_of(first, None if labels is None else Path(labels), reading))
