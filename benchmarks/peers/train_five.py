@@ -1,7 +1,8 @@
 """Train five networks in one way, and print the cost and the accuracy of the mean of their probabilities.
 
-`python peers/train_five.py WAY NETWORK SEED ROWS EPOCHS [DEVICE]` prints one JSON object. All ways use AdamW
-with a constant learning rate, the same batch size and no augmentation, as their documentations show.
+`python peers/train_five.py WAY [DEVICE]` trains on a few images, prints what the start has cost as one JSON
+object, and then trains for each line `NETWORK SEED ROWS EPOCHS` of its input. All ways use AdamW with a
+constant learning rate, the same batch size and no augmentation, as their documentations show.
 """
 
 from __future__ import annotations
@@ -203,9 +204,16 @@ def peak_mb() -> float:
     return used / 1e6 if sys.platform == "darwin" else used / 1e3
 
 
+def serve(way: str, device: str = "cpu") -> None:
+    """Print what the start has cost, and then what each fit that the input asks for has cost."""
+    run(way, "MLP", 0, 256, 1, device)
+    print(json.dumps({"wall": time.perf_counter() - START, "cpu": time.process_time() - BUSY}), flush=True)
+    for line in sys.stdin:
+        network, *numbers = line.split()
+        found = run(way, network, *map(int, numbers), device)
+        print(json.dumps(found | {"peak_mb": peak_mb()}), flush=True)
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    way, network, seed, rows, epochs, *device = sys.argv[1:]
-    found = run(way, network, int(seed), int(rows), int(epochs), *device)
-    whole = {"wall": time.perf_counter() - START, "cpu": time.process_time() - BUSY, "peak_mb": peak_mb()}
-    print(json.dumps(found | whole))
+    serve(*sys.argv[1:])
