@@ -2,8 +2,8 @@
 
 Each way has a process of its own, which trains when its turn comes, so that only one is at work: for each
 seed, all ways one after the other. `fit` is the call that trains, in a process that has trained before;
-`start` is everything before that, from the start of Python: imports, and a fit of a few images. The images are 28 x 28
-pixels of Fashion-MNIST (digits without its package): 3 epochs, batches of 128, AdamW, no augmentation.
+`start` is everything before that, from the start of Python: imports, and a fit of a few images. The images
+are 28 x 28 pixels of Fashion-MNIST (digits without its package); 3 epochs, batches of 128, AdamW.
 """
 
 from __future__ import annotations
