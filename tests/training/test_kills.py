@@ -32,6 +32,7 @@ SKITTISH = [
     "training.epochs=10",
     "training.warmup_epochs=2",
 ]
+STACKED = "training.together=stacked"
 PER_EPOCH = 5
 
 
@@ -52,6 +53,7 @@ def answers(tmp_path_factory):
         ([*COMMON, *SGD, source], moments(1)),
         ([*COMMON, *SKITTISH], ["batch:8", "batch:13", "batch:16", "batch:20"]),
         ([*COMMON, *ADAMW], [f"file:{n}" for n in (1, 2, 3, 4, 5, 8, 12)]),
+        (["training.augment=none", "training.inference=folds", STACKED], ["batch:1", "batch:8", "batch:11"]),
     ]
     done = subprocess.run(
         [sys.executable, Path(__file__).parent / "nets" / "killing.py", top],
@@ -66,7 +68,7 @@ def answers(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", [0, 1, 2, 3])
+@pytest.mark.parametrize("setting", [0, 1, 2, 3, 4])
 def test_a_killed_fit_ends_with_the_same_bytes(answers, setting):
     found = answers[setting]
     end, fine, undisturbed = found.pop("never")

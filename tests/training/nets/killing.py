@@ -1,7 +1,8 @@
 """Kill fits at chosen moments, in children of one process that has imported all there is; then go on.
 
 Called as `python killing.py FOLDER < JSON`: a list of settings and moments. A moment is "batch:N", the N-th
-batch that the process learns from, or "file:N", the N-th change of files as the third epoch is kept.
+batch that the process learns from (of a stack, one of all its fits), or "file:N", the N-th change of files as
+the third epoch is kept. With `training.together=stacked`, the fits are the folds of a cross-fit.
 FOLDER gets weights to start from, `published.pt`. Answers with JSON: how the killed process and the next one
 ended, and the digest of weights and out-of-fold logits.
 """
@@ -19,13 +20,19 @@ import torch
 from making import make_dataset, make_spec
 
 from committee.store.commit import sweep
+from committee.store.layout import Store
+from committee.store.manifest import read_manifest
+from committee.training.crossfit.crossfits import crossfit
 from committee.training.fit import resume
 from committee.training.fit.predict import logits_of
+from committee.training.fit.stacked_step import StackedStep
 from committee.training.fit.start import start_member
 from committee.training.fit.steps import Step
 from committee.training.fit.train import train
+from committee.training.plans.single import Single
 
 CPU = torch.device("cpu")
+STACKED = "training.together=stacked"
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree", "open"}
 
 
@@ -46,6 +53,8 @@ def arrange(moment):
     if kind == "batch":
         learn = Step.__call__
         Step.__call__ = lambda *args: (tick(), learn(*args))[1]
+        together = StackedStep.__call__
+        StackedStep.__call__ = lambda *args: (tick(), together(*args))[1]
         return
     keep, kept = resume.keep, []
 
@@ -65,6 +74,8 @@ def arrange(moment):
 
 def run(settings, data, folder):
     """Fit, and return the digest of what comes out."""
+    if STACKED in settings:
+        return cross_fitted(settings, data, Store(folder.with_name("store")))
     rows, held_out = data.rows("train")[:-60], data.rows("train")[-60:]
     member = train(
         make_spec(*settings), data, rows, fold="fold_0", device=CPU, folder=folder, fingerprint="x"
@@ -72,6 +83,20 @@ def run(settings, data, folder):
     digest = hashlib.sha256(logits_of(member, data, held_out, batch_size=32, device=CPU).tobytes())
     for name, value in sorted(member.state_dict().items()):
         digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def cross_fitted(settings, data, store):
+    """Train the folds as one, and return the digest of their weights and predictions."""
+    with store.hold():
+        [(_, error)] = crossfit([Single(make_spec(*settings, net="perceptron"), data, store, CPU)], store, 1)
+    if error is not None:
+        raise error
+    assert read_manifest(store.checkpoint("tiny_nets_perceptron", 0)).facts["stacked"]
+    digest = hashlib.sha256()
+    for path in sorted(store.root.rglob("*")):
+        if path.suffix in (".safetensors", ".npy"):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -199,7 +199,7 @@ class Loop:
             set_rate(state.optimizer, self.schedule.rate(position, state.rollbacks))
             own = positions[fabric.global_rank :: fabric.world_size]
             result = yield Request(self, own)
-            state.total += result * len(own)
+            state.total.add_(result, alpha=len(own))
             state.batch += 1
             advance(len(positions))
         total = torch.as_tensor(fabric.all_reduce(state.total, reduce_op="sum"))

@@ -178,7 +178,7 @@ class EpochLoader:
     def __call__(self, positions: Rows) -> tuple[Tensor, Tensor]:
         """Return images float32 `[B, c, size, size]` and their labels, for positions int64 `[B]`."""
         images = self.images.batch(self.rows[positions], self.epoch())
-        return images, self.labels[torch.from_numpy(positions)]
+        return images, self.labels.index_select(0, torch.from_numpy(positions).to(self.labels.device))
 
 
 def examples(
