@@ -1,4 +1,4 @@
-# make env, make demo, make test, make test-fast, make check, make bench, make clean.
+# make env, make demo, make test, make test-fast, make check, make bench, make docs, make wheel, make clean.
 # PYTHON=... chooses the interpreter, WORKERS=... the number of processes that share the tests (2).
 PYTHON ?= $(shell for each in python3.11 python3.12 python3; do \
 	$$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && break; done)
@@ -8,7 +8,7 @@ WORKERS ?= 2
 BENCH := .venv-bench/bin
 BENCH_STAMP := .venv-bench/.installed
 
-.PHONY: env demo test test-fast check bench clean
+.PHONY: env demo test test-fast check bench docs wheel clean
 
 env: $(STAMP)
 
@@ -47,6 +47,17 @@ $(BENCH_STAMP): $(STAMP) benchmarks/requirements.txt
 	$(BENCH)/python -m pip install --quiet -r benchmarks/requirements.txt
 	@touch $@
 
+# The documentation as a site, site/VERSION; warnings are errors.
+docs: env
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python scripts/build_docs.py --out site
+
+# A wheel in dist/, installed with all extras in a fresh environment, where a small ensemble is made and exported.
+wheel: env
+	rm -rf dist
+	$(BIN)/python -m hatchling build -t wheel
+	$(BIN)/python scripts/smoke_wheel.py dist/*.whl
+
 clean:
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
