@@ -3,9 +3,9 @@
     python scripts/smoke_wheel.py dist/committee-0.1.0-py3-none-any.whl
     python scripts/smoke_wheel.py dist/committee-0.1.0-py3-none-any.whl --borrow
 
-The packages are those of constraints.txt, with all extras. `--borrow` takes them from this environment instead,
-so that only the wheel is installed, in seconds. The program then trains, combines, exports and predicts, from
-an empty folder outside of the project.
+The packages are those of constraints.txt, with all extras. `--borrow` takes them from this environment
+instead, so that only the wheel is installed, in seconds. The program then trains, combines, exports and
+predicts, in an empty folder outside of the project.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ exports: {formats: [onnx]}
 
 def run(*words: str | Path, folder: Path) -> None:
     """Run a command in a folder, and end with its exit code if it fails."""
-    print("$", *words, flush=True)
+    print("$", *(str(word).strip().partition("\n")[0] for word in words), flush=True)
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run([str(word) for word in words], cwd=folder, env=clean)
     if done.returncode:
