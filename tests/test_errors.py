@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from committee import errors
@@ -77,3 +79,15 @@ def test_a_path_that_cannot_be_read_is_named_with_the_reason() -> None:
     error = errors.unreadable(errors.StoreError, "photos", locked, "Change its permissions.", "folder")
     assert isinstance(error, errors.StoreError)
     assert str(error) == ("photos: the folder cannot be read (permission denied). Change its permissions.")
+
+
+def test_a_package_that_is_forbidden_is_not_installed(monkeypatch) -> None:
+    class Forbids:
+        def find_spec(self, name, path=None, target=None):
+            if name == "xgboost":
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "xgboost", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Forbids(), *sys.meta_path])
+    assert [errors.is_installed(name) for name in ("onnx", "xgboost", "torch")] == [False, False, True]

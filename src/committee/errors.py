@@ -226,6 +226,23 @@ def system_reason(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
+def is_installed(package: str) -> bool:
+    """Return whether a package can be imported, also where an import hook or `sys.modules` forbids it.
+
+    Examples
+    --------
+    >>> from committee.errors import is_installed
+    >>> is_installed("numpy"), is_installed("no_such_package")
+    (True, False)
+    """
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(package) is not None
+    except (ImportError, ValueError):
+        return False
+
+
 def require(package: str, extra: str, purpose: str) -> DependencyError:
     """Return the error for an optional package that is not installed, with the install command."""
     return DependencyError(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
-from committee.errors import require
+from committee.errors import is_installed, require
 
 COLORS = ("#0b5ea8", "#d55e00", "#00916a", "#98a2ad")
 """Colors that color-blind people can tell apart; the last one is for what is in the background."""
@@ -20,7 +19,7 @@ def new_axes(purpose: str, width: float = 6.4, height: float = 4.0) -> Any:
     DependencyError
         Matplotlib is not installed. `purpose` says what needs it.
     """
-    if importlib.util.find_spec("matplotlib") is None:
+    if not is_installed("matplotlib"):
         raise require("matplotlib", "plots", purpose)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from committee.combiners._forest_stacker import ForestStacker
 from committee.combiners._stacker import AUTO, TUNING_ROWS, Floats, Rows, Trained
-from committee.errors import require
+from committee.errors import is_installed, require
 from committee.solvers.forest import from_xgboost, on_grid
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class StackingXgb(ForestStacker):
 
     def growth_seconds(self, members: int, rows: int, classes: int) -> float:
         """Return about how long a fit takes; each round grows a tree for each class."""
-        if find_spec("xgboost") is None:
+        if not is_installed("xgboost"):
             return math.inf
         return 4.3e-6 * self.n_estimators * classes * (rows * members * classes) ** 0.61
 

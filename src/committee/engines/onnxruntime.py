@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import time
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.engines.base import Engine, Infer
-from committee.errors import require
+from committee.errors import is_installed, require
 
 SMALL = 1e-3
 """Seconds of a call for which other threads are not worth waking."""
@@ -51,9 +50,7 @@ class Onnxruntime(Engine):
         """Return that a package is absent, or that the module is not on the CPU."""
         if example.device.type != "cpu":
             return f"it runs on the CPU, and the images are on {example.device.type}"
-        absent = [
-            name for name in ("onnx", "onnxscript", "onnxruntime") if not importlib.util.find_spec(name)
-        ]
+        absent = [name for name in ("onnx", "onnxscript", "onnxruntime") if not is_installed(name)]
         return str(require(absent[0], "onnx", f"the engine {self.key}")) if absent else ""
 
     def prepare(self, module: nn.Module, example: Tensor) -> Infer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import threading
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from committee.engines.base import Engine, Infer
-from committee.errors import require
+from committee.errors import is_installed, require
 
 WRITERS = ("onnx", "onnxscript", "onnxruntime")
 """The packages that write the graph."""
@@ -47,7 +46,7 @@ class Openvino(Engine):
         if example.device.type != "cpu":
             return f"it runs on the CPU, and the images are on {example.device.type}"
         for name, extra in (*((name, "onnx") for name in WRITERS), ("openvino", "openvino")):
-            if not importlib.util.find_spec(name):
+            if not is_installed(name):
                 return str(require(name, extra, f"the engine {self.key}"))
         if self.precision == "bf16" and "BF16" not in _core().get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import threading
 import weakref
@@ -12,6 +11,7 @@ from typing import IO, Any, cast
 import torch
 from torch import Tensor
 
+from committee.errors import is_installed
 from committee.exporters import _tflite_child
 from committee.exporters.shared.tflite_environment import command
 
@@ -58,7 +58,7 @@ class ChildRunner:
 
 def runner(file: Path) -> Any:
     """Return a function from resized images, uint8 tensors, to probabilities, float32 tensor."""
-    has_runtime = importlib.util.find_spec("ai_edge_litert") is not None
+    has_runtime = is_installed("ai_edge_litert")
     call = _tflite_child.caller(str(file)) if has_runtime else ChildRunner(file)
 
     def run(parts: list[Tensor]) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +10,7 @@ from typing import Any
 
 from committee.base.figures import interval_figure
 from committee.base.tables import for_notebook, to_csv, to_html, to_markdown
-from committee.errors import StoreError, UnknownNameError, nearest, require
+from committee.errors import StoreError, UnknownNameError, is_installed, nearest, require
 from committee.metrics.named import METRICS as KNOWN
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.records import failures
@@ -98,7 +97,7 @@ class Leaderboard(list[Report]):
         DependencyError
             pandas is not installed.
         """
-        if importlib.util.find_spec("pandas") is None:
+        if not is_installed("pandas"):
             raise require("pandas", "pandas", "a leaderboard as a data frame")
         from pandas import DataFrame
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from committee.base.registry import Family
-from committee.errors import DependencyError, require
+from committee.errors import DependencyError, is_installed, require
 
 Row = Mapping[str, Any]
 
@@ -156,7 +155,7 @@ TRACKERS: Family[Tracker] = Family("committee.trackers", "tracker")
 
 def why_missing(tracker: type[Tracker]) -> DependencyError | None:
     """Return the error for a tracker whose package is not installed, or None."""
-    if not tracker.package or importlib.util.find_spec(tracker.package) is not None:
+    if not tracker.package or is_installed(tracker.package):
         return None
     return require(tracker.package, tracker.extra, f"tracking with {tracker.package}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import StoreError
+from committee.errors import StoreError, is_installed
 from committee.exporters.base import EXPORTERS, TOLERANCE, open_exported
 from committee.images.decode import decode
 from committee.images.record import load_record, recorded_settings
@@ -129,7 +128,7 @@ def device_for(format: str, wanted: str) -> str:
     only = EXPORTERS.make(format).device
     if only:
         return only
-    if format != FORMAT or wanted == "cpu" or importlib.util.find_spec("onnxruntime") is None:
+    if format != FORMAT or wanted == "cpu" or not is_installed("onnxruntime"):
         return wanted
     import onnxruntime
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from committee.errors import require
+from committee.errors import is_installed, require
 from committee.pipeline.comparing.row import Row
 from committee.pipeline.comparing.words import name_of
 from committee.store.commit import replacing
@@ -19,7 +18,7 @@ COLORS = ("#1b6ca8", "#9aa5b1", "#d1495b", "#2f9e62")
 
 def require_matplotlib() -> None:
     """Raise DependencyError unless Matplotlib is installed."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not is_installed("matplotlib"):
         raise require("matplotlib", "plots", "a plot of the comparison")
 
 

@@ -14,6 +14,7 @@ import torch
 
 from committee._version import __version__
 from committee.compression.base import COMPRESSORS
+from committee.errors import is_installed
 from committee.exporters.base import EXPORTERS
 from committee.models.timing import MEGABYTE
 from committee.pipeline.model_card.package import write_card
@@ -218,15 +219,11 @@ class _Job:
 
 def every_method() -> list[CompressionMethod]:
     """Return all methods whose packages are installed, with their default options."""
-    import importlib.util
-
     kinds = {name: COMPRESSORS.load(name) for name in COMPRESSORS.names()}
     return [
         CompressionMethod(method=name)
         for name, kind in kinds.items()
-        if not kind.mixes
-        and kind.format in EXPORTERS.names()
-        and all(map(importlib.util.find_spec, kind.needs))
+        if not kind.mixes and kind.format in EXPORTERS.names() and all(map(is_installed, kind.needs))
     ]
 
 

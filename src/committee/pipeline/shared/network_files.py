@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from committee._version import __version__
+from committee.errors import is_installed
 from committee.exporters.base import EXPORTERS, Card, open_exported
 from committee.models.predictor import Images, ModulePredictor
 from committee.models.stored import load_network
@@ -38,7 +38,7 @@ def has_latency_budget(recipe: Recipe) -> bool:
 
 def can_run_files() -> bool:
     """Return whether the packages that write and run the files are installed."""
-    return all(importlib.util.find_spec(package) is not None for package in NEEDED)
+    return all(map(is_installed, NEEDED))
 
 
 def network_file(store: Store, folder: Path, trusted: Collection[str]) -> Path:
