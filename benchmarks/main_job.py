@@ -3,8 +3,8 @@
 `committee train` and `peers/plain_script.py` run the same recipe, each in a process of its own including
 imports and decoding, in alternation, once per seed: small networks of timm, three folds and a refit, on all
 cores. The images are scikit-learn's scanned digits, each in a light color on a dimmed part of a photograph:
-JPEG files of 160 pixels for two networks, and PNG files of 64 pixels for three. Imports and the start of processes
-are a larger share of such small data than of a real job.
+JPEG files of 160 pixels for two networks, and PNG files of 64 pixels for three. Imports and the start of
+processes are a larger share of such small data than of a real job.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import sys
 from committee.cli.main import main
 assert main(sys.argv[1:]) == 0
 heavy = {"torch._dynamo", "lightning_fabric", "torchmetrics", "sklearn", "scipy.optimize", "pandas", "sympy",
-         "onnx", "mlflow", "torch.utils.flop_counter", "matplotlib", "rich"} & set(sys.modules)
+         "onnx", "mlflow", "wandb", "torch.utils.flop_counter", "matplotlib", "rich"} & set(sys.modules)
 assert {"torch", "timm"} < set(sys.modules)
 assert not heavy, heavy
 """
@@ -31,11 +31,11 @@ def test_a_fit_imports_neither_the_compiler_nor_what_other_stages_need(tmp_path:
     images, labels = rng.integers(0, 256, (24, 16, 16), dtype=np.uint8), np.arange(24) % 2
     np.savez(tmp_path / "data.npz", images=images, labels=labels)
     settings = (
-        f"dataset={{path: '{tmp_path / 'data.npz'}', channels: 1, img_size: 16, batch_size: 8}}",
+        f"dataset={{path: '{tmp_path / 'data.npz'}', channels: 1, img_size: 32, batch_size: 8}}",
         "device=cpu",
         "workers=1",
         "training={folds: 2, epochs: 1, pretrained: false}",
-        "backbones.include=['timm:test_resnet']",
+        "backbones.include=['timm:test_convnext']",  # its layer scale is a product with a number
     )
     words = ["train", "--store", str(tmp_path / "store"), *(f"--set={each}" for each in settings)]
     done = subprocess.run(

@@ -30,7 +30,8 @@ _building = threading.RLock()
 class WithoutValues(TorchFunctionMode):
     """Skip the in-place functions of initializations on tensors without memory, which have no values.
 
-    On the meta device torch decomposes some of them in Python, which made up most of the time of a load.
+    On the meta device torch decomposes some of them in Python, which made up most of the time of a load, and
+    a product with a number imports torch's compiler, which takes longer than torch.
     """
 
     methods = ("add_", "clamp_", "div_", "erfinv_", "fill_", "mul_", "normal_", "sub_", "uniform_", "zero_")
@@ -39,10 +40,18 @@ class WithoutValues(TorchFunctionMode):
         getattr(nn.init, name) for name in functions
     )
 
+    products = frozenset((torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__))
+
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func in self.products and not kwargs:
+            (tensor, number) = args if isinstance(args[0], Tensor) else args[::-1]
+            if tensor.is_meta and tensor.is_floating_point() and isinstance(number, int | float):
+                return torch.empty(
+                    tensor.shape, dtype=tensor.dtype, device="meta"
+                )  # `empty_like` imports it too
         if func in self.writes:
             tensor = args[0] if args else kwargs["tensor"]
             if tensor.is_meta:

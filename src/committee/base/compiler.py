@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import torch
 from torch._compile import _disable_dynamo
 
 COMPILER, UTILITIES = "torch._dynamo", "torch._dynamo.utils"
+TRACKER = "wandb"
 
 
 @contextlib.contextmanager
@@ -22,7 +24,8 @@ def deferred_compiler() -> Iterator[None]:
 
     torchvision asks for a function, `is_compile_supported`, and timm excludes some methods from compilation
     (`torch.compiler.disable`). They get functions that import the compiler when they are called. Whatever
-    else a library asks for imports the compiler at once.
+    else a library asks for imports the compiler at once. timm also imports wandb, if that is installed, to
+    which the same applies.
 
     Examples
     --------
@@ -30,13 +33,13 @@ def deferred_compiler() -> Iterator[None]:
     >>> with deferred_compiler():
     ...     import torchvision
     """
-    if COMPILER in sys.modules:
-        yield
-        return
-    standing_in = {name: _StandIn(name) for name in (COMPILER, UTILITIES)}
-    vars(standing_in[COMPILER])["disable"] = _disable
-    vars(standing_in[UTILITIES])["is_compile_supported"] = _is_compile_supported
-    sys.modules.update(standing_in)
+    if COMPILER not in sys.modules:
+        standing_in = {name: _StandIn(name) for name in (COMPILER, UTILITIES)}
+        vars(standing_in[COMPILER])["disable"] = _disable
+        vars(standing_in[UTILITIES])["is_compile_supported"] = _is_compile_supported
+        sys.modules.update(standing_in)
+    if TRACKER not in sys.modules and importlib.util.find_spec(TRACKER):
+        sys.modules[TRACKER] = _StandIn(TRACKER)
     try:
         yield
     finally:
@@ -74,13 +77,13 @@ def _is_compile_supported(device_type: str) -> bool:
 
 
 def _remove_stand_ins() -> None:
-    for name in (COMPILER, UTILITIES):
+    for name in (COMPILER, UTILITIES, TRACKER):
         if isinstance(sys.modules.get(name), _StandIn):
             del sys.modules[name]
 
 
 class _StandIn(ModuleType):
-    """A module in place of one of the compiler, which it imports when something else is asked for."""
+    """A module in place of another, which it imports when something else is asked for."""
 
     def __getattr__(self, name: str) -> Any:
         # Asked of all modules, as by `inspect`; the path of the package is asked for to import another part.
