@@ -9,14 +9,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from committee.combiners import Attention, Temperature
+from committee.combiners.base import build
 from committee.pipeline.shared.run_record import read_run
+from committee.predictions import simulate
 from committee.recipe.load import load_recipe
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
 from committee.report.page import parts_of, write_report
 from committee.report.sections.base import SECTIONS
+from committee.report.sections.sample_weights import attending, weights_chart, weights_of
 from committee.store.layout import Store
 
 OF_CLASSES = {
@@ -125,6 +130,27 @@ def test_what_is_missing_or_damaged_is_said(hostile_root: Path, tmp_path: Path) 
     assert "out-of-fold rows" in text  # in place of the test split
 
 
+def test_two_stores_are_compared(hostile_root: Path, numbers_root: Path, tmp_path: Path, cli: Any) -> None:
+    other = Store(shutil.copytree(hostile_root, tmp_path / "other"))
+    run = json.loads(other.run_report().read_text("utf-8"))
+    run["recipe"]["training"]["epochs"] = 3
+    other.run_report().write_text(json.dumps(run), "utf-8")
+    page = tmp_path / "both.html"
+    said = cli("report", hostile_root, other.root, "--out", page)
+    assert (said.code, said.out) == (0, f"Wrote {page}\n"), said.err
+    text = page.read_text("utf-8")
+    rows = len(Facts(other).curves[0].labels)
+    assert f"Paired differences on {rows} test rows that both stores have" in text
+    assert "no proven difference" in text and "recipe: training.epochs" in text and "fingerprint" not in text
+    assert not warnings_of(text)
+    wrong = cli("report", hostile_root, numbers_root, "--out", page)
+    assert wrong.code == 2 and wrong.err.strip() == (
+        f"committee: report: expected two stores whose models have the same metrics, got f1_macro in "
+        f"{hostile_root}, and rmse in {numbers_root}."
+    )
+    assert cli("report", "a", "b", "c").err.startswith("committee: report: expected at most 2 stores, got 3.")
+
+
 def test_a_store_without_results_is_an_error(tmp_path: Path, cli: Any) -> None:
     (tmp_path / "store").mkdir()
     said = cli("report", "--store", tmp_path / "store")
@@ -134,6 +160,16 @@ def test_a_store_without_results_is_an_error(tmp_path: Path, cli: Any) -> None:
         "committee run "
         "RECIPE"
     )
+
+
+def test_weights_of_images_are_those_of_attention() -> None:
+    rows = simulate({"a": 2.0, "b": 0.5}, rows=60)
+    rule = Attention(hidden_dim=4, epochs=3).fit(rows)
+    found = weights_of(attending(Temperature(rule)), rows)
+    assert found.shape == (60, 2) and np.allclose(found.sum(axis=1), 1)
+    assert attending(build("soft_voting")) is None
+    chart = weights_chart("attention", rows.members, found)
+    assert next(name for _, name in chart.legend).startswith("a, mean 0.")
 
 
 def test_ticks_are_round_and_inside() -> None:

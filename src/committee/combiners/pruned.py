@@ -14,7 +14,7 @@ from committee.combiners._selection import Selection
 from committee.combiners.base import PASS, Combiner, build, check_choice
 from committee.errors import DataError, UsageError
 from committee.pruning.base import PRUNERS, Pruner
-from committee.pruning.shared.front import front
+from committee.pruning.shared.front import front, looked_at
 from committee.pruning.shared.subsets import TIE, UNITS, Budgets, Costs, Subsets
 from committee.solvers.columns import pick, prepare, take
 from committee.solvers.cross_fit import redraw_folds
@@ -161,6 +161,7 @@ class Pruned(Selection):
             "chosen": chosen,
             "left_out": sorted(set(predictions.members) - set(rows.members)),
             "front": front(subsets),
+            "looked_at": looked_at(subsets),
         }
         kept = [name for name in predictions.members if name in chosen["members"]]
         self.set_buffers(position=torch.tensor([predictions.members.index(name) for name in kept]))

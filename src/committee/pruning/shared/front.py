@@ -9,6 +9,9 @@ import numpy as np
 
 from committee.pruning.shared.subsets import TIE, UNITS, Subsets
 
+LISTED = 1000
+"""Subsets whose scores and costs are stored, at most."""
+
 
 def front(subsets: Subsets) -> list[dict[str, Any]]:
     """Return the Pareto front of all evaluated subsets, cheapest first.
@@ -29,6 +32,18 @@ def front(subsets: Subsets) -> list[dict[str, Any]]:
         for subset, value in subsets.evaluated.items()
     ]
     return not_dominated(points, subsets.sign, TIE * subsets.unit)
+
+
+def looked_at(subsets: Subsets) -> dict[str, list[float]]:
+    """Return the metric of the fit and the costs of evaluated subsets, as columns, for plots.
+
+    Of more than `LISTED` subsets, some at equal distances in the order of their evaluation are returned.
+    """
+    evaluated = list(subsets.evaluated.items())
+    kept = evaluated[:: max(1, -(-len(evaluated) // LISTED))]
+    costs = [subsets.budgets.of(subsets.names(subset)) for subset, _ in kept]
+    columns = {key: [float(each[key]) for each in costs] for key in UNITS if costs and key in costs[0]}
+    return {"fit": [float(value) for _, value in kept], **columns}
 
 
 def not_dominated(points: Iterable[Mapping[str, Any]], sign: int, tie: float = TIE) -> list[dict[str, Any]]:

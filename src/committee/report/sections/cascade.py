@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from committee.errors import printable
 from committee.report.blocks import Block, Cell, Table, Text
+from committee.report.cells import name_of
 from committee.report.charts.bars import value_bar
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
-from committee.report.sections._cells import name_of
 from committee.report.sections.base import ReportSection
 
 TIMES = {"mean": "mean ms", "median": "median ms", "p95": "p95 ms", "dense_median": "median ms, all networks"}

@@ -8,9 +8,9 @@ import numpy as np
 
 from committee.pipeline.shared.reports import Report
 from committee.report.blocks import Block, Chart, Row, Table
+from committee.report.cells import name_of
 from committee.report.charts.heat import DRAWN, heat_map
 from committee.report.facts import Facts
-from committee.report.sections._cells import name_of
 from committee.report.sections.base import ReportSection
 
 LISTED = 10

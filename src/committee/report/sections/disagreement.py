@@ -8,10 +8,10 @@ from typing import Any
 from committee.errors import printable
 from committee.pipeline.shared.reports import Report
 from committee.report.blocks import Block, Card, Gallery
+from committee.report.cells import name_of
 from committee.report.details import label_text, votes_text
 from committee.report.facts import Facts
 from committee.report.sections._cards import LISTED, NO_IMAGES, image_of, votes_on
-from committee.report.sections._cells import name_of
 from committee.report.sections.base import ReportSection
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from committee.pipeline.shared.rankings import ranking_of
 from committee.report.blocks import Block, Cell, Table
+from committee.report.cells import name_of, scale_of
 from committee.report.charts.bars import interval_bar
 from committee.report.facts import Facts
-from committee.report.sections._cells import name_of, scale_of
 from committee.report.sections.base import ReportSection
 from committee.report.text import OVER_CALIBRATED, is_over_calibrated, score
 

@@ -16,10 +16,10 @@ from committee.pipeline.shared.records import deployed_of
 from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.sets import voting
 from committee.report.blocks import Block, Card, Gallery
+from committee.report.cells import name_of
 from committee.report.facts import Facts
 from committee.report.map_picture import map_picture
 from committee.report.sections._cards import NO_IMAGES, uri
-from committee.report.sections._cells import name_of
 from committee.report.sections.base import ReportSection
 
 LISTED, WIDTH = 6, 1400

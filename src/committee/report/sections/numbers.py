@@ -9,10 +9,10 @@ import numpy as np
 from committee.errors import printable
 from committee.metrics.named import METRICS
 from committee.report.blocks import Block, Chart, Row, Table
+from committee.report.cells import interval_cell, name_of, scale_of
 from committee.report.charts.frame import Frame
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts, Outputs
-from committee.report.sections._cells import interval_cell, name_of, scale_of
 from committee.report.sections.base import ReportSection
 
 POINTS = 1500

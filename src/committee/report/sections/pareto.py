@@ -10,10 +10,10 @@ from committee.pipeline.shared.best import is_single
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.reports import Report, value_of
 from committee.report.blocks import Block, Chart, Row
+from committee.report.cells import better, name_of
 from committee.report.charts.frame import Frame
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
-from committee.report.sections._cells import better, name_of
 from committee.report.sections.base import ReportSection
 
 NAMED = 8
@@ -78,8 +78,8 @@ def _chart(facts: Facts, metric: str, cost: str) -> Chart | None:
     )
     if subsets:
         caption += (
-            f" Small points are the {len(subsets)} subsets of members that pruning kept on its path "
-            "or front, with the score of the fit."
+            f" Small points are {len(subsets)} subsets of members that pruning looked at, with the score of "
+            "the fit."
         )
     legend = [(0, "single members"), (1, "combinations"), (None, "Pareto front")]
     return Chart(
@@ -94,15 +94,13 @@ def _cost(report: Report, cost: str) -> float:
 
 def _subsets(facts: Facts, metric: str, cost: str) -> list[tuple[float, float]]:
     """Return cost and score of the subsets that pruned ensembles evaluated."""
-    notes = [report.get("notes") or {} for report in facts.reports]
-    points = [
-        point
-        for each in notes
-        if each.get("metric") == metric
-        for point in (*each.get("path", ()), *each.get("front", ()))
-    ]
-    found = [(float(each[cost]), float(each["fit"])) for each in points if each.get(cost) and "fit" in each]
-    return sorted(set(found))
+    found = set[tuple[float, float]]()
+    for report in facts.reports:
+        notes = report.get("notes") or {}
+        if notes.get("metric") == metric:
+            seen = notes.get("looked_at") or {}
+            found |= set(zip(seen.get(cost, ()), seen.get("fit", ()), strict=False))
+    return sorted(found)
 
 
 def _front(points: Sequence[tuple[float, float]], sign: int) -> list[tuple[float, float]]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from committee.metrics.risk import RiskCoverage as Curve
 from committee.report.blocks import Block, Chart, Row, Table
+from committee.report.cells import value_cell
 from committee.report.charts.frame import Frame
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
-from committee.report.sections._cells import value_cell
 from committee.report.sections.base import ReportSection
 
 

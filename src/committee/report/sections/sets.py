@@ -8,11 +8,11 @@ from typing import Any
 from committee.metrics.conformal import METHODS
 from committee.pipeline.shared.reports import Report
 from committee.report.blocks import Block, Chart, Row, Table
+from committee.report.cells import name_of
 from committee.report.charts.frame import Frame
 from committee.report.charts.scale import Scale
 from committee.report.details import sets_tables
 from committee.report.facts import Facts
-from committee.report.sections._cells import name_of
 from committee.report.sections.base import ReportSection
 
 

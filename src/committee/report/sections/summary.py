@@ -9,8 +9,8 @@ from committee.base.text import count
 from committee.pipeline.shared.best import is_proven
 from committee.pipeline.shared.reports import Report, value_of
 from committee.report.blocks import Block, Cell, Table, Text
+from committee.report.cells import latency, name_of, size
 from committee.report.facts import Facts
-from committee.report.sections._cells import latency, name_of, size
 from committee.report.sections._front import front
 from committee.report.sections.base import ReportSection
 from committee.report.text import score
