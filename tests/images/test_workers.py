@@ -94,20 +94,17 @@ def test_what_ends_a_worker_is_tried_once_more_and_then_named(make_folder, tmp_p
     good = (root / "images" / "0.png").read_bytes()
     for name in ("kill.png", "kill_once.png", "hang.png"):
         (tmp_path / name).write_bytes(good)
-    with Workers(1) as workers:
+    with Workers(1, patience=1, most_crashes=2) as workers:
         assert said(DataError, workers, tmp_path / "kill.png", "a/kill.png") == (
             "a/kill.png: expected a JPEG, PNG or WebP image, "
             f"got an image that crashed its process ({DEATH}) twice. Replace it or leave it out."
         )
         assert workers.decode(tmp_path / "kill_once.png", 1, "once").shape == (1, 8, 8)
-        with monkeypatch.context() as impatient:
-            impatient.setattr(module, "PATIENCE", 0.5)
-            assert said(DataError, workers, tmp_path / "hang.png", "a/hang.png") == (
-                "a/hang.png: expected a JPEG, PNG or WebP image, "
-                "got an image that took more than 0.5 seconds twice. "
-                "Replace it or leave it out."
-            )
-        monkeypatch.setattr(module, "MOST_CRASHES", 2)
+        assert said(DataError, workers, tmp_path / "hang.png", "a/hang.png") == (
+            "a/hang.png: expected a JPEG, PNG or WebP image, "
+            "got an image that took more than 1 seconds twice. "
+            "Replace it or leave it out."
+        )
         assert said(WorkersFailed, workers, tmp_path / "kill.png", "again") == (
             f"data workers: expected at most 2 images that crash a worker, got one more: "
             f"again crashed its process ({DEATH}). "

@@ -98,6 +98,22 @@ def _watched(numbers: set[int]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def unwatched() -> Iterator[None]:
+    """Run a block that handles signals itself, such as a server, which may take longer to end.
+
+    Inside `handled`, the process would otherwise end nine seconds after a signal.
+    """
+    if not _state.is_watched or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    writer = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+
+@contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Defer signals while the block runs; the block must check `requested` every few seconds.
 

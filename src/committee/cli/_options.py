@@ -130,6 +130,36 @@ def store_of(arguments: Namespace) -> Store:
     return store
 
 
+def add_uncertainty(parser: ArgumentParser) -> None:
+    """Add the options of prediction sets, standard deviations and abstention."""
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        metavar="P",
+        help="add prediction sets, or intervals of numbers, which contain the truth with probability P",
+    )
+    parser.add_argument(
+        "--sets",
+        choices=("lac", "aps", "raps", "classwise", "absolute", "normalized"),
+        metavar="KIND",
+        help="kind of prediction sets: lac are smallest on average, aps are larger for uncertain images, "
+        "raps are aps without very large sets, classwise have the coverage for each class (default: lac); of "
+        "intervals of numbers: normalized are wider for uncertain images (default: absolute)",
+    )
+    parser.add_argument(
+        "--std",
+        action="store_true",
+        help="add the standard deviations of numbers: aleatoric, which networks predict, and epistemic, by "
+        "which members differ",
+    )
+    parser.add_argument(
+        "--abstain-below",
+        type=float,
+        metavar="P",
+        help="leave the prediction empty where the probability of the top class is below P",
+    )
+
+
 def add_json(parser: ArgumentParser) -> None:
     """Add `--json`."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from committee.base.text import duration
 from committee.cli._maps import Keeper, add_maps, check_maps, tiles_of, tiles_suffix
-from committee.cli._options import add_dry_run, add_set, add_store, add_trust, recipe_of, store_of
+from committee.cli._options import (
+    add_dry_run,
+    add_set,
+    add_store,
+    add_trust,
+    add_uncertainty,
+    recipe_of,
+    store_of,
+)
 from committee.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -74,7 +82,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="engine of a model of the store, such as onnxruntime or channels_last:bf16; eager: the model as "
         "it is (default: auto, the one that committee optimize has stored, if it saves time)",
     )
-    _add_uncertainty(parser)
+    add_uncertainty(parser)
     add_store(parser)
     add_dry_run(parser)
     parser.add_argument(
@@ -83,35 +91,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_set(parser, "replace one value of the recipe, such as device=cpu")
     add_trust(parser)
     parser.set_defaults(config=None)
-
-
-def _add_uncertainty(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "--coverage",
-        type=float,
-        metavar="P",
-        help="add prediction sets, or intervals of numbers, which contain the truth with probability P",
-    )
-    parser.add_argument(
-        "--sets",
-        choices=("lac", "aps", "raps", "classwise", "absolute", "normalized"),
-        metavar="KIND",
-        help="kind of prediction sets: lac are smallest on average, aps are larger for uncertain images, "
-        "raps are aps without very large sets, classwise have the coverage for each class (default: lac); of "
-        "intervals of numbers: normalized are wider for uncertain images (default: absolute)",
-    )
-    parser.add_argument(
-        "--std",
-        action="store_true",
-        help="add the standard deviations of numbers: aleatoric, which networks predict, and epistemic, by "
-        "which members differ",
-    )
-    parser.add_argument(
-        "--abstain-below",
-        type=float,
-        metavar="P",
-        help="leave the prediction empty where the probability of the top class is below P",
-    )
 
 
 def run(arguments: Namespace) -> int:

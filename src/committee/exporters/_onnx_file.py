@@ -80,6 +80,7 @@ class OnnxPredictor:
 
     def _run(self, images: Images, outputs: list[str]) -> list[Probabilities]:
         inputs = {INPUT: np.ascontiguousarray(images)}
+        self._options.terminate = False  # an earlier call may have been stopped
         try:
             found: list[Probabilities] = self._session.run(outputs, inputs, self._options)
         except Exception as error:  # onnxruntime raises a different class for each kind of failure

@@ -50,14 +50,20 @@ class Workers:
     ----------
     count : int
         Largest number of processes.
+    most_crashes : float, optional
+        Largest number of images that may crash their worker; 10 by default, infinity in a program that gets
+        images from others.
+    patience : float, optional
+        Time limit in seconds for one image; 60 by default.
 
     See Also
     --------
     committee.images.decode.decode : Decode an image in this process.
     """
 
-    def __init__(self, count: int) -> None:
-        self._all = [_Worker() for _ in range(count)]
+    def __init__(self, count: int, *, most_crashes: float = MOST_CRASHES, patience: float = PATIENCE) -> None:
+        self._most_crashes, self._patience = most_crashes, patience
+        self._all = [_Worker(patience) for _ in range(count)]
         self._idle: LifoQueue[_Worker] = LifoQueue()
         for worker in self._all:
             self._idle.put(worker)
@@ -131,17 +137,17 @@ class Workers:
 
     def _crash_error(self, name: str, how: str, error_of: Callable[[str, str], DataError]) -> DataError:
         self._crashes += 1
-        if self._crashes <= MOST_CRASHES:
+        if self._crashes <= self._most_crashes:
             return error_of(name, f"an image that {how} twice")
         return WorkersFailed(
             "data workers",
-            expected=f"at most {MOST_CRASHES} images that crash a worker",
+            expected=f"at most {self._most_crashes} images that crash a worker",
             got=f"one more: {printable(name)} {how}",
             todo="Check memory and disk, or use fewer workers: --set dataset.num_workers=1",
         )
 
     def _watch(self) -> None:
-        while not self._closed.wait(min(1.0, PATIENCE / 4)):
+        while not self._closed.wait(min(1.0, self._patience / 4)):
             for worker in self._all:
                 worker.check()
 
@@ -158,7 +164,8 @@ class _Response(NamedTuple):
 class _Worker:
     """One process, used by one thread at a time; if it has ended, the next request starts another."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
         self._deadline = float("inf")
@@ -173,7 +180,7 @@ class _Worker:
             The process ended.
         """
         process = self._process or self._start()
-        self._deadline = time.monotonic() + PATIENCE
+        self._deadline = time.monotonic() + self._patience
         try:
             _write(process, request + content)
             success, code, *shape = RESPONSE.unpack(_read(process, RESPONSE.size))
@@ -231,7 +238,7 @@ class _Worker:
             with contextlib.suppress(OSError):
                 pipe.close()
         if self._is_late:
-            return f"took more than {PATIENCE:g} seconds"
+            return f"took more than {self._patience:g} seconds"
         return f"crashed its process ({f'signal {-code}' if code < 0 else f'exit code {code}'})"
 
 

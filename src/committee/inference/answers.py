@@ -118,8 +118,13 @@ class Answers:
 
     def entry(self, probabilities: NDArray[np.float32]) -> dict[str, Any]:
         """Return what JSON says of probabilities `[C]`."""
-        by_class = dict(zip(self.class_names, probabilities.tolist(), strict=True))
-        found: dict[str, Any] = {"prediction": self.best(probabilities), "probabilities": by_class}
+        best, by_class = (
+            self.best(probabilities),
+            dict(zip(self.class_names, probabilities.tolist(), strict=True)),
+        )
+        found: dict[str, Any] = {"prediction": best, "probability": float(probabilities.max())}
+        found |= {} if self.abstain_below is None else {"abstained": best is None}
+        found["probabilities"] = by_class
         return found if self.limit is None else {**found, "set": self.set_of(probabilities)}
 
     def facts(self) -> dict[str, Any]:

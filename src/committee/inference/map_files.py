@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -170,6 +171,22 @@ def output_file(path: Path, save: Callable[[IO[bytes]], Any], *, force: bool = F
                 f"{path.as_posix()}: the file exists with other content",
                 todo="Name another folder with --out, or remove the file.",
             )
+
+
+def map_file(model: Predictor, maps: Maps) -> tuple[str, bytes]:
+    """Return the file of the maps of an image, as `MapFiles` writes it: its suffix and its content.
+
+    Parameters
+    ----------
+    model : Predictor
+        The model, which predicts maps.
+    maps : float32 array [C, H, W]
+    """
+    names = model.class_names
+    _, suffix, save = _FILES[target_type_of(model).name, len(names) > 1]
+    file = io.BytesIO()
+    save(maps, names, file)
+    return suffix, file.getvalue()
 
 
 def mask_image(indices: NDArray[np.integer[Any]], classes: int) -> Image.Image:

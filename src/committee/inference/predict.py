@@ -238,9 +238,8 @@ def predict(
     """
     limited = TimeLimit(model, time_limit)
     if target_type_of(model).dense:
-        check_tiles(tile, overlap, batch_size)
-        tiles = {"tile": tile, "overlap": overlap, "batch": tiles_at_once(batch_size, tile)}
-        yield from (_predict_maps(limited, *entry, tiles) for entry in _decoded(photos, model.channels))
+        tiles = tiles_of(batch_size, tile, overlap)
+        yield from (predict_maps(limited, *entry, tiles) for entry in _decoded(photos, model.channels))
         return
     canvases, shelf, window = getattr(model, "canvases", ()), getattr(model, "shelf", None), list[Entry]()
     most = batch_size if shelf is None else shelf.prepare(batch_size)
@@ -248,9 +247,21 @@ def predict(
         window.append(entry)
         pixels = sum(parts[0][0].size for _, parts in window if not isinstance(parts, str))
         if len(window) >= most or pixels * batch_size >= PIXELS_AT_ONCE * most:
-            yield from _predict_window(limited, window)
+            yield from predict_window(limited, window)
             window = []
-    yield from _predict_window(limited, window)
+    yield from predict_window(limited, window)
+
+
+def tiles_of(batch_size: int, tile: int = TILE, overlap: float = OVERLAP) -> dict[str, Any]:
+    """Return the options of `tiled` for a model of maps; `predict` has their meaning.
+
+    Raises
+    ------
+    UsageError
+        A value is not valid.
+    """
+    check_tiles(tile, overlap, batch_size)
+    return {"tile": tile, "overlap": overlap, "batch": tiles_at_once(batch_size, tile)}
 
 
 def photo_id(path: Path) -> str:
@@ -275,15 +286,19 @@ def _decoded(
 def _decode(path: Path, channels: int, canvases: Sequence[Canvas]) -> list[Images] | str:
     """Return the image uint8 `[c, H, W]`, or its canvases `[c, size, size]`, or the text of an error."""
     try:
-        image = decode(path, channels)
-        return [canvas_of(image, size, fit) for size, fit, _ in canvases] or [image]
+        return parts_of(decode(path, channels), canvases)
     except DataError as error:
         return str(error)
     except MemoryError:
         return str(image_error(str(path), "one that does not fit in memory"))
 
 
-def _predict_window(limited: TimeLimit, window: Sequence[Entry]) -> Iterator[Prediction]:
+def parts_of(image: Images, canvases: Sequence[Canvas]) -> list[Images]:
+    """Return the canvases `[c, size, size]` of an image `[c, H, W]`, or the image if there are none."""
+    return [canvas_of(image, size, fit) for size, fit, _ in canvases] or [image]
+
+
+def predict_window(limited: TimeLimit, window: Sequence[Entry]) -> Iterator[Prediction]:
     """Yield the predictions of some images in their order; those of one size are predicted together."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for index, (_, parts) in enumerate(window):
@@ -299,7 +314,7 @@ def _predict_window(limited: TimeLimit, window: Sequence[Entry]) -> Iterator[Pre
         yield Prediction(name, None, parts) if isinstance(parts, str) else found[index]
 
 
-def _predict_maps(
+def predict_maps(
     limited: TimeLimit, name: str, parts: list[Images] | str, tiles: Mapping[str, Any]
 ) -> Prediction:
     """Return the maps of an image, which may be the text of its error."""

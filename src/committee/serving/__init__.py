@@ -1,0 +1,1 @@
+"""The HTTP and gRPC server of models."""
