@@ -120,15 +120,15 @@ def run(arguments: Namespace) -> int:
     from committee.serving.service import Service
 
     limits, measures = _limits(arguments), Measures()
-    listening = bind(arguments.host, arguments.port, arguments.grpc_port, arguments.token_file)
-    service = Service(_opened(arguments, limits, measures), limits)
+    with bind(arguments.host, arguments.port, arguments.grpc_port, arguments.token_file) as listening:
+        service = Service(_opened(arguments, limits, measures), limits)
 
-    def say() -> None:
-        for served in service.models.values():
-            print(f"{served.name}: {served.type.name.replace('_', ' ')}, digest {served.digest}")
-        print(*listening.addresses(), sep="\n", flush=True)
+        def say() -> None:
+            for served in service.models.values():
+                print(f"{served.name}: {served.type.name.replace('_', ' ')}, digest {served.digest}")
+            print(*listening.addresses(), sep="\n", flush=True)
 
-    Server(service, measures, listening, say).run()
+        Server(service, measures, listening, say).run()
     return 0
 
 

@@ -101,12 +101,12 @@ class Batcher:
             self._changed.notify_all()
         return answer
 
-    def close(self) -> None:
-        """Predict what waits, and end the thread."""
+    def close(self, seconds: float | None = None) -> None:
+        """Predict what waits, and end the thread; wait for it so many seconds at most."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(seconds)
 
     def _announce(self, change: int) -> None:
         with self._changed:

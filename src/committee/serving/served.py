@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -94,7 +95,7 @@ class Served:
         self.type = target_type_of(model)
         self.canvases: Sequence[Canvas] = getattr(model, "canvases", ())
         self.input_shape: tuple[int, ...] = tuple(getattr(model, "input_shape", ()))
-        self._limited, self._seconds = TimeLimit(model, limits.seconds), limits.seconds
+        self._limited, self._seconds = TimeLimit(model, math.inf), limits.seconds
         self._tiles: Mapping[str, Any] = tiles_of(limits.batch) if self.type.dense else {}
         self.batcher = Batcher(
             self._predict,
@@ -107,6 +108,12 @@ class Served:
     def is_stuck(self) -> bool:
         """Whether the present call of the model takes longer than a request may."""
         return self.batcher.busy_for > self._seconds
+
+    def recover(self) -> None:
+        """Stop a call that takes too long, if what runs the model can: its images are answered already."""
+        stop = getattr(self.model, "stop", None)
+        if self.is_stuck and stop is not None:
+            stop()
 
     @property
     def datatype(self) -> str:
@@ -130,8 +137,8 @@ class Served:
         return self.rule.entry(prediction.probabilities)
 
     def close(self) -> None:
-        """Predict what waits, and end the thread."""
-        self.batcher.close()
+        """Predict what waits, and end the thread, unless the model hangs."""
+        self.batcher.close(self._seconds)
 
     def _predict(self, window: Sequence[Parts]) -> Iterable[Prediction]:
         if self.type.dense:
@@ -146,6 +153,7 @@ def open_served(
     limits: Limits,
     *,
     engine: str = "auto",
+    coverage: float | None = None,
     on_batch: Callable[[str, int, float], None] = lambda name, images, seconds: None,
     **rules: Any,
 ) -> Served:
@@ -162,8 +170,8 @@ def open_served(
         Engine of a model of the store; see `Wanted`.
     on_batch : callable, optional
         Gets the name of the model, the number of images and the seconds of each call.
-    **rules
-        Options of `rule_of`: coverage, method, abstain_below, std.
+    coverage, **rules :
+        Options of `rule_of`: method, abstain_below, std.
 
     Raises
     ------
@@ -177,7 +185,7 @@ def open_served(
     edition = Edition(what, store)
     wanted = Wanted(engine, MANY, limits.batch)
     model = open_model(what, store, recipe, stream=False, wanted=wanted)
-    rule = rule_of(model, **rules)
+    rule = rule_of(model, coverage=coverage, **rules)
     if edition.is_changed():
         raise StoreError(what, expected="files that do not change", got="other bytes", todo="Start again.")
     served = Served(as_needed(model, rule), rule, limits, name=name, edition=edition, on_batch=on_batch)

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 
@@ -34,7 +34,8 @@ GRPC = "--grpc-port"
 class Listening:
     """Where a server listens: a bound socket for HTTP, one for gRPC or none, and the token that it needs.
 
-    `bind` makes it; `http_at` and `grpc_at` are the addresses, a host and a port.
+    `bind` makes it; `http_at` and `grpc_at` are the addresses, a host and a port. As a context, it closes the
+    sockets at the end.
     """
 
     host: str
@@ -43,6 +44,13 @@ class Listening:
     grpc: socket.socket | None
     grpc_at: str
     token: str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for bound in filter(None, (self.http, self.grpc)):
+            bound.close()
 
     def addresses(self) -> list[str]:
         """Return the address of each protocol."""

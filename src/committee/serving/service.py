@@ -103,7 +103,7 @@ class Service:
         """
         # Whole images are large: as many are in memory as can be decoded at once.
         held = contextlib.nullcontext() if served.canvases else self._large
-        async with self._in_time(), held:
+        async with self._in_time(served), held:
             with served.batcher.coming():
                 parts = await self.photos.parts(content, served)
                 answer = served.batcher.submit((PHOTO, parts))
@@ -117,7 +117,7 @@ class Service:
         Refusal
             They cannot be predicted, or not in time.
         """
-        async with self._in_time():
+        async with self._in_time(served):
             canvases = () if served.input_shape else served.canvases
             parts = await asyncio.to_thread(_parts, images, canvases)
             with served.batcher.coming():
@@ -125,12 +125,13 @@ class Service:
             return [_checked(each) for each in await asyncio.gather(*answers)]
 
     @contextlib.asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[None]:
+    async def _in_time(self, served: Served) -> AsyncIterator[None]:
         """Turn what goes wrong in the block into a refusal: it takes too long, or a model fails."""
         try:
             async with asyncio.timeout(self.limits.seconds):
                 yield
         except TimeoutError:
+            asyncio.get_running_loop().call_later(self.limits.seconds, served.recover)
             raise busy(f"no answer within {self.limits.seconds:g} s") from None
         except CommitteeError as error:
             raise Refusal(FAILED, str(error)) from error
