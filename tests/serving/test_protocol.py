@@ -111,6 +111,10 @@ def test_json_alone(server):
         ({"inputs": "x"}, "inputs: expected a list of objects, got another JSON value."),
         ({"id": 7}, "id: expected a string, got another JSON value."),
         ({"outputs": [{"name": "x"}]}, "outputs: expected 'probabilities' or 'answer', got 'x'."),
+        (
+            {"outputs": [{"name": "answer", "parameters": {"classification": 2}}]},
+            "parameters: expected 'binary_data' alone, got 'classification'.",
+        ),
         ({"datatype": "FP32"}, "datatype of 'images': expected 'UINT8', got 'FP32'."),
         ({"shape": [1, 3, 2, 2]}, "data of 'images': expected 12 whole numbers 0..255, got 6."),
         (

@@ -45,7 +45,7 @@ def read_request(served: Served, body: bytes, header: str | None) -> InferReques
     content = _parsed(text)
     inputs = _objects(content, "inputs")
     check_input(served, [each.get("name") for each in inputs])
-    first, options = inputs[0], _parameters(inputs[0])
+    first, options = inputs[0], _parameters(inputs[0], SIZE)
     data: Any = first.get("data")
     if SIZE in options:
         if options[SIZE] != len(binary) or data is not None:
@@ -112,10 +112,14 @@ def _objects(content: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return found
 
 
-def _parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
+def _parameters(content: Mapping[str, Any], known: str = "") -> Mapping[str, Any]:
+    """Return the parameters of a part; those of extensions that the server lacks are refused if `known`."""
     found = content.get("parameters", {})
     if not isinstance(found, dict):
         raise Refusal(BAD, "parameters", expected="an object", got="another JSON value")
+    others = sorted(set(found) - {known})
+    if known and others:
+        raise Refusal(BAD, "parameters", expected=f"'{known}' alone", got=ascii(others[0])[:50])
     return found
 
 
@@ -132,9 +136,7 @@ def _outputs(served: Served, content: Mapping[str, Any]) -> dict[str, bool]:
     listed = _objects(content, "outputs")
     binary = {}
     for each in listed:
-        options = _parameters(each)
-        if "classification" in options:
-            raise Refusal(BAD, "parameters", expected="no 'classification'", got="one", todo="Use 'answer'.")
+        options = _parameters(each, "binary_data")
         binary[str(each.get("name"))] = options.get("binary_data", everywhere) is True
     names = wanted_outputs(served, [each.get("name") for each in listed])
     return {name: binary.get(name, everywhere) for name in names}
