@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
 from committee import Ensemble, fit_members
+from committee.base import interrupt
 from committee.errors import CommitteeError
 from committee.executors.division import Division
 from committee.in_memory import ways
 from committee.in_memory.reading import read
+from committee.training.fit import at_once
 from committee.training.fit.comparison import Comparison
 from committee.training.fit.together import train_together
 
@@ -214,12 +217,13 @@ class Noisy(Net):
         return super().forward(x) + (torch.rand(()) if self.training and self.steps > 4 else 0)
 
 
-@pytest.mark.parametrize("build", [Net, Noisy])
-def test_fits_at_once_have_the_bytes_of_those_in_turns(build, monkeypatch, caplog) -> None:
+@pytest.mark.parametrize(("build", "least"), [(Net, 0), (Net, 1e9), (Noisy, 0)])
+def test_fits_at_once_have_the_bytes_of_those_in_turns(build, least, monkeypatch, caplog) -> None:
     """Networks that turn out to draw random numbers are trained again, in turns."""
     called, real = [], ways.train_at_once
     monkeypatch.setattr(ways, "train_at_once", lambda *args: called.append(args) or real(*args))
-    monkeypatch.setattr(ways, "SHORT", 0)
+    monkeypatch.setattr(at_once, "LEAST", least)
+    monkeypatch.setattr(at_once, "TRIAL", 0.01)
     before, found = torch.get_num_threads(), []
     try:
         torch.set_num_threads(2)
@@ -234,6 +238,16 @@ def test_fits_at_once_have_the_bytes_of_those_in_turns(build, monkeypatch, caplo
         np.testing.assert_array_equal(one.predict(X), other.predict(X))
     [one, other] = ([[row["train_loss"] for row in rows] for rows in each.history] for each in found)
     assert one == other
+
+
+def test_a_signal_ends_fits_at_once(monkeypatch) -> None:
+    asked, threads = [], threading.active_count()
+    monkeypatch.setattr(at_once, "LEAST", 0)
+    monkeypatch.setattr(at_once, "TRIAL", 0.01)
+    monkeypatch.setattr(interrupt, "requested", lambda: asked.append(1) or len(asked) > 60)
+    with pytest.raises(KeyboardInterrupt):
+        fit(workers=2, epochs=1000)
+    assert threading.active_count() == threads
 
 
 def test_networks_that_share_a_parameter_are_trained_in_turns(caplog) -> None:

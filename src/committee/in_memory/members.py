@@ -118,9 +118,9 @@ def fit_members(
         bytes. See `training.together` of a recipe.
     workers : int or "auto"
         Fits at once on a CPU, each in a thread of this process; the threads of torch are divided among their
-        operations. `auto` is one for each of these threads, if a step takes long enough and the networks draw
-        no random numbers in training (as dropout does), and otherwise 1, as for networks that make their
-        steps as one. The last bits of results can depend on it.
+        operations. `auto` is one for each of these threads, or 1 if the networks draw random numbers in
+        training (as dropout does). Fits whose steps are mostly Python take turns in one thread nonetheless.
+        The last bits of results can depend on it.
     task : {"classification", "regression"}, optional
         What y is; by default regression if it is of a floating type.
     class_names, target_names : sequence of str, optional

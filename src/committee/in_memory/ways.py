@@ -22,7 +22,7 @@ from committee.training.fit.together import train_together
 from committee.training.fit.train import train_job
 
 SHORT = 1e-3
-"""Seconds of a step, most of which is Python below that: of that, only one thread runs at a time."""
+"""Seconds of a step, below which steps as one are tried: most of a shorter one is Python."""
 
 log = logging.getLogger(__name__)
 Results = Sequence[Trained | Exception]
@@ -50,11 +50,10 @@ def carry_out(jobs: Sequence[Job], workers: Workers) -> Results:
     step = _first_step(jobs[0], workers)
     division = divide(workers if step else 1, len(jobs), jobs[0].device)
     with division.threads_set():
-        if step and division.workers > 1 and (workers != "auto" or step.seconds >= SHORT):
-            return _at_once(jobs, division)
-        if together == "auto" and _is_faster(jobs):
+        is_long = step is not None and step.seconds >= SHORT and division.workers > 1
+        if together == "auto" and not is_long and _is_faster(jobs):
             return train_together(jobs)
-        return _in_turns(jobs)
+        return _at_once(jobs, division) if division.workers > 1 else _in_turns(jobs)
 
 
 def _in_turns(jobs: Sequence[Job]) -> Results:

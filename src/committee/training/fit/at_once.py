@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import collections
 import itertools
+import logging
+import math
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -17,6 +20,16 @@ from committee.training.fit.started import StartedFit, carry_out
 STEPS = 16
 """Steps of a fit in one go, between which a thread takes that which has waited the longest."""
 
+TRIAL = 0.1
+"""Seconds in which one thread, and then all of them, make steps, to compare them."""
+
+LEAST = 1.1
+"""Speedup from which fits run at once: Python runs in one thread at a time."""
+
+AT_ONCE = "%s and others: %d fits at once, %.1f times the steps a second of one after the other"
+
+log = logging.getLogger(__name__)
+
 
 class NotApartError(Exception):
     """What one fit does changes another one, so that they must not run at once; the message says why."""
@@ -26,7 +39,8 @@ def train_at_once(jobs: Sequence[Job], division: Division) -> list[Trained | Exc
     """Carry out fits in several threads of this process.
 
     Operations of torch let other threads run, and those of one thread each take all cores of a CPU with less
-    overhead than one fit after the other whose operations are divided.
+    overhead than one fit after the other whose operations are divided. The Python between them does not:
+    after the first steps, other threads are used only if they make more steps a second.
 
     Parameters
     ----------
@@ -57,34 +71,67 @@ def train_at_once(jobs: Sequence[Job], division: Division) -> list[Trained | Exc
 
 
 def _in_threads(fits: Sequence[StartedFit], division: Division) -> None:
-    """Advance fits until they end, in this thread and in others."""
-    waiting, over = collections.deque(fits), threading.Event()
-
-    def work() -> None:
-        torch.set_num_threads(division.threads)
-        while waiting and not over.is_set():
-            fit = waiting.popleft()
-            for _ in range(STEPS):
-                if fit.request is not None and not over.is_set():
-                    fit.advance(fit.step(draws=False))
-            if fit.request is not None:
-                waiting.append(fit)
-
+    """Advance fits until they end: in this thread, and in others if that makes more steps a second."""
     if _share_memory(fits):
         raise NotApartError("networks share parameters")
-    before = torch.get_rng_state()
-    others = [threading.Thread(target=work, daemon=True) for _ in range(division.workers - 1)]
+    before, work = torch.get_rng_state(), _Work(fits, division.threads)
+    with division.threads_set():
+        alone = work(TRIAL)
+        several = _at_once(partial(work, TRIAL), division.workers, work.over)
+        if work.waiting and several > LEAST * alone:
+            log.info(AT_ONCE, fits[0].job.spec.name, division.workers, several / alone)
+            _at_once(work, division.workers, work.over)
+        work()
+    if not torch.equal(torch.get_rng_state(), before):
+        raise NotApartError("networks draw random numbers in training")
+
+
+class _Work:
+    """Makes steps of the fits that wait; any number of threads can call it.
+
+    Attributes
+    ----------
+    waiting : deque of StartedFit
+        Those that have not ended, and that no thread is at work on.
+    over : Event
+        Set if all threads are to stop.
+    """
+
+    def __init__(self, fits: Sequence[StartedFit], threads: int) -> None:
+        self.waiting, self.over, self.threads = collections.deque(fits), threading.Event(), threads
+
+    def __call__(self, seconds: float = math.inf) -> float:
+        """Make steps until no fit waits, or for some seconds; return how many a second."""
+        torch.set_num_threads(self.threads)
+        start, count = time.perf_counter(), 0
+        while not self.over.is_set() and time.perf_counter() - start < seconds:
+            try:
+                fit = self.waiting.popleft()
+            except IndexError:
+                break
+            for _ in range(STEPS):
+                if fit.request is not None and not self.over.is_set():
+                    fit.advance(fit.step(draws=False))
+                    count += 1
+            if fit.request is not None:
+                self.waiting.append(fit)
+        return count / (time.perf_counter() - start)
+
+
+def _at_once(work: Callable[[], float], threads: int, over: threading.Event) -> float:
+    """Work in several threads, of which this is one; return the sum of what they return."""
+    found = list[float]()
+    others = [threading.Thread(target=lambda: found.append(work()), daemon=True) for _ in range(threads - 1)]
     for thread in others:
         thread.start()
     try:
-        with division.threads_set():
-            work()
-            _wait(others)
-    finally:
+        found.append(work())
+        _wait(others)
+    except BaseException:
         over.set()
         _wait(others)
-    if not torch.equal(torch.get_rng_state(), before):
-        raise NotApartError("networks draw random numbers in training")
+        raise
+    return sum(found)
 
 
 def _wait(threads: Sequence[threading.Thread]) -> None:
