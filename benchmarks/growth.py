@@ -41,7 +41,7 @@ SERIES: dict[str, list[tuple[int, int, int]]] = {
     "rows": [(10, rows, 10) for rows in (3_000, 10_000, 30_000, 100_000, 300_000)],
     "classes": [(10, 5_000, classes) for classes in (10, 30, 100, 300, 1_000)],
 }
-SIDES = (32, 64, 128, 256, 512)
+SIDES = (32, 64, 128, 256)
 LEAST_MB = 4
 """Series that never need as much memory have no slope: they measure how memory is divided into pages."""
 Points = list[tuple[float, float, float]]
@@ -178,6 +178,9 @@ def draw(found: Found) -> None:
                 panel.loglog(table[:, 0], table[:, of], "o-", markersize=3.5, linewidth=1.3, label=label)
         column[0].set_title(f"growth with {axis}\n({same})", fontsize=10)
         column[1].set_xlabel(axis)
+        sizes = [size for size, _, _ in next(iter(rules.values()))]
+        column[1].set_xticks(sizes, [f"{size:,.0f}" for size in sizes], fontsize=8)
+        column[1].minorticks_off()
         for panel in column:
             panel.grid(which="major", linewidth=0.4, alpha=0.6)
             panel.legend(fontsize=7.5, title="slope", title_fontsize=7.5, handlelength=1.2, loc="upper left")

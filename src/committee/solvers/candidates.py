@@ -180,11 +180,8 @@ class _Leads:
         if len(self._memory) < tile.size:
             self._memory = np.empty(tile.size, np.float32)
         lead = self._memory[: tile.size].reshape(tile.shape)
-        if self._space == "probability":
-            np.multiply(tile, np.float32(1 + ROUNDING), out=lead)
-            lead -= of_base
-        else:
-            np.subtract(tile, of_base - np.float32(ROUNDING), out=lead)
+        margin = of_base * np.float32(ROUNDING) if self._space == "probability" else np.float32(ROUNDING)
+        np.subtract(tile, of_base - margin, out=lead)
         flat = lead.reshape(members, -1)
         most = self._low @ flat
         # An array of zeros, since NumPy is slower with one number. Positive parts are exact, also small ones.
