@@ -56,10 +56,11 @@ class Model(nn.Module):
         return self.head(images)
 
 
-def test_the_part_that_cannot_be_recorded_is_named(tmp_path: Path) -> None:
+def test_the_part_that_cannot_be_recorded_is_named(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(ExportError) as caught:
         TorchExport().export(Model(), IMAGES, tmp_path, CARD)
     said = str(caught.value)
+    assert not any(capfd.readouterr())
     assert said.startswith("torch_export of pair: expected a module that torch.export can record, got ")
     assert said.endswith(
         "(in head: Branching). Rewrite this part without branches on values of tensors, leave the format out "

@@ -162,11 +162,15 @@ def test_other_inputs_are_errors(inputs, message) -> None:
         ({"shape": []}, "the shape of an input: expected lengths from 1 to 1048576, got []."),
         ({"shape": [0]}, "the shape of an input: expected lengths from 1 to 1048576, got [0]."),
         ({"shape": [4]}, "net: expected a network from inputs, float [4, 4], to logits, got RuntimeError"),
+        ({"shape": [5], "classes": 2}, "net: classes: expected a sequence of names, got 2."),
+        ({"shape": [5], "classes": []}, "net: classes: expected a sequence of names, got []."),
+        ({"shape": [5], "classes": ["x", "x"]}, "net: classes: expected distinct names, got 'x' twice."),
+        ({"shape": [5], "net": nn.Linear}, "net: expected a network, an nn.Module, got <class 'torch.nn."),
     ],
 )
 def test_bad_shapes_are_errors(options, message) -> None:
     with pytest.raises(CommitteeError) as caught:
-        Member.from_module(nn.Linear(5, 2), classes=["x", "y"], name="net", **options)
+        Member.from_module(**{"net": nn.Linear(5, 2), "classes": ["x", "y"], "name": "net", **options})
     assert str(caught.value).startswith(message)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._sympy.value_ranges import ValueRanges
 
+from committee.base.quiet import quiet as without_logs
 from committee.base.tracing import tracing
 from committee.errors import CommitteeError, ExportError
 from committee.exporters._quiet import quiet
@@ -173,7 +174,7 @@ def recorded(
         What is run to find the part that fails, if `record` tries several ways; by default `record`.
     """
     try:
-        with within():
+        with within(), _unprinted():
             return record()
     except CommitteeError:
         raise
@@ -203,7 +204,7 @@ def _failing_part(
         handles.append(part.register_forward_pre_hook(partial(_begin, running, label)))
         handles.append(part.register_forward_hook(end))
     try:
-        with within():
+        with within(), _unprinted():
             record()
     except Exception:
         return running[-1] if running else ""
@@ -211,6 +212,13 @@ def _failing_part(
         for handle in handles:
             handle.remove()
     return ""
+
+
+@contextmanager
+def _unprinted() -> Iterator[None]:
+    """Drop what torch logs and prints of a graph that it cannot record; the error names part and reason."""
+    with without_logs("torch.fx.experimental.symbolic_shapes"), redirect_stderr(io.StringIO()):
+        yield
 
 
 def _begin(running: list[str], label: str, *_: object) -> None:

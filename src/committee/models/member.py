@@ -261,6 +261,8 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         DataError
             Weights, or what the network returns, contain NaN or infinity.
         """
+        if not isinstance(net, nn.Module):
+            raise UsageError(name, expected="a network, an nn.Module", got=f"{net!r:.60}")
         task, names = task_and_names(task, classes, targets, name)
         dense = task.target_type.dense
         view: View

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -48,7 +49,7 @@ def task_and_names(
     Raises
     ------
     UsageError
-        Both kinds of names are given, or neither, or not those of the task.
+        Both kinds of names are given, or neither, or not those of the task; or names are no distinct names.
     UnknownNameError
         There is no such task.
     """
@@ -70,7 +71,17 @@ def task_and_names(
             got=f"those of {type_.outputs}",
             todo=f"Pass {found.target_type.outputs}=[...].",
         )
-    return found, names
+    return found, _distinct(names, f"{who}: {type_.outputs}")
+
+
+def _distinct(names: Any, who: str) -> Sequence[str]:
+    given = [str(name) for name in names] if isinstance(names, Iterable) else []
+    if not given:
+        raise UsageError(who, expected="a sequence of names", got=repr(names))
+    twice = next((name for place, name in enumerate(given) if name in given[:place]), None)
+    if twice is not None:
+        raise UsageError(who, expected="distinct names", got=f"'{twice}' twice")
+    return given
 
 
 def outputs_of(names: Sequence[str], task: Task, variance: bool, who: str) -> int:
