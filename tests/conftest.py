@@ -30,6 +30,7 @@ from committee.store.lock import HeldError, hold
 if TYPE_CHECKING:
     from committee.store.layout import Store
 
+os.environ.pop("MLFLOW_TRACKING_URI", None)  # which would track the runs of tests
 torch.set_num_threads(1)
 if not torch.cuda.is_available():
     # Each step of an optimizer asks whether there is a GPU: this answers without looking for a driver.

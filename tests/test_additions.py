@@ -32,6 +32,7 @@ GROUPS = {
     "guest_lines": "committee.predictions.files",
     "guest_median": "committee.combiners",
     "guest_nets": "committee.backbones.sources",
+    "guest_notes": "committee.trackers",
     "guest_order": "committee.pruning",
     "guest_plan": "committee.training.plans",
     "guest_program": "committee.exporters",
@@ -52,6 +53,7 @@ runs:
 pruning: {methods: [guest_order]}
 exports: {formats: [guest_program], which: [guest_median]}
 guest_audit: {file: counted.txt}
+tracking: {name: guest_notes, file: epochs.txt}
 """
 
 
@@ -255,6 +257,8 @@ def test_a_run_uses_all_entries(store: Path, command) -> None:
     report = command("leaderboard", "--store", "store", "--model-name", "one", "--json").json()
     assert report["provenance"]["motto"] == "more is more" and report["backbone"] == "guest_nets:tiny"
     assert (store / "counted.txt").read_text() == "3 ensembles\n"
+    lines = (store.parent / "epochs.txt").read_text().splitlines()
+    assert "one/fold_0 1" in lines and any(re.match(r"finished with \d+ models", line) for line in lines)
     assert (store / "deploy" / "guest_median_ensemble" / "guest_program" / "model.guest.pt2").is_file()
     assert command("discover", "--store", "store", "--json").json()["left_out"] == []
 
@@ -314,6 +318,7 @@ def test_the_contract_tests_cover_the_entries(python, work: Path) -> None:
         "training/soups/test_contract.py": "guest_soup",
         "training/plans/test_contract.py": "guest_plan",
         "pipeline/stages/test_contract.py": "guest_audit",
+        "trackers/test_contract.py": "guest_notes",
     }
     tests = [f"tests/{file}" for file in folders]
     chosen = " or ".join(dict.fromkeys(folders.values()))

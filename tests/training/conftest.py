@@ -24,7 +24,6 @@ def nets(monkeypatch):
     """Make `python:tiny_nets:...` importable, here and in processes that a test starts."""
     monkeypatch.syspath_prepend(str(NETS))
     monkeypatch.setenv("PYTHONPATH", str(NETS), prepend=os.pathsep)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ from committee.pipeline.model_card.text import card_text, table
 
 def files(subject: Subject, others: Content) -> Content:
     """Return the card `README.md` of a bundle with these other files."""
+    words, difference = subject.words, subject.difference
     text = card_text(
         subject,
         form="in one ONNX file",
         use=_use(subject, others),
         files=_files(subject, others),
         file=subject.place,
+        differs=f"on real images, {words.difference} {difference:.1e}{words.relative}",
         tags=["onnx", "onnxruntime"],
     )
     return {"README.md": text.encode()}

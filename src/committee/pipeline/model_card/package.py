@@ -71,6 +71,7 @@ def _text(model: Described, facts: Mapping[str, Any]) -> str:
         use=_use(main or next((its["file"] for its in done.values()), "")),
         files=_files(done, facts[CHECKSUMS]),
         file=main or "FILE",
+        differs="the table of files states how far each differs from it on real images",
         tags=["onnx", "onnxruntime"] if main else ["committee"],
     )
 

@@ -28,7 +28,7 @@ USES = {
 
 
 def card_text(
-    model: Described, *, form: str, use: str, files: str, file: str = "", tags: Sequence[str]
+    model: Described, *, form: str, use: str, files: str, file: str, differs: str, tags: Sequence[str]
 ) -> str:
     """Return a model card: YAML metadata with the scores of the test split as `model-index`, and sections.
 
@@ -43,6 +43,8 @@ def card_text(
         The section that lists the files.
     file : str
         The file that `committee predict` opens, for the example of prediction sets.
+    differs : str
+        How far files differ from the model whose scores are stated.
     tags : sequence of str
         Tags of the format; the first is the library of the model.
 
@@ -52,7 +54,7 @@ def card_text(
         Names of classes, targets and data sets are text in it, whatever characters they have.
     """
     sections = [_intro(model, form), use, files, _input(model), *_uses(model), _data(model)]
-    sections += [_scores(model), *_sets(model, file), _classes(model), *_ends(model)]
+    sections += [_scores(model, differs), *_sets(model, file), _classes(model), *_ends(model)]
     body = "\n\n".join(section for section in sections if section)
     return f"---\n{_metadata(model, tags)}---\n\n{body}\n"
 
@@ -134,7 +136,7 @@ def _data(model: Described) -> str:
     )
 
 
-def _scores(model: Described) -> str:
+def _scores(model: Described, differs: str) -> str:
     """Return the scores with their 95% intervals."""
     report = model.report
     if not report:
@@ -150,8 +152,7 @@ def _scores(model: Described) -> str:
         f"## Scores\n\nValues with 95% intervals on the data set {escaped(model.data.name)}: on "
         f"{count(report['n'], 'image')} of its {report['split']} split, and cross-fitted on training images "
         f"that neither the networks nor the combination had seen.{seen} They are those of the model in "
-        f"PyTorch; on real images, {model.words.difference} "
-        f"{model.difference:.1e}{model.words.relative}.\n\n"
+        f"PyTorch; {differs}.\n\n"
         + table(["metric", f"{report['split']} split", "cross-fitted"], rows)
         + f"\n\nThe weights have {report['size_mb']:.1f} MB. One photo takes {latency:.1f} ms in PyTorch, on "
         "the machine that evaluated the model."

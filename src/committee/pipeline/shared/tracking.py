@@ -102,7 +102,7 @@ def _results(store: Store) -> Results:
     files = {f"metrics/{each['name']}.json": stored_metrics(store, each["name"]) / METRICS for each in ranked}
     packages = sorted((store.root / "deploy").glob("[!.]*"))
     files |= {f"packages/{each.name}/{name}": each / name for each in packages for name in RECORDS}
-    files["ensemble_catalog.json"] = store.catalog
+    files |= {"ensemble_catalog.json": store.catalog, "run.json": store.run_report()}
     order = dict.fromkeys([*(each["name"] for each in ranked), *(each.name for each in packages)])
     exported = {name: file for name in order if (file := _exported(store, name)) is not None}
     return Results(

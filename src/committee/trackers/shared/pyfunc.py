@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,12 @@ def save_pyfunc(file: Path, folder: Path) -> Path:
     except ImportError as error:
         raise require("mlflow", "mlflow", "MLflow models") from error
     model = open_exported(file)
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         for each in (file, file.with_name(f"{file.name}.data")):
             if each.is_file():
                 shutil.copyfile(each, Path(temporary) / each.name)
+        # The signature is derived from the model, and need not be tried out with an example.
+        warnings.filterwarnings("ignore", ".*An input example was not provided", UserWarning)
         pyfunc.save_model(
             str(folder),
             loader_module=_load_pyfunc.__module__,
