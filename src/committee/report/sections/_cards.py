@@ -18,7 +18,7 @@ from committee.report.charts.heat import png_uri
 from committee.report.facts import Facts
 from committee.tasks.base import task_of
 
-LISTED = 18
+LISTED = 20
 """Cards of a gallery."""
 VOTERS = 12
 """Members whose predictions a card lists, the best first."""

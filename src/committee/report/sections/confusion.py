@@ -54,7 +54,7 @@ def _chart(report: Report) -> Chart:
     names = [str(each["class"]) for each in report["per_class"]] if report.get("per_class") else []
     if len(names) != len(counts):
         names = [str(index) for index in range(len(counts))]
-    texts = [[str(int(count)) for count in row] for row in counts]
+    texts = [[_written(int(count)) for count in row] for row in counts]
     caption = "Rows: true class; columns: predicted class; color: share of the row."
     if len(counts) > DRAWN:
         caption += (
@@ -62,3 +62,8 @@ def _chart(report: Report) -> Chart:
             "the table below."
         )
     return Chart(name_of(report), heat_map(shares, names, names, caption, texts), caption)
+
+
+def _written(number: int) -> str:
+    """Return a count that fits into a square."""
+    return str(number) if number < 10_000 else f"{number / 1000:.0f}k"

@@ -11,7 +11,7 @@ from committee.report.cells import name_of, scale_of
 from committee.report.charts.bars import interval_bar
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
-from committee.report.text import OVER_CALIBRATED, is_over_calibrated, score
+from committee.report.text import score
 
 
 class Gains(ReportSection):
@@ -41,23 +41,28 @@ class Gains(ReportSection):
                 continue
             scale = scale_of([gain for _, gain in listed], zero=True)
             listed.sort(key=lambda each: -each[1]["value"])
+            others = {str(gain["against"]) for _, gain in listed}
             rows = [
                 [
-                    Cell(name, note=f"against the {gain['against']}"),
+                    name,
                     Cell("", gain["value"], interval_bar(gain, scale, _color(gain), zero=True)),
                     Cell(score(metric, gain), gain["value"], style="score"),
-                    Cell("proven", style="proven") if gain["proven"] else Cell("not proven", style="muted"),
+                    _verdict(gain, len(others) > 1),
                 ]
                 for name, gain in listed
             ]
             note = (
-                "Paired differences on the same rows; right of the dashed line (0) is better. The limits "
-                "hold for all "
-                "models of the table together: a gain is proven if its interval is above 0."
+                f"Paired differences from the {others.pop() if len(others) == 1 else 'best single member'} on the "
+                "same rows; right of the dashed line (0) is better. The limits hold for all models of the table "
+                "together: a gain is proven if its interval is above 0."
             )
-            if any(is_over_calibrated(gain) for _, gain in listed):
-                note += f" {OVER_CALIBRATED}"
             yield Table(["model", "difference", f"{metric} gain", "verdict"], rows, metric, note)
+
+
+def _verdict(gain: Mapping[str, Any], named: bool) -> Cell:
+    """Return whether a gain is proven and, if models are compared with different members, with which."""
+    text, style = ("proven", "proven") if gain["proven"] else ("not proven", "muted")
+    return Cell(text, style=style, note=f"against the {gain['against']}" if named else "")
 
 
 def _color(gain: Mapping[str, Any]) -> int | None:

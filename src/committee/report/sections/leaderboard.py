@@ -12,7 +12,7 @@ from committee.report.cells import better, interval_cell, latency, name_of, scal
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
-from committee.report.text import gain_in_words
+from committee.report.text import OVER_CALIBRATED, gain_in_words, is_over_calibrated
 
 CROSS_FITTED, TEST = "cross_fitted", "metrics"
 """The parts of reports that have scores."""
@@ -93,6 +93,8 @@ def _note(facts: Facts, metrics: Sequence[str]) -> str:
     )
     if any(report.get("rows") == "val" for report in facts.reports):
         note += " * Scored on the val split: these members have no out-of-fold predictions."
+    if any(is_over_calibrated((report.get("gain") or {}).get(facts.metric)) for report in facts.reports):
+        note += f" {OVER_CALIBRATED}"
     if any(report.get("seen") for report in facts.reports):
         note += " + May be too good: an adopted member may have been trained on some of the test images."
     return note

@@ -7,7 +7,7 @@ from typing import Any
 
 from committee.metrics.conformal import METHODS
 from committee.pipeline.shared.reports import Report
-from committee.report.blocks import Block, Chart, Row, Table
+from committee.report.blocks import Block, Chart, Details, Row, Table
 from committee.report.cells import name_of
 from committee.report.charts.frame import Frame
 from committee.report.charts.scale import Scale
@@ -35,12 +35,19 @@ class Sets(ReportSection):
         """Yield the charts of sets, and the tables."""
         report = next(each for each in facts.shown if each.get("sets"))
         charts = list(_charts(report, report["sets"]))
+        tables = [*_tables(report)]
         if charts:
             yield Row(charts)
-        for title, columns, rows in sets_tables(report):
-            if rows:
-                text = [["" if cell is None else str(cell) for cell in row] for row in rows]
-                yield Table(columns, text, f"{name_of(report)}: {title}")
+            yield Details("These sets and answers in numbers", tables)
+        else:
+            yield from tables
+
+
+def _tables(report: Report) -> Iterator[Table]:
+    for title, columns, rows in sets_tables(report):
+        if rows:
+            text = [["" if cell is None else str(cell) for cell in row] for row in rows]
+            yield Table(columns, text, f"{name_of(report)}: {title}")
 
 
 def _charts(report: Report, found: Mapping[str, Any]) -> Iterator[Chart]:

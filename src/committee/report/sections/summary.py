@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from committee.base.text import count
 from committee.pipeline.shared.best import is_proven
 from committee.pipeline.shared.reports import Report, value_of
-from committee.report.blocks import Block, Cell, Table, Text
+from committee.report.blocks import Block, Cell, Details, Table, Text
 from committee.report.cells import latency, name_of, size
 from committee.report.facts import Facts
 from committee.report.sections._front import front
@@ -128,7 +128,11 @@ def _missing(facts: Facts) -> Iterator[Block]:
     for what, found in (("Failed", facts.failed), ("Not shown", facts.left_out)):
         if found:
             rows = [[name, Cell(reason, style="wrap")] for name, reason in found.items()]
-            yield Table(["name", "reason"], rows, f"{what}: {count(len(found), 'model')}")
+            title = f"{what}: {count(len(found), 'model')}"
+            if len(rows) > LISTED:
+                yield Details(title, [Table(["name", "reason"], rows)])
+            else:
+                yield Table(["name", "reason"], rows, title)
     data: Mapping[str, int] = next((each["data"] for each in facts.reports if "data" in each), {})
     if data.get("quarantined"):
         yield Text(
