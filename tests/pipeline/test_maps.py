@@ -22,6 +22,8 @@ from committee.pipeline.shared.map_scores import MapsOfMembers, Scored, score_ma
 from committee.pipeline.shared.sets import voting
 from committee.pipeline.shared.splits import load_predictions
 from committee.recipe.load import load_recipe
+from committee.report.facts import Facts
+from committee.report.page import parts_of
 from committee.store.layout import Store
 
 VERBS = ("train", "build-ensemble", "evaluate")
@@ -217,3 +219,15 @@ def test_damaged_maps_fail_the_models_that_have_them_alone(maps_root, map_settin
     assert {*failed} == {"checkpoints/first_s0/refit", "soft_voting_ensemble"}
     assert all(f"{file.as_posix()}: expected" in str(each) for each in failed.values())
     assert report(root, "first_s1")["metrics"] == report(maps_root, "first_s1")["metrics"]
+
+
+def test_the_report_shows_whole_images_with_masks(maps_root, tmp_path):
+    store = Store(shutil.copytree(maps_root, tmp_path / "store"))
+    parts = {part.key: part for part in parts_of(Facts(store))}
+    assert {"map_images", "reliability", "confusion", "classes"} <= set(parts)
+    assert not {"mistakes", "disagreement", "label_errors", "sets"} & set(parts)
+    cards = parts["map_images"].blocks[0].cards
+    assert len(cards) == 3 and all(card.image.startswith("data:image/") for card in cards)
+    shutil.rmtree(store.root / "cache")
+    gallery = next(part for part in parts_of(Facts(store)) if part.key == "map_images").blocks[0]
+    assert not any(card.image for card in gallery.cards)

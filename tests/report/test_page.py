@@ -130,6 +130,20 @@ def test_what_is_missing_or_damaged_is_said(hostile_root: Path, tmp_path: Path) 
     assert "out-of-fold rows" in text  # in place of the test split
 
 
+def test_reports_of_earlier_versions_and_without_a_test_split_have_fewer_sections(hostile_root: Path) -> None:
+    facts = Facts(Store(hostile_root))
+    kept = ("name", "kind", "inference", "cross_fitted", "latency_ms", "size_mb", "rows")
+    facts.reports = [
+        {**{key: report[key] for key in kept}, "metrics": {}, "gain": {}} for report in facts.reports
+    ]
+    parts = parts_of(facts)
+    shown = {"summary", "leaderboard", "pareto", "reliability", "risk_coverage", "diversity"}
+    shown |= {"learning_curves", "mistakes", "label_errors", "recipe"}
+    assert {part.key for part in parts} == shown
+    styles = [getattr(block, "style", "") for part in parts for block in part.blocks]
+    assert "warning" not in styles
+
+
 def test_two_stores_are_compared(hostile_root: Path, numbers_root: Path, tmp_path: Path, cli: Any) -> None:
     other = Store(shutil.copytree(hostile_root, tmp_path / "other"))
     run = json.loads(other.run_report().read_text("utf-8"))

@@ -47,14 +47,15 @@ class Gains(ReportSection):
                     name,
                     Cell("", gain["value"], interval_bar(gain, scale, _color(gain), zero=True)),
                     Cell(score(metric, gain), gain["value"], style="score"),
-                    _verdict(gain, len(others) > 1),
+                    _verdict(gain, named=len(others) > 1),
                 ]
                 for name, gain in listed
             ]
+            other = others.pop() if len(others) == 1 else "best single member"
             note = (
-                f"Paired differences from the {others.pop() if len(others) == 1 else 'best single member'} on the "
-                "same rows; right of the dashed line (0) is better. The limits hold for all models of the table "
-                "together: a gain is proven if its interval is above 0."
+                f"Paired differences from the {other} on the same rows; right of the dashed line (0) is "
+                "better. The limits hold for all models of the table together: a gain is proven if its "
+                "interval is above 0."
             )
             yield Table(["model", "difference", f"{metric} gain", "verdict"], rows, metric, note)
 
