@@ -21,6 +21,7 @@ pytest.importorskip("onnxruntime")
 
 from committee.exporters import _predict_script
 from committee.images.decode import decode
+from committee.inference.palette import palette
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 14, 4), dtype=np.uint8)
 
@@ -109,3 +110,8 @@ def test_it_imports_nothing_of_committee() -> None:
     text = Path(_predict_script.__file__).read_text(encoding="utf-8")
     assert "import committee" not in text and "from committee" not in text
     assert importlib.util.find_spec("onnxruntime")
+
+
+@pytest.mark.parametrize("classes", [2, 256])
+def test_its_masks_have_the_colors_of_those_of_the_command_line(classes: int) -> None:
+    assert _predict_script.palette(classes) == palette(classes).tobytes()

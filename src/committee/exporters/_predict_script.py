@@ -22,6 +22,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+COLORS = "000000 e69f00 56b4e9 009e73 f0e442 0072b2 d55e00 cc79a7"  # of the first classes (Okabe and Ito)
 DEPTHS = {"1": 255.0, "L;2": 85.0, "L;4": 17.0, "RGB;16B": 1 / 256}  # from a PNG file to Pillow's 8 bits
 
 
@@ -79,6 +80,15 @@ class Model:
         return dict(zip(self.class_names, means.tolist(), strict=True))
 
 
+def palette(classes: int) -> bytes:
+    """Return the red, green and blue of each class: `COLORS`, then hues at steps of the golden ratio."""
+    found = bytearray.fromhex(COLORS)
+    for k in range(classes - len(found) // 3):
+        color = colorsys.hsv_to_rgb(k * 0.618033988749895 % 1, 0.55 + 0.3 * (k % 2), 0.95 - 0.2 * (k % 3))
+        found += bytes(round(255 * part) for part in color)
+    return bytes(found[: 3 * classes])
+
+
 def save_map(outputs: np.ndarray[Any, np.dtype[np.float32]], photo: str, is_class: bool) -> str:
     """Write the map of a photo, unless the file exists; return its path."""
     path = Path("masks" if is_class else "values", f"{Path(photo).name}{'.png' if is_class else '.npy'}")
@@ -86,9 +96,8 @@ def save_map(outputs: np.ndarray[Any, np.dtype[np.float32]], photo: str, is_clas
     with path.open("xb") as file:
         if is_class:
             image = Image.fromarray(outputs.argmax(0).astype(np.uint8 if len(outputs) <= 256 else np.uint16))
-            if image.mode == "L":  # black, and hues at steps of the golden ratio
-                colors = [colorsys.hsv_to_rgb(0.618 * index % 1, 0.7, 0.9) for index in range(len(outputs))]
-                image.putpalette([0, 0, 0, *(round(255 * part) for color in colors[1:] for part in color)])
+            if image.mode == "L":
+                image.putpalette(palette(len(outputs)))
             image.save(file, "PNG")
         else:
             np.save(file, outputs)
