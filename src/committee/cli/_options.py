@@ -36,6 +36,15 @@ def add_recipe(parser: ArgumentParser, is_used: bool = True) -> None:
     add_trust(parser)
 
 
+def add_config(parser: ArgumentParser, purpose: str, example: str) -> None:
+    """Add `--config FILE`, `--set KEY=VALUE` and `--trust NAME` to a verb whose argument is no recipe."""
+    text = f"recipe, for its {purpose} and its python: backbones"
+    parser.add_argument("--config", dest="recipe", metavar="FILE", help=text)
+    add_set(parser, f"replace one value of the recipe, such as {example}")
+    add_trust(parser)
+    parser.set_defaults(config=None)
+
+
 def add_set(parser: ArgumentParser, purpose: str) -> None:
     """Add `--set KEY=VALUE`."""
     parser.add_argument(

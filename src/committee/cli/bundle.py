@@ -16,7 +16,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from committee.cli._options import add_json, add_set, add_store, add_trust, recipe_of, store_of
+from committee.cli._options import add_config, add_json, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_table
 
 GROUP = "Results"
@@ -55,11 +55,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add("--check", type=Path, metavar="PATH", help="verify this bundle, instead of writing one")
     add_store(parser)
-    add("--config", dest="recipe", metavar="FILE", help="recipe, for its data set and its python: backbones")
-    add_set(parser, "replace one value of the recipe, such as dataset.path=photos")
-    add_trust(parser)
+    add_config(parser, "data set", "dataset.path=photos")
     add_json(parser)
-    parser.set_defaults(config=None)
 
 
 def run(arguments: Namespace) -> int:

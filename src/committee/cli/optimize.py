@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from committee.cli._options import add_json, add_set, add_store, add_trust, recipe_of, store_of
+from committee.cli._options import add_config, add_json, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_table
 
 GROUP = "Results"
@@ -50,12 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_store(parser)
     add_json(parser)
-    parser.add_argument(
-        "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
-    )
-    add_set(parser, "replace one value of the recipe, such as device=cpu")
-    add_trust(parser)
-    parser.set_defaults(config=None)
+    add_config(parser, "device", "device=cpu")
 
 
 def run(arguments: Namespace) -> int:

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any
 from committee.base.text import duration
 from committee.cli._maps import Keeper, add_maps, check_maps, tiles_of, tiles_suffix
 from committee.cli._options import (
+    add_config,
     add_dry_run,
-    add_set,
     add_store,
-    add_trust,
     add_uncertainty,
     recipe_of,
     store_of,
@@ -85,12 +84,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_uncertainty(parser)
     add_store(parser)
     add_dry_run(parser)
-    parser.add_argument(
-        "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
-    )
-    add_set(parser, "replace one value of the recipe, such as device=cpu")
-    add_trust(parser)
-    parser.set_defaults(config=None)
+    add_config(parser, "device", "device=cpu")
 
 
 def run(arguments: Namespace) -> int:
