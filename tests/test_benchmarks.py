@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
+import runpy
 import sys
 import warnings
 from pathlib import Path
@@ -20,24 +20,20 @@ NAMES = sorted({file.stem for file in FOLDER.glob("*.py")} - {"harness", "all", 
 
 
 @pytest.fixture
-def measured(monkeypatch):
-    """Return the rows of a file: in this process, which has imported torch already."""
+def benchmarks(monkeypatch):
+    """Make the files importable in this process, which has imported torch already."""
     known = set(sys.modules)
     monkeypatch.syspath_prepend(str(FOLDER))
-
-    def run(name):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return importlib.import_module(name).measure(True)
-
-    yield run
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
     for name in [name for name in set(sys.modules) - known if (FOLDER / f"{name}.py").exists()]:
         del sys.modules[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_runs(name, measured):
-    rows = measured(name)
+def test_runs(name, benchmarks):
+    rows = importlib.import_module(name).measure(True)
     assert rows
     for row in rows:
         assert row.question and row.work
@@ -45,11 +41,12 @@ def test_runs(name, measured):
         assert row.ours is not None or any(reason in row.note for reason in unknown)
 
 
-def test_the_command_line_keeps_the_rows(tmp_path):
+def test_the_command_line_keeps_the_rows(benchmarks, tmp_path, monkeypatch, capsys):
     answer = tmp_path / "rows.json"
-    command = [sys.executable, FOLDER / "metrics.py", "--quick", "--json", answer]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(answer.read_text(encoding="utf-8"))
+    monkeypatch.setattr(sys, "argv", ["metrics.py", "--quick", "--json", str(answer)])
+    runpy.run_path(str(FOLDER / "metrics.py"), run_name="__main__")
+    found, printed = json.loads(answer.read_text(encoding="utf-8")), capsys.readouterr().out
     assert found["quick"] is True and found["about"]["versions"]["numpy"]
+    assert found["rows"]
     for row in found["rows"]:
-        assert row["question"] in done.stdout and row["work"] in done.stdout
+        assert row["question"] in printed and row["work"] in printed
