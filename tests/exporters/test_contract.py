@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,24 +66,24 @@ def tiny() -> Ensemble:
 
 
 @pytest.fixture(scope="session")
-def exported(tiny, photos, tmp_path_factory) -> Callable[[str], tuple[Path, dict[str, Any]]]:
+def exported(tiny, photos, once) -> Callable[[str], tuple[Path, dict[str, Any]]]:
     """Return a function that packages `tiny` once in a format; it skips what this machine cannot write."""
-    made: dict[str, tuple[Path, dict[str, Any]]] = {}
+
+    def write(name: str, folder: Path) -> None:
+        card, batches = Card("pair", CLASSES, FACTS), several_sizes(list(photos))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(Path(__file__).parent)
+            status = package(tiny, card, folder / "package", [OPTIONS.get(name, name)], batches)
+        (entry,) = status["formats"].values()
+        (folder / "entry.json").write_text(json.dumps(entry), encoding="utf-8")
 
     def of(name: str) -> tuple[Path, dict[str, Any]]:
-        if name not in made:
-            folder = tmp_path_factory.mktemp("deploy")
-            card, batches = Card("pair", CLASSES, FACTS), several_sizes(list(photos))
-            with pytest.MonkeyPatch.context() as patch:
-                patch.syspath_prepend(Path(__file__).parent)
-                status = package(tiny, card, folder, [OPTIONS.get(name, name)], batches)
-            (entry,) = status["formats"].values()
-            made[name] = folder, entry
-        folder, entry = made[name]
+        folder = once(f"exported-{name}", partial(write, name))
+        entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
         if entry["status"] == "missing":
             pytest.skip(entry["reason"])
         assert entry["status"] == "done", entry
-        return folder, entry
+        return folder / "package", entry
 
     return of
 
