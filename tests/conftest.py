@@ -54,10 +54,15 @@ SLOW = {"once", "nets", "packaged", "exported"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what has such a fixture: `make test-fast` leaves it out."""
+    """Mark as slow what has such a fixture: `make test-fast` leaves it out.
+
+    The files of this folder, which have the longest tests, are first: at the end of a run, a process without
+    tests waits for the others.
+    """
     for item in items:
         if not SLOW.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 
 class Said(NamedTuple):
@@ -174,10 +179,12 @@ def alone(folder: Path) -> Iterator[None]:
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     """Fill a folder once per run, also where several processes share the run: `once(name, fill) -> folder`.
 
-    The folder is to be read only: tests that write take a copy of it.
+    The folder is to be read only: tests that write take a copy of it. Runs of pytest that a test starts use
+    the folders of the run it is part of.
     """
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    own = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    shared = Path(os.environ.setdefault("COMMITTEE_TESTS_ONCE", str(own)))
 
     def make(name: str, fill: Callable[[Path], None]) -> Path:
         folder, done = shared / name / "folder", shared / name / "done"

@@ -103,8 +103,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(guest: Path) -> dict[str, str]:
-    """The environment of a process with the project and the guest in its path."""
+def environment(guest: Path, once: Callable[..., Path]) -> dict[str, str]:
+    """The environment of a process with the project and the guest in its path.
+
+    The folders of `once` are in it, so that a process that runs tests does not train the same networks again.
+    """
     path = os.pathsep.join([str(Path(committee.__file__).parents[1]), str(guest)])
     return {
         **os.environ,
