@@ -3,8 +3,8 @@
 A page is one session: its blocks run in order, in one empty folder and one namespace. A fenced block whose
 info string ends in `file=NAME` is written to that file first. A line followed by `# exit N` must end with N.
 Pages that begin with the same files and commands share them: they run once, and each page goes on in a copy
-of the folder that they leave. Data sets of digits have half of their rows here: no test reads the figures
-of a page.
+of the folder that they leave. Data sets of digits have a quarter of their rows here: no test reads the
+figures of a page.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +30,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)")
-WHOLE = {"README.md"}
-"""Pages that name rows of the second half."""
+EACH = {"README.md": 1, "combine-predictions.md": 2}
+"""Which scans of digits there are in pages that name a number of rows; in others it is every fourth."""
 DIGITS = sklearn.datasets.load_digits()
 
 
@@ -82,10 +83,10 @@ def run(steps: Iterable[Step], name: str) -> None:
             assert code == int(expected or 0), f"$ {step.text} ended with exit code {code}"
 
 
-def half_of_digits(*, return_X_y: bool = False) -> Any:
-    """Return every other scan, in place of `sklearn.datasets.load_digits`."""
-    half = type(DIGITS)(**{name: DIGITS[name][::2] for name in ("data", "images", "target")})
-    return (half.data, half.target) if return_X_y else half
+def part_of_digits(each: int, *, return_X_y: bool = False) -> Any:
+    """Return every second scan, every third, ..., in place of `sklearn.datasets.load_digits`."""
+    part = type(DIGITS)(**{name: DIGITS[name][::each] for name in ("data", "images", "target")})
+    return (part.data, part.target) if return_X_y else part
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -93,8 +94,8 @@ def test_snippets_run(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: Callable[..., Path]
 ) -> None:
     steps, before, done = STEPS[page], None, 0
-    if page.name not in WHOLE:
-        monkeypatch.setattr(sklearn.datasets, "load_digits", half_of_digits)
+    digits = partial(part_of_digits, EACH.get(page.name, 4))
+    monkeypatch.setattr(sklearn.datasets, "load_digits", digits)
 
     def go_on(folder: Path, end: int | None) -> None:
         if before is not None:
