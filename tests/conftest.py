@@ -123,6 +123,20 @@ def _one_registry() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _timed_once() -> Iterator[None]:
+    """Time each model and file once: on a busy machine, measurements are repeated."""
+    from committee.models.timing import interleaved
+    from committee.pipeline.comparing import served
+    from committee.pipeline.shared import costs, trials
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "AGAIN", 1)
+        for module in (costs, trials, served):
+            patch.setattr(module, "interleaved", functools.partial(interleaved, rounds=1, most=1))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """Take back what a verb set up in the package's logger, also one in a fixture of several tests."""
@@ -252,6 +266,23 @@ def trained(trained_root: Path, tmp_path: Path) -> Store:
     return Store(shutil.copytree(trained_root, tmp_path / "trained"))
 
 
+@pytest.fixture
+def trained_with(once: Once, trained_root: Path, tmp_path: Path) -> Callable[..., Store]:
+    """Return a copy of that store with further results, which are made once per run.
+
+    `trained_with(name, add)` calls `add(store)` if no test has done so under this name.
+    """
+    from committee.store.layout import Store
+
+    def make(name: str, add: Callable[[Store], object]) -> Store:
+        def fill(folder: Path) -> None:
+            add(Store(shutil.copytree(trained_root, folder / "store")))
+
+        return Store(shutil.copytree(once(name, fill) / "store", tmp_path / "trained"))
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def number_settings(once: Once) -> list[str]:
     """Overrides of a recipe that trains two tiny networks on the ink of digits, in two targets."""
@@ -306,26 +337,6 @@ def with_val(trained: Store) -> Store:
     return trained
 
 
-@contextlib.contextmanager
-def timing_once() -> Iterator[None]:
-    """Time each model once: on a busy machine measurements are repeated, of which `test_costs` has tests."""
-    from committee.models.timing import interleaved
-    from committee.pipeline.shared import costs, trials
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(costs, "AGAIN", 1)
-        for module in (costs, trials):
-            patch.setattr(module, "interleaved", functools.partial(interleaved, rounds=1, most=1))
-        yield
-
-
-@pytest.fixture(scope="module")
-def timed_once() -> Iterator[None]:
-    """Time each model of a test file once; see `timing_once`."""
-    with timing_once():
-        yield
-
-
 @pytest.fixture(scope="session")
 def hostile_root(once: Once) -> Path:
     """The folder of a store whose classes have hostile names, run once: to be read only.
@@ -354,8 +365,7 @@ def hostile_root(once: Once) -> Path:
             "runs.score_ensemble.methods=[soft_voting, weighted]",
             "exports.enable=false",
         ]
-        with timing_once():
-            outcome = run(load_recipe(None, settings), Store(folder / "store"))
+        outcome = run(load_recipe(None, settings), Store(folder / "store"))
         assert not outcome.failed, outcome.failed
 
     return once("hostile", fill) / "store"

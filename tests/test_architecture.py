@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,23 @@ def dotted(path: Path) -> str:
 
 MODULES = {dotted(path): path for path in FILES}
 PACKAGES = {dotted(path) for path in FILES if path.name == "__init__.py"}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
-NODES = [node for tree in TREES.values() for node in ast.walk(tree)]
+FAMILIES = {
+    name
+    for path in FILES
+    for name in re.findall(r'\bFamily\(\s*"([\w.]+)"', path.read_text(encoding="utf-8"))
+}
+"""The packages that some file makes a family of."""
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Return the parsed source of each module: only a process that runs these tests needs seconds for it."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+@cache
+def nodes() -> list[ast.AST]:
+    return [node for tree in trees().values() for node in ast.walk(tree)]
 
 
 def level_of(module: str) -> int:
@@ -90,19 +106,6 @@ def is_entry(module: str, family: str) -> bool:
     return package == family and leaf != "base" and leaf[0] != "_" and module not in PACKAGES
 
 
-def families() -> set[str]:
-    """The packages that some file makes a family of, and the verbs."""
-    found = {"committee.cli"}
-    for tree in TREES.values():
-        for node in ast.walk(tree):
-            named = (
-                isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Family"
-            )
-            if named and node.args and isinstance(node.args[0], ast.Constant):
-                found.add(str(node.args[0].value))
-    return found
-
-
 OWN = [name for name in MODULES if name != "committee"]
 
 
@@ -114,7 +117,7 @@ def test_imports_go_downwards() -> None:
     wrong = [
         f"{MODULES[module]}:{line} imports {name}"
         for module in OWN
-        for name, line in imports(TREES[module])
+        for name, line in imports(trees()[module])
         if name.count(".") and level_of(name) > level_of(module)
     ]
     assert not wrong
@@ -124,20 +127,20 @@ def test_no_name_is_imported_from_a_package_or_by_dots() -> None:
     wrong = [
         f"{MODULES[module]}:{line} imports {name}"
         for module in OWN
-        for name, line in imports(TREES[module])
+        for name, line in imports(trees()[module])
         if name in PACKAGES or name.startswith(".")
     ]
     assert not wrong
 
 
-@pytest.mark.parametrize("family", sorted(families()))
+@pytest.mark.parametrize("family", sorted({"committee.cli", *FAMILIES}))
 def test_no_entry_of_a_family_is_imported_by_another(family: str) -> None:
     entries = {name for name in MODULES if is_entry(name, family)}
     wrong = [
         f"{MODULES[module]}:{line} imports {name}"
         for module in MODULES
         if module.rpartition(".")[0] == family
-        for name, line in imports(TREES[module])
+        for name, line in imports(trees()[module])
         if name in entries
     ]
     assert not wrong
@@ -153,7 +156,7 @@ def private_owner(name: str) -> str | None:
 def test_what_begins_with_an_underscore_is_imported_in_its_own_folder_alone() -> None:
     found = (
         (module, f"{node.module}.{each.name}", node.lineno)
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("committee")
         for each in node.names
@@ -167,16 +170,16 @@ def test_what_begins_with_an_underscore_is_imported_in_its_own_folder_alone() ->
 
 
 def test_every_function_of_a_file_is_used_in_the_package_or_offered_by_it() -> None:
-    used = names_in(*TREES.values()) | {node.attr for node in NODES if isinstance(node, ast.Attribute)}
+    used = names_in(*trees().values()) | {node.attr for node in nodes() if isinstance(node, ast.Attribute)}
     for path in FILES:  # examples in docstrings
         used |= {
             word for line in EXAMPLE.findall(path.read_text("utf-8")) for word in re.findall(r"\w+", line)
         }
-    inits = (node for package in PACKAGES for node in ast.walk(TREES[package]))
+    inits = (node for package in PACKAGES for node in ast.walk(trees()[package]))
     used |= {each.name for node in inits if isinstance(node, ast.ImportFrom) for each in node.names}
     unused = [
         f"{MODULES[module]}:{node.lineno} {node.name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name not in used
     ]
@@ -187,17 +190,17 @@ def test_no_option_is_accepted_and_ignored() -> None:
     """Constructors use each of their parameters, and some file reads each key of a recipe."""
     ignored = [
         f"{MODULES[module]}:{node.lineno} {name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.name == "__init__"
         for name in {each.arg for each in (*node.args.args, *node.args.kwonlyargs)} - names_in(*node.body)
         if name != "self"
     ]
-    read = {node.attr for node in NODES if isinstance(node, ast.Attribute)}
-    read |= {node.value for node in NODES if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    read = {node.attr for node in nodes() if isinstance(node, ast.Attribute)}
+    read |= {node.value for node in nodes() if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     keys = [
         (module, node.target)
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         if module.startswith("committee.recipe.")
         for section in tree.body
         if isinstance(section, ast.ClassDef)
@@ -215,8 +218,8 @@ def names_in(*nodes: ast.AST) -> set[str]:
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_package_files_hold_only_lazy_reexports(package: str) -> None:
-    statements = [ast.unparse(node) for node in TREES[package].body]
-    assert not statements or ast.get_docstring(TREES[package])
+    statements = [ast.unparse(node) for node in trees()[package].body]
+    assert not statements or ast.get_docstring(trees()[package])
     assert not [each for each in statements[1:] if not REEXPORT.fullmatch(each)]
 
 
@@ -224,7 +227,7 @@ def test_files_and_functions_are_short() -> None:
     long = [f"{path}: {n} lines" for path in FILES if (n := len(path.read_text("utf-8").splitlines())) > 400]
     long += [
         f"{MODULES[name]}:{node.lineno} {node.name}: {lines_of(node)} lines"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and lines_of(node) > 50
     ]
@@ -239,7 +242,7 @@ def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (node.end_lineno or 0) - node.lineno + 1 - docstring
 
 
-@pytest.mark.parametrize("family", sorted(families() - {"committee.cli"}))
+@pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_every_entry_of_a_family_loads(family: str) -> None:
     entries: Family[object] = Family(family, "entry")
     assert entries.names()
@@ -253,7 +256,7 @@ def test_the_table_of_families_has_a_row_with_a_contract_for_each() -> None:
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     assert {len(row) for row in rows} == {3}
     folders = {f"committee.{row[1].strip('`/').replace('/', '.')}" for row in rows}
-    assert folders == families()
+    assert folders == {"committee.cli", *FAMILIES}
 
 
 def test_command_line_files_import_only_what_is_light() -> None:
@@ -269,7 +272,7 @@ def test_command_line_files_import_only_what_is_light() -> None:
         f"{MODULES[module]} imports {name}"
         for module in MODULES
         if module.startswith("committee.cli.")
-        for name in imported_at_once(TREES[module])
+        for name in imported_at_once(trees()[module])
         if not {name, name.split(".")[0]} & light and not name.startswith("committee.cli._")
     ]
     assert not heavy

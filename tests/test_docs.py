@@ -24,8 +24,6 @@ import sklearn.datasets
 
 from committee.cli.main import main
 
-pytestmark = pytest.mark.usefixtures("timed_once")
-
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -11,8 +11,13 @@ import pytest
 import committee
 
 ROOT = Path(committee.__file__).parent
+SLOW = ("exporters", "in_memory")
+"""Folders whose examples export or train networks."""
 MODULES = [
-    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+    pytest.param(
+        ".".join(path.relative_to(ROOT.parent).with_suffix("").parts),
+        marks=[pytest.mark.slow] if path.relative_to(ROOT).parts[0] in SLOW else [],
+    )
     for path in sorted(ROOT.rglob("*.py"))
     if ">>> " in path.read_text(encoding="utf-8")
 ]

@@ -11,8 +11,6 @@ import pytest
 from committee.cli.debug import sections
 from committee.store.layout import Store
 
-pytestmark = pytest.mark.usefixtures("timed_once")
-
 SMALL = ("--set", "dataset.img_size=32", "--set", "device=cpu", "--set", "exports.formats=[state_dict]")
 
 

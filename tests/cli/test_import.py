@@ -26,9 +26,9 @@ def test_import(left: Path, cli, tmp_path: Path) -> None:
     said = cli(*words, "--dry-run")
     assert said.code == 0, said.err
     lines = [line.split() for line in said.out.splitlines()]
-    assert ["cnn"] in lines or any(line[:1] == ["cnn"] for line in lines)
+    assert any(line[:1] == ["cnn"] for line in lines)
     assert "would be stored" in said.out and "folders of a backbone" in said.out
-    assert "deploy/vit/model.onnx" in said.out or "vit/model.onnx" in said.out
+    assert "vit/model.onnx" in said.out
     assert not (tmp_path / "store").exists()
     said = cli(*words)
     store = (tmp_path / "store").as_posix()

@@ -14,7 +14,7 @@ from committee.models import planner
 from committee.models.engine_race import Race
 from committee.store.layout import Store
 
-pytestmark = pytest.mark.usefixtures("planted", "timed_once")
+pytestmark = pytest.mark.usefixtures("planted")
 
 MEMBER = "test_resnet"
 

@@ -55,17 +55,24 @@ def test_is_one_file(file):
     assert sorted(path.name for path in file.parent.iterdir()) == ["model.onnx", "predict.py"]
 
 
-def test_weights_past_the_limit_lie_beside_it(tmp_path, vote, photos, monkeypatch):
+@pytest.fixture
+def linear() -> Member:
+    """A member that is exported in a second, with 6 KB of weights."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
+    return Member.from_module(net, classes=["ant", "bee"], size=16, fit="pad", name="net").eval()
+
+
+def test_weights_past_the_limit_lie_beside_it(tmp_path, linear, photos, monkeypatch):
     monkeypatch.setattr(_onnx_graph, "LARGEST_FILE", 1000)
-    file = Onnx().export(vote, torch.from_numpy(photos), tmp_path, CARD)
+    file = Onnx().export(linear, torch.from_numpy(photos), tmp_path, Card.of(linear, "net"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data", "predict.py"]
-    reference = ModulePredictor(vote, "vote", CARD.class_names)
-    check_parity(reference, OnnxPredictor(file), several_sizes(photos), "onnx of vote")
+    reference = ModulePredictor(linear, "net", linear.class_names)
+    check_parity(reference, OnnxPredictor(file), several_sizes(photos), "onnx of net")
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad"])
-def test_gray_images_and_channels_last_weights(tmp_path, with_view, photos, fit):
-    module = with_view("test_efficientnet.r160_in1k", 48, fit, 1).to(memory_format=torch.channels_last).eval()
+@pytest.mark.parametrize(("name", "fit"), [("test_resnet", "crop"), ("test_efficientnet", "pad")])
+def test_gray_images_and_channels_last_weights(tmp_path, with_view, photos, name, fit):
+    module = with_view(f"{name}.r160_in1k", 48, fit, 1).to(memory_format=torch.channels_last).eval()
     gray = photos[:, :1]
     file = Onnx().export(module, torch.from_numpy(gray), tmp_path, CARD)
     assert OnnxPredictor(file).channels == 1
@@ -73,10 +80,8 @@ def test_gray_images_and_channels_last_weights(tmp_path, with_view, photos, fit)
     check_parity(reference, OnnxPredictor(file), several_sizes(gray), "onnx of gray")
 
 
-def test_says_which_squares_are_all_that_it_reads_of_photos(tmp_path, photos):
-    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 2))
-    member = Member.from_module(net, classes=["ant", "bee"], size=16, fit="pad", name="net").eval()
-    file = Onnx().export(member, torch.from_numpy(photos), tmp_path, Card.of(member, "net"))
+def test_says_which_squares_are_all_that_it_reads_of_photos(tmp_path, linear, photos):
+    file = Onnx().export(linear, torch.from_numpy(photos), tmp_path, Card.of(linear, "net"))
     predictor = OnnxPredictor(file)
     assert predictor.canvases == ((16, "pad", 3),)
     squares = np.stack([canvas_of(photo, 16, "pad") for photo in photos])

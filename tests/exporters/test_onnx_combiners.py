@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from committee.combiners.base import COMBINERS, build
@@ -51,23 +52,39 @@ def rows() -> Predictions:
     return Predictions.from_logits(logits, members=NAMES, class_names=CLASSES, labels=labels)
 
 
-def check(module: nn.Module, photos, folder) -> None:
-    batches = several_sizes(list(photos))
+@pytest.fixture(scope="module")
+def of_vectors() -> list[Member]:
+    """Members without the preprocessing of images, which takes most of the time of an export."""
+    torch.manual_seed(0)
+    nets = [nn.Linear(8, 4) for _ in NAMES]
+    return [
+        Member.from_module(net, classes=CLASSES, shape=[8], name=name)
+        for net, name in zip(nets, NAMES, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def vectors() -> list[NDArray[np.float32]]:
+    random = np.random.default_rng(1)
+    return [3 * random.normal(size=(rows, 8)).astype(np.float32) for rows in (5, 1, 40)]
+
+
+def check(module: nn.Module, batches, folder) -> None:
     file = Onnx().export(module.eval(), torch.tensor(batches[0]), folder, Card("it", CLASSES))
     parity = check_parity(ModulePredictor(module, "it", CLASSES), Onnx().load(file, module), batches, "it")
     assert parity["max_abs_diff"] < 1e-6
 
 
 @pytest.mark.parametrize("key", serving(default_task()))
-def test_every_combiner(key, members, rows, photos, tmp_path):
+def test_every_combiner(key, of_vectors, rows, vectors, tmp_path):
     options = {**COMBINERS.load(key).examples(("c", "a"))[0], **FURTHER.get(key, {})}
     combiner = build({"combiner": key, **options}).fit(rows)
-    check(Ensemble(members, combiner, class_names=CLASSES), photos, tmp_path)
+    check(Ensemble(of_vectors, combiner, class_names=CLASSES), vectors, tmp_path)
 
 
 def test_a_member_of_weight_zero(members, photos, tmp_path, recwarn):
     """The logarithm of its weight is -inf, which must not cause a warning."""
-    check(Ensemble(members, weights=[0.5, 0.0, 0.5]), photos, tmp_path)
+    check(Ensemble(members, weights=[0.5, 0.0, 0.5]), several_sizes(list(photos)), tmp_path)
     assert [str(each.message) for each in recwarn] == []
 
 
@@ -75,7 +92,7 @@ def test_an_ensemble_of_ensembles_that_share_members(members, photos, tmp_path):
     inner = Ensemble(members[:2], "hard_voting", name="inner")
     other = Ensemble(members[1:], "logit_averaging", name="other")
     outer = Ensemble([inner, other, members[2]], weights=[0.5, 0.3, 0.2])
-    check(outer, photos, tmp_path)
+    check(outer, several_sizes(list(photos)), tmp_path)
     weights = onnx.load(tmp_path / "model.onnx").graph.initializer
     assert sum(list(tensor.dims) in ([4, 48], [48, 4]) for tensor in weights) == 3, (
         "a shared member is there twice"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,10 @@ PHOTOS = torch.randint(0, 256, (70, 1, 20, 30), dtype=torch.uint8, generator=tor
 
 
 @pytest.fixture
-def built(trained: Store) -> Store:
+def built(trained_with: Callable[..., Store]) -> Store:
     """A store with two members, their vote and a cascade of them."""
-    recipe = load_recipe(None, ["device=cpu"])
-    run_verb("build-ensemble", recipe, trained, methods=["soft_voting", "cascade"])
-    return trained
+    recipe, methods = load_recipe(None, ["device=cpu"]), ["soft_voting", "cascade"]
+    return trained_with("streamed", lambda store: run_verb("build-ensemble", recipe, store, methods=methods))
 
 
 @pytest.mark.parametrize("name", ["soft_voting", "cascade", "test_vit"])

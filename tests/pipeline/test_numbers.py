@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +11,7 @@ from PIL import Image
 
 from committee.errors import CommitteeError
 from committee.models.stored import load_network
-from committee.models.timing import Timing, interleaved
+from committee.models.timing import Timing
 from committee.pipeline.comparing import comparison
 from committee.pipeline.comparing.served import Served
 from committee.pipeline.run import plan_run, run_verb
@@ -95,7 +94,6 @@ def test_files_of_numbers_are_kept_by_their_error_and_compared(
 ):
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(network_files, "CALLS", 2)
-    monkeypatch.setattr(trials, "interleaved", partial(interleaved, rounds=1, most=1))
     store = Store(shutil.copytree(numbers_root, tmp_path / "store"))
     files = [
         "compress={of: [test_resnet], methods: [onnx_static], images: 4}",

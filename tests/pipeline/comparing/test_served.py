@@ -11,9 +11,17 @@ import numpy as np
 import pytest
 
 from committee.errors import ExportError
+from committee.models.timing import interleaved
 from committee.pipeline.comparing import child, served
 from committee.pipeline.comparing.served import serve
 from committee.pipeline.shared.photo import Photos
+
+
+@pytest.fixture(autouse=True)
+def _repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure as often as for users."""
+    monkeypatch.setattr(served, "interleaved", interleaved)
+
 
 PHOTOS = Photos(
     [np.zeros((1, 8, 6), np.uint8), np.ones((1, 4, 5), np.uint8)], np.zeros((32, 1, 8, 6), np.uint8), "photos"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -39,11 +40,13 @@ def half_exit(stages: Stages, *_: object) -> np.ndarray:
 
 
 @pytest.fixture
-def built(trained: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+def built(trained_with: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> Store:
+    def build(store: Store) -> None:
+        outcome = run_verb("build-ensemble", recipe(CASCADES), store)
+        assert outcome.exit_code == 0, outcome.failed
+
     monkeypatch.setattr(cascade, "search", half_exit)
-    outcome = run_verb("build-ensemble", recipe(CASCADES), trained)
-    assert outcome.exit_code == 0, outcome.failed
-    return trained
+    return trained_with("conditional", build)
 
 
 def test_members_are_ordered_by_measured_cost(built: Store) -> None:

@@ -19,6 +19,7 @@ from committee.errors import ExportError, StoreError
 from committee.images.dataset import open_dataset
 from committee.models.batch import Batch
 from committee.models.measure import parameters, size_mb
+from committee.models.timing import interleaved
 from committee.pipeline.shared import costs, network_files
 from committee.pipeline.shared.costs import Costs
 from committee.pipeline.shared.models import load_model
@@ -29,6 +30,13 @@ from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 
 BOTH = {"test_resnet": "refit", "test_vit": "folds"}
+
+
+@pytest.fixture(autouse=True)
+def _repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure as often as for users."""
+    monkeypatch.setattr(costs, "AGAIN", 3)
+    monkeypatch.setattr(costs, "interleaved", interleaved)
 
 
 @pytest.fixture

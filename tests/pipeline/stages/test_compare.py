@@ -34,12 +34,15 @@ def made(store: Store, settings: list[str], *overrides: str) -> Any:
 
 
 @pytest.fixture
-def evaluated(trained: Store, tiny_settings: list[str]) -> Store:
+def evaluated(trained_with: Callable[..., Store], tiny_settings: list[str]) -> Store:
     """A store with two evaluated members and their mean."""
-    recipe = load_recipe(None, tiny_settings)
-    run_verb("build-ensemble", recipe, trained, methods=["soft_voting"])
-    run_verb("evaluate", recipe, trained)
-    return trained
+
+    def add(store: Store) -> None:
+        recipe = load_recipe(None, tiny_settings)
+        run_verb("build-ensemble", recipe, store, methods=["soft_voting"])
+        run_verb("evaluate", recipe, store)
+
+    return trained_with("compared", add)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,12 @@ SMALL = ("runs.meta_fuser.fuser_type=mlp", "runs.meta_fuser.mlp_config={epochs: 
 
 
 @pytest.fixture
-def built(trained: Store) -> Store:
-    assert run_verb("build-ensemble", recipe(), trained, methods=["soft_voting", "weighted"]).exit_code == 0
-    return trained
+def built(trained_with: Callable[..., Store]) -> Store:
+    def build(store: Store) -> None:
+        outcome = run_verb("build-ensemble", recipe(), store, methods=["soft_voting", "weighted"])
+        assert outcome.exit_code == 0
+
+    return trained_with("fused", build)
 
 
 def test_it_reads_ensembles_and_members_by_full_and_short_name(built: Store) -> None:
