@@ -26,7 +26,7 @@ demo: env
 test: env
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# Without what trains or exports networks and without the snippets of the docs: what is not marked `slow`.
+# Without what trains or exports networks, simulates for seconds or runs the docs: what is not marked `slow`.
 test-fast: env
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
 

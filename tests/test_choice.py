@@ -14,6 +14,8 @@ from committee.metrics.classification import evaluate
 from committee.pipeline.combine import combine
 from committee.predictions.table import Predictions
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 METHODS = (
     "soft_voting",

@@ -194,6 +194,7 @@ class Several(nn.Module):
         return torch.stack([backbone(images) for backbone in self.backbones])
 
 
+@pytest.mark.slow
 def test_exported_graphs_take_images_of_any_size(tmp_path: Path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("segmentation_models_pytorch")

@@ -230,6 +230,7 @@ def test_empty_loader():
     assert str(caught.value) == "ensemble: expected batches of (images, labels), got an empty loader."
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_nested_ensemble_can_be_traced_for_export(members: list[Member]):
     nested = Ensemble([Ensemble(members[:2]), members[1], members[2]], weights=[0.5, 0.2, 0.3]).eval()

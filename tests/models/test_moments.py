@@ -97,6 +97,7 @@ def test_members_without_variances_only_disagree(members, images):
         Member.from_module(network(0), classes=["a", "b"], size=8, variance=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["onnx", "torchscript"])
 @pytest.mark.parametrize("rule", ["weighted", "median"])
 def test_files_return_the_standard_deviation(key, rule, members, images, tmp_path):

@@ -15,6 +15,8 @@ from committee.scoring.family import simultaneous
 from committee.scoring.gains import Gain, corrected, paired
 from committee.scoring.resamples import Resamples
 
+pytestmark = pytest.mark.slow
+
 ROWS, FOLDS, METHODS = 300, 5, 7
 FOLD = np.arange(ROWS) % FOLDS
 RESAMPLES = Resamples.draw(FOLD, None, 0, resamples=400)

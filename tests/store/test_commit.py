@@ -357,6 +357,7 @@ print(last)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no SIGKILL")
 def test_a_writer_killed_at_random_moments_leaves_a_readable_store(tmp_path):
     command = [sys.executable, "-c", KILLER, str(tmp_path), "40"]
