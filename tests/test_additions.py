@@ -262,14 +262,14 @@ def test_a_run_uses_all_entries(store: Path, command) -> None:
     assert (store / "counted.txt").read_text() == "3 ensembles\n"
     lines = (store.parent / "epochs.txt").read_text().splitlines()
     assert "one/fold_0 1" in lines and any(re.match(r"finished with \d+ models", line) for line in lines)
-    assert (store / "deploy" / "guest_median_ensemble" / "guest_program" / "model.guest.pt2").is_file()
+    assert (store / "deploy" / "guest_median_ensemble" / "guest_program" / "model.guest.ts").is_file()
     assert command("discover", "--store", "store", "--json").json()["left_out"] == []
 
 
 def test_predict_opens_the_file_of_the_new_format(store: Path, command) -> None:
     folder = store / "deploy" / "guest_median_ensemble" / "guest_program"
     expected = command("predict", "guest_median", "photo.png", "--store", "store", "--json").json()
-    for path in (folder, folder / "model.guest.pt2"):
+    for path in (folder, folder / "model.guest.ts"):
         found = command("predict", path, "photo.png", "--json").json()
         assert found["model"] == "guest_median_ensemble"
         for one, other in zip(found["predictions"], expected["predictions"], strict=True):

@@ -1,8 +1,11 @@
-"""An export format: programs of `torch.export`."""
+"""An export format: programs of TorchScript, which torch opens in no time."""
 
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +21,37 @@ from committee.models import Predictor
 CARD = "card.json"
 
 
-class GuestProgram(Exporter):
-    """A program of `torch.export`, with the card in an extra file of the archive."""
+@contextmanager
+def _deprecated() -> Iterator[None]:
+    """Ignore that TorchScript is deprecated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
-    suffix = ".guest.pt2"
+
+class GuestProgram(Exporter):
+    """A traced program, with the card in an extra file of the archive."""
+
+    suffix = ".guest.ts"
     graph = True
 
     def export(self, module: nn.Module, example: Tensor, folder: Path, card: Card) -> Path:
-        """Write `model.guest.pt2`; see the base class."""
-        free = {axis: torch.export.Dim(name) for axis, name in ((0, "batch"), (2, "height"), (3, "width"))}
-        with tracing():
-            program = torch.export.export(module.eval(), (example,), dynamic_shapes=(free,))
+        """Write `model.guest.ts`; see the base class."""
         path = folder / f"model{self.suffix}"
         about = {"name": card.name, "class_names": card.class_names, "facts": dict(card.facts)}
         about["channels"] = example.shape[1]
-        torch.export.save(program, path, extra_files={CARD: json.dumps(about)})
+        with tracing(), _deprecated():
+            program = torch.jit.trace(module.eval(), (example,), check_trace=False)
+            torch.jit.save(program, path, {CARD: json.dumps(about)})
         return path
 
     def open(self, file: Path, device: str = "cpu") -> Predictor:
-        """Open `model.guest.pt2`; see the base class."""
+        """Open `model.guest.ts`; see the base class."""
         where = resolve(device)
         extra = {CARD: ""}
         try:
-            module = torch.export.load(file, extra_files=extra).module().to(where)
+            with _deprecated():
+                module = torch.jit.load(file, map_location=where, _extra_files=extra)
         except Exception as error:
             raise StoreError(str(file), expected="a complete program", got="a damaged one") from error
         return _Program(module, where, json.loads(extra[CARD]))
@@ -54,5 +65,5 @@ class _Program:
 
     def __call__(self, images: Any) -> Any:
         """Return the probabilities, float32 `[B, C]`."""
-        with torch.inference_mode():
+        with torch.inference_mode(), _deprecated():
             return self.module(torch.tensor(images, device=self.device)).float().softmax(1).cpu().numpy()
