@@ -1,16 +1,21 @@
-"""Throughput and latency of `committee serve` on photos, its memory over many requests, and faults.
+"""Throughput and latency of `committee serve`, its memory over many requests, and faults.
 
 Servers and clients run on this computer, over loopback, with the same ONNX file and the same photos; each
-answer is compared with that of the file. Peers: a plain loop of FastAPI and ONNX Runtime, and LitServe with
-batches. The faults go on while good clients count their answers: 1,000 bad requests a second, clients that
-hang, and decoders that are killed.
+answer is compared with that of the file. Peers: a plain loop of FastAPI and ONNX Runtime, LitServe with
+batches, and KServe on arrays. KServe cannot be in one environment with committee: `KSERVE_PYTHON` is the
+interpreter of another one that has kserve and onnxruntime; `LITSERVE_PYTHON` may be one with litserve.
+
+The faults go on while good clients count their answers: 1,000 bad requests a second, clients that hang, and
+decoders that are killed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -25,10 +30,19 @@ from harness import Row, absent, installed, main, spread
 from peers.load import LOOPBACK, Check, Result, form, free_port, request, send, started
 from PIL import Image
 
+from committee.exporters.base import Card, open_exported
+from committee.images.decode import decode
+
 PEERS = Path(__file__).parent / "peers"
 CLIENTS = (1, 8, 64)
 CLASSES = [str(place) for place in range(10)]
 PHOTOS = 8
+PEER_LOADS = (
+    ("FastAPI and ONNX Runtime", "", "photos", 400),
+    ("LitServe", "litserve", "photos", 400),
+    ("KServe", "kserve", "arrays", 64),
+)
+"""Name of a peer, its package, what it gets, and the number of requests of each load."""
 
 
 def photos(quick: bool) -> list[bytes]:
@@ -46,7 +60,6 @@ def model(folder: Path) -> Path:
     """Write a network with random weights as an ONNX file, with its preprocessing."""
     import torch
 
-    from committee.exporters.base import Card
     from committee.exporters.onnx import Onnx
     from committee.models.member import Member
 
@@ -80,9 +93,6 @@ def mean_model(folder: Path) -> Path:
 
 def expected(file: Path, contents: Sequence[bytes]) -> list[Any]:
     """Return the probabilities of photos that the file gives them in this process."""
-    from committee.exporters.base import open_exported
-    from committee.images.decode import decode
-
     opened = open_exported(file)
     return [opened(decode(content)[None])[0] for content in contents]
 
@@ -91,7 +101,7 @@ def agrees(truth: Sequence[Any]) -> Check:
     """Return the check of an answer, of ours or of a peer."""
 
     def check(which: int, answer: Any) -> bool:
-        found = answer["probabilities"]
+        found = answer["outputs"][0]["data"] if "outputs" in answer else answer["probabilities"]
         values = list(found.values()) if isinstance(found, dict) else found
         # Decoders of JPEG may differ by a level.
         return bool(np.abs(np.asarray(values) - truth[which]).max() < 0.02)
@@ -102,24 +112,37 @@ def agrees(truth: Sequence[Any]) -> Check:
 def commands(file: Path) -> dict[str, Callable[[int], list[str]]]:
     """Return the command of each server for a port."""
     python, own = sys.executable, ["-m", "committee", "serve", str(file), "--queue", "512", "--port"]
+
+    def script(name: str, interpreter: str) -> Callable[[int], list[str]]:
+        return lambda port: [interpreter, str(PEERS / f"{name}_server.py"), str(file), str(port)]
+
     return {
         "": lambda port: [python, *own, str(port)],
-        "FastAPI and ONNX Runtime": lambda port: [
-            python,
-            str(PEERS / "plain_server.py"),
-            str(file),
-            str(port),
-        ],
-        "LitServe": lambda port: [python, str(PEERS / "litserve_server.py"), str(file), str(port)],
+        "FastAPI and ONNX Runtime": script("plain", python),
+        "LitServe": script("litserve", os.environ.get("LITSERVE_PYTHON", python)),
+        "KServe": script("kserve", os.environ.get("KSERVE_PYTHON", python)),
     }
 
 
+def arrays(contents: Sequence[bytes]) -> list[bytes]:
+    """Return requests of the Open Inference Protocol with the pixels of photos as binary data."""
+    found = []
+    for content in contents:
+        pixels = decode(content)[None]
+        size = {"binary_data_size": pixels.nbytes}
+        tensor = {"name": "images", "datatype": "UINT8", "shape": pixels.shape, "parameters": size}
+        text = json.dumps({"inputs": [tensor], "outputs": [{"name": "probabilities"}]})
+        path, kind = "/v2/models/served/infer", "application/octet-stream"
+        header = f"{kind}\r\nInference-Header-Content-Length: {len(text)}"
+        found.append(request(path, text.encode() + pixels.tobytes(), header))
+    return found
+
+
 def loads(
-    file: Path, contents: Sequence[bytes], check: Check, peer: str, rounds: int, count: int
+    file: Path, requests: Sequence[bytes], what: str, check: Check, peer: str, rounds: int, count: int
 ) -> list[Row]:
     """Compare ours with a peer at several numbers of clients; the servers take turns."""
-    requests, own, other = [form(each) for each in contents], free_port(), free_port()
-    made = commands(file)
+    made, own, other = commands(file), free_port(), free_port()
     rows = []
     with started(made[""](own), own) as (_, begun), started(made[peer](other), other) as (_, theirs):
         for port in (own, other):
@@ -129,31 +152,21 @@ def loads(
                 tuple(asyncio.run(send(port, requests, clients, count, check)) for port in (own, other))
                 for _ in range(rounds)
             ]
-            rows.append(_compared(pairs, clients, peer))
-        note = "from the command until it accepts connections"
-        rows.append(
-            Row(
-                "start of a server",
-                "one ONNX file",
-                peer,
-                begun,
-                theirs / begun,
-                *[theirs / begun] * 2,
-                note=note,
-            )
-        )
+            rows.append(_compared(pairs, what, clients, peer))
+        note, ratio = "from the command until it accepts connections", theirs / begun
+        rows.append(Row("start of a server", "one ONNX file", peer, begun, ratio, ratio, ratio, note=note))
     return rows
 
 
-def _compared(pairs: Sequence[Any], clients: int, peer: str) -> Row:
+def _compared(pairs: Sequence[Any], what: str, clients: int, peer: str) -> Row:
     times = [[each.total / len(each.seconds) for each in pair] for pair in pairs]
     middle, low, high = spread([theirs / ours for ours, theirs in times])
     wrong = [sum(pair[side].wrong + pair[side].lost for pair in pairs) for side in (0, 1)]
     last = pairs[-1]
     note = f"ours {last[0].summary()}; theirs {last[1].summary()}; wrong or lost: {wrong[0]} and {wrong[1]}"
     ours = 1000 * statistics.median(ours for ours, _ in times)
-    work = f"photos of 640 x 480, {clients} client{'s' * (clients > 1)}"
-    return Row("time of a photo", work, peer, ours, middle, low, high, 1, note, "ms")
+    work = f"{what} of 640 x 480, {clients} client{'s' * (clients > 1)}"
+    return Row("time of a request", work, peer, ours, middle, low, high, 1, note, "ms")
 
 
 def memory(file: Path, contents: Sequence[bytes], check: Check, count: int) -> Row:
@@ -216,11 +229,10 @@ async def _kill(pid: int, until: float) -> int:
     """Kill a decoder five times a second; return how many were killed."""
     killed = 0
     while time.perf_counter() < until:
-        children = psutil.Process(pid).children(recursive=True)
-        for child in [each for each in children if "committee.images.decoder" in " ".join(each.cmdline())][
-            :1
-        ]:
-            child.kill()
+        with contextlib.suppress(psutil.Error, StopIteration):  # It ends in this moment.
+            children = psutil.Process(pid).children(recursive=True)
+            decoder = next(each for each in children if "committee.images.decoder" in each.cmdline())
+            decoder.kill()
             killed += 1
         await asyncio.sleep(0.2)
     return killed
@@ -278,12 +290,13 @@ def measure(quick: bool) -> list[Row]:
         check = agrees(expected(file, contents))
         if quick:
             return faults(file, contents, check, 0.1, 50)
-        rows = loads(file, contents, check, "FastAPI and ONNX Runtime", 3, 400)
-        if installed("litserve"):
-            rows += loads(file, contents, check, "LitServe", 3, 400)
-        else:
-            work = "photos of 640 x 480"
-            rows.append(absent("time of a photo", work, "LitServe", 1, "litserve"))
+        sent = {"photos": [form(each) for each in contents], "arrays": arrays(contents)}
+        rows = []
+        for peer, package, what, count in PEER_LOADS:
+            if not package or installed(package) or f"{package.upper()}_PYTHON" in os.environ:
+                rows += loads(file, sent[what], what, check, peer, 3, count)
+            else:
+                rows.append(absent("time of a request", f"{what} of 640 x 480", peer, 1, package))
         rows.append(memory(file, contents, check, 50_000))
         return rows + faults(file, contents, check, 8, 1000)
 
