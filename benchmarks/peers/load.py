@@ -7,6 +7,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -109,3 +110,38 @@ def started(command: Sequence[str], port: int) -> Iterator[tuple[subprocess.Pope
     finally:
         process.terminate()
         process.wait(SECONDS)
+
+
+BAD = (
+    request("/predict", b"no photo", "image/jpeg"),
+    request("/predict", b"{}", "application/json"),
+    request("/v2/models/served/infer", b"[" * 1000, "application/json"),
+    b"nonsense\r\n\r\n",
+)
+
+
+async def flood(port: int, rate: float, seconds: float) -> int:
+    """Send bad requests at a rate, each over a connection of its own; return their number."""
+    sent, tasks = 0, set[asyncio.Task[None]]()
+
+    async def one(text: bytes) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            writer.write(text)
+            await asyncio.wait_for(reader.read(12), SECONDS)
+            writer.close()
+
+    start = time.perf_counter()
+    while (now := time.perf_counter() - start) < seconds:
+        while sent < rate * now:
+            task = asyncio.create_task(one(BAD[sent % len(BAD)]))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            sent += 1
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*tasks)
+    return sent
+
+
+if __name__ == "__main__":
+    print(asyncio.run(flood(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]))))

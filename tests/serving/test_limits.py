@@ -137,14 +137,13 @@ def test_photos_that_crash_their_decoder_and_a_killed_decoder(monkeypatch, photo
     monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c", FATAL))
     limits, content = Limits(decoders=1), photo.read_bytes()
     with running([small(lambda images: HALF.repeat(len(images), 0), limits)], limits) as server:
-        for _ in range(2):
-            answer = server.post(b"\x89PNG fatal")
-            assert (answer.status_code, answer.json()["error"]) == (
-                400,
-                "the photo: expected a JPEG, PNG or WebP image, got an image that crashed its process "
-                "(exit code 9) twice. Replace it or leave it out.",
-            )
-            assert server.post(content).status_code == 200
+        answer = server.post(b"\x89PNG fatal")
+        assert (answer.status_code, answer.json()["error"]) == (
+            400,
+            "the photo: expected a JPEG, PNG or WebP image, got an image that crashed its process "
+            "(exit code 9) 4 times. Replace it or leave it out.",
+        )
+        assert server.post(content).status_code == 200
         (worker,) = server.service.photos._workers._all
         worker._process.kill()
         assert server.post(content).status_code == 200
@@ -255,6 +254,20 @@ def test_a_port_in_use_and_two_models_of_a_name(server, pets, cli):
         2,
         f"committee: '{pets}': expected a model of another name, got 'pets' twice. "
         f"Give it a name in the server: NAME={pets}\n",
+    )
+
+
+def test_a_damaged_file_and_a_file_that_is_not_there(pets, cli, tmp_path):
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(pets.read_bytes()[:-2000])
+    said = cli("serve", damaged, "--port", 0)
+    assert (said.code, said.err) == (
+        1,
+        f"committee: {damaged}: expected a complete ONNX file, got a damaged one. "
+        "Write it again with: committee export --model-name NAME\n",
+    )
+    assert cli("serve", tmp_path / "none.onnx", "--port", 0).err.endswith(
+        "none.onnx: the file does not exist.\n"
     )
 
 

@@ -155,3 +155,32 @@ def test_wrong_requests_of_json(server, change, expected):
 def test_wrong_bodies(server, body, headers, expected):
     answer = server.client.post("/v2/models/pets/infer", content=body, headers=headers)
     assert (answer.status_code, answer.json()) == (400, {"error": expected})
+
+
+def test_inputs_that_are_no_images():
+    """A model of vectors has an input FP32 of one shape, and takes no photos."""
+    from committee.inference.rules import rule_of
+    from committee.predictions.target_types import NUMBERS
+    from committee.serving.limits import Limits
+    from committee.serving.served import Served
+
+    from .conftest import Pixels, running
+
+    class Vectors(Pixels):
+        input_shape = (3,)
+
+        def __call__(self, inputs):
+            return inputs[:, :2] * 2
+
+    limits, model = Limits(decoders=1), Vectors("vectors", NUMBERS)
+    with running([Served(model, rule_of(model, coverage=None), limits)], limits) as found:
+        address = "/v2/models/vectors/infer"
+        tensor = {"name": "images", "datatype": "FP32", "shape": [2, 3], "data": [[1, 2, 3], [4, 5.5, 6]]}
+        answer = found.client.post(address, json={"inputs": [tensor]}).json()
+        assert answer["outputs"][0]["data"] == [2, 4, 8, 11]
+        nothing = found.client.post(address, json={"inputs": [{**tensor, "data": [1e39] * 6}]}).json()
+        assert nothing == {"error": "data of 'images': expected finite numbers, got other values."}
+        photo = found.post(b"a photo")
+        assert photo.json() == {
+            "error": "vectors: expected inputs [3], got a photo. Send them to /v2/models/vectors/infer."
+        }

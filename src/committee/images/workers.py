@@ -43,8 +43,8 @@ class _Crash(Exception):
 class Workers:
     """A pool of processes that decode images; each process is started when it is first needed.
 
-    A worker that crashes or exceeds the time limit is replaced, and its image is tried once more. Leaving the
-    context ends all workers.
+    A worker that crashes or exceeds the time limit is replaced, and its image is tried once more, or `tries`
+    times in all. Leaving the context ends all workers.
 
     Parameters
     ----------
@@ -55,14 +55,24 @@ class Workers:
         images from others.
     patience : float, optional
         Time limit in seconds for one image; 60 by default.
+    tries : int
+        Number of times that an image is tried.
 
     See Also
     --------
     committee.images.decode.decode : Decode an image in this process.
     """
 
-    def __init__(self, count: int, *, most_crashes: float = MOST_CRASHES, patience: float = PATIENCE) -> None:
-        self._most_crashes, self._patience = most_crashes, patience
+    def __init__(
+        self,
+        count: int,
+        *,
+        most_crashes: float = MOST_CRASHES,
+        patience: float = PATIENCE,
+        tries: int = 2,
+    ) -> None:
+        self._most_crashes, self._tries = most_crashes, tries
+        self._patience = patience
         self._all = [_Worker(patience) for _ in range(count)]
         self._idle: LifoQueue[_Worker] = LifoQueue()
         for worker in self._all:
@@ -121,24 +131,32 @@ class Workers:
         content = file if isinstance(file, bytes) else os.fsencode(file)
         request = REQUEST.pack(not isinstance(file, bytes), channels, len(kinds), len(content))
         request += b"".join(SQUARE.pack(size, FITS.index(fit)) for size, fit in kinds)
-        worker = self._idle.get()
-        try:
-            try:
-                response = worker.send(request, content)
-            except _Crash:
-                response = worker.send(request, content)
-        except _Crash as crash:
-            raise self._crash_error(name, str(crash), error_of) from None
-        finally:
-            self._idle.put(worker)
+        response = self._sent(request + content, name, error_of)
         if not response.success:
             raise error_of(name, response.body.decode())
         return np.frombuffer(response.body, response.dtype).reshape(response.shape)
 
+    def _sent(self, request: bytes, name: str, error_of: Callable[[str, str], DataError]) -> _Response:
+        """Return the response of a worker, which may have to be started again."""
+        worker, how = self._idle.get(), ""
+        try:
+            for turn in range(1, self._tries + 1):
+                try:
+                    return worker.send(request)
+                except _Crash as crash:
+                    how = str(crash)
+                except WorkersFailed:
+                    if turn == self._tries:
+                        raise
+        finally:
+            self._idle.put(worker)
+        raise self._crash_error(name, how, error_of)
+
     def _crash_error(self, name: str, how: str, error_of: Callable[[str, str], DataError]) -> DataError:
         self._crashes += 1
         if self._crashes <= self._most_crashes:
-            return error_of(name, f"an image that {how} twice")
+            times = "twice" if self._tries == 2 else f"{self._tries} times"
+            return error_of(name, f"an image that {how} {times}")
         return WorkersFailed(
             "data workers",
             expected=f"at most {self._most_crashes} images that crash a worker",
@@ -171,7 +189,7 @@ class _Worker:
         self._deadline = float("inf")
         self._is_late = self._is_closed = False
 
-    def send(self, request: bytes, content: bytes) -> _Response:
+    def send(self, request: bytes) -> _Response:
         """Send a request, and return the response.
 
         Raises
@@ -182,7 +200,7 @@ class _Worker:
         process = self._process or self._start()
         self._deadline = time.monotonic() + self._patience
         try:
-            _write(process, request + content)
+            _write(process, request)
             success, code, *shape = RESPONSE.unpack(_read(process, RESPONSE.size))
             if math.prod(shape) > MAX_PIXELS * MOST_TARGETS:
                 raise EOFError

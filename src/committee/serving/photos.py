@@ -11,13 +11,15 @@ from typing import Any, Self
 from PIL import Image
 
 from committee.images.decode import ImageError
-from committee.images.workers import Workers
+from committee.images.workers import Workers, WorkersFailed
 from committee.models.predictor import Images
 from committee.serving.limits import Limits
-from committee.serving.refusal import BAD, Refusal
+from committee.serving.refusal import BAD, Refusal, busy
 from committee.serving.served import Served
 
 PHOTO = "the photo"
+TRIES = 4
+"""Number of times that a photo is tried: a process may also be killed, or not start, for lack of memory."""
 
 
 def _smallest() -> bytes:
@@ -40,7 +42,7 @@ class Photos:
 
     def __init__(self, limits: Limits) -> None:
         self._count = limits.decoders
-        self._workers = Workers(limits.decoders, most_crashes=math.inf, patience=limits.seconds)
+        self._workers = Workers(limits.decoders, most_crashes=math.inf, patience=limits.seconds, tries=TRIES)
         self._threads = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
 
     def __enter__(self) -> Self:
@@ -68,13 +70,15 @@ class Photos:
                 served.name,
                 expected=f"inputs {list(served.input_shape)}",
                 got="a photo",
-                todo=f"Send them to /v2/models/{served.name}/infer",
+                todo=f"Send them to /v2/models/{served.name}/infer.",
             )
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, self._decode, content, served)
         except ImageError as error:
             raise Refusal(BAD, str(error)) from None
+        except WorkersFailed:
+            raise busy("no process that decodes photos starts") from None
 
     def _decode(self, content: bytes, served: Served) -> list[Images]:
         channels, kinds = served.model.channels, [(size, fit) for size, fit, _ in served.canvases]
