@@ -9,6 +9,7 @@ installed, and how long twenty charts take in matplotlib.
 from __future__ import annotations
 
 import importlib
+import io
 import resource
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, absent, installed, main
+from harness import Row, absent, compare, installed, main
 
 from committee.combiners.base import build
 from committee.images.cache import cache_folder
@@ -27,6 +28,8 @@ from committee.images.view import CanvasSpec
 from committee.pipeline.shared.draws import write_draws
 from committee.pipeline.shared.records import RECORD, member_source, model_source
 from committee.predictions.table import Predictions
+from committee.report.charts.frame import Frame
+from committee.report.charts.scale import Scale
 from committee.scoring.draws import Draws
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
@@ -200,7 +203,35 @@ def measure(quick: bool) -> list[Row]:
         Row("report: size", work, "", size, target=10, unit="MB"),
         Row("report: peak memory", work, "", peak / 1024, unit="MB"),
     ]
-    return [*found, *(_script(name, size) for name in SCRIPTS)]
+    return [
+        *found,
+        *(_script(name, size) for name in SCRIPTS),
+        _charts(2 if quick else 20, 1 if quick else 7),
+    ]
+
+
+def _charts(number: int, rounds: int) -> Row:
+    """Return how long charts with a line of 240 points take, against matplotlib's SVG."""
+    question, work = "report: seconds of charts", f"{number} lines of 240 points as SVG"
+    if not installed("matplotlib"):
+        return absent(question, work, "matplotlib", None, "matplotlib")
+    from matplotlib.figure import Figure
+
+    places = np.arange(240)
+
+    def ours() -> None:
+        for _ in range(number):
+            frame = Frame(Scale(0, 240), Scale(0, 240), "epoch", "loss")
+            frame.line(places, places, 0, "fit")
+            frame.svg("a line")
+
+    def theirs() -> None:
+        for _ in range(number):
+            figure = Figure(figsize=(5, 3))
+            figure.add_subplot().plot(places, places)
+            figure.savefig(io.BytesIO(), format="svg")
+
+    return Row(question, work, "matplotlib", *compare(ours, theirs, rounds))
 
 
 SCRIPTS = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,13 @@ from committee.images.record import Record, load_record
 from committee.images.stored import StoredImages, stored_images
 from committee.pipeline.shared.best import is_ensemble, is_single
 from committee.pipeline.shared.combined import combined
-from committee.pipeline.shared.records import METRICS, deployed_of, ensemble_facts, stored_metrics
+from committee.pipeline.shared.records import (
+    METRICS,
+    deployed_of,
+    ensemble_facts,
+    member_source,
+    stored_metrics,
+)
 from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.run_record import read_run
 from committee.pipeline.shared.sets import mean_of_members, voting
@@ -106,6 +113,8 @@ class Facts:
         self.failed = {str(each["name"]): str(each["failed"]) for each in listed if "failed" in each}
         self.metric = metric_for(metric, self.reports)
         self._outputs: dict[str, Outputs | None] = {}
+        self._source = functools.cache(functools.partial(member_source, store))
+        self._ensembles: dict[str, dict[str, Any]] = {}
 
     @cached_property
     def recommendation(self) -> Recommendation | None:
@@ -239,10 +248,20 @@ class Facts:
         """Return the combiner of a stored ensemble."""
         return load_combiner(self.store.ensemble(name))
 
-    def members_of(self, name: str) -> Sequence[str]:
-        """Return the members that a stored ensemble uses."""
-        found: Sequence[str] = ensemble_facts(self.store, name)["members"]
-        return found
+    def deployed_of(self, name: str) -> dict[str, str]:
+        """Return the deployed networks of a member, or of the members that an ensemble uses, in their order.
+
+        Raises
+        ------
+        StoreError
+            A file is damaged, or a member was deleted or trained again after the ensemble was built.
+        """
+        if name not in self.store.ensembles():
+            return deployed_of(self.store, name)
+        if name not in self._ensembles:  # a check of each of its members
+            self._ensembles[name] = ensemble_facts(self.store, name, self._source)
+        found = self._ensembles[name]
+        return {member: found["inference"][member] for member in found["members"]}
 
     def _why(self, name: str) -> str:
         is_there = (stored_metrics(self.store, name) / METRICS).exists()
@@ -253,15 +272,13 @@ class Facts:
         try:
             if name in self.store.ensembles():
                 return self._combined(name, self.combiner(name))
-            rule = voting(task_of(load_predictions(self.store, [name], "test")))
-            return self._combined(name, rule, [name])
+            return self._combined(name, voting(task_of(load_predictions(self.store, [name], "test"))))
         except CommitteeError:
             return self._out_of_fold(name)
 
-    def _combined(self, name: str, rule: Combiner, members: Sequence[str] = ()) -> Outputs:
-        deployed = deployed_of(self.store, name)
-        found = combined(self.store, rule, members or self.members_of(name), "test", deployed)
-        return Outputs(name, *found, "test")
+    def _combined(self, name: str, rule: Combiner) -> Outputs:
+        deployed = self.deployed_of(name)
+        return Outputs(name, *combined(self.store, rule, list(deployed), "test", deployed), "test")
 
     def _out_of_fold(self, name: str) -> Outputs | None:
         try:

@@ -12,7 +12,6 @@ from committee.errors import printable
 from committee.images.dataset import Dataset, open_dataset
 from committee.images.stored import stored_maps
 from committee.pipeline.shared.map_scores import MapsOfMembers, Scored, map_from_files
-from committee.pipeline.shared.records import deployed_of
 from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.sets import voting
 from committee.report.blocks import Block, Card, Gallery
@@ -73,9 +72,7 @@ class _Pictures:
         dataset: Dataset = open_dataset(None, store, folds=0, seed=0)
         self.maps = MapsOfMembers(store, dataset, "test", device=None)  # type: ignore[arg-type]
         rule = facts.combiner(name) if name in store.ensembles() else voting(dataset.task)
-        members = facts.members_of(name) if name in store.ensembles() else [name]
-        deployed = deployed_of(store, name)
-        self.model = Scored(rule, {each: deployed[each] for each in members})
+        self.model = Scored(rule, facts.deployed_of(name))
 
     def of(self, sample: str) -> str:
         """Return the picture of an image as the address of a file in the page itself; empty without one."""

@@ -16,7 +16,8 @@ from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 
-NAMED = 8
+NAMED, FEW = 8, 100
+"""Models that are named, and subsets whose points are larger."""
 COSTS = {"latency_ms": "Milliseconds for one image", "size_mb": "Megabytes of weights"}
 
 
@@ -55,7 +56,8 @@ def _chart(facts: Facts, metric: str, cost: str) -> Chart | None:
     values = [score[key] for _, score, _ in scored for key in ("low", "high")] + [y for _, y in subsets]
     xs = Scale.of([*(x for x, _, _ in scored), *(x for x, _ in subsets)], log=True, margin=0.08)
     frame = Frame(xs, Scale.of(values), COSTS[cost], f"{metric}, cross-fitted")
-    frame.points([x for x, _ in subsets], [y for _, y in subsets], None, 1.6)
+    radius = 2.6 if len(subsets) < FEW else 1.6
+    frame.points([x for x, _ in subsets], [y for _, y in subsets], None, radius)
     best = _front([(x, score["value"]) for x, score, _ in scored], METRICS[metric].sign)
     frame.line(
         [x for x, _ in best for _ in (0, 1)][1:],

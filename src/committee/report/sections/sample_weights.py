@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from committee.combiners.base import Combiner
 from committee.errors import CommitteeError, printable
-from committee.pipeline.shared.records import deployed_of
 from committee.pipeline.shared.splits import split_rows
 from committee.predictions.table import Predictions
 from committee.report.blocks import Block, Cell, Chart, Row, Table
@@ -56,7 +55,7 @@ def _of(facts: Facts, name: str) -> Chart | None:
         rule = attending(facts.combiner(name))
         if rule is None:
             return None
-        rows = split_rows(facts.store, rule.member_names, "test", deployed_of(facts.store, name))
+        rows = split_rows(facts.store, rule.member_names, "test", facts.deployed_of(name))
     except (CommitteeError, KeyError):
         return None
     return weights_chart(name, rule.member_names, weights_of(rule, rows))
