@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, absent, compare, installed, main
+from harness import Row, absent, compare, installed, main, seconds
 
 from committee.combiners.base import build
 from committee.images.cache import cache_folder
@@ -191,8 +191,8 @@ def measure(quick: bool) -> list[Row]:
         if quick:
             from committee.report.page import write_report
 
-            write_report(store, page)
-            taken, peak = 0.0, float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            taken = seconds(lambda: write_report(store, page))
+            peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         else:
             command = [sys.executable, "-c", CHILD, str(store), str(page)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
