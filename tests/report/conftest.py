@@ -47,7 +47,8 @@ class Browser:
             if found.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
                 self.problems.append(json.dumps(found["params"]))
 
-    def open(self, path: Path, width: int, height: int = 900) -> None:
+    def open(self, page: Path | str, width: int, height: int = 900) -> None:
+        """Open a file, or an address."""
         if self._session is None:
             target = self.send("Target.createTarget", url="about:blank")["targetId"]
             self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -60,8 +61,8 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-        self.send("Page.navigate", url=path.resolve().as_uri())
-        while self.run("document.readyState") != "complete" or self.run("location.protocol") != "file:":
+        self.send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
+        while self.run("document.readyState") != "complete" or self.run("location.protocol") == "about:":
             pass
 
     def run(self, expression: str) -> Any:
