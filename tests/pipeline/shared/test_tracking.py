@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from committee.errors import RecipeError
+from committee.errors import RecipeError, StoreError
+from committee.pipeline.shared import tracking
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.tracking import tracked
 from committee.recipe.load import load_recipe
@@ -54,6 +55,20 @@ def test_a_run_that_fails_before_it_begins_makes_no_store(tmp_path: Path) -> Non
     with pytest.raises(ZeroDivisionError), tracked(recipe, Store(tmp_path / "store"), Outcome()):
         raise ZeroDivisionError
     assert not (tmp_path / "store").exists()
+
+
+def test_damaged_results_are_named_and_the_run_goes_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(_: Store) -> None:
+        raise StoreError("metrics.json", expected="a report", got="a damaged one")
+
+    monkeypatch.setattr(tracking, "read_reports", damaged)
+    store.root.mkdir()
+    outcome = Outcome(done=["a"])
+    with tracked(load_recipe(None, ["tracking=csv"]), store, outcome):
+        pass
+    assert outcome.exit_code == 3 and list(outcome.failed) == ["tracking (results)"]
+    (place,) = (store.root / "tracking" / "csv").iterdir()
+    assert json.loads((place / "run.json").read_text("utf-8"))["status"] == "finished"
 
 
 def test_the_variable_of_mlflow_without_the_package_is_a_warning(

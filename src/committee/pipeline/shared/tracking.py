@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from committee._version import __version__
-from committee.errors import StoreError
+from committee.errors import CommitteeError, StoreError
 from committee.images.record import load_record
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.package import single_files
@@ -63,7 +63,7 @@ def tracked(recipe: Recipe, store: Store, outcome: Outcome) -> Iterator[None]:
         raise
     finally:
         if store.root.is_dir():
-            record.close(_results(store) if status == "finished" else Results(), status)
+            record.close(_results(store, outcome) if status == "finished" else Results(), status)
         for name, error in record.failed.items():
             outcome.fail(f"tracking ({name})", error)
 
@@ -96,7 +96,16 @@ def _run(recipe: Recipe, store: Store, number: str, folder: Path) -> Run:
     return Run(number, recipe.project.name, folder, facts, recipe.model_dump(mode="json"))
 
 
-def _results(store: Store) -> Results:
+def _results(store: Store, outcome: Outcome) -> Results:
+    """Return what a store has at the end of a run; a damaged file in it is in the outcome."""
+    try:
+        return _found(store)
+    except CommitteeError as error:
+        outcome.fail("tracking (results)", error)
+        return Results()
+
+
+def _found(store: Store) -> Results:
     reports = read_reports(store)
     ranked = rank(reports, ranking_of(reports).default) if reports else []
     files = {f"metrics/{each['name']}.json": stored_metrics(store, each["name"]) / METRICS for each in ranked}
