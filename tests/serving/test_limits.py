@@ -17,6 +17,7 @@ import pytest
 
 from committee.errors import UsageError
 from committee.images import workers
+from committee.serving import body
 from committee.serving.limits import Limits
 from committee.serving.server import bind
 
@@ -38,7 +39,8 @@ def raw(server: Any, text: bytes, seconds: float = 10) -> bytes:
     return found
 
 
-def test_overload_slow_clients_and_a_model_that_hangs():
+def test_overload_slow_clients_and_a_model_that_hangs(monkeypatch):
+    monkeypatch.setattr(body, "PAUSE", 0.2)
     limits, may_run = Limits(seconds=0.5, queue=2, decoders=1, batch=1), threading.Event()
 
     def wait(images: Any) -> Any:
@@ -79,7 +81,10 @@ def test_overload_slow_clients_and_a_model_that_hangs():
         head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         assert raw(server, head[:40]) == b""  # The header never ends.
         slow = raw(server, head + b"Content-Length: 9\r\n\r\nabc")
-        assert slow.startswith(b"HTTP/1.1 408") and b"expected a body within 0.5 s, got less." in slow
+        assert (
+            slow.startswith(b"HTTP/1.1 408")
+            and b"expected a body within 0.5 s, without a pause of 0.2 s, got a slower one." in slow
+        )
         may_run.set()
         while served.is_stuck:
             time.sleep(0.01)

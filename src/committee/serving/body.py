@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -14,6 +15,8 @@ from committee.serving.refusal import BAD, KIND, LARGE, SLOW, Refusal
 MULTIPART = "multipart/form-data"
 _READ = 4
 """Bodies of up to so many times the limit are read to their end, so that the client reads the answer."""
+PAUSE = 5.0
+"""Seconds after which a client that sends nothing has stopped: it holds a place in the queue."""
 PHOTO_TYPES = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
 
 
@@ -39,14 +42,14 @@ async def read_body(request: Request, limits: Limits) -> bytes:
         async with asyncio.timeout(limits.seconds):
             return await _read(request, limits)
     except TimeoutError:
-        raise Refusal(
-            SLOW, "the request", expected=f"a body within {limits.seconds:g} s", got="less"
-        ) from None
+        expected = f"a body within {limits.seconds:g} s, without a pause of {_pause(limits):g} s"
+        raise Refusal(SLOW, "the request", expected=expected, got="a slower one") from None
 
 
 async def _read(request: Request, limits: Limits) -> bytes:
     body, size = bytearray(), 0
-    async for part in request.stream():
+    parts = aiter(request.stream())
+    while part := await _next(parts, limits):
         size += len(part)
         if size <= limits.body:
             body += part
@@ -55,6 +58,16 @@ async def _read(request: Request, limits: Limits) -> bytes:
     if size > limits.body:
         raise _too_large(limits)
     return bytes(body)
+
+
+async def _next(parts: AsyncIterator[bytes], limits: Limits) -> bytes:
+    """Return the next part of a body; nothing at its end."""
+    async with asyncio.timeout(_pause(limits)):
+        return await anext(parts, b"")
+
+
+def _pause(limits: Limits) -> float:
+    return min(PAUSE, limits.seconds)
 
 
 def _too_large(limits: Limits) -> Refusal:
