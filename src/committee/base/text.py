@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # help is printed without numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 LONGEST = 9
 """Characters of a number with all of its zeros."""
@@ -27,7 +29,7 @@ def wrong_rows(right: NDArray[np.bool_]) -> str:
     >>> wrong_rows(np.array([True, False, True, False]))
     ' in 2 of 4 rows, the first of which is row 2'
     """
-    wrong = np.flatnonzero(~right.reshape(len(right), -1).all(axis=1))
+    wrong = (~right.reshape(len(right), -1).all(axis=1)).nonzero()[0]
     return f" in {len(wrong)} of {len(right)} rows, the first of which is row {wrong[0] + 1}"
 
 
