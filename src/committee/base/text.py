@@ -29,7 +29,8 @@ def wrong_rows(right: NDArray[np.bool_]) -> str:
     >>> wrong_rows(np.array([True, False, True, False]))
     ' in 2 of 4 rows, the first of which is row 2'
     """
-    wrong = (~right.reshape(len(right), -1).all(axis=1)).nonzero()[0]
+    whole: NDArray[np.bool_] = right.reshape(len(right), -1).all(axis=1)
+    wrong = (~whole).nonzero()[0]
     return f" in {len(wrong)} of {len(right)} rows, the first of which is row {wrong[0] + 1}"
 
 
