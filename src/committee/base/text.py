@@ -6,7 +6,7 @@ import math
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # help is printed without numpy
+if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
@@ -29,8 +29,9 @@ def wrong_rows(right: NDArray[np.bool_]) -> str:
     >>> wrong_rows(np.array([True, False, True, False]))
     ' in 2 of 4 rows, the first of which is row 2'
     """
-    whole: NDArray[np.bool_] = right.reshape(len(right), -1).all(axis=1)
-    wrong = (~whole).nonzero()[0]
+    import numpy as np  # help is printed without it
+
+    wrong = np.flatnonzero(~right.reshape(len(right), -1).all(axis=1))
     return f" in {len(wrong)} of {len(right)} rows, the first of which is row {wrong[0] + 1}"
 
 
