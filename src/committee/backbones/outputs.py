@@ -103,8 +103,9 @@ class Output:
         UsageError
             The output has no tensor where the logits are expected, or another number of numbers.
         """
-        values = values_of(output)
-        found = values.get("logits" if self.item is None else self.item, output)
+        found = output
+        if not isinstance(output, Tensor):
+            found = values_of(output).get("logits" if self.item is None else self.item, output)
         if not isinstance(found, Tensor):
             raise no_logits("the output of a network", f"a {type(output).__name__}")
         if self.resized:

@@ -61,10 +61,10 @@ def _expected(view: View, floating: bool) -> str:
 
 def _fits(images: Tensor, view: View) -> bool:
     """Return whether images have the shape of the network's input, of which some lengths may be free."""
-    shape = view.input_shape
-    return images.ndim == len(shape) + 1 and all(
-        length in (None, own) for length, own in zip(shape, images.shape[1:], strict=True)
-    )
+    shape, own = view.input_shape, images.shape[1:]
+    if own == shape:
+        return True
+    return len(own) == len(shape) and all(free in (None, side) for free, side in zip(shape, own, strict=True))
 
 
 def _spread(images: Any) -> str:

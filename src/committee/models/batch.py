@@ -191,7 +191,7 @@ class Batch:
         lazy : bool
             Whether to call the method `infer` of the module, if it has one.
         """
-        call: Any = getattr(module, "infer", module) if lazy else module
+        call: Any = module.infer if lazy and hasattr(type(module), "infer") else module
         return cast("Tensor", call(self if getattr(module, "takes_batches", False) is True else self.images))
 
 

@@ -71,20 +71,27 @@ class Mixture(Distributed, Vote):
         """Whether there is a variance: several members of numbers, or networks that predict one."""
         return self.task.variances and (len(self.inputs) > 1 or self.has_variance)
 
-    def member_logits(self, images: Tensor | Batch) -> Tensor:
-        """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`."""
-        return self._inputs_of(images, lambda network: network, _combined)
+    def member_logits(self, images: Tensor | Batch, *, lazy: bool = False) -> Tensor:
+        """Return the inputs of the combiner, float32 `[M, B, C]`, in the order of `names`.
+
+        If `lazy`, networks skip what cannot change their outputs: their method `infer` is called.
+        """
+        return self._inputs_of(images, lambda network: network, _combined, lazy)
 
     def member_moments(self, images: Tensor | Batch) -> Tensor:
         """Return numbers and variances of the inputs of the combiner, float32 `[M, B, T, 2]`."""
         return self._inputs_of(images, WithVariance, mixture_of)
 
     def outputs_of(
-        self, member: int, batch: Batch, wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+        self,
+        member: int,
+        batch: Batch,
+        wrap: Callable[[nn.Module], nn.Module] = lambda network: network,
+        lazy: bool = False,
     ) -> dict[int, Tensor]:
         """Return the outputs `[B, C, ...]` of one of the networks, by their position in `outputs`."""
         views = views_of_network(self.outputs, member)
-        found = run_views(wrap(self.members[member]), list(views.values()), batch)
+        found = run_views(wrap(self.members[member]), list(views.values()), batch, lazy=lazy)
         return dict(zip(views, found, strict=True))
 
     def combine_outputs(self, outputs: Mapping[int, Tensor]) -> Tensor:
@@ -96,11 +103,12 @@ class Mixture(Distributed, Vote):
         images: Tensor | Batch,
         wrap: Callable[[nn.Module], nn.Module],
         combine: Callable[[Vote, Tensor], Tensor],
+        lazy: bool = False,
     ) -> Tensor:
         batch = Batch.of(images)
         outputs: dict[int, Tensor] = {}
         for member in range(len(self.members)):
-            outputs |= self.outputs_of(member, batch, wrap)
+            outputs |= self.outputs_of(member, batch, wrap, lazy)
         return self._voted(outputs, combine)
 
     def _voted(self, outputs: Mapping[int, Tensor], combine: Callable[[Vote, Tensor], Tensor]) -> Tensor:

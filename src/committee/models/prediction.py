@@ -54,7 +54,8 @@ def predict(
     DataError
         A probability or a number is not finite.
     """
-    module.eval()
+    if any(part.training for part in module.modules()):
+        module.eval()
     if task_of_model(module).target_type.dense:
         return _maps(module, images, batch_size, tile, overlap)
     device = device_of(module)

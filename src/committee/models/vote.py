@@ -39,8 +39,12 @@ class Output(NamedTuple):
 
 def logits_of(output: Any, task: Task | None = None) -> Tensor:
     """Return the output of a network, or its field `logits`, as float32 `[B, C]`; see `Task.finite`."""
-    found = cast("Tensor", getattr(output, "logits", output)).float()
-    return (task or task_of_model(None)).finite(found)
+    return (task or task_of_model(None)).finite(_as_float(output))
+
+
+def _as_float(output: Any) -> Tensor:
+    found = output if isinstance(output, Tensor) else cast("Tensor", getattr(output, "logits", output))
+    return found.float()
 
 
 class Vote(NamedOutputs, nn.Module):
@@ -107,12 +111,16 @@ class Vote(NamedOutputs, nn.Module):
         return self.combiner(pixels).reshape(images, height, width, names).permute(0, 3, 1, 2)
 
     def stack_inputs(self, outputs: Mapping[int, Tensor]) -> Tensor:
-        """Return the outputs of the inputs, `[M, B, C, ...]`, with classes in the order of `class_names`."""
-        return torch.stack([self.reorder_classes(k, outputs[source]) for k, source in enumerate(self.inputs)])
+        """Return the outputs of the inputs, `[M, B, C, ...]`, with classes in the order of `class_names`.
+
+        They are finite, or NaN; see `Task.finite`.
+        """
+        found = [self.reorder_classes(k, outputs[source]) for k, source in enumerate(self.inputs)]
+        return self.task.finite(torch.stack(found), 2)
 
     def reorder_classes(self, position: int, logits: Tensor) -> Tensor:
         """Return the output `[B, C, ...]` of an input with the classes in the order of `class_names`."""
-        order = getattr(self, f"order_{position}", None)
+        order = self._buffers.get(f"order_{position}")
         return logits if order is None else logits.index_select(1, order)
 
 
@@ -135,11 +143,14 @@ class LazyOutputs:
         self, networks: nn.ModuleList, outputs: Sequence[Output], votes: nn.ModuleList, batch: Batch
     ) -> None:
         self._votes = votes
-        self._places: dict[int, tuple[LazyRows, int]] = {}
-        for index, network in enumerate(networks):
-            views = views_of_network(outputs, index)
+        self._places: dict[int, tuple[LazyRows, int | None]] = {}
+        seen: list[dict[int, SingleView | None]] = [{} for _ in networks]
+        for output, (index, view) in enumerate(outputs):
+            seen[index][output] = view
+        for network, views in zip(networks, seen, strict=True):
             rows = LazyRows(partial(_infer, network, list(views.values()), batch), batch.size)
-            self._places |= {output: (rows, place) for place, output in enumerate(views)}
+            alone = len(views) == 1
+            self._places |= {output: (rows, None if alone else place) for place, output in enumerate(views)}
 
     def query_for(self, vote: Vote, among: Tensor | None = None) -> Query:
         """Return the query for the inputs of a vote, on all images or on the rows `among`."""
@@ -153,7 +164,7 @@ class LazyOutputs:
     def _output(self, source: int, rows: Tensor | None) -> Tensor:
         if source >= 0:
             values, place = self._places[source]
-            return values(rows)[:, place]
+            return values(rows) if place is None else values(rows)[:, place]
         vote = cast("Vote", self._votes[~source])
         return vote.combiner.forward_lazy(self.query_for(vote, rows))
 
@@ -166,21 +177,21 @@ def views_of_network(outputs: Sequence[Output], network: int) -> dict[int, Singl
 def run_views(
     network: nn.Module, views: Sequence[SingleView | None], batch: Batch, *, lazy: bool = False
 ) -> list[Tensor]:
-    """Return the outputs `[B, C, ...]` of a network for each view of the images.
+    """Return the outputs `[B, C, ...]` of a network for each view of the images, as the network returns them.
 
     Views of a small batch run as one batch, of at most `TOGETHER` images; in a recorded graph, always. Views
     of maps may differ in size, and run one by one.
     """
     task = task_of_model(network)
-    if all(view is None for view in views):
-        return [logits_of(batch.run(network, lazy=lazy), task)] * len(views)
+    if not any(views):
+        return [_as_float(batch.run(network, lazy=lazy))] * len(views)
     if task.target_type.dense:
         return [_maps_of_view(network, view, batch, lazy) for view in views]
     step = len(views) if is_tracing() else max(1, TOGETHER // max(1, len(batch)))
     found: list[Tensor] = []
     for start in range(0, len(views), step):
         some = [center if view is None else view for view in views[start : start + step]]
-        logits = logits_of(batch.under(some).run(network, lazy=lazy), task)
+        logits = _as_float(batch.under(some).run(network, lazy=lazy))
         found += logits.unflatten(0, (len(some), -1)).unbind(0)
     return found
 
@@ -189,7 +200,7 @@ def _maps_of_view(network: nn.Module, view: SingleView | None, batch: Batch, laz
     """Return the maps `[B, C, H, W]` of a network for a view of the images, as maps of the images."""
     task = task_of_model(network)
     if view is None:
-        return logits_of(batch.run(network, lazy=lazy), task)
+        return _as_float(batch.run(network, lazy=lazy))
     height, width = batch.source.shape[2:]
     return view.inverse(logits_of(batch.under([view]).run(network, lazy=lazy), task), (height, width))
 
@@ -197,11 +208,11 @@ def _maps_of_view(network: nn.Module, view: SingleView | None, batch: Batch, laz
 def _infer(
     network: nn.Module, views: Sequence[SingleView | None], batch: Batch, rows: Tensor | None
 ) -> Tensor:
-    """Return the outputs `[R, V, C]` of a network for some rows of a batch, or for all."""
-    if rows is None:
-        return torch.stack(run_views(network, views, batch, lazy=True), 1)
-    chosen = batch.select(_few_sizes(rows))
-    return torch.stack(run_views(network, views, chosen, lazy=True), 1)[: len(rows)]
+    """Return the outputs `[R, V, C]` of a network for rows of a batch, or for all; `[R, C]` of one view."""
+    chosen = batch if rows is None else batch.select(_few_sizes(rows))
+    found = run_views(network, views, chosen, lazy=True)
+    outputs = task_of_model(network).finite(found[0] if len(found) == 1 else torch.stack(found, 1), -1)
+    return outputs if rows is None else outputs[: len(rows)]
 
 
 def _few_sizes(rows: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from committee.base.objectives import OBJECTIVES
+from committee.base.tracing import is_tracing
 from committee.metrics.classification import METRICS, confusion, mistakes, per_class
 from committee.metrics.conformal import METHODS
 from committee.metrics.curves import Reliability, reliability, risk_coverage
@@ -35,6 +37,18 @@ CONFUSION_CLASSES = 1000
 LISTED_MISTAKES = 100
 LOG_LOSS = "log_loss"
 LOG_TINY = float(np.log(np.finfo(np.float32).tiny))
+
+
+def _is_known_finite(outputs: Tensor) -> bool:
+    """Return whether outputs are on a CPU, where their values are at hand, and none is -inf or NaN.
+
+    While a graph is recorded, outputs have no values; inside of `torch.func.vmap`, they cannot be read.
+    """
+    if outputs.device.type != "cpu" or not outputs.numel() or is_tracing():
+        return False
+    with suppress(RuntimeError):
+        return outputs.amin().item() > -math.inf
+    return False
 
 
 class OfClasses(Task):
@@ -76,12 +90,14 @@ class OfClasses(Task):
         """Return log-probabilities."""
         return outputs.log_softmax(dim=-1)
 
-    def finite(self, outputs: Tensor) -> Tensor:
-        """Return logits without -inf, which is a probability of 0; NaN stays NaN.
+    def finite(self, outputs: Tensor, dim: int = 1) -> Tensor:
+        """Return logits without -inf, which is a probability of 0 along `dim`; NaN stays NaN.
 
         As in `Predictions`, it counts as that of the smallest float32, so that combiners give finite results.
         """
-        smallest = outputs.logsumexp(1, keepdim=True) + LOG_TINY
+        if _is_known_finite(outputs):
+            return outputs
+        smallest = outputs.logsumexp(dim, keepdim=True) + LOG_TINY
         return torch.where(outputs == -math.inf, smallest, outputs)
 
     def predictions(

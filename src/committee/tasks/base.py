@@ -136,8 +136,11 @@ class Task(ABC):
     def normalized(self, outputs: Tensor) -> Tensor:
         """Return outputs `[..., C]` without what they leave undefined: the constant of a row of logits."""
 
-    def finite(self, outputs: Tensor) -> Tensor:
-        """Return outputs `[B, C, ...]` of a network without infinities that have a meaning."""
+    def finite(self, outputs: Tensor, dim: int = 1) -> Tensor:
+        """Return outputs `[B, C, ...]` of a network without infinities that have a meaning.
+
+        The names of the outputs are along `dim`.
+        """
         return outputs
 
     @abstractmethod
