@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib.util
+import re
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._inductor import cpp_builder
 
 from committee.engines.base import ENGINES, Engine, infer_of
 from committee.errors import UsageError
@@ -110,6 +113,23 @@ def test_images_of_another_number_of_channels_are_refused(name: str) -> None:
     engine = ready(name, module)
     with pytest.raises(Exception, match=r"\S"), torch.inference_mode():
         engine.prepare(module, images(4))(images(4, channels=2))
+
+
+@pytest.mark.parametrize("name", ENGINE_NAMES)
+def test_why_an_engine_cannot_run_is_a_clause(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
+    monkeypatch.setattr(cpp_builder, "get_cpp_compiler", lambda: 1 / 0)
+    engines = [ENGINES.make(name, precision=each) for each in ENGINES.load(name).precisions]
+    shown = {
+        engine.missing(module, example)
+        for engine in engines
+        for module in MODULES.values()
+        for example in (images(4), images(4).to("meta"))
+    }
+    for text in shown - {""}:
+        assert re.match(r"(the|it|no|fp16|torch\.compile)\b.* (is|are|has|have|needs|runs)\b", text), text
+        assert "\n" not in text
+        assert not text.endswith(".")
 
 
 @pytest.mark.parametrize("name", ENGINE_NAMES)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from committee.base.shared_work import entered
 from committee.errors import DataError, UnknownNameError, UsageError
-from committee.models.engine_race import Race
+from committee.models import engine_race
+from committee.models.engine_parity import Reference
+from committee.models.engine_race import Prepared, Race
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.models.optimized import Optimized
@@ -112,6 +119,7 @@ def test_a_choice_is_kept_until_something_changes_or_its_file_is_damaged(
     again(cache=str(folder))
     assert len(races) == 6
     assert "A stored engine is not used." in caplog.text
+    assert "The engines are measured again." in caplog.text
 
 
 def test_a_choice_that_does_not_run_any_more_is_made_again(
@@ -138,6 +146,58 @@ def test_what_an_engine_cannot_take_runs_as_it_is(
     batch = images()
     assert torch.equal(found(batch), slow(batch))
     assert "run without good: division by zero" in caplog.text
+
+
+def test_a_pickle_prepares_its_engine_again_or_runs_as_it_is(
+    slow: nn.Module, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from planted import Right
+
+    batch, prepared = images(), list[int]()
+    prepare = Right.prepare
+    monkeypatch.setattr(Right, "prepare", lambda *given: prepared.append(1) or prepare(*given))
+    data = pickle.dumps(optimize(slow, batch, 0.4, engines=["right"], cache=False))
+    found = pickle.loads(data)
+    assert (found.engine, len(prepared)) == ("right", 2)
+    assert torch.equal(found.infer(batch), slow(batch))
+    monkeypatch.setattr(Right, "missing", lambda *_: "its license is over")
+    assert torch.equal(pickle.loads(data).infer(batch), slow(batch))
+    assert "Slow runs as it is, without the engine right: its license is over" in caplog.text
+
+
+def test_a_large_example_is_timed_in_part_and_what_is_clearly_slower_stops_early(
+    slow: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[int]] = {"right": [], "slower": []}
+    monkeypatch.setattr(engine_race, "CALL", slow.pause / 4)
+    prepare = engine_race.prepare
+
+    def noted(reference: Reference, name: str, *rest: Any) -> Prepared:
+        found = prepare(reference, name, *rest)
+        return replace(found, run=lambda batch: seen[name].append(len(batch)) or found.run(batch))
+
+    monkeypatch.setattr(engine_race, "prepare", noted)
+    found = optimize(slow, images(32), 1.0, engines=["slower", "right"], cache=False)
+    assert verdicts(found)["slower fp32"] == "slower"
+    assert seen["slower"] == seen["slower"][:1] * engine_race.FEWEST
+    assert seen["slower"][0] <= 8
+    assert max(seen["right"]) == 32, "the finalists take all of it"
+
+
+def test_work_is_shared_by_the_engines_of_a_race(slow: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    from planted import Half
+
+    made: list[int] = []
+
+    def prepare(engine: Half, module: nn.Module, example: Tensor) -> Any:
+        with entered("graph", lambda: nullcontext(made.append(1) or means(example))):
+            return means
+
+    from planted import means
+
+    monkeypatch.setattr(Half, "prepare", prepare)
+    optimize(slow, images(), 0.4, 0.1, engines=["half"], cache=False)
+    assert made == [1]
 
 
 def test_a_member_refuses_images_in_one_sentence_before_and_after() -> None:

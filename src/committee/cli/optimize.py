@@ -48,6 +48,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="T",
         help="largest difference of a probability, or of a number relative to its size (default: 1e-5)",
     )
+    parser.add_argument(
+        "--again", action="store_true", help="measure again if the model was measured with these options"
+    )
     add_store(parser)
     add_json(parser)
     add_config(parser, "device", "device=cpu")
@@ -59,13 +62,14 @@ def run(arguments: Namespace) -> int:
     from committee.models.engine_trials import COLUMNS
     from committee.pipeline.optimize import optimize_stored, size_of
 
-    name, choice, images = optimize_stored(
+    name, choice, images, stored = optimize_stored(
         store_of(arguments),
         arguments.name,
         recipe_of(arguments),
         batch=arguments.batch,
         size=None if arguments.size is None else size_of(arguments.size),
         photos=[] if arguments.images is None else find_photos([arguments.images]),
+        again=arguments.again,
         engines=arguments.engines,
         budget_s=arguments.budget,
         tolerance=arguments.tolerance,
@@ -73,8 +77,12 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         selected = {"engine": choice.trial.engine, "precision": choice.trial.precision}
         table = [trial.to_json() for trial in choice.table]
-        print_json({"model": name, **selected, "images": images, "table": table})
+        facts = {"images": images, "measured": choice.made, "stored": stored}
+        print_json({"model": name, **selected, **facts, "table": table})
         return 0
     print_table(f"{name}: {images}", COLUMNS, [trial.cells() for trial in choice.table])
     print(choice.sentence(name))
+    if stored:
+        when = f"{choice.made} UTC" if choice.made else "an earlier version"
+        print(f"This is the stored measurement of {when}. Measure again with: --again")
     return 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from committee.base.registry import Family
-from committee.errors import UsageError
+from committee.errors import UsageError, is_installed
 
 Infer = Callable[[Tensor], Tensor]
 """A function from images `[B, c, H, W]` to outputs, float32 `[B, C, ...]`, on the same device."""
@@ -81,9 +81,10 @@ class Engine(ABC):
         cls.key = cls.__module__.rpartition(".")[2]
 
     def missing(self, module: nn.Module, example: Tensor) -> str:
-        """Return why the engine cannot run a module here, as a part of a sentence; empty if it can.
+        """Return why the engine cannot run a module here; empty if it can.
 
-        Parameters are those of `prepare`. The answer is immediate: nothing is prepared.
+        Parameters are those of `prepare`. The answer is immediate: nothing is prepared. It is a clause that
+        messages put after a colon, such as "fp16 needs a GPU", without a period at its end.
         """
         return ""
 
@@ -118,6 +119,12 @@ class Engine(ABC):
 
 
 ENGINES: Family[Engine] = Family("committee.engines", "engine")
+
+
+def absent(packages: Sequence[str], extra: str) -> str:
+    """Return which of some packages is not installed and how to install it, as a clause; empty if none is."""
+    found = next((name for name in packages if not is_installed(name)), "")
+    return f"the package '{found}' is not installed: pip install 'committee[{extra}]'" if found else ""
 
 
 def infer_of(module: nn.Module) -> Infer:

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from committee.engines.base import Engine, Infer
-from committee.errors import is_installed, require
+from committee.engines.base import Engine, Infer, absent
 
 SMALL = 1e-3
 """Seconds of a call for which other threads are not worth waking."""
@@ -50,8 +49,7 @@ class Onnxruntime(Engine):
         """Return that a package is absent, or that the module is not on the CPU."""
         if example.device.type != "cpu":
             return f"it runs on the CPU, and the images are on {example.device.type}"
-        absent = [name for name in ("onnx", "onnxscript", "onnxruntime") if not is_installed(name)]
-        return str(require(absent[0], "onnx", f"the engine {self.key}")) if absent else ""
+        return absent(("onnx", "onnxscript", "onnxruntime"), "onnx")
 
     def prepare(self, module: nn.Module, example: Tensor) -> Infer:
         """Return the run of a session; see the base class."""

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from committee.engines.base import Engine, Infer
-from committee.errors import is_installed, require
+from committee.engines.base import Engine, Infer, absent
 
 WRITERS = ("onnx", "onnxscript", "onnxruntime")
 """The packages that write the graph."""
@@ -45,9 +44,8 @@ class Openvino(Engine):
         """Return that a package is absent, the module is not on the CPU, or the CPU lacks the precision."""
         if example.device.type != "cpu":
             return f"it runs on the CPU, and the images are on {example.device.type}"
-        for name, extra in (*((name, "onnx") for name in WRITERS), ("openvino", "openvino")):
-            if not is_installed(name):
-                return str(require(name, extra, f"the engine {self.key}"))
+        if missing := absent(WRITERS, "onnx") or absent(("openvino",), "openvino"):
+            return missing
         if self.precision == "bf16" and "BF16" not in _core().get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from committee.errors import require
 from committee.exporters._program import FREE, linked, recorded
 from committee.exporters.base import STD, Card
 from committee.models.moments import has_variance
+
+log = logging.getLogger(__name__)
 
 # A protobuf file contains at most 2 GiB; a part of it is reserved for the graph beside the weights.
 LARGEST_FILE = 2**31 - 2**26
@@ -176,17 +179,17 @@ def _exported(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the libraries' log messages and the warnings that do not concern the user."""
+    """Silence the libraries' log messages, and log their warnings for debugging.
+
+    They are about what libraries do themselves, and not about what the user can change.
+    """
     loggers = quiet("torch.onnx", "onnxscript", "onnx_ir")
     # A member of weight zero has the logarithm -inf, about which constant folding warns.
-    with loggers, np.errstate(divide="ignore"), warnings.catch_warnings():
-        # torch warns about calls of its own that a later version of torch will refuse.
-        warnings.simplefilter("ignore", FutureWarning)
-        # Recurrent layers of torch keep a list of their weights, which the recording replaces for a while.
-        warnings.filterwarnings(
-            "ignore", r"(?s)The tensor attributes? .* assigned during export", UserWarning
-        )
+    with loggers, np.errstate(divide="ignore"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
         yield
+    for each in caught:
+        log.debug("while a graph was recorded: %s", each.message)
 
 
 def save(model: Any, path: Path) -> Path:

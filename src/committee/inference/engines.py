@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from committee.errors import UsageError
 from committee.inference.wanted import Wanted
 from committee.models.engine_choices import Choice
-from committee.models.engine_parity import Reference
-from committee.models.engine_race import engine_of, prepare
+from committee.models.engine_parity import Reference, noise
+from committee.models.engine_race import engine_of, prepare, reason_of
 from committee.models.engine_trials import EAGER, Trial
 from committee.models.optimized import Optimized
 from committee.models.planner import TOLERANCE
@@ -62,7 +62,7 @@ def on_engine(
     if saved <= (trial.seconds or 0.0):
         log.debug("%s would save %.2g s, and takes %.2g s to prepare", trial.engine, saved, trial.seconds)
         return module
-    example = _noise(shape, device)
+    example = noise(shape, torch.uint8, device)
     try:
         engine = engine_of(module, example, trial.engine, trial.precision)
         with torch.inference_mode():
@@ -87,7 +87,7 @@ def _named(module: nn.Module, store: Store, wanted: Wanted) -> nn.Module:
         raise UsageError(
             f"--engine {wanted.engine}",
             expected="an engine that runs this model",
-            got=str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__,
+            got=f"one that cannot: {reason_of(error)}",
             todo="Run it as it is, with --engine eager, or compare all engines with: committee optimize NAME",
         ) from error
     choice = Choice({}, found.trial, found.any_size, 0.0, [found.trial])
@@ -99,8 +99,3 @@ def _saved(trial: Trial, calls: int) -> float:
     if trial.ms is None or not trial.ratio:
         return 0.0
     return calls * trial.ms * (1 / trial.ratio - 1) / 1e3
-
-
-def _noise(shape: list[int], device: torch.device) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)

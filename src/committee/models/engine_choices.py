@@ -44,6 +44,8 @@ class Choice:
         Seconds that the measurement had.
     table : sequence of Trial
         The measurements of all engines.
+    made : str
+        Day and time of the measurement, UTC; empty if it is not known.
 
     See Also
     --------
@@ -62,6 +64,7 @@ class Choice:
     any_size: bool
     budget_s: float
     table: Sequence[Trial]
+    made: str = ""
 
     def serves(self, budget_s: float) -> bool:
         """Return whether a measurement with this budget would find nothing new."""
@@ -84,6 +87,7 @@ class Choice:
             "any_size": self.any_size,
             "budget_s": self.budget_s,
             "table": [trial.to_json() for trial in self.table],
+            "made": self.made,
         }
 
 
@@ -169,27 +173,33 @@ def write_choice(folder: Path, choice: Choice) -> None:
 def read_choice(folder: Path, facts: Facts) -> Choice | None:
     """Return the choice for some facts; None if there is none, or its file is damaged."""
     path = folder / f"{digest(facts)[:32]}.json"
-    found = _read(path) if path.is_file() else None
+    found = _read(path, "The engines are measured again.") if path.is_file() else None
     return found if found is not None and found.facts == facts else None
 
 
-def read_choices(folder: Path) -> dict[Path, Choice]:
-    """Return all choices in a folder, without those whose files are damaged."""
-    found = {path: _read(path) for path in sorted(folder.glob("[!.]*.json"))}
+def read_choices(
+    folder: Path, todo: str = "Measure again with: committee optimize NAME"
+) -> dict[Path, Choice]:
+    """Return all choices in a folder, without those whose files are damaged.
+
+    A damaged file is logged with `todo`: what the user can do, or what will be done.
+    """
+    found = {path: _read(path, todo) for path in sorted(folder.glob("[!.]*.json"))}
     return {path: choice for path, choice in found.items() if choice is not None}
 
 
 def remove_choices(folder: Path, model: str) -> None:
     """Remove from a folder the choices for other states of a model, and files that cannot be read."""
-    kept = {path for path, choice in read_choices(folder).items() if choice.facts.get("model") == model}
+    known = read_choices(folder, "The file is removed.")
+    kept = {path for path, choice in known.items() if choice.facts.get("model") == model}
     for path in folder.glob("[!.]*.json"):
         if path not in kept:
             path.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> Choice | None:
+def _read(path: Path, todo: str) -> Choice | None:
     """Return the choice in a file; None if the file is damaged, or of another version."""
-    expected, todo = "the choice of an engine", "Measure again with: committee optimize NAME"
+    expected = "the choice of an engine"
     try:
         values = read_json(path, expected, todo)
         return build(lambda: _choice(values), path, expected, todo) if values else None
@@ -205,7 +215,8 @@ def _choice(values: Mapping[str, Any]) -> Choice | None:
     shape = values["facts"]["shape"]
     if not all(isinstance(side, int) and side > 0 for side in shape):
         raise ValueError(f"images {shape}")
-    return Choice(values["facts"], trial, values["any_size"] is True, float(values["budget_s"]), table)
+    any_size, budget, made = values["any_size"] is True, float(values["budget_s"]), values.get("made", "")
+    return Choice(values["facts"], trial, any_size, budget, table, str(made))
 
 
 def _name(device: torch.device) -> str:

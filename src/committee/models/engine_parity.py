@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,10 @@ from committee.models.measure import device_of
 from committee.models.not_finite import require_finite_inputs
 
 Infer = Callable[[Tensor], Tensor]
+
+
+OTHERS = 15
+"""Largest number of the other images that engines are compared on."""
 
 
 class WrongError(Exception):
@@ -147,9 +151,25 @@ def _refused(example: Tensor, reason: str) -> DataError:
     )
 
 
+def noise(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return random inputs of a type, for preparing an engine where the images are not at hand.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from committee.models.engine_parity import noise
+    >>> noise([2, 3, 4, 4], torch.uint8, torch.device("cpu")).dtype
+    torch.uint8
+    """
+    generator = torch.Generator().manual_seed(0)
+    if dtype.is_floating_point:
+        return torch.randn(*shape, generator=generator).to(device, dtype)
+    return torch.randint(0, 256, tuple(shape), generator=generator).to(device, dtype)
+
+
 def _other_images(example: Tensor) -> Tensor:
     """Return an odd number of other images, or other inputs, of the same kind."""
-    count = 3 if len(example) < 4 else len(example) // 2 | 1
+    count = 3 if len(example) < 4 else min(len(example) // 2, OTHERS) | 1
     turned = example.flip(0, *(range(2, example.ndim) or [1]))
     turned = 255 - turned if example.dtype == torch.uint8 else turned
     return turned[torch.arange(count, device=example.device) % len(example)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from committee.base.registry import Family
+from committee.base.shared_work import shared_work
 from committee.models.engine_parity import Infer, Reference, WrongError
 from committee.models.engine_trials import EAGER, Trial
 from committee.models.measure import milliseconds
@@ -25,8 +26,13 @@ GAIN = 0.95
 """Largest ratio of the time of an engine to that of the module with which it is selected."""
 FINALISTS = 3
 """Number of engines that are measured once more, together, before one is selected."""
-FEWEST, MOST = 5, 200
-"""Numbers of calls in a measurement."""
+FEWEST, MOST = 3, 200
+"""Numbers of pairs of calls in a measurement."""
+CLEAR = 1.1
+"""An engine that takes more than this in each of the fewest pairs is slower, and is not measured further."""
+CALL = 0.25
+"""Seconds of a call of the module. Engines are first measured on the part of a larger example that takes so
+long: with all of 64 images, a large model would spend the budget on its first two engines."""
 FIRST, LAST = 0.04, 0.12
 """Shares of the budget: of one measurement of an engine, and of that of the finalists."""
 
@@ -74,6 +80,7 @@ class Race:
         self.deadline = start + (1 - LAST) * budget
         self.trials: dict[tuple[str, str], Trial] = {}
         self._finalists: list[Prepared] = []
+        self._part = reference.example
 
     def run(self, entries: Sequence[tuple[str, str]]) -> Prepared:
         """Measure engines in the given order, keep their trials, and return the one to use.
@@ -82,13 +89,39 @@ class Race:
         ----------
         entries : sequence of (engine, precision)
         """
-        times = self._times({}, FIRST)[EAGER, "fp32"]
-        self._keep(Trial(EAGER, "fp32", float(np.median(times)), 1.0, 1.0, 0.0, 0.0, "the module as it is"))
-        for name, precision in entries:
-            trial, other = self._trial(name, precision), self.trials.get((name, "fp32"))
-            if other is None or (other.verdict != trial.verdict or not trial.is_missing):
-                self._keep(trial)
-        return self._selected()
+        with shared_work():
+            self._keep(self._of_module())
+            later = []
+            for name, precision in entries:
+                if self._is_unlikely(name, precision):
+                    later.append((name, precision))
+                else:
+                    self._try(name, precision)
+            for name, precision in later:
+                self._try(name, precision)
+            return self._selected()
+
+    def _of_module(self) -> Trial:
+        """Measure the module, and choose how many images engines are measured on first."""
+        example = self.reference.example
+        with torch.inference_mode():
+            seconds = milliseconds(self.reference.infer, example) / 1e3
+        self._part = example[: max(1, int(len(example) * min(1.0, CALL / seconds)))]
+        ms = seconds * 1e3
+        if len(self._part) == len(example):
+            ms = float(np.median(self._times({}, FIRST, example)[EAGER, "fp32"]))
+        return Trial(EAGER, "fp32", ms, 1.0, 1.0, 0.0, 0.0, "the module as it is")
+
+    def _is_unlikely(self, name: str, precision: str) -> bool:
+        """Return whether an engine is slower in float32, so that its other precisions are tried last."""
+        other = self.trials.get((name, "fp32"))
+        return precision != "fp32" and other is not None and (other.ratio or 0.0) > CLEAR
+
+    def _try(self, name: str, precision: str) -> None:
+        """Keep the trial of an engine, unless it is missing for the reason that its float32 is."""
+        trial, other = self._trial(name, precision), self.trials.get((name, "fp32"))
+        if other is None or (other.verdict != trial.verdict or not trial.is_missing):
+            self._keep(trial)
 
     def _keep(self, trial: Trial) -> None:
         self.trials[trial.engine, trial.precision] = trial
@@ -106,12 +139,14 @@ class Race:
         except WrongError as wrong:
             return Trial(name, precision, difference=wrong.difference, verdict=f"wrong: {wrong}")
         except Exception as error:
-            return Trial(name, precision, verdict=f"failed: {_reason(error)}")
+            return Trial(name, precision, verdict=f"failed: {reason_of(error)}")
         return self._timed(found)
 
     def _timed(self, found: Prepared) -> Trial:
         key = (found.trial.engine, found.trial.precision)
-        trial = _measured(found.trial, self._times({key: found.run}, FIRST))
+        trial = _measured(found.trial, self._times({key: found.run}, FIRST, self._part))
+        if trial.ms is not None:
+            trial = replace(trial, ms=trial.ms * len(self.reference.example) / len(self._part))
         if _is_faster(trial):
             self._finalists.append(replace(found, trial=trial))
             self._finalists = sorted(self._finalists, key=lambda each: each.trial.ratio or 1.0)[:FINALISTS]
@@ -119,9 +154,12 @@ class Race:
 
     def _selected(self) -> Prepared:
         """Measure the fastest engines together, and return the fastest of those with a clear gain."""
-        runs = {(each.trial.engine, each.trial.precision): each.run for each in self._finalists}
         self.deadline += LAST * self.budget
-        times = self._times(runs, LAST) if runs else {}
+        left = self.deadline - time.perf_counter()
+        while len(self._finalists) > 1 and FEWEST * self._seconds_of_a_round() > left:
+            self._finalists.pop()
+        runs = {(each.trial.engine, each.trial.precision): each.run for each in self._finalists}
+        times = self._times(runs, LAST, self.reference.example) if runs else {}
         found = [replace(each, trial=_again(each.trial, times)) for each in self._finalists]
         for each in found:
             self._keep(each.trial)
@@ -136,8 +174,15 @@ class Race:
         self._keep(best.trial)
         return best
 
+    def _seconds_of_a_round(self) -> float:
+        """Return the seconds of a call of the module and of each of the finalists."""
+        trials = [self.trials[EAGER, "fp32"], *(each.trial for each in self._finalists)]
+        return sum(trial.ms or 0.0 for trial in trials) / 1e3
+
     @torch.inference_mode()
-    def _times(self, runs: Mapping[tuple[str, str], Infer], share: float) -> dict[tuple[str, str], Times]:
+    def _times(
+        self, runs: Mapping[tuple[str, str], Infer], share: float, images: Tensor
+    ) -> dict[tuple[str, str], Times]:
         """Return the milliseconds of each call of the module and of engines, measured in turns."""
         calls = {(EAGER, "fp32"): self.reference.infer, **runs}
         times: list[list[float]] = []
@@ -147,8 +192,10 @@ class Race:
             if now > self.deadline or (now > end and len(times) >= FEWEST):
                 break
             order = list(calls) if len(times) % 2 else list(reversed(calls))
-            taken = {key: milliseconds(calls[key], self.reference.example) for key in order}
+            taken = {key: milliseconds(calls[key], images) for key in order}
             times.append([taken[key] for key in calls])
+            if len(times) == FEWEST and runs and all(min(row[1:]) > CLEAR * row[0] for row in times):
+                break
         table = np.array(times).reshape(-1, len(calls))
         return dict(zip(calls, table.T, strict=True))
 
@@ -216,6 +263,6 @@ def _is_faster(trial: Trial) -> bool:
     return trial.ratio is not None and trial.high is not None and trial.ratio <= GAIN and trial.high < 1
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return the first line of an error, as a part of a sentence."""
     return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from committee.images.decode import Source
 from committee.models.engine_choices import Choice
-from committee.models.engine_trials import table_text
+from committee.models.engine_parity import Reference, noise
+from committee.models.engine_race import prepare
+from committee.models.engine_trials import EAGER, table_text
 from committee.models.moments import Distributed, has_variance
 from committee.models.prediction import predict
 from committee.models.tasks import NamedOutputs
@@ -27,7 +30,8 @@ Infer = Callable[[Tensor], Tensor]
 class Optimized(Distributed, NamedOutputs, nn.Module):
     """A model on the fastest engine that was found for it.
 
-    The engine holds the weights that the model had when it was prepared. What the engine cannot take, such as
+    The engine holds the weights that the model had when it was prepared. A copy, and what is read from a
+    pickle, prepares it again, on the machine where that happens. What the engine cannot take, such as
     images of another size or on another device, runs on the model as it is.
 
     Parameters
@@ -77,10 +81,31 @@ class Optimized(Distributed, NamedOutputs, nn.Module):
         self.class_names = tuple(getattr(model, "class_names", ()))
         self.units = tuple(getattr(model, "units", ()))
         self.task = task_of_model(model)
-        self._run, self._any_size = run, choice.any_size
+        self._run: Infer = run
+        self._any_size = choice.any_size
         self._device, self._dtype, self._shape = example.device, example.dtype, example.shape[1:]
+        self._count = len(example)
         self._refused: set[torch.Size] = set()
         self.eval()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without what the engine prepared, which belongs to this process."""
+        return {name: value for name, value in self.__dict__.items() if name != "_run"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Prepare the engine again, which may take seconds; without it, the model runs as it is."""
+        super().__setstate__(state)
+        trial, shape = self.choice.trial, [self._count, *self._shape]
+        self._run = self._eager
+        if trial.engine == EAGER:
+            return
+        try:
+            example = noise(shape, self._dtype, self._device)
+            tolerance = float(self.choice.facts.get("tolerance", math.inf))
+            reference = Reference(self.model, example)
+            self._run = prepare(reference, trial.engine, trial.precision, tolerance).run
+        except Exception as error:
+            log.warning("%s runs as it is, without the engine %s: %s", self.name, trial.engine, error)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return log-probabilities or numbers, float32 `[B, C, ...]`, as the model does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,18 @@ def choose(
     engines: Sequence[str] | None,
     cache: Path,
     model: str,
-) -> Choice:
-    """Return the engine that `optimize` would use, without preparing one that was selected before."""
+) -> tuple[Choice, bool]:
+    """Return the engine that `optimize` would use, without preparing one that was selected before.
+
+    Returns
+    -------
+    choice : Choice
+    stored : bool
+        Whether it was selected before.
+    """
     plan = _Plan(module, example, (tolerance, budget_s), engines, cache, model)
-    return plan.choice or plan.measured().choice
+    found = plan.choice
+    return (plan.measured().choice, False) if found is None else (found, True)
 
 
 class _Plan:
@@ -159,7 +168,8 @@ class _Plan:
         race = Race(self._reference, self._tolerance, self._budget, self._start)
         found = race.run(self._entries)
         table = list(race.trials.values())
-        choice = Choice(self._facts, found.trial, found.any_size, self._budget, table)
+        made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        choice = Choice(self._facts, found.trial, found.any_size, self._budget, table, made)
         if self._folder:
             try:
                 write_choice(self._folder, choice)

@@ -40,8 +40,9 @@ def optimize_stored(
     batch: int | None = None,
     size: tuple[int, int] | None = None,
     photos: Sequence[Path] = (),
+    again: bool = False,
     **limits: Any,
-) -> tuple[str, Choice, str]:
+) -> tuple[str, Choice, str, bool]:
     """Measure engines on a member or an ensemble of a store, and store which one is selected.
 
     Parameters
@@ -58,6 +59,8 @@ def optimize_stored(
         squares that its networks read of an image, or images of the median size of the data set.
     photos : sequence of Path
         Images; by default some of the data set.
+    again : bool
+        Whether stored choices for the model are removed, so that it is measured again.
     **limits
         `budget_s`, `tolerance` and `engines`; see `committee.models.planner.optimize`.
 
@@ -69,6 +72,8 @@ def optimize_stored(
         The selected engine, with the table of all engines.
     images : str
         What was measured, in words.
+    stored : bool
+        Whether the choice is a stored one.
 
     Raises
     ------
@@ -84,9 +89,9 @@ def optimize_stored(
     example, origin = example_of(store, module, count, size, photos)
     key, folder = engine_key(store, facts["name"], facts["inference"]), store.engines(facts["name"])
     with store.hold():
-        remove_choices(folder, key)  # The model may have been trained again.
-        choice = choose(module, example, cache=folder, model=key, **limits)
-    return facts["name"], choice, f"{count} x {' x '.join(map(str, example.shape[1:]))}, {origin}"
+        remove_choices(folder, "" if again else key)  # The model may have been trained again.
+        choice, stored = choose(module, example, cache=folder, model=key, **limits)
+    return facts["name"], choice, f"{count} x {' x '.join(map(str, example.shape[1:]))}, {origin}", stored
 
 
 def example_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from committee.base.shared_work import entered
 from committee.errors import ExportError
 from committee.exporters._onnx_graph import record, require_packages, save
 from committee.exporters._resized import FromResized
@@ -66,9 +67,10 @@ class _AfterResizing(nn.Module):
         return [view.cut(images) for view in self.resized.views]
 
 
-@contextmanager
-def graph_file(module: nn.Module, example: Tensor, who: str) -> Iterator[GraphFile]:
+def graph_file(module: nn.Module, example: Tensor, who: str) -> AbstractContextManager[GraphFile]:
     """Write a module as an ONNX graph of free batch size, in a temporary folder that is removed at the end.
+
+    Recording takes seconds: inside of `committee.base.shared_work.shared_work`, a module is written once.
 
     The images are resized by torch before the graph, once for each preprocessing, since those that have the
     size of the networks already then cost nothing. Networks behind a cascade or a gate are in branches. A
@@ -100,6 +102,12 @@ def graph_file(module: nn.Module, example: Tensor, who: str) -> Iterator[GraphFi
     ['Reshape', 'Gemm']
     """
     require_packages(who)
+    key = "graph", id(module), example.shape[1:], example.dtype
+    return entered(key, lambda: _written(module, example, "a graph for engines"))
+
+
+@contextmanager
+def _written(module: nn.Module, example: Tensor, who: str) -> Iterator[GraphFile]:
     from committee.base.onnx_branches import add_branches
 
     model, adapter = _recorded(module, example, who)
