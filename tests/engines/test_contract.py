@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib.util
+import math
 import re
 
 import pytest
@@ -12,8 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch._inductor import cpp_builder
 
+from committee.base.shared_work import shared_work
+from committee.engines import onnxruntime
 from committee.engines.base import ENGINES, Engine, infer_of
+from committee.engines.shared import parts
 from committee.errors import UsageError
+from committee.exporters.shared import graph_file
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.tasks.base import task_of_model
@@ -113,6 +118,26 @@ def test_images_of_another_number_of_channels_are_refused(name: str) -> None:
     engine = ready(name, module)
     with pytest.raises(Exception, match=r"\S"), torch.inference_mode():
         engine.prepare(module, images(4))(images(4, channels=2))
+
+
+@torch.inference_mode()
+def test_runtimes_share_a_graph_and_compute_parts_of_a_batch_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded: list[int] = []
+    record = graph_file._recorded
+    monkeypatch.setattr(graph_file, "_recorded", lambda *given: recorded.append(1) or record(*given))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(onnxruntime, "SMALL", 0.0)
+    monkeypatch.setattr(parts, "CLEAR", math.inf)
+    module = MODULES["member"]
+    with shared_work():
+        runs = [ready(name, module).prepare(module, images(4)) for name in ("onnxruntime", "openvino")]
+    assert recorded == [1]
+    for count in (1, 3, 4, 7):
+        batch = images(count, seed=count)
+        for run in runs:
+            torch.testing.assert_close(run(batch), module(batch), atol=TOLERANCE, rtol=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ENGINE_NAMES)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import time
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from committee.engines.base import Engine, Infer, absent
+from committee.engines.shared.parts import Arrays, Run, fastest, in_parts, seconds
 
 SMALL = 1e-3
 """Seconds of a call for which other threads are not worth waking."""
@@ -20,7 +20,8 @@ class Onnxruntime(Engine):
 
     Torch resizes the images, once for each preprocessing. Batch norm is folded into the layer before it, what
     depends on weights alone is computed in advance, and the graph runs without Python. It has the number of
-    threads that torch has, or one if the example takes less than a millisecond. Threads do not wait actively
+    threads that torch has, or one if the example takes less than a millisecond. They share each operation, or
+    each computes a part of the batch, whichever takes less time for the example. Threads do not wait actively
     between operations: that would cost as much processor time as the work. Only the number of images is free;
     images of another size than the example are refused, if the module does not resize them.
 
@@ -56,30 +57,25 @@ class Onnxruntime(Engine):
         from committee.exporters.shared.graph_file import graph_file
 
         with graph_file(module, example, f"the engine {self.key}") as graph:
-            session = _session(str(graph.path), 1)
-            if (threads := torch.get_num_threads()) > 1 and _seconds(session, graph.inputs(example)) > SMALL:
-                session = _session(str(graph.path), threads)
-
-        def run(images: Tensor) -> Tensor:
-            return torch.from_numpy(session.run(None, graph.inputs(images))[0])
-
-        return run
+            run = _fastest(str(graph.path), graph.inputs(example), torch.get_num_threads())
+        return lambda images: torch.from_numpy(run(graph.inputs(images)))
 
 
-def _session(path: str, threads: int) -> Any:
+def _fastest(path: str, inputs: Arrays, threads: int) -> Run:
+    """Return the run of a session on one thread, on several, or on one for each part of a batch."""
+    alone = _session(path, 1)
+    took = seconds(alone, inputs)
+    if threads == 1 or took <= SMALL:
+        return alone
+    whole = _session(path, threads)
+    return fastest([whole, in_parts(alone, whole, threads)], inputs, took)
+
+
+def _session(path: str, threads: int) -> Run:
     onnxruntime: Any = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, and not printed too
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
-def _seconds(session: Any, inputs: dict[str, Any]) -> float:
-    """Return the seconds of a call, the shortest of three."""
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        session.run(None, inputs)
-        times.append(time.perf_counter() - start)
-    return min(times)
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, inputs)[0]
