@@ -166,11 +166,6 @@ class Combiner(Serving, ABC):
         logits = torch.stack([query(member, None) for member in range(len(self.member_names))])
         return self(logits) if has_branches() else self.infer(logits)
 
-    @property
-    def reads_all(self) -> bool:
-        """Whether `forward_lazy` requests all members on all rows: it is that of the base class."""
-        return type(self).forward_lazy is Combiner.forward_lazy
-
     def restrict_to_used(self) -> Combiner:
         """Return a fitted rule with the same result for only those members that can change it.
 

@@ -151,7 +151,11 @@ class Ensemble(Mixture):
         """Return the same as `forward`; networks do not run on images where they cannot change the result."""
         if self.task.target_type.dense:
             return self.combined(self.member_logits(images))
-        if not self.votes and self.combiner.reads_all and not has_branches():
+        if (
+            not self.votes
+            and type(self.combiner).forward_lazy is Combiner.forward_lazy
+            and not has_branches()
+        ):
             return self.combiner.infer(self.member_logits(images, lazy=True))
         outputs = LazyOutputs(self.members, self.outputs, self.votes, Batch.of(images))
         return self.combiner.forward_lazy(outputs.query_for(self))
