@@ -1,4 +1,4 @@
-"""Write the report of a store, or the comparison of two: one HTML file.
+"""Write the report of a store, or of two, as one HTML file.
 
 The file works offline: it loads nothing from elsewhere. It is made from stored results, so no network runs.
 With the folders of two stores, it has the scores of their models beside each other, the paired difference of
