@@ -151,11 +151,8 @@ class Ensemble(Mixture):
         """Return the same as `forward`; networks do not run on images where they cannot change the result."""
         if self.task.target_type.dense:
             return self.combined(self.member_logits(images))
-        if (
-            not self.votes
-            and type(self.combiner).forward_lazy is Combiner.forward_lazy
-            and not has_branches()
-        ):
+        reads_all = type(self.combiner).forward_lazy is Combiner.forward_lazy
+        if reads_all and not self.votes and not has_branches():
             return self.combiner.infer(self.member_logits(images, lazy=True))
         outputs = LazyOutputs(self.members, self.outputs, self.votes, Batch.of(images))
         return self.combiner.forward_lazy(outputs.query_for(self))
