@@ -19,7 +19,7 @@ from committee.recipe.yaml_text import parse
 DATA = Path(__file__).parent / "data"
 MORE = f"{len(recipe_type().model_fields) - 3} more"
 """The keys of a recipe that an error does not list: it lists 8 of them and of five short forms."""
-TOP = f"project, device, workers, seed, dataset, training, backbones, models and {MORE}"
+TOP = f"project, device, workers, seed, dataset, training, backbones, tracking and {MORE}"
 
 
 def message(tmp_path: Path, text: str) -> str:

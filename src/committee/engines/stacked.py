@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from committee.backbones.base import Backbone
 from committee.engines.base import Engine, Infer
 from committee.engines.shared.batch_norm import fold_batch_norm
+from committee.engines.shared.traced import traced
 from committee.images.view import View
 from committee.models.batch import Batch, resizing
 from committee.models.member import Member
@@ -87,7 +88,7 @@ class Stacked(Engine):
                 outputs |= changed.outputs_of(place, batch)
             return changed.combine_outputs(outputs).float()
 
-        return run
+        return traced(run, example)
 
     def _stacks(self, module: Mixture, batch: Batch, now: _Now) -> list[tuple[list[int], Stack]]:
         """Return the places of the networks that run as one, and their stack, which takes their place."""
