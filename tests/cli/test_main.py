@@ -149,6 +149,15 @@ def test_an_unknown_option_is_one_sentence(trying) -> None:
     )
 
 
+def test_a_setting_without_its_option_is_told_where_to_stand(cli) -> None:
+    said = cli("run", "recipe.yaml", "dataset.name=digits")
+    assert (said.code, said.err) == (
+        2,
+        "committee: run: unrecognized arguments: dataset.name=digits. Settings follow --set: --set "
+        "dataset.name=digits. See: committee run --help\n",
+    )
+
+
 def test_the_exit_code_is_that_of_the_verb(trying) -> None:
     assert trying(lambda arguments: arguments.times, "--times", "3").code == 3
 

@@ -78,6 +78,11 @@ def test_half_precision_is_tried_if_the_tolerance_allows_it(slow: nn.Module) -> 
     assert 1e-5 < loose.table[-1].difference < 0.01
 
 
+def test_the_module_has_a_time_even_if_the_budget_is_over_before_it_runs(slow: nn.Module) -> None:
+    found = optimize(slow, images(), 1e-6, engines=["right"], cache=False)
+    assert found.table[0].ms is not None and found.table[0].ms > 0
+
+
 def test_an_engine_that_would_not_be_ready_in_time_is_not_tried_and_named(slow: nn.Module) -> None:
     start = time.perf_counter()
     found = optimize(slow, images(), 0.6, engines=["late", "right"], cache=False)

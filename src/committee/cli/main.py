@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import pkgutil
+import re
 import shutil
 import sys
 import traceback
@@ -54,7 +55,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser that reports wrong arguments as a UsageError."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog.split()[-1]}: {message}", todo=f"See: {self.prog} --help")
+        todo = f"See: {self.prog} --help"
+        setting = re.match(r"unrecognized arguments: ([\w.]+=\S*)", message)
+        if setting and "--set" in self._option_string_actions:
+            todo = f"Settings follow --set: --set {setting[1]}. {todo}"
+        raise UsageError(f"{self.prog.split()[-1]}: {message}", todo=todo)
 
 
 class _StderrHandler(logging.Handler):

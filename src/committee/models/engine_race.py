@@ -107,10 +107,11 @@ class Race:
         with torch.inference_mode():
             seconds = milliseconds(self.reference.infer, example) / 1e3
         self._part = example[: max(1, int(len(example) * min(1.0, CALL / seconds)))]
-        ms = seconds * 1e3
+        times = np.array([seconds * 1e3])
         if len(self._part) == len(example):
-            ms = float(np.median(self._times({}, FIRST, example)[EAGER, "fp32"]))
-        return Trial(EAGER, "fp32", ms, 1.0, 1.0, 0.0, 0.0, "the module as it is")
+            measured = self._times({}, FIRST, example)[EAGER, "fp32"]
+            times = measured if len(measured) else times
+        return Trial(EAGER, "fp32", float(np.median(times)), 1.0, 1.0, 0.0, 0.0, "the module as it is")
 
     def _is_unlikely(self, name: str, precision: str) -> bool:
         """Return whether an engine is slower in float32, so that its other precisions are tried last."""
