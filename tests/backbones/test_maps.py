@@ -19,6 +19,8 @@ from committee.base.tracing import tracing
 from committee.errors import UsageError
 from committee.untrusted.safetensors_header import read_header
 
+pytestmark = pytest.mark.slow
+
 CUT = [
     ("torchvision:alexnet", 8, 24),
     ("torchvision:squeezenet1_1", 16, 16),

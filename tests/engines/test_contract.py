@@ -24,6 +24,8 @@ from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.tasks.base import task_of_model
 
+pytestmark = pytest.mark.slow
+
 ENGINE_NAMES = ENGINES.names()
 TOLERANCE = 1e-5
 

@@ -19,6 +19,8 @@ from committee.images.dataset import open_dataset
 from committee.images.decode import decode
 from committee.images.workers import Workers, WorkersFailed
 
+pytestmark = pytest.mark.slow
+
 FATAL = """
 import os, signal, sys, time
 from pathlib import Path

@@ -16,6 +16,8 @@ from torch import nn
 from committee import EnsembleClassifier, EnsembleRegressor
 from committee.errors import CommitteeError
 
+pytestmark = pytest.mark.slow
+
 IRIS = load_iris(return_X_y=True)
 FEW = {"n": 2, "epochs": 4, "lr": 0.05, "together": "none"}
 EXPECTED = {

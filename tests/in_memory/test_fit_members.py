@@ -21,6 +21,8 @@ from committee.training.fit import at_once
 from committee.training.fit.comparison import Comparison
 from committee.training.fit.together import train_together
 
+pytestmark = pytest.mark.slow
+
 ROWS, FEATURES = 240, 6
 RANDOM = torch.Generator().manual_seed(0)
 X = torch.randn(ROWS, FEATURES, generator=RANDOM)

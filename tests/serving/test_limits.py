@@ -23,6 +23,8 @@ from committee.serving.server import bind
 
 from .conftest import running, small
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "a-token-of-many-characters"
 HALF = np.array([[0.5, 0.5]], np.float32)
 PIXEL = {"name": "images", "datatype": "UINT8", "shape": [1, 3, 1, 1], "data": [0, 0, 0]}

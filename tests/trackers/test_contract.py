@@ -15,6 +15,8 @@ from committee.base.events import told
 from committee.trackers.base import TRACKERS, Results, Run, Tracker, why_missing
 from committee.trackers.shared.record import Record
 
+pytestmark = pytest.mark.slow
+
 Curves = dict[str, list[tuple[int, float]]]
 ROWS = [{"name": "=a@b", "kind": "member", "cross_fitted.accuracy": 0.75, "size_mb": 2.0}]
 WANTED: Curves = {"a/fold_0": [(1, 0.5), (2, 0.25), (3, 0.125)], "b/fold_0": [(1, 4.0)]}

@@ -14,6 +14,8 @@ from committee.backbones.base import SOURCES, Architecture
 from committee.backbones.build import build, build_architecture
 from committee.errors import DependencyError, UnknownNameError, UsageError
 
+pytestmark = pytest.mark.slow
+
 smp = pytest.importorskip("segmentation_models_pytorch")
 
 

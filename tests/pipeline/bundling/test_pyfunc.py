@@ -14,6 +14,8 @@ from committee.pipeline.bundling.subject import Subject
 from committee.trackers.base import Results, Run
 from committee.trackers.mlflow import Mlflow
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.filterwarnings("default")
 def test_a_registered_model_loads_and_predicts(

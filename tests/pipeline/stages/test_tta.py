@@ -24,6 +24,8 @@ from committee.recipe.load import load_recipe
 from committee.recipe.model import Recipe
 from committee.store.layout import Store
 
+pytestmark = pytest.mark.slow
+
 NET = """
 import torch
 from torch import nn
