@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from committee.base.events import told
+from committee.base.events import reported
 from committee.trackers.base import TRACKERS, Results, Run, Tracker, why_missing
 from committee.trackers.shared.record import Record
 
@@ -37,16 +37,16 @@ def record_run(
         return Record({name: make()}, lambda _: run, folder)
 
     first = begin("1")
-    with first.listening(), contextlib.suppress(KeyboardInterrupt), told("a/fold_0", []) as a:
+    with first.listening(), contextlib.suppress(KeyboardInterrupt), reported("a/fold_0", []) as a:
         a(row(1, 0.5))
-        with contextlib.suppress(ZeroDivisionError), told("b/fold_0", []) as b:
+        with contextlib.suppress(ZeroDivisionError), reported("b/fold_0", []) as b:
             b(row(1, 4.0))
             raise ZeroDivisionError
         a(row(2, 0.25))
         raise KeyboardInterrupt
     first.close(Results(), "killed")
     second = begin("2")
-    with second.listening(), told("a/fold_0", [row(1, 0.5), row(2, 0.25)]) as a:
+    with second.listening(), reported("a/fold_0", [row(1, 0.5), row(2, 0.25)]) as a:
         a(row(3, 0.125))
     second.close(results, "finished")
     return {**first.failed, **second.failed}
@@ -219,7 +219,7 @@ def test_a_tracker_that_fails_is_named_once_and_the_others_go_on(
 ) -> None:
     bad, good = Fragile(at), Fragile("")
     record = Record({"bad": bad, "good": good}, lambda _: Run("1", "x", tmp_path), tmp_path)
-    with record.listening(), told("a/fold_0", []) as epoch:
+    with record.listening(), reported("a/fold_0", []) as epoch:
         epoch(row(1, 0.5))
         epoch(row(2, 0.5))
     record.close(Results(), "finished")

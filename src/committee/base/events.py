@@ -1,7 +1,7 @@
-"""Events of fits: where they begin, each of their epochs, and how they end, for whoever listens.
+"""Events of fits: where they begin, each of their epochs, and how they end, for listeners such as trackers.
 
-They are told in the process that makes a fit, and heard in the one that started the run: worker processes
-forward them, as they do with log records.
+They are emitted in the process that makes a fit. Worker processes forward them to the process that started
+the run, as they do with log records.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ Listener = Callable[[Event], None]
 _LISTENERS: list[Listener] = []
 
 
-def tell(event: Event) -> None:
+def emit(event: Event) -> None:
     """Pass an event to all listeners of this process."""
     for listener in _LISTENERS:
         listener(event)
 
 
-def listen(listener: Listener) -> None:
-    """Have a function hear all events of this process until it ends."""
+def add_listener(listener: Listener) -> None:
+    """Pass all events of this process to a function until the process ends."""
     _LISTENERS.append(listener)
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
-    """Have a function hear the events while the block runs; several threads may call it."""
+def listening(listener: Listener) -> Iterator[None]:
+    """Pass events to a function while the block runs; several threads may call it."""
     _LISTENERS.append(listener)
     try:
         yield
@@ -62,8 +62,8 @@ def heard_by(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def told(fit: str, before: Sequence[Row]) -> Iterator[Callable[[Row], None]]:
-    """Tell that a fit begins and how it ends; yield a function that tells an epoch.
+def reported(fit: str, before: Sequence[Row]) -> Iterator[Callable[[Row], None]]:
+    """Emit that a fit begins and how it ends; yield a function that emits an epoch.
 
     Parameters
     ----------
@@ -74,17 +74,18 @@ def told(fit: str, before: Sequence[Row]) -> Iterator[Callable[[Row], None]]:
 
     Examples
     --------
-    >>> from committee.base.events import heard_by, told
-    >>> with heard_by(lambda event: print(event.kind, event.status or "-")), told("a/fold_0", []) as epoch:
+    >>> from committee.base.events import listening, reported
+    >>> show = lambda event: print(event.kind, event.status or "-")
+    >>> with listening(show), reported("a/fold_0", []) as epoch:
     ...     epoch({"epoch": 1, "train_loss": 0.5})
     begin -
     epoch -
     end finished
     """
-    tell(Event("begin", fit, tuple(before)))
+    emit(Event("begin", fit, tuple(before)))
     try:
-        yield lambda row: tell(Event("epoch", fit, (row,)))
+        yield lambda row: emit(Event("epoch", fit, (row,)))
     except BaseException as error:
-        tell(Event("end", fit, status="killed" if isinstance(error, KeyboardInterrupt) else "failed"))
+        emit(Event("end", fit, status="killed" if isinstance(error, KeyboardInterrupt) else "failed"))
         raise
-    tell(Event("end", fit, status="finished"))
+    emit(Event("end", fit, status="finished"))

@@ -144,7 +144,7 @@ def _set_up(setup: Setup, send: _Sender) -> None:
     logger = logging.getLogger("committee")
     logger.setLevel(setup.level)
     logger.addHandler(_LogHandler(send))
-    events.listen(lambda event: send("event", event))
+    events.add_listener(lambda event: send("event", event))
     progress.show_with(send.bar if setup.watched else send.signs)
 
 

@@ -144,7 +144,7 @@ class WorkerProcess:
                 elif kind == "end":
                     ends[value].close()
                 elif kind == "event":
-                    events.tell(value)
+                    events.emit(value)
                 elif kind == "alive":
                     continue
                 elif kind == "interrupted":

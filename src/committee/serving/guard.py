@@ -83,7 +83,7 @@ class Guard:
         except Refusal as refusal:
             await answer.refuse(refusal)
         except ClientDisconnect:
-            pass
+            log.debug("%s %s: the client has closed the connection", scope["method"], _route(scope))
         except Exception:
             log.exception("%s %s", scope["method"], _route(scope))
             await answer.refuse(FAILURE)

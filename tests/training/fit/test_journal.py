@@ -3,7 +3,7 @@ import csv
 
 import pytest
 
-from committee.base.events import heard_by
+from committee.base.events import listening
 from committee.errors import TrainingError
 from committee.tasks import Classification, Regression
 from committee.training.fit.journal import columns, describe_epoch, epoch_seconds, write_csv
@@ -45,10 +45,10 @@ def test_the_seconds_of_a_fit_are_those_of_all_its_networks(tmp_path):
     ("networks", "statuses"), [("tiny_nets:tiny", ["finished"]), ("hostile_nets:fussy", ["failed"])]
 )
 def test_a_fit_tells_its_epochs_and_how_it_ends(making, dataset, cpu, networks, statuses):
-    spec, told = making.make_spec(f"backbones.include=['python:{networks}']"), []
-    with heard_by(told.append), contextlib.suppress(TrainingError):
+    spec, events = making.make_spec(f"backbones.include=['python:{networks}']"), []
+    with listening(events.append), contextlib.suppress(TrainingError):
         train(spec, dataset, dataset.rows("train"), fold="fold_0", device=cpu)
-    assert {event.fit for event in told} == {f"{spec.name}/fold_0"}
-    assert told[0].kind == "begin" and [event.status for event in told if event.kind == "end"] == statuses
-    epochs = [event.rows[0]["epoch"] for event in told if event.kind == "epoch"]
+    assert {event.fit for event in events} == {f"{spec.name}/fold_0"}
+    assert events[0].kind == "begin" and [event.status for event in events if event.kind == "end"] == statuses
+    epochs = [event.rows[0]["epoch"] for event in events if event.kind == "epoch"]
     assert epochs == (list(range(1, spec.training.epochs + 1)) if statuses == ["finished"] else [])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from committee.base.events import Event, heard_by
+from committee.base.events import Event, listening
 from committee.errors import StoreError
 from committee.store.commit import write_json
 from committee.trackers.base import Results, Run, Tracker
@@ -42,14 +42,14 @@ class Record:
     --------
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from committee.base.events import told
+    >>> from committee.base.events import reported
     >>> from committee.trackers.base import Results, Run
     >>> from committee.trackers.csv import Csv
     >>> from committee.trackers.shared.record import Record
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     place = Path(folder)
     ...     record = Record({"csv": Csv()}, lambda name: Run("1", "digits", place / name), place)
-    ...     with record.listening(), told("a/fold_0", []) as epoch:
+    ...     with record.listening(), reported("a/fold_0", []) as epoch:
     ...         epoch({"epoch": 1, "train_loss": 0.5})
     ...     record.close(Results(), "finished")
     ...     print((place / "csv" / "1" / "epochs.csv").read_text().splitlines()[1])
@@ -66,7 +66,7 @@ class Record:
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
         """Record the fits of this process and of its workers while the block runs."""
-        with heard_by(self._hear):
+        with listening(self._record):
             yield
 
     def close(self, results: Results, status: str) -> None:
@@ -77,7 +77,7 @@ class Record:
                 self._end(fit, "killed" if status == "killed" else "failed")
             self._all(lambda name, tracker: tracker.close(results, status))
 
-    def _hear(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         with self._lock:
             self._start()
             if event.kind == "begin":

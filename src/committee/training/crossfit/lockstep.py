@@ -1,4 +1,4 @@
-"""Which fits make their steps as one: those that the recipe names, or for which a trial speaks."""
+"""Which fits make their steps as one: those that the recipe names, or that a trial shows to be faster."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from committee.base import interrupt
-from committee.base.events import told
+from committee.base.events import reported
 from committee.base.progress import Step as Advance
 from committee.base.progress import bar
 from committee.training.fit import resume
@@ -129,7 +129,7 @@ class Loop:
         self._restore(rollbacks)
         state, count = self.state, len(self.rows)
         with (
-            told(self.job.name, state.history) as tell,
+            reported(self.job.name, state.history) as report,
             bar(self.epochs * count, f"images of {self.job.name}") as advance,
             interrupt.deferred(),
         ):
@@ -137,7 +137,7 @@ class Loop:
             while not self._is_finished():
                 row = yield from self._epoch(advance)
                 state.end_epoch(row)
-                tell(row)
+                report(row)
                 if self.fabric.global_rank == 0:
                     log.info("%s: %s", self.job.name, describe_epoch(row, self.epochs))
                 self._store()
