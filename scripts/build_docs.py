@@ -2,18 +2,20 @@
 
     python scripts/build_docs.py --out site
 
-The site of a version is in `site/VERSION`, with warnings as errors. `versions.json` lists the versions in
-`site`, from which the theme makes a menu where a server hosts them, and `index.html` leads to the newest.
+The site of a version is in `site/VERSION`, with warnings as errors; its pages can be opened as files, and its
+search works there. `versions.json` lists the versions in `site`, from which the theme makes a menu where a
+server hosts them, and `index.html` leads to the newest.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
+
+from packaging.version import Version
 
 from committee._version import __version__
 
@@ -23,9 +25,14 @@ REDIRECT = (
 )
 
 
-def order(version: str) -> list[int]:
-    """Return the numbers of a version, by which versions are sorted."""
-    return [int(number) for number in re.findall(r"\d+", version)]
+def list_versions(out: Path) -> None:
+    """Write the list of the versions in a folder, the newest first, and the page that leads to the newest."""
+    versions = sorted((path.parent.name for path in out.glob("*/index.html")), key=Version, reverse=True)
+    entries = [
+        {"version": each, "title": each, "aliases": ["latest"][: each == versions[0]]} for each in versions
+    ]
+    (out / "versions.json").write_text(json.dumps(entries), encoding="utf-8")
+    (out / "index.html").write_text(REDIRECT.format(versions[0]), encoding="utf-8")
 
 
 def main() -> int:
@@ -37,13 +44,8 @@ def main() -> int:
     done = subprocess.run(words, cwd=ROOT)
     if done.returncode:
         return done.returncode
-    versions = sorted((path.parent.name for path in out.glob("*/index.html")), key=order, reverse=True)
-    entries = [
-        {"version": each, "title": each, "aliases": ["latest"][: each == versions[0]]} for each in versions
-    ]
-    (out / "versions.json").write_text(json.dumps(entries), encoding="utf-8")
-    (out / "index.html").write_text(REDIRECT.format(versions[0]), encoding="utf-8")
-    print(f"{out / __version__}: serve it with python -m http.server --bind 127.0.0.1 --directory {out}")
+    list_versions(out)
+    print(f"{out / __version__}/index.html; with the menu of versions: python -m http.server --bind 127.0.0.1 --directory {out}")
     return 0
 
 

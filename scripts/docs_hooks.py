@@ -18,7 +18,10 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 LINK = re.compile(r"\]\(((?:\.\./)+[^)#\s]+)")
+FILE = re.compile(r"^(```\w+) file=(\S+)$", re.MULTILINE)
 ENTRY = re.compile(r"^- \[([^\]]+)\]\(([^)#]+\.md)\)", re.MULTILINE)
+WIDE = ("index.md", "compared.md")
+"""Pages without the list of pages at their side: one is such a list, the other has a wide table."""
 PACKAGES = (
     "committee",
     "committee.combiners",
@@ -104,7 +107,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Lead links to files of the project to their copies."""
+    """Lead links to files of the project to their copies; a block that is written to a file has its name."""
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["navigation"]
+    markdown = FILE.sub(r'\1 title="\2"', markdown)
     up = "../" * page.file.src_uri.count("/")
     for target, path in outside(page.file.src_uri, markdown):
         markdown = markdown.replace(f"]({target}", f"]({up}source/{path.relative_to(ROOT).as_posix()}.txt")

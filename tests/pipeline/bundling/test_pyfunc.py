@@ -24,6 +24,7 @@ def test_a_registered_model_loads_and_predicts(
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     made, uri = subject(), (tmp_path / "runs").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)  # `load_model` makes a database in the current folder else
     tracker = Mlflow(uri, register="insects")
     tracker.open(Run("1", "x", tmp_path))
     tracker.close(Results(exported={"mean": made.file}), "finished")
