@@ -45,7 +45,8 @@ def main() -> int:
     if done.returncode:
         return done.returncode
     list_versions(out)
-    print(f"{out / __version__}/index.html; with the menu of versions: python -m http.server --bind 127.0.0.1 --directory {out}")
+    serve = f"{sys.executable} -m http.server --bind 127.0.0.1 --directory {out}"
+    print(f"{out / __version__ / 'index.html'}; with the menu of versions: {serve}")
     return 0
 
 
