@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from committee.pipeline.combine import combine as combine
     from committee.pipeline.run import run as run
     from committee.pipeline.shared.models import load_model as load_model
+    from committee.pipeline.shared.sample_weights import sample_weights as sample_weights
     from committee.pipeline.shared.splits import load_predictions as load_predictions
     from committee.predictions.table import Predictions as Predictions
     from committee.recipe.load import load_recipe as load_recipe

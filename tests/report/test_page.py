@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from committee.combiners import Attention, Temperature
+from committee.combiners import Attention, Compose, Temperature
 from committee.combiners.base import build
 from committee.pipeline.shared.run_record import read_run
+from committee.pipeline.shared.sample_weights import SampleWeights, attending, attention_weights
 from committee.predictions import simulate
 from committee.recipe.load import load_recipe
 from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
 from committee.report.page import parts_of, write_report
 from committee.report.sections.base import SECTIONS
-from committee.report.sections.sample_weights import attending, weights_chart, weights_of
+from committee.report.sections.sample_weights import weights_chart
 from committee.store.layout import Store
 
 OF_CLASSES = {
@@ -178,11 +179,13 @@ def test_a_store_without_results_is_an_error(tmp_path: Path, cli: Any) -> None:
 
 def test_weights_of_images_are_those_of_attention() -> None:
     rows = simulate({"a": 2.0, "b": 0.5}, rows=60)
-    rule = Attention(hidden_dim=4, epochs=3).fit(rows)
-    found = weights_of(attending(Temperature(rule)), rows)
-    assert found.shape == (60, 2) and np.allclose(found.sum(axis=1), 1)
+    rule = Temperature(Attention(hidden_dim=4, epochs=3)).fit(rows)
+    names, found = attention_weights(rule, rows)
+    assert names == ("a", "b") and found.shape == (60, 2) and np.allclose(found.sum(axis=1), 1)
     assert attending(build("soft_voting")) is None
-    chart = weights_chart("attention", rows.members, found)
+    of_ensembles = Compose({"one": "soft_voting", "two": "logit_averaging"}, Attention(4, epochs=1)).fit(rows)
+    assert attention_weights(of_ensembles, rows)[0] == ("one", "two")
+    chart = weights_chart(SampleWeights("attention", rows.members, rows.sample_ids, found, "test"))
     assert next(name for _, name in chart.legend).startswith("a, mean 0.")
 
 

@@ -6,6 +6,8 @@ import torch
 
 from committee.errors import UsageError
 from committee.models.member import Member
+from committee.models.stored import load_network
+from committee.pipeline.shared.sample_weights import sample_weights
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Moe
 from committee.solvers.experts import ClassExperts, NumberExperts
@@ -62,6 +64,23 @@ def test_it_has_out_of_fold_rows(candidates, dataset, store, cpu, crossfitted):
     crossfitted(moe(candidates, dataset, store, cpu), store)
     oof = Predictions.load(store.kfold("moe") / "oof")
     assert len(oof) == 240 and not oof.seen.any()
+
+
+def test_weights_of_images_are_stored_by_fold(candidates, dataset, store, cpu, crossfitted):
+    section = Moe(num_experts=2, top_k=2, gating_hidden_dim=8, epochs=2)
+    crossfitted(moe(candidates, dataset, store, cpu, section), store)
+    found = sample_weights(store, "moe", "oof")
+    assert np.allclose(found.weights.sum(axis=1), 1) and set(found.members) <= set(candidates.members)
+    assert found.to_frame().index.tolist() == list(Predictions.load(store.kfold("moe") / "oof").sample_ids)
+    fold = load_network(store.checkpoint("moe", "fold_1"), trusted=True)
+    rows = dataset.rows("train")[dataset.folds[dataset.rows("train")] == 1]
+    with torch.inference_mode():
+        weights = fold.weights(dataset.images(rows, fold.view)).numpy()
+    own = found.to_frame()[fold.provenance["experts"]].loc[dataset.sample_ids[rows]]
+    np.testing.assert_allclose(own, weights, atol=1e-6)
+    assert repr(sample_weights(store, "moe")) == "SampleWeights('moe', test, 80 images x 2 members)"
+    assert sample_weights(store, "m0") is None and len(sample_weights(store, "moe", most=7).sample_ids) == 7
+    assert "images with a weight" in found._repr_html_()
 
 
 def test_the_gate_learns_who_is_right(dataset, store, cpu, candidates):

@@ -1,18 +1,14 @@
-"""The weights that attention gives the members on single images, and the use of the experts of a mixture."""
+"""The weights that attention and mixtures of experts give their members on single images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
-from committee.combiners.base import Combiner
-from committee.errors import CommitteeError, printable
-from committee.pipeline.shared.splits import split_rows
-from committee.predictions.table import Predictions
+from committee.errors import StoreError, printable
+from committee.pipeline.shared.sample_weights import SampleWeights, sample_weights
 from committee.report.blocks import Block, Cell, Chart, Row, Table
 from committee.report.cells import name_of
 from committee.report.charts.bars import value_bar
@@ -23,59 +19,44 @@ from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 
 ROWS = 2000
+"""Largest number of images in a chart."""
+SPLITS = {"test": "test", "oof": "out-of-fold"}
 
 
-class SampleWeights(ReportSection):
-    """A chart of each ensemble whose weights differ between images, and a table of each mixture.
+class WeightsOfImages(ReportSection):
+    """A chart of each model whose weights differ between images.
 
     See Also
     --------
-    committee.combiners.Attention : Has weights for each image.
+    committee.sample_weights : The weights.
     """
 
     title = "Weights of images"
     order = 115
 
     def blocks(self, facts: Facts) -> Iterator[Block]:
-        """Yield the charts and the tables."""
-        charts = [chart for report in facts.ensembles if (chart := _of(facts, name_of(report))) is not None]
+        """Yield the charts; of a mixture of an earlier version, a table of the use of its experts."""
+        found = {name: _of(facts, name) for name in map(name_of, facts.reports)}
+        charts = [weights_chart(each) for each in found.values() if each is not None]
         if charts:
             yield Row(charts)
         for report in facts.reports:
             usage = (report.get("provenance") or {}).get("usage")
-            if isinstance(usage, Mapping) and usage:
+            if isinstance(usage, Mapping) and usage and found[name_of(report)] is None:
                 yield _usage(name_of(report), usage)
 
 
-def _of(facts: Facts, name: str) -> Chart | None:
-    """Return the chart of an ensemble, or None if its weights do not differ between images."""
-    if name not in facts.store.ensembles():
-        return None
-    try:
-        rule = attending(facts.combiner(name))
-        if rule is None:
-            return None
-        rows = split_rows(facts.store, rule.member_names, "test", facts.deployed_of(name))
-    except (CommitteeError, KeyError):
-        return None
-    return weights_chart(name, rule.member_names, weights_of(rule, rows))
+def _of(facts: Facts, name: str) -> SampleWeights | None:
+    """Return weights on the test split, or out-of-fold; None if they are the same for all images."""
+    for split in ("test", "oof"):
+        with contextlib.suppress(StoreError):
+            return sample_weights(facts.store, name, split, ROWS)
+    return None
 
 
-def attending(rule: Combiner) -> Any:
-    """Return the part of a combiner that has weights for each image, or None."""
-    return next((part for part in rule.modules() if hasattr(part, "attend")), None)
-
-
-def weights_of(rule: Any, rows: Predictions) -> NDArray[np.float32]:
-    """Return the weights `[R, M]` of members on some of the rows."""
-    places = np.linspace(0, len(rows) - 1, min(len(rows), ROWS)).astype(np.int64)
-    with torch.no_grad():
-        found: NDArray[np.float32] = rule.attend(torch.from_numpy(np.array(rows.logits[:, places]))).numpy()
-    return found
-
-
-def weights_chart(name: str, members: Sequence[str], weights: NDArray[np.float32]) -> Chart:
+def weights_chart(found: SampleWeights) -> Chart:
     """Return the weights of each member, sorted over the images: a flat line is the same weight for all."""
+    name, members, weights = found.name, found.members, found.weights
     order = np.argsort(-weights.mean(axis=0))[:SERIES]
     frame = Frame(
         Scale(0, 1), Scale(0, max(float(weights.max()) * 1.05, 0.1)), "share of the images", "weight"
@@ -88,9 +69,8 @@ def weights_chart(name: str, members: Sequence[str], weights: NDArray[np.float32
         for series, member in enumerate(order.tolist())
     ]
     caption = (
-        f"Weights of each member on {len(weights)} test images, the smallest first: a flat line is a "
-        "member with "
-        "the same weight on all images."
+        f"Weights of each member on {len(weights)} {SPLITS[found.split]} images, the smallest first: a flat "
+        "line is a member with the same weight on all images, and 0 is an image on which it does not run."
     )
     if weights.shape[1] > SERIES:
         caption += f" The {SERIES} members with the largest mean weights of {weights.shape[1]}."
@@ -104,6 +84,7 @@ def _usage(name: str, usage: Mapping[str, float]) -> Table:
         for expert, share in usage.items()
     ]
     note = (
-        "The gating network chooses the experts of each image; its weights of single images are not stored."
+        "The gating network chooses the experts of each image; the version of committee that trained it did "
+        "not store its weights of single images."
     )
     return Table(["expert", "share of the images that it processes"], rows, name, note)

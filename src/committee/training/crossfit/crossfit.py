@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee.errors import StoreError, TrainingError
-from committee.store.commit import commit, remove
+from committee.errors import TrainingError
+from committee.store.commit import commit
 from committee.store.layout import Store
 from committee.store.links import link_duplicates
-from committee.store.manifest import NAME, PROTOCOL, digest, is_done, read_manifest
+from committee.store.manifest import PROTOCOL, digest, is_done, read_manifest
 from committee.tasks.base import Task
 from committee.training.crossfit.map_files import SUFFIX, are_stored, writing
+from committee.training.crossfit.outdated import drop_outdated
 from committee.training.fit.batches import Rows
 from committee.training.fit.job import Job, Trained
 from committee.training.fit.journal import CSV_NAME
@@ -29,6 +30,8 @@ from committee.training.plans.shared.independent import Independent
 
 HELD_OUT = "held_out"
 SEEN = "seen"
+WEIGHTS = "weights"
+"""Name of the array of the weights that a member gives those it is made of, for each row."""
 REFIT = "refit"
 OTHER_SPLITS: tuple[Literal["test", "val"], ...] = ("test", "val")
 log = logging.getLogger(__name__)
@@ -151,7 +154,7 @@ class CrossFit:
                 self._store_splits(member, (REFIT,), "refit")
                 if not self.folds:
                     self._store_out_of_bag(member)
-            _drop_outdated(member, self.store, self.source)
+            drop_outdated(member, self.store, self.source)
 
     def fingerprint(self, name: str, member: str | None = None) -> str:
         """Return the digest of all inputs of a fit of a member. The fits that it `needs` must be made."""
@@ -224,6 +227,9 @@ class CrossFit:
             for what, wanted in ((HELD_OUT, held_out), *splits.items()):
                 if len(wanted):
                     np.save(new / f"{what}.npy", self._predict(module, name, wanted, new / f"{what}{SUFFIX}"))
+                    weights = self.plan.sample_weights(module, wanted)
+                    if weights is not None:
+                        np.save(new / f"{what}_{WEIGHTS}.npy", weights)
             self._commit_out_of_bag(module, name, new)
             _copy_journals(self.store.resume(self.plan.name, name), new)
 
@@ -258,25 +264,30 @@ class CrossFit:
             for what, array in zip((HELD_OUT, SEEN), found, strict=True):
                 np.save(folder / f"{what}.npy", array)
 
-    def _logits(self, member: str, name: str, what: str) -> NDArray[np.float32]:
-        """Return the stored logits of a fit on its held-out rows, or on a split."""
+    def _array(self, member: str, name: str, what: str) -> NDArray[np.float32]:
+        """Return the stored logits of a fit on its held-out rows, or on a split, or another such array."""
         return np.load(self.folder(name, member) / f"{what}.npy", allow_pickle=False)
 
     def _store_oof(self, member: str) -> None:
-        dataset, rows = self.plan.dataset, self.plan.dataset.rows("train")
-        samples = dataset.positions(rows)
-        parts = {name: self._logits(member, name, HELD_OUT) for name in self.folds}
-        logits = np.empty((len(samples), *next(iter(parts.values())).shape[1:]), np.float32)
+        rows = self.plan.dataset.rows("train")
+        self._store(member, "oof", rows, self._out_of_fold(member, HELD_OUT), tuple(self.folds))
+
+    def _out_of_fold(self, member: str, what: str) -> NDArray[np.float32]:
+        """Return what the folds stored for their held-out rows, in the order of the training rows."""
+        dataset = self.plan.dataset
+        samples = dataset.positions(dataset.rows("train"))
+        parts = {name: self._array(member, name, what) for name in self.folds}
+        found = np.empty((len(samples), *next(iter(parts.values())).shape[1:]), np.float32)
         for name, (_, held_out) in self.folds.items():
-            logits[np.searchsorted(samples, dataset.positions(held_out))] = parts[name]
-        self._store(member, "oof", rows, logits, tuple(self.folds))
+            found[np.searchsorted(samples, dataset.positions(held_out))] = parts[name]
+        return found
 
     def _store_out_of_bag(self, member: str) -> None:
         """Store predictions of training rows by the networks that did not draw them, if the fit has any."""
         file, rows = self.folder(REFIT, member) / f"{SEEN}.npy", self.plan.dataset.rows("train")
         if file.exists():
             seen = np.load(file, allow_pickle=False)
-            self._store(member, "oof", rows, self._logits(member, REFIT, HELD_OUT), (REFIT,), seen)
+            self._store(member, "oof", rows, self._array(member, REFIT, HELD_OUT), (REFIT,), seen)
 
     def _store_splits(self, member: str, names: Collection[str], inference: str) -> None:
         """Store the mean predictions of the networks `names` for the splits that no fit trains on."""
@@ -284,7 +295,7 @@ class CrossFit:
         for split in OTHER_SPLITS:
             rows = dataset.rows(split)
             if len(rows):
-                logits = pooled(dataset.task, [self._logits(member, name, split) for name in names])
+                logits = pooled(dataset.task, [self._array(member, name, split) for name in names])
                 own = dataset.table.rows[dataset.positions(rows)]
                 seen = np.isin(own, self.plan.choosing_rows(split))
                 self._store(member, f"{split}_{inference}", rows, logits, names, seen)
@@ -316,10 +327,22 @@ class CrossFit:
             groups=None if table.groups is None else table.groups[samples],
             seen=np.zeros((1, len(samples)), bool) if seen is None else seen[None],
         )
-        with commit(
-            folder, kind="predictions", fingerprint=fingerprint, source=self.source, what=what
-        ) as new:
+        facts: dict[str, Any] = {"source": self.source, "what": what}
+        if (weights := self._sample_weights(member, what, names)) is not None:
+            facts["weights_of"] = list(self.plan.facts()["of"])
+        with commit(folder, kind="predictions", fingerprint=fingerprint, **facts) as new:
             predictions.save(new)
+            if weights is not None:
+                np.save(new / f"{WEIGHTS}.npy", weights)
+
+    def _sample_weights(self, member: str, what: str, names: Collection[str]) -> NDArray[np.float32] | None:
+        """Return the weights `[N, M]` of members on the rows of predictions; None if the fits have none."""
+        array = f"{HELD_OUT if what == 'oof' else what.partition('_')[0]}_{WEIGHTS}"
+        if not all((self.folder(name, member) / f"{array}.npy").exists() for name in names):
+            return None
+        if what == "oof":
+            return self._out_of_fold(member, array)
+        return np.mean([self._array(member, name, array) for name in names], axis=0, dtype=np.float32)
 
 
 def foresee(plan: Plan, store: Store) -> dict[str, bool]:
@@ -362,19 +385,3 @@ def _copy_journals(resume: Path, folder: Path) -> None:
             continue
         place = csv.parent.relative_to(resume).as_posix().removeprefix(".")
         shutil.copyfile(csv, folder / (f"{place.removesuffix('.resume')}_{CSV_NAME}" if place else CSV_NAME))
-
-
-def _drop_outdated(member: str, store: Store, source: str) -> None:
-    """Remove results of other settings or data that this run did not replace."""
-    for top in (store.checkpoint(member, REFIT).parent, store.kfold(member)):
-        for path in top.glob(f"[!.]*/{NAME}"):
-            if not _has_fingerprint(path.parent, source):
-                log.warning("%s was made with other settings or data and is removed", path.parent)
-                remove(path.parent)
-
-
-def _has_fingerprint(folder: Path, source: str) -> bool:
-    try:
-        return read_manifest(folder, verify=False).facts.get("source") == source
-    except StoreError:
-        return False

@@ -147,6 +147,16 @@ class Plan(ABC):
             member, self.dataset, rows, batch_size=self.batch_size, device=self.device, keep=keep
         )
 
+    def sample_weights(self, member: Stored, rows: Rows) -> NDArray[np.float32] | None:
+        """Return the weights that a member, which `run` made, gives to those it is made of, for each row.
+
+        Returns
+        -------
+        float32 array `[N, M]`
+            In the order of `of` in `facts`. None is returned if the weights are the same for all images.
+        """
+        return None
+
     def choosing_rows(self, split: Literal["val", "test"]) -> Rows:
         """Return the rows of a split on which the fits make choices, int64 `[n]`; they count as seen."""
         return self.dataset.rows(split)[:0]

@@ -170,13 +170,21 @@ class MoePlan(Derived):
         if any(len(each) != len(rows) for each in logits):
             return super().predict(member, rows, fold)
         with torch.inference_mode():
-            weights = torch.cat(
-                [
-                    member.weights(self.dataset.images(rows[part], member.view))
-                    for part in slices(len(rows), CHUNK)
-                ]
-            )
-            return member.task.mix(torch.from_numpy(np.stack(logits, 1)), weights).numpy()
+            return member.task.mix(torch.from_numpy(np.stack(logits, 1)), self._gated(member, rows)).numpy()
+
+    def sample_weights(self, member: Stored, rows: Rows) -> NDArray[np.float32]:
+        """Return the weights of the gate; 0 for members that are no experts of this fit."""
+        assert isinstance(member, Moe)
+        weights = np.zeros((len(rows), len(self.members)), np.float32)
+        experts = [self.members.index(name) for name in member.provenance["experts"]]
+        weights[:, experts] = self._gated(member, rows).numpy()
+        return weights
+
+    @torch.inference_mode()
+    def _gated(self, member: Moe, rows: Rows) -> Tensor:
+        """Return the weights of the experts `[N, E]` for rows."""
+        parts = [rows[part] for part in slices(len(rows), CHUNK)]
+        return torch.cat([member.weights(self.dataset.images(part, member.view)) for part in parts])
 
     def _load(self, name: str, fold: str) -> Any:
         return load_network(self.store.checkpoint(name, fold), self.inputs.trusted)
