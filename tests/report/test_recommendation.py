@@ -9,6 +9,7 @@ import pytest
 
 from committee.errors import UnknownNameError
 from committee.pipeline.shared import winner
+from committee.pipeline.shared.best import best_models
 from committee.recipe.model import CostBudget
 from committee.report import recommendation
 from committee.report.recommendation import Recommendation, recommend
@@ -61,6 +62,16 @@ def test_the_best_proven_gain(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
         "Use fusion: log_loss 0.3000 [0.2800, 0.3200] cross-fitted, 84.0 ms for an image and 84.0 MB. "
         "It is better than the best single member (vit) by 0.1000 [0.0900, 0.1100].",
     )
+
+
+def test_a_gain_over_poor_sources_is_no_reason(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    over_poor = {"log_loss": {**gain(0.3)["log_loss"], "against": "best single member (poor)"}}
+    soup = report("soup", 0.9, 5, kind="member", of=["poor", "worse"], gain=over_poor)
+    poor = report("poor", 1.2, 5, kind="member")
+    assert chosen(store, monkeypatch, VIT, VOTE, soup, poor).name == "vit"
+    assert chosen(store, monkeypatch, soup, poor).name == "soup"
+    monkeypatch.setattr("committee.pipeline.shared.best.read_reports", lambda store: [VIT, VOTE, soup, poor])
+    assert best_models(store) == ["vote", "vit"]
 
 
 def test_a_faster_model_within_noise_of_the_best(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

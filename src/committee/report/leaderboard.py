@@ -284,8 +284,17 @@ def _gain(report: Report, metric: str) -> str:
 
 
 def _short_gain(report: Report, metric: str) -> str:
-    """Return the gain in words; an empty text for a single member, which has no gains."""
-    return gain_in_words(report["gain"].get(metric)) if report.get("gain") else ""
+    """Return the gain in words; an empty text for a single member, which has no gains.
+
+    A proven gain of a derived member names the best of its sources, which may not be the best of all members.
+    """
+    if not report.get("gain"):
+        return ""
+    found = report["gain"].get(metric)
+    words = gain_in_words(found)
+    if found is not None and found["proven"] and report.get("of"):
+        words += f" than {found['against'].partition('(')[2].removesuffix(')')}"
+    return words
 
 
 def _other_rows(report: Report) -> str:

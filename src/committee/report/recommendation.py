@@ -8,7 +8,7 @@ from typing import Any
 
 from committee.base.text import two_digits
 from committee.metrics.named import METRICS
-from committee.pipeline.shared.best import is_ensemble, is_of_one, is_proven, is_single, is_within
+from committee.pipeline.shared.best import is_ensemble, is_of_one, is_single, is_within, proven_gains
 from committee.pipeline.shared.reports import Report, read_reports, value_of
 from committee.pipeline.shared.winner import order, winner
 from committee.recipe.model import CostBudget
@@ -40,9 +40,11 @@ def recommend(
     """Return the model to use, or None if no model has a cross-fitted score.
 
     It is the winner of the models within the budget whose gain over the best single member is proven: the
-    fastest of those whose score cannot be told from the best one (`committee.scoring.choice.choose`). Without
-    a proven gain, it is the best single member, unless that is clearly worse than a combination and the gain
-    is measured against a member outside the budget. An ensemble that uses one member is not considered.
+    fastest of those whose score cannot be told from the best one (`committee.scoring.choice.choose`). A
+    derived member, whose gain is that over its own sources, is no winner if a single member is better.
+    Without a proven gain, it is the best single member, unless that is clearly worse than a combination and
+    the gain is measured against a member outside the budget. An ensemble that uses one member is not
+    considered.
 
     Parameters
     ----------
@@ -93,10 +95,6 @@ class _Terms:
         """Return the cross-fitted metric with its interval."""
         return score(self.metric, self.score(report))
 
-    def is_proven(self, report: Report) -> bool:
-        """Return whether the gain over the best single member is proven."""
-        return is_proven(report, self.metric)
-
     def is_clearly_better(self, report: Report, other: Report) -> bool:
         """Return whether the interval of a score is better than that of another, without overlap."""
         score, bound = self.score(report), self.score(other)
@@ -119,7 +117,7 @@ def _choose(store: Store, ranked: Sequence[Report], terms: _Terms) -> Recommenda
     within = [report for report in ranked if is_within(report, terms.budget)]
     if not within:
         return _none_within(ranked, terms)
-    proven = winner(store, [*filter(terms.is_proven, within)], terms.metric)
+    proven = winner(store, proven_gains(within, terms.metric), terms.metric)
     if proven is not None:
         return _better(*proven, terms)
     single, first = next(filter(is_single, within), None), within[0]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from committee.errors import StoreError
+from committee.metrics.named import METRICS
 from committee.pipeline.shared.rankings import ranking_of
-from committee.pipeline.shared.reports import Report, rank, read_reports
+from committee.pipeline.shared.reports import Report, rank, read_reports, value_of
 from committee.pipeline.shared.winner import winner
 from committee.recipe.model import CostBudget, Recipe
 from committee.store.layout import Store
@@ -46,7 +48,7 @@ def best_models(store: Store, metric: str | None = None, budget: CostBudget | No
             todo="Run committee evaluate, or name the models: --model-name NAME",
         )
     metric = metric or ranking_of(reports).default
-    proven = [each for each in reports if is_proven(each, metric)]
+    proven = proven_gains(reports, metric)
     found = [
         _first_ensemble(store, reports, metric, budget),
         _first_ensemble(store, proven, metric, budget),
@@ -83,9 +85,31 @@ def is_of_one(report: Report) -> bool:
     return report.get("kind") == "ensemble" and len(report.get("members", ())) == 1
 
 
-def is_proven(report: Report, metric: str) -> bool:
+def _is_proven(report: Report, metric: str) -> bool:
     """Return whether the gain of a model over the best single member is proven."""
     return bool(report.get("gain", {}).get(metric, {}).get("proven"))
+
+
+def proven_gains(reports: Sequence[Report], metric: str) -> list[Report]:
+    """Return the models whose gain is proven, and that no single member among the reports exceeds.
+
+    The gain of a derived member is that over the best of its sources: a soup of poor networks may have a
+    proven gain, and still be worse than a member with another backbone.
+    """
+    sign = METRICS[metric].sign
+
+    def score(report: Report) -> float:
+        value = value_of(report, "cross_fitted", metric)
+        return -math.inf if value is None else sign * value
+
+    best: dict[Any, float] = {}
+    for report in filter(is_single, reports):
+        best[report.get("rows")] = max(score(report), best.get(report.get("rows"), -math.inf))
+    return [
+        each
+        for each in reports
+        if _is_proven(each, metric) and score(each) >= best.get(each.get("rows"), -math.inf)
+    ]
 
 
 def is_within(report: Report, budget: CostBudget | None) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
+from typing import Any
 
 from committee.base.text import count
-from committee.pipeline.shared.best import is_proven
+from committee.pipeline.shared.best import proven_gains
 from committee.pipeline.shared.reports import Report, value_of
 from committee.report.blocks import Block, Cell, Details, Table, Text
 from committee.report.cells import latency, name_of, size
@@ -58,7 +59,7 @@ def _trained(facts: Facts) -> str:
 def _proven(facts: Facts) -> str:
     if not facts.ensembles:
         return ""
-    proven = [report for report in facts.ensembles if is_proven(report, facts.metric)]
+    proven = proven_gains(facts.reports, facts.metric)
     if not proven:
         return (
             f"No combination has a proven gain in {facts.metric} over the best single member: differences "
@@ -100,7 +101,8 @@ def _budgets(facts: Facts) -> Iterator[Block]:
     """Yield the models of which none is better and cheaper at once, fastest first."""
     found = front(facts)
     if len(found) > 1:
-        rows = [_row(facts, report) for report in found]
+        proven = [report["name"] for report in proven_gains(facts.reports, facts.metric)]
+        rows = [_row(facts, report, proven) for report in found]
         columns = ["Use", "from ms per image", "from MB", f"{facts.metric} cross-fitted", "proven gain"]
         note = (
             "The models that no other beats in score and latency at once, fastest first: the last one "
@@ -110,8 +112,7 @@ def _budgets(facts: Facts) -> Iterator[Block]:
         yield Table(columns, rows, "What to deploy for which budget", note, numbers=(1, 2))
 
 
-def _row(facts: Facts, report: Report) -> list[Cell | str]:
-    proven = is_proven(report, facts.metric)
+def _row(facts: Facts, report: Report, proven: Container[Any]) -> list[Cell | str]:
     return [
         name_of(report),
         latency(report),
@@ -120,7 +121,7 @@ def _row(facts: Facts, report: Report) -> list[Cell | str]:
             score(facts.metric, report["cross_fitted"].get(facts.metric)),
             value_of(report, "cross_fitted", facts.metric),
         ),
-        Cell("proven", style="proven") if proven else Cell(""),
+        Cell("proven", style="proven") if report["name"] in proven else Cell(""),
     ]
 
 
