@@ -8,15 +8,20 @@ import functools
 import gc
 import logging
 import os
+import re
+import secrets
 import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 
 # Read when numpy and scipy load their BLAS: two threads that wait for each other are 20 times slower here.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from committee.store.layout import Store
 
 os.environ.pop("MLFLOW_TRACKING_URI", None)  # which would track the runs of tests
+# Ray reads these when it is imported: the clusters of tests ask for a token, and refuse others at once.
+os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(16), RAY_NUM_REDIS_GET_RETRIES="3")
 torch.set_num_threads(1)
 if not torch.cuda.is_available():
     # Each step of an optimizer asks whether there is a GPU: this answers without looking for a driver.
@@ -211,6 +218,46 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray cluster of one node with two CPUs, which asks for a token, for the whole run.
+
+    Tests that use it are marked `slow`: it starts in seven seconds.
+    """
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed")
+    nets = Path(__file__).parent / "training" / "nets"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(nets), prepend=os.pathsep)
+        with ray_node("--head", "--port=0", "--num-cpus=2", host="127.0.0.2") as address:
+            yield address
+            if "ray" in sys.modules:
+                sys.modules["ray"].shutdown()
+
+
+@contextlib.contextmanager
+def ray_node(*words: str, host: str) -> Iterator[str]:
+    """Run a node of Ray in a process group of its own; yield the address of its cluster."""
+    # Not a folder of pytest: the names of sockets have at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="ray"))
+    program = "from ray.scripts.scripts import main; main()"
+    options = (f"--node-ip-address={host}", f"--temp-dir={folder}", f"--object-store-memory={100 * 2**20}")
+    quiet = ("--block", "--disable-usage-stats", "--include-log-monitor=false", "--include-dashboard=false")
+    command = [sys.executable, "-c", program, "start", *words, *options, *quiet]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            said = ""
+            while "To terminate the Ray runtime" not in said:
+                said += (line := process.stdout.readline())
+                assert line, said
+            (address,) = set(re.findall(r"--address='([\d.:]+)'", said)) or {""}
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from torch.utils.data import Subset, TensorDataset
 from committee import Ensemble, fit_members
 from committee.base import interrupt
 from committee.errors import CommitteeError
-from committee.executors.division import Division
+from committee.executors.shared.division import Division
 from committee.in_memory import ways
 from committee.in_memory.reading import read
 from committee.training.fit import at_once

@@ -15,7 +15,7 @@ from torch import nn
 
 from committee.base.randomness import derive
 from committee.errors import UsageError
-from committee.executors.division import Workers
+from committee.executors.shared.division import Workers
 from committee.in_memory.arrays import Arrays
 from committee.in_memory.networks import Networks
 from committee.in_memory.ways import carry_out

@@ -11,8 +11,8 @@ from typing import cast
 import torch
 
 from committee.errors import UsageError
-from committee.executors.attempt import attempt
-from committee.executors.division import Division, Workers, divide
+from committee.executors.shared.attempt import attempt
+from committee.executors.shared.division import Division, Workers, divide
 from committee.training.crossfit.lockstep import LEAST, SHARE, TRIED, describe
 from committee.training.fit.at_once import NotApartError, train_at_once
 from committee.training.fit.comparison import STEPS, FirstStep, compare, first_step

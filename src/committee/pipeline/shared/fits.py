@@ -6,7 +6,7 @@ import contextlib
 import gc
 from collections.abc import Iterator, Sequence
 
-from committee.executors.division import Workers
+from committee.executors.shared.division import Workers
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import failure_file
 from committee.store.commit import write_json

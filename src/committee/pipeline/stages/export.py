@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from committee.errors import ExportError, StoreError
-from committee.executors.attempt import attempt
-from committee.executors.do_all import do_all
+from committee.executors.shared.attempt import attempt
+from committee.executors.shared.do_all import do_all
 from committee.pipeline.discover import require_store
 from committee.pipeline.shared.best import best_within
 from committee.pipeline.shared.file_time import slower

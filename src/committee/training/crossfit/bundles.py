@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from committee.executors.attempt import attempt
+from committee.executors.shared.attempt import attempt
 from committee.training.crossfit.crossfit import REFIT, CrossFit
 from committee.training.fit.together import train_together
 from committee.training.plans.base import Plan

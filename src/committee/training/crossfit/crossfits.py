@@ -10,10 +10,10 @@ from typing import Any
 
 from committee.base.progress import Step, bar
 from committee.base.text import count, duration
-from committee.executors.attempt import attempt
-from committee.executors.division import Division, Workers, divide
-from committee.executors.pool import WorkerPool
-from committee.executors.scheduler import Scheduler
+from committee.executors.shared.attempt import attempt
+from committee.executors.shared.division import Division, Workers, divide
+from committee.executors.shared.pool import WorkerPool
+from committee.executors.shared.scheduler import Scheduler
 from committee.store.layout import Store
 from committee.training.crossfit.bundles import Bundle, Task, bundles_of, make_together
 from committee.training.crossfit.crossfit import CrossFit, fit_names

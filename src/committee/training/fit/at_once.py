@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from committee.executors.division import Division
+from committee.executors.shared.division import Division
 from committee.training.fit.job import Job, Trained
 from committee.training.fit.started import StartedFit, carry_out
 

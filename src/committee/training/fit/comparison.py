@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from committee.executors.attempt import attempt
+from committee.executors.shared.attempt import attempt
 from committee.training.fit.batches import Rows, epoch_batches
 from committee.training.fit.engine import make_fabric
 from committee.training.fit.job import Job

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from committee.base import interrupt
-from committee.executors.attempt import attempt
+from committee.executors.shared.attempt import attempt
 from committee.training.fit.engine import make_fabric
 from committee.training.fit.job import Job, Trained
 from committee.training.fit.loop import Loop, Request

@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import Tensor
 
-from committee.executors.attempt import attempt
+from committee.executors.shared.attempt import attempt
 from committee.training.fit.engine import processes
 from committee.training.fit.job import Job, Trained
 from committee.training.fit.loop import Loop

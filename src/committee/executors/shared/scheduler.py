@@ -39,11 +39,11 @@ class Scheduler(Generic[Task]):
 
     See Also
     --------
-    committee.executors.pool.WorkerPool : Processes that take tasks from a scheduler.
+    committee.executors.shared.pool.WorkerPool : Processes that take tasks from a scheduler.
 
     Examples
     --------
-    >>> from committee.executors.scheduler import Scheduler
+    >>> from committee.executors.shared.scheduler import Scheduler
     >>> scheduler = Scheduler([["a", "b"], ["c"]])
     >>> for group in scheduler.run(str.upper):
     ...     print("group", group, "is finished")

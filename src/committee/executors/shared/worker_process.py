@@ -12,9 +12,9 @@ import time
 from typing import Any
 
 from committee.base import events, progress
-from committee.executors.worker import STOP, Setup
+from committee.executors.shared.worker import STOP, Setup
 
-PROGRAM = "from committee.executors.worker import main; main()"
+PROGRAM = "from committee.executors.shared.worker import main; main()"
 
 
 class WorkerEnded(Exception):
@@ -52,7 +52,7 @@ class WorkerProcess:
 
     See Also
     --------
-    committee.executors.worker.main : The program of the process.
+    committee.executors.shared.worker.main : The program of the process.
     """
 
     task: Any = None

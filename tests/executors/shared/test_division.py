@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from committee.executors.division import Division, divide
+from committee.executors.shared.division import Division, divide
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from committee.executors.scheduler import Scheduler
+from committee.executors.shared.scheduler import Scheduler
 
 FOLDS = ["fold_0", "fold_1", "refit"]
 

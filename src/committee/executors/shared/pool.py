@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from committee.base import interrupt
 from committee.base.text import duration
 from committee.errors import CommitteeError
-from committee.executors.scheduler import Scheduler
-from committee.executors.worker_process import WorkerEnded, WorkerProcess
+from committee.executors.shared.scheduler import Scheduler
+from committee.executors.shared.worker_process import WorkerEnded, WorkerProcess
 
 START_SECONDS = 4.0
 """Approximate time until a worker is of use: it imports torch and timm."""
@@ -71,7 +71,7 @@ class WorkerPool:
 
     Examples
     --------
-    >>> from committee.executors.scheduler import Scheduler
+    >>> from committee.executors.shared.scheduler import Scheduler
     >>> scheduler = Scheduler([["a"], ["b"]])
     >>> with WorkerPool(scheduler, work=None, count=0, threads=1, at_once=True):
     ...     finished = list(scheduler.run(str.upper))

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import torch
 
 from committee.base.progress import bar
-from committee.executors.division import Workers, divide
-from committee.executors.pool import Work, WorkerPool
-from committee.executors.scheduler import Scheduler
+from committee.executors.shared.division import Workers, divide
+from committee.executors.shared.pool import Work, WorkerPool
+from committee.executors.shared.scheduler import Scheduler
 
 Task = TypeVar("Task", bound=Hashable)
 

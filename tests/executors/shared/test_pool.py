@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from committee.errors import CommitteeError
-from committee.executors import pool as module
-from committee.executors import worker_process
-from committee.executors.do_all import do_all
-from committee.executors.pool import WorkerPool
-from committee.executors.scheduler import Scheduler
-from committee.executors.worker_process import PROGRAM
+from committee.executors.shared import pool as module
+from committee.executors.shared import worker_process
+from committee.executors.shared.do_all import do_all
+from committee.executors.shared.pool import WorkerPool
+from committee.executors.shared.scheduler import Scheduler
+from committee.executors.shared.worker_process import PROGRAM
 
 
 class Doubling:

@@ -1,0 +1,68 @@
+"""Connecting to a Ray cluster: each thing that can be missing is one sentence, within seconds."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from committee.errors import CommitteeError, UsageError
+from committee.executors.shared.ray_cluster import connect
+
+pytest.importorskip("ray")
+START = "Start one with: ray start --head (and on each further machine: ray start --address=HEAD:6379)."
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.2:10001", "nowhere", "host:port", ":6379"])
+def test_an_address_of_another_form_is_refused(address: str) -> None:
+    with pytest.raises(UsageError) as error:
+        connect(address)
+    assert str(error.value) == (
+        "address of the Ray cluster: expected HOST:PORT of its head, as 'ray start --head' prints it, got "
+        f"'{address}'. Run this command on a machine of the cluster, which 'ray start --address=HOST:PORT' "
+        "adds."
+    )
+
+
+def test_no_cluster_at_an_address_says_how_to_start_one() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(CommitteeError) as error:
+            connect(address)
+    assert str(error.value).startswith(f"Ray cluster: expected one at {address}, got none (")
+    assert str(error.value).endswith(START)
+
+
+def test_ray_is_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(
+        CommitteeError, match=r"expected the package 'ray', .* pip install 'committee\[ray\]'"
+    ):
+        connect()
+
+
+@pytest.mark.slow
+def test_a_process_connects_once_and_keeps_its_signals(ray_cluster: str) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    ray = connect(ray_cluster)
+    assert connect(ray_cluster) is ray and len(ray.nodes()) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.slow
+def test_a_process_without_the_token_is_told_about_tokens(ray_cluster: str) -> None:
+    program = (
+        "import os, sys; os.environ['RAY_AUTH_TOKEN'] = 32 * '0'\n"
+        "from committee.executors.shared.ray_cluster import connect\n"
+        "try:\n    connect(sys.argv[1])\nexcept Exception as error:\n    print(error)"
+    )
+    command = [sys.executable, "-c", program, ray_cluster]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith(f"Ray cluster at {ray_cluster}: expected one that accepts this process")
+    assert (
+        "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) as on its nodes" in done.stdout
+    )
