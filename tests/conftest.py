@@ -244,7 +244,8 @@ def ray_node(*words: str, host: str) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="ray"))
     program = "from ray.scripts.scripts import main; main()"
     options = (f"--node-ip-address={host}", f"--temp-dir={folder}", f"--object-store-memory={100 * 2**20}")
-    quiet = ("--block", "--disable-usage-stats", "--include-log-monitor=false", "--include-dashboard=false")
+    quiet = ["--block", "--disable-usage-stats", "--include-log-monitor=false"]
+    quiet += ["--include-dashboard=false"] * ("--head" in words)
     command = [sys.executable, "-c", program, "start", *words, *options, *quiet]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None

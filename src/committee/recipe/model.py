@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from committee.executors.base import Executor
 from committee.recipe.channel_pruning import ChannelPruning
 from committee.recipe.comparison import Comparison
 from committee.recipe.compression import Compression
 from committee.recipe.dataset import Dataset
 from committee.recipe.distillation import Distillation
+from committee.recipe.executor import AUTO, AnyExecutor, ExecutorChoice
 from committee.recipe.exports import Exports
 from committee.recipe.members import MemberSpec, check_unique, expand, matches, select
 from committee.recipe.model_card import ModelCard
@@ -110,8 +112,14 @@ class Recipe(Section):
     )
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
         "auto",
-        description="Number of processes that train networks or export packages at the same time. Auto is "
-        "one for each CPU thread, at most 8, and one for training on a GPU.",
+        description="Number of fits, or of exports of packages, at the same time. Auto is one for each CPU "
+        "thread, at most 8, and one for training on a GPU; with the executor `ray`, as many fits as the "
+        "cluster has room for.",
+    )
+    executor: AnyExecutor = Field(
+        default_factory=lambda: ExecutorChoice.model_construct({"name"}, name=AUTO),
+        description="Where fits are made: `in_process`, `processes` of this machine, or `ray`, or "
+        "{name: ray, address: ..., ...options}. Auto is `processes`.",
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of all randomness.")
     dataset: Dataset = Field(default_factory=Dataset, description="The images and their splits.")
@@ -150,6 +158,16 @@ class Recipe(Section):
         description="Trackers that record each run: a name, {name: ..., ...options}, or a list of them. Null "
         "is `mlflow` where MLFLOW_TRACKING_URI is set, and otherwise none.",
     )
+
+    def make_executor(self) -> Executor:
+        """Return the executor that makes the fits.
+
+        Raises
+        ------
+        UsageError
+            It cannot make `workers` fits at once.
+        """
+        return self.executor.make(self.workers)
 
     def members(self) -> list[MemberSpec]:
         """Return the members to train, without those in `backbones.exclude`.

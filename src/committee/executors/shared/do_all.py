@@ -9,8 +9,9 @@ import torch
 
 from committee.base.progress import bar
 from committee.executors.shared.division import Workers, divide
-from committee.executors.shared.pool import Work, WorkerPool
+from committee.executors.shared.pool import WorkerPool
 from committee.executors.shared.scheduler import Scheduler
+from committee.executors.shared.work import Work
 
 Task = TypeVar("Task", bound=Hashable)
 

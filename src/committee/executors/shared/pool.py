@@ -7,12 +7,13 @@ import logging
 import threading
 from collections.abc import Hashable, Iterator
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from committee.base import interrupt
 from committee.base.text import duration
 from committee.errors import CommitteeError
 from committee.executors.shared.scheduler import Scheduler
+from committee.executors.shared.work import Work
 from committee.executors.shared.worker_process import WorkerEnded, WorkerProcess
 
 START_SECONDS = 4.0
@@ -30,16 +31,6 @@ QUIET_SECONDS = 300.0
 QUIET = "%s: no progress for %s; its worker process is ended, and it is repeated, after %s"
 
 log = logging.getLogger(__name__)
-
-
-class Work(Protocol):
-    """How tasks are done. It is pickled and sent to each worker."""
-
-    def do(self, task: Any) -> Any:
-        """Do a task; return its result, or the Exception if it fails."""
-
-    def name(self, task: Any) -> str:
-        """Return the name of a task for messages."""
 
 
 class WorkerPool:

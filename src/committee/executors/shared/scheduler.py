@@ -17,6 +17,11 @@ class _Group(Generic[Task]):
     waiting: list[Task]
     running: set[Task] = field(default_factory=set)
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether no task is waiting or running."""
+        return not self.waiting and not self.running
+
 
 class Scheduler(Generic[Task]):
     """Hands out tasks in their order, each as soon as the tasks that it needs are finished.
@@ -79,13 +84,29 @@ class Scheduler(Generic[Task]):
             else:
                 self.put(task, do(task))
 
+    def take_now(self) -> Task | None:
+        """Return the next task that is ready, or None, without waiting."""
+        with self._change:
+            return None if self._closed else self._next()
+
+    def finished(self) -> list[int]:
+        """Return the indices of groups that are finished, each once."""
+        with self._change:
+            found = [index for index in self._unfinished if self._groups[index].is_finished]
+            self._unfinished = [index for index in self._unfinished if index not in found]
+            return found
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all groups are finished, or no more tasks are handed out."""
+        return self._closed or not self._unfinished
+
     def take(self) -> Task | None:
         """Return the next task, waiting until one is ready; None if no task is left to start."""
         with self._change:
             while not self._closed and any(group.waiting for group in self._groups):
-                for group in self._groups:
-                    if (task := self._start(group)) is not None:
-                        return task
+                if (task := self._next()) is not None:
+                    return task
                 self._wait()
         return None
 
@@ -119,13 +140,18 @@ class Scheduler(Generic[Task]):
             while self._unfinished and not self._closed:
                 for index in self._unfinished:
                     group = self._groups[index]
-                    if not group.waiting and not group.running:
+                    if group.is_finished:
                         self._unfinished.remove(index)
                         return None, index
                     if (task := self._start(group)) is not None:
                         return task, index
                 self._wait()
         return None
+
+    def _next(self) -> Task | None:
+        """Start the next task that is ready; return None if there is none."""
+        started = (self._start(group) for group in self._groups)
+        return next((task for task in started if task is not None), None)
 
     def _start(self, group: _Group[Task]) -> Task | None:
         """Move the first task of a group whose needs are finished from waiting to running."""

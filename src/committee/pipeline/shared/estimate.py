@@ -94,12 +94,13 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     Returns
     -------
     dict
-        `device`, `rows`, `classes`; `workers`, the number of parallel fits; `together`, which fits make their
-        steps as one (see `choose`); `members`, a `Cost` each; and the totals `fits`, `hours` and `disk_mb`,
-        which includes the decoded images. The hours of a member follow from a forward pass of a few random
-        images (see `StepTimer`); the total is divided by the workers. Members that differ in their seeds or
-        plans alone are timed once, and those without a missing fit not at all. Published weights are
-        downloaded; a member whose weights are not available has a `reason` instead.
+        `device`, `rows`, `classes`; `workers`, the number of parallel fits; `executor`, where they are made;
+        `together`, which fits make their steps as one (see `choose`); `members`, a `Cost` each; and the
+        totals `fits`, `hours` and `disk_mb`, which includes the decoded images. The hours of a member follow
+        from a forward pass of a few random images (see `StepTimer`); the total is divided by the workers.
+        Members that differ in their seeds or plans alone are timed once, and those without a missing fit not
+        at all. Published weights are downloaded; a member whose weights are not available has a `reason`
+        instead.
 
     Raises
     ------
@@ -112,7 +113,8 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
     check_task(recipe, dataset.target_type)
     specs = with_augmentation(specs, dataset, store, device, fit=False)
     plans = plans_of(recipe, specs, dataset, store, device)
-    division = division_of(plans, recipe.workers)
+    executor = recipe.make_executor()
+    division = division_of(plans, executor)
     with division.threads_set():
         together = choose([CrossFit(plan, store) for plan in plans], division.workers)
         networks = Networks(StepTimer(device), dataset)
@@ -130,6 +132,7 @@ def estimate(recipe: Recipe, store: Store) -> dict[str, Any]:
         "outputs": _outputs(dataset),
         "task": dataset.task.key,
         "workers": division.workers,
+        "executor": executor.describe(),
         "together": together,
         "members": [asdict(cost) for cost in costs],
         "fits": sum(cost.fits - cost.stored for cost in costs),

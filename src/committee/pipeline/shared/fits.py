@@ -6,7 +6,7 @@ import contextlib
 import gc
 from collections.abc import Iterator, Sequence
 
-from committee.executors.shared.division import Workers
+from committee.executors.base import Executor
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.records import failure_file
 from committee.store.commit import write_json
@@ -15,12 +15,12 @@ from committee.training.crossfit.crossfits import crossfit
 from committee.training.plans.base import Plan
 
 
-def fit_plans(plans: Sequence[Plan], store: Store, workers: Workers, outcome: Outcome) -> None:
+def fit_plans(plans: Sequence[Plan], store: Store, executor: Executor, outcome: Outcome) -> None:
     """Cross-fit plans; a failure is recorded in the outcome and in the store, and the other plans go on."""
     if not plans:
         return
     with _frozen_memory():
-        for plan, error in crossfit(plans, store, workers):
+        for plan, error in crossfit(plans, store, executor):
             for name in (plan.name, *plan.others) if error is None else (plan.name,):
                 outcome.record(name, error)
             record_failure(store, plan.name, outcome.failed.get(plan.name))

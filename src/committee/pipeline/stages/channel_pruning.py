@@ -122,7 +122,7 @@ class ChannelPruning(Stage):
             chosen = self._chosen(section, recipe, store, catalog)
             context = open_context(recipe, store, catalog, chosen)
             plans = [_plan(name, section, recipe, context) for name in chosen]
-            fit_plans(plans, store, recipe.workers, outcome)
+            fit_plans(plans, store, recipe.make_executor(), outcome)
             discover(store)
         return outcome
 

@@ -141,7 +141,7 @@ class Distillation(Stage):
             dataset = open_context(recipe, store, catalog, members, [spec.img_size]).dataset
             parts = _Parts(section, recipe, store, catalog, dataset, fit=True)
             parts.warn_of_size()
-            fit_plans([parts.plan], store, recipe.workers, outcome)
+            fit_plans([parts.plan], store, recipe.make_executor(), outcome)
             if parts.plan.name in outcome.done and parts.others:
                 _compare(parts, recipe, outcome)
             discover(store)
@@ -245,7 +245,7 @@ def _compare(parts: _Parts, recipe: Recipe, outcome: Outcome) -> None:
         for member in set(inner.members()) - planned:
             remove(inner.checkpoint(member, REFIT).parent)
             remove(inner.kfold(member))
-        fit_plans(parts.others, inner, recipe.workers, found)
+        fit_plans(parts.others, inner, recipe.make_executor(), found)
     for each, reason in found.failed.items():
         outcome.failed[f"{name}: comparison with {each}"] = reason
     if not found.failed:

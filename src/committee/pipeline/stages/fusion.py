@@ -113,7 +113,7 @@ class Fusion(Stage):
             context = open_context(recipe, store, catalog, members)
             with extracted(context, members, keep=section.extract_embeddings) as places:
                 plans = _plans(section, members, places, context)
-                fit_plans(plans, store, recipe.workers, outcome)
+                fit_plans(plans, store, recipe.make_executor(), outcome)
             discover(store)
         return outcome
 

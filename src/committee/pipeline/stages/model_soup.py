@@ -137,7 +137,7 @@ class ModelSoup(Stage):
                 SoupPlan(name, kind, context.inputs(members), section)
                 for name, (kind, members) in plan.soups.items()
             ]
-            fit_plans(plans, store, recipe.workers, outcome)
+            fit_plans(plans, store, recipe.make_executor(), outcome)
             discover(store)
         return outcome
 

@@ -108,7 +108,9 @@ class Moe(Stage):
             side = gate_size(entries[name].get("img_size", SIDE) for name in members)
             context = open_context(recipe, store, catalog, members, [side])
             inputs = context.inputs(members, inference)
-            fit_plans([MoePlan(NAME, inputs, section, predictions, rows)], store, recipe.workers, outcome)
+            fit_plans(
+                [MoePlan(NAME, inputs, section, predictions, rows)], store, recipe.make_executor(), outcome
+            )
             discover(store)
         return outcome
 

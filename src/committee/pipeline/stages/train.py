@@ -122,7 +122,7 @@ class Train(Stage):
             specs = with_augmentation(specs, dataset, store, device, fit=True)
             plans = plans_of(recipe, specs, dataset, store, device)
             warn_of_disk_space(plans, store)
-            fit_plans(plans, store, recipe.workers, outcome)
+            fit_plans(plans, store, recipe.make_executor(), outcome)
         return outcome
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
@@ -145,5 +145,5 @@ def _maps(found: dict[str, Any]) -> str:
 
 def _total(found: dict[str, Any]) -> str:
     fits, hours = count(found["fits"], "fit"), duration(found["hours"])
-    workers = found["workers"]
-    return f"In total {fits}, about {hours} with {workers} at a time, and {found['disk_mb']:.0f} MB."
+    where = f"{found['workers']} at a time on {found['executor']}"
+    return f"In total {fits}, about {hours} with {where}, and {found['disk_mb']:.0f} MB."

@@ -207,7 +207,7 @@ def _predict(
                 plans.append(ViewPlan(name, context.inputs([member]), view))
             else:
                 made.fail(name, _other(name, member))
-    fit_plans(plans, store, recipe.workers, made)
+    fit_plans(plans, store, recipe.make_executor(), made)
     return made.failed
 
 

@@ -137,6 +137,12 @@ class CrossFit:
             self._forget(name)
         return bool(jobs)
 
+    def received(self, name: str) -> None:
+        """Link files of a fit that another machine made to equal files, and remove the state of the fit."""
+        for member in self.members:
+            link_duplicates(self.folder(name, member), self._relatives(member, name))
+        self._forget(name)
+
     def _keep(self, name: str, made: Mapping[str, Stored], *, stacked: bool) -> None:
         for member in self.members:
             self._commit(member, made[member], name, {"stacked": True} if stacked else {})

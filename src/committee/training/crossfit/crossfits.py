@@ -6,18 +6,20 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from committee.base.progress import Step, bar
 from committee.base.text import count, duration
+from committee.executors.base import EXECUTORS, Executor
 from committee.executors.shared.attempt import attempt
-from committee.executors.shared.division import Division, Workers, divide
-from committee.executors.shared.pool import WorkerPool
+from committee.executors.shared.division import Division, Workers
 from committee.executors.shared.scheduler import Scheduler
 from committee.store.layout import Store
 from committee.training.crossfit.bundles import Bundle, Task, bundles_of, make_together
 from committee.training.crossfit.crossfit import CrossFit, fit_names
 from committee.training.crossfit.lockstep import choose
+from committee.training.fit.resume import previous
 from committee.training.plans.base import Plan
 
 LEAST_SECONDS = 10.0
@@ -40,12 +42,12 @@ class Fits:
     """
 
     def __init__(self, plans: Sequence[Plan], store: Store) -> None:
-        self._plans, self._store = plans, store
+        self._plans, self.store = plans, store
         self.crossfits = [CrossFit(plan, store) for plan in plans]
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the plans only: the rows of each fold follow from them."""
-        return Fits, (self._plans, self._store)
+        return Fits, (self._plans, self.store)
 
     def do(self, bundle: Bundle) -> Results | Exception:
         """Make the fits of a bundle.
@@ -56,7 +58,7 @@ class Fits:
             False if the store had a fit already, or the reason why it cannot be made. If all fits are of one
             plan, and one of them cannot be made, that reason alone is returned.
         """
-        fits = [(self.crossfits[task.plan], task.fit) for task in bundle]
+        fits = self._of(bundle)
         if len(fits) > 1:
             results = dict(zip(bundle, make_together(fits), strict=True))
         else:
@@ -72,14 +74,48 @@ class Fits:
         """Return the names of members and fits."""
         return ", ".join(f"{self.crossfits[task.plan].plan.name}/{task.fit}" for task in bundle)
 
+    def has(self, bundle: Bundle) -> bool:
+        """Return whether the store has all fits of a bundle."""
+        return all(done.has(fit) for done, fit in self._of(bundle))
 
-def division_of(plans: Sequence[Plan], workers: Workers) -> Division:
-    """Return how many fits of plans run at once, and with how many threads; see `divide`."""
-    return divide(workers, sum(len(fit_names(plan)) for plan in plans), plans[0].device)
+    def folders(self, bundle: Bundle) -> list[Path]:
+        """Return the folders of the fits, for each member."""
+        return [done.folder(fit, member) for done, fit in self._of(bundle) for member in done.members]
+
+    def states(self, bundle: Bundle) -> list[Path]:
+        """Return the folders of the states of the fits, and of the states before them."""
+        newest = [done.store.resume(done.plan.name, fit) for done, fit in self._of(bundle)]
+        return [place for each in newest for place in (each, previous(each))]
+
+    def received(self, bundle: Bundle) -> None:
+        """Link weights that the store has already, and remove the states of the fits."""
+        for done, fit in self._of(bundle):
+            done.received(fit)
+
+    def alike(self, bundle: Bundle) -> tuple[int, ...]:
+        """Return the plans of the fits."""
+        return tuple(task.plan for task in bundle)
+
+    def files(self) -> set[Path]:
+        """Return the files outside of the store that plans read."""
+        return {file for plan in self._plans for file in plan.files()}
+
+    def modules(self) -> set[str]:
+        """Return the modules that build networks."""
+        named = {name for plan in self._plans for name in plan.builders()}
+        return {name.removeprefix("python:").partition(":")[0] for name in named}
+
+    def _of(self, bundle: Bundle) -> list[tuple[CrossFit, str]]:
+        return [(self.crossfits[task.plan], task.fit) for task in bundle]
+
+
+def division_of(plans: Sequence[Plan], executor: Executor) -> Division:
+    """Return how many fits of plans run at once, and with how many threads."""
+    return executor.division(sum(len(fit_names(plan)) for plan in plans), plans[0].device)
 
 
 def crossfit(
-    plans: Sequence[Plan], store: Store, workers: Workers = "auto"
+    plans: Sequence[Plan], store: Store, executor: Executor | Workers = "auto"
 ) -> Iterator[tuple[Plan, Exception | None]]:
     """Cross-fit plans; yield each plan once it is finished, with None or the reason why it failed.
 
@@ -89,14 +125,15 @@ def crossfit(
         Plans on one data set and one device.
     store : Store
         Held by this process.
-    workers : int or "auto"
-        Number of fits at once; see `division_of`.
+    executor : Executor, int or "auto"
+        Where the fits are made; a number is that of the processes of this machine.
 
     See Also
     --------
     committee.training.crossfit.crossfit.CrossFit : The cross-fit of one plan.
     """
-    fits, division = Fits(plans, store), division_of(plans, workers)
+    executor = executor if isinstance(executor, Executor) else EXECUTORS.make("processes", workers=executor)
+    fits, division = Fits(plans, store), division_of(plans, executor)
     with division.threads_set():
         for text in choose(fits.crossfits, division.workers):
             log.info(text)
@@ -107,18 +144,15 @@ def crossfit(
         [[bundle for bundle in bundles if bundle[0].plan in group] for group in groups],
         lambda bundle: {of[needed] for task in bundle for needed in fits.needs(task)},
     )
-    pool = WorkerPool(scheduler, fits, division.workers - 1, division.threads, at_once=workers != "auto")
     fits_of_members = f"{count(len(of), 'fit')} of {count(len(plans), 'member')}"
     log.info("%s on %s, %d at a time", fits_of_members, plans[0].device, division.workers)
-    with bar(len(of), "fits") as advance, division.threads_set(), pool:
+    with bar(len(of), "fits") as advance:
         progress = _Progress(len(of), advance)
 
-        def do(bundle: Bundle) -> Results | Exception:
-            result = fits.do(bundle)
+        def report(bundle: Bundle, result: Results | Exception) -> None:
             progress.update(_flat({**scheduler.results, bundle: result}))
-            return result
 
-        for index in scheduler.run(do):
+        for index in executor.run(scheduler, fits, division, report):
             results = _flat(scheduler.results)
             for plan in groups[index]:
                 done = fits.crossfits[plan]

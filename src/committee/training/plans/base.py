@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -157,6 +158,14 @@ class Plan(ABC):
         """
         return None
 
+    def files(self) -> Collection[Path]:
+        """Return the files outside of the store that the fits read."""
+        return ()
+
+    def builders(self) -> Collection[str]:
+        """Return the `python:` backbones that the fits build."""
+        return ()
+
     def choosing_rows(self, split: Literal["val", "test"]) -> Rows:
         """Return the rows of a split on which the fits make choices, int64 `[n]`; they count as seen."""
         return self.dataset.rows(split)[:0]
@@ -241,6 +250,11 @@ class Derived(Plan):
         self.name, self.inputs = name, inputs
         self.members = list(inputs.members)
         self.inference, self.batch_size, self.seed = inputs.inference, inputs.batch_size, inputs.seed
+
+    def builders(self) -> Collection[str]:
+        """Return the `python:` backbones of the members; see the base class."""
+        named = {str(self.inputs.facts[member].get("backbone", "")) for member in self.members}
+        return {name for name in named if name.startswith("python:")}
 
 
 PLANS: Family[Plan] = Family("committee.training.plans", "plan")

@@ -140,6 +140,15 @@ class OfBackbone(Plan):
         judges = split == "val" and self.epochs is None and not self.spec.training.folds
         return judging_rows(self.dataset) if judges else super().choosing_rows(split)
 
+    def files(self) -> list[Path]:
+        """Return the file of the initial weights, if one is named; see the base class."""
+        start = starting_weights(self.spec)
+        return [Path(start)] if isinstance(start, str) else []
+
+    def builders(self) -> list[str]:
+        """Return the backbone, if it is a `python:` one; see the base class."""
+        return [self.spec.backbone] * self.spec.backbone.startswith("python:")
+
     def check(self) -> None:
         """Run one batch forward and backward; see the base class."""
         smoke(self.spec, self.dataset, self.device)

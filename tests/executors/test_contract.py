@@ -1,0 +1,54 @@
+"""What every executor of this machine does: all tasks, groups as they are finished, and reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from committee.errors import UsageError
+from committee.executors.base import EXECUTORS
+from committee.executors.shared.scheduler import Scheduler
+from committee.recipe.load import load_recipe
+
+CPU = torch.device("cpu")
+LOCAL = sorted({*EXECUTORS.names()} - {"ray"})
+
+
+class Doubling:
+    """Doubles numbers; only the methods that executors of one machine call."""
+
+    def do(self, task: int) -> int:
+        return 2 * task
+
+    def name(self, task: int) -> str:
+        return str(task)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_all_tasks_are_done_and_reported(name: str) -> None:
+    executor, reported = EXECUTORS.make(name), dict[int, int]()
+    scheduler = Scheduler([[1, 2], [3]])
+    work: Any = Doubling()
+    groups = list(executor.run(scheduler, work, executor.division(3, CPU), reported.__setitem__))
+    assert sorted(groups) == [0, 1] and scheduler.results == reported == {1: 2, 2: 4, 3: 6}
+    assert executor.describe()
+
+
+def test_a_recipe_names_an_executor_by_text_or_with_options() -> None:
+    assert type(load_recipe(None, []).make_executor()).__name__ == "Processes"
+    found = load_recipe(None, ["executor=processes", "workers=3"]).make_executor()
+    assert found.division(9, CPU).workers == 3
+    with pytest.raises(UsageError, match="executor: expected one of auto, in_process, processes"):
+        load_recipe(None, ["executor=process"])
+    with pytest.raises(UsageError, match=r"executor.workers: expected an option of processes \(none\)"):
+        load_recipe(None, ["executor={name: processes, workers: 3}"])
+
+
+def test_one_process_makes_one_fit_at_a_time() -> None:
+    with pytest.raises(UsageError) as error:
+        load_recipe(None, ["executor=in_process", "workers=3"]).make_executor()
+    assert str(error.value) == (
+        "workers: expected 1 or auto with executor: in_process, got 3. Set executor=processes."
+    )
