@@ -41,17 +41,21 @@ class Pixels:
 
 @contextlib.contextmanager
 def running(
-    models: Sequence[Served], limits: Limits, host: str = "127.0.0.1", measures: Measures | None = None
+    models: Sequence[Served],
+    limits: Limits,
+    host: str = "127.0.0.1",
+    measures: Measures | None = None,
+    **certificate: Path,
 ) -> Iterator[Any]:
     """Run a server in a thread; it has the addresses `http` and `grpc`, and the `service`."""
     service, started = Service(models, limits), threading.Event()
-    listening = bind(host, 0, 0)
+    listening = bind(host, 0, 0, **certificate)
     server = Server(service, measures or Measures(), listening, started.set)
     thread = threading.Thread(target=server.run)
     thread.start()
     assert started.wait(30)
     try:
-        found = Running(service, f"http://{listening.http_at}", listening.grpc_at)
+        found = Running(service, listening.addresses()[0], listening.grpc_at)
         with found.client:
             yield found
     finally:

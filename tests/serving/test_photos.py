@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from committee.errors import UsageError
 from committee.images.decode import decode
 from committee.inference.map_files import MapFiles
 from committee.inference.predict import parts_of, predict
+from committee.recipe.load import load_recipe
+from committee.serving.limits import Limits
+from committee.serving.served import open_served
+from committee.store.layout import Store
+
+from .conftest import running
 
 
 def test_a_photo_has_the_same_answer_through_module_command_line_file_and_server(server, pets, photo, cli):
@@ -36,11 +43,6 @@ def test_a_photo_has_the_same_answer_through_module_command_line_file_and_server
 
 
 def test_a_stored_model_answers_as_on_the_command_line(trained_root, photo):
-    from committee.recipe.load import load_recipe
-    from committee.serving.limits import Limits
-    from committee.serving.served import open_served
-    from committee.store.layout import Store
-
     served = open_served("mine=test_resnet", Store(trained_root), load_recipe(None, ["device=cpu"]), Limits())
     assert served.name == "mine" and len(served.digest) == 64 and not served.edition.is_changed()
     parts = parts_of(decode(photo, served.model.channels), served.canvases)
@@ -48,6 +50,43 @@ def test_a_stored_model_answers_as_on_the_command_line(trained_root, photo):
     found = served.batcher.submit(("a", parts)).result()
     assert np.array_equal(found.probabilities, expected.probabilities)
     served.close()
+
+
+def test_standard_deviations_are_those_of_the_command_line(numbers_root, photo, cli):
+    """Of a photo as of arrays: `values` have the standard deviations after each number."""
+    store = Store(numbers_root)
+    name, recipe, limits = "soft_voting_ensemble", load_recipe(None, ["device=cpu"]), Limits(decoders=1)
+    words = ("predict", name, photo, "--std", "--json", "--store", numbers_root)
+    (line,) = json.loads(cli(*words).out)["predictions"]
+    with running([open_served(f"ink={name}", store, recipe, limits, std=True)], limits) as server:
+        found = server.post(photo.read_bytes()).json()
+        assert {key: found[key] for key in line if key != "id"} == {
+            k: v for k, v in line.items() if k != "id"
+        }
+        pixels = decode(photo, 1)[None]
+        tensor = {"name": "images", "datatype": "UINT8", "shape": pixels.shape, "data": pixels.tolist()}
+        outputs = server.client.post("/v2/models/ink/infer", json={"inputs": [tensor]}).json()["outputs"]
+        described = server.client.get("/v2/models/ink").json()["outputs"][0]
+    assert described["shape"] == [-1, *outputs[0]["shape"][1:]] == [-1, 2, 2]
+    assert json.loads(outputs[1]["data"][0])["epistemic_std"] == line["epistemic_std"]
+    expected = [line[key][target] for target in ("ink", "left") for key in ("values", "epistemic_std")]
+    assert np.allclose(outputs[0]["data"], expected, atol=1e-6)
+    with pytest.raises(UsageError, match="--engine: expected eager with --std, which needs the outputs"):
+        open_served(name, store, recipe, limits, std=True, engine="channels_last")
+
+
+def test_a_stored_model_answers_on_the_engine_that_is_named(trained_root, photo):
+    store, recipe, limits = Store(trained_root), load_recipe(None, ["device=cpu"]), Limits(decoders=1)
+    eager, fast = (
+        open_served(f"{name}=test_resnet", store, recipe, limits, engine=engine)
+        for name, engine in (("eager", "eager"), ("fast", "channels_last"))
+    )
+    assert fast.model.module.engine == "channels_last"
+    with running([eager, fast], limits) as server:
+        answers = [server.post(photo.read_bytes(), model=name).json() for name in ("eager", "fast")]
+    assert answers[0]["digest"] == answers[1]["digest"]
+    probabilities = [list(each["probabilities"].values()) for each in answers]
+    assert np.allclose(*probabilities, atol=1e-5)
 
 
 def test_forms_of_a_photo(server, photo):

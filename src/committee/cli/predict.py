@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from committee.inference.origins import Origins
     from committee.inference.predict import Prediction
     from committee.inference.rules import Rule
-    from committee.inference.wanted import Wanted
     from committee.models.predictor import Predictor
 
 log = logging.getLogger("committee")
@@ -93,11 +92,13 @@ def run(arguments: Namespace) -> int:
     from committee.errors import UsageError
     from committee.inference.predict import find_photos, open_model, predict
     from committee.inference.rules import as_needed, rule_of
+    from committee.inference.wanted import Wanted
 
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
     photos = find_photos(arguments.paths)
-    wanted = _engine(arguments, len(photos))
+    wanted = Wanted(arguments.engine, len(photos), arguments.batch_size)
+    wanted = wanted.for_options(std=arguments.std, sets=arguments.sets)
     store, recipe = store_of(arguments), recipe_of(arguments)
     model = open_model(arguments.name, store, recipe, arguments.stream, wanted)
     check_maps(model, arguments)
@@ -118,24 +119,6 @@ def run(arguments: Namespace) -> int:
     done, failed = _summarized(tracked, rule.entry if arguments.json else rule.shown)
     (_print_json if arguments.json else _print_table)(model, done, rule, failed)
     return _exit_code(len(done), failed)
-
-
-def _engine(arguments: Namespace, photos: int) -> Wanted:
-    """Return the engine that the arguments name; standard deviations need the model as it is."""
-    from committee.errors import UsageError
-    from committee.inference.wanted import Wanted
-
-    wanted = Wanted(arguments.engine, photos, arguments.batch_size)
-    if not arguments.std:
-        return wanted
-    if wanted.is_named:
-        raise UsageError(
-            "--engine",
-            expected="eager with --std, which needs the outputs of each member",
-            got=f"'{arguments.engine}'",
-            todo="Leave one of the options out.",
-        )
-    return Wanted("eager")
 
 
 def _settings(arguments: Namespace) -> dict[str, Any]:

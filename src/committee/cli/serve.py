@@ -11,6 +11,7 @@ Ctrl-C end it after it has answered what it accepted.
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,22 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="file with the token that requests must have as Authorization: Bearer TOKEN (default: "
         "$COMMITTEE_TOKEN)",
+    )
+    parser.add_argument(
+        "--certificate",
+        "--ssl-certfile",
+        type=Path,
+        metavar="FILE",
+        help="encrypt HTTP and gRPC with the certificate in FILE, in the PEM format, followed by those of its "
+        "issuers",
+    )
+    parser.add_argument(
+        "--key",
+        "--ssl-keyfile",
+        type=Path,
+        metavar="FILE",
+        help="private key of --certificate, in the PEM format without a password (default: it is in the file "
+        "of the certificate)",
     )
     _add_limits(parser)
     parser.add_argument(
@@ -115,12 +132,20 @@ def run(arguments: Namespace) -> int:
     from committee.serving.packages import check_packages
 
     check_packages(arguments.grpc_port is not None)
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # gRPC would print a line for each failed handshake.
     from committee.serving.measures import Measures
     from committee.serving.server import Server, bind
     from committee.serving.service import Service
 
     limits, measures = _limits(arguments), Measures()
-    with bind(arguments.host, arguments.port, arguments.grpc_port, arguments.token_file) as listening:
+    with bind(
+        arguments.host,
+        arguments.port,
+        arguments.grpc_port,
+        arguments.token_file,
+        arguments.certificate,
+        arguments.key,
+    ) as listening:
         service = Service(_opened(arguments, limits, measures), limits)
 
         def say() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from committee.errors import UsageError
 from committee.models.engine_trials import EAGER
 
 AUTO = "auto"
@@ -47,6 +48,41 @@ class Wanted:
     def is_named(self) -> bool:
         """Whether a certain engine is wanted, and not the model as it is."""
         return self.key not in (AUTO, EAGER)
+
+    def for_options(self, *, std: bool = False, sets: str | None = None) -> Wanted:
+        """Return the engine for predictions with these options.
+
+        Standard deviations need the outputs of each member: the model as it is.
+
+        Parameters
+        ----------
+        std : bool
+            Whether standard deviations are shown.
+        sets : str, optional
+            Kind of the prediction sets or intervals; `normalized` intervals follow from standard deviations.
+
+        Raises
+        ------
+        UsageError
+            A certain engine is wanted, which would not be used.
+
+        Examples
+        --------
+        >>> from committee.inference.wanted import Wanted
+        >>> Wanted("auto").for_options(std=True).engine
+        'eager'
+        """
+        option = "--std" if std else "--sets normalized" if sets == "normalized" else ""
+        if not option:
+            return self
+        if self.is_named:
+            raise UsageError(
+                "--engine",
+                expected=f"eager with {option}, which needs the outputs of each member",
+                got=f"'{self.engine}'",
+                todo="Leave one of the options out.",
+            )
+        return replace(self, engine=EAGER)
 
     @property
     def precision(self) -> str:

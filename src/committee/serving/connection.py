@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class Connection(H11Protocol):
-    """A connection with a time limit for the header of each request, and a limit of their number.
+class Connection(HttpToolsProtocol):
+    """A connection with limits of time and size for the header of each request, and of their number.
 
     The base class limits the time between requests; the body has a limit in `read_body`.
 
@@ -22,15 +21,18 @@ class Connection(H11Protocol):
         Time in which a header has to be complete.
     most : int
         Largest number of connections; a further one is closed.
+    header : int
+        Largest number of bytes of a header.
 
     See Also
     --------
     committee.serving.body.read_body : Reads the body.
     """
 
-    def __init__(self, *args: Any, seconds: float, most: int, **options: Any) -> None:
+    def __init__(self, *args: Any, seconds: float, most: int, header: int, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._seconds, self._most = seconds, most
+        self._seconds, self._most, self._header = seconds, most, header
+        self._is_in_header, self._received = True, 0
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -42,9 +44,24 @@ class Connection(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Read what arrived; a header that has begun has to be complete in time."""
+        """Read what arrived; a header that has begun has to be complete in time, and to be small."""
+        if self._is_in_header:
+            self._watch()
+            self._received += len(data)
         super().data_received(data)
-        self._watch()
+        if self._is_in_header and self._received > self._header:
+            self.send_400_response(f"The header: expected at most {self._header} bytes, got more.")
+
+    def on_headers_complete(self) -> None:
+        """End the time of the header."""
+        self._is_in_header = False
+        self._stop()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Expect the next header."""
+        super().on_message_complete()
+        self._is_in_header, self._received = True, 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the timer."""
@@ -52,9 +69,7 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            self._stop()
-        elif self._timer is None:
+        if self._timer is None:
             self._timer = self.loop.call_later(self._seconds, self.transport.abort)
 
     def _stop(self) -> None:

@@ -11,6 +11,7 @@ import grpc
 
 from committee._version import __version__
 from committee.errors import UsageError
+from committee.serving.certificate import Certificate
 from committee.serving.grpc_messages import METHODS, SERVICE, message
 from committee.serving.guard import FAILURE, is_authorized
 from committee.serving.infer_routes import EXTENSIONS
@@ -117,8 +118,8 @@ def _images(served: Served, request: Any) -> Any:
     return array_of(served, first.datatype, list(first.shape), content)
 
 
-def grpc_server_of(service: Service, count: Count, token: str, address: str, option: str) -> Any:
-    """Return a gRPC server that is bound to an address and not yet started.
+def grpc_server_of(service: Service, count: Count, token: str) -> Any:
+    """Return a gRPC server that is neither bound to an address nor started.
 
     Parameters
     ----------
@@ -127,18 +128,10 @@ def grpc_server_of(service: Service, count: Count, token: str, address: str, opt
         Gets method, HTTP status and seconds of each call.
     token : str
         The token that calls must have as `authorization: Bearer TOKEN`; blank for none.
-    address : str
-        Host and port.
-    option : str
-        Name of the option of the port, for errors.
-
-    Raises
-    ------
-    UsageError
-        Another program uses the port.
 
     See Also
     --------
+    bind_grpc : Binds it.
     committee.serving.app.app_of : The same protocol over HTTP.
     """
     limits = service.limits
@@ -160,8 +153,32 @@ def grpc_server_of(service: Service, count: Count, token: str, address: str, opt
         for name in METHODS
     }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    return server
+
+
+def bind_grpc(server: Any, address: str, certificate: Certificate | None, option: str) -> None:
+    """Bind a gRPC server to an address.
+
+    Parameters
+    ----------
+    server : grpc.aio.Server
+    address : str
+        Host and port.
+    certificate : Certificate or None
+        With which the server encrypts; None for no encryption.
+    option : str
+        Name of the option of the port, for errors.
+
+    Raises
+    ------
+    UsageError
+        Another program uses the port.
+    """
     try:
-        bound = server.add_insecure_port(address)
+        if certificate is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, certificate.for_grpc())
     except RuntimeError:
         bound = 0
     if not bound:
@@ -171,7 +188,6 @@ def grpc_server_of(service: Service, count: Count, token: str, address: str, opt
             got="another",
             todo=f"Give another one with {option}; 0 takes any that is free.",
         )
-    return server
 
 
 def _handler(

@@ -8,6 +8,7 @@ from committee.errors import require
 
 _HTTP = {
     "fastapi": "fastapi",
+    "httptools": "httptools",
     "uvicorn": "uvicorn",
     "python_multipart": "python-multipart",
     "prometheus_client": "prometheus-client",

@@ -154,8 +154,10 @@ def open_served(
     *,
     engine: str = "auto",
     coverage: float | None = None,
+    method: str | None = None,
+    std: bool = False,
+    abstain_below: float | None = None,
     on_batch: Callable[[str, int, float], None] = lambda name, images, seconds: None,
-    **rules: Any,
 ) -> Served:
     """Open a model for a server, and predict one image with it.
 
@@ -170,8 +172,8 @@ def open_served(
         Engine of a model of the store; see `Wanted`.
     on_batch : callable, optional
         Gets the name of the model, the number of images and the seconds of each call.
-    coverage, **rules :
-        Options of `rule_of`: method, abstain_below, std.
+    coverage, method, std, abstain_below :
+        Options of `rule_of`.
 
     Raises
     ------
@@ -183,9 +185,9 @@ def open_served(
     match = _GIVEN.fullmatch(given)
     name, what = (match[1], match[2]) if match else ("", given)
     edition = Edition(what, store)
-    wanted = Wanted(engine, MANY, limits.batch)
+    wanted = Wanted(engine, MANY, limits.batch).for_options(std=std, sets=method)
     model = open_model(what, store, recipe, stream=False, wanted=wanted)
-    rule = rule_of(model, coverage=coverage, **rules)
+    rule = rule_of(model, coverage=coverage, method=method, abstain_below=abstain_below, std=std)
     if edition.is_changed():
         raise StoreError(what, expected="files that do not change", got="other bytes", todo="Start again.")
     served = Served(as_needed(model, rule), rule, limits, name=name, edition=edition, on_batch=on_batch)

@@ -19,6 +19,7 @@ import uvicorn
 from committee.base.interrupt import unwatched
 from committee.serving.address import hosts_of, listen, token_of
 from committee.serving.app import app_of
+from committee.serving.certificate import Certificate, read_certificate
 from committee.serving.connection import Connection
 from committee.serving.measures import Measures
 from committee.serving.service import Service
@@ -27,12 +28,15 @@ KEEP_ALIVE = 75
 """Seconds after which a connection without requests is closed."""
 HEADER = 16_384
 """Largest number of bytes of a header."""
+HANDSHAKE = 10.0
+"""Largest number of seconds in which a client has to agree on the encryption."""
 GRPC = "--grpc-port"
 
 
 @dataclass(frozen=True)
 class Listening:
-    """Where a server listens: a bound socket for HTTP, one for gRPC or none, and the token that it needs.
+    """Where a server listens: a bound socket for HTTP, one for gRPC or none, the token that it needs, and the
+    certificate with which it encrypts, or none.
 
     `bind` makes it; `http_at` and `grpc_at` are the addresses, a host and a port. As a context, it closes the
     sockets at the end.
@@ -44,6 +48,7 @@ class Listening:
     grpc: socket.socket | None
     grpc_at: str
     token: str
+    certificate: Certificate | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -54,11 +59,19 @@ class Listening:
 
     def addresses(self) -> list[str]:
         """Return the address of each protocol."""
-        found = [f"http://{self.http_at}"]
-        return found if self.grpc is None else [*found, f"grpc://{self.grpc_at}"]
+        safe = "s" if self.certificate else ""
+        found = [f"http{safe}://{self.http_at}"]
+        return found if self.grpc is None else [*found, f"grpc{safe}://{self.grpc_at}"]
 
 
-def bind(host: str, port: int, grpc_port: int | None = None, token_file: Path | None = None) -> Listening:
+def bind(
+    host: str,
+    port: int,
+    grpc_port: int | None = None,
+    token_file: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> Listening:
     """Return where a server listens, before it opens its models.
 
     Parameters
@@ -69,16 +82,21 @@ def bind(host: str, port: int, grpc_port: int | None = None, token_file: Path | 
         Ports of HTTP and gRPC; 0 takes any that is free.
     token_file : Path, optional
         File with the token; by default, it is in `$COMMITTEE_TOKEN`.
+    certificate, key : Path, optional
+        Files with the certificate and its private key, with which both protocols are encrypted; see
+        `read_certificate`.
 
     Raises
     ------
     UsageError
-        A port is in use, or other computers reach the server and there is no token.
+        A port is in use, or other computers reach the server and there is no token, or the certificate cannot
+        be used.
     """
+    encrypted = read_certificate(certificate, key)
     token = token_of(host, token_file)
     http = listen(host, port)
     grpc = None if grpc_port is None else listen(host, grpc_port, GRPC)
-    return Listening(host, http, _at(host, http), grpc, _at(host, grpc), token)
+    return Listening(host, http, _at(host, http), grpc, _at(host, grpc), token, encrypted)
 
 
 def _at(host: str, bound: socket.socket | None) -> str:
@@ -111,7 +129,7 @@ class Server:
     ) -> None:
         self._service, self._measures, self._listening = service, measures, listening
         self._seconds = service.limits.seconds
-        self._http = _Http(self._config(), on_start)
+        self._http = _Http(self._config(), on_start, listening.certificate)
 
     def run(self) -> None:
         """Answer until a signal or `stop`; then answer what has been accepted."""
@@ -126,7 +144,7 @@ class Server:
         service, place = self._service, self._listening
         app = app_of(service, self._measures, place.token, hosts_of(place.host, place.token))
         connection: Any = functools.partial(
-            Connection, seconds=service.limits.seconds, most=service.limits.connections
+            Connection, seconds=service.limits.seconds, most=service.limits.connections, header=HEADER
         )
         return uvicorn.Config(
             app,
@@ -141,7 +159,6 @@ class Server:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=math.ceil(self._seconds),
-            h11_max_incomplete_event_size=HEADER,
         )
 
     async def _serve(self) -> None:
@@ -153,11 +170,12 @@ class Server:
     @contextlib.asynccontextmanager
     async def _grpc(self, reserved: socket.socket) -> Any:
         """Run the gRPC server, on the port that a socket has reserved."""
-        from committee.serving.grpc_server import grpc_server_of
+        from committee.serving.grpc_server import bind_grpc, grpc_server_of
 
         reserved.close()
         place = self._listening
-        server = grpc_server_of(self._service, self._measures.count_request, place.token, place.grpc_at, GRPC)
+        server = grpc_server_of(self._service, self._measures.count_request, place.token)
+        bind_grpc(server, place.grpc_at, place.certificate, GRPC)
         await server.start()
         try:
             yield
@@ -168,11 +186,16 @@ class Server:
 class _Http(uvicorn.Server):
     """The HTTP server, which ends without raising the signal again that has ended it."""
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_start: Callable[[], None], certificate: Certificate | None
+    ) -> None:
         super().__init__(config)
-        self._on_start = on_start
+        self._on_start, self._certificate = on_start, certificate
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._certificate:
+            self.config.ssl = self._certificate.context
+            _limit_handshakes(asyncio.get_running_loop())
         await super().startup(sockets)
         self._on_start()
 
@@ -188,3 +211,8 @@ class _Http(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _limit_handshakes(loop: Any) -> None:
+    """Limit the time in which a client of the servers of a loop agrees on the encryption: uvicorn has none."""
+    loop.create_server = functools.partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE)
