@@ -246,6 +246,7 @@ def faults(file: Path, contents: Sequence[bytes], check: Check, seconds: float, 
         return found, other
 
     with started(commands(file)[""](port), port) as (process, _):
+        asyncio.run(send(port, requests, 8, 4 * len(requests), check))  # The decoders start.
         kinds: dict[str, Callable[[float], Any]] = {
             f"{rate:,} bad requests a second": lambda until: _flood(port, rate, until),
             "50 clients that hang": lambda until: _hang(port, 50, until),

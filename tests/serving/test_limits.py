@@ -131,11 +131,12 @@ def test_a_model_that_fails_or_returns_nonsense_is_an_error_of_the_server():
     assert "expected 2 values from small, got NaN or infinity." in found[1].json()["error"]
 
 
-FATAL = """
-import os
+CRASH, SAID = ("ctypes.string_at(0)", "signal 11") if os.name == "posix" else ("os._exit(9)", "exit code 9")
+FATAL = f"""
+import ctypes, os
 from committee.images import decoder
 decode = decoder.decode
-decoder.decode = lambda source, channels: os._exit(9) if b"fatal" in source else decode(source, channels)
+decoder.decode = lambda source, channels: {CRASH} if b"fatal" in source else decode(source, channels)
 decoder.main()
 """
 
@@ -144,16 +145,57 @@ def test_photos_that_crash_their_decoder_and_a_killed_decoder(monkeypatch, photo
     monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c", FATAL))
     limits, content = Limits(decoders=1), photo.read_bytes()
     with running([small(lambda images: HALF.repeat(len(images), 0), limits)], limits) as server:
-        answer = server.post(b"\x89PNG fatal")
+        answer = server.post(b"\x89PNG\r\n\x1a\nfatal")
         assert (answer.status_code, answer.json()["error"]) == (
             400,
             "the photo: expected a JPEG, PNG or WebP image, got an image that crashed its process "
-            "(exit code 9) 4 times. Replace it or leave it out.",
+            f"({SAID}) 4 times. Replace it or leave it out.",
         )
         assert server.post(content).status_code == 200
         (worker,) = server.service.photos._workers._all
         worker._process.kill()
         assert server.post(content).status_code == 200
+
+
+def test_bad_requests_are_refused_before_decoders_and_parsers_and_keep_their_connection(server, monkeypatch):
+    monkeypatch.setattr("committee.serving.photos.Photos._decode", None)
+    monkeypatch.setattr("json.loads", None)
+    host, port = server.http.removeprefix("http://").split(":")
+    with (
+        socket.create_connection((host, int(port)), timeout=10) as connection,
+        connection.makefile("rb") as file,
+    ):
+        for path, kind, body, status, said in (
+            ("/predict", "image/png", b"GIF89a", 400, b"got a GIF image"),
+            ("/predict", "text/html", b"GIF89a", 415, b"got 'text/html'"),
+            ("/v2/models/pets/infer", "application/json", b"[" * 900, 400, b"got invalid JSON"),
+        ):
+            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\n"
+            connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            assert file.readline().split()[1] == str(status).encode()
+            lines = dict(line.split(b": ", 1) for line in iter(file.readline, b"\r\n"))
+            assert said in file.read(int(lines[b"content-length"]))
+
+
+def test_a_header_that_is_too_large_ends_the_connection(server):
+    found = raw(server, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 20_000)
+    assert (
+        found.startswith(b"HTTP/1.1 400") and b"The header: expected at most 16384 bytes, got more." in found
+    )
+
+
+def test_many_failures_are_few_lines_of_the_log(caplog):
+    limits = Limits(decoders=1)
+
+    def fail(images: Any) -> Any:
+        raise RuntimeError("no memory")
+
+    with running([small(fail, limits)], limits) as server:
+        for _ in range(5):
+            assert server.client.post("/v2/models/small/infer", json={"inputs": [PIXEL]}).status_code == 500
+        failures = server.service.failures
+    lines = [each for each in caplog.records if each.name == "committee.serving.failures"]
+    assert len(lines) + failures.left_out == 5 and len(lines) < 5 and lines[0].exc_info
 
 
 def test_a_form_needs_no_disk(monkeypatch, server, photo):

@@ -31,6 +31,26 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="member, ensemble, exported file or bundle, or NAME=MODEL"
     )
+    _add_address(parser)
+    _add_limits(parser)
+    parser.add_argument(
+        "--engine",
+        default="auto",
+        metavar="NAME",
+        help="engine of models of the store, such as onnxruntime or channels_last:bf16; eager: the model as "
+        "it is (default: auto, the one that committee optimize has stored)",
+    )
+    add_uncertainty(parser)
+    add_store(parser)
+    parser.add_argument(
+        "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
+    )
+    add_set(parser, "replace one value of the recipe, such as device=cpu")
+    add_trust(parser)
+    parser.set_defaults(config=None)
+
+
+def _add_address(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="HOST", help="address to listen on (default: 127.0.0.1)"
     )
@@ -52,8 +72,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--ssl-certfile",
         type=Path,
         metavar="FILE",
-        help="encrypt HTTP and gRPC with the certificate in FILE, in the PEM format, followed by those of its "
-        "issuers",
+        help="encrypt HTTP and gRPC with the certificate in FILE, in the PEM format, followed by those of "
+        "its issuers",
     )
     parser.add_argument(
         "--key",
@@ -63,22 +83,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="private key of --certificate, in the PEM format without a password (default: it is in the file "
         "of the certificate)",
     )
-    _add_limits(parser)
-    parser.add_argument(
-        "--engine",
-        default="auto",
-        metavar="NAME",
-        help="engine of models of the store, such as onnxruntime or channels_last:bf16; eager: the model as "
-        "it is (default: auto, the one that committee optimize has stored)",
-    )
-    add_uncertainty(parser)
-    add_store(parser)
-    parser.add_argument(
-        "--config", dest="recipe", metavar="FILE", help="recipe, for its device and its python: backbones"
-    )
-    add_set(parser, "replace one value of the recipe, such as device=cpu")
-    add_trust(parser)
-    parser.set_defaults(config=None)
 
 
 def _add_limits(parser: ArgumentParser) -> None:

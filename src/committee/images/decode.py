@@ -175,11 +175,24 @@ def find_images(folder: Path) -> Found:
             elif path.is_file():
                 with path.open("rb") as file:
                     start = file.read(_START)
-                if _plugin(start, _FORMATS) is None:
-                    others[path] = _kind(start)
+                if other := kind_of_other(start):
+                    others[path] = other
                 else:
                     images.append(path)
     return Found(sorted(images, key=Path.as_posix), others)
+
+
+def kind_of_other(content: bytes) -> str:
+    """Return what a file is that begins like no image that `decode` reads, by its first bytes; '' for others.
+
+    Examples
+    --------
+    >>> from committee.images.decode import kind_of_other
+    >>> kind_of_other(b"GIF89a..."), kind_of_other(b"\xff\xd8\xff\xe0...")
+    ('a GIF image', '')
+    """
+    start = content[:_START]
+    return "" if _plugin(start, _FORMATS) else _kind(start)
 
 
 def warn_of_others(folder: Path, others: Mapping[Path, str]) -> None:

@@ -9,35 +9,24 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from committee.serving.header import MULTIPART, READ, boundary_of, too_large
 from committee.serving.limits import Limits
-from committee.serving.refusal import BAD, KIND, LARGE, SLOW, Refusal
+from committee.serving.refusal import BAD, SLOW, Refusal
 
-MULTIPART = "multipart/form-data"
-_READ = 4
-"""Bodies of up to so many times the limit are read to their end, so that the client reads the answer."""
 PAUSE = 5.0
 """Seconds after which a client that sends nothing has stopped: it holds a place in the queue."""
-PHOTO_TYPES = ("image/jpeg", "image/png", "image/webp", "application/octet-stream")
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
-    """Return the body of a request.
+    """Return the body of a request whose header has been checked.
 
     Raises
     ------
     Refusal
-        It is too large, arrives too slowly, or is compressed.
+        It is too large, or arrives too slowly.
     ClientDisconnect
         The client has gone.
     """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise Refusal(
-            KIND, "the request", expected="a body without Content-Encoding", got=ascii(encoding)[:50]
-        )
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > _READ * limits.body:
-        raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.seconds):
             return await _read(request, limits)
@@ -53,10 +42,10 @@ async def _read(request: Request, limits: Limits) -> bytes:
         size += len(part)
         if size <= limits.body:
             body += part
-        elif size > _READ * limits.body:
+        elif size > READ * limits.body:
             break
     if size > limits.body:
-        raise _too_large(limits)
+        raise too_large(limits)
     return bytes(body)
 
 
@@ -68,10 +57,6 @@ async def _next(parts: AsyncIterator[bytes], limits: Limits) -> bytes:
 
 def _pause(limits: Limits) -> float:
     return min(PAUSE, limits.seconds)
-
-
-def _too_large(limits: Limits) -> Refusal:
-    return Refusal(LARGE, "the request", expected=f"at most {limits.body} bytes", got="more")
 
 
 def photo_of(kind: str, body: bytes) -> bytes:
@@ -88,13 +73,9 @@ def photo_of(kind: str, body: bytes) -> bytes:
     Refusal
         There is no file, or there are several, or it is something else.
     """
-    name, options = parse_options_header(kind.encode("latin-1"))
-    if name.decode("latin-1") in PHOTO_TYPES:
+    if not (boundary := boundary_of(kind)):
         return body
-    if name.decode("latin-1") != MULTIPART or b"boundary" not in options:
-        expected = f"{MULTIPART} with a boundary, or {', '.join(PHOTO_TYPES)}"
-        raise Refusal(KIND, "Content-Type", expected=expected, got=ascii(kind)[:100])
-    files = _files(options[b"boundary"], body)
+    files = _files(boundary, body)
     if len(files) != 1:
         raise Refusal(BAD, "the form", expected="one file", got=str(len(files)))
     return files[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import grpc
 from committee._version import __version__
 from committee.errors import UsageError
 from committee.serving.certificate import Certificate
+from committee.serving.failures import FailureLog
 from committee.serving.grpc_messages import METHODS, SERVICE, message
 from committee.serving.guard import FAILURE, is_authorized
 from committee.serving.infer_routes import EXTENSIONS
@@ -35,8 +35,6 @@ from committee.serving.tensors import (
     outputs_of,
     wanted_outputs,
 )
-
-log = logging.getLogger(__name__)
 
 _CODES = {
     BAD: grpc.StatusCode.INVALID_ARGUMENT,
@@ -146,7 +144,9 @@ def grpc_server_of(service: Service, count: Count, token: str) -> Any:
     methods = Methods(service)
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
-            _handler(name, getattr(methods, _snake(name)), count, "" if name in OPEN else token),
+            _handler(
+                name, getattr(methods, _snake(name)), count, "" if name in OPEN else token, service.failures
+            ),
             request_deserializer=message(f"{name}Request").FromString,
             response_serializer=message(f"{name}Response").SerializeToString,
         )
@@ -191,7 +191,11 @@ def bind_grpc(server: Any, address: str, certificate: Certificate | None, option
 
 
 def _handler(
-    name: str, answer: Callable[[Any], Awaitable[dict[str, Any]]], count: Count, token: str
+    name: str,
+    answer: Callable[[Any], Awaitable[dict[str, Any]]],
+    count: Count,
+    token: str,
+    failures: FailureLog,
 ) -> Callable[[Any, Any], Awaitable[Any]]:
     """Return the handler of a method, which authenticates, counts and turns errors into status codes."""
 
@@ -203,7 +207,7 @@ def _handler(
         except Refusal as error:
             refusal = error
         except Exception:
-            log.exception("%s", name)
+            failures.add(name)
             refusal = FAILURE
         finally:
             count(name, refusal.status if refusal else 200, time.perf_counter() - start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from committee.serving.header import check_header
 from committee.serving.refusal import FAILED, MISDIRECTED, UNAUTHORIZED, Refusal
 from committee.serving.service import Service
 
@@ -81,11 +83,12 @@ class Guard:
             self._check(scope)
             await self._admitted(scope, body, answer)
         except Refusal as refusal:
+            await body.skip()
             await answer.refuse(refusal)
         except ClientDisconnect:
             log.debug("%s %s: the client has closed the connection", scope["method"], _route(scope))
         except Exception:
-            log.exception("%s %s", scope["method"], _route(scope))
+            self._service.failures.add(f"{scope['method']} {_route(scope)}")
             await answer.refuse(FAILURE)
         self._count(_route(scope), answer.status, time.perf_counter() - start)
 
@@ -108,6 +111,8 @@ class Guard:
             raise Refusal(
                 UNAUTHORIZED, "Authorization", expected=expected, got="another" if given else "none"
             )
+        if scope["method"] == "POST":
+            check_header(scope["path"], headers, self._service.limits)
 
 
 class _Body:
@@ -122,6 +127,13 @@ class _Body:
         message = await self._receive()
         self.is_read = self.is_read or not message.get("more_body", False)
         return message
+
+    async def skip(self) -> None:
+        """Receive what has arrived of the body: if that is all of it, the connection may go on."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                while not self.is_read:
+                    await self()
 
 
 class _Answer:

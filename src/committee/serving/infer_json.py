@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from committee.serving.tensors import Tensor, array_of, check_input, facts_of, w
 LENGTH = "Inference-Header-Content-Length"
 """Header with the number of bytes of the JSON part, if binary data follow."""
 SIZE = "binary_data_size"
+_DEEP = re.compile(rb"(?:\[\s*){64}")
+"""More nested lists than arrays have axes."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def _divided(body: bytes, header: str | None) -> tuple[bytes, bytes]:
 
 
 def _parsed(text: bytes) -> Mapping[str, Any]:
+    if _DEEP.search(text):  # The parser would take a millisecond to find that it is too deep.
+        raise Refusal(BAD, "the request", expected="a JSON object", got="invalid JSON")
     try:
         found = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):

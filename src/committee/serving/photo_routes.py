@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from committee.inference.map_files import map_file
 from committee.inference.predict import Prediction
 from committee.serving.body import photo_of, read_body
+from committee.serving.header import PREDICT
 from committee.serving.page import page
 from committee.serving.refusal import BAD, Refusal
 from committee.serving.schemas import photo
@@ -31,7 +32,7 @@ def add_photo_routes(app: FastAPI, service: Service) -> None:
     async def shown() -> Response:
         return Response(content, headers=headers, media_type="text/html")
 
-    @app.post("/predict", summary="Predict a photo: a JPEG, PNG or WebP file", **photo())
+    @app.post(PREDICT, summary="Predict a photo: a JPEG, PNG or WebP file", **photo())
     async def predict(request: Request, model: str | None = None, output: Output = "json") -> Response:
         served = service.served(model)
         kind = request.headers.get("content-type", "")

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from PIL import Image
 
-from committee.images.decode import ImageError
+from committee.images.decode import ImageError, image_error, kind_of_other
 from committee.images.workers import Workers, WorkersFailed
 from committee.models.predictor import Images
 from committee.serving.limits import Limits
@@ -72,6 +72,8 @@ class Photos:
                 got="a photo",
                 todo=f"Send them to /v2/models/{served.name}/infer.",
             )
+        if other := kind_of_other(content):
+            raise Refusal(BAD, str(image_error(PHOTO, other)))
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, self._decode, content, served)

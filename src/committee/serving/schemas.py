@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from committee.serving.body import MULTIPART, PHOTO_TYPES
+from committee.serving.header import MULTIPART, PHOTO_TYPES
 from committee.serving.refusal import BUSY, FAILED
 
 Schema = dict[str, Any]

@@ -214,5 +214,5 @@ class _Http(uvicorn.Server):
 
 
 def _limit_handshakes(loop: Any) -> None:
-    """Limit the time in which a client of the servers of a loop agrees on the encryption: uvicorn has none."""
+    """Limit the time in which clients of the servers of a loop agree on the encryption."""
     loop.create_server = functools.partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE)

@@ -11,6 +11,7 @@ from committee.errors import CommitteeError
 from committee.inference.predict import Prediction, parts_of
 from committee.models.predictor import Images
 from committee.serving.batching import Parts
+from committee.serving.failures import FailureLog
 from committee.serving.limits import Limits
 from committee.serving.photos import PHOTO, Photos
 from committee.serving.refusal import ABSENT, BAD, FAILED, Refusal, busy
@@ -35,7 +36,7 @@ class Service:
     def __init__(self, models: Sequence[Served], limits: Limits) -> None:
         self.models = {served.name: served for served in models}
         self.limits, self.photos = limits, Photos(limits)
-        self.is_draining = False
+        self.is_draining, self.failures = False, FailureLog()
         self.admitted = 0
         self._large = asyncio.Semaphore(limits.decoders)
 
