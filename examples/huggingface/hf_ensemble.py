@@ -1,12 +1,12 @@
 """Three backbones of the Hugging Face hub: a simple average, learned weights, and a distilled student.
 
-    python examples/huggingface/hf_ensemble.py --out hf            # weights of the hub, of ImageNet
-    python examples/huggingface/hf_ensemble.py --out hf --offline  # the same architectures, random start
+    python examples/huggingface/hf_ensemble.py --out hf --offline
 
-The data are scikit-learn's digits, or a folder of labeled images (--data). Offline, it trains 12 networks for
-5 epochs each, in about 4 minutes of CPU time. Accuracy on the test images: `soft_voting_ensemble` .989,
-`weighted_ensemble` .992, and the student `distilled_mobilenetv3_small_100` .964; no combination has a
-proven gain over resnet18 alone. The script writes `hf/recipe.yaml` and runs it; the store is `hf/store`.
+Without `--offline`, the networks start with their weights of ImageNet, which the hub sends. The data are
+scikit-learn's digits, or a folder of labeled images (--data). Offline, it trains 12 networks for 5 epochs
+each, in about 4 minutes of CPU time. Accuracy on the test images: `soft_voting_ensemble` .989,
+`weighted_ensemble` .992, and the student `distilled_mobilenetv3_small_100` .964; no combination has a proven
+gain over resnet18 alone. The script writes `hf/recipe.yaml` and runs it; the store is `hf/store`.
 """
 
 from __future__ import annotations
