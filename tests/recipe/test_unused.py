@@ -6,6 +6,7 @@ import pytest
 
 from committee.pipeline.run import _warn_of_unused, wanted
 from committee.recipe.load import load_recipe
+from committee.recipe.starter import starter
 from committee.recipe.unused import unused
 
 
@@ -48,3 +49,9 @@ def test_what_nothing_uses_is_named_with_the_reason(setting, other, key, why, ca
 
 def test_the_defaults_set_nothing():
     assert unused(load_recipe(None, ["runs.stacking={}", "runs.meta_fuser={}", "pruning={}"])) == {}
+
+
+def test_a_starter_recipe_which_has_all_defaults_sets_nothing_without_effect(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(starter(), encoding="utf-8")
+    assert unused(load_recipe(path)) == {}

@@ -21,7 +21,7 @@ pruning: {enable: true}
 """
 _HEADER = """\
 # A recipe of `committee`. Every key may be left out. The values are the defaults, except for the backbones,
-# stacking and pruning.
+# stacking and pruning; some that have an effect only beside certain other values are comments.
 """
 _NO_IMAGES = """\
 # Set dataset.path to the folder of your images, or dataset.name to `digits` to try it out.
@@ -30,7 +30,9 @@ _MOST_CLASSES = 30
 """Classes that are listed with their numbers of images."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./:-]*[A-Za-z0-9_]|[A-Za-z0-9_]")
 _LEFT_OUT = {"mlp_config", "xgb_config", "rf_config"}
-_OF_MASKS = {"class_names", "ignore", "pixels_per_image"}
+_OF_MASKS = {"class_names", "ignore", "pixels_per_image", "crops_per_image", "output_stride"}
+_CONDITIONAL = {"cycle_epochs", "momentum", "head_epochs", "measure", "floor", "output_stride"}
+"""Keys that have an effect only beside certain values of other keys: their defaults are comments."""
 
 
 def starter(
@@ -93,7 +95,8 @@ def _lines(
             yield f"{indent}{name}:"
             yield from _lines(value, indent + "  ", {}, left_out)
         else:
-            yield f"{indent}{name}: {_inline(value)}"
+            is_comment = name in _CONDITIONAL and value == field.default
+            yield f"{mark if is_comment else indent}{name}: {_inline(value)}"
 
 
 def _inline(value: Any) -> str:

@@ -4,6 +4,8 @@ import pytest
 
 from committee.errors import RecipeError
 from committee.pipeline.shared.to_train import _warn_of_unused
+from committee.recipe.load import load_recipe
+from committee.recipe.starter import starter
 from committee.recipe.training import Fit
 from committee.training.plans.base import PLANS
 from committee.training.plans.shared import of_backbone
@@ -128,3 +130,13 @@ def test_the_weight_of_a_class_that_does_not_exist_is_refused(making, dataset, s
     )
     with pytest.raises(RecipeError, match=said):
         Single(spec, dataset, store, cpu)
+
+
+@pytest.mark.parametrize("pretrained", ["true", "false"])
+def test_a_starter_recipe_sets_nothing_without_effect(plan, tmp_path, pretrained):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(starter(), encoding="utf-8")
+    given = load_recipe(path).training.model_fields_set
+    words = [f"training.{key}={OTHER[key]}" for key in ("cycle_epochs", "momentum", "head_epochs")]
+    named = plan("single", *words, f"training.pretrained={pretrained}", "training.crops_per_image=2").unused()
+    assert len(named) > 2 and not given & set(named)
