@@ -14,7 +14,8 @@ import pytest
 
 from committee.combiners import Attention, Compose, Temperature
 from committee.combiners.base import build
-from committee.pipeline.shared.run_record import read_run
+from committee.pipeline.shared import run_record
+from committee.pipeline.shared.run_record import read_run, read_runs, write_run
 from committee.pipeline.shared.sample_weights import SampleWeights, attending, attention_weights
 from committee.predictions import simulate
 from committee.recipe.load import load_recipe
@@ -147,15 +148,16 @@ def test_reports_of_earlier_versions_and_without_a_test_split_have_fewer_section
 
 def test_two_stores_are_compared(hostile_root: Path, numbers_root: Path, tmp_path: Path, cli: Any) -> None:
     other = Store(shutil.copytree(hostile_root, tmp_path / "other"))
-    run = json.loads(other.run_report().read_text("utf-8"))
+    (record,) = other.run_records().iterdir()
+    run = json.loads(record.read_text("utf-8"))
     run["recipe"]["training"]["epochs"] = 3
-    other.run_report().write_text(json.dumps(run), "utf-8")
+    record.write_text(json.dumps(run), "utf-8")
     page = tmp_path / "both.html"
     said = cli("report", hostile_root, other.root, "--out", page)
     assert (said.code, said.out) == (0, f"Wrote {page}\n"), said.err
     text = page.read_text("utf-8")
     rows = len(Facts(other).curves[0].labels)
-    assert f"Paired differences on {rows} test rows that both stores have" in text
+    assert f"Paired differences on {rows} test rows that both have" in text
     assert "no proven difference" in text and "recipe: training.epochs" in text and "fingerprint" not in text
     assert not warnings_of(text)
     wrong = cli("report", hostile_root, numbers_root, "--out", page)
@@ -164,6 +166,55 @@ def test_two_stores_are_compared(hostile_root: Path, numbers_root: Path, tmp_pat
         f"{hostile_root}, and rmse in {numbers_root}."
     )
     assert cli("report", "a", "b", "c").err.startswith("committee: report: expected at most 2 stores, got 3.")
+
+
+def test_runs_are_listed_and_compared(hostile_root: Path, tmp_path: Path, cli: Any) -> None:
+    store = Store(shutil.copytree(hostile_root, tmp_path / "store"))
+    recipe = load_recipe(None, [])
+    for method in ("logit_averaging", "{combiner: weighted, space: logit}"):  # new, and other weights
+        options = f"runs.score_ensemble.methods=[{method}]"
+        for verb in ("build-ensemble", "evaluate"):
+            assert cli(verb, "--store", store.root, "--set", options).code == 0
+    write_run(recipe, store, {})  # has changed nothing
+    third, second, first = (each.name for each in read_runs(store))
+    said = cli("report", "--runs", store.root)
+    assert [line.split()[:3] for line in said.out.splitlines()[2:]] == [
+        [third, "evaluate", "5"],
+        [second, "evaluate", "5"],
+        [first, "run", "4"],
+    ]
+    assert "1 new" in said.out and "1 again" in said.out and "4 new" in said.out
+    page = tmp_path / "both.html"
+    text = page_of(cli, page, f"{store.root}@previous")
+    shown = " ".join(re.findall(r'<p class="(?:lead|note)">([^<]*)', text))
+    assert "1 model of" in shown and "(&#39;weighted_ensemble&#39;)" in shown
+    assert "recipe: runs.score_<wbr>ensemble.methods" in text and "space" in text
+    assert "without a paired difference" not in page_of(cli, page, store.root, f"{store.root}@{third}")
+    unknown = cli("report", f"{store.root}@2000").err
+    assert unknown.startswith(
+        f"committee: {store.root}: run: expected one of {third}, {second}, {first}, got '2000'"
+    )
+    assert cli("report", "--runs", f"{store.root}@previous").code == 2
+
+
+def page_of(cli: Any, page: Path, *stores: object) -> str:
+    said = cli("report", *stores, "--out", page)
+    assert (said.code, said.out) == (0, f"Wrote {page}\n"), said.err
+    return page.read_text("utf-8")
+
+
+def test_few_runs_are_kept_and_damaged_ones_are_named(
+    hostile_root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(shutil.copytree(hostile_root, tmp_path / "store"))
+    (record,) = store.run_records().iterdir()
+    for day in range(10, 35):
+        shutil.copy(record, record.with_name(f"202001{day}-000000-abcdef.json"))
+    record.write_text("{", "utf-8")
+    write_run(load_recipe(None, []), store, {}, "evaluate")
+    assert len(read_runs(store)) == run_record.MOST - 1 and record.name in caplog.text
+    shutil.rmtree(store.run_records())  # a store of an earlier version
+    assert read_runs(store) == [] and Facts(store).last_run["recipe"]
 
 
 def test_a_store_without_results_is_an_error(tmp_path: Path, cli: Any) -> None:

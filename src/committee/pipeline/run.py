@@ -95,12 +95,15 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
     check_names(stages, recipe)
     if not options.get("methods"):
         _warn_of_unused(stages, for_store(recipe, store))
-    outcome = Outcome()
+    outcome, seconds = Outcome(), dict[str, float]()
     # A stage names a store that does not exist, and `hold` would create it.
     held = store.hold() if store.root.is_dir() else contextlib.nullcontext()
     with held, tracked(recipe, store, outcome):
         for stage in stages:
+            start = time.perf_counter()
             outcome.merge(stage.run(recipe, store))
+            seconds[stage.key] = time.perf_counter() - start
+        write_run(recipe, store, seconds, verb)
     return outcome
 
 

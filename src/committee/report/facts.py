@@ -29,7 +29,7 @@ from committee.pipeline.shared.records import (
     stored_metrics,
 )
 from committee.pipeline.shared.reports import Report
-from committee.pipeline.shared.run_record import read_run
+from committee.pipeline.shared.run_record import read_run, read_runs
 from committee.pipeline.shared.sets import mean_of_members, voting
 from committee.pipeline.shared.splits import load_predictions, oof_rows
 from committee.predictions.table import Predictions
@@ -229,11 +229,15 @@ class Facts:
 
     @cached_property
     def last_run(self) -> Mapping[str, Any]:
-        """The recipe, versions and times of the last run; empty if there is none."""
+        """The recipe, versions and times of the last run; empty if there is none.
+
+        Without a `committee run`, that is the last verb with a recipe that changed evaluated models.
+        """
         try:
-            return read_run(self.store)
+            found: Mapping[str, Any] = read_run(self.store)
         except StoreError:
             return {}
+        return found or next((vars(each) for each in read_runs(self.store) if each.recipe), {})
 
     def uncalibrated(self, name: str) -> Outputs | None:
         """Return what a calibrated ensemble predicts on the test split without its calibration, or None."""

@@ -82,6 +82,10 @@ class Store:
         """Return the file with the recipe, versions and times of the last run."""
         return self._place("metrics", "run.json")
 
+    def run_records(self) -> Path:
+        """Return the folder with a file for each of the last runs that changed evaluated models."""
+        return self._place("runs")
+
     def comparison_report(self) -> Path:
         """Return the file with the last comparison of exported models."""
         return self._place("metrics", "comparison.json")

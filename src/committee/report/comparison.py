@@ -1,15 +1,14 @@
-"""Two stores beside each other: models, the difference of the recommended ones, and of their recipes."""
+"""Two stores or runs beside each other: models, the difference of the best ones, and of their recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from committee.base.text import count
-from committee.errors import DataError, UsageError, printable
+from committee.errors import DataError, UsageError, first_five, printable
 from committee.metrics.named import METRICS
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.reports import Report
@@ -17,25 +16,25 @@ from committee.predictions.checks import find
 from committee.report.blocks import Block, Cell, Table, Text
 from committee.report.cells import interval_cell, latency, name_of, scale_of
 from committee.report.charts.bars import interval_bar
-from committee.report.facts import Facts, Outputs
+from committee.report.facts import Outputs
 from committee.report.page import Part, rendered
+from committee.report.sides import Side, side_of
 from committee.report.text import score
 from committee.scoring.gains import Gain, gain
 from committee.store.commit import write_file
 from committee.store.layout import Store
 
-Flat = dict[str, Any]
-
 
 def write_comparison(
     first: Store | str | Path, second: Store | str | Path, path: str | Path, metric: str | None = None
 ) -> Path:
-    """Write a page that compares two stores.
+    """Write a page that compares two stores, or two runs.
 
     Parameters
     ----------
     first, second : Store, str or Path
-        Stores with evaluated models of the same task.
+        Stores with evaluated models of the same task, or `STORE@RUN` for what a run left in a store: the name
+        of the run, the beginning of it, or `previous` for the run before the last one.
     path : str or Path
         The file, which is replaced.
     metric : str, optional
@@ -50,53 +49,60 @@ def write_comparison(
     ------
     StoreError
         A store has no evaluated models.
+    UnknownNameError
+        There is no such run, or no such metric.
     UsageError
-        Their models predict classes in one store and numbers in the other.
+        One side has models of classes and the other of numbers.
 
     See Also
     --------
     committee.report.page.write_report : The report of one store.
     """
-    stores = [Store.of(first), Store.of(second)]
-    facts = [Facts(store, metric) for store in stores]
-    names = [store.root.as_posix() for store in stores]
-    kinds = [ranking_of(each.reports) for each in facts]
+    sides = [side_of(first, metric), side_of(second, metric)]
+    kinds = [ranking_of(each.reports) for each in sides]
     if kinds[0] != kinds[1]:
         raise UsageError(
             "report",
             expected="two stores whose models have the same metrics",
-            got=f"{kinds[0].own} in {names[0]}, and {kinds[1].own} in {names[1]}",
+            got=f"{kinds[0].own} in {sides[0].name}, and {kinds[1].own} in {sides[1].name}",
         )
-    parts = [Part("summary", "Summary", [*_summary(facts, names)])]
-    parts.append(Part("models", "Models", [*_models(facts, names)]))
-    parts.append(Part("made", "How they were made", [*_made(facts, names)]))
-    title = f"{printable(names[0])} and {printable(names[1])}"
-    subtitle = f"Two stores, ranked by {facts[0].metric}"
+    parts = [Part("summary", "Summary", [*_summary(*sides)])]
+    parts.append(Part("models", "Models", [*_models(sides)]))
+    parts.append(Part("made", "How they were made", [*_made(sides)]))
+    title = f"{printable(sides[0].name)} and {printable(sides[1].name)}"
+    subtitle = f"A comparison, ranked by {sides[0].metric}"
     write_file(Path(path), rendered(title, subtitle, [part for part in parts if part.blocks]).encode())
     return Path(path)
 
 
-def _summary(facts: list[Facts], names: list[str]) -> Iterator[Block]:
-    for each, name in zip(facts, names, strict=True):
-        found = each.recommendation
-        yield Text(f"{name}: {found.text if found is not None else 'no model is evaluated.'}", "lead")
-    yield from _difference(facts, names)
+def _summary(first: Side, second: Side) -> Iterator[Block]:
+    for each in (first, second):
+        yield Text(f"{each.name}: {each.text}", "lead")
+    for each in (first, second):
+        if each.replaced:
+            yield Text(
+                f"{count(len(each.replaced), 'model')} of {each.name} "
+                f"{'was' if len(each.replaced) == 1 else 'were'} made again or deleted since "
+                f"({first_five(each.replaced)}). The predictions of that run are gone: its scores are shown "
+                "as the run recorded them, without a paired difference.",
+                "note",
+            )
+    yield from _difference(first, second)
 
 
-def _difference(facts: list[Facts], names: list[str]) -> Iterator[Block]:
+def _difference(first: Side, second: Side) -> Iterator[Block]:
     """Yield the paired differences of the best models on the rows that both predicted."""
-    best = [each.curves[0] if each.curves else None for each in facts]
-    if best[0] is None or best[1] is None:
+    if first.best is None or second.best is None:
         return
     try:
-        one, other = _shared(best[0], best[1])
+        one, other = _shared(first.best, second.best)
     except DataError as error:
         yield Text(f"The models are not compared in pairs: {error}", "warning")
         return
-    metrics = dict.fromkeys([facts[0].metric, ranking_of(facts[0].reports).beside])
+    metrics = dict.fromkeys([first.metric, ranking_of(first.reports).beside])
     groups = one.rows.groups
     found = [
-        gain(other.values, one.values, one.labels, metric=metric, groups=groups, against=names[0])
+        gain(other.values, one.values, one.labels, metric=metric, groups=groups, against=first.name)
         for metric in metrics
     ]
     scale = scale_of([_ends(each) for each in found], zero=True)
@@ -105,13 +111,13 @@ def _difference(facts: list[Facts], names: list[str]) -> Iterator[Block]:
             each.metric,
             Cell("", each.value, interval_bar(_ends(each), scale, _color(each), zero=True)),
             score(each.metric, _ends(each)),
-            Cell(_verdict(each, one.name, other.name), style="" if each.low <= 0 <= each.high else "proven"),
+            Cell(_verdict(each), style="" if each.low <= 0 <= each.high else "proven"),
         ]
         for each in found
     ]
-    title = f"{other.name} of {names[1]} against {one.name} of {names[0]}"
+    title = f"{other.name} of {second.name} against {one.name} of {first.name}"
     note = (
-        f"Paired differences on {count(len(one.labels), f'{one.split} row')} that both stores have, with 95% "
+        f"Paired differences on {count(len(one.labels), f'{one.split} row')} that both have, with 95% "
         "intervals; right of the dashed line (0), the second is better."
     )
     yield Table(["metric", "difference", "value", "verdict"], rows, title, note)
@@ -125,7 +131,7 @@ def _color(found: Gain) -> int | None:
     return None if found.low <= 0 <= found.high else 2 if found.low > 0 else 1
 
 
-def _verdict(found: Gain, one: str, other: str) -> str:
+def _verdict(found: Gain) -> str:
     if found.low <= 0 <= found.high:
         return "no proven difference"
     return f"the {'second' if found.low > 0 else 'first'} is better"
@@ -158,13 +164,13 @@ def _shared(one: Outputs, other: Outputs) -> tuple[Outputs, Outputs]:
     return pair
 
 
-def _models(facts: list[Facts], names: list[str]) -> Iterator[Block]:
-    """Yield a table of each metric: the models of both stores by name, with their scores in each."""
-    reports = [{name_of(report): report for report in each.reports} for each in facts]
+def _models(sides: Sequence[Side]) -> Iterator[Block]:
+    """Yield a table of each metric: the models of both sides by name, with their scores in each."""
+    reports = [{name_of(report): report for report in each.reports} for each in sides]
     listed = list(dict.fromkeys([*reports[0], *reports[1]]))
-    metric, beside = facts[0].metric, ranking_of(facts[0].reports).beside
-    for each in dict.fromkeys([metric, beside]):
-        yield _table(each, listed, reports, names)
+    names = [each.name for each in sides]
+    for metric in dict.fromkeys([sides[0].metric, ranking_of(sides[0].reports).beside]):
+        yield _table(metric, listed, reports, names)
 
 
 def _table(metric: str, listed: list[str], reports: list[dict[str, Report]], names: list[str]) -> Table:
@@ -182,7 +188,7 @@ def _table(metric: str, listed: list[str], reports: list[dict[str, Report]], nam
     ]
     letters = ("first", "second")
     columns = ["model", *names, *(f"ms, {each}" for each in letters)]
-    note = "Cross-fitted, with 95% intervals; the rows of the two stores are the same only if their data are."
+    note = "Cross-fitted, with 95% intervals; the rows of two stores are the same only if their data are."
     return Table(columns, rows, metric, note, filtered=len(rows) > 8, numbers=(3, 4))
 
 
@@ -191,35 +197,17 @@ def _best(pair: list[Mapping[str, float] | None], sign: int) -> float:
     return min(values, default=float("inf"))
 
 
-def _made(facts: list[Facts], names: list[str]) -> Iterator[Block]:
-    """Yield what differs between the data and the last runs."""
-    known = [_flat(each) for each in facts]
-    keys = list(dict.fromkeys([*known[0], *known[1]]))
+def _made(sides: Sequence[Side]) -> Iterator[Block]:
+    """Yield what differs between data, versions and recipes."""
+    known = [each.made for each in sides]
     rows = [
         [key, *(printable(str(each.get(key, ""))) for each in known)]
-        for key in keys
+        for key in dict.fromkeys([*known[0], *known[1]])
         if known[0].get(key) != known[1].get(key)
     ]
     if rows:
-        yield Table(["", *names], rows, "What differs")
-    if not all(each.last_run for each in facts):
-        yield Text("Recipes are compared of stores that committee run made.", "note")
-
-
-def _flat(facts: Facts) -> Flat:
-    found: Flat = {}
-    if facts.record is not None:
-        found |= {"data set": facts.record.name, "fingerprint": facts.record.fingerprint}
-        found["images"] = len(facts.record.ids)
-    run = facts.last_run
-    found |= {f"version of {name}": value for name, value in run.get("versions", {}).items()}
-    _flatten(run.get("recipe", {}), "recipe: ", found)
-    return found
-
-
-def _flatten(value: Any, prefix: str, found: Flat) -> None:
-    if not isinstance(value, Mapping):
-        found[prefix] = value
-        return
-    for key, inner in value.items():
-        _flatten(inner, f"{prefix}{'' if prefix.endswith(' ') else '.'}{key}", found)
+        yield Table(["", *(each.name for each in sides)], rows, "What differs")
+    else:
+        yield Text("Data, versions and recipes are the same.")
+    if not all(any(key.startswith("recipe: ") for key in each) for each in known):
+        yield Text("A recipe is known if a run has changed an evaluated model of the store.", "note")
