@@ -7,6 +7,8 @@ report.html in the store shows everything that is known about the models (report
 With --max-latency-ms or --max-size-mb, members are pruned within this budget, the best models of each kind
 are exported and timed as files, and the last lines name the file to deploy, or the nearest one.
 
+With --executor ray, fits are made by all machines of a Ray cluster.
+
 A stage goes on without whatever failed in an earlier one. What is in the store already is not made again, so
 the same command resumes an interrupted run.
 """
@@ -40,11 +42,21 @@ BUDGET = (
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the recipe, the store, the budget, `--metric`, `--dry-run` and `--json`."""
+    """Add the recipe, the store, the budget, the executor, `--metric`, `--dry-run` and `--json`."""
     add_recipe(parser)
     add_store(parser)
     for flag, unit, purpose in BUDGET:
         parser.add_argument(flag, type=float, metavar=unit, help=purpose)
+    parser.add_argument(
+        "--executor",
+        metavar="NAME",
+        help="where fits are made: in_process, processes or ray (default: that of the recipe)",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="head of the Ray cluster (default: that of RAY_ADDRESS, or the cluster of this machine)",
+    )
     add_metric(parser)
     add_dry_run(parser)
     add_json(parser)
@@ -57,7 +69,7 @@ def run(arguments: Namespace) -> int:
     from committee.report.leaderboard import check_metric
 
     check_metric(arguments.metric)
-    arguments.overrides += _budget(arguments)
+    arguments.overrides += [*_budget(arguments), *_executor(arguments)]
     recipe, store = recipe_of(arguments, required=True), store_of(arguments)
     if arguments.dry_run:
         return _print_plan(plan_run(recipe, store), arguments.json)
@@ -80,6 +92,14 @@ def _budget(arguments: Namespace) -> Iterator[str]:
         if limit is not None:
             yield f"pruning.cost_budget.{key}={limit}"
             yield from ("pruning.enable=true", "compare.enable=true")
+
+
+def _executor(arguments: Namespace) -> Iterator[str]:
+    """Yield what `--executor` and `--address` replace in the recipe."""
+    if arguments.executor is not None:
+        yield f"executor={arguments.executor}"
+    if arguments.address is not None:
+        yield f"executor={{name: ray, address: '{arguments.address}'}}"
 
 
 def _print_comparison(recipe: Recipe, store: Store, outcome: Outcome) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ class Mapped:
     """The location of a memory-mapped array, for pickling."""
 
     def __init__(self, array: Any) -> None:
-        self.file, self.offset = str(array.filename), array.offset
+        self.file, self.offset = Path(array.filename), array.offset
         self.shape, self.dtype = array.shape, array.dtype
 
     @staticmethod

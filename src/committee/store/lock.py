@@ -39,6 +39,17 @@ def memory() -> Memory | None:
     return next(reversed(_held.values()), None)
 
 
+def outermost(root: Path) -> Path:
+    """Return the largest folder around `root` whose lock this process holds, or `root` if there is none.
+
+    The store of a comparison is in the folder of another store, and reads from it.
+    """
+    own = root.resolve()
+    return min(
+        (each for each in _held if own.is_relative_to(each)), default=own, key=lambda each: len(each.parts)
+    )
+
+
 @contextlib.contextmanager
 def hold(root: Path) -> Iterator[None]:
     """Hold the lock of the store at `root` while the block runs; nested blocks have no effect.

@@ -6,6 +6,8 @@ from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from committee.store.layout import Store
 
 
@@ -26,6 +28,7 @@ class StoredWork(Work, Protocol):
     """
 
     store: Store
+    device: torch.device
 
     def has(self, task: Any) -> bool:
         """Return whether the store has all that a task writes."""

@@ -42,7 +42,7 @@ class Fits:
     """
 
     def __init__(self, plans: Sequence[Plan], store: Store) -> None:
-        self._plans, self.store = plans, store
+        self._plans, self.store, self.device = plans, store, plans[0].device
         self.crossfits = [CrossFit(plan, store) for plan in plans]
 
     def __reduce__(self) -> tuple[object, ...]:
