@@ -94,3 +94,25 @@ def test_public_classes_have_examples_and_references(package: str, section: str)
     assert classes
     heading = re.compile(rf"^{section}\n{'-' * len(section)}$", re.MULTILINE)
     assert not [each.__name__ for each in classes if not heading.search(inspect.getdoc(each) or "")]
+
+
+API = (
+    "committee",
+    "committee.combiners",
+    "committee.engines",
+    "committee.exporters",
+    "committee.metrics",
+    "committee.models",
+    "committee.pruning",
+    "committee.scoring",
+    "committee.trackers",
+)
+"""The packages whose pages the site has (scripts/docs_hooks.py)."""
+
+
+@pytest.mark.parametrize("package", API)
+def test_all_names_of_the_api_have_an_example(package: str) -> None:
+    documented = [value for value in exported(package).values() if callable(value)]
+    assert documented
+    found = {each.__name__: inspect.getdoc(each) or "" for each in documented}
+    assert not [name for name, text in found.items() if ">>> " not in text and "example" not in text]

@@ -352,7 +352,7 @@ def from_json(description: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
 
 
 def save(combiner: Combiner, folder: Path) -> None:
-    """Write `combiner.json` and `combiner.safetensors` into `folder`."""
+    """Write `combiner.json` and `combiner.safetensors` into `folder`; `Weighted` has an example."""
     tensors = {name: tensor.contiguous().clone() for name, tensor in combiner.state_dict().items()}
     text = json.dumps(to_json(combiner), indent=1)
     (folder / "combiner.json").write_text(text + "\n", encoding="utf-8")
@@ -360,7 +360,7 @@ def save(combiner: Combiner, folder: Path) -> None:
 
 
 def load(folder: Path) -> Combiner:
-    """Load a combiner that `save` wrote; nothing is unpickled.
+    """Load a combiner that `save` wrote, as in the example of `Weighted`; nothing is unpickled.
 
     Raises
     ------

@@ -74,6 +74,16 @@ class Weighted(WeightedPool):
     (True, True, 0.0)
     >>> fitted.notes()["certificate"] < 1e-6
     True
+
+    It is stored without pickle, and loaded again:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.combiners import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(fitted, Path(folder))
+    ...     load(Path(folder)).member_weights() == weights
+    True
     """
 
     needs_logits = False

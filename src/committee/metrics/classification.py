@@ -176,7 +176,16 @@ def values(found: Summary, names: Iterable[str]) -> dict[str, float]:
 
 
 def per_class(found: Summary, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return `precision`, `recall`, `f1` and the number of labels `n` of each class."""
+    """Return `precision`, `recall`, `f1` and the number of labels `n` of each class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import per_class, summary
+    >>> log_probs = np.log([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
+    >>> per_class(summary(log_probs, [0, 1, 1]), ["cat", "dog"])[0]
+    {'class': 'cat', 'precision': 0.5, 'recall': 1.0, 'f1': 0.6666666666666666, 'n': 1}
+    """
     columns = (
         *(ClassAverage(rate, "macro").by_class(found) for rate in ("precision", "recall", "f1")),
         found.actual,
@@ -194,6 +203,14 @@ def confusion(found: Summary) -> NDArray[np.int64]:
     ------
     DataError
         There are more than 4,096 classes; `mistakes` has no such limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import confusion, summary
+    >>> log_probs = np.log([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
+    >>> confusion(summary(log_probs, [0, 1, 1])).tolist()
+    [[1, 0], [1, 1]]
     """
     classes = len(found.actual)
     if classes > MOST_CLASSES:

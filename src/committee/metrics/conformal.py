@@ -166,6 +166,14 @@ def class_thresholds(
     The sets then contain the true class with at least the requested probability *for each class* (Mondrian or
     class-conditional conformal prediction; Vovk et al. 2005, section 4.5). A class of few rows has an
     infinite threshold: it is in each set. A coverage of 0.95 needs 19 rows of a class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import class_thresholds
+    >>> scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    >>> class_thresholds(scores, np.array([0, 0, 0, 0, 1, 1]), 2, [0.5])
+    [array([0.3]), array([0.6])]
     """
     order = np.argsort(labels, kind="stable")
     ends = np.cumsum(np.bincount(labels, minlength=classes))
@@ -177,6 +185,13 @@ def sets(log_probs: NDArray[np.floating], limit: float | Floats, method: str) ->
 
     A set contains the classes whose nonconformity score is at most `limit`, a number or one for each class
     `[C]`, and the most probable class. So a set is never empty, which can only increase the coverage.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import sets
+    >>> sets(np.log([[0.7, 0.2, 0.1], [0.4, 0.35, 0.25]]), 0.7, "lac").tolist()
+    [[True, False, False], [True, True, False]]
     """
     inside = nonconformity(log_probs, method) <= limit
     inside[np.arange(len(inside)), log_probs.argmax(axis=1)] = True

@@ -108,6 +108,14 @@ def reliability(
     See Also
     --------
     Reliability : The result, with an example.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import reliability
+    >>> diagram = reliability(np.log([[0.75, 0.25], [0.75, 0.25]]), [0, 1], bins=2, equal="mass")
+    >>> round(diagram.ece, 4)
+    0.25
     """
     at_least("reliability: bins", bins, 1)
     if equal not in ("width", "mass"):

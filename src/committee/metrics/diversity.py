@@ -66,6 +66,13 @@ def error_correlation(predictions: Predictions) -> Pairs:
     Where a member is always right or always wrong, or its error is the same in all rows, the correlation is
     not defined. It is then 1 for two members with the same errors, and 0 otherwise. With several targets, it
     is the mean of their correlations.
+
+    Examples
+    --------
+    >>> from committee.metrics import error_correlation
+    >>> from committee.predictions import simulate
+    >>> error_correlation(simulate({"a": 2.0, "b": 2.0}, rows=200)).round(2).tolist()
+    [[1.0, -0.06], [-0.06, 1.0]]
     """
     return -pairwise_diversity(predictions, "correlation")
 

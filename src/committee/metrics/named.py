@@ -27,5 +27,12 @@ def get_metric(name: str) -> Metric:
         There is no metric of this name; the message suggests the nearest one.
     UsageError
         The function cannot be imported.
+
+    Examples
+    --------
+    >>> from committee.metrics import get_metric
+    >>> metric = get_metric("log_loss")
+    >>> metric.name, metric.higher_is_better
+    ('log_loss', False)
     """
     return classification.get_metric(name) if is_custom(name) else named(name, METRICS)

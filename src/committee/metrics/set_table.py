@@ -206,7 +206,16 @@ def calibration_note(n: int, rows: str, other_fits: bool, groups: int | None) ->
 def selective(
     log_probs: NDArray[np.floating], labels: NDArray[np.int64], confidences: Sequence[float] = CONFIDENCES
 ) -> list[dict[str, float | None]]:
-    """Return the share of rows that reach each confidence, and their accuracy; see `SetTable.abstain`."""
+    """Return the share of rows that reach each confidence, and their accuracy; see `SetTable.abstain`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import selective
+    >>> log_probs = np.log([[0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
+    >>> selective(log_probs, np.array([0, 1, 1]), [0.65])
+    [{'confidence': 0.65, 'answered': 0.6666666666666666, 'accuracy': 1.0}]
+    """
     require_some("metrics", len(labels), "row")
     confidence, right = np.exp(log_probs.max(axis=1)), log_probs.argmax(axis=1) == labels
     found = []

@@ -133,6 +133,14 @@ def summary(log_probs: ArrayLike, labels: ArrayLike) -> Summary:
     ------
     DataError
         The shapes do not match, a label is out of range, or a row does not hold log-probabilities.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.metrics import evaluate, get_metric, summary
+    >>> log_probs, labels = np.log([[0.75, 0.25], [0.5, 0.5]]), [0, 0]
+    >>> round(float(get_metric("log_loss").function(summary(log_probs, labels))), 4)
+    0.4904
     """
     return Rows.read(log_probs, labels).whole
 

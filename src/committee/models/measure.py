@@ -35,6 +35,15 @@ def call_times(
     -------
     float64 array [repeats]
         Duration of each call in milliseconds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from committee.models import call_times
+    >>> times = call_times(nn.Linear(4, 2), torch.ones(8, 4), repeats=5)
+    >>> times.shape, bool((times > 0).all())
+    ((5,), True)
     """
     call = getattr(module, "infer", module)
     training = module.training
@@ -67,6 +76,16 @@ def batch_times(
     -------
     list of float64 arrays
         Duration of each batch in milliseconds, for each function.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from committee.models import batch_times
+    >>> net = nn.Linear(4, 2).eval()
+    >>> times = batch_times([net, torch.relu], [torch.ones(8, 4)] * 3)
+    >>> [each.shape for each in times]
+    [(3,), (3,)]
     """
     for call in calls:
         call(batches[0])
@@ -84,12 +103,28 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def parameters(module: nn.Module) -> int:
-    """Return the number of parameters; shared parameters count once."""
+    """Return the number of parameters; shared parameters count once.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from committee.models import parameters
+    >>> parameters(nn.Linear(4, 2))
+    10
+    """
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def size_mb(module: nn.Module) -> float:
-    """Return the size of all parameters and buffers in MB (10^6 bytes); shared storage counts once."""
+    """Return the size of all parameters and buffers in MB (10^6 bytes); shared storage counts once.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from committee.models import size_mb
+    >>> size_mb(nn.Linear(1000, 1000, bias=False))
+    4.0
+    """
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in _tensors(module)}
     return sum(storage.nbytes() for storage in storages.values()) / MEGABYTE
 

@@ -156,7 +156,15 @@ def quantiles(rounds: Sequence[Times], count: int) -> Times:
 
 
 def peak_memory_mb() -> float | None:
-    """Return the peak memory of this process in MB, or None if the system does not report it."""
+    """Return the peak memory of this process in MB, or None if the system does not report it.
+
+    Examples
+    --------
+    >>> from committee.models import peak_memory_mb
+    >>> peak = peak_memory_mb()
+    >>> peak is None or peak > 1
+    True
+    """
     status = Path("/proc/self/status")
     if status.exists():
         # On Linux, getrusage may report the peak of the parent process.

@@ -46,6 +46,13 @@ def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
     ------
     CommitteeError
         Two members or ensembles would have the same name, or a required stage cannot start.
+
+    Examples
+    --------
+    >>> import committee
+    >>> recipe = committee.load_recipe("recipe.yaml")  # doctest: +SKIP
+    >>> committee.run(recipe, "store").ensembles  # doctest: +SKIP
+    ['soft_voting_ensemble', 'weighted_ensemble']
     """
     store, stages = Store.of(store), wanted(recipe)
     check_names(stages, recipe)

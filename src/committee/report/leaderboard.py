@@ -155,6 +155,12 @@ def leaderboard(store: Store | str | Path, metric: str | None = None) -> Leaderb
         No model was evaluated, and no member failed.
     UnknownNameError
         There is no such metric.
+
+    Examples
+    --------
+    >>> import committee
+    >>> board = committee.leaderboard("store")  # doctest: +SKIP
+    >>> board.to_frame()[["name", "cross_fitted.log_loss"]]  # doctest: +SKIP
     """
     check_metric(metric)
     store = Store.of(store)

@@ -74,6 +74,11 @@ def write_report(
     See Also
     --------
     committee.report.sections.base.ReportSection : One section; a new one is one file.
+
+    Examples
+    --------
+    >>> import committee
+    >>> committee.write_report("store", "report.html")  # doctest: +SKIP
     """
     facts = Facts(Store.of(store), metric, budget)
     title, subtitle = _titles(facts)

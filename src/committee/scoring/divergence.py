@@ -32,6 +32,14 @@ def disagreement(predictions: Predictions, top: int = 20) -> list[dict[str, Any]
         `disagreement`, the Jensen-Shannon divergence of the members in nats. Of numbers: `sample_id`,
         `label` and `values` (lists with a number for each target, those of `values` by member), and
         `disagreement`, the standard deviation of the members in units of that of the target.
+
+    Examples
+    --------
+    >>> from committee.predictions import simulate
+    >>> from committee.scoring import disagreement
+    >>> [most] = disagreement(simulate({"a": 2.0, "b": 2.0}, rows=200), top=1)
+    >>> most["sample_id"], most["votes"]
+    ('183', {'class 0': 1, 'class 2': 1})
     """
     if not task_of(predictions).logits:
         return _spread_of_numbers(predictions, top)

@@ -51,6 +51,15 @@ def contributions(
     See Also
     --------
     contribution_seconds : About how long this takes; each member costs as much as a cross-fit.
+
+    Examples
+    --------
+    >>> from committee.combiners import SoftVoting
+    >>> from committee.predictions import simulate
+    >>> from committee.scoring import contributions
+    >>> found = contributions(SoftVoting(), simulate({"a": 3.0, "b": 1.0}, rows=200))
+    >>> found["a"] > found["b"]
+    True
     """
     labels = predictions.require_labels("contributions")
     folds = folds_of(predictions, folds, seed)
@@ -71,7 +80,16 @@ def contributions(
 
 
 def contribution_seconds(combiner: Combiner, predictions: Predictions, folds: int = 5) -> float:
-    """Return about how many seconds `contributions` takes, with that number of folds."""
+    """Return about how many seconds `contributions` takes, with that number of folds.
+
+    Examples
+    --------
+    >>> from committee.combiners import SoftVoting
+    >>> from committee.predictions import simulate
+    >>> from committee.scoring import contribution_seconds
+    >>> contribution_seconds(SoftVoting(), simulate({"a": 2.0, "b": 2.0}, rows=200)) < 1
+    True
+    """
     members, rows, classes = predictions.logits.shape
     fits = members * (folds if combiner.learns else 1)
     return fits * combiner.seconds(max(1, members - 1), rows, classes)

@@ -141,6 +141,14 @@ def cross_fit(
     ------
     LeakError
         A member was trained on one of the rows.
+
+    Examples
+    --------
+    >>> from committee.combiners import Weighted
+    >>> from committee.predictions import simulate
+    >>> from committee.scoring import cross_fit
+    >>> cross_fit(Weighted(), simulate({"a": 2.0, "b": 2.0}, rows=200)).shape
+    (200, 3)
     """
     if not combiner.learns:
         return fitting.cross_fit(combiner, predictions)
@@ -150,7 +158,17 @@ def cross_fit(
 def score(
     combiner: Combiner, predictions: Predictions, *, folds: Folds | None = None, seed: int = 0
 ) -> tuple[Combiner, Scores]:
-    """Return a combiner fitted on all rows, and its scores; see `score_all`."""
+    """Return a combiner fitted on all rows, and its scores; see `score_all`.
+
+    Examples
+    --------
+    >>> from committee.combiners import SoftVoting
+    >>> from committee.predictions import simulate
+    >>> from committee.scoring import score
+    >>> _, scores = score(SoftVoting(), simulate({"a": 2.0, "b": 2.0}, rows=200))
+    >>> round(scores.cross_fitted["accuracy"].value, 2)
+    0.97
+    """
     return score_all({"combiner": combiner}, predictions, folds=folds, seed=seed)["combiner"]
 
 
@@ -179,6 +197,16 @@ def score_all(
     dict of str to (Combiner, Scores)
         Each combiner fitted on all rows, and its scores. The limits of gains hold for all combiners together
         (`committee.scoring.simultaneous`), so that the best of them may be looked at.
+
+    Examples
+    --------
+    >>> from committee.combiners import SoftVoting, Weighted
+    >>> from committee.predictions import simulate
+    >>> from committee.scoring import score_all
+    >>> rules = {"vote": SoftVoting(), "weights": Weighted()}
+    >>> found = score_all(rules, simulate({"a": 2.0, "b": 2.0}, rows=200))
+    >>> {name: scores.gain["log_loss"].proven for name, (_, scores) in found.items()}
+    {'vote': True, 'weights': False}
     """
     labels, task = predictions.require_labels("score"), task_of(predictions)
     folds = folds_of(predictions, folds, seed)

@@ -49,6 +49,15 @@ def best_single(
     ------
     LeakError
         A member was trained on one of the rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from committee.predictions import simulate
+    >>> from committee.scoring import best_single
+    >>> log_probs, chosen = best_single(simulate({"a": 3.0, "b": 1.0}, rows=200), np.arange(200) % 2)
+    >>> log_probs.shape, chosen
+    ((200, 3), {0: 'a', 1: 'a'})
     """
     predictions.require_unseen("best_single")
     singles = Singles(predictions, folds)

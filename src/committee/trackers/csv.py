@@ -22,6 +22,23 @@ class Csv(Tracker):
     ----------
     folder : str
         The folder that gets a folder for each run; `tracking/csv` of the store if empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from committee.trackers import Csv
+    >>> from committee.trackers.base import Results, Run
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tracker = Csv()
+    ...     tracker.open(Run("20260131-180000", "digits", Path(folder)))
+    ...     tracker.begin("resnet/fold_0", "")
+    ...     tracker.epoch("resnet/fold_0", {"epoch": 1, "train_loss": 0.5})
+    ...     tracker.end("resnet/fold_0", "finished")
+    ...     tracker.close(Results(), "finished")
+    ...     sorted(path.name for path in Path(folder).rglob("*.csv"))
+    ''
+    ['artifacts.csv', 'epochs.csv']
     """
 
     def __init__(self, folder: str = "") -> None:

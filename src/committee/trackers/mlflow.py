@@ -32,6 +32,13 @@ class Mlflow(Tracker):
     register : str
         Name under which the best exported model is registered, as a model of the flavor `python_function`;
         empty registers none.
+
+    Examples
+    --------
+    >>> from committee.trackers import Mlflow
+    >>> tracker = Mlflow(experiment="digits", register="digits")
+    >>> tracker.experiment, tracker.uri
+    ('digits', '')
     """
 
     package = "mlflow"

@@ -19,6 +19,12 @@ class Tensorboard(Tracker):
     ----------
     folder : str
         The folder of event files; `tracking/tensorboard` of the store if empty.
+
+    Examples
+    --------
+    >>> from committee.trackers import Tensorboard
+    >>> Tensorboard("runs").folder
+    'runs'
     """
 
     package = "tensorboard"

@@ -24,6 +24,12 @@ class Wandb(Tracker):
         uploads them.
     files : bool
         Whether exported files of models are uploaded as well, as an artifact `model`.
+
+    Examples
+    --------
+    >>> from committee.trackers import Wandb
+    >>> Wandb(project="digits", mode="offline").mode
+    'offline'
     """
 
     package = "wandb"

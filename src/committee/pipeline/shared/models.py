@@ -70,6 +70,14 @@ def load_model(
         The store has no such name.
     StoreError
         A file is damaged, or a member was trained again after the ensemble was built.
+
+    Examples
+    --------
+    >>> import committee
+    >>> model, facts = committee.load_model("store", "soft_voting")  # doctest: +SKIP
+    >>> probabilities = model.predict(["cat.jpg"])  # doctest: +SKIP
+    >>> facts["class_names"][probabilities[0].argmax()]  # doctest: +SKIP
+    'cat'
     """
     store = Store.of(store)
     full, known, shelf = store.resolve(name), dict[str, nn.Module](), Shelf()

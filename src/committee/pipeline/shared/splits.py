@@ -168,6 +168,13 @@ def load_predictions(
         The store has no member with one of the names.
     StoreError
         The store has no members, or a member has no such predictions.
+
+    Examples
+    --------
+    >>> import committee
+    >>> from committee.combiners import Weighted
+    >>> rows = committee.load_predictions("store", split="oof")  # doctest: +SKIP
+    >>> weights = Weighted().fit(rows).member_weights()  # doctest: +SKIP
     """
     store = Store.of(store)
     names = [store.resolve(name) for name in members] or list(store.members())
