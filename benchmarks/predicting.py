@@ -27,7 +27,8 @@ from torchvision.transforms import v2
 from committee.exporters.base import Card, open_exported
 from committee.exporters.onnx import Onnx
 from committee.images.view import View, canvas_size
-from committee.inference.predict import find_photos, predict
+from committee.inference.photos import find_photos
+from committee.inference.predict import predict
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
 from committee.models.predictor import ModulePredictor, Predictor

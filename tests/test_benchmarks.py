@@ -14,8 +14,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-# These train or evaluate in several processes of their own: more than a test may take.
-LONG = ("demo", "evaluate_memory", "gpu", "main_job", "ray_faults", "repeated_run")
+# These train, evaluate or predict in several processes of their own: more than a test may take.
+LONG = ("demo", "evaluate_memory", "gpu", "main_job", "predict_ray", "ray_faults", "repeated_run")
 NAMES = sorted({file.stem for file in FOLDER.glob("*.py")} - {"harness", "all", *LONG})
 
 

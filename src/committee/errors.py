@@ -164,6 +164,10 @@ class ProtocolError(StoreError):
     """A stored file was written in another version of the store format."""
 
 
+class StorageError(CommitteeError, OSError):
+    """An object storage cannot be listed, read or written."""
+
+
 class DependencyError(CommitteeError, ImportError):
     """An optional package is not installed; the message contains the install command."""
 

@@ -15,7 +15,8 @@ from committee.errors import DataError, UsageError
 from committee.images.masks import decode_mask
 from committee.inference.map_files import MapFiles, names_of
 from committee.inference.palette import palette
-from committee.inference.predict import find_photos, predict
+from committee.inference.photos import find_photos
+from committee.inference.predict import predict
 from committee.inference.rules import rule_of
 from committee.models.predictor import Images
 from committee.predictions.target_types import CLASS_MAPS, NUMBER_MAPS, TargetType

@@ -13,9 +13,11 @@ from torch import nn
 from committee.errors import DataError, UsageError
 from committee.images.decode import decode
 from committee.images.view import canvas_size
+from committee.inference import photos as photos_module
 from committee.inference import predict as predict_module
 from committee.inference.named import path_of
-from committee.inference.predict import find_photos, predict
+from committee.inference.photos import find_photos
+from committee.inference.predict import predict
 from committee.models.canvases import canvases_of
 from committee.models.ensemble import Ensemble
 from committee.models.member import Member
@@ -161,14 +163,14 @@ def test_no_photos_no_predictions():
 
 
 def test_a_photo_larger_than_the_memory_is_named(folder, monkeypatch):
-    real = predict_module.decode
+    real = photos_module.decode
 
     def small_memory(path, channels):
         if path.name == "07.png":
             raise MemoryError
         return real(path, channels)
 
-    monkeypatch.setattr(predict_module, "decode", small_memory)
+    monkeypatch.setattr(photos_module, "decode", small_memory)
     bad = [each for each in predict(Brightness(), find_photos([folder / "3"])) if each.probabilities is None]
     assert [each.reason for each in bad] == [
         f"{folder / '3' / '07.png'}: expected a JPEG, PNG or WebP image, "

@@ -11,6 +11,7 @@ from committee.errors import UsageError
 
 if TYPE_CHECKING:
     from committee.inference.map_files import MapFiles
+    from committee.inference.photos import Photo
     from committee.inference.predict import Prediction
     from committee.models.predictor import Predictor
     from committee.report.map_pictures import MapPictures
@@ -109,17 +110,17 @@ class Keeper:
     Parameters
     ----------
     model : Predictor
-    photos : sequence of Path
+    photos : sequence of Path or RemoteFile
     arguments : Namespace
     """
 
-    def __init__(self, model: Predictor, photos: Sequence[Path], arguments: Namespace) -> None:
+    def __init__(self, model: Predictor, photos: Sequence[Photo], arguments: Namespace) -> None:
         self._files: MapFiles | None = None
         self._pictures: MapPictures | None = None
         if arguments.out is None:
             return
         from committee.inference.map_files import MapFiles
-        from committee.inference.predict import photo_id
+        from committee.inference.photos import photo_id
 
         self._photos = {photo_id(photo): photo for photo in photos}
         self._files = MapFiles(arguments.out, model, photos, arguments.arrays)

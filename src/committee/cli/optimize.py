@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Measure, and print the table."""
-    from committee.inference.predict import find_photos
+    from committee.inference.photos import find_files
     from committee.models.engine_trials import COLUMNS
     from committee.pipeline.optimize import optimize_stored, size_of
 
@@ -68,7 +68,7 @@ def run(arguments: Namespace) -> int:
         recipe_of(arguments),
         batch=arguments.batch,
         size=None if arguments.size is None else size_of(arguments.size),
-        photos=[] if arguments.images is None else find_photos([arguments.images]),
+        photos=[] if arguments.images is None else find_files(arguments.images),
         again=arguments.again,
         engines=arguments.engines,
         budget_s=arguments.budget,

@@ -6,6 +6,9 @@ recursively. With --csv, an interrupted run continues where it stopped; a file w
 model is refused, and an image that has changed is predicted again. An image that cannot be read is reported
 and skipped; with --csv it is also listed in a second file, FILE with the ending .unreadable.csv.
 
+With --parquet, predictions are written to the Parquet files of a folder, which may be at an object storage,
+and --executor ray predicts them on a Ray cluster.
+
 A model of maps predicts each pixel of an image, large images in overlapping tiles. --out writes the maps.
 """
 
@@ -23,15 +26,16 @@ from committee.cli._options import (
     add_dry_run,
     add_store,
     add_uncertainty,
-    recipe_of,
     store_of,
 )
 from committee.cli._output import print_json, print_table
+from committee.cli._parts import add_parts, check_parts, recipe_here, to_parts, undone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from committee.inference.origins import Origins
+    from committee.inference.photos import Photo
     from committee.inference.predict import Prediction
     from committee.inference.rules import Rule
     from committee.models.predictor import Predictor
@@ -45,12 +49,18 @@ GROUP = "Results"
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the model, the images, and the form of the predictions."""
     parser.add_argument("name", metavar="NAME", help="member, ensemble, exported file or bundle")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="images, and folders of images")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="images, folders of images, and URLs of them such as s3://bucket/folder",
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument(
         "--csv", type=Path, metavar="FILE", help="append a row id,...,model for each image to FILE"
     )
     output.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_parts(output, parser)
     add_maps(output, parser)
     parser.add_argument(
         "--batch-size",
@@ -90,16 +100,18 @@ def run(arguments: Namespace) -> int:
     """Predict; return 3 if some images could not be read, 1 if none could."""
     from committee.base import progress
     from committee.errors import UsageError
-    from committee.inference.predict import find_photos, open_model, predict
+    from committee.inference.photos import find_photos
+    from committee.inference.predict import open_model, predict
     from committee.inference.rules import as_needed, rule_of
     from committee.inference.wanted import Wanted
 
     if arguments.batch_size < 1:
         raise UsageError("--batch-size", expected="a number of at least 1", got=str(arguments.batch_size))
+    check_parts(arguments)
     photos = find_photos(arguments.paths)
     wanted = Wanted(arguments.engine, len(photos), arguments.batch_size)
     wanted = wanted.for_options(std=arguments.std, sets=arguments.sets)
-    store, recipe = store_of(arguments), recipe_of(arguments)
+    store, recipe = store_of(arguments), recipe_here(arguments)
     model = open_model(arguments.name, store, recipe, arguments.stream, wanted)
     check_maps(model, arguments)
     rule = rule_of(
@@ -111,14 +123,17 @@ def run(arguments: Namespace) -> int:
     )
     model = as_needed(model, rule)
     if arguments.dry_run:
-        return _print_plan(model, photos, arguments)
+        return _print_plan(model, photos, rule, arguments)
+    if arguments.parquet:
+        report = to_parts(model, photos, rule, arguments, _settings(arguments))
+        return _exit_code(report.images - report.failed, report.failed)
     if arguments.csv:
         return _to_csv(model, photos, rule, arguments)
     found = predict(model, photos, **_settings(arguments))
     tracked = progress.track(found, len(photos), "predicting")
     done, failed = _summarized(tracked, rule.entry if arguments.json else rule.shown)
     (_print_json if arguments.json else _print_table)(model, done, rule, failed)
-    return _exit_code(len(done), failed)
+    return _exit_code(len(done), len(failed))
 
 
 def _settings(arguments: Namespace) -> dict[str, Any]:
@@ -144,9 +159,10 @@ def _summarized(
     return done, failed
 
 
-def _to_csv(model: Predictor, photos: list[Path], rule: Rule, arguments: Namespace) -> int:
+def _to_csv(model: Predictor, photos: list[Photo], rule: Rule, arguments: Namespace) -> int:
     from committee.base import progress
-    from committee.inference.predict import photo_id, predict
+    from committee.inference.photos import photo_id
+    from committee.inference.predict import predict
     from committee.inference.prediction_csv import PredictionCsv, write_unreadable
 
     failed: dict[str, str] = {}
@@ -173,27 +189,31 @@ def _to_csv(model: Predictor, photos: list[Path], rule: Rule, arguments: Namespa
     print(f"{arguments.csv}: {done} new, {skipped} already in the file, {unreadable}")
     if rule.note:
         print(rule.note)
-    return _exit_code(done + skipped, failed)
+    return _exit_code(done + skipped, len(failed))
 
 
-def _origins(photos: list[Path], arguments: Namespace) -> Origins:
+def _origins(photos: list[Photo], arguments: Namespace) -> Origins:
     from committee.inference.origins import Origins, model_digest
-    from committee.inference.predict import photo_id
+    from committee.inference.photos import photo_id
 
     model = model_digest(arguments.name, store_of(arguments))
     return Origins(arguments.csv, model, {photo_id(photo): photo for photo in photos})
 
 
-def _print_plan(model: Predictor, photos: list[Path], arguments: Namespace) -> int:
+def _print_plan(model: Predictor, photos: list[Photo], rule: Rule, arguments: Namespace) -> int:
     """Print how many images would be predicted, and the time that takes, estimated from the first one."""
     from time import perf_counter
 
-    from committee.inference.predict import photo_id, predict
+    from committee.inference.photos import photo_id
+    from committee.inference.predict import predict
     from committee.inference.prediction_csv import ids_in
 
-    done = ids_in(arguments.csv) if arguments.csv else set()
-    done -= _origins(photos, arguments).stale(done) if done else set()
-    new = [photo for photo in photos if photo_id(photo) not in done]
+    if arguments.parquet:
+        new = undone(model, photos, rule, arguments)
+    else:
+        done = ids_in(arguments.csv) if arguments.csv else set()
+        done -= _origins(photos, arguments).stale(done) if done else set()
+        new = [photo for photo in photos if photo_id(photo) not in done]
     start = perf_counter()
     tried = len(list(predict(model, new[:1], **_settings(arguments))))
     hours = (perf_counter() - start) * len(new) / max(1, tried) / 3600
@@ -222,7 +242,7 @@ def _print_table(model: Predictor, done: dict[str, Any], rule: Rule, failed: dic
         log.error("%s", reason)
 
 
-def _exit_code(predicted: int, failed: dict[str, str]) -> int:
+def _exit_code(predicted: int, failed: int) -> int:
     if failed:
         return 3 if predicted else 1
     return 0

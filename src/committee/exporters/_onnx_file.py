@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,8 @@ def _open(path: Path, device: str) -> tuple[Any, Any]:
     options.log_severity_level = runs.log_severity_level = 4  # errors are raised, and not printed too
     # Threads that wait actively take as much processor time as the work, and delay it on a busy machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal():  # which onnxruntime does not read
+        options.intra_op_num_threads = int(threads)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider]), runs
     except Exception as error:  # onnxruntime raises a different class for each kind of damage

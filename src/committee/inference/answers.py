@@ -107,6 +107,17 @@ class Answers:
         set_cell = [] if members is None else ["|".join(each.replace("|", "\\|") for each in members)]
         return [self.best(probabilities) or "", *set_cell, *map(str, probabilities)]
 
+    def types(self) -> list[str]:
+        """Return the Arrow types of the columns of `header`."""
+        sets_column = ["list<string>"] * (self.limit is not None)
+        return ["string", *sets_column, *["float"] * len(self.class_names)]
+
+    def typed(self, probabilities: NDArray[np.float32]) -> list[Any]:
+        """Return the values of these columns; no class where the rule abstains."""
+        members = self.set_of(probabilities)
+        set_value = [] if members is None else [members]
+        return [self.best(probabilities), *set_value, *probabilities.tolist()]
+
     def columns(self) -> list[str]:
         """Return the columns of a table after `image`."""
         return ["prediction", "probability", *["set"] * (self.limit is not None)]

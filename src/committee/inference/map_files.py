@@ -15,6 +15,7 @@ from PIL import Image
 
 from committee.errors import DataError, UsageError
 from committee.inference.palette import palette
+from committee.inference.photos import Photo
 from committee.models.predictor import Predictor
 from committee.predictions.target_types import CLASS_MAPS, NUMBER_MAPS, target_type_of
 from committee.store.commit import replacing
@@ -43,7 +44,7 @@ class MapFiles:
     folder : Path
     model : Predictor
         The model, which predicts maps.
-    photos : sequence of Path
+    photos : sequence of Path or RemoteFile
         The images.
     arrays : {"float16", "float32"}, optional
         Type of the arrays; None writes none.
@@ -75,18 +76,18 @@ class MapFiles:
     """
 
     def __init__(
-        self, folder: Path, model: Predictor, photos: Sequence[Path], arrays: str | None = None
+        self, folder: Path, model: Predictor, photos: Sequence[Photo], arrays: str | None = None
     ) -> None:
         self.folder, self.class_names, self.type = folder, model.class_names, target_type_of(model)
         self.arrays = arrays
         self._names = names_of(photos)
 
-    def write(self, photo: Path, maps: Maps, *, force: bool = False) -> list[Path]:
+    def write(self, photo: Photo, maps: Maps, *, force: bool = False) -> list[Path]:
         """Write the maps of an image, float32 `[C, H, W]`; return the files.
 
         Parameters
         ----------
-        photo : Path
+        photo : Path or RemoteFile
         maps : float32 array [C, H, W]
         force : bool
             Whether to replace files with other content.
@@ -111,16 +112,16 @@ class MapFiles:
             output_file(written[1], lambda file: np.savez_compressed(file, **content), force=force)
         return written
 
-    def path(self, photo: Path, kind: str, suffix: str) -> Path:
+    def path(self, photo: Photo, kind: str, suffix: str) -> Path:
         """Return the path of a file of an image."""
         return self.folder / kind / f"{self.name_of(photo)}{suffix}"
 
-    def name_of(self, photo: Path) -> str:
+    def name_of(self, photo: Photo) -> str:
         """Return the name of the files of an image, without a suffix."""
         return self._names[photo]
 
 
-def names_of(photos: Sequence[Path]) -> dict[Path, str]:
+def names_of(photos: Sequence[Photo]) -> dict[Photo, str]:
     """Return the name of each image: its path below the common folder, without its suffix.
 
     Raises
@@ -135,13 +136,13 @@ def names_of(photos: Sequence[Path]) -> dict[Path, str]:
     >>> list(names_of([Path("scans/a.jpg"), Path("scans/b/c.png")]).values())
     ['a', 'b/c']
     """
-    whole = {photo: PurePath(os.path.normpath(photo.absolute())) for photo in photos}
+    whole = {photo: PurePath(os.path.normpath(_place(photo))) for photo in photos}
     try:
         base = os.path.commonpath([path.parent for path in whole.values()]) if whole else ""
     except ValueError:
         raise DataError("images", expected="images on one drive", got="several drives") from None
-    names: dict[Path, str] = {}
-    owners: dict[str, Path] = {}
+    names: dict[Photo, str] = {}
+    owners: dict[str, Photo] = {}
     for photo, path in whole.items():
         names[photo] = path.relative_to(base).with_suffix("").as_posix()
         other = owners.setdefault(names[photo].casefold(), photo)
@@ -153,6 +154,13 @@ def names_of(photos: Sequence[Path]) -> dict[Path, str]:
                 todo="Rename one, or predict them into two folders.",
             )
     return names
+
+
+def _place(photo: Photo) -> Path:
+    """Return the absolute path of an image; that of an image behind a URL is one of no file."""
+    if isinstance(photo, Path):
+        return photo.absolute()
+    return Path(Path.cwd().anchor, photo.url.replace("://", "/"))
 
 
 def output_file(path: Path, save: Callable[[IO[bytes]], Any], *, force: bool = False) -> None:

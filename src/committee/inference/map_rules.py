@@ -60,6 +60,15 @@ class ClassMaps:
         shares, confidence, entropy = self._measured(maps)
         return [*map(str, maps.shape[1:]), *(f"{each:.7g}" for each in (*shares, confidence, entropy))]
 
+    def types(self) -> list[str]:
+        """Return the Arrow types of the columns of `header`."""
+        return ["int32", "int32", *["double"] * (len(self.class_names) + 2)]
+
+    def typed(self, maps: Maps) -> list[Any]:
+        """Return the values of these columns."""
+        shares, confidence, entropy = self._measured(maps)
+        return [*maps.shape[1:], *shares, confidence, entropy]
+
     def columns(self) -> list[str]:
         """Return the columns of a table after `image`."""
         return ["size", "shares of pixels", "confidence"]
@@ -137,6 +146,14 @@ class NumberMaps:
         """Return the cells of these columns."""
         numbers = [f"{value:.7g}" for each in self._measured(maps) for value in each]
         return [*map(str, maps.shape[1:]), *numbers]
+
+    def types(self) -> list[str]:
+        """Return the Arrow types of the columns of `header`."""
+        return ["int32", "int32", *["double"] * (3 * len(self.target_names))]
+
+    def typed(self, maps: Maps) -> list[Any]:
+        """Return the values of these columns."""
+        return [*maps.shape[1:], *(value for each in self._measured(maps) for value in each)]
 
     def columns(self) -> list[str]:
         """Return the columns of a table after `image`: the targets with their units."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from committee.errors import DataError
+from committee.images.remote import RemoteFile
 from committee.inference.named import path_of
+from committee.inference.photos import Photo, edition
 from committee.store.hashes import hash_file
 from committee.store.manifest import digest, list_files
 
@@ -29,7 +31,7 @@ class Origins:
         The CSV file.
     model : str
         Digest of the model; see `model_digest`.
-    photos : mapping of str to Path
+    photos : mapping of str to Path or RemoteFile
         Id -> file of the images that are predicted.
 
     See Also
@@ -50,11 +52,11 @@ class Origins:
     (set(), {'a.jpg'})
     """
 
-    def __init__(self, path: Path, model: str, photos: Mapping[str, Path]) -> None:
+    def __init__(self, path: Path, model: str, photos: Mapping[str, Photo]) -> None:
         self.table, self.model, self.photos = path, model, photos
         self.path = path.with_name(f"{path.name}.origins")
         self._known = _read(self.path)
-        self._editions = {name: _edition(photo) for name, photo in photos.items()}
+        self._editions = {name: edition(photo) for name, photo in photos.items()}
 
     def stale(self, rows: Collection[str]) -> set[str]:
         """Return the rows of the CSV file, among the photos, whose image has changed or is not known.
@@ -81,7 +83,7 @@ class Origins:
         """Append the origin of a row, before the row itself: a row without origin is not current."""
         photo = self.photos[name]
         image = _hash(photo)
-        if _edition(photo) != self._editions[name]:
+        if edition(photo) != self._editions[name]:
             image = ""  # It was replaced while it was predicted.
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8", newline="") as file:
@@ -116,16 +118,11 @@ def _read(path: Path) -> dict[str, tuple[str, str]]:
         return {row[0]: (row[1], row[2]) for row in csv.reader(file) if len(row) == 3}
 
 
-def _hash(photo: Path) -> str:
+def _hash(photo: Photo) -> str:
+    """Return a digest of an image; of one behind a URL, what its storage says of its content."""
+    if isinstance(photo, RemoteFile):
+        return digest({"edition": list(edition(photo))}) if photo.version else ""
     try:
         return hash_file(photo)
     except OSError:
         return ""
-
-
-def _edition(photo: Path) -> tuple[int, int, int]:
-    try:
-        found = photo.stat()
-    except OSError:
-        return 0, 0, 0
-    return found.st_ino, found.st_size, found.st_mtime_ns

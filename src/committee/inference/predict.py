@@ -9,18 +9,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from committee.errors import DataError, UsageError, missing, sentence, unreadable
+from committee.errors import DataError, UsageError, sentence
 from committee.exporters.base import open_exported
 from committee.images.canvas_of import canvas_of
-from committee.images.decode import decode, find_images, image_error, warn_of_others
+from committee.images.decode import image_error
 from committee.images.threads import in_order
 from committee.inference.named import path_of
+from committee.inference.photos import Photo, photo_id, read_photo
 from committee.inference.rules import why_wrong
 from committee.inference.time_limit import SECONDS, TimeLimit
 from committee.models.predictor import Canvas, Images, Predictor
@@ -143,43 +143,9 @@ def _no_engine(wanted: Wanted, expected: str, got: str) -> UsageError:
     return UsageError(f"--engine {wanted.engine}", expected=expected, got=got, todo="Leave the option out.")
 
 
-def find_photos(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the given files, and the images in the given folders and below, each once.
-
-    Raises
-    ------
-    UsageError
-        A path does not exist, or cannot be read.
-    DataError
-        A folder contains no image.
-    """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        try:
-            inside = _inside(path) if path.is_dir() else [path] if path.exists() else None
-        except OSError as error:
-            raise unreadable(UsageError, error.filename or path, error, what="path") from error
-        if inside is None:
-            raise missing(UsageError, path, what="file or folder")
-        if not inside:
-            raise DataError(
-                str(path),
-                expected="a folder that contains JPEG, PNG or WebP images",
-                got="one that contains none",
-            )
-        found |= dict.fromkeys(inside)
-    return list(found)
-
-
-def _inside(folder: Path) -> list[Path]:
-    images, others = find_images(folder)
-    warn_of_others(folder, others)
-    return images
-
-
 def predict(
     model: Predictor,
-    photos: Sequence[Path],
+    photos: Sequence[Photo],
     *,
     batch_size: int = 32,
     time_limit: float = SECONDS,
@@ -191,7 +157,7 @@ def predict(
     Parameters
     ----------
     model : Predictor
-    photos : sequence of Path
+    photos : sequence of Path or RemoteFile
         Image files.
     batch_size : int
         Largest number of images in one call of the model. Images of a batch have the same size, unless the
@@ -217,7 +183,7 @@ def predict(
     See Also
     --------
     open_model : Open the model.
-    find_photos : Find the images.
+    committee.inference.photos.find_photos : Find the images.
 
     Examples
     --------
@@ -225,7 +191,8 @@ def predict(
     >>> from pathlib import Path
     >>> from PIL import Image
     >>> from torch import nn
-    >>> from committee.inference.predict import find_photos, predict
+    >>> from committee.inference.photos import find_photos
+    >>> from committee.inference.predict import predict
     >>> from committee.models.member import Member
     >>> from committee.models.predictor import ModulePredictor
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
@@ -236,14 +203,38 @@ def predict(
     ...     [prediction.probabilities.shape for prediction in predict(model, find_photos([folder]))]
     [(2,)]
     """
+    canvases = canvases_of(model)
+    entries = _decoded(photos, model.channels, canvases, batch_size if canvases else 0)
     limited = TimeLimit(model, time_limit)
+    yield from predict_entries(limited, entries, batch_size=batch_size, tile=tile, overlap=overlap)
+
+
+def canvases_of(model: Predictor) -> Sequence[Canvas]:
+    """Return the squares that a model needs of an image; none if it needs whole images."""
+    canvases: Sequence[Canvas] = () if target_type_of(model).dense else getattr(model, "canvases", ())
+    return canvases
+
+
+def predict_entries(
+    limited: TimeLimit,
+    entries: Iterable[Entry],
+    *,
+    batch_size: int = 32,
+    tile: int = TILE,
+    overlap: float = OVERLAP,
+) -> Iterator[Prediction]:
+    """Predict images that are decoded already, in order; the options are those of `predict`.
+
+    An entry has the `canvases_of` the model, or the whole image.
+    """
+    model, window = limited.model, list[Entry]()
     if target_type_of(model).dense:
         tiles = tiles_of(batch_size, tile, overlap)
-        yield from (predict_maps(limited, *entry, tiles) for entry in _decoded(photos, model.channels))
+        yield from (predict_maps(limited, *entry, tiles) for entry in entries)
         return
-    canvases, shelf, window = getattr(model, "canvases", ()), getattr(model, "shelf", None), list[Entry]()
+    shelf = getattr(model, "shelf", None)
     most = batch_size if shelf is None else shelf.prepare(batch_size)
-    for entry in _decoded(photos, model.channels, canvases, batch_size if canvases else 0):
+    for entry in entries:
         window.append(entry)
         pixels = sum(parts[0][0].size for _, parts in window if not isinstance(parts, str))
         if len(window) >= most or pixels * batch_size >= PIXELS_AT_ONCE * most:
@@ -264,13 +255,8 @@ def tiles_of(batch_size: int, tile: int = TILE, overlap: float = OVERLAP) -> dic
     return {"tile": tile, "overlap": overlap, "batch": tiles_at_once(batch_size, tile)}
 
 
-def photo_id(path: Path) -> str:
-    """Return the id of an image: its path with `/`, in which bytes that are not valid UTF-8 are escaped."""
-    return path.as_posix().encode(errors="backslashreplace").decode()
-
-
 def _decoded(
-    photos: Sequence[Path], channels: int, canvases: Sequence[Canvas] = (), ahead: int = 0
+    photos: Sequence[Photo], channels: int, canvases: Sequence[Canvas] = (), ahead: int = 0
 ) -> Iterator[Entry]:
     """Yield the id and the pixels of each image, or the text of its error; threads decode a few in advance.
 
@@ -279,18 +265,18 @@ def _decoded(
     """
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
-        images = in_order(pool, lambda path: _decode(path, channels, canvases), photos, 2 * threads + ahead)
+        images = in_order(pool, lambda photo: _decode(photo, channels, canvases), photos, 2 * threads + ahead)
         yield from zip(map(photo_id, photos), images, strict=True)
 
 
-def _decode(path: Path, channels: int, canvases: Sequence[Canvas]) -> list[Images] | str:
+def _decode(photo: Photo, channels: int, canvases: Sequence[Canvas]) -> list[Images] | str:
     """Return the image uint8 `[c, H, W]`, or its canvases `[c, size, size]`, or the text of an error."""
     try:
-        return parts_of(decode(path, channels), canvases)
+        return parts_of(read_photo(photo, channels), canvases)
     except DataError as error:
         return str(error)
     except MemoryError:
-        return str(image_error(str(path), "one that does not fit in memory"))
+        return str(image_error(str(photo), "one that does not fit in memory"))
 
 
 def parts_of(image: Images, canvases: Sequence[Canvas]) -> list[Images]:

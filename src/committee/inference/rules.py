@@ -46,6 +46,14 @@ class Rule(Protocol):
         """Return the cells of these columns."""
         ...
 
+    def types(self) -> list[str]:
+        """Return the Arrow types of these columns in a typed table, such as `float`."""
+        ...
+
+    def typed(self, row: NDArray[np.float32]) -> list[Any]:
+        """Return the values of these columns in a typed table."""
+        ...
+
     def columns(self) -> list[str]:
         """Return the columns of a table after `image`."""
         ...

@@ -97,6 +97,17 @@ class Values:
         ends = (f"{end:.7g}" for each in self.interval(row) for end in each)
         return [*map(str, self.values(row)), *stds, *ends]
 
+    def types(self) -> list[str]:
+        """Return the Arrow types of the columns of `header`."""
+        floats = len(self.target_names) * (1 + len(self.stds) * self.show_std)
+        return [*["float"] * floats, *["double"] * (2 * len(self.reach))]
+
+    def typed(self, row: NDArray[np.float32]) -> list[Any]:
+        """Return the values of these columns: values, standard deviations, and the ends of intervals."""
+        stds = row[:, 1:].ravel().tolist() if self.show_std else ()
+        ends = (end for each in self.interval(row) for end in each)
+        return [*self.values(row).tolist(), *stds, *ends]
+
     def columns(self) -> list[str]:
         """Return the columns of a table after `image`: the targets with their units."""
         units = self.units or [""] * len(self.target_names)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from committee.errors import DataError, UsageError, missing
-from committee.images.decode import decode
 from committee.images.mask_classes import NAMES, declared
 from committee.images.masks import SUFFIXES, Masks, decode_mask
 from committee.inference.map_files import MapFiles, output_file
+from committee.inference.photos import Photo, read_photo
 from committee.metrics.class_images import ClassImages
 from committee.metrics.image_scores import ImageScores
 from committee.metrics.number_images import NumberImages
@@ -67,7 +67,7 @@ class MapPictures:
         self._values = None if masks is None else self._kind.values(_folder(masks), model.class_names)
         self._kept: list[tuple[float, str, Path, Image.Image]] = []
 
-    def add(self, photo: Path, maps: NDArray[np.float32], *, force: bool = False) -> None:
+    def add(self, photo: Photo, maps: NDArray[np.float32], *, force: bool = False) -> None:
         """Write the picture of an image, or keep it until `close` if it is among the worst so far."""
         mask = None if self.masks is None else self._mask(photo, maps.shape[1:])
         badness, title = self._score(photo.as_posix(), maps, mask)
@@ -75,7 +75,7 @@ class MapPictures:
         full = self.worst is not None and len(self._kept) >= self.worst
         if self.worst is not None and (np.isnan(badness) or (full and badness <= self._kept[0][0])):
             return
-        image = decode(photo, self.model.channels)
+        image = read_photo(photo, self.model.channels)
         picture = map_picture(
             image,
             maps,
@@ -116,7 +116,7 @@ class MapPictures:
 
         return disagreement(module, torch.from_numpy(image), **self.tiles).numpy()
 
-    def _mask(self, photo: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    def _mask(self, photo: Photo, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return the true class or numbers of each pixel of an image."""
         assert self.masks is not None
         paths = [self.masks / f"{self.files.name_of(photo)}{suffix}" for suffix in SUFFIXES]

@@ -1,0 +1,115 @@
+"""Prediction by Ray Data: the answers of this process, whatever ends on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from committee.errors import CommitteeError, DataError, DeviceError, UsageError
+from committee.images.remote import RemoteFile
+from committee.inference.into_parts import InProcess
+from committee.inference.on_ray import OnRay, _own
+from committee.inference.packed_images import Reading, addresses, entries
+from committee.inference.part_tables import PartTables
+from committee.inference.photos import find_photos
+from committee.inference.predict import _decoded
+from committee.inference.rules import rule_of
+
+pytest.importorskip("pyarrow")
+
+
+def shipped(marker: str = "", canvases: tuple = ((8, "crop", 1),)):
+    """Return a model to send, pickled with its classes; with a marker, it kills its process once."""
+
+    class Brightness:
+        name, class_names, channels, provenance = "brightness", ("dark", "light"), 1, {}
+
+        def __init__(self) -> None:
+            self.canvases = canvases
+
+        def __call__(self, images):
+            if marker and images.max() > 240 and not Path(marker).exists():
+                Path(marker).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            light = images.mean((1, 2, 3)) / 255
+            return np.stack([1 - light, light], 1).astype(np.float32)
+
+    class Shipped:
+        def open(self, device):
+            return Brightness()
+
+    return Shipped()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """150 photos of two sizes with hostile names, and a broken one."""
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(150):
+        pixels = rng.integers(0, 200 + index // 3, (20 + index % 2, 30), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{index:03d} ü%#[{index}].png")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no photo")
+    return tmp_path / "photos"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_the_answers_of_this_process_though_a_worker_is_killed(folder, tmp_path, ray_cluster, object_storage):
+    for name in ("007", "100"):
+        (path,) = folder.glob(f"{name}*")
+        object_storage.put_object(Bucket="photos", Key=f"ray/{path.name}", Body=path.read_bytes())
+    photos = find_photos([folder, "s3://photos/ray"])
+    photos.append(RemoteFile("s3://photos/ray/absent.png"))
+    model = shipped().open("cpu")
+    tables = PartTables(model, rule_of(model, coverage=None))
+    local = [row for table in InProcess()(tables, photos) for row in table.to_pylist()]
+    marker = tmp_path / "killed"
+    found = OnRay(shipped(str(marker)), {"batch_size": 16}, ray_cluster)(tables, photos)
+    assert [row for table in found for row in table.to_pylist()] == local
+    assert marker.exists()
+    assert [row["error"] is None for row in local].count(False) == 2
+    with pytest.raises(DeviceError, match="a cluster with GPUs"):
+        list(OnRay(shipped(), {}, ray_cluster, device="cuda")(tables, photos))
+    with pytest.raises(UsageError, match="--cpus: expected at most 2"):
+        list(OnRay(shipped(), {}, ray_cluster, cpus=64)(tables, photos))
+
+
+@pytest.mark.parametrize("canvases", [(), ((8, "crop", 1), (12, "pad", 1))])
+def test_packed_images_are_those_of_this_process(folder, canvases):
+    photos = find_photos([folder])
+    here = list(_decoded(photos, 1, canvases))
+    there = list(entries(Reading(1, canvases)(addresses(photos)), 1))
+    assert len(here) == len(there) == 151
+    for (name, parts), (other, packed) in zip(here, there, strict=True):
+        assert name == other
+        if isinstance(parts, str):
+            assert parts == packed
+        else:
+            assert all(np.array_equal(*pair) for pair in zip(parts, packed, strict=True))
+
+
+def test_a_path_that_a_machine_does_not_see_ends_the_run(tmp_path):
+    with pytest.raises(
+        DataError, match=r"expected a path that all machines of the cluster see, got one that"
+    ):
+        Reading(1, ())(addresses([tmp_path / "elsewhere" / "a.png"]))
+    gone = Reading(1, ())(addresses([tmp_path / "gone.png"]))
+    assert gone["reason"].to_pylist() == [f"{tmp_path / 'gone.png'}: the file does not exist. "
+                                          "Replace it or leave it out."]  # fmt: skip
+
+
+def test_errors_of_ray_are_those_of_its_tasks_or_their_last_line():
+    class TaskError(Exception):
+        cause = DataError("a.png", got="x")
+
+    outer = RuntimeError("outer")
+    outer.__cause__ = TaskError()
+    assert _own(outer) is TaskError.cause
+    assert str(_own(RuntimeError("many\nlines"))) == "prediction on Ray: got lines."
+    assert isinstance(_own(RuntimeError()), CommitteeError)
