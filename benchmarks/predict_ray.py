@@ -1,11 +1,11 @@
 """Prediction of many small images by this process and by Ray: time, memory, and what a kill costs.
 
-The program starts a Ray cluster of one machine (127.0.0.9, two processors), and predicts PNG images of
-32 x 32 pixels with an ONNX file of a small convolutional network, on one thread for each copy of it. Both
-sides write Parquet files with the command line. The time of Ray includes the start of its workers, but not that of
-the cluster. The memory is the largest of the process that is started, above that two seconds after its start.
-Then one worker, and later the process itself, are ended by SIGKILL in the middle; the run is continued, and
-compared with that of this process row by row.
+The program starts a Ray cluster of one machine (127.0.0.9, two processors), and predicts PNG images of 32 x
+32 pixels with an ONNX file of a small convolutional network, on one thread for each copy of it. Both sides
+write Parquet files with the command line. The time of Ray includes the start of its workers, but not that
+of the cluster. The memory is the largest of the process that is started, above that two seconds after its
+start. Then one worker, and later the process itself, are ended by SIGKILL in the middle; the run is
+continued, and compared with that of this process row by row.
 """
 
 from __future__ import annotations

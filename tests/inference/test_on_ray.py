@@ -18,6 +18,7 @@ from committee.inference.packed_images import Reading, addresses, entries
 from committee.inference.part_tables import PartTables
 from committee.inference.photos import find_photos
 from committee.inference.predict import _decoded
+from committee.inference.ray_nodes import require_equal, versions
 from committee.inference.rules import rule_of
 
 pytest.importorskip("pyarrow")
@@ -102,6 +103,16 @@ def test_a_path_that_a_machine_does_not_see_ends_the_run(tmp_path):
     gone = Reading(1, ())(addresses([tmp_path / "gone.png"]))
     assert gone["reason"].to_pylist() == [f"{tmp_path / 'gone.png'}: the file does not exist. "
                                           "Replace it or leave it out."]  # fmt: skip
+
+
+def test_machines_with_other_packages_are_named():
+    here = versions()
+    assert "committee" in here
+    require_equal("node1", here, {"committee": here["committee"]})
+    with pytest.raises(DataError, match=r"machine node1 of the cluster: expected numpy .*, as here, got 0.1"):
+        require_equal("node1", here, here | {"numpy": "0.1"})
+    found = str(_own(RuntimeError("ModuleNotFoundError: No module named 'committee'\n at x")))
+    assert found.startswith("a machine of the cluster: expected the package 'committee', got none installed.")
 
 
 def test_errors_of_ray_are_those_of_its_tasks_or_their_last_line():

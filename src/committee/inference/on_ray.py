@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from committee.base.text import count
 from committee.errors import CommitteeError, DeviceError, UsageError, printable
 from committee.executors.shared.ray_cluster import connect
-from committee.images.remote import RemoteFile
-from committee.inference.packed_images import Reading, addresses, entries, unseen
+from committee.inference.packed_images import Reading, addresses, entries
 from committee.inference.part_tables import PartTables
-from committee.inference.photos import Photo, bytes_of
+from committee.inference.photos import Photo
 from committee.inference.predict import canvases_of, predict_entries
+from committee.inference.ray_nodes import check_nodes
 from committee.inference.rules import Rule, as_needed
 from committee.inference.shipping import Shipped
 from committee.inference.time_limit import SECONDS, TimeLimit
-
-log = logging.getLogger(__name__)
 
 BLOCK = 64
 """Images that one task reads."""
@@ -78,7 +75,7 @@ class OnRay:
         ray = connect(self.address)
         try:
             gpus = self._check(ray)
-            _check_sight(ray, photos[0])
+            check_nodes(ray, photos[0])
             yield from self._pipeline(ray, tables, photos, gpus).iter_batches(
                 batch_size=None, batch_format="pyarrow", prefetch_batches=0
             )
@@ -140,33 +137,21 @@ class _Actor:
         return self._tables.of(predict_entries(self._limited, images, **self._settings))
 
 
-def _check_sight(ray: Any, photo: Photo) -> None:
-    """Raise an error unless each machine of the cluster reads an image that this one reads."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
-
-    if isinstance(photo, Path) and not photo.exists():
-        return
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    probe = ray.remote(num_cpus=0, max_retries=1)(_see)
-    ray.get([probe.options(scheduling_strategy=On(node, soft=True)).remote(photo) for node in nodes])
-    log.info("%s on %s", "predicting", count(len(nodes), "machine"))
-
-
-def _see(photo: Photo) -> None:
-    if isinstance(photo, RemoteFile):
-        bytes_of(photo)
-    elif not photo.exists():
-        raise unseen(photo)
-
-
 def _own(error: BaseException) -> BaseException:
     """Return the error of this package that a task of Ray raised, or one that describes what Ray says."""
     inner: BaseException | None = error
     while inner is not None:
         cause = getattr(inner, "cause", None)
-        for found in (inner, cause):
-            if isinstance(found, CommitteeError):
-                return found
+        for each in (inner, cause):
+            if isinstance(each, CommitteeError):
+                return each
         inner = cause if isinstance(cause, BaseException) else inner.__cause__
+    if (found := re.search(r"No module named '(\w+)", str(error))) is not None:
+        return CommitteeError(
+            "a machine of the cluster",
+            expected=f"the package '{found[1]}'",
+            got="none installed",
+            todo="Install the same packages on all machines.",
+        )
     lines = [line for line in str(error).splitlines() if line.strip()]
     return CommitteeError("prediction on Ray", got=printable((lines or [type(error).__name__])[-1].strip()))
