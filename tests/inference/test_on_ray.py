@@ -34,7 +34,7 @@ def shipped(marker: str = "", canvases: tuple = ((8, "crop", 1),)):
             self.canvases = canvases
 
         def __call__(self, images):
-            if marker and images.max() > 240 and not Path(marker).exists():
+            if marker and not Path(marker).exists():
                 Path(marker).touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             light = images.mean((1, 2, 3)) / 255
@@ -60,6 +60,7 @@ def folder(tmp_path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is deprecated:DeprecationWarning", "ignore::ResourceWarning")  # of Ray
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_the_answers_of_this_process_though_a_worker_is_killed(folder, tmp_path, ray_cluster, object_storage):
     for name in ("007", "100"):
