@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from committee.base.registry import Family
 from committee.executors.shared.division import Division, Workers
 from committee.executors.shared.scheduler import Scheduler
 from committee.executors.shared.work import StoredWork
+
+if TYPE_CHECKING:
+    import torch
 
 Report = Callable[[Any, Any], None]
 """From a task and its result to nothing: it is called for tasks as they are finished."""

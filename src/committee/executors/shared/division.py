@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 Workers = int | Literal["auto"]
 
@@ -46,6 +47,8 @@ class Division:
     @contextlib.contextmanager
     def threads_set(self) -> Iterator[None]:
         """Run the block with the number of threads of one task."""
+        import torch
+
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
@@ -73,6 +76,8 @@ def divide(wanted: Workers, tasks: int, device: torch.device) -> Division:
     >>> divide(2, tasks=1, device=torch.device("cpu")).workers
     1
     """
+    import torch
+
     threads = torch.get_num_threads()
     most = min(threads, MOST) if device.type == "cpu" else 1
     workers = max(1, min(most if wanted == "auto" else wanted, tasks))

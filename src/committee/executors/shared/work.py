@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from committee.store.layout import Store
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Work(Protocol):
