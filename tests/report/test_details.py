@@ -144,3 +144,12 @@ def test_what_the_members_are_together() -> None:
     assert rows == [
         ["candidates with equal weights and the same calibrated log_loss", "worse than one member on average"]
     ]
+
+
+def test_names_with_line_breaks_and_control_characters_stay_on_one_line() -> None:
+    bad = "a\n# b\x1b[31m"
+    each = {"sample_id": bad, "label": bad, "votes": {bad: 1}, "disagreement": 0.5}
+    classes = [{**MEMBER["per_class"][0], "class": bad}]
+    shown = tables({**ENSEMBLE, "per_class": classes, "disagreement": [each]})
+    texts = [cell for _, _, rows in shown for row in rows for cell in row if isinstance(cell, str)]
+    assert r"a\n# b\x1b[31m" in texts and all(text.isprintable() for text in texts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from committee.errors import printable
 from committee.metrics.conformal import METHODS
 from committee.metrics.named import METRICS
 from committee.pipeline.shared.rankings import ranking_of
@@ -31,7 +32,12 @@ def tables(report: Report) -> list[Table]:
         found += [_gains(report), _calibration(report), _networks(report), *_conditional(report)]
         found.append(_together(report))
         found += [_members(report), _samples(report)]
-    return [table for table in found if table[2]]
+    return [(title, headings, [_on_one_line(row) for row in rows]) for title, headings, rows in found if rows]
+
+
+def _on_one_line(row: Sequence[Any]) -> list[Any]:
+    """Return a row whose names, which may come from anywhere, have no line break and no control character."""
+    return [printable(cell) if isinstance(cell, str) else cell for cell in row]
 
 
 def _metrics(report: Report) -> Table:
