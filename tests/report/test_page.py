@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,16 @@ def test_what_is_missing_or_damaged_is_said(hostile_root: Path, tmp_path: Path) 
     text = write_report(store, tmp_path / "report.html").read_text("utf-8")
     assert "three: &lt;b&gt;no&lt;/b&gt; memory" in text
     assert "its report is damaged, or describes networks that have changed since" in text
-    assert "the decoded images of the store were deleted" in text
+    assert "The images are those of the source: the decoded images of the store were deleted." in text
+    facts = Facts(store)
+    assert facts.record is not None and facts.images is not None
+    assert facts.images(0).shape == (8, 8, 3)
+    facts = Facts(store)
+    facts.record = replace(facts.record, source={**facts.record.source, "path": "/nowhere/at.npz"})
+    assert facts.images is None and "source cannot be read: /nowhere: " in facts.about_images
+    facts = Facts(store)
+    facts.record = replace(facts.record, ids=[f"other {name}" for name in facts.record.ids])
+    assert facts.about_images.endswith("got others.")
     assert "out-of-fold rows" in text  # in place of the test split
 
 

@@ -1,4 +1,4 @@
-"""Decoded images that a store has, found without their sources: for pictures in reports."""
+"""Images of the data set of a store, for pictures in reports: those in its cache, or those of its source."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from committee.errors import DataError
 from committee.images.cache import FILE, cache_folder
+from committee.images.decode import decode
 from committee.images.map_cache import has_map_cache, open_map_cache
 from committee.images.maps import Maps
 from committee.images.record import Record
+from committee.images.source import read
 from committee.images.view import CanvasSpec, Fit
+from committee.recipe.dataset import Dataset as Settings
 from committee.store.layout import Store
 from committee.store.manifest import is_done
 
@@ -43,6 +47,38 @@ def stored_images(store: Store, record: Record) -> StoredImages | None:
     folder, _ = cache_folder(store, record.cached_as, max(found))
     pixels = np.load(folder / FILE, mmap_mode="r", allow_pickle=False)
     return (lambda row: np.array(pixels[row])) if len(pixels) == len(record.ids) else None
+
+
+def source_images(record: Record) -> StoredImages:
+    """Return the images of a data set in their own sizes, decoded from its source when they are asked for.
+
+    Parameters
+    ----------
+    record : Record
+        The record of the data set of a store.
+
+    Raises
+    ------
+    CommitteeError
+        The source cannot be read, or has none of the images. The function that is returned raises it for an
+        image that the source lacks, or that cannot be decoded.
+    """
+    samples = read(Settings.model_validate(dict(record.source)), record.kind)
+    rows = {name: row for row, name in enumerate(samples.ids)}
+    if not rows.keys() & set(record.ids):
+        raise DataError(
+            str(record.source["path"] or record.name),
+            expected=f"the images of {record.name}, such as '{record.ids[0]}'",
+            got="others",
+        )
+
+    def image(row: int) -> NDArray[np.uint8]:
+        name = record.ids[row]
+        if name not in rows:
+            raise DataError(record.name, expected=f"the image '{name}'", got="none")
+        return decode(samples.images[rows[name]], name=name).transpose(1, 2, 0)
+
+    return image
 
 
 def stored_maps(store: Store, record: Record) -> Maps | None:

@@ -147,6 +147,10 @@ class Card:
         Names and values of what is known about it.
     votes : sequence of (str, str)
         What each member predicts.
+    panels : sequence of (str, str)
+        Titles and addresses of further images beside each other.
+    legend : sequence of (str, str)
+        Names of colors, and the address of an image of each color.
 
     See Also
     --------
@@ -157,6 +161,8 @@ class Card:
     image: str
     lines: Sequence[tuple[str, str]]
     votes: Sequence[tuple[str, str]] = ()
+    panels: Sequence[tuple[str, str]] = ()
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from committee.combiners.base import load as load_combiner
 from committee.combiners.shared.calibrator import Calibrator
 from committee.errors import CommitteeError, StoreError
 from committee.images.record import Record, load_record
-from committee.images.stored import StoredImages, stored_images
+from committee.images.stored import StoredImages, source_images, stored_images
 from committee.pipeline.shared.best import is_ensemble, is_single
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.records import (
@@ -193,10 +193,28 @@ class Facts:
                 return rows
         return None
 
-    @cached_property
+    @property
     def images(self) -> StoredImages | None:
-        """The decoded images of the store; None if they were deleted."""
-        return None if self.record is None else stored_images(self.store, self.record)
+        """The decoded images of the store, or those of its source; None if there are neither."""
+        return self._images[0]
+
+    @property
+    def about_images(self) -> str:
+        """A sentence about images that do not come from the cache of the store; empty for those that do."""
+        return self._images[1]
+
+    @cached_property
+    def _images(self) -> tuple[StoredImages | None, str]:
+        if self.record is None:
+            return None, " The images are not shown: the store has no record of its data set."
+        found = stored_images(self.store, self.record)
+        if found is not None:
+            return found, ""
+        gone = "the decoded images of the store were deleted"
+        try:
+            return source_images(self.record), f" The images are those of the source: {gone}."
+        except (CommitteeError, OSError, ValueError) as error:
+            return None, f" The images are not shown: {gone}, and the source cannot be read: {error}"
 
     @cached_property
     def rows(self) -> dict[str, int]:

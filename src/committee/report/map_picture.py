@@ -1,8 +1,9 @@
-"""A picture of an image, its mask, the predicted map, and where members disagree, side by side."""
+"""Panels of an image, its mask, the predicted map, both laid over the image, and where members disagree."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ GAP, LINE, TEXT = 10, 22, 14
 LISTED = 12
 IGNORED = (128, 128, 128)
 """Color of pixels without a label."""
+ERROR = (255, 0, 80)
+"""Color of pixels of which another class is predicted."""
+OPACITY = 0.5
+"""Opacity of what is laid over an image."""
 SCALE = np.array(
     [
         (68, 1, 84),
@@ -36,8 +41,22 @@ SCALE = np.array(
 
 Panel = tuple[str, NDArray[np.uint8]]
 Legend = list[tuple[str, tuple[int, ...]]]
-Parts = tuple[list[Panel], Legend, list[Panel]]
-"""Panels of maps, their legend, and what is shown of the uncertainty without members."""
+
+
+@dataclass(frozen=True, eq=False)
+class MapPanels:
+    """What is shown of an image and its maps.
+
+    Attributes
+    ----------
+    panels : list of (str, uint8 array [H, W, 3])
+        Titles and pixels, of one size.
+    legend : list of (str, tuple of int)
+        Names of classes, or numbers, and their colors.
+    """
+
+    panels: Sequence[Panel]
+    legend: Sequence[tuple[str, tuple[int, ...]]]
 
 
 def map_picture(
@@ -84,28 +103,57 @@ def map_picture(
     >>> map_picture(image, maps, ["ground", "cell"], CLASS_MAPS).mode
     'RGB'
     """
-    colored, legend, own = _COLORS[target_type.name](maps, names, mask)
-    gray = np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0)
-    panels = [("image", np.ascontiguousarray(gray)), *colored]
+    found = map_panels(image, maps, names, target_type, mask=mask, disagreement=disagreement)
+    return _composed(found.panels, found.legend, title)
+
+
+def map_panels(
+    image: NDArray[np.uint8],
+    maps: NDArray[np.float32],
+    names: Sequence[str],
+    target_type: TargetType,
+    *,
+    mask: NDArray[Any] | None = None,
+    disagreement: NDArray[np.float32] | None = None,
+) -> MapPanels:
+    """Return the panels of an image and what is predicted for its pixels; see `map_picture`.
+
+    These are the image, the mask, the prediction, and, transparent on the image, the predicted classes and
+    the errors; then the disagreement, or the entropy of classes.
+    """
+    pixels = np.ascontiguousarray(np.broadcast_to(image, (3, *image.shape[1:])).transpose(1, 2, 0))
+    panels, legend = _PANELS[target_type.name](pixels, maps, names, mask)
     if disagreement is not None:
-        own = [(f"disagreement of members, 0 to {disagreement.max():.3g}", _heat(disagreement))]
-    return _composed([*panels, *own], legend, title)
+        panels.append((f"disagreement of members, 0 to {disagreement.max():.3g}", _heat(disagreement)))
+    elif target_type is CLASS_MAPS:
+        entropy = -(maps * np.log(np.maximum(maps, np.finfo(np.float32).tiny))).sum(axis=0)
+        panels.append((f"entropy, 0 to {entropy.max():.3g} nats", _heat(entropy)))
+    return MapPanels([("image", pixels), *panels], legend)
 
 
-def _classes(maps: NDArray[np.float32], names: Sequence[str], mask: NDArray[Any] | None) -> Parts:
-    """Return the panels of a mask and of predicted classes, the colors of those that occur, and entropy."""
+def _classes(
+    pixels: NDArray[np.uint8], maps: NDArray[np.float32], names: Sequence[str], mask: NDArray[Any] | None
+) -> tuple[list[Panel], Legend]:
+    """Return the panels of a mask and of predicted classes, and the colors of those that occur."""
     colors, predicted = np.vstack([palette(len(names)), IGNORED]).astype(np.uint8), maps.argmax(axis=0)
     shown = [("prediction", predicted)] if mask is None else [("mask", mask), ("prediction", predicted)]
     there = np.unique(np.concatenate([np.unique(each) for _, each in shown]))
     legend: Legend = [(names[index], tuple(colors[index].tolist())) for index in there[there >= 0][:LISTED]]
     if there[0] < 0:
         legend.append(("no label", IGNORED))
-    entropy = -(maps * np.log(np.maximum(maps, np.finfo(np.float32).tiny))).sum(axis=0)
-    own = [(f"entropy, 0 to {entropy.max():.3g} nats", _heat(entropy))]
-    return [(name, colors[np.where(each < 0, len(names), each)]) for name, each in shown], legend, own
+    panels = [(name, colors[np.where(each < 0, len(names), each)]) for name, each in shown]
+    panels.append(("prediction on the image", _over(pixels, colors[predicted])))
+    if mask is not None:
+        known, wrong = mask >= 0, (mask >= 0) & (mask != predicted)
+        share = wrong.sum() / max(known.sum(), 1)
+        panels.append((f"errors on the image, {share:.1%}", _over(pixels, np.array(ERROR, np.uint8), wrong)))
+        legend.append(("error", ERROR))
+    return panels, legend
 
 
-def _numbers(maps: NDArray[np.float32], names: Sequence[str], mask: NDArray[Any] | None) -> Parts:
+def _numbers(
+    pixels: NDArray[np.uint8], maps: NDArray[np.float32], names: Sequence[str], mask: NDArray[Any] | None
+) -> tuple[list[Panel], Legend]:
     """Return the panels of true and predicted numbers in one range, and its ends."""
     shown = [(f"predicted {names[0]}", maps[0])]
     if mask is not None:
@@ -114,10 +162,29 @@ def _numbers(maps: NDArray[np.float32], names: Sequence[str], mask: NDArray[Any]
     low, high = float(known.min()), float(known.max())
     ends = zip((low, (low + high) / 2, high), _scaled(np.array([0.0, 0.5, 1.0])).tolist(), strict=True)
     legend: Legend = [(f"{value:.4g}", tuple(color)) for value, color in ends]
-    return [(name, _between(each, low, high)) for name, each in shown], legend, []
+    panels = [(name, _between(each, low, high)) for name, each in shown]
+    if mask is not None and np.isfinite(mask).any():
+        error = np.abs(maps[0] - mask)
+        most = float(np.nanmax(error))
+        part = np.nan_to_num(error / max(most, np.finfo(np.float32).tiny))[..., None]
+        panels.append(
+            (f"error on the image, 0 to {most:.3g}", _over(pixels, np.array(ERROR, np.uint8), part))
+        )
+        legend.append(("largest error", ERROR))
+    return panels, legend
 
 
-_COLORS: Mapping[str, Callable[..., Parts]] = {
+def _over(
+    pixels: NDArray[np.uint8], colors: NDArray[np.uint8], where: NDArray[Any] | float = 1.0
+) -> NDArray[np.uint8]:
+    """Return an image in gray under transparent colors; `where` is a factor of the opacity of each pixel."""
+    gray = np.broadcast_to(pixels.mean(axis=2, keepdims=True), pixels.shape)
+    opacity = OPACITY * np.asarray(where, np.float64)
+    opacity = opacity[..., None] if opacity.ndim == 2 else opacity
+    return (gray * (1 - opacity) + colors * opacity).round().astype(np.uint8)
+
+
+_PANELS: Mapping[str, Callable[..., tuple[list[Panel], Legend]]] = {
     CLASS_MAPS.name: _classes,
     NUMBER_MAPS.name: _numbers,
 }
@@ -140,9 +207,11 @@ def _scaled(part: NDArray[Any]) -> NDArray[np.uint8]:
     return np.stack([np.interp(part, places, channel) for channel in SCALE.T], -1).round().astype(np.uint8)
 
 
-def _composed(panels: Sequence[Panel], legend: Legend, title: str) -> Image.Image:
+def _composed(
+    panels: Sequence[Panel], legend: Sequence[tuple[str, tuple[int, ...]]], title: str
+) -> Image.Image:
     """Return panels in a row with their titles above, and the legend below."""
-    pictures = [_sized(pixels) for _, pixels in panels]
+    pictures = [sized(pixels) for _, pixels in panels]
     width, height = pictures[0].size
     wide = max(width, 170)
     top = GAP + LINE * (2 if title else 1)
@@ -164,7 +233,7 @@ def _composed(panels: Sequence[Panel], legend: Legend, title: str) -> Image.Imag
     return page
 
 
-def _sized(pixels: NDArray[np.uint8]) -> Image.Image:
+def sized(pixels: NDArray[np.uint8]) -> Image.Image:
     """Return pixels as a panel: reduced to `SIDE`, or enlarged by a whole factor."""
     image, longer = Image.fromarray(pixels), max(pixels.shape[:2])
     if longer > SIDE:

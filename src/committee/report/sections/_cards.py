@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from committee.errors import printable
+from committee.errors import CommitteeError, printable
 from committee.predictions.checks import find
 from committee.predictions.table import Predictions
 from committee.report.blocks import Card
@@ -18,23 +19,26 @@ from committee.report.charts.heat import png_uri
 from committee.report.facts import Facts
 from committee.tasks.base import task_of
 
+log = logging.getLogger(__name__)
+
 LISTED = 20
 """Cards of a gallery."""
 VOTERS = 12
 """Members whose predictions a card lists, the best first."""
 SIDE, TINY = 192, 64
 QUALITY = 82
-NO_IMAGES = (
-    " The images are not shown: the decoded images of the store were deleted. They are decoded again by: "
-    "committee "
-    "train RECIPE, if the data set is still in its place."
-)
 
 
 def image_of(facts: Facts, sample: str) -> str:
     """Return the image of a sample as the address of a small file in the page itself; empty without one."""
     row = facts.rows.get(sample)
-    return "" if facts.images is None or row is None else uri(facts.images(row))
+    if facts.images is None or row is None:
+        return ""
+    try:
+        return uri(facts.images(row))
+    except CommitteeError as error:  # of the source, which may have changed
+        log.debug("%s", error)
+        return ""
 
 
 def uri(pixels: NDArray[np.uint8], side: int = SIDE) -> str:

@@ -11,7 +11,7 @@ from committee.report.blocks import Block, Card, Gallery
 from committee.report.cells import name_of
 from committee.report.details import label_text, votes_text
 from committee.report.facts import Facts
-from committee.report.sections._cards import LISTED, NO_IMAGES, image_of, votes_on
+from committee.report.sections._cards import LISTED, image_of, votes_on
 from committee.report.sections.base import ReportSection
 
 
@@ -38,7 +38,7 @@ class Disagreement(ReportSection):
         votes = votes_on(facts, [str(each["sample_id"]) for each in listed])
         cards = [_card(facts, each, cast) for each, cast in zip(listed, votes, strict=True)]
         text = f"The members of {name_of(report)}, on the rows that it was fitted on."
-        yield Gallery("Most disagreement", text + (NO_IMAGES if facts.images is None else ""), cards)
+        yield Gallery("Most disagreement", text + facts.about_images, cards)
 
 
 def _report(facts: Facts) -> Report | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from committee.report.blocks import Block, Gallery
 from committee.report.facts import Facts
-from committee.report.sections._cards import NO_IMAGES, cards_of
+from committee.report.sections._cards import cards_of
 from committee.report.sections._worst import worst_rows
 from committee.report.sections.base import ReportSection
 
@@ -49,4 +49,4 @@ class LabelErrors(ReportSection):
             "mean of the members. Look at them before you correct them: an image that is hard looks the same."
         )
         cards = cards_of(facts, found.rows, worst.places, lines)
-        yield Gallery("Least probable labels", text + (NO_IMAGES if facts.images is None else ""), cards)
+        yield Gallery("Least probable labels", text + facts.about_images, cards)

@@ -16,21 +16,23 @@ from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.sets import voting
 from committee.report.blocks import Block, Card, Gallery
 from committee.report.cells import name_of
+from committee.report.charts.heat import png_uri
 from committee.report.facts import Facts
-from committee.report.map_picture import map_picture
-from committee.report.sections._cards import NO_IMAGES, uri
+from committee.report.map_picture import map_panels, sized
+from committee.report.sections._cards import image_of, uri
 from committee.report.sections.base import ReportSection
 
-LISTED, WIDTH = 6, 1400
+LISTED, WIDTH = 6, 360
+Pairs = list[tuple[str, str]]
 TITLES = {"worst": "Worst images", "disagreements": "Images with most disagreement"}
 
 
 class MapImages(ReportSection):
-    """Galleries of an image, its mask and the prediction, side by side.
+    """Galleries of an image, its mask, the prediction, and both laid over the image.
 
     See Also
     --------
-    committee.report.map_picture.map_picture : Makes a picture.
+    committee.report.map_picture.map_panels : Makes the panels.
     """
 
     title = "Images with maps"
@@ -46,10 +48,7 @@ class MapImages(ReportSection):
         pictures = _Pictures(facts, report)
         for key, title in TITLES.items():
             listed = (report.get(key) or [])[:LISTED]
-            cards = [
-                Card(printable(str(each["sample_id"])), pictures.of(str(each["sample_id"])), _lines(each))
-                for each in listed
-            ]
+            cards = [pictures.card(each) for each in listed]
             if cards:
                 text = f"{name_of(report)}, test split.{pictures.note}"
                 yield Gallery(title, text, cards, wide=True)
@@ -67,33 +66,42 @@ class _Pictures:
         self.maps: MapsOfMembers | None = None
         record, store, name = facts.record, facts.store, str(report["name"])
         if record is None or stored_maps(store, record) is None:
-            self.note = NO_IMAGES
+            self.note = facts.about_images or " Masks and predictions are not shown: there is no record."
             return
         dataset: Dataset = open_dataset(None, store, folds=0, seed=0)
         self.maps = MapsOfMembers(store, dataset, "test", device=None)  # type: ignore[arg-type]
         rule = facts.combiner(name) if name in store.ensembles() else voting(dataset.task)
         self.model = Scored(rule, facts.deployed_of(name))
 
-    def of(self, sample: str) -> str:
-        """Return the picture of an image as the address of a file in the page itself; empty without one."""
+    def card(self, found: Mapping[str, Any]) -> Card:
+        """Return an image, its mask and prediction as panels, or what there is of them, and its scores."""
+        sample = str(found["sample_id"])
+        panels, legend = self._panels(sample)
+        return Card(printable(sample), "", _lines(found), panels=panels, legend=legend)
+
+    def _panels(self, sample: str) -> tuple[Pairs, Pairs]:
         row = self.facts.rows.get(sample)
         if self.maps is None or row is None:
-            return ""
+            image_alone = image_of(self.facts, sample)
+            return [("image", image_alone)] if image_alone else [], []
         dataset = self.maps.dataset
         assert dataset.maps is not None
         image, mask = np.array(dataset.maps.image(row)), np.array(dataset.maps.map(row))
         outputs = map_from_files(self.model, self.maps, row)
         if outputs is None:
             self.note = " Predictions are not shown: their maps are not stored (dataset.keep_maps)."
-            return uri(image, WIDTH)
-        picture = map_picture(
+            return [("image", uri(image, WIDTH))], []
+        found = map_panels(
             image.transpose(2, 0, 1),
             dataset.task.linked(outputs),
             dataset.class_names,
             dataset.target_type,
             mask=_first(mask),
         )
-        return uri(np.asarray(picture), WIDTH)
+        panels = [(name, uri(np.asarray(sized(pixels)), WIDTH)) for name, pixels in found.panels]
+        return panels, [
+            (printable(name), png_uri(np.array([[color]], np.uint8))) for name, color in found.legend
+        ]
 
 
 def _first(mask: NDArray[Any]) -> NDArray[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from committee.report.blocks import Block, Gallery
 from committee.report.facts import Facts
-from committee.report.sections._cards import NO_IMAGES, cards_of
+from committee.report.sections._cards import cards_of
 from committee.report.sections._worst import worst_rows
 from committee.report.sections.base import ReportSection
 
@@ -39,4 +39,4 @@ class Mistakes(ReportSection):
         text = f"{found.name}, {found.split} rows: the {len(worst.places)} {what}."
         title = "Most confident mistakes" if worst.are_wrong else "Largest errors"
         cards = cards_of(facts, found.rows, worst.places, lines)
-        yield Gallery(title, text + (NO_IMAGES if facts.images is None else ""), cards)
+        yield Gallery(title, text + facts.about_images, cards)
