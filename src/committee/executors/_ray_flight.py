@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import pickle
@@ -165,10 +166,30 @@ class Flight:
         if isinstance(found, Answer):
             return self._stored(tasks, found)
         node, lacking = found
-        log.warning("%s: %s; it makes no fits of this run", node, "; ".join(lacking))
-        self._avoided.append(node)
+        self._avoid(node, lacking)
         self._waiting += tasks
         return []
+
+    def _avoid(self, node: str, lacking: Sequence[str]) -> None:
+        """Send no more tasks to a node that joined during the run and lacks something.
+
+        Raises
+        ------
+        CommitteeError
+            No other node is left.
+        """
+        alive = {each["NodeID"]: each["NodeManagerAddress"] for each in self.ray.nodes() if each["Alive"]}
+        where, what = alive.get(node, node), "; ".join(lacking)
+        if node not in self._avoided:
+            log.warning("%s: %s; it makes no fits of this run", where, what)
+            self._avoided.append(node)
+        if alive.keys() <= set(self._avoided):
+            raise CommitteeError(
+                "executor ray",
+                expected="a node with what this process has",
+                got=f"none: {where}: {what}",
+                todo="Install the same versions on all nodes, and run the same command again.",
+            )
 
     def _lost(self, tasks: Sequence[Any], error: Exception) -> list[tuple[Any, Any]]:
         """Send the tasks one by one, if several were sent; return the reason why a single one was lost."""
@@ -216,11 +237,16 @@ class Flight:
             return
         ready, _ = self.ray.wait(flying, num_returns=len(flying), timeout=STOP_SECONDS)
         for each in ready:
-            found = attempt(lambda each=each: self.ray.get(each))  # type: ignore[misc]
-            if isinstance(found, Answer):
-                self._stored(self._flying[each], found)
-                for place, content in found.states.items():
-                    put(self.root / place, content)
+            # What Ray had not started yet raises the error of a task that was canceled.
+            with contextlib.suppress(self.ray.exceptions.RayError):
+                self._stopped(self._flying[each], self.ray.get(each))
+
+    def _stopped(self, tasks: Sequence[Any], found: Any) -> None:
+        """Store what tasks wrote until a signal stopped them."""
+        if isinstance(found, Answer):
+            self._stored(tasks, found)
+            for place, content in found.states.items():
+                put(self.root / place, content)
 
 
 def put(folder: Path, content: Content) -> None:

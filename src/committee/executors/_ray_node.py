@@ -11,6 +11,8 @@ from importlib import metadata
 from typing import Any
 
 BLOCKS, BLOCK = 64, 4096
+_CHECKED: dict[str, list[tuple[str, str, str]]] = {}
+"""What this process lacks of what drivers want; filled on nodes alone, since it is sent with `make`."""
 
 
 def sampled(path: str) -> str:
@@ -79,7 +81,10 @@ def _can_be_found(module: str) -> bool:
 
 def make(wanted: dict[str, Any], order: bytes, work: bytes, desk: Any) -> Any:
     """Do the tasks of an order on this node, unless it lacks something; then return its id and what."""
-    if lacking := differences(wanted):
+    key = repr(wanted)
+    if key not in _CHECKED:
+        _CHECKED[key] = differences(wanted)
+    if lacking := _CHECKED[key]:
         import ray
 
         node = ray.get_runtime_context().get_node_id()
