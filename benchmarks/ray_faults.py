@@ -200,7 +200,10 @@ def faults(top: Path, cases: list[str]) -> Iterator[tuple[str, str, bool, int, f
             line.split()[1] for line in first.lines if line.startswith("end") and line.endswith("finished")
         ]
         repeated += 0 if again else sum(done.count(fit) > 1 for fit in set(done))
-        same = contents(store) == answers["large" if words[0] == large[0] else "small"]
+        found, right = contents(store), answers["large" if words[0] == large[0] else "small"]
+        same = found == right
+        if not same:
+            print("differs:", *(name for name in found.keys() | right if found.get(name) != right.get(name)))
         return case, last[:60], same, repeated, time.monotonic() - start
 
     def kill_worker(drive: Drive) -> None:

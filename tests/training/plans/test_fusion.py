@@ -11,6 +11,7 @@ from committee.errors import UsageError
 from committee.images.view import CanvasSpec, frame
 from committee.predictions.table import Predictions
 from committee.recipe.runs import Fusion, Network
+from committee.store.commit import commit
 from committee.store.manifest import hash_file
 from committee.training.fit.embeddings import extract
 from committee.training.fit.predict import logits_of
@@ -37,7 +38,8 @@ def members(add_single, dataset, store, cpu, tmp_path, once):
     def fill(folder):
         for name in ("a", "b"):
             networks = {fit: store.checkpoint(name, fit) for fit in store.folds(name)}
-            extract(networks, dataset, folder / name, batch_size=64, device=cpu, trusted=True)
+            with commit(folder / name, kind="embeddings", fingerprint=name) as new:
+                extract(networks, dataset, new, batch_size=64, device=cpu, trusted=True)
 
     places = shutil.copytree(once("embeddings", fill), tmp_path / "embeddings")
     return {name: places / name for name in ("a", "b")}

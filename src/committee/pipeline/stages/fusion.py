@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -22,7 +21,7 @@ from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.stages.base import Names, Stage, Verbs, enabled
 from committee.recipe.model import Recipe
 from committee.recipe.runs import Fusion as Section
-from committee.store.commit import commit
+from committee.store.commit import commit, remove
 from committee.store.layout import Store
 from committee.store.manifest import digest, is_done
 from committee.training.fit.embeddings import extract
@@ -162,7 +161,7 @@ def extracted(
     """Extract the embeddings of members to files, and yield the folder of each member.
 
     Stored embeddings are reused if they are of the same networks and images, and replaced otherwise. If
-    `keep` is false, missing embeddings are extracted to temporary folders, which are deleted after the block.
+    `keep` is false, missing embeddings are extracted to the cache, and removed after the block.
     """
     with contextlib.ExitStack() as stack:
         places = {}
@@ -170,16 +169,13 @@ def extracted(
             place = context.store.fusion_embeddings(name)
             fingerprint = digest([context.sources([name]), context.dataset.fingerprint])
             if not is_done(place, fingerprint):
-                if keep:
-                    if place.exists():
-                        log.warning(
-                            "%s: the embeddings are of other networks or images and are replaced", place
-                        )
-                    with commit(place, kind="embeddings", fingerprint=fingerprint, member=name) as new:
-                        _extract(context, name, new)
-                else:
-                    place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                    _extract(context, name, place)
+                if not keep:
+                    place = context.store.cache(f"embeddings-{fingerprint[:16]}")
+                    stack.callback(remove, place)
+                elif place.exists():
+                    log.warning("%s: the embeddings are of other networks or images and are replaced", place)
+                with commit(place, kind="embeddings", fingerprint=fingerprint, member=name) as new:
+                    _extract(context, name, new)
             places[name] = place
         yield places
 

@@ -194,8 +194,8 @@ class SoupPlan(Derived):
         return _Networks(places, self._load)
 
     def __getstate__(self) -> dict[str, object]:
-        """Return the state for another process, without the function that keeps networks in memory."""
-        return {key: value for key, value in vars(self).items() if key != "_load"}
+        """Return the state for another process, without the networks that are kept in memory."""
+        return {key: value for key, value in vars(self).items() if key != "_load"} | {"_prepared": {}}
 
     @functools.cached_property
     def _load(self) -> Callable[[Path], Member]:

@@ -1,0 +1,93 @@
+"""The working store of a node: what is brought, once, and verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from committee.errors import StoreError
+from committee.executors._ray_desk import Desk
+from committee.executors._ray_flight import put, share_of_gpu
+from committee.executors._ray_mirror import Mirror
+from committee.executors._ray_task import _contents
+from committee.store.commit import commit
+from committee.store.layout import Store
+from committee.store.manifest import read_manifest
+
+
+class Near(Mirror):
+    """A mirror whose desk is in this process; it counts what it reads."""
+
+    def __init__(self, root: Path, desk: Desk) -> None:
+        super().__init__(root, desk)
+        self.read = list[str]()
+
+    def _ask(self, what: str, *arguments: Any) -> Any:
+        if what == "read":
+            self.read.append(arguments[0])
+        return getattr(self.desk, what)(*arguments)
+
+
+@pytest.fixture
+def near(store: Store, tmp_path: Path) -> Near:
+    write(store, "first")
+    return Near(tmp_path / "node", Desk(str(store.root)))
+
+
+def write(store: Store, text: str) -> None:
+    with commit(store.checkpoint("net", 0), kind="example", fingerprint=text) as new:
+        (new / "inner").mkdir()
+        (new / "inner" / "weights.bin").write_text(text * 100)
+
+
+def test_a_folder_is_brought_when_its_path_is_asked_for_and_once(near: Near, store: Store) -> None:
+    own = near.store(".")
+    place = own.checkpoint("net", 0)
+    assert read_manifest(place).fingerprint == "first" and place.is_relative_to(near.root)
+    known = len(near.read)
+    assert own.folds("net") == ("fold_0",) and own.checkpoint("net", "refit").exists() is False
+    assert len(near.read) == known
+    write(store, "second")
+    assert read_manifest(own.checkpoint("net", 0)).fingerprint == "second" and len(near.read) > known
+
+
+def test_a_file_that_the_node_sees_is_not_brought(near: Near, store: Store) -> None:
+    place = "checkpoints/net/fold_0/inner/weights.bin"
+    assert near.file(place) == (store.root / place).absolute() and near.read == []
+    hidden = Desk(str(store.root))
+    hidden.described = lambda place: ("/nowhere/weights.bin", "digest")  # type: ignore[method-assign]
+    far = Near(near.root, hidden)
+    assert far.file("checkpoints/net/fold_0/manifest.json").is_relative_to(near.root)
+    (store.root / "loose.npy").write_text("no stored folder")
+    with pytest.raises(StoreError) as error:
+        far.file("loose.npy")
+    assert str(error.value) == (
+        "/nowhere/weights.bin: expected a file that all nodes see, or one in a folder of the store, got one "
+        "that only the driver sees. Put it on a shared disk."
+    )
+
+
+def test_only_files_of_the_store_are_read(near: Near) -> None:
+    for place in ("../secret", "/etc/passwd", "checkpoints/../../secret"):
+        with pytest.raises(StoreError):
+            near.desk.read(place, 0)
+
+
+def test_what_arrives_is_verified_before_it_is_in_the_store(near: Near, store: Store) -> None:
+    (content,) = _contents([store.checkpoint("net", 0)], store.root).values()
+    put(store.checkpoint("twin", 0), content)
+    assert read_manifest(store.checkpoint("twin", 0)).fingerprint == "first"
+    damaged = {name: values.copy() for name, values in content.items()}
+    damaged["inner/weights.bin"][3] ^= 1
+    with pytest.raises(StoreError, match="expected the content that was stored, got other bytes"):
+        put(store.checkpoint("other", 0), damaged)
+    assert store.folds("other") == ()
+
+
+@pytest.mark.parametrize(
+    ("memory", "share"), [(0.01, 1 / 33), (0.3, 1 / 3), (0.48, 0.5), (0.6, 1.0), (1.0, 1.0)]
+)
+def test_a_gpu_is_shared_by_measured_memory(memory: float, share: float) -> None:
+    assert share_of_gpu(memory) == share
