@@ -169,5 +169,6 @@ def test_a_soup_is_a_network_of_its_own(trained, dataset, store, cpu):
 
 def test_a_plan_with_networks_in_memory_is_sent_to_other_processes_without_them():
     plan = SoupPlan.__new__(SoupPlan)
-    vars(plan).update(members=("a", "b"), _load=functools.lru_cache(2)(str))
-    assert vars(pickle.loads(pickle.dumps(plan))) == {"members": ("a", "b")}
+    load = functools.lru_cache(2)(str)
+    vars(plan).update(members=("a", "b"), _load=load, _prepared={"fold_0": load})
+    assert vars(pickle.loads(pickle.dumps(plan))) == {"members": ("a", "b"), "_prepared": {}}
