@@ -1,15 +1,11 @@
 """Size, seconds and memory of the report of a store with 200 members and 50,000 out-of-fold rows.
 
 The members are simulated predictions of 10 classes with 10,000 test rows, 32 x 32 images, and tables of
-epochs; no network runs. There are also two ensembles of all members. The second question is why the package
-draws its charts as SVG itself: how large the page is with the script of a plotting library, if one is
-installed, and how long twenty charts take in matplotlib.
+epochs; no network runs. There are also two ensembles of all members.
 """
 
 from __future__ import annotations
 
-import importlib
-import io
 import resource
 import subprocess
 import sys
@@ -19,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Row, absent, compare, installed, main, seconds
+from harness import Row, main, seconds
 
 from committee.combiners.base import build
 from committee.images.cache import cache_folder
@@ -28,8 +24,6 @@ from committee.images.view import CanvasSpec
 from committee.pipeline.shared.draws import write_draws
 from committee.pipeline.shared.records import RECORD, member_source, model_source
 from committee.predictions.table import Predictions
-from committee.report.charts.frame import Frame
-from committee.report.charts.scale import Scale
 from committee.scoring.draws import Draws
 from committee.store.commit import commit, write_json
 from committee.store.layout import Store
@@ -198,70 +192,11 @@ def measure(quick: bool) -> list[Row]:
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             taken, peak = map(float, done.stdout.split()[-2:])
         size = page.stat().st_size / 1e6
-    found = [
+    return [
         Row("report: seconds", work, "", taken, target=30),
         Row("report: size", work, "", size, target=10, unit="MB"),
         Row("report: peak memory", work, "", peak / 1024, unit="MB"),
     ]
-    return [
-        *found,
-        *(_script(name, size) for name in SCRIPTS),
-        _charts(2 if quick else 20, 1 if quick else 7),
-    ]
-
-
-def _charts(number: int, rounds: int) -> Row:
-    """Return how long charts with a line of 240 points take, against matplotlib's SVG."""
-    question, work = "report: seconds of charts", f"{number} lines of 240 points as SVG"
-    if not installed("matplotlib"):
-        return absent(question, work, "matplotlib", None, "matplotlib")
-    from matplotlib.figure import Figure
-
-    places = np.arange(240)
-
-    def ours() -> None:
-        for _ in range(number):
-            frame = Frame(Scale(0, 240), Scale(0, 240), "epoch", "loss")
-            frame.line(places, places, 0, "fit")
-            frame.svg("a line")
-
-    def theirs() -> None:
-        for _ in range(number):
-            figure = Figure(figsize=(5, 3))
-            figure.add_subplot().plot(places, places)
-            figure.savefig(io.BytesIO(), format="svg")
-
-    return Row(question, work, "matplotlib", *compare(ours, theirs, rounds))
-
-
-SCRIPTS = {
-    "plotly": "plotly.offline.get_plotlyjs",
-    "bokeh": "bokeh.resources.INLINE.js_raw",
-    "vl_convert": "vl_convert.javascript_bundle",
-}
-
-
-def _script(package: str, size: float) -> Row:
-    """Return how much larger a page is with the script that a plotting library needs in it."""
-    question, work = "report: size with the script of a plotting library", f"a page of {size:.2f} MB"
-    if not installed(package):
-        return absent(question, work, package, None, package)
-    module, *names = SCRIPTS[package].split(".")
-    value: Any = importlib.import_module(f"{module}.{names[0]}" if len(names) > 1 else module)
-    for name in names[1:] if len(names) > 1 else names:
-        value = getattr(value, name)
-    script = value() if callable(value) else "".join(value)
-    more = len(script.encode()) / 1e6
-    return Row(
-        question,
-        work,
-        package,
-        size,
-        (size + more) / size,
-        (size + more) / size,
-        (size + more) / size,
-        unit="MB",
-    )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from markupsafe import Markup
-
-EMPTY = Markup()
+from committee.report.bars import Bar
+from committee.report.charts.drawing import Spec
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Cell:
     text : str
     sort : float or None
         The number by which the column is sorted, in place of the text.
-    drawing : Markup
-        A small drawing beside the text.
+    bar : Bar or None
+        What is drawn beside the text.
     style : str
         Class of the style sheet.
     note : str
@@ -54,7 +53,7 @@ class Cell:
 
     text: str
     sort: float | None = None
-    drawing: Markup = EMPTY
+    bar: Bar | None = None
     style: str = ""
     note: str = ""
 
@@ -80,7 +79,7 @@ class Table:
 
     See Also
     --------
-    Cell : A cell with a drawing, or a number to sort by.
+    Cell : A cell with a bar, or a number to sort by.
     """
 
     kind: ClassVar[str] = "table"
@@ -100,29 +99,37 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with a title, a legend and a caption.
+    """A chart with a title, a legend and a caption.
 
     Attributes
     ----------
     title : str
-    drawing : Markup
+    spec : dict or None
+        What functions of `report.charts` return: the chart as a specification of Vega-Lite. None where the
+        packages that draw charts are not installed: the caption, and tables beside, say the same.
     caption : str
+        What the chart shows, in words.
     legend : sequence of (int or None, str)
-        Number of the color of each series, and its name.
+        Number of the color of each series, and its name. Those who click on a name see this series alone.
     wide : bool
         Whether the chart has the whole width.
 
     See Also
     --------
-    committee.report.charts.frame.Frame : Makes drawings.
+    committee.report.charts.lines.lines : Makes a chart of lines.
     """
 
     kind: ClassVar[str] = "chart"
     title: str
-    drawing: Markup
+    spec: Spec | None
     caption: str = ""
     legend: Sequence[tuple[int | None, str]] = ()
     wide: bool = False
+
+    @property
+    def described(self) -> str:
+        """The chart in one text, for screen readers."""
+        return f"{self.title}. {self.caption}".strip()
 
 
 @dataclass(frozen=True)

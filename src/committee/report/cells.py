@@ -8,9 +8,8 @@ from typing import Any
 from committee.errors import printable
 from committee.metrics.named import METRICS
 from committee.pipeline.shared.reports import Report
+from committee.report.bars import Scale, interval_bar
 from committee.report.blocks import Cell
-from committee.report.charts.bars import interval_bar
-from committee.report.charts.scale import Scale
 from committee.report.text import has_unit
 
 

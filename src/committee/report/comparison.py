@@ -13,9 +13,9 @@ from committee.metrics.named import METRICS
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.reports import Report
 from committee.predictions.checks import find
+from committee.report.bars import interval_bar
 from committee.report.blocks import Block, Cell, Table, Text
 from committee.report.cells import interval_cell, latency, name_of, scale_of
-from committee.report.charts.bars import interval_bar
 from committee.report.facts import Outputs
 from committee.report.page import Part, rendered
 from committee.report.sides import Side, side_of

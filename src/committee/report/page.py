@@ -6,7 +6,7 @@ import base64
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from committee._version import __version__
 from committee.base.text import count
 from committee.errors import CommitteeError, printable
 from committee.recipe.model import CostBudget
-from committee.report.blocks import Block, Text
-from committee.report.charts.svg import color
+from committee.report.blocks import Block, Chart, Details, Row, Text
+from committee.report.charts.drawing import EXTRA, script
+from committee.report.charts.theme import CONFIG, key
 from committee.report.facts import Facts
 from committee.report.sections.base import SECTIONS, ReportSection
 from committee.store.commit import write_file
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 FILE = "report.html"
 """Name of the report in the folder of a store."""
 TEMPLATES = Path(__file__).with_name("templates")
+NOT_DRAWN = (
+    "The charts are not drawn, because their packages are not installed: the sentences and tables say "
+    f"the same. To have them, run: pip install 'committee[{EXTRA}]', and then: committee report"
+)
 
 
 @dataclass(frozen=True)
@@ -103,18 +108,36 @@ def rendered(title: str, subtitle: str, parts: Sequence[Part]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["breakable"] = _breakable
-    style, script = (_asset(name) for name in ("style.css", "script.js"))
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    charts = [chart for part in parts for chart in _charts(part.blocks)]
+    drawn = [chart for chart in charts if chart.spec is not None]
+    scripts = [_asset("script.js")]
+    if drawn:
+        scripts.append(f"{script()}\n{_asset('charts.js')}".replace("</script", r"<\/script"))
+    style = _asset("style.css")
     return environment.get_template("page.html").render(
         title=title,
         subtitle=subtitle,
         sections=parts,
         style=Markup(style),
         style_hash=_hash(style),
-        script=Markup(script),
-        script_hash=_hash(script),
+        scripts=[{"text": Markup(text), "hash": _hash(text)} for text in scripts],
+        drawn=bool(drawn),
+        not_drawn="" if len(drawn) == len(charts) else NOT_DRAWN,
+        config=CONFIG,
         version=__version__,
-        color=color,
+        key=key,
     )
+
+
+def _charts(blocks: Sequence[Block]) -> Iterator[Chart]:
+    for block in blocks:
+        if isinstance(block, Chart):
+            yield block
+        elif isinstance(block, Row):
+            yield from block.charts
+        elif isinstance(block, Details):
+            yield from _charts(block.blocks)
 
 
 def _blocks(section: ReportSection, facts: Facts) -> list[Block]:

@@ -1,121 +1,90 @@
-"""Heat maps: squares with their values for few rows, and a picture for many."""
+"""Heat maps: a square for each pair of names, with its value in it if there are few."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image
 
-from committee.report.charts.svg import drawing, tag
+from committee.report.charts.drawing import drawn, layered, table
+from committee.report.charts.theme import LINE, TEXT, color
 
 WRITTEN = 12
 """Largest number of rows whose values are written into their squares."""
-DRAWN = 40
-"""Largest number of rows that are drawn as squares with titles; more are one picture."""
-SQUARE, MARGIN, LETTERS = 30.0, 6.2, 16
-LEAST = 440.0
-"""Width of other charts, so that letters have the same size."""
+SIDE, LEAST_SIDE, MOST_HEIGHT = 32, 7, 480
+"""Height of a square in pixels, the least of many, and about the most of all."""
+SHORT = 3
+"""Letters of names of columns that are written horizontally."""
 STRONG = 0.55
-COLOR = (11, 94, 168)
+"""Share from which the text in a square is light."""
 
 
+@drawn
 def heat_map(
-    values: NDArray[np.float64],
+    shares: NDArray[np.float64],
     rows: Sequence[str],
     columns: Sequence[str],
-    label: str,
-    texts: Sequence[Sequence[str]] | None = None,
-) -> Markup:
-    """Return a heat map of shares `[R, C]` from 0 to 1, in shades of one color; NaN is empty.
+    texts: Sequence[Sequence[str]],
+    x_title: str,
+    y_title: str,
+) -> Any:
+    """Return a heat map in shades of one color.
 
     Parameters
     ----------
-    values : float array [R, C]
+    shares : float array [R, C]
+        From 0 to 1; squares with 0 or NaN are left out.
     rows, columns : sequence of str
-        Their names, which are shortened; titles have the whole names.
-    label : str
-        Description for screen readers.
-    texts : nested sequence of str, optional
-        What is written in the squares; by default, the value as two digits.
+        Their names.
+    texts : nested sequence of str
+        The value of each square.
+    x_title, y_title : str
+        What columns and rows are.
+
+    Returns
+    -------
+    dict or None
+        The specification of Vega-Lite; None where altair is not installed.
     """
-    if max(values.shape) > DRAWN:
-        return _picture(values, label)
-    left = MARGIN * min(max(map(len, rows)), LETTERS) + 8
-    top = MARGIN * min(max(map(len, columns)), LETTERS) * 0.75 + 12
-    written = texts or [[f"{value:.2f}" for value in row] for row in values.tolist()]
-    marks = [
-        _square(
-            values[row, column],
-            left + column * SQUARE,
-            top + row * SQUARE,
-            f"{rows[row]}, {columns[column]}: {written[row][column]}",
-            written[row][column],
-            max(values.shape) <= WRITTEN,
-        )
-        for row in range(len(rows))
-        for column in range(len(columns))
+    import altair as alt
+
+    known = np.argwhere(np.nan_to_num(shares) > 0).tolist()
+    data = [
+        {"row": rows[r], "column": columns[c], "share": float(shares[r, c]), "text": texts[r][c]}
+        for r, c in known
     ]
-    for row, name in enumerate(rows):
-        y = top + row * SQUARE + SQUARE / 2 + 4
-        marks.append(
-            tag("text", _short(name), tag("title", name), x=left - 5, y=y, class_="tick", text_anchor="end")
-        )
-    for column, name in enumerate(columns):
-        x = left + column * SQUARE + SQUARE / 2
-        turned = f"rotate(-40 {x:g} {top - 5:g})"
-        marks.append(
-            tag("text", _short(name), tag("title", name), x=x, y=top - 5, class_="tick", transform=turned)
-        )
-    width, height = left + len(columns) * SQUARE + 0.65 * top, top + len(rows) * SQUARE + 2
-    return drawing(label, max(width, LEAST), height, *marks)
-
-
-def _square(value: float, x: float, y: float, title: str, text: str, is_written: bool) -> Markup:
-    known = np.isfinite(value)
-    inner = [tag("title", title)]
-    square = tag(
-        "rect",
-        *inner,
-        x=x,
-        y=y,
-        width=SQUARE - 1,
-        height=SQUARE - 1,
-        class_="heat",
-        fill_opacity=f"{min(max(float(value), 0.0), 1.0):.3f}" if known else "0",
+    side = min(SIDE, max(LEAST_SIDE, MOST_HEIGHT // len(rows)))
+    base = alt.Chart(table(data)).encode(
+        x=_names(
+            alt.X,
+            "column",
+            columns,
+            x_title,
+            orient="top",
+            labelAngle=0 if max(map(len, columns)) <= SHORT else -40,
+        ),
+        y=_names(alt.Y, "row", rows, y_title),
     )
-    if not is_written or not known or (not text or text == "0"):
-        return square
-    strong = "value strong" if value > STRONG else "value"
-    size = "9" if len(text) > 3 else None
-    return square + tag(
-        "text",
-        text,
-        x=x + SQUARE / 2 - 0.5,
-        y=y + SQUARE / 2 + 4,
-        class_=strong,
-        text_anchor="middle",
-        font_size=size,
+    square = base.mark_rect(color=color(0), stroke=LINE, strokeWidth=0.5).encode(
+        fillOpacity=alt.FillOpacity("share:Q", scale=None), tooltip=_tooltip(x_title, y_title)
     )
+    is_strong = alt.when(f"datum.share > {STRONG}").then(alt.value("var(--page)"))
+    text = base.mark_text().encode(text="text:N", color=is_strong.otherwise(alt.value(TEXT)))
+    layers = [square, text] if max(shares.shape) <= WRITTEN else [square]
+    return layered(*layers, height=side * len(rows))
 
 
-def _picture(values: NDArray[np.float64], label: str) -> Markup:
-    """Return a PNG picture with one pixel for each value."""
-    shares = np.clip(np.nan_to_num(values), 0, 1)[..., None]
-    pixels = (255 - shares * (255 - np.array(COLOR))).round().astype(np.uint8)
-    return tag("img", class_="pixels", alt=label, src=png_uri(pixels))
+def _names(channel: Any, field: str, names: Sequence[str], title: str, **axis: Any) -> Any:
+    import altair as alt
+
+    shown = alt.Axis(labelLimit=110, domain=False, ticks=False, grid=False, labelOverlap=True, **axis)
+    return channel(f"{field}:N", sort=None, scale=alt.Scale(domain=list(names)), title=title, axis=shown)
 
 
-def png_uri(pixels: NDArray[np.uint8]) -> str:
-    """Return an image, uint8 `[H, W, 3]` or `[H, W]`, as the address of a PNG file in the page itself."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+def _tooltip(x_title: str, y_title: str) -> list[Any]:
+    import altair as alt
 
-
-def _short(name: str) -> str:
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
+    names = {"row": y_title, "column": x_title, "text": "value"}
+    return [alt.Tooltip(f"{field}:N", title=title) for field, title in names.items()]

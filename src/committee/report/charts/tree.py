@@ -3,65 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
-from committee.report.charts.svg import drawing, tag
+from committee.report.charts.drawing import drawn, layered, table
+from committee.report.charts.theme import color
 
-WIDTH, LINE, LETTERS, LETTER = 440.0, 22.0, 18, 6.4
+LINE, MARGIN = 22, 10
+"""Height of an item, and of what is above and below all of them, in pixels."""
+STEP = 10
+"""Distance of two leaves in the places that scipy returns; the first is at half of it."""
 
 
-def dendrogram(distances: NDArray[np.float64], names: Sequence[str], label: str) -> tuple[Markup, list[int]]:
-    """Return the drawing of average-linkage clusters, and the order of the leaves from top to bottom.
+def clusters(distances: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the average-linkage clusters of items, as scipy places them in a dendrogram.
 
     Parameters
     ----------
     distances : float array [M, M]
         Symmetric, with zeros on the diagonal; M is at least 2.
-    names : sequence of str
-        The names of the leaves.
-    label : str
-        Description for screen readers.
+
+    Returns
+    -------
+    dict
+        `leaves`, the items in the order in which they are drawn; `icoord` and `dcoord`, the places and
+        distances of the corners of each pair.
     """
-    from scipy.cluster.hierarchy import linkage, to_tree
+    from scipy.cluster.hierarchy import dendrogram, linkage
     from scipy.spatial.distance import squareform
 
-    clean = (distances + distances.T) / 2
+    clean = np.maximum((distances + distances.T) / 2, 0)
     np.fill_diagonal(clean, 0)
-    links = linkage(squareform(np.maximum(clean, 0), checks=False), "average", optimal_ordering=True)
-    root = to_tree(links)
-    order = [int(place) for place in root.pre_order()]
-    top = float(links[:, 2].max()) or 1.0
-    left, right = LETTER * min(max(map(len, names)), LETTERS) + 14, WIDTH - 12
-    marks: list[Markup] = []
+    links = linkage(squareform(clean, checks=False), "average", optimal_ordering=True)
+    found: dict[str, Any] = dendrogram(links, no_plot=True)
+    return found
 
-    def x(height: float) -> float:
-        return left + height / top * (right - left)
 
-    def draw(node: object) -> float:
-        if node.is_leaf():  # type: ignore[attr-defined]
-            return LINE * (order.index(node.id) + 0.7)  # type: ignore[attr-defined]
-        one, two = node.get_left(), node.get_right()  # type: ignore[attr-defined]
-        first, second, place = draw(one), draw(two), x(node.dist)  # type: ignore[attr-defined]
-        path = f"M{x(one.dist):.1f} {first:.1f}H{place:.1f}V{second:.1f}H{x(two.dist):.1f}"
-        marks.append(tag("path", tag("title", f"{node.dist:.4g}"), d=path, class_="thin c0"))  # type: ignore[attr-defined]
-        return (first + second) / 2
+@drawn
+def tree(found: dict[str, Any], names: Sequence[str], title: str) -> Any:
+    """Return the dendrogram of clusters.
 
-    draw(root)
-    for row, place in enumerate(order):
-        name = names[place]
-        short = name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
-        marks.append(
-            tag(
-                "text",
-                short,
-                tag("title", name),
-                x=left - 6,
-                y=LINE * (row + 0.7) + 4,
-                class_="tick",
-                text_anchor="end",
-            )
+    Parameters
+    ----------
+    found : dict
+        What `clusters` returns.
+    names : sequence of str
+        The names of the items, in the order of `leaves`.
+    title : str
+        What distances are.
+
+    Returns
+    -------
+    dict or None
+        The specification of Vega-Lite; None where altair is not installed.
+    """
+    import altair as alt
+
+    rows = [
+        {"pair": pair, "corner": corner, "x": distance, "y": place / STEP - 0.5, "joined": max(distances)}
+        for pair, (places, distances) in enumerate(zip(found["icoord"], found["dcoord"], strict=True))
+        for corner, (place, distance) in enumerate(zip(places, distances, strict=True))
+    ]
+    axis = alt.Axis(values=[*range(len(names))], labelExpr="names[datum.value]", grid=False)
+    ends = alt.Scale(domain=[-0.5, len(names) - 0.5], reverse=True, nice=False)
+    chart = (
+        alt.Chart(table(rows))
+        .mark_line(color=color(0), strokeWidth=1.5, strokeJoin="round")
+        .encode(
+            x=alt.X("x:Q", title=title, scale=alt.Scale(zero=True, nice=False)),
+            y=alt.Y("y:Q", title=None, axis=axis, scale=ends),
+            detail="pair:N",
+            order="corner:Q",
+            tooltip=[alt.Tooltip("joined:Q", title=title)],
         )
-    return drawing(label, WIDTH, LINE * (len(order) + 0.4), *marks), order
+    )
+    named = alt.param(name="names", value=list(names))
+    return layered(chart, height=LINE * len(names) + 2 * MARGIN).add_params(named)

@@ -15,7 +15,6 @@ from committee.errors import CommitteeError, printable
 from committee.predictions.checks import find
 from committee.predictions.table import Predictions
 from committee.report.blocks import Card
-from committee.report.charts.heat import png_uri
 from committee.report.facts import Facts
 from committee.tasks.base import task_of
 
@@ -43,13 +42,12 @@ def image_of(facts: Facts, sample: str) -> str:
 
 def uri(pixels: NDArray[np.uint8], side: int = SIDE) -> str:
     """Return an image, uint8 `[H, W, channels]`, as JPEG of at most `side` pixels; tiny ones as PNG."""
-    image = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-    if max(image.shape[:2]) <= TINY:
-        return png_uri(image)
-    picture, file = Image.fromarray(image), io.BytesIO()
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    kind = "PNG" if max(picture.size) <= TINY else "JPEG"
     picture.thumbnail((side, side))
-    picture.save(file, "JPEG", quality=QUALITY, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    file = io.BytesIO()
+    picture.save(file, kind, quality=QUALITY, optimize=True)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def cards_of(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from committee.errors import printable
+from committee.report.bars import Scale, value_bar
 from committee.report.blocks import Block, Cell, Table, Text
 from committee.report.cells import name_of
-from committee.report.charts.bars import value_bar
-from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 

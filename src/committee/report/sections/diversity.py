@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from committee.errors import printable
 from committee.metrics.diversity import pairwise_diversity
 from committee.report.blocks import Block, Chart, Row
 from committee.report.charts.heat import heat_map
-from committee.report.charts.tree import dendrogram
+from committee.report.charts.tree import clusters, tree
 from committee.report.facts import COMPARED, Facts
 from committee.report.sections.base import ReportSection
 
@@ -40,7 +41,8 @@ class Diversity(ReportSection):
         if len(rows) > ROWS:
             rows = rows.rows(np.sort(np.random.default_rng(0).permutation(len(rows))[:ROWS]))
         found = pairwise_diversity(rows, "disagreement")
-        tree, order = dendrogram(found, [printable(name) for name in rows.members], "Members by disagreement")
+        groups = clusters(found)
+        order = groups["leaves"]
         found = found[np.ix_(order, order)]
         names = [printable(rows.members[place]) for place in order]
         most = float(found.max()) or 1.0
@@ -50,17 +52,25 @@ class Diversity(ReportSection):
             if facts.reports[0].get("confusion") is not None
             else "mean squared difference in units of the variance"
         )
-        caption = f"Disagreement on {len(rows)} rows: {what}; the largest is {most:.4g}."
+        caption = f"Disagreement on {len(rows)} rows: {what}. {_extremes(found, names)}"
         if len(facts.singles) > COMPARED:
             caption += f" The best {COMPARED} of {len(facts.singles)} members."
-        drawing = heat_map(found / most, names, names, caption, texts)
+        pairs = heat_map(found / most, names, names, texts, "member", "other member")
+        joined = "Members that are joined further left err on the same rows (average linkage)."
         yield Row(
             [
-                Chart("Pairs of members", drawing, caption),
-                Chart(
-                    "Groups of members",
-                    tree,
-                    "Members that are joined further left err on the same rows (average linkage).",
-                ),
+                Chart("Pairs of members", pairs, caption),
+                Chart("Groups of members", tree(groups, names, "disagreement"), joined),
             ]
         )
+
+
+def _extremes(found: NDArray[np.float64], names: Sequence[str]) -> str:
+    """Return in words which of the pairs are most and least alike."""
+    above = np.triu_indices(len(names), 1)
+    values = found[above]
+    (one, other), (first, second) = (
+        (names[above[0][place]], names[above[1][place]]) for place in (values.argmin(), values.argmax())
+    )
+    least = f"It is smallest between {one} and {other} ({values.min():.4g})"
+    return f"{least}, and largest between {first} and {second} ({values.max():.4g})."

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from committee.pipeline.shared.rankings import ranking_of
-from committee.report.blocks import Block, Cell, Table
-from committee.report.cells import name_of, scale_of
-from committee.report.charts.bars import interval_bar
+from committee.report.blocks import Block, Cell, Chart, Table
+from committee.report.cells import name_of
+from committee.report.charts.forest import SERIES, forest
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 from committee.report.text import score
 
+DRAWN = 30
+"""Most models of a chart."""
+
 
 class Gains(ReportSection):
-    """A table for the ranking metric and for the one beside it, each gain as an interval around its value.
+    """A forest plot and a table for the ranking metric, and for the one beside it.
 
     See Also
     --------
@@ -39,13 +42,11 @@ class Gains(ReportSection):
             ]
             if not listed:
                 continue
-            scale = scale_of([gain for _, gain in listed], zero=True)
             listed.sort(key=lambda each: -each[1]["value"])
             others = {str(gain["against"]) for _, gain in listed}
             rows = [
                 [
                     name,
-                    Cell("", gain["value"], interval_bar(gain, scale, _color(gain), zero=True)),
                     Cell(score(metric, gain), gain["value"], style="score"),
                     _verdict(gain, named=len(others) > 1),
                 ]
@@ -57,14 +58,27 @@ class Gains(ReportSection):
                 "better. The limits hold for all models of the table together: a gain is proven if its "
                 "interval is above 0."
             )
-            yield Table(["model", "difference", f"{metric} gain", "verdict"], rows, metric, note)
+            yield _chart(metric, listed, note)
+            yield Table(["model", f"{metric} gain", "verdict"], rows, filtered=len(rows) > DRAWN)
+
+
+def _chart(metric: str, listed: Sequence[tuple[str, Mapping[str, Any]]], note: str) -> Chart:
+    """Return the forest plot of the largest gains."""
+    shown = [
+        {
+            "name": name,
+            "series": "proven" if gain["proven"] else "not proven",
+            **{key: gain[key] for key in ("value", "low", "high")},
+        }
+        for name, gain in listed[:DRAWN]
+    ]
+    if len(listed) > DRAWN:
+        note += f" The {DRAWN} largest of {len(listed)} are drawn."
+    legend = [(series, name) for name, series in SERIES.items()]
+    return Chart(f"Gain in {metric}", forest(shown, f"gain in {metric}"), note, legend, wide=True)
 
 
 def _verdict(gain: Mapping[str, Any], named: bool) -> Cell:
     """Return whether a gain is proven and, if models are compared with different members, with which."""
     text, style = ("proven", "proven") if gain["proven"] else ("not proven", "muted")
     return Cell(text, style=style, note=f"against the {gain['against']}" if named else "")
-
-
-def _color(gain: Mapping[str, Any]) -> int | None:
-    return 2 if gain["proven"] else None

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.reports import Report
+from committee.report.bars import Scale
 from committee.report.blocks import Block, Cell, Table
 from committee.report.cells import better, interval_cell, latency, name_of, scale_of, size
-from committee.report.charts.scale import Scale
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 from committee.report.text import OVER_CALIBRATED, gain_in_words, is_over_calibrated

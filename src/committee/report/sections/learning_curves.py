@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from committee.base.text import duration
+from committee.base.text import count, duration
 from committee.errors import printable
 from committee.report.blocks import Block, Chart, Row, Text
-from committee.report.charts.frame import Frame
-from committee.report.charts.scale import Scale
+from committee.report.charts.axes import Axis
+from committee.report.charts.lines import Line, lines
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 
@@ -60,20 +60,23 @@ def _chart(name: str, fits: Mapping[str, Rows]) -> Chart:
     shown = [
         key for key in SERIES if any(_number(row, key) is not None for rows in fits.values() for row in rows)
     ]
-    lines = {
-        (fit, key): [(_number(row, "epoch") or 0.0, _number(row, key)) for row in rows]
-        for fit, rows in fits.items()
-        for key in shown
-    }
-    values = [y for line in lines.values() for _, y in line if y is not None]
-    longest = max(x for line in lines.values() for x, _ in line) if lines else 1.0
-    frame = Frame(Scale(1, max(longest, 2)), Scale.of(values), "epoch", "loss")
-    for (fit, key), line in lines.items():
-        xs, ys = [x for x, _ in line], [math.nan if y is None else y for _, y in line]
-        frame.line(xs, ys, SERIES[key][0], f"{fit}: {SERIES[key][1]}", "line" if fit == "refit" else "thin")
-        if len(xs) == 1 and math.isfinite(ys[0]):
-            frame.point(xs[0], ys[0], SERIES[key][0], f"{fit}: {ys[0]:.4g}", r=3.0)
-    return Chart(printable(name), frame.svg(f"Learning curves of {name}"), "", [SERIES[key] for key in shown])
+    found = [_line(fit, rows, key) for fit, rows in fits.items() for key in shown]
+    spec = lines(found, Axis("epoch", whole=True), Axis("loss"))
+    return Chart(printable(name), spec, _last(fits, shown), [SERIES[key] for key in shown])
+
+
+def _line(fit: str, rows: Rows, key: str) -> Line:
+    series, name = SERIES[key]
+    epochs, values = ([_number(row, each) or math.nan for row in rows] for each in ("epoch", key))
+    return Line(name, epochs, values, series, 2.4 if fit == "refit" else 1.0, part=fit)
+
+
+def _last(fits: Mapping[str, Rows], shown: Sequence[str]) -> str:
+    """Return the mean of the last epochs in words."""
+    ends = {key: [_number(rows[-1], key) for rows in fits.values() if rows] for key in shown}
+    known = {key: [value for value in values if value is not None] for key, values in ends.items()}
+    means = [f"{SERIES[key][1]} {sum(values) / len(values):.4g}" for key, values in known.items() if values]
+    return f"Mean of the last epochs of {count(len(fits), 'fit')}: {', '.join(means)}." if means else ""
 
 
 def _number(row: Mapping[str, str], key: str) -> float | None:

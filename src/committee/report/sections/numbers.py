@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from committee.errors import printable
 from committee.metrics.named import METRICS
+from committee.report.bars import Scale
 from committee.report.blocks import Block, Chart, Row, Table
 from committee.report.cells import interval_cell, name_of, scale_of
-from committee.report.charts.frame import Frame
-from committee.report.charts.scale import Scale
+from committee.report.charts.axes import Axis
+from committee.report.charts.cloud import cloud
 from committee.report.facts import Facts, Outputs
 from committee.report.sections.base import ReportSection
 
-POINTS = 1500
+POINTS = 1000
 TARGETS = 4
+MARGIN = 0.04
+RESIDUAL = Axis("predicted minus true")
 
 
 class Numbers(ReportSection):
@@ -64,22 +68,28 @@ def _scatter(found: Outputs, target: int, residuals: bool) -> Chart:
     values = found.task.values(found.values)
     assert values is not None
     rows = np.random.default_rng(0).permutation(len(values))[:POINTS]
-    truth, guess = found.labels[rows, target].astype(float), values[rows, target].astype(float)
+    truth, guess = (each[rows, target].astype(np.float64) for each in (found.labels, values))
     name = printable(found.rows.class_names[target])
-    ys = guess - truth if residuals else guess
-    across = guess if residuals else truth
-    both = Scale.of([*truth.tolist(), *guess.tolist()])
-    scale = Scale.of([*ys.tolist(), 0.0]) if residuals else both
-    frame = Frame(
-        Scale.of(guess.tolist()) if residuals else both,
-        scale,
-        f"{'predicted' if residuals else 'true'} {name}",
-        "predicted minus true" if residuals else f"predicted {name}",
-    )
-    ends = [frame.x.low, frame.x.high]
-    frame.line(ends, [0, 0] if residuals else ends, None, style="dashed")
-    frame.points(across.tolist(), ys.tolist(), 0, 2.2)
-    title = f"{'Residuals' if residuals else 'Predicted and true'}: {name}"
     some = f"{len(rows)} of {len(values)}" if len(rows) < len(values) else str(len(rows))
-    caption = f"{found.name}, {some} {found.split} rows."
-    return Chart(title, frame.svg(f"{title}. {caption}"), caption)
+    caption = f"{found.name}, {some} {found.split} rows; {_errors(guess - truth)}"
+    if residuals:
+        title, spec = "Residuals", cloud(guess, guess - truth, Axis(f"predicted {name}"), RESIDUAL, 0)
+    else:
+        both = _ends(truth, guess)
+        spec = cloud(truth, guess, Axis(f"true {name}", both), Axis(f"predicted {name}", both), 1)
+        title = "Predicted and true"
+    return Chart(f"{title}: {name}", spec, caption)
+
+
+def _ends(truth: NDArray[np.float64], guess: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of axes that have the same scale."""
+    both = np.concatenate([truth, guess])
+    low, high = float(np.nanmin(both)), float(np.nanmax(both))
+    margin = MARGIN * (high - low) or abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _errors(residuals: NDArray[np.float64]) -> str:
+    """Return in words where predictions are, compared with the truth."""
+    middle, far = np.nanmedian(residuals), np.nanquantile(np.abs(residuals), 0.9)
+    return f"the median of predicted minus true is {middle:.4g}, and 90% are within {far:.4g} of the truth."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from committee.metrics.named import METRICS
@@ -11,13 +11,11 @@ from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.reports import Report, value_of
 from committee.report.blocks import Block, Chart, Row
 from committee.report.cells import better, name_of
-from committee.report.charts.frame import Frame
-from committee.report.charts.scale import Scale
+from committee.report.charts.axes import Axis
+from committee.report.charts.costs import SERIES, Point, costs
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 
-NAMED, FEW = 8, 100
-"""Models that are named, and subsets whose points are larger."""
 COSTS = {"latency_ms": "Milliseconds for one image", "size_mb": "Megabytes of weights"}
 
 
@@ -53,40 +51,31 @@ def _chart(facts: Facts, metric: str, cost: str) -> Chart | None:
     if len(scored) < 2:
         return None
     subsets = _subsets(facts, metric, cost)
-    values = [score[key] for _, score, _ in scored for key in ("low", "high")] + [y for _, y in subsets]
-    xs = Scale.of([*(x for x, _, _ in scored), *(x for x, _ in subsets)], log=True, margin=0.08)
-    frame = Frame(xs, Scale.of(values), COSTS[cost], f"{metric}, cross-fitted")
-    radius = 2.6 if len(subsets) < FEW else 1.6
-    frame.points([x for x, _ in subsets], [y for _, y in subsets], None, radius)
     best = _front([(x, score["value"]) for x, score, _ in scored], METRICS[metric].sign)
-    frame.line(
-        [x for x, _ in best for _ in (0, 1)][1:],
-        [y for _, y in best for _ in (0, 1)][:-1],
-        None,
-        style="dashed",
-    )
-    for x, score, report in reversed(scored):
-        series = 0 if is_single(report) else 1
-        frame.error(x, score["low"], score["high"], series)
-        frame.point(x, score["value"], series, f"{name_of(report)}: {metric} {score['value']:.4g}, {x:.3g}")
     named = facts.recommendation.name if facts.recommendation is not None else None
-    scored.sort(key=lambda each: each[2]["name"] != named)
-    for x, score, report in scored[:NAMED]:
-        frame.name(x, score["value"], name_of(report))
-        if report["name"] == named:
-            frame.ring(x, score["value"])
-    caption = (
-        f"{metric}: {better(metric)}. Vertical lines are 95% intervals; the ring is the recommended model."
+    models = [_model(x, score, report, report["name"] == named) for x, score, report in scored]
+    models.sort(key=lambda each: (not each["recommended"], (each["cost"], each["value"]) not in best))
+    spec = costs(models, best, subsets, Axis(COSTS[cost], log=True), Axis(f"{metric}, cross-fitted"))
+    title = f"{metric} by {'latency' if cost == 'latency_ms' else 'size'}"
+    legend = [(series, name) for name, series in SERIES.items()]
+    return Chart(title, spec, _caption(metric, models, len(subsets)), legend)
+
+
+def _model(x: float, score: Mapping[str, float], report: Report, is_recommended: bool) -> dict[str, Any]:
+    series = "single members" if is_single(report) else "combinations"
+    ends = {key: score[key] for key in ("value", "low", "high")}
+    return {"name": name_of(report), "cost": x, "series": series, "recommended": is_recommended, **ends}
+
+
+def _caption(metric: str, models: Sequence[Mapping[str, Any]], subsets: int) -> str:
+    text = (
+        f"{metric}: {better(metric)}. Vertical lines are 95% intervals; the dashed line is the Pareto front."
     )
+    if models[0]["recommended"]:
+        text += f" The ring is the recommended model, {models[0]['name']}."
     if subsets:
-        caption += (
-            f" Small points are {len(subsets)} subsets of members that pruning looked at, with the score of "
-            "the fit."
-        )
-    legend = [(0, "single members"), (1, "combinations"), (None, "Pareto front")]
-    return Chart(
-        f"{metric} by {'latency' if cost == 'latency_ms' else 'size'}", frame.svg(caption), caption, legend
-    )
+        text += f" Small points are {subsets} subsets that pruning looked at, with the score of the fit."
+    return text
 
 
 def _cost(report: Report, cost: str) -> float:
@@ -94,7 +83,7 @@ def _cost(report: Report, cost: str) -> float:
     return float(found["median"] if cost == "latency_ms" else found)
 
 
-def _subsets(facts: Facts, metric: str, cost: str) -> list[tuple[float, float]]:
+def _subsets(facts: Facts, metric: str, cost: str) -> list[Point]:
     """Return cost and score of the subsets that pruned ensembles evaluated."""
     found = set[tuple[float, float]]()
     for report in facts.reports:
@@ -105,8 +94,8 @@ def _subsets(facts: Facts, metric: str, cost: str) -> list[tuple[float, float]]:
     return sorted(found)
 
 
-def _front(points: Sequence[tuple[float, float]], sign: int) -> list[tuple[float, float]]:
-    found: list[tuple[float, float]] = []
+def _front(points: Sequence[Point], sign: int) -> list[Point]:
+    found: list[Point] = []
     for x, y in sorted(points, key=lambda each: (each[0], -sign * each[1])):
         if not found or sign * y > sign * found[-1][1]:
             found.append((x, y))

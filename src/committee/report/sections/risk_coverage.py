@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from committee.metrics.risk import RiskCoverage as Curve
 from committee.report.blocks import Block, Chart, Row, Table
 from committee.report.cells import value_cell
-from committee.report.charts.frame import Frame
-from committee.report.charts.scale import Scale
+from committee.report.charts.axes import Axis
+from committee.report.charts.lines import Line, lines
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 
@@ -43,6 +43,19 @@ class RiskCoverage(ReportSection):
 
 
 SHARES = (0.8, 0.9, 1.0)
+KINDS = {
+    "risk": (
+        "Error by coverage",
+        "error of these rows",
+        "The most certain rows are predicted first; the table has the areas under the curves.",
+    ),
+    "generalized_risk": (
+        "Generalized risk by coverage",
+        "share predicted and wrong",
+        "Wrong predictions as a share of all rows, also of those that are not predicted.",
+    ),
+}
+"""Title, axis and caption of each curve."""
 
 
 def _at(curve: Curve) -> list[object]:
@@ -52,9 +65,9 @@ def _at(curve: Curve) -> list[object]:
 
 def _chart(facts: Facts, curves: list[tuple[str, Curve]], kind: str) -> Chart:
     top = max(float(getattr(curve, kind)[len(curve.risk) // 20 :].max()) for _, curve in curves)
-    label = "error of these rows" if kind == "risk" else "share predicted and wrong"
-    frame = Frame(Scale(0, 1), Scale(0, max(top * 1.1, 1e-3)), "share of the rows that is predicted", label)
-    for name, curve in curves:
-        frame.line(curve.coverage, getattr(curve, kind), facts.series(name), name)
-    title = "Error by coverage" if kind == "risk" else "Generalized risk by coverage"
-    return Chart(title, frame.svg(title), "", [(facts.series(name), name) for name, _ in curves])
+    title, axis, caption = KINDS[kind]
+    found = [Line(name, curve.coverage, getattr(curve, kind), facts.series(name)) for name, curve in curves]
+    spec = lines(
+        found, Axis("share of the rows that is predicted", (0, 1)), Axis(axis, (0, max(top * 1.1, 1e-3)))
+    )
+    return Chart(title, spec, caption, [(line.series, line.name) for line in found])

@@ -9,12 +9,12 @@ import numpy as np
 
 from committee.errors import StoreError, printable
 from committee.pipeline.shared.sample_weights import SampleWeights, sample_weights
+from committee.report.bars import Scale, value_bar
 from committee.report.blocks import Block, Cell, Chart, Row, Table
 from committee.report.cells import name_of
-from committee.report.charts.bars import value_bar
-from committee.report.charts.frame import Frame
-from committee.report.charts.scale import Scale
-from committee.report.charts.svg import SERIES
+from committee.report.charts.axes import Axis
+from committee.report.charts.lines import Line, lines
+from committee.report.charts.theme import SERIES
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
 
@@ -57,16 +57,16 @@ def _of(facts: Facts, name: str) -> SampleWeights | None:
 def weights_chart(found: SampleWeights) -> Chart:
     """Return the weights of each member, sorted over the images: a flat line is the same weight for all."""
     name, members, weights = found.name, found.members, found.weights
-    order = np.argsort(-weights.mean(axis=0))[:SERIES]
-    frame = Frame(
-        Scale(0, 1), Scale(0, max(float(weights.max()) * 1.05, 0.1)), "share of the images", "weight"
-    )
+    order = np.argsort(-weights.mean(axis=0))[:SERIES].tolist()
     shares = np.linspace(0, 1, len(weights))
-    for series, member in enumerate(order.tolist()):
-        frame.line(shares, np.sort(weights[:, member]), series, printable(members[member]))
-    legend = [
-        (series, f"{printable(members[member])}, mean {weights[:, member].mean():.2f}")
-        for series, member in enumerate(order.tolist())
+    drawn = [
+        Line(
+            f"{printable(members[member])}, mean {weights[:, member].mean():.2f}",
+            shares,
+            np.sort(weights[:, member]),
+            series,
+        )
+        for series, member in enumerate(order)
     ]
     caption = (
         f"Weights of each member on {len(weights)} {SPLITS[found.split]} images, the smallest first: a flat "
@@ -74,7 +74,9 @@ def weights_chart(found: SampleWeights) -> Chart:
     )
     if weights.shape[1] > SERIES:
         caption += f" The {SERIES} members with the largest mean weights of {weights.shape[1]}."
-    return Chart(name, frame.svg(caption), caption, legend)
+    top = max(float(weights.max()) * 1.05, 0.1)
+    spec = lines(drawn, Axis("share of the images", (0, 1)), Axis("weight", (0, top)))
+    return Chart(name, spec, caption, [(line.series, line.name) for line in drawn])
 
 
 def _usage(name: str, usage: Mapping[str, float]) -> Table:

@@ -9,8 +9,8 @@ from committee.metrics.conformal import METHODS
 from committee.pipeline.shared.reports import Report
 from committee.report.blocks import Block, Chart, Details, Row, Table
 from committee.report.cells import name_of
-from committee.report.charts.frame import Frame
-from committee.report.charts.scale import Scale
+from committee.report.charts.axes import Axis
+from committee.report.charts.lines import Line, lines
 from committee.report.details import sets_tables
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
@@ -61,28 +61,38 @@ def _charts(report: Report, found: Mapping[str, Any]) -> Iterator[Chart]:
 
 def _sizes(methods: Mapping[str, Mapping[str, Any]]) -> Chart:
     """Return the mean size of the sets of each method by their coverage."""
-    every = [each for found in methods.values() for each in found.values()]
-    wanted = [float(coverage) for found in methods.values() for coverage in found]
-    xs = Scale.of([*(each["coverage"]["value"] for each in every), *wanted])
-    ys = Scale.of([each["mean_size"][end] for each in every for end in ("low", "high")])
-    frame = Frame(xs, ys, "coverage on the test split", "mean number of classes in a set")
-    for series, (method, found) in enumerate(methods.items()):
-        points = [(each["coverage"]["value"], each["mean_size"]["value"]) for each in found.values()]
-        frame.line([x for x, _ in points], [y for _, y in points], series, style="thin")
-        for name, (x, y) in zip(found, points, strict=True):
-            frame.point(x, y, series, f"{method}, wanted coverage {name}: {x:.3f} with {y:.2f} classes")
-    caption = "Lower and further right is better."
-    return Chart("Set size by coverage", frame.svg("Set size by coverage"), caption, list(enumerate(methods)))
+    found = [
+        Line(
+            method,
+            [each["coverage"]["value"] for each in sets.values()],
+            [each["mean_size"]["value"] for each in sets.values()],
+            series,
+            notes=[f"wanted coverage {wanted}" for wanted in sets],
+        )
+        for series, (method, sets) in enumerate(methods.items())
+    ]
+    spec = lines(found, Axis("coverage on the test split"), Axis("mean number of classes in a set"))
+    caption = f"Lower and further right is better. {_words(methods)}"
+    return Chart("Set size by coverage", spec, caption, list(enumerate(methods)))
+
+
+def _words(methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the sizes at the largest coverage in words."""
+    last = {method: list(sets.items())[-1] for method, sets in methods.items() if sets}
+    sizes = [f"{method} {found['mean_size']['value']:.3g}" for method, (_, found) in last.items()]
+    wanted = ", ".join(dict.fromkeys(coverage for coverage, _ in last.values()))
+    return f"Mean sizes at wanted coverage {wanted}: {', '.join(sizes)}." if sizes else ""
 
 
 def _abstention(name: str, kept: Sequence[Mapping[str, float]]) -> Chart:
     """Return the accuracy by the share that is answered."""
-    points = [(each["answered"], each["accuracy"]) for each in kept]
-    ys = Scale.of([y for _, y in points])
-    frame = Frame(Scale(0, 1), ys, "share that is answered", "accuracy of the answers")
-    frame.line([x for x, _ in points], [y for _, y in points], 0)
-    for each, (x, y) in zip(kept, points, strict=True):
-        title = f"confidence at least {each['confidence']}: {x:.1%} answered, accuracy {y:.4f}"
-        frame.point(x, y, 0, title)
-    caption = f"{name} answers only if its best class has at least some probability."
-    return Chart("Abstention", frame.svg("Accuracy by the share that is answered"), caption)
+    notes = [f"confidence at least {each['confidence']}" for each in kept]
+    line = Line("", [each["answered"] for each in kept], [each["accuracy"] for each in kept], 0, notes=notes)
+    spec = lines([line], Axis("share that is answered", (0, 1)), Axis("accuracy of the answers"))
+    least = min(kept, key=lambda each: each["answered"])
+    caption = (
+        f"{name} answers only if its best class has at least some probability: with at least "
+        f"{least['confidence']}, {least['answered']:.1%} are answered, with an accuracy of "
+        f"{least['accuracy']:.4f}."
+    )
+    return Chart("Abstention", spec, caption)
