@@ -13,8 +13,8 @@ from committee.report.charts.theme import TEXT, color
 HEIGHT = 300
 FEW = 100
 """Subsets whose points are larger."""
-NAMED, LETTER, LINE = 6, 0.02, 0.07
-"""Most models that are named, and the size of a letter as shares of the width and the height."""
+NAMED, LETTER, LINE = 6, 0.027, 0.07
+"""Most models that are named, and the size of a letter as shares of the width and the height on a phone."""
 SERIES = {"single members": 0, "combinations": 1, "Pareto front": None}
 TINY = 1e-9
 Point = tuple[float, float]

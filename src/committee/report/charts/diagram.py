@@ -42,11 +42,12 @@ def diagram(bins: Reliability, found: Sequence[Line]) -> Any:
     ]
     bars = (
         alt.Chart(table(rows))
-        .mark_bar(color=color(None), opacity=0.25)
+        .mark_rect(color=color(None), opacity=0.25)
         .encode(
             x=X.x("left"),
             x2="right:Q",
             y=Y.y("share"),
+            y2=alt.datum(0),
             tooltip=[alt.Tooltip("share:Q", title="share of the rows", format=".1%")],
         )
     )
