@@ -16,7 +16,6 @@ from committee.pipeline.shared.reports import Report
 from committee.pipeline.shared.sets import voting
 from committee.report.blocks import Block, Card, Gallery
 from committee.report.cells import name_of
-from committee.report.charts.heat import png_uri
 from committee.report.facts import Facts
 from committee.report.map_picture import map_panels, sized
 from committee.report.sections._cards import image_of, uri
@@ -99,9 +98,7 @@ class _Pictures:
             mask=_first(mask),
         )
         panels = [(name, uri(np.asarray(sized(pixels)), WIDTH)) for name, pixels in found.panels]
-        return panels, [
-            (printable(name), png_uri(np.array([[color]], np.uint8))) for name, color in found.legend
-        ]
+        return panels, [(printable(name), uri(np.array([[color]], np.uint8))) for name, color in found.legend]
 
 
 def _first(mask: NDArray[Any]) -> NDArray[Any]:
