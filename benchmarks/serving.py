@@ -38,11 +38,11 @@ CLIENTS = (1, 8, 64)
 CLASSES = [str(place) for place in range(10)]
 PHOTOS = 8
 PEER_LOADS = (
-    ("FastAPI and ONNX Runtime", "", "photos", 400),
-    ("LitServe", "litserve", "photos", 400),
-    ("KServe", "kserve", "arrays", 64),
+    ("FastAPI and ONNX Runtime", "", "photos", 256, 3),
+    ("LitServe", "litserve", "photos", 256, 3),
+    ("KServe", "kserve", "arrays", 16, 1),
 )
-"""Name of a peer, its package, what it gets, and the number of requests of each load."""
+"""Name of a peer, its package, what it gets, the number of requests of each load, and of rounds."""
 
 
 def photos(quick: bool) -> list[bytes]:
@@ -146,10 +146,13 @@ def loads(
     rows = []
     with started(made[""](own), own) as (_, begun), started(made[peer](other), other) as (_, theirs):
         for port in (own, other):
-            asyncio.run(send(port, requests, 8, 4 * PHOTOS, check))
+            asyncio.run(send(port, requests, 8, min(count, 4 * PHOTOS), check))
         for clients in CLIENTS:
             pairs = [
-                tuple(asyncio.run(send(port, requests, clients, count, check)) for port in (own, other))
+                tuple(
+                    asyncio.run(send(port, requests, clients, max(clients, count), check))
+                    for port in (own, other)
+                )
                 for _ in range(rounds)
             ]
             rows.append(_compared(pairs, what, clients, peer))
@@ -269,9 +272,9 @@ def measure(quick: bool) -> list[Row]:
             return faults(file, contents, check, 0.1, 50)
         sent = {"photos": [form(each) for each in contents], "arrays": arrays(contents)}
         rows = []
-        for peer, package, what, count in PEER_LOADS:
+        for peer, package, what, count, rounds in PEER_LOADS:
             if not package or installed(package) or f"{package.upper()}_PYTHON" in os.environ:
-                rows += loads(file, sent[what], what, check, peer, 3, count)
+                rows += loads(file, sent[what], what, check, peer, rounds, count)
             else:
                 rows.append(absent("time of a request", f"{what} of 640 x 480", peer, 1, package))
         rows.append(memory(file, contents, check, 50_000))

@@ -29,5 +29,5 @@ def test_a_photo_is_predicted_in_a_browser(server: Any, photo: Path, browser: An
         assert expected in browser.run("document.getElementById('status').textContent")
         if not expected:
             shown = browser.run("document.getElementById('answer').innerText")
-            assert "none: the model abstains" in shown and "été" in shown and "digest" in shown
+            assert "The model abstains" in shown and "été" in shown and "digest" in shown
     assert [each for each in browser.problems if "400 (Bad Request)" not in each] == []
