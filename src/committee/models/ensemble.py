@@ -40,6 +40,7 @@ from committee.models.tasks import common_task, units_of
 from committee.models.views.base import SingleView
 from committee.models.vote import LazyOutputs, Vote
 from committee.predictions.table import Predictions
+from committee.store.disk import folder_of, writes_folder
 from committee.store.inside import inside
 from committee.untrusted.documents import build
 
@@ -244,7 +245,8 @@ class Ensemble(Mixture):
         """Return the model on the fastest engine; see `committee.models.planner.optimize`."""
         return optimize(self, example, budget_s, tolerance, **options)
 
-    def save(self, folder: Path | str) -> None:
+    @writes_folder
+    def save(self, folder: Path) -> None:
         """Write `ensemble.json`, the networks to `members/`, and the combiners to `combiners/`.
 
         Raises
@@ -252,7 +254,6 @@ class Ensemble(Mixture):
         UsageError
             A member has no `save` method, so that its preprocessing and classes are not known.
         """
-        folder = Path(folder)
         names = save_parts(self.members, folder / "members", self.name)
         votes = [*cast("Iterable[Vote]", self.votes), self]
         for index, vote in enumerate(votes):
@@ -303,7 +304,7 @@ class Ensemble(Mixture):
         UsageError
             An architecture is needed, or a builder is not trusted.
         """
-        folder = Path(folder)
+        folder = folder_of(folder)
         description = read_description(folder / DESCRIPTION, "an ensemble", PROTOCOL)
 
         def rebuild() -> Any:
@@ -349,7 +350,7 @@ def load(
         Networks that are loaded already, by the digest of their files. One with equal files is returned
         instead of a copy, so that a network and its views share their weights; others are added.
     """
-    folder = Path(folder)
+    folder = folder_of(folder)
     if (folder / DESCRIPTION).is_file():
         return Ensemble.load(folder, trusted=trusted, nets=nets, known=known)
     if known is None:

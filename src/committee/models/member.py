@@ -18,6 +18,7 @@ from committee.backbones.build import build
 from committee.backbones.inspection import inspect
 from committee.backbones.outputs import scaled
 from committee.backbones.weights import require_finite
+from committee.base.arguments import name_of
 from committee.errors import DataError, UsageError
 from committee.images.as_given import AsGiven, view_of
 from committee.images.decode import Source
@@ -33,6 +34,7 @@ from committee.models.planner import TOLERANCE, optimize
 from committee.models.prediction import predict
 from committee.models.stored_network import load_network
 from committee.models.tasks import NamedOutputs, checked_units, outputs_of, task_and_names
+from committee.store.disk import folder_of, writes_folder
 from committee.tasks.base import TASKS, Task, task_of_model
 from committee.untrusted.documents import build as build_from
 
@@ -175,7 +177,7 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
             With a task of maps: the factor by which the features are smaller than the image at which the
             backbone is cut; see `committee.backbones.build.build`.
         """
-        name = name or backbone.rpartition(":")[2].rpartition("/")[2]
+        name = name or name_of("backbone", backbone).rpartition(":")[2].rpartition("/")[2]
         task, names = task_and_names(task, classes, targets, name)
         network = build(
             backbone,
@@ -333,10 +335,9 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         """Return the model on the fastest engine; see `committee.models.planner.optimize`."""
         return optimize(self, example, budget_s, tolerance, **options)
 
-    def save(self, folder: Path | str) -> None:
+    @writes_folder
+    def save(self, folder: Path) -> None:
         """Write `weights.safetensors` and `member.json` into `folder`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_model(self.network.net, str(folder / WEIGHTS))
         architecture = self.network.architecture
         description = {
@@ -381,7 +382,7 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         UsageError
             The architecture is needed, or its builder is not trusted.
         """
-        folder = Path(folder)
+        folder = folder_of(folder)
         description = read_description(folder / DESCRIPTION, "a member", PROTOCOL)
 
         def rebuild() -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from committee.errors import CommitteeError, RecipeError
+from committee.errors import CommitteeError, RecipeError, UsageError
 from committee.pipeline.discover import discover
 from committee.pipeline.shared.for_task import for_store, for_task
 from committee.pipeline.shared.outcome import Outcome
@@ -54,6 +54,13 @@ def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
     >>> committee.run(recipe, "store").ensembles  # doctest: +SKIP
     ['soft_voting_ensemble', 'weighted_ensemble']
     """
+    if not isinstance(recipe, Recipe):
+        raise UsageError(
+            "recipe",
+            expected="a Recipe",
+            got=f"a {type(recipe).__name__}",
+            todo="Read one with: committee.load_recipe(PATH)",
+        )
     store, stages = Store.of(store), wanted(recipe)
     check_names(stages, recipe)
     _warn_of_unused(stages, recipe)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from committee.base.arguments import all_of
 from committee.base.limits import require_some
 from committee.errors import DataError, first_five, nearest
 from committee.predictions import store_format
@@ -33,6 +34,7 @@ from committee.predictions.join import common_column
 from committee.predictions.names import group_numbers, unique_ids
 from committee.predictions.probabilities import log_probabilities
 from committee.predictions.target_types import CLASSES, NUMBERS, TargetType
+from committee.store.disk import folder_of, writes_folder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -337,6 +339,7 @@ class Predictions(Fields):
             The parts do not have the same samples, classes, labels, folds and groups, or two members have the
             same name.
         """
+        parts = all_of("predictions", parts, Predictions, "Predictions")
         require_some("predictions", len(parts), "member")
         first = parts[0]
         check_unique(np.array([name for part in parts for name in part.members]), "members")
@@ -380,9 +383,10 @@ class Predictions(Fields):
         part = self.with_classes(first.class_names, of=of)
         return part if np.array_equal(part.sample_ids, first.sample_ids) else part.rows(places)
 
-    def save(self, folder: str | Path) -> None:
+    @writes_folder
+    def save(self, folder: Path) -> None:
         """Write `predictions.json` and an NPY file of each column: `logits.npy`, `labels.npy`, ..."""
-        store_format.write(self, Path(folder))
+        store_format.write(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path, mmap: bool = True) -> Predictions:
@@ -393,4 +397,4 @@ class Predictions(Fields):
         StoreError
             A file is missing or damaged, has another shape, or was written with another protocol.
         """
-        return cls(**store_format.read(Path(folder), mmap))
+        return cls(**store_format.read(folder_of(folder), mmap))

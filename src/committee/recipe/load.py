@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from committee.base.arguments import path_of
 from committee.errors import RecipeError, missing, nearest, unreadable
 from committee.recipe.document import Document, describe
 from committee.recipe.extension import recipe_type
@@ -48,7 +49,7 @@ def load_recipe(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     >>> [(member.name, member.training.epochs) for member in recipe.members()]
     [('resnet18', 5), ('resnet50', 5)]
     """
-    document = Document({}) if path is None else parse(_text(Path(path)), str(path))
+    document = Document({}) if path is None else parse(_text(path_of("recipe", path)), str(path))
     return complete(document, overrides)
 
 
@@ -90,13 +91,21 @@ def _text(path: Path) -> str:
         with path.open(encoding="utf-8-sig") as file:
             return file.read(MAX_CHARACTERS + 1)
     except FileNotFoundError:
-        raise missing(RecipeError, path, f"Write one with: committee init {path}") from None
+        raise missing(RecipeError, path, _advice(path)) from None
     except OSError as error:
         raise unreadable(RecipeError, path, error, "Give the path of a recipe file.") from None
     except UnicodeDecodeError:
         raise RecipeError(str(path), expected="text in UTF-8", got="other bytes") from None
     except ValueError as error:  # a NUL in the path
         raise RecipeError(str(path), expected="the path of a recipe file", got=str(error)) from None
+
+
+def _advice(path: Path) -> str:
+    """Return what to do about a recipe that does not exist; a setting may have been given in its place."""
+    if "=" in path.name:
+        setting = f"A setting follows the recipe: RECIPE --set '{path}'."
+        return f"{setting} Write a recipe with: committee init recipe.yaml"
+    return f"Write one with: committee init {path}"
 
 
 def _warn_of_unknown_names(recipe: Recipe, document: Document) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
+from committee.base.arguments import path_of
 from committee.errors import CommitteeError, StoreError, system_reason
 
+Saved = TypeVar("Saved")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
 _FAILING = {errno.EIO, errno.EFBIG}
@@ -83,6 +87,41 @@ def free_bytes(path: Path) -> int:
 def in_words(size: int) -> str:
     """Format a number of bytes for messages: `812 bytes`, `1.2 MB`."""
     return f"{size} bytes" if size < 100_000 else f"{size / 1e6:.1f} MB"
+
+
+def folder_of(value: Any) -> Path:
+    """Return the folder that a caller gives; raise UsageError unless it is a path."""
+    return path_of("folder", value)
+
+
+def writes_folder(save: Callable[[Saved, Path], None]) -> Callable[[Saved, Path | str], None]:
+    """Return a method that writes files into a folder, which it makes.
+
+    It raises UsageError if the folder is not a path, and StoreError if the folder or a file in it cannot be
+    written.
+    """
+
+    @functools.wraps(save)
+    def checked(self: Saved, folder: Path | str) -> None:
+        place = folder_of(folder)
+        with _writing(place):
+            save(self, place)
+
+    return checked
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        if not (code := _code(error)):
+            raise
+        reason = OSError(code, os.strerror(code))
+        raise not_writable(folder, reason, "Give a folder that may be written.") from error
 
 
 def not_writable(path: Path, error: OSError, todo: str) -> StoreError:

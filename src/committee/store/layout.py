@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from committee.base.arguments import name_of, path_of
 from committee.base.names import is_reserved
 from committee.errors import StoreError, UnknownNameError, UsageError, nearest
 from committee.store import lock
@@ -42,7 +43,7 @@ class Store:
     """
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root)
+        self.root = path_of("store", root)
 
     @classmethod
     def of(cls, store: Store | str | Path) -> Store:
@@ -193,7 +194,10 @@ class Store:
         ------
         UnknownNameError
             No model has this name, or several have this short name.
+        UsageError
+            It is not a name.
         """
+        name_of("name", name)
         known = (*self.ensembles(), *self.members())
         for full in (name, f"{name}_ensemble"):
             if full in known:

@@ -25,6 +25,7 @@ from committee.models.slugs import slugs
 from committee.models.stored_network import damage_named
 from committee.models.tasks import NamedOutputs, common_task, units_of
 from committee.predictions.target_types import CLASSES
+from committee.store.disk import writes_folder
 from committee.store.hashes import hash_file
 from committee.store.inside import inside
 from committee.store.manifest import digest
@@ -152,7 +153,8 @@ class Composite(NamedOutputs, nn.Module, ABC):
         state = self.state_dict(keep_vars=True)
         return {name: value for name, value in state.items() if not name.startswith(f"{PARTS}.")}
 
-    def save(self, folder: Path | str) -> None:
+    @writes_folder
+    def save(self, folder: Path) -> None:
         """Write `composite.json`, the own weights to `weights.safetensors`, and the parts to `parts/`.
 
         Raises
@@ -160,8 +162,6 @@ class Composite(NamedOutputs, nn.Module, ABC):
         UsageError
             A part has no `save` method, so that its preprocessing and classes are not known.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         names = save_parts(self.parts, folder / PARTS, self.name)
         own = self.own_state()
         save_file(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from committee.base.arguments import all_of
 from committee.errors import CommitteeError
 
 STATE = ("_parameters", "_buffers", "_modules", "training", "_non_persistent_buffers_set")
@@ -68,6 +69,7 @@ def groups(networks: Sequence[nn.Module]) -> list[list[int]]:
     >>> groups([nn.Linear(4, 2), nn.Linear(4, 3), nn.Linear(4, 2)])
     [[0, 2], [1]]
     """
+    networks = all_of("networks", networks, nn.Module, "networks")
     found: list[list[int]] = []
     for place, network in enumerate(networks):
         group = next((each for each in found if not difference(networks[each[0]], network)), None)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 
+from committee.base.arguments import all_of, path_of
 from committee.errors import UsageError
 from committee.predictions.files.base import read_labels
 from committee.predictions.folds_of_files import read_models
@@ -31,10 +33,10 @@ def typed(
         if reading.target_type not in (None, files.target_type):
             raise UsageError("task", expected=f"that of {files.target_type.name}", got=f"'{task}'")
         return replace(reading, target_type=files.target_type)
-    first = next((Path(file) for file in files or ()), None)
-    if first is None:
+    paths = [path_of("files", each) for each in all_of("files", files or (), (str, PathLike), "paths")]
+    if not paths:
         raise UsageError("combine", expected="at least one file of predictions", got="none")
-    return replace(reading, target_type=type_of(first, None if labels is None else Path(labels), reading))
+    return replace(reading, target_type=type_of(paths[0], None if labels is None else Path(labels), reading))
 
 
 def joined(files: Files | Predictions, reading: Reading, *, average_folds: bool = False) -> Predictions:
