@@ -162,7 +162,7 @@ def measure(quick: bool) -> list[Row]:
     work = f"{count} images of 32 x 32 pixels to Parquet, an ONNX file"
     rates = f"{count / local:.0f} images a second in one process, {count / ray:.0f} on Ray"
     return [
-        Row(QUESTION, f"{work}, one thread", "Ray, two actors", local, ray / local, note=rates),
+        Row(QUESTION, f"{work}, one thread", "Ray, two actors", local, *[ray / local] * 3, note=rates),
         Row(QUESTION, f"{work}: memory of one process", "", local_mb, unit="MB"),
         Row(QUESTION, f"{work}: memory of the driver of Ray", "", ray_mb, unit="MB"),
         Row(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from committee.errors import CommitteeError, DataError, DeviceError, UsageError
+from committee.errors import CommitteeError, DataError, DeviceError, TimeLimitError, UsageError
 from committee.images.remote import RemoteFile
 from committee.inference.into_parts import InProcess
 from committee.inference.on_ray import OnRay, _own
@@ -116,12 +116,13 @@ def test_machines_with_other_packages_are_named():
     assert found.startswith("a machine of the cluster: expected the package 'committee', got none installed.")
 
 
-def test_errors_of_ray_are_those_of_its_tasks_or_their_last_line():
-    class TaskError(Exception):
-        cause = DataError("a.png", got="x")
-
-    outer = RuntimeError("outer")
-    outer.__cause__ = TaskError()
-    assert _own(outer) is TaskError.cause
-    assert str(_own(RuntimeError("many\nlines"))) == "prediction on Ray: got lines."
+def test_errors_of_ray_are_those_of_its_tasks_or_the_first_that_it_names():
+    text = (
+        "ray::MapWorker()\n  File x\ncommittee.errors.TimeLimitError: vote: expected an answer. Raise it.\n"
+    )
+    found = _own(RuntimeError(f"{text}\nThe above exception\nray.exceptions.UserCodeException: failed\n"))
+    assert isinstance(found, TimeLimitError) and str(found) == "vote: expected an answer. Raise it."
+    found = _own(RuntimeError("ray::MapWorker()\nRuntimeError: kernel died\nray.exceptions.RayError: x"))
+    assert str(found) == "prediction on Ray: got RuntimeError: kernel died."
+    assert str(_own(RuntimeError("no\nanswer"))) == "prediction on Ray: got no."
     assert isinstance(_own(RuntimeError()), CommitteeError)

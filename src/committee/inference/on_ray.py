@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from committee import errors
 from committee.errors import CommitteeError, DeviceError, UsageError, printable
 from committee.executors.shared.ray_cluster import connect
 from committee.inference.packed_images import Reading, addresses, entries
@@ -103,7 +104,7 @@ class OnRay:
         context = rd.DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs, it raises as well
         blocks = [addresses(photos[start : start + BLOCK]) for start in range(0, len(photos), BLOCK)]
         resources = ray.cluster_resources()
         most = resources["GPU"] if gpus else resources["CPU"] / self.cpus
@@ -138,14 +139,17 @@ class _Actor:
 
 
 def _own(error: BaseException) -> BaseException:
-    """Return the error of this package that a task of Ray raised, or one that describes what Ray says."""
-    inner: BaseException | None = error
-    while inner is not None:
-        cause = getattr(inner, "cause", None)
-        for each in (inner, cause):
-            if isinstance(each, CommitteeError):
-                return each
-        inner = cause if isinstance(cause, BaseException) else inner.__cause__
+    """Return the error of this package that a task of Ray raised, or one that describes what Ray says.
+
+    Ray Data passes on the text of what a task raised, in a traceback, and not the exception.
+    """
+    if isinstance(error, CommitteeError):
+        return error
+    raised = [(name, text) for name, text in _RAISED.findall(str(error)) if not name.startswith("ray.")]
+    for name, text in raised:
+        if name.startswith("committee."):
+            kind = getattr(errors, name.rpartition(".")[2], CommitteeError)
+            return kind(text)  # type: ignore[no-any-return]
     if (found := re.search(r"No module named '(\w+)", str(error))) is not None:
         return CommitteeError(
             "a machine of the cluster",
@@ -153,5 +157,9 @@ def _own(error: BaseException) -> BaseException:
             got="none installed",
             todo="Install the same packages on all machines.",
         )
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return CommitteeError("prediction on Ray", got=printable((lines or [type(error).__name__])[-1].strip()))
+    told = [f"{name}: {text}" for name, text in raised] or str(error).strip().splitlines()
+    return CommitteeError("prediction on Ray", got=printable((told or [type(error).__name__])[0].strip()))
+
+
+_RAISED = re.compile(r"^([\w.]+(?:Error|Exception|Failed)): (.+)$", re.MULTILINE)
+"""The line of a traceback that names an exception."""
