@@ -149,7 +149,7 @@ def _own(error: BaseException) -> BaseException:
     for name, text in raised:
         if name.startswith("committee."):
             kind = getattr(errors, name.rpartition(".")[2], CommitteeError)
-            return kind(text)  # type: ignore[no-any-return]
+            return kind(text)
     if (found := re.search(r"No module named '(\w+)", str(error))) is not None:
         return CommitteeError(
             "a machine of the cluster",
