@@ -81,7 +81,7 @@ def print_leaderboard(store: Store, metric: str | None, as_json: bool | Path, wi
         return code
     evaluated = [report for report in reports if report["name"] not in failed]
     metric = metric_for(metric, evaluated)
-    print_table(f"Leaderboard of {store.root}, best {metric} first", *table(evaluated, metric, wide=wide))
+    print_table(f"Leaderboard of {store}, best {metric} first", *table(evaluated, metric, wide=wide))
     print_failed(failed)
     if not evaluated:
         print("No model is evaluated. Correct what failed, then run: committee run RECIPE")

@@ -121,12 +121,19 @@ def _named(arguments: Namespace) -> Path | None:
 
 
 def add_store(parser: ArgumentParser) -> None:
-    """Add `--store DIR`."""
+    """Add `--store DIR` and `--store-cache DIR`."""
     parser.add_argument(
         "--store",
         metavar="DIR",
         default=os.environ.get("COMMITTEE_STORE") or "store",
-        help="folder of all results (default: $COMMITTEE_STORE, or ./store)",
+        help="folder of all results, or an address such as s3://bucket/prefix (default: $COMMITTEE_STORE, or "
+        "./store)",
+    )
+    parser.add_argument(
+        "--store-cache",
+        metavar="DIR",
+        help="folder of the working copies of stores on object storage (default: $COMMITTEE_STORE_CACHE, or "
+        "~/.cache/committee/stores)",
     )
 
 
@@ -134,7 +141,7 @@ def store_of(arguments: Namespace) -> Store:
     """Return the store that the arguments name, after finishing what an interrupted write left half done."""
     from committee.store.layout import Store
 
-    store = Store(Path(arguments.store))
+    store = Store(arguments.store, arguments.store_cache)
     store.mend()
     return store
 

@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
         print_json(catalog)
         return code
     rows = _rows(catalog)
-    print_table(str(store.root), ["kind", "name", "content"], rows)
+    print_table(str(store), ["kind", "name", "content"], rows)
     if not rows:
         print("The store is empty. Train members with: committee run RECIPE")
     print_text(result)

@@ -63,7 +63,7 @@ def run(arguments: Namespace) -> int:
             )
         return _print_runs(store, arguments.metric)
     if name and len(addresses) == 1:
-        addresses.append(store.root.as_posix())
+        addresses.append(str(store))
     if len(addresses) == MOST:
         from committee.report.comparison import write_comparison
 
@@ -82,9 +82,7 @@ def _print_runs(store: Store, metric: str | None) -> int:
 
     columns, rows = runs_table(store, metric)
     if rows:
-        print_table(f"Runs of {store.root.as_posix()} that changed evaluated models", columns, rows)
+        print_table(f"Runs of {store} that changed evaluated models", columns, rows)
     else:
-        print(
-            f"{store.root.as_posix()}: no run is recorded. A run that changes evaluated models is recorded."
-        )
+        print(f"{store}: no run is recorded. A run that changes evaluated models is recorded.")
     return 0

@@ -163,10 +163,10 @@ def _print_files(store: Store, name: str) -> None:
     files += [f"{store.catalog}: the catalog of the store", f"{store.root / 'metrics'}: all metrics"]
     print("\nFiles:", *files, sep="\n  ")
     commands = [
-        f"committee predict {exported[0] if exported else name} IMAGE... --store {store.root}",
-        f"committee leaderboard --model-name {name} --store {store.root}",
-        f"committee predictions --csv FILE --store {store.root}",
+        f"committee predict {exported[0] if exported else name} IMAGE... --store {store}",
+        f"committee leaderboard --model-name {name} --store {store}",
+        f"committee predictions --csv FILE --store {store}",
     ]
     if not exported:
-        commands.insert(1, f"committee export --model-name {name} --store {store.root}")
+        commands.insert(1, f"committee export --model-name {name} --store {store}")
     print("\nTry next:", *commands, sep="\n  ")

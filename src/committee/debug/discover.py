@@ -29,7 +29,7 @@ class Discover(Section):
     order = 15
 
     def plan(self, bench: Bench) -> str:
-        return f"verify the checksums of {'a scratch store' if bench.fast else bench.store.root}"
+        return f"verify the checksums of {'a scratch store' if bench.fast else bench.store}"
 
     def run(self, bench: Bench) -> str:
         bench.require_members()

@@ -13,6 +13,7 @@ from committee.errors import StoreError, UsageError, missing
 from committee.models.predictor import Canvas
 from committee.models.tiling import TILE
 from committee.predictions.target_types import CLASSES, TargetType, target_type_of
+from committee.store.copies import fetch
 from committee.store.hashes import hash_file
 from committee.store.manifest import NAME, Manifest, read_manifest
 from committee.untrusted.documents import read_json
@@ -325,6 +326,7 @@ def open_exported(path: str | Path, device: str = "cpu", trusted: bool | Collect
     Exporter : The formats, with an example.
     """
     path = Path(path)
+    fetch(path)
     if not path.exists():
         raise missing(UsageError, path)
     key = format_of(path)

@@ -176,7 +176,7 @@ def recorded_settings(record: Record | None, settings: Settings | None, store: S
         raise UsageError(
             "dataset.path",
             expected="the folder or file of the images",
-            got=f"none, and the store {store.root.as_posix()} contains no data set",
+            got=f"none, and the store {store!s} contains no data set",
             todo="Set it: --set dataset.path=FOLDER",
         )
     source = Settings.model_validate(dict(record.source))
@@ -332,7 +332,7 @@ def check_same(record: Record, samples: Samples, content: str, settings: Setting
     """Raise StoreError if the samples (without quarantined ones) or the splits differ from the store's."""
     if record.fingerprint != fingerprint(samples, content):
         raise StoreError(
-            store.root.as_posix(),
+            str(store),
             expected=f"the data set of this store, {record.name} with {len(record.ids)} images",
             got=f"{len(samples.ids)} images with other content or labels",
             todo="Use another --store for other data.",
@@ -353,7 +353,7 @@ def check_left_out(record: Record, hashes: Mapping[str, str], store: Store) -> N
     changed = [name for name, before in record.left_out.items() if hashes.get(name, before) != before]
     if changed:
         raise StoreError(
-            store.root.as_posix(),
+            str(store),
             expected=f"the images of {record.name} that were left out as broken to be unchanged",
             got=f"repaired ones: {first_five(changed)}",
             todo="Use another --store to train with them, or remove them to continue without them.",

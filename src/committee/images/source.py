@@ -22,6 +22,7 @@ from committee.images.readers.base import READERS, Reader, Samples
 from committee.images.targets import with_task
 from committee.predictions.target_types import TargetType
 from committee.recipe.dataset import Dataset as Settings
+from committee.store.remote.address import is_address, normalized
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,13 @@ def _built_in(settings: Settings) -> str:
 def _check_path(path: Path) -> None:
     if path.exists():
         return
+    if is_address(path):
+        raise UsageError(
+            "dataset.path",
+            expected="a folder or file of this machine",
+            got=f"the address '{normalized(path)}'",
+            todo="Copy the images to this machine first, for example with: aws s3 sync ADDRESS FOLDER",
+        )
     what, folder = _what(path), path.parent
     while not folder.exists():
         what, path, folder = "folder", folder, folder.parent

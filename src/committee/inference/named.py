@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from committee.errors import UnknownNameError
 from committee.exporters.base import format_of
 from committee.pipeline.bundling.reading import is_bundle
+from committee.store.copies import fetch
 
 if TYPE_CHECKING:
     from committee.store.layout import Store
@@ -21,6 +22,7 @@ def path_of(name: str, store: Store) -> Path | None:
     such as a bundle, is meant only if no model of the store has its name.
     """
     path = Path(name)
+    fetch(path)
     if any(mark in name for mark in (os.sep, os.altsep) if mark):
         return path
     if format_of(path) is None and not is_bundle(path):

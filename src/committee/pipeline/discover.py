@@ -21,6 +21,7 @@ from committee.pipeline.shared.records import (
     stored_metrics,
 )
 from committee.store.commit import write_json
+from committee.store.copies import fetch
 from committee.store.hashes import hash_file
 from committee.store.inside import inside
 from committee.store.layout import Store
@@ -120,18 +121,18 @@ def require_store(store: Store) -> None:
     if not store.root.is_dir():
         raise missing(
             StoreError,
-            store.root,
+            store,
             "Create a store with: committee train RECIPE, or name another with --store.",
             "store",
         )
     if not is_store(store.root) and (found := recognize(Files(store.root))):
         kinds = Counter(str(LAYOUTS.load(model.layout).title) for model in found)
         raise StoreError(
-            str(store.root),
+            str(store),
             expected="a store of committee",
             got="models of other trainers: "
             + ", ".join(f"{number} x {kind}" if number > 1 else kind for kind, number in kinds.items()),
-            todo=f"Import them into a store: committee import {store.root.as_posix()} --dry-run",
+            todo=f"Import them into a store: committee import {store} --dry-run",
         )
 
 
@@ -210,6 +211,7 @@ class _Scan:
         redo = f"Run: committee export --model-name {name}"
         if not (folder / "checksums.json").is_file():
             raise StoreError(str(folder), expected="a finished export", got="no checksums.json", todo=redo)
+        fetch(folder)
         sums = read_json(folder / "checksums.json", "the checksums of an export", redo)
         for file, expected in sums.items():
             if not inside(folder, file).is_file() or hash_file(inside(folder, file)) != expected:

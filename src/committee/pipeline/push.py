@@ -16,6 +16,7 @@ from committee.pipeline.discover import require_store
 from committee.pipeline.model_card.package import write_card
 from committee.pipeline.shared.package import README, STATUS, package_facts
 from committee.recipe.model import Recipe
+from committee.store.copies import fetch
 from committee.store.hashes import hash_file
 from committee.store.inside import inside
 from committee.store.layout import Store
@@ -108,6 +109,7 @@ def prepare(recipe: Recipe, store: Store, name: str, repo: str, *, public: bool 
             raise _no_package(name, f"Write it with: committee export --model-name {name}")
         with store.hold():
             write_card(recipe, store, name, folder)
+    fetch(folder)
     facts = package_facts(folder)
     files = _verified(folder, {str(each): str(found) for each, found in facts[CHECKSUMS].items()})
     return Upload(str(facts[STATUS]["name"]), folder, repo, not public, files)

@@ -22,7 +22,6 @@ from committee.images.stored import StoredImages, source_images, stored_images
 from committee.pipeline.shared.best import is_ensemble, is_single
 from committee.pipeline.shared.combined import combined
 from committee.pipeline.shared.records import (
-    METRICS,
     deployed_of,
     ensemble_facts,
     member_source,
@@ -37,6 +36,7 @@ from committee.recipe.model import CostBudget
 from committee.report.leaderboard import leaderboard, metric_for
 from committee.report.recommendation import Recommendation, recommend
 from committee.store.layout import Store
+from committee.store.manifest import NAME
 from committee.tasks.base import Task, task_for, task_of
 
 SHOWN = 4
@@ -286,7 +286,7 @@ class Facts:
         return {member: found["inference"][member] for member in found["members"]}
 
     def _why(self, name: str) -> str:
-        is_there = (stored_metrics(self.store, name) / METRICS).exists()
+        is_there = (stored_metrics(self.store, name) / NAME).exists()
         changed = "its report is damaged, or describes networks that have changed since"
         return f"{changed if is_there else 'it is not evaluated'}. Run: committee evaluate"
 

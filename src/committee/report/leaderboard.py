@@ -169,7 +169,7 @@ def leaderboard(store: Store | str | Path, metric: str | None = None) -> Leaderb
     metric = metric_for(metric, reports)
     if not reports and not failed:
         todo = _EVALUATE if store.members() else "Train some with: committee run RECIPE"
-        raise StoreError(str(store.root), expected="evaluated models", got="none", todo=todo)
+        raise StoreError(str(store), expected="evaluated models", got="none", todo=todo)
     return Leaderboard([*order(store, reports, metric), *failed], metric)
 
 

@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -23,6 +23,7 @@ from committee.report.charts.theme import CONFIG, key
 from committee.report.facts import Facts
 from committee.report.sections.base import SECTIONS, ReportSection
 from committee.store.commit import write_file
+from committee.store.copies import address_of
 from committee.store.layout import Store
 
 log = logging.getLogger(__name__)
@@ -152,10 +153,12 @@ def _blocks(section: ReportSection, facts: Facts) -> list[Block]:
 
 def _titles(facts: Facts) -> tuple[str, str]:
     record = facts.record
-    name = (record.name if record is not None else "") or facts.store.root.resolve().name
+    name = (record.name if record is not None else "") or PurePosixPath(
+        address_of(facts.store.root.resolve())
+    ).name
     models = [count(len(facts.singles), "member"), count(len(facts.ensembles), "ensemble")]
     images = [] if record is None else [count(len(record.ids), "image")]
-    return printable(name), ", ".join([*images, *models, f"store {facts.store.root.as_posix()}"])
+    return printable(name), ", ".join([*images, *models, f"store {facts.store}"])
 
 
 def _breakable(text: str) -> Markup:

@@ -81,7 +81,7 @@ def side_of(address: Store | str | Path, metric: str | None = None) -> Side:
 
 def _of_store(store: Store, metric: str | None) -> Side:
     facts = Facts(store, metric)
-    found, name = facts.recommendation, store.root.as_posix()
+    found, name = facts.recommendation, str(store)
     text = found.text if found is not None else "no model is evaluated."
     best = facts.curves[0] if facts.curves else None
     last = next((vars(each) for each in read_runs(store) if each.recipe), facts.last_run)
@@ -100,7 +100,7 @@ def _of_run(store: Store, name: str, metric: str | None) -> Side:
     text += f"cross-fitted, {costs(first)}."
     best = None if facts is None or first["name"] in replaced else facts.outputs(str(first["name"]))
     made = _made(None if facts is None else facts.record, vars(run))
-    return Side(f"{store.root.as_posix()}@{run.name}", metric, reports, text, best, made, replaced)
+    return Side(f"{store}@{run.name}", metric, reports, text, best, made, replaced)
 
 
 def _facts(store: Store, metric: str) -> Facts | None:

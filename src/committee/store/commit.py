@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from committee.errors import StoreError
+from committee.store import copies
 from committee.store.disk import disk_errors
 from committee.store.lock import LOCK
 from committee.store.manifest import NAME, NEW, OLD, Manifest, list_files, plain, read_manifest
+
+PASSING = "resume"
+"""Kind of folders that are replaced every few seconds: a writer to object storage uploads the last of them
+when it renews its lease."""
 
 
 @contextlib.contextmanager
@@ -51,10 +56,12 @@ def commit(folder: Path, *, kind: str, fingerprint: str, **facts: Any) -> Iterat
     the old or the new folder is there. Between the two renames of a replacement neither is in place: readers
     wait, and `sweep` completes the replacement if the writer was killed there.
     """
-    with replacing_folder(folder) as new:
+    with _replacing_folder(folder) as new:
         yield new
         record = Manifest(kind, fingerprint, list_files(new), facts)
         (new / NAME).write_text(json.dumps(record.to_json(), indent=1, default=plain), "utf-8")
+    if kind != PASSING:
+        copies.publish(folder)
 
 
 @contextlib.contextmanager
@@ -68,6 +75,13 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     StoreError
         The disk is full, read-only or failing. An existing folder is not changed.
     """
+    with _replacing_folder(folder) as new:
+        yield new
+    copies.publish(folder)
+
+
+@contextlib.contextmanager
+def _replacing_folder(folder: Path) -> Iterator[Path]:
     new, old = _temporary_names(folder)
     with disk_errors(folder):
         _create(folder.parent)
@@ -92,6 +106,7 @@ def remove(folder: Path) -> None:
     with disk_errors(folder), contextlib.suppress(FileNotFoundError):
         folder.rename(renamed)
     shutil.rmtree(renamed, ignore_errors=True)
+    copies.publish(folder)
 
 
 def is_being_written(folder: Path) -> bool:
@@ -131,6 +146,7 @@ def replacing(path: Path, needed: int = 0) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+    copies.publish(path)
 
 
 def write_file(path: Path, content: bytes) -> None:

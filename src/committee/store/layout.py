@@ -10,7 +10,7 @@ from pathlib import Path
 from committee.base.arguments import name_of, path_of
 from committee.base.names import is_reserved
 from committee.errors import StoreError, UnknownNameError, UsageError, nearest
-from committee.store import lock
+from committee.store import copies, lock
 from committee.store.commit import sweep
 from committee.store.disk import disk_errors, require_writable
 from committee.store.inside import inside
@@ -25,7 +25,24 @@ class Store:
     Parameters
     ----------
     root : str or Path
-        The folder. It is created when the first result is stored.
+        The folder, which is created when the first result is stored; or an address such as
+        `s3://bucket/prefix`, whose working copy is brought up to date.
+    cache : str or Path, optional
+        The folder of all working copies; by default `$COMMITTEE_STORE_CACHE`, or `~/.cache/committee/stores`.
+
+    Attributes
+    ----------
+    root : Path
+        The folder of the store, or of its working copy.
+
+    Raises
+    ------
+    UsageError
+        The address is not valid.
+    DependencyError
+        obstore is not installed.
+    StoreError
+        The object storage cannot be reached, refuses a request, or has no conditional writes.
 
     See Also
     --------
@@ -42,8 +59,8 @@ class Store:
     ()
     """
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = path_of("store", root)
+    def __init__(self, root: str | Path, cache: str | Path | None = None) -> None:
+        self.root = copies.open_store(path_of("store", root), cache)
 
     @classmethod
     def of(cls, store: Store | str | Path) -> Store:
@@ -51,7 +68,10 @@ class Store:
         return store if isinstance(store, Store) else cls(store)
 
     def __repr__(self) -> str:
-        return f"Store({str(self.root)!r})"
+        return f"Store({str(self)!r})"
+
+    def __str__(self) -> str:
+        return copies.address_of(self.root)
 
     def checkpoint(self, member: str, fold: str | int) -> Path:
         """Return the folder of a member's weights; `fold` is a number, `fold_0` or `refit`."""
@@ -148,11 +168,20 @@ class Store:
     def hold(self) -> Iterator[None]:
         """Hold the store's lock for writing while the block runs; first repair what a killed writer left.
 
+        A store on object storage is brought up to date first; what is written is uploaded.
+
         Raises
         ------
         StoreError
-            Another process holds the lock, the store is not writable, or the disk is full.
+            Another process holds the lock, the store is not writable, or the disk is full; the object storage
+            cannot be reached, or another process writes to it.
         """
+        with self._held_here(), copies.held(self.root):
+            yield
+
+    @contextlib.contextmanager
+    def _held_here(self) -> Iterator[None]:
+        """Hold the lock of the folder alone."""
         outer = not lock.holds(self.root)
         with lock.hold(self.root):
             if outer:
@@ -165,7 +194,7 @@ class Store:
         """Complete a replacement that a killed writer left, unless another process is writing."""
         depths = ("", "*/", "*/*/")
         if any(any(self.root.glob(f"{depth}.*{OLD}")) for depth in depths):
-            with contextlib.suppress(StoreError), self.hold():
+            with contextlib.suppress(StoreError), self._held_here():
                 pass
 
     def folds(self, member: str) -> tuple[str, ...]:
@@ -206,7 +235,7 @@ class Store:
         if len(short) == 1:
             return short[0]
         raise UnknownNameError(
-            str(self.root),
+            str(self),
             expected=f"one of {', '.join(short or known) or 'its models (there are none)'}",
             got=f"'{name}'",
             todo=nearest(name, [*known, *map(self._method, self.ensembles())]),

@@ -10,9 +10,10 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from committee.errors import StoreError, system_reason
 from committee.store.disk import disk_errors, not_writable
@@ -78,6 +79,36 @@ def hold(root: Path) -> Iterator[None]:
                 file.truncate(0)
 
 
+def is_held(root: Path) -> bool:
+    """Return whether another process holds the lock of the store at `root`."""
+    root = root.resolve()
+    if root in _held or not (root / LOCK).is_file():
+        return False
+    with (root / LOCK).open("a+b", buffering=0) as file:
+        return not _try(file)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the same file, then run the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as file:
+        while not _try(file):
+            time.sleep(0.02)
+        yield
+
+
+def _try(file: BinaryIO) -> bool:
+    """Lock a file until it is closed; return False if another process has locked it."""
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno not in _HELD:
+            raise
+        return False
+    return True
+
+
 def _open(root: Path) -> BinaryIO:
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -107,10 +138,23 @@ def _acquire(file: BinaryIO, root: Path) -> None:
             got=_holder(file),
             todo="Wait until it ends, or name another store with --store.",
         ) from None
-    record = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "command": _command()}
     with disk_errors(root, needed=4096):
         file.truncate(0)
-        file.write(json.dumps(record).encode())
+        file.write(json.dumps(holder()).encode())
+
+
+def holder() -> dict[str, Any]:
+    """Return the record of this process: its number, host, time and command."""
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "command": _command()}
+
+
+def described(record: object) -> str:
+    """Return the process that a record of a lock names, in words."""
+    try:
+        who = f"process {int(record['pid'])} on {record['host']}, since {record['since']}"  # type: ignore[index]
+        return f"{who}: {record['command']}"  # type: ignore[index]
+    except (ValueError, KeyError, TypeError):
+        return "another process"
 
 
 def _now() -> str:
@@ -124,11 +168,9 @@ def _command() -> str:
 def _holder(file: BinaryIO) -> str:
     file.seek(0)
     try:
-        record = json.loads(file.read(4096))
-        who = f"process {int(record['pid'])} on {record['host']}, since {record['since']}"
-        return f"{who}: {record['command']}"
-    except (ValueError, KeyError, TypeError, OSError, RecursionError):
-        return "another process"
+        return described(json.loads(file.read(4096)))
+    except (ValueError, OSError, RecursionError):
+        return described(None)
 
 
 if sys.platform == "win32":

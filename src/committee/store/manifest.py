@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from committee.errors import CommitteeError, ProtocolError, StoreError, missing, unreadable
+from committee.store import copies
 from committee.store.hashes import hash_file
 from committee.store.inside import inside, is_link, outside
 from committee.untrusted.documents import read_json
@@ -131,6 +132,7 @@ def read_manifest(folder: Path, *, verify: bool = True) -> Manifest:
         A folder that `commit` wrote.
     verify : bool
         Whether to hash the files (see `hashes.hash_file`). If false, only the manifest itself is verified.
+        Files of a store on object storage that are not here yet are downloaded before they are hashed.
 
     Raises
     ------
@@ -180,9 +182,18 @@ def _read(folder: Path, verify: bool) -> Manifest:
         raise outside(folder.parent, folder.name)
     manifest = _parse(inside(folder, NAME))
     if verify:
-        for name, expected in manifest.files.items():
-            _check_file(folder, name, expected)
+        try:
+            _check_files(folder, manifest)
+        except StoreError:
+            if not copies.restore(folder, manifest.files):
+                raise
+            _check_files(folder, manifest)
     return manifest
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    for name, expected in manifest.files.items():
+        _check_file(folder, name, expected)
 
 
 def _edition(folder: Path) -> tuple[int, int] | None:

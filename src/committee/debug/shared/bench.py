@@ -17,6 +17,7 @@ from committee.recipe.dataset import Dataset
 from committee.recipe.members import is_named
 from committee.recipe.model import Backbones, Recipe
 from committee.recipe.training import Model
+from committee.store.copies import fetch
 from committee.store.layout import Store
 from committee.tasks.base import TASKS
 
@@ -65,6 +66,7 @@ class Bench:
             else:
                 np.savez(samples_file(self.scratch), images=images, labels=labels)
         elif self.store.root.is_dir():
+            fetch(self.store.root)
             shutil.copytree(
                 self.store.root, self.scratch.root, copy_function=_link, dirs_exist_ok=True, ignore=_ignore
             )
@@ -81,7 +83,7 @@ class Bench:
             require_done(Train().run(self.recipe, self.scratch))
         if not self.scratch.members():
             raise StoreError(
-                str(self.store.root),
+                str(self.store),
                 expected="trained members",
                 got="none",
                 todo="Run: committee train RECIPE, or debug with --fast.",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from committee.errors import StoreError, UsageError, first_five, missing, printable, unreadable
 from committee.exporters.base import open_exported
+from committee.store.copies import fetch
 from committee.store.hashes import hash_file
 from committee.store.inside import is_link
 from committee.untrusted.archives import unpack
@@ -72,6 +73,7 @@ def verified(path: Path) -> Iterator[Path]:
     StoreError
         A file was altered, is missing, is a link, or is not listed; or the zip file is damaged or unsafe.
     """
+    fetch(path)
     if not path.exists():
         raise missing(UsageError, path)
     if not is_bundle(path):

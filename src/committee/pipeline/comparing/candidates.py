@@ -41,7 +41,7 @@ def candidates(store: Store, names: Sequence[str] = ()) -> list[Report]:
         return [report for report in reports if report["name"] in wanted]
     if not reports:
         raise StoreError(
-            str(store.root),
+            str(store),
             expected="evaluated models, to compare them",
             got="none",
             todo="Run: committee evaluate",

@@ -42,7 +42,7 @@ def best_models(store: Store, metric: str | None = None, budget: CostBudget | No
     reports = read_reports(store)
     if not reports:
         raise StoreError(
-            str(store.root),
+            str(store),
             expected="evaluated models, to export the best of them",
             got="none",
             todo="Run committee evaluate, or name the models: --model-name NAME",
@@ -57,7 +57,7 @@ def best_models(store: Store, metric: str | None = None, budget: CostBudget | No
     names = list(dict.fromkeys(str(each["name"]) for each in found if each is not None))
     if not names:
         raise StoreError(
-            str(store.root),
+            str(store),
             expected="a model within pruning.cost_budget",
             got="none",
             todo="Raise the budget, or name the models: --model-name NAME",

@@ -60,10 +60,10 @@ def _require_some(
 ) -> list[str]:
     """Return the chosen members, log the missing ones, and raise StoreError if none is chosen."""
     for name in missing:
-        log.warning("%s is not in the store %s: it is left out", name, store.root)
+        log.warning("%s is not in the store %s: it is left out", name, store)
     if not chosen:
         raise StoreError(
-            str(store.root),
+            str(store),
             expected="a trained member that the recipe names",
             got=", ".join(str(entry["name"]) for entry in entries) or "none",
             todo="Run: committee train RECIPE",

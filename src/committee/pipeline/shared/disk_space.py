@@ -27,7 +27,7 @@ def warn_of_disk_space(plans: Sequence[OfBackbone], store: Store) -> None:
     if needed > free:
         log.warning(
             "%s: about %s will be written, but the disk has only %s free",
-            store.root,
+            store,
             in_words(needed),
             in_words(free),
         )

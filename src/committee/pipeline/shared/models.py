@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -25,7 +25,7 @@ from committee.pipeline.shared.records import (
     member_facts,
 )
 from committee.store.layout import Store
-from committee.store.manifest import read_whole
+from committee.store.manifest import read_manifest, read_whole
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,8 @@ def weights_bytes(store: Store, name: str) -> int:
         for member, inference in deployed.items()
         for fold in deployed_folds(store, member, inference)
     )
-    return sum(file.stat().st_size for folder in folders for file in folder.rglob(WEIGHTS))
+    files = (item for folder in folders for item in read_manifest(folder, verify=False).files.items())
+    return sum(facts["size"] for name, facts in files if PurePosixPath(name).name == WEIGHTS)
 
 
 def is_too_large(store: Store, name: str, device: torch.device) -> bool:

@@ -376,8 +376,8 @@ def _checksums(folder: Path) -> dict[str, str]:
         for path in formats
         for name, facts in read_manifest(path, verify=False).files.items()
     }
-    names = (path.relative_to(folder).as_posix() for path in sorted(_files(folder)))
-    return {name: known.get(name) or hash_file(folder / name) for name in names}
+    names = {path.relative_to(folder).as_posix() for path in _files(folder)} | known.keys()
+    return {name: known.get(name) or hash_file(folder / name) for name in sorted(names)}
 
 
 def _files(folder: Path) -> Iterable[Path]:

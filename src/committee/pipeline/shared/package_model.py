@@ -130,7 +130,7 @@ def cached_images(recipe: Recipe, store: Store, module: nn.Module) -> tuple[Data
         return open_dataset(recipe.dataset, store, canvases=[spec], folds=0, seed=recipe.seed), views[spec]
     except CommitteeError as error:
         raise DataError(
-            str(store.root),
+            str(store),
             expected="the cache of decoded images {}-{}-{}, or the images themselves".format(*spec),
             got=str(error).partition("\n")[0].rstrip("."),
             todo="Name the folder of the images with --set dataset.path=FOLDER.",

@@ -17,7 +17,7 @@ from committee.pipeline.shared.draws import DRAWS, as_family, read_draws
 from committee.pipeline.shared.records import METRICS, failures, model_source, stored_metrics
 from committee.scoring.draws import Draws
 from committee.store.layout import Store
-from committee.store.manifest import read_manifest, read_whole
+from committee.store.manifest import NAME, read_manifest, read_whole
 from committee.untrusted.documents import build, read_json
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def read_reports(store: Store, only: str = "") -> list[Report]:
     found: list[tuple[Report, Draws | None]] = []
     for name in names:
         folder = stored_metrics(store, name)
-        if not (folder / METRICS).exists():
+        if not (folder / NAME).exists():
             continue
         try:
             read = read_whole(folder, _read)

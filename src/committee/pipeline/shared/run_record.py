@@ -138,7 +138,7 @@ def find_run(store: Store, name: str) -> RunRecord:
     if name and len(found) == 1:
         return found[0]
     raise UnknownNameError(
-        f"{store.root.as_posix()}: run",
+        f"{store}: run",
         expected=f"one of {', '.join(names) or 'its runs (none is recorded)'}",
         got=f"'{name}'",
         todo=nearest(name, names),

@@ -180,7 +180,7 @@ def load_predictions(
     names = [store.resolve(name) for name in members] or list(store.members())
     if not names:
         raise StoreError(
-            str(store.root), expected="trained members", got="none", todo="Run: committee train RECIPE"
+            str(store), expected="trained members", got="none", todo="Run: committee train RECIPE"
         )
     if split == "oof":
         return oof_rows(store, names)

@@ -190,7 +190,7 @@ class Compress(Stage):
         """Return the full names of the models to compress."""
         if not (store.members() or store.ensembles()):
             raise StoreError(
-                str(store.root), expected="a trained member", got="none", todo="Run: committee train RECIPE"
+                str(store), expected="a trained member", got="none", todo="Run: committee train RECIPE"
             )
         of = self._section(recipe).of
         names = self.models or (() if of == "best" else of)

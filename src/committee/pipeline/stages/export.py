@@ -202,7 +202,7 @@ def models(recipe: Recipe, store: Store, names: Sequence[str] = ()) -> list[str]
     stored = [*store.members(), *store.ensembles()]
     if not stored:
         raise StoreError(
-            str(store.root), expected="a trained member", got="none", todo="Run: committee train RECIPE"
+            str(store), expected="a trained member", got="none", todo="Run: committee train RECIPE"
         )
     which = names or recipe.exports.which
     if which == "all":

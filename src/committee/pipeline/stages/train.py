@@ -97,7 +97,7 @@ class Train(Stage):
         blocks += [f"{text}." for text in found["together"]]
         blocks.append(_total(found))
         if found["disk_mb"] * 1e6 > (free := free_bytes(store.root)):
-            blocks.append(f"Warning: the disk of {store.root} has only {in_words(free)} free.")
+            blocks.append(f"Warning: the disk of {store} has only {in_words(free)} free.")
         return Summary(found, blocks)
 
     def run(self, recipe: Recipe, store: Store) -> Outcome:

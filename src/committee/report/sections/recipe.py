@@ -36,7 +36,7 @@ class Recipe(ReportSection):
         """Yield the facts, the commands, the recipe, and the lists of images."""
         rows = [[key, printable(str(value))] for key, value in _facts(facts)]
         yield Table(["", "value"], rows)
-        store = facts.store.root.as_posix()
+        store = str(facts.store)
         commands = [
             "committee run recipe.yaml" if facts.last_run.get("recipe") else "committee run RECIPE",
             "committee report",

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from committee.errors import StoreError
 from committee.store import tensors
-from committee.store.commit import commit
+from committee.store.commit import PASSING, commit
 from committee.store.manifest import Manifest, is_done, read_manifest
 from committee.training.fit.journal import CSV_NAME, write_csv
 
@@ -77,7 +77,7 @@ def keep(folder: Path | InMemory, fingerprint: str, state: Mapping[str, Any], co
         shutil.rmtree(previous(folder), ignore_errors=True)
         folder.rename(previous(folder))
     facts = {"epoch": len(state["history"]), "batch": state["batch"]}
-    with commit(folder, kind="resume", fingerprint=fingerprint, **facts) as new:
+    with commit(folder, kind=PASSING, fingerprint=fingerprint, **facts) as new:
         tensors.save(state, new)
         write_csv(new / CSV_NAME, state["history"], columns)
 
