@@ -135,5 +135,6 @@ def test_images_on_object_storage_are_refused_with_what_to_do(cli):
     assert said.code == 2
     assert said.err.splitlines()[-1].startswith(
         "committee: dataset.path: expected a folder or file of this machine, got the address "
-        "'s3://bucket/images'. Copy the images to this machine first, for example with: aws s3 sync ADDRESS FOLDER"
+        "'s3://bucket/images'. Copy the images to this machine first, for example with: aws s3 sync "
+        "ADDRESS FOLDER"
     )
