@@ -160,3 +160,10 @@ def test_not_finite_values_in_a_file_are_named(in_memory: Predictions, tmp_path:
     logits[2, 7] = np.inf
     with pytest.raises(DataError, match=r"predictions: expected finite numbers, got NaN or infinity for '7'"):
         of(logits, in_memory)
+
+
+def test_a_rule_without_a_fit_combines_what_is_on_disk(file: Path, in_memory: Predictions) -> None:
+    on_disk, mean = of(np.load(file, mmap_mode="r"), in_memory), build("soft_voting")
+    for place in range(2):  # as `committee combine` scores each member alone
+        found = mean.combine(on_disk.logits[place : place + 1])
+        np.testing.assert_allclose(found, mean.combine(in_memory.logits[place : place + 1]), atol=1e-6)

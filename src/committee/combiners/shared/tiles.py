@@ -20,6 +20,8 @@ TILE_OF_BLOCKS = 2**24
 class Rule(Protocol):
     """The part of a combiner that is used here."""
 
+    member_names: tuple[str, ...]
+
     def infer(self, logits: Tensor) -> Tensor:
         """Return log-probabilities `[B, C, ...]` for logits `[M, B, C, ...]`."""
 
@@ -43,7 +45,7 @@ def combined(
     for start in range(0, count, block):
         span = slice(start, start + block)
         some = span if rows is None else rows[span]
-        if kept is None or kept.ndim > 3:
+        if kept is None or kept.ndim > 3 or not rule.member_names:  # without a fit, all members are read
             found = rule.infer(torch.from_numpy(np.array(logits[:, some])))
         else:
             found = rule.forward_lazy(_reader(kept, np.arange(kept.shape[1])[some]))
