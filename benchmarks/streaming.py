@@ -1,10 +1,11 @@
 """Memory and time of combining predictions that are larger than memory: 100 members x 50,000 x 1,000.
 
 Each member is an NPY file of logits in float16 (100 MB), with ids and labels beside them; together they have
-10 GB. One process reads them as `committee combine` does, finds weights, selects members in two ways, and
-scores the weighted mean with all metrics, intervals and gains. The memory is the peak of the process, as
-Linux reports it. Logits are simulated: rows of one table of noise in random order, plus the signal of the
-label. The files are in the folder for temporary files (TMPDIR), and are deleted at the end.
+10 GB. `committee combine FILES --method NAME` reads them, finds weights or selects members, and scores the
+result with all metrics, intervals and gains: one process for each method, without the environment of this
+one. The memory is the peak of the process, as Linux reports it. Logits are simulated: rows of one table of
+noise in random order, plus the signal of the label. The files are in the folder for temporary files (TMPDIR),
+and are deleted at the end.
 """
 
 from __future__ import annotations
@@ -21,31 +22,19 @@ from harness import Row, main
 QUESTION = "predictions on disk"
 MOST_MB = 4096
 TABLE = 4096
+METHODS = ("weighted", "greedy_selection")
 CHILD = """
 import json, sys, time
-from pathlib import Path
 import torch
-from committee.combiners.base import build
+from committee.cli.main import main
 from committee.models.timing import peak_memory_mb
-from committee.pipeline.shared.labeled_files import labeled
-from committee.predictions.reading import Reading
-from committee.scoring.scores import score_all
 
 torch.set_num_threads(1)
-files = sorted(map(str, Path(sys.argv[1]).glob("member*.npy")))
-steps = {
-    "read and checked": lambda: labeled(files, None, Reading(on_disk=True)),
-    "weighted": lambda: build("weighted").fit(rows),
-    "greedy_selection": lambda: build("greedy_selection").fit(rows),
-    "pruned, greedy_forward": lambda: build("pruned").fit(rows),
-    "scores of weighted": lambda: score_all({"weighted": build("weighted")}, rows),
-}
-for name, step in steps.items():
-    start, cpu = time.perf_counter(), time.process_time()
-    found = step()
-    rows = found if name == "read and checked" else rows
-    spent = [time.process_time() - cpu, time.perf_counter() - start]
-    print(json.dumps([name, *spent, peak_memory_mb()]), flush=True)
+start, cpu = time.perf_counter(), time.process_time()
+code = main(sys.argv[1:])
+found = [time.process_time() - cpu, time.perf_counter() - start, peak_memory_mb()]
+print(json.dumps(found), flush=True)
+sys.exit(code)
 """
 
 
@@ -65,20 +54,21 @@ def write(folder: Path, members: int, rows: int, classes: int) -> None:
 
 
 def measure(quick: bool, sizes: tuple[int, int, int] = (100, 50_000, 1_000)) -> list[Row]:
-    """Run all steps in one process; the memory of a step is the peak up to its end."""
-    sizes = (4, 300, 20) if quick else sizes
+    """Run the command line for each method."""
+    sizes, methods = ((4, 300, 20), METHODS[:1]) if quick else (sizes, METHODS)
     work = " x ".join(f"{size:,}" for size in sizes)
+    result = []
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), *sizes)
-        command = [sys.executable, "-c", CHILD, folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    result = []
-    for line in done.stdout.splitlines():
-        name, cpu, wall, peak = json.loads(line)
-        result.append(Row(f"{QUESTION}: {name}", work, "", cpu, note=f"CPU; {wall:.0f} s of wall time"))
-        result.append(
-            Row(f"{QUESTION}: {name}, peak of the process", work, "", peak, target=MOST_MB, unit="MB")
-        )
+        files = sorted(map(str, Path(folder).glob("member*.npy")))
+        for method in methods:
+            words = ["combine", *files, "--method", method, "--json"]
+            command = [sys.executable, "-c", CHILD, *words]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            cpu, wall, peak = json.loads(done.stdout.splitlines()[-1])
+            question = f"{QUESTION}: {method}, with its scores"
+            result.append(Row(question, work, "", cpu, note=f"CPU; {wall:.0f} s of wall time"))
+            result.append(Row(f"{question}: peak", work, "", peak, target=MOST_MB, unit="MB"))
     return result
 
 

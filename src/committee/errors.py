@@ -184,6 +184,10 @@ class TimeLimitError(CommitteeError, TimeoutError):
     """A model did not answer within its time limit."""
 
 
+class UnfinishedError(TimeLimitError):
+    """The time limit of a run left no time for a fit or a stage; the next run continues it."""
+
+
 class ExportError(CommitteeError, RuntimeError):
     """A file could not be exported, or its outputs differ from those of the exported module."""
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from committee.errors import UnfinishedError
+
 Row = Mapping[str, Any]
 
 
@@ -27,7 +29,7 @@ class Event:
     rows : tuple of mappings
         Of `begin`, the epochs that were made before; of `epoch`, this epoch.
     status : str
-        Of `end`: `finished`, `failed` or `killed`.
+        Of `end`: `finished`, `failed`, or `killed` by a signal or a time limit.
     """
 
     kind: Literal["begin", "epoch", "end"]
@@ -86,6 +88,7 @@ def reported(fit: str, before: Sequence[Row]) -> Iterator[Callable[[Row], None]]
     try:
         yield lambda row: emit(Event("epoch", fit, (row,)))
     except BaseException as error:
-        emit(Event("end", fit, status="killed" if isinstance(error, KeyboardInterrupt) else "failed"))
+        stopped = isinstance(error, KeyboardInterrupt | UnfinishedError)
+        emit(Event("end", fit, status="killed" if stopped else "failed"))
         raise
     emit(Event("end", fit, status="finished"))

@@ -59,6 +59,20 @@ def significant(value: float, digits: int) -> str:
     return f"{value:.{digits - 1}e}" if abs(places) > 2 * digits else f"{value:.{max(0, places)}f}"
 
 
+def lack_of_time(left: float, needed: float) -> str:
+    """Return in words that a time limit leaves too few seconds.
+
+    Examples
+    --------
+    >>> from committee.base.text import lack_of_time
+    >>> lack_of_time(left=90, needed=700), lack_of_time(left=-1, needed=5)
+    ('the time limit leaves 2 minutes, and about 12 minutes are needed', 'the time limit is over')
+    """
+    if left <= 0:
+        return "the time limit is over"
+    return f"the time limit leaves {duration(left / 3600)}, and about {duration(needed / 3600)} are needed"
+
+
 def duration(hours: float) -> str:
     """Return `12 seconds`, `3 minutes`, `2.5 hours`."""
     if hours * 3600 <= 59:

@@ -82,7 +82,9 @@ def print_leaderboard(store: Store, metric: str | None, as_json: bool | Path, wi
     evaluated = [report for report in reports if report["name"] not in failed]
     metric = metric_for(metric, evaluated)
     print_table(f"Leaderboard of {store}, best {metric} first", *table(evaluated, metric, wide=wide))
-    print_failed(failed)
+    late = {report["name"] for report in reports if report.get("unfinished")}
+    print_failed({name: reason for name, reason in failed.items() if name not in late})
+    print_failed({name: reason for name, reason in failed.items() if name in late}, "unfinished")
     if not evaluated:
         print("No model is evaluated. Correct what failed, then run: committee run RECIPE")
     if any(is_over_calibrated(report.get("gain", {}).get(metric)) for report in evaluated):

@@ -209,6 +209,16 @@ def add_dry_run(parser: ArgumentParser) -> None:
     )
 
 
+def duration_of(text: str) -> float:
+    """Return the seconds of a duration such as `90s`, `30m` or `1h30m`; a number alone is in seconds."""
+    from committee.base.deadline import seconds_of
+
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
 def method_of(text: str) -> str | dict[str, Any]:
     """Return the method that `--method` names: a name, or the mapping that the text contains, as in a recipe.
 

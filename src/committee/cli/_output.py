@@ -70,12 +70,12 @@ def print_summary(summary: Summary) -> None:
             print_table(block.title, block.columns, block.rows)
 
 
-def print_failed(failed: Mapping[str, str]) -> None:
+def print_failed(failed: Mapping[str, str], word: str = "failed") -> None:
     """Print what failed and why, one line each; a reason that the terminal shows already is not repeated."""
     for name, reason in failed.items():
         known = reason.startswith((f"{name}:", f"{name}/"))
         text = reason if known else f"{name}: {reason}"
-        print(f"failed: {name} (see above)" if text in LOGGED and sys.stdout.isatty() else f"failed: {text}")
+        print(f"{word}: {name} (see above)" if text in LOGGED and sys.stdout.isatty() else f"{word}: {text}")
 
 
 def print_text(text: str) -> None:

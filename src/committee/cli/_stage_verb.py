@@ -144,6 +144,7 @@ def _print(stage: Stage, outcome: Outcome, store: Store, as_json: bool | Path) -
     if put_json({**outcome.to_json(), **summary.facts}, as_json):
         print_summary(summary)
         print_failed(outcome.failed)
+        print_failed(outcome.unfinished, "unfinished")
     return outcome.exit_code
 
 

@@ -26,6 +26,7 @@ from committee.cli._options import (
     add_dry_run,
     add_store,
     add_uncertainty,
+    duration_of,
     store_of,
 )
 from committee.cli._output import print_json, print_table
@@ -71,10 +72,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--time-limit",
-        type=float,
+        type=duration_of,
         default=60.0,
-        metavar="SECONDS",
-        help="time in which the model has to answer for one image; inf is no limit (default: 60)",
+        metavar="TIME",
+        help="time in which the model has to answer for one image, such as 5s or 2m; inf is no limit "
+        "(default: 60s)",
     )
     parser.add_argument(
         "--stream",

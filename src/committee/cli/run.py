@@ -9,6 +9,10 @@ are exported and timed as files, and the last lines name the file to deploy, or 
 
 With --executor ray, fits are made by all machines of a Ray cluster.
 
+With --time-limit, members for which no time is left are named and left out. A fit that is not finished
+stores its state, which the next run continues. A part of the time is kept for the stages after training,
+which still run, so that there is a result.
+
 A stage goes on without whatever failed in an earlier one. What is in the store already is not made again, so
 the same command resumes an interrupted run.
 """
@@ -42,7 +46,7 @@ BUDGET = (
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the recipe, the store, the budget, the executor, `--metric`, `--dry-run` and `--json`."""
+    """Add the recipe, the store, the budget, the executor, the time limit, and how results are printed."""
     add_recipe(parser)
     add_store(parser)
     for flag, unit, purpose in BUDGET:
@@ -57,6 +61,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="head of the Ray cluster (default: that of RAY_ADDRESS, or the cluster of this machine)",
     )
+    parser.add_argument(
+        "--time-limit",
+        metavar="TIME",
+        help="time for the whole run, such as 90s, 30m, 8h or 1h30m (default: none, or that of the recipe)",
+    )
     add_metric(parser)
     add_dry_run(parser)
     add_json(parser)
@@ -70,6 +79,8 @@ def run(arguments: Namespace) -> int:
 
     check_metric(arguments.metric)
     arguments.overrides += [*_budget(arguments), *_executor(arguments)]
+    if arguments.time_limit is not None:
+        arguments.overrides.append(f"time_limit={arguments.time_limit}")
     recipe, store = recipe_of(arguments, required=True), store_of(arguments)
     if arguments.dry_run:
         return _print_plan(plan_run(recipe, store), arguments.json)

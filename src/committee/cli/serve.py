@@ -16,7 +16,15 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from committee.cli._options import add_set, add_store, add_trust, add_uncertainty, recipe_of, store_of
+from committee.cli._options import (
+    add_set,
+    add_store,
+    add_trust,
+    add_uncertainty,
+    duration_of,
+    recipe_of,
+    store_of,
+)
 
 if TYPE_CHECKING:
     from committee.serving.limits import Limits
@@ -118,10 +126,11 @@ def _add_limits(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--time-limit",
-        type=float,
+        type=duration_of,
         default=30.0,
-        metavar="SECONDS",
-        help="time in which a request has to be received, and to be answered (default: 30)",
+        metavar="TIME",
+        help="time in which a request has to be received, and to be answered, such as 5s or 2m "
+        "(default: 30s)",
     )
     parser.add_argument(
         "--decoders",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from committee.base.deadline import in_effect
 from committee.errors import CommitteeError, RecipeError, UsageError
 from committee.pipeline.discover import discover
 from committee.pipeline.shared.for_task import for_store, for_task
@@ -17,6 +18,7 @@ from committee.pipeline.shared.run_record import write_run
 from committee.pipeline.shared.summary import Summary, Table
 from committee.pipeline.shared.tracking import tracked
 from committee.pipeline.stages.base import STAGES, Names, Stage, wanted
+from committee.pipeline.time_limit import TimeLimit, describe
 from committee.recipe.model import Recipe
 from committee.recipe.unused import unused
 from committee.store.layout import Store
@@ -29,7 +31,8 @@ def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
     """Train, combine, evaluate and export everything that a recipe enables, and update the catalog.
 
     A stage continues without the models that failed in an earlier one. Results in the store are not computed
-    again, so the same call resumes an interrupted run.
+    again, so the same call resumes an interrupted run. With a `time_limit`, members for which no time is left
+    are named and left out, and the stages after training still run.
 
     Parameters
     ----------
@@ -46,6 +49,8 @@ def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
     ------
     CommitteeError
         Two members or ensembles would have the same name, or a required stage cannot start.
+    UnfinishedError
+        The time limit left no time for any member.
 
     Examples
     --------
@@ -62,25 +67,28 @@ def run(recipe: Recipe, store: Store | str | Path) -> Outcome:
             todo="Read one with: committee.load_recipe(PATH)",
         )
     store, stages = Store.of(store), wanted(recipe)
+    limit = TimeLimit(recipe, store)
     check_names(stages, recipe)
     _warn_of_unused(stages, recipe)
     for text in (text for stage in stages for text in stage.names(recipe).left_out):
         log.warning("%s", text)
     outcome, seconds = Outcome(), dict[str, float]()
     with store.hold(), tracked(recipe, store, outcome):
-        for stage in stages:
+        for index, stage in enumerate(stages):
             start = time.perf_counter()
             try:
-                outcome.merge(stage.run(recipe, store))
+                with limit.of_stage(stage, stages[index + 1 :]):
+                    outcome.merge(stage.run(recipe, store))
             except CommitteeError as error:
                 if stage.required:
                     raise
                 outcome.fail(stage.key, error)  # after hours of training the other stages still run
             seconds[stage.key] = time.perf_counter() - start
             if stage.required and not outcome.done:
+                limit.require_some(outcome)
                 return outcome
         discover(store)
-        write_run(recipe, store, seconds)
+        write_run(recipe, store, seconds, time_limit=limit.about(outcome))
     return outcome
 
 
@@ -112,7 +120,7 @@ def run_verb(verb: str, recipe: Recipe, store: Store, **options: Any) -> Outcome
     outcome, seconds = Outcome(), dict[str, float]()
     # A stage names a store that does not exist, and `hold` would create it.
     held = store.hold() if store.root.is_dir() else contextlib.nullcontext()
-    with held, tracked(recipe, store, outcome):
+    with held, tracked(recipe, store, outcome), in_effect(TimeLimit(recipe, store).end):
         for stage in stages:
             start = time.perf_counter()
             outcome.merge(stage.run(recipe, store))
@@ -154,7 +162,18 @@ def plan_run(recipe: Recipe, store: Store) -> Summary:
     facts["stages"] = {key: vars(names) for key, names in later.items()}
     table = Table("Stages that would follow", ["stage", "makes"], [[k, _listed(v)] for k, v in later.items()])
     left_out = [text for names in later.values() for text in names.left_out]
-    return Summary(facts, [*(block for plan in plans for block in plan.blocks), table, *left_out])
+    blocks = [*(block for plan in plans for block in plan.blocks), table, *left_out]
+    limit = TimeLimit(recipe, store)
+    if limit.limit is not None:
+        hours = {each["member"]: _with_workers(each["hours"], facts["workers"]) for each in facts["members"]}
+        text, late = describe(limit, [stage for stage in stages if not stage.required], hours)
+        facts["time_limit"] = {"seconds": limit.limit, "unfinished": late}
+        blocks.append(text)
+    return Summary(facts, blocks)
+
+
+def _with_workers(hours: float | None, workers: int) -> float | None:
+    return None if hours is None else hours / workers
 
 
 def check_names(stages: Sequence[Stage], recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ from committee.recipe.comparison import Comparison
 from committee.recipe.compression import Compression
 from committee.recipe.dataset import Dataset
 from committee.recipe.distillation import Distillation
+from committee.recipe.durations import Duration
 from committee.recipe.executor import AUTO, AnyExecutor, ExecutorChoice
 from committee.recipe.exports import Exports
 from committee.recipe.members import MemberSpec, check_unique, expand, matches, select
@@ -122,6 +123,11 @@ class Recipe(Section):
         "{name: ray, address: ..., ...options}. Auto is `processes`.",
     )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of all randomness.")
+    time_limit: Duration | None = Field(
+        None,
+        description="Time limit of a command that trains, such as 8h or 1h30m: what is trained by then is "
+        "combined, evaluated and exported, and what is not is named. Null is no limit. Debug runs ignore it.",
+    )
     dataset: Dataset = Field(default_factory=Dataset, description="The images and their splits.")
     training: Training = Field(default_factory=Training, description="Settings of training for all members.")
     backbones: Backbones = Field(default_factory=Backbones, description="Backbones to train or to combine.")

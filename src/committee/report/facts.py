@@ -93,6 +93,8 @@ class Facts:
         The `metrics.json` of the evaluated models, in the order of the leaderboard.
     failed : dict of str to str
         Members that could not be trained, with the reason.
+    unfinished : dict of str to str
+        Members for which the time limit of a run left no time, with the reason.
 
     Raises
     ------
@@ -110,7 +112,10 @@ class Facts:
         listed = leaderboard(store, metric)
         self.store, self.budget = store, budget
         self.reports = [report for report in listed if "failed" not in report]
-        self.failed = {str(each["name"]): str(each["failed"]) for each in listed if "failed" in each}
+        failed = {str(each["name"]): str(each["failed"]) for each in listed if "failed" in each}
+        late = {str(each["name"]) for each in listed if each.get("unfinished")}
+        self.failed = {name: why for name, why in failed.items() if name not in late}
+        self.unfinished = {name: why for name, why in failed.items() if name in late}
         self.metric = metric_for(metric, self.reports)
         self._outputs: dict[str, Outputs | None] = {}
         self._source = functools.cache(functools.partial(member_source, store))
@@ -137,7 +142,7 @@ class Facts:
     @cached_property
     def left_out(self) -> dict[str, str]:
         """Models with a report that is not shown, since it is damaged or out of date."""
-        known = {*(str(report["name"]) for report in self.reports), *self.failed}
+        known = {*(str(report["name"]) for report in self.reports), *self.failed, *self.unfinished}
         names = [name for name in (*self.store.members(), *self.store.ensembles()) if name not in known]
         return {name: self._why(name) for name in names}
 

@@ -147,7 +147,8 @@ def leaderboard(store: Store | str | Path, metric: str | None = None) -> Leaderb
 
     A report that is damaged, or that describes networks that have changed since, is named in the log and left
     out. A cascade comes after the vote of its members unless it is better by more than chance. The entry of a
-    failed member has the keys `name`, `kind` and `failed`, the reason.
+    failed member has the keys `name`, `kind` and `failed`, the reason, and `unfinished`, which is true if the
+    time limit of a run is the reason.
 
     Raises
     ------
@@ -174,8 +175,11 @@ def leaderboard(store: Store | str | Path, metric: str | None = None) -> Leaderb
 
 
 def _failed(store: Store) -> list[Report]:
-    """Return the entries of members that could not be trained, by name."""
-    return [{"name": entry["name"], "kind": "member", "failed": entry["reason"]} for entry in failures(store)]
+    """Return the entries of members that were not trained, by name."""
+    return [
+        {"kind": "member", "failed": entry["reason"], **{key: entry[key] for key in entry if key != "reason"}}
+        for entry in failures(store)
+    ]
 
 
 def report_of(store: Store, name: str) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -87,3 +88,24 @@ def test_a_closed_scheduler_hands_out_nothing(taken: int) -> None:
     scheduler.close()
     assert scheduler.take() is None
     assert list(scheduler.run(str.upper)) == []
+
+
+def test_a_refused_task_drops_the_tasks_of_its_group_and_the_others_go_on() -> None:
+    late, asked = TimeoutError("late"), list[tuple[str, list[str]]]()
+
+    def refuse(task: str, waiting: Sequence[str]) -> Exception | None:
+        asked.append((task, list(waiting)))
+        return late if task == "fold_1" else None
+
+    scheduler = Scheduler([FOLDS, ["other"]], needs, refuse)
+    start = time.monotonic()
+    assert list(scheduler.run(str.upper)) == [0, 1]
+    assert time.monotonic() - start < 0.4, "it waited"
+    assert scheduler.results == {"fold_0": "FOLD_0", "fold_1": late, "other": "OTHER"}
+    assert asked[1] == ("fold_1", ["fold_1", "refit"])
+
+
+def test_a_refused_task_is_not_taken_by_another_thread() -> None:
+    scheduler = Scheduler([FOLDS, ["other"]], needs, lambda task, waiting: TimeoutError(task))
+    assert scheduler.take() is None
+    assert list(scheduler.results) == ["fold_0", "other"]

@@ -36,6 +36,10 @@ class Scheduler(Generic[Task]):
         been started are dropped.
     needs : callable, optional
         From a task to the tasks of its group that must be finished before. By default, there are none.
+    refuse : callable, optional
+        From a task that could be started, and all tasks of its group that have not been started, to an
+        Exception if it must not be, which becomes its result, or to None. It is called by one thread at a
+        time.
 
     Attributes
     ----------
@@ -59,13 +63,16 @@ class Scheduler(Generic[Task]):
     """
 
     def __init__(
-        self, groups: Sequence[Sequence[Task]], needs: Callable[[Task], Collection[Task]] = lambda task: ()
+        self,
+        groups: Sequence[Sequence[Task]],
+        needs: Callable[[Task], Collection[Task]] = lambda task: (),
+        refuse: Callable[[Task, Sequence[Task]], Exception | None] = lambda task, waiting: None,
     ) -> None:
         self.results: dict[Task, Any] = {}
         self._groups = [_Group(list(tasks)) for tasks in groups]
         self._group_of = {task: group for group in self._groups for task in group.waiting}
         self._unfinished = list(range(len(groups)))
-        self._needs = needs
+        self._needs, self._refuse = needs, refuse
         self._change = threading.Condition()
         self._closed = False
 
@@ -140,11 +147,11 @@ class Scheduler(Generic[Task]):
             while self._unfinished and not self._closed:
                 for index in self._unfinished:
                     group = self._groups[index]
+                    if (task := self._start(group)) is not None:
+                        return task, index
                     if group.is_finished:
                         self._unfinished.remove(index)
                         return None, index
-                    if (task := self._start(group)) is not None:
-                        return task, index
                 self._wait()
         return None
 
@@ -154,9 +161,17 @@ class Scheduler(Generic[Task]):
         return next((task for task in started if task is not None), None)
 
     def _start(self, group: _Group[Task]) -> Task | None:
-        """Move the first task of a group whose needs are finished from waiting to running."""
+        """Move the first task of a group whose needs are finished from waiting to running.
+
+        If it is refused, the tasks of its group that have not been started are dropped.
+        """
         for task in group.waiting:
             if all(each in self.results for each in self._needs(task)):
+                if (reason := self._refuse(task, group.waiting)) is not None:
+                    self.results[task] = reason
+                    group.waiting.clear()
+                    self._change.notify_all()
+                    return None
                 group.waiting.remove(task)
                 group.running.add(task)
                 return task

@@ -16,23 +16,27 @@ from committee.training.plans.base import Plan
 
 
 def fit_plans(plans: Sequence[Plan], store: Store, executor: Executor, outcome: Outcome) -> None:
-    """Cross-fit plans; a failure is recorded in the outcome and in the store, and the other plans go on."""
+    """Cross-fit plans; a failure is recorded in the outcome and in the store, and the other plans go on.
+
+    So is a plan for which the deadline that is in effect leaves no time.
+    """
     if not plans:
         return
     with _frozen_memory():
         for plan, error in crossfit(plans, store, executor):
             for name in (plan.name, *plan.others) if error is None else (plan.name,):
                 outcome.record(name, error)
-            record_failure(store, plan.name, outcome.failed.get(plan.name))
+            record_failure(store, plan.name, outcome)
 
 
-def record_failure(store: Store, member: str, reason: str | None) -> None:
-    """Store the reason why a member could not be fitted, or remove an earlier one if it is None."""
+def record_failure(store: Store, member: str, outcome: Outcome) -> None:
+    """Store the reason why a member was not fitted, and whether that was the time limit, or remove it."""
     path = failure_file(store, member)
-    if reason is None:
-        path.unlink(missing_ok=True)
+    if member in outcome.missing:
+        late = {"unfinished": True} if member in outcome.unfinished else {}
+        write_json(path, {"name": member, "reason": outcome.missing[member], **late})
     else:
-        write_json(path, {"name": member, "reason": reason})
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

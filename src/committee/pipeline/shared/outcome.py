@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
 from committee.base import interrupt
+from committee.errors import UnfinishedError
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ class Outcome:
         Names of the models and packages that were made.
     failed : dict of str to str
         Name -> reason of each failure.
+    unfinished : dict of str to str
+        Name -> reason of what the time limit of the run left no time for.
     quarantined : dict of str to str
         Sample id -> reason of each image that was excluded.
 
@@ -42,14 +45,20 @@ class Outcome:
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    unfinished: dict[str, str] = field(default_factory=dict)
     quarantined: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """0 if everything was made, 1 if nothing was, and 3 if some parts failed or were excluded."""
-        if self.failed and not self.done:
+        """0 if everything was made, 1 if nothing was, and 3 if some parts are missing or were excluded."""
+        if self.missing and not self.done:
             return 1
-        return 3 if self.failed or self.quarantined else 0
+        return 3 if self.missing or self.quarantined else 0
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """What failed, and what the time limit left no time for, with the reasons."""
+        return {**self.failed, **self.unfinished}
 
     @contextmanager
     def attempt(self, name: str) -> Iterator[None]:
@@ -70,15 +79,19 @@ class Outcome:
             self.fail(name, error)
 
     def fail(self, name: str, error: Exception) -> None:
-        """Record and log the failure of `name`."""
+        """Record and log the failure of `name`, or that the time limit left no time for it."""
+        late = isinstance(error, UnfinishedError)
         log.debug("%s failed", name, exc_info=error)
-        self.failed[name] = text = reason(error)
-        log.error("%s", text if text.startswith((f"{name}:", f"{name}/")) else f"{name}: {text}")
+        text = reason(error)
+        (self.unfinished if late else self.failed)[name] = text
+        text = text if text.startswith((f"{name}:", f"{name}/")) else f"{name}: {text}"
+        log.log(logging.WARNING if late else logging.ERROR, "%s", text)
 
     def merge(self, other: Outcome) -> None:
         """Add the outcome of another stage; names in both are listed once."""
         self.done += [name for name in other.done if name not in self.done]
         self.failed |= other.failed
+        self.unfinished |= other.unfinished
         self.quarantined |= other.quarantined
 
     def to_json(self) -> dict[str, object]:

@@ -162,16 +162,20 @@ def failure_file(store: Store, member: str) -> Path:
 
 
 def failures(store: Store) -> list[dict[str, Any]]:
-    """Return `{"name", "reason"}` of each member that could not be trained, by name."""
+    """Return `{"name", "reason"}` of each member that was not trained, by name.
+
+    `unfinished` is true in those for which the time limit of a run is the reason.
+    """
     files = sorted((store.root / "checkpoints").glob("[!.]*/failure.json"))
-    return [{"name": file.parent.name, "reason": _reason(file)} for file in files]
+    return [{"name": file.parent.name, **_why(file)} for file in files]
 
 
-def _reason(file: Path) -> str:
+def _why(file: Path) -> dict[str, Any]:
     try:
-        return str(read_json(file, "the reason of a failure")["reason"])
+        found = read_json(file, "the reason of a failure")
+        return {"reason": str(found["reason"]), **({"unfinished": True} if found.get("unfinished") else {})}
     except (StoreError, KeyError):
-        return f"{file.name} is damaged: train the member again"
+        return {"reason": f"{file.name} is damaged: train the member again"}
 
 
 def model_source(store: Store, name: str) -> str:

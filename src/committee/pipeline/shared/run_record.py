@@ -67,7 +67,13 @@ class RunRecord:
     state: str
 
 
-def write_run(recipe: Recipe, store: Store, seconds: Mapping[str, float], command: str = "run") -> None:
+def write_run(
+    recipe: Recipe,
+    store: Store,
+    seconds: Mapping[str, float],
+    command: str = "run",
+    time_limit: Mapping[str, Any] | None = None,
+) -> None:
     """Write the record of a run, if it has changed an evaluated model.
 
     Of `committee run`, `metrics/run.json` is written in any case, replacing that of an earlier run. The
@@ -82,6 +88,8 @@ def write_run(recipe: Recipe, store: Store, seconds: Mapping[str, float], comman
         Duration of each stage.
     command : str
         The verb of the command line.
+    time_limit : mapping, optional
+        The limit of the run in `seconds`, those that were `used`, and what is `unfinished`, with reasons.
     """
     now = datetime.now(UTC)
     content = {
@@ -91,7 +99,8 @@ def write_run(recipe: Recipe, store: Store, seconds: Mapping[str, float], comman
         "seconds": {stage: round(time, 3) for stage, time in seconds.items()},
     }
     if command == "run":
-        write_json(store.run_report(), content)
+        limit = {} if time_limit is None else {"time_limit": time_limit}
+        write_json(store.run_report(), {**content, "members": len(store.members()), **limit})
     state, earlier = _state(store), _files(store)
     if not state or (earlier and _state_of(earlier[0]) == state):
         return

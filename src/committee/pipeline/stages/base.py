@@ -83,6 +83,8 @@ class Stage(ABC):
         The result that the verb prints: `made` (the report of the stage) or `leaderboard`.
     required : bool
         Whether a run ends if this stage makes nothing.
+    optional : bool
+        Whether a run whose time limit is over does without this stage.
 
     See Also
     --------
@@ -106,6 +108,7 @@ class Stage(ABC):
     todo: ClassVar[str] = ""
     shows: ClassVar[str] = "made"
     required: ClassVar[bool] = False
+    optional: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -57,6 +57,7 @@ class ChannelPruning(Stage):
 
     sections = ("channel_pruning",)
     order = 25
+    optional = True
     verbs: ClassVar[Verbs] = {
         "prune-channels": {
             "--member": {

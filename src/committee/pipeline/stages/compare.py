@@ -47,6 +47,7 @@ class Compare(Stage):
 
     sections = ("compare",)
     order = 110
+    optional = True
     verbs: ClassVar[Verbs] = {
         "compare": {
             "--model-name": {

@@ -63,6 +63,7 @@ class Compress(Stage):
 
     sections = ("compress",)
     order = 105
+    optional = True
     verbs: ClassVar[Verbs] = {
         "compress": {
             "--model-name": {

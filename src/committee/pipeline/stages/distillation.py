@@ -74,6 +74,7 @@ class Distillation(Stage):
 
     sections = ("distillation",)
     order = 85
+    optional = True
     verbs: ClassVar[Verbs] = {
         "distill": {
             "--teacher": {
@@ -246,7 +247,7 @@ def _compare(parts: _Parts, recipe: Recipe, outcome: Outcome) -> None:
             remove(inner.checkpoint(member, REFIT).parent)
             remove(inner.kfold(member))
         fit_plans(parts.others, inner, recipe.make_executor(), found)
-    for each, reason in found.failed.items():
-        outcome.failed[f"{name}: comparison with {each}"] = reason
-    if not found.failed:
+    for mine, its in ((outcome.failed, found.failed), (outcome.unfinished, found.unfinished)):
+        mine |= {f"{name}: comparison with {each}": reason for each, reason in its.items()}
+    if not found.missing:
         write_comparison(teacher.store, name, teacher.name)

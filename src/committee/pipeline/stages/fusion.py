@@ -54,6 +54,7 @@ class Fusion(Stage):
 
     sections = ("runs.fusion",)
     order = 30
+    optional = True
     verbs: ClassVar[Verbs] = {"fusion-train": {}}
     debug = "fusion_train"
     todo = "Add the section to the recipe, or: --set runs.fusion.fusion_methods=[concat_mlp]"

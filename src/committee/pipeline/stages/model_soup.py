@@ -60,6 +60,7 @@ class ModelSoup(Stage):
 
     sections = ("runs.model_soup",)
     order = 20
+    optional = True
     verbs: ClassVar[Verbs] = {"build-ensemble": {}}
     debug = "soups"
     todo = "Name a soup: --method soup_uniform"

@@ -51,6 +51,7 @@ class Moe(Stage):
 
     sections = ("runs.moe",)
     order = 40
+    optional = True
     verbs: ClassVar[Verbs] = {"moe-train": {}}
     debug = "moe"
     todo = "Add the section to the recipe, or: --set runs.moe.num_experts=3"

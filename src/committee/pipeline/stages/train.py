@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, ClassVar
+
+import torch
 
 from committee.base.devices import resolve as resolve_device
 from committee.base.text import count, duration, two_digits
+from committee.errors import UnfinishedError
+from committee.images.dataset import Dataset
 from committee.pipeline.shared.disk_space import warn_of_disk_space
 from committee.pipeline.shared.estimate import estimate
-from committee.pipeline.shared.fits import fit_plans
+from committee.pipeline.shared.fits import fit_plans, record_failure
 from committee.pipeline.shared.for_task import check_task
 from committee.pipeline.shared.outcome import Outcome
 from committee.pipeline.shared.summary import Summary, Table
@@ -21,6 +26,7 @@ from committee.pipeline.shared.to_train import (
     with_augmentation,
 )
 from committee.pipeline.stages.base import Names, Stage, Verbs
+from committee.recipe.members import MemberSpec
 from committee.recipe.model import Recipe
 from committee.store.disk import free_bytes, in_words
 from committee.store.layout import Store
@@ -51,7 +57,16 @@ class Train(Stage):
 
     sections = ("training", "runs.snapshot_ensemble")
     order = 10
-    verbs: ClassVar[Verbs] = {"train": {}}
+    verbs: ClassVar[Verbs] = {
+        "train": {
+            "--time-limit": {
+                "metavar": "TIME",
+                "sets": "time_limit",
+                "help": "name and leave out the members for which there is no time, such as 90s, 30m or 8h; "
+                "unfinished fits are continued by the next run",
+            }
+        }
+    }
     debug = "kfold"
     required = True
 
@@ -119,18 +134,33 @@ class Train(Stage):
             dataset = open_for(recipe, specs, store)
             check_task(recipe, dataset.target_type)
             outcome.quarantined = dict(dataset.quarantined)
-            specs = with_augmentation(specs, dataset, store, device, fit=True)
+            specs = _augmented(specs, dataset, store, device, outcome)
             plans = plans_of(recipe, specs, dataset, store, device)
             warn_of_disk_space(plans, store)
             fit_plans(plans, store, recipe.make_executor(), outcome)
         return outcome
 
     def report(self, outcome: Outcome, store: Store) -> Summary:
-        """Return a table of the members that were trained and that failed."""
+        """Return a table of the members that were trained, that failed, and that are unfinished."""
         rows = [[name, "trained"] for name in dict.fromkeys(outcome.done) if name not in outcome.failed]
         rows += [[name, "failed"] for name in outcome.failed]
+        rows += [[name, "unfinished"] for name in outcome.unfinished]
         blocks: list[Table | str] = [Table("Members", ["name", "result"], rows)]
         return Summary({}, [*blocks, "Next: committee build-ensemble"] if outcome.done else blocks)
+
+
+def _augmented(
+    specs: Sequence[MemberSpec], dataset: Dataset, store: Store, device: torch.device, outcome: Outcome
+) -> list[MemberSpec]:
+    """Return the members with their augmentation, without those whose trial the time limit has stopped."""
+    found = list[MemberSpec]()
+    for spec in specs:
+        try:
+            found += with_augmentation([spec], dataset, store, device, fit=True)
+        except UnfinishedError as error:
+            outcome.record(spec.name, error)
+            record_failure(store, spec.name, outcome)
+    return found
 
 
 def _maps(found: dict[str, Any]) -> str:

@@ -54,6 +54,7 @@ class Tta(Stage):
 
     sections = ("tta",)
     order = 75
+    optional = True
     verbs: ClassVar[Verbs] = {
         "tta": {
             "--of": {
@@ -208,7 +209,7 @@ def _predict(
             else:
                 made.fail(name, _other(name, member))
     fit_plans(plans, store, recipe.make_executor(), made)
-    return made.failed
+    return made.missing
 
 
 def _other(name: str, member: str) -> StoreError:

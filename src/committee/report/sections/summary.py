@@ -125,11 +125,20 @@ def _row(facts: Facts, report: Report, proven: Container[Any]) -> list[Cell | st
     ]
 
 
+def _stages_left_out(facts: Facts) -> Mapping[str, str]:
+    """Return what the last run of the store had no time for, beside members, with the reasons."""
+    found: Mapping[str, str] = (facts.last_run.get("time_limit") or {}).get("unfinished", {})
+    trained = {str(report["name"]) for report in facts.reports}
+    return {name: why for name, why in found.items() if name not in trained}
+
+
 def _missing(facts: Facts) -> Iterator[Block]:
-    for what, found in (("Failed", facts.failed), ("Not shown", facts.left_out)):
+    late = {**_stages_left_out(facts), **facts.unfinished}
+    parts = {"Failed": facts.failed, "Left out by the time limit": late, "Not shown": facts.left_out}
+    for what, found in parts.items():
         if found:
             rows = [[name, Cell(reason, style="wrap")] for name, reason in found.items()]
-            title = f"{what}: {count(len(found), 'model')}"
+            title = f"{what}: {count(len(found), 'part' if found is late else 'model')}"
             if len(rows) > LISTED:
                 yield Details(title, [Table(["name", "reason"], rows)])
             else:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from committee.errors import CommitteeError
+from committee.errors import CommitteeError, UnfinishedError
 from committee.images.dataset import Dataset
 from committee.recipe.augment import Augment
 from committee.recipe.members import MemberSpec, slug
@@ -93,6 +93,8 @@ class AugmentationTrial:
         ------
         StoreError
             The store cannot be written.
+        UnfinishedError
+            The time limit of the run leaves no time for a fit. Its state is stored.
         KeyboardInterrupt
             A signal asked the process to end. The state of the fit is stored.
         """
@@ -169,6 +171,8 @@ class AugmentationTrial:
             ).member
             size = spec.batch_size
             logits = logits_of(member, self.dataset, judged, batch_size=size, device=self.device)
+        except UnfinishedError:
+            raise
         except CommitteeError as error:
             log.warning("%s: the augmentation %s cannot be compared: %s", spec.backbone, name, error)
             return np.full(len(judged), 1e9)

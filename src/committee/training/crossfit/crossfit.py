@@ -193,6 +193,11 @@ class CrossFit:
         """Return the training rows of a fit."""
         return self._rows(name)[0]
 
+    def row_counts(self, name: str) -> tuple[int, int]:
+        """Return the numbers of rows that a fit trains on, and that are held out from it."""
+        rows, held_out = self._rows(name)
+        return len(rows), len(held_out)
+
     def _rows(self, name: str) -> tuple[Rows, Rows]:
         rows = self.plan.dataset.rows("train")
         return self.folds.get(name, (rows, rows[:0]))

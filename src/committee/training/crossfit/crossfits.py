@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from committee.base.deadline import Deadline, current, in_effect
 from committee.base.progress import Step, bar
 from committee.base.text import count, duration
 from committee.executors.base import EXECUTORS, Executor
@@ -19,6 +20,7 @@ from committee.store.layout import Store
 from committee.training.crossfit.bundles import Bundle, Task, bundles_of, make_together
 from committee.training.crossfit.crossfit import CrossFit, fit_names
 from committee.training.crossfit.lockstep import choose
+from committee.training.crossfit.pace import Pace
 from committee.training.fit.resume import previous
 from committee.training.plans.base import Plan
 
@@ -39,15 +41,18 @@ class Fits:
     plans : sequence of Plan
     store : Store
         Held by the process that started the run.
+    deadline : Deadline, optional
+        The time at which a fit stores its state and stops, in whichever process makes it.
     """
 
-    def __init__(self, plans: Sequence[Plan], store: Store) -> None:
-        self._plans, self.store, self.device = plans, store, plans[0].device
+    def __init__(self, plans: Sequence[Plan], store: Store, deadline: Deadline | None = None) -> None:
+        self._plans, self.store, self.deadline = plans, store, deadline or Deadline()
+        self.device = plans[0].device
         self.crossfits = [CrossFit(plan, store) for plan in plans]
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the plans only: the rows of each fold follow from them."""
-        return Fits, (self._plans, self.store)
+        return Fits, (self._plans, self.store, self.deadline)
 
     def do(self, bundle: Bundle) -> Results | Exception:
         """Make the fits of a bundle.
@@ -55,14 +60,16 @@ class Fits:
         Returns
         -------
         dict of Task to bool or Exception
-            False if the store had a fit already, or the reason why it cannot be made. If all fits are of one
-            plan, and one of them cannot be made, that reason alone is returned.
+            False if the store had a fit already, or the reason why it cannot be made, such as
+            `UnfinishedError` if the deadline has stopped it. If all fits are of one plan, and one of them
+            cannot be made, that reason alone is returned.
         """
         fits = self._of(bundle)
-        if len(fits) > 1:
-            results = dict(zip(bundle, make_together(fits), strict=True))
-        else:
-            results = {bundle[0]: attempt(partial(fits[0][0].make, fits[0][1]))}
+        with in_effect(self.deadline):
+            if len(fits) > 1:
+                results = dict(zip(bundle, make_together(fits), strict=True))
+            else:
+                results = {bundle[0]: attempt(partial(fits[0][0].make, fits[0][1]))}
         error = first_error(results, bundle)
         return results if error is None or len({task.plan for task in bundle}) > 1 else error
 
@@ -131,23 +138,24 @@ def crossfit(
     See Also
     --------
     committee.training.crossfit.crossfit.CrossFit : The cross-fit of one plan.
+
+    Notes
+    -----
+    The deadline that is in effect holds for all fits. Those that cannot end by then are not started (see
+    `Pace`), and one that runs then stores its state. The reason of such a plan is an `UnfinishedError`.
     """
     executor = executor if isinstance(executor, Executor) else EXECUTORS.make("processes", workers=executor)
-    fits, division = Fits(plans, store), division_of(plans, executor)
-    with division.threads_set():
+    fits, division = Fits(plans, store, current()), division_of(plans, executor)
+    with division.threads_set(), in_effect(Deadline()):
         for text in choose(fits.crossfits, division.workers):
             log.info(text)
     bundles = bundles_of(fits.crossfits, division.workers)
-    of = {task: bundle for bundle in bundles for task in bundle}
-    groups = _groups(bundles)
-    scheduler = Scheduler(
-        [[bundle for bundle in bundles if bundle[0].plan in group] for group in groups],
-        lambda bundle: {of[needed] for task in bundle for needed in fits.needs(task)},
-    )
-    fits_of_members = f"{count(len(of), 'fit')} of {count(len(plans), 'member')}"
+    total, groups = sum(map(len, bundles)), _groups(bundles)
+    scheduler = _scheduler(fits, bundles, groups, division.workers)
+    fits_of_members = f"{count(total, 'fit')} of {count(len(plans), 'member')}"
     log.info("%s on %s, %d at a time", fits_of_members, plans[0].device, division.workers)
-    with bar(len(of), "fits") as advance:
-        progress = _Progress(len(of), advance)
+    with bar(total, "fits") as advance:
+        progress = _Progress(total, advance)
 
         def report(bundle: Bundle, result: Results | Exception) -> None:
             progress.update(_flat({**scheduler.results, bundle: result}))
@@ -156,8 +164,28 @@ def crossfit(
             results = _flat(scheduler.results)
             for plan in groups[index]:
                 done = fits.crossfits[plan]
-                error = first_error(results, [Task(plan, fit) for fit in done.names])
-                yield done.plan, error or attempt(done.finish)
+                own = [Task(plan, fit) for fit in done.names]
+                if not results.keys() >= set(own):  # dropped, since a fit of another plan of the group failed
+                    own += [task for task in results if task.plan in groups[index]]
+                yield done.plan, first_error(results, own) or attempt(done.finish)
+
+
+def _scheduler(
+    fits: Fits, bundles: Sequence[Bundle], groups: Sequence[Sequence[int]], workers: int
+) -> Scheduler[Bundle]:
+    """Return the scheduler of bundles, which refuses those that cannot end by the deadline of the fits."""
+    of = {task: bundle for bundle in bundles for task in bundle}
+    pace = Pace(fits.crossfits, workers, fits.deadline) if fits.deadline.is_set else None
+
+    def needs(bundle: Bundle) -> set[Bundle]:
+        return {of[needed] for task in bundle for needed in fits.needs(task)}
+
+    def refuse(bundle: Bundle, waiting: Sequence[Bundle]) -> Exception | None:
+        return None if pace is None else pace.refuse(bundle, waiting, scheduler.results)
+
+    members = [[bundle for bundle in bundles if bundle[0].plan in group] for group in groups]
+    scheduler = Scheduler(members, needs, refuse)
+    return scheduler
 
 
 def _groups(bundles: Sequence[Bundle]) -> list[list[int]]:

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from committee.base import interrupt
+from committee.base import deadline, interrupt
 from committee.base.events import reported
 from committee.base.progress import Step as Advance
 from committee.base.progress import bar
+from committee.base.text import lack_of_time
+from committee.errors import UnfinishedError
 from committee.training.fit import resume
 from committee.training.fit.batches import Rows, epoch_batches
 from committee.training.fit.early_stopping import inner_outputs, split_rows
@@ -39,6 +41,11 @@ from committee.training.losses.base import loss_for
 
 if TYPE_CHECKING:
     from committee.training.fit.engine import Fabric
+
+AGREE = 16
+"""Batches between which processes that share a fit agree whether the deadline has passed."""
+CLEARLY = 1.25
+"""Time of the epochs that a fit lacks, as a multiple of the time left, above which it is stopped at once."""
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +148,7 @@ class Loop:
                 if self.fabric.global_rank == 0:
                     log.info("%s: %s", self.job.name, describe_epoch(row, self.epochs))
                 self._store()
+                self._check_pace()
         return state.result()
 
     def _restore(self, rollbacks: int) -> None:
@@ -194,6 +202,8 @@ class Loop:
         batches = epoch_batches(self.strata, self.job.spec.batch_size, self._sampler, seed)
         for positions in batches[state.batch :]:
             self._check_interrupt()
+            if self.fabric.world_size > 1 and state.batch % AGREE == 0:
+                self._stop_if(bool(self.fabric.broadcast(deadline.current().is_over())))
             # The rate in the middle of the step: at its end, that of the last step would be zero.
             position = state.epoch - 1 + (state.batch + 0.5) / len(batches)
             set_rate(state.optimizer, self.schedule.rate(position, state.rollbacks))
@@ -266,13 +276,39 @@ class Loop:
         return {f"inner_{name}": value for name, value in scores.items()}
 
     def _check_interrupt(self) -> None:
-        """If a signal asked the process to end, store the state of the current epoch and stop."""
+        """If a signal or the deadline asks the fit to end, store the state of the current epoch and stop."""
         if interrupt.requested():
             self._store()
             log.warning("%s: stopped in epoch %d; its state is stored", self.job.name, self.state.epoch)
             raise KeyboardInterrupt
+        self._stop_if(self.fabric.world_size == 1 and deadline.current().is_over())
+
+    def _stop_if(self, late: bool) -> None:
+        if late:
+            self._store()
+            raise unfinished(f"{self.job.name} was stopped in epoch {self.state.epoch} of {self.epochs}")
+
+    def _check_pace(self) -> None:
+        """Stop after an epoch if those that are left clearly take longer than the time until the deadline.
+
+        Nobody knows how many epochs a fit with early stopping lacks.
+        """
+        rows, now = self.state.history, deadline.current()
+        if not now.is_set or not rows or self._is_finished():
+            return
+        missing = 1 if self.state.best is not None else self.epochs - len(rows)
+        seconds, left = missing * rows[-1]["seconds"], now.left()
+        if self.fabric.broadcast(seconds > CLEARLY * left):
+            name = f"{self.job.name} was stopped after epoch {len(rows)} of {self.epochs}"
+            raise unfinished(name, left, seconds)
 
     def _require(self, finite: bool, what: str) -> None:
         """Raise Diverged unless values are finite in the process that leads the fit."""
         if not self.fabric.broadcast(finite):
             raise Diverged(self.state.epoch, what, self.state.rollbacks)
+
+
+def unfinished(what: str, left: float = 0.0, needed: float = 0.0) -> UnfinishedError:
+    """Return the error of a fit that the time limit has stopped, with the seconds left and those needed."""
+    todo = "Its state is stored: run the same command again, with more time, to continue it."
+    return UnfinishedError(f"{what}, since {lack_of_time(left, needed)}", todo=todo)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch.multiprocessing.spawn import ProcessException
 
-from committee.errors import TrainingError
+from committee.base import deadline
+from committee.errors import TrainingError, UnfinishedError
 from committee.training.fit.engine import make_fabric, processes, shared_fabric
 from committee.training.fit.job import Job
 from committee.training.fit.memory import halving
@@ -61,10 +62,12 @@ def _launch(fabric: lightning_fabric.Fabric, job: Job, fit: Callable[[Fabric, Jo
     others = set(multiprocessing.active_children())
     try:
         # Bound by `partial`, since Fabric inspects arguments and refuses frozen dataclasses.
-        fabric.launch(partial(_work, job=job, fit=fit))
+        fabric.launch(partial(_work, job=job, fit=fit, until=deadline.current()))
     except ProcessException as error:
         message = str(error).strip()
         last = message.splitlines()[-1]
+        if UnfinishedError.__name__ in last:
+            raise UnfinishedError(last.partition(": ")[2]) from None
         if "OutOfMemoryError: " in message or "allocate memory" in message:
             raise torch.OutOfMemoryError(last) from None
         raise TrainingError(
@@ -78,8 +81,11 @@ def _launch(fabric: lightning_fabric.Fabric, job: Job, fit: Callable[[Fabric, Jo
             process.kill()  # After an interrupt. The state that they stored is complete.
 
 
-def _work(fabric: lightning_fabric.Fabric, job: Job, fit: Callable[[Fabric, Job], object]) -> None:
-    fit(fabric, job)
+def _work(
+    fabric: lightning_fabric.Fabric, job: Job, fit: Callable[[Fabric, Job], object], until: deadline.Deadline
+) -> None:
+    with deadline.in_effect(until):
+        fit(fabric, job)
     # The first process holds the key-value store through which the processes connect. If it leaves while
     # another still communicates, or if one ends with open connections, that process aborts. After an error
     # this code is not reached, and the launcher ends the other processes.
