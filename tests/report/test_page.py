@@ -20,10 +20,12 @@ from committee.pipeline.shared.run_record import read_run, read_runs, write_run
 from committee.pipeline.shared.sample_weights import SampleWeights, attending, attention_weights
 from committee.predictions import simulate
 from committee.recipe.load import load_recipe
+from committee.report.blocks import Table
 from committee.report.facts import Facts
 from committee.report.page import parts_of, write_report
 from committee.report.sections.base import SECTIONS
 from committee.report.sections.sample_weights import weights_chart
+from committee.report.text import than_source
 from committee.store.layout import Store
 
 OF_CLASSES = {
@@ -269,3 +271,21 @@ def test_weights_of_images_are_those_of_attention() -> None:
     assert attention_weights(of_ensembles, rows)[0] == ("one", "two")
     chart = weights_chart(SampleWeights("attention", rows.members, rows.sample_ids, found, "test"))
     assert next(name for _, name in chart.legend).startswith("a, mean 0.")
+
+
+def test_a_soup_has_the_barriers_and_weights_of_its_networks(hostile_root: Path) -> None:
+    facts = Facts(Store(hostile_root))
+    soup = {"barriers": {"b": 0.24, "c": 0.9}, "aligned": {"c": 1.2}, "left_out": {"c": "a barrier"}}
+    soup |= {"weights": {"a": 0.5, "b": 0.5}, "losses": {"a": 1.9, "b": 2.0, "c": 2.1}}
+    gain = {"log_loss": {"value": 0.5, "proven": True, "against": "best single member (a)"}}
+    made: dict[str, Any] = {"provenance": {"epochs": 3, "soup": soup}, "of": ["a", "b", "c"], "gain": gain}
+    facts.reports = [{**facts.reports[0], **made, "name": "soup"}]
+    (table,) = SECTIONS.make("barriers").blocks(facts)
+    assert isinstance(table, Table)
+    texts = [[cell.text for cell in row] for row in table.cells]
+    assert texts == [
+        ["a", "1.900", "", "", "0.500", ""],
+        ["b", "2.000", "0.240", "", "0.500", ""],
+        ["c", "2.100", "0.900", "1.200", "", "left out"],
+    ]
+    assert than_source(facts.reports[0], gain["log_loss"]) == "than a"

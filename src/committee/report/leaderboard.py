@@ -16,7 +16,7 @@ from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.records import failures
 from committee.pipeline.shared.reports import Report, read_reports, value_of
 from committee.pipeline.shared.winner import order
-from committee.report.text import gain_in_words, has_unit, score, short_interval
+from committee.report.text import gain_in_words, has_unit, score, short_interval, than_source
 from committee.store.layout import Store
 
 Column = Callable[[Report], str]
@@ -294,17 +294,11 @@ def _gain(report: Report, metric: str) -> str:
 
 
 def _short_gain(report: Report, metric: str) -> str:
-    """Return the gain in words; an empty text for a single member, which has no gains.
-
-    A proven gain of a derived member names the best of its sources, which may not be the best of all members.
-    """
+    """Return the gain in words; an empty text for a single member, which has no gains."""
     if not report.get("gain"):
         return ""
     found = report["gain"].get(metric)
-    words = gain_in_words(found)
-    if found is not None and found["proven"] and report.get("of"):
-        words += f" than {found['against'].partition('(')[2].removesuffix(')')}"
-    return words
+    return f"{gain_in_words(found)} {than_source(report, found)}".strip()
 
 
 def _other_rows(report: Report) -> str:

@@ -53,6 +53,13 @@ def gain_in_words(found: Facts | None) -> str:
     return f"{two_digits(found['value'])} better{' (c)' if is_over_calibrated(found) else ''}"
 
 
+def than_source(report: Facts, found: Facts | None) -> str:
+    """Return `than NAME` for a proven gain of a derived member: the best of its sources, maybe not of all."""
+    if found is None or not found["proven"] or not report.get("of"):
+        return ""
+    return f"than {found['against'].partition('(')[2].removesuffix(')')}"
+
+
 def is_over_calibrated(found: Facts | None) -> bool:
     """Return whether a gain is proven and compares with the best single member after calibration."""
     return found is not None and bool(found["proven"]) and ", calibrated" in str(found.get("against"))

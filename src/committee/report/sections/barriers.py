@@ -26,16 +26,17 @@ class Barriers(ReportSection):
 
     def applies(self, facts: Facts) -> bool:
         """Return whether a member is a soup with barriers."""
-        return any(_provenance(report).get("barriers") for report in facts.reports)
+        return any(_soup(report).get("barriers") for report in facts.reports)
 
     def blocks(self, facts: Facts) -> Iterator[Block]:
         """Yield the tables."""
         for report in facts.reports:
-            found = _provenance(report)
+            found = _soup(report)
             barriers: Mapping[str, float] = found.get("barriers") or {}
             if not barriers:
                 continue
             weights, aligned = found.get("weights") or {}, found.get("aligned") or {}
+            losses: Mapping[str, float] = found.get("losses") or {}
             left_out = found.get("left_out") or {}
             before = (
                 {name: value for name, value in aligned.items() if isinstance(value, float | int)}
@@ -46,26 +47,38 @@ class Barriers(ReportSection):
             rows = [
                 [
                     printable(name),
-                    Cell(f"{barrier:.3f}", float(barrier), value_bar(float(barrier), scale, 1)),
-                    Cell(f"{before[name]:.3f}", float(before[name])) if name in before else "",
-                    _weight(weights, name),
+                    _number(losses, name),
+                    _barrier(barriers, name, scale),
+                    _number(before, name),
+                    _number(weights, name),
                     "left out" if name in left_out else "",
                 ]
-                for name, barrier in barriers.items()
+                for name in dict.fromkeys([*losses, *barriers])
             ]
             note = (
                 "The barrier is by how much the loss rises between the two networks when their "
                 "weights are mixed; networks with a high barrier are not averaged."
             )
             yield Table(
-                ["network", "loss barrier", "before alignment", "weight", ""], rows, name_of(report), note
+                ["network", "loss alone", "loss barrier", "before alignment", "weight", ""],
+                rows,
+                name_of(report),
+                note,
             )
 
 
-def _provenance(report: Mapping[str, Any]) -> Mapping[str, Any]:
-    return report.get("provenance") or {}
+def _soup(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (report.get("provenance") or {}).get("soup") or {}
 
 
-def _weight(weights: object, name: str) -> Cell:
-    value = weights.get(name) if isinstance(weights, Mapping) else None
+def _number(found: object, name: str) -> Cell:
+    value = found.get(name) if isinstance(found, Mapping) else None
     return Cell("") if value is None else Cell(f"{value:.3f}", float(value))
+
+
+def _barrier(barriers: Mapping[str, float], name: str, scale: Scale) -> Cell:
+    """Return the barrier of a network; an empty cell for the one from which barriers are measured."""
+    if name not in barriers:
+        return Cell("")
+    value = float(barriers[name])
+    return Cell(f"{value:.3f}", value, value_bar(value, scale, 1))

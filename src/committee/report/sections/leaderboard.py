@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from committee.errors import printable
 from committee.pipeline.shared.rankings import ranking_of
 from committee.pipeline.shared.reports import Report
 from committee.report.bars import Scale
@@ -12,7 +13,7 @@ from committee.report.blocks import Block, Cell, Table
 from committee.report.cells import better, interval_cell, latency, name_of, scale_of, size
 from committee.report.facts import Facts
 from committee.report.sections.base import ReportSection
-from committee.report.text import OVER_CALIBRATED, gain_in_words, is_over_calibrated
+from committee.report.text import OVER_CALIBRATED, gain_in_words, is_over_calibrated, than_source
 
 CROSS_FITTED, TEST = "cross_fitted", "metrics"
 """The parts of reports that have scores."""
@@ -107,4 +108,5 @@ def _gain(report: Report, metric: str) -> Cell:
     found = gains.get(metric)
     proven = found is not None and bool(found["proven"])
     value = float(found["value"]) if found is not None else None
-    return Cell(gain_in_words(found), value, style="proven" if proven else "muted")
+    note = printable(than_source(report, found))
+    return Cell(gain_in_words(found), value, style="proven" if proven else "muted", note=note)

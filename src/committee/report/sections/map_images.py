@@ -62,6 +62,7 @@ class _Pictures:
 
     def __init__(self, facts: Facts, report: Report) -> None:
         self.facts, self.note = facts, ""
+        self.shown = set[str]()
         self.maps: MapsOfMembers | None = None
         record, store, name = facts.record, facts.store, str(report["name"])
         if record is None or stored_maps(store, record) is None:
@@ -75,6 +76,9 @@ class _Pictures:
     def card(self, found: Mapping[str, Any]) -> Card:
         """Return an image, its mask and prediction as panels, or what there is of them, and its scores."""
         sample = str(found["sample_id"])
+        if sample in self.shown:
+            return Card(printable(sample), "", [*_lines(found), ("image", "shown above")])
+        self.shown.add(sample)
         panels, legend = self._panels(sample)
         return Card(printable(sample), "", _lines(found), panels=panels, legend=legend)
 
