@@ -125,9 +125,8 @@ def map_panels(
     panels, legend = _PANELS[target_type.name](pixels, maps, names, mask)
     if disagreement is not None:
         panels.append((f"disagreement of members, 0 to {disagreement.max():.3g}", _heat(disagreement)))
-    elif target_type is CLASS_MAPS:
-        entropy = -(maps * np.log(np.maximum(maps, np.finfo(np.float32).tiny))).sum(axis=0)
-        panels.append((f"entropy, 0 to {entropy.max():.3g} nats", _heat(entropy)))
+    elif target_type.name in _UNCERTAINTIES:
+        panels.append(_UNCERTAINTIES[target_type.name](maps))
     return MapPanels([("image", pixels), *panels], legend)
 
 
@@ -188,6 +187,15 @@ _PANELS: Mapping[str, Callable[..., tuple[list[Panel], Legend]]] = {
     CLASS_MAPS.name: _classes,
     NUMBER_MAPS.name: _numbers,
 }
+
+
+def _entropy(maps: NDArray[np.float32]) -> Panel:
+    """Return the panel of the entropy of predicted classes."""
+    entropy = -(maps * np.log(np.maximum(maps, np.finfo(np.float32).tiny))).sum(axis=0)
+    return f"entropy, 0 to {entropy.max():.3g} nats", _heat(entropy)
+
+
+_UNCERTAINTIES: Mapping[str, Callable[[NDArray[np.float32]], Panel]] = {CLASS_MAPS.name: _entropy}
 
 
 def _heat(values: NDArray[np.float32]) -> NDArray[np.uint8]:
