@@ -117,17 +117,7 @@ class Recipe(Section):
         "thread, at most 8, and one for training on a GPU; with the executor `ray`, as many fits as the "
         "cluster has room for.",
     )
-    executor: AnyExecutor = Field(
-        default_factory=lambda: ExecutorChoice.model_construct({"name"}, name=AUTO),
-        description="Where fits are made: `in_process`, `processes` of this machine, or `ray`, or "
-        "{name: ray, address: ..., ...options}. Auto is `processes`.",
-    )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of all randomness.")
-    time_limit: Duration | None = Field(
-        None,
-        description="Time limit of a command that trains, such as 8h or 1h30m: what is trained by then is "
-        "combined, evaluated and exported, and what is not is named. Null is no limit. Debug runs ignore it.",
-    )
     dataset: Dataset = Field(default_factory=Dataset, description="The images and their splits.")
     training: Training = Field(default_factory=Training, description="Settings of training for all members.")
     backbones: Backbones = Field(default_factory=Backbones, description="Backbones to train or to combine.")
@@ -159,6 +149,16 @@ class Recipe(Section):
     )
 
     report: Report = Field(default_factory=Report, description="The report of a run.")
+    executor: AnyExecutor = Field(
+        default_factory=lambda: ExecutorChoice.model_construct({"name"}, name=AUTO),
+        description="Where fits are made: `in_process`, `processes` of this machine, or `ray`, or "
+        "{name: ray, address: ..., ...options}. Auto is `processes`.",
+    )
+    time_limit: Duration | None = Field(
+        None,
+        description="Time limit of a command that trains, such as 8h or 1h30m: what is trained by then is "
+        "combined, evaluated and exported, and what is not is named. Null is no limit. Debug runs ignore it.",
+    )
     tracking: Trackings | None = Field(
         None,
         description="Trackers that record each run: a name, {name: ..., ...options}, or a list of them. Null "
