@@ -55,6 +55,8 @@ def test_texts_are_short_and_figures_are_made() -> None:
     found = committee.combine(rows, methods=["soft_voting", "weighted"])
     members = [Member.from_module(nn.Flatten(), classes=["a", "b", "c"], size=1) for _ in range(2)]
     assert "soft_voting of 2 members, 2 networks" in Ensemble(members)._repr_html_()
+    assert repr(Ensemble(members)).startswith("Ensemble(ensemble: soft_voting of 2 members, 2 networks, ")
+    assert repr(members[0]).startswith(f"Member({members[0].name}: classification, ")
     assert len(repr(found)) < 160 and repr(found).startswith("Combination(best=")
     assert len(repr(found.best)) < 240 and len(repr(found.best.scores)) < 200
     for each in (rows, found, found.best.scores):

@@ -19,6 +19,18 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def count_parameters(number: int) -> str:
+    """Return `386 parameters`, `11.2 million parameters`.
+
+    Examples
+    --------
+    >>> from committee.base.text import count_parameters
+    >>> count_parameters(386), count_parameters(11_189_512)
+    ('386 parameters', '11.2 million parameters')
+    """
+    return f"{number / 1e6:.3g} million parameters" if number >= 100_000 else count(number, "parameter")
+
+
 def wrong_rows(right: NDArray[np.bool_]) -> str:
     """Return ` in 2 of 20 rows, the first of which is row 4`, of whether each value `[N, ...]` is right.
 

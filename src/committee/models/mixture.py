@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from committee.base.tables import for_notebook
-from committee.base.text import count
+from committee.base.text import count, count_parameters
 from committee.models.batch import Batch
+from committee.models.measure import parameters
 from committee.models.moments import Distributed, WithVariance, has_variance
 from committee.models.vote import Output, Vote, run_views, views_of_network
 from committee.solvers.moments import mixed, parts_of_variance, shares_of
@@ -49,17 +50,22 @@ class Mixture(Distributed, Vote):
     votes: nn.ModuleList
     outputs: tuple[Output, ...]
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._summary()})"
+
     def _repr_html_(self) -> str:
         """Return the inputs of the combiner, their weights and parameters as a table, for notebooks."""
         weights = self.combiner.member_weights() or {}
         rows = [[name, f"{weights[name]:.4g}" if name in weights else ""] for name in self.names]
-        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return for_notebook(["member", "weight"], rows, self._summary())
+
+    def _summary(self) -> str:
+        """Return the name, the combiner, and the numbers of members, networks and parameters."""
         name = getattr(self, "name", "") or "ensemble"
-        title = (
-            f"{name}: {self.combiner.key} of {count(len(rows), 'member')}, "
-            f"{count(len(self.members), 'network')}, {parameters / 1e6:.3g} million parameters"
+        return (
+            f"{name}: {self.combiner.key} of {count(len(self.names), 'member')}, "
+            f"{count(len(self.members), 'network')}, {count_parameters(parameters(self))}"
         )
-        return for_notebook(["member", "weight"], rows, title)
 
     @property
     def has_variance(self) -> bool:
