@@ -91,7 +91,7 @@ def _crossfit(spec: MemberSpec, way: str, dataset: Dataset, folder: Path) -> tup
     store = Store(folder)
     start = time.process_time()
     with store.hold():
-        for _, error in crossfit([Single(spec, dataset, store, CPU)], store, workers=1):
+        for _, error in crossfit([Single(spec, dataset, store, CPU)], store, executor=1):
             if error is not None:
                 raise error
     seconds = time.process_time() - start

@@ -227,7 +227,9 @@ def test_the_report_shows_whole_images_with_masks(maps_root, tmp_path):
     assert {"map_images", "reliability", "confusion", "classes"} <= set(parts)
     assert not {"mistakes", "disagreement", "label_errors", "sets"} & set(parts)
     cards = parts["map_images"].blocks[0].cards
-    assert len(cards) == 3 and all(card.image.startswith("data:image/") for card in cards)
+    assert len(cards) == 3 and all(len(card.panels) > 2 for card in cards)
+    assert all(address.startswith("data:image/") for card in cards for _, address in card.panels)
     shutil.rmtree(store.root / "cache")
     gallery = next(part for part in parts_of(Facts(store)) if part.key == "map_images").blocks[0]
-    assert not any(card.image for card in gallery.cards)
+    assert all([title for title, _ in card.panels] == ["image"] for card in gallery.cards)
+    assert "The images are those of the source" in gallery.text

@@ -12,6 +12,7 @@ name others. bfloat16 and float16 are measured if --tolerance is above 1e-5.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from committee.cli._options import add_config, add_json, add_store, recipe_of, store_of
 from committee.cli._output import print_json, print_table
@@ -30,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--size", metavar="HxW", help="size of the images in pixels, such as 480x640")
-    source.add_argument("--images", metavar="FOLDER", help="folder of images that are used")
+    source.add_argument("--images", metavar="FOLDER", type=Path, help="folder of images that are used")
     parser.add_argument(
         "--engine",
         action="append",

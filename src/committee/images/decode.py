@@ -183,7 +183,7 @@ def find_images(folder: Path) -> Found:
 
 
 def kind_of_other(content: bytes) -> str:
-    """Return what a file is that begins like no image that `decode` reads, by its first bytes; '' for others.
+    r"""Return what a file is that begins like no image of `decode`, by its first bytes; '' for others.
 
     Examples
     --------

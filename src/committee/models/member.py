@@ -19,7 +19,6 @@ from committee.backbones.inspection import inspect
 from committee.backbones.outputs import scaled
 from committee.backbones.weights import require_finite
 from committee.base.arguments import name_of
-from committee.base.text import count, count_parameters
 from committee.errors import DataError, UsageError
 from committee.images.as_given import AsGiven, view_of
 from committee.images.decode import Source
@@ -28,7 +27,6 @@ from committee.models._images import check_images
 from committee.models.batch import Batch
 from committee.models.descriptions import MEMBER as DESCRIPTION
 from committee.models.descriptions import read_description, write_description
-from committee.models.measure import parameters
 from committee.models.moments import OfNetwork
 from committee.models.optimized import Optimized
 from committee.models.padded import maps_of
@@ -122,10 +120,6 @@ class Member(OfNetwork, NamedOutputs, nn.Module):
         self.units = checked_units(units, self.class_names, name)
         self.name = name
         self.provenance = dict(provenance or {})
-
-    def __repr__(self) -> str:
-        sizes = f"{count(len(self.class_names), 'output')}, {count_parameters(parameters(self))}"
-        return f"{type(self).__name__}({self.name}: {self.task.key}, {sizes})"
 
     @classmethod
     def build(

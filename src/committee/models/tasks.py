@@ -7,7 +7,9 @@ from typing import Any
 
 from torch import nn
 
+from committee.base.text import count, count_parameters
 from committee.errors import DataError, UsageError
+from committee.models.measure import parameters
 from committee.predictions.target_types import CLASSES, NUMBERS
 from committee.tasks.base import TASKS, Task, task_for, task_of_model
 
@@ -25,6 +27,13 @@ class NamedOutputs:
 
     class_names: tuple[str, ...]
     units: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return one line in place of the tree of modules."""
+        model: Any = self  # a module with a task, and most have a name
+        name = f"{model.name}: " if hasattr(model, "name") else ""
+        sizes = f"{count(len(self.class_names), 'output')}, {count_parameters(parameters(model))}"
+        return f"{type(self).__name__}({name}{model.task.key}, {sizes})"
 
     @property
     def target_names(self) -> tuple[str, ...]:

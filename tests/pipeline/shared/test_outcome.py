@@ -42,11 +42,12 @@ def test_exit_codes(outcome: Outcome, code: int) -> None:
 
 def test_outcomes_are_merged() -> None:
     outcome = Outcome(["a"])
-    outcome.merge(Outcome(["a", "b"], {"c": "no"}, {"x": "bad"}))
+    outcome.merge(Outcome(["a", "b"], {"c": "no"}, {"x": "bad"}, {"d": "no time"}))
     assert outcome.to_json() == {
         "done": ["a", "b"],
         "failed": {"c": "no"},
         "quarantined": {"x": "bad"},
+        "unfinished": {"d": "no time"},
     }
 
 

@@ -23,10 +23,10 @@ class Outcome:
         Names of the models and packages that were made.
     failed : dict of str to str
         Name -> reason of each failure.
-    unfinished : dict of str to str
-        Name -> reason of what the time limit of the run left no time for.
     quarantined : dict of str to str
         Sample id -> reason of each image that was excluded.
+    unfinished : dict of str to str
+        Name -> reason of what the time limit of the run left no time for.
 
     See Also
     --------
@@ -45,8 +45,8 @@ class Outcome:
 
     done: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-    unfinished: dict[str, str] = field(default_factory=dict)
     quarantined: dict[str, str] = field(default_factory=dict)
+    unfinished: dict[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:

@@ -39,7 +39,7 @@ def read_reports(store: Store, only: str = "") -> list[Report]:
     found: list[tuple[Report, Draws | None]] = []
     for name in names:
         folder = stored_metrics(store, name)
-        if not (folder / NAME).exists():
+        if not (folder / NAME).exists() and not (folder / METRICS).exists():
             continue
         try:
             read = read_whole(folder, _read)
