@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 
-# Read when numpy, scipy and torch load their libraries, here and in the processes that tests start: two threads
-# that wait for each other, on a core that another process has, are up to 20 times slower.
+# Read when numpy, scipy and torch load their libraries, here and in the processes that tests start: two
+# threads that wait for each other, on a core that another process has, are up to 20 times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
