@@ -41,7 +41,7 @@ def spent(call: object) -> float:
 
 def measure(quick: bool) -> list[Row]:
     """Measure each fit on members of each strength, then all cheap methods of `combine`."""
-    rows, classes = (400, 50) if quick else (20_000, 1_000)
+    rows, classes = (200, 20) if quick else (20_000, 1_000)
     result = []
     for kind, strength in STRENGTHS.items():
         predictions = members(strength, rows, classes)
@@ -53,7 +53,7 @@ def measure(quick: bool) -> list[Row]:
     rows, classes = (60, 3) if quick else (rows, 20)
     few = members(1.0, rows, classes)
     for how in ("none",) if quick else ("pooled", "none"):
-        seconds = spent(lambda how=how: combine(replace(few), calibrate=how))
+        seconds = spent(lambda how=how: combine(replace(few), calibrate=how, budget=1 if quick else 10))
         result.append(
             Row(
                 "combine",
