@@ -118,7 +118,7 @@ def half(work: str) -> int:
 
 def measure(quick: bool) -> list[Row]:
     """Return one row per task, kind of transforms and number of processes; with `quick`, only one."""
-    count = 64 if quick else 640
+    count = 16 if quick else 640
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         root, store = Path(folder) / "photos", Path(folder) / "store"
         write_photos(root, count)
