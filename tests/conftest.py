@@ -251,8 +251,19 @@ def object_storage() -> Iterator[Any]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def ray_cluster(ray_head: str) -> Iterator[str]:
+    """The address of the Ray cluster of the whole run, from which this process disconnects after a module.
+
+    Ray ends a process whose node is lost: tests that do not use it must not depend on it.
+    """
+    yield ray_head
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
+
+
 @pytest.fixture(scope="session")
-def ray_cluster(tmp_path_factory: pytest.TempPathFactory, object_storage: object) -> Iterator[str]:
+def ray_head(tmp_path_factory: pytest.TempPathFactory, object_storage: object) -> Iterator[str]:
     """The address of a Ray cluster of one node with two CPUs, which asks for a token, for the whole run.
 
     Tests that use it are marked `slow`: it starts in seven seconds.
@@ -264,8 +275,6 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory, object_storage: object
         patch.setenv("PYTHONPATH", str(nets), prepend=os.pathsep)
         with ray_node("--head", "--port=0", "--num-cpus=2", host="127.0.0.2") as address:
             yield address
-            if "ray" in sys.modules:
-                sys.modules["ray"].shutdown()
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ class RunRecord:
     Attributes
     ----------
     name : str
-        Time and digest, which name the file.
+        Time to the microsecond, which names the file: records of one second keep their order.
     finished : str
         Time, in UTC.
     command : str
@@ -105,7 +105,7 @@ def write_run(
     if not state or (earlier and _state_of(earlier[0]) == state):
         return
     content |= {"command": command, "state": state, "models": _models(store)}
-    write_json(store.run_records() / f"{now:%Y%m%d-%H%M%S}-{digest(content)[:6]}.json", content)
+    write_json(store.run_records() / f"{now:%Y%m%d-%H%M%S-%f}.json", content)
     for path in _files(store)[MOST:]:
         path.unlink()
 
