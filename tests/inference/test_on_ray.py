@@ -102,8 +102,9 @@ def test_a_path_that_a_machine_does_not_see_ends_the_run(tmp_path):
     ):
         Reading(1, ())(addresses([tmp_path / "elsewhere" / "a.png"]))
     gone = Reading(1, ())(addresses([tmp_path / "gone.png"]))
-    assert gone["reason"].to_pylist() == [f"{tmp_path / 'gone.png'}: the file does not exist. "
-                                          "Replace it or leave it out."]  # fmt: skip
+    assert gone["reason"].to_pylist() == [
+        f"{tmp_path / 'gone.png'}: the file does not exist. Replace it or leave it out."
+    ]
 
 
 def test_machines_with_other_packages_are_named():

@@ -223,12 +223,15 @@ def test_images_and_parts_behind_urls(photos, tmp_path):
             [0.5, 0.5],
             {"prediction": "cat", "prediction_set": ["cat", "dog"], "cat": 0.5, "dog": 0.5},
         ),
-        (Answers(["error", "map"], abstain_below=0.9), [0.5, 0.5],
-         {"prediction": None, "class:error": 0.5, "class:map": 0.5}),
+        (
+            Answers(["error", "map"], abstain_below=0.9),
+            [0.5, 0.5],
+            {"prediction": None, "class:error": 0.5, "class:map": 0.5},
+        ),
         (Values(["ink"], reach=[0.25], coverage=0.9), [2.0], {"ink": 2.0, "ink low": 1.75, "ink high": 2.25}),
         (Values(["ink"], stds=["std"], show_std=True), [[2.0, 0.5]], {"ink": 2.0, "ink_std": 0.5}),
     ],
-)  # fmt: skip
+)
 def test_typed_columns_of_each_rule(rule, row, expected):
     model = Brightness()
     if isinstance(rule, Values):

@@ -243,7 +243,7 @@ class Writer:
             version = self.bucket.replace(INDEX, content, state.version)
         else:
             version = self.bucket.create(INDEX, content)
-        if version is None:  # perhaps by a request of ours whose answer was lost
+        if version is None:  # an earlier attempt may have succeeded though its answer was lost
             found = self.bucket.read(INDEX)
             if found is None or found.content != content:
                 raise self._lost()
